@@ -1,0 +1,27 @@
+# Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS=tidy
+.DEFAULT_GOAL := help
+.PHONY: help run test demo lint fmt clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
+	@nats=$$(scripts/nats-server.sh) && cargo build --release --locked && \
+	exec env DEVTRAIL_NATS_SERVER="$$nats" target/release/devtrail up $(ARGS)
+
+test: ## format, lints, build and every test (ARGS go to `cargo test`)
+	@scripts/test.sh $(ARGS)
+
+demo: ## send real input to a Devtrail on a temporary folder and verify it
+	@scripts/demo.sh
+
+lint: ## format and lints only
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format the sources
+	cargo fmt --all
+
+clean: ## remove what was built or fetched (never devtrail-data)
+	cargo clean
+	rm -rf .tools

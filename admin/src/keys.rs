@@ -1,0 +1,169 @@
+//! `devtrail keys`: API keys in the bucket `api_keys`; collectors follow it within a second.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use async_nats::jetstream::{self, kv};
+use common::clock::{Clock, SystemClock, rfc3339};
+use common::id::DeveloperId;
+use common::key::{self, KeyRecord, Scope};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
+
+use crate::out;
+use crate::target::Target;
+
+/// What to do with keys.
+#[derive(Debug, clap::Subcommand)]
+pub enum KeysCommand {
+    /// Make a key for a developer, or one for each line of a file; the key is shown once
+    #[command(after_help = "Examples:
+  devtrail keys create ada
+  devtrail keys create --from-file people.txt > keys.txt")]
+    Create(CreateSettings),
+    /// List keys by the first characters of their SHA-256
+    List {
+        #[command(flatten)]
+        target: Target,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key, or all keys of a developer
+    Revoke {
+        #[command(flatten)]
+        target: Target,
+        /// The key itself, the beginning of its SHA-256 as `keys list` shows it, or a developer
+        key: String,
+    },
+}
+
+/// For whom.
+#[derive(Debug, clap::Args)]
+pub struct CreateSettings {
+    #[command(flatten)]
+    target: Target,
+    /// Whose key it is
+    #[arg(required_unless_present = "from_file", conflicts_with = "from_file")]
+    developer: Option<DeveloperId>,
+    /// A file with a developer a line; prints `developer key` lines, as `send --key-file` takes them
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+}
+
+/// Keys written at once: each waits for an fsync.
+const AT_ONCE: usize = 64;
+/// Characters of a digest that a person needs to name a key.
+const SHOWN: usize = 12;
+
+/// Runs the command.
+///
+/// # Errors
+/// Where NATS does not answer, the bucket is missing, or a developer is none.
+pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Create(settings) => {
+            let bucket = bucket(&settings.target).await?;
+            match (settings.developer, settings.from_file) {
+                (Some(developer), _) => Ok(out::line(create(&bucket, developer).await?)?),
+                (None, Some(file)) => create_many(&bucket, &file).await,
+                (None, None) => bail!("Name a developer, or a file with --from-file."),
+            }
+        }
+        KeysCommand::List { target, json } => list(&bucket(&target).await?, json).await,
+        KeysCommand::Revoke { target, key } => revoke(&bucket(&target).await?, &key).await,
+    }
+}
+
+async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
+    let (_, js) = target.connect().await?;
+    open(&js).await
+}
+
+/// The bucket of keys.
+///
+/// # Errors
+/// Where it is missing.
+pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
+    js.get_key_value(key::BUCKET).await.context("The bucket api_keys is missing. Run `devtrail streams apply`.")
+}
+
+/// Makes a key with every scope.
+///
+/// # Errors
+/// Where the bucket does not take it.
+pub async fn create(bucket: &kv::Store, developer: DeveloperId) -> anyhow::Result<String> {
+    let made = key::generate();
+    let record = KeyRecord {
+        developer,
+        scopes: Scope::ALL.to_vec(),
+        rate: None,
+        created_at: rfc3339(SystemClock.now()),
+    };
+    let entry = key::key_entry(&key::digest(&made));
+    bucket.put(entry, serde_json::to_vec(&record)?.into()).await.context("The key could not be stored")?;
+    Ok(made)
+}
+
+async fn create_many(bucket: &kv::Store, file: &PathBuf) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let names: BTreeSet<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let people = names.into_iter().map(str::parse).collect::<Result<Vec<DeveloperId>, _>>()?;
+    let make = |developer: DeveloperId| async move {
+        let key = create(bucket, developer.clone()).await?;
+        Ok::<_, anyhow::Error>(format!("{developer} {key}"))
+    };
+    let mut made = stream::iter(people.into_iter().map(make)).buffered(AT_ONCE);
+    while let Some(line) = made.try_next().await? {
+        out::line(line)?;
+    }
+    Ok(())
+}
+
+async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>> {
+    let mut records = Vec::new();
+    let mut entries = bucket.keys().await?;
+    while let Some(entry) = entries.try_next().await? {
+        let Some(digest) = entry.strip_prefix("key.") else { continue };
+        // Gone between the listing and now: not a key any more.
+        let Some(value) = bucket.get(entry.as_str()).await? else { continue };
+        let record = serde_json::from_slice(&value).with_context(|| format!("the entry {entry} is damaged"))?;
+        records.push((digest.to_owned(), record));
+    }
+    records.sort_by(|(a, one), (b, other): &(String, KeyRecord)| (&one.developer, a).cmp(&(&other.developer, b)));
+    Ok(records)
+}
+
+async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
+    let records = records(bucket).await?;
+    if as_json {
+        let list = records.iter().map(|(digest, record)| json!({"sha256": digest, "key": record}));
+        return Ok(out::json(&list.collect::<Vec<_>>())?);
+    }
+    let row = |(digest, record): &(String, KeyRecord)| {
+        [record.developer.to_string(), digest[..SHOWN.min(digest.len())].to_owned(), record.created_at.clone()]
+    };
+    Ok(out::table(["DEVELOPER", "SHA-256", "CREATED"], records.iter().map(row).collect())?)
+}
+
+async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
+    let digest = key::digest(named);
+    let found: Vec<(String, KeyRecord)> = records(bucket)
+        .await?
+        .into_iter()
+        .filter(|(known, record)| {
+            *known == digest
+                || record.developer.as_str() == named
+                || (named.len() >= SHOWN && known.starts_with(named))
+        })
+        .collect();
+    if found.is_empty() {
+        bail!("No key fits {named:?}. `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters.");
+    }
+    for (digest, record) in found {
+        bucket.delete(key::key_entry(&digest)).await.context("The key could not be revoked")?;
+        out::line(format!("revoked {} of {}", &digest[..SHOWN.min(digest.len())], record.developer))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `devtrail`: everything in one process (`up`), and the administrator's commands, one file each.
+
+mod keys;
+mod out;
+mod schemas;
+mod send;
+mod status;
+mod streams;
+mod target;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use common::process::{Frame, Settings};
+
+/// Devtrail keeps every event your editor sends, exactly once.
+#[derive(Parser)]
+#[command(name = "devtrail", version, after_help = "Examples:
+  devtrail up                          start everything on ./devtrail-data
+  devtrail send events.ndjson          send events, one a line
+  devtrail status                      streams, lag, batches by state
+  devtrail verify                      check that every acknowledged event is stored once
+  devtrail keys create ada             make an API key for the developer ada")]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    frame: Frame,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start nats-server, collector and workers on one folder, with SQLite
+    Up(up::UpSettings),
+    /// Send events from a file or stdin
+    Send(send::SendSettings),
+    /// Show streams, lag and batches by state
+    Status(status::StatusSettings),
+    /// Check that every acknowledged event is in the store exactly once
+    Verify(verify::VerifySettings),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Make the streams and consumers that Devtrail needs, or show what differs
+    #[command(subcommand)]
+    Streams(streams::StreamsCommand),
+    /// List the event types and their schema versions
+    #[command(subcommand)]
+    Schemas(schemas::SchemasCommand),
+}
+
+impl Settings for Program {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+fn main() -> ExitCode {
+    common::process::run(|program: Program, process| async move {
+        match program.command {
+            Command::Up(settings) => up::run(settings, process).await,
+            Command::Send(settings) => send::run(settings, process).await,
+            Command::Status(settings) => status::run(settings).await,
+            Command::Verify(settings) => verify::run(settings).await,
+            Command::Keys(command) => keys::run(command).await,
+            Command::Streams(command) => streams::run(command).await,
+            Command::Schemas(command) => schemas::run(&command),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Program::command().debug_assert();
+    }
+}

@@ -1,0 +1,91 @@
+//! `devtrail streams`: makes streams and consumers as the files under `nats/` declare them.
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream;
+use common::bus::topology::{self, Change, Config, Difference, Name};
+
+use crate::out;
+use crate::target::Target;
+
+/// What to do with streams.
+#[derive(Debug, clap::Subcommand)]
+pub enum StreamsCommand {
+    /// Create what is missing and repair safety fields; what an administrator changed is kept
+    Apply(StreamsSettings),
+    /// Show what `apply` would do, and what differs on purpose; exits 1 where `apply` has work
+    Diff(StreamsSettings),
+}
+
+/// Which server.
+#[derive(Debug, clap::Args)]
+pub struct StreamsSettings {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    sync: common::bus::sync::SyncSettings,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the server does not sync always, does not answer, or refuses a change.
+pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
+    match command {
+        StreamsCommand::Apply(mut settings) => {
+            settings.from_folder()?;
+            let (client, js) = settings.target.connect().await?;
+            common::bus::sync::check(&client, &settings.target.nats_url()?, &settings.sync).await?;
+            let plan = make(&js, &topology::declared()).await?;
+            report(&plan)?;
+        }
+        StreamsCommand::Diff(settings) => {
+            let (_, js) = settings.target.connect().await?;
+            let declared = topology::declared();
+            let plan = topology::plan(&declared, &topology::live(&js, &declared).await?);
+            report(&plan)?;
+            let work = plan.iter().filter(|(_, change)| !matches!(change, Change::Keep(_))).count();
+            anyhow::ensure!(work == 0, "{work} streams or consumers need `devtrail streams apply`.");
+        }
+    }
+    Ok(())
+}
+
+impl StreamsSettings {
+    /// Takes the monitor's address from the folder where no flag names one.
+    fn from_folder(&mut self) -> anyhow::Result<()> {
+        if self.sync.nats_monitor_url.is_none() {
+            let addresses = crate::target::Addresses::read(&self.target.data)?;
+            self.sync.nats_monitor_url = addresses.map(|addresses| addresses.monitor);
+        }
+        Ok(())
+    }
+}
+
+/// Compares, and makes it so; gives what was done.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn make(
+    js: &jetstream::Context,
+    declared: &BTreeMap<Name, Config>,
+) -> Result<Vec<(Name, Change)>, topology::ApiError> {
+    let plan = topology::plan(declared, &topology::live(js, declared).await?);
+    topology::apply(js, &plan).await?;
+    Ok(plan)
+}
+
+fn report(plan: &[(Name, Change)]) -> std::io::Result<()> {
+    let list = |differences: &[Difference]| {
+        let one = |d: &Difference| format!("{} is {}, declared {}", d.field, d.live, d.declared);
+        differences.iter().map(one).collect::<Vec<_>>().join("; ")
+    };
+    for (name, change) in plan {
+        out::line(match change {
+            Change::Create(_) => format!("create  {name}"),
+            Change::Repair { differences, .. } => format!("repair  {name}: {}", list(differences)),
+            Change::Keep(differences) => format!("keep    {name}: {}", list(differences)),
+        })?;
+    }
+    if plan.is_empty() { out::line("All streams and consumers are as declared.") } else { Ok(()) }
+}

@@ -1,0 +1,125 @@
+//! The folder of `devtrail up`: its lock, its addresses, its first key.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::target::Addresses;
+
+/// The folder, locked as long as this lives.
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes and locks the folder.
+    ///
+    /// # Errors
+    /// Where another `devtrail up` runs on it, or it cannot be written.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("The folder {shown} cannot be made; name another with --data"))?;
+        // nats-server and the database get it as it is, whatever the working directory becomes.
+        let path = path.canonicalize().with_context(|| format!("The folder {shown} cannot be read"))?;
+        let lock = File::create(path.join("up.lock"))
+            .with_context(|| format!("The folder {shown} cannot be written; name another with --data"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => bail!(
+                "Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data."
+            ),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{shown} cannot be locked")),
+        }
+    }
+
+    /// Its absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the first API key is.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.path.join("api-key")
+    }
+
+    /// Free bytes of the disk it is on.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub fn free_bytes(&self) -> anyhow::Result<u64> {
+        let disk = nix::sys::statvfs::statvfs(&self.path)
+            .with_context(|| format!("The free space of {} cannot be read", self.path.display()))?;
+        Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
+    }
+
+    /// Makes the first API key on the first start; gives it only then.
+    ///
+    /// # Errors
+    /// Where the key cannot be made or written.
+    pub async fn first_key(&self, make: impl AsyncFnOnce() -> anyhow::Result<String>) -> anyhow::Result<Option<String>> {
+        let path = self.key_file();
+        if path.exists() {
+            return Ok(None);
+        }
+        let key = make().await?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        writeln!(file, "{key}").and_then(|()| file.sync_all())
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Some(key))
+    }
+
+    /// Writes the addresses in use, whole or not at all.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_addresses(&self, addresses: &Addresses) -> anyhow::Result<()> {
+        let (path, fresh) = (Addresses::path(&self.path), self.path.join("addresses.json.new"));
+        std::fs::write(&fresh, serde_json::to_vec(addresses)?)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Removes the addresses: nobody listens there any more.
+    pub fn remove_addresses(&self) {
+        if let Err(error) = std::fs::remove_file(Addresses::path(&self.path)) {
+            tracing::debug!(%error, "no addresses to remove");
+        }
+    }
+
+    /// Waits until the collector would accept a batch.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub async fn wait_until_ready(&self, url: &str) -> anyhow::Result<()> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            polls.tick().await;
+            match client.get(format!("{url}/health/ready")).send().await {
+                Ok(reply) if reply.status().is_success() => return Ok(()),
+                not_yet => tracing::trace!(?not_yet, "not ready yet"),
+            }
+        }
+    }
+}
+
+/// A `curl` line that sends a first event.
+#[must_use]
+pub fn first_batch(url: &str, key_file: &Path) -> String {
+    let key = key_file.display();
+    format!(
+        r#"
+  NOW=$(date -u +%Y-%m-%dT%H:%M:%SZ); curl -sS {url}/v1/events \
+    -H "Authorization: Bearer $(cat {key})" -H 'Content-Type: application/json' \
+    -d '{{"batch_id":"first","sent_at":"'$NOW'","schema_version":"1.0","events":[{{"id":"hello-1","type":"file.saved","occurred_at":"'$NOW'","data":{{"path":"src/main.rs","language":"rust"}}}}]}}'
+"#
+    )
+}

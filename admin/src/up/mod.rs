@@ -1,0 +1,141 @@
+//! `devtrail up`: nats-server, collector and workers on one folder.
+
+mod folder;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use collector::{CollectorSettings, Limits};
+use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
+use common::process::Process;
+use workers::{DatabaseSettings, DatabaseUrl, WorkerSettings};
+
+use crate::target::Addresses;
+use crate::{keys, out, streams};
+use folder::Folder;
+use server::{Ports, Server};
+
+/// What to start, and where.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  devtrail up
+  devtrail up --data /var/lib/devtrail --listen 0.0.0.0:8787
+  devtrail up --data /tmp/try --listen 127.0.0.1:0 --nats-port 0")]
+pub struct UpSettings {
+    /// The folder that keeps everything
+    #[arg(long, env = "DEVTRAIL_DATA", default_value = "devtrail-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Address to serve HTTP on; port 0 takes a free one
+    #[arg(long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR")]
+    listen: String,
+    /// Port of the nats-server on 127.0.0.1; 0 takes a free one
+    #[arg(long, env = "DEVTRAIL_NATS_PORT", default_value_t = 4222, value_name = "PORT")]
+    nats_port: u16,
+    /// The database [default: sqlite:DIR/devtrail.db]
+    #[arg(long, env = "DEVTRAIL_DATABASE_URL", value_name = "URL")]
+    database_url: Option<DatabaseUrl>,
+    /// The nats-server to start [default: .tools/nats-server, then PATH]
+    #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
+    nats_server: Option<PathBuf>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
+const MAX_EVENTS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+
+/// Runs until the process stops.
+///
+/// # Errors
+/// Where the folder is in use, no nats-server is found, or a part cannot start.
+pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
+    let folder = Folder::open(&settings.data)?;
+    let program = server::find(settings.nats_server.as_deref()).await?;
+    let listener = collector::listen(&settings.listen).await?;
+    server::stop_leftover(folder.path()).await?;
+    let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
+    let result = run_beside(&settings, &folder, listener, &mut server, &process).await;
+    folder.remove_addresses();
+    // The stream is stopped last: what was in hand has been acked or handed back.
+    server.stop().await.context("nats-server could not be stopped")?;
+    result
+}
+
+async fn run_beside(
+    settings: &UpSettings,
+    folder: &Folder,
+    listener: tokio::net::TcpListener,
+    server: &mut Server,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let ports = server.ports().clone();
+    let address = listener.local_addr()?;
+    let database_url = settings.database_url.clone().unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
+    let first_key = prepare(folder, &ports, process).await?;
+    let addresses = Addresses {
+        collector: format!("http://{address}"),
+        nats: ports.nats.clone(),
+        monitor: ports.monitor.clone(),
+        database: database_url.to_string(),
+    };
+    let part = |name: &str| Process { actor: process.actor.part(name), stop: process.stop.clone() };
+    let nats = NatsSettings { nats_url: ports.nats };
+    let collector = CollectorSettings {
+        listen: settings.listen.clone(),
+        nats: nats.clone(),
+        sync: SyncSettings { nats_monitor_url: Some(ports.monitor), allow_unsafe_sync: false },
+        limits: settings.limits.clone(),
+    };
+    let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
+    let tasks = async {
+        let collector = collector::run(collector, listener, part("collector"));
+        let workers = workers::run_all(workers, part("worker"));
+        let announced = announce(&addresses, folder, first_key.as_deref());
+        // One part that fails stops the others in order.
+        let stopping = |result: anyhow::Result<()>| result.inspect_err(|_| process.stop.begin());
+        let (one, two, three) = tokio::join!(
+            async { stopping(collector.await) },
+            async { stopping(workers.await) },
+            async { stopping(announced.await) }
+        );
+        one.and(two).and(three)
+    };
+    tokio::select! {
+        result = tasks => result,
+        never = server.keep_alive() => never,
+    }
+}
+
+/// Streams, consumers and the first key. Gives the key where it was made now.
+async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::Result<Option<String>> {
+    let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
+    let js = async_nats::jetstream::new(client);
+    let mut declared = topology::declared();
+    let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
+    if let Some(config) = declared.get_mut(&events) {
+        let bound = MAX_EVENTS_BYTES.min(folder.free_bytes()? / 2);
+        config.insert("max_bytes".to_owned(), bound.into());
+    }
+    let changes = streams::make(&js, &declared).await?;
+    tracing::debug!(?changes, "streams and consumers are as declared");
+    let bucket = keys::open(&js).await?;
+    folder.first_key(async || keys::create(&bucket, "me".parse()?).await).await
+}
+
+/// Tells a person what to do, once a batch would be accepted.
+async fn announce(addresses: &Addresses, folder: &Folder, first_key: Option<&str>) -> anyhow::Result<()> {
+    let url = &addresses.collector;
+    folder.wait_until_ready(url).await?;
+    folder.write_addresses(addresses)?;
+    tracing::info!(url, "ready");
+    let key_file = folder.key_file();
+    out::line(format!("Devtrail listens on {url}"))?;
+    if first_key.is_some() {
+        out::line(format!("A first API key, of developer me, is in {}", key_file.display()))?;
+    }
+    out::line("Send a first event:")?;
+    out::line(folder::first_batch(url, &key_file))?;
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! The nats-server beside `devtrail up`: found, started, restarted when it dies, stopped last.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use common::retry::RetryPolicy;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+/// The configuration that a PubAck's promise stands on.
+const CONFIG: &str = include_str!("../../../nats/server.conf");
+/// The oldest version with everything Devtrail uses.
+const OLDEST: (u32, u32) = (2, 12);
+/// A server that has not said its ports by then has not started.
+const START: Duration = Duration::from_secs(20);
+/// A stop may take this long before it is forced.
+const STOP: Duration = Duration::from_secs(10);
+/// How often files and processes of others are looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where the server is reached.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// For clients.
+    pub nats: String,
+    /// The monitor.
+    pub monitor: String,
+}
+
+/// A running nats-server.
+pub struct Server {
+    program: PathBuf,
+    folder: PathBuf,
+    child: Child,
+    ports: Ports,
+}
+
+/// Finds a nats-server that is new enough.
+///
+/// # Errors
+/// Where there is none.
+pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let candidates = match given {
+        Some(path) => vec![path.to_owned()],
+        None => vec![PathBuf::from(".tools/nats-server"), PathBuf::from("nats-server")],
+    };
+    let mut too_old = None;
+    for candidate in candidates {
+        // A bare name is looked up on PATH; a path that is not there is no candidate.
+        let Ok(output) = Command::new(&candidate).arg("--version").output().await else { continue };
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        match version(&text) {
+            Some(version) if version >= OLDEST => return Ok(candidate),
+            _ => too_old = Some(format!("{} says {text:?}", candidate.display())),
+        }
+    }
+    let (major, minor) = OLDEST;
+    let found = too_old.or_else(|| given.map(|path| format!("{} cannot be run", path.display())));
+    bail!(
+        "No nats-server {major}.{minor} or newer was found{}. `make run` gets one into .tools/; or install it from \
+         https://nats.io/download and put it on PATH, or name it with --nats-server PATH.",
+        found.map(|found| format!(" ({found})")).unwrap_or_default()
+    )
+}
+
+/// Reads `nats-server: v2.15.1`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("nats-server: v")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Stops a nats-server that a killed `up` left behind on this folder.
+///
+/// # Errors
+/// Where it does not go.
+pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
+    let path = pid_file(folder);
+    let Some(pid) = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok()) else {
+        return Ok(());
+    };
+    if !is_ours(pid, folder).await {
+        return Ok(());
+    }
+    tracing::warn!(pid, "stopping the nats-server that an earlier `devtrail up` left behind");
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        // Gone already is what is wanted.
+        let _ = kill(Pid::from_raw(pid), signal);
+        let deadline = Instant::now() + STOP;
+        let mut polls = tokio::time::interval(POLL);
+        while Instant::now() < deadline {
+            polls.tick().await;
+            if !is_ours(pid, folder).await {
+                return Ok(());
+            }
+        }
+    }
+    bail!("The nats-server with pid {pid} of an earlier `devtrail up` cannot be stopped; stop it and start again.")
+}
+
+/// Whether the process is a nats-server on this folder: a pid alone may be anybody's by now.
+async fn is_ours(pid: i32, folder: &Path) -> bool {
+    let command = match std::fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\0', " "),
+        // Systems without /proc.
+        Err(_) => match Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().await {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(_) => return false,
+        },
+    };
+    command.contains("nats-server") && command.contains(&*config_file(folder).to_string_lossy())
+}
+
+fn pid_file(folder: &Path) -> PathBuf {
+    folder.join("nats-server.pid")
+}
+
+fn config_file(folder: &Path) -> PathBuf {
+    folder.join("nats-server.conf")
+}
+
+impl Server {
+    /// Starts the server on `folder` and waits until it tells its ports.
+    ///
+    /// # Errors
+    /// Where it does not start; the end of its log says why.
+    pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
+        let config = config_file(folder);
+        std::fs::write(&config, CONFIG).with_context(|| format!("{} cannot be written", config.display()))?;
+        let mut child = spawn(program, folder, port, 0)?;
+        let ports = wait_for_ports(&mut child, folder).await?;
+        Ok(Self { program: program.to_owned(), folder: folder.to_owned(), child, ports })
+    }
+
+    /// Where it is reached; the same after a restart.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Restarts the server whenever it dies. Returns only on an error of the system.
+    ///
+    /// # Errors
+    /// Where the program itself cannot be run any more.
+    pub async fn keep_alive(&mut self) -> anyhow::Result<()> {
+        let mut attempt = 0;
+        loop {
+            let lived = Instant::now();
+            let status = self.child.wait().await?;
+            // Long-lived ones start the backoff anew.
+            attempt = if lived.elapsed() > Duration::from_secs(60) { 0 } else { attempt + 1 };
+            tracing::error!(%status, attempt, "nats-server died; restarting it");
+            RetryPolicy::DEFAULT.pause(attempt).await;
+            let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+            self.child = spawn(&self.program, &self.folder, port(&self.ports.nats), port(&self.ports.monitor))?;
+            if let Err(error) = wait_for_ports(&mut self.child, &self.folder).await {
+                tracing::error!(error = format!("{error:#}"), "nats-server did not come back yet");
+            }
+        }
+    }
+
+    /// Stops the server; what it acknowledged is on its disk.
+    ///
+    /// # Errors
+    /// Where it can be neither stopped nor waited for.
+    pub async fn stop(mut self) -> std::io::Result<()> {
+        if let Some(pid) = self.child.id() {
+            // It may have died this moment.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        }
+        if timeout(STOP, self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> anyhow::Result<Child> {
+    // nats-server's own sign for "any free port" is -1.
+    let free = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
+    let log = folder.join("nats-server.log");
+    Command::new(program)
+        .arg("-c").arg(config_file(folder))
+        .args(["-a", "127.0.0.1", "-p", &free(port), "-m", &free(monitor)])
+        .arg("-sd").arg(folder.join("nats"))
+        .arg("-P").arg(pid_file(folder))
+        .arg("-l").arg(&log)
+        .arg("--ports_file_dir").arg(folder)
+        .stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+        // Ctrl-C is for `up`, which stops the server last.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))
+}
+
+#[derive(Deserialize)]
+struct PortsFile {
+    nats: Vec<String>,
+    monitoring: Vec<String>,
+}
+
+/// Waits for `nats-server_PID.ports`, which the server writes when it listens.
+async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Ports> {
+    let pid = child.id().context("nats-server ended at once")?;
+    let name = folder.join(format!("nats-server_{pid}.ports"));
+    let mut polls = tokio::time::interval(POLL);
+    let read = async {
+        loop {
+            polls.tick().await;
+            if let Some(status) = child.try_wait()? {
+                bail!("nats-server ended with {status}.{}", log_end(folder));
+            }
+            // Half-written files do not parse yet.
+            let Ok(bytes) = std::fs::read(&name) else { continue };
+            let Ok(ports) = serde_json::from_slice::<PortsFile>(&bytes) else { continue };
+            if let (Some(nats), Some(monitor)) = (ports.nats.first(), ports.monitoring.first()) {
+                return Ok(Ports { nats: nats.clone(), monitor: monitor.clone() });
+            }
+        }
+    };
+    timeout(START, read).await.with_context(|| format!("nats-server did not start in {START:?}.{}", log_end(folder)))?
+}
+
+/// The last lines of the server's log, for an error message.
+fn log_end(folder: &Path) -> String {
+    let path = folder.join("nats-server.log");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    let lines: Vec<&str> = lines.into_iter().rev().collect();
+    format!(" The end of {}:\n{}", path.display(), lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_what_the_server_prints() {
+        assert_eq!(version("nats-server: v2.15.1"), Some((2, 15)));
+        assert_eq!(version("nats-server: v2.12.0-RC.1"), Some((2, 12)));
+        assert_eq!(version("something else"), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! The collector: admit a batch, publish it, answer once it is on disk.
+//!
+//! A request meets, in this order: [`serve`] (connection), `routes::events` (checks and reply), `auth`
+//! (who), `body` (bytes within limits), [`admit`] (verdicts; pure), [`publish`] (PubAck).
+
+pub mod admit;
+mod auth;
+mod body;
+mod error;
+pub mod publish;
+mod routes;
+pub mod serve;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::jetstream;
+use common::bus::{self, NatsSettings, sync::SyncSettings};
+use common::process::{Process, Stop, parse_duration};
+use common::schema::Schemas;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use auth::Keys;
+use body::BodyLimits;
+use publish::Publisher;
+use serve::ServeOptions;
+
+/// The collector's settings.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CollectorSettings {
+    /// Address to serve HTTP on; port 0 takes a free one
+    #[arg(long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR")]
+    pub listen: String,
+    /// Where NATS is.
+    #[command(flatten)]
+    pub nats: NatsSettings,
+    /// Whether NATS keeps its promises.
+    #[command(flatten)]
+    pub sync: SyncSettings,
+    /// The bounds of a request.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// The bounds of a request.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Limits {
+    /// Most events in a batch
+    #[arg(long, env = "DEVTRAIL_MAX_EVENTS", default_value_t = 1000, value_name = "N")]
+    pub max_events: usize,
+    /// Most bytes in a body, inflated
+    #[arg(long, env = "DEVTRAIL_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_name = "BYTES")]
+    pub max_body: usize,
+    /// A body may inflate to this many times its size
+    #[arg(long, env = "DEVTRAIL_MAX_RATIO", default_value_t = 100, value_name = "N")]
+    pub max_ratio: usize,
+    /// How long a request's header may take to arrive
+    #[arg(long, env = "DEVTRAIL_HEADER_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    pub header_timeout: Duration,
+    /// How long a request's body may take to arrive
+    #[arg(long, env = "DEVTRAIL_BODY_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = parse_duration)]
+    pub body_timeout: Duration,
+    /// How long the stream may take to confirm a batch
+    #[arg(long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    pub publish_timeout: Duration,
+}
+
+/// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
+const PAYLOAD_MARGIN: usize = 64 * 1024;
+
+/// What every request can reach.
+struct App {
+    schemas: Schemas,
+    supported: Vec<String>,
+    keys: Keys,
+    keys_loaded: watch::Receiver<bool>,
+    limits: Limits,
+    body_limits: BodyLimits,
+    actor: String,
+    stop: Stop,
+    /// Set once the stream is bound.
+    stream: OnceLock<Stream>,
+}
+
+/// The bound stream.
+struct Stream {
+    client: async_nats::Client,
+    js: jetstream::Context,
+    publisher: Publisher,
+}
+
+impl App {
+    /// The stream, where batches would be accepted now, or the reason why not.
+    fn ready(&self) -> Result<&Stream, &'static str> {
+        let stream = self.stream.get().ok_or("the stream is not bound yet")?;
+        if !*self.keys_loaded.borrow() {
+            return Err("the API keys are not loaded yet");
+        }
+        match stream.client.connection_state() {
+            async_nats::connection::State::Connected => Ok(stream),
+            _ => Err("NATS is not connected"),
+        }
+    }
+}
+
+impl Stream {
+    fn max_message(&self) -> usize {
+        self.client.server_info().max_payload.saturating_sub(PAYLOAD_MARGIN)
+    }
+}
+
+/// Takes the address to serve on.
+///
+/// # Errors
+/// Where it is taken or not this machine's.
+pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("The address {address} cannot be listened on; choose another with --listen, such as 127.0.0.1:0")
+    })
+}
+
+/// Serves until the process stops.
+///
+/// # Errors
+/// Where the stream is missing or unsafe, or the server does not sync always.
+pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    let (loaded, keys_loaded) = watch::channel(false);
+    let limits = settings.limits.clone();
+    let schemas = Schemas::builtin();
+    let app = Arc::new(App {
+        supported: schemas.supported(),
+        schemas,
+        keys: Keys::default(),
+        keys_loaded,
+        body_limits: BodyLimits {
+            max_inflated: limits.max_body,
+            max_ratio: limits.max_ratio,
+            timeout: limits.body_timeout,
+        },
+        actor: process.actor.to_string(),
+        stop: process.stop.clone(),
+        stream: OnceLock::new(),
+        limits,
+    });
+    let options = ServeOptions { header_timeout: app.limits.header_timeout, ..ServeOptions::default() };
+    let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
+    tracing::info!(address = %listener.local_addr()?, "collector listens");
+    let serve = serve::serve(listener, routes::router(app.clone()), options, drain, abort);
+    tokio::pin!(serve);
+    // Served from the start, not ready: whoever looks at /health sees what is missing.
+    let connected = tokio::select! {
+        served = &mut serve => return Ok(served?),
+        connected = connect(&settings, &process) => connected?,
+    };
+    let Some((client, js)) = connected else { return Ok(serve.await?) };
+    let follow = app.keys.clone().follow(js.clone(), loaded, process.stop.clone());
+    let publisher = Publisher::new(js.clone(), app.limits.publish_timeout);
+    app.stream.get_or_init(|| Stream { client, js, publisher });
+    let (served, ()) = tokio::join!(serve, follow);
+    Ok(served?)
+}
+
+async fn connect(
+    settings: &CollectorSettings,
+    process: &Process,
+) -> anyhow::Result<Option<(async_nats::Client, jetstream::Context)>> {
+    let url = &settings.nats.nats_url;
+    let Some(client) = bus::connect(url, &process.actor.to_string(), &process.stop).await else { return Ok(None) };
+    bus::sync::check(&client, url, &settings.sync).await?;
+    let js = jetstream::new(client.clone());
+    bus::bind_stream(&js, bus::EVENTS).await?;
+    Ok(Some((client, js)))
+}

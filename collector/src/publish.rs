@@ -1,0 +1,153 @@
+//! The publisher: all requests hand their message to it and await the PubAck.
+//!
+//! How it publishes is its secret (single publishes now, groups later; docs/protocol.md, Publish).
+//! A publish goes on when its client has hung up: the outcome would be unknown otherwise.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
+use bytes::Bytes;
+use common::retry::RetryPolicy;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// A message ready to be published.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its `Nats-Msg-Id`; the header is set here.
+    pub id: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its other headers.
+    pub headers: HeaderMap,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// The stream has the message on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its sequence; the original's where it is a duplicate.
+    pub sequence: u64,
+    /// The server knew the message id already.
+    pub duplicate: bool,
+}
+
+/// The stream did not confirm the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotPublished {
+    /// The stream is at its bound.
+    #[error("the stream is full: {0}")]
+    Full(String),
+    /// No PubAck until the deadline. The message may be stored all the same; the same message
+    /// sent again is dropped as a duplicate then.
+    #[error("the stream did not confirm in time: {0}")]
+    Unavailable(String),
+}
+
+type Outcome = Result<Published, NotPublished>;
+type Waiting = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
+
+/// One PubAck is awaited this long before the same message is published again.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// The server is storing a message with this id at this moment (error code 10158).
+const IN_PROCESS: u64 = 10158;
+const IN_PROCESS_DELAY: Duration = Duration::from_millis(50);
+/// The stream has reached its maximum of messages or bytes (error code 10077).
+const STREAM_FULL: u64 = 10077;
+
+/// Publishes to the EVENTS stream.
+#[derive(Clone)]
+pub struct Publisher {
+    js: jetstream::Context,
+    waiting: Waiting,
+    deadline: Duration,
+}
+
+impl Publisher {
+    /// A publisher that tries for `deadline` to get a PubAck.
+    #[must_use]
+    pub fn new(js: jetstream::Context, deadline: Duration) -> Self {
+        Self { js, waiting: Waiting::default(), deadline }
+    }
+
+    /// Publishes and awaits the PubAck. Equal message ids in flight share one publish.
+    ///
+    /// # Errors
+    /// Where the stream is full, or did not confirm until the deadline.
+    pub async fn publish(&self, message: Message) -> Outcome {
+        let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
+        let mut outcome = self.join_or_start(message);
+        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?;
+        outcome.clone().unwrap_or_else(|| Err(lost()))
+    }
+
+    fn join_or_start(&self, message: Message) -> watch::Receiver<Option<Outcome>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = waiting.get(&message.id) {
+            return outcome.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        waiting.insert(message.id.clone(), receiver.clone());
+        let publisher = self.clone();
+        tokio::spawn(async move {
+            let outcome = publisher.until_deadline(&message).await;
+            publisher.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
+            // Nobody may wait any more.
+            let _ = sender.send(Some(outcome));
+        });
+        receiver
+    }
+
+    /// Publishes the same message until the stream has spoken.
+    async fn until_deadline(&self, message: &Message) -> Outcome {
+        let deadline = Instant::now() + self.deadline;
+        let mut last = "no nats-server is connected".to_owned();
+        for attempt in 0.. {
+            let attempt_ends = (Instant::now() + ATTEMPT).min(deadline);
+            let pause = match timeout_at(attempt_ends, self.once(message)).await {
+                Ok(Ok(published)) => return Ok(published),
+                Ok(Err(error)) => match code(&error) {
+                    Some(STREAM_FULL) => return Err(NotPublished::Full(error.to_string())),
+                    Some(IN_PROCESS) => IN_PROCESS_DELAY,
+                    _ => {
+                        last = error.to_string();
+                        RetryPolicy::DEFAULT.delay(attempt)
+                    }
+                },
+                Err(_) => {
+                    last = format!("no PubAck within {ATTEMPT:?}");
+                    Duration::ZERO
+                }
+            };
+            if Instant::now() + pause >= deadline {
+                break;
+            }
+            tracing::debug!(id = message.id, attempt, last, "publishing again with the same id");
+            tokio::time::sleep(pause).await; // sleep: the retry policy's delay
+        }
+        Err(NotPublished::Unavailable(last))
+    }
+
+    async fn once(&self, message: &Message) -> Result<Published, PublishError> {
+        let publish = PublishMessage::build()
+            .payload(message.payload.clone())
+            .headers(message.headers.clone())
+            .message_id(&message.id);
+        let ack = self.js.send_publish(message.subject.clone(), publish).await?.await?;
+        Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate })
+    }
+}
+
+/// The JetStream error code behind a failed publish.
+fn code(error: &PublishError) -> Option<u64> {
+    let source = std::error::Error::source(error)?;
+    if let Some(error) = source.downcast_ref::<jetstream::Error>() {
+        return Some(error.error_code().0);
+    }
+    (error.kind() == PublishErrorKind::MaxPayloadExceeded).then_some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0)
+}

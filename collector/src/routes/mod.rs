@@ -1,0 +1,73 @@
+//! The routes, one file a resource.
+
+mod events;
+mod health;
+mod schemas;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use common::id;
+
+use crate::App;
+use crate::error::{ErrorCode, Problem};
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// A request's ids: the client's where they are well formed, else fresh ones.
+#[derive(Debug, Clone)]
+struct Ids {
+    correlation_id: String,
+    traceparent: String,
+}
+
+impl Ids {
+    fn of(headers: &HeaderMap) -> Self {
+        let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            correlation_id: id::correlation_id(header(&CORRELATION_ID)),
+            traceparent: id::traceparent(header(&TRACEPARENT)),
+        }
+    }
+}
+
+/// All routes, with what holds for every one of them.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/events", post(events::post))
+        .route("/v1/schemas", get(schemas::list))
+        .route("/v1/schemas/{version}/{type}", get(schemas::one))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .fallback(|| async { Problem::new(ErrorCode::NotFound, "There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(ErrorCode::MethodNotAllowed, "This path does not take this method; see the Allow header.")
+        })
+        .layer(middleware::from_fn(with_ids))
+        .with_state(app)
+}
+
+/// Takes correlation id and trace context over, or makes them; every reply carries them.
+async fn with_ids(mut request: Request, next: Next) -> Response {
+    let ids = Ids::of(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let mut response = next.run(request).await;
+    // A problem is written out here, so that none can lack its correlation id.
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let allow = response.headers().get(axum::http::header::ALLOW).cloned();
+        response = problem.correlation_id(ids.correlation_id.clone()).into_response();
+        response.headers_mut().extend(allow.map(|allow| (axum::http::header::ALLOW, allow)));
+    }
+    for (name, value) in [(CORRELATION_ID, ids.correlation_id), (TRACEPARENT, ids.traceparent)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,267 @@
+//! The EVENTS message: the whole truth of one HTTP batch, from which the store can be rebuilt.
+//!
+//! ```text
+//! {"format":1,"developer":"ada","batch_id":"…","events":[{"len":181,"at":…,"day":"2026-03-01"}, …], …}\n
+//! <exact bytes of event 0><exact bytes of event 1>…
+//! ```
+//!
+//! One line of JSON, then the events one after the other as they were sent, whatever their
+//! verdict; the header's `len`s say where each ends. So a person can read a message, a program
+//! finds an event without scanning, and no event is ever serialised anew.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::clock::Micros;
+use crate::event::Head;
+use crate::id::DeveloperId;
+use crate::verdict::{Code, Counts, Exception, Original, Verdict};
+
+/// The format this program writes; it reads this one only.
+pub const FORMAT: u8 = 1;
+
+/// NATS header: the client's batch id.
+pub const BATCH_ID: &str = "Devtrail-Batch-Id";
+/// NATS header: the correlation id.
+pub const CORRELATION_ID: &str = "Devtrail-Correlation-Id";
+/// NATS header: W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The first line of a message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: u8,
+    /// Whose batch: the key's developer.
+    pub developer: DeveloperId,
+    /// The developer's epoch when it was sent.
+    pub epoch: u64,
+    /// The client's batch id.
+    pub batch_id: String,
+    /// Follows the batch everywhere.
+    pub correlation_id: String,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// The envelope's schema version.
+    pub schema_version: String,
+    /// The envelope's `sent_at`, as written.
+    pub sent_at: String,
+    /// When the collector had the whole request.
+    pub received_at: Micros,
+    /// When every event had its verdict.
+    pub validated_at: Micros,
+    /// The collector's executable and instance.
+    pub collector: String,
+    /// How far the client's clock is ahead, 0 where it is not fast; effective times are moved back by it.
+    pub skew: Micros,
+    /// The envelope's members other than `events`, unknown ones too, as their exact text.
+    pub envelope: BTreeMap<String, Box<RawValue>>,
+    /// The verdicts' counts, as replied.
+    pub counts: Counts,
+    /// One note an event, in the order they were sent.
+    pub events: Vec<Note>,
+}
+
+/// What admission found out about one event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Length of its exact bytes.
+    pub len: u32,
+    /// Effective time; absent where the event was refused before it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Micros>,
+    /// Local day, `YYYY-MM-DD`; present with `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<String>,
+    /// Why it was not simply accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Where in the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The earlier event of the same batch that holds the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<u32>,
+}
+
+impl Note {
+    /// The event's verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.code.map_or(Verdict::Accepted, Code::verdict)
+    }
+
+    /// Whether the event competes for its id in the store: it was accepted, or an earlier event of
+    /// the same batch held the id. The store decides these anew, by (src, seq, ordinal).
+    #[must_use]
+    pub fn competes(&self) -> bool {
+        matches!(self.code, None | Some(Code::DuplicateId | Code::IdConflict))
+    }
+}
+
+/// A message taken apart.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The first line.
+    pub header: Header,
+    message: Bytes,
+    events: Vec<Range<usize>>,
+}
+
+/// A message that is no batch: the fault of the message, not of its surroundings.
+#[derive(Debug, thiserror::Error)]
+pub enum BadMessage {
+    /// There is no line end after the header.
+    #[error("the message has no header line")]
+    NoHeader,
+    /// The first line does not parse.
+    #[error("the message's header does not parse: {0}")]
+    Header(#[from] serde_json::Error),
+    /// Written by a program that knows more.
+    #[error("the message has format {0}; this program reads format {FORMAT}: update it")]
+    Format(u8),
+    /// The lengths do not add up.
+    #[error("the header promises {promised} bytes of events, the message holds {held}")]
+    Length {
+        /// Sum of the header's lengths.
+        promised: usize,
+        /// What follows the header.
+        held: usize,
+    },
+    /// An event is not UTF-8.
+    #[error("event {0} of the message is not UTF-8")]
+    NotUtf8(usize),
+}
+
+/// Writes a message.
+///
+/// # Errors
+/// Never for headers made by this program; kept as an error rather than a panic on the request path.
+pub fn encode(header: &Header, events: &[&RawValue]) -> Result<Bytes, serde_json::Error> {
+    let body: usize = events.iter().map(|event| event.get().len()).sum();
+    let mut message = Vec::with_capacity(body + 512 + events.len() * 64);
+    serde_json::to_writer(&mut message, header)?;
+    message.push(b'\n');
+    events.iter().for_each(|event| message.extend_from_slice(event.get().as_bytes()));
+    Ok(message.into())
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// Where it is none: see [`BadMessage`].
+pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
+    let line = message.iter().position(|byte| *byte == b'\n').ok_or(BadMessage::NoHeader)?;
+    #[derive(Deserialize)]
+    struct Format {
+        format: u8,
+    }
+    let Format { format } = serde_json::from_slice(&message[..line])?;
+    if format != FORMAT {
+        return Err(BadMessage::Format(format));
+    }
+    let header: Header = serde_json::from_slice(&message[..line])?;
+    let mut end = line + 1;
+    let mut events = Vec::with_capacity(header.events.len());
+    for note in &header.events {
+        let start = end;
+        end += note.len as usize;
+        events.push(start..end);
+    }
+    if end != message.len() {
+        return Err(BadMessage::Length { promised: end - line - 1, held: message.len() - line - 1 });
+    }
+    if let Some(at) = events.iter().position(|event| std::str::from_utf8(&message[event.clone()]).is_err()) {
+        return Err(BadMessage::NotUtf8(at));
+    }
+    Ok(Batch { header, message, events })
+}
+
+impl Batch {
+    /// The events' notes and exact text, in their order.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = (&Note, &str)> {
+        self.header.events.iter().zip(&self.events).map(|(note, range)| {
+            let text = std::str::from_utf8(&self.message[range.clone()]);
+            (note, text.expect("decode checked that every event is UTF-8"))
+        })
+    }
+
+    /// The events that were not simply accepted, as the first reply listed them.
+    #[must_use]
+    pub fn exceptions(&self, supported: &[String]) -> Vec<Exception> {
+        exceptions(self.events(), supported)
+    }
+}
+
+/// Lists the events that were not simply accepted.
+pub fn exceptions<'a>(
+    events: impl Iterator<Item = (&'a Note, &'a str)>,
+    supported: &[String],
+) -> Vec<Exception> {
+    let refused = events.enumerate().filter_map(|(index, (note, text))| Some((index, note, note.code?, text)));
+    let list = refused.map(|(index, note, code, text)| Exception {
+        index: index as u32,
+        id: Head::parse(text).ok().and_then(|head| head.id()),
+        verdict: code.verdict(),
+        code,
+        pointer: note.pointer.clone(),
+        detail: note.detail.clone(),
+        supported: (code == Code::SchemaVersionUnsupported).then(|| supported.to_vec()),
+        original: note.original.map(|index| Original::SameBatch { index }),
+    });
+    list.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(events: &[&str]) -> Bytes {
+        let raw: Vec<Box<RawValue>> =
+            events.iter().map(|text| RawValue::from_string((*text).to_owned()).unwrap()).collect();
+        let notes = events.iter().map(|text| Note { len: text.len() as u32, at: Some(0), ..Note::default() });
+        let header = Header {
+            format: FORMAT,
+            developer: "ada".parse().unwrap(),
+            epoch: 0,
+            batch_id: "b".into(),
+            correlation_id: "c".into(),
+            traceparent: String::new(),
+            schema_version: "1.0".into(),
+            sent_at: "2026-03-01T00:00:00Z".into(),
+            received_at: 0,
+            validated_at: 0,
+            collector: "test/1".into(),
+            skew: 0,
+            envelope: BTreeMap::from([("x".into(), RawValue::from_string("1.0".into()).unwrap())]),
+            counts: Counts::default(),
+            events: notes.collect(),
+        };
+        encode(&header, &raw.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn events_come_back_byte_for_byte_whatever_they_hold() {
+        let sent = ["{ \"a\" : 1.0 }", "\"line\\nend\"", "[1,\n2]", "null", "{\"ü\":\"\\u0000\"}"];
+        let batch = decode(message(&sent)).unwrap();
+        assert_eq!(batch.events().map(|(_, text)| text).collect::<Vec<_>>(), sent);
+        assert_eq!(batch.header.envelope["x"].get(), "1.0");
+    }
+
+    #[test]
+    fn a_damaged_message_is_an_error_and_never_a_panic() {
+        let whole = message(&["{}", "{\"id\":\"é\"}"]);
+        for cut in 0..whole.len() {
+            assert!(decode(whole.slice(..cut)).is_err(), "cut at {cut}");
+        }
+        let other = String::from_utf8(whole.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
+        assert!(matches!(decode(Bytes::from(other)), Err(BadMessage::Format(2))));
+    }
+}

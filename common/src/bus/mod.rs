@@ -1,0 +1,80 @@
+//! NATS: connecting, what streams and consumers must be, binding to them, pulling from them.
+
+mod bind;
+mod dead;
+pub mod pull;
+pub mod sync;
+pub mod topology;
+
+use std::time::Duration;
+
+pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
+pub use dead::{dead_letter, dead_subject};
+
+use crate::process::Stop;
+use crate::retry::RetryPolicy;
+
+/// The stream of batches.
+pub const EVENTS: &str = "EVENTS";
+/// The stream of what gave up.
+pub const DEAD: &str = "DEAD";
+/// The durable consumer of the persist workers.
+pub const PERSIST: &str = "persist";
+
+/// The subject that a developer's batches are published on.
+#[must_use]
+pub fn batch_subject(developer: &crate::id::DeveloperId) -> String {
+    format!("events.batch.{developer}")
+}
+
+/// Where NATS is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NatsSettings {
+    /// Address of the nats-server
+    #[arg(long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    pub nats_url: String,
+}
+
+/// NATS cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("No nats-server answers at {url}: {reason}. Start one (`devtrail up` does), or name another with --nats-url.")]
+pub struct Unreachable {
+    url: String,
+    reason: String,
+}
+
+fn options(name: &str) -> async_nats::ConnectOptions {
+    async_nats::ConnectOptions::new()
+        .name(name)
+        .connection_timeout(Duration::from_secs(2))
+        // A server that comes back is found at once; the client's own delay grows to seconds.
+        .reconnect_delay_callback(|attempts| {
+            RetryPolicy { cap: Duration::from_secs(1), ..RetryPolicy::DEFAULT }.bound(attempts as u32)
+        })
+}
+
+/// Connects once, for a command that a person waits for.
+///
+/// # Errors
+/// Where no server answers within two seconds.
+pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, Unreachable> {
+    let failed = |error: async_nats::ConnectError| Unreachable { url: url.to_owned(), reason: error.to_string() };
+    options(name).connect(url).await.map_err(failed)
+}
+
+/// Connects for a service: tries until a server answers or the process stops (`None`).
+///
+/// Afterwards the client reconnects on its own, without limit.
+pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::Client> {
+    for attempt in 0.. {
+        tokio::select! {
+            connected = connect_once(url, name) => match connected {
+                Ok(client) => return Some(client),
+                Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
+            },
+            () = stop.draining() => return None,
+        }
+        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = stop.draining() => return None }
+    }
+    None
+}

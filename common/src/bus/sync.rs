@@ -1,0 +1,102 @@
+//! Does the server sync always? Only then is a PubAck a promise (R2.3).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Where the server's monitor is, and whether its word is needed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SyncSettings {
+    /// Address of the nats-server's monitor [default: port 8222 on the host of --nats-url]
+    #[arg(long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL")]
+    pub nats_monitor_url: Option<String>,
+    /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
+    #[arg(long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC")]
+    pub allow_unsafe_sync: bool,
+}
+
+/// The server may acknowledge what is not on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsafeSync {
+    /// The monitor says so.
+    #[error("The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` (nats/server.conf), or accept the loss with --allow-unsafe-sync.")]
+    NotAlways(String),
+    /// The monitor is another server's.
+    #[error("The monitor at {0} belongs to another nats-server than --nats-url: name the right one with --nats-monitor-url.")]
+    OtherServer(String),
+    /// The monitor cannot be read.
+    #[error("The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. Start the server with `-m 8222`, name the monitor with --nats-monitor-url, or accept the risk with --allow-unsafe-sync.")]
+    Unreadable {
+        /// The address tried.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Jsz {
+    server_id: String,
+    config: JetStreamConfig,
+}
+
+#[derive(Deserialize)]
+struct JetStreamConfig {
+    #[serde(default)]
+    sync_always: bool,
+}
+
+/// Asks the monitor (`/jsz`) of the server that `client` is connected to.
+///
+/// # Errors
+/// Where it does not sync always, is another server, or cannot be read, unless unsafe sync is allowed.
+pub async fn check(client: &async_nats::Client, nats_url: &str, settings: &SyncSettings) -> Result<(), UnsafeSync> {
+    let url = settings.nats_monitor_url.clone().unwrap_or_else(|| default_monitor(nats_url));
+    let checked = read(&url).await.and_then(|jsz| {
+        if jsz.server_id != client.server_info().server_id {
+            Err(UnsafeSync::OtherServer(url))
+        } else if !jsz.config.sync_always {
+            Err(UnsafeSync::NotAlways(url))
+        } else {
+            Ok(())
+        }
+    });
+    match checked {
+        Err(error) if settings.allow_unsafe_sync => {
+            tracing::warn!(%error, "acknowledged events can be lost: --allow-unsafe-sync is set");
+            Ok(())
+        }
+        checked => checked,
+    }
+}
+
+async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
+    let failed = |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().map_err(failed)?;
+    let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await.map_err(failed)?;
+    reply.error_for_status().map_err(failed)?.json().await.map_err(failed)
+}
+
+/// Port 8222 on the host of `nats_url`, without its credentials.
+fn default_monitor(nats_url: &str) -> String {
+    let first = nats_url.split(',').next().unwrap_or(nats_url);
+    let authority = first.split_once("://").map_or(first, |(_, rest)| rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    format!("http://{host}:8222")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_monitor;
+
+    #[test]
+    fn the_monitor_is_on_the_servers_host_by_default() {
+        assert_eq!(default_monitor("nats://127.0.0.1:4222"), "http://127.0.0.1:8222");
+        assert_eq!(default_monitor("tls://ada:pw@nats.example"), "http://nats.example:8222");
+        assert_eq!(default_monitor("nats://[::1]:4222,nats://b"), "http://[::1]:8222");
+    }
+}

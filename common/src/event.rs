@@ -1,0 +1,86 @@
+//! One event as it was sent: its exact bytes, and the few members every stage reads.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::id::is_id;
+use crate::json;
+
+/// The members of an event that are not its data, each as the exact text it was sent as.
+///
+/// Both admission and persisting read events through this one type, so they cannot disagree on
+/// which event a text is. A member that occurs twice is an error: which was meant is unknowable.
+#[derive(Debug, Deserialize)]
+pub struct Head<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    occurred_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    schema_version: Option<&'a RawValue>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the head of the event `text`.
+    ///
+    /// # Errors
+    /// Where `text` is no JSON object or repeats one of the members.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The id, where it is usable (1 to 128 characters from 0x21 to 0x7E).
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        self.id.and_then(json::string).filter(|id| is_id(id))
+    }
+
+    /// The type, where it is a string.
+    #[must_use]
+    pub fn kind(&self) -> Option<String> {
+        self.kind.and_then(json::string)
+    }
+
+    /// The time it claims, where that is a string.
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<String> {
+        self.occurred_at.and_then(json::string)
+    }
+
+    /// The event's own schema version: `Ok(None)` where it names none.
+    ///
+    /// # Errors
+    /// Where it is something else than a string.
+    pub fn schema_version(&self) -> Result<Option<String>, NotAString> {
+        self.schema_version.map(|value| json::string(value).ok_or(NotAString)).transpose()
+    }
+}
+
+/// A member that must be a string is something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a string")]
+pub struct NotAString;
+
+/// BLAKE3 of an event's exact bytes.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_and_a_repeated_member_is_refused() {
+        let head = Head::parse(r#"{"id":"e1","type":"heartbeat","data":{"id":1},"x":[]}"#).unwrap();
+        assert_eq!((head.id().as_deref(), head.kind().as_deref()), (Some("e1"), Some("heartbeat")));
+        assert_eq!(head.schema_version(), Ok(None));
+        assert!(Head::parse(r#"{"id":"e1","id":"e2"}"#).is_err());
+        assert!(Head::parse("[1]").is_err());
+        assert_eq!(Head::parse(r#"{"id":" "}"#).unwrap().id(), None);
+        assert_eq!(Head::parse(r#"{"schema_version":1}"#).unwrap().schema_version(), Err(NotAString));
+    }
+}

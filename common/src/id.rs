@@ -1,0 +1,223 @@
+//! Identities: what names a batch, an event, a developer, a request.
+//!
+//! A stream sequence alone is no identity (streams are recreated, restored, sourced), so
+//! everything stored is named by a *source*, one number for one stream's life, and the sequence.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One life of one stream: the store gives out a small integer for each (stream name, created time).
+pub type Src = i64;
+
+/// A batch: the EVENTS message with sequence `seq` in the stream life `src`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchRef {
+    /// The stream's life.
+    pub src: Src,
+    /// The stream sequence, from 1.
+    pub seq: u64,
+}
+
+/// An event of a batch. The order decides which of two events with one id came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventRef {
+    /// The stream's life.
+    pub src: Src,
+    /// The stream sequence, from 1.
+    pub seq: u64,
+    /// The event's index in the batch as it was sent, from 0.
+    pub ordinal: u32,
+}
+
+impl BatchRef {
+    /// The event at `ordinal` of this batch.
+    #[must_use]
+    pub fn event(self, ordinal: u32) -> EventRef {
+        EventRef { src: self.src, seq: self.seq, ordinal }
+    }
+}
+
+impl EventRef {
+    /// The batch the event came in.
+    #[must_use]
+    pub fn batch(self) -> BatchRef {
+        BatchRef { src: self.src, seq: self.seq }
+    }
+}
+
+impl fmt::Display for BatchRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.src, self.seq)
+    }
+}
+
+impl fmt::Display for EventRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.src, self.seq, self.ordinal)
+    }
+}
+
+/// Longest batch, event or correlation id, in characters.
+pub const MAX_ID: usize = 128;
+
+/// Whether `text` may be a batch, event or correlation id: 1 to 128 characters from 0x21 to 0x7E.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| (0x21..=0x7E).contains(&byte))
+}
+
+/// A developer's id: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it is one token of a NATS subject.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeveloperId(String);
+
+/// The reason a text is no developer id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no developer id: use 1 to 64 characters of A-Z, a-z, 0-9, _ and -")]
+pub struct BadDeveloperId(String);
+
+impl DeveloperId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DeveloperId {
+    type Error = BadDeveloperId;
+
+    fn try_from(text: String) -> Result<Self, BadDeveloperId> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if (1..=64).contains(&text.len()) && text.bytes().all(token) {
+            Ok(Self(text))
+        } else {
+            Err(BadDeveloperId(text))
+        }
+    }
+}
+
+impl std::str::FromStr for DeveloperId {
+    type Err = BadDeveloperId;
+
+    fn from_str(text: &str) -> Result<Self, BadDeveloperId> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<DeveloperId> for String {
+    fn from(id: DeveloperId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for DeveloperId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `Nats-Msg-Id` of a batch: `<developer>:<epoch>:<batch_id>:<16 hex>`.
+///
+/// The last part is the first half of BLAKE3 over the events' exact bytes in their order, each
+/// preceded by its length as eight little-endian bytes, so that no two lists of events hash alike
+/// by moving a border. `sent_at` and `client` take no part: a retry is the same message.
+#[must_use]
+pub fn msg_id<'a>(
+    developer: &DeveloperId,
+    epoch: u64,
+    batch_id: &str,
+    events: impl Iterator<Item = &'a str>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for event in events {
+        hasher.update(&(event.len() as u64).to_le_bytes());
+        hasher.update(event.as_bytes());
+    }
+    let hash = hasher.finalize().to_hex();
+    format!("{developer}:{epoch}:{batch_id}:{}", &hash[..16])
+}
+
+/// A correlation id: the client's where it is a valid id, else a fresh UUIDv7.
+#[must_use]
+pub fn correlation_id(sent: Option<&str>) -> String {
+    match sent {
+        Some(id) if is_id(id) => id.to_owned(),
+        _ => Uuid::now_v7().to_string(),
+    }
+}
+
+/// A W3C `traceparent`: the client's where it is well formed, else a fresh one, not sampled.
+///
+/// Version 00 is `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zero
+/// (W3C Trace Context, section 3.2).
+#[must_use]
+pub fn traceparent(sent: Option<&str>) -> String {
+    match sent {
+        Some(text) if is_traceparent(text) => text.to_owned(),
+        _ => {
+            let parent = Uuid::new_v4().simple().to_string();
+            format!("00-{}-{}-00", Uuid::new_v4().simple(), &parent[..16])
+        }
+    }
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let id = |part: &str, len: usize| hex(part, len) && part.bytes().any(|b| b != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(parts[..], ["00", trace, parent, flags] if id(trace, 32) && id(parent, 16) && hex(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_1_to_128_printable_characters() {
+        assert!(is_id("a") && is_id(&"x".repeat(128)) && is_id("!~"));
+        assert!(!is_id("") && !is_id(&"x".repeat(129)) && !is_id("a b") && !is_id("ü") && !is_id("a\0"));
+    }
+
+    #[test]
+    fn a_developer_id_is_one_subject_token() {
+        assert!("ada_L-1".parse::<DeveloperId>().is_ok());
+        for bad in ["", "a.b", "a>", "*", "a b", &"x".repeat(65)] {
+            assert!(bad.parse::<DeveloperId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_message_id_depends_on_events_their_order_and_their_borders_only() {
+        let ada: DeveloperId = "ada".parse().unwrap();
+        let id = |events: &[&str]| msg_id(&ada, 0, "b1", events.iter().copied());
+        assert_eq!(id(&["{\"a\":1}", "{}"]), id(&["{\"a\":1}", "{}"]));
+        assert_ne!(id(&["1", "2"]), id(&["2", "1"]));
+        assert_ne!(id(&["12"]), id(&["1", "2"]));
+        // Final: stored and sent since the first version (docs/protocol.md, Identity).
+        assert_eq!(id(&["{}"]), format!("ada:0:b1:{}", &blake3_of(b"\x02\0\0\0\0\0\0\0{}")[..16]));
+    }
+
+    fn blake3_of(bytes: &[u8]) -> String {
+        blake3::hash(bytes).to_hex().to_string()
+    }
+
+    #[test]
+    fn a_bad_traceparent_is_replaced() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traceparent(Some(good)), good);
+        for bad in [
+            "",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            let made = traceparent(Some(bad));
+            assert!(made != bad && is_traceparent(&made), "{made}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Jobs of a batch: kinds, masks, the states they lead a batch through, and what a job message says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Micros, rfc3339};
+use crate::id::BatchRef;
+
+/// A kind of job. Each is one bit of a batch's masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Metrics of the touched windows.
+    Aggregate,
+    /// Normalized records.
+    Normalize,
+    /// Rules and their alerts.
+    Alert,
+}
+
+/// A set of job kinds, as the batch row's `need`, `done` and `failed` hold it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mask(pub u8);
+
+impl Mask {
+    /// No job.
+    pub const NONE: Self = Self(0);
+    /// Every job: what a batch needs that brings something new.
+    pub const ALL: Self = Self(1 | 2 | 4);
+}
+
+impl JobKind {
+    /// All kinds, in the order of their bits.
+    pub const ALL: [Self; 3] = [Self::Aggregate, Self::Normalize, Self::Alert];
+
+    /// The kind's bit. Stored: never renumbered.
+    #[must_use]
+    pub fn bit(self) -> Mask {
+        match self {
+            Self::Aggregate => Mask(1),
+            Self::Normalize => Mask(2),
+            Self::Alert => Mask(4),
+        }
+    }
+
+    /// The kind's name in job ids and subjects.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggregate => "aggregate",
+            Self::Normalize => "normalize",
+            Self::Alert => "alert",
+        }
+    }
+
+    /// The job id, also its `Nats-Msg-Id`: `<src>:<seq>:<kind>[:<replay_id>]`.
+    #[must_use]
+    pub fn id(self, batch: BatchRef, replay_id: Option<&str>) -> String {
+        let replay = replay_id.map(|id| format!(":{id}")).unwrap_or_default();
+        format!("{batch}:{}{replay}", self.as_str())
+    }
+}
+
+/// How far a stored batch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Stored; its jobs are not all published: the row is their outbox.
+    Persisted,
+    /// All needed jobs are published.
+    Triggered,
+    /// All needed jobs are done.
+    Completed,
+    /// A job of it is in DEAD.
+    Failed,
+}
+
+impl BatchState {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Persisted => "persisted",
+            Self::Triggered => "triggered",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state T1 gives a batch: one that needs no job is complete.
+    #[must_use]
+    pub fn stored(need: Mask) -> Self {
+        if need == Mask::NONE { Self::Completed } else { Self::Persisted }
+    }
+}
+
+/// Of one stored event, what its batch's job message sums up.
+#[derive(Debug, Clone, Copy)]
+pub struct EventSummary<'a> {
+    /// The event's type.
+    pub kind: &'a str,
+    /// The event's schema version.
+    pub schema_version: &'a str,
+    /// Its effective time.
+    pub effective_at: Micros,
+    /// Its local day.
+    pub local_day: &'a str,
+}
+
+/// What every job message of a batch says of the batch (R3.3), kept on the batch row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// The client's batch id.
+    pub batch_id: String,
+    /// Whose batch.
+    pub developer: String,
+    /// Follows the batch everywhere.
+    pub correlation_id: String,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// The batch: stream life and sequence.
+    #[serde(flatten)]
+    pub batch: BatchRef,
+    /// New events by type.
+    pub counts_by_type: BTreeMap<String, u32>,
+    /// Effective time of the first new event, RFC 3339.
+    pub first_occurred_at: Option<String>,
+    /// Effective time of the last new event, RFC 3339.
+    pub last_occurred_at: Option<String>,
+    /// Local days with new events.
+    pub touched_days: BTreeSet<String>,
+    /// Schema versions of the new events.
+    pub schema_versions: BTreeSet<String>,
+}
+
+impl JobBody {
+    /// Adds one new event to the sums, where events come in any order.
+    pub fn add(&mut self, event: EventSummary<'_>) {
+        *self.counts_by_type.entry(event.kind.to_owned()).or_default() += 1;
+        // RFC 3339 in UTC with a fixed number of digits sorts as the instants do.
+        let at = rfc3339(event.effective_at);
+        if self.first_occurred_at.as_ref().is_none_or(|first| at < *first) {
+            self.first_occurred_at = Some(at.clone());
+        }
+        if self.last_occurred_at.as_ref().is_none_or(|last| at > *last) {
+            self.last_occurred_at = Some(at);
+        }
+        self.touched_days.insert(event.local_day.to_owned());
+        self.schema_versions.insert(event.schema_version.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_bits_make_up_the_whole_mask() {
+        let all = JobKind::ALL.iter().fold(0, |mask, kind| mask | kind.bit().0);
+        assert_eq!(Mask(all), Mask::ALL);
+    }
+
+    #[test]
+    fn a_job_id_names_source_sequence_kind_and_replay() {
+        let batch = BatchRef { src: 1, seq: 4711 };
+        assert_eq!(JobKind::Alert.id(batch, None), "1:4711:alert");
+        assert_eq!(JobKind::Aggregate.id(batch, Some("r1")), "1:4711:aggregate:r1");
+    }
+
+    #[test]
+    fn a_batch_that_brings_nothing_new_is_complete_when_stored() {
+        assert_eq!(BatchState::stored(Mask::NONE), BatchState::Completed);
+        assert_eq!(BatchState::stored(Mask::ALL), BatchState::Persisted);
+    }
+}

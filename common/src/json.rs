@@ -1,0 +1,102 @@
+//! JSON read without losing a byte: an object as its members' exact text.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of a JSON object in their order, each value as the exact text it was sent as.
+///
+/// Repeated names are kept; [`RawObject::take`] reports them.
+#[derive(Debug)]
+pub struct RawObject<'a>(pub Vec<(String, &'a RawValue)>);
+
+/// A member occurs more than once: which of them was meant cannot be known (RFC 8259, section 4).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the member {0:?} occurs more than once")]
+pub struct Repeated(pub String);
+
+impl<'a> RawObject<'a> {
+    /// Takes the member `name` out.
+    ///
+    /// # Errors
+    /// Where it occurs more than once.
+    pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Repeated> {
+        let Some(at) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let (_, value) = self.0.remove(at);
+        if self.0.iter().any(|(key, _)| key == name) { Err(Repeated(name.to_owned())) } else { Ok(Some(value)) }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawObject<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = RawObject<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut members = Vec::with_capacity(map.size_hint().unwrap_or(8));
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(RawObject(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The text of a JSON string value, or `None` where the value is something else.
+#[must_use]
+pub fn string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// `text` cut to at most `max` bytes at a character's border, with an ellipsis where it was longer.
+#[must_use]
+pub fn shorten(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let cut = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..cut])
+}
+
+/// Whether two JSON texts mean the same: other spacing, escapes and member order do not count.
+///
+/// Used only where the bytes already differ (a client that serialises its queue anew).
+#[must_use]
+pub fn same_meaning(one: &[u8], other: &[u8]) -> bool {
+    let parse = |bytes| serde_json::from_slice::<serde_json::Value>(bytes);
+    matches!((parse(one), parse(other)), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_keep_their_exact_text() {
+        let mut object: RawObject<'_> = serde_json::from_str(r#"{"a": 1.0 , "b":[ 1,2 ],"a":2}"#).unwrap();
+        assert_eq!(object.take("b").unwrap().unwrap().get(), "[ 1,2 ]");
+        assert_eq!(object.take("a").unwrap_err(), Repeated("a".to_owned()));
+        assert!(object.take("c").unwrap().is_none());
+    }
+
+    #[test]
+    fn spacing_and_order_do_not_change_the_meaning() {
+        assert!(same_meaning(br#"{"a":1,"b":"\u0041"}"#, br#"{ "b" : "A", "a" : 1 }"#));
+        assert!(!same_meaning(br#"{"a":1}"#, br#"{"a":2}"#));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shorten("äöü", 3), "ä…");
+        assert_eq!(shorten("abc", 3), "abc");
+    }
+}

@@ -1,0 +1,19 @@
+//! What every Devtrail program shares.
+//!
+//! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
+//! [`job`], [`audit`], [`retry`]. The I/O half is the frame every program runs in: [`process`]
+//! (configuration, logs, signals) and [`bus`] (NATS: connect, bind, pull).
+
+pub mod audit;
+pub mod batch;
+pub mod bus;
+pub mod clock;
+pub mod event;
+pub mod id;
+pub mod job;
+pub mod json;
+pub mod key;
+pub mod process;
+pub mod retry;
+pub mod schema;
+pub mod verdict;

@@ -1,0 +1,120 @@
+//! A message as T1 takes it: what competes for an event id, and what was refused at admission.
+
+use common::batch::{Batch, Header};
+use common::clock::Micros;
+use common::event::{self, Head};
+use common::id::BatchRef;
+use common::verdict::{Code, Verdict};
+
+/// One EVENTS message, ready to be stored.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The batch.
+    pub at: BatchRef,
+    /// The message's header.
+    pub header: Header,
+    /// When the stream took it.
+    pub published_at: Micros,
+    /// When it is being stored.
+    pub persisted_at: Micros,
+    /// Which worker stores it.
+    pub actor: String,
+    /// Events that were admitted, in their order.
+    pub competitors: Vec<Competitor>,
+    /// Events that were refused, in their order.
+    pub refused: Vec<Refused>,
+}
+
+/// An admitted event: it holds its id, or finds it held.
+#[derive(Debug, Clone)]
+pub struct Competitor {
+    /// Its index in the batch.
+    pub ordinal: u32,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its own schema version, or the envelope's.
+    pub schema_version: String,
+    /// Its effective time.
+    pub effective_at: Micros,
+    /// Its local day, `YYYY-MM-DD`.
+    pub local_day: String,
+    /// Its exact bytes.
+    pub body: Vec<u8>,
+    /// Their BLAKE3.
+    pub hash: [u8; 32],
+}
+
+/// A refused event, kept whole.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Its index in the batch.
+    pub ordinal: u32,
+    /// Its id, where usable.
+    pub id: Option<String>,
+    /// Rejected or quarantined.
+    pub verdict: Verdict,
+    /// Why.
+    pub code: Code,
+    /// Where in the event.
+    pub pointer: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// Its exact bytes.
+    pub body: Vec<u8>,
+    /// Their BLAKE3.
+    pub hash: [u8; 32],
+}
+
+/// An admitted event lacks what admission must have seen: the message is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("event {0} of the message was admitted without an id, a type or a time")]
+pub struct BadEvent(pub usize);
+
+impl Incoming {
+    /// Takes a message apart.
+    ///
+    /// # Errors
+    /// Where an admitted event is none.
+    pub fn new(
+        at: BatchRef,
+        batch: &Batch,
+        (published_at, persisted_at): (Micros, Micros),
+        actor: String,
+    ) -> Result<Self, BadEvent> {
+        let header = batch.header.clone();
+        let (mut competitors, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
+        for (index, (note, text)) in batch.events().enumerate() {
+            let (ordinal, body, hash) = (index as u32, text.as_bytes().to_vec(), event::hash(text.as_bytes()));
+            let head = Head::parse(text).ok();
+            match (note.code, note.competes()) {
+                (Some(code), false) => refused.push(Refused {
+                    ordinal,
+                    id: head.and_then(|head| head.id()),
+                    verdict: code.verdict(),
+                    code,
+                    pointer: note.pointer.clone(),
+                    detail: note.detail.clone(),
+                    body,
+                    hash,
+                }),
+                _ => {
+                    let head = head.ok_or(BadEvent(index))?;
+                    let own_version = head.schema_version().ok().flatten();
+                    competitors.push(Competitor {
+                        ordinal,
+                        id: head.id().ok_or(BadEvent(index))?,
+                        kind: head.kind().ok_or(BadEvent(index))?,
+                        schema_version: own_version.unwrap_or_else(|| header.schema_version.clone()),
+                        effective_at: note.at.ok_or(BadEvent(index))?,
+                        local_day: note.day.clone().ok_or(BadEvent(index))?,
+                        body,
+                        hash,
+                    });
+                }
+            }
+        }
+        Ok(Self { at, header, published_at, persisted_at, actor, competitors, refused })
+    }
+}

@@ -1,0 +1,144 @@
+//! The one writer: what several tasks want written goes into one transaction a turn.
+//!
+//! A commit costs an fsync whatever is in it, and several writing processes starve each other; so
+//! one thread takes all that waits, gives each a savepoint of its own, commits once, and answers.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::StoreError;
+
+/// Most work in one transaction; what waits beyond it is the next turn's.
+const TURN: usize = 64;
+/// Work that may wait; beyond it, callers wait to hand theirs over.
+const QUEUE: usize = 1024;
+/// A checkpoint is tried when this many turns have passed.
+const CHECKPOINT_TURNS: u32 = 200;
+/// Beyond this size the write-ahead log is cut back to nothing, even if writers wait for it.
+const WAL_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A handle to the writer thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: SyncSender<Box<dyn Work>>,
+}
+
+/// Something to write, and who waits for it.
+trait Work: Send {
+    /// Writes; an error undoes this work alone.
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    /// Tells how it ended, the commit included.
+    fn answer(self: Box<Self>, ended: Result<(), StoreError>);
+}
+
+struct Task<F, T> {
+    write: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Work for Task<F, T>
+where
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        if let Some(write) = self.write.take() {
+            self.value = Some(write(connection)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, ended: Result<(), StoreError>) {
+        let gone = StoreError::Failed("the work was run twice".to_owned());
+        let Task { value, reply, .. } = *self;
+        // Whoever asked may have given up waiting; what was committed stays.
+        let _ = reply.send(ended.and_then(|()| value.ok_or(gone)));
+    }
+}
+
+impl Writer {
+    /// Starts the thread; it ends when the last handle is dropped.
+    pub fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (queue, work) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || run(&connection, &work))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { queue })
+    }
+
+    /// Runs `write` in the next turn's transaction; answers when that is committed.
+    pub async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let ended = || StoreError::Unavailable("the writer has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let (queue, task) = (self.queue.clone(), Box::new(Task { write: Some(write), value: None, reply }));
+        tokio::task::spawn_blocking(move || queue.send(task)).await.map_err(|_| ended())?.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn run(connection: &Connection, work: &Receiver<Box<dyn Work>>) {
+    let mut turns = 0;
+    while let Ok(first) = work.recv() {
+        let turn: Vec<_> = std::iter::once(first).chain(work.try_iter().take(TURN - 1)).collect();
+        take_turn(connection, turn);
+        turns += 1;
+        if turns % CHECKPOINT_TURNS == 0 {
+            checkpoint(connection, "PASSIVE");
+        }
+    }
+    checkpoint(connection, "TRUNCATE");
+}
+
+/// One transaction: each work in its savepoint, one commit, then the answers.
+fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
+    let mut ended = Vec::with_capacity(turn.len());
+    let began = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    for mut work in turn {
+        let result = began.clone().and_then(|()| in_savepoint(connection, work.as_mut()));
+        ended.push((work, result));
+    }
+    let committed = began.and_then(|()| connection.execute_batch("COMMIT").map_err(StoreError::from));
+    if committed.is_err() && !connection.is_autocommit() {
+        if let Err(error) = connection.execute_batch("ROLLBACK") {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+    }
+    for (work, result) in ended {
+        work.answer(result.and(committed.clone()));
+    }
+}
+
+fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), StoreError> {
+    connection.execute_batch("SAVEPOINT work")?;
+    let result = work.run(connection);
+    if result.is_err() {
+        connection.execute_batch("ROLLBACK TO work")?;
+    }
+    connection.execute_batch("RELEASE work")?;
+    result
+}
+
+fn checkpoint(connection: &Connection, mode: &str) {
+    let sql = if mode == "TRUNCATE" { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+    let done = connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    match done {
+        Ok((pages, _)) if mode == "PASSIVE" && wal_bytes(connection, pages) > WAL_LIMIT => {
+            checkpoint(connection, "TRUNCATE");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, mode, "the write-ahead log could not be checkpointed"),
+    }
+}
+
+fn wal_bytes(connection: &Connection, pages: i64) -> u64 {
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap_or(4096);
+    pages.max(0).unsigned_abs() * page.unsigned_abs()
+}

@@ -1,0 +1,219 @@
+//! The cheap house habits, read from the files themselves: each test is one promise, and a failure lists
+//! every line that breaks it.
+//!
+//! What a test looks for is written in two halves (`concat!`), so that it does not find itself.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const MAX_LINES: usize = 300;
+const SCHEMAS: &str = "common/schemas/";
+const SCHEMA_CASES: &str = "common/tests/schema_cases/";
+
+/// A file of the project: its path from the root, and its text.
+struct File {
+    path: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the project's root")
+}
+
+/// The paths of all files that are or could be committed, from the root, in order.
+fn paths() -> BTreeSet<String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output();
+    let mut found: BTreeSet<String> = match listed {
+        Ok(git) if git.status.success() => {
+            String::from_utf8_lossy(&git.stdout).split_terminator('\0').map(String::from).collect()
+        }
+        _ => BTreeSet::new(),
+    };
+    if found.is_empty() {
+        walk(root(), &mut found); // a source archive, or no git
+    }
+    found.retain(|path| root().join(path).is_file()); // git still lists what was just deleted
+    assert!(!found.is_empty(), "no files found under {}", root().display());
+    found
+}
+
+fn walk(folder: &Path, found: &mut BTreeSet<String>) {
+    let entries = fs::read_dir(folder).expect("a folder of the project is readable");
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let skipped = ["target", ".tools", ".git"].iter().any(|name| path.ends_with(name));
+        if path.is_dir() && !path.is_symlink() && !skipped {
+            walk(&path, found);
+        } else if let Ok(relative) = path.strip_prefix(root()) {
+            found.insert(relative.to_string_lossy().replace('\\', "/"));
+        }
+    }
+}
+
+fn files(wanted: impl Fn(&str) -> bool) -> Vec<File> {
+    let read = |path: String| {
+        let bytes = fs::read(root().join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        File { text: String::from_utf8_lossy(&bytes).into_owned(), path }
+    };
+    paths().into_iter().filter(|path| wanted(path)).map(read).collect()
+}
+
+fn is_rust(path: &str) -> bool {
+    path.ends_with(".rs")
+}
+
+/// `path:line: text` of each line that `breaks` says is wrong.
+fn lines_where(files: &[File], breaks: impl Fn(&str) -> bool) -> Vec<String> {
+    let broken = |file: &File| -> Vec<String> {
+        let numbered = file.text.lines().enumerate().filter(|(_, line)| breaks(line));
+        numbered.map(|(index, line)| format!("{}:{}: {}", file.path, index + 1, line.trim())).collect()
+    };
+    files.iter().flat_map(broken).collect()
+}
+
+fn assert_none(found: &[String], promise: &str) {
+    assert!(found.is_empty(), "{promise}\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_to_do_or_switched_off() {
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[", "ignore"),
+        concat!("allow(", "dead_code"),
+    ];
+    let found = lines_where(&files(is_rust), |line| marks.iter().any(|mark| line.contains(mark)));
+    assert_none(&found, "finish it, or open an issue instead:");
+}
+
+#[test]
+fn every_sleep_gives_its_reason() {
+    let call = concat!("sle", "ep(");
+    let has_reason = |line: &str| line.split_once("// sleep:").is_some_and(|(_, why)| !why.trim().is_empty());
+    let found = lines_where(&files(is_rust), |line| line.contains(call) && !has_reason(line));
+    assert_none(&found, "wait for what you wait for, or say why in a `// sleep: reason` on the line:");
+}
+
+#[test]
+fn no_source_file_is_longer_than_a_few_screens() {
+    let too_long = |file: &File| file.text.lines().count() > MAX_LINES;
+    let line = |file: &File| format!("{}:{}", file.path, file.text.lines().count());
+    let found: Vec<String> = files(is_rust).iter().filter(|file| too_long(file)).map(line).collect();
+    assert_none(&found, &format!("split files of more than {MAX_LINES} lines:"));
+}
+
+#[test]
+fn no_machine_path_or_registry_is_written_down() {
+    let folders = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")];
+    let hosts = [
+        concat!("crates", ".io"),
+        concat!("py", "pi.org"),
+        concat!("python", "hosted.org"),
+        concat!("npm", "js.org"),
+        concat!("proxy.go", "lang.org"),
+        concat!("gh", "cr.io"),
+        concat!("docker", ".io"),
+    ];
+    let wanted = |path: &str| {
+        let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let by_folder = path.starts_with("scripts/") || path.starts_with(".ci/");
+        by_folder || path.ends_with("Makefile") || ["rs", "toml", "sh", "sql", "conf"].contains(&kind)
+    };
+    let breaks =
+        |line: &str| folders.iter().any(|f| is_absolute(line, f)) || hosts.iter().any(|h| line.contains(h));
+    assert_none(&lines_where(&files(wanted), breaks), "this would only hold on one machine:");
+}
+
+/// Is `folder` in the line as the start of a path, not in its middle (as in `target/…` or `{dir}/…`)?
+fn is_absolute(line: &str, folder: &str) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || "._-~*})]".contains(c);
+    line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(inner))
+}
+
+#[test]
+fn sql_is_written_in_the_store_only() {
+    let wanted =
+        |path: &str| is_rust(path) && !["store/", "tests/"].iter().any(|folder| path.starts_with(folder));
+    let statements = ["SELECT ", "INSERT INTO", "DELETE FROM"];
+    let found = lines_where(&files(wanted), |line| statements.iter().any(|sql| line.contains(sql)));
+    assert_none(&found, "ask the store through one of its roles instead:");
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let silent = |file: &File| !file.text.starts_with("//!");
+    let line = |file: &File| format!("{}:1", file.path);
+    let found: Vec<String> = files(is_rust).iter().filter(|file| silent(file)).map(line).collect();
+    assert_none(&found, "begin the file with a `//!` line:");
+}
+
+#[test]
+fn every_schema_has_cases_and_every_case_a_schema() {
+    let all = paths();
+    // `1.0/file.edited` of `common/schemas/1.0/file.edited.json`
+    let names_in = |folder: &str| -> BTreeSet<&str> {
+        let inside = all.iter().filter_map(|path| path.strip_prefix(folder));
+        inside.filter_map(|path| path.rsplit_once('.')).map(|(name, _)| name).collect()
+    };
+    let (schemas, cases) = (names_in(SCHEMAS), names_in(SCHEMA_CASES));
+    assert!(!schemas.is_empty(), "no schemas in {SCHEMAS}");
+    let without_cases = schemas.difference(&cases).map(|name| format!("{SCHEMAS}{name}: no cases"));
+    let without_schema = cases.difference(&schemas).map(|name| format!("{SCHEMA_CASES}{name}: no schema"));
+    let found: Vec<String> = without_cases.chain(without_schema).collect();
+    assert_none(&found, "schemas and cases go in pairs of the same name:");
+}
+
+#[test]
+fn manifests_keep_the_direction_of_dependencies() {
+    let mut found = Vec::new();
+    for (manifest, forbidden) in [
+        ("collector/Cargo.toml", &["store", "devtrail-store", "rusqlite", "tokio-postgres"][..]),
+        ("common/Cargo.toml", &["store", "devtrail-store"][..]),
+    ] {
+        let manifests = files(|path| path == manifest);
+        assert_eq!(manifests.len(), 1, "{manifest} is missing");
+        found.extend(lines_where(&manifests, |line| {
+            let code = line.split('#').next().unwrap_or_default();
+            let mut words = code.split(|c: char| !c.is_alphanumeric() && !"-_".contains(c));
+            !code.starts_with("description") && words.any(|word| forbidden.contains(&word))
+        }));
+    }
+    assert_none(&found, "these crates must not know the store:");
+}
+
+#[test]
+fn every_requirement_has_its_row() {
+    let table = files(|path| path == "docs/requirements.md");
+    assert_eq!(table.len(), 1, "docs/requirements.md is missing");
+    let cells = table[0].text.lines().map(|line| line.trim_start_matches(['|', ' ']).split('|').next());
+    let rows: BTreeSet<&str> = cells.flatten().map(str::trim).collect();
+    let ids = (1..=7).flat_map(|group| (1..=5).map(move |number| format!("R{group}.{number}")));
+    let found: Vec<String> = ids.filter(|id| !rows.contains(id.as_str())).collect();
+    assert_none(&found, "no row in docs/requirements.md begins with:");
+}
+
+#[test]
+fn the_collector_is_built_without_a_database() {
+    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    let tree = Command::new(cargo)
+        .args("tree -p devtrail-collector -e normal --locked --offline --prefix none".split(' '))
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let (out, err) = (String::from_utf8_lossy(&tree.stdout), String::from_utf8_lossy(&tree.stderr));
+    assert!(tree.status.success(), "cargo tree: {err}");
+    let packages: BTreeSet<&str> = out.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(packages.contains("devtrail-common"), "this is not the collector's graph:\n{out}");
+    let databases = ["rusqlite", "libsqlite3-sys", "tokio-postgres", "devtrail-store"];
+    let found: Vec<String> =
+        databases.iter().filter(|name| packages.contains(*name)).map(ToString::to_string).collect();
+    assert_none(&found, "the collector's dependencies hold:");
+}
