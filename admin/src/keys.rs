@@ -86,7 +86,9 @@ async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
 /// # Errors
 /// Where it is missing.
 pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
-    js.get_key_value(key::BUCKET).await.context("The bucket api_keys is missing. Run `devtrail streams apply`.")
+    js.get_key_value(key::BUCKET)
+        .await
+        .context("The bucket api_keys is missing. Run `devtrail streams apply`.")
 }
 
 /// Makes a key with every scope.
@@ -128,10 +130,13 @@ async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>>
         let Some(digest) = entry.strip_prefix("key.") else { continue };
         // Gone between the listing and now: not a key any more.
         let Some(value) = bucket.get(entry.as_str()).await? else { continue };
-        let record = serde_json::from_slice(&value).with_context(|| format!("the entry {entry} is damaged"))?;
+        let record =
+            serde_json::from_slice(&value).with_context(|| format!("the entry {entry} is damaged"))?;
         records.push((digest.to_owned(), record));
     }
-    records.sort_by(|(a, one), (b, other): &(String, KeyRecord)| (&one.developer, a).cmp(&(&other.developer, b)));
+    records.sort_by(|(a, one), (b, other): &(String, KeyRecord)| {
+        (&one.developer, a).cmp(&(&other.developer, b))
+    });
     Ok(records)
 }
 
@@ -142,7 +147,11 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
         return Ok(out::json(&list.collect::<Vec<_>>())?);
     }
     let row = |(digest, record): &(String, KeyRecord)| {
-        [record.developer.to_string(), digest[..SHOWN.min(digest.len())].to_owned(), record.created_at.clone()]
+        [
+            record.developer.to_string(),
+            digest[..SHOWN.min(digest.len())].to_owned(),
+            record.created_at.clone(),
+        ]
     };
     Ok(out::table(["DEVELOPER", "SHA-256", "CREATED"], records.iter().map(row).collect())?)
 }

@@ -17,12 +17,16 @@ use common::process::{Frame, Settings};
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
-#[command(name = "devtrail", version, after_help = "Examples:
+#[command(
+    name = "devtrail",
+    version,
+    after_help = "Examples:
   devtrail up                          start everything on ./devtrail-data
   devtrail send events.ndjson          send events, one a line
   devtrail status                      streams, lag, batches by state
   devtrail verify                      check that every acknowledged event is stored once
-  devtrail keys create ada             make an API key for the developer ada")]
+  devtrail keys create ada             make an API key for the developer ada"
+)]
 struct Program {
     #[command(subcommand)]
     command: Command,

@@ -27,7 +27,7 @@ use input::{Batch, Keys};
   my-editor-log | devtrail send -
   devtrail send - --key-file keys.txt < people.ndjson    {\"developer\": …, \"event\": …} lines")]
 pub struct SendSettings {
-    /// A file of events, envelopes, or {\"developer\", \"event\"} objects, one a line; - for stdin
+    /// A file of events, envelopes, or {"developer", "event"} objects, one a line; - for stdin
     file: String,
     #[command(flatten)]
     target: Target,
@@ -81,7 +81,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
     }
     let batches = with_resends(batches, settings.resend);
     let progress = progress(batches.len(), settings.json);
-    let client = Arc::new(Client::new(url, settings.give_up_after)?);
+    let client = Arc::new(Client::new(&url, settings.give_up_after)?);
     let started = Instant::now();
     let summary = send_all(&client, batches, settings.clients, &progress, &process.stop).await;
     progress.finish_and_clear();
@@ -161,11 +161,17 @@ fn print(summary: &Summary) -> std::io::Result<()> {
     let (counts, seconds) = (&summary.counts, summary.seconds);
     out::line(format!(
         "sent {} batches with {} events in {seconds:.1} s ({:.0} events/s)",
-        summary.batches, counts.received, f64::from(counts.received) / seconds.max(0.001)
+        summary.batches,
+        counts.received,
+        f64::from(counts.received) / seconds.max(0.001)
     ))?;
     out::line(format!(
         "  accepted {}, duplicate {}, rejected {}, quarantined {} · {} batches were known already, {} retries",
-        counts.accepted, counts.duplicate, counts.rejected, counts.quarantined, summary.duplicate_batches,
+        counts.accepted,
+        counts.duplicate,
+        counts.rejected,
+        counts.quarantined,
+        summary.duplicate_batches,
         summary.retries
     ))?;
     summary.codes.iter().try_for_each(|(code, count)| out::line(format!("  {code}: {count}")))

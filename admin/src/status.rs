@@ -52,7 +52,8 @@ pub async fn run(settings: StatusSettings) -> anyhow::Result<()> {
     for Name { stream, consumer } in topology::declared().into_keys() {
         let name = Name { stream, consumer };
         let Some(info) = topology::info(&js, &name).await? else { continue };
-        let number = |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let number =
+            |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
         match name.consumer {
             None => streams.push(Stream {
                 name: name.stream,
@@ -81,7 +82,8 @@ fn print(status: &Status) -> std::io::Result<()> {
     out::table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], streams.collect())?;
     out::line("")?;
     let consumers = status.consumers.iter();
-    let consumers = consumers.map(|one| [one.name.clone(), one.pending.to_string(), one.unsettled.to_string()]);
+    let consumers =
+        consumers.map(|one| [one.name.clone(), one.pending.to_string(), one.unsettled.to_string()]);
     out::table(["CONSUMER", "PENDING", "UNSETTLED"], consumers.collect())?;
     out::line("")?;
     let store = &status.store;

@@ -33,7 +33,7 @@ pub struct StreamsSettings {
 pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
     match command {
         StreamsCommand::Apply(mut settings) => {
-            settings.from_folder()?;
+            settings.fill_in_monitor()?;
             let (client, js) = settings.target.connect().await?;
             common::bus::sync::check(&client, &settings.target.nats_url()?, &settings.sync).await?;
             let plan = make(&js, &topology::declared()).await?;
@@ -53,7 +53,7 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
 
 impl StreamsSettings {
     /// Takes the monitor's address from the folder where no flag names one.
-    fn from_folder(&mut self) -> anyhow::Result<()> {
+    fn fill_in_monitor(&mut self) -> anyhow::Result<()> {
         if self.sync.nats_monitor_url.is_none() {
             let addresses = crate::target::Addresses::read(&self.target.data)?;
             self.sync.nats_monitor_url = addresses.map(|addresses| addresses.monitor);

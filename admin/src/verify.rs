@@ -75,7 +75,8 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
         for seq in from..=to {
             match stream.direct_get(seq).await {
                 Ok(message) => messages.push((seq, message.payload)),
-                Err(error) if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound => {}
+                Err(error) if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound => {
+                }
                 Err(error) => return Err(error).with_context(|| format!("message {seq} cannot be read")),
             }
             progress.inc(1);
@@ -140,8 +141,14 @@ fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
     } else {
         out::line(format!(
             "verify: messages {}–{} ({}), events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
-            report.first_sequence, report.last_sequence, report.messages, checked.events, checked.stored,
-            checked.duplicates, checked.quarantined, checked.rejected
+            report.first_sequence,
+            report.last_sequence,
+            report.messages,
+            checked.events,
+            checked.stored,
+            checked.duplicates,
+            checked.quarantined,
+            checked.rejected
         ))?;
         for finding in checked.findings.iter().take(SHOWN) {
             out::line(format!("  {finding}"))?;

@@ -100,7 +100,9 @@ impl Table {
         } else if let Some(developer) = entry.key.strip_prefix("developer.") {
             match serde_json::from_slice::<DeveloperRecord>(&entry.value) {
                 Ok(record) => drop(self.epochs.insert(developer.to_owned(), record.epoch)),
-                Err(error) => tracing::error!(entry = entry.key, %error, "a developer's record cannot be read"),
+                Err(error) => {
+                    tracing::error!(entry = entry.key, %error, "a developer's record cannot be read");
+                }
             }
         }
     }

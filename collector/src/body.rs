@@ -69,7 +69,7 @@ impl Encoding {
     }
 }
 
-/// Reads and inflates a body. Never holds more than `max_inflated` bytes of it as sent, nor much more inflated.
+/// Reads and inflates a body. Never holds more than `max_inflated` bytes of it as sent, nor twice that inflated.
 ///
 /// # Errors
 /// `unsupported_encoding`; `body_too_large`, at once where `Content-Length` tells; `body_timeout`;
@@ -77,7 +77,8 @@ impl Encoding {
 /// is corrupt; `internal` where the process is going down.
 pub async fn read(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Result<Bytes, Problem> {
     let encoding = Encoding::of(headers)?;
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let declared =
+        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if let Some(declared) = declared.filter(|declared| *declared > limits.max_inflated as u64) {
         let detail = format!("The body has {declared} bytes, the limit is {}.", limits.max_inflated);
         return Err(too_large(limits.max_inflated, detail).actual(declared));
@@ -104,7 +105,10 @@ async fn collect(mut body: Body, declared: Option<u64>, max: usize) -> Result<By
     let mut only = Bytes::new();
     while let Some(frame) = body.frame().await {
         let broken = |error| {
-            Problem::new(ErrorCode::MalformedRequest, format!("The body broke off or is framed wrongly: {error}."))
+            Problem::new(
+                ErrorCode::MalformedRequest,
+                format!("The body broke off or is framed wrongly: {error}."),
+            )
         };
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if collected.len() + only.len() + data.len() > max {
@@ -138,7 +142,8 @@ fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits) -> Result<Bytes
         }),
     };
     let inflated = inflated.map_err(|error| {
-        let detail = format!("The body cannot be inflated, its compressed data is corrupt or cut off: {error}.");
+        let detail =
+            format!("The body cannot be inflated, its compressed data is corrupt or cut off: {error}.");
         Problem::new(ErrorCode::MalformedJson, detail)
     })?;
     if inflated.len() <= max {
@@ -148,7 +153,8 @@ fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits) -> Result<Bytes
         return Err(too_large(max, format!("The body inflates to more than {max} bytes, the limit.")));
     }
     let (ratio, size) = (limits.max_ratio, sent.len());
-    let detail = format!("The body inflates to more than {ratio} times its {size} bytes; the limit is {ratio} times.");
+    let detail =
+        format!("The body inflates to more than {ratio} times its {size} bytes; the limit is {ratio} times.");
     Err(too_large(ratio, detail))
 }
 
@@ -164,5 +170,4 @@ fn too_large(limit: usize, detail: String) -> Problem {
 }
 
 #[cfg(test)]
-#[path = "body_tests.rs"]
 mod tests;

@@ -4,15 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Serialize;
+use serde_json::{Value, json};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// The closed list of reasons for which the collector refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is described by its title, in `row`")]
 pub enum ErrorCode {
     MalformedRequest,
     MalformedJson,
@@ -37,40 +38,41 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Status, `code`, whether the same request may succeed later, title.
-    const fn row(self) -> (StatusCode, &'static str, bool, &'static str) {
+    /// Status, `code`, title.
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
+        const TOO_LARGE: S = S::PAYLOAD_TOO_LARGE;
+        const UNSUPPORTED: S = S::UNSUPPORTED_MEDIA_TYPE;
+        const UNAVAILABLE: S = S::SERVICE_UNAVAILABLE;
         match self {
-            Self::MalformedRequest => (S::BAD_REQUEST, "malformed_request", false, "The request is not HTTP"),
-            Self::MalformedJson => (S::BAD_REQUEST, "malformed_json", false, "The body cannot be parsed"),
-            Self::InvalidEnvelope => (S::BAD_REQUEST, "invalid_envelope", false, "The envelope is invalid"),
-            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", false, "A valid API key is required"),
-            Self::WrongDeveloper => (S::FORBIDDEN, "wrong_developer", false, "The key is another developer's"),
-            Self::NotFound => (S::NOT_FOUND, "not_found", false, "There is nothing here"),
+            Self::MalformedRequest => (S::BAD_REQUEST, "malformed_request", "The request is not HTTP"),
+            Self::MalformedJson => (S::BAD_REQUEST, "malformed_json", "The body cannot be parsed"),
+            Self::InvalidEnvelope => (S::BAD_REQUEST, "invalid_envelope", "The envelope is invalid"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "A valid API key is required"),
+            Self::WrongDeveloper => (S::FORBIDDEN, "wrong_developer", "The key is another developer's"),
+            Self::NotFound => (S::NOT_FOUND, "not_found", "There is nothing here"),
             Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "method_not_allowed", false, "The method is not allowed here")
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here")
             }
-            Self::HeaderTimeout => (S::REQUEST_TIMEOUT, "header_timeout", true, "The header came too slowly"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", true, "The body came too slowly"),
-            Self::LengthRequired => (S::LENGTH_REQUIRED, "length_required", false, "A length is required"),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", false, "The body is too large"),
-            Self::TooManyEvents => (S::PAYLOAD_TOO_LARGE, "too_many_events", false, "Too many events in a batch"),
-            Self::BatchTooLarge => (S::PAYLOAD_TOO_LARGE, "batch_too_large", false, "The batch is too large"),
+            Self::HeaderTimeout => (S::REQUEST_TIMEOUT, "header_timeout", "The header came too slowly"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "The body came too slowly"),
+            Self::LengthRequired => (S::LENGTH_REQUIRED, "length_required", "A length is required"),
+            Self::BodyTooLarge => (TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::TooManyEvents => (TOO_LARGE, "too_many_events", "Too many events in a batch"),
+            Self::BatchTooLarge => (TOO_LARGE, "batch_too_large", "The batch is too large"),
             Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", false, "The media type is not supported")
+                (UNSUPPORTED, "unsupported_media_type", "The media type is not supported")
             }
             Self::UnsupportedEncoding => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", false, "The content encoding is not supported")
+                (UNSUPPORTED, "unsupported_encoding", "The encoding is not supported")
             }
             Self::HeadersTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", false, "The header is too large")
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header is too large")
             }
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", true, "The collector failed"),
-            Self::StreamUnavailable => {
-                (S::SERVICE_UNAVAILABLE, "stream_unavailable", true, "The stream cannot be reached")
-            }
-            Self::StreamFull => (S::SERVICE_UNAVAILABLE, "stream_full", true, "The stream is full"),
-            Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down", true, "The collector is shutting down"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The collector failed"),
+            Self::StreamUnavailable => (UNAVAILABLE, "stream_unavailable", "The stream cannot be reached"),
+            Self::StreamFull => (UNAVAILABLE, "stream_full", "The stream is full"),
+            Self::ShuttingDown => (UNAVAILABLE, "shutting_down", "The collector is shutting down"),
         }
     }
 
@@ -86,12 +88,12 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later.
     pub const fn retryable(self) -> bool {
-        self.row().2
+        matches!(self.status().as_u16(), 408 | 500 | 503)
     }
 
     /// What it means, the same for every occurrence.
     pub const fn title(self) -> &'static str {
-        self.row().3
+        self.row().2
     }
 }
 
@@ -114,30 +116,11 @@ pub struct Problem {
     pub correlation_id: Option<Box<str>>,
 }
 
-#[derive(Serialize)]
-struct Members<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    code: &'a str,
-    retryable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u128>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actual: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correlation_id: Option<&'a str>,
-}
-
 impl Problem {
     /// A problem with what its code implies; the methods below add to it.
     pub fn new(code: ErrorCode, detail: impl Into<Box<str>>) -> Self {
-        let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
+        let retry_after =
+            (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
         let detail = detail.into();
         Self { code, detail, retry_after, pointer: None, limit: None, actual: None, correlation_id: None }
     }
@@ -173,20 +156,26 @@ impl Problem {
     }
 
     fn body(&self) -> Vec<u8> {
-        let members = Members {
-            r#type: format!("https://devtrail.dev/problems/{}", self.code.as_str()),
-            title: self.code.title(),
-            status: self.code.status().as_u16(),
-            detail: &self.detail,
-            code: self.code.as_str(),
-            retryable: self.code.retryable(),
-            retry_after_ms: self.retry_after.map(|after| after.as_millis()),
-            pointer: self.pointer.as_deref(),
-            limit: self.limit,
-            actual: self.actual,
-            correlation_id: self.correlation_id.as_deref(),
-        };
-        serde_json::to_vec(&members).expect("strings and numbers always serialize")
+        let code = self.code;
+        let mut body = json!({
+            "type": format!("https://devtrail.dev/problems/{}", code.as_str()),
+            "title": code.title(),
+            "status": code.status().as_u16(),
+            "detail": self.detail,
+            "code": code.as_str(),
+            "retryable": code.retryable(),
+        });
+        let optional = [
+            ("retry_after_ms", self.retry_after.map(|after| json!(u64::try_from(after.as_millis()).ok()))),
+            ("pointer", self.pointer.as_deref().map(Value::from)),
+            ("limit", self.limit.map(Value::from)),
+            ("actual", self.actual.map(Value::from)),
+            ("correlation_id", self.correlation_id.as_deref().map(Value::from)),
+        ];
+        for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            body[name] = value;
+        }
+        body.to_string().into_bytes()
     }
 
     fn headers(&self) -> HeaderMap {
@@ -242,5 +231,4 @@ impl IntoResponse for Problem {
 }
 
 #[cfg(test)]
-#[path = "error_tests.rs"]
 mod tests;

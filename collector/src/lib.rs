@@ -117,7 +117,9 @@ impl Stream {
 /// Where it is taken or not this machine's.
 pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("The address {address} cannot be listened on; choose another with --listen, such as 127.0.0.1:0")
+        format!(
+            "The address {address} cannot be listened on; choose another with --listen, such as 127.0.0.1:0"
+        )
     })
 }
 
@@ -167,7 +169,9 @@ async fn connect(
     process: &Process,
 ) -> anyhow::Result<Option<(async_nats::Client, jetstream::Context)>> {
     let url = &settings.nats.nats_url;
-    let Some(client) = bus::connect(url, &process.actor.to_string(), &process.stop).await else { return Ok(None) };
+    let Some(client) = bus::connect(url, &process.actor.to_string(), &process.stop).await else {
+        return Ok(None);
+    };
     bus::sync::check(&client, url, &settings.sync).await?;
     let js = jetstream::new(client.clone());
     bus::bind_stream(&js, bus::EVENTS).await?;

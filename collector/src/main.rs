@@ -8,10 +8,14 @@ use common::process::{Frame, Settings};
 
 /// Takes batches of developer-activity events over HTTP and publishes each to NATS JetStream.
 #[derive(Parser)]
-#[command(name = "devtrail-collector", version, after_help = "Examples:
+#[command(
+    name = "devtrail-collector",
+    version,
+    after_help = "Examples:
   devtrail-collector
   devtrail-collector --listen 0.0.0.0:8787 --nats-url nats://nats.internal:4222
-  DEVTRAIL_LOG=debug devtrail-collector --config collector.toml")]
+  DEVTRAIL_LOG=debug devtrail-collector --config collector.toml"
+)]
 struct Program {
     #[command(flatten)]
     collector: CollectorSettings,

@@ -149,5 +149,6 @@ fn code(error: &PublishError) -> Option<u64> {
     if let Some(error) = source.downcast_ref::<jetstream::Error>() {
         return Some(error.error_code().0);
     }
-    (error.kind() == PublishErrorKind::MaxPayloadExceeded).then_some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0)
+    (error.kind() == PublishErrorKind::MaxPayloadExceeded)
+        .then_some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0)
 }

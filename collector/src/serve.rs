@@ -1,10 +1,245 @@
-//! tmp
+//! The accept loop: HTTP/1.1 and HTTP/2 connections, their deadlines, draining and the hard stop.
+
+mod wire;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-#[derive(Default)]
-#[allow(missing_docs)]
-pub struct ServeOptions { pub header_timeout: Duration }
-/// tmp
-pub async fn serve(l: tokio::net::TcpListener, app: axum::Router, _o: ServeOptions, drain: CancellationToken, _a: CancellationToken) -> std::io::Result<()> {
-    loop { tokio::select!{ () = drain.cancelled() => return Ok(()), c = l.accept() => { let (s,_) = c?; let app = app.clone(); tokio::spawn(async move { let _ = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new()).serve_connection(hyper_util::rt::TokioIo::new(s), hyper_util::service::TowerToHyperService::new(app)).await; }); } } }
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use wire::{Clock, Wire};
+
+/// The pause after an accept that failed, such as for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection that is closed on a client still sending is read on, so that it gets to read its answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take to read a refusal.
+const REFUSAL: Duration = Duration::from_secs(1);
+const H2_PING_EVERY: Duration = Duration::from_secs(20);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What connections must keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// How long a request's header may take: from the accept for a connection's first, else from its first byte.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's header, at least 8 KiB.
+    pub max_header: usize,
 }
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        let (header_timeout, idle_timeout) = (Duration::from_secs(10), Duration::from_secs(75));
+        Self { header_timeout, idle_timeout, max_header: 64 * 1024 }
+    }
+}
+
+/// Serves `app` (which finds the peer as `ConnectInfo<SocketAddr>`) until `drain` or `abort`.
+///
+/// From `drain` on nothing is accepted, idle connections are closed and requests in flight finish; `abort` ends
+/// all at once. Returns when the last connection is gone.
+///
+/// # Errors
+/// None as yet: an accept that fails is logged and tried again.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    options: ServeOptions,
+    drain: CancellationToken,
+    abort: CancellationToken,
+) -> io::Result<()> {
+    let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
+    let builder = builder(&options);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = abort.cancelled() => break,
+            () = drain.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = Connection { app: app.clone(), peer, clock: Arc::new(Clock::new(options)) };
+                let served = connection.run(stream, builder.clone(), graceful.watcher());
+                let abort = abort.clone();
+                tasks.spawn(async move {
+                    let _: Option<()> = abort.run_until_cancelled(served).await;
+                });
+            }
+            // That connection is gone, which hinders no other.
+            Err(error) if is_peers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await; // sleep: nothing tells when descriptors are free again
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    let _: Option<()> = abort.run_until_cancelled(graceful.shutdown()).await;
+    tasks.wait().await;
+    Ok(())
+}
+
+fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Hyper's own deadline would close without a word; `Clock` has the deadline.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(options.max_header.max(8_192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_TIMEOUT)
+        .max_header_list_size(u32::try_from(options.max_header).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Whether a failed accept concerns only the connection that was to be accepted.
+fn is_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// One connection, except for its socket.
+struct Connection {
+    app: Router,
+    peer: SocketAddr,
+    clock: Arc<Clock>,
+}
+
+impl Connection {
+    /// Serves until either side closes or a deadline passes.
+    async fn run(self, stream: TcpStream, builder: auto::Builder<TokioExecutor>, watcher: Watcher) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let clock = self.clock.clone();
+        // The socket outlives hyper's hold on it, so that it can still be answered on.
+        let socket = Arc::new(Mutex::new(stream));
+        let wire = Wire { socket: socket.clone(), clock: clock.clone() };
+        let service =
+            service_fn(move |request| answer(self.app.clone(), self.peer, self.clock.clone(), request));
+        let served = watcher.watch(builder.serve_connection(TokioIo::new(wire), service).into_owned());
+        let expired = tokio::select! {
+            biased;
+            served = served => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+                None
+            }
+            phase = clock.expired() => Some(phase),
+        };
+        let Some(socket) = Arc::into_inner(socket) else { return };
+        let mut stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refusal) = clock.refusal(expired) {
+            let sent = async {
+                stream.write_all(&refusal.to_raw_http1()).await?;
+                stream.shutdown().await
+            };
+            let Ok(Ok(())) = tokio::time::timeout(REFUSAL, sent).await else { return };
+        } else if !clock.state().request_unread {
+            return;
+        }
+        // Closed with bytes unread the kernel resets, and the client may lose the answer.
+        let read_on = async { while matches!(stream.read(&mut [0; 8_192]).await, Ok(1..)) {} };
+        let _: Result<(), _> = tokio::time::timeout(LINGER, read_on).await;
+    }
+}
+
+/// Has the app answer a request, and the clock know of it.
+async fn answer(
+    app: Router,
+    peer: SocketAddr,
+    clock: Arc<Clock>,
+    request: Request<Incoming>,
+) -> Result<Response<Tracked<Body>>, Infallible> {
+    clock.request_began();
+    let http1 = request.version() != Version::HTTP_2;
+    let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
+    let mut request = request.map(|body| Body::new(Tracked { body, on_end: OnEnd::Request(unread.clone()) }));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let mut response = match app.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    // What is still to come of the request is not waited for: the client must not send another one after it.
+    if http1 && unread.load(Ordering::Relaxed) {
+        clock.state().request_unread = true;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Tracked { body, on_end: OnEnd::Response(clock) }))
+}
+
+/// Whose end is noted, and where.
+enum OnEnd {
+    Request(Arc<AtomicBool>),
+    Response(Arc<Clock>),
+}
+
+/// A body whose end is noted: a request's when its last byte is read, a response's when hyper is done with it.
+struct Tracked<B> {
+    body: B,
+    on_end: OnEnd,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (OnEnd::Request(unread), true) = (&self.on_end, frame.is_none() || self.body.is_end_stream()) {
+            unread.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        if let OnEnd::Response(clock) = &self.on_end {
+            clock.response_ended();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,12 @@ mod tests {
 
     fn personal() -> Personal {
         let text = |text: &str| text.to_owned();
-        Personal { developer: text("ada"), batch_id: text("b"), correlation_id: text("c"), ..Personal::default() }
+        Personal {
+            developer: text("ada"),
+            batch_id: text("b"),
+            correlation_id: text("c"),
+            ..Personal::default()
+        }
     }
 
     fn skeleton() -> Skeleton {

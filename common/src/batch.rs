@@ -205,7 +205,8 @@ pub fn exceptions<'a>(
     events: impl Iterator<Item = (&'a Note, &'a str)>,
     supported: &[String],
 ) -> Vec<Exception> {
-    let refused = events.enumerate().filter_map(|(index, (note, text))| Some((index, note, note.code?, text)));
+    let refused =
+        events.enumerate().filter_map(|(index, (note, text))| Some((index, note, note.code?, text)));
     let list = refused.map(|(index, note, code, text)| Exception {
         index: index as u32,
         id: Head::parse(text).ok().and_then(|head| head.id()),

@@ -25,7 +25,11 @@ impl<'a> RawObject<'a> {
     pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Repeated> {
         let Some(at) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
         let (_, value) = self.0.remove(at);
-        if self.0.iter().any(|(key, _)| key == name) { Err(Repeated(name.to_owned())) } else { Ok(Some(value)) }
+        if self.0.iter().any(|(key, _)| key == name) {
+            Err(Repeated(name.to_owned()))
+        } else {
+            Ok(Some(value))
+        }
     }
 }
 

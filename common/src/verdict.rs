@@ -60,7 +60,9 @@ impl Code {
     #[must_use]
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::SchemaInvalid | Self::IdInvalid | Self::TimeInvalid | Self::NotAnObject => Verdict::Rejected,
+            Self::SchemaInvalid | Self::IdInvalid | Self::TimeInvalid | Self::NotAnObject => {
+                Verdict::Rejected
+            }
             Self::TypeUnknown | Self::SchemaVersionUnsupported | Self::TimeImplausible | Self::IdConflict => {
                 Verdict::Quarantined
             }

@@ -51,7 +51,13 @@ impl<'a> AuditTrail<'a> {
     }
 
     /// An event was refused, at admission or because another one holds its id.
-    pub fn refused(&mut self, code: &str, ordinal: u32, id: Option<&str>, original: Option<&serde_json::Value>) {
+    pub fn refused(
+        &mut self,
+        code: &str,
+        ordinal: u32,
+        id: Option<&str>,
+        original: Option<&serde_json::Value>,
+    ) {
         let detail = json!({"ordinal": ordinal, "original": original});
         let actor = self.batch.actor.clone();
         self.add(Step::Refused, code, self.batch.persisted_at, (&actor, id, Some(detail.to_string())));

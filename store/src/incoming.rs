@@ -86,7 +86,8 @@ impl Incoming {
         let header = batch.header.clone();
         let (mut competitors, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
         for (index, (note, text)) in batch.events().enumerate() {
-            let (ordinal, body, hash) = (index as u32, text.as_bytes().to_vec(), event::hash(text.as_bytes()));
+            let (ordinal, body, hash) =
+                (index as u32, text.as_bytes().to_vec(), event::hash(text.as_bytes()));
             let head = Head::parse(text).ok();
             match (note.code, note.competes()) {
                 (Some(code), false) => refused.push(Refused {

@@ -1,1 +1,9 @@
-//! x
+//! What Devtrail promises, against real processes: one file a promise.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod http;
+mod kept_once;
+mod real_input;
+mod survives;
+mod synced;

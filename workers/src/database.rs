@@ -11,7 +11,12 @@ use store::Sqlite;
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseSettings {
     /// The database: sqlite:PATH
-    #[arg(long, env = "DEVTRAIL_DATABASE_URL", default_value = "sqlite:devtrail-data/devtrail.db", value_name = "URL")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_DATABASE_URL",
+        default_value = "sqlite:devtrail-data/devtrail.db",
+        value_name = "URL"
+    )]
     pub database_url: DatabaseUrl,
 }
 
@@ -69,15 +74,18 @@ fn lock(database: &Path) -> anyhow::Result<File> {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");
     let path = PathBuf::from(name);
-    let file = File::create(&path).with_context(|| format!("The lock file {} cannot be made", path.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("The lock file {} cannot be made", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
             "Another process writes {} (`devtrail up` or `devtrail-worker all`). A SQLite file has one writing \
-             process; stop it, or use Postgres, where workers scale as separate processes.",
+             process; stop that one first. (Postgres, where workers scale as separate processes, is planned.)",
             database.display()
         ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
     }
 }
 

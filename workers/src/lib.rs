@@ -27,7 +27,8 @@ pub struct WorkerSettings {
 /// Where the database is in use or unusable, or the stream or its consumer is missing or unsafe.
 pub async fn run_all(settings: WorkerSettings, process: Process) -> anyhow::Result<()> {
     let opened = settings.database.open()?;
-    let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await else {
+    let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
+    else {
         return Ok(());
     };
     let js = jetstream::new(client);

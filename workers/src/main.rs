@@ -8,9 +8,13 @@ use workers::WorkerSettings;
 
 /// Pulls batches from NATS JetStream and stores them.
 #[derive(Parser)]
-#[command(name = "devtrail-worker", version, after_help = "Examples:
+#[command(
+    name = "devtrail-worker",
+    version,
+    after_help = "Examples:
   devtrail-worker all
-  devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db")]
+  devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db"
+)]
 struct Program {
     /// What this process does
     role: Role,
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
         match program.role {
             Role::All => workers::run_all(program.worker, process).await,
             Role::Persist => Err(Usage(
-                "On SQLite one process runs every role: start `devtrail-worker all`. Single roles need Postgres."
+                "On SQLite one process runs every role: start `devtrail-worker all`. Single roles come with Postgres."
                     .to_owned(),
             )
             .into()),

@@ -73,7 +73,7 @@ impl Client {
     ///
     /// # Errors
     /// Where no HTTP client can be made.
-    pub fn new(url: String, give_up_after: Duration) -> anyhow::Result<Self> {
+    pub fn new(url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
         Ok(Self { http, url: format!("{url}/v1/events"), give_up_after })
     }
@@ -93,8 +93,11 @@ impl Client {
             // Full jitter on top of what the collector asked for.
             let pause = after.unwrap_or_default() + POLICY.delay(retries);
             if Instant::now() + pause > deadline {
-                bail!("Batch {} was not acknowledged within {:?}: {reason}. Send the same input again: nothing is stored twice.",
-                    batch.batch_id, self.give_up_after);
+                bail!(
+                    "Batch {} was not acknowledged within {:?}: {reason}. Send the same input again: nothing is stored twice.",
+                    batch.batch_id,
+                    self.give_up_after
+                );
             }
             tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
             tokio::time::sleep(pause).await; // sleep: the retry policy's delay
@@ -103,7 +106,11 @@ impl Client {
     }
 
     async fn attempt(&self, batch: &Batch) -> anyhow::Result<Attempt> {
-        let request = self.http.post(&self.url).bearer_auth(&batch.key).header(header::CONTENT_TYPE, "application/json");
+        let request = self
+            .http
+            .post(&self.url)
+            .bearer_auth(&batch.key)
+            .header(header::CONTENT_TYPE, "application/json");
         let sent = request.body(body(batch)?).send().await;
         let reply = match sent {
             Ok(reply) => reply,
@@ -116,19 +123,25 @@ impl Client {
             Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
         };
         if status.is_success() {
-            return Ok(Attempt::Done(serde_json::from_str(&text).context("The collector's reply cannot be read")?));
+            return Ok(Attempt::Done(
+                serde_json::from_str(&text).context("The collector's reply cannot be read")?,
+            ));
         }
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if problem.retryable => Ok(Attempt::Again {
                 reason: format!("{status} {}", problem.code),
                 after: problem.retry_after_ms.map(Duration::from_millis),
             }),
-            Ok(problem) => bail!("Batch {} was refused: {status} {}: {}", batch.batch_id, problem.code, problem.detail),
+            Ok(problem) => {
+                bail!("Batch {} was refused: {status} {}: {}", batch.batch_id, problem.code, problem.detail)
+            }
             // Not the collector's own words: a proxy on the way.
             Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 Ok(Attempt::Again { reason: status.to_string(), after: None })
             }
-            Err(_) => bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200)),
+            Err(_) => {
+                bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200))
+            }
         }
     }
 }

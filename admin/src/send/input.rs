@@ -85,7 +85,11 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
         if object.0.iter().any(|(name, _)| name == "events") {
             let batch_id = object.take("batch_id").with_context(at)?.and_then(common::json::string);
             let batch_id = batch_id.unwrap_or_default();
-            batches.push(Batch { key: keys.of(None)?.to_owned(), batch_id, content: Content::Envelope(whole()?) });
+            batches.push(Batch {
+                key: keys.of(None)?.to_owned(),
+                batch_id,
+                content: Content::Envelope(whole()?),
+            });
             continue;
         }
         let developer = object.take("developer").with_context(at)?.and_then(common::json::string);
@@ -119,7 +123,9 @@ mod tests {
 
     #[test]
     fn lines_are_cut_into_batches_of_one_developer_in_their_order() {
-        let line = |developer: &str, id: u32| format!("{{\"developer\":\"{developer}\",\"event\":{{\"id\":\"{id}\"}}}}\n");
+        let line = |developer: &str, id: u32| {
+            format!("{{\"developer\":\"{developer}\",\"event\":{{\"id\":\"{id}\"}}}}\n")
+        };
         let text = [line("ada", 1), line("bob", 2), line("ada", 3), line("ada", 4)].concat();
         let batches = batches(&text, &keys(), 2).unwrap();
         let shape: Vec<(String, usize)> = batches

@@ -31,10 +31,12 @@ impl Folder {
             .with_context(|| format!("The folder {shown} cannot be written; name another with --data"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => bail!(
-                "Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data."
-            ),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{shown} cannot be locked")),
+            Err(TryLockError::WouldBlock) => {
+                bail!("Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data.")
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{shown} cannot be locked"))
+            }
         }
     }
 
@@ -57,21 +59,25 @@ impl Folder {
     pub fn free_bytes(&self) -> anyhow::Result<u64> {
         let disk = nix::sys::statvfs::statvfs(&self.path)
             .with_context(|| format!("The free space of {} cannot be read", self.path.display()))?;
-        Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
+        Ok(wide(disk.blocks_available()).saturating_mul(wide(disk.fragment_size())))
     }
 
     /// Makes the first API key on the first start; gives it only then.
     ///
     /// # Errors
     /// Where the key cannot be made or written.
-    pub async fn first_key(&self, make: impl AsyncFnOnce() -> anyhow::Result<String>) -> anyhow::Result<Option<String>> {
+    pub async fn first_key(
+        &self,
+        make: impl AsyncFnOnce() -> anyhow::Result<String>,
+    ) -> anyhow::Result<Option<String>> {
         let path = self.key_file();
         if path.exists() {
             return Ok(None);
         }
         let key = make().await?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        writeln!(file, "{key}").and_then(|()| file.sync_all())
+        writeln!(file, "{key}")
+            .and_then(|()| file.sync_all())
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Some(key))
     }
@@ -109,6 +115,11 @@ impl Folder {
             }
         }
     }
+}
+
+/// The counts of `statvfs` differ in width from system to system.
+fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
 }
 
 /// A `curl` line that sends a first event.

@@ -72,7 +72,8 @@ async fn run_beside(
 ) -> anyhow::Result<()> {
     let ports = server.ports().clone();
     let address = listener.local_addr()?;
-    let database_url = settings.database_url.clone().unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
+    let database_url =
+        settings.database_url.clone().unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
     let first_key = prepare(folder, &ports, process).await?;
     let addresses = Addresses {
         collector: format!("http://{address}"),
@@ -95,11 +96,10 @@ async fn run_beside(
         let announced = announce(&addresses, folder, first_key.as_deref());
         // One part that fails stops the others in order.
         let stopping = |result: anyhow::Result<()>| result.inspect_err(|_| process.stop.begin());
-        let (one, two, three) = tokio::join!(
-            async { stopping(collector.await) },
-            async { stopping(workers.await) },
-            async { stopping(announced.await) }
-        );
+        let (one, two, three) =
+            tokio::join!(async { stopping(collector.await) }, async { stopping(workers.await) }, async {
+                stopping(announced.await)
+            });
         one.and(two).and(three)
     };
     tokio::select! {

@@ -80,7 +80,8 @@ fn version(text: &str) -> Option<(u32, u32)> {
 /// Where it does not go.
 pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
     let path = pid_file(folder);
-    let Some(pid) = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok()) else {
+    let Some(pid) = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok())
+    else {
         return Ok(());
     };
     if !is_ours(pid, folder).await {
@@ -99,7 +100,9 @@ pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
             }
         }
     }
-    bail!("The nats-server with pid {pid} of an earlier `devtrail up` cannot be stopped; stop it and start again.")
+    bail!(
+        "The nats-server with pid {pid} of an earlier `devtrail up` cannot be stopped; stop it and start again."
+    )
 }
 
 /// Whether the process is a nats-server on this folder: a pid alone may be anybody's by now.
@@ -155,7 +158,8 @@ impl Server {
             tracing::error!(%status, attempt, "nats-server died; restarting it");
             RetryPolicy::DEFAULT.pause(attempt).await;
             let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
-            self.child = spawn(&self.program, &self.folder, port(&self.ports.nats), port(&self.ports.monitor))?;
+            self.child =
+                spawn(&self.program, &self.folder, port(&self.ports.nats), port(&self.ports.monitor))?;
             if let Err(error) = wait_for_ports(&mut self.child, &self.folder).await {
                 tracing::error!(error = format!("{error:#}"), "nats-server did not come back yet");
             }
@@ -183,13 +187,20 @@ fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> anyhow::Resu
     let free = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
     let log = folder.join("nats-server.log");
     Command::new(program)
-        .arg("-c").arg(config_file(folder))
+        .arg("-c")
+        .arg(config_file(folder))
         .args(["-a", "127.0.0.1", "-p", &free(port), "-m", &free(monitor)])
-        .arg("-sd").arg(folder.join("nats"))
-        .arg("-P").arg(pid_file(folder))
-        .arg("-l").arg(&log)
-        .arg("--ports_file_dir").arg(folder)
-        .stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+        .arg("-sd")
+        .arg(folder.join("nats"))
+        .arg("-P")
+        .arg(pid_file(folder))
+        .arg("-l")
+        .arg(&log)
+        .arg("--ports_file_dir")
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         // Ctrl-C is for `up`, which stops the server last.
         .process_group(0)
         .spawn()
@@ -221,7 +232,9 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
             }
         }
     };
-    timeout(START, read).await.with_context(|| format!("nats-server did not start in {START:?}.{}", log_end(folder)))?
+    timeout(START, read)
+        .await
+        .with_context(|| format!("nats-server did not start in {START:?}.{}", log_end(folder)))?
 }
 
 /// The last lines of the server's log, for an error message.

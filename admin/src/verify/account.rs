@@ -44,15 +44,20 @@ pub fn check(at: BatchRef, batch: &Batch, account: Option<&Account>, checked: &m
     checked.events += sent as u64;
     let Some(account) = account.filter(|account| account.has_row) else {
         let (developer, id) = (&header.developer, &header.batch_id);
-        return checked.find(format!("missing: batch {at} ({id} of {developer}, {sent} events) is not stored"));
+        return checked
+            .find(format!("missing: batch {at} ({id} of {developer}, {sent} events) is not stored"));
     };
     for (ordinal, _) in account.kept.iter().filter(|(ordinal, _)| *ordinal as usize >= sent) {
-        checked.find(format!("surplus: the store holds event {}, the message has {sent} events", at.event(*ordinal)));
+        checked.find(format!(
+            "surplus: the store holds event {}, the message has {sent} events",
+            at.event(*ordinal)
+        ));
     }
     for (ordinal, (note, text)) in batch.events().enumerate() {
         let event = at.event(ordinal as u32);
         let mut places = account.kept.iter().filter(|(kept, _)| *kept == event.ordinal).map(|(_, kept)| kept);
-        let named = || Head::parse(text).ok().and_then(|head| head.id()).unwrap_or_else(|| "without id".to_owned());
+        let named =
+            || Head::parse(text).ok().and_then(|head| head.id()).unwrap_or_else(|| "without id".to_owned());
         let (Some(place), more) = (places.next(), places.count()) else {
             checked.find(format!("missing: event {event} ({}) is nowhere in the store", named()));
             continue;
@@ -71,15 +76,20 @@ pub fn check(at: BatchRef, batch: &Batch, account: Option<&Account>, checked: &m
             {
                 checked.quarantined += 1;
             }
-            Kept::Refused(Verdict::Rejected, kept) if *kept == hash && note.verdict() == Verdict::Rejected => {
+            Kept::Refused(Verdict::Rejected, kept)
+                if *kept == hash && note.verdict() == Verdict::Rejected =>
+            {
                 checked.rejected += 1;
             }
             Kept::Duplicate { original: None } => {
-                checked.find(format!("missing: event {event} ({}) is a duplicate without an original", named()));
+                checked
+                    .find(format!("missing: event {event} ({}) is a duplicate without an original", named()));
             }
             _ => checked.find(format!(
                 "different: event {event} ({}) is kept as {}, the message says {}",
-                named(), kept_as(place, &hash), note.verdict().as_str()
+                named(),
+                kept_as(place, &hash),
+                note.verdict().as_str()
             )),
         }
     }

@@ -1,13 +1,14 @@
 //! `POST /v1/events`: the checks in their order, the publish, the reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Extension;
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use common::batch::{self, Header};
 use common::bus::{self, EVENTS};
 use common::clock::{Clock, SystemClock};
@@ -24,6 +25,9 @@ use crate::body;
 use crate::error::{ErrorCode, Problem};
 use crate::publish::{Message, NotPublished};
 use crate::{App, Stream};
+
+/// A full stream does not empty in a second.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a client is told of its batch.
 #[derive(Serialize)]
@@ -49,17 +53,19 @@ pub async fn post(
     }
     let caller = authenticate(&app, &headers)?;
     expect_json(&headers)?;
+    expect_length(&headers, &body)?;
     let body = body::read(&headers, body, &app.body_limits).await?;
-    let stream = app
-        .ready()
-        .map_err(|reason| Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}.")))?;
+    let stream = app.ready().map_err(|reason| {
+        Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
+    })?;
     let admitted = tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body))?;
     let message = encode(&admitted, stream.max_message())?;
     let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
     // R6.5: from the PubAck on, nothing but the reply (a duplicate's first counts are looked up).
     let published = published.map_err(|error| not_published(&error))?;
     let supported = &app.supported;
-    let first = if published.duplicate { original(stream, published.sequence, supported).await } else { None };
+    let first =
+        if published.duplicate { original(stream, published.sequence, supported).await } else { None };
     let (counts, exceptions) = first.unwrap_or_else(|| {
         (admitted.header.counts, batch::exceptions(noted(&admitted.header, &admitted.events), supported))
     });
@@ -84,9 +90,9 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(unknown("Authorization must have the form Bearer <key>."));
     }
-    app.keys.find(key.trim()).ok_or_else(|| {
-        unknown("The API key is unknown or revoked. `devtrail keys create` makes a new one.")
-    })
+    app.keys
+        .find(key.trim())
+        .ok_or_else(|| unknown("The API key is unknown or revoked. `devtrail keys create` makes a new one."))
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -99,6 +105,13 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(ErrorCode::UnsupportedMediaType, detail))
 }
 
+/// A POST that announces no body has forgotten it (RFC 9110, section 15.5.12).
+fn expect_length(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
+    let announced = headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact() != Some(0);
+    let missing = "The request has no body: send Content-Length or Transfer-Encoding: chunked.";
+    if announced { Ok(()) } else { Err(Problem::new(ErrorCode::LengthRequired, missing)) }
+}
+
 fn admit<'a>(
     app: &App,
     caller: Caller,
@@ -106,7 +119,8 @@ fn admit<'a>(
     headers: &HeaderMap,
     body: &'a [u8],
 ) -> Result<Admitted<'a>, Problem> {
-    let idempotency_key = headers.get("idempotency-key").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let idempotency_key =
+        headers.get("idempotency-key").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let context = admit::Context {
         developer: caller.developer,
         epoch: caller.epoch,
@@ -117,7 +131,8 @@ fn admit<'a>(
         collector: app.actor.clone(),
         max_events: app.limits.max_events,
     };
-    let mut admitted = admit::admit(body, &app.schemas, context).map_err(|error| refuse(error, app.limits.max_events))?;
+    let mut admitted =
+        admit::admit(body, &app.schemas, context).map_err(|error| refuse(error, app.limits.max_events))?;
     admitted.header.validated_at = SystemClock.now();
     Ok(admitted)
 }
@@ -125,10 +140,15 @@ fn admit<'a>(
 fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
     match error {
         BadEnvelope::Malformed(detail) => Problem::new(ErrorCode::MalformedJson, detail),
-        BadEnvelope::Invalid { pointer, detail } => Problem::new(ErrorCode::InvalidEnvelope, detail).pointer(pointer),
+        BadEnvelope::Invalid { pointer, detail } => {
+            Problem::new(ErrorCode::InvalidEnvelope, detail).pointer(pointer)
+        }
         BadEnvelope::WrongDeveloper(named) => {
-            let detail = format!("The key is not of developer {named:?}: leave developer_id out, or use that developer's key.");
-            Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300)).pointer("/developer_id")
+            let detail = format!(
+                "The key is not of developer {named:?}: leave developer_id out, or use that developer's key."
+            );
+            Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300))
+                .pointer("/developer_id")
         }
         BadEnvelope::TooManyEvents(sent) => {
             let detail = format!("The batch has {sent} events, the limit is {max_events}: send it in parts.");
@@ -146,11 +166,13 @@ fn noted<'a>(
 
 fn encode(admitted: &Admitted<'_>, max_message: usize) -> Result<Message, Problem> {
     let header = &admitted.header;
-    let payload = batch::encode(header, &admitted.events)
-        .map_err(|error| Problem::new(ErrorCode::Internal, format!("The batch could not be encoded: {error}.")))?;
+    let payload = batch::encode(header, &admitted.events).map_err(|error| {
+        Problem::new(ErrorCode::Internal, format!("The batch could not be encoded: {error}."))
+    })?;
     if payload.len() > max_message {
         let detail = format!(
-            "The batch makes a message of {} bytes, the limit is {max_message}: send it in parts.", payload.len()
+            "The batch makes a message of {} bytes, the limit is {max_message}: send it in parts.",
+            payload.len()
         );
         return Err(Problem::new(ErrorCode::BatchTooLarge, detail).limit(max_message as u64));
     }
@@ -169,12 +191,16 @@ fn encode(admitted: &Admitted<'_>, max_message: usize) -> Result<Message, Proble
 
 fn not_published(error: &NotPublished) -> Problem {
     match error {
-        NotPublished::Full(_) => {
-            Problem::new(ErrorCode::StreamFull, "The stream is full: nothing was stored. Keep the batch and send it later.")
-        }
+        NotPublished::Full(_) => Problem::new(
+            ErrorCode::StreamFull,
+            "The stream is full: nothing was stored. Keep the batch and send it later.",
+        )
+        .retry_after(FULL_PAUSE),
         NotPublished::Unavailable(reason) => Problem::new(
             ErrorCode::StreamUnavailable,
-            format!("It is unknown whether the batch was stored ({reason}). Send the same batch again: it is kept once."),
+            format!(
+                "It is unknown whether the batch was stored ({reason}). Send the same batch again: it is kept once."
+            ),
         ),
     }
 }
@@ -189,5 +215,7 @@ async fn original(stream: &Stream, sequence: u64, supported: &[String]) -> Optio
     };
     // The same message id means the same events: this attempt's own counts differ at most where
     // time decides (implausible then, plausible now).
-    read.await.inspect_err(|error| tracing::warn!(sequence, %error, "the first submission could not be read")).ok()
+    read.await
+        .inspect_err(|error| tracing::warn!(sequence, %error, "the first submission could not be read"))
+        .ok()
 }

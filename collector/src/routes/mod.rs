@@ -47,7 +47,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health/ready", get(health::ready))
         .fallback(|| async { Problem::new(ErrorCode::NotFound, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(ErrorCode::MethodNotAllowed, "This path does not take this method; see the Allow header.")
+            Problem::new(
+                ErrorCode::MethodNotAllowed,
+                "This path does not take this method; see the Allow header.",
+            )
         })
         .layer(middleware::from_fn(with_ids))
         .with_state(app)

@@ -30,7 +30,10 @@ pub async fn one(
     let known = version.parse().ok().filter(|version| app.schemas.versions().contains(version));
     let schema = known.and_then(|version| app.schemas.get(&kind, version)).ok_or_else(|| {
         let supported = app.supported.join(", ");
-        Problem::new(ErrorCode::NotFound, format!("There is no such schema. Versions: {supported}; types: /v1/schemas."))
+        Problem::new(
+            ErrorCode::NotFound,
+            format!("There is no such schema. Versions: {supported}; types: /v1/schemas."),
+        )
     })?;
     Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text).into_response())
 }

@@ -22,7 +22,9 @@ pub enum BindError {
     #[error("The {0} is missing. Run `devtrail streams apply` against this server.")]
     Missing(Name),
     /// It exists with settings that would lose or repeat events.
-    #[error("The {name} has {field} = {live}, it must be {declared}. Run `devtrail streams diff`, then `devtrail streams apply`.")]
+    #[error(
+        "The {name} has {field} = {live}, it must be {declared}. Run `devtrail streams diff`, then `devtrail streams apply`."
+    )]
     Unsafe {
         /// Which.
         name: Name,
@@ -66,7 +68,11 @@ pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<Stream
 ///
 /// # Errors
 /// Where it is missing, unsafe, or the server does not answer.
-pub async fn bind_consumer(js: &jetstream::Context, stream: &str, consumer: &str) -> Result<PullConsumer, BindError> {
+pub async fn bind_consumer(
+    js: &jetstream::Context,
+    stream: &str,
+    consumer: &str,
+) -> Result<PullConsumer, BindError> {
     let name = Name { stream: stream.to_owned(), consumer: Some(consumer.to_owned()) };
     checked(js, name.clone()).await?;
     let failed = |reason: String| ApiError { name: name.clone(), reason };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderValue;
 use async_nats::jetstream::{self, AckKind, message::PublishMessage};
-use async_nats::{HeaderMap, HeaderValue};
 
 use crate::json::shorten;
 
@@ -28,16 +28,23 @@ pub async fn dead_letter(
     reason: &str,
 ) -> Result<(), async_nats::Error> {
     let info = message.info()?;
-    let mut headers = message.headers.clone().unwrap_or_else(HeaderMap::new);
+    let mut headers = message.headers.clone().unwrap_or_default();
     // The original id stays readable under another name: DEAD has its own deduplication.
     if let Some(id) = headers.get(async_nats::header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned()) {
         headers.insert("Devtrail-Msg-Id", id.as_str());
     }
-    let line: String = shorten(reason, MAX_REASON).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String =
+        shorten(reason, MAX_REASON).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     headers.insert("Devtrail-Reason", HeaderValue::from(line));
     headers.insert("Devtrail-Stream-Sequence", info.stream_sequence.to_string().as_str());
     headers.insert("Devtrail-Subject", message.subject.as_str());
-    let id = format!("{}:{}:{}:{}", info.stream, info.consumer, info.stream_sequence, info.published.unix_timestamp_nanos());
+    let id = format!(
+        "{}:{}:{}:{}",
+        info.stream,
+        info.consumer,
+        info.stream_sequence,
+        info.published.unix_timestamp_nanos()
+    );
     headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
     let publish = PublishMessage::build().payload(message.payload.clone()).headers(headers);
     let ack = js.send_publish(dead_subject(info.stream, info.consumer), publish).await?;

@@ -37,7 +37,9 @@ pub struct NatsSettings {
 
 /// NATS cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error("No nats-server answers at {url}: {reason}. Start one (`devtrail up` does), or name another with --nats-url.")]
+#[error(
+    "No nats-server answers at {url}: {reason}. Start one (`devtrail up` does), or name another with --nats-url."
+)]
 pub struct Unreachable {
     url: String,
     reason: String,
@@ -58,7 +60,8 @@ fn options(name: &str) -> async_nats::ConnectOptions {
 /// # Errors
 /// Where no server answers within two seconds.
 pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, Unreachable> {
-    let failed = |error: async_nats::ConnectError| Unreachable { url: url.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: async_nats::ConnectError| Unreachable { url: url.to_owned(), reason: error.to_string() };
     options(name).connect(url).await.map_err(failed)
 }
 

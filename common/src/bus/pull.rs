@@ -106,10 +106,14 @@ pub async fn run<R: Role>(
                 let pull = Loop { js: js.clone(), life, role: role.clone(), settings, stop: stop.clone() };
                 match pull.until_broken(source).await {
                     Ok(()) => return Ok(()),
-                    Err(error) => tracing::warn!(stream, consumer, %error, "pulling broke off; binding again"),
+                    Err(error) => {
+                        tracing::warn!(stream, consumer, %error, "pulling broke off; binding again");
+                    }
                 }
             }
-            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) if attempt == 0 => return Err(error),
+            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) if attempt == 0 => {
+                return Err(error);
+            }
             Err(error) => tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again"),
         }
         tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt.min(6)) => {}, () = stop.draining() => return Ok(()) }

@@ -19,13 +19,19 @@ pub struct SyncSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum UnsafeSync {
     /// The monitor says so.
-    #[error("The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` (nats/server.conf), or accept the loss with --allow-unsafe-sync.")]
+    #[error(
+        "The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` (nats/server.conf), or accept the loss with --allow-unsafe-sync."
+    )]
     NotAlways(String),
     /// The monitor is another server's.
-    #[error("The monitor at {0} belongs to another nats-server than --nats-url: name the right one with --nats-monitor-url.")]
+    #[error(
+        "The monitor at {0} belongs to another nats-server than --nats-url: name the right one with --nats-monitor-url."
+    )]
     OtherServer(String),
     /// The monitor cannot be read.
-    #[error("The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. Start the server with `-m 8222`, name the monitor with --nats-monitor-url, or accept the risk with --allow-unsafe-sync.")]
+    #[error(
+        "The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. Start the server with `-m 8222`, name the monitor with --nats-monitor-url, or accept the risk with --allow-unsafe-sync."
+    )]
     Unreadable {
         /// The address tried.
         url: String,
@@ -50,7 +56,11 @@ struct JetStreamConfig {
 ///
 /// # Errors
 /// Where it does not sync always, is another server, or cannot be read, unless unsafe sync is allowed.
-pub async fn check(client: &async_nats::Client, nats_url: &str, settings: &SyncSettings) -> Result<(), UnsafeSync> {
+pub async fn check(
+    client: &async_nats::Client,
+    nats_url: &str,
+    settings: &SyncSettings,
+) -> Result<(), UnsafeSync> {
     let url = settings.nats_monitor_url.clone().unwrap_or_else(|| default_monitor(nats_url));
     let checked = read(&url).await.and_then(|jsz| {
         if jsz.server_id != client.server_info().server_id {
@@ -71,7 +81,8 @@ pub async fn check(client: &async_nats::Client, nats_url: &str, settings: &SyncS
 }
 
 async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
-    let failed = |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().map_err(failed)?;
     let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await.map_err(failed)?;
     reply.error_for_status().map_err(failed)?.json().await.map_err(failed)

@@ -37,7 +37,8 @@ const STREAMS: [&str; 3] = [
     include_str!("../../../nats/streams/DEAD.json"),
     include_str!("../../../nats/streams/KV_api_keys.json"),
 ];
-const CONSUMERS: [(&str, &str); 1] = [("EVENTS", include_str!("../../../nats/consumers/EVENTS.persist.json"))];
+const CONSUMERS: [(&str, &str); 1] =
+    [("EVENTS", include_str!("../../../nats/consumers/EVENTS.persist.json"))];
 
 /// What the files declare.
 ///
@@ -130,7 +131,12 @@ pub struct ApiError {
 /// JetStream API errors "stream not found" and "consumer not found" (NATS ADR-7 error codes).
 const NOT_FOUND: [u64; 2] = [10059, 10014];
 
-async fn request(js: &jetstream::Context, name: &Name, verb: &str, body: Value) -> Result<Option<Value>, ApiError> {
+async fn request(
+    js: &jetstream::Context,
+    name: &Name,
+    verb: &str,
+    body: Value,
+) -> Result<Option<Value>, ApiError> {
     let failed = |reason: String| ApiError { name: name.clone(), reason };
     let subject = match &name.consumer {
         None => format!("STREAM.{verb}.{}", name.stream),
@@ -156,7 +162,10 @@ pub async fn info(js: &jetstream::Context, name: &Name) -> Result<Option<Value>,
 ///
 /// # Errors
 /// Where the server does not answer or refuses.
-pub async fn live(js: &jetstream::Context, declared: &BTreeMap<Name, Config>) -> Result<BTreeMap<Name, Config>, ApiError> {
+pub async fn live(
+    js: &jetstream::Context,
+    declared: &BTreeMap<Name, Config>,
+) -> Result<BTreeMap<Name, Config>, ApiError> {
     let mut live = BTreeMap::new();
     for name in declared.keys() {
         let config = info(js, name).await?.and_then(|info| info["config"].as_object().cloned());

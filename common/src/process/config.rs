@@ -71,12 +71,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Usage> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Usage(format!("The configuration file {shown} cannot be read: {error}.")))?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error| Usage(format!("The configuration file {shown} is no TOML: {error}")))?;
+    let table: toml::Table =
+        text.parse().map_err(|error| Usage(format!("The configuration file {shown} is no TOML: {error}")))?;
     let plain = |(key, value): (String, toml::Value)| match value {
         toml::Value::String(text) => Ok((key, text)),
-        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => Ok((key, value.to_string())),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
+            Ok((key, value.to_string()))
+        }
         _ => Err(Usage(format!("{key} in {shown} must be a string, a number, true or false."))),
     };
     table.into_iter().map(plain).collect()
@@ -109,7 +110,9 @@ fn with_defaults(command: Command, values: &BTreeMap<String, String>) -> Command
         Some(value) => arg.default_value(value.clone()).required(false),
         None => arg,
     });
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| with_defaults(sub, values)))
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |sub| with_defaults(sub, values)))
 }
 
 /// The settings of the chosen command as TOML.
@@ -121,7 +124,8 @@ fn effective(command: &Command, matches: &ArgMatches) -> String {
             let id = arg.get_id().as_str();
             let Some(long) = arg.get_long().filter(|_| !NO_SETTINGS.contains(&id)) else { continue };
             if let Ok(Some(mut values)) = matches.try_get_raw(id) {
-                let value = values.next().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+                let value =
+                    values.next().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
                 // Arguments marked `hide_env_values` are the secrets: --help hides them as well.
                 let shown = if arg.is_hide_env_values_set() { "***".to_owned() } else { mask(&value) };
                 lines += &format!("{long} = {}\n", toml::Value::String(shown));
@@ -137,7 +141,8 @@ fn effective(command: &Command, matches: &ArgMatches) -> String {
 fn mask(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':').map(|(name, _)| (user, name))) {
+    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':').map(|(name, _)| (user, name)))
+    {
         Some((user, name)) => format!("{scheme}://{name}:***{}", &rest[user.len()..]),
         None => value.to_owned(),
     }
@@ -149,13 +154,16 @@ fn mask(value: &str) -> String {
 /// Where the text is none.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| format!("{text:?} is no time span; write 10s or 500ms"))?;
+    let number: u64 =
+        text[..digits].parse().map_err(|_| format!("{text:?} is no time span; write 10s or 500ms"))?;
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number * 60)),
         "h" => Ok(Duration::from_secs(number * 3600)),
-        unit => Err(format!("{text:?} has no unit among ms, s, m and h (found {unit:?}); write 10s or 500ms")),
+        unit => {
+            Err(format!("{text:?} has no unit among ms, s, m and h (found {unit:?}); write 10s or 500ms"))
+        }
     }
 }
 
@@ -180,12 +188,15 @@ mod tests {
     fn command() -> Command {
         use clap::Arg;
         let listen = Arg::new("listen").long("listen").default_value("a");
-        Command::new("x").arg(listen.clone()).subcommand(Command::new("up").arg(Arg::new("data").long("data")))
+        Command::new("x")
+            .arg(listen.clone())
+            .subcommand(Command::new("up").arg(Arg::new("data").long("data")))
     }
 
     #[test]
     fn a_file_value_is_a_default_and_a_flag_goes_before_it() {
-        let values = BTreeMap::from([("listen".to_owned(), "b".to_owned()), ("data".to_owned(), "d".to_owned())]);
+        let values =
+            BTreeMap::from([("listen".to_owned(), "b".to_owned()), ("data".to_owned(), "d".to_owned())]);
         let get = |arguments: &[&str]| {
             let matches = with_defaults(command(), &values).get_matches_from(arguments);
             let data = matches.subcommand().and_then(|(_, sub)| sub.get_one::<String>("data").cloned());

@@ -23,7 +23,13 @@ pub struct Frame {
     #[arg(long, global = true)]
     pub print_config: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as collector=debug
-    #[arg(long, env = "DEVTRAIL_LOG", default_value = "info", value_name = "FILTER", global = true)]
+    #[arg(
+        long,
+        env = "DEVTRAIL_LOG",
+        default_value = "info,async_nats=warn,refinery_core=warn",
+        value_name = "FILTER",
+        global = true
+    )]
     pub log: String,
     /// How long to finish what is in hand after SIGTERM or SIGINT
     #[arg(
@@ -101,6 +107,12 @@ where
     }
 }
 
+/// Makes ring the process's one TLS provider; every HTTP or NATS client needs it installed.
+pub fn install_tls() {
+    // A second install only means that it is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 fn in_runtime<S: Settings, F, Fut>(settings: S, start: F) -> anyhow::Result<()>
 where
     F: FnOnce(S, Process) -> Fut,
@@ -108,8 +120,7 @@ where
 {
     let program = S::command().get_name().to_owned();
     telemetry::init(&settings.frame().log)?;
-    // One TLS provider for every client in the process; a second install only means it is there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;

@@ -27,7 +27,7 @@ pub struct Sqlite {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        let transient = match error.sqlite_error_code() {
+        match error.sqlite_error_code() {
             Some(
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
@@ -36,10 +36,9 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::OutOfMemory
                 | ErrorCode::CannotOpen
                 | ErrorCode::ReadOnly,
-            ) => true,
-            _ => false,
-        };
-        if transient { Self::Unavailable(error.to_string()) } else { Self::Failed(error.to_string()) }
+            ) => Self::Unavailable(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -81,7 +80,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let runner = embedded::migrations::runner();
-    let newest = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default();
+    let newest =
+        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default();
     // refinery does not keep two programs from migrating at once; the writer's lock file does.
     let report = runner.run(connection).map_err(|error| {
         StoreError::Incompatible(format!(

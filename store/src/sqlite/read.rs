@@ -15,7 +15,8 @@ use crate::{Account, Kept, Ledger, StoreError, Totals};
 const SOURCE: &str = "SELECT src FROM sources WHERE stream = ?1 AND created_at = ?2";
 const BATCHES: &str = "SELECT seq FROM batches WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 const EVENTS: &str = "SELECT src, seq, ordinal, hash FROM events WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
-const REFUSED: &str = "SELECT src, seq, ordinal, hash, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+const REFUSED: &str =
+    "SELECT src, seq, ordinal, hash, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordinal
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = ?1 AND d.seq BETWEEN ?2 AND ?3";

@@ -79,7 +79,10 @@ impl Writer {
         let ended = || StoreError::Unavailable("the writer has ended".to_owned());
         let (reply, answer) = oneshot::channel();
         let (queue, task) = (self.queue.clone(), Box::new(Task { write: Some(write), value: None, reply }));
-        tokio::task::spawn_blocking(move || queue.send(task)).await.map_err(|_| ended())?.map_err(|_| ended())?;
+        tokio::task::spawn_blocking(move || queue.send(task))
+            .await
+            .map_err(|_| ended())?
+            .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
@@ -106,10 +109,11 @@ fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
         ended.push((work, result));
     }
     let committed = began.and_then(|()| connection.execute_batch("COMMIT").map_err(StoreError::from));
-    if committed.is_err() && !connection.is_autocommit() {
-        if let Err(error) = connection.execute_batch("ROLLBACK") {
-            tracing::error!(%error, "a failed transaction could not be rolled back");
-        }
+    if committed.is_err()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a failed transaction could not be rolled back");
     }
     for (work, result) in ended {
         work.answer(result.and(committed.clone()));
@@ -127,7 +131,8 @@ fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), Stor
 }
 
 fn checkpoint(connection: &Connection, mode: &str) {
-    let sql = if mode == "TRUNCATE" { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+    let sql =
+        if mode == "TRUNCATE" { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
     let done = connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
     match done {
         Ok((pages, _)) if mode == "PASSIVE" && wal_bytes(connection, pages) > WAL_LIMIT => {

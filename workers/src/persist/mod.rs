@@ -47,7 +47,8 @@ impl<S: Persist> Role for Storing<S> {
         // The surroundings failed: the group waits. Or one message is at fault: alone, it cannot
         // harm its neighbours.
         let alone = !error.is_transient() && group.len() > 1;
-        for (one, outcome) in group.iter().zip(&mut outcomes).filter(|(_, outcome)| **outcome == Outcome::Ack) {
+        for (one, outcome) in group.iter().zip(&mut outcomes).filter(|(_, outcome)| **outcome == Outcome::Ack)
+        {
             *outcome = if alone { self.store_alone(src, one).await } else { self.failed(one, &error) };
         }
         outcomes

@@ -1,0 +1,85 @@
+//! An HTTP client as an editor would have one, and the batches it sends.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+
+/// A client with one key.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+/// An event of a given id, at a plausible time.
+#[must_use]
+pub fn event(id: &str) -> Value {
+    json!({"id": id, "type": "file.saved", "occurred_at": "2026-03-01T09:14:58.001+01:00", "data": {"path": "src/main.rs"}})
+}
+
+/// An envelope around events.
+#[must_use]
+pub fn envelope(batch_id: &str, events: &[Value]) -> Value {
+    json!({"batch_id": batch_id, "sent_at": "2026-03-01T09:15:02.120+01:00", "schema_version": "1.0", "events": events})
+}
+
+impl Client {
+    /// A client of the collector at `url`.
+    ///
+    /// # Panics
+    /// Where no HTTP client can be made.
+    #[must_use]
+    pub fn new(url: &str, key: &str) -> Self {
+        common::process::install_tls();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        Self { http, url: url.to_owned(), key: key.to_owned() }
+    }
+
+    /// Posts a body once.
+    ///
+    /// # Errors
+    /// Where there is no reply.
+    pub async fn post(&self, body: &Value) -> reqwest::Result<Response> {
+        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
+        request.json(body).send().await
+    }
+
+    /// Posts an envelope that must be acknowledged; gives the reply.
+    ///
+    /// # Panics
+    /// Where it is not.
+    pub async fn send(&self, envelope: &Value) -> Value {
+        let response = self.post(envelope).await.expect("a reply");
+        let (status, body) = (response.status(), response.text().await.expect("a body"));
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+        serde_json::from_str(&body).expect("a reply is JSON")
+    }
+
+    /// Gets a path.
+    ///
+    /// # Panics
+    /// Where there is no reply.
+    pub async fn get(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.url)).send().await.expect("a reply")
+    }
+
+    /// Posts raw bytes with headers of the caller's.
+    ///
+    /// # Panics
+    /// Where there is no reply.
+    pub async fn raw(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+        let mut request = self.http.post(format!("{}/v1/events", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(body).send().await.expect("a reply")
+    }
+
+    /// The key it uses.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
