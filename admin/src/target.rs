@@ -69,8 +69,15 @@ impl Target {
         if let Some(url) = &self.nats_url {
             return Ok(url.clone());
         }
-        let addresses = Addresses::read(&self.data)?;
-        Ok(addresses.map_or_else(|| "nats://127.0.0.1:4222".to_owned(), |addresses| addresses.nats))
+        match Addresses::read(&self.data)? {
+            Some(addresses) => Ok(addresses.nats),
+            // The server of another folder may listen on the usual port: never mix two of them.
+            None if self.data.exists() => bail!(
+                "No `devtrail up` runs on {}. Start it, or name a nats-server with --nats-url.",
+                self.data.display()
+            ),
+            None => Ok("nats://127.0.0.1:4222".to_owned()),
+        }
     }
 
     /// A connection to NATS.

@@ -4,6 +4,7 @@
 
 mod http;
 mod kept_once;
+mod nothing_between;
 mod real_input;
 mod survives;
 mod synced;

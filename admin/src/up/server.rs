@@ -53,7 +53,8 @@ pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     for candidate in candidates {
         // A bare name is looked up on PATH; a path that is not there is no candidate.
         let Ok(output) = Command::new(&candidate).arg("--version").output().await else { continue };
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let text = text.lines().next().unwrap_or_default().trim().to_owned();
         match version(&text) {
             Some(version) if version >= OLDEST => return Ok(candidate),
             _ => too_old = Some(format!("{} says {text:?}", candidate.display())),
@@ -222,7 +223,11 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         loop {
             polls.tick().await;
             if let Some(status) = child.try_wait()? {
-                bail!("nats-server ended with {status}.{}", log_end(folder));
+                bail!(
+                    "nats-server ended with {status}. If its port is taken, choose another with --nats-port, or 0 for a \
+                     free one.{}",
+                    log_end(folder)
+                );
             }
             // Half-written files do not parse yet.
             let Ok(bytes) = std::fs::read(&name) else { continue };

@@ -23,7 +23,7 @@ use crate::admit::{self, Admitted, BadEnvelope};
 use crate::auth::Caller;
 use crate::body;
 use crate::error::{ErrorCode, Problem};
-use crate::publish::{Message, NotPublished};
+use crate::publish::{Message, NotPublished, Published};
 use crate::{App, Stream};
 
 /// A full stream does not empty in a second.
@@ -31,9 +31,9 @@ const FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a client is told of its batch.
 #[derive(Serialize)]
-struct Reply {
-    batch_id: String,
-    correlation_id: String,
+struct Reply<'a> {
+    batch_id: &'a str,
+    correlation_id: &'a str,
     /// What the 2xx stands for: `stream`, on disk in JetStream.
     durability: &'static str,
     stream_sequence: u64,
@@ -61,24 +61,38 @@ pub async fn post(
     let admitted = tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body))?;
     let message = encode(&admitted, stream.max_message())?;
     let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
-    // R6.5: from the PubAck on, nothing but the reply (a duplicate's first counts are looked up).
     let published = published.map_err(|error| not_published(&error))?;
-    let supported = &app.supported;
-    let first =
-        if published.duplicate { original(stream, published.sequence, supported).await } else { None };
-    let (counts, exceptions) = first.unwrap_or_else(|| {
-        (admitted.header.counts, batch::exceptions(noted(&admitted.header, &admitted.events), supported))
-    });
+    // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up.
+    let first = match published.duplicate {
+        true => {
+            original(stream, published.sequence, &app.supported)
+                .instrument(tracing::info_span!("original"))
+                .await
+        }
+        false => None,
+    };
+    Ok(tracing::info_span!("reply").in_scope(|| reply(&admitted, published, first, &app.supported)))
+}
+
+fn reply(
+    admitted: &Admitted<'_>,
+    published: Published,
+    first: Option<(Counts, Vec<Exception>)>,
+    supported: &[String],
+) -> Response {
+    let header = &admitted.header;
+    let (counts, exceptions) = first
+        .unwrap_or_else(|| (header.counts, batch::exceptions(noted(header, &admitted.events), supported)));
     let reply = Reply {
-        batch_id: admitted.header.batch_id,
-        correlation_id: ids.correlation_id,
+        batch_id: &header.batch_id,
+        correlation_id: &header.correlation_id,
         durability: "stream",
         stream_sequence: published.sequence,
         duplicate_batch: published.duplicate,
         counts,
         exceptions,
     };
-    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
+    (StatusCode::ACCEPTED, Json(reply)).into_response()
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -145,7 +159,7 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
         }
         BadEnvelope::WrongDeveloper(named) => {
             let detail = format!(
-                "The key is not of developer {named:?}: leave developer_id out, or use that developer's key."
+                "developer_id names {named:?}, whose key this is not: leave developer_id out, or use that developer's key."
             );
             Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300))
                 .pointer("/developer_id")

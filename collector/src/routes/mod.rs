@@ -13,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use common::id;
+use tracing::Instrument;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};
@@ -60,7 +61,8 @@ pub fn router(app: Arc<App>) -> Router {
 async fn with_ids(mut request: Request, next: Next) -> Response {
     let ids = Ids::of(request.headers());
     request.extensions_mut().insert(ids.clone());
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", correlation_id = ids.correlation_id);
+    let mut response = next.run(request).instrument(span).await;
     // A problem is written out here, so that none can lack its correlation id.
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers().get(axum::http::header::ALLOW).cloned();

@@ -128,12 +128,21 @@ fn effective(command: &Command, matches: &ArgMatches) -> String {
                     values.next().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
                 // Arguments marked `hide_env_values` are the secrets: --help hides them as well.
                 let shown = if arg.is_hide_env_values_set() { "***".to_owned() } else { mask(&value) };
-                lines += &format!("{long} = {}\n", toml::Value::String(shown));
+                lines += &format!("{long} = {}\n", typed(shown));
             }
         }
         let Some((name, sub)) = matches.subcommand() else { return lines };
         let Some(chosen) = command.find_subcommand(name) else { return lines };
         (command, matches) = (chosen, sub);
+    }
+}
+
+/// A value as TOML writes it: numbers and booleans bare, all else quoted.
+fn typed(value: String) -> toml::Value {
+    match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => toml::Value::Integer(number),
+        (_, Ok(truth)) => toml::Value::Boolean(truth),
+        _ => toml::Value::String(value),
     }
 }
 
@@ -159,11 +168,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        unit => {
-            Err(format!("{text:?} has no unit among ms, s, m and h (found {unit:?}); write 10s or 500ms"))
-        }
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("{text:?} has no unit among ms, s, m and h; write 10s or 500ms")),
     }
 }
 
