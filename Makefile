@@ -1,4 +1,4 @@
-# Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS=tidy
+# Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
 .PHONY: help run test demo lint fmt clean
 

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 devtrail=target/release/devtrail
 input=(tests/data/commits.ndjson.gz tests/data/edits.ndjson.gz)
+how=(--clients 8 --resend 10) # eight at once, every tenth batch twice
 
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER
@@ -65,8 +66,8 @@ print("\n".join(sorted(people)))
 PYTHON
 echo "\$ devtrail keys create --data $dir --from-file $dir/people > $dir/keys"
 "$devtrail" keys create --data "$dir" --from-file "$dir/people" >"$dir/keys"
-echo "\$ gzip -dc ${input[*]} | devtrail send - --data $dir --key-file $dir/keys --clients 8 --resend 10"
-gzip -dc "${input[@]}" | "$devtrail" send - --data "$dir" --key-file "$dir/keys" --clients 8 --resend 10
+echo "\$ gzip -dc ${input[*]} | devtrail send - --data $dir --key-file $dir/keys ${how[*]}"
+gzip -dc "${input[@]}" | "$devtrail" send - --data "$dir" --key-file "$dir/keys" "${how[@]}"
 show status --data "$dir"
 show verify --data "$dir"
 echo "demo: done in $((SECONDS - began)) s"

@@ -106,6 +106,7 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
   failed=1
 fi
 failed=$((failed + left))
+trap 'rm -rf "$tmp"' EXIT # nothing may be printed after the verdict
 if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then
   echo "no test ran"
   failed=1

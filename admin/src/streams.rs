@@ -24,6 +24,9 @@ pub struct StreamsSettings {
     target: Target,
     #[command(flatten)]
     sync: common::bus::sync::SyncSettings,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -37,13 +40,13 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
             let (client, js) = settings.target.connect().await?;
             common::bus::sync::check(&client, &settings.target.nats_url()?, &settings.sync).await?;
             let plan = make(&js, &topology::declared()).await?;
-            report(&plan)?;
+            report(&plan, settings.json)?;
         }
         StreamsCommand::Diff(settings) => {
             let (_, js) = settings.target.connect().await?;
             let declared = topology::declared();
             let plan = topology::plan(&declared, &topology::live(&js, &declared).await?);
-            report(&plan)?;
+            report(&plan, settings.json)?;
             let work = plan.iter().filter(|(_, change)| !matches!(change, Change::Keep(_))).count();
             anyhow::ensure!(work == 0, "{work} streams or consumers need `devtrail streams apply`.");
         }
@@ -75,7 +78,12 @@ pub async fn make(
     Ok(plan)
 }
 
-fn report(plan: &[(Name, Change)]) -> std::io::Result<()> {
+fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
+    if as_json {
+        let one =
+            |(name, change): &(Name, Change)| serde_json::json!({"name": name.to_string(), "change": change});
+        return out::json(&plan.iter().map(one).collect::<Vec<_>>());
+    }
     let list = |differences: &[Difference]| {
         let one = |d: &Difference| format!("{} is {}, declared {}", d.field, d.live, d.declared);
         differences.iter().map(one).collect::<Vec<_>>().join("; ")

@@ -30,8 +30,8 @@ pub struct VerifySettings {
     /// Last stream sequence to check [default: the stream's last]
     #[arg(long, value_name = "SEQ")]
     to_seq: Option<u64>,
-    /// How long batches that are still on their way may take to be stored
-    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = common::process::parse_duration)]
+    /// How long batches that are still on their way may take to be stored (a redelivery takes 30 s)
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = common::process::parse_duration)]
     wait: Duration,
     /// Print JSON
     #[arg(long)]

@@ -92,6 +92,25 @@ struct Stream {
 }
 
 impl App {
+    fn new(limits: Limits, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
+        let schemas = Schemas::builtin();
+        Self {
+            supported: schemas.supported(),
+            schemas,
+            keys: Keys::default(),
+            keys_loaded,
+            body_limits: BodyLimits {
+                max_inflated: limits.max_body,
+                max_ratio: limits.max_ratio,
+                timeout: limits.body_timeout,
+            },
+            actor: process.actor.to_string(),
+            stop: process.stop.clone(),
+            stream: OnceLock::new(),
+            limits,
+        }
+    }
+
     /// The stream, where batches would be accepted now, or the reason why not.
     fn ready(&self) -> Result<&Stream, &'static str> {
         let stream = self.stream.get().ok_or("the stream is not bound yet")?;
@@ -129,23 +148,7 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 /// Where the stream is missing or unsafe, or the server does not sync always.
 pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
     let (loaded, keys_loaded) = watch::channel(false);
-    let limits = settings.limits.clone();
-    let schemas = Schemas::builtin();
-    let app = Arc::new(App {
-        supported: schemas.supported(),
-        schemas,
-        keys: Keys::default(),
-        keys_loaded,
-        body_limits: BodyLimits {
-            max_inflated: limits.max_body,
-            max_ratio: limits.max_ratio,
-            timeout: limits.body_timeout,
-        },
-        actor: process.actor.to_string(),
-        stop: process.stop.clone(),
-        stream: OnceLock::new(),
-        limits,
-    });
+    let app = Arc::new(App::new(settings.limits.clone(), keys_loaded, &process));
     let options = ServeOptions { header_timeout: app.limits.header_timeout, ..ServeOptions::default() };
     let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
     tracing::info!(address = %listener.local_addr()?, "collector listens");

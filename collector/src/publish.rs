@@ -81,15 +81,18 @@ impl Publisher {
     /// Where the stream is full, or did not confirm until the deadline.
     pub async fn publish(&self, message: Message) -> Outcome {
         let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
-        let mut outcome = self.join_or_start(message);
-        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?;
-        outcome.clone().unwrap_or_else(|| Err(lost()))
+        let (mut outcome, joined) = self.join_or_start(message);
+        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?.clone();
+        let published = outcome.unwrap_or_else(|| Err(lost()))?;
+        // Whoever joined sent what another request had sent before.
+        Ok(Published { duplicate: published.duplicate || joined, ..published })
     }
 
-    fn join_or_start(&self, message: Message) -> watch::Receiver<Option<Outcome>> {
+    /// The outcome to come, and whether another request's publish brings it.
+    fn join_or_start(&self, message: Message) -> (watch::Receiver<Option<Outcome>>, bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = waiting.get(&message.id) {
-            return outcome.clone();
+            return (outcome.clone(), true);
         }
         let (sender, receiver) = watch::channel(None);
         waiting.insert(message.id.clone(), receiver.clone());
@@ -100,7 +103,7 @@ impl Publisher {
             // Nobody may wait any more.
             let _ = sender.send(Some(outcome));
         });
-        receiver
+        (receiver, false)
     }
 
     /// Publishes the same message until the stream has spoken.

@@ -5,14 +5,16 @@
 //! <exact bytes of event 0><exact bytes of event 1>…
 //! ```
 //!
-//! One line of JSON, then the events one after the other as they were sent, whatever their
-//! verdict; the header's `len`s say where each ends. So a person can read a message, a program
-//! finds an event without scanning, and no event is ever serialised anew.
+//! A JSON object and a line feed, then the events one after the other as they were sent, whatever
+//! their verdict; the header's `len`s say where each ends. So a person can read a message, a
+//! program finds an event without scanning, and no event is ever serialised anew. (Line feeds may
+//! also stand inside the object, where a client wrote its envelope over several lines.)
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -118,10 +120,10 @@ pub struct Batch {
 /// A message that is no batch: the fault of the message, not of its surroundings.
 #[derive(Debug, thiserror::Error)]
 pub enum BadMessage {
-    /// There is no line end after the header.
-    #[error("the message has no header line")]
+    /// There is no line feed after the header.
+    #[error("no line feed ends the message's header")]
     NoHeader,
-    /// The first line does not parse.
+    /// The header does not parse.
     #[error("the message's header does not parse: {0}")]
     Header(#[from] serde_json::Error),
     /// Written by a program that knows more.
@@ -158,16 +160,18 @@ pub fn encode(header: &Header, events: &[&RawValue]) -> Result<Bytes, serde_json
 /// # Errors
 /// Where it is none: see [`BadMessage`].
 pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
-    let line = message.iter().position(|byte| *byte == b'\n').ok_or(BadMessage::NoHeader)?;
     #[derive(Deserialize)]
     struct Format {
         format: u8,
     }
-    let Format { format } = serde_json::from_slice(&message[..line])?;
+    let (Format { format }, _) = first_value(&message)?;
     if format != FORMAT {
         return Err(BadMessage::Format(format));
     }
-    let header: Header = serde_json::from_slice(&message[..line])?;
+    let (header, line): (Header, usize) = first_value(&message)?;
+    if message.get(line) != Some(&b'\n') {
+        return Err(BadMessage::NoHeader);
+    }
     let mut end = line + 1;
     let mut events = Vec::with_capacity(header.events.len());
     for note in &header.events {
@@ -182,6 +186,13 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
         return Err(BadMessage::NotUtf8(at));
     }
     Ok(Batch { header, message, events })
+}
+
+/// The JSON value that `message` begins with, and where it ends.
+fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMessage> {
+    let mut values = serde_json::Deserializer::from_slice(message).into_iter();
+    let value = values.next().ok_or(BadMessage::NoHeader)??;
+    Ok((value, values.byte_offset()))
 }
 
 impl Batch {
@@ -241,7 +252,7 @@ mod tests {
             validated_at: 0,
             collector: "test/1".into(),
             skew: 0,
-            envelope: BTreeMap::from([("x".into(), RawValue::from_string("1.0".into()).unwrap())]),
+            envelope: BTreeMap::from([("x".into(), RawValue::from_string("[\n1.0\n]".into()).unwrap())]),
             counts: Counts::default(),
             events: notes.collect(),
         };
@@ -253,7 +264,7 @@ mod tests {
         let sent = ["{ \"a\" : 1.0 }", "\"line\\nend\"", "[1,\n2]", "null", "{\"ü\":\"\\u0000\"}"];
         let batch = decode(message(&sent)).unwrap();
         assert_eq!(batch.events().map(|(_, text)| text).collect::<Vec<_>>(), sent);
-        assert_eq!(batch.header.envelope["x"].get(), "1.0");
+        assert_eq!(batch.header.envelope["x"].get(), "[\n1.0\n]");
     }
 
     #[test]

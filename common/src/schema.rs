@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::json::shorten;
@@ -99,8 +100,17 @@ impl Schema {
     /// The first misfit.
     pub fn check(&self, event: &Value) -> Result<(), Misfit> {
         self.validator.validate(event).map_err(|error| {
-            // The library prints the offending instance whole; a long one is cut.
-            let detail = shorten(&error.to_string(), MAX_DETAIL);
+            let detail = match error.kind() {
+                ValidationErrorKind::Minimum { limit } => {
+                    format!("{} is less than {limit}", error.instance())
+                }
+                ValidationErrorKind::Maximum { limit } => {
+                    format!("{} is greater than {limit}", error.instance())
+                }
+                _ => error.to_string(),
+            };
+            // An error names the offending value whole; a long one is cut.
+            let detail = shorten(&detail, MAX_DETAIL);
             Misfit { pointer: error.instance_path().to_string(), detail }
         })
     }

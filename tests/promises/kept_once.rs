@@ -22,6 +22,8 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once() {
     assert!(
         replies.iter().all(|reply| reply["stream_sequence"] == 1 && reply["counts"] == replies[0]["counts"])
     );
+    let first = replies.iter().filter(|reply| reply["duplicate_batch"] == false).count();
+    assert_eq!(first, 1, "one of them was first, the others were duplicates");
     stored(&up, 2).await;
     assert_eq!(up.verify()["messages"], 1);
     assert_eq!(up.count("SELECT count(*) FROM batches"), 1);

@@ -9,7 +9,6 @@ use common::json::{self, shorten};
 use common::schema::{Found, Misfit, Schemas};
 use common::verdict::Code;
 use jiff::tz::TimeZone;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Judges the events of one batch.
@@ -71,7 +70,7 @@ impl Judge<'_> {
             refusal(Code::SchemaInvalid, "", shorten(&format!("the event cannot be read: {error}"), 200))
         };
         let head = Head::parse(text).map_err(unreadable)?;
-        let value: Value = serde_json::from_str(text).map_err(unreadable)?;
+        let value = json::value(text).map_err(unreadable)?;
         let id = head.id().ok_or_else(|| {
             refusal(Code::IdInvalid, "/id", "id must be a string of 1 to 128 characters from 0x21 to 0x7E")
         })?;

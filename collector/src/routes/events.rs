@@ -26,6 +26,9 @@ use crate::error::{ErrorCode, Problem};
 use crate::publish::{Message, NotPublished, Published};
 use crate::{App, Stream};
 
+/// From here on, judging a body would hold up the other requests of its thread.
+const LARGE_BODY: usize = 128 * 1024;
+
 /// A full stream does not empty in a second.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -58,7 +61,9 @@ pub async fn post(
     let stream = app.ready().map_err(|reason| {
         Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
     })?;
-    let admitted = tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body))?;
+    let judge = || tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body));
+    // A large body takes milliseconds to judge: other requests move to other threads meanwhile.
+    let admitted = if body.len() > LARGE_BODY { tokio::task::block_in_place(judge) } else { judge() }?;
     let message = encode(&admitted, stream.max_message())?;
     let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
     let published = published.map_err(|error| not_published(&error))?;

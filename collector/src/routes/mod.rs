@@ -76,3 +76,46 @@ async fn with_ids(mut request: Request, next: Next) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use clap::Parser;
+    use common::process::{Actor, Process, Stop};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::Limits;
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    async fn code(router: &Router, method: &str, path: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (status, body["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_stops_or_has_no_stream_says_so() {
+        let process = Process { actor: Actor::new("collector"), stop: Stop::manual(Duration::from_secs(10)) };
+        let (_, loaded) = tokio::sync::watch::channel(false);
+        let limits = Defaults::parse_from(["collector"]).limits;
+        let router = router(Arc::new(App::new(limits, loaded, &process)));
+        let unavailable = (503, "stream_unavailable".to_owned());
+        assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
+        assert_eq!(code(&router, "GET", "/health/live").await.0, 200);
+        process.stop.begin();
+        let stopping = (503, "shutting_down".to_owned());
+        assert_eq!(code(&router, "POST", "/v1/events").await, stopping);
+        assert_eq!(code(&router, "GET", "/health/ready").await, stopping);
+    }
+}

@@ -177,10 +177,10 @@ fn a_repeat_with_other_content_is_a_conflict_that_names_the_original() {
 }
 
 #[test]
-fn numbers_that_differ_only_in_digits_a_double_cannot_hold_are_other_content() {
+fn numbers_are_compared_as_doubles_as_readers_of_json_have_them() {
     let first = event(&[("extra", "100000000000000000000001")]);
     let note = second(&first, &event(&[("extra", "100000000000000000000002")]));
-    assert_eq!(note.code, Some(Code::IdConflict));
+    assert_eq!(note.code, Some(Code::DuplicateId));
 }
 
 #[test]

@@ -104,7 +104,12 @@ fn what_is_plausible_goes_by_effective_time() {
 
 /// The local day of an event at `time` from this `client`.
 fn day(client: &str, time: &str) -> String {
-    admitted(&body(&[("client", client)], &[happened(time)])).header.events.remove(0).day.unwrap()
+    admitted(&body(&[("client", client)], &[happened(time)]))
+        .header
+        .events
+        .remove(0)
+        .day
+        .expect("an event with a time has a day")
 }
 
 #[test]

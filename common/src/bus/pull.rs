@@ -224,9 +224,22 @@ impl<R: Role> Loop<R> {
     }
 
     /// Messages must belong to the stream that was bound: one made anew counts from 1 again.
+    ///
+    /// While the server is away its answer is awaited: what is in hand need not come again.
     async fn check_life(&self) -> Result<(), async_nats::Error> {
-        let now = bind_stream(&self.js, &self.life.name).await?;
-        if now == self.life { Ok(()) } else { Err("the stream was made anew".into()) }
+        for attempt in 0.. {
+            match bind_stream(&self.js, &self.life.name).await {
+                Ok(now) if now == self.life => return Ok(()),
+                Ok(_) => return Err("the stream was made anew".into()),
+                Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
+                Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "waiting for NATS"),
+            }
+            tokio::select! {
+                () = RetryPolicy::DEFAULT.pause(attempt) => {}
+                () = self.stop.aborted() => return Err("stopped while NATS was away".into()),
+            }
+        }
+        Ok(())
     }
 
     async fn settle(&self, one: &InHand, outcome: Outcome) {

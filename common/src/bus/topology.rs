@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Names a stream, or a consumer of one.
@@ -60,7 +61,7 @@ pub fn declared() -> BTreeMap<Name, Config> {
 }
 
 /// A field that is not as declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The field's name in the API.
     pub field: String,
@@ -71,7 +72,8 @@ pub struct Difference {
 }
 
 /// What `devtrail streams apply` would do with one stream or consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It is missing.
     Create(Config),

@@ -3,7 +3,7 @@
 //! A commit costs an fsync whatever is in it, and several writing processes starve each other; so
 //! one thread takes all that waits, gives each a savepoint of its own, commits once, and answers.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -78,11 +78,17 @@ impl Writer {
     {
         let ended = || StoreError::Unavailable("the writer has ended".to_owned());
         let (reply, answer) = oneshot::channel();
-        let (queue, task) = (self.queue.clone(), Box::new(Task { write: Some(write), value: None, reply }));
-        tokio::task::spawn_blocking(move || queue.send(task))
-            .await
-            .map_err(|_| ended())?
-            .map_err(|_| ended())?;
+        let queue = self.queue.clone();
+        let task: Box<dyn Work> = Box::new(Task { write: Some(write), value: None, reply });
+        match queue.try_send(task) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => return Err(ended()),
+            // The writer is behind: wait for a place, off the runtime's threads.
+            Err(TrySendError::Full(task)) => {
+                let sent = tokio::task::spawn_blocking(move || queue.send(task)).await;
+                sent.map_err(|_| ended())?.map_err(|_| ended())?;
+            }
+        }
         answer.await.map_err(|_| ended())?
     }
 }

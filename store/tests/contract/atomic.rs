@@ -1,0 +1,79 @@
+//! What is written together or not at all, whoever stores or reads at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use store::{Kept, Ledger};
+
+use crate::build::{Engine, at, batch, batch_of, counts, fresh, store_one};
+use crate::cases::mixed;
+
+pub async fn concurrent_stores_of_the_same_batch_store_it_once<E: Engine>() {
+    let (store, src) = fresh::<E>().await;
+    let store = Arc::new(store);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (store, batch) = (store.clone(), batch(at(src, 1), &mixed()));
+        tasks.spawn(async move { store_one(&*store, batch).await });
+    }
+    let stored = tasks.join_all().await;
+    assert_eq!(stored.iter().filter(|stored| !stored.already).count(), 1);
+    let (alone, src) = fresh::<E>().await;
+    store_one(&alone, batch(at(src, 1), &mixed())).await;
+    let (dump, alone) = (store.dump(), alone.dump());
+    for table in ["batches", "events", "refused", "duplicates", "hours"] {
+        assert_eq!(dump.rows(table), alone.rows(table));
+    }
+    assert_eq!(dump.rows("audit").len(), alone.rows("audit").len());
+}
+
+pub async fn a_batch_that_fails_leaves_nothing_of_its_group<E: Engine>() {
+    let (store, src) = fresh::<E>().await;
+    store_one(&store, batch(at(src, 5), &mixed())).await;
+    let before = store.dump();
+    let good = batch(at(src, 4), &mixed());
+    let mut bad = batch(at(src, 6), &mixed());
+    bad.refused[1].ordinal = bad.refused[0].ordinal;
+    let (group, beside) = (vec![good.clone(), bad], batch_of("bob", at(src, 7), &mixed()));
+    let (failed, stored) = tokio::join!(store.persist(group), store.persist(vec![beside]));
+    assert!(!failed.unwrap_err().is_transient(), "the message is at fault, and will be at each attempt");
+    assert!(!stored.unwrap()[0].already, "who stores at the same time is not concerned");
+    let dump = store.dump();
+    for table in ["batches", "events", "refused", "duplicates", "hours"] {
+        let of_ada: Vec<_> = dump.rows(table).iter().filter(|row| row.text("developer") == "ada").collect();
+        assert_eq!(of_ada, before.rows(table).iter().collect::<Vec<_>>(), "{table}");
+    }
+    assert!(dump.checked_audit().iter().all(|(row, _)| row.seq == 5 || row.seq == 7));
+    assert_eq!(store_one(&store, good).await.counts, counts([2, 1, 1, 2]));
+}
+
+/// Every group brings three batches, of which later groups take places in earlier ones.
+pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
+    const GROUPS: u64 = 20;
+    let (store, src) = fresh::<E>().await;
+    let (ledger, ended) = (store.ledger(), Arc::new(AtomicBool::new(false)));
+    let writer_ended = ended.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        loop {
+            let last = writer_ended.load(Ordering::Acquire);
+            let accounts = ledger.accounts(src, 1, u64::MAX).unwrap();
+            assert_eq!(accounts.len() % 3, 0, "groups are committed whole");
+            for account in &accounts {
+                let mut ordinals: Vec<u32> = account.kept.iter().map(|(ordinal, _)| *ordinal).collect();
+                ordinals.sort_unstable();
+                assert!(account.has_row && ordinals == [0, 1, 2, 3, 4, 5], "{account:?}");
+                let lost = |kept: &Kept| matches!(kept, Kept::Duplicate { original: None });
+                assert!(!account.kept.iter().any(|(_, kept)| lost(kept)), "{account:?}");
+            }
+            if last {
+                return accounts.len();
+            }
+        }
+    });
+    for group in (0..GROUPS).rev() {
+        let batches = (1..=3).map(|n| batch(at(src, group * 3 + n), &mixed())).collect();
+        store.persist(batches).await.unwrap();
+    }
+    ended.store(true, Ordering::Release);
+    assert_eq!(reader.await.unwrap() as u64, GROUPS * 3);
+}
