@@ -36,11 +36,12 @@ impl<'a> Envelope<'a> {
         let missing = |pointer, name: &str| invalid(pointer, format!("{name} is missing."));
         let sent_at_text =
             text(members, "sent_at", "/sent_at")?.ok_or_else(|| missing("/sent_at", "sent_at"))?;
-        let sent_at =
-            clock::parse_rfc3339(&sent_at_text).and_then(|written| written.at).ok_or_else(|| {
-                let shown = shorten(&sent_at_text, 64);
-                invalid("/sent_at", format!("{shown:?} is no RFC 3339 time with an offset or Z."))
-            })?;
+        let sent_at = clock::parse_rfc3339(&sent_at_text).ok_or_else(|| {
+            let shown = shorten(&sent_at_text, 64);
+            invalid("/sent_at", format!("{shown:?} is no RFC 3339 time with an offset or Z."))
+        })?;
+        // Beyond the last instant there is: as fast as a clock can be.
+        let sent_at = sent_at.at.unwrap_or(Micros::MAX);
         let schema_version = text(members, "schema_version", "/schema_version")?
             .ok_or_else(|| missing("/schema_version", "schema_version"))?;
         if let Some(named) = text(members, "developer_id", "/developer_id")?
@@ -49,9 +50,24 @@ impl<'a> Envelope<'a> {
             return Err(BadEnvelope::WrongDeveloper(named));
         }
         let zone = client_zone(members);
-        let rest = members.0.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
+        let rest = rest(members)?;
         Ok(Self { batch_id, sent_at, sent_at_text, schema_version, zone, events, rest })
     }
+}
+
+/// Every other member, each once: of two, which was meant is unknowable.
+fn rest(members: &RawObject<'_>) -> Result<BTreeMap<String, Box<RawValue>>, BadEnvelope> {
+    let mut rest = BTreeMap::new();
+    for (name, value) in &members.0 {
+        if rest.insert(name.clone(), (*value).to_owned()).is_some() {
+            let name = shorten(name, 64);
+            return Err(invalid(
+                "",
+                format!("The body is ambiguous: the member {name:?} occurs more than once."),
+            ));
+        }
+    }
+    Ok(rest)
 }
 
 fn member<'a>(

@@ -127,3 +127,12 @@ fn a_body_that_is_json_but_no_object_is_no_envelope() {
         assert!(matches!(refused, BadEnvelope::Invalid { pointer: "", .. }), "{text}: {refused:?}");
     }
 }
+
+#[test]
+fn a_member_that_occurs_twice_is_ambiguous() {
+    for name in ["client", "x_unknown", "events", "sent_at"] {
+        let text = body(&[], &[event(&[])]);
+        let twice = text.replacen('{', &format!("{{\"{name}\":1,\"{name}\":2,"), 1);
+        assert!(matches!(try_admit(&twice), Err(BadEnvelope::Invalid { .. })), "{twice}");
+    }
+}

@@ -100,6 +100,8 @@ fn what_is_plausible_goes_by_effective_time() {
     let note = sent("2026-03-11T08:15:03Z", "2026-03-11T08:00:00Z");
     assert_eq!((note.code, note.at), (None, Some(at("2026-03-01T08:00:00Z"))));
     assert_eq!(sent("9999-12-01T00:00:00Z", RECEIVED).code, Some(Code::TimeImplausible));
+    // Later than any instant: still a time, and no reason to refuse the batch.
+    assert_eq!(sent("9999-12-31T23:59:59-23:59", RECEIVED).code, Some(Code::TimeImplausible));
 }
 
 /// The local day of an event at `time` from this `client`.
