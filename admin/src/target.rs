@@ -72,7 +72,7 @@ impl Target {
         match Addresses::read(&self.data)? {
             Some(addresses) => Ok(addresses.nats),
             // The server of another folder may listen on the usual port: never mix two of them.
-            None if self.data.exists() => bail!(
+            None if self.data.join("up.lock").exists() => bail!(
                 "No `devtrail up` runs on {}. Start it, or name a nats-server with --nats-url.",
                 self.data.display()
             ),

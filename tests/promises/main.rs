@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod apart;
 mod http;
 mod kept_once;
 mod nothing_between;

@@ -183,7 +183,19 @@ impl Server {
     }
 }
 
+/// Removes what killed servers said of their ports: a pid comes round again.
+fn forget_ports(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "ports") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> anyhow::Result<Child> {
+    forget_ports(folder).with_context(|| format!("{} cannot be cleaned", folder.display()))?;
     // nats-server's own sign for "any free port" is -1.
     let free = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
     let log = folder.join("nats-server.log");
