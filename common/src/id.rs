@@ -107,6 +107,14 @@ impl std::str::FromStr for DeveloperId {
     }
 }
 
+impl DeveloperId {
+    /// Stands where a forgotten developer's name stood: the empty name, which no developer can have.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self(String::new())
+    }
+}
+
 impl From<DeveloperId> for String {
     fn from(id: DeveloperId) -> Self {
         id.0

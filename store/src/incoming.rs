@@ -1,9 +1,11 @@
 //! A message as T1 takes it: what competes for an event id, and what was refused at admission.
 
+use std::collections::BTreeMap;
+
 use common::batch::{Batch, Header};
 use common::clock::Micros;
 use common::event::{self, Head};
-use common::id::BatchRef;
+use common::id::{BatchRef, DeveloperId};
 use common::verdict::{Code, Verdict};
 
 /// One EVENTS message, ready to be stored.
@@ -73,6 +75,22 @@ pub struct Refused {
 pub struct BadEvent(pub usize);
 
 impl Incoming {
+    /// What stays of the batch of a forgotten developer: its place and its times, nothing of the person.
+    #[must_use]
+    pub fn without_person(&self) -> Self {
+        let header = Header {
+            developer: DeveloperId::nobody(),
+            batch_id: String::new(),
+            correlation_id: String::new(),
+            traceparent: String::new(),
+            sent_at: String::new(),
+            envelope: BTreeMap::new(),
+            events: Vec::new(),
+            ..self.header.clone()
+        };
+        Self { header, actor: self.actor.clone(), competitors: Vec::new(), refused: Vec::new(), ..*self }
+    }
+
     /// Takes a message apart.
     ///
     /// # Errors

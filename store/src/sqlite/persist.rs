@@ -75,10 +75,11 @@ impl T1<'_> {
         if let Some(state) = self.state_of(at)? {
             return Ok(Stored { at, already: true, counts: Counts::default(), state });
         }
-        let mut trail = AuditTrail::of(self.batch);
         if self.is_forgotten()? {
-            // Only the skeleton stays: no row names the person or holds what was sent.
-            self.insert_batch(Counts::default(), Mask::NONE, &self.job_body(&BTreeSet::new()))?;
+            let bare = self.batch.without_person();
+            let skeleton = T1 { connection: self.connection, batch: &bare };
+            skeleton.insert_batch(Counts::default(), Mask::NONE, &skeleton.job_body(&BTreeSet::new()))?;
+            skeleton.insert_skeletons(&AuditTrail::of(&bare))?;
             return Ok(Stored {
                 at,
                 already: false,
@@ -86,6 +87,7 @@ impl T1<'_> {
                 state: BatchState::Completed,
             });
         }
+        let mut trail = AuditTrail::of(self.batch);
         let mut tally = Tally::default();
         for event in &self.batch.competitors {
             self.compete(event, &mut tally, &mut trail)?;

@@ -21,7 +21,7 @@ macro_rules! contract {
             cases::a_batchs_events_read_in_ordinal_order_are_in_the_order_sent
             cases::refused_events_are_kept_whole
             cases::the_audit_has_every_step_and_every_hash_recomputes
-            cases::a_forgotten_developers_message_leaves_no_event
+            cases::a_forgotten_developers_message_keeps_only_its_skeleton
             cases::storing_writes_no_table_but_its_own
             atomic::concurrent_stores_of_the_same_batch_store_it_once
             atomic::a_batch_that_fails_leaves_nothing_of_its_group

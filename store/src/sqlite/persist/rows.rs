@@ -117,11 +117,30 @@ impl T1<'_> {
         Ok(())
     }
 
+    /// The audit's rows with their personal parts.
     pub(super) fn insert_audit(&self, trail: &AuditTrail<'_>) -> Result<(), StoreError> {
-        let mut audit = self.connection.prepare_cached(INSERT_AUDIT)?;
+        self.insert_skeletons(trail)?;
         let mut personal = self.connection.prepare_cached(INSERT_PERSONAL)?;
         for row in &trail.rows {
-            let (skeleton, person) = (&row.skeleton, &row.personal);
+            let person = &row.personal;
+            personal.execute(params![
+                row.skeleton.id.as_bytes(),
+                row.salt,
+                person.developer,
+                person.batch_id,
+                person.event_id,
+                person.correlation_id,
+                person.detail
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// The audit's rows alone: all that is kept of a forgotten developer's batch.
+    pub(super) fn insert_skeletons(&self, trail: &AuditTrail<'_>) -> Result<(), StoreError> {
+        let mut audit = self.connection.prepare_cached(INSERT_AUDIT)?;
+        for row in &trail.rows {
+            let skeleton = &row.skeleton;
             audit.execute(params![
                 skeleton.id.as_bytes(),
                 skeleton.time,
@@ -133,15 +152,6 @@ impl T1<'_> {
                 skeleton.replay_id,
                 row.personal_hash,
                 row.hash
-            ])?;
-            personal.execute(params![
-                skeleton.id.as_bytes(),
-                row.salt,
-                person.developer,
-                person.batch_id,
-                person.event_id,
-                person.correlation_id,
-                person.detail
             ])?;
         }
         Ok(())
