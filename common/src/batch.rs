@@ -225,7 +225,8 @@ pub fn exceptions<'a>(
         code,
         pointer: note.pointer.clone(),
         detail: note.detail.clone(),
-        supported: (code == Code::SchemaVersionUnsupported).then(|| supported.to_vec()),
+        supported: matches!(code, Code::SchemaVersionUnsupported | Code::TypeUnknown)
+            .then(|| supported.to_vec()),
         original: note.original.map(|index| Original::SameBatch { index }),
     });
     list.collect()

@@ -129,7 +129,9 @@ pub fn local_day(at: Micros, zone: Option<&TimeZone>, offset: Offset) -> String 
 #[must_use]
 pub fn zone(name: &str) -> Option<TimeZone> {
     // "+01:00" and POSIX strings are no IANA names; only a name of the database is taken.
-    name.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| TimeZone::get(name).ok())?
+    let known = name.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| TimeZone::get(name).ok())?;
+    // "Etc/Unknown" has a name, and says that the client does not know either.
+    known.filter(|zone| !zone.is_unknown())
 }
 
 /// The UTC hour of an instant, in hours since 1970.
@@ -202,6 +204,7 @@ mod tests {
         assert_eq!(local_day(evening, berlin.as_ref(), Offset::UTC), "2026-03-02");
         assert_eq!(local_day(evening, None, Offset::UTC), "2026-03-01");
         assert!(zone("Mars/Olympus").is_none() && zone("+01:00").is_none() && zone("").is_none());
+        assert!(zone("Etc/Unknown").is_none() && zone("etc/unknown").is_none() && zone("Etc/UTC").is_some());
     }
 
     #[test]

@@ -28,6 +28,10 @@ impl<'a> Head<'a> {
     /// # Errors
     /// Where `text` is no JSON object or repeats one of the members.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        // Derived code reads an array as the members in their order, too.
+        if !text.trim_start().starts_with('{') {
+            return Err(serde::de::Error::custom("an event must be a JSON object"));
+        }
         serde_json::from_str(text)
     }
 
@@ -79,7 +83,11 @@ mod tests {
         assert_eq!((head.id().as_deref(), head.kind().as_deref()), (Some("e1"), Some("heartbeat")));
         assert_eq!(head.schema_version(), Ok(None));
         assert!(Head::parse(r#"{"id":"e1","id":"e2"}"#).is_err());
-        assert!(Head::parse("[1]").is_err());
+        for other in ["[1]", r#"["x","t","o","1.0"]"#, " [\"x\",\"t\",\"o\",\"1.0\"]", "7", "null", r#""x""#]
+        {
+            assert!(Head::parse(other).is_err(), "{other}");
+        }
+        assert!(Head::parse(" \n{}").is_ok());
         assert_eq!(Head::parse(r#"{"id":" "}"#).unwrap().id(), None);
         assert_eq!(Head::parse(r#"{"schema_version":1}"#).unwrap().schema_version(), Err(NotAString));
     }

@@ -140,7 +140,7 @@ pub struct Exception {
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The supported schema versions, where the version is the reason.
+    /// The supported schema versions, where the version or an unknown type is the reason: a newer one may know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supported: Option<Vec<String>>,
     /// The event that holds the id, where another one does.

@@ -107,7 +107,7 @@ fn other_majors_and_unknown_types_are_quarantined() {
         assert_eq!(said(&event), refused(Code::TypeUnknown, "/type"), "{version}");
     }
     let list = exceptions(&[event(&[("type", r#""File.Edited""#)])]);
-    assert_eq!((list[0].code, &list[0].supported), (Code::TypeUnknown, &None));
+    assert_eq!((list[0].code, &list[0].supported), (Code::TypeUnknown, &Some(SCHEMAS.supported())));
 }
 
 #[test]
@@ -177,10 +177,17 @@ fn a_repeat_with_other_content_is_a_conflict_that_names_the_original() {
 }
 
 #[test]
-fn numbers_are_compared_as_doubles_as_readers_of_json_have_them() {
-    let first = event(&[("extra", "100000000000000000000001")]);
-    let note = second(&first, &event(&[("extra", "100000000000000000000002")]));
-    assert_eq!(note.code, Some(Code::DuplicateId));
+fn integers_are_compared_exactly_and_other_numbers_as_doubles() {
+    let code = |one, other| second(&event(&[("extra", one)]), &event(&[("extra", other)])).code;
+    assert_eq!(code("1", "1.0"), Some(Code::DuplicateId));
+    assert_eq!(code("0.1", "1e-1"), Some(Code::DuplicateId));
+    assert_eq!(code("100000000000000000000001", "100000000000000000000002"), Some(Code::IdConflict));
+}
+
+#[test]
+fn an_array_that_looks_like_an_event_has_no_id() {
+    let list = exceptions(&[r#"["x","file.edited","2026-03-01T09:14:58.001+01:00","1.0"]"#.to_owned()]);
+    assert_eq!((list[0].code, &list[0].id), (Code::NotAnObject, &None));
 }
 
 #[test]
