@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::bus::{self, NatsSettings, sync::SyncSettings};
+use common::bus::{self, BindError, NatsSettings, sync::SyncSettings};
 use common::process::{Process, Stop, parse_duration};
+use common::retry::RetryPolicy;
 use common::schema::Schemas;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -70,6 +71,9 @@ pub struct Limits {
 /// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
 const PAYLOAD_MARGIN: usize = 64 * 1024;
 
+/// Why no key can be checked yet.
+const NO_KEYS: &str = "the API keys are not loaded yet";
+
 /// What every request can reach.
 struct App {
     schemas: Schemas,
@@ -115,7 +119,7 @@ impl App {
     fn ready(&self) -> Result<&Stream, &'static str> {
         let stream = self.stream.get().ok_or("the stream is not bound yet")?;
         if !*self.keys_loaded.borrow() {
-            return Err("the API keys are not loaded yet");
+            return Err(NO_KEYS);
         }
         match stream.client.connection_state() {
             async_nats::connection::State::Connected => Ok(stream),
@@ -177,6 +181,17 @@ async fn connect(
     };
     bus::sync::check(&client, url, &settings.sync).await?;
     let js = jetstream::new(client.clone());
-    bus::bind_stream(&js, bus::EVENTS).await?;
+    for attempt in 0.. {
+        match bus::bind_stream(&js, bus::EVENTS).await {
+            Ok(_) => break,
+            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
+            // Such as a cluster that elects its leader: over in a moment.
+            Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
+        }
+        tokio::select! {
+            () = RetryPolicy::DEFAULT.pause(attempt) => {}
+            () = process.stop.draining() => return Ok(None),
+        }
+    }
     Ok(Some((client, js)))
 }

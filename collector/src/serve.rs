@@ -159,6 +159,9 @@ impl Connection {
         let Some(socket) = Arc::into_inner(socket) else { return };
         let mut stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(refusal) = clock.refusal(expired) {
+            // There was no request to take an id over from.
+            let refusal = refusal.correlation_id(common::id::correlation_id(None));
+            tracing::debug!(%refusal, correlation_id = refusal.correlation_id, "a connection was refused");
             let sent = async {
                 stream.write_all(&refusal.to_raw_http1()).await?;
                 stream.shutdown().await

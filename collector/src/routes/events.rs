@@ -24,7 +24,7 @@ use crate::auth::Caller;
 use crate::body;
 use crate::error::{ErrorCode, Problem};
 use crate::publish::{Message, NotPublished, Published};
-use crate::{App, Stream};
+use crate::{App, NO_KEYS, Stream};
 
 /// From here on, judging a body would hold up the other requests of its thread.
 const LARGE_BODY: usize = 128 * 1024;
@@ -53,6 +53,13 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down; send again."));
+    }
+    // Before the keys are known, a valid one would be called unknown, and the client give its batch up.
+    if !*app.keys_loaded.borrow() {
+        return Err(Problem::new(
+            ErrorCode::StreamUnavailable,
+            format!("Batches cannot be taken now: {NO_KEYS}."),
+        ));
     }
     let caller = authenticate(&app, &headers)?;
     expect_json(&headers)?;

@@ -4,6 +4,7 @@ mod events;
 mod health;
 mod schemas;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use common::id;
+use futures_util::FutureExt;
 use tracing::Instrument;
 
 use crate::App;
@@ -40,7 +42,7 @@ impl Ids {
 
 /// All routes, with what holds for every one of them.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/events", post(events::post))
         .route("/v1/schemas", get(schemas::list))
         .route("/v1/schemas/{version}/{type}", get(schemas::one))
@@ -53,8 +55,26 @@ pub fn router(app: Arc<App>) -> Router {
                 "This path does not take this method; see the Allow header.",
             )
         })
-        .layer(middleware::from_fn(with_ids))
-        .with_state(app)
+        .with_state(app);
+    guarded(routes)
+}
+
+/// Every reply carries ids, and a handler that panics answers as well.
+fn guarded(routes: Router) -> Router {
+    routes.layer(middleware::from_fn(caught)).layer(middleware::from_fn(with_ids))
+}
+
+/// A panic is a defect: it is said aloud, and costs this request only. Its outcome is unknown.
+async fn caught(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(panic = said.unwrap_or("of an unknown kind"), "a request's handler panicked");
+        let detail =
+            "The collector failed at this request; what was sent may be stored. Send the same again.";
+        Problem::new(ErrorCode::Internal, detail).into_response()
+    })
 }
 
 /// Takes correlation id and trace context over, or makes them; every reply carries them.
@@ -113,9 +133,30 @@ mod tests {
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
         assert_eq!(code(&router, "GET", "/health/live").await.0, 200);
+        // Not 401, whatever the key: which keys there are is not known yet.
+        assert_eq!(code(&router, "POST", "/v1/events").await, unavailable);
+        assert_eq!(code(&router, "GET", "/v1/schemas/1.0/%ff").await, (404, "not_found".to_owned()));
         process.stop.begin();
         let stopping = (503, "shutting_down".to_owned());
         assert_eq!(code(&router, "POST", "/v1/events").await, stopping);
         assert_eq!(code(&router, "GET", "/health/ready").await, stopping);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_problem_with_the_requests_id() {
+        async fn defect() -> &'static str {
+            panic!("a defect")
+        }
+        let router = guarded(Router::new().route("/defect", get(defect)));
+        let request =
+            Request::builder().uri("/defect").header(CORRELATION_ID, "c-1").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[CORRELATION_ID]),
+            (500, &"c-1".parse().unwrap())
+        );
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["code"], &body["correlation_id"]), (&"internal".into(), &"c-1".into()));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -25,10 +26,12 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Value> {
 
 pub async fn one(
     State(app): State<Arc<App>>,
-    Path((version, kind)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let known = version.parse().ok().filter(|version| app.schemas.versions().contains(version));
-    let schema = known.and_then(|version| app.schemas.get(&kind, version)).ok_or_else(|| {
+    // A path that is no UTF-8 names no schema.
+    let named = path.ok().and_then(|Path((version, kind))| Some((version.parse().ok()?, kind)));
+    let known = named.filter(|(version, _)| app.schemas.versions().contains(version));
+    let schema = known.and_then(|(version, kind)| app.schemas.get(&kind, version)).ok_or_else(|| {
         let supported = app.supported.join(", ");
         Problem::new(
             ErrorCode::NotFound,

@@ -81,6 +81,15 @@ fn assert_problem(answer: &str, status: &str, code: &str) {
     assert_eq!(body["code"], code);
 }
 
+/// A problem made before there was a request: it has an id of its own.
+fn assert_refusal(answer: &str, status: &str, code: &str) {
+    assert_problem(answer, status, code);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let id = body["correlation_id"].as_str().unwrap_or_else(|| panic!("no id: {answer:?}"));
+    assert!(!id.is_empty() && head.contains(&format!("x-correlation-id: {id}")), "{answer:?}");
+}
+
 #[tokio::test]
 async fn keeps_a_connection_for_the_next_request() {
     let server = Server::start(LONG, LONG).await;
@@ -99,7 +108,7 @@ async fn a_header_that_does_not_come_is_refused() {
     for sent in ["", "G", "PRI * HT", "GET /quick HTTP/1.1\r\nhost: x\r\n"] {
         let began = Instant::now();
         let answer = rest(&mut server.send(sent).await).await;
-        assert_problem(&answer, "408", "header_timeout");
+        assert_refusal(&answer, "408", "header_timeout");
         assert!(began.elapsed() >= SHORT);
     }
 }
@@ -131,7 +140,7 @@ async fn a_later_header_has_its_own_deadline() {
     stream.write_all(GET.as_bytes()).await.unwrap();
     until(&mut stream, &peer).await;
     stream.write_all(b"GET /").await.unwrap();
-    assert_problem(&rest(&mut stream).await, "408", "header_timeout");
+    assert_refusal(&rest(&mut stream).await, "408", "header_timeout");
 }
 
 #[tokio::test]
@@ -161,16 +170,17 @@ async fn what_is_no_request_is_refused_with_a_problem() {
         "GET / HTTP/1.1\r\nbad header\r\n\r\n",
         "\u{16}\u{3}\u{1}\u{2}\r\n\r\n",
         "GET /quick HTTP/9.9\r\n\r\n",
+        "POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
     ] {
-        assert_problem(&rest(&mut server.send(sent).await).await, "400", "malformed_request");
+        assert_refusal(&rest(&mut server.send(sent).await).await, "400", "malformed_request");
     }
     let large = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(200 * 1024));
-    assert_problem(&rest(&mut server.send(large).await).await, "431", "headers_too_large");
+    assert_refusal(&rest(&mut server.send(large).await).await, "431", "headers_too_large");
     let mut stream = server.send(GET).await;
     let peer = stream.local_addr().unwrap().to_string();
     until(&mut stream, &peer).await;
     stream.write_all(b"garbage\r\n\r\n").await.unwrap();
-    assert_problem(&rest(&mut stream).await, "400", "malformed_request");
+    assert_refusal(&rest(&mut stream).await, "400", "malformed_request");
 }
 
 #[tokio::test]
