@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use common::batch::{Batch, Header};
-use common::clock::Micros;
+use common::clock::{Micros, rfc3339};
 use common::event::{self, Head};
 use common::id::{BatchRef, DeveloperId};
 use common::verdict::{Code, Verdict};
+
+use crate::StoreError;
 
 /// One EVENTS message, ready to be stored.
 #[derive(Debug, Clone)]
@@ -74,7 +76,42 @@ pub struct Refused {
 #[error("event {0} of the message was admitted without an id, a type or a time")]
 pub struct BadEvent(pub usize);
 
+/// What a batch row that is already there says of the message it was stored from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFrom {
+    /// When the stream took the message.
+    pub published_at: Micros,
+    /// Whose batch; empty where the developer was forgotten.
+    pub developer: String,
+    /// The client's batch id; empty where the developer was forgotten.
+    pub batch_id: String,
+}
+
 impl Incoming {
+    /// Checks that the row at this message's place was stored from this very message.
+    ///
+    /// It was not where a stream was put back to an older state: its life is the same, and it gives
+    /// sequences out again that the store already has. Calling such a message stored would lose it.
+    ///
+    /// # Errors
+    /// Where the row is another message's; the message must not be acknowledged.
+    pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
+        let header = &self.header;
+        let forgotten = row.developer.is_empty();
+        let same_person = row.developer == header.developer.as_str() && row.batch_id == header.batch_id;
+        if row.published_at == self.published_at && (forgotten || same_person) {
+            return Ok(());
+        }
+        Err(StoreError::Failed(format!(
+            "the store holds another message at {} (published {}, this one {}): the stream was put back to an older \
+             state than the database. Nothing is lost and nothing is acknowledged; put both back together \
+             (docs/operations.md, \"Putting back a backup\")",
+            self.at,
+            rfc3339(row.published_at),
+            rfc3339(self.published_at)
+        )))
+    }
+
     /// What stays of the batch of a forgotten developer: its place and its times, nothing of the person.
     #[must_use]
     pub fn without_person(&self) -> Self {

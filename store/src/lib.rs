@@ -13,7 +13,7 @@ use common::id::{BatchRef, EventRef, Src};
 use common::job::BatchState;
 use common::verdict::{Counts, Verdict};
 
-pub use incoming::{Competitor, Incoming, Refused};
+pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
 pub use sqlite::{Sqlite, SqliteReader};
 
 /// Why the store could not do it.
@@ -61,7 +61,8 @@ pub trait Persist: Send + Sync + 'static {
 
     /// Stores a group in one transaction: all of it, or nothing.
     ///
-    /// Idempotent by (src, seq); events by (developer, event id), of which the lowest
+    /// Idempotent by (src, seq), where the row is of the same message (else the group fails: see
+    /// [`Incoming::expect_own`]); events by (developer, event id), of which the lowest
     /// (src, seq, ordinal) is the original in whatever order batches are stored.
     fn persist(&self, group: Vec<Incoming>) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Sqlite;
 use crate::audit::AuditTrail;
 use crate::contest::{Decision, Loser, Submission, beside, decide};
-use crate::incoming::{Competitor, Incoming, Refused};
+use crate::incoming::{Competitor, Incoming, Refused, StoredFrom};
 use crate::{Persist, StoreError, Stored};
 use sql::{
     BATCH_EXISTS, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER, INSERT_DEVELOPER,
@@ -111,13 +111,16 @@ impl T1<'_> {
 
     fn state_of(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
         let mut statement = self.connection.prepare_cached(BATCH_EXISTS)?;
-        let name: Option<String> =
-            statement.query_row(params![at.src, at.seq as i64], |row| row.get(0)).optional()?;
-        let parse = |name: String| {
-            serde_json::from_value(Value::String(name.clone()))
-                .map_err(|_| StoreError::Failed(format!("batch {at} has the unknown state {name:?}")))
-        };
-        name.map(parse).transpose()
+        let found = statement.query_row(params![at.src, at.seq as i64], |row| {
+            let from =
+                StoredFrom { published_at: row.get(1)?, developer: row.get(2)?, batch_id: row.get(3)? };
+            Ok((row.get::<_, String>(0)?, from))
+        });
+        let Some((name, from)) = found.optional()? else { return Ok(None) };
+        self.batch.expect_own(&from)?;
+        serde_json::from_value(Value::String(name.clone()))
+            .map(Some)
+            .map_err(|_| StoreError::Failed(format!("batch {at} has the unknown state {name:?}")))
     }
 
     fn is_forgotten(&self) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::{Kept, Ledger};
 
-use crate::build::{Engine, at, batch, batch_of, counts, fresh, store_one};
+use crate::build::{Engine, at, batch, batch_of, counts, event, fresh, store_one};
 use crate::cases::mixed;
 
 pub async fn concurrent_stores_of_the_same_batch_store_it_once<E: Engine>() {
@@ -45,6 +45,33 @@ pub async fn a_batch_that_fails_leaves_nothing_of_its_group<E: Engine>() {
     }
     assert!(dump.checked_audit().iter().all(|(row, _)| row.seq == 5 || row.seq == 7));
     assert_eq!(store_one(&store, good).await.counts, counts([2, 1, 1, 2]));
+}
+
+/// A stream put back to an older state gives sequences out again (decision 5).
+pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>() {
+    let (store, src) = fresh::<E>().await;
+    let stored = batch(at(src, 5), &mixed());
+    store_one(&store, stored.clone()).await;
+    let before = store.dump();
+    let mut later = stored.clone();
+    later.published_at += 1;
+    let mut other_batch = stored.clone();
+    other_batch.header.batch_id = "another".to_owned();
+    for other in [later, other_batch, batch_of("bob", at(src, 5), &mixed())] {
+        let new = batch(at(src, 6), &[event("new", 1)]);
+        let error = store.persist(vec![other, new]).await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains("Putting back a backup"), "{error}");
+        assert_eq!(store.dump(), before, "nothing of the group is stored");
+    }
+    assert!(store_one(&store, stored).await.already, "the message itself is known as ever");
+    // Of a forgotten developer's row only place and times are left; its message is known by them.
+    store.forget("eve", at(src, 9));
+    let eves = batch_of("eve", at(src, 7), &mixed());
+    store_one(&store, eves.clone()).await;
+    assert!(store_one(&store, eves.clone()).await.already);
+    let mut later = eves;
+    later.published_at += 1;
+    assert!(store.persist(vec![later]).await.is_err());
 }
 
 /// Every group brings three batches, of which later groups take places in earlier ones.

@@ -25,6 +25,7 @@ macro_rules! contract {
             cases::storing_writes_no_table_but_its_own
             atomic::concurrent_stores_of_the_same_batch_store_it_once
             atomic::a_batch_that_fails_leaves_nothing_of_its_group
+            atomic::another_message_at_a_stored_place_is_never_called_stored
             atomic::a_reader_sees_whole_committed_groups_only
             contest::a_duplicate_names_its_original
             contest::the_lower_reference_holds_an_id_in_either_order_of_arrival

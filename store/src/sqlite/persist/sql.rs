@@ -3,7 +3,8 @@
 pub const INSERT_DEVELOPER: &str = "INSERT INTO developers (developer) VALUES (?1) ON CONFLICT DO NOTHING";
 pub const TOMBSTONE: &str = "SELECT tombstone_src, tombstone_seq FROM developers
     WHERE developer = ?1 AND tombstone_src IS NOT NULL";
-pub const BATCH_EXISTS: &str = "SELECT state FROM batches WHERE src = ?1 AND seq = ?2";
+pub const BATCH_EXISTS: &str =
+    "SELECT state, published_at, developer, batch_id FROM batches WHERE src = ?1 AND seq = ?2";
 pub const INSERT_BATCH: &str = "INSERT INTO batches
     (src, seq, developer, batch_id, correlation_id, traceparent, schema_version, sent_at, skew, collector, client,
      received_at, validated_at, published_at, persisted_at,
