@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 devtrail=target/release/devtrail
 input=(tests/data/commits.ndjson.gz tests/data/edits.ndjson.gz)
-how=(--clients 8 --resend 10) # eight at once, every tenth batch twice
+how=(--clients 8 --resend 10 --overlap 7) # eight at once, every tenth batch twice, every seventh as two that overlap
 
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER

@@ -13,7 +13,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use common::process::{Frame, Settings};
+use common::process::{Frame, Settings, Stop};
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
@@ -66,13 +66,24 @@ fn main() -> ExitCode {
         match program.command {
             Command::Up(settings) => up::run(settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
-            Command::Status(settings) => status::run(settings).await,
-            Command::Verify(settings) => verify::run(settings).await,
-            Command::Keys(command) => keys::run(command).await,
-            Command::Streams(command) => streams::run(command).await,
+            Command::Status(settings) => interruptible(status::run(settings), &process.stop).await,
+            Command::Verify(settings) => interruptible(verify::run(settings), &process.stop).await,
+            Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
+            Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
             Command::Schemas(command) => schemas::run(&command),
         }
     })
+}
+
+/// Runs a command that holds nothing: a signal ends it at once.
+async fn interruptible<T>(
+    command: impl Future<Output = anyhow::Result<T>>,
+    stop: &Stop,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        result = command => result,
+        () = stop.draining() => anyhow::bail!("Stopped by a signal before it was done; run the command again."),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::out;
 use crate::target::Target;
 use client::Client;
-use input::{Batch, Keys};
+use input::{Batch, Content, Keys};
 
 /// What to send, and as whom.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub struct SendSettings {
     #[command(flatten)]
     target: Target,
     /// The collector [default: that of the folder]
-    #[arg(long, env = "DEVTRAIL_URL", value_name = "URL")]
+    #[arg(long, env = "DEVTRAIL_URL", value_name = "URL", value_parser = common::process::parse_http_url)]
     url: Option<String>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them [default: api-key in the folder]
     #[arg(long, env = "DEVTRAIL_KEY_FILE", value_name = "FILE")]
@@ -46,6 +46,9 @@ pub struct SendSettings {
     /// Send every Nth batch a second time, as a client does that lost the reply; 0: none
     #[arg(long, default_value_t = 0, value_name = "N")]
     resend: usize,
+    /// Send every Nth batch as two that overlap by a third, as a client does that forgot what it had sent; 0: none
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    overlap: usize,
     /// How long to go on trying when the collector does not answer
     #[arg(long, default_value = "5m", value_name = "TIME", value_parser = common::process::parse_duration)]
     give_up_after: Duration,
@@ -74,12 +77,13 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
     let url = settings.target.collector_url(settings.url.as_deref())?;
     let key_file = settings.key_file.clone().unwrap_or_else(|| settings.target.data.join("api-key"));
     let keys = Keys::read(&key_file)?;
-    let text = read(&settings.file).await?;
+    // Whoever writes to stdin may never end.
+    let text = crate::interruptible(read(&settings.file), &process.stop).await?;
     let batches = input::batches(&text, &keys, usize::from(settings.batch_size))?;
     if batches.is_empty() {
         bail!("{} holds no events.", settings.file);
     }
-    let batches = with_resends(batches, settings.resend);
+    let batches = with_resends(with_overlaps(batches, settings.overlap), settings.resend);
     let progress = progress(batches.len(), settings.json);
     let client = Arc::new(Client::new(&url, settings.give_up_after)?);
     let started = Instant::now();
@@ -96,6 +100,19 @@ async fn read(file: &str) -> anyhow::Result<String> {
         path => std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read")),
     };
     tokio::task::spawn_blocking(read).await?
+}
+
+/// Every `nth` batch as two, of which each has two thirds of the events.
+fn with_overlaps(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
+    let cut = |(index, batch): (usize, Batch)| match &batch.content {
+        Content::Events(events) if nth > 0 && index % nth == nth - 1 && events.len() >= 3 => {
+            let third = events.len() / 3;
+            let parts = [&events[..events.len() - third], &events[third..]];
+            parts.map(|events| input::batch(batch.key.clone(), events.to_vec())).to_vec()
+        }
+        _ => vec![batch],
+    };
+    batches.into_iter().enumerate().flat_map(cut).collect()
 }
 
 /// Every `nth` batch once more, right behind its first sending.
@@ -175,4 +192,26 @@ fn print(summary: &Summary) -> std::io::Result<()> {
         summary.retries
     ))?;
     summary.codes.iter().try_for_each(|(code, count)| out::line(format!("  {code}: {count}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(batch: &Batch) -> Vec<&str> {
+        let Content::Events(events) = &batch.content else { panic!("no envelope was given") };
+        events.iter().map(|event| event.get()).collect()
+    }
+
+    #[test]
+    fn an_overlap_sends_each_event_and_a_third_of_them_twice() {
+        let text: String = (0..13).map(|id| format!("{{\"id\":\"{id}\"}}\n")).collect();
+        let batches = input::batches(&text, &Keys::One("k".into()), 6).unwrap();
+        let overlapping = with_overlaps(batches.clone(), 2);
+        let sizes: Vec<usize> = overlapping.iter().map(|batch| ids(batch).len()).collect();
+        assert_eq!(sizes, [6, 4, 4, 1]);
+        assert_eq!([&ids(&overlapping[1])[..2], &ids(&overlapping[2])[..]].concat(), ids(&batches[1]));
+        assert_ne!(overlapping[1].batch_id, overlapping[2].batch_id);
+        assert_eq!(with_overlaps(batches, 0).len(), 3);
+    }
 }

@@ -15,7 +15,7 @@ pub struct Target {
     #[arg(long, env = "DEVTRAIL_DATA", default_value = "devtrail-data", value_name = "DIR")]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
-    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL")]
+    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", value_parser = common::process::parse_nats_url)]
     nats_url: Option<String>,
     /// The database [default: that of the folder]
     #[arg(long, env = "DEVTRAIL_DATABASE_URL", value_name = "URL")]

@@ -8,6 +8,7 @@ mod account;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_nats::jetstream::stream::Stream;
 use common::batch;
 use common::bus::{self, EVENTS};
 use common::id::BatchRef;
@@ -98,8 +99,33 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
         accounts.for_each(|surplus| report.checked.surplus(&surplus));
         from = to + 1;
     }
+    if settings.to_seq.is_none() {
+        beyond(&stream, &ledger, &life, &mut report.checked).await?;
+    }
     progress.finish_and_clear();
     conclude(&report, settings.json)
+}
+
+/// What the store holds of this life beyond the stream's last message: the stream was put back to an older state.
+async fn beyond(
+    stream: &Stream,
+    ledger: &SqliteReader,
+    life: &bus::StreamLife,
+    checked: &mut Checked,
+) -> anyhow::Result<()> {
+    let last = async || {
+        let info = stream.get_info().await.context("The stream EVENTS cannot be read")?;
+        anyhow::Ok(info.state.last_sequence)
+    };
+    let Some(src) = ledger.known_source(life)? else { return Ok(()) };
+    let more = ledger.accounts(src, last().await? + 1, u64::MAX)?;
+    if more.is_empty() {
+        return Ok(());
+    }
+    // Live traffic goes on meanwhile: what is stored was in the stream before.
+    let last = last().await?;
+    more.iter().filter(|account| account.at.seq > last).for_each(|surplus| checked.surplus(surplus));
+    Ok(())
 }
 
 /// The store's accounts of a page, waiting for batches that are still on their way.

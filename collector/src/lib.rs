@@ -32,7 +32,10 @@ use serve::ServeOptions;
 #[derive(Debug, Clone, clap::Args)]
 pub struct CollectorSettings {
     /// Address to serve HTTP on; port 0 takes a free one
-    #[arg(long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR")]
+    #[arg(
+        long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR",
+        value_parser = common::process::parse_address
+    )]
     pub listen: String,
     /// Where NATS is.
     #[command(flatten)]

@@ -74,7 +74,9 @@ impl Client {
     /// # Errors
     /// Where no HTTP client can be made.
     pub fn new(url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
+        // The environment's proxy is for the outside.
+        let http = if is_loopback(url) { http.no_proxy() } else { http }.build()?;
         Ok(Self { http, url: format!("{url}/v1/events"), give_up_after })
     }
 
@@ -144,6 +146,13 @@ impl Client {
             }
         }
     }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn body(batch: &Batch) -> serde_json::Result<Vec<u8>> {

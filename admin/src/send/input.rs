@@ -19,6 +19,9 @@ pub struct Batch {
     pub content: Content,
 }
 
+/// Bytes of a batch's events: with commas and envelope well below the 4 MiB that a collector takes.
+const MAX_BYTES: usize = 3 * 1024 * 1024;
+
 /// What a batch holds.
 #[derive(Debug, Clone)]
 pub enum Content {
@@ -71,45 +74,56 @@ impl Keys {
     }
 }
 
-/// Cuts the input into batches of at most `size` events of one developer, in the input's order.
+/// Cuts the input into batches of at most `size` events, and of bytes that a collector takes, of one
+/// developer, in the input's order.
 ///
 /// # Errors
-/// At the first line that is no JSON object, or whose developer has no key.
+/// At the first value that is no JSON object, or whose developer has no key.
 pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch>> {
     let mut batches = Vec::new();
-    let mut open: BTreeMap<String, Vec<Box<RawValue>>> = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let at = || format!("line {} of the input", number + 1);
-        let mut object: RawObject<'_> = serde_json::from_str(line).with_context(at)?;
-        let whole = || RawValue::from_string(line.trim().to_owned());
+    let mut open: BTreeMap<String, (Vec<Box<RawValue>>, usize)> = BTreeMap::new();
+    // An object may stand on one line, as in NDJSON, or on several.
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    loop {
+        let from = values.byte_offset();
+        let Some(value) = values.next() else { break };
+        let at = || {
+            let blank = text[from..].len() - text[from..].trim_start().len();
+            format!("line {} of the input", text[..from + blank].matches('\n').count() + 1)
+        };
+        let value = value.with_context(at)?;
+        let mut object: RawObject<'_> = serde_json::from_str(value.get()).with_context(at)?;
+        let whole = || value.to_owned();
         if object.0.iter().any(|(name, _)| name == "events") {
             let batch_id = object.take("batch_id").with_context(at)?.and_then(common::json::string);
             let batch_id = batch_id.unwrap_or_default();
             batches.push(Batch {
                 key: keys.of(None)?.to_owned(),
                 batch_id,
-                content: Content::Envelope(whole()?),
+                content: Content::Envelope(whole()),
             });
             continue;
         }
         let developer = object.take("developer").with_context(at)?.and_then(common::json::string);
         let event = match (&developer, object.take("event").with_context(at)?) {
             (Some(_), Some(event)) => event.to_owned(),
-            _ => whole().with_context(at)?,
+            _ => whole(),
         };
         let key = keys.of(developer.as_deref()).with_context(at)?.to_owned();
-        let events = open.entry(key.clone()).or_default();
-        events.push(event);
-        if events.len() == size {
+        let (events, bytes) = open.entry(key.clone()).or_default();
+        if !events.is_empty() && (events.len() == size || *bytes + event.get().len() > MAX_BYTES) {
             batches.push(batch(key, std::mem::take(events)));
+            *bytes = 0;
         }
+        *bytes += event.get().len();
+        events.push(event);
     }
-    let rest = open.into_iter().filter(|(_, events)| !events.is_empty());
-    batches.extend(rest.map(|(key, events)| batch(key, events)));
+    batches.extend(open.into_iter().map(|(key, (events, _))| batch(key, events)));
     Ok(batches)
 }
 
-fn batch(key: String, events: Vec<Box<RawValue>>) -> Batch {
+/// A batch with an id of its own.
+pub fn batch(key: String, events: Vec<Box<RawValue>>) -> Batch {
     Batch { key, batch_id: Uuid::now_v7().to_string(), content: Content::Events(events) }
 }
 
@@ -139,8 +153,31 @@ mod tests {
     }
 
     #[test]
+    fn large_events_make_small_batches() {
+        let line = format!("{{\"x\":\"{}\"}}\n", "y".repeat(1 << 20));
+        let batches = batches(&line.repeat(7), &Keys::One("k".into()), 1000).unwrap();
+        let sizes = batches.iter().map(|batch| match &batch.content {
+            Content::Events(events) => events.len(),
+            Content::Envelope(_) => panic!("no envelope was given"),
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_document_over_several_lines_is_one_envelope_or_event() {
+        let text = "\n{\n  \"batch_id\": \"b1\",\n  \"events\": [\n    {}\n  ]\n}\n{\n\"id\":\n\"e1\"}\n";
+        let batches = batches(text, &Keys::One("k".into()), 5).unwrap();
+        let [envelope, events] = &batches[..] else { panic!("{batches:?}") };
+        assert!(matches!(&envelope.content, Content::Envelope(whole) if whole.get().ends_with("]\n}")));
+        assert_eq!(envelope.batch_id, "b1");
+        assert!(matches!(&events.content, Content::Events(events) if events.len() == 1));
+    }
+
+    #[test]
     fn a_bad_line_is_named() {
         let error = batches("{\"id\":\"1\"}\n[]", &Keys::One("k".into()), 5).unwrap_err();
         assert!(format!("{error:#}").contains("line 2"), "{error:#}");
+        let error = batches("{}\n\n{]", &Keys::One("k".into()), 5).unwrap_err();
+        assert!(format!("{error:#}").contains("line 3"), "{error:#}");
     }
 }

@@ -105,7 +105,7 @@ impl Folder {
     /// # Errors
     /// Where no HTTP client can be made.
     pub async fn wait_until_ready(&self, url: &str) -> anyhow::Result<()> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
         let mut polls = tokio::time::interval(Duration::from_millis(10));
         loop {
             polls.tick().await;

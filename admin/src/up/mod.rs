@@ -1,6 +1,7 @@
 //! `devtrail up`: nats-server, collector and workers on one folder.
 
 mod folder;
+mod room;
 mod server;
 
 use std::path::PathBuf;
@@ -28,7 +29,10 @@ pub struct UpSettings {
     #[arg(long, env = "DEVTRAIL_DATA", default_value = "devtrail-data", value_name = "DIR")]
     data: PathBuf,
     /// Address to serve HTTP on; port 0 takes a free one
-    #[arg(long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR")]
+    #[arg(
+        long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR",
+        value_parser = common::process::parse_address
+    )]
     listen: String,
     /// Port of the nats-server on 127.0.0.1; 0 takes a free one
     #[arg(long, env = "DEVTRAIL_NATS_PORT", default_value_t = 4222, value_name = "PORT")]
@@ -42,9 +46,6 @@ pub struct UpSettings {
     #[command(flatten)]
     limits: Limits,
 }
-
-/// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
-const MAX_EVENTS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 
 /// Runs until the process stops.
 ///
@@ -94,12 +95,22 @@ async fn run_beside(
         let collector = collector::run(collector, listener, part("collector"));
         let workers = workers::run_all(workers, part("worker"));
         let announced = announce(&addresses, folder, first_key.as_deref());
-        // One part that fails stops the others in order.
-        let stopping = |result: anyhow::Result<()>| result.inspect_err(|_| process.stop.begin());
-        let (one, two, three) =
-            tokio::join!(async { stopping(collector.await) }, async { stopping(workers.await) }, async {
-                stopping(announced.await)
-            });
+        // What stops before it is ready has nothing to announce.
+        let announced = async {
+            tokio::select! { result = announced => result, () = process.stop.draining() => Ok(()) }
+        };
+        // One part that fails stops the others in order, and is named when it does.
+        let stopping = |part: &str, result: anyhow::Result<()>| {
+            result.inspect_err(|error| {
+                tracing::error!(part, error = format!("{error:#}"), "a part failed; stopping the others");
+                process.stop.begin();
+            })
+        };
+        let (one, two, three) = tokio::join!(
+            async { stopping("collector", collector.await) },
+            async { stopping("workers", workers.await) },
+            async { stopping("start", announced.await) }
+        );
         one.and(two).and(three)
     };
     tokio::select! {
@@ -113,11 +124,12 @@ async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::R
     let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared();
+    let free = folder.free_bytes()?;
     let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
-    if let Some(config) = declared.get_mut(&events) {
-        let bound = MAX_EVENTS_BYTES.min(folder.free_bytes()? / 2);
-        config.insert("max_bytes".to_owned(), bound.into());
+    if topology::info(&js, &events).await?.is_none() {
+        room::expect(free).with_context(|| folder.path().display().to_string())?;
     }
+    room::fit(&mut declared, free);
     let changes = streams::make(&js, &declared).await?;
     tracing::debug!(?changes, "streams and consumers are as declared");
     let bucket = keys::open(&js).await?;

@@ -31,7 +31,10 @@ pub fn batch_subject(developer: &crate::id::DeveloperId) -> String {
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsSettings {
     /// Address of the nats-server
-    #[arg(long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    #[arg(
+        long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL",
+        value_parser = crate::process::parse_nats_url
+    )]
     pub nats_url: String,
 }
 

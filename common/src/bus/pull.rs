@@ -3,6 +3,8 @@
 //! Groups form by themselves: what arrives while the role is busy is the next group. Nothing
 //! lingers, so a lone message is handled at once and a backlog in large groups.
 
+mod hand_back;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,11 +13,13 @@ use async_nats::jetstream::{self, AckKind, consumer::PullConsumer};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 
 use super::{BindError, StreamLife, bind_consumer, bind_stream, dead_letter};
 use crate::clock::Micros;
 use crate::process::Stop;
 use crate::retry::RetryPolicy;
+use hand_back::hand_back;
 
 /// One delivered message.
 #[derive(Debug, Clone)]
@@ -157,14 +161,19 @@ impl<R: Role> Loop<R> {
             self.stop.aborted().await;
             tokio::time::sleep(ABORT_FOR).await; // sleep: the bound of the second step down
         };
-        tokio::select! {
+        let result = tokio::select! {
             result = work => result,
             () = progress => Ok(()),
             () = aborted => {
                 tracing::warn!("messages are left in hand; the server delivers them again");
                 Ok(())
             }
+        };
+        // Acks are sent in the background; the process may end right after this.
+        if let Ok(Err(error)) = timeout(ABORT_FOR, self.js.client().flush()).await {
+            tracing::warn!(%error, "the last acks may be lost; their messages come again");
         }
+        result
     }
 
     /// Asks for messages, one request at a time, for as much as memory has room.
@@ -181,7 +190,7 @@ impl<R: Role> Loop<R> {
             loop {
                 let message = tokio::select! {
                     message = messages.next() => message,
-                    () = self.stop.draining() => return Ok(()),
+                    () = self.stop.draining() => return hand_back(messages).await,
                 };
                 let Some(message) = message else { break };
                 let message = Arc::new(message?);
@@ -245,7 +254,10 @@ impl<R: Role> Loop<R> {
     async fn settle(&self, one: &InHand, outcome: Outcome) {
         let settled = match &outcome {
             Outcome::Ack => one.message.ack().await,
-            Outcome::Retry { after } => one.message.ack_with(AckKind::Nak(Some(*after))).await,
+            Outcome::Retry { after } => {
+                let delay = (!after.is_zero()).then_some(*after);
+                one.message.ack_with(AckKind::Nak(delay)).await
+            }
             Outcome::DeadLetter { reason } => {
                 tracing::error!(seq = one.delivery.seq, reason, "giving up on a message: it goes to DEAD");
                 dead_letter(&self.js, &one.message, reason).await

@@ -8,10 +8,16 @@ use serde::Deserialize;
 #[derive(Debug, Clone, clap::Args)]
 pub struct SyncSettings {
     /// Address of the nats-server's monitor [default: port 8222 on the host of --nats-url]
-    #[arg(long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL")]
+    #[arg(
+        long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL",
+        value_parser = crate::process::parse_http_url
+    )]
     pub nats_monitor_url: Option<String>,
     /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
-    #[arg(long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC")]
+    #[arg(
+        long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     pub allow_unsafe_sync: bool,
 }
 
@@ -83,7 +89,9 @@ pub async fn check(
 async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
     let failed =
         |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().map_err(failed)?;
+    // The environment's proxy is for the outside.
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
+    let client = client.build().map_err(failed)?;
     let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await.map_err(failed)?;
     reply.error_for_status().map_err(failed)?.json().await.map_err(failed)
 }

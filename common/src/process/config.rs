@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use super::Settings;
+use super::values::mask;
 
 /// Wrong usage or configuration: the program exits with 2.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ const NO_SETTINGS: [&str; 3] = ["config", "print_config", "help"];
 /// Where the file cannot be read, names an unknown key, or a value does not fit.
 pub fn load<S: Settings>() -> Result<Loaded<S>, Usage> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut command = S::command();
+    let mut command = without_secrets(S::command());
     if let Some(path) = file_named(&arguments) {
         let values = read(&path)?;
         check_keys(&command, &path, &values)?;
@@ -51,6 +51,18 @@ pub fn load<S: Settings>() -> Result<Loaded<S>, Usage> {
         return Ok(Loaded::Printed);
     }
     Ok(Loaded::Settings(settings))
+}
+
+/// Whether the argument is a URL, which may hold a password or token.
+fn is_url(arg: &Arg) -> bool {
+    arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "URL"))
+}
+
+/// `--help` prints no environment value that may hold a secret.
+fn without_secrets(command: Command) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let command = command.mut_args(|arg| if is_url(&arg) { arg.hide_env_values(true) } else { arg });
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, without_secrets))
 }
 
 /// The file that `--config` or `DEVTRAIL_CONFIG` names; needed before the flags are parsed.
@@ -107,7 +119,11 @@ fn collect(command: &Command, known: &mut Vec<String>) {
 fn with_defaults(command: Command, values: &BTreeMap<String, String>) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.mut_args(|arg| match arg.get_long().and_then(|long| values.get(long)) {
-        Some(value) => arg.default_value(value.clone()).required(false),
+        // Of a URL, `--help` would print its password as well.
+        Some(value) => {
+            let hidden = is_url(&arg);
+            arg.default_value(value.clone()).hide_default_value(hidden).required(false)
+        }
         None => arg,
     });
     names
@@ -126,8 +142,12 @@ fn effective(command: &Command, matches: &ArgMatches) -> String {
             if let Ok(Some(mut values)) = matches.try_get_raw(id) {
                 let value =
                     values.next().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-                // Arguments marked `hide_env_values` are the secrets: --help hides them as well.
-                let shown = if arg.is_hide_env_values_set() { "***".to_owned() } else { mask(&value) };
+                // Other arguments marked `hide_env_values` are secrets: --help hides them as well.
+                let shown = match (is_url(arg), arg.is_hide_env_values_set()) {
+                    (true, _) => mask(&value),
+                    (false, true) => "***".to_owned(),
+                    (false, false) => value,
+                };
                 lines += &format!("{long} = {}\n", typed(shown));
             }
         }
@@ -146,54 +166,11 @@ fn typed(value: String) -> toml::Value {
     }
 }
 
-/// A URL without its password.
-fn mask(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
-    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':').map(|(name, _)| (user, name)))
-    {
-        Some((user, name)) => format!("{scheme}://{name}:***{}", &rest[user.len()..]),
-        None => value.to_owned(),
-    }
-}
-
-/// Reads a time span such as `10s`, `500ms`, `2m`, `1h`.
-///
-/// # Errors
-/// Where the text is none.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..digits].parse().map_err(|_| format!("{text:?} is no time span; write 10s or 500ms"))?;
-    match &text[digits..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(format!("{text:?} has no unit among ms, s, m and h; write 10s or 500ms")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn passwords_in_urls_are_masked() {
-        assert_eq!(mask("postgres://ada:secret@db:5432/x"), "postgres://ada:***@db:5432/x");
-        assert_eq!(mask("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
-        assert_eq!(mask("info"), "info");
-    }
-
-    #[test]
-    fn time_spans_need_their_unit() {
-        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert!(parse_duration("10").is_err() && parse_duration("s").is_err() && parse_duration("").is_err());
-    }
-
     fn command() -> Command {
-        use clap::Arg;
         let listen = Arg::new("listen").long("listen").default_value("a");
         Command::new("x")
             .arg(listen.clone())
@@ -211,6 +188,22 @@ mod tests {
         };
         assert_eq!(get(&["x", "up"]), ("b".to_owned(), Some("d".to_owned())));
         assert_eq!(get(&["x", "--listen", "c"]).0, "c");
+    }
+
+    #[test]
+    fn no_secret_is_printed_with_the_settings_or_in_the_help() {
+        let url = Arg::new("nats-url").long("nats-url").value_name("URL").env("DEVTRAIL_TEST_URL");
+        let key = Arg::new("key").long("key").hide_env_values(true);
+        let sub = Command::new("up").arg(url.clone()).arg(key);
+        let command = without_secrets(Command::new("x").arg(url).subcommand(sub));
+        assert!(command.find_subcommand("up").unwrap().get_arguments().all(Arg::is_hide_env_values_set));
+        let values = BTreeMap::from([("nats-url".to_owned(), "nats://secret@a".to_owned())]);
+        let mut command = with_defaults(command, &values);
+        let matches = command.clone().get_matches_from(["x", "up", "--key", "secret"]);
+        let printed = effective(&command, &matches);
+        assert!(printed.contains("nats://***@a") && printed.contains("key = \"***\""), "{printed}");
+        let help = command.render_long_help().to_string();
+        assert!(!printed.contains("secret") && !help.contains("secret"), "{printed}{help}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod config;
 mod stop;
 mod telemetry;
+mod values;
 
 use std::fmt;
 use std::io::Write;
@@ -10,8 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub use config::{Usage, parse_duration};
+pub use config::Usage;
 pub use stop::Stop;
+pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url};
+
+/// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Settings that every program has.
 #[derive(Debug, Clone, clap::Args)]
@@ -124,11 +129,24 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
-        start(settings, Process { actor: Actor::new(&program), stop }).await
+        let running = start(settings, Process { actor: Actor::new(&program), stop: stop.clone() });
+        bounded(running, &stop).await
     });
     // A blocking call that hangs must not hold the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Ends what has not ended by itself some time after it should have handed everything back.
+async fn bounded(running: impl Future<Output = anyhow::Result<()>>, stop: &Stop) -> anyhow::Result<()> {
+    let overdue = async {
+        stop.aborted().await;
+        tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the stop
+    };
+    tokio::select! {
+        result = running => result,
+        () = overdue => Err(anyhow::anyhow!("The program did not end in order after its --shutdown-timeout; it was cut off.")),
+    }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

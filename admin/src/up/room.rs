@@ -1,0 +1,116 @@
+//! How much of the disk the streams of `devtrail up` may take. Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use common::bus::EVENTS;
+use common::bus::topology::{Config, Name};
+use serde_json::Value;
+
+/// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
+const MAX_EVENTS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// With less free space a first start makes no sense: half of it is for events, the rest for all else.
+const LEAST: u64 = 256 * 1024 * 1024;
+
+/// Whether a first start has room enough.
+///
+/// # Errors
+/// Where the disk has less than 256 MiB free.
+pub fn expect(free: u64) -> anyhow::Result<()> {
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    ensure!(
+        free >= LEAST,
+        "The disk of the folder has {} MiB free, a first start needs {} MiB. Free some, or name a folder on \
+         another disk with --data.",
+        mib(free),
+        mib(LEAST)
+    );
+    Ok(())
+}
+
+/// Bounds every stream on disk so that they have room together in `free` bytes.
+///
+/// EVENTS gets at most half, all others together at most a fifth, in the proportion they are declared
+/// in: nothing, the database beside them included, can fill the disk. Streams without a bound are left alone.
+pub fn fit(declared: &mut BTreeMap<Name, Config>, free: u64) {
+    let others: u64 = declared.iter().filter(|(name, _)| name.stream != EVENTS).filter_map(bound).sum();
+    let room = free / 5;
+    for (name, config) in declared.iter_mut() {
+        let Some(wanted) = bound((name, config)) else { continue };
+        let allowed = if name.stream == EVENTS {
+            wanted.min(MAX_EVENTS_BYTES).min(free / 2)
+        } else if others > room {
+            u64::try_from(u128::from(wanted) * u128::from(room) / u128::from(others)).unwrap_or(wanted)
+        } else {
+            wanted
+        };
+        // 0 would mean no bound.
+        config.insert("max_bytes".to_owned(), allowed.max(1).into());
+    }
+}
+
+/// The bytes that a stream on disk is declared to take at most.
+fn bound((name, config): (&Name, &Config)) -> Option<u64> {
+    let on_disk = config.get("storage").and_then(Value::as_str) == Some("file");
+    let bytes = config.get("max_bytes").and_then(Value::as_u64).filter(|bytes| *bytes > 0);
+    bytes.filter(|_| on_disk && name.consumer.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use common::bus::topology;
+    use serde_json::json;
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn name(stream: &str) -> Name {
+        Name { stream: stream.to_owned(), consumer: None }
+    }
+
+    /// What is declared, and two more streams of 1 GiB and one in memory.
+    fn fitted(free: u64) -> BTreeMap<Name, Config> {
+        let mut declared = topology::declared();
+        for (stream, storage, bytes) in
+            [("ONE", "file", GIB), ("TWO", "file", GIB), ("MEMORY", "memory", GIB)]
+        {
+            let config = json!({"name": stream, "storage": storage, "max_bytes": bytes});
+            declared.insert(name(stream), config.as_object().unwrap().clone());
+        }
+        fit(&mut declared, free);
+        declared
+    }
+
+    fn bytes(streams: &BTreeMap<Name, Config>, stream: &str) -> u64 {
+        streams[&name(stream)]["max_bytes"].as_u64().unwrap()
+    }
+
+    #[test]
+    fn all_streams_have_room_together_however_small_the_disk_is() {
+        for free in [0, 1, 300 << 20, 3 * GIB, 12 * GIB, 100 * GIB, u64::MAX] {
+            let streams = fitted(free);
+            let sum: u64 = streams.iter().filter_map(bound).sum();
+            assert!(free < 1000 || sum <= free / 2 + free / 5, "{sum} of {free}");
+            assert!(streams.iter().filter_map(bound).all(|bytes| bytes > 0));
+            assert_eq!(bytes(&streams, "MEMORY"), GIB);
+            assert_eq!(streams[&name("KV_api_keys")]["max_bytes"], -1);
+        }
+        let small = fitted(3 * GIB);
+        assert_eq!(bytes(&small, "EVENTS"), 3 * GIB / 2);
+        assert_eq!(bytes(&small, "DEAD"), bytes(&small, "ONE"));
+        assert!(bytes(&small, "ONE") > 100 << 20);
+    }
+
+    #[test]
+    fn a_large_disk_changes_nothing_that_is_declared() {
+        let large = fitted(100 * GIB);
+        assert_eq!((bytes(&large, "EVENTS"), bytes(&large, "DEAD")), (10 * GIB, GIB));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_said_to_be() {
+        assert!(expect(256 << 20).is_ok());
+        assert!(expect(200 << 20).unwrap_err().to_string().contains("has 200 MiB free"));
+    }
+}
