@@ -125,8 +125,16 @@ impl Up {
     /// # Panics
     /// Where it does not stop.
     pub async fn stop(&mut self) -> Option<i32> {
+        kill(Pid::from_raw(self.pids().0), Signal::SIGTERM).expect("it can be signalled");
+        self.ended().await
+    }
+
+    /// Waits for its exit code.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub async fn ended(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
-        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("it can be signalled");
         let exit = tokio::task::spawn_blocking(move || child.wait());
         tokio::time::timeout(PATIENCE, exit)
             .await

@@ -7,7 +7,7 @@ use harness::{Client, envelope, event, nats_server, program};
 use serde_json::Value;
 
 /// A process that ends with its test.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -17,11 +17,11 @@ impl Drop for Running {
     }
 }
 
-fn spawn(command: &mut Command) -> Running {
+pub(super) fn spawn(command: &mut Command) -> Running {
     Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
-async fn until<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
             if let Some(value) = condition().await {
@@ -33,17 +33,24 @@ async fn until<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("it happens in time")
 }
 
-struct Site {
-    folder: tempfile::TempDir,
-    nats: String,
+pub(super) struct Site {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) nats: String,
     monitor: String,
     _server: Running,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
+        Self::with(str::to_owned).await
+    }
+
+    /// With a changed configuration of the server.
+    pub(super) async fn with(edit: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
+        let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
+        let config = folder.path().join("server.conf");
+        std::fs::write(&config, edit(&std::fs::read_to_string(given).unwrap())).unwrap();
         let mut command = Command::new(nats_server());
         command.arg("-c").arg(config).args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--ports_file_dir"]);
         let server = spawn(command.arg(folder.path()).arg("-sd").arg(folder.path()));
@@ -53,19 +60,19 @@ impl Site {
         Self { nats: one("nats"), monitor: one("monitoring"), folder, _server: server }
     }
 
-    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(name));
         command.args(arguments).current_dir(&self.folder).env("DEVTRAIL_NATS_URL", &self.nats);
         command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor).env("DEVTRAIL_DATABASE_URL", "sqlite:d.db");
         command
     }
 
-    fn run(&self, name: &str, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, name: &str, arguments: &[&str]) -> Output {
         self.command(name, arguments).output().unwrap()
     }
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

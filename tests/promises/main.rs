@@ -5,7 +5,10 @@
 mod apart;
 mod http;
 mod kept_once;
+mod limits;
 mod nothing_between;
+mod put_back;
 mod real_input;
+mod stops;
 mod survives;
 mod synced;

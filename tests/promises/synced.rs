@@ -42,6 +42,11 @@ async fn fsync_is_seen_before_the_puback() {
         .unwrap();
     let mut said = String::new();
     std::io::BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    if said.contains("Operation not permitted") || said.contains("ptrace") {
+        eprintln!("skipped: strace may not look at other processes here: {said}");
+        strace.wait().unwrap();
+        return;
+    }
     assert!(said.contains("attached"), "{said}");
     up.client().send(&envelope("b1", &[event("e1")])).await;
     // strace writes its file out when it ends.

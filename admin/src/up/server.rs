@@ -14,6 +14,11 @@ use tokio::time::{Instant, timeout};
 
 /// The configuration that a PubAck's promise stands on.
 const CONFIG: &str = include_str!("../../../nats/server.conf");
+/// The line of it that `up` adds another to.
+const SYNCED: &str = "sync_interval: always";
+/// Streams are bounded one by one (`room`); the server's own bound, what is free when it starts, would
+/// refuse a later version's new stream beside a stream that has filled its room.
+const ROOM: &str = "max_file_store: 1PB";
 /// The oldest version with everything Devtrail uses.
 const OLDEST: (u32, u32) = (2, 12);
 /// A server that has not said its ports by then has not started.
@@ -134,7 +139,8 @@ impl Server {
     /// Where it does not start; the end of its log says why.
     pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
         let config = config_file(folder);
-        std::fs::write(&config, CONFIG).with_context(|| format!("{} cannot be written", config.display()))?;
+        std::fs::write(&config, CONFIG.replace(SYNCED, &format!("{SYNCED}\n  {ROOM}")))
+            .with_context(|| format!("{} cannot be written", config.display()))?;
         let mut child = spawn(program, folder, port, 0)?;
         let ports = wait_for_ports(&mut child, folder).await?;
         Ok(Self { program: program.to_owned(), folder: folder.to_owned(), child, ports })
@@ -272,5 +278,10 @@ mod tests {
         assert_eq!(version("nats-server: v2.15.1"), Some((2, 15)));
         assert_eq!(version("nats-server: v2.12.0-RC.1"), Some((2, 12)));
         assert_eq!(version("something else"), None);
+    }
+
+    #[test]
+    fn the_configuration_has_the_line_that_more_is_added_to() {
+        assert_eq!(CONFIG.matches(SYNCED).count(), 1);
     }
 }

@@ -254,10 +254,7 @@ impl<R: Role> Loop<R> {
     async fn settle(&self, one: &InHand, outcome: Outcome) {
         let settled = match &outcome {
             Outcome::Ack => one.message.ack().await,
-            Outcome::Retry { after } => {
-                let delay = (!after.is_zero()).then_some(*after);
-                one.message.ack_with(AckKind::Nak(delay)).await
-            }
+            Outcome::Retry { after } => one.message.ack_with(AckKind::Nak(Some(*after))).await,
             Outcome::DeadLetter { reason } => {
                 tracing::error!(seq = one.delivery.seq, reason, "giving up on a message: it goes to DEAD");
                 dead_letter(&self.js, &one.message, reason).await

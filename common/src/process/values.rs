@@ -25,7 +25,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Where the text is none. Whether the host is this machine's is found out later.
 pub fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':').filter(|(host, port)| {
-        let plain = !host.is_empty() && !host.contains([':', '/', ' ']);
+        let plain = !host.is_empty() && !host.contains([':', '/', ' ', '[', ']']);
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = plain || bracketed.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
         host && port.parse::<u16>().is_ok()

@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 /// A request that brings nothing for this long while there is something to bring has brought all.
 const QUIET: Duration = Duration::from_millis(100);
-
 /// Gives back the messages of an open request, so that they need not wait for their `ack_wait`.
 ///
 /// All are taken in before the first is given back: the open request would get it again.
@@ -21,11 +20,12 @@ pub async fn hand_back(mut messages: Batch) -> Result<(), async_nats::Error> {
     while let Ok(Some(Ok(message))) = timeout(QUIET, messages.next()).await {
         back.push(message);
     }
+    tracing::debug!(messages = back.len(), "handing back what was not begun");
     // The request ends with its subscription.
     drop(messages);
-    tracing::debug!(messages = back.len(), "handing back what was not begun");
     for message in back {
-        message.ack_with(AckKind::Nak(None)).await?;
+        // With a delay, if of nothing: the server writes that down, and forgets a plain one when it restarts.
+        message.ack_with(AckKind::Nak(Some(Duration::ZERO))).await?;
     }
     Ok(())
 }

@@ -1,0 +1,53 @@
+//! A stream that was put back to an older state than the database: nothing is called stored that is not.
+
+use std::path::Path;
+
+use harness::{Up, envelope, event};
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_trouble() {
+    let mut up = Up::start().await;
+    up.client().send(&envelope("b1", &[event("e1")])).await;
+    assert_eq!(up.verify()["stored"], 1);
+    assert_eq!(up.stop().await, Some(0));
+    let backup = tempfile::tempdir().unwrap();
+    copy(&up.path("nats"), backup.path());
+    up.restart().await;
+    for n in 2..=3 {
+        up.client().send(&envelope(&format!("b{n}"), &[event(&format!("e{n}"))])).await;
+    }
+    assert_eq!(up.verify()["stored"], 3);
+    assert_eq!(up.stop().await, Some(0));
+    std::fs::remove_dir_all(up.path("nats")).unwrap();
+    copy(backup.path(), &up.path("nats"));
+    up.restart().await;
+    let verify = up.devtrail(&["verify", "--wait", "0s"]);
+    let said = String::from_utf8_lossy(&verify.stdout).into_owned();
+    assert!(
+        verify.status.code() == Some(1) && said.matches("surplus: the store holds batch").count() == 2,
+        "{said}"
+    );
+    let reply = up.client().send(&envelope("b4", &[event("e4")])).await;
+    assert_eq!(reply["stream_sequence"], 2, "a sequence that the store already has");
+    up.until("the trouble is said aloud", || up.log().contains("Putting back a backup").then_some(())).await;
+    assert_eq!(up.count("SELECT count(*) FROM batches"), 3);
+    // Not acked: it is still to be delivered.
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    let stream = async_nats::jetstream::new(nats).get_stream("EVENTS").await.unwrap();
+    let persist: async_nats::jetstream::consumer::PullConsumer =
+        stream.get_consumer("persist").await.unwrap();
+    assert_eq!(persist.cached_info().num_ack_pending, 1);
+}

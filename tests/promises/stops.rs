@@ -1,0 +1,138 @@
+//! Every program ends when it is asked to or cannot go on, says why, and leaves nothing behind.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use harness::{Up, nats_server, program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::apart::{Running, Site, spawn, until};
+
+fn signal(child: &Child) {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+}
+
+/// The exit code and what it said on stderr, once it has ended.
+async fn ended(running: &mut Running) -> (Option<i32>, String) {
+    let status = until(async || running.0.try_wait().unwrap()).await;
+    let mut said = String::new();
+    if let Some(stderr) = &mut running.0.stderr {
+        stderr.read_to_string(&mut said).unwrap();
+    }
+    (status.code(), said)
+}
+
+/// Starts `devtrail up` on `folder`.
+fn up_on(folder: &Path) -> Running {
+    let mut command = Command::new(program("devtrail"));
+    command.args(["up", "--listen", "127.0.0.1:0", "--nats-port", "0", "--data"]).arg(folder);
+    command.arg("--nats-server").arg(nats_server()).stdin(Stdio::null()).stdout(Stdio::null());
+    Running(command.stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// The pid of the folder's nats-server, once it has written it.
+fn server_pid(folder: &Path) -> Option<i32> {
+    std::fs::read_to_string(folder.join("nats-server.pid")).ok()?.trim().parse().ok()
+}
+
+fn assert_no_server(folder: &Path) {
+    let command = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let left = server_pid(folder).map(command).unwrap_or_default();
+    assert!(!left.contains(&*folder.to_string_lossy()), "a nats-server is left: {left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_ends_with_the_reason_where_a_part_cannot_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("devtrail.db"), "no database ".repeat(1000)).unwrap();
+    let (code, said) = ended(&mut up_on(folder.path())).await;
+    assert!(code == Some(1) && said.contains("cannot be used as database"), "{code:?}: {said}");
+    assert_no_server(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_stops_in_order_before_it_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = up_on(folder.path());
+    until(async || server_pid(folder.path())).await;
+    signal(&up.0);
+    let (code, said) = ended(&mut up).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_no_server(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_waits_for_its_input_ends_at_a_signal() {
+    let up = Up::start().await;
+    let mut command = Command::new(program("devtrail"));
+    command.args(["send", "-", "--data"]).arg(up.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut send = Running(command.stderr(Stdio::piped()).spawn().unwrap());
+    let status = format!("/proc/{}/status", send.0.id());
+    // It waits once it catches SIGTERM: the bit of signal 15 in the mask of caught ones.
+    until(async || {
+        let status = std::fs::read_to_string(&status).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        (u64::from_str_radix(caught.trim(), 16).ok()? & (1 << 14) != 0).then_some(())
+    })
+    .await;
+    signal(&send.0);
+    let (code, said) = ended(&mut send).await;
+    assert!(code == Some(1) && said.contains("Stopped by a signal"), "{code:?}: {said}");
+}
+
+const BATCHES: u64 = 2000;
+
+/// No message waits for its `ack_wait`: each is stored, or there at once for the next worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() {
+    let site = Site::start().await;
+    assert!(site.run("devtrail", &["streams", "apply"]).status.success());
+    let key = site.run("devtrail", &["keys", "create", "ada"]).stdout;
+    std::fs::write(site.folder.path().join("key"), key).unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _collector = spawn(&mut site.command("devtrail-collector", &["--listen", &address.to_string()]));
+    let events: String = (0..BATCHES).map(|id| format!("{}\n", harness::event(&id.to_string()))).collect();
+    std::fs::write(site.folder.path().join("events"), events).unwrap();
+    let url = format!("http://{address}");
+    let send = ["send", "events", "--url", &url, "--key-file", "key", "--batch-size", "1", "--clients", "32"];
+    let sent = site.run("devtrail", &send);
+    assert!(sent.status.success(), "{}", super::apart::said(&sent));
+    let mut worker =
+        Running(site.command("devtrail-worker", &["all"]).stderr(Stdio::piped()).spawn().unwrap());
+    let database = site.folder.path().join("d.db");
+    let stored = || {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = rusqlite::Connection::open_with_flags(&database, flags).ok()?;
+        let mut statement = database.prepare("SELECT seq FROM batches").ok()?;
+        let seqs = statement.query_map([], |row| row.get::<_, i64>(0)).ok()?;
+        Some(seqs.filter_map(|seq| Some(seq.ok()?.unsigned_abs())).collect::<BTreeSet<u64>>())
+    };
+    until(async || stored().filter(|seqs| !seqs.is_empty())).await;
+    signal(&worker.0);
+    let (code, said) = ended(&mut worker).await;
+    assert_eq!(code, Some(0), "{said}");
+    let stored = stored().unwrap();
+    assert!((stored.len() as u64) < BATCHES, "the backlog was too small to be stopped under");
+    let js = async_nats::jetstream::new(async_nats::connect(&site.nats).await.unwrap());
+    let consumer: async_nats::jetstream::consumer::PullConsumer =
+        js.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    // Without waiting: what has not been handed back would come after 30 s only.
+    let mut there = stored;
+    let mut messages =
+        consumer.fetch().max_messages(5000).expires(Duration::from_secs(60)).messages().await.unwrap();
+    while let Some(message) = messages.next().await {
+        there.insert(message.unwrap().info().unwrap().stream_sequence);
+    }
+    let missing: Vec<u64> = (1..=BATCHES).filter(|seq| !there.contains(seq)).collect();
+    assert!(
+        missing.is_empty(),
+        "{} messages wait for their ack_wait, such as {:?}",
+        missing.len(),
+        missing.first()
+    );
+}
