@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::stream::Stream;
 use harness::{Up, envelope, event};
 
 fn copy(from: &Path, to: &Path) {
@@ -45,9 +47,33 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
     up.until("the trouble is said aloud", || up.log().contains("Putting back a backup").then_some(())).await;
     assert_eq!(up.count("SELECT count(*) FROM batches"), 3);
     // Not acked: it is still to be delivered.
-    let nats = async_nats::connect(up.address("nats")).await.unwrap();
-    let stream = async_nats::jetstream::new(nats).get_stream("EVENTS").await.unwrap();
-    let persist: async_nats::jetstream::consumer::PullConsumer =
-        stream.get_consumer("persist").await.unwrap();
+    let persist: PullConsumer = events(&up).await.get_consumer("persist").await.unwrap();
     assert_eq!(persist.cached_info().num_ack_pending, 1);
+    put_right(&mut up).await;
+}
+
+async fn events(up: &Up) -> Stream {
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    async_nats::jetstream::new(nats).get_stream("EVENTS").await.unwrap()
+}
+
+/// The steps of docs/operations.md, Putting back a backup.
+async fn put_right(up: &mut Up) {
+    events(up).await.delete_consumer("persist").await.unwrap();
+    assert_eq!(up.stop().await, Some(0));
+    for name in ["devtrail.db", "devtrail.db-wal", "devtrail.db-shm"] {
+        if up.path(name).exists() {
+            std::fs::rename(up.path(name), up.path(&format!("old-{name}"))).unwrap();
+        }
+    }
+    up.restart().await;
+    up.until("the stream is stored", || (up.count("SELECT count(*) FROM events") == 2).then_some(())).await;
+    let old = rusqlite::Connection::open(up.path("old-devtrail.db")).unwrap();
+    let mut bodies = old.prepare("SELECT CAST(body AS TEXT) FROM events").unwrap();
+    let bodies: Vec<String> = bodies.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    std::fs::write(up.path("bodies"), bodies.join("\n")).unwrap();
+    let sent = up.devtrail(&["send", &up.path("bodies").to_string_lossy()]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_eq!(up.verify()["duplicates"], 1, "e1 was in both");
+    assert_eq!(up.count("SELECT count(*) FROM events"), 4);
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use harness::{Up, nats_server, program};
@@ -123,8 +122,7 @@ async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() 
         js.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
     // Without waiting: what has not been handed back would come after 30 s only.
     let mut there = stored;
-    let mut messages =
-        consumer.fetch().max_messages(5000).expires(Duration::from_secs(60)).messages().await.unwrap();
+    let mut messages = consumer.fetch().max_messages(5000).messages().await.unwrap();
     while let Some(message) = messages.next().await {
         there.insert(message.unwrap().info().unwrap().stream_sequence);
     }
