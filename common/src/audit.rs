@@ -24,11 +24,37 @@ pub enum Step {
     Deduplicated,
     /// An event was rejected or quarantined.
     Refused,
+    /// Every needed job is published; the detail has their ids, subjects and sequences (R7.3).
+    Triggered,
+    /// A job was taken in hand.
+    JobStarted,
+    /// A job's result was written.
+    JobFinished,
+    /// An alert was raised or retracted.
+    Alerted,
+    /// A job gave up and goes to DEAD.
+    Failed,
     /// Every needed job is done.
     Completed,
 }
 
 impl Step {
+    /// Every step, in the order a batch goes through them.
+    pub const ALL: [Self; 12] = [
+        Self::Received,
+        Self::Validated,
+        Self::Published,
+        Self::Persisted,
+        Self::Deduplicated,
+        Self::Refused,
+        Self::Triggered,
+        Self::JobStarted,
+        Self::JobFinished,
+        Self::Alerted,
+        Self::Failed,
+        Self::Completed,
+    ];
+
     /// The name in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -39,6 +65,11 @@ impl Step {
             Self::Persisted => "persisted",
             Self::Deduplicated => "deduplicated",
             Self::Refused => "refused",
+            Self::Triggered => "triggered",
+            Self::JobStarted => "job_started",
+            Self::JobFinished => "job_finished",
+            Self::Alerted => "alerted",
+            Self::Failed => "failed",
             Self::Completed => "completed",
         }
     }

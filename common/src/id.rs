@@ -139,13 +139,18 @@ pub fn msg_id<'a>(
     batch_id: &str,
     events: impl Iterator<Item = &'a str>,
 ) -> String {
+    format!("{developer}:{epoch}:{batch_id}:{}", events_hash(events))
+}
+
+/// The last part of a batch's [`msg_id`]: the same for the same events in the same order.
+#[must_use]
+pub fn events_hash<'a>(events: impl Iterator<Item = &'a str>) -> String {
     let mut hasher = blake3::Hasher::new();
     for event in events {
         hasher.update(&(event.len() as u64).to_le_bytes());
         hasher.update(event.as_bytes());
     }
-    let hash = hasher.finalize().to_hex();
-    format!("{developer}:{epoch}:{batch_id}:{}", &hash[..16])
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// A correlation id: the client's where it is a valid id, else a fresh UUIDv7.

@@ -1,11 +1,14 @@
 //! Jobs of a batch: kinds, masks, the states they lead a batch through, and what a job message says.
 
+mod progress;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Micros, rfc3339};
 use crate::id::BatchRef;
+pub use progress::Progress;
 
 /// A kind of job. Each is one bit of a batch's masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +28,11 @@ pub enum JobKind {
 pub struct Mask(pub u8);
 
 impl Mask {
+    /// The kinds in the set, in the order of their bits.
+    pub fn kinds(self) -> impl Iterator<Item = JobKind> {
+        JobKind::ALL.into_iter().filter(move |kind| self.0 & kind.bit().0 != 0)
+    }
+
     /// No job.
     pub const NONE: Self = Self(0);
     /// Every job: what a batch needs that brings something new.
@@ -61,6 +69,14 @@ impl JobKind {
         let replay = replay_id.map(|id| format!(":{id}")).unwrap_or_default();
         format!("{batch}:{}{replay}", self.as_str())
     }
+
+    /// The subject that the kind's jobs of a developer are published on: a replay's never queue
+    /// before live ones.
+    #[must_use]
+    pub fn subject(self, replay_id: Option<&str>, developer: &str) -> String {
+        let lane = if replay_id.is_some() { "replay" } else { "live" };
+        format!("jobs.{}.{lane}.{developer}", self.as_str())
+    }
 }
 
 /// How far a stored batch has come.
@@ -87,6 +103,15 @@ impl BatchState {
             Self::Completed => "completed",
             Self::Failed => "failed",
         }
+    }
+
+    /// Every state, in the order a batch goes through them.
+    pub const ALL: [Self; 4] = [Self::Persisted, Self::Triggered, Self::Completed, Self::Failed];
+
+    /// The state of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
     /// The state T1 gives a batch: one that needs no job is complete.
@@ -129,7 +154,7 @@ pub struct JobBody {
     pub first_occurred_at: Option<String>,
     /// Effective time of the last new event, RFC 3339.
     pub last_occurred_at: Option<String>,
-    /// Local days with new events.
+    /// Local days that new events entered or left: every window that reads one of them may change.
     pub touched_days: BTreeSet<String>,
     /// Schema versions of the new events.
     pub schema_versions: BTreeSet<String>,
@@ -152,26 +177,35 @@ impl JobBody {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A job message (R3.3): which job, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job id, also the message's `Nats-Msg-Id`.
+    pub job_id: String,
+    /// What is to be done.
+    pub kind: JobKind,
+    /// The batch.
+    #[serde(flatten)]
+    pub body: JobBody,
+    /// The replay it belongs to; `None` for live jobs.
+    pub replay_id: Option<String>,
+    /// How often the job was published under ids of its own, from 1: a redrive is another attempt.
+    pub attempt: u32,
+}
 
-    #[test]
-    fn the_kinds_bits_make_up_the_whole_mask() {
-        let all = JobKind::ALL.iter().fold(0, |mask, kind| mask | kind.bit().0);
-        assert_eq!(Mask(all), Mask::ALL);
+impl JobMessage {
+    /// The live job of this kind.
+    #[must_use]
+    pub fn live(kind: JobKind, body: JobBody) -> Self {
+        Self { job_id: kind.id(body.batch, None), kind, body, replay_id: None, attempt: 1 }
     }
 
-    #[test]
-    fn a_job_id_names_source_sequence_kind_and_replay() {
-        let batch = BatchRef { src: 1, seq: 4711 };
-        assert_eq!(JobKind::Alert.id(batch, None), "1:4711:alert");
-        assert_eq!(JobKind::Aggregate.id(batch, Some("r1")), "1:4711:aggregate:r1");
-    }
-
-    #[test]
-    fn a_batch_that_brings_nothing_new_is_complete_when_stored() {
-        assert_eq!(BatchState::stored(Mask::NONE), BatchState::Completed);
-        assert_eq!(BatchState::stored(Mask::ALL), BatchState::Persisted);
+    /// The subject it is published on.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.kind.subject(self.replay_id.as_deref(), &self.body.developer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,16 @@ pub enum Scope {
 impl Scope {
     /// Every scope: what a key may do unless told otherwise.
     pub const ALL: [Self; 3] = [Self::EventsWrite, Self::MetricsRead, Self::AlertsRead];
+
+    /// Its name in key records and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EventsWrite => "events:write",
+            Self::MetricsRead => "metrics:read",
+            Self::AlertsRead => "alerts:read",
+        }
+    }
 }
 
 /// The value under `key.<sha256>`.
@@ -70,15 +80,16 @@ pub fn key_entry(digest: &str) -> String {
     format!("key.{digest}")
 }
 
-/// Where the bucket holds this developer.
-#[must_use]
-pub fn developer_entry(developer: &DeveloperId) -> String {
-    format!("developer.{developer}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scope_has_one_name() {
+        for scope in Scope::ALL {
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
+        }
+    }
 
     #[test]
     fn a_key_is_a_uuid_and_only_its_digest_is_an_entry() {

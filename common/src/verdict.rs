@@ -56,6 +56,12 @@ pub enum Code {
 }
 
 impl Code {
+    /// The code of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::Value::from(name)).ok()
+    }
+
     /// The verdict that the code stands under.
     #[must_use]
     pub fn verdict(self) -> Verdict {

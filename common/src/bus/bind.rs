@@ -1,13 +1,14 @@
 //! Binding: every process but `devtrail streams apply` only checks that streams and consumers are right.
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::topology::{self, ApiError, Name};
 use crate::clock::{Micros, parse_rfc3339};
 
 /// One life of a stream: a stream that was deleted and made again is another one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamLife {
     /// The stream's name.
     pub name: String,

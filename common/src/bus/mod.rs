@@ -3,6 +3,7 @@
 mod bind;
 mod dead;
 pub mod pull;
+pub mod roster;
 pub mod sync;
 pub mod topology;
 
@@ -16,6 +17,10 @@ use crate::retry::RetryPolicy;
 
 /// The stream of batches.
 pub const EVENTS: &str = "EVENTS";
+/// The stream of jobs.
+pub const JOBS: &str = "JOBS";
+/// The stream of alerts.
+pub const ALERTS: &str = "ALERTS";
 /// The stream of what gave up.
 pub const DEAD: &str = "DEAD";
 /// The durable consumer of the persist workers.

@@ -3,6 +3,7 @@
 //! Groups form by themselves: what arrives while the role is busy is the next group. Nothing
 //! lingers, so a lone message is handled at once and a backlog in large groups.
 
+mod delivery;
 mod hand_back;
 
 use std::collections::HashMap;
@@ -10,53 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind, consumer::PullConsumer};
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::{BindError, StreamLife, bind_consumer, bind_stream, dead_letter};
-use crate::clock::Micros;
+use crate::crash;
 use crate::process::Stop;
 use crate::retry::RetryPolicy;
+use delivery::delivery;
+pub use delivery::{Delivery, Outcome, Role};
 use hand_back::hand_back;
-
-/// One delivered message.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// Its stream sequence.
-    pub seq: u64,
-    /// How often it was delivered, this time included.
-    pub delivered: u64,
-    /// When the stream took it.
-    pub published_at: Micros,
-    /// Its payload.
-    pub payload: Bytes,
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done with.
-    Ack,
-    /// Deliver again, after this long.
-    Retry {
-        /// The negative ack's own delay.
-        after: Duration,
-    },
-    /// Give up: to DEAD, then terminate.
-    DeadLetter {
-        /// The error chain.
-        reason: String,
-    },
-}
-
-/// What the loop feeds.
-pub trait Role: Send + Sync + 'static {
-    /// Handles messages of one life of the stream, in the order of their sequences; gives one
-    /// outcome a message, in the same order.
-    fn handle(&self, life: &StreamLife, group: &[Delivery]) -> impl Future<Output = Vec<Outcome>> + Send;
-}
 
 /// Bounds of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -228,6 +193,7 @@ impl<R: Role> Loop<R> {
                 self.settle(&one, outcome).await;
                 lock(unsettled).remove(&one.delivery.seq);
             }
+            crash::point("pull.after_ack");
         }
         Ok(())
     }
@@ -284,14 +250,4 @@ impl<R: Role> Loop<R> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Plain inserts and removes cannot leave the map half-changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn delivery(message: &jetstream::Message) -> Result<Delivery, async_nats::Error> {
-    let info = message.info()?;
-    Ok(Delivery {
-        seq: info.stream_sequence,
-        delivered: info.delivered.max(0) as u64,
-        published_at: (info.published.unix_timestamp_nanos() / 1000) as Micros,
-        payload: message.payload.clone(),
-    })
 }

@@ -1,0 +1,150 @@
+//! The bucket `workers`: who is alive, and leases that one process holds at a time.
+//!
+//! The server drops an entry that was not renewed for the bucket's `max_age`: a process that dies
+//! is gone from the list, and its leases are free, without anyone doing anything.
+
+mod lease;
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, kv};
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+
+pub use lease::Lease;
+
+use crate::clock::{Micros, rfc3339};
+use crate::process::{Actor, Stop};
+use crate::retry::RetryPolicy;
+
+/// The bucket's name.
+pub const BUCKET: &str = "workers";
+
+/// An entry is renewed this often in its life, so that one lost renewal does no harm.
+const RENEWALS: u32 = 3;
+/// The life of an entry where the bucket sets none: as `nats/streams/KV_workers.json` has it.
+const USUAL_LIFE: Duration = Duration::from_secs(15);
+/// A server that does not take the farewell in this time is not waited for: the entry expires.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A worker process that is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEntry {
+    /// Its role: `persist`, `aggregate`, `normalize`, `alert` or `all`.
+    pub role: String,
+    /// Its token, unique among all instances: characters 0-9 and a-f.
+    pub instance: String,
+    /// Executable and instance, as audit rows name it.
+    pub actor: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process id on that machine.
+    pub pid: u32,
+    /// When it started, RFC 3339.
+    pub started_at: String,
+    /// The version of its program.
+    pub version: String,
+}
+
+impl WorkerEntry {
+    /// The entry of this process.
+    #[must_use]
+    pub fn of(actor: &Actor, role: &str, started_at: Micros) -> Self {
+        let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
+        Self {
+            role: role.to_owned(),
+            instance: actor.instance().to_owned(),
+            actor: actor.to_string(),
+            host: host.unwrap_or_else(|_| "unknown".to_owned()),
+            pid: std::process::id(),
+            started_at: rfc3339(started_at),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("worker.{}", self.instance)
+    }
+}
+
+/// The bucket cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("The bucket {BUCKET} cannot be used: {0}. If it is missing, run `devtrail streams apply`.")]
+pub struct RosterError(String);
+
+fn failed(error: impl std::fmt::Display) -> RosterError {
+    RosterError(error.to_string())
+}
+
+/// The bucket as it is now, and how long its entries live.
+async fn open(js: &jetstream::Context) -> Result<(kv::Store, Duration), RosterError> {
+    let bucket = js.get_key_value(BUCKET).await.map_err(failed)?;
+    let life = bucket.stream.cached_info().config.max_age;
+    Ok((bucket, if life.is_zero() { USUAL_LIFE } else { life }))
+}
+
+/// Failed turns in a row: the next one comes after a backoff.
+#[derive(Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// How long to wait after a turn: what it says, or the backoff where it failed.
+    fn pause_after(&mut self, turn: Result<Duration, RosterError>, what: &str) -> Duration {
+        match turn {
+            Ok(pause) => {
+                self.0 = 0;
+                pause
+            }
+            Err(error) => {
+                // Once a trouble, not once a try.
+                if self.0 == 0 {
+                    tracing::warn!(%error, "{what} cannot be renewed; trying again");
+                }
+                self.0 += 1;
+                RetryPolicy::DEFAULT.delay(self.0)
+            }
+        }
+    }
+}
+
+/// Says that the process is alive until it is asked to stop; then takes the entry away.
+pub async fn announce(js: jetstream::Context, entry: WorkerEntry, stop: Stop) {
+    let value = serde_json::to_vec(&entry).expect("texts and a number become JSON");
+    let (key, value) = (entry.key(), bytes::Bytes::from(value));
+    let renew = async || {
+        let (bucket, life) = open(&js).await?;
+        bucket.put(&key, value.clone()).await.map_err(failed)?;
+        Ok(life / RENEWALS)
+    };
+    let (stopping, mut failures) = (stop.drain_token(), Failures::default());
+    while let Some(turn) = stopping.run_until_cancelled(renew()).await {
+        let pause = failures.pause_after(turn, "the entry in the list of workers");
+        let pause = tokio::time::sleep(pause); // sleep: the time between two signs of life
+        stopping.run_until_cancelled(pause).await;
+    }
+    let farewell = async {
+        let (bucket, _) = open(&js).await?;
+        bucket.purge(&key).await.map_err(failed)
+    };
+    match tokio::time::timeout(FAREWELL, farewell).await {
+        Ok(Ok(())) => {}
+        not_taken => tracing::debug!(?not_taken, "the entry in the list of workers is left to expire"),
+    }
+}
+
+/// The workers that are alive, by role and instance.
+///
+/// # Errors
+/// Where the bucket is missing or the server does not answer.
+pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RosterError> {
+    let (bucket, _) = open(js).await?;
+    let keys: Vec<String> = bucket.keys().await.map_err(failed)?.try_collect().await.map_err(failed)?;
+    let mut workers = Vec::new();
+    for key in keys.iter().filter(|key| key.starts_with("worker.")) {
+        // Gone between the listing and now: not alive any more.
+        let Some(value) = bucket.get(key.as_str()).await.map_err(failed)? else { continue };
+        workers.push(serde_json::from_slice::<WorkerEntry>(&value).map_err(failed)?);
+    }
+    workers.sort_by(|a, b| (&a.role, &a.instance).cmp(&(&b.role, &b.instance)));
+    Ok(workers)
+}

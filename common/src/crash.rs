@@ -1,0 +1,37 @@
+//! Named crash points: places where a test kills the process, as `kill -9` would.
+//!
+//! Compiled in only with the feature `crash-points`, which no release has. `DEVTRAIL_CRASH_POINT`
+//! names the point, such as `persist.after_commit`; `name:3` passes it twice and dies the third time;
+//! `stop@name` stands still there (SIGSTOP) until the test lets it go on.
+
+/// Dies or stands still here, if this is the point that the environment names.
+#[cfg(feature = "crash-points")]
+pub fn point(name: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    let Ok(wanted) = std::env::var("DEVTRAIL_CRASH_POINT") else { return };
+    let (stop, wanted) = match wanted.strip_prefix("stop@") {
+        Some(wanted) => (true, wanted),
+        None => (false, wanted.as_str()),
+    };
+    let (point, times) = match wanted.split_once(':') {
+        Some((point, times)) => (point, times.parse().unwrap_or(1)),
+        None => (wanted, 1),
+    };
+    if point != name || PASSED.fetch_add(1, Ordering::SeqCst) + 1 != times {
+        return;
+    }
+    if stop {
+        let pid = std::process::id().to_string();
+        let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+        tracing::warn!(?stopped, name, "stood still at a crash point");
+    } else {
+        // No destructor, no flush, no signal handler runs: what is not on disk is lost.
+        std::process::abort();
+    }
+}
+
+/// Nothing: crash points are for tests.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub fn point(_name: &str) {}
