@@ -1,11 +1,15 @@
-//! The audit rows of T1: one a step of the batch, one an event that was a duplicate or refused.
+//! Audit rows: one a step of the batch, one an event that was a duplicate or refused.
 
 use common::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
-use common::clock::Micros;
-use serde_json::json;
+use common::clock::{Micros, rfc3339};
+use common::id::{BatchRef, EventRef};
+use common::job::JobBody;
+use common::verdict::Code;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::incoming::Incoming;
+use crate::contest::Loser;
+use crate::incoming::{Competitor, Incoming, Refused};
 
 /// A row, complete with salt and hashes.
 pub struct AuditRow {
@@ -21,7 +25,80 @@ pub struct AuditRow {
     pub hash: [u8; 32],
 }
 
-/// Writes the rows of one batch.
+/// Whose batch a row is about: its personal part, where no event is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whose<'a> {
+    /// The developer.
+    pub developer: &'a str,
+    /// The client's batch id.
+    pub batch_id: &'a str,
+    /// Follows the batch everywhere.
+    pub correlation_id: &'a str,
+}
+
+impl<'a> From<&'a JobBody> for Whose<'a> {
+    fn from(body: &'a JobBody) -> Self {
+        Self { developer: &body.developer, batch_id: &body.batch_id, correlation_id: &body.correlation_id }
+    }
+}
+
+/// What happened, beside whose batch it was.
+#[derive(Debug, Clone)]
+pub struct Happened<'a> {
+    /// The batch.
+    pub at: BatchRef,
+    /// The step.
+    pub step: Step,
+    /// How it ended: `ok`, or a code.
+    pub outcome: &'a str,
+    /// When.
+    pub time: Micros,
+    /// Which executable and instance did it.
+    pub actor: &'a str,
+    /// The event, where one is meant.
+    pub event_id: Option<&'a str>,
+    /// More.
+    pub detail: Option<serde_json::Value>,
+    /// The replay it belongs to.
+    pub replay_id: Option<&'a str>,
+}
+
+impl<'a> Happened<'a> {
+    /// A step of a batch that went well.
+    pub fn ok(at: BatchRef, step: Step, time: Micros, actor: &'a str) -> Self {
+        Self { at, step, outcome: "ok", time, actor, event_id: None, detail: None, replay_id: None }
+    }
+}
+
+impl AuditRow {
+    /// A fresh row, with an id and a salt of its own.
+    #[must_use]
+    pub fn new(whose: &Whose<'_>, happened: Happened<'_>) -> Self {
+        let skeleton = Skeleton {
+            id: Uuid::now_v7(),
+            time: happened.time,
+            step: happened.step,
+            outcome: happened.outcome.to_owned(),
+            actor: happened.actor.to_owned(),
+            src: happened.at.src,
+            seq: happened.at.seq,
+            replay_id: happened.replay_id.map(str::to_owned),
+        };
+        let personal = Personal {
+            developer: whose.developer.to_owned(),
+            batch_id: whose.batch_id.to_owned(),
+            event_id: happened.event_id.map(str::to_owned),
+            correlation_id: whose.correlation_id.to_owned(),
+            detail: happened.detail.map(|detail| detail.to_string()),
+        };
+        let salt = *Uuid::new_v4().as_bytes();
+        let personal_hash = personal_hash(&salt, &personal);
+        let hash = row_hash(&skeleton, &personal_hash);
+        Self { skeleton, personal, salt, personal_hash, hash }
+    }
+}
+
+/// The rows that T1 writes of one batch.
 pub struct AuditTrail<'a> {
     batch: &'a Incoming,
     /// The rows so far.
@@ -41,59 +118,58 @@ impl<'a> AuditTrail<'a> {
         trail
     }
 
-    fn step(&mut self, step: Step, time: Micros, actor: &str) {
-        self.add(step, "ok", time, (actor, None, None));
-    }
-
     /// The batch needs no job.
     pub fn completed(&mut self) {
         self.step(Step::Completed, self.batch.persisted_at, &self.batch.actor);
     }
 
-    /// An event was refused, at admission or because another one holds its id.
-    pub fn refused(
+    /// An event was refused at admission.
+    pub fn refused(&mut self, refused: &Refused) {
+        let detail = json!({"ordinal": refused.ordinal, "original": null});
+        self.event(Step::Refused, refused.code, refused.id.as_deref(), detail);
+    }
+
+    /// An event lost its id to `original` (R7.2), which came with a batch of this id and receipt;
+    /// `None` where that is this very batch.
+    pub fn lost(
         &mut self,
-        code: &str,
-        ordinal: u32,
-        id: Option<&str>,
-        original: Option<&serde_json::Value>,
+        event: &Competitor,
+        loser: Loser,
+        original: EventRef,
+        receipt: Option<&(String, Micros)>,
     ) {
-        let detail = json!({"ordinal": ordinal, "original": original});
-        let actor = self.batch.actor.clone();
-        self.add(Step::Refused, code, self.batch.persisted_at, (&actor, id, Some(detail.to_string())));
-    }
-
-    /// An event was dropped as the duplicate of `original` (R7.2).
-    pub fn deduplicated(&mut self, ordinal: u32, id: &str, original: &serde_json::Value) {
-        let detail = json!({"ordinal": ordinal, "original": original});
-        let actor = self.batch.actor.clone();
-        let rest = (actor.as_str(), Some(id), Some(detail.to_string()));
-        self.add(Step::Deduplicated, "duplicate_id", self.batch.persisted_at, rest);
-    }
-
-    fn add(&mut self, step: Step, outcome: &str, time: Micros, rest: (&str, Option<&str>, Option<String>)) {
-        let (actor, event_id, detail) = rest;
         let header = &self.batch.header;
-        let skeleton = Skeleton {
-            id: Uuid::now_v7(),
-            time,
-            step,
-            outcome: outcome.to_owned(),
-            actor: actor.to_owned(),
-            src: self.batch.at.src,
-            seq: self.batch.at.seq,
-            replay_id: None,
+        let (batch_id, received_at) =
+            receipt.map_or((&header.batch_id, header.received_at), |(batch_id, at)| (batch_id, *at));
+        let original = json!({
+            "src": original.src, "seq": original.seq, "ordinal": original.ordinal,
+            "batch_id": batch_id, "received_at": rfc3339(received_at),
+        });
+        let (step, code) = match loser {
+            Loser::Duplicate { .. } => (Step::Deduplicated, Code::DuplicateId),
+            Loser::Conflict => (Step::Refused, Code::IdConflict),
         };
-        let personal = Personal {
-            developer: header.developer.to_string(),
-            batch_id: header.batch_id.clone(),
-            event_id: event_id.map(str::to_owned),
-            correlation_id: header.correlation_id.clone(),
-            detail,
+        let detail = json!({"ordinal": event.ordinal, "original": original});
+        self.event(step, code, Some(&event.id), detail);
+    }
+
+    fn step(&mut self, step: Step, time: Micros, actor: &str) {
+        self.add(Happened::ok(self.batch.at, step, time, actor));
+    }
+
+    fn event(&mut self, step: Step, code: Code, event_id: Option<&str>, detail: Value) {
+        let batch = self.batch;
+        let happened = Happened::ok(batch.at, step, batch.persisted_at, &batch.actor);
+        self.add(Happened { outcome: code.as_str(), event_id, detail: Some(detail), ..happened });
+    }
+
+    fn add(&mut self, happened: Happened<'_>) {
+        let header = &self.batch.header;
+        let whose = Whose {
+            developer: header.developer.as_str(),
+            batch_id: &header.batch_id,
+            correlation_id: &header.correlation_id,
         };
-        let salt = *Uuid::new_v4().as_bytes();
-        let personal_hash = personal_hash(&salt, &personal);
-        let hash = row_hash(&skeleton, &personal_hash);
-        self.rows.push(AuditRow { skeleton, personal, salt, personal_hash, hash });
+        self.rows.push(AuditRow::new(&whose, happened));
     }
 }

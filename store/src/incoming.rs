@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use common::batch::{Batch, Header};
 use common::clock::{Micros, rfc3339};
 use common::event::{self, Head};
-use common::id::{BatchRef, DeveloperId};
-use common::verdict::{Code, Verdict};
+use common::id::{self, BatchRef, DeveloperId};
+use common::verdict::Code;
 
 use crate::StoreError;
 
@@ -17,6 +17,8 @@ pub struct Incoming {
     pub at: BatchRef,
     /// The message's header.
     pub header: Header,
+    /// The same for the same events in the same order: tells a resend from another batch under the id.
+    pub events_hash: String,
     /// When the stream took it.
     pub published_at: Micros,
     /// When it is being stored.
@@ -57,9 +59,7 @@ pub struct Refused {
     pub ordinal: u32,
     /// Its id, where usable.
     pub id: Option<String>,
-    /// Rejected or quarantined.
-    pub verdict: Verdict,
-    /// Why.
+    /// Why; it stands under the verdict rejected or quarantined.
     pub code: Code,
     /// Where in the event.
     pub pointer: Option<String>,
@@ -125,7 +125,14 @@ impl Incoming {
             events: Vec::new(),
             ..self.header.clone()
         };
-        Self { header, actor: self.actor.clone(), competitors: Vec::new(), refused: Vec::new(), ..*self }
+        Self {
+            header,
+            events_hash: String::new(),
+            actor: self.actor.clone(),
+            competitors: Vec::new(),
+            refused: Vec::new(),
+            ..*self
+        }
     }
 
     /// Takes a message apart.
@@ -148,10 +155,9 @@ impl Incoming {
                 (Some(code), false) => refused.push(Refused {
                     ordinal,
                     id: head.and_then(|head| head.id()),
-                    verdict: code.verdict(),
                     code,
-                    pointer: note.pointer.clone(),
-                    detail: note.detail.clone(),
+                    pointer: note.pointer.as_deref().map(printable),
+                    detail: note.detail.as_deref().map(printable),
                     body,
                     hash,
                 }),
@@ -171,6 +177,12 @@ impl Incoming {
                 }
             }
         }
-        Ok(Self { at, header, published_at, persisted_at, actor, competitors, refused })
+        let events_hash = id::events_hash(batch.events().map(|(_, text)| text));
+        Ok(Self { at, header, events_hash, published_at, persisted_at, actor, competitors, refused })
     }
+}
+
+/// What a client's text is in a text column: Postgres takes no NUL there (its documentation, 8.3).
+fn printable(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
 }

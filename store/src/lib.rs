@@ -1,20 +1,41 @@
 //! Devtrail's database behind narrow roles: what a caller needs, and nothing more.
 //!
-//! [`Persist`] is T1 of `docs/protocol.md`; [`Ledger`] reads what is stored, for `verify` and
-//! `status`. [`Sqlite`] is the engine. No SQL is written outside this crate.
+//! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
+//! [`AlertOutbox`] the way of alerts into their stream. [`Ledger`], [`Answers`] and [`History`] read
+//! what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
+mod accounts;
+mod alerting;
 mod audit;
 mod contest;
+mod effects;
 mod incoming;
+mod jobs;
+mod postgres;
+mod ranges;
+mod reading;
+mod refused;
 mod sqlite;
+mod steps;
+mod tally;
 
 use common::bus::StreamLife;
-use common::id::{BatchRef, EventRef, Src};
+use common::id::{BatchRef, Src};
 use common::job::BatchState;
-use common::verdict::{Counts, Verdict};
+use common::verdict::Counts;
 
+pub use accounts::{Account, Kept};
+pub use effects::{
+    AlertRevision, DayRow, Effects, Finding, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow,
+};
 pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
-pub use sqlite::{Sqlite, SqliteReader};
+pub use jobs::{
+    AlertOutbox, Computed, Hour, HourRange, Jobs, Outbox, Pending, Receipt, Snapshot, StoredEvent, Triggered,
+    Want,
+};
+pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
+pub use reading::{Answers, AuditEntry, Clue, History, Ledger, NotAccepted, StoredAlert, Submission, Totals};
+pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,6 +73,8 @@ pub struct Stored {
     pub counts: Counts,
     /// The state it was stored in.
     pub state: BatchState,
+    /// Its jobs, where it was stored now and needs any: they may be published at once.
+    pub pending: Option<Pending>,
 }
 
 /// Storing batches: T1.
@@ -67,65 +90,7 @@ pub trait Persist: Send + Sync + 'static {
     fn persist(&self, group: Vec<Incoming>) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
 }
 
-/// Where an event of a message is in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
-    /// In `events`, with the hash of its bytes.
-    Event([u8; 32]),
-    /// Dropped as a duplicate of this event.
-    Duplicate {
-        /// The original; `None` where there is none, which is a fault.
-        original: Option<EventRef>,
-    },
-    /// Kept whole among the refused.
-    Refused(Verdict, [u8; 32]),
-}
+/// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.
+pub trait Store: Persist + Outbox + Jobs + AlertOutbox + Ledger + Answers + History + Clone {}
 
-/// A stored batch and all that came of its events, for checking it against its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The batch.
-    pub at: BatchRef,
-    /// Whether the batch has its row (an account without one is a fault).
-    pub has_row: bool,
-    /// Every place an ordinal is kept in; one each, where all is well.
-    pub kept: Vec<(u32, Kept)>,
-}
-
-/// Batches and events in the store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
-    /// Batches by state.
-    pub batches: std::collections::BTreeMap<String, u64>,
-    /// Events, each once.
-    pub events: u64,
-    /// Dropped duplicates.
-    pub duplicates: u64,
-    /// Quarantined events.
-    pub quarantined: u64,
-    /// Rejected events.
-    pub rejected: u64,
-    /// People with events.
-    pub developers: u64,
-}
-
-/// Reading what is stored, page by page, beside writers.
-pub trait Ledger: Send + 'static {
-    /// The number of a stream's life; `None` where nothing of it was ever stored.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError>;
-
-    /// The accounts of `src` with sequences in `from..=to`, rising; sequences without any are left out.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError>;
-
-    /// Counts of everything.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    fn totals(&self) -> Result<Totals, StoreError>;
-}
+impl<S: Persist + Outbox + Jobs + AlertOutbox + Ledger + Answers + History + Clone> Store for S {}

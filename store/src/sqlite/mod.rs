@@ -1,18 +1,25 @@
 //! SQLite: one file, one writer that groups everyone's statements, readers on their own connections.
 
+mod alerts;
+mod answers;
+mod audit;
+mod batches;
+mod history;
+mod jobs;
+mod outbox;
 mod persist;
 mod read;
+mod readers;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
+use readers::Readers;
 use writer::Writer;
-
-pub use read::SqliteReader;
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -21,8 +28,9 @@ mod embedded {
 /// The store in one SQLite file. Cheap to clone; all clones share the writer.
 #[derive(Clone)]
 pub struct Sqlite {
-    writer: Writer,
-    path: PathBuf,
+    /// `None` where the file was opened for reading only.
+    writer: Option<Writer>,
+    readers: Readers,
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -55,15 +63,28 @@ impl Sqlite {
         let mut connection = Connection::open(path).map_err(|error| unusable(error.into()))?;
         configure(&connection).map_err(unusable)?;
         migrate(&mut connection, path)?;
-        Ok(Self { writer: Writer::start(connection)?, path: path.to_owned() })
+        let writer = Some(Writer::start(connection)?);
+        Ok(Self { writer, readers: Readers::open(path)? })
     }
 
-    /// A reader on a connection of its own.
+    /// Opens the database at `path` for reading, beside the process that writes it.
     ///
     /// # Errors
-    /// Where the file cannot be opened.
-    pub fn reader(&self) -> Result<SqliteReader, StoreError> {
-        SqliteReader::open(&self.path)
+    /// Where there is none, or it cannot be read.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { writer: None, readers: Readers::open(path)? })
+    }
+
+    /// Runs `write` in the writer's next transaction; answers when that is committed.
+    async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        match &self.writer {
+            Some(writer) => writer.write(write).await,
+            None => Err(StoreError::Failed("the database was opened for reading only".to_owned())),
+        }
     }
 }
 

@@ -3,24 +3,25 @@
 mod rows;
 mod sql;
 
-use std::collections::BTreeSet;
-
 use common::bus::StreamLife;
-use common::clock::{Micros, utc_hour};
+use common::clock::Micros;
 use common::id::{BatchRef, EventRef, Src};
 use common::job::{BatchState, Mask};
-use common::verdict::{Code, Counts, Verdict};
+use common::verdict::{Counts, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::{Value, json};
 
-use super::Sqlite;
+use super::audit::{self, Keep};
+use super::read::SOURCE;
+use super::{Sqlite, batches};
 use crate::audit::AuditTrail;
-use crate::contest::{Decision, Loser, Submission, beside, decide};
-use crate::incoming::{Competitor, Incoming, Refused, StoredFrom};
+use crate::contest::{Beaten, Decision, Holder, Lost, Submission, decide, judged_anew};
+use crate::incoming::{Competitor, Incoming, StoredFrom};
+use crate::refused::RefusedRow;
+use crate::tally::Tally;
 use crate::{Persist, StoreError, Stored};
 use sql::{
-    BATCH_EXISTS, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER, INSERT_DEVELOPER,
-    INSERT_DUPLICATE, INSERT_SOURCE, LOSERS, SOURCE, TOMBSTONE,
+    BATCH_EXISTS, BEATEN, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER,
+    INSERT_DEVELOPER, INSERT_SOURCE, TOMBSTONE,
 };
 
 impl Persist for Sqlite {
@@ -32,14 +33,12 @@ impl Persist for Sqlite {
                 .prepare_cached(SOURCE)?
                 .query_row(params![life.name, life.created], |row| row.get(0))?)
         };
-        self.writer.write(find).await
+        self.write(find).await
     }
 
     async fn persist(&self, mut group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
         group.sort_by_key(|batch| batch.at);
-        self.writer
-            .write(move |connection| group.iter().map(|batch| T1 { connection, batch }.run()).collect())
-            .await
+        self.write(move |connection| group.iter().map(|batch| T1 { connection, batch }.run()).collect()).await
     }
 }
 
@@ -49,43 +48,22 @@ struct T1<'a> {
     batch: &'a Incoming,
 }
 
-/// The event that holds an id.
-struct Holder {
-    at: EventRef,
-    hash: [u8; 32],
-    body: Vec<u8>,
-    effective_at: Micros,
-    batch_id: Option<String>,
-    received_at: Option<Micros>,
-}
-
-/// What the batch's events came to.
-#[derive(Default)]
-struct Tally {
-    counts: Counts,
-    hours: BTreeSet<i64>,
-    /// Ordinals of new events, the swapped in ones too.
-    new: BTreeSet<u32>,
-}
+/// Batch id and receipt of a stored batch.
+type Receipt = (String, Micros);
 
 impl T1<'_> {
     fn run(&self) -> Result<Stored, StoreError> {
         let (at, developer) = (self.batch.at, self.batch.header.developer.as_str());
         self.connection.prepare_cached(INSERT_DEVELOPER)?.execute([developer])?;
         if let Some(state) = self.state_of(at)? {
-            return Ok(Stored { at, already: true, counts: Counts::default(), state });
+            return Ok(Stored { at, already: true, counts: Counts::default(), state, pending: None });
         }
         if self.is_forgotten()? {
             let bare = self.batch.without_person();
             let skeleton = T1 { connection: self.connection, batch: &bare };
-            skeleton.insert_batch(Counts::default(), Mask::NONE, &skeleton.job_body(&BTreeSet::new()))?;
-            skeleton.insert_skeletons(&AuditTrail::of(&bare))?;
-            return Ok(Stored {
-                at,
-                already: false,
-                counts: Counts::default(),
-                state: BatchState::Completed,
-            });
+            skeleton.insert_batch(&Tally::default())?;
+            audit::append(self.connection, &AuditTrail::of(&bare).rows, Keep::Skeleton)?;
+            return Ok(Tally::default().stored(&bare));
         }
         let mut trail = AuditTrail::of(self.batch);
         let mut tally = Tally::default();
@@ -93,20 +71,19 @@ impl T1<'_> {
             self.compete(event, &mut tally, &mut trail)?;
         }
         for refused in &self.batch.refused {
-            self.insert_refused(at.event(refused.ordinal), refused)?;
-            tally.counts.add(refused.verdict);
-            trail.refused(refused.code.as_str(), refused.ordinal, refused.id.as_deref(), None);
+            self.insert_refused(&RefusedRow::at_admission(self.batch, refused))?;
+            tally.counts.add(refused.code.verdict());
+            trail.refused(refused);
         }
         for hour in &tally.hours {
             self.connection.prepare_cached(BUMP_HOUR)?.execute(params![developer, hour])?;
         }
-        let need = if tally.new.is_empty() { Mask::NONE } else { Mask::ALL };
-        self.insert_batch(tally.counts, need, &self.job_body(&tally.new))?;
-        if need == Mask::NONE {
+        self.insert_batch(&tally)?;
+        if tally.need() == Mask::NONE {
             trail.completed();
         }
-        self.insert_audit(&trail)?;
-        Ok(Stored { at, already: false, counts: tally.counts, state: BatchState::stored(need) })
+        audit::append(self.connection, &trail.rows, Keep::All)?;
+        Ok(tally.stored(self.batch))
     }
 
     fn state_of(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
@@ -114,13 +91,11 @@ impl T1<'_> {
         let found = statement.query_row(params![at.src, at.seq as i64], |row| {
             let from =
                 StoredFrom { published_at: row.get(1)?, developer: row.get(2)?, batch_id: row.get(3)? };
-            Ok((row.get::<_, String>(0)?, from))
+            Ok((batches::state(row, 0)?, from))
         });
-        let Some((name, from)) = found.optional()? else { return Ok(None) };
+        let Some((state, from)) = found.optional()? else { return Ok(None) };
         self.batch.expect_own(&from)?;
-        serde_json::from_value(Value::String(name.clone()))
-            .map(Some)
-            .map_err(|_| StoreError::Failed(format!("batch {at} has the unknown state {name:?}")))
+        Ok(Some(state))
     }
 
     fn is_forgotten(&self) -> Result<bool, StoreError> {
@@ -140,143 +115,67 @@ impl T1<'_> {
     ) -> Result<(), StoreError> {
         let at = self.batch.at.event(event.ordinal);
         if self.insert_event(at, event)? {
-            return {
-                tally.add_new(event);
-                Ok(())
-            };
+            tally.add_new(event);
+            return Ok(());
         }
-        let holder = self.holder(&event.id)?;
-        let newcomer = Submission { at, hash: &event.hash, body: &event.body };
-        match decide(holder.submission(), newcomer) {
+        let (holder, receipt) = self.holder(&event.id)?;
+        let submission = Submission { at, hash: &event.hash, body: &event.body };
+        match decide(holder.submission(), submission) {
             Decision::Own => tally.counts.add(Verdict::Accepted),
             Decision::Takes => {
-                self.swap(&holder, at, event)?;
-                tally.hours.insert(utc_hour(holder.effective_at));
+                self.swap(&holder, submission, event)?;
+                tally.left(holder.effective_at, &holder.local_day);
                 tally.add_new(event);
             }
             Decision::Loses(loser) => {
-                self.insert_loser(&event.id, at, (&event.hash, &event.body), loser)?;
-                let original = self.describe(&holder);
-                match loser {
-                    Loser::Duplicate { .. } => {
-                        tally.counts.add(Verdict::Duplicate);
-                        trail.deduplicated(event.ordinal, &event.id, &original);
-                    }
-                    Loser::Conflict => {
-                        tally.counts.add(Verdict::Quarantined);
-                        trail.refused(
-                            Code::IdConflict.as_str(),
-                            event.ordinal,
-                            Some(&event.id),
-                            Some(&original),
-                        );
-                    }
-                }
+                let developer = self.batch.header.developer.as_str();
+                self.insert_loser(&Lost { developer, id: &event.id, submission, loser })?;
+                tally.counts.add(loser.verdict());
+                trail.lost(event, loser, holder.at, receipt.as_ref());
             }
         }
         Ok(())
     }
 
-    fn holder(&self, id: &str) -> Result<Holder, StoreError> {
+    /// The event that holds the id; the receipt of its batch, where that is not this very one, which
+    /// has no row yet.
+    fn holder(&self, id: &str) -> Result<(Holder, Option<Receipt>), StoreError> {
         let mut statement = self.connection.prepare_cached(HOLDER)?;
         Ok(statement.query_row(params![self.batch.header.developer.as_str(), id], |row| {
-            Ok(Holder {
+            let holder = Holder {
                 at: event_ref(row)?,
                 hash: row.get(3)?,
                 body: row.get(4)?,
                 effective_at: row.get(5)?,
-                batch_id: row.get(6)?,
-                received_at: row.get(7)?,
-            })
+                local_day: row.get(6)?,
+            };
+            let batch_id: Option<String> = row.get(7)?;
+            let receipt = batch_id.map(|batch_id| Ok::<_, rusqlite::Error>((batch_id, row.get(8)?)));
+            Ok((holder, receipt.transpose()?))
         })?)
     }
 
     /// The newcomer came before the holder: it takes the place, all others are judged beside it.
-    fn swap(&self, holder: &Holder, at: EventRef, event: &Competitor) -> Result<(), StoreError> {
-        let key = params![self.batch.header.developer.as_str(), event.id];
-        let mut losers: Vec<(EventRef, [u8; 32], Vec<u8>)> =
-            vec![(holder.at, holder.hash, holder.body.clone())];
-        let mut statement = self.connection.prepare_cached(LOSERS)?;
-        let rows = statement.query_map(key, |row| {
-            let body: Option<Vec<u8>> = row.get(4)?;
-            // No bytes of its own: they are the former original's.
-            Ok((event_ref(row)?, row.get(3)?, body.unwrap_or_else(|| holder.body.clone())))
-        })?;
-        losers.extend(rows.collect::<Result<Vec<_>, _>>()?);
+    fn swap(&self, holder: &Holder, original: Submission<'_>, event: &Competitor) -> Result<(), StoreError> {
+        let (developer, id) = (self.batch.header.developer.as_str(), event.id.as_str());
+        let key = params![developer, id];
+        let mut statement = self.connection.prepare_cached(BEATEN)?;
+        let beaten = statement
+            .query_map(key, |row| Ok(Beaten { at: event_ref(row)?, hash: row.get(3)?, body: row.get(4)? }))?;
+        let beaten = beaten.collect::<Result<Vec<_>, _>>()?;
         self.connection.prepare_cached(DELETE_DUPLICATES)?.execute(key)?;
         self.connection.prepare_cached(DELETE_CONFLICTS)?.execute(key)?;
         let held = params![holder.at.src, holder.at.seq as i64, holder.at.ordinal];
         self.connection.prepare_cached(DELETE_EVENT)?.execute(held)?;
-        self.insert_event(at, event)?;
-        let original = Submission { at, hash: &event.hash, body: &event.body };
-        for (at, hash, body) in &losers {
-            let loser = beside(original, Submission { at: *at, hash, body });
-            self.insert_loser(&event.id, *at, (hash, body), loser)?;
+        self.insert_event(original.at, event)?;
+        judged_anew((developer, id, original), holder, &beaten).try_for_each(|lost| self.insert_loser(&lost))
+    }
+
+    fn insert_loser(&self, lost: &Lost<'_>) -> Result<(), StoreError> {
+        match RefusedRow::conflict(lost) {
+            Some(conflict) => self.insert_refused(&conflict),
+            None => self.insert_duplicate(lost),
         }
-        Ok(())
-    }
-
-    fn insert_loser(
-        &self,
-        id: &str,
-        at: EventRef,
-        (hash, body): (&[u8; 32], &[u8]),
-        loser: Loser,
-    ) -> Result<(), StoreError> {
-        let developer = self.batch.header.developer.as_str();
-        match loser {
-            Loser::Duplicate { same_bytes } => {
-                let body = (!same_bytes).then_some(body);
-                self.connection.prepare_cached(INSERT_DUPLICATE)?.execute(params![
-                    at.src,
-                    at.seq as i64,
-                    at.ordinal,
-                    developer,
-                    id,
-                    hash,
-                    body
-                ])?;
-            }
-            Loser::Conflict => self.insert_refused(
-                at,
-                &Refused {
-                    ordinal: at.ordinal,
-                    id: Some(id.to_owned()),
-                    verdict: Verdict::Quarantined,
-                    code: Code::IdConflict,
-                    pointer: Some("/id".to_owned()),
-                    detail: Some("the id is taken by an event with other content".to_owned()),
-                    body: body.to_vec(),
-                    hash: *hash,
-                },
-            )?,
-        }
-        Ok(())
-    }
-
-    /// The original as R7.2 wants it named.
-    fn describe(&self, holder: &Holder) -> Value {
-        // Of this very batch there is no row yet.
-        let batch_id = holder.batch_id.as_deref().unwrap_or(&self.batch.header.batch_id);
-        let received_at = holder.received_at.unwrap_or(self.batch.header.received_at);
-        json!({
-            "src": holder.at.src, "seq": holder.at.seq, "ordinal": holder.at.ordinal,
-            "batch_id": batch_id, "received_at": common::clock::rfc3339(received_at),
-        })
-    }
-}
-
-impl Holder {
-    fn submission(&self) -> Submission<'_> {
-        Submission { at: self.at, hash: &self.hash, body: &self.body }
-    }
-}
-
-impl Tally {
-    fn add_new(&mut self, event: &Competitor) {
-        self.counts.add(Verdict::Accepted);
-        self.hours.insert(utc_hour(event.effective_at));
-        self.new.insert(event.ordinal);
     }
 }
 

@@ -8,20 +8,25 @@ use common::clock::{Micros, SECOND};
 use common::id::{BatchRef, EventRef, Src};
 use common::verdict::{Code, Counts};
 use serde_json::value::RawValue;
-use store::{Incoming, Ledger, Persist, Stored};
+use store::{Incoming, Persist, Store, Stored};
 
 use crate::dump::Dump;
 
 /// An engine that the contract is held against.
-pub trait Engine: Persist + Sized {
+pub trait Engine: Send + Sync + Sized + 'static {
+    /// The store it runs.
+    type Store: Store;
     /// An empty store of its own.
     fn fresh() -> Self;
+    /// The store; clones of it go to other tasks.
+    fn store(&self) -> &Self::Store;
     /// All it holds, by raw SQL.
     fn dump(&self) -> Dump;
-    /// A reader.
-    fn ledger(&self) -> impl Ledger;
     /// Sets the developer's tombstone, on a connection of its own.
     fn forget(&self, developer: &str, until: BatchRef);
+    /// Runs statements that every engine understands, on a connection of its own: makes what a case
+    /// starts from and cannot get otherwise, such as a lease that ran out.
+    fn execute(&self, sql: &str);
 }
 
 /// One hour.
@@ -125,14 +130,14 @@ pub fn life(created: Micros) -> StreamLife {
 
 /// An empty store, and the number of its first stream life.
 pub async fn fresh<E: Engine>() -> (E, Src) {
-    let store = E::fresh();
-    let src = store.source(&life(T0)).await.unwrap();
-    (store, src)
+    let engine = E::fresh();
+    let src = engine.store().source(&life(T0)).await.unwrap();
+    (engine, src)
 }
 
 /// Stores one batch.
-pub async fn store_one(store: &impl Persist, batch: Incoming) -> Stored {
-    let stored = store.persist(vec![batch]).await.unwrap();
+pub async fn store_one(engine: &impl Engine, batch: Incoming) -> Stored {
+    let stored = engine.store().persist(vec![batch]).await.unwrap();
     let [stored] = &stored[..] else { panic!("one batch, {} answers", stored.len()) };
     stored.clone()
 }

@@ -5,7 +5,7 @@ use common::clock::SECOND;
 use common::id::EventRef;
 use common::job::BatchState;
 use common::verdict::{Code, Counts};
-use store::Incoming;
+use store::{Incoming, Persist};
 
 use crate::build::{
     ACTOR, COLLECTOR, Engine, Event, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life,
@@ -41,7 +41,8 @@ pub fn mixed() -> Vec<Event> {
 pub async fn a_batch_stored_twice_is_stored_once_and_reported_as_already_stored<E: Engine>() {
     let (store, src) = fresh::<E>().await;
     let (mixed, nothing_new) = (batch(at(src, 1), &mixed()), batch(at(src, 2), &[event("a", 1)]));
-    let stored = store.persist(vec![mixed.clone(), nothing_new.clone(), mixed.clone()]).await.unwrap();
+    let stored =
+        store.store().persist(vec![mixed.clone(), nothing_new.clone(), mixed.clone()]).await.unwrap();
     let answer: Vec<_> = stored.iter().map(|stored| (stored.at.seq, stored.already)).collect();
     assert_eq!(answer, [(1, false), (1, true), (2, false)]);
     let dump = store.dump();
@@ -127,7 +128,7 @@ pub async fn refused_events_are_kept_whole<E: Engine>() {
 pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
     let (store, src) = fresh::<E>().await;
     let batches = [batch(at(src, 1), &mixed()), batch(at(src, 2), &[event("a", 1)])];
-    store.persist(batches.to_vec()).await.unwrap();
+    store.store().persist(batches.to_vec()).await.unwrap();
     let dump = store.dump();
     let mut ids: Vec<_> = dump.checked_audit().iter().map(|(skeleton, _)| skeleton.id).collect();
     ids.dedup();
@@ -169,7 +170,7 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
 
 pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>() {
     let (store, old) = fresh::<E>().await;
-    let src = store.source(&life(T0 + HOUR)).await.unwrap();
+    let src = store.store().source(&life(T0 + HOUR)).await.unwrap();
     store.forget("ada", at(src, 5));
     let before = store.dump();
     for forgotten in [at(src, 5), at(src, 2), at(old, 99)] {

@@ -6,6 +6,7 @@ use common::id::EventRef;
 use common::job::BatchState;
 use common::verdict::Code;
 use serde_json::{Value, json};
+use store::Persist;
 
 use crate::build::{
     Engine, H0, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at, store_one,
@@ -62,7 +63,7 @@ pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engin
     for late_is_first in [false, true] {
         for another_life in [false, true] {
             let (store, src) = fresh::<E>().await;
-            let later = store.source(&life(T0 + 1)).await.unwrap();
+            let later = store.store().source(&life(T0 + 1)).await.unwrap();
             assert!(later > src, "a later life has a higher number");
             let (low, high) = (at(src, 7), if another_life { at(later, 1) } else { at(src, 8) });
             let mut order = [one(low), two(high)];
@@ -191,9 +192,9 @@ pub async fn the_generations_of_exactly_the_touched_hours_rise<E: Engine>() {
 
 pub async fn a_stream_made_anew_is_another_source<E: Engine>() {
     let (store, old) = fresh::<E>().await;
-    let new = store.source(&life(T0 + HOUR)).await.unwrap();
+    let new = store.store().source(&life(T0 + HOUR)).await.unwrap();
     assert_ne!(old, new);
-    assert_eq!(store.source(&life(T0)).await.unwrap(), old, "a life keeps its number");
+    assert_eq!(store.store().source(&life(T0)).await.unwrap(), old, "a life keeps its number");
     let first = store_one(&store, batch(at(old, 1), &[event("a", 1), event("b", 1)])).await;
     let second = store_one(&store, batch(at(new, 1), &[event("a", 1), event("b", 1)])).await;
     assert_eq!((first.counts, first.already), (counts([2, 0, 0, 0]), false));

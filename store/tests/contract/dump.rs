@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use common::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
-use common::id::EventRef;
+use common::id::{BatchRef, EventRef};
 use uuid::Uuid;
 
 /// One value.
@@ -95,6 +95,21 @@ impl Dump {
         self.0.get(table).unwrap_or_else(|| panic!("there is no table {table}"))
     }
 
+    /// The rows of a table without a column, for what depends on the moment.
+    pub fn rows_without(&self, table: &str, column: &str) -> Vec<Row> {
+        let rows = self
+            .rows(table)
+            .iter()
+            .map(|row| Row(row.0.iter().filter(|(name, _)| name != column).cloned().collect()));
+        rows.collect()
+    }
+
+    /// The batch's row.
+    pub fn batch(&self, at: BatchRef) -> &Row {
+        let its = |row: &&Row| (row.int("src"), row.int("seq")) == (at.src, at.seq as i64);
+        self.rows("batches").iter().find(its).unwrap_or_else(|| panic!("batch {at} has no row"))
+    }
+
     /// Tables and views that have rows.
     pub fn filled(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, rows)| !rows.is_empty()).map(|(name, _)| name.as_str())
@@ -140,19 +155,10 @@ impl Dump {
 }
 
 fn audit_row(row: &Row, personal: &Row) -> (Skeleton, [u8; 16], Personal) {
-    let steps = [
-        Step::Received,
-        Step::Validated,
-        Step::Published,
-        Step::Persisted,
-        Step::Deduplicated,
-        Step::Refused,
-        Step::Completed,
-    ];
     let skeleton = Skeleton {
         id: Uuid::from_slice(row.bytes("id")).unwrap(),
         time: row.int("time"),
-        step: steps.into_iter().find(|step| step.as_str() == row.text("step")).unwrap(),
+        step: Step::ALL.into_iter().find(|step| step.as_str() == row.text("step")).unwrap(),
         outcome: row.text("outcome").to_owned(),
         actor: row.text("actor").to_owned(),
         src: row.int("src"),

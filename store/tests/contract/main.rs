@@ -4,13 +4,24 @@
 //! engine is one more line at the end.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod alerting;
+mod answers;
 mod atomic;
 mod build;
 mod cases;
 mod contest;
 mod dump;
+mod history;
+mod leases;
 mod order;
+mod postgres;
+mod postgres_alone;
+mod reads;
+mod server;
 mod sqlite;
+mod states;
+mod windows;
+mod work;
 
 /// Compiles every case for one engine.
 macro_rules! contract {
@@ -34,6 +45,42 @@ macro_rules! contract {
             contest::a_batch_that_brings_nothing_new_needs_no_job
             contest::the_generations_of_exactly_the_touched_hours_rise
             contest::a_stream_made_anew_is_another_source
+            states::every_state_and_mask_moves_as_the_transition_table_says
+            states::a_batch_completes_once_in_every_order_of_its_steps
+            states::jobs_that_finish_at_once_complete_the_batch_once
+            states::a_job_finished_twice_is_entered_and_recorded_once
+            states::a_batch_is_triggered_once_with_the_receipts_of_its_jobs
+            leases::a_claim_is_exclusive_until_it_runs_out
+            leases::a_batch_that_needs_no_job_is_never_claimed
+            leases::claims_at_once_never_share_a_batch
+            leases::a_dead_job_fails_its_batch_until_it_is_redriven
+            leases::a_replays_jobs_leave_the_batchs_masks_alone
+            leases::a_job_of_a_batch_that_is_gone_is_done_and_names_nobody
+            windows::an_older_generation_never_overwrites_a_newer_one
+            windows::the_same_generation_is_written_again_only_by_newer_code
+            windows::an_hours_part_for_a_day_that_was_left_never_comes_back
+            windows::a_normalized_record_keeps_the_lower_reference_in_either_order
+            windows::a_swap_tells_the_job_the_day_that_was_left_and_raises_both_hours
+            reads::a_batchs_job_reads_its_events_in_the_order_sent
+            reads::overlapping_ranges_give_each_hour_and_event_once
+            reads::a_snapshot_brings_the_events_of_stale_hours_only
+            reads::a_snapshot_is_of_one_moment_while_others_write
+            alerting::an_alert_is_raised_once_retracted_and_raised_again
+            alerting::an_older_look_at_a_window_changes_no_alert
+            alerting::a_rule_window_must_belong_to_a_finished_job
+            alerting::what_a_replay_finds_is_stored_and_never_delivered
+            alerting::a_revision_waits_in_the_outbox_until_it_is_published
+            answers::every_submission_of_a_batch_id_is_listed_as_it_stands
+            answers::a_stored_batch_names_what_was_not_accepted_and_the_originals
+            answers::a_resend_outside_the_window_is_answered_as_the_first
+            answers::forgotten_batches_are_each_their_own_answer
+            answers::days_are_read_in_their_order_with_both_ends
+            answers::alerts_are_listed_by_window_newest_first
+            history::a_batch_is_found_by_every_id_that_belongs_to_it
+            history::a_batch_is_found_by_sequence_in_every_life_and_by_its_alert
+            history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
+            history::a_dropped_resend_leaves_a_trace_with_its_own_correlation_id
+            history::a_dropped_resend_of_a_forgotten_batch_names_nobody
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {
@@ -54,3 +101,4 @@ macro_rules! contract {
 }
 
 contract!(sqlite_engine, crate::sqlite::SqliteEngine);
+contract!(postgres_engine, crate::postgres::PostgresEngine);

@@ -5,7 +5,7 @@ use common::verdict::Code;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestCaseResult, TestRunner};
-use store::{Incoming, Ledger};
+use store::{Incoming, Ledger, Persist};
 
 use crate::build::{Engine, Event, HOUR, T0, at, batch_of, event, life};
 
@@ -83,9 +83,9 @@ impl Scenario {
         let (any, rising) = (stored::<E>(groups).await, stored::<E>(one_by_one).await);
         let (dump, expected) = (any.dump(), rising.dump());
         prop_assert_eq!(dump.of_events(), expected.of_events());
-        let ledger = any.ledger();
+        let ledger = any.store();
         for batch in &incoming {
-            let accounts = ledger.accounts(batch.at.src, batch.at.seq, batch.at.seq).unwrap();
+            let accounts = ledger.accounts(batch.at.src, batch.at.seq, batch.at.seq).await.unwrap();
             prop_assert_eq!(accounts.len(), 1);
             let mut kept: Vec<u32> = accounts[0].kept.iter().map(|(ordinal, _)| *ordinal).collect();
             kept.sort_unstable();
@@ -104,16 +104,16 @@ impl Scenario {
 async fn stored<E: Engine>(groups: Vec<Vec<Incoming>>) -> E {
     let store = E::fresh();
     for (created, src) in [(T0, 1), (T0 + 1, 2)] {
-        assert_eq!(store.source(&life(created)).await.unwrap(), src);
+        assert_eq!(store.store().source(&life(created)).await.unwrap(), src);
     }
     for group in groups {
-        store.persist(group).await.unwrap();
+        store.store().persist(group).await.unwrap();
     }
     store
 }
 
 pub fn the_order_of_arrival_never_changes_what_is_stored<E: Engine>() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = ProptestConfig {
         cases: 64,
         rng_seed: RngSeed::Fixed(0x6465_7674_7261_696c),

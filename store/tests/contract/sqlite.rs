@@ -1,12 +1,12 @@
 //! SQLite under the contract: a file of its own in a temporary folder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use common::bus::StreamLife;
-use common::id::{BatchRef, Src};
+use common::id::BatchRef;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
-use store::{Incoming, Ledger, Persist, Sqlite, StoreError, Stored};
+use store::Sqlite;
 use tempfile::TempDir;
 
 use crate::build::Engine;
@@ -19,21 +19,17 @@ pub struct SqliteEngine {
     _folder: TempDir,
 }
 
-impl Persist for SqliteEngine {
-    async fn source(&self, life: &StreamLife) -> Result<Src, StoreError> {
-        self.store.source(life).await
-    }
-
-    async fn persist(&self, group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
-        self.store.persist(group).await
-    }
-}
-
 impl Engine for SqliteEngine {
+    type Store = Sqlite;
+
     fn fresh() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("devtrail.db");
         Self { store: Sqlite::open(&path).unwrap(), path, _folder: folder }
+    }
+
+    fn store(&self) -> &Sqlite {
+        &self.store
     }
 
     fn dump(&self) -> Dump {
@@ -49,15 +45,18 @@ impl Engine for SqliteEngine {
         }))
     }
 
-    fn ledger(&self) -> impl Ledger {
-        self.store.reader().unwrap()
-    }
-
     fn forget(&self, developer: &str, until: BatchRef) {
         let forget = "INSERT INTO developers (developer, tombstone_src, tombstone_seq) VALUES (?1, ?2, ?3)
             ON CONFLICT (developer) DO UPDATE SET tombstone_src = ?2, tombstone_seq = ?3";
         let connection = Connection::open(&self.path).unwrap();
         connection.execute(forget, params![developer, until.src, until.seq as i64]).unwrap();
+    }
+
+    fn execute(&self, sql: &str) {
+        let connection = Connection::open(&self.path).unwrap();
+        // The store's own writer may be at it.
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection.execute_batch(sql).unwrap();
     }
 }
 

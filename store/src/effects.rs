@@ -1,0 +1,160 @@
+//! What jobs write: records, windows and findings, and the jobs themselves as T3 enters them.
+
+use common::clock::Micros;
+use common::id::{BatchRef, EventRef};
+use common::job::JobMessage;
+
+use crate::Computed;
+
+/// A normalized record, ready to be stored.
+///
+/// Kept once for each (developer, event id, version), and replaced only by one made from the same
+/// or a lower reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NormalizedRow {
+    /// Whose.
+    pub developer: String,
+    /// The event.
+    pub event_id: String,
+    /// The normalizer's version.
+    pub version: i32,
+    /// The submission it was made from.
+    pub at: EventRef,
+    /// The event's type.
+    pub kind: String,
+    /// Effective time.
+    pub effective_at: Micros,
+    /// Local time with its offset, RFC 3339.
+    pub local_time: String,
+    /// Local day.
+    pub local_day: String,
+    /// Canonical language; never holds NUL.
+    pub language: Option<String>,
+    /// Project slug; never holds NUL.
+    pub project: Option<String>,
+    /// The whole record as JSON.
+    pub record: String,
+}
+
+/// A recomputed hour partial: replaces what was computed at a lower generation or version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialRow {
+    /// Whose.
+    pub developer: String,
+    /// The UTC hour.
+    pub hour: i64,
+    /// What was computed.
+    pub computed: Computed,
+}
+
+/// A folded local day: replaces what was computed at a lower generation or version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayRow {
+    /// Whose.
+    pub developer: String,
+    /// The local day, `YYYY-MM-DD`.
+    pub day: String,
+    /// What was computed; its generation is the sum over the hours in its look-back.
+    pub computed: Computed,
+}
+
+/// An alert that a rule gives for a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// hash(developer, rule, window start): the same whenever and wherever it is found.
+    pub alert_id: String,
+    /// `critical`, `high`, `warning` or `info`.
+    pub severity: String,
+    /// A sentence for the developer.
+    pub title: String,
+    /// The alert as the developer gets it, as JSON.
+    pub body: String,
+    /// Whether it is news: false where its window is long past or it came of a replay.
+    pub push: bool,
+}
+
+/// A rule evaluated on a window: replaces what was found at a lower generation or version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleWindow {
+    /// Whose.
+    pub developer: String,
+    /// The rule's id.
+    pub rule: String,
+    /// First local day of the window.
+    pub window_start: String,
+    /// Sum of the generations of the hours that were read.
+    pub generation: i64,
+    /// The version of the rule.
+    pub version: i32,
+    /// What it found; `None` retracts an alert found before.
+    pub finding: Option<Finding>,
+    /// The batch whose job looked; that job must be among those finished with it.
+    pub batch: BatchRef,
+    /// The correlation id of that batch.
+    pub correlation_id: String,
+    /// The replay that the job belongs to: its alerts are stored, not delivered.
+    pub replay_id: Option<String>,
+}
+
+/// What jobs write, all of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effects {
+    /// Of normalize jobs.
+    Normalized(Vec<NormalizedRow>),
+    /// Of aggregate jobs.
+    Windows {
+        /// Recomputed hours.
+        partials: Vec<PartialRow>,
+        /// Folded days.
+        days: Vec<DayRow>,
+    },
+    /// Of alert jobs.
+    Rules(Vec<RuleWindow>),
+}
+
+/// A job that is done, for the ledger, the masks and the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobDone {
+    /// The job.
+    pub job: JobMessage,
+    /// When its group was taken in hand.
+    pub started_at: Micros,
+    /// When its result was computed.
+    pub finished_at: Micros,
+    /// Who did it.
+    pub actor: String,
+}
+
+/// A job that gave up and goes to DEAD (T3f).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFailed {
+    /// The job.
+    pub job: JobMessage,
+    /// When.
+    pub at: Micros,
+    /// Who gave it up.
+    pub actor: String,
+    /// The error chain.
+    pub reason: String,
+}
+
+/// A revision of an alert that ALERTS must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertRevision {
+    /// The alert.
+    pub alert_id: String,
+    /// 0 raised, 1 retracted, 2 raised again, and so on.
+    pub revision: i64,
+    /// Whose.
+    pub developer: String,
+    /// The severity.
+    pub severity: String,
+    /// `raised` or `retracted`.
+    pub state: String,
+    /// Whether it is news.
+    pub push: bool,
+    /// The alert as JSON.
+    pub body: String,
+    /// The correlation id of the batch whose job raised, found or retracted it last.
+    pub correlation_id: String,
+}

@@ -1,0 +1,117 @@
+//! Reading beside the writers: each answer of one moment, without locks.
+
+use common::bus::StreamLife;
+use common::id::Src;
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+
+use super::trouble::Trouble;
+use super::{Postgres, Work, batches, rows};
+use crate::accounts::Accounts;
+use crate::{Account, Kept, Ledger, StoreError, Totals};
+
+/// Of a stream's life.
+pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
+const BATCHES: &str = "SELECT src, seq FROM batches WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const EVENTS: &str = "SELECT src, seq, ordinal, hash FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const REFUSED: &str =
+    "SELECT src, seq, ordinal, hash, verdict FROM refused WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordinal
+    FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
+    WHERE d.src = $1 AND d.seq BETWEEN $2 AND $3";
+const STATES: &str = "SELECT state, count(*) FROM batches GROUP BY state";
+const TOTALS: &str = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM duplicates),
+    (SELECT count(*) FROM refused WHERE verdict = 'quarantined'),
+    (SELECT count(*) FROM refused WHERE verdict = 'rejected'),
+    (SELECT count(DISTINCT developer) FROM events),
+    (SELECT count(*) FROM normalized), (SELECT count(*) FROM days),
+    (SELECT count(*) FROM alerts WHERE state = 'raised')";
+
+impl Postgres {
+    /// The number of a stream's life, where it has one.
+    pub(super) async fn source_of(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
+        let rows = self.rows(SOURCE, &[&life.name, &life.created]).await?;
+        let src = rows.first().map(|row| row.try_get(0)).transpose();
+        Ok(src.map_err(Trouble::from)?)
+    }
+}
+
+impl Ledger for Postgres {
+    async fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
+        self.source_of(life).await
+    }
+
+    async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {
+        let bound = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
+        self.read(OfRange { src, from: bound(from), to: bound(to) }).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.read(Counting).await
+    }
+}
+
+/// The accounts of a range of sequences.
+struct OfRange {
+    src: Src,
+    from: i64,
+    to: i64,
+}
+
+impl OfRange {
+    async fn each(&self, tx: &Transaction<'_>, sql: &'static str) -> Result<Vec<Row>, Trouble> {
+        rows(tx, sql, &[&self.src, &self.from, &self.to]).await
+    }
+}
+
+impl Work for OfRange {
+    type Done = Vec<Account>;
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<Account>, Trouble> {
+        let mut accounts = Accounts::default();
+        for row in self.each(tx, BATCHES).await? {
+            accounts.has_row(batches::batch_ref(&row)?);
+        }
+        for row in self.each(tx, EVENTS).await? {
+            accounts.keep(batches::event_ref(&row, 0)?, Kept::Event(batches::hash(&row, 3)?));
+        }
+        for row in self.each(tx, REFUSED).await? {
+            let kept = Kept::refused(row.try_get(4)?, batches::hash(&row, 3)?);
+            accounts.keep(batches::event_ref(&row, 0)?, kept);
+        }
+        for row in self.each(tx, DUPLICATES).await? {
+            let is_there = row.try_get::<_, Option<Src>>(3)?.is_some();
+            let original = is_there.then(|| batches::event_ref(&row, 3)).transpose()?;
+            accounts.keep(batches::event_ref(&row, 0)?, Kept::Duplicate { original });
+        }
+        Ok(accounts.into_vec())
+    }
+}
+
+struct Counting;
+
+impl Work for Counting {
+    type Done = Totals;
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Totals, Trouble> {
+        let mut totals = Totals::default();
+        for row in rows(tx, STATES, &[]).await? {
+            totals.batches.insert(row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
+        }
+        for row in rows(tx, TOTALS, &[]).await? {
+            let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
+            totals = Totals {
+                batches: totals.batches,
+                events: count(0)?,
+                duplicates: count(1)?,
+                quarantined: count(2)?,
+                rejected: count(3)?,
+                developers: count(4)?,
+                normalized: count(5)?,
+                days: count(6)?,
+                alerts: count(7)?,
+            };
+        }
+        Ok(totals)
+    }
+}

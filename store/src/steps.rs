@@ -1,0 +1,68 @@
+//! What publishing and doing jobs leaves in the audit: the rows of T2b, T3 and T3f. Pure.
+
+use common::audit::Step;
+use common::clock::Micros;
+use common::id::BatchRef;
+use common::job::{BatchState, JobBody, JobMessage};
+use serde_json::json;
+
+use crate::alerting::Alert;
+use crate::audit::{AuditRow, Happened, Whose};
+use crate::{JobDone, JobFailed, Triggered};
+
+/// T2b left the batch in this state.
+pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
+    let happened = |step| Happened::ok(batch.body.batch, step, batch.at, &batch.actor);
+    let jobs = Some(json!({"jobs": batch.receipts}));
+    let mut rows = vec![row(&batch.body, Happened { detail: jobs, ..happened(Step::Triggered) })];
+    if state == BatchState::Completed {
+        rows.push(row(&batch.body, happened(Step::Completed)));
+    }
+    rows
+}
+
+/// A job was taken in hand and done.
+pub fn job_done(done: &JobDone) -> [AuditRow; 2] {
+    let row = |step, time| {
+        let detail = Some(json!({"job_id": done.job.job_id}));
+        of_job(&done.job, Happened { detail, ..Happened::ok(done.job.body.batch, step, time, &done.actor) })
+    };
+    [row(Step::JobStarted, done.started_at), row(Step::JobFinished, done.finished_at)]
+}
+
+/// The job was the last one that its batch needed.
+pub fn completed(done: &JobDone) -> AuditRow {
+    let body = &done.job.body;
+    row(body, Happened::ok(body.batch, Step::Completed, done.finished_at, &done.actor))
+}
+
+/// The job goes to DEAD.
+pub fn job_failed(failed: &JobFailed) -> AuditRow {
+    let JobFailed { job, at, actor, reason } = failed;
+    let detail = json!({"job_id": job.job_id, "reason": reason, "attempt": job.attempt});
+    let happened = Happened::ok(job.body.batch, Step::Failed, *at, actor);
+    of_job(job, Happened { outcome: "dead_letter", detail: Some(detail), ..happened })
+}
+
+/// The job raised or retracted the alert.
+pub fn alerted(alert: &Alert, done: &JobDone) -> AuditRow {
+    let detail = json!({
+        "alert_id": alert.alert_id, "rule": alert.rule, "state": alert.state(), "revision": alert.revision,
+    });
+    let happened = Happened::ok(done.job.body.batch, Step::Alerted, done.finished_at, &done.actor);
+    of_job(&done.job, Happened { detail: Some(detail), ..happened })
+}
+
+/// The stream dropped a resend of the batch: `whose` has the correlation id of the resend.
+pub fn resent(at: BatchRef, whose: &Whose<'_>, time: Micros, actor: &str) -> AuditRow {
+    let happened = Happened::ok(at, Step::Deduplicated, time, actor);
+    AuditRow::new(whose, Happened { outcome: "duplicate_batch", ..happened })
+}
+
+fn row(body: &JobBody, happened: Happened<'_>) -> AuditRow {
+    AuditRow::new(&Whose::from(body), happened)
+}
+
+fn of_job(job: &JobMessage, happened: Happened<'_>) -> AuditRow {
+    row(&job.body, Happened { replay_id: job.replay_id.as_deref(), ..happened })
+}

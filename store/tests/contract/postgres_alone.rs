@@ -1,0 +1,251 @@
+//! What only Postgres has: many processes at once, a server that may be away, and a version to agree on.
+
+use common::clock::SECOND;
+use common::id::Src;
+use store::{Incoming, Ledger, Persist, Postgres, PostgresUrl, StoreError};
+use tokio_postgres::NoTls;
+
+use crate::build::{Engine, HOUR, T0, at, batch_of, event, fresh, life};
+use crate::postgres::PostgresEngine;
+use crate::server;
+
+/// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
+/// with other content, so that every group contests ids of every other one.
+fn batches(src: Src) -> Vec<Incoming> {
+    let of = |seq: u64| {
+        let events = (0..40_u64).map(|n| {
+            let id = (n * 7 + seq * 3) % 60 + seq / 8 * 60;
+            let content = u32::from((seq + n).is_multiple_of(5));
+            event(&format!("e{id:03}"), content).spelled((n % 3) as u8).after((id as i64 % 4) * HOUR + SECOND)
+        });
+        let developer = if seq.is_multiple_of(3) { "bob" } else { "ada" };
+        batch_of(developer, at(src, seq), &events.collect::<Vec<_>>())
+    };
+    (1..=64).map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
+    let (together, src) = fresh::<PostgresEngine>().await;
+    let batches = batches(src);
+    let deadlocks = together.deadlocks();
+    let mut tasks = tokio::task::JoinSet::new();
+    for process in 0..4_usize {
+        // A process of its own: other sessions. Each goes through the messages in another order, and
+        // each message is delivered to two of them.
+        let store = together.again().await;
+        let mine: Vec<_> = batches.iter().skip(process % 2).step_by(2).cloned().collect();
+        let groups: Vec<Vec<Incoming>> = match process {
+            0 | 1 => mine.chunks(5).map(<[_]>::to_vec).collect(),
+            2 => mine.chunks(3).map(<[_]>::to_vec).collect(),
+            _ => mine.rchunks(3).map(<[_]>::to_vec).collect(),
+        };
+        tasks.spawn(async move {
+            let mut new = 0;
+            for group in groups {
+                let stored = store.persist(group).await.expect("no deadlock surfaces");
+                new += stored.iter().filter(|stored| !stored.already).count();
+            }
+            new
+        });
+    }
+    let new: usize = tasks.join_all().await.into_iter().sum();
+    assert_eq!(new, batches.len(), "each message is stored by one of its two processes");
+    let (alone, _) = fresh::<PostgresEngine>().await;
+    for batch in batches {
+        alone.store().persist(vec![batch]).await.unwrap();
+    }
+    let (dump, expected) = (together.dump(), alone.dump());
+    assert_eq!(dump.of_events(), expected.of_events());
+    let hours = |developer| dump.hours(developer).into_keys().collect::<Vec<_>>();
+    for developer in ["ada", "bob"] {
+        assert_eq!(hours(developer), expected.hours(developer).into_keys().collect::<Vec<_>>());
+    }
+    dump.checked_audit();
+    assert_eq!(together.deadlocks(), deadlocks, "locks are taken in one order");
+}
+
+/// The same new ids at the same time, each batch naming them in another order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn locks_are_taken_in_one_order_whatever_the_order_of_events() {
+    const IDS: u64 = 400;
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    let (deadlocks, start) = (engine.deadlocks(), std::sync::Arc::new(tokio::sync::Barrier::new(4)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for process in 0..4_u64 {
+        let (store, start) = (engine.again().await, start.clone());
+        tasks.spawn(async move {
+            for round in 0..8 {
+                let place = |n: u64| if process.is_multiple_of(2) { n } else { IDS - 1 - n };
+                let events =
+                    (0..IDS).map(|n| event(&format!("e{round}-{}", place(n)), 1)).collect::<Vec<_>>();
+                start.wait().await;
+                store.persist(vec![batch_of("ada", at(src, round * 4 + process), &events)]).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(engine.store().totals().await.unwrap().events, 8 * IDS);
+    assert_eq!(engine.deadlocks(), deadlocks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_batch_of_a_group_raises_the_hours_it_touches_by_one() {
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    for (seqs, generation) in [(1..=3, 3), (4..=5, 5)] {
+        let group = seqs.map(|seq| batch_of("ada", at(src, seq), &[event(&format!("e{seq}"), 1)]));
+        engine.store().persist(group.collect()).await.unwrap();
+        assert_eq!(engine.dump().hours("ada").into_values().collect::<Vec<_>>(), [generation]);
+    }
+}
+
+impl PostgresEngine {
+    /// Deadlocks that the server has ended in its database.
+    fn deadlocks(&self) -> i64 {
+        let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        server::with(self.database(), async |client| client.query_one(count, &[]).await.unwrap().get(0))
+    }
+
+    /// The store as another process has it.
+    async fn again(&self) -> Postgres {
+        Postgres::connect(&server::url(self.database()), "devtrail-test-again").await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn programs_that_start_at_once_migrate_once() {
+    let name = server::new_name("migrated");
+    server::create(&name, "template0");
+    let refused = Postgres::attach(&server::url(&name), "devtrail-test").await.err().unwrap();
+    assert!(matches!(&refused, StoreError::Incompatible(text) if text.contains("version 0")), "{refused}");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let url = server::url(&name);
+        tasks.spawn(async move { Postgres::connect(&url, "devtrail-test").await.map(drop) });
+    }
+    tasks.join_all().await.into_iter().for_each(|started| started.unwrap());
+    let applied: i64 = server::with(&name, async |client| {
+        let count = "SELECT count(*) FROM refinery_schema_history";
+        client.query_one(count, &[]).await.unwrap().get(0)
+    });
+    assert_eq!(applied, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_newer_program_is_refused() {
+    let name = server::new_name("newer");
+    server::create(&name, "template0");
+    drop(Postgres::connect(&server::url(&name), "devtrail-test").await.unwrap());
+    server::with(&name, async |client| {
+        let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+            VALUES (99, 'later', '2026-03-01T00:00:00Z', '1')";
+        client.batch_execute(newer).await.unwrap();
+    });
+    let connected = Postgres::connect(&server::url(&name), "devtrail-test").await.err();
+    let attached = Postgres::attach(&server::url(&name), "devtrail-test").await.err();
+    for refused in [connected, attached] {
+        let refused = refused.expect("the newer database is refused");
+        let StoreError::Incompatible(text) = &refused else { panic!("{refused}") };
+        assert!(text.contains("knows version 2") && text.contains("a newer one"), "{text}");
+        assert!(text.contains(&name), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_is_waited_for_and_its_password_kept() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url: PostgresUrl = format!("postgres://ada:s3cret@{closed}/devtrail").parse().unwrap();
+    let error = Postgres::connect(&url, "devtrail-test").await.err().expect("nobody listens there");
+    let text = error.to_string();
+    assert!(error.is_transient() && text.contains("ada:***@") && !text.contains("s3cret"), "{text}");
+    assert!(text.contains("--database-url"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_the_server_ends_are_replaced() {
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    let store = engine.store();
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for seq in 1..=3 {
+        engine.execute(kill);
+        let batch = batch_of("ada", at(src, seq), &[event(&format!("e{seq}"), 1)]);
+        let mut attempts = 0;
+        while let Err(error) = store.persist(vec![batch.clone()]).await {
+            assert!(error.is_transient() && attempts < 20, "{error}");
+            attempts += 1;
+        }
+    }
+    assert_eq!(store.known_source(&life(T0)).await.unwrap(), Some(src));
+    assert_eq!(store.totals().await.unwrap().events, 3);
+}
+
+/// Tells, of who stores, what its session is set to.
+const WATCH: &str = "CREATE TABLE seen (name text, setting text);
+    CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO seen SELECT s, current_setting(s) FROM unnest(ARRAY['synchronous_commit', 'lock_timeout',
+        'transaction_isolation', 'application_name']) s;
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER watch AFTER INSERT ON batches FOR EACH STATEMENT EXECUTE FUNCTION watch()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stores_commits_to_disk_whatever_the_servers_default() {
+    let name = server::new_name("watched");
+    server::create(&name, "template0");
+    let careless = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    server::with(&name, async |client| client.batch_execute(&careless).await.unwrap());
+    let store = Postgres::connect(&server::url(&name), "devtrail-test/7").await.unwrap();
+    server::with(&name, async |client| client.batch_execute(WATCH).await.unwrap());
+    store.persist(vec![batch_of("ada", at(1, 1), &[event("a", 1)])]).await.unwrap();
+    let seen: Vec<(String, String)> = server::with(&name, async |client| {
+        let rows = client.query("SELECT name, setting FROM seen ORDER BY name", &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    });
+    let expected = [
+        ("application_name", "devtrail-test/7"),
+        ("lock_timeout", "5s"),
+        ("synchronous_commit", "on"),
+        ("transaction_isolation", "read committed"),
+    ];
+    assert_eq!(seen, expected.map(|(name, setting)| (name.to_owned(), setting.to_owned())));
+}
+
+/// The other one holds the hour that the batch bumps, and then wants the batch's own key: a circle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
+    const WAITING: &str = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE NOT l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()";
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    engine.store().persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])]).await.unwrap();
+    let before = engine.deadlocks();
+    let (client, connection) =
+        tokio_postgres::connect(&server::address(engine.database()), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // The patience of the other one sees to it that the store's transaction is the one given up.
+    client.batch_execute("SET deadlock_timeout = '1min'; BEGIN; UPDATE hours SET gen = gen").await.unwrap();
+    let (store, batch) = (engine.store().clone(), batch_of("ada", at(src, 2), &[event("b", 1)]));
+    let storing = tokio::spawn(async move { store.persist(vec![batch]).await });
+    until(|| {
+        server::with(engine.database(), async |client| client.query_one(WAITING, &[]).await.unwrap().get(0))
+    });
+    let same = format!(
+        "INSERT INTO batches SELECT src, 2, developer, batch_id, events_hash, correlation_id, traceparent,
+          schema_version, sent_at, skew, collector, client, received_at, validated_at, published_at, persisted_at,
+          received, accepted, duplicate, rejected, quarantined, need, done, failed, state, job_body, lease_until
+        FROM batches WHERE src = {src} AND seq = 1; ROLLBACK"
+    );
+    client.batch_execute(&same).await.unwrap();
+    assert!(!storing.await.unwrap().unwrap()[0].already);
+    assert_eq!(engine.dump().rows("events").len(), 2);
+    // The server counts a little later.
+    until(|| engine.deadlocks() > before);
+}
+
+/// Asks until it is so.
+fn until(is_so: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed().as_secs() < 60, "this does not come about");
+    }
+}

@@ -1,0 +1,124 @@
+//! Jobs of stored batches, as workers hand them to the store.
+
+use common::clock::{Micros, SECOND};
+use common::id::BatchRef;
+use common::job::{JobBody, JobKind, JobMessage, Mask};
+use serde_json::json;
+use store::{
+    Computed, DayRow, Effects, Finding, JobDone, JobFailed, Jobs, PartialRow, Receipt, RuleWindow,
+    StoredEvent, Triggered,
+};
+
+use crate::build::{ACTOR, Engine, Event, batch, received_at, store_one};
+
+/// Stores ada's batch, which brings something new; what its jobs say.
+pub async fn stored(engine: &impl Engine, at: BatchRef, events: &[Event]) -> JobBody {
+    let pending = store_one(engine, batch(at, events)).await.pending;
+    let pending = pending.unwrap_or_else(|| panic!("batch {at} brings something new"));
+    assert_eq!((pending.need, pending.body.batch), (Mask::ALL, at));
+    pending.body
+}
+
+/// When the jobs of the batch `seq` are published.
+pub fn triggered_at(seq: u64) -> Micros {
+    received_at(seq) + 4 * SECOND
+}
+
+/// All jobs of the batch are published.
+pub fn triggered(body: &JobBody) -> Triggered {
+    let receipt = |(kind, stream_sequence): (JobKind, u64)| {
+        let job = JobMessage::live(kind, body.clone());
+        Receipt { subject: job.subject(), job_id: job.job_id, stream_sequence }
+    };
+    let receipts = JobKind::ALL.into_iter().zip(100..).map(receipt).collect();
+    Triggered { body: body.clone(), receipts, at: triggered_at(body.batch.seq), actor: ACTOR.to_owned() }
+}
+
+/// The batch's live job of this kind, done.
+pub fn done(kind: JobKind, body: &JobBody) -> JobDone {
+    let started_at = triggered_at(body.batch.seq) + SECOND;
+    let job = JobMessage::live(kind, body.clone());
+    JobDone { job, started_at, finished_at: started_at + SECOND, actor: "worker/job".to_owned() }
+}
+
+/// The job of a replay.
+pub fn replayed(kind: JobKind, body: &JobBody) -> JobDone {
+    let mut done = done(kind, body);
+    done.job.job_id = kind.id(body.batch, Some("r1"));
+    done.job.replay_id = Some("r1".to_owned());
+    done
+}
+
+/// The batch's live job of this kind goes to DEAD.
+pub fn failed(kind: JobKind, body: &JobBody) -> JobFailed {
+    let job = JobMessage::live(kind, body.clone());
+    let at = triggered_at(body.batch.seq) + 9 * SECOND;
+    JobFailed { job, at, actor: "worker/job".to_owned(), reason: "no: \"never\"".to_owned() }
+}
+
+/// No effects of a job of this kind.
+pub fn nothing(kind: JobKind) -> Effects {
+    match kind {
+        JobKind::Aggregate => Effects::Windows { partials: Vec::new(), days: Vec::new() },
+        JobKind::Normalize => Effects::Normalized(Vec::new()),
+        JobKind::Alert => Effects::Rules(Vec::new()),
+    }
+}
+
+/// What was computed at a generation by a version.
+pub fn computed(generation: i64, version: i32, body: &str) -> Computed {
+    Computed { generation, version, body: json!({"is": body}).to_string() }
+}
+
+/// A partial of ada's.
+pub fn partial(hour: i64, computed: Computed) -> PartialRow {
+    PartialRow { developer: "ada".to_owned(), hour, computed }
+}
+
+/// A day of ada's.
+pub fn day(day: &str, computed: Computed) -> DayRow {
+    DayRow { developer: "ada".to_owned(), day: day.to_owned(), computed }
+}
+
+/// The aggregate job of the batch writes these.
+pub async fn write_windows(
+    engine: &impl Engine,
+    body: &JobBody,
+    partials: Vec<PartialRow>,
+    days: Vec<DayRow>,
+) {
+    let jobs = vec![done(JobKind::Aggregate, body)];
+    let revisions = engine.store().finish(Effects::Windows { partials, days }, jobs).await.unwrap();
+    assert_eq!(revisions, []);
+}
+
+/// What the alert job of the batch found in the window that starts on this day.
+pub fn looked(body: &JobBody, start: &str, generation: i64, finding: Option<Finding>) -> RuleWindow {
+    RuleWindow {
+        developer: "ada".to_owned(),
+        rule: "no-tests".to_owned(),
+        window_start: start.to_owned(),
+        generation,
+        version: 1,
+        finding,
+        batch: body.batch,
+        correlation_id: body.correlation_id.clone(),
+        replay_id: None,
+    }
+}
+
+/// The alert of the window that starts on this day.
+pub fn found(start: &str, title: &str) -> Finding {
+    Finding {
+        alert_id: format!("alert-{start}"),
+        severity: "warning".to_owned(),
+        title: title.to_owned(),
+        body: json!({"title": title}).to_string(),
+        push: true,
+    }
+}
+
+/// Ids in the order of the events.
+pub fn ids(events: &[StoredEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.id.as_str()).collect()
+}
