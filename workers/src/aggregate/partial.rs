@@ -1,0 +1,158 @@
+//! What one UTC hour holds of one local day, and how each event counts in it.
+
+use std::collections::BTreeMap;
+
+use common::clock::{Micros, SECOND};
+use serde::{Deserialize, Serialize};
+
+use crate::normalize::Record;
+
+/// The longest pause that still counts as active time: 15 minutes, as WakaTime's default keystroke
+/// timeout (<https://wakatime.com/developers#durations>, `timeout`).
+pub const IDLE: Micros = 15 * 60 * SECOND;
+
+/// Stands for a language or project that is not known.
+pub const UNKNOWN: &str = "unknown";
+
+/// The part of a local day that lies in one UTC hour; or several neighbouring ones, folded.
+///
+/// Everything in it comes of its events in the order (effective time, event id), so that parts
+/// folded in the order of their hours are the part of the whole day. Integers only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Events by type.
+    pub events: BTreeMap<String, u64>,
+    /// `file.edited` events.
+    pub edits: u64,
+    /// `file.saved` events, and heartbeats that are due to a save (`is_write`).
+    pub saves: u64,
+    /// `git.commit` events.
+    pub commits: u64,
+    /// Lines of `file.edited`.
+    pub edited: Lines,
+    /// Lines of `git.commit`.
+    pub committed: Lines,
+    /// `build.finished` events by outcome.
+    pub builds: BTreeMap<String, u64>,
+    /// `test.finished` events by outcome.
+    pub test_runs: BTreeMap<String, u64>,
+    /// Tests in these runs.
+    pub tests: Tests,
+    /// Active time.
+    pub active: Active,
+    /// The first and the last event; `None` where there is none.
+    pub span: Option<Span>,
+}
+
+/// Lines added and removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lines {
+    /// Lines added.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+}
+
+/// Tests of all runs, summed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tests {
+    /// Tests that passed.
+    pub passed: u64,
+    /// Tests that failed.
+    pub failed: u64,
+    /// Tests that were skipped.
+    pub skipped: u64,
+    /// Tests that passed only when tried again.
+    pub flaky: u64,
+}
+
+/// Active time in microseconds: the pauses of at most [`IDLE`] between neighbouring events. Each
+/// counts for the language and project of the event *before* it (WakaTime: a heartbeat lasts until
+/// the next one).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Active {
+    /// All of it.
+    pub total: Micros,
+    /// By language.
+    pub languages: BTreeMap<String, Micros>,
+    /// By project.
+    pub projects: BTreeMap<String, Micros>,
+}
+
+/// The events that a neighbouring part may be active time away from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The first event.
+    pub first: Mark,
+    /// The last event.
+    pub last: Mark,
+}
+
+/// An event at the border of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Its effective time.
+    pub at: Micros,
+    /// Its language.
+    pub language: String,
+    /// Its project.
+    pub project: String,
+}
+
+impl Part {
+    /// The part that a single event makes up.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let mut part = Self { events: once(&record.kind), ..Self::default() };
+        match record.kind.as_str() {
+            "file.edited" => (part.edits, part.edited) = (1, Lines::of(record)),
+            "file.saved" => part.saves = 1,
+            "heartbeat" => part.saves = u64::from(record.flag("is_write")),
+            "git.commit" => (part.commits, part.committed) = (1, Lines::of(record)),
+            "build.finished" => part.builds = once(outcome(record, "succeeded")),
+            "test.finished" => {
+                part.test_runs = once(outcome(record, "passed"));
+                part.tests = Tests::of(record);
+            }
+            _ => {}
+        }
+        let named = |name: &Option<String>| name.as_deref().unwrap_or(UNKNOWN).to_owned();
+        let (language, project) = (named(&record.language), named(&record.project));
+        let mark = Mark { at: record.at, language, project };
+        part.span = Some(Span { first: mark.clone(), last: mark });
+        part
+    }
+}
+
+impl Lines {
+    fn of(record: &Record) -> Self {
+        Self { added: record.count("lines_added"), removed: record.count("lines_removed") }
+    }
+}
+
+impl Tests {
+    fn of(record: &Record) -> Self {
+        Self {
+            passed: record.count("passed"),
+            failed: record.count("failed"),
+            skipped: record.count("skipped"),
+            flaky: record.count("flaky"),
+        }
+    }
+}
+
+fn once(name: &str) -> BTreeMap<String, u64> {
+    BTreeMap::from([(name.to_owned(), 1)])
+}
+
+/// The outcome of a build or a test run; `good` is what the type calls success.
+fn outcome<'a>(record: &'a Record, good: &str) -> &'a str {
+    let known = |outcome: &&str| *outcome == good || matches!(*outcome, "failed" | "cancelled");
+    record.text("outcome").filter(known).unwrap_or(UNKNOWN)
+}

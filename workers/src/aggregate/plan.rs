@@ -1,0 +1,76 @@
+//! Which hours to read for a set of local days.
+
+use std::collections::BTreeSet;
+
+use common::clock::{parse_rfc3339, utc_hour};
+use store::HourRange;
+
+/// Offsets from UTC are less than this many hours in either direction (RFC 3339: 23:59).
+const MAX_OFFSET: i64 = 24;
+
+/// A touched day that is no day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no local day: it must be a date of the form YYYY-MM-DD")]
+pub struct BadDay(pub String);
+
+/// The UTC hours that can hold events of the local day: its look-back. 72 hours.
+///
+/// # Errors
+/// Where `day` is no date of the form `YYYY-MM-DD`.
+pub fn look_back(day: &str) -> Result<HourRange, BadDay> {
+    let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
+    let midnight = utc_hour(midnight.ok_or_else(|| BadDay(day.to_owned()))?);
+    Ok(HourRange { first: midnight - MAX_OFFSET, last: midnight + 24 + MAX_OFFSET - 1 })
+}
+
+/// The look-backs of these days as few ranges, rising, none touching another.
+///
+/// # Errors
+/// Where one of them is no date of the form `YYYY-MM-DD`.
+pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, BadDay> {
+    let mut all = days.iter().map(|day| look_back(day)).collect::<Result<Vec<_>, _>>()?;
+    all.sort_unstable();
+    let mut merged: Vec<HourRange> = Vec::new();
+    for range in all {
+        match merged.last_mut() {
+            Some(last) if range.first <= last.last + 1 => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(days: &[&str]) -> Vec<(i64, i64)> {
+        let days = days.iter().map(|day| (*day).to_owned()).collect();
+        ranges(&days).unwrap().iter().map(|range| (range.first, range.last)).collect()
+    }
+
+    #[test]
+    fn a_day_looks_back_a_day_on_both_sides() {
+        assert_eq!(merged(&["1970-01-02"]), [(0, 71)]);
+        assert_eq!(merged(&["1969-12-31"]), [(-48, 23)]);
+        // The extremes of what an event of that day can be.
+        let hour = |text: &str| utc_hour(parse_rfc3339(text).unwrap().at.unwrap());
+        let range = look_back("2026-03-01").unwrap();
+        assert_eq!(range.first, hour("2026-03-01T00:00:00+23:59"));
+        assert_eq!(range.last, hour("2026-03-01T23:59:59.999999-23:59"));
+    }
+
+    #[test]
+    fn look_backs_that_touch_are_read_at_once() {
+        assert_eq!(merged(&["1970-01-02", "1970-01-03", "1970-01-05"]), [(0, 143)]);
+        assert_eq!(merged(&["1970-01-02", "1970-01-06"]), [(0, 71), (96, 167)]);
+        assert_eq!(merged(&[]), []);
+    }
+
+    #[test]
+    fn what_is_no_day_is_said() {
+        for bad in ["", "2026-3-1", "2026-02-30", "20260301", "2026-03-01T00:00:00Z", "today"] {
+            assert_eq!(look_back(bad), Err(BadDay(bad.to_owned())));
+        }
+    }
+}

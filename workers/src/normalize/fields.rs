@@ -1,0 +1,207 @@
+//! The data of each event type: which members it has, and how each is cleaned.
+
+use serde_json::{Map, Value};
+
+use super::{path, scrub, text};
+
+/// Longest text, in bytes.
+const MAX_TEXT: usize = 4096;
+/// Longest name or hash, in bytes.
+const MAX_WORD: usize = 1024;
+/// Longest name of a member, in bytes.
+const MAX_NAME: usize = 128;
+/// Most elements of a list or members of an object.
+const MAX_LEN: usize = 200;
+/// Deepest nesting of members that no schema knows.
+const MAX_DEPTH: usize = 8;
+/// Most bytes of texts in one record's data: room for every known text, and then for lists and others.
+const MAX_DATA: usize = 64 * 1024;
+/// The largest integer that every reader of JSON holds (RFC 8259, section 6).
+const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// What a member is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    /// A count or duration: an integer from 0.
+    Count,
+    /// An integer of either sign.
+    Integer,
+    /// True or false.
+    Flag,
+    /// A name or a hash: what looks random in it means something.
+    Name,
+    /// Free text, such as a command line: secrets and home folders are removed.
+    Text,
+    /// A path.
+    Path,
+    /// A list of texts.
+    Texts,
+    /// A list of paths.
+    Paths,
+    /// Stands in the record itself.
+    Apart,
+}
+
+/// The members of contract schema 1.0 and 1.1, whatever the type: one name means one thing.
+const FIELDS: &[(&str, Is)] = &[
+    ("branch", Is::Name),
+    ("category", Is::Name),
+    ("chars", Is::Count),
+    ("chars_added", Is::Count),
+    ("chars_removed", Is::Count),
+    ("command", Is::Text),
+    ("commit", Is::Name),
+    ("commits", Is::Count),
+    ("committed_at", Is::Name),
+    ("cursor", Is::Count),
+    ("cwd", Is::Path),
+    ("duration_ms", Is::Count),
+    ("editor", Is::Name),
+    ("entity_type", Is::Name),
+    ("errors", Is::Count),
+    ("exit_code", Is::Integer),
+    ("failed", Is::Count),
+    ("files_changed", Is::Count),
+    ("first_error", Is::Text),
+    ("flaky", Is::Count),
+    ("force", Is::Flag),
+    ("from", Is::Name),
+    ("is_write", Is::Flag),
+    ("language", Is::Apart),
+    ("line", Is::Count),
+    ("lines", Is::Count),
+    ("lines_added", Is::Count),
+    ("lines_removed", Is::Count),
+    ("model", Is::Name),
+    ("outcome", Is::Name),
+    ("parents", Is::Count),
+    ("passed", Is::Count),
+    ("path", Is::Apart),
+    ("project", Is::Apart),
+    ("reason", Is::Text),
+    ("remote", Is::Text),
+    ("shell", Is::Text),
+    ("skipped", Is::Count),
+    ("target", Is::Text),
+    ("to", Is::Name),
+    ("tool", Is::Text),
+    ("undo", Is::Flag),
+    ("warnings", Is::Count),
+    ("workspace", Is::Path),
+    // Lists last: what they take of the bound is not missing for the others.
+    ("failures", Is::Texts),
+    ("paths", Is::Paths),
+];
+
+/// The entity of a heartbeat, where it is a file's path.
+pub fn file_entity<'a>(kind: &str, data: &'a Map<String, Value>) -> Option<&'a str> {
+    let is_file = kind == "heartbeat" && data.get("entity_type").and_then(Value::as_str) == Some("file");
+    data.get("entity").filter(|_| is_file)?.as_str()
+}
+
+/// The data of an event, cleaned: known members first, then others, as far as [`MAX_DATA`] reaches.
+///
+/// A known member of another type than its schema's, or a number beyond its range, is left out.
+pub fn clean(
+    kind: &str,
+    data: &Map<String, Value>,
+    workspace: Option<&str>,
+    project: Option<&str>,
+) -> Map<String, Value> {
+    let mut cleaner = Cleaner { left: MAX_DATA, workspace, project };
+    let mut cleaned = Map::new();
+    for (name, is) in FIELDS {
+        if let Some(value) = data.get(*name).and_then(|value| cleaner.known(*is, value)) {
+            cleaned.insert((*name).to_owned(), value);
+        }
+    }
+    let is_file = file_entity(kind, data).is_some();
+    let known = |name: &str| FIELDS.iter().any(|(known, _)| *known == name) || (name == "entity" && is_file);
+    let others = data.iter().filter(|(name, _)| !known(name));
+    cleaned.extend(cleaner.members(others, MAX_DEPTH));
+    cleaned
+}
+
+struct Cleaner<'a> {
+    /// Bytes that may still be added.
+    left: usize,
+    workspace: Option<&'a str>,
+    project: Option<&'a str>,
+}
+
+impl Cleaner<'_> {
+    fn known(&mut self, is: Is, value: &Value) -> Option<Value> {
+        match (is, value) {
+            (Is::Count, Value::Number(_)) => integer(value).filter(|number| *number >= 0).map(Value::from),
+            (Is::Integer, Value::Number(_)) => integer(value).map(Value::from),
+            (Is::Flag, Value::Bool(_)) => Some(value.clone()),
+            (Is::Name, Value::String(name)) => self.text(text::head(&text::clean(name), MAX_WORD)),
+            (Is::Text, Value::String(text)) => self.text(free(text)),
+            (Is::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
+            (Is::Texts, Value::Array(list)) => {
+                Some(strings(list).map_while(|text| self.text(free(text))).collect())
+            }
+            (Is::Paths, Value::Array(list)) => {
+                let (workspace, project) = (self.workspace, self.project);
+                let paths = strings(list).filter_map(|path| path::clean(path, workspace, project));
+                Some(paths.map_while(|path| self.text(path)).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// A member that no schema knows, kept as far as the bounds allow.
+    fn unknown(&mut self, name: &str, value: &Value, depth: usize) -> Option<Value> {
+        if depth == 0 || self.left == 0 {
+            return None;
+        }
+        match value {
+            Value::String(text) if !text.is_empty() && scrub::is_secret_name(name) => {
+                self.text(scrub::HIDDEN.to_owned())
+            }
+            Value::String(text) => self.text(free(text)),
+            Value::Array(list) => {
+                let list = list.iter().take(MAX_LEN);
+                Some(list.filter_map(|one| self.unknown(name, one, depth - 1)).collect())
+            }
+            Value::Object(members) => Some(Value::Object(self.members(members.iter(), depth - 1))),
+            plain => Some(plain.clone()),
+        }
+    }
+
+    fn members<'v>(
+        &mut self,
+        members: impl Iterator<Item = (&'v String, &'v Value)>,
+        depth: usize,
+    ) -> Map<String, Value> {
+        let cleaned = members.take(MAX_LEN).filter_map(|(name, value)| {
+            let key = text::head(&scrub::scrub(name), MAX_NAME);
+            self.left = self.left.saturating_sub(key.len());
+            Some((key, self.unknown(name, value, depth)?))
+        });
+        cleaned.collect()
+    }
+
+    /// A text, where it still fits; what comes after one that does not is left out too.
+    fn text(&mut self, text: String) -> Option<Value> {
+        self.left = self.left.saturating_sub(text.len());
+        (self.left > 0).then(|| text.into())
+    }
+}
+
+fn strings(list: &[Value]) -> impl Iterator<Item = &str> {
+    list.iter().take(MAX_LEN).filter_map(Value::as_str)
+}
+
+/// An integer, also one written `4.0`, which JSON Schema takes for the same.
+fn integer(value: &Value) -> Option<i64> {
+    let number = value.as_f64()?;
+    if number.fract() != 0.0 || number.abs() > MAX_INTEGER {
+        return None;
+    }
+    value.as_i64().or(Some(number as i64))
+}
+
+fn free(raw: &str) -> String {
+    text::head(&scrub::scrub(raw), MAX_TEXT)
+}

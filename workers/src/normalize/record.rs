@@ -1,0 +1,116 @@
+//! One stored event as a normalized record: pure, versioned, the same wherever it is called.
+
+use common::clock::{Micros, SECOND};
+use common::json;
+use common::schema::{Version, upcast};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::StoredEvent;
+
+use super::{fields, language, local, path, text};
+
+/// Rises with every change of what [`normalize`] gives: a replay then rebuilds the records.
+pub const VERSION: i32 = 1;
+
+const DAY: i64 = 24 * 3600;
+
+/// A normalized event. No string in it holds a control character.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Record {
+    /// The event.
+    pub event_id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Effective time (skew-corrected), in microseconds since 1970, UTC.
+    pub at: Micros,
+    /// Effective time in local time, RFC 3339 with its offset.
+    pub local_time: String,
+    /// The offset of local time from UTC, in seconds.
+    pub offset: i32,
+    /// Local day, `YYYY-MM-DD`, as it was stored.
+    pub local_day: String,
+    /// Canonical language, such as `rust`.
+    pub language: Option<String>,
+    /// Project slug, such as `my-app`.
+    pub project: Option<String>,
+    /// Path, relative to its project where that is known, without the home folder.
+    pub path: Option<String>,
+    /// The type's other data, cleaned: no secrets and home paths in commands, no control characters.
+    pub data: Map<String, Value>,
+}
+
+/// Normalizes one event. Never fails: what cannot be understood is left out.
+#[must_use]
+pub fn normalize(event: &StoredEvent) -> Record {
+    let mut body = std::str::from_utf8(&event.body).ok().and_then(|text| json::value(text).ok());
+    let occurred_at = body.as_ref().and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
+    let local = local::of(event.effective_at, event.client.as_deref(), occurred_at.as_deref());
+    let mut data = match body.as_mut().and_then(|body| body.get_mut("data")).map(Value::take) {
+        Some(Value::Object(data)) => data,
+        _ => Map::new(),
+    };
+    if let Ok(version) = event.schema_version.parse::<Version>() {
+        upcast(&event.kind, version, &mut data);
+    }
+    let string = |name: &str| data.get(name).and_then(Value::as_str);
+    let workspace = string("workspace");
+    let raw_path = string("path").or_else(|| fields::file_entity(&event.kind, &data));
+    let project = project(string("project"), workspace);
+    let language = string("language").and_then(language::canonical);
+    Record {
+        language: language.or_else(|| raw_path.and_then(language::of_path)),
+        path: raw_path.and_then(|raw| path::clean(raw, workspace, project.as_deref())),
+        data: fields::clean(&event.kind, &data, workspace, project.as_deref()),
+        project,
+        event_id: text::clean(&event.id),
+        kind: text::clean(&event.kind),
+        at: event.effective_at,
+        local_time: local.time,
+        offset: local.offset,
+        local_day: text::clean(&event.local_day),
+    }
+}
+
+/// The slug of `data.project`, else of the last segment of `data.workspace`.
+fn project(project: Option<&str>, workspace: Option<&str>) -> Option<String> {
+    project.and_then(path::slug).or_else(|| workspace.and_then(path::slug))
+}
+
+impl Record {
+    /// The hour of the local day it happened in, 0 to 23.
+    #[must_use]
+    pub fn local_hour(&self) -> u8 {
+        (self.local_seconds().rem_euclid(DAY) / 3600) as u8
+    }
+
+    /// The local day of the week it happened on, 1 (Monday) to 7 (Sunday), as ISO 8601 counts.
+    #[must_use]
+    pub fn weekday(&self) -> u8 {
+        // 1970-01-01 was a Thursday, the fourth day.
+        ((self.local_seconds().div_euclid(DAY) + 3).rem_euclid(7) + 1) as u8
+    }
+
+    /// A count or duration in the data; 0 where there is none.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.data.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// A text in the data, such as `outcome`.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.data.get(name).and_then(Value::as_str)
+    }
+
+    /// A flag in the data; false where there is none.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.data.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00 on the local clock.
+    fn local_seconds(&self) -> i64 {
+        self.at.div_euclid(SECOND) + i64::from(self.offset)
+    }
+}

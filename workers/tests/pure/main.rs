@@ -1,0 +1,10 @@
+//! The pure halves of normalize and aggregate: what users are promised, and laws that hold for any input.
+
+mod build;
+mod hostile;
+mod laws;
+mod normalized;
+mod oracle;
+mod real;
+mod scrubbed;
+mod windows;
