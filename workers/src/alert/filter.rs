@@ -1,0 +1,177 @@
+//! Which records a rule looks at: by type, by what their data says, by local time of day.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use common::clock::SECOND;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::normalize::Record;
+
+/// One kind of event. Everything that it names must hold.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// The event types, at least one; each as it is written in the schemas.
+    pub types: Vec<String>,
+    /// Fields of the record and what they must be. A field that is missing matches nothing.
+    #[serde(default)]
+    pub data: BTreeMap<String, Test>,
+    /// The part of the local day, where it matters.
+    #[serde(default)]
+    pub local_time: Option<LocalTimes>,
+}
+
+impl Filter {
+    /// Whether the record is such an event.
+    #[must_use]
+    pub fn matches(&self, record: &Record) -> bool {
+        self.types.contains(&record.kind)
+            && self.local_time.is_none_or(|times| times.holds(minute_of_day(record)))
+            && self.data.iter().all(|(name, test)| field(record, name, |value| test.holds(value)))
+    }
+
+    /// Whether one of the filters matches.
+    #[must_use]
+    pub fn any(filters: &[Self], record: &Record) -> bool {
+        filters.iter().any(|filter| filter.matches(record))
+    }
+}
+
+/// `project`, `language` and `path` are the normalized ones; all else is the type's data.
+fn field(record: &Record, name: &str, holds: impl Fn(&Value) -> bool) -> bool {
+    let text = |text: &Option<String>| text.as_ref().is_some_and(|text| holds(&Value::from(text.as_str())));
+    match name {
+        "project" => text(&record.project),
+        "language" => text(&record.language),
+        "path" => text(&record.path),
+        _ => record.data.get(name).is_some_and(holds),
+    }
+}
+
+/// Minutes since local midnight.
+fn minute_of_day(record: &Record) -> u16 {
+    let local = record.at.saturating_add(i64::from(record.offset) * SECOND);
+    u16::try_from(local.div_euclid(60 * SECOND).rem_euclid(24 * 60)).unwrap_or_default()
+}
+
+/// What a field must be.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum Test {
+    /// One of these values.
+    OneOf(Vec<Value>),
+    /// A number within these bounds, both included.
+    Within {
+        /// The lower bound.
+        at_least: Option<i64>,
+        /// The upper bound.
+        at_most: Option<i64>,
+    },
+}
+
+impl Test {
+    fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::OneOf(values) => values.contains(value),
+            Self::Within { at_least, at_most } => value.as_i64().is_some_and(|number| {
+                at_least.is_none_or(|bound| number >= bound) && at_most.is_none_or(|bound| number <= bound)
+            }),
+        }
+    }
+}
+
+const TEST: &str = "a field is compared with a value (true, 3, \"failed\"), with a list of values, or with \
+                    { at_least = N, at_most = N }";
+
+impl TryFrom<toml::Value> for Test {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::Array(values) if !values.is_empty() => {
+                Ok(Self::OneOf(values.into_iter().map(scalar).collect::<Result<_, _>>()?))
+            }
+            toml::Value::Table(table) => {
+                let mut bounds = [None, None];
+                for (key, value) in &table {
+                    let bound = match key.as_str() {
+                        "at_least" => &mut bounds[0],
+                        "at_most" => &mut bounds[1],
+                        _ => return Err(format!("unknown key {key:?}: {TEST}")),
+                    };
+                    *bound = Some(value.as_integer().ok_or_else(|| format!("{key} = {value}: {TEST}"))?);
+                }
+                match bounds {
+                    [None, None] => Err(TEST.to_owned()),
+                    [Some(low), Some(high)] if low > high => {
+                        Err(format!("at_least {low} is more than at_most {high}: nothing would match"))
+                    }
+                    [at_least, at_most] => Ok(Self::Within { at_least, at_most }),
+                }
+            }
+            one => Ok(Self::OneOf(vec![scalar(one)?])),
+        }
+    }
+}
+
+fn scalar(value: toml::Value) -> Result<Value, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.into()),
+        toml::Value::Integer(number) => Ok(number.into()),
+        toml::Value::Boolean(flag) => Ok(flag.into()),
+        other => Err(format!("{other}: {TEST}")),
+    }
+}
+
+/// A part of the local day, `22:00-05:00`: from the first minute up to but without the last. It may
+/// go over midnight; of a day, it then is the early morning and the late evening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LocalTimes {
+    from: u16,
+    to: u16,
+}
+
+impl LocalTimes {
+    fn holds(self, minute: u16) -> bool {
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
+    }
+}
+
+impl FromStr for LocalTimes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let minutes = |text: &str| {
+            let (hour, minute) = text.split_once(':')?;
+            let two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+            let (hour, minute): (u16, u16) =
+                (two(hour) && two(minute)).then(|| Some((hour.parse().ok()?, minute.parse().ok()?)))??;
+            (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+        };
+        let parts = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+        match parts {
+            Some((from, to)) if from != to => Ok(Self { from, to }),
+            _ => Err(format!(
+                "{text:?} is no part of a day: write HH:MM-HH:MM with two different times from 00:00 to 23:59"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for LocalTimes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+pub mod tests;

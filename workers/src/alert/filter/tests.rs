@@ -1,0 +1,74 @@
+//! Filters take what they name and nothing else, and refuse what cannot be meant.
+
+use super::*;
+use serde_json::json;
+
+/// A record at `minute` of 1970-01-01 in local time, two hours ahead of UTC.
+pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
+    Record {
+        event_id: format!("e{minute:05}"),
+        kind: kind.to_owned(),
+        at: (minute - 120) * 60 * SECOND,
+        local_time: format!("minute {minute}"),
+        offset: 7200,
+        local_day: "1970-01-01".to_owned(),
+        language: None,
+        project: Some("demo".to_owned()),
+        path: None,
+        data: data.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+fn filter(text: &str) -> Filter {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn matches(text: &str, data: &Value) -> bool {
+    filter(&format!("types = ['git.push']\ndata = {{ {text} }}")).matches(&record("git.push", 0, data))
+}
+
+#[test]
+fn a_field_is_one_of_some_values_or_within_bounds() {
+    assert!(matches("force = true", &json!({"force": true})));
+    assert!(!matches("force = true", &json!({"force": "true"})));
+    assert!(!matches("force = true", &json!({})), "a missing field matches nothing");
+    assert!(matches("branch = ['main', 'master']", &json!({"branch": "master"})));
+    assert!(!matches("branch = ['main', 'master']", &json!({"branch": "next"})));
+    let bounds = "commits = { at_least = 2, at_most = 3 }";
+    let holding = (0..6).filter(|count| matches(bounds, &json!({"commits": count})));
+    assert_eq!(holding.collect::<Vec<_>>(), [2, 3]);
+    assert!(!matches(bounds, &json!({"commits": "2"})));
+    assert!(matches("project = 'demo', force = true", &json!({"force": true, "project": "other"})));
+    assert!(!matches("language = 'rust'", &json!({"language": "rust"})), "the normalized one counts");
+}
+
+#[test]
+fn times_of_day_go_over_midnight_and_leave_out_their_end() {
+    let night = filter("types = ['heartbeat']\nlocal_time = '22:00-05:00'");
+    let holds = |minute| night.matches(&record("heartbeat", minute, &json!({})));
+    let edges = [0, 299, 300, 1319, 1320, 1439].map(holds);
+    assert_eq!(edges, [true, true, false, false, true, true]);
+    let noon: LocalTimes = "12:00-13:00".parse().unwrap();
+    assert_eq!([719, 720, 779, 780].map(|minute| noon.holds(minute)), [false, true, true, false]);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for bad in ["", "22:00", "22:00-22:00", "24:00-05:00", "2:00-05:00", "22:60-05:00", "a-b", "+1:00-02:00"]
+    {
+        assert!(bad.parse::<LocalTimes>().is_err(), "{bad}");
+    }
+    for bad in [
+        "force = []",
+        "n = {}",
+        "n = { more = 1 }",
+        "n = { at_least = 'x' }",
+        "n = 1.5",
+        "n = [[1]]",
+        "n = { at_least = 2, at_most = 1 }",
+    ] {
+        let text = format!("types = ['git.push']\ndata = {{ {bad} }}");
+        assert!(toml::from_str::<Filter>(&text).is_err(), "{bad}");
+    }
+    assert!(toml::from_str::<Filter>("types = ['x']\nkind = 'y'").is_err());
+}

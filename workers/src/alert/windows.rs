@@ -1,0 +1,233 @@
+//! Which windows a job must look at, and which hours must be read for them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use common::clock::{Micros, SECOND};
+use common::id::BatchRef;
+use common::job::JobMessage;
+use jiff::civil::Date;
+use jiff::{ToSpan as _, Unit};
+use store::{HourRange, Snapshot};
+
+use super::rules::Rule;
+
+const EPOCH: Date = Date::constant(1970, 1, 1);
+const HOURS: i64 = 24;
+
+/// A calendar day, in days since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i32);
+
+/// A text that is no day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no local day: it must be YYYY-MM-DD of the years 1970 to 9998")]
+pub struct BadDay(String);
+
+impl Day {
+    /// The day this many days later, or earlier where negative.
+    #[must_use]
+    pub fn plus(self, days: i32) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// The UTC hours in which events of this local day may lie: every offset is shorter than 24 h.
+    #[must_use]
+    pub fn hours(self) -> HourRange {
+        let midnight = i64::from(self.0) * HOURS;
+        HourRange { first: midnight - HOURS, last: midnight + 2 * HOURS - 1 }
+    }
+
+    /// When the day ends where local time is `offset` seconds ahead of UTC.
+    #[must_use]
+    pub fn end(self, offset: i32) -> Micros {
+        (i64::from(self.0) + 1) * HOURS * 3600 * SECOND - i64::from(offset) * SECOND
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", EPOCH.saturating_add(self.0.days()))
+    }
+}
+
+impl FromStr for Day {
+    type Err = BadDay;
+
+    fn from_str(text: &str) -> Result<Self, BadDay> {
+        let bad = || BadDay(text.to_owned());
+        let date: Date = text.parse().map_err(|_| bad())?;
+        let known = (1970..=9998).contains(&date.year()) && date.to_string() == text;
+        let days = known.then(|| EPOCH.until((Unit::Day, date)).ok()).flatten();
+        Ok(Self(days.ok_or_else(bad)?.get_days()))
+    }
+}
+
+/// The batch that a touched day is put down to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The batch whose job touched it.
+    pub batch: BatchRef,
+    /// That batch's correlation id.
+    pub correlation_id: String,
+    /// The replay that the job belongs to; `None` for live jobs.
+    pub replay_id: Option<String>,
+}
+
+impl Origin {
+    /// Live before replay (what is new must not be kept silent), then the later batch: the same
+    /// whatever order the jobs come in.
+    fn preferred<'a>(&'a self, other: &'a Self) -> &'a Self {
+        let key = |origin: &Self| (origin.replay_id.is_none(), origin.batch);
+        if key(other) > key(self) { other } else { self }
+    }
+}
+
+/// The local days of one developer that jobs touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched(BTreeMap<Day, Origin>);
+
+impl Touched {
+    /// What these jobs, all of one developer, touched.
+    ///
+    /// # Errors
+    /// Where a job names a day that is none.
+    pub fn by<'a>(jobs: impl IntoIterator<Item = &'a JobMessage>) -> Result<Self, BadDay> {
+        let mut days = Vec::new();
+        for job in jobs {
+            let origin = Origin {
+                batch: job.body.batch,
+                correlation_id: job.body.correlation_id.clone(),
+                replay_id: job.replay_id.clone(),
+            };
+            for day in &job.body.touched_days {
+                days.push((day.parse()?, origin.clone()));
+            }
+        }
+        Ok(days.into_iter().collect())
+    }
+
+    /// The windows of `rule` that hold a touched day, by their first day.
+    #[must_use]
+    pub fn windows(&self, rule: &Rule) -> BTreeMap<Day, &Origin> {
+        let mut windows: BTreeMap<Day, &Origin> = BTreeMap::new();
+        for (day, origin) in &self.0 {
+            for back in 0..i32::from(rule.window_days) {
+                windows
+                    .entry(day.plus(-back))
+                    .and_modify(|one| *one = one.preferred(origin))
+                    .or_insert(origin);
+            }
+        }
+        windows
+    }
+}
+
+impl FromIterator<(Day, Origin)> for Touched {
+    fn from_iter<I: IntoIterator<Item = (Day, Origin)>>(days: I) -> Self {
+        let mut touched = BTreeMap::<Day, Origin>::new();
+        for (day, origin) in days {
+            let kept = touched.get(&day).map_or(&origin, |there| there.preferred(&origin)).clone();
+            touched.insert(day, kept);
+        }
+        Self(touched)
+    }
+}
+
+/// The UTC hours to read for all rules: rising, each hour once.
+#[must_use]
+pub fn ranges(rules: &[Rule], touched: &Touched) -> Vec<HourRange> {
+    let Some(reach) = rules.iter().map(|rule| i32::from(rule.window_days) - 1).max() else {
+        return Vec::new();
+    };
+    let mut ranges: Vec<HourRange> = Vec::new();
+    for day in touched.0.keys() {
+        let range = look_back(day.plus(-reach), day.plus(reach));
+        match ranges.last_mut() {
+            Some(last) if range.first <= last.last + 1 => last.last = range.last,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
+}
+
+/// The UTC hours in which events of the local days `start` to `end` may lie.
+fn look_back(start: Day, end: Day) -> HourRange {
+    HourRange { first: start.hours().first, last: end.hours().last }
+}
+
+/// The generation of a window: the sum of its look-back's, so it only grows.
+pub(super) fn generation(snapshot: &Snapshot, start: Day, end: Day) -> i64 {
+    let HourRange { first, last } = look_back(start, end);
+    snapshot.hours.range(first..=last).map(|(_, hour)| hour.generation).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::rules::tests::rule_of_days;
+
+    fn origin(seq: u64, replay_id: Option<&str>) -> Origin {
+        Origin {
+            batch: BatchRef { src: 1, seq },
+            correlation_id: format!("c{seq}"),
+            replay_id: replay_id.map(str::to_owned),
+        }
+    }
+
+    fn day(text: &str) -> Day {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn days_are_read_written_and_counted() {
+        assert_eq!(day("1970-01-01"), Day(0));
+        assert_eq!(day("2024-02-28").plus(2).to_string(), "2024-03-01");
+        for bad in
+            ["", "2026-2-3", "2026-02-30", "20260203", "2026-02-03T00:00:00", "1969-12-31", "-009999-01-01"]
+        {
+            assert_eq!(bad.parse::<Day>(), Err(BadDay(bad.to_owned())), "{bad}");
+        }
+        assert_eq!(day("1970-01-02").hours(), HourRange { first: 0, last: 71 });
+        assert_eq!(day("1970-01-01").end(3600), 23 * 3600 * SECOND);
+    }
+
+    #[test]
+    fn every_window_that_holds_a_touched_day_is_looked_at() {
+        let touched: Touched = [(day("2026-03-05"), origin(1, None)), (day("2026-03-06"), origin(2, None))]
+            .into_iter()
+            .collect();
+        let starts = |days| {
+            let windows = touched.windows(&rule_of_days(days));
+            windows.iter().map(|(start, origin)| format!("{start} {}", origin.batch.seq)).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(1), ["2026-03-05 1", "2026-03-06 2"]);
+        // The later batch answers for the windows that both touched.
+        assert_eq!(starts(3), ["2026-03-03 1", "2026-03-04 2", "2026-03-05 2", "2026-03-06 2"]);
+    }
+
+    #[test]
+    fn a_day_is_put_down_to_a_live_batch_before_a_replay_in_whatever_order_they_come() {
+        let mut days = vec![(day("2026-03-05"), origin(1, None)), (day("2026-03-05"), origin(9, Some("r")))];
+        let one: Touched = days.clone().into_iter().collect();
+        days.reverse();
+        assert_eq!(one, days.into_iter().collect());
+        assert_eq!(one.0[&day("2026-03-05")], origin(1, None));
+    }
+
+    #[test]
+    fn ranges_reach_a_day_beyond_the_windows_and_never_overlap() {
+        let touched =
+            |days: &[&str]| days.iter().map(|text| (day(text), origin(1, None))).collect::<Touched>();
+        let width = |days, text: &[&str]| {
+            let ranges = ranges(&[rule_of_days(1), rule_of_days(days)], &touched(text));
+            ranges.iter().map(|range| range.last - range.first + 1).collect::<Vec<_>>()
+        };
+        assert_eq!(width(1, &["2026-03-05"]), [72]);
+        assert_eq!(width(7, &["2026-03-05"]), [(6 + 6 + 3) * 24]);
+        assert_eq!(width(1, &["2026-03-05", "2026-03-08"]), [6 * 24], "they touch");
+        assert_eq!(width(1, &["2026-03-05", "2026-03-09"]), [72, 72]);
+        assert_eq!(ranges(&[], &touched(&["2026-03-05"])), []);
+    }
+}

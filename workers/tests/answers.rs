@@ -1,0 +1,246 @@
+//! The workers' answers on a real nats-server: every question is answered, notes wait for their batch.
+//!
+//! What the store says is given here; that a real one says it is shown by `tests/promises`.
+
+#[path = "../../collector/tests/stored/nats.rs"]
+mod nats;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_nats::Client;
+use common::bus::StreamLife;
+use common::clock::Micros;
+use common::id::{BatchRef, Src};
+use common::job::{BatchState, Mask};
+use common::process::Stop;
+use common::query::{
+    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote, StoredReply,
+    SubmissionReply,
+};
+use common::verdict::Counts;
+use nats::Nats;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use store::{
+    Account, Answers, AuditEntry, Clue, Computed, History, Ledger, NotAccepted, StoreError, StoredAlert,
+    Submission, Totals,
+};
+use workers::answers;
+
+/// A store that knows batch `b1` of `ada`, at sequence 1 of its one stream.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    asked: u32,
+    notes: Vec<(u64, String, Micros, String)>,
+}
+
+fn life(created: Micros) -> StreamLife {
+    StreamLife { name: "EVENTS".to_owned(), created }
+}
+
+fn batch(seq: u64) -> Submission {
+    Submission {
+        at: BatchRef { src: 1, seq },
+        developer: "ada".to_owned(),
+        batch_id: "b1".to_owned(),
+        correlation_id: "c1".to_owned(),
+        state: BatchState::Persisted,
+        masks: [Mask::ALL, Mask::NONE, Mask::NONE],
+        counts: Counts { received: 1, accepted: 1, ..Counts::default() },
+        received_at: 0,
+        published_at: 0,
+        persisted_at: 0,
+    }
+}
+
+impl Ledger for Known {
+    async fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
+        Ok(Some(life.created).filter(|src| (1..=2).contains(src)))
+    }
+
+    async fn accounts(&self, _: Src, _: u64, _: u64) -> Result<Vec<Account>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(Totals::default())
+    }
+}
+
+impl Answers for Known {
+    async fn submissions(&self, developer: String, batch_id: String) -> Result<Vec<Submission>, StoreError> {
+        match (developer.as_str(), batch_id.as_str()) {
+            ("ada", "b1") => Ok(vec![batch(1), batch(2)]),
+            ("ada", "many") => Ok((1..=1500).map(batch).collect()),
+            ("ada", "busy") => Err(StoreError::Unavailable("busy".to_owned())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn stored(
+        &self,
+        _: StreamLife,
+        seq: u64,
+    ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
+        Ok((seq <= 2).then(|| (batch(1), Vec::new())))
+    }
+
+    async fn days(&self, _: String, from: String, to: String) -> Result<Vec<(String, Computed)>, StoreError> {
+        let body = |body: &str| Computed { generation: 1, version: 1, body: body.to_owned() };
+        Ok(vec![(from, body(r#"{"edits":3}"#)), (to.clone(), body(if to == "bad" { "3" } else { "{}" }))])
+    }
+
+    async fn developers(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn alerts(&self, _: Option<String>, _: u32) -> Result<Vec<StoredAlert>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+impl History for Known {
+    async fn find(&self, _: Clue, _: u32) -> Result<Vec<Submission>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn audit(&self, _: BatchRef) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Stores its batch between the second and the third try.
+    async fn note_resend(
+        &self,
+        _: StreamLife,
+        seq: u64,
+        correlation_id: String,
+        time: Micros,
+        actor: String,
+    ) -> Result<bool, StoreError> {
+        let mut noted = self.0.lock().expect("no test panicked");
+        noted.asked += 1;
+        match noted.asked {
+            1 => Err(StoreError::Unavailable("busy".to_owned())),
+            2 => Ok(false),
+            _ => {
+                noted.notes.push((seq, correlation_id, time, actor));
+                Ok(true)
+            }
+        }
+    }
+}
+
+async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    subject: &'static str,
+    question: &impl serde::Serialize,
+) -> Answer<T> {
+    let question: bytes::Bytes = serde_json::to_vec(question).expect("a question is JSON").into();
+    for _ in 0..500 {
+        match client.request(subject, question.clone()).await {
+            Ok(reply) => return serde_json::from_slice(&reply.payload).expect("an answer is JSON"),
+            // The worker has not subscribed yet.
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                tokio::time::sleep(Duration::from_millis(10)).await; // sleep: nothing tells when it has
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("nobody answers on {subject}")
+}
+
+fn ok<T: std::fmt::Debug>(answer: Answer<T>) -> T {
+    match answer {
+        Answer::Ok(answer) => answer,
+        Answer::Unavailable(reason) => panic!("unavailable: {reason}"),
+    }
+}
+
+fn unavailable<T: std::fmt::Debug>(answer: Answer<T>) -> String {
+    match answer {
+        Answer::Unavailable(reason) => reason,
+        Answer::Ok(answer) => panic!("an answer: {answer:?}"),
+    }
+}
+
+fn submissions_of(batch_id: &str) -> BatchQuery {
+    BatchQuery::Submissions { developer: "ada".to_owned(), batch_id: batch_id.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_about_batches_and_days_is_answered() {
+    let nats = Nats::start().await;
+    let client = async_nats::connect(nats.address("nats")).await.unwrap();
+    let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
+    let batches =
+        tokio::spawn(answers::batches(client.clone(), store.clone(), "w/1".to_owned(), stop.clone()));
+    let metrics = tokio::spawn(answers::metrics(client.clone(), store, stop.clone()));
+    let told: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("b1")).await);
+    assert_eq!(told.iter().map(|one| one.stream_sequence).collect::<Vec<_>>(), [1, 2]);
+    let many: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("many")).await);
+    assert_eq!((many.len(), many[0].stream_sequence, many[999].stream_sequence), (1000, 501, 1500));
+    assert_eq!(ok::<Vec<SubmissionReply>>(ask(&client, BATCH, &submissions_of("b2")).await), []);
+    let busy: Answer<Vec<SubmissionReply>> = ask(&client, BATCH, &submissions_of("busy")).await;
+    assert!(unavailable(busy).contains("busy"));
+    let stored = async |created, seq| {
+        let question = BatchQuery::Stored { life: life(created), seq };
+        let told: Option<StoredReply> = ok(ask(&client, BATCH, &question).await);
+        told.map(|told| (told.stream_sequence, told.duplicate_batch))
+    };
+    assert_eq!(stored(1, 1).await, Some((1, false)));
+    assert_eq!(stored(1, 2).await, Some((1, true)));
+    // The same sequence of another life is another message.
+    assert_eq!(stored(2, 1).await, Some((1, true)));
+    assert_eq!((stored(1, 3).await, stored(9, 1).await), (None, None));
+    let strange: Answer<Vec<SubmissionReply>> = ask(&client, BATCH, &json!({"weather": {}})).await;
+    assert!(unavailable(strange).contains("cannot be read"));
+    let days = |to: &str| MetricsQuery { developer: "ada".into(), from: "2026-03-01".into(), to: to.into() };
+    let told: Vec<DayReply> = ok(ask(&client, METRICS, &days("2026-03-02")).await);
+    assert_eq!((told[0].metrics["edits"].as_u64(), told[1].day.as_str()), (Some(3), "2026-03-02"));
+    assert!(unavailable(ask::<Vec<DayReply>>(&client, METRICS, &days("bad")).await).contains("bad"));
+    stop.begin();
+    batches.await.unwrap();
+    metrics.await.unwrap();
+    let gone = client.request(BATCH, "{}".into()).await.unwrap_err();
+    assert_eq!(gone.kind(), async_nats::RequestErrorKind::NoResponders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobody() {
+    let nats = Nats::start().await;
+    let client = async_nats::connect(nats.address("nats")).await.unwrap();
+    let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
+    let running =
+        tokio::spawn(answers::batches(client.clone(), store.clone(), "w/1".to_owned(), stop.clone()));
+    let note = |correlation_id: &str| ResendNote {
+        life: life(1),
+        seq: 7,
+        correlation_id: correlation_id.to_owned(),
+        received_at: 42,
+        collector: "c/1".to_owned(),
+    };
+    let send = async |note: serde_json::Value| {
+        let request = async_nats::Request::new().payload(serde_json::to_vec(&note).unwrap().into());
+        let request = request.timeout(Some(Duration::from_millis(200)));
+        client.send_request(NOTE_DUPLICATE, request).await.unwrap_err().kind()
+    };
+    // Once somebody listens there is silence, as nobody answers a note.
+    while send(json!("no note")).await == async_nats::RequestErrorKind::NoResponders {}
+    send(json!(note("with\0nul"))).await;
+    // Sent once: what the store does not take yet must be tried again.
+    send(json!(note("c9"))).await;
+    let written = async {
+        while store.0.lock().unwrap().notes.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written).await.expect("the note is written");
+    stop.begin();
+    running.await.unwrap();
+    let noted = store.0.lock().unwrap();
+    assert_eq!((noted.asked, &noted.notes[..]), (3, &[(7, "c9".to_owned(), 42, "c/1".to_owned())][..]));
+}
