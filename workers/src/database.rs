@@ -1,40 +1,79 @@
 //! Where the store is, and the lock that keeps a SQLite file to one writing process.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
-use store::Sqlite;
+use clap::builder::{TypedValueParser, ValueParserFactory};
+use clap::error::ErrorKind;
+use store::{Postgres, PostgresUrl, Sqlite};
 
 /// Where the store is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseSettings {
-    /// The database: sqlite:PATH
+    /// The database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full (sslmode:
+    /// disable, prefer, require, verify-ca or verify-full; sslrootcert=PATH names the trusted authorities)
     #[arg(
         long,
         env = "DEVTRAIL_DATABASE_URL",
+        hide_env_values = true,
         default_value = "sqlite:devtrail-data/devtrail.db",
         value_name = "URL"
     )]
     pub database_url: DatabaseUrl,
 }
 
-/// A database's address.
+/// A database's address. Shown, it has no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A database of a Postgres server.
+    Postgres(PostgresUrl),
 }
 
 impl FromStr for DatabaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("sqlite:") {
-            Some("") | None => Err(format!("{text:?} is no database of this version: write sqlite:PATH")),
-            Some(path) => Ok(Self::Sqlite(path.into())),
+        if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Sqlite(path.into()));
         }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return text.parse().map(Self::Postgres).map_err(|error| format!("{error}"));
+        }
+        Err("it is no database: write sqlite:PATH or postgres://USER@HOST:PORT/DATABASE".to_owned())
+    }
+}
+
+/// Reads addresses for clap, whose own errors would repeat what was given, the password too.
+#[derive(Debug, Clone)]
+pub struct UrlParser;
+
+impl ValueParserFactory for DatabaseUrl {
+    type Parser = UrlParser;
+
+    fn value_parser() -> UrlParser {
+        UrlParser
+    }
+}
+
+impl TypedValueParser for UrlParser {
+    type Value = DatabaseUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<DatabaseUrl, clap::Error> {
+        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        text.and_then(str::parse).map_err(|reason| {
+            let message = format!("The database URL cannot be used: {reason}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 
@@ -42,27 +81,45 @@ impl std::fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => write!(f, "{url}"),
         }
     }
 }
 
-/// An open store, and the lock that is held as long as it is.
-pub struct Opened {
-    /// The store.
-    pub store: Sqlite,
-    _lock: File,
+/// An open store.
+pub enum Opened {
+    /// A SQLite file.
+    Sqlite {
+        /// The store.
+        store: Sqlite,
+        /// Held as long as the store is used: a second writing process is refused.
+        lock: File,
+    },
+    /// A Postgres database, which any number of processes write.
+    Postgres(Postgres),
 }
 
 impl DatabaseSettings {
-    /// Locks and opens the store.
+    /// Opens the store and brings it up to this program's version; a SQLite file is locked first.
     ///
     /// # Errors
-    /// Where another process writes it, or it cannot be opened.
-    pub fn open(&self) -> anyhow::Result<Opened> {
-        let DatabaseUrl::Sqlite(path) = &self.database_url;
-        let lock = lock(path)?;
-        Ok(Opened { store: Sqlite::open(path)?, _lock: lock })
+    /// Where another process writes the SQLite file, or the store cannot be opened.
+    pub async fn open(&self) -> anyhow::Result<Opened> {
+        match &self.database_url {
+            DatabaseUrl::Sqlite(path) => {
+                let lock = lock(path)?;
+                Ok(Opened::Sqlite { store: Sqlite::open(path)?, lock })
+            }
+            DatabaseUrl::Postgres(url) => Ok(Opened::Postgres(Postgres::connect(url, &program()).await?)),
+        }
     }
+}
+
+/// What the server's views call this process.
+fn program() -> String {
+    let path = std::env::current_exe().ok();
+    let name = path.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or("devtrail");
+    format!("{name}/{}", std::process::id())
 }
 
 /// Takes `PATH.lock`; the operating system gives it back when the process ends, however it ends.
@@ -80,7 +137,7 @@ fn lock(database: &Path) -> anyhow::Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
             "Another process writes {} (`devtrail up` or `devtrail-worker all`). A SQLite file has one writing \
-             process; stop that one first. (Postgres, where workers scale as separate processes, is planned.)",
+             process; stop that one first. (On Postgres workers scale as separate processes: --database-url postgres://….)",
             database.display()
         ),
         Err(TryLockError::Error(error)) => {
@@ -93,14 +150,36 @@ fn lock(database: &Path) -> anyhow::Result<File> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_second_process_is_refused_with_the_reason_and_the_remedy() {
+    #[tokio::test]
+    async fn a_second_process_is_refused_with_the_reason_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let settings = DatabaseSettings { database_url: DatabaseUrl::Sqlite(folder.path().join("d.db")) };
-        let held = settings.open().unwrap();
-        let refusal = settings.open().err().unwrap().to_string();
-        assert!(refusal.contains("Another process writes") && refusal.contains("Postgres"), "{refusal}");
+        let held = settings.open().await.unwrap();
+        let refusal = settings.open().await.err().unwrap().to_string();
+        assert!(refusal.contains("Another process writes") && refusal.contains("postgres://"), "{refusal}");
         drop(held);
-        assert!(settings.open().is_ok());
+        assert!(settings.open().await.is_ok());
+    }
+
+    #[test]
+    fn addresses_are_told_apart_and_shown_without_password() {
+        let shown = |text: &str| text.parse::<DatabaseUrl>().map(|url| url.to_string());
+        assert_eq!(shown("sqlite:a/b.db").as_deref(), Ok("sqlite:a/b.db"));
+        assert_eq!(shown("postgres://ada:s3cret@db/x").as_deref(), Ok("postgres://ada:***@db/x"));
+        for text in ["sqlite:", "mysql://ada:s3cret@db/x", "postgres://ada:s3cret@db:port/x"] {
+            let refusal = shown(text).unwrap_err();
+            assert!(refusal.contains("postgres://USER@HOST") && !refusal.contains("s3cret"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn no_usage_error_and_no_help_repeats_the_password() {
+        let command = || <DatabaseSettings as clap::Args>::augment_args(clap::Command::new("x"));
+        let given = ["x", "--database-url", "postgres://ada:s3cret@db:port/x"];
+        let refusal = command().try_get_matches_from(given).unwrap_err().to_string();
+        assert!(refusal.contains("ada:***@db:port") && !refusal.contains("s3cret"), "{refusal}");
+        let command = command();
+        let url = command.get_arguments().find(|arg| arg.get_id() == "database_url").unwrap();
+        assert!(url.is_hide_env_values_set(), "--help shows what the environment holds");
     }
 }

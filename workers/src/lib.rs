@@ -1,14 +1,30 @@
 //! The workers: durable pull consumers that turn the stream into stored data.
+//!
+//! [`persist`] stores batches and publishes their jobs; [`aggregate`], [`normalize`] and [`alert`]
+//! do these jobs, by way of what they share in [`jobs`]. On Postgres each role is as many processes
+//! as wanted; on SQLite one process runs them all.
 
+pub mod aggregate;
+pub mod alert;
+pub mod answers;
 mod database;
+pub mod jobs;
+pub mod normalize;
 pub mod persist;
+mod setback;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::bus::{self, NatsSettings};
-use common::process::Process;
+use clap::ValueEnum;
+use common::bus::roster::{self, Lease, WorkerEntry};
+use common::bus::{self, BindError, NatsSettings};
+use common::clock::{Clock, SystemClock};
+use common::process::{Process, Usage};
+use common::retry::RetryPolicy;
+use store::{AlertOutbox, Store, StoreError};
+use tokio::task::JoinSet;
 
-pub use database::{DatabaseSettings, DatabaseUrl};
+pub use database::{DatabaseSettings, DatabaseUrl, Opened};
 
 /// The workers' settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,16 +37,160 @@ pub struct WorkerSettings {
     pub database: DatabaseSettings,
 }
 
-/// Runs every role in this process, as SQLite needs it, until the process stops.
+/// What a worker process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Every role: the only one on SQLite, where one process writes
+    All,
+    /// Store batches, publish their jobs, answer queries about them
+    Persist,
+    /// Compute metrics, answer queries about them
+    Aggregate,
+    /// Normalize events
+    Normalize,
+    /// Evaluate rules, deliver alerts
+    Alert,
+}
+
+impl Role {
+    fn includes(self, part: Self) -> bool {
+        self == Self::All || self == part
+    }
+
+    /// The name on the command line and in the roster.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Persist => "persist",
+            Self::Aggregate => "aggregate",
+            Self::Normalize => "normalize",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Runs a role until the process stops.
 ///
 /// # Errors
-/// Where the database is in use or unusable, or the stream or its consumer is missing or unsafe.
-pub async fn run_all(settings: WorkerSettings, process: Process) -> anyhow::Result<()> {
-    let opened = settings.database.open()?;
+/// Where the database is in use or unusable, or a stream or consumer is missing or unsafe.
+pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyhow::Result<()> {
+    if matches!(settings.database.database_url, DatabaseUrl::Sqlite(_)) && role != Role::All {
+        return Err(Usage(format!(
+            "On SQLite one process runs every role: start `devtrail-worker all`. For `devtrail-worker {}` as a \
+             process of its own, give a --database-url postgres://….",
+            role.as_str()
+        ))
+        .into());
+    }
+    let Some(opened) = open(&settings.database, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
         return Ok(());
     };
-    let js = jetstream::new(client);
-    persist::run(js, opened.store, process).await.context("the persist role cannot start")
+    match opened {
+        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &process).await,
+        Opened::Postgres(store) => run_parts(role, &client, store, &process).await,
+    }
+}
+
+/// Opens the store. A Postgres server that is away is waited for, as NATS is: `None` where the
+/// process stops meanwhile. A SQLite file that cannot be opened stays so.
+async fn open(database: &DatabaseSettings, process: &Process) -> anyhow::Result<Option<Opened>> {
+    let may_come = |error: &anyhow::Error| {
+        let away = error.downcast_ref().is_some_and(StoreError::is_transient);
+        away && matches!(database.database_url, DatabaseUrl::Postgres(_))
+    };
+    for attempt in 0.. {
+        match database.open().await {
+            Err(error) if may_come(&error) => {
+                tracing::warn!(error = format!("{error:#}"), attempt, "waiting for the database");
+            }
+            opened => return opened.map(Some),
+        }
+        tokio::select! {
+            () = RetryPolicy::DEFAULT.pause(attempt) => {}
+            () = process.stop.draining() => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// Runs the role's parts beside each other; one that fails stops the others in order.
+async fn run_parts<S: Store>(
+    role: Role,
+    client: &async_nats::Client,
+    store: S,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let js = jetstream::new(client.clone());
+    let mut parts = Parts::default();
+    if role.includes(Role::Persist) {
+        let actor = process.actor.to_string();
+        parts.add(forever(answers::batches(client.clone(), store.clone(), actor, process.stop.clone())));
+        parts.add(bound(persist::run(client.clone(), store.clone(), process.clone()), "persist"));
+    }
+    if role.includes(Role::Aggregate) {
+        parts.add(forever(answers::metrics(client.clone(), store.clone(), process.stop.clone())));
+        let work = aggregate::Aggregating { store: store.clone() };
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, process.clone()), "aggregate"));
+    }
+    if role.includes(Role::Normalize) {
+        let work = normalize::Normalizing { store: store.clone() };
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, process.clone()), "normalize"));
+    }
+    if role.includes(Role::Alert) {
+        parts.add(forever(sweep_alerts(js.clone(), store.clone(), process.clone())));
+        let work = alert::Alerting::new(js.clone(), store.clone());
+        parts.add(bound(jobs::run(js.clone(), store, work, process.clone()), "alert"));
+    }
+    let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
+    parts.add(forever(roster::announce(js, entry, process.stop.clone())));
+    parts.run(process).await
+}
+
+/// The parts of a worker process.
+#[derive(Default)]
+struct Parts(JoinSet<anyhow::Result<()>>);
+
+impl Parts {
+    fn add(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.0.spawn(part);
+    }
+
+    /// Waits for all of them. The first that fails stops the others in order.
+    async fn run(mut self, process: &Process) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.0.join_next().await {
+            let ended = ended.unwrap_or_else(|panic| Err(anyhow::Error::from(panic)));
+            if let Err(error) = ended {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a part of the worker failed; stopping the others"
+                );
+                process.stop.begin();
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+}
+
+/// A part that ends only when the process stops.
+async fn forever(part: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    part.await;
+    Ok(())
+}
+
+/// A part that must find its stream and consumer.
+async fn bound(part: impl Future<Output = Result<(), BindError>> + Send, role: &str) -> anyhow::Result<()> {
+    let context = format!("the {role} role cannot start");
+    part.await.context(context)
+}
+
+/// Publishes alerts that were left behind, one process at a time for all.
+async fn sweep_alerts<S: AlertOutbox>(js: jetstream::Context, store: S, process: Process) {
+    let lease = Lease::hold(js.clone(), "alert-sweep", &process.actor.to_string());
+    alert::sweep(&js, &store, &process.stop, || std::future::ready(lease.is_held())).await;
+    lease.release().await;
 }

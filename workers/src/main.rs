@@ -1,19 +1,20 @@
-//! `devtrail-worker ROLE`: stores batches, and later aggregates, normalizes and alerts.
+//! `devtrail-worker ROLE`: stores batches, aggregates, normalizes, alerts.
 
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use common::process::{Frame, Settings, Usage};
-use workers::WorkerSettings;
+use clap::Parser;
+use common::process::{Frame, Settings};
+use workers::{Role, WorkerSettings};
 
-/// Pulls batches from NATS JetStream and stores them.
+/// Pulls batches and jobs from NATS JetStream and turns them into stored data.
 #[derive(Parser)]
 #[command(
     name = "devtrail-worker",
     version,
     after_help = "Examples:
-  devtrail-worker all
-  devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db"
+  devtrail-worker all                                            every role, on SQLite
+  devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db
+  devtrail-worker persist --database-url postgres://db/devtrail  one role; start as many as you like"
 )]
 struct Program {
     /// What this process does
@@ -24,15 +25,6 @@ struct Program {
     frame: Frame,
 }
 
-/// What a worker process does.
-#[derive(Clone, Copy, ValueEnum)]
-enum Role {
-    /// Every role: the only one on SQLite, where one process writes
-    All,
-    /// Store batches
-    Persist,
-}
-
 impl Settings for Program {
     fn frame(&self) -> &Frame {
         &self.frame
@@ -40,14 +32,5 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
-    common::process::run(|program: Program, process| async move {
-        match program.role {
-            Role::All => workers::run_all(program.worker, process).await,
-            Role::Persist => Err(Usage(
-                "On SQLite one process runs every role: start `devtrail-worker all`. Single roles come with Postgres."
-                    .to_owned(),
-            )
-            .into()),
-        }
-    })
+    common::process::run(|program: Program, process| workers::run(program.role, program.worker, process))
 }

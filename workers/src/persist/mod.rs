@@ -1,29 +1,47 @@
 //! The persist role: a pulled group becomes one transaction, T1, and is acked after its commit.
 
+mod trigger;
+
 use std::sync::Arc;
 
 use async_nats::jetstream;
+use bytes::Bytes;
 use common::batch;
 use common::bus::pull::{self, Delivery, Outcome, PullSettings, Role};
 use common::bus::{BindError, EVENTS, PERSIST, StreamLife};
 use common::clock::{Clock, SystemClock};
+use common::crash;
 use common::id::{BatchRef, Src};
 use common::process::Process;
-use common::retry::RetryPolicy;
-use store::{Incoming, Persist, StoreError};
+use common::query::NOTIFY;
+use store::{Incoming, Outbox, Persist, StoreError, Stored};
 
-/// Pulls EVENTS into the store until the process stops.
+use crate::setback;
+use trigger::{Handover, Trigger};
+
+/// Pulls EVENTS into the store, and publishes the jobs of what it stored, until the process stops.
 ///
 /// # Errors
 /// Where the stream or its consumer is missing or unsafe at the start.
-pub async fn run<S: Persist>(js: jetstream::Context, store: S, process: Process) -> Result<(), BindError> {
-    let role = Arc::new(Storing { store, actor: process.actor.to_string() });
-    pull::run(js, (EVENTS, PERSIST), role, PullSettings::default(), process.stop).await
+pub async fn run<S: Persist + Outbox + Clone>(
+    client: async_nats::Client,
+    store: S,
+    process: Process,
+) -> Result<(), BindError> {
+    let js = jetstream::new(client.clone());
+    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), &process);
+    let role = Arc::new(Storing { store, client, handover, actor: process.actor.to_string() });
+    // The trigger ends when the role, and with it the handover, is gone.
+    let pull = pull::run(js, (EVENTS, PERSIST), role, PullSettings::default(), process.stop);
+    let (pulled, ()) = tokio::join!(pull, trigger.run());
+    pulled
 }
 
 /// Stores what the pull loop hands over.
 pub struct Storing<S> {
     store: S,
+    client: async_nats::Client,
+    handover: Handover,
     actor: String,
 }
 
@@ -31,7 +49,7 @@ impl<S: Persist> Role for Storing<S> {
     async fn handle(&self, life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
         let src = match self.store.source(life).await {
             Ok(src) => src,
-            Err(error) => return group.iter().map(|one| self.failed(one, &error)).collect(),
+            Err(error) => return group.iter().map(|one| not_stored(one, &error)).collect(),
         };
         let (mut sound, mut outcomes) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         for one in group {
@@ -43,13 +61,19 @@ impl<S: Persist> Role for Storing<S> {
                 Err(dead) => outcomes.push(dead),
             }
         }
-        let Err(error) = self.store.persist(sound).await else { return outcomes };
-        // The surroundings failed: the group waits. Or one message is at fault: alone, it cannot
-        // harm its neighbours.
-        let alone = !error.is_transient() && group.len() > 1;
+        crash::point("persist.before_commit");
+        let error = match self.store.persist(sound).await {
+            Ok(stored) => {
+                crash::point("persist.after_commit");
+                self.committed(group, stored).await;
+                return outcomes;
+            }
+            Err(error) => error,
+        };
+        let alone = setback::is_one_at_fault(&error, group.len());
         for (one, outcome) in group.iter().zip(&mut outcomes).filter(|(_, outcome)| **outcome == Outcome::Ack)
         {
-            *outcome = if alone { self.store_alone(src, one).await } else { self.failed(one, &error) };
+            *outcome = if alone { self.store_alone(src, one).await } else { not_stored(one, &error) };
         }
         outcomes
     }
@@ -68,16 +92,27 @@ impl<S: Persist> Storing<S> {
         match self.decode(src, delivery) {
             Err(dead) => dead,
             Ok(incoming) => match self.store.persist(vec![incoming]).await {
-                Ok(_) => Outcome::Ack,
-                Err(error) => self.failed(delivery, &error),
+                Ok(stored) => {
+                    self.committed(std::slice::from_ref(delivery), stored).await;
+                    Outcome::Ack
+                }
+                Err(error) => not_stored(delivery, &error),
             },
         }
     }
 
-    /// Nothing that the store refuses is given up here: it is tried again, and said aloud.
-    fn failed(&self, delivery: &Delivery, error: &StoreError) -> Outcome {
-        let attempt = u32::try_from(delivery.delivered.saturating_sub(1)).unwrap_or(u32::MAX);
-        tracing::error!(seq = delivery.seq, delivered = delivery.delivered, %error, "a batch could not be stored; trying again");
-        Outcome::Retry { after: RetryPolicy::DEFAULT.delay(attempt) }
+    /// After the commit: hints for those who wait, and the jobs to be published.
+    async fn committed(&self, group: &[Delivery], stored: Vec<Stored>) {
+        for subject in group.iter().filter_map(|one| one.headers.get(NOTIFY)) {
+            // The hint is quick, the query is the truth: a lost one costs the waiter 50 ms.
+            if let Err(error) = self.client.publish(subject.as_str().to_owned(), Bytes::new()).await {
+                tracing::debug!(%error, "a hint could not be sent");
+            }
+        }
+        self.handover.give(stored.into_iter().filter_map(|stored| stored.pending));
     }
+}
+
+fn not_stored(delivery: &Delivery, error: &StoreError) -> Outcome {
+    setback::again(delivery, "a batch could not be stored", error)
 }

@@ -1,0 +1,162 @@
+//! T2: publishes the jobs of stored batches. The batch row in state `persisted` is the outbox.
+//!
+//! Batches come from this process's own T1 through memory, or, where a crash or a refusal left them
+//! behind, from the sweep. Storing never waits for any of it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, message::PublishMessage};
+use common::batch;
+use common::clock::{Clock, SystemClock};
+use common::crash;
+use common::job::JobMessage;
+use common::process::{Process, Stop};
+use common::retry::RetryPolicy;
+use futures_util::future::try_join_all;
+use store::{Outbox, Pending, Receipt, StoreError, Triggered};
+use tokio::sync::mpsc;
+
+/// Batches triggered together: their publishes are pipelined, their T2b is one transaction.
+const GROUP: usize = 128;
+/// Batches that may wait in memory; what finds no place is the sweep's.
+const QUEUE: usize = 4096;
+/// How often the sweep looks for batches that were left behind (`docs/protocol.md`, Trigger).
+const SWEEP: Duration = Duration::from_secs(5);
+/// Most batches that one claim takes.
+const CLAIM: u32 = 500;
+
+/// The way from T1 to the trigger task.
+#[derive(Clone)]
+pub struct Handover(mpsc::Sender<Pending>);
+
+impl Handover {
+    /// Hands batches over, without waiting: what finds no place is in the outbox all the same.
+    pub fn give(&self, batches: impl IntoIterator<Item = Pending>) {
+        for pending in batches {
+            if self.0.try_send(pending).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The trigger task.
+pub struct Trigger<S> {
+    js: jetstream::Context,
+    store: S,
+    actor: String,
+    stop: Stop,
+    queue: mpsc::Receiver<Pending>,
+}
+
+/// A batch stays in the outbox.
+#[derive(Debug, thiserror::Error)]
+enum NotTriggered {
+    /// A job has no PubAck.
+    #[error("job {job_id} was not published: {reason}")]
+    Publish {
+        /// The job.
+        job_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// T2a or T2b failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<S: Outbox> Trigger<S> {
+    /// A trigger task, and the way to it.
+    pub fn new(js: jetstream::Context, store: S, process: &Process) -> (Handover, Self) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let (actor, stop) = (process.actor.to_string(), process.stop.clone());
+        (Handover(sender), Self { js, store, actor, stop, queue })
+    }
+
+    /// Publishes until nobody hands anything over any more.
+    pub async fn run(mut self) {
+        let mut sweeps = tokio::time::interval(SWEEP);
+        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failures = 0;
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            // Without a preference: under constant load the sweep must have its turn too.
+            let result = tokio::select! {
+                count = self.queue.recv_many(&mut group, GROUP) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.trigger(std::mem::take(&mut group)).await
+                }
+                _ = sweeps.tick(), if !self.stop.is_draining() => self.sweep().await,
+            };
+            failures = match result {
+                Ok(()) => 0,
+                Err(error) => {
+                    tracing::warn!(%error, failures, "jobs wait in the outbox; trying again");
+                    // The sweep comes back with backoff, not at each tick.
+                    sweeps.reset_after(SWEEP + RetryPolicy::DEFAULT.delay(failures));
+                    failures + 1
+                }
+            };
+        }
+    }
+
+    /// Takes what was left behind, until there is no more.
+    async fn sweep(&self) -> Result<(), NotTriggered> {
+        loop {
+            let claimed = self.store.claim(CLAIM).await?;
+            if claimed.is_empty() || self.stop.is_draining() {
+                return Ok(());
+            }
+            tracing::info!(batches = claimed.len(), "publishing jobs of batches that were left behind");
+            for group in claimed.chunks(GROUP) {
+                self.trigger(group.to_vec()).await?;
+            }
+        }
+    }
+
+    /// Publishes each batch's jobs and marks the batches that have all their PubAcks. Gives the
+    /// first failure; its batch stays in the outbox.
+    async fn trigger(&self, group: Vec<Pending>) -> Result<(), NotTriggered> {
+        crash::point("trigger.before_jobs");
+        let published = group.into_iter().map(|pending| self.publish(pending));
+        let mut triggered = Vec::new();
+        let mut failure = None;
+        for result in futures_util::future::join_all(published).await {
+            match result {
+                Ok(batch) => triggered.push(batch),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        crash::point("trigger.after_jobs");
+        if !triggered.is_empty() {
+            self.store.triggered(triggered).await?;
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// One job for each bit in `need`.
+    async fn publish(&self, pending: Pending) -> Result<Triggered, NotTriggered> {
+        let jobs =
+            pending.need.kinds().map(|kind| self.publish_job(JobMessage::live(kind, pending.body.clone())));
+        let receipts = try_join_all(jobs).await?;
+        Ok(Triggered { body: pending.body, receipts, at: SystemClock.now(), actor: self.actor.clone() })
+    }
+
+    async fn publish_job(&self, job: JobMessage) -> Result<Receipt, NotTriggered> {
+        let failed = |reason: String| NotTriggered::Publish { job_id: job.job_id.clone(), reason };
+        let subject = job.subject();
+        let payload = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(batch::CORRELATION_ID, job.body.correlation_id.as_str());
+        headers.insert(batch::TRACEPARENT, job.body.traceparent.as_str());
+        let message =
+            PublishMessage::build().payload(payload.into()).headers(headers).message_id(&job.job_id);
+        let sent = self.js.send_publish(subject.clone(), message).await;
+        let ack = sent.map_err(|error| failed(error.to_string()))?;
+        let ack = ack.await.map_err(|error| failed(error.to_string()))?;
+        crash::point("trigger.after_a_job");
+        Ok(Receipt { job_id: job.job_id, subject, stream_sequence: ack.sequence })
+    }
+}
