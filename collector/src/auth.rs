@@ -5,11 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::jetstream::{self, kv};
 use common::id::DeveloperId;
-use common::key::{BUCKET, DeveloperRecord, KeyRecord, digest};
+use common::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
 use common::process::Stop;
 use common::retry::RetryPolicy;
 use futures_util::StreamExt;
+use http::{HeaderMap, header};
 use tokio::sync::watch;
+
+use crate::App;
+use crate::error::{ErrorCode, Problem};
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
 #[derive(Clone, Default)]
@@ -28,6 +32,39 @@ pub struct Caller {
     pub developer: DeveloperId,
     /// The developer's epoch.
     pub epoch: u64,
+    /// What the key may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// Finds out whose request it is, and whether its key may do what `scope` stands for.
+///
+/// # Errors
+/// 401 without a valid key, 403 without the scope; 503 while the keys are not loaded: a good key must
+/// not look revoked then.
+pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Caller, Problem> {
+    let unknown = |detail: &str| Problem::new(ErrorCode::Unauthenticated, detail);
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, key) = value.and_then(|value| value.split_once(' ')).ok_or_else(|| {
+        unknown("The header Authorization: Bearer <key> is missing. `devtrail keys create` makes a key.")
+    })?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unknown("Authorization must have the form Bearer <key>."));
+    }
+    if !*app.keys_loaded.borrow() {
+        let detail = "The API keys are not loaded yet: this collector is starting, or NATS is away.";
+        return Err(Problem::new(ErrorCode::StreamUnavailable, detail));
+    }
+    let caller = app.keys.find(key.trim()).ok_or_else(|| {
+        unknown("The API key is unknown or revoked. `devtrail keys create` makes a new one.")
+    })?;
+    if caller.scopes.contains(&scope) {
+        return Ok(caller);
+    }
+    let detail = format!(
+        "The key lacks the scope {scope}: use a key that has it; `devtrail keys create` makes one.",
+        scope = scope.as_str()
+    );
+    Err(Problem::new(ErrorCode::ScopeMissing, detail))
 }
 
 impl Keys {
@@ -38,7 +75,7 @@ impl Keys {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let record = table.keys.get(&digest(key))?;
         let epoch = table.epochs.get(record.developer.as_str()).copied().unwrap_or_default();
-        Some(Caller { developer: record.developer.clone(), epoch })
+        Some(Caller { developer: record.developer.clone(), epoch, scopes: record.scopes.clone() })
     }
 
     /// Follows the bucket until the process stops; `loaded` turns true once all keys are known.

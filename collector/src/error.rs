@@ -1,5 +1,7 @@
 //! What a request is refused with: RFC 9457 problem details, as a response or as raw HTTP/1.1 bytes.
 
+mod code;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -10,92 +12,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+pub use code::ErrorCode;
+
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-
-/// The closed list of reasons for which the collector refuses a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
-    MalformedRequest,
-    MalformedJson,
-    InvalidEnvelope,
-    Unauthenticated,
-    WrongDeveloper,
-    NotFound,
-    MethodNotAllowed,
-    HeaderTimeout,
-    BodyTimeout,
-    LengthRequired,
-    BodyTooLarge,
-    TooManyEvents,
-    BatchTooLarge,
-    UnsupportedMediaType,
-    UnsupportedEncoding,
-    HeadersTooLarge,
-    Internal,
-    StreamUnavailable,
-    StreamFull,
-    ShuttingDown,
-}
-
-impl ErrorCode {
-    /// Status, `code`, title.
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        const TOO_LARGE: S = S::PAYLOAD_TOO_LARGE;
-        const UNSUPPORTED: S = S::UNSUPPORTED_MEDIA_TYPE;
-        const UNAVAILABLE: S = S::SERVICE_UNAVAILABLE;
-        match self {
-            Self::MalformedRequest => (S::BAD_REQUEST, "malformed_request", "The request is not HTTP"),
-            Self::MalformedJson => (S::BAD_REQUEST, "malformed_json", "The body cannot be parsed"),
-            Self::InvalidEnvelope => (S::BAD_REQUEST, "invalid_envelope", "The envelope is invalid"),
-            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "A valid API key is required"),
-            Self::WrongDeveloper => (S::FORBIDDEN, "wrong_developer", "The key is another developer's"),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "There is nothing here"),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here")
-            }
-            Self::HeaderTimeout => (S::REQUEST_TIMEOUT, "header_timeout", "The header came too slowly"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "The body came too slowly"),
-            Self::LengthRequired => (S::LENGTH_REQUIRED, "length_required", "A length is required"),
-            Self::BodyTooLarge => (TOO_LARGE, "body_too_large", "The body is too large"),
-            Self::TooManyEvents => (TOO_LARGE, "too_many_events", "Too many events in a batch"),
-            Self::BatchTooLarge => (TOO_LARGE, "batch_too_large", "The batch is too large"),
-            Self::UnsupportedMediaType => {
-                (UNSUPPORTED, "unsupported_media_type", "The media type is not supported")
-            }
-            Self::UnsupportedEncoding => {
-                (UNSUPPORTED, "unsupported_encoding", "The encoding is not supported")
-            }
-            Self::HeadersTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header is too large")
-            }
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The collector failed"),
-            Self::StreamUnavailable => (UNAVAILABLE, "stream_unavailable", "The stream cannot be reached"),
-            Self::StreamFull => (UNAVAILABLE, "stream_full", "The stream is full"),
-            Self::ShuttingDown => (UNAVAILABLE, "shutting_down", "The collector is shutting down"),
-        }
-    }
-
-    /// The HTTP status it is answered with.
-    pub const fn status(self) -> StatusCode {
-        self.row().0
-    }
-
-    /// Its stable name, as in the contract: the body's `code`.
-    pub const fn as_str(self) -> &'static str {
-        self.row().1
-    }
-
-    /// Whether the same request may succeed later.
-    pub const fn retryable(self) -> bool {
-        matches!(self.status().as_u16(), 408 | 500 | 503)
-    }
-
-    /// What it means, the same for every occurrence.
-    pub const fn title(self) -> &'static str {
-        self.row().2
-    }
-}
 
 /// One refusal. As a response it also carries itself as an extension, so that a layer can complete it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +23,12 @@ pub struct Problem {
     pub code: ErrorCode,
     /// What is wrong with this very request, in a sentence, and where possible what to do.
     pub detail: Box<str>,
-    /// After how long to try again; 1 s unless set where the status is 503.
+    /// After how long to try again; 1 s unless set where its code [`ErrorCode::names_pause`].
     pub retry_after: Option<Duration>,
     /// Where in the body it is, as a JSON pointer.
     pub pointer: Option<Box<str>>,
+    /// Which parameter of path or query it is.
+    pub parameter: Option<&'static str>,
     /// The limit that was passed: bytes, events or a factor, as the detail says.
     pub limit: Option<u64>,
     /// What was sent, in the limit's unit, where that is known.
@@ -119,16 +40,28 @@ pub struct Problem {
 impl Problem {
     /// A problem with what its code implies; the methods below add to it.
     pub fn new(code: ErrorCode, detail: impl Into<Box<str>>) -> Self {
-        let retry_after =
-            (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
-        let detail = detail.into();
-        Self { code, detail, retry_after, pointer: None, limit: None, actual: None, correlation_id: None }
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after: code.names_pause().then_some(Duration::from_secs(1)),
+            pointer: None,
+            parameter: None,
+            limit: None,
+            actual: None,
+            correlation_id: None,
+        }
     }
 
     /// Names the place in the body, as a JSON pointer.
     #[must_use]
     pub fn pointer(self, pointer: impl Into<Box<str>>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }
+    }
+
+    /// Names the parameter of path or query.
+    #[must_use]
+    pub fn parameter(self, name: &'static str) -> Self {
+        Self { parameter: Some(name), ..self }
     }
 
     /// Names the limit that was passed, in the unit that the detail names.
@@ -168,6 +101,7 @@ impl Problem {
         let optional = [
             ("retry_after_ms", self.retry_after.map(|after| json!(u64::try_from(after.as_millis()).ok()))),
             ("pointer", self.pointer.as_deref().map(Value::from)),
+            ("parameter", self.parameter.map(Value::from)),
             ("limit", self.limit.map(Value::from)),
             ("actual", self.actual.map(Value::from)),
             ("correlation_id", self.correlation_id.as_deref().map(Value::from)),

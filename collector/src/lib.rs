@@ -1,32 +1,44 @@
 //! The collector: admit a batch, publish it, answer once it is on disk.
 //!
 //! A request meets, in this order: [`serve`] (connection), `routes::events` (checks and reply), `auth`
-//! (who), `body` (bytes within limits), [`admit`] (verdicts; pure), [`publish`] (PubAck).
+//! (who), `body` (bytes within limits), [`admit`] (verdicts; pure), [`publish`] (PubAck); where the
+//! client prefers it, `wait` (until it is stored). What is stored is asked of the workers, by `ask`.
 
 pub mod admit;
+mod ask;
 mod auth;
 mod body;
 mod error;
+mod life;
+mod notes;
+mod prefer;
 pub mod publish;
 mod routes;
 pub mod serve;
+mod wait;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::bus::{self, BindError, NatsSettings, sync::SyncSettings};
+use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
 use common::process::{Process, Stop, parse_duration};
 use common::retry::RetryPolicy;
 use common::schema::Schemas;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use ask::{Asker, Unanswered};
 use auth::Keys;
 use body::BodyLimits;
+use error::Problem;
+use life::Life;
+use notes::Notes;
 use publish::Publisher;
 use serve::ServeOptions;
+use wait::Hints;
 
 /// The collector's settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -95,7 +107,11 @@ struct App {
 struct Stream {
     client: async_nats::Client,
     js: jetstream::Context,
+    life: Arc<Life>,
     publisher: Publisher,
+    hints: Arc<Hints>,
+    notes: Notes,
+    asker: Asker,
 }
 
 impl App {
@@ -128,6 +144,11 @@ impl App {
             async_nats::connection::State::Connected => Ok(stream),
             _ => Err("NATS is not connected"),
         }
+    }
+
+    /// Whom to ask what is stored.
+    fn asker(&self) -> Result<&Asker, Problem> {
+        Ok(&self.stream.get().ok_or(Unanswered::NotConnected)?.asker)
     }
 }
 
@@ -166,18 +187,33 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         served = &mut serve => return Ok(served?),
         connected = connect(&settings, &process) => connected?,
     };
-    let Some((client, js)) = connected else { return Ok(serve.await?) };
-    let follow = app.keys.clone().follow(js.clone(), loaded, process.stop.clone());
-    let publisher = Publisher::new(js.clone(), app.limits.publish_timeout);
-    app.stream.get_or_init(|| Stream { client, js, publisher });
-    let (served, ()) = tokio::join!(serve, follow);
+    let Some((client, js, life)) = connected else { return Ok(serve.await?) };
+    let life = Arc::new(Life::new(js.clone(), life));
+    let hints = Arc::new(Hints::new(process.actor.instance()));
+    // Before the first publish on this connection: no hint can be missed.
+    let hinted = hints.subscribe(&client).await.context("Hints from the workers cannot be subscribed")?;
+    let (notes, left) = notes::channel();
+    let finished = CancellationToken::new();
+    let follow_keys = app.keys.clone().follow(js.clone(), loaded, process.stop.clone());
+    let follow_hints = hints.follow(hinted, finished.clone());
+    let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
+    let (publisher, asker) =
+        (Publisher::new(js.clone(), life.clone(), app.limits.publish_timeout), Asker::new(client.clone()));
+    app.stream.get_or_init(|| Stream { client, js, life, publisher, hints: hints.clone(), notes, asker });
+    // Requests in flight still need hints and leave notes, so these end after them.
+    let serve_all = async {
+        let served = serve.await;
+        finished.cancel();
+        served
+    };
+    let (served, (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes);
     Ok(served?)
 }
 
 async fn connect(
     settings: &CollectorSettings,
     process: &Process,
-) -> anyhow::Result<Option<(async_nats::Client, jetstream::Context)>> {
+) -> anyhow::Result<Option<(async_nats::Client, jetstream::Context, StreamLife)>> {
     let url = &settings.nats.nats_url;
     let Some(client) = bus::connect(url, &process.actor.to_string(), &process.stop).await else {
         return Ok(None);
@@ -186,7 +222,7 @@ async fn connect(
     let js = jetstream::new(client.clone());
     for attempt in 0.. {
         match bus::bind_stream(&js, bus::EVENTS).await {
-            Ok(_) => break,
+            Ok(life) => return Ok(Some((client, js, life))),
             Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
             // Such as a cluster that elects its leader: over in a moment.
             Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
@@ -196,5 +232,5 @@ async fn connect(
             () = process.stop.draining() => return Ok(None),
         }
     }
-    Ok(Some((client, js)))
+    Ok(None)
 }

@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
 use bytes::Bytes;
+use common::bus::StreamLife;
 use common::retry::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+use crate::life::Life;
 
 /// A message ready to be published.
 #[derive(Debug, Clone)]
@@ -29,12 +33,16 @@ pub struct Message {
 }
 
 /// The stream has the message on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// The stream's life as it was seen before the first try: see [`Life`].
+    pub life: StreamLife,
     /// Its sequence; the original's where it is a duplicate.
     pub sequence: u64,
-    /// The server knew the message id already.
+    /// The server knew the message id already, or another request of this collector was sending it.
     pub duplicate: bool,
+    /// Another request's publish brought this: the server was not asked about this one.
+    pub joined: bool,
 }
 
 /// The stream did not confirm the message.
@@ -64,6 +72,7 @@ const STREAM_FULL: u64 = 10077;
 #[derive(Clone)]
 pub struct Publisher {
     js: jetstream::Context,
+    life: Arc<Life>,
     waiting: Waiting,
     deadline: Duration,
 }
@@ -71,8 +80,8 @@ pub struct Publisher {
 impl Publisher {
     /// A publisher that tries for `deadline` to get a PubAck.
     #[must_use]
-    pub fn new(js: jetstream::Context, deadline: Duration) -> Self {
-        Self { js, waiting: Waiting::default(), deadline }
+    pub fn new(js: jetstream::Context, life: Arc<Life>, deadline: Duration) -> Self {
+        Self { js, life, waiting: Waiting::default(), deadline }
     }
 
     /// Publishes and awaits the PubAck. Equal message ids in flight share one publish.
@@ -85,7 +94,7 @@ impl Publisher {
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?.clone();
         let published = outcome.unwrap_or_else(|| Err(lost()))?;
         // Whoever joined sent what another request had sent before.
-        Ok(Published { duplicate: published.duplicate || joined, ..published })
+        Ok(Published { duplicate: published.duplicate || joined, joined, ..published })
     }
 
     /// The outcome to come, and whether another request's publish brings it.
@@ -109,11 +118,15 @@ impl Publisher {
     /// Publishes the same message until the stream has spoken.
     async fn until_deadline(&self, message: &Message) -> Outcome {
         let deadline = Instant::now() + self.deadline;
+        let life = self.life.seen();
         let mut last = "no nats-server is connected".to_owned();
         for attempt in 0.. {
             let attempt_ends = (Instant::now() + ATTEMPT).min(deadline);
             let pause = match timeout_at(attempt_ends, self.once(message)).await {
-                Ok(Ok(published)) => return Ok(published),
+                Ok(Ok(ack)) => {
+                    let (sequence, duplicate) = (ack.sequence, ack.duplicate);
+                    return Ok(Published { life, sequence, duplicate, joined: false });
+                }
                 Ok(Err(error)) => match code(&error) {
                     Some(STREAM_FULL) => return Err(NotPublished::Full(error.to_string())),
                     Some(IN_PROCESS) => IN_PROCESS_DELAY,
@@ -136,13 +149,12 @@ impl Publisher {
         Err(NotPublished::Unavailable(last))
     }
 
-    async fn once(&self, message: &Message) -> Result<Published, PublishError> {
+    async fn once(&self, message: &Message) -> Result<PublishAck, PublishError> {
         let publish = PublishMessage::build()
             .payload(message.payload.clone())
             .headers(message.headers.clone())
             .message_id(&message.id);
-        let ack = self.js.send_publish(message.subject.clone(), publish).await?.await?;
-        Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate })
+        self.js.send_publish(message.subject.clone(), publish).await?.await
     }
 }
 

@@ -1,49 +1,41 @@
 //! `POST /v1/events`: the checks in their order, the publish, the reply.
 
+mod reply;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use common::batch::{self, Header};
-use common::bus::{self, EVENTS};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use common::batch;
+use common::bus;
 use common::clock::{Clock, SystemClock};
 use common::id;
-use common::verdict::{Counts, Exception};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use common::key::Scope;
+use common::query::{self, ResendNote};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::Ids;
+use crate::App;
 use crate::admit::{self, Admitted, BadEnvelope};
-use crate::auth::Caller;
+use crate::auth::{Caller, authenticate};
 use crate::body;
 use crate::error::{ErrorCode, Problem};
+use crate::notes::Resend;
+use crate::prefer::Wait;
 use crate::publish::{Message, NotPublished, Published};
-use crate::{App, NO_KEYS, Stream};
+use crate::wait::{Awaited, Waiter};
+use reply::First;
 
 /// From here on, judging a body would hold up the other requests of its thread.
 const LARGE_BODY: usize = 128 * 1024;
 
 /// A full stream does not empty in a second.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
-
-/// What a client is told of its batch.
-#[derive(Serialize)]
-struct Reply<'a> {
-    batch_id: &'a str,
-    correlation_id: &'a str,
-    /// What the 2xx stands for: `stream`, on disk in JetStream.
-    durability: &'static str,
-    stream_sequence: u64,
-    duplicate_batch: bool,
-    counts: Counts,
-    exceptions: Vec<Exception>,
-}
 
 pub async fn post(
     State(app): State<Arc<App>>,
@@ -54,71 +46,61 @@ pub async fn post(
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down; send again."));
     }
-    // Before the keys are known, a valid one would be called unknown, and the client give its batch up.
-    if !*app.keys_loaded.borrow() {
-        return Err(Problem::new(
-            ErrorCode::StreamUnavailable,
-            format!("Batches cannot be taken now: {NO_KEYS}."),
-        ));
-    }
-    let caller = authenticate(&app, &headers)?;
+    let caller = authenticate(&app, &headers, Scope::EventsWrite)?;
     expect_json(&headers)?;
     expect_length(&headers, &body)?;
+    let wait = Wait::of(&headers);
     let body = body::read(&headers, body, &app.body_limits).await?;
+    let received = Instant::now();
     let stream = app.ready().map_err(|reason| {
         Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
     })?;
     let judge = || tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body));
     // A large body takes milliseconds to judge: other requests move to other threads meanwhile.
     let admitted = if body.len() > LARGE_BODY { tokio::task::block_in_place(judge) } else { judge() }?;
-    let message = encode(&admitted, stream.max_message())?;
+    // Registered before the publish: a hint may come before the PubAck.
+    let waiting = wait.map(|wait| (wait, stream.hints.register()));
+    let message = encode(&admitted, waiting.as_ref().map(|(_, waiter)| waiter), stream.max_message())?;
     let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
     let published = published.map_err(|error| not_published(&error))?;
-    // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up.
+    // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up,
+    // and the store is waited for where the client asks for that.
     let first = match published.duplicate {
         true => {
-            original(stream, published.sequence, &app.supported)
+            reply::first(stream, published.sequence, &admitted.header, &app.supported)
                 .instrument(tracing::info_span!("original"))
                 .await
         }
-        false => None,
+        false => First::Own,
     };
-    Ok(tracing::info_span!("reply").in_scope(|| reply(&admitted, published, first, &app.supported)))
-}
-
-fn reply(
-    admitted: &Admitted<'_>,
-    published: Published,
-    first: Option<(Counts, Vec<Exception>)>,
-    supported: &[String],
-) -> Response {
-    let header = &admitted.header;
-    let (counts, exceptions) = first
-        .unwrap_or_else(|| (header.counts, batch::exceptions(noted(header, &admitted.events), supported)));
-    let reply = Reply {
-        batch_id: &header.batch_id,
-        correlation_id: &header.correlation_id,
-        durability: "stream",
-        stream_sequence: published.sequence,
-        duplicate_batch: published.duplicate,
-        counts,
-        exceptions,
-    };
-    (StatusCode::ACCEPTED, Json(reply)).into_response()
-}
-
-fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let unknown = |detail: &str| Problem::new(ErrorCode::Unauthenticated, detail);
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, key) = value.and_then(|value| value.split_once(' ')).ok_or_else(|| {
-        unknown("The header Authorization: Bearer <key> is missing. `devtrail keys create` makes a key.")
-    })?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(unknown("Authorization must have the form Bearer <key>."));
+    if published.duplicate && !published.joined && first != First::Own {
+        stream.notes.leave(resend(&admitted, &published));
     }
-    app.keys
-        .find(key.trim())
-        .ok_or_else(|| unknown("The API key is unknown or revoked. `devtrail keys create` makes a new one."))
+    let waited = match waiting {
+        Some((wait, waiter)) => {
+            let waited = Awaited { published: published.clone(), deadline: received + wait.duration() }
+                .stored(&waiter, &stream.asker, &stream.life, &app.stop)
+                .instrument(tracing::info_span!("wait"))
+                .await;
+            Some((wait, waited))
+        }
+        None => None,
+    };
+    let reply = || reply::response(&admitted, &published, first, waited, &app.supported);
+    Ok(tracing::info_span!("reply").in_scope(reply))
+}
+
+/// The note of a resend that the server dropped.
+fn resend(admitted: &Admitted<'_>, published: &Published) -> Resend {
+    let header = &admitted.header;
+    let note = ResendNote {
+        life: published.life.clone(),
+        seq: published.sequence,
+        correlation_id: header.correlation_id.clone(),
+        received_at: header.received_at,
+        collector: header.collector.clone(),
+    };
+    Resend { note, acked: Instant::now() }
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -183,14 +165,7 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
     }
 }
 
-fn noted<'a>(
-    header: &'a Header,
-    events: &'a [&'a RawValue],
-) -> impl Iterator<Item = (&'a batch::Note, &'a str)> {
-    header.events.iter().zip(events.iter().map(|event| event.get()))
-}
-
-fn encode(admitted: &Admitted<'_>, max_message: usize) -> Result<Message, Problem> {
+fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) -> Result<Message, Problem> {
     let header = &admitted.header;
     let payload = batch::encode(header, &admitted.events).map_err(|error| {
         Problem::new(ErrorCode::Internal, format!("The batch could not be encoded: {error}."))
@@ -206,6 +181,9 @@ fn encode(admitted: &Admitted<'_>, max_message: usize) -> Result<Message, Proble
     headers.insert(batch::BATCH_ID, header.batch_id.as_str());
     headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
     headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
+    if let Some(waiter) = waiter {
+        headers.insert(query::NOTIFY, waiter.subject());
+    }
     let events = admitted.events.iter().map(|event| event.get());
     Ok(Message {
         id: id::msg_id(&header.developer, header.epoch, &header.batch_id, events),
@@ -229,19 +207,4 @@ fn not_published(error: &NotPublished) -> Problem {
             ),
         ),
     }
-}
-
-/// The counts and exceptions of the first submission, from its message.
-async fn original(stream: &Stream, sequence: u64, supported: &[String]) -> Option<(Counts, Vec<Exception>)> {
-    let read = async {
-        let events = stream.js.get_stream_no_info(EVENTS).await?;
-        let message = events.direct_get(sequence).await?;
-        let first = batch::decode(message.payload)?;
-        Ok::<_, async_nats::Error>((first.header.counts, first.exceptions(supported)))
-    };
-    // The same message id means the same events: this attempt's own counts differ at most where
-    // time decides (implausible then, plausible now).
-    read.await
-        .inspect_err(|error| tracing::warn!(sequence, %error, "the first submission could not be read"))
-        .ok()
 }

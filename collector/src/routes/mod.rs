@@ -1,7 +1,9 @@
 //! The routes, one file a resource.
 
+mod batches;
 mod events;
 mod health;
+mod metrics;
 mod schemas;
 
 use std::panic::AssertUnwindSafe;
@@ -44,6 +46,8 @@ impl Ids {
 pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/v1/events", post(events::post))
+        .route("/v1/batches/{batch_id}", get(batches::get))
+        .route("/v1/metrics/daily", get(metrics::daily))
         .route("/v1/schemas", get(schemas::list))
         .route("/v1/schemas/{version}/{type}", get(schemas::one))
         .route("/health/live", get(health::live))
@@ -116,7 +120,8 @@ mod tests {
     }
 
     async fn code(router: &Router, method: &str, path: &str) -> (u16, String) {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder().method(method).uri(path).header("authorization", "Bearer x");
+        let request = request.body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -132,10 +137,12 @@ mod tests {
         let router = router(Arc::new(App::new(limits, loaded, &process)));
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
-        assert_eq!(code(&router, "GET", "/health/live").await.0, 200);
-        // Not 401, whatever the key: which keys there are is not known yet.
+        // Keys that are not loaded are not revoked: a client must not give its own up.
         assert_eq!(code(&router, "POST", "/v1/events").await, unavailable);
-        assert_eq!(code(&router, "GET", "/v1/schemas/1.0/%ff").await, (404, "not_found".to_owned()));
+        assert_eq!(code(&router, "GET", "/v1/batches/b1").await, unavailable);
+        assert_eq!(code(&router, "GET", "/health/live").await.0, 200);
+        // What is no UTF-8 is refused by the framework, but in the one form of refusals.
+        assert_eq!(code(&router, "GET", "/v1/schemas/%FF/x").await, (404, "not_found".to_owned()));
         process.stop.begin();
         let stopping = (503, "shutting_down".to_owned());
         assert_eq!(code(&router, "POST", "/v1/events").await, stopping);

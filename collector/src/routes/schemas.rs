@@ -28,10 +28,11 @@ pub async fn one(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
-    // A path that is no UTF-8 names no schema.
-    let named = path.ok().and_then(|Path((version, kind))| Some((version.parse().ok()?, kind)));
-    let known = named.filter(|(version, _)| app.schemas.versions().contains(version));
-    let schema = known.and_then(|(version, kind)| app.schemas.get(&kind, version)).ok_or_else(|| {
+    let schema = path.ok().and_then(|Path((version, kind))| {
+        let known = version.parse().ok().filter(|version| app.schemas.versions().contains(version));
+        known.and_then(|version| app.schemas.get(&kind, version))
+    });
+    let schema = schema.ok_or_else(|| {
         let supported = app.supported.join(", ");
         Problem::new(
             ErrorCode::NotFound,

@@ -1,0 +1,47 @@
+//! Which life of the stream a PubAck speaks of: a sequence alone is no identity.
+
+use async_nats::jetstream;
+use common::bus::{BindError, StreamLife, bind_stream};
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+/// The life of the stream as it was seen last.
+///
+/// A PubAck names the sequence, not the life. A life that stood before the publish and stands after
+/// its PubAck stood in between as well, for each has a created time of its own.
+pub struct Life {
+    js: jetstream::Context,
+    seen: watch::Sender<StreamLife>,
+    /// When the last look began. Held while looking, so that many who ask share one look.
+    looked: Mutex<Instant>,
+}
+
+impl Life {
+    /// Of the stream that was bound now.
+    #[must_use]
+    pub fn new(js: jetstream::Context, bound: StreamLife) -> Self {
+        Self { js, seen: watch::Sender::new(bound), looked: Mutex::new(Instant::now()) }
+    }
+
+    /// The life as it was seen last; to be taken before a publish.
+    #[must_use]
+    pub fn seen(&self) -> StreamLife {
+        self.seen.borrow().clone()
+    }
+
+    /// Whether a PubAck that came by `acked` to what was published after [`Life::seen`] gave `before`
+    /// is of that life. `false` where the stream was made anew: then nobody can tell.
+    ///
+    /// # Errors
+    /// Where the server does not tell.
+    pub async fn still(&self, before: &StreamLife, acked: Instant) -> Result<bool, BindError> {
+        let mut looked = self.looked.lock().await;
+        if *looked < acked {
+            let begun = Instant::now();
+            let now = bind_stream(&self.js, &before.name).await?;
+            self.seen.send_replace(now);
+            *looked = begun;
+        }
+        Ok(*self.seen.borrow() == *before)
+    }
+}

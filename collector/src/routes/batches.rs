@@ -1,0 +1,89 @@
+//! `GET /v1/batches/{batch_id}`: how far the caller's submissions under a batch id are.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use common::id::{MAX_ID, is_id};
+use common::key::Scope;
+use common::query::{BATCH, BatchQuery, SubmissionReply};
+use serde::Serialize;
+
+use crate::App;
+use crate::ask::PATIENCE;
+use crate::auth::authenticate;
+use crate::error::{ErrorCode, Problem};
+
+/// What a client is told of a batch id.
+#[derive(Debug, Serialize)]
+pub struct Submissions {
+    /// The newest one; its members stand at the top level.
+    #[serde(flatten)]
+    newest: SubmissionReply,
+    /// All of them, newest first.
+    submissions: Vec<SubmissionReply>,
+}
+
+pub async fn get(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    batch_id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Submissions>, Problem> {
+    let caller = authenticate(&app, &headers, Scope::EventsWrite)?;
+    let batch_id = batch_id.ok().map(|Path(id)| id).filter(|id| is_id(id)).ok_or_else(|| {
+        let detail = format!(
+            "A batch id has 1 to {MAX_ID} characters from 0x21 to 0x7E, percent-encoded in the path."
+        );
+        Problem::new(ErrorCode::InvalidParameter, detail).parameter("batch_id")
+    })?;
+    // Whose they are is the key's, never the request's.
+    let developer = caller.developer.to_string();
+    let question = BatchQuery::Submissions { developer, batch_id: batch_id.clone() };
+    let oldest_first = app.asker()?.ask(BATCH, &question, PATIENCE).await?;
+    told(oldest_first).map(Json).ok_or_else(|| {
+        let detail = format!(
+            "You have no stored batch with the id {batch_id}. If you sent it just now, ask again: it is stored soon."
+        );
+        Problem::new(ErrorCode::BatchUnknown, detail)
+    })
+}
+
+/// The reply; `None` where there is no submission.
+fn told(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
+    let submissions: Vec<SubmissionReply> = oldest_first.into_iter().rev().collect();
+    Some(Submissions { newest: submissions.first()?.clone(), submissions })
+}
+
+#[cfg(test)]
+mod tests {
+    use common::job::{BatchState, JobKind};
+    use common::verdict::Counts;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_submission_is_at_the_top_and_all_are_listed() {
+        let submission = |stream_sequence, state| SubmissionReply {
+            batch_id: "b1".to_owned(),
+            correlation_id: "c1".to_owned(),
+            stream_sequence,
+            state,
+            counts: Counts::default(),
+            need: vec![JobKind::Aggregate],
+            done: Vec::new(),
+            failed: Vec::new(),
+            received_at: String::new(),
+            published_at: String::new(),
+            persisted_at: String::new(),
+        };
+        let oldest_first = vec![submission(3, BatchState::Completed), submission(8, BatchState::Persisted)];
+        let body = serde_json::to_value(told(oldest_first).unwrap()).unwrap();
+        assert_eq!((&body["state"], &body["stream_sequence"]), (&json!("persisted"), &json!(8)));
+        assert_eq!(body["submissions"][0]["stream_sequence"], 8);
+        assert_eq!(body["submissions"][1]["state"], "completed");
+        assert!(told(Vec::new()).is_none());
+    }
+}
