@@ -1,12 +1,16 @@
 //! `devtrail`: everything in one process (`up`), and the administrator's commands, one file each.
 
+mod alerts;
 mod keys;
+mod metrics;
 mod out;
+mod rules;
 mod schemas;
 mod send;
 mod status;
 mod streams;
 mod target;
+mod trace;
 mod up;
 mod verify;
 
@@ -23,7 +27,9 @@ use common::process::{Frame, Settings, Stop};
     after_help = "Examples:
   devtrail up                          start everything on ./devtrail-data
   devtrail send events.ndjson          send events, one a line
-  devtrail status                      streams, lag, batches by state
+  devtrail status                      streams, lag, workers, batches by state
+  devtrail metrics show ada            what ada did, day by day
+  devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
   devtrail keys create ada             make an API key for the developer ada"
 )]
@@ -40,8 +46,16 @@ enum Command {
     Up(up::UpSettings),
     /// Send events from a file or stdin
     Send(send::SendSettings),
-    /// Show streams, lag and batches by state
+    /// Show streams, lag, workers and batches by state
     Status(status::StatusSettings),
+    /// Show what happened to a batch or event, step by step
+    Trace(trace::TraceSettings),
+    /// Show days of metrics
+    #[command(subcommand)]
+    Metrics(metrics::MetricsCommand),
+    /// List alerts
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// Check that every acknowledged event is in the store exactly once
     Verify(verify::VerifySettings),
     /// Make, list and revoke API keys
@@ -50,6 +64,9 @@ enum Command {
     /// Make the streams and consumers that Devtrail needs, or show what differs
     #[command(subcommand)]
     Streams(streams::StreamsCommand),
+    /// List and show the alert rules, and test rule files
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// List the event types and their schema versions
     #[command(subcommand)]
     Schemas(schemas::SchemasCommand),
@@ -66,10 +83,14 @@ fn main() -> ExitCode {
         match program.command {
             Command::Up(settings) => up::run(settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
-            Command::Status(settings) => interruptible(status::run(settings), &process.stop).await,
+            Command::Status(settings) => status::run(settings, process).await,
+            Command::Trace(settings) => interruptible(trace::run(settings), &process.stop).await,
+            Command::Metrics(command) => interruptible(metrics::run(command), &process.stop).await,
+            Command::Alerts(command) => interruptible(alerts::run(command), &process.stop).await,
             Command::Verify(settings) => interruptible(verify::run(settings), &process.stop).await,
             Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
             Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
+            Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),
         }
     })

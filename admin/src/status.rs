@@ -1,30 +1,48 @@
-//! `devtrail status`: streams, lag, and what is stored.
+//! `devtrail status`: streams, lag, workers, and what is stored.
 
+mod layout;
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use common::bus::roster::{self, WorkerEntry};
 use common::bus::topology::{self, Name};
+use common::clock::{Clock as _, SECOND, SystemClock, rfc3339};
+use common::process::Process;
 use serde::Serialize;
-use store::{Ledger, SqliteReader, Totals};
+use store::{Ledger, Totals};
 
 use crate::out;
-use crate::target::Target;
+use crate::target::{Target, with_store};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail status
+  devtrail status --watch
+  devtrail status --json | jq .store.batches")]
 pub struct StatusSettings {
     #[command(flatten)]
     target: Target,
-    /// Print JSON
+    /// Print JSON; with --watch a line at a time
     #[arg(long)]
     json: bool,
+    /// Show it anew every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
-#[derive(Serialize)]
+/// What Devtrail is doing at one moment.
+#[derive(Debug, Serialize)]
 struct Status {
     streams: Vec<Stream>,
     consumers: Vec<Consumer>,
+    workers: Vec<WorkerEntry>,
     store: Totals,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Stream {
     name: String,
     messages: u64,
@@ -33,7 +51,7 @@ struct Stream {
     last_sequence: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Consumer {
     name: String,
     /// Not delivered yet.
@@ -42,16 +60,34 @@ struct Consumer {
     unsettled: u64,
 }
 
+/// The time between two looks of `--watch`.
+const EVERY: Duration = Duration::from_secs(2);
+/// To the upper left corner, and clear from there on.
+const REDRAW: &str = "\x1b[H\x1b[J";
+
 /// Runs the command.
 ///
 /// # Errors
 /// Where NATS does not answer or the database cannot be read.
-pub async fn run(settings: StatusSettings) -> anyhow::Result<()> {
+pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
+    with_store!(settings.target, |store| {
+        let first = look(&js, &store).await?;
+        if settings.watch {
+            watch(&js, &store, first, settings.json, &process).await
+        } else if settings.json {
+            Ok(out::json(&first)?)
+        } else {
+            Ok(out::line(layout::text(&first, SystemClock.now()))?)
+        }
+    })
+}
+
+async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<Status> {
     let (mut streams, mut consumers) = (Vec::new(), Vec::new());
     for Name { stream, consumer } in topology::declared().into_keys() {
         let name = Name { stream, consumer };
-        let Some(info) = topology::info(&js, &name).await? else { continue };
+        let Some(info) = topology::info(js, &name).await? else { continue };
         let number =
             |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
         match name.consumer {
@@ -69,32 +105,51 @@ pub async fn run(settings: StatusSettings) -> anyhow::Result<()> {
             }),
         }
     }
-    let store = SqliteReader::open(&settings.target.database()?)?.totals()?;
-    let status = Status { streams, consumers, store };
-    if settings.json { Ok(out::json(&status)?) } else { Ok(print(&status)?) }
+    Ok(Status { streams, consumers, workers: roster::alive(js).await?, store: store.totals().await? })
 }
 
-fn print(status: &Status) -> std::io::Result<()> {
-    let streams = status.streams.iter().map(|stream| {
-        let range = format!("{}–{}", stream.first_sequence, stream.last_sequence);
-        [stream.name.clone(), stream.messages.to_string(), format!("{} KiB", stream.bytes / 1024), range]
-    });
-    out::table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], streams.collect())?;
-    out::line("")?;
-    let consumers = status.consumers.iter();
-    let consumers =
-        consumers.map(|one| [one.name.clone(), one.pending.to_string(), one.unsettled.to_string()]);
-    out::table(["CONSUMER", "PENDING", "UNSETTLED"], consumers.collect())?;
-    out::line("")?;
-    let store = &status.store;
-    let batches = store.batches.iter().map(|(state, count)| (format!("batches {state}"), *count));
-    let counts = [
-        ("events", store.events),
-        ("duplicates dropped", store.duplicates),
-        ("quarantined", store.quarantined),
-        ("rejected", store.rejected),
-        ("developers", store.developers),
-    ];
-    let rows = batches.chain(counts.map(|(name, count)| (name.to_owned(), count)));
-    out::table(["STORE", "COUNT"], rows.map(|(name, count)| [name, count.to_string()]).collect())
+/// Shows it again and again. A look that fails is told, and the next one may go well: Devtrail may
+/// be restarted meanwhile.
+async fn watch(
+    js: &jetstream::Context,
+    store: &impl Ledger,
+    first: Status,
+    as_json: bool,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let on_terminal = std::io::stdout().is_terminal();
+    let stopping = process.stop.drain_token();
+    let (mut seen, mut looks) = (Ok(first), tokio::time::interval(EVERY));
+    looks.tick().await;
+    loop {
+        let shown = block(&seen, as_json, on_terminal)?;
+        if !out::still_read(&shown)? {
+            return Ok(());
+        }
+        let next = async {
+            looks.tick().await;
+            look(js, store).await
+        };
+        let Some(next) = stopping.run_until_cancelled(next).await else { return Ok(()) };
+        seen = next;
+    }
+}
+
+/// What `--watch` prints of one look.
+fn block(seen: &anyhow::Result<Status>, as_json: bool, on_terminal: bool) -> anyhow::Result<String> {
+    let now = SystemClock.now();
+    if as_json {
+        return Ok(match seen {
+            Ok(status) => serde_json::to_string(status)?,
+            Err(error) => serde_json::json!({"error": format!("{error:#}")}).to_string(),
+        });
+    }
+    let text = match seen {
+        Ok(status) => layout::text(status, now),
+        Err(error) => format!("error: {error:#}"),
+    };
+    let seconds = rfc3339(now / SECOND * SECOND).replace(".000000", "");
+    let head = format!("{seconds} · every {} s until Ctrl-C", EVERY.as_secs());
+    let (before, after) = if on_terminal { (REDRAW, "") } else { ("", "\n----") };
+    Ok(format!("{before}{head}\n\n{text}{after}"))
 }

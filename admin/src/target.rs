@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream;
 use common::bus;
 use serde::{Deserialize, Serialize};
+use store::{Postgres, Sqlite};
 use workers::DatabaseUrl;
 
 /// Where the folder of `devtrail up` is, and what goes before its addresses.
@@ -18,7 +19,7 @@ pub struct Target {
     #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", value_parser = common::process::parse_nats_url)]
     nats_url: Option<String>,
     /// The database [default: that of the folder]
-    #[arg(long, env = "DEVTRAIL_DATABASE_URL", value_name = "URL")]
+    #[arg(long, env = "DEVTRAIL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<DatabaseUrl>,
 }
 
@@ -106,15 +107,52 @@ impl Target {
         }
     }
 
-    /// The SQLite file to read.
+    /// The database to read.
     ///
     /// # Errors
     /// Where the folder's addresses cannot be read.
-    pub fn database(&self) -> anyhow::Result<PathBuf> {
-        let recorded = Addresses::read(&self.data)?.and_then(|addresses| addresses.database.parse().ok());
-        match self.database_url.clone().or(recorded) {
-            Some(DatabaseUrl::Sqlite(path)) => Ok(path),
-            None => Ok(self.data.join("devtrail.db")),
+    fn database(&self) -> anyhow::Result<DatabaseUrl> {
+        if let Some(given) = &self.database_url {
+            return Ok(given.clone());
+        }
+        let recorded = Addresses::read(&self.data)?.map(|addresses| addresses.database).unwrap_or_default();
+        anyhow::ensure!(
+            !recorded.contains("***"),
+            "The `devtrail up` on {} uses {recorded}, whose password is not written down. Give the whole address \
+             with --database-url or DEVTRAIL_DATABASE_URL.",
+            self.data.display()
+        );
+        Ok(recorded.parse().unwrap_or_else(|_| DatabaseUrl::Sqlite(self.data.join("devtrail.db"))))
+    }
+
+    /// The store, opened for reading; [`with_store`] makes use of it.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub async fn store(&self) -> anyhow::Result<Opened> {
+        match self.database()? {
+            DatabaseUrl::Sqlite(path) => Ok(Opened::Sqlite(Sqlite::open_read_only(&path)?)),
+            DatabaseUrl::Postgres(url) => Ok(Opened::Postgres(Postgres::attach(&url, "devtrail").await?)),
         }
     }
 }
+
+/// A store opened for reading, by engine.
+pub enum Opened {
+    /// A SQLite file.
+    Sqlite(Sqlite),
+    /// A Postgres database.
+    Postgres(Postgres),
+}
+
+/// Evaluates an expression with the target's store, whatever its engine: the roles of the store are
+/// no trait objects. This is the one place of the commands that knows the engines.
+macro_rules! with_store {
+    ($target:expr, |$store:ident| $body:expr) => {
+        match $target.store().await? {
+            $crate::target::Opened::Sqlite($store) => $body,
+            $crate::target::Opened::Postgres($store) => $body,
+        }
+    };
+}
+pub(crate) use with_store;

@@ -14,10 +14,10 @@ use common::bus::{self, EVENTS};
 use common::id::BatchRef;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use store::{Account, Ledger, SqliteReader};
+use store::{Account, Ledger};
 
 use crate::out;
-use crate::target::Target;
+use crate::target::{Target, with_store};
 use account::{Checked, check};
 
 /// What to check.
@@ -59,13 +59,17 @@ const SHOWN: usize = 50;
 /// # Errors
 /// Where something is missing or surplus, or stream or store cannot be read.
 pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
+    let report = with_store!(settings.target, |store| walk(&store, &settings).await?);
+    conclude(&report, settings.json)
+}
+
+async fn walk(ledger: &impl Ledger, settings: &VerifySettings) -> anyhow::Result<Report> {
     let (_, js) = settings.target.connect().await?;
     let life = bus::bind_stream(&js, EVENTS).await?;
     let stream = js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
     let state = &stream.cached_info().state;
     let first = state.first_sequence.max(settings.from_seq);
     let last = settings.to_seq.unwrap_or(state.last_sequence).min(state.last_sequence);
-    let ledger = SqliteReader::open(&settings.target.database()?)?;
     let mut report = Report { first_sequence: first, last_sequence: last, ..Report::default() };
     let progress = progress(last.saturating_sub(first - 1), settings.json);
     let deadline = tokio::time::Instant::now() + settings.wait;
@@ -84,7 +88,7 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
         }
         report.messages += messages.len() as u64;
         let sequences: Vec<u64> = messages.iter().map(|(seq, _)| *seq).collect();
-        let (src, accounts) = stored(&ledger, &life, (from, to), &sequences, deadline).await?;
+        let (src, accounts) = stored(ledger, &life, (from, to), &sequences, deadline).await?;
         let mut accounts = accounts.into_iter().peekable();
         for (seq, payload) in messages {
             while let Some(surplus) = accounts.next_if(|account| account.at.seq < seq) {
@@ -100,16 +104,16 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
         from = to + 1;
     }
     if settings.to_seq.is_none() {
-        beyond(&stream, &ledger, &life, &mut report.checked).await?;
+        beyond(&stream, ledger, &life, &mut report.checked).await?;
     }
     progress.finish_and_clear();
-    conclude(&report, settings.json)
+    Ok(report)
 }
 
 /// What the store holds of this life beyond the stream's last message: the stream was put back to an older state.
 async fn beyond(
     stream: &Stream,
-    ledger: &SqliteReader,
+    ledger: &impl Ledger,
     life: &bus::StreamLife,
     checked: &mut Checked,
 ) -> anyhow::Result<()> {
@@ -117,8 +121,8 @@ async fn beyond(
         let info = stream.get_info().await.context("The stream EVENTS cannot be read")?;
         anyhow::Ok(info.state.last_sequence)
     };
-    let Some(src) = ledger.known_source(life)? else { return Ok(()) };
-    let more = ledger.accounts(src, last().await? + 1, u64::MAX)?;
+    let Some(src) = ledger.known_source(life).await? else { return Ok(()) };
+    let more = ledger.accounts(src, last().await? + 1, u64::MAX).await?;
     if more.is_empty() {
         return Ok(());
     }
@@ -130,7 +134,7 @@ async fn beyond(
 
 /// The store's accounts of a page, waiting for batches that are still on their way.
 async fn stored(
-    ledger: &SqliteReader,
+    ledger: &impl Ledger,
     life: &bus::StreamLife,
     (from, to): (u64, u64),
     sequences: &[u64],
@@ -140,9 +144,9 @@ async fn stored(
     loop {
         polls.tick().await;
         // A life the store never saw has no number: nothing of it is stored.
-        let src = ledger.known_source(life)?;
+        let src = ledger.known_source(life).await?;
         let accounts = match src {
-            Some(src) => ledger.accounts(src, from, to)?,
+            Some(src) => ledger.accounts(src, from, to).await?,
             None => Vec::new(),
         };
         let has_row = |seq: &u64| accounts.iter().any(|account| account.at.seq == *seq && account.has_row);

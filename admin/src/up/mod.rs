@@ -11,7 +11,7 @@ use clap::Args;
 use collector::{CollectorSettings, Limits};
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
-use workers::{DatabaseSettings, DatabaseUrl, WorkerSettings};
+use workers::{DatabaseSettings, DatabaseUrl, Role, WorkerSettings};
 
 use crate::target::Addresses;
 use crate::{keys, out, streams};
@@ -38,7 +38,7 @@ pub struct UpSettings {
     #[arg(long, env = "DEVTRAIL_NATS_PORT", default_value_t = 4222, value_name = "PORT")]
     nats_port: u16,
     /// The database [default: sqlite:DIR/devtrail.db]
-    #[arg(long, env = "DEVTRAIL_DATABASE_URL", value_name = "URL")]
+    #[arg(long, env = "DEVTRAIL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<DatabaseUrl>,
     /// The nats-server to start [default: .tools/nats-server, then PATH]
     #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
@@ -93,7 +93,7 @@ async fn run_beside(
     let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
     let tasks = async {
         let collector = collector::run(collector, listener, part("collector"));
-        let workers = workers::run_all(workers, part("worker"));
+        let workers = workers::run(Role::All, workers, part("worker"));
         let announced = announce(&addresses, folder, first_key.as_deref());
         // What stops before it is ready has nothing to announce.
         let announced = async {

@@ -1,0 +1,117 @@
+//! `devtrail alerts`: the alerts that stand or stood.
+
+use serde_json::{Value, json};
+use store::{Answers, StoredAlert};
+
+use crate::out;
+use crate::target::{Target, with_store};
+
+/// What to do with alerts.
+#[derive(Debug, clap::Subcommand)]
+pub enum AlertsCommand {
+    /// List alerts, those of the newest windows first
+    List(ListSettings),
+}
+
+/// Which ones.
+#[derive(Debug, clap::Args)]
+pub struct ListSettings {
+    #[command(flatten)]
+    target: Target,
+    /// Only this developer's
+    #[arg(long)]
+    developer: Option<String>,
+    /// Show at most so many
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
+    let AlertsCommand::List(settings) = command;
+    with_store!(settings.target, |store| list(&store, &settings).await)
+}
+
+async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<()> {
+    // One more than shown tells whether there are more.
+    let mut alerts = store.alerts(settings.developer.clone(), settings.limit.saturating_add(1)).await?;
+    let more = alerts.len() > settings.limit as usize;
+    alerts.truncate(settings.limit as usize);
+    if settings.json {
+        return Ok(out::json(&alerts.iter().map(as_json).collect::<Vec<_>>())?);
+    }
+    out::line(text(&alerts))?;
+    if more {
+        out::line(format!("There are more than {}; --limit shows them.", settings.limit))?;
+    }
+    Ok(())
+}
+
+/// The list for people. Pure.
+fn text(alerts: &[StoredAlert]) -> String {
+    if alerts.is_empty() {
+        return "No alerts.".to_owned();
+    }
+    let row = |alert: &StoredAlert| {
+        [&alert.severity, &alert.developer, &alert.window_start, &alert.rule, &alert.title, &alert.state]
+            .map(|field| field.replace('\n', " "))
+    };
+    out::as_table(
+        ["SEVERITY", "DEVELOPER", "WINDOW", "RULE", "TITLE", "STATE"],
+        alerts.iter().map(row).collect(),
+    )
+}
+
+/// An alert as programs get it.
+fn as_json(alert: &StoredAlert) -> Value {
+    json!({
+        "alert_id": alert.alert_id, "developer": alert.developer, "rule": alert.rule,
+        "severity": alert.severity, "window_start": alert.window_start, "title": alert.title,
+        "state": alert.state, "revision": alert.revision, "push": alert.push,
+        // What is no JSON is shown as the text it is.
+        "body": serde_json::from_str(&alert.body).unwrap_or_else(|_| json!(alert.body)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(severity: &str, title: &str) -> StoredAlert {
+        StoredAlert {
+            alert_id: "a1".to_owned(),
+            developer: "ada".to_owned(),
+            rule: "red-builds".to_owned(),
+            severity: severity.to_owned(),
+            window_start: "2026-03-01".to_owned(),
+            title: title.to_owned(),
+            state: "raised".to_owned(),
+            revision: 0,
+            push: true,
+            body: r#"{"failed":7}"#.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_line_an_alert_and_nothing_in_it_steers_a_terminal() {
+        let text = text(&[alert("high", "Seven failed builds"), alert("info", "two\nlines \u{1b}[31m")]);
+        let expected = "
+ SEVERITY  DEVELOPER  WINDOW      RULE        TITLE                STATE
+ high      ada        2026-03-01  red-builds  Seven failed builds  raised
+ info      ada        2026-03-01  red-builds  two lines �[31m      raised
+";
+        assert_eq!(text, expected.trim_matches('\n'));
+    }
+
+    #[test]
+    fn programs_get_the_body_as_json() {
+        let json = as_json(&alert("high", "t"));
+        assert_eq!((&json["body"]["failed"], &json["revision"]), (&json!(7), &json!(0)));
+    }
+}

@@ -1,0 +1,126 @@
+//! A day's metrics as they are stored, read for people. Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A local day of a developer.
+#[derive(Debug, Clone)]
+pub struct Day {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// All that was computed of it.
+    pub body: Map<String, Value>,
+    /// The part that tables show.
+    pub sums: Sums,
+}
+
+/// What tables show of a day, or of several. What a day's body leaves out counts as zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Sums {
+    /// Time spent, in seconds.
+    pub active_seconds: u64,
+    /// Edits of files.
+    pub edits: u64,
+    /// Files saved.
+    pub saves: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Builds by outcome.
+    pub builds: BTreeMap<String, u64>,
+    /// Tests by outcome (`passed`, `failed`, `skipped`, …), summed over their runs.
+    pub tests: BTreeMap<String, u64>,
+    /// Time by language.
+    pub languages: Vec<Share>,
+    /// Time by project.
+    pub projects: Vec<Share>,
+}
+
+/// A part of the time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Share {
+    /// Of which language or project.
+    pub name: String,
+    /// How long, in seconds.
+    pub seconds: u64,
+}
+
+impl Day {
+    /// Reads a stored day.
+    ///
+    /// # Errors
+    /// Where its body is no day of this version.
+    pub fn read(day: String, body: &str) -> anyhow::Result<Self> {
+        let damaged = || format!("The stored metrics of {day} cannot be read");
+        let body: Map<String, Value> = serde_json::from_str(body).with_context(damaged)?;
+        let sums = Sums::deserialize(&Value::Object(body.clone())).with_context(damaged)?;
+        Ok(Self { day, body, sums })
+    }
+
+    /// Whether the day has no event any more: they turned out to belong to other days.
+    pub fn is_empty(&self) -> bool {
+        self.body.get("events").and_then(Value::as_u64) == Some(0)
+    }
+}
+
+impl Sums {
+    /// Adds another day.
+    pub fn add(&mut self, other: &Self) {
+        self.active_seconds += other.active_seconds;
+        self.edits += other.edits;
+        self.saves += other.saves;
+        self.commits += other.commits;
+        let outcomes = [(&mut self.builds, &other.builds), (&mut self.tests, &other.tests)];
+        for (sums, counts) in outcomes {
+            for (outcome, count) in counts {
+                *sums.entry(outcome.clone()).or_default() += count;
+            }
+        }
+        let shares = [(&mut self.languages, &other.languages), (&mut self.projects, &other.projects)];
+        for (sums, shares) in shares {
+            for share in shares {
+                match sums.iter_mut().find(|sum| sum.name == share.name) {
+                    Some(sum) => sum.seconds += share.seconds,
+                    None => sums.push(share.clone()),
+                }
+            }
+        }
+    }
+}
+
+/// Checks a day as people write it.
+///
+/// # Errors
+/// Where it is none, with the form it must have.
+pub fn date(text: &str) -> Result<String, String> {
+    // The calendar's own parser takes other forms as well, which would not sort as days do.
+    let parsed = text.parse::<jiff::civil::Date>().ok().filter(|day| day.to_string() == text);
+    parsed.map(|day| day.to_string()).ok_or_else(|| format!("{text:?} is no day; write 2026-03-01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_written_in_one_form_only() {
+        assert_eq!(date("2026-03-01"), Ok("2026-03-01".to_owned()));
+        for bad in ["", "2026-3-1", "2026-02-30", "20260301", "2026-03-01T00:00", "tomorrow"] {
+            assert!(date(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_body_leaves_out_is_zero_and_a_damaged_one_is_named() {
+        let day = Day::read("2026-03-01".to_owned(), r#"{"edits": 2, "events": 9}"#).unwrap();
+        assert_eq!(day.sums, Sums { edits: 2, ..Sums::default() });
+        assert!(
+            !day.is_empty() && Day::read("2026-03-01".to_owned(), r#"{"events": 0}"#).unwrap().is_empty()
+        );
+        let error = Day::read("2026-03-01".to_owned(), "[]").unwrap_err();
+        assert!(error.to_string().contains("2026-03-01"), "{error}");
+    }
+}

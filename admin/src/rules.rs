@@ -1,0 +1,93 @@
+//! `devtrail rules`: the alert rules this program knows, and rule files under test.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use common::schema::Schemas;
+use serde_json::json;
+use workers::alert::{Engine, Rule, builtin, examples, files};
+
+use crate::out;
+
+/// What to do with rules.
+#[derive(Debug, clap::Subcommand)]
+pub enum RulesCommand {
+    /// List the rules with severity, window and reason
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a rule's file
+    Show {
+        /// The rule's id, as `rules list` prints it
+        rule: String,
+    },
+    /// Run the examples of rule files [default: those built in]
+    Test {
+        /// Rule files (TOML)
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where there is no such rule or file, an example comes out differently, or stdout cannot be written.
+pub fn run(command: &RulesCommand) -> anyhow::Result<()> {
+    match command {
+        RulesCommand::List { json } => list(*json),
+        RulesCommand::Show { rule } => show(rule),
+        RulesCommand::Test { files } => test(files),
+    }
+}
+
+fn list(as_json: bool) -> anyhow::Result<()> {
+    let rules = builtin();
+    if as_json {
+        let entry = |rule: &Rule| {
+            json!({"id": rule.id, "version": rule.version, "severity": rule.severity, "title": rule.title,
+                   "window_days": rule.window_days, "why": rule.why, "actions": rule.actions})
+        };
+        return Ok(out::json(&rules.iter().map(entry).collect::<Vec<_>>())?);
+    }
+    let row = |rule: &Rule| {
+        let days =
+            if rule.window_days == 1 { "1 day".to_owned() } else { format!("{} days", rule.window_days) };
+        [rule.id.clone(), rule.severity.as_str().to_owned(), days, rule.title.clone()]
+    };
+    Ok(out::table(["RULE", "SEVERITY", "WINDOW", "ALERT"], rules.iter().map(row).collect())?)
+}
+
+fn show(id: &str) -> anyhow::Result<()> {
+    let Some((_, text)) = files().iter().find(|(name, _)| *name == id) else {
+        let known: Vec<&str> = files().iter().map(|(name, _)| *name).collect();
+        bail!("There is no rule {id:?}. The rules are: {}.", known.join(", "));
+    };
+    Ok(out::line(text.trim_end())?)
+}
+
+fn test(paths: &[PathBuf]) -> anyhow::Result<()> {
+    let rules =
+        if paths.is_empty() { builtin() } else { paths.iter().map(read).collect::<Result<_, _>>()? };
+    let schemas = Schemas::builtin();
+    let mut failed = 0;
+    for rule in &rules {
+        let problems = examples::check(rule, Engine::default(), &schemas);
+        let verdict = if problems.is_empty() { "ok" } else { "FAILED" };
+        out::line(format!("{}: {} examples, {verdict}", rule.id, rule.examples.len()))?;
+        for problem in &problems {
+            out::line(format!("  {problem}"))?;
+        }
+        failed += usize::from(!problems.is_empty());
+    }
+    match failed {
+        0 => Ok(()),
+        _ => bail!("{failed} of {} rules do not do what their examples say.", rules.len()),
+    }
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<Rule> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Rule::parse(&text).with_context(|| format!("{} is no usable rule file", path.display()))
+}

@@ -1,0 +1,132 @@
+//! How `devtrail status` looks to people. Pure.
+
+use common::bus::roster::WorkerEntry;
+use common::clock::{Micros, parse_rfc3339};
+
+use super::Status;
+use crate::out::{as_table, span};
+
+/// The status as tables with a blank line between them; `now` gives the workers' ages.
+pub fn text(status: &Status, now: Micros) -> String {
+    [streams(status), consumers(status), workers(&status.workers, now), store(status)].join("\n\n")
+}
+
+fn streams(status: &Status) -> String {
+    let rows = status.streams.iter().map(|stream| {
+        let range = format!("{}–{}", stream.first_sequence, stream.last_sequence);
+        [stream.name.clone(), stream.messages.to_string(), format!("{} KiB", stream.bytes / 1024), range]
+    });
+    as_table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], rows.collect())
+}
+
+fn consumers(status: &Status) -> String {
+    let rows = status.consumers.iter();
+    let rows = rows.map(|one| [one.name.clone(), one.pending.to_string(), one.unsettled.to_string()]);
+    as_table(["CONSUMER", "PENDING", "UNSETTLED"], rows.collect())
+}
+
+fn workers(workers: &[WorkerEntry], now: Micros) -> String {
+    if workers.is_empty() {
+        return "No worker is alive: batches are kept in the stream until one is.".to_owned();
+    }
+    let age = |entry: &WorkerEntry| {
+        let started = parse_rfc3339(&entry.started_at).and_then(|written| written.at);
+        // Clocks of two machines differ a little: nobody is younger than nothing.
+        started.map_or_else(|| "unknown".to_owned(), |at| span((now - at).max(0)))
+    };
+    let rows = workers.iter().map(|entry| {
+        let (role, instance, host) = (entry.role.clone(), entry.instance.clone(), entry.host.clone());
+        [role, instance, host, entry.pid.to_string(), age(entry), entry.version.clone()]
+    });
+    as_table(["WORKER", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"], rows.collect())
+}
+
+fn store(status: &Status) -> String {
+    let store = &status.store;
+    let batches = store.batches.iter().map(|(state, count)| (format!("batches {state}"), *count));
+    let counts = [
+        ("events", store.events),
+        ("duplicates dropped", store.duplicates),
+        ("quarantined", store.quarantined),
+        ("rejected", store.rejected),
+        ("developers", store.developers),
+        ("normalized records", store.normalized),
+        ("days with metrics", store.days),
+        ("alerts that stand", store.alerts),
+    ];
+    let rows = batches.chain(counts.map(|(name, count)| (name.to_owned(), count)));
+    as_table(["STORE", "COUNT"], rows.map(|(name, count)| [name, count.to_string()]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use common::clock::SECOND;
+    use store::Totals;
+
+    use super::super::{Consumer, Stream};
+    use super::*;
+
+    fn worker(role: &str) -> WorkerEntry {
+        WorkerEntry {
+            role: role.to_owned(),
+            instance: "3f9a2c01".to_owned(),
+            actor: "devtrail-worker/3f9a2c01".to_owned(),
+            host: "box".to_owned(),
+            pid: 17,
+            started_at: "1970-01-01T00:00:00Z".to_owned(),
+            version: "0.1.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_table() {
+        let status = Status {
+            streams: vec![Stream {
+                name: "EVENTS".to_owned(),
+                messages: 3,
+                bytes: 4096,
+                first_sequence: 1,
+                last_sequence: 3,
+            }],
+            consumers: vec![Consumer { name: "EVENTS/persist".to_owned(), pending: 2, unsettled: 1 }],
+            workers: vec![worker("aggregate"), worker("persist")],
+            store: Totals {
+                batches: BTreeMap::from([("completed".to_owned(), 1), ("failed".to_owned(), 2)]),
+                events: 50,
+                ..Totals::default()
+            },
+        };
+        let expected = "
+ STREAM  MESSAGES  SIZE   SEQUENCES
+ EVENTS  3         4 KiB  1–3
+
+ CONSUMER        PENDING  UNSETTLED
+ EVENTS/persist  2        1
+
+ WORKER     INSTANCE  HOST  PID  UP FOR  VERSION
+ aggregate  3f9a2c01  box   17   1h 02m  0.1.0
+ persist    3f9a2c01  box   17   1h 02m  0.1.0
+
+ STORE               COUNT
+ batches completed   1
+ batches failed      2
+ events              50
+ duplicates dropped  0
+ quarantined         0
+ rejected            0
+ developers          0
+ normalized records  0
+ days with metrics   0
+ alerts that stand   0
+";
+        assert_eq!(text(&status, 3725 * SECOND), expected.trim_matches('\n'));
+    }
+
+    #[test]
+    fn no_worker_is_said_so() {
+        let status = Status { streams: vec![], consumers: vec![], workers: vec![], store: Totals::default() };
+        assert!(text(&status, 0).contains("No worker is alive"));
+    }
+}

@@ -1,0 +1,124 @@
+//! `devtrail trace`: what happened to a batch or event, step by step, from the audit (R7.1).
+
+mod detail;
+mod layout;
+mod wanted;
+
+use anyhow::bail;
+use common::clock::rfc3339;
+use common::job::Mask;
+use serde_json::{Value, json};
+use store::{AuditEntry, History, Submission};
+
+use crate::out;
+use crate::target::{Target, with_store};
+use wanted::Wanted;
+
+/// What to follow.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail trace 0198c0de-7c1e-7000-8000-000000000001   a batch id, event id or correlation id
+  devtrail trace git-4f2a9c --developer ada
+  devtrail trace seq:4711                               a stream sequence of EVENTS
+  devtrail trace job:1:4711:alert                       the batch of a job
+  devtrail trace alert:9f3c                             the batch whose job found the alert last
+  devtrail trace id:seq:5                               an id that looks like one of the above")]
+pub struct TraceSettings {
+    #[command(flatten)]
+    target: Target,
+    /// A batch, event or correlation id, seq:N, job:ID or alert:ID
+    #[arg(value_name = "BATCH|EVENT|CORRELATION|seq:N|job:ID|alert:ID")]
+    what: String,
+    /// Only batches of this developer
+    #[arg(long)]
+    developer: Option<String>,
+    /// Show at most so many batches
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A batch and everything that happened to it.
+#[derive(Debug, Clone)]
+struct Traced {
+    batch: Submission,
+    /// By time.
+    steps: Vec<AuditEntry>,
+}
+
+/// Of batches that are narrowed down here, so many are asked for: one sequence has one in each life
+/// of the stream.
+const LIVES: u32 = 1000;
+
+/// Runs the command.
+///
+/// # Errors
+/// Where nothing is found, or the database cannot be read.
+pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
+    let wanted = Wanted::parse(&settings.what, settings.developer.as_deref());
+    let (found, more) = with_store!(settings.target, |store| follow(&store, &wanted, settings.limit).await?);
+    if found.is_empty() {
+        bail!(wanted.not_found());
+    }
+    if settings.json {
+        return Ok(out::json(&found.iter().map(as_json).collect::<Vec<_>>())?);
+    }
+    for (index, traced) in found.iter().enumerate() {
+        if index > 0 {
+            out::line("")?;
+        }
+        out::line(layout::text(traced, wanted.id()))?;
+    }
+    if more {
+        let limit = settings.limit;
+        out::line(format!("\nThere are more than {limit} batches; --limit or --developer chooses others."))?;
+    }
+    Ok(())
+}
+
+/// The batches that are wanted, and whether there are more of them than `limit`.
+async fn follow(
+    store: &impl History,
+    wanted: &Wanted,
+    limit: u32,
+) -> Result<(Vec<Traced>, bool), store::StoreError> {
+    let asked = if wanted.is_narrowed_here() { LIVES } else { limit.saturating_add(1) };
+    let mut batches = store.find(wanted.clue(), asked).await?;
+    batches.retain(|batch| wanted.fits(batch));
+    let more = batches.len() > limit as usize;
+    batches.truncate(limit as usize);
+    let mut found = Vec::new();
+    for batch in batches {
+        let steps = store.audit(batch.at).await?;
+        found.push(Traced { batch, steps });
+    }
+    Ok((found, more))
+}
+
+/// A traced batch as programs get it.
+fn as_json(traced: &Traced) -> Value {
+    let (batch, first) = (&traced.batch, traced.steps.first().map_or(0, |step| step.time));
+    let kinds = |mask: Mask| mask.kinds().collect::<Vec<_>>();
+    let [need, done, failed] = batch.masks.map(kinds);
+    let step = |step: &AuditEntry| {
+        let detail = step.detail.as_deref();
+        json!({
+            "time": rfc3339(step.time), "offset_ms": (step.time - first) as f64 / 1000.0,
+            "step": step.step, "outcome": step.outcome, "actor": step.actor,
+            "replay_id": step.replay_id, "developer": step.developer, "batch_id": step.batch_id,
+            "event_id": step.event_id, "correlation_id": step.correlation_id,
+            // What is no JSON is shown as the text it is.
+            "detail": detail.map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
+        })
+    };
+    json!({
+        "src": batch.at.src, "stream_sequence": batch.at.seq, "developer": batch.developer,
+        "batch_id": batch.batch_id, "correlation_id": batch.correlation_id, "state": batch.state,
+        "need": need, "done": done, "failed": failed, "counts": batch.counts,
+        "received_at": rfc3339(batch.received_at), "published_at": rfc3339(batch.published_at),
+        "persisted_at": rfc3339(batch.persisted_at),
+        "steps": traced.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,72 @@
+//! What a row of the audit says beyond its step, in words. Pure.
+
+use serde_json::Value;
+use store::AuditEntry;
+
+/// The row in words, a line or more; `correlation_id` is that of its batch.
+pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
+    let detail: Value = match step.detail.as_deref() {
+        // What is no JSON is shown as the text it is.
+        Some(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        None => Value::Null,
+    };
+    let mut words = match step.step.as_str() {
+        "deduplicated" if step.outcome == "duplicate_batch" => {
+            "a resend of the whole batch, dropped by the stream".to_owned()
+        }
+        "deduplicated" => event(step, &detail, "duplicate of"),
+        "refused" => event(step, &detail, "original"),
+        "triggered" => triggers(&detail),
+        "job_started" | "job_finished" => text(&detail, "job_id"),
+        "alerted" => alert(&detail),
+        "failed" => {
+            let (job, attempt) = (text(&detail, "job_id"), text(&detail, "attempt"));
+            format!("{job} gave up at attempt {attempt}: {}", text(&detail, "reason").replace('\n', " "))
+        }
+        _ if detail.is_null() => String::new(),
+        _ => detail.to_string(),
+    };
+    if let Some(other) = step.correlation_id.as_deref().filter(|other| *other != correlation_id) {
+        words = format!("{words}{}correlation {other}", if words.is_empty() { "" } else { " · " });
+    }
+    if step.developer.is_none() {
+        words = "forgotten".to_owned();
+    }
+    words
+}
+
+fn text(detail: &Value, key: &str) -> String {
+    match &detail[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "?".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// `event e1 (index 3) duplicate_id, duplicate of 1:4709:0 in batch b0, received 2026-…`.
+fn event(step: &AuditEntry, detail: &Value, relation: &str) -> String {
+    let id = step.event_id.as_deref().unwrap_or("without id");
+    let mut words = format!("event {id} (index {}) {}", text(detail, "ordinal"), step.outcome);
+    let original = &detail["original"];
+    if original.is_object() {
+        let [src, seq, ordinal, batch, received] =
+            ["src", "seq", "ordinal", "batch_id", "received_at"].map(|key| text(original, key));
+        words += &format!(", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {received}");
+    }
+    words
+}
+
+/// A line a job: `1:4711:alert is JOBS 17 on jobs.alert.live.ada`.
+fn triggers(detail: &Value) -> String {
+    let jobs = detail["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |job: &Value| {
+        let [id, sequence, subject] = ["job_id", "stream_sequence", "subject"].map(|key| text(job, key));
+        format!("{id} is JOBS {sequence} on {subject}")
+    };
+    jobs.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn alert(detail: &Value) -> String {
+    let [id, rule, state, revision] = ["alert_id", "rule", "state", "revision"].map(|key| text(detail, key));
+    format!("{rule} {state}, alert {id} revision {revision}")
+}

@@ -1,0 +1,134 @@
+//! What `devtrail trace` was asked for. Pure.
+
+use common::id::Src;
+use common::job::JobKind;
+use store::{Clue, Submission};
+
+/// What is wanted: where to look, and what of it fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    text: String,
+    clue: Clue,
+    src: Option<Src>,
+    developer: Option<String>,
+}
+
+impl Wanted {
+    /// Reads `seq:N`, `job:SRC:SEQ:KIND…`, `alert:ID`, `id:ID`; anything else is an id.
+    pub fn parse(text: &str, developer: Option<&str>) -> Self {
+        let developer = developer.map(str::to_owned);
+        let as_id = |id: &str| Clue::Id { id: id.to_owned(), developer: developer.clone() };
+        let (mut clue, mut src) = (as_id(text), None);
+        match text.split_once(':') {
+            Some(("id", id)) => clue = as_id(id),
+            Some(("alert", id)) => clue = Clue::Alert(id.to_owned()),
+            Some(("seq", number)) => {
+                if let Ok(seq) = number.parse() {
+                    clue = Clue::Sequence(seq);
+                }
+            }
+            Some(("job", id)) => {
+                if let Some((of, seq)) = job(id) {
+                    (clue, src) = (Clue::Sequence(seq), Some(of));
+                }
+            }
+            _ => {}
+        }
+        Self { text: text.to_owned(), clue, src, developer }
+    }
+
+    /// What to ask the store for.
+    pub fn clue(&self) -> Clue {
+        self.clue.clone()
+    }
+
+    /// The id, where one is looked for.
+    pub fn id(&self) -> Option<&str> {
+        match &self.clue {
+            Clue::Id { id, .. } => Some(id),
+            Clue::Sequence(_) | Clue::Alert(_) => None,
+        }
+    }
+
+    /// Whether the store may give batches that do not fit.
+    pub fn is_narrowed_here(&self) -> bool {
+        self.id().is_none()
+    }
+
+    /// Whether the batch is one that is wanted.
+    pub fn fits(&self, batch: &Submission) -> bool {
+        self.src.is_none_or(|src| src == batch.at.src)
+            && self.developer.as_ref().is_none_or(|developer| *developer == batch.developer)
+    }
+
+    /// What to tell where there is nothing.
+    pub fn not_found(&self) -> String {
+        let whose = self.developer.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+        let try_next = match &self.clue {
+            Clue::Id { .. } if self.developer.is_some() => {
+                "Try it without --developer, or with seq:N of its reply"
+            }
+            Clue::Id { .. } => "Try the stream_sequence of its reply as seq:N, or its X-Correlation-Id",
+            Clue::Sequence(_) => "Try the batch id, or an event's id",
+            Clue::Alert(_) => "`devtrail alerts list --json` shows the ids of alerts",
+        };
+        format!(
+            "Nothing is known of {:?}{whose}. {try_next}. A batch appears once a worker has stored it; \
+             `devtrail status` shows those that wait.",
+            self.text
+        )
+    }
+}
+
+/// The batch of a job id, `<src>:<seq>:<kind>[:<replay_id>][:r<n>]`.
+fn job(id: &str) -> Option<(Src, u64)> {
+    let mut parts = id.split(':');
+    let (src, seq) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let kind = parts.next()?;
+    JobKind::ALL.iter().any(|known| known.as_str() == kind).then_some((src, seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clue(text: &str) -> Clue {
+        Wanted::parse(text, None).clue()
+    }
+
+    fn id(id: &str) -> Clue {
+        Clue::Id { id: id.to_owned(), developer: None }
+    }
+
+    #[test]
+    fn sequences_jobs_and_alerts_are_told_from_ids() {
+        assert_eq!(clue("seq:4711"), Clue::Sequence(4711));
+        assert_eq!(clue("job:2:17:normalize"), Clue::Sequence(17));
+        assert_eq!(clue("job:2:17:alert:replay-1:r3"), Clue::Sequence(17));
+        assert_eq!(clue("alert:9f:3c"), Clue::Alert("9f:3c".to_owned()));
+        assert_eq!(clue("0198c0de"), id("0198c0de"));
+    }
+
+    #[test]
+    fn an_id_that_only_looks_like_something_else_is_an_id() {
+        for text in ["seq:", "seq:-1", "seq:new", "job:nightly", "job:1:2", "job:1:2:bake", "a:b"] {
+            assert_eq!(clue(text), id(text));
+        }
+        assert_eq!(clue("id:seq:5"), id("seq:5"));
+    }
+
+    #[test]
+    fn a_job_is_one_lifes_and_a_developer_narrows_everything() {
+        let batch = crate::trace::layout::tests::batch();
+        let fits = |text: &str, developer| Wanted::parse(text, developer).fits(&batch);
+        assert!(fits("job:1:4711:alert", None) && !fits("job:2:4711:alert", None));
+        assert!(fits("seq:4711", Some("ada")) && !fits("seq:4711", Some("bob")));
+    }
+
+    #[test]
+    fn who_finds_nothing_is_told_what_to_try() {
+        let told = Wanted::parse("b1", Some("ada")).not_found();
+        assert!(told.contains("\"b1\" of ada") && told.contains("without --developer"), "{told}");
+        assert!(Wanted::parse("alert:x", None).not_found().contains("alerts list"));
+    }
+}
