@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What `make test` runs: format, lints, build, every test, and a look for processes the tests left
 # behind. Arguments go to `cargo test`. The last line printed is the verdict, the exit code agrees.
+# The tests have a PostgreSQL of the run's own (scripts/postgres.sh), or that of DEVTRAIL_TEST_POSTGRES.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -54,24 +55,50 @@ kill_marked() { # names and kills them; again, as one may have started another m
   done
 }
 
+postgres=
+# shellcheck disable=SC2329 # called through `step`
+start_postgres() { # before the tests and without their mark: it is none of what they leave behind
+  if [ -z "${DEVTRAIL_TEST_POSTGRES:-}" ]; then
+    local started
+    started=$(scripts/postgres.sh start) || return 1
+    read -r postgres DEVTRAIL_TEST_POSTGRES <<<"$started"
+    export DEVTRAIL_TEST_POSTGRES
+  fi
+  echo "$DEVTRAIL_TEST_POSTGRES" | sed 's#//[^/]*@#//***@#'
+}
+stop_postgres() {
+  [ -z "$postgres" ] || scripts/postgres.sh stop "$postgres" || true
+  postgres=
+}
+tmp=
+cleanup() {
+  kill_marked
+  stop_postgres
+  [ -z "$tmp" ] || rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The tests kill processes at named points, which no release has (common/src/crash.rs).
+features=(--features devtrail-workers/crash-points)
+
 step "cargo fmt" cargo fmt --all --check
-step "cargo clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "cargo clippy" cargo clippy --workspace --all-targets "${features[@]}" --locked -- -D warnings
 step "nats-server" get_nats_server
-step "cargo build" cargo build --workspace --bins --locked
+step "cargo build" cargo build --workspace --bins "${features[@]}" --locked
+step "postgres" start_postgres
 
 echo "== cargo test $*"
 began=$SECONDS
 mkdir -p target
 tmp=$(mktemp -d)
-trap 'kill_marked; rm -rf "$tmp"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 # A named pipe, not `| tee`: a process left behind keeps a pipe open, and the run would wait for it for ever.
 mkfifo "$tmp/output"
 tee target/test.log <"$tmp/output" &
 tee=$!
 status=0
-env "$mark" cargo test --workspace --locked --no-fail-fast "$@" >"$tmp/output" 2>&1 || status=$?
+env "$mark" cargo test --workspace "${features[@]}" --locked --no-fail-fast "$@" >"$tmp/output" 2>&1 || status=$?
 
 left=0
 for _ in $(seq 25); do # what is on its way out has five seconds
@@ -106,6 +133,16 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
   failed=1
 fi
 failed=$((failed + left))
+if [ $# -eq 0 ]; then # every case of the store's contract runs on both engines, or the run is none
+  sqlite=$(grep -cE '^test sqlite_engine::.* \.\.\. ' target/test.log || true)
+  on_postgres=$(grep -cE '^test postgres_engine::.* \.\.\. ' target/test.log || true)
+  echo "contract: sqlite $sqlite cases, postgres $on_postgres cases"
+  if [ "$sqlite" -eq 0 ] || [ "$sqlite" -ne "$on_postgres" ]; then
+    echo "the contract of the store did not run on both engines alike"
+    failed=$((failed + 1))
+  fi
+fi
+stop_postgres
 trap 'rm -rf "$tmp"' EXIT # nothing may be printed after the verdict
 if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then
   echo "no test ran"

@@ -13,6 +13,17 @@ pub struct Client {
     key: String,
 }
 
+/// The reply to a client that waits.
+#[derive(Debug)]
+pub struct Waited {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Preference-Applied`.
+    pub applied: Option<String>,
+    /// The body.
+    pub body: Value,
+}
+
 /// An event of a given id, at a plausible time.
 #[must_use]
 pub fn event(id: &str) -> Value {
@@ -56,6 +67,34 @@ impl Client {
         let (status, body) = (response.status(), response.text().await.expect("a body"));
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         serde_json::from_str(&body).expect("a reply is JSON")
+    }
+
+    /// Posts an envelope with `Prefer: wait=SECONDS` and gives what came.
+    ///
+    /// # Panics
+    /// Where there is no reply, or none in JSON.
+    pub async fn send_waiting(&self, envelope: &Value, seconds: u32) -> Waited {
+        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
+        let request = request.header("Prefer", format!("wait={seconds}")).json(envelope);
+        let response = request.timeout(Duration::from_secs(60)).send().await.expect("a reply");
+        let applied = response.headers().get("preference-applied").and_then(|value| value.to_str().ok());
+        let (status, applied) = (response.status().as_u16(), applied.map(str::to_owned));
+        Waited { status, applied, body: response.json().await.expect("a reply is JSON") }
+    }
+
+    /// Gets a path with the key.
+    ///
+    /// # Panics
+    /// Where there is no reply.
+    pub async fn get_with_key(&self, path: &str) -> Response {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key);
+        request.send().await.expect("a reply")
+    }
+
+    /// The collector's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Gets a path.

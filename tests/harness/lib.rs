@@ -1,14 +1,37 @@
 //! The end-to-end harness: real programs on real folders and free ports, killed when a test ends.
 
 mod client;
+mod database;
 mod input;
+mod site;
 mod up;
 
-pub use client::{Client, envelope, event};
+pub use client::{Client, Waited, envelope, event};
+pub use database::{Database, Engine, Held};
 pub use input::{Person, real_input};
+pub use site::{ROLES, Site, said, until};
 pub use up::{Up, nats_server};
 
 use std::path::PathBuf;
+
+/// Compiles test cases for both stores: each is an async function of an [`Engine`].
+#[macro_export]
+macro_rules! on_both_stores {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(harness::Engine::Sqlite).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(harness::Engine::Postgres).await;
+            })+
+        }
+    };
+}
 
 /// A program of the workspace, built by `cargo build` before the tests run.
 ///
@@ -17,8 +40,9 @@ use std::path::PathBuf;
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("a test knows its own program");
-    // target/PROFILE/deps/promises-… → target/PROFILE
-    let folder = tests.parent().and_then(|deps| deps.parent()).expect("cargo's folders");
+    // target/PROFILE/deps/promises-… (a test) or target/PROFILE/devtrail-bench
+    let folder = tests.parent().expect("a program lies in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("cargo's folders") } else { folder };
     let path = folder.join(name);
     assert!(
         path.exists(),

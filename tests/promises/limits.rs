@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use harness::{Client, Up, envelope, event};
+use harness::{Engine, Site, Up, envelope, event};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use super::apart::{Site, spawn, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,14 +48,11 @@ async fn a_request_without_a_body_is_411() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_larger_than_a_message_may_be_is_413_and_names_the_limit() {
-    let site = Site::with(|config| config.replace("max_payload: 8MB", "max_payload: 128KB")).await;
-    assert!(site.run("devtrail", &["streams", "apply"]).status.success());
-    let key = String::from_utf8(site.run("devtrail", &["keys", "create", "ada"]).stdout).unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let _collector = spawn(&mut site.command("devtrail-collector", &["--listen", &address.to_string()]));
-    let client = Client::new(&format!("http://{address}"), key.trim());
-    let small = envelope("b1", &[event("e1")]);
-    until(async || client.post(&small).await.ok().filter(|reply| reply.status() == 202)).await;
+    let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
+    let mut site = Site::configured(Engine::Sqlite, small).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    client.send(&envelope("b1", &[event("e1")])).await;
     let mut large = event("e2");
     large["data"]["more"] = json!("x".repeat(70_000));
     let refused = client.post(&envelope("b2", &[large])).await.unwrap();

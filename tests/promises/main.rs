@@ -3,12 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod apart;
+mod asking;
+mod crashes;
 mod http;
 mod kept_once;
+mod late;
 mod limits;
+mod load;
+mod looking;
 mod nothing_between;
+mod order;
+mod outbox;
 mod put_back;
+mod quick;
 mod real_input;
 mod stops;
+mod store_away;
 mod survives;
 mod synced;

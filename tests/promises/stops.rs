@@ -6,11 +6,20 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use futures_util::StreamExt;
-use harness::{Up, nats_server, program};
+use harness::{Engine, Site, Up, nats_server, program, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::apart::{Running, Site, spawn, until};
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 fn signal(child: &Child) {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
@@ -18,7 +27,7 @@ fn signal(child: &Child) {
 
 /// The exit code and what it said on stderr, once it has ended.
 async fn ended(running: &mut Running) -> (Option<i32>, String) {
-    let status = until(async || running.0.try_wait().unwrap()).await;
+    let status = until("it ends", async || running.0.try_wait().unwrap()).await;
     let mut said = String::new();
     if let Some(stderr) = &mut running.0.stderr {
         stderr.read_to_string(&mut said).unwrap();
@@ -58,7 +67,7 @@ async fn up_ends_with_the_reason_where_a_part_cannot_start() {
 async fn up_stops_in_order_before_it_is_ready() {
     let folder = tempfile::tempdir().unwrap();
     let mut up = up_on(folder.path());
-    until(async || server_pid(folder.path())).await;
+    until("its nats-server runs", async || server_pid(folder.path())).await;
     signal(&up.0);
     let (code, said) = ended(&mut up).await;
     assert_eq!(code, Some(0), "{said}");
@@ -73,7 +82,7 @@ async fn a_command_that_waits_for_its_input_ends_at_a_signal() {
     let mut send = Running(command.stderr(Stdio::piped()).spawn().unwrap());
     let status = format!("/proc/{}/status", send.0.id());
     // It waits once it catches SIGTERM: the bit of signal 15 in the mask of caught ones.
-    until(async || {
+    until("it catches SIGTERM", async || {
         let status = std::fs::read_to_string(&status).ok()?;
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
         (u64::from_str_radix(caught.trim(), 16).ok()? & (1 << 14) != 0).then_some(())
@@ -89,35 +98,30 @@ const BATCHES: u64 = 2000;
 /// No message waits for its `ack_wait`: each is stored, or there at once for the next worker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() {
-    let site = Site::start().await;
-    assert!(site.run("devtrail", &["streams", "apply"]).status.success());
-    let key = site.run("devtrail", &["keys", "create", "ada"]).stdout;
-    std::fs::write(site.folder.path().join("key"), key).unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let _collector = spawn(&mut site.command("devtrail-collector", &["--listen", &address.to_string()]));
+    let mut site = Site::start(Engine::Sqlite).await;
+    let url = site.collector("collector").await;
+    let key = site.client(&url, "ada").await.key().to_owned();
+    std::fs::write(site.path("key"), key).unwrap();
     let events: String = (0..BATCHES).map(|id| format!("{}\n", harness::event(&id.to_string()))).collect();
-    std::fs::write(site.folder.path().join("events"), events).unwrap();
-    let url = format!("http://{address}");
+    std::fs::write(site.path("events"), events).unwrap();
     let send = ["send", "events", "--url", &url, "--key-file", "key", "--batch-size", "1", "--clients", "32"];
     let sent = site.run("devtrail", &send);
-    assert!(sent.status.success(), "{}", super::apart::said(&sent));
-    let mut worker =
-        Running(site.command("devtrail-worker", &["all"]).stderr(Stdio::piped()).spawn().unwrap());
-    let database = site.folder.path().join("d.db");
-    let stored = || {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let database = rusqlite::Connection::open_with_flags(&database, flags).ok()?;
-        let mut statement = database.prepare("SELECT seq FROM batches").ok()?;
-        let seqs = statement.query_map([], |row| row.get::<_, i64>(0)).ok()?;
-        Some(seqs.filter_map(|seq| Some(seq.ok()?.unsigned_abs())).collect::<BTreeSet<u64>>())
+    assert!(sent.status.success(), "{}", harness::said(&sent));
+    site.worker("worker", "all", None);
+    let stored = async || {
+        if !site.has_tables().await {
+            return BTreeSet::new();
+        }
+        let rows = site.database.rows("SELECT seq FROM batches").await;
+        rows.iter().map(|row| row[0].parse::<u64>().unwrap()).collect::<BTreeSet<u64>>()
     };
-    until(async || stored().filter(|seqs| !seqs.is_empty())).await;
-    signal(&worker.0);
-    let (code, said) = ended(&mut worker).await;
-    assert_eq!(code, Some(0), "{said}");
-    let stored = stored().unwrap();
+    until("some are stored", async || Some(stored().await).filter(|seqs| !seqs.is_empty())).await;
+    let ended = site.stop("worker").await;
+    assert_eq!(ended.code(), Some(0), "{}", site.log("worker"));
+    let stored = site.database.rows("SELECT seq FROM batches").await;
+    let stored: BTreeSet<u64> = stored.iter().map(|row| row[0].parse().unwrap()).collect();
     assert!((stored.len() as u64) < BATCHES, "the backlog was too small to be stopped under");
-    let js = async_nats::jetstream::new(async_nats::connect(&site.nats).await.unwrap());
+    let js = site.js().await;
     let consumer: async_nats::jetstream::consumer::PullConsumer =
         js.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
     // Without waiting: what has not been handed back would come after 30 s only.

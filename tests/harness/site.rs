@@ -1,0 +1,276 @@
+//! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
+
+mod outcome;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Client, Database, Engine, nats_server, program};
+pub use outcome::until;
+
+/// The roles that a site on Postgres runs as processes of their own.
+pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];
+
+/// Processes of one site; all end with it.
+pub struct Site {
+    folder: TempDir,
+    engine: Engine,
+    /// Its database.
+    pub database: Database,
+    /// Addresses of the nats-server and its monitor.
+    pub nats: String,
+    monitor: String,
+    processes: BTreeMap<String, Child>,
+}
+
+impl Site {
+    /// A nats-server with nothing on it, and an empty database.
+    ///
+    /// # Panics
+    /// Where they do not start.
+    pub async fn bare(engine: Engine) -> Self {
+        Self::bare_in(engine, &std::env::temp_dir(), str::to_owned).await
+    }
+
+    /// A site with its streams.
+    ///
+    /// # Panics
+    /// Where they cannot be made.
+    pub async fn start(engine: Engine) -> Self {
+        Self::start_in(engine, &std::env::temp_dir()).await
+    }
+
+    /// The same with a changed configuration of the nats-server.
+    ///
+    /// # Panics
+    /// Where the streams cannot be made.
+    pub async fn configured(engine: Engine, edit: impl FnOnce(&str) -> String) -> Self {
+        Self::bare_in(engine, &std::env::temp_dir(), edit).await.with_streams()
+    }
+
+    /// The same in a folder of its own under `parent`.
+    ///
+    /// # Panics
+    /// Where the streams cannot be made.
+    pub async fn start_in(engine: Engine, parent: &Path) -> Self {
+        Self::bare_in(engine, parent, str::to_owned).await.with_streams()
+    }
+
+    async fn bare_in(engine: Engine, parent: &Path, edit: impl FnOnce(&str) -> String) -> Self {
+        let folder = tempfile::tempdir_in(parent).expect("a folder");
+        let database = Database::fresh(engine, folder.path()).await;
+        let none = String::new();
+        let processes = BTreeMap::new();
+        let mut site = Self { folder, engine, database, nats: none.clone(), monitor: none, processes };
+        let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
+        let given = std::fs::read_to_string(given).expect("the server's configuration");
+        std::fs::write(site.path("server.conf"), edit(&given)).expect("a file");
+        site.start_nats().await;
+        site
+    }
+
+    fn with_streams(self) -> Self {
+        let applied = self.run("devtrail", &["streams", "apply"]);
+        assert!(applied.status.success(), "{}", said(&applied));
+        self
+    }
+
+    /// A file of its folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn start_nats(&mut self) {
+        let folder = self.folder.path().to_owned();
+        let mut command = Command::new(nats_server());
+        command.arg("-c").arg(self.path("server.conf")).args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1"]);
+        command.arg("--ports_file_dir").arg(&folder).arg("-sd").arg(folder.join("nats"));
+        self.spawn("nats", &mut command);
+        let pid = self.processes["nats"].id();
+        let file = folder.join(format!("nats-server_{pid}.ports"));
+        let read = async || serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok();
+        let ports = until("nats-server tells its ports", read).await;
+        let one = |kind: &str| ports[kind][0].as_str().expect("an address").to_owned();
+        (self.nats, self.monitor) = (one("nats"), one("monitoring"));
+    }
+
+    /// Starts a collector under `name`; gives its URL.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn collector(&mut self, name: &str) -> String {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let address = free.expect("a free port").to_string();
+        let mut command = self.command("devtrail-collector", &["--listen", &address]);
+        self.spawn(name, &mut command);
+        common::process::install_tls();
+        let (url, client) = (format!("http://{address}"), reqwest::Client::new());
+        let ready = async || {
+            let reply = client.get(format!("{url}/health/ready")).send().await.ok()?;
+            reply.status().is_success().then_some(())
+        };
+        until("the collector is ready", ready).await;
+        url
+    }
+
+    /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).
+    pub fn worker(&mut self, name: &str, role: &str, crash: Option<&str>) {
+        let mut command = self.command("devtrail-worker", &[role]);
+        if let Some(point) = crash {
+            command.env("DEVTRAIL_CRASH_POINT", point);
+        }
+        self.spawn(name, &mut command);
+    }
+
+    /// Starts workers for every role: on SQLite the one process, on Postgres `each` of every role.
+    pub fn workers(&mut self, each: usize) {
+        if self.engine == Engine::Sqlite {
+            return self.worker("all", "all", None);
+        }
+        for role in ROLES {
+            for number in 0..each {
+                self.worker(&format!("{role}-{number}"), role, None);
+            }
+        }
+    }
+
+    /// The role that does `role`'s work on this engine.
+    #[must_use]
+    pub fn role<'a>(&self, role: &'a str) -> &'a str {
+        if self.engine == Engine::Sqlite { "all" } else { role }
+    }
+
+    fn spawn(&mut self, name: &str, command: &mut Command) {
+        let log = std::fs::File::options().create(true).append(true).open(self.log_file(name));
+        let log = log.expect("a log file");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let before = self.processes.insert(name.to_owned(), child.expect("the program starts"));
+        assert!(before.is_none(), "{name} runs already");
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.log"))
+    }
+
+    /// What the process of this name logged.
+    #[must_use]
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
+    }
+
+    /// A program with this site's addresses in its environment.
+    #[must_use]
+    pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program(name));
+        command.args(arguments).current_dir(&self.folder).env("DEVTRAIL_NATS_URL", &self.nats);
+        command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor);
+        command.env("DEVTRAIL_DATABASE_URL", self.database.url());
+        command
+    }
+
+    /// Runs a program of the site to its end.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn run(&self, name: &str, arguments: &[&str]) -> Output {
+        self.command(name, arguments).output().expect("the program runs")
+    }
+
+    /// A fresh key of a developer.
+    ///
+    /// # Panics
+    /// Where none can be made.
+    #[must_use]
+    pub fn key(&self, developer: &str) -> String {
+        let made = self.run("devtrail", &["keys", "create", developer]);
+        assert!(made.status.success(), "{}", said(&made));
+        String::from_utf8(made.stdout).expect("a key is text").trim().to_owned()
+    }
+
+    /// A client of the collector at `url`, with a fresh key of a developer that the collector knows.
+    ///
+    /// # Panics
+    /// Where the key does not become known.
+    pub async fn client(&self, url: &str, developer: &str) -> Client {
+        let client = Client::new(url, &self.key(developer));
+        let known = async || (client.post(&Value::Null).await.ok()?.status() != 401).then_some(());
+        until("the collector knows the key", known).await;
+        client
+    }
+
+    /// kill -9.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn kill(&mut self, name: &str) {
+        let mut child = self.processes.remove(name).expect("it runs");
+        child.kill().and_then(|()| child.wait()).expect("it can be killed");
+    }
+
+    /// Asks the process to stop and waits for its exit.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub async fn stop(&mut self, name: &str) -> ExitStatus {
+        self.signal(name, Signal::SIGTERM);
+        self.ended(name).await
+    }
+
+    /// The names of its processes.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.processes.keys().cloned().collect()
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// Where it was not started.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> u32 {
+        self.processes[name].id()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn signal(&self, name: &str, signal: Signal) {
+        let pid = self.processes[name].id().cast_signed();
+        kill(Pid::from_raw(pid), signal).expect("it can be signalled");
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub async fn ended(&mut self, name: &str) -> ExitStatus {
+        let mut child = self.processes.remove(name).expect("it was started");
+        until("the process ends", async || child.try_wait().expect("it can be asked")).await
+    }
+}
+
+/// What a program said on stderr.
+#[must_use]
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for child in self.processes.values_mut() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

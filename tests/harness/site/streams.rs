@@ -1,0 +1,48 @@
+//! A site's streams, as an administrator or a slow worker handles them.
+
+use futures_util::StreamExt;
+
+use super::Site;
+
+impl Site {
+    /// A JetStream context on the site's server.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub async fn js(&self) -> async_nats::jetstream::Context {
+        async_nats::jetstream::new(async_nats::connect(&self.nats).await.expect("nats-server answers"))
+    }
+
+    /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn shorten_ack_wait(&self) {
+        let js = self.js().await;
+        for name in common::bus::topology::declared().into_keys() {
+            let Some(consumer) = name.consumer else { continue };
+            let stream = js.get_stream(&name.stream).await.expect("the stream");
+            let info: async_nats::jetstream::consumer::PullConsumer =
+                stream.get_consumer(&consumer).await.expect("the consumer");
+            let mut config = serde_json::to_value(&info.cached_info().config).expect("a configuration");
+            config["ack_wait"] = 2_000_000_000_u64.into();
+            let config: async_nats::jetstream::consumer::pull::Config =
+                serde_json::from_value(config).expect("a configuration");
+            stream.update_consumer(config).await.expect("the consumer is changed");
+        }
+    }
+
+    /// Takes the message with this sequence in hand, as a worker would that is slow; others go back.
+    ///
+    /// # Panics
+    /// Where it is not delivered first.
+    pub async fn hold_back(&self, stream: &str, consumer: &str, seq: u64) -> async_nats::jetstream::Message {
+        let stream = self.js().await.get_stream(stream).await.expect("the stream");
+        let consumer: async_nats::jetstream::consumer::PullConsumer =
+            stream.get_consumer(consumer).await.expect("the consumer");
+        let mut messages = consumer.fetch().max_messages(1).messages().await.expect("a pull");
+        let message = messages.next().await.expect("a message").expect("a message");
+        assert_eq!(message.info().expect("its place").stream_sequence, seq);
+        message
+    }
+}

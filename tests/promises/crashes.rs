@@ -1,0 +1,175 @@
+//! What a crash leaves (docs/protocol.md): a process dies at a named point, and what it left heals.
+//!
+//! The points are compiled in with the feature `crash-points` (`common/src/crash.rs`): the process
+//! aborts there, as `kill -9` would end it.
+
+use harness::{Client, Engine, Site, envelope, until};
+use serde_json::{Value, json};
+
+const BATCHES: i64 = 3;
+const EVENTS: i64 = 2 * BATCHES;
+
+/// A forced push makes an alert; an edit beside it makes metrics.
+fn batch(number: i64) -> Value {
+    let at = |minute: i64| format!("2026-03-01T10:{minute:02}:00Z");
+    let push = json!({"id": format!("push-{number}"), "type": "git.push", "occurred_at": at(number * 2),
+        "data": {"branch": "main", "force": true, "project": "demo"}});
+    let edit = json!({"id": format!("edit-{number}"), "type": "file.edited", "occurred_at": at(number * 2 + 1),
+        "data": {"path": "src/main.rs", "lines_added": 2, "project": "demo"}});
+    envelope(&format!("batch-{number}"), &[push, edit])
+}
+
+/// A site whose stream holds the batches, with no worker yet.
+async fn loaded(engine: Engine) -> (Site, Client) {
+    let mut site = Site::start(engine).await;
+    site.shorten_ack_wait().await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    for number in 0..BATCHES {
+        client.send(&batch(number)).await;
+    }
+    (site, client)
+}
+
+/// A worker of `role` dies at `point`; then it and all others run, and everything is there once.
+async fn heals(engine: Engine, role: &str, point: &str) {
+    let (mut site, _client) = loaded(engine).await;
+    if engine == Engine::Postgres {
+        for other in harness::ROLES.into_iter().filter(|other| *other != role) {
+            site.worker(other, other, None);
+        }
+    }
+    let doing = site.role(role).to_owned();
+    site.worker("dies", &doing, Some(point));
+    let status = site.ended("dies").await;
+    assert!(!status.success(), "it died at {point}: {}", site.log("dies"));
+    site.worker("lives", &doing, None);
+    everything_is_there_once(&site).await;
+}
+
+async fn everything_is_there_once(site: &Site) {
+    site.completed(BATCHES).await;
+    let count = async |sql: &str| site.database.count(sql).await;
+    assert_eq!(count("SELECT count(*) FROM events").await, EVENTS);
+    assert_eq!(count("SELECT count(*) FROM normalized").await, EVENTS);
+    assert_eq!(count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
+    assert_eq!(count("SELECT count(*) FROM duplicates").await, 0);
+    for (step, rows) in [("persisted", 1), ("triggered", 1), ("job_finished", 3), ("completed", 1)] {
+        let sql = format!("SELECT count(*) FROM audit WHERE step = '{step}'");
+        assert_eq!(count(&sql).await, rows * BATCHES, "{step}");
+    }
+    let days = site.database.rows("SELECT body FROM days").await;
+    let day: Value = serde_json::from_str(&days[0][0]).unwrap();
+    assert_eq!((days.len(), &day["events"], &day["edits"]), (1, &json!(EVENTS), &json!(BATCHES)));
+    let js = site.js().await;
+    let published = async || {
+        let waiting = count("SELECT count(*) FROM alerts WHERE published < revision").await;
+        (waiting == 0).then_some(())
+    };
+    until("every alert is published", published).await;
+    let raised = count("SELECT count(*) FROM alerts WHERE state = 'raised'").await;
+    assert_eq!(raised, 1, "three forced pushes of a day are one alert");
+    let messages = js.get_stream("ALERTS").await.unwrap().cached_info().state.messages;
+    assert_eq!(messages, 1, "receivers get each revision once");
+    let jobs = js.get_stream("JOBS").await.unwrap();
+    until("no job is left", async || (jobs.get_info().await.ok()?.state.messages == 0).then_some(())).await;
+    let report = site.verify();
+    assert_eq!((&report["stored"], &report["duplicates"]), (&json!(EVENTS), &json!(0)));
+}
+
+async fn a_crash_after_the_commit_before_the_ack(engine: Engine) {
+    heals(engine, "persist", "persist.after_commit").await;
+}
+
+async fn a_crash_after_the_ack(engine: Engine) {
+    heals(engine, "persist", "pull.after_ack").await;
+}
+
+async fn a_crash_before_any_job_is_published(engine: Engine) {
+    heals(engine, "persist", "trigger.before_jobs").await;
+}
+
+async fn a_crash_after_some_jobs_are_published(engine: Engine) {
+    heals(engine, "persist", "trigger.after_a_job:2").await;
+}
+
+async fn a_crash_after_all_jobs_are_published_before_t2b(engine: Engine) {
+    heals(engine, "persist", "trigger.after_jobs").await;
+}
+
+async fn a_crash_after_an_aggregation_is_committed_before_its_ack(engine: Engine) {
+    heals(engine, "aggregate", "job.after_commit").await;
+}
+
+async fn a_crash_after_a_normalization_is_committed_before_its_ack(engine: Engine) {
+    heals(engine, "normalize", "job.after_commit").await;
+}
+
+async fn a_crash_after_an_evaluation_is_committed_before_its_ack(engine: Engine) {
+    heals(engine, "alert", "job.after_commit").await;
+}
+
+async fn a_crash_after_an_alert_is_committed_before_it_is_published(engine: Engine) {
+    heals(engine, "alert", "alert.before_publish").await;
+}
+
+async fn a_crash_after_an_alert_is_published_before_it_is_marked(engine: Engine) {
+    heals(engine, "alert", "alert.after_publish").await;
+}
+
+/// The jobs are done while the batch is still `persisted`: T2b sees the masks and completes it.
+async fn jobs_done_before_t2b_complete_the_batch(engine: Engine) {
+    let (mut site, _client) = loaded(engine).await;
+    let role = site.role("persist").to_owned();
+    site.worker("dies", &role, Some("trigger.after_jobs"));
+    site.ended("dies").await;
+    // T1's own lease ran for the dead process: hold the sweep back until the jobs are done.
+    site.database.execute("UPDATE batches SET lease_until = lease_until + 3600000000").await;
+    if engine == Engine::Postgres {
+        for other in ["aggregate", "normalize", "alert"] {
+            site.worker(other, other, None);
+        }
+    }
+    site.worker("lives", &role, None);
+    let done = "SELECT count(*) FROM batches WHERE done = 7 AND state = 'persisted'";
+    let database = site.database.clone();
+    until("the jobs are done", async || (database.count(done).await == BATCHES).then_some(())).await;
+    site.database.execute("UPDATE batches SET lease_until = 0").await;
+    everything_is_there_once(&site).await;
+}
+
+harness::on_both_stores!(
+    a_crash_after_the_commit_before_the_ack,
+    a_crash_after_the_ack,
+    a_crash_before_any_job_is_published,
+    a_crash_after_some_jobs_are_published,
+    a_crash_after_all_jobs_are_published_before_t2b,
+    a_crash_after_an_aggregation_is_committed_before_its_ack,
+    a_crash_after_a_normalization_is_committed_before_its_ack,
+    a_crash_after_an_evaluation_is_committed_before_its_ack,
+    a_crash_after_an_alert_is_committed_before_it_is_published,
+    a_crash_after_an_alert_is_published_before_it_is_marked,
+    jobs_done_before_t2b_complete_the_batch,
+);
+
+/// A worker stands still with messages in hand until their ack_wait has run out; a second one takes
+/// them, and the first one, awake again, finds them stored. (On SQLite there is no second process.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_takes_over_when_ack_wait_has_run_out() {
+    let (mut site, client) = loaded(Engine::Postgres).await;
+    site.worker("first", "persist", Some("stop@persist.before_commit"));
+    let pid = site.pid("first");
+    let stopped = async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+    };
+    until("the first worker stands still", stopped).await;
+    for role in harness::ROLES {
+        site.worker(role, role, None);
+    }
+    site.completed(BATCHES).await;
+    site.signal("first", nix::sys::signal::Signal::SIGCONT);
+    everything_is_there_once(&site).await;
+    client.send(&batch(BATCHES)).await;
+    site.completed(BATCHES + 1).await;
+}

@@ -1,0 +1,76 @@
+//! The store refuses for a while: nothing is lost, doubled or given up, and all is stored later (R2.4).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use harness::{Client, Database, Engine, Site, envelope, event, until};
+
+const BATCHES: i64 = 40;
+
+async fn send(client: &Client, from: i64, to: i64) {
+    for number in from..to {
+        let events: Vec<_> = (0..5).map(|index| event(&format!("e-{number}-{index}"))).collect();
+        client.send(&envelope(&format!("b-{number}"), &events)).await;
+    }
+}
+
+/// Everything there once, nothing in DEAD or quarantine: an outage is nobody's fault.
+async fn everything_is_there_once(site: &Site) {
+    site.completed(BATCHES).await;
+    assert_eq!(site.database.count("SELECT count(*) FROM events").await, 5 * BATCHES);
+    assert_eq!(site.database.count("SELECT count(*) FROM normalized").await, 5 * BATCHES);
+    assert_eq!(site.database.count("SELECT count(*) FROM refused").await, 0);
+    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
+    let dead = site.js().await.get_stream("DEAD").await.unwrap().cached_info().state.messages;
+    assert_eq!(dead, 0);
+    let _ = site.verify();
+}
+
+/// Someone else holds what T1 needs for longer than a writer waits (5 s), then lets go.
+async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    site.workers(1);
+    send(&client, 0, 1).await;
+    site.completed(1).await;
+    let holder = site.database.hold_locked().await;
+    send(&client, 1, BATCHES).await;
+    // Awaited: a worker has given up waiting at least once, and says so.
+    let names = site.names();
+    let refused = async || names.iter().any(|name| site.log(name).contains("trying again")).then_some(());
+    until("a worker meets the lock", refused).await;
+    assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
+    holder.release().await;
+    everything_is_there_once(&site).await;
+}
+
+harness::on_both_stores!(a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing);
+
+/// Every connection to the database is cut again and again under load, as when a server fails over.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_under_load_lose_and_double_nothing() {
+    let mut site = Site::start(Engine::Postgres).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    site.workers(2);
+    // From the first moment on: a worker that starts waits for its database.
+    let done = Arc::new(AtomicBool::new(false));
+    let (database, stop) = (site.database.clone(), done.clone());
+    let cutting = tokio::spawn(async move {
+        let mut cuts = 0;
+        let mut pauses = tokio::time::interval(std::time::Duration::from_millis(50));
+        while !stop.load(Ordering::Relaxed) {
+            pauses.tick().await;
+            let others = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()) cut";
+            cuts += database.count(others).await;
+        }
+        cuts
+    });
+    send(&client, 0, BATCHES).await;
+    done.store(true, Ordering::Relaxed);
+    assert!(cutting.await.unwrap() > 0, "connections were cut");
+    everything_is_there_once(&site).await;
+    let Database::Postgres(_) = &site.database else { panic!("this site is on Postgres") };
+}
