@@ -1,0 +1,148 @@
+//! The collector beside a raw publish of the same bytes: rates, replies, memory, start.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use async_nats::jetstream;
+use harness::{Engine, Site};
+
+use crate::input::body;
+use crate::raw::{self, Load, closed_loop};
+use crate::report::{Report, millis, percentile, rate};
+
+const CLIENTS: usize = 64;
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(4);
+
+/// A site with a collector and no worker, and who talks to it.
+struct Rig {
+    site: Site,
+    js: jetstream::Context,
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+impl Rig {
+    async fn start(parent: &Path) -> anyhow::Result<Self> {
+        let mut site = Site::start_in(Engine::Sqlite, parent).await;
+        let url = site.collector("collector").await;
+        let key = site.client(&url, "bench").await.key().to_owned();
+        let js = site.js().await;
+        raw::make_stream(&js).await?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { site, js, http, url, key })
+    }
+
+    async fn post(&self, body: Vec<u8>) -> anyhow::Result<()> {
+        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
+        let reply = request.header("Content-Type", "application/json").body(body).send().await?;
+        ensure!(reply.status() == 202, "the collector answered {}", reply.status());
+        reply.bytes().await?;
+        Ok(())
+    }
+
+    /// Raw publishes and collector in turns, so that what the machine does hits both.
+    async fn in_turns(&self, clients: usize, round: Duration) -> anyhow::Result<(Load, Load)> {
+        let (mut ours, mut ceiling) = (Load::default(), Load::default());
+        for turn in 0..ROUNDS {
+            let name = format!("{clients}-{turn}");
+            ceiling.add(raw::publish(&self.js, &format!("raw-{name}"), clients, round).await?);
+            ours.add(closed_loop(clients, round, |number| self.post(body(&name, number))).await?);
+            for stream in ["RAW", "EVENTS"] {
+                self.js.get_stream(stream).await?.purge().await.context("purge")?;
+            }
+        }
+        Ok((ours, ceiling))
+    }
+
+    /// A line of `/proc/PID/status`, in MiB.
+    fn memory(&self, name: &str) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.site.pid("collector")))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
+        let kib: f64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+/// The rows for a stream on the disk.
+///
+/// # Errors
+/// Where a process fails.
+pub async fn on_disk(report: &mut Report) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let began = Instant::now();
+    let mut rig = Rig::start(folder.path()).await?;
+    let idle = rig.memory("VmRSS")?;
+    let (mut ours, mut raw) = rig.in_turns(CLIENTS, ROUND).await?;
+    add_rate(report, "collector, 64 clients, on disk", &ours, &raw, "≥ 0.90 (single publishes)");
+    let (our_p99, raw_p99) = (percentile(&mut ours.times, 99), percentile(&mut raw.times, 99));
+    let ratio = our_p99.as_secs_f64() / raw_p99.as_secs_f64();
+    report.add("its p99 reply", [millis(our_p99), millis(raw_p99)], Some(ratio), "< 50 ms; ratio < 2");
+    let (our_p50, raw_p50) = (percentile(&mut ours.times, 50), percentile(&mut raw.times, 50));
+    report.add("its p50 reply", [millis(our_p50), millis(raw_p50)], None, "");
+    let peak = rig.memory("VmHWM")?;
+    report.add(
+        "collector's memory under that load",
+        [format!("{peak:.0} MiB"), String::new()],
+        None,
+        "< 64 MiB",
+    );
+    report.add("collector's memory, idle", [format!("{idle:.0} MiB"), String::new()], None, "< 16 MiB");
+    let (mut ours, mut raw) = rig.in_turns(1, Duration::from_secs(2)).await?;
+    let (our_p50, raw_p50) = (percentile(&mut ours.times, 50), percentile(&mut raw.times, 50));
+    let more = format!("{} (+ {})", millis(our_p50), millis(our_p50.saturating_sub(raw_p50)));
+    report.add("one client, p50", [more, millis(raw_p50)], None, "+ ≤ 1 ms");
+    let start = Instant::now();
+    rig.site.collector("another").await;
+    report.add("collector, start to ready", [millis(start.elapsed()), String::new()], None, "< 100 ms");
+    crate::report::say(&format!("  ({} s)", began.elapsed().as_secs()));
+    Ok(())
+}
+
+/// The same with every fsync of the server made 5 ms slower, as on cloud disks.
+///
+/// # Errors
+/// Where a process fails.
+pub async fn with_slow_sync(report: &mut Report) -> anyhow::Result<()> {
+    const WHAT: &str = "collector, 64 clients, fsync 5 ms slower";
+    let folder = tempfile::tempdir()?;
+    let rig = Rig::start(folder.path()).await?;
+    let pid = rig.site.pid("nats").to_string();
+    let inject = ["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_exit=5000", "-o", "/dev/null"];
+    let strace = Command::new("strace").args(inject).args(["-p", &pid]).stderr(Stdio::null()).spawn();
+    let Ok(mut strace) = strace else {
+        report.skip(WHAT, "strace is missing");
+        return Ok(());
+    };
+    let measured = rig.in_turns(CLIENTS, ROUND).await;
+    strace.kill()?;
+    strace.wait()?;
+    let (ours, raw) = measured?;
+    add_rate(report, WHAT, &ours, &raw, "≥ 6 with group commit");
+    Ok(())
+}
+
+/// The row for a stream in memory, where only CPU counts.
+///
+/// # Errors
+/// Where a process fails.
+pub async fn in_memory(report: &mut Report) -> anyhow::Result<()> {
+    const WHAT: &str = "collector, 64 clients, stream in memory";
+    if !Path::new("/dev/shm").is_dir() {
+        report.skip(WHAT, "/dev/shm is missing");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir_in("/dev/shm")?;
+    let rig = Rig::start(folder.path()).await?;
+    let (ours, raw) = rig.in_turns(CLIENTS, Duration::from_secs(2)).await?;
+    add_rate(report, WHAT, &ours, &raw, "≥ 0.35");
+    Ok(())
+}
+
+fn add_rate(report: &mut Report, what: &str, ours: &Load, ceiling: &Load, reach: &str) {
+    let text = |load: &Load| rate(load.times.len(), load.took);
+    report.add(what, [text(ours), text(ceiling)], Some(ours.rate() / ceiling.rate()), reach);
+}

@@ -1,0 +1,65 @@
+//! What a batch costs in CPU before it is published, beside a plain parse of the same bytes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use collector::admit::{Context, admit};
+use common::clock::{Clock, SystemClock};
+use common::schema::Schemas;
+use common::{batch, id};
+use serde_json::Value;
+
+use crate::input::body;
+use crate::report::{Report, percentile};
+
+const BATCHES: usize = 2000;
+
+/// How admission is called: as the collector does, without a request around it.
+pub fn context(max_events: usize) -> anyhow::Result<Context> {
+    Ok(Context {
+        developer: "bench".parse()?,
+        epoch: 0,
+        idempotency_key: None,
+        correlation_id: id::correlation_id(None),
+        traceparent: id::traceparent(None),
+        received_at: SystemClock.now(),
+        collector: "bench/1".to_owned(),
+        max_events,
+    })
+}
+
+/// Admission, message and message id of one body.
+///
+/// # Errors
+/// Where the body is refused.
+pub fn message(schemas: &Schemas, body: &[u8]) -> anyhow::Result<(String, bytes::Bytes)> {
+    let admitted = admit(body, schemas, context(1000)?).map_err(|error| anyhow!("{error:?}"))?;
+    let header = &admitted.header;
+    let events = admitted.events.iter().map(|event| event.get());
+    let id = id::msg_id(&header.developer, header.epoch, &header.batch_id, events);
+    Ok((id, batch::encode(header, &admitted.events)?))
+}
+
+/// The row.
+///
+/// # Errors
+/// Where a body is refused.
+pub fn measure(report: &mut Report) -> anyhow::Result<()> {
+    let schemas = Schemas::builtin();
+    let (mut ours, mut plain): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+    for number in 0..BATCHES {
+        let body = body("cpu", number);
+        let start = Instant::now();
+        black_box(serde_json::from_slice::<Value>(black_box(&body))?);
+        plain.push(start.elapsed());
+        let start = Instant::now();
+        black_box(message(&schemas, black_box(&body))?);
+        ours.push(start.elapsed());
+    }
+    let (ours, plain) = (percentile(&mut ours, 50), percentile(&mut plain, 50));
+    let micros = |time: Duration| format!("{:.0} µs", time.as_secs_f64() * 1e6);
+    let ratio = ours.as_secs_f64() / plain.as_secs_f64();
+    report.add("CPU a batch: judge, encode, hash", [micros(ours), micros(plain)], Some(ratio), "≤ 2.5");
+    Ok(())
+}

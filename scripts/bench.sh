@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What `make bench` runs: builds everything for release, starts a Postgres that syncs, measures, writes
+# docs/benchmarks.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
+export DEVTRAIL_NATS_SERVER
+cargo build --release --locked --workspace --bins
+
+read -r dir DEVTRAIL_TEST_POSTGRES < <(scripts/postgres.sh start --fsync bench)
+export DEVTRAIL_TEST_POSTGRES
+trap 'scripts/postgres.sh stop "$dir"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+target/release/devtrail-bench
