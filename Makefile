@@ -1,6 +1,6 @@
 # Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint fmt clean
+.PHONY: help run test demo bench lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -12,8 +12,11 @@ run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
 test: ## format, lints, build and every test (ARGS go to `cargo test`)
 	@scripts/test.sh $(ARGS)
 
-demo: ## send real input to a Devtrail on a temporary folder and verify it
+demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
 	@scripts/demo.sh
+
+bench: ## measure every figure of docs/benchmarks.md beside its ceiling
+	@scripts/bench.sh
 
 lint: ## format and lints only
 	cargo fmt --all --check

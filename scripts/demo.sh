@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
-# What `make demo` runs: starts Devtrail on a temporary folder, sends it the real input of tests/data
-# (a part of it twice), and shows that every event is stored once.
+# What `make demo` runs: starts Devtrail on a temporary folder, sends it the real input of tests/data (a
+# part of it twice), waits until every batch is completed, and shows what came of it. On SQLite that is
+# one process, `devtrail up`; with DEVTRAIL_DATABASE_URL=postgres://… (best an empty database) it is one
+# process a part and two a role. The line that begins with `metrics:` is the same on both.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-devtrail=target/release/devtrail
+unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE # another Devtrail's
+bin=target/release
 input=(tests/data/commits.ndjson.gz tests/data/edits.ndjson.gz)
 how=(--clients 8 --resend 10 --overlap 7) # eight at once, every tenth batch twice, every seventh as two that overlap
+roles=(persist aggregate normalize alert)
+each=2                        # processes of each role, on Postgres
+start_bound=60 settle_bound=300 # seconds
 
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER
@@ -13,17 +19,33 @@ cargo build --release --locked
 began=$SECONDS # the build does not count
 
 dir=$(mktemp -d)
-up=
-cleanup() {
-  trap '' INT TERM
-  if [ -n "$up" ]; then
-    kill -TERM "$up" 2>/dev/null || true
-    for _ in $(seq 150); do # its own bound for an orderly end is 10 s
-      kill -0 "$up" 2>/dev/null || break
+names=() pids=() # in the order of their start: what the others need comes first
+start() { # start NAME COMMAND...: in a process group of its own (Ctrl-C is for this script), output in NAME.log
+  local name=$1
+  shift
+  set -m
+  "$@" >"$dir/$name.log" 2>&1 </dev/null &
+  set +m
+  names+=("$name") pids+=("$!")
+}
+stop() { # stop PID...: in order; what has not ended when its own bound of 10 s is over is forced
+  local pid
+  for pid; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid; do
+    for _ in $(seq 150); do
+      kill -0 "$pid" 2>/dev/null || break
       sleep 0.1
     done
-    kill -KILL -- "-$up" 2>/dev/null || true # whatever of its process group is still there
-    wait "$up" 2>/dev/null || true
+    kill -KILL -- "-$pid" 2>/dev/null || true # whatever of its process group is still there
+    wait "$pid" 2>/dev/null || true
+  done
+}
+# shellcheck disable=SC2329 # called by the trap
+cleanup() {
+  trap '' INT TERM
+  if [ "${#pids[@]}" -gt 0 ]; then
+    [ "${#pids[@]}" -eq 1 ] || stop "${pids[@]:1}"
+    stop "${pids[0]}" # nats-server, or `up` that stops its own last
   fi
   rm -rf "$dir"
 }
@@ -31,8 +53,39 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+give_up() { # give_up REASON [NAME]: with the end of that log, or of all
+  echo "demo: $1; the end of what was logged:" >&2
+  local name
+  for name in "${@:2}"; do
+    echo "== $name" >&2
+    tail -n 20 "$dir/$name.log" >&2
+  done
+  exit 1
+}
+all_run() {
+  local index
+  for index in "${!pids[@]}"; do
+    kill -0 "${pids[$index]}" 2>/dev/null || give_up "${names[$index]} has ended" "${names[$index]}"
+  done
+}
+wait_for() { # wait_for WHAT COMMAND...: until the command succeeds, within start_bound
+  local what=$1 deadline=$((SECONDS + start_bound))
+  shift
+  until "$@" 2>/dev/null; do
+    all_run
+    [ "$SECONDS" -lt "$deadline" ] || give_up "waited $start_bound s in vain until $what" "${names[@]}"
+    sleep 0.2
+  done
+}
+devtrail() { "$bin/devtrail" "$@" --data "$dir"; }
+show() {
+  echo "\$ devtrail $*"
+  devtrail "$@"
+}
+
+# shellcheck disable=SC2329 # called through `wait_for`
 ready() { # addresses.json is there, and the collector it names would take a batch
-  python3 - "$dir/addresses.json" 2>/dev/null <<'PYTHON'
+  python3 - "$dir/addresses.json" <<'PYTHON'
 import json, sys, urllib.request
 with open(sys.argv[1]) as file:
     url = json.load(file)["collector"]
@@ -40,34 +93,110 @@ here = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback:
 here.open(url + "/health/ready", timeout=2).read()
 PYTHON
 }
-give_up() {
-  echo "demo: devtrail up $1; the end of its log:" >&2
-  tail -n 20 "$dir/up.log" >&2
-  exit 1
+# shellcheck disable=SC2329 # called through `wait_for`
+addresses() { # from the ports that nats-server took: addresses.json, as `up` writes it, with a free port for the collector
+  python3 - "$dir/nats-server_${pids[0]}.ports" "$dir/addresses.json" <<'PYTHON'
+import json, os, socket, sys
+with open(sys.argv[1]) as file:
+    ports = json.load(file)
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    collector = "http://127.0.0.1:%d" % free.getsockname()[1]
+addresses = {"collector": collector, "nats": ports["nats"][0], "monitor": ports["monitoring"][0]}
+with open(sys.argv[2] + ".new", "w") as file:
+    json.dump(addresses, file)
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+PYTHON
 }
-show() { echo "\$ devtrail $*"; "$devtrail" "$@"; }
+address() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/addresses.json" "$1"; }
+# shellcheck disable=SC2329 # called through `wait_for`
+workers_alive() { # as many as were started say so
+  devtrail status --json | python3 -c 'import json, sys
+sys.exit(len(json.load(sys.stdin)["workers"]) < int(sys.argv[1]))' "$((each * ${#roles[@]}))"
+}
 
-echo "\$ devtrail up --data $dir --listen 127.0.0.1:0 --nats-port 0 &"
-set -m # its own process group: Ctrl-C ends this script, which then stops it in order
-"$devtrail" up --data "$dir" --listen 127.0.0.1:0 --nats-port 0 >"$dir/up.log" 2>&1 </dev/null &
-up=$!
-set +m
-deadline=$((SECONDS + 60))
-until ready; do
-  kill -0 "$up" 2>/dev/null || give_up "has ended"
-  [ "$SECONDS" -lt "$deadline" ] || give_up "was not ready within 60 s"
-  sleep 0.2
+start_in_one_process() {
+  echo "\$ devtrail up --data $dir --listen 127.0.0.1:0 --nats-port 0 &"
+  start up "$bin/devtrail" up --data "$dir" --listen 127.0.0.1:0 --nats-port 0
+  wait_for "\`devtrail up\` is ready" ready
+}
+start_as_processes() { # the database's URL, which may hold a password, stays in the environment
+  local role number
+  echo "\$ nats-server -c nats/server.conf -a 127.0.0.1 -p -1 -m -1 -sd $dir/nats &"
+  start nats-server "$DEVTRAIL_NATS_SERVER" -c nats/server.conf -a 127.0.0.1 -p -1 -m -1 -sd "$dir/nats" \
+    --ports_file_dir "$dir"
+  wait_for "nats-server listens" addresses
+  DEVTRAIL_NATS_URL=$(address nats) DEVTRAIL_NATS_MONITOR_URL=$(address monitor) DEVTRAIL_LISTEN=$(address collector)
+  export DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_LISTEN=${DEVTRAIL_LISTEN#http://}
+  show streams apply
+  echo "\$ devtrail-collector &"
+  start collector "$bin/devtrail-collector"
+  for role in "${roles[@]}"; do
+    for number in $(seq "$each"); do
+      echo "\$ devtrail-worker $role &"
+      start "$role-$number" "$bin/devtrail-worker" "$role"
+    done
+  done
+  wait_for "the collector is ready" ready
+  wait_for "every worker is alive" workers_alive
+}
+case "${DEVTRAIL_DATABASE_URL:-}" in
+  postgres://* | postgresql://*) start_as_processes ;;
+  *) start_in_one_process ;;
+esac
+
+busiest=$(python3 - "$dir/people" "${input[@]}" <<'PYTHON'
+import collections, gzip, json, sys
+people = collections.Counter(
+    json.loads(line)["developer"] for path in sys.argv[2:] for line in gzip.open(path, "rt", encoding="utf-8")
+)
+with open(sys.argv[1], "w") as file:
+    file.writelines(name + "\n" for name in sorted(people))
+print(people.most_common(1)[0][0])
+PYTHON
+)
+echo "\$ devtrail keys create --from-file $dir/people --data $dir > $dir/keys"
+devtrail keys create --from-file "$dir/people" >"$dir/keys"
+echo "\$ gzip -dc ${input[*]} | devtrail send - --key-file $dir/keys ${how[*]} --data $dir"
+gzip -dc "${input[@]}" | devtrail send - --key-file "$dir/keys" "${how[@]}"
+
+settled() { # prints how far the batches are; exit code 0: all completed, 1: on their way, 2: some never will be
+  devtrail status --json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+sent = sum(stream["messages"] for stream in status["streams"] if stream["name"] == "EVENTS")
+waiting = sum(one["pending"] + one["unsettled"] for one in status["consumers"])
+batches = status["store"]["batches"]
+completed, failed = batches.get("completed", 0), batches.get("failed", 0)
+others = sum(batches.values()) - completed - failed
+print(f"batches: {completed} completed, {others} on their way, {failed} failed; {waiting} messages wait")
+# Completed may be more than was sent: an earlier run on the same database.
+if completed >= sent and not (others or failed or waiting):
+    sys.exit(0)
+sys.exit(2 if failed and not (others or waiting) else 1)'
+}
+deadline=$((SECONDS + settle_bound)) said=
+while :; do
+  far=0
+  now=$(settled) || far=$?
+  [ "$now" = "$said" ] || echo "$now"
+  said=$now
+  [ "$far" -ne 0 ] || break
+  [ "$far" -ne 2 ] || give_up "some batches have failed" "${names[@]}"
+  all_run
+  [ "$SECONDS" -lt "$deadline" ] || give_up "not every batch was completed within $settle_bound s" "${names[@]}"
+  sleep 1
 done
 
-python3 - "${input[@]}" >"$dir/people" <<'PYTHON'
-import gzip, json, sys
-people = {json.loads(line)["developer"] for path in sys.argv[1:] for line in gzip.open(path, "rt", encoding="utf-8")}
-print("\n".join(sorted(people)))
-PYTHON
-echo "\$ devtrail keys create --data $dir --from-file $dir/people > $dir/keys"
-"$devtrail" keys create --data "$dir" --from-file "$dir/people" >"$dir/keys"
-echo "\$ gzip -dc ${input[*]} | devtrail send - --data $dir --key-file $dir/keys ${how[*]}"
-gzip -dc "${input[@]}" | "$devtrail" send - --data "$dir" --key-file "$dir/keys" "${how[@]}"
-show status --data "$dir"
-show verify --data "$dir"
+show status
+show trace seq:1 --limit 1
+show metrics show "$busiest"
+show alerts list --limit 10
+show verify
+devtrail metrics show --all --json | python3 -c '
+import hashlib, json, sys
+days = json.load(sys.stdin)
+people = {day["developer"] for day in days}
+text = json.dumps(days, sort_keys=True, separators=(",", ":"))
+print(f"metrics: {len(days)} days of {len(people)} developers, sha256 {hashlib.sha256(text.encode()).hexdigest()}")'
 echo "demo: done in $((SECONDS - began)) s"
