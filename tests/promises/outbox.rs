@@ -56,6 +56,81 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
     let _ = site.verify();
 }
 
+/// The row "ack, before jobs" of what a crash leaves: acked for certain, and no job published.
+async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    set_jobs_bytes(&site, 1).await;
+    let role = site.role("persist").to_owned();
+    site.worker("dies", &role, None);
+    client.send(&envelope("b1", &[event("e1")])).await;
+    until("it is stored", async || {
+        (site.has_tables().await && site.database.count("SELECT count(*) FROM batches").await == 1)
+            .then_some(())
+    })
+    .await;
+    let stream = site.js().await.get_stream("EVENTS").await.unwrap();
+    until("it is acked", async || {
+        let mut consumer: async_nats::jetstream::consumer::PullConsumer =
+            stream.get_consumer("persist").await.ok()?;
+        let info = consumer.info().await.ok()?;
+        (info.num_ack_pending == 0 && info.ack_floor.stream_sequence == 1).then_some(())
+    })
+    .await;
+    site.kill("dies");
+    assert_eq!(site.js().await.get_stream("JOBS").await.unwrap().cached_info().state.last_sequence, 0);
+    set_jobs_bytes(&site, 1 << 30).await;
+    site.workers(1);
+    site.completed(1).await;
+    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3);
+}
+
+/// A job that JOBS never takes fails again and again; what was left behind is published all the same.
+async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    let js = site.js().await;
+    let mut config = js.get_stream("JOBS").await.unwrap().cached_info().config.clone();
+    config.max_message_size = 1500;
+    js.update_stream(config).await.unwrap();
+    site.workers(1);
+    // Its touched days alone pass the limit.
+    let days = (1..=28).flat_map(|day| (1..=12).map(move |month| (day, month)));
+    let wide: Vec<_> = days
+        .map(|(day, month)| {
+            let mut one = event(&format!("wide-{month}-{day}"));
+            one["occurred_at"] = format!("2025-{month:02}-{day:02}T12:00:00Z").into();
+            one
+        })
+        .collect();
+    client.send(&envelope("wide", &wide)).await;
+    client.send(&envelope("left-behind", &[event("e1")])).await;
+    site.completed(1).await;
+    let again = "UPDATE batches SET state = 'persisted', lease_until = 0 WHERE state = 'completed'";
+    site.database.execute(again).await;
+    // The wide one keeps failing meanwhile, in memory as well.
+    let (sender, stop) = (client.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let failing = tokio::spawn(async move {
+        let mut pauses = tokio::time::interval(std::time::Duration::from_secs(1));
+        for number in 0.. {
+            pauses.tick().await;
+            if stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                return;
+            }
+            let mut events = wide.clone();
+            events.iter_mut().for_each(|one| one["id"] = format!("{number}-{}", one["id"]).into());
+            sender.send(&envelope(&format!("wide-{number}"), &events)).await;
+        }
+    });
+    site.completed(1).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    failing.await.unwrap();
+    assert_eq!(site.database.count("SELECT count(*) FROM batches WHERE state = 'completed'").await, 1);
+}
+
 async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
@@ -84,5 +159,7 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
 
 harness::on_both_stores!(
     while_jobs_are_refused_storing_goes_on_and_they_come_later_once,
+    a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep,
+    a_batch_whose_job_is_always_refused_holds_up_no_other,
     the_same_batch_n_times_has_one_set_of_jobs,
 );

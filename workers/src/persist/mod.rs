@@ -103,9 +103,12 @@ impl<S: Persist> Storing<S> {
 
     /// After the commit: hints for those who wait, and the jobs to be published.
     async fn committed(&self, group: &[Delivery], stored: Vec<Stored>) {
-        for subject in group.iter().filter_map(|one| one.headers.get(NOTIFY)) {
+        for at in stored.iter().map(|stored| stored.at) {
+            let delivery = group.iter().find(|one| one.seq == at.seq);
+            let Some(subject) = delivery.and_then(|one| one.headers.get(NOTIFY)) else { continue };
+            let hint = Bytes::from(serde_json::json!(at).to_string());
             // The hint is quick, the query is the truth: a lost one costs the waiter 50 ms.
-            if let Err(error) = self.client.publish(subject.as_str().to_owned(), Bytes::new()).await {
+            if let Err(error) = self.client.publish(subject.as_str().to_owned(), hint).await {
                 tracing::debug!(%error, "a hint could not be sent");
             }
         }

@@ -80,29 +80,31 @@ impl<S: Outbox> Trigger<S> {
         let mut failures = 0;
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            // Without a preference: under constant load the sweep must have its turn too.
-            let result = tokio::select! {
+            // Without a preference, and on a clock of its own: neither constant load nor batches that
+            // fail again and again keep the sweep from its turn.
+            tokio::select! {
                 count = self.queue.recv_many(&mut group, GROUP) => {
                     if count == 0 {
                         return;
                     }
-                    self.trigger(std::mem::take(&mut group)).await
+                    if let Err(error) = self.trigger(std::mem::take(&mut group)).await {
+                        tracing::warn!(%error, "jobs wait in the outbox, for the sweep");
+                    }
                 }
-                _ = sweeps.tick(), if !self.stop.is_draining() => self.sweep().await,
-            };
-            failures = match result {
-                Ok(()) => 0,
-                Err(error) => {
-                    tracing::warn!(%error, failures, "jobs wait in the outbox; trying again");
-                    // The sweep comes back with backoff, not at each tick.
-                    sweeps.reset_after(SWEEP + RetryPolicy::DEFAULT.delay(failures));
-                    failures + 1
-                }
-            };
+                _ = sweeps.tick(), if !self.stop.is_draining() => match self.sweep().await {
+                    Ok(()) => failures = 0,
+                    Err(error) => {
+                        tracing::warn!(%error, failures, "jobs wait in the outbox; trying again");
+                        sweeps.reset_after(SWEEP + RetryPolicy::DEFAULT.delay(failures));
+                        failures += 1;
+                    }
+                },
+            }
         }
     }
 
-    /// Takes what was left behind, until there is no more.
+    /// Takes what was left behind, until there is no more. Gives the first failure of a claim, when
+    /// all of the claim has been tried.
     async fn sweep(&self) -> Result<(), NotTriggered> {
         loop {
             let claimed = self.store.claim(CLAIM).await?;
@@ -110,9 +112,11 @@ impl<S: Outbox> Trigger<S> {
                 return Ok(());
             }
             tracing::info!(batches = claimed.len(), "publishing jobs of batches that were left behind");
+            let mut swept = Ok(());
             for group in claimed.chunks(GROUP) {
-                self.trigger(group.to_vec()).await?;
+                swept = swept.and(self.trigger(group.to_vec()).await);
             }
+            swept?;
         }
     }
 
