@@ -122,13 +122,24 @@ fn program() -> String {
     format!("{name}/{}", std::process::id())
 }
 
+/// The one path of a file that may have several, by way of links; its folder exists.
+fn real(database: &Path) -> anyhow::Result<PathBuf> {
+    let unreadable = || format!("The database {} cannot be looked up", database.display());
+    if database.exists() {
+        return database.canonicalize().with_context(unreadable);
+    }
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().with_context(unreadable)?;
+    Ok(folder.join(database.file_name().with_context(unreadable)?))
+}
+
 /// Takes `PATH.lock`; the operating system gives it back when the process ends, however it ends.
 fn lock(database: &Path) -> anyhow::Result<File> {
     if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("The folder {} cannot be made", folder.display()))?;
     }
-    let mut name = database.as_os_str().to_owned();
+    let mut name = real(database)?.into_os_string();
     name.push(".lock");
     let path = PathBuf::from(name);
     let file =
@@ -157,6 +168,11 @@ mod tests {
         let held = settings.open().await.unwrap();
         let refusal = settings.open().await.err().unwrap().to_string();
         assert!(refusal.contains("Another process writes") && refusal.contains("postgres://"), "{refusal}");
+        // The same file by another name.
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(folder.path().join("d.db"), &link).unwrap();
+        let linked = DatabaseSettings { database_url: DatabaseUrl::Sqlite(link) };
+        assert!(linked.open().await.is_err(), "the lock is the file's, not the path's");
         drop(held);
         assert!(settings.open().await.is_ok());
     }

@@ -4,6 +4,7 @@ mod alerts;
 mod answers;
 mod audit;
 mod batches;
+mod checkpoint;
 mod history;
 mod jobs;
 mod outbox;
@@ -63,7 +64,7 @@ impl Sqlite {
         let mut connection = Connection::open(path).map_err(|error| unusable(error.into()))?;
         configure(&connection).map_err(unusable)?;
         migrate(&mut connection, path)?;
-        let writer = Some(Writer::start(connection)?);
+        let writer = Some(Writer::start(connection, path)?);
         Ok(Self { writer, readers: Readers::open(path)? })
     }
 

@@ -3,21 +3,19 @@
 //! A commit costs an fsync whatever is in it, and several writing processes starve each other; so
 //! one thread takes all that waits, gives each a savepoint of its own, commits once, and answers.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::checkpoint::{Checkpoints, truncate};
 use crate::StoreError;
 
 /// Most work in one transaction; what waits beyond it is the next turn's.
 const TURN: usize = 64;
 /// Work that may wait; beyond it, callers wait to hand theirs over.
 const QUEUE: usize = 1024;
-/// A checkpoint is tried when this many turns have passed.
-const CHECKPOINT_TURNS: u32 = 200;
-/// Beyond this size the write-ahead log is cut back to nothing, even if writers wait for it.
-const WAL_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A handle to the writer thread.
 #[derive(Clone)]
@@ -61,11 +59,12 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when the last handle is dropped.
-    pub fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub fn start(connection: Connection, database: &Path) -> Result<Self, StoreError> {
+        let mut checkpoints = Checkpoints::start(database)?;
         let (queue, work) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(&connection, &work))
+            .spawn(move || run(&connection, &mut checkpoints, &work))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { queue })
     }
@@ -93,17 +92,13 @@ impl Writer {
     }
 }
 
-fn run(connection: &Connection, work: &Receiver<Box<dyn Work>>) {
-    let mut turns = 0;
+fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<Box<dyn Work>>) {
     while let Ok(first) = work.recv() {
         let turn: Vec<_> = std::iter::once(first).chain(work.try_iter().take(TURN - 1)).collect();
         take_turn(connection, turn);
-        turns += 1;
-        if turns % CHECKPOINT_TURNS == 0 {
-            checkpoint(connection, "PASSIVE");
-        }
+        checkpoints.after_turn(connection);
     }
-    checkpoint(connection, "TRUNCATE");
+    truncate(connection);
 }
 
 /// One transaction: each work in its savepoint, one commit, then the answers.
@@ -136,20 +131,27 @@ fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), Stor
     result
 }
 
-fn checkpoint(connection: &Connection, mode: &str) {
-    let sql =
-        if mode == "TRUNCATE" { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
-    let done = connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
-    match done {
-        Ok((pages, _)) if mode == "PASSIVE" && wal_bytes(connection, pages) > WAL_LIMIT => {
-            checkpoint(connection, "TRUNCATE");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, mode, "the write-ahead log could not be checkpointed"),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::checkpoint::WAL_LIMIT;
 
-fn wal_bytes(connection: &Connection, pages: i64) -> u64 {
-    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap_or(4096);
-    pages.max(0).unsigned_abs() * page.unsigned_abs()
+    #[tokio::test]
+    async fn the_log_stays_bounded_whatever_a_turn_writes() {
+        const BYTES: u64 = 4 * 1024 * 1024;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.db");
+        let connection = Connection::open(&path).unwrap();
+        crate::sqlite::configure(&connection).unwrap();
+        connection.execute_batch("CREATE TABLE big (body BLOB)").unwrap();
+        let writer = Writer::start(connection, &path).unwrap();
+        for _ in 0..40 {
+            let insert = |connection: &Connection| {
+                Ok(connection.execute("INSERT INTO big VALUES (randomblob(?1))", [BYTES as i64])?)
+            };
+            writer.write(insert).await.unwrap();
+            let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+            assert!(log < WAL_LIMIT + 3 * BYTES, "the log has {log} bytes");
+        }
+    }
 }
