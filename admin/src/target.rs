@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
 use workers::DatabaseUrl;
 
+/// The folder of `devtrail up` unless another is named.
+const USUAL_FOLDER: &str = "devtrail-data";
+
 /// Where the folder of `devtrail up` is, and what goes before its addresses.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// The folder of `devtrail up`: addresses and key are taken from there
-    #[arg(long, env = "DEVTRAIL_DATA", default_value = "devtrail-data", value_name = "DIR")]
+    #[arg(long, env = "DEVTRAIL_DATA", default_value = USUAL_FOLDER, value_name = "DIR")]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
     #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", value_parser = common::process::parse_nats_url)]
@@ -73,8 +76,8 @@ impl Target {
         match Addresses::read(&self.data)? {
             Some(addresses) => Ok(addresses.nats),
             // The server of another folder may listen on the usual port: never mix two of them.
-            None if self.data.join("up.lock").exists() => bail!(
-                "No `devtrail up` runs on {}. Start it, or name a nats-server with --nats-url.",
+            None if self.data != Path::new(USUAL_FOLDER) || self.data.join("up.lock").exists() => bail!(
+                "No `devtrail up` runs on {}. Start it, name its folder with --data, or name a nats-server with --nats-url.",
                 self.data.display()
             ),
             None => Ok("nats://127.0.0.1:4222".to_owned()),
@@ -131,6 +134,11 @@ impl Target {
     /// Where there is none, or it cannot be read.
     pub async fn store(&self) -> anyhow::Result<Opened> {
         match self.database()? {
+            DatabaseUrl::Sqlite(path) if !path.exists() => bail!(
+                "There is no database {}. Name the folder of `devtrail up` with --data, or the database with \
+                 --database-url.",
+                path.display()
+            ),
             DatabaseUrl::Sqlite(path) => Ok(Opened::Sqlite(Sqlite::open_read_only(&path)?)),
             DatabaseUrl::Postgres(url) => Ok(Opened::Postgres(Postgres::attach(&url, "devtrail").await?)),
         }

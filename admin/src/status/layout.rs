@@ -13,7 +13,10 @@ pub fn text(status: &Status, now: Micros) -> String {
 
 fn streams(status: &Status) -> String {
     let rows = status.streams.iter().map(|stream| {
-        let range = format!("{}–{}", stream.first_sequence, stream.last_sequence);
+        let range = match stream.messages {
+            0 => "–".to_owned(),
+            _ => format!("{}–{}", stream.first_sequence, stream.last_sequence),
+        };
         [stream.name.clone(), stream.messages.to_string(), format!("{} KiB", stream.bytes / 1024), range]
     });
     as_table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], rows.collect())
