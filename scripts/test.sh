@@ -134,8 +134,8 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
 fi
 failed=$((failed + left))
 if [ $# -eq 0 ]; then # every case of the store's contract runs on both engines, or the run is none
-  sqlite=$(grep -cE '^test sqlite_engine::.* \.\.\. ' target/test.log || true)
-  on_postgres=$(grep -cE '^test postgres_engine::.* \.\.\. ' target/test.log || true)
+  sqlite=$(grep -cE '^test sqlite_engine::.* \.\.\. (ok|FAILED)' target/test.log || true)
+  on_postgres=$(grep -cE '^test postgres_engine::.* \.\.\. (ok|FAILED)' target/test.log || true)
   echo "contract: sqlite $sqlite cases, postgres $on_postgres cases"
   if [ "$sqlite" -eq 0 ] || [ "$sqlite" -ne "$on_postgres" ]; then
     echo "the contract of the store did not run on both engines alike"

@@ -27,7 +27,7 @@ the same machine; absolute times depend on the machine, ratios much less. fsync 
 `sync_interval: always`, SQLite with `synchronous=FULL`, Postgres with `fsync` and `synchronous_commit`. A batch has
 50 events and about 20 kB. The load is made on the same cores. *persist* publishes its jobs as well, to the same disk; its ceiling
 only writes the rows. The whole pipe is every role with its jobs; 32 developers, an hour's work a batch. `bench/src/` says how each
-row is measured.
+row is measured. Not measured yet: group commit, two and four persist processes, a storm of resends, ten million events, alerts to SSE, replay.
 ";
 
 /// Prints a line to stderr: progress, not result.

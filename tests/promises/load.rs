@@ -93,5 +93,7 @@ async fn four_persisters_and_four_aggregators_miss_nothing_and_no_deadlock_surfa
             assert!(bad.is_empty(), "{role}-{number} logged errors: {}", bad.join("\n"));
         }
     }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(site.database.count(deadlocks).await, 0, "locks are taken in one order");
     let _ = site.verify();
 }

@@ -43,13 +43,15 @@ async fn workers_that_stand_still_never_slow_the_collector(engine: Engine) {
     };
     let signal = |signal| names.iter().for_each(|name| site.signal(name, signal));
     let (mut running, mut still) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        for number in 0..SENDS {
-            running.push(timed(&client, &batch(&format!("a{round}"), number)).await);
+    for round in 0..2 * ROUNDS {
+        // In turns, each side first as often as the other.
+        let stand_still = [1, 2].contains(&(round % 4));
+        if stand_still {
+            signal(nix::sys::signal::Signal::SIGSTOP);
         }
-        signal(nix::sys::signal::Signal::SIGSTOP);
         for number in 0..SENDS {
-            still.push(timed(&client, &batch(&format!("b{round}"), number)).await);
+            let time = timed(&client, &batch(&format!("b{round}"), number)).await;
+            if stand_still { still.push(time) } else { running.push(time) }
         }
         signal(nix::sys::signal::Signal::SIGCONT);
     }
