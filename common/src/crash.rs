@@ -22,8 +22,10 @@ pub fn point(name: &str) {
         return;
     }
     if stop {
-        let pid = std::process::id().to_string();
-        let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+        // The child ends only when this process stands still: sent alone, the signal arrives a moment
+        // later, and this thread would be past the point by then, in the middle of what follows.
+        let still = "kill -STOP $PPID; until grep -q '^State:[[:space:]]*T' /proc/$PPID/status; do :; done";
+        let stopped = std::process::Command::new("sh").args(["-c", still]).status();
         tracing::warn!(?stopped, name, "stood still at a crash point");
     } else {
         // No destructor, no flush, no signal handler runs: what is not on disk is lost.
