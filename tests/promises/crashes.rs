@@ -77,44 +77,26 @@ async fn everything_is_there_once(site: &Site) {
     assert_eq!((&report["stored"], &report["duplicates"]), (&json!(EVENTS), &json!(0)));
 }
 
-async fn a_crash_after_the_commit_before_the_ack(engine: Engine) {
-    heals(engine, "persist", "persist.after_commit").await;
+/// One case a row of the table: a worker of this role dies at this point, and what it left heals.
+macro_rules! heal_after {
+    ($($case:ident: $role:literal at $point:literal,)+) => {
+        $(async fn $case(engine: Engine) {
+            heals(engine, $role, $point).await;
+        })+
+    };
 }
 
-async fn a_crash_after_the_ack(engine: Engine) {
-    heals(engine, "persist", "pull.after_ack").await;
-}
-
-async fn a_crash_before_any_job_is_published(engine: Engine) {
-    heals(engine, "persist", "trigger.before_jobs").await;
-}
-
-async fn a_crash_after_some_jobs_are_published(engine: Engine) {
-    heals(engine, "persist", "trigger.after_a_job:2").await;
-}
-
-async fn a_crash_after_all_jobs_are_published_before_t2b(engine: Engine) {
-    heals(engine, "persist", "trigger.after_jobs").await;
-}
-
-async fn a_crash_after_an_aggregation_is_committed_before_its_ack(engine: Engine) {
-    heals(engine, "aggregate", "job.after_commit").await;
-}
-
-async fn a_crash_after_a_normalization_is_committed_before_its_ack(engine: Engine) {
-    heals(engine, "normalize", "job.after_commit").await;
-}
-
-async fn a_crash_after_an_evaluation_is_committed_before_its_ack(engine: Engine) {
-    heals(engine, "alert", "job.after_commit").await;
-}
-
-async fn a_crash_after_an_alert_is_committed_before_it_is_published(engine: Engine) {
-    heals(engine, "alert", "alert.before_publish").await;
-}
-
-async fn a_crash_after_an_alert_is_published_before_it_is_marked(engine: Engine) {
-    heals(engine, "alert", "alert.after_publish").await;
+heal_after! {
+    a_crash_after_the_commit_before_the_ack: "persist" at "persist.after_commit",
+    a_crash_after_the_ack: "persist" at "pull.after_ack",
+    a_crash_before_any_job_is_published: "persist" at "trigger.before_jobs",
+    a_crash_after_some_jobs_are_published: "persist" at "trigger.after_a_job:2",
+    a_crash_after_all_jobs_are_published_before_t2b: "persist" at "trigger.after_jobs",
+    a_crash_after_an_aggregation_is_committed_before_its_ack: "aggregate" at "job.after_commit",
+    a_crash_after_a_normalization_is_committed_before_its_ack: "normalize" at "job.after_commit",
+    a_crash_after_an_evaluation_is_committed_before_its_ack: "alert" at "job.after_commit",
+    a_crash_after_an_alert_is_committed_before_it_is_published: "alert" at "alert.before_publish",
+    a_crash_after_an_alert_is_published_before_it_is_marked: "alert" at "alert.after_publish",
 }
 
 /// The jobs are done while the batch is still `persisted`: T2b sees the masks and completes it.
