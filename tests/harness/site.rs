@@ -254,8 +254,11 @@ impl Site {
     /// # Panics
     /// Where it does not.
     pub async fn ended(&mut self, name: &str) -> ExitStatus {
-        let mut child = self.processes.remove(name).expect("it was started");
-        until("the process ends", async || child.try_wait().expect("it can be asked")).await
+        let child = self.processes.get_mut(name).expect("it was started");
+        let status = until("the process ends", async || child.try_wait().expect("it can be asked")).await;
+        // Only now: one that does not end is still killed with the site.
+        self.processes.remove(name);
+        status
     }
 }
 
