@@ -20,6 +20,7 @@ pub enum KeysCommand {
     /// Make a key for a developer, or one for each line of a file; the key is shown once
     #[command(after_help = "Examples:
   devtrail keys create ada
+  devtrail keys create ci-bot --scope events:write --rate 200/s
   devtrail keys create --from-file people.txt > keys.txt")]
     Create(CreateSettings),
     /// List keys by the first characters of their SHA-256
@@ -50,6 +51,19 @@ pub struct CreateSettings {
     /// A file with a developer a line; prints `developer key` lines, as `send --key-file` takes them
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
+    #[command(flatten)]
+    grant: Grant,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Grant {
+    /// What the key may do: events:write, metrics:read or alerts:read; may be repeated [default: all]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
+    /// Most events a second, for each collector; 0: no limit [default: the collector's --rate]
+    #[arg(long, value_name = "N/s", value_parser = common::process::parse_rate)]
+    rate: Option<u32>,
 }
 
 /// Keys written at once: each waits for an fsync.
@@ -65,9 +79,10 @@ pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
     match command {
         KeysCommand::Create(settings) => {
             let bucket = bucket(&settings.target).await?;
+            let grant = &settings.grant;
             match (settings.developer, settings.from_file) {
-                (Some(developer), _) => Ok(out::line(create(&bucket, developer).await?)?),
-                (None, Some(file)) => create_many(&bucket, &file).await,
+                (Some(developer), _) => Ok(out::line(create(&bucket, developer, grant).await?)?),
+                (None, Some(file)) => create_many(&bucket, &file, grant).await,
                 (None, None) => bail!("Name a developer, or a file with --from-file."),
             }
         }
@@ -91,29 +106,26 @@ pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
         .context("The bucket api_keys is missing. Run `devtrail streams apply`.")
 }
 
-/// Makes a key with every scope.
+/// Makes a key; without a scope named it has every one.
 ///
 /// # Errors
 /// Where the bucket does not take it.
-pub async fn create(bucket: &kv::Store, developer: DeveloperId) -> anyhow::Result<String> {
+pub async fn create(bucket: &kv::Store, developer: DeveloperId, grant: &Grant) -> anyhow::Result<String> {
     let made = key::generate();
-    let record = KeyRecord {
-        developer,
-        scopes: Scope::ALL.to_vec(),
-        rate: None,
-        created_at: rfc3339(SystemClock.now()),
-    };
+    let named: BTreeSet<Scope> = grant.scopes.iter().copied().collect();
+    let scopes = if named.is_empty() { Scope::ALL.to_vec() } else { named.into_iter().collect() };
+    let record = KeyRecord { developer, scopes, rate: grant.rate, created_at: rfc3339(SystemClock.now()) };
     let entry = key::key_entry(&key::digest(&made));
     bucket.put(entry, serde_json::to_vec(&record)?.into()).await.context("The key could not be stored")?;
     Ok(made)
 }
 
-async fn create_many(bucket: &kv::Store, file: &PathBuf) -> anyhow::Result<()> {
+async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let names: BTreeSet<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let people = names.into_iter().map(str::parse).collect::<Result<Vec<DeveloperId>, _>>()?;
     let make = |developer: DeveloperId| async move {
-        let key = create(bucket, developer.clone()).await?;
+        let key = create(bucket, developer.clone(), grant).await?;
         Ok::<_, anyhow::Error>(format!("{developer} {key}"))
     };
     let mut made = stream::iter(people.into_iter().map(make)).buffered(AT_ONCE);
@@ -150,10 +162,16 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
         [
             record.developer.to_string(),
             digest[..SHOWN.min(digest.len())].to_owned(),
+            record.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
+            match record.rate {
+                None => "default".to_owned(),
+                Some(0) => "none".to_owned(),
+                Some(rate) => format!("{rate}/s"),
+            },
             record.created_at.clone(),
         ]
     };
-    Ok(out::table(["DEVELOPER", "SHA-256", "CREATED"], records.iter().map(row).collect())?)
+    Ok(out::table(["DEVELOPER", "SHA-256", "SCOPES", "RATE", "CREATED"], records.iter().map(row).collect())?)
 }
 
 async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {

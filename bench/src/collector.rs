@@ -28,7 +28,7 @@ struct Rig {
 impl Rig {
     async fn start(parent: &Path) -> anyhow::Result<Self> {
         let mut site = Site::start_in(Engine::Sqlite, parent).await;
-        let url = site.collector("collector").await;
+        let url = site.collector_with("collector", &["--rate", "0"]).await;
         let key = site.client(&url, "bench").await.key().to_owned();
         let js = site.js().await;
         raw::make_stream(&js).await?;

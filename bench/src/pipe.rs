@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Where a process fails.
 pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()> {
     let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
+    let url = site.collector_with("collector", &["--rate", "0"]).await;
     let mut clients = Vec::with_capacity(DEVELOPERS);
     for number in 0..DEVELOPERS {
         clients.push(site.client(&url, &format!("bench-{number}")).await);

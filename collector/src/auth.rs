@@ -1,7 +1,7 @@
 //! Who sends: API keys from the bucket `api_keys`, watched, so that changes are live within a second.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_nats::jetstream::{self, kv};
 use common::id::DeveloperId;
@@ -9,24 +9,44 @@ use common::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
 use common::process::Stop;
 use common::retry::RetryPolicy;
 use futures_util::StreamExt;
+use governor::clock::MonotonicClock;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};
+use crate::rate::{Meter, Policy};
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
-#[derive(Clone, Default)]
-pub struct Keys(Arc<RwLock<Table>>);
+#[derive(Clone)]
+pub struct Keys {
+    table: Arc<RwLock<Table>>,
+    defaults: Defaults,
+}
+
+/// What holds for a key that does not say otherwise.
+#[derive(Debug, Clone, Copy)]
+struct Defaults {
+    /// Events a second; 0: no limit.
+    rate: u32,
+    max_events: usize,
+}
 
 #[derive(Default)]
 struct Table {
-    keys: HashMap<String, KeyRecord>,
+    keys: HashMap<String, Key>,
     epochs: HashMap<String, u64>,
 }
 
+/// A key, and what it has sent of late.
+struct Key {
+    record: KeyRecord,
+    /// None where it has no limit.
+    meter: Option<Arc<Meter>>,
+}
+
 /// Whose request it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Caller {
     /// The key's developer.
     pub developer: DeveloperId,
@@ -34,6 +54,8 @@ pub struct Caller {
     pub epoch: u64,
     /// What the key may do.
     pub scopes: Vec<Scope>,
+    /// Counts the key's events; none where it has no limit.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// Finds out whose request it is, and whether its key may do what `scope` stands for.
@@ -68,14 +90,22 @@ pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Call
 }
 
 impl Keys {
+    /// No keys yet. A key without a rate of its own may send `rate` events a second (0: no limit), and any key
+    /// at least `max_events` at once.
+    #[must_use]
+    pub fn new(rate: u32, max_events: usize) -> Self {
+        Self { table: Arc::default(), defaults: Defaults { rate, max_events } }
+    }
+
     /// Looks a key up by its SHA-256: equal time whatever the key, since a hash table of digests
     /// tells nothing about keys.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Caller> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let record = table.keys.get(&digest(key))?;
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let Key { record, meter } = table.keys.get(&digest(key))?;
         let epoch = table.epochs.get(record.developer.as_str()).copied().unwrap_or_default();
-        Some(Caller { developer: record.developer.clone(), epoch, scopes: record.scopes.clone() })
+        let (developer, scopes) = (record.developer.clone(), record.scopes.clone());
+        Some(Caller { developer, epoch, scopes, meter: meter.clone() })
     }
 
     /// Follows the bucket until the process stops; `loaded` turns true once all keys are known.
@@ -91,6 +121,20 @@ impl Keys {
         }
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a table in the place of the one before. What its keys have sent stays counted: reading the bucket
+    /// again, as after each reconnect, must not let everyone send a burst.
+    fn replace(&self, mut fresh: Table) {
+        let mut table = self.write();
+        for (digest, key) in &mut fresh.keys {
+            key.keep_meter_of(table.keys.get(digest));
+        }
+        *table = fresh;
+    }
+
     /// Reads all of the bucket into a fresh table, then applies changes. Returns why it ended.
     async fn watch(&self, js: &jetstream::Context, loaded: &watch::Sender<bool>) -> async_nats::Error {
         let run = async {
@@ -101,16 +145,16 @@ impl Keys {
             let mut complete = bucket.status().await?.values() == 0;
             loop {
                 if complete {
-                    *self.0.write().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut fresh);
+                    self.replace(std::mem::take(&mut fresh));
                     loaded.send_replace(true);
                     break;
                 }
                 let entry = changes.next().await.ok_or("the watch ended")??;
                 complete = entry.delta == 0;
-                fresh.apply(&entry);
+                fresh.apply(&entry, self.defaults);
             }
             while let Some(entry) = changes.next().await {
-                self.0.write().unwrap_or_else(PoisonError::into_inner).apply(&entry?);
+                self.write().apply(&entry?, self.defaults);
             }
             Err::<std::convert::Infallible, async_nats::Error>("the watch ended".into())
         };
@@ -120,12 +164,31 @@ impl Keys {
     }
 }
 
+impl Key {
+    fn new(record: KeyRecord, defaults: Defaults) -> Self {
+        let policy = Policy::of(record.rate.unwrap_or(defaults.rate), defaults.max_events);
+        Self { record, meter: policy.map(|policy| Arc::new(Meter::new(policy, MonotonicClock))) }
+    }
+
+    /// What was counted stays counted, unless the rate itself has changed.
+    fn keep_meter_of(&mut self, before: Option<&Self>) {
+        let policy = |key: &Self| key.meter.as_ref().map(|meter| meter.policy());
+        if let Some(before) = before.filter(|before| policy(before) == policy(self)) {
+            self.meter.clone_from(&before.meter);
+        }
+    }
+}
+
 impl Table {
-    fn apply(&mut self, entry: &kv::Entry) {
+    fn apply(&mut self, entry: &kv::Entry, defaults: Defaults) {
         let gone = entry.operation != kv::Operation::Put;
         if let Some(digest) = entry.key.strip_prefix("key.") {
             match serde_json::from_slice::<KeyRecord>(&entry.value) {
-                Ok(record) if !gone => drop(self.keys.insert(digest.to_owned(), record)),
+                Ok(record) if !gone => {
+                    let mut key = Key::new(record, defaults);
+                    key.keep_meter_of(self.keys.get(digest));
+                    self.keys.insert(digest.to_owned(), key);
+                }
                 parsed => {
                     // Unreadable counts as revoked: a damaged entry must not keep an old key alive.
                     self.keys.remove(digest);
@@ -142,5 +205,42 @@ impl Table {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Defaults = Defaults { rate: 1, max_events: 10 };
+
+    fn record(rate: Option<u32>) -> KeyRecord {
+        let developer = "ada".parse().unwrap();
+        KeyRecord { developer, scopes: vec![Scope::EventsWrite], rate, created_at: String::new() }
+    }
+
+    fn table(keys: &[(&str, Option<u32>)]) -> Table {
+        let key = |(name, rate): &(&str, Option<u32>)| (digest(name), Key::new(record(*rate), DEFAULTS));
+        Table { keys: keys.iter().map(key).collect(), epochs: HashMap::new() }
+    }
+
+    fn passes(keys: &Keys, key: &str, events: usize) -> bool {
+        keys.find(key).unwrap().meter.is_none_or(|meter| meter.charge(events).is_ok())
+    }
+
+    #[test]
+    fn what_keys_have_sent_outlives_a_reading_of_the_bucket_and_ends_with_their_rate() {
+        let keys = Keys::new(DEFAULTS.rate, DEFAULTS.max_events);
+        keys.replace(table(&[("default", None), ("own", Some(2)), ("free", Some(0))]));
+        for (key, more) in [("default", false), ("own", false), ("free", true)] {
+            assert!(passes(&keys, key, 10), "{key}");
+            assert_eq!(passes(&keys, key, 10), more, "{key}");
+        }
+        // A key's meter is its own; the default written out is the same rate.
+        keys.replace(table(&[("default", Some(1)), ("own", Some(3)), ("new", None)]));
+        for (key, more) in [("default", false), ("own", true), ("new", true)] {
+            assert_eq!(passes(&keys, key, 10), more, "{key}");
+        }
+        assert!(keys.find("free").is_none());
     }
 }

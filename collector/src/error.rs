@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 pub use code::ErrorCode;
 
+use crate::rate::Standing;
+
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// One refusal. As a response it also carries itself as an extension, so that a layer can complete it.
@@ -25,16 +27,25 @@ pub struct Problem {
     pub detail: Box<str>,
     /// After how long to try again; 1 s unless set where its code [`ErrorCode::names_pause`].
     pub retry_after: Option<Duration>,
-    /// Where in the body it is, as a JSON pointer.
-    pub pointer: Option<Box<str>>,
-    /// Which parameter of path or query it is.
-    pub parameter: Option<&'static str>,
+    /// Where it is.
+    pub place: Option<Place>,
     /// The limit that was passed: bytes, events or a factor, as the detail says.
     pub limit: Option<u64>,
     /// What was sent, in the limit's unit, where that is known.
     pub actual: Option<u64>,
+    /// Where its key stands, where the rate of events is the reason.
+    pub standing: Option<Box<Standing>>,
     /// The request's correlation id.
     pub correlation_id: Option<Box<str>>,
+}
+
+/// Where in a request a problem is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the body, as a JSON pointer.
+    Pointer(Box<str>),
+    /// The parameter of path or query of this name.
+    Parameter(&'static str),
 }
 
 impl Problem {
@@ -44,10 +55,10 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after: code.names_pause().then_some(Duration::from_secs(1)),
-            pointer: None,
-            parameter: None,
+            place: None,
             limit: None,
             actual: None,
+            standing: None,
             correlation_id: None,
         }
     }
@@ -55,13 +66,13 @@ impl Problem {
     /// Names the place in the body, as a JSON pointer.
     #[must_use]
     pub fn pointer(self, pointer: impl Into<Box<str>>) -> Self {
-        Self { pointer: Some(pointer.into()), ..self }
+        Self { place: Some(Place::Pointer(pointer.into())), ..self }
     }
 
     /// Names the parameter of path or query.
     #[must_use]
     pub fn parameter(self, name: &'static str) -> Self {
-        Self { parameter: Some(name), ..self }
+        Self { place: Some(Place::Parameter(name)), ..self }
     }
 
     /// Names the limit that was passed, in the unit that the detail names.
@@ -82,6 +93,12 @@ impl Problem {
         Self { retry_after: Some(after), ..self }
     }
 
+    /// Says where the key stands.
+    #[must_use]
+    pub fn standing(self, standing: Standing) -> Self {
+        Self { standing: Some(Box::new(standing)), ..self }
+    }
+
     /// Names the request's correlation id.
     #[must_use]
     pub fn correlation_id(self, id: impl Into<Box<str>>) -> Self {
@@ -98,10 +115,15 @@ impl Problem {
             "code": code.as_str(),
             "retryable": code.retryable(),
         });
+        let (pointer, parameter) = match &self.place {
+            Some(Place::Pointer(pointer)) => (Some(&**pointer), None),
+            Some(Place::Parameter(name)) => (None, Some(*name)),
+            None => (None, None),
+        };
         let optional = [
             ("retry_after_ms", self.retry_after.map(|after| json!(u64::try_from(after.as_millis()).ok()))),
-            ("pointer", self.pointer.as_deref().map(Value::from)),
-            ("parameter", self.parameter.map(Value::from)),
+            ("pointer", pointer.map(Value::from)),
+            ("parameter", parameter.map(Value::from)),
             ("limit", self.limit.map(Value::from)),
             ("actual", self.actual.map(Value::from)),
             ("correlation_id", self.correlation_id.as_deref().map(Value::from)),
@@ -125,6 +147,7 @@ impl Problem {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, seconds.max(1).into());
         }
+        headers.extend(self.standing.iter().flat_map(|standing| standing.headers()));
         // An id that no header can carry stays in the body only.
         if let Some(Ok(id)) = self.correlation_id.as_deref().map(HeaderValue::from_str) {
             headers.insert(CORRELATION_ID, id);

@@ -13,6 +13,7 @@ mod life;
 mod notes;
 mod prefer;
 pub mod publish;
+mod rate;
 mod routes;
 pub mod serve;
 mod wait;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
-use common::process::{Process, Stop, parse_duration};
+use common::process::{Process, Stop, parse_duration, parse_rate};
 use common::retry::RetryPolicy;
 use common::schema::Schemas;
 use tokio::net::TcpListener;
@@ -66,6 +67,9 @@ pub struct Limits {
     /// Most events in a batch
     #[arg(long, env = "DEVTRAIL_MAX_EVENTS", default_value_t = 1000, value_name = "N")]
     pub max_events: usize,
+    /// Most events a second for each key that has no rate of its own, in this process; 0: no limit
+    #[arg(long, env = "DEVTRAIL_RATE", default_value = "50000", value_name = "N", value_parser = parse_rate)]
+    pub rate: u32,
     /// Most bytes in a body, inflated
     #[arg(long, env = "DEVTRAIL_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_name = "BYTES")]
     pub max_body: usize,
@@ -120,7 +124,7 @@ impl App {
         Self {
             supported: schemas.supported(),
             schemas,
-            keys: Keys::default(),
+            keys: Keys::new(limits.rate, limits.max_events),
             keys_loaded,
             body_limits: BodyLimits {
                 max_inflated: limits.max_body,

@@ -3,6 +3,8 @@
 //! A key has the form of a UUID v4 (122 random bits; WakaTime clients refuse other forms). Only
 //! its SHA-256 is stored: a random key needs no slow hash, and a lookup is on each request's path.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -30,7 +32,7 @@ impl Scope {
     /// Every scope: what a key may do unless told otherwise.
     pub const ALL: [Self; 3] = [Self::EventsWrite, Self::MetricsRead, Self::AlertsRead];
 
-    /// Its name in key records and on the wire.
+    /// Its name in key records, on the command line and on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -38,6 +40,16 @@ impl Scope {
             Self::MetricsRead => "metrics:read",
             Self::AlertsRead => "alerts:read",
         }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is no scope; there are {}", known()))
     }
 }
 
@@ -88,7 +100,9 @@ mod tests {
     fn a_scope_has_one_name() {
         for scope in Scope::ALL {
             assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
+            assert_eq!(scope.as_str().parse(), Ok(scope));
         }
+        assert!("events".parse::<Scope>().unwrap_err().contains("events:write, metrics:read"));
     }
 
     #[test]

@@ -107,9 +107,18 @@ impl Site {
     /// # Panics
     /// Where it does not start.
     pub async fn collector(&mut self, name: &str) -> String {
+        self.collector_with(name, &[]).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn collector_with(&mut self, name: &str, arguments: &[&str]) -> String {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let address = free.expect("a free port").to_string();
         let mut command = self.command("devtrail-collector", &["--listen", &address]);
+        command.args(arguments);
         self.spawn(name, &mut command);
         common::process::install_tls();
         let (url, client) = (format!("http://{address}"), reqwest::Client::new());

@@ -29,6 +29,7 @@ pub fn nats_server() -> PathBuf {
 /// A running `devtrail up`. Dropped: stopped for good, its nats-server as well.
 pub struct Up {
     folder: TempDir,
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
@@ -38,7 +39,16 @@ impl Up {
     /// # Panics
     /// Where it does not start.
     pub async fn start() -> Self {
-        let mut up = Self { folder: tempfile::tempdir().expect("a folder"), child: None };
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more arguments, which hold for each restart as well.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut up = Self { folder: tempfile::tempdir().expect("a folder"), arguments, child: None };
         up.restart().await;
         up
     }
@@ -59,7 +69,7 @@ impl Up {
             "--nats-port",
             "0",
         ]);
-        command.arg("--nats-server").arg(nats_server());
+        command.arg("--nats-server").arg(nats_server()).args(&self.arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.expect("devtrail up starts"));
         self.until("it listens", || Path::new(&self.path("addresses.json")).exists().then_some(())).await;

@@ -60,6 +60,7 @@ fn settings(up: &Up) -> CollectorSettings {
         sync: SyncSettings { nats_monitor_url: Some(up.address("monitor")), allow_unsafe_sync: false },
         limits: Limits {
             max_events: 1000,
+            rate: 0,
             max_body: 1 << 22,
             max_ratio: 100,
             header_timeout: Duration::from_secs(10),

@@ -34,7 +34,7 @@ async fn workers_that_stand_still_never_slow_the_collector(engine: Engine) {
     const ROUNDS: usize = 8;
     const SENDS: usize = 15;
     let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
+    let url = site.collector_with("collector", &["--rate", "0"]).await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
     let names: Vec<String> = match engine {
@@ -69,7 +69,7 @@ async fn p99_of_64_clients_is_at_most_four_times_that_of_a_raw_publish() {
     const CLIENTS: usize = 64;
     const ROUND: usize = 640;
     let mut site = Site::start(Engine::Sqlite).await;
-    let url = site.collector("collector").await;
+    let url = site.collector_with("collector", &["--rate", "0"]).await;
     let client = site.client(&url, "ada").await;
     let js = site.js().await;
     let raw = jetstream::stream::Config {

@@ -62,10 +62,21 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Retries of a client are slower than those between servers.
 const POLICY: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
 
+/// The pause after a 429 that names none.
+const UNNAMED_PAUSE: Duration = Duration::from_secs(1);
+
 /// What an attempt came to.
 enum Attempt {
     Done(Acknowledged),
-    Again { reason: String, after: Option<Duration> },
+    Again {
+        reason: String,
+        after: Option<Duration>,
+    },
+    /// The key's rate is used up: an answer, and no failure.
+    Limited {
+        reason: String,
+        after: Duration,
+    },
 }
 
 impl Client {
@@ -85,15 +96,23 @@ impl Client {
     /// # Errors
     /// Where the collector refuses it for good, or does not acknowledge it in time.
     pub async fn send(&self, batch: &Batch) -> anyhow::Result<Acknowledged> {
-        let deadline = Instant::now() + self.give_up_after;
-        let mut retries = 0;
+        let mut deadline = Instant::now() + self.give_up_after;
+        let (mut retries, mut failures) = (0, 0);
         loop {
-            let (reason, after) = match self.attempt(batch).await? {
-                Attempt::Done(done) => return Ok(Acknowledged { retries, ..done }),
-                Attempt::Again { reason, after } => (reason, after),
-            };
             // Full jitter on top of what the collector asked for.
-            let pause = after.unwrap_or_default() + POLICY.delay(retries);
+            let (reason, pause) = match self.attempt(batch).await? {
+                Attempt::Done(done) => return Ok(Acknowledged { retries, ..done }),
+                Attempt::Again { reason, after } => {
+                    failures += 1;
+                    (reason, after.unwrap_or_default() + POLICY.delay(failures - 1))
+                }
+                Attempt::Limited { reason, after } => {
+                    let pause = after + POLICY.delay(0);
+                    // The collector works, and others use the same key: its turn comes.
+                    deadline = Instant::now() + pause + self.give_up_after;
+                    (reason, pause)
+                }
+            };
             if Instant::now() + pause > deadline {
                 bail!(
                     "Batch {} was not acknowledged within {:?}: {reason}. Send the same input again: nothing is stored twice.",
@@ -119,6 +138,9 @@ impl Client {
             Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
         };
         let status = reply.status();
+        let seconds =
+            reply.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let asked = seconds.map(Duration::from_secs);
         let text = match reply.text().await {
             Ok(text) => text,
             // Cut off: the outcome is unknown, and the same batch again is safe.
@@ -130,6 +152,10 @@ impl Client {
             ));
         }
         match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) if status == StatusCode::TOO_MANY_REQUESTS => Ok(Attempt::Limited {
+                reason: format!("{status} {}", problem.code),
+                after: problem.retry_after_ms.map(Duration::from_millis).or(asked).unwrap_or(UNNAMED_PAUSE),
+            }),
             Ok(problem) if problem.retryable => Ok(Attempt::Again {
                 reason: format!("{status} {}", problem.code),
                 after: problem.retry_after_ms.map(Duration::from_millis),
@@ -139,7 +165,7 @@ impl Client {
             }
             // Not the collector's own words: a proxy on the way.
             Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Ok(Attempt::Again { reason: status.to_string(), after: None })
+                Ok(Attempt::Again { reason: status.to_string(), after: asked })
             }
             Err(_) => {
                 bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200))

@@ -13,8 +13,9 @@ use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
 use workers::{DatabaseSettings, DatabaseUrl, Role, WorkerSettings};
 
+use crate::keys::{self, Grant};
 use crate::target::Addresses;
-use crate::{keys, out, streams};
+use crate::{out, streams};
 use folder::Folder;
 use server::{Ports, Server};
 
@@ -133,7 +134,7 @@ async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::R
     let changes = streams::make(&js, &declared).await?;
     tracing::debug!(?changes, "streams and consumers are as declared");
     let bucket = keys::open(&js).await?;
-    folder.first_key(async || keys::create(&bucket, "me".parse()?).await).await
+    folder.first_key(async || keys::create(&bucket, "me".parse()?, &Grant::default()).await).await
 }
 
 /// Tells a person what to do, once a batch would be accepted.

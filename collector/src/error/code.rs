@@ -23,6 +23,7 @@ pub enum ErrorCode {
     BatchTooLarge,
     UnsupportedMediaType,
     UnsupportedEncoding,
+    RateLimited,
     HeadersTooLarge,
     Internal,
     StreamUnavailable,
@@ -63,6 +64,7 @@ impl ErrorCode {
             Self::UnsupportedEncoding => {
                 (UNSUPPORTED, "unsupported_encoding", "The encoding is not supported")
             }
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many events a second"),
             Self::HeadersTooLarge => {
                 (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header is too large")
             }
@@ -86,12 +88,12 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later: a batch that is in the stream is stored soon.
     pub const fn retryable(self) -> bool {
-        matches!(self.status().as_u16(), 408 | 500 | 503) || matches!(self, Self::BatchUnknown)
+        matches!(self.status().as_u16(), 408 | 429 | 500 | 503) || matches!(self, Self::BatchUnknown)
     }
 
     /// Whether the client is told when to try again, in 1 s unless set.
     pub const fn names_pause(self) -> bool {
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) || matches!(self, Self::BatchUnknown)
+        matches!(self.status().as_u16(), 429 | 503) || matches!(self, Self::BatchUnknown)
     }
 
     /// What it means, the same for every occurrence.

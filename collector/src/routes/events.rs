@@ -28,6 +28,7 @@ use crate::error::{ErrorCode, Problem};
 use crate::notes::Resend;
 use crate::prefer::Wait;
 use crate::publish::{Message, NotPublished, Published};
+use crate::rate::{self, Standing};
 use crate::wait::{Awaited, Waiter};
 use reply::First;
 
@@ -46,7 +47,8 @@ pub async fn post(
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down; send again."));
     }
-    let caller = authenticate(&app, &headers, Scope::EventsWrite)?;
+    let mut caller = authenticate(&app, &headers, Scope::EventsWrite)?;
+    let meter = caller.meter.take();
     expect_json(&headers)?;
     expect_length(&headers, &body)?;
     let wait = Wait::of(&headers);
@@ -61,6 +63,8 @@ pub async fn post(
     // Registered before the publish: a hint may come before the PubAck.
     let waiting = wait.map(|wait| (wait, stream.hints.register()));
     let message = encode(&admitted, waiting.as_ref().map(|(_, waiter)| waiter), stream.max_message())?;
+    // Last of the checks: what is refused costs nothing.
+    let standing = rate::charge(meter.as_deref(), admitted.events.len())?;
     let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
     let published = published.map_err(|error| not_published(&error))?;
     // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up,
@@ -87,7 +91,9 @@ pub async fn post(
         None => None,
     };
     let reply = || reply::response(&admitted, &published, first, waited, &app.supported);
-    Ok(tracing::info_span!("reply").in_scope(reply))
+    let mut response = tracing::info_span!("reply").in_scope(reply);
+    response.headers_mut().extend(standing.into_iter().flat_map(Standing::headers));
+    Ok(response)
 }
 
 /// The note of a resend that the server dropped.

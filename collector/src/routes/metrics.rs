@@ -95,6 +95,7 @@ fn bad(parameter: &'static str, detail: String) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Place;
 
     /// 2026-03-01T23:59:59Z.
     const NOW: Micros = 1_772_409_599_000_000;
@@ -104,7 +105,8 @@ mod tests {
             Ok((from, to)) => Ok((from.to_string(), to.to_string())),
             Err(problem) => {
                 assert_eq!(problem.code, ErrorCode::InvalidParameter);
-                Err(problem.parameter.unwrap_or_default())
+                let Some(Place::Parameter(name)) = problem.place else { panic!("{query}: no parameter") };
+                Err(name)
             }
         }
     }

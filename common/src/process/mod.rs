@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use config::Usage;
 pub use stop::Stop;
-pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url};
+pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url, parse_rate};
 
 /// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
 const GRACE: Duration = Duration::from_secs(15);

@@ -19,6 +19,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a rate: a whole number a second, as `N` or `N/s`; 0 stands for no limit.
+///
+/// # Errors
+/// Where the text is none, or more than 4,294,967,295.
+pub fn parse_rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let rate = digits.then(|| number.parse().ok()).flatten();
+    rate.ok_or_else(|| {
+        format!(
+            "{text:?} is no rate; write a whole number of events a second, such as 500 or 500/s (0: no limit)"
+        )
+    })
+}
+
 /// Reads an address to listen on: `host:port`, an IPv6 host in brackets.
 ///
 /// # Errors
@@ -131,6 +146,14 @@ mod tests {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert!(parse_duration("10").is_err() && parse_duration("s").is_err() && parse_duration("").is_err());
+    }
+
+    #[test]
+    fn rates_are_whole_numbers_a_second() {
+        assert_eq!(["0", "50", "50/s"].map(parse_rate), [Ok(0), Ok(50), Ok(50)]);
+        for bad in ["", "/s", "5/m", "1.5", "+5", "-1", "many", "4294967296"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

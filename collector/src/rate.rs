@@ -1,0 +1,161 @@
+//! How many events a second each key may send: a bucket a key, in this process only.
+//!
+//! Counted are the events of a batch, once it is about to be published; what is refused costs nothing.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, MonotonicClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use http::{HeaderName, HeaderValue};
+
+use crate::error::{ErrorCode, Problem};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// A key that was idle may send this many seconds' worth at once.
+const BURST_SECONDS: u32 = 2;
+/// One event a nanosecond, the finest step of the limiter; a higher rate counts as this.
+const MAX_RATE: u32 = 1_000_000_000;
+
+/// What a key may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Events a second in the long run.
+    rate: NonZeroU32,
+    /// Events at once, after a pause.
+    burst: NonZeroU32,
+}
+
+impl Policy {
+    /// The policy of `rate` events a second; none where that is 0.
+    ///
+    /// Its burst is twice the rate, and never less than `max_events`: a batch that is within the limits of a
+    /// request must pass sooner or later, whatever the rate.
+    #[must_use]
+    pub fn of(rate: u32, max_events: usize) -> Option<Self> {
+        let rate = NonZeroU32::new(rate.min(MAX_RATE))?;
+        let batch = u32::try_from(max_events).unwrap_or(u32::MAX);
+        let burst = NonZeroU32::new(rate.get().saturating_mul(BURST_SECONDS).max(batch)).unwrap_or(rate);
+        Some(Self { rate, burst })
+    }
+
+    /// Seconds in which this many events are allowed anew, rounded up.
+    fn seconds(self, events: u32) -> u64 {
+        u64::from(events).div_ceil(self.rate.get().into())
+    }
+}
+
+/// Where a key stands: what the headers `RateLimit` and `RateLimit-Policy` tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    policy: Policy,
+    /// Events that may be sent at once.
+    left: u32,
+    /// Seconds until all of the burst may be sent at once; after a refusal, until the same batch may.
+    reset: u64,
+}
+
+impl Standing {
+    /// Both headers, as draft-ietf-httpapi-ratelimit-headers-11 has them: `q` is the burst, `w` the seconds in
+    /// which it comes back, `r` what is left, `t` in how many seconds it is there again. `t` is not later than
+    /// `Retry-After`, as section 6 of the draft wants it.
+    #[must_use]
+    pub fn headers(self) -> [(HeaderName, HeaderValue); 2] {
+        let (Self { policy, left, reset }, burst) = (self, self.policy.burst.get());
+        let value =
+            |text: String| HeaderValue::from_str(&text).expect("digits and letters are a header value");
+        [
+            (RATE_LIMIT_POLICY, value(format!("\"events\";q={burst};w={}", policy.seconds(burst)))),
+            (RATE_LIMIT, value(format!("\"events\";r={left};t={reset}"))),
+        ]
+    }
+}
+
+/// A batch that has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// Where its key stands; the batch was not counted.
+    pub standing: Standing,
+    /// After how long the same batch may pass, if nothing else is sent meanwhile.
+    pub after: Duration,
+}
+
+/// Counts the events of one key.
+#[derive(Debug)]
+pub struct Meter<C: Clock = MonotonicClock> {
+    policy: Policy,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
+}
+
+impl<C: Clock> Meter<C> {
+    /// A meter that has counted nothing yet.
+    #[must_use]
+    pub fn new(policy: Policy, clock: C) -> Self {
+        let quota = Quota::per_second(policy.rate).allow_burst(policy.burst);
+        Self { policy, limiter: RateLimiter::direct_with_clock(quota, clock).with_middleware() }
+    }
+
+    /// What its key may send.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Counts a batch of this many events, or says when it may pass.
+    ///
+    /// # Errors
+    /// Where it has to wait.
+    pub fn charge(&self, events: usize) -> Result<Standing, Limited> {
+        let policy = self.policy;
+        // Never more than the burst, so that there always is a time at which it passes.
+        let cost = u32::try_from(events).unwrap_or(u32::MAX).clamp(1, policy.burst.get());
+        let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
+        match self.limiter.check_n(cost).expect("a batch costs at most the burst") {
+            Ok(state) => {
+                let left = state.remaining_burst_capacity();
+                let reset = policy.seconds(policy.burst.get().saturating_sub(left));
+                Ok(Standing { policy, left, reset })
+            }
+            Err(until) => {
+                let after = until.wait_time_from(self.limiter.clock().now());
+                // The limiter tells only for how long the batch has to wait: that long brings what it lacks.
+                let step = until.quota().replenish_interval().as_nanos().max(1);
+                let lacking = u32::try_from(after.as_nanos().div_ceil(step)).unwrap_or(u32::MAX);
+                let left = cost.get().saturating_sub(lacking.max(1));
+                let reset = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+                Err(Limited { standing: Standing { policy, left, reset }, after })
+            }
+        }
+    }
+}
+
+/// Counts a batch of a key, where its key has a limit.
+///
+/// # Errors
+/// `rate_limited` where the batch has to wait.
+pub fn charge(meter: Option<&Meter>, events: usize) -> Result<Option<Standing>, Problem> {
+    let Some(meter) = meter else { return Ok(None) };
+    meter.charge(events).map(Some).map_err(|limited| refusal(limited, events))
+}
+
+fn refusal(limited: Limited, events: usize) -> Problem {
+    // Whole milliseconds, rounded up: a client that keeps to them must not come too early.
+    let after =
+        Duration::from_millis(limited.after.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX));
+    let Standing { policy: Policy { rate, burst }, left, .. } = limited.standing;
+    let detail = format!(
+        "The key may send {rate} events a second, at most {burst} at once; {left} are left, the batch has {events}. Send the same batch again in {} ms.",
+        after.as_millis()
+    );
+    Problem::new(ErrorCode::RateLimited, detail)
+        .limit(rate.get().into())
+        .retry_after(after)
+        .standing(limited.standing)
+}
+
+#[cfg(test)]
+mod tests;

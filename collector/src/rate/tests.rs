@@ -1,0 +1,119 @@
+//! A bucket against a model of it, and keys whose buckets outlive a reading of the table.
+
+use governor::clock::FakeRelativeClock;
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn meter(rate: u32, max_events: usize) -> (Meter<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    (Meter::new(Policy::of(rate, max_events).unwrap(), clock.clone()), clock)
+}
+
+fn shown(standing: Standing) -> [String; 2] {
+    standing.headers().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+}
+
+#[test]
+fn the_headers_tell_the_burst_its_window_and_what_is_left() {
+    let (meter, _) = meter(50_000, 1000);
+    let policy = "ratelimit-policy: \"events\";q=100000;w=2";
+    assert_eq!(shown(meter.charge(50).unwrap()), [policy, "ratelimit: \"events\";r=99950;t=1"]);
+    for _ in 0..99 {
+        meter.charge(1000).unwrap();
+    }
+    assert_eq!(shown(meter.charge(950).unwrap()), [policy, "ratelimit: \"events\";r=0;t=2"]);
+}
+
+#[test]
+fn a_refused_batch_costs_nothing_and_passes_when_it_is_told_to() {
+    let (meter, clock) = meter(10, 30);
+    assert_eq!(meter.charge(25).unwrap().left, 5);
+    for _ in 0..3 {
+        let limited = meter.charge(20).unwrap_err();
+        assert_eq!(limited.after, Duration::from_millis(1500));
+        assert_eq!(
+            shown(limited.standing),
+            ["ratelimit-policy: \"events\";q=30;w=3", "ratelimit: \"events\";r=5;t=2"]
+        );
+    }
+    // What is left may be sent all the same.
+    assert_eq!(meter.charge(5).unwrap().left, 0);
+    clock.advance(Duration::from_millis(1999));
+    assert_eq!(meter.charge(20).unwrap_err().after, MS);
+    clock.advance(MS);
+    assert_eq!(meter.charge(20).unwrap().left, 0);
+}
+
+#[test]
+fn a_refusal_names_rate_rest_and_pause() {
+    let (meter, _) = meter(2, 3);
+    meter.charge(3).unwrap();
+    let problem = refusal(meter.charge(2).unwrap_err(), 2);
+    assert_eq!((problem.code, problem.limit), (ErrorCode::RateLimited, Some(2)));
+    assert_eq!(problem.retry_after, Some(Duration::from_millis(500)));
+    let detail = "The key may send 2 events a second, at most 4 at once; 1 are left, the batch has 2.";
+    assert!(problem.detail.starts_with(detail), "{}", problem.detail);
+    assert_eq!(problem.standing.map(|standing| standing.left), Some(1));
+}
+
+#[test]
+fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() {
+    assert_eq!(Policy::of(0, 1000), None);
+    assert!(charge(None, usize::MAX).unwrap().is_none());
+    for (rate, max_events, burst) in
+        [(1, 1000, 1000), (499, 1000, 1000), (501, 1000, 1002), (1, 0, 2), (u32::MAX, 9, 2_000_000_000)]
+    {
+        assert_eq!(Policy::of(rate, max_events).unwrap().burst.get(), burst, "{rate}");
+    }
+    // What no request may hold costs the burst: nothing waits for ever.
+    let (meter, _) = meter(1, 10);
+    assert_eq!(meter.charge(usize::MAX).unwrap().left, 0);
+    assert_eq!(meter.charge(usize::MAX).unwrap_err().after, Duration::from_secs(10));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Pause(u64),
+    Send(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![(0..3000_u64).prop_map(Step::Pause), (1..200_usize).prop_map(Step::Send)]
+}
+
+proptest! {
+    /// The model: a bucket of nanoseconds' worth of events that fills up to the burst.
+    #[test]
+    fn a_meter_does_as_a_bucket_does(rate in 1..500_u32, max_events in 1..200_usize, steps in prop::collection::vec(step(), 1..60)) {
+        let (meter, clock) = meter(rate, max_events);
+        let burst = u128::from(meter.policy().burst.get());
+        let each = u128::from(1_000_000_000 / rate);
+        let mut bucket = burst * each;
+        for step in steps {
+            match step {
+                Step::Pause(ms) => {
+                    clock.advance(Duration::from_millis(ms));
+                    bucket = (bucket + u128::from(ms) * 1_000_000).min(burst * each);
+                }
+                Step::Send(events) => {
+                    let cost = (events as u128).min(burst) * each;
+                    match meter.charge(events) {
+                        Ok(standing) => {
+                            prop_assert!(cost <= bucket);
+                            bucket -= cost;
+                            prop_assert_eq!(u128::from(standing.left), bucket / each);
+                        }
+                        Err(limited) => {
+                            prop_assert!(cost > bucket);
+                            prop_assert_eq!(limited.after.as_nanos(), cost - bucket);
+                            prop_assert_eq!(u128::from(limited.standing.left), bucket / each);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
