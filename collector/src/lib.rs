@@ -2,7 +2,8 @@
 //!
 //! A request meets, in this order: [`serve`] (connection), `routes::events` (checks and reply), `auth`
 //! (who), `body` (bytes within limits), [`admit`] (verdicts; pure), [`publish`] (PubAck); where the
-//! client prefers it, `wait` (until it is stored). What is stored is asked of the workers, by `ask`.
+//! client prefers it, `wait` (until it is stored). `rate` bounds the events of a key. What is stored is asked of
+//! the workers, by `ask`. `openapi` describes the routes.
 
 pub mod admit;
 mod ask;
@@ -11,6 +12,7 @@ mod body;
 mod error;
 mod life;
 mod notes;
+mod openapi;
 mod prefer;
 pub mod publish;
 mod rate;
@@ -30,6 +32,8 @@ use common::schema::Schemas;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use openapi::document as openapi;
 
 use ask::{Asker, Unanswered};
 use auth::Keys;

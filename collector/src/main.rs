@@ -1,5 +1,6 @@
 //! `devtrail-collector`: HTTP in, JetStream out. Stateless; run as many as wanted.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,11 +15,15 @@ use common::process::{Frame, Settings};
     after_help = "Examples:
   devtrail-collector
   devtrail-collector --listen 0.0.0.0:8787 --nats-url nats://nats.internal:4222
-  DEVTRAIL_LOG=debug devtrail-collector --config collector.toml"
+  DEVTRAIL_LOG=debug devtrail-collector --config collector.toml
+  devtrail-collector --print-openapi > openapi.json"
 )]
 struct Program {
     #[command(flatten)]
     collector: CollectorSettings,
+    /// Print the OpenAPI description of the HTTP interface and exit
+    #[arg(long)]
+    print_openapi: bool,
     #[command(flatten)]
     frame: Frame,
 }
@@ -31,6 +36,9 @@ impl Settings for Program {
 
 fn main() -> ExitCode {
     common::process::run(|program: Program, process| async move {
+        if program.print_openapi {
+            return Ok(std::io::stdout().write_all(collector::openapi().as_bytes())?);
+        }
         let listener = collector::listen(&program.collector.listen).await?;
         collector::run(program.collector, listener, process).await
     })

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// One life of one stream: the store gives out a small integer for each (stream name, created time).
@@ -21,9 +22,10 @@ pub struct BatchRef {
 }
 
 /// An event of a batch. The order decides which of two events with one id came first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub struct EventRef {
     /// The stream's life.
+    #[schema(value_type = i64)]
     pub src: Src,
     /// The stream sequence, from 1.
     pub seq: u64,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::bus::StreamLife;
 use crate::job::{BatchState, JobKind};
@@ -59,7 +60,7 @@ pub struct MetricsQuery {
 }
 
 /// The day metrics of a developer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DayReply {
     /// The local day, `YYYY-MM-DD`.
     pub day: String,
@@ -79,7 +80,7 @@ pub enum Answer<T> {
 }
 
 /// One submission under a batch id. Times are RFC 3339 in UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmissionReply {
     /// The client's batch id.
     pub batch_id: String,

@@ -1,11 +1,12 @@
 //! What the collector says of each event, and the closed list of its reasons.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::EventRef;
 
 /// What becomes of one event of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Stored as a new event.
@@ -32,7 +33,7 @@ impl Verdict {
 }
 
 /// Why an event was not simply accepted. The list is closed: clients may match on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// Rejected: the event does not fit its type's schema.
@@ -94,7 +95,7 @@ impl Code {
 }
 
 /// Events of a batch by verdict; the four parts add up to `received`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// Events in the envelope.
     pub received: u32,
@@ -130,7 +131,7 @@ impl FromIterator<Verdict> for Counts {
 }
 
 /// An event that was not simply accepted, as the reply lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Exception {
     /// Its place in `events`, from 0.
     pub index: u32,
@@ -155,7 +156,7 @@ pub struct Exception {
 }
 
 /// The event that was there first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Original {
     /// In the same batch, at this index.

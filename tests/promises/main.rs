@@ -5,6 +5,7 @@
 mod apart;
 mod asking;
 mod crashes;
+mod described;
 mod http;
 mod kept_once;
 mod late;

@@ -62,6 +62,10 @@ async fn refused(client: &Client, events: usize) -> (Response, Value) {
 async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
     let up = Up::start_with(&["--max-events", "10"]).await;
     let slow = keyed(&up, "ada", &["--rate", "1/s"]).await;
+    // All that it may send at once is left after a refusal.
+    let mut bad = batch("bad", 10);
+    bad["sent_at"] = json!("yesterday");
+    assert_eq!(slow.post(&bad).await.unwrap().status(), 400);
     let first = slow.post(&batch("first", 10)).await.unwrap();
     assert_eq!(first.status(), 202);
     assert_eq!(standing(&first), ("\"events\";q=10;w=10".to_owned(), 0, 10));

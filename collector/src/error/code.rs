@@ -33,6 +33,35 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The whole list.
+    pub const ALL: [Self; 25] = [
+        Self::MalformedRequest,
+        Self::MalformedJson,
+        Self::InvalidEnvelope,
+        Self::InvalidParameter,
+        Self::Unauthenticated,
+        Self::WrongDeveloper,
+        Self::ScopeMissing,
+        Self::NotFound,
+        Self::BatchUnknown,
+        Self::MethodNotAllowed,
+        Self::HeaderTimeout,
+        Self::BodyTimeout,
+        Self::LengthRequired,
+        Self::BodyTooLarge,
+        Self::TooManyEvents,
+        Self::BatchTooLarge,
+        Self::UnsupportedMediaType,
+        Self::UnsupportedEncoding,
+        Self::RateLimited,
+        Self::HeadersTooLarge,
+        Self::Internal,
+        Self::StreamUnavailable,
+        Self::StreamFull,
+        Self::ShuttingDown,
+        Self::StoreUnavailable,
+    ];
+
     /// Status, `code`, title.
     const fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;

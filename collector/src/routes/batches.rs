@@ -10,14 +10,16 @@ use common::id::{MAX_ID, is_id};
 use common::key::Scope;
 use common::query::{BATCH, BatchQuery, SubmissionReply};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
 use crate::error::{ErrorCode, Problem};
+use crate::openapi::{BatchId, BatchRefusals};
 
 /// What a client is told of a batch id.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Submissions {
     /// The newest one; its members stand at the top level.
     #[serde(flatten)]
@@ -26,6 +28,12 @@ pub struct Submissions {
     submissions: Vec<SubmissionReply>,
 }
 
+/// How far a batch is.
+#[utoipa::path(
+    get, path = "/v1/batches/{batch_id}", operation_id = "getBatch", tag = "stored",
+    security(("key" = ["events:write"])), params(BatchId),
+    responses((status = 200, description = "Its submissions.", body = Submissions), BatchRefusals)
+)]
 pub async fn get(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

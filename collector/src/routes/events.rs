@@ -26,11 +26,12 @@ use crate::auth::{Caller, authenticate};
 use crate::body;
 use crate::error::{ErrorCode, Problem};
 use crate::notes::Resend;
+use crate::openapi::{BatchHeaders, EventsRefusals};
 use crate::prefer::Wait;
 use crate::publish::{Message, NotPublished, Published};
 use crate::rate::{self, Standing};
 use crate::wait::{Awaited, Waiter};
-use reply::First;
+use reply::{First, Reply};
 
 /// From here on, judging a body would hold up the other requests of its thread.
 const LARGE_BODY: usize = 128 * 1024;
@@ -38,6 +39,17 @@ const LARGE_BODY: usize = 128 * 1024;
 /// A full stream does not empty in a second.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
+/// Send a batch of events.
+#[utoipa::path(
+    post, path = "/v1/events", operation_id = "sendEvents", tag = "events",
+    security(("key" = ["events:write"])), params(BatchHeaders),
+    request_body(content = ref("#/components/schemas/Envelope"), content_type = "application/json"),
+    responses(
+        (status = 202, description = "The batch is on disk.", body = Reply, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
+        (status = 200, description = "The store has the batch (`Prefer: wait`).", body = Reply, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
+        EventsRefusals,
+    )
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     Extension(ids): Extension<Ids>,

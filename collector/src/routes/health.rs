@@ -4,21 +4,40 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};
+use crate::openapi::{NoRefusals, ReadyRefusals};
 
-pub async fn live() -> Json<Value> {
-    Json(json!({"status": "live"}))
+/// How the process is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `live` or `ready`, as was asked.
+    status: &'static str,
 }
 
-pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+/// Whether the process answers.
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "isLive", tag = "health",
+    responses((status = 200, description = "It does.", body = Health), NoRefusals)
+)]
+pub async fn live() -> Json<Health> {
+    Json(Health { status: "live" })
+}
+
+/// Whether a batch would be accepted.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "isReady", tag = "health",
+    responses((status = 200, description = "It would.", body = Health), ReadyRefusals)
+)]
+pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down."));
     }
     match app.ready() {
-        Ok(_) => Ok(Json(json!({"status": "ready"}))),
+        Ok(_) => Ok(Json(Health { status: "ready" })),
         Err(reason) => Err(Problem::new(ErrorCode::StreamUnavailable, format!("Not ready: {reason}."))),
     }
 }

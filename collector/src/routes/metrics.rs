@@ -11,11 +11,13 @@ use common::query::{DayReply, METRICS, MetricsQuery};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
 use crate::error::{ErrorCode, Problem};
+use crate::openapi::{Days, MetricsRefusals};
 
 /// Days that are told unless asked otherwise.
 const DEFAULT_DAYS: i32 = 30;
@@ -23,13 +25,19 @@ const DEFAULT_DAYS: i32 = 30;
 const MAX_DAYS: i32 = 366;
 
 /// What a client is told of its days.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Daily {
     from: String,
     to: String,
     days: Vec<DayReply>,
 }
 
+/// The metrics of one's own local days.
+#[utoipa::path(
+    get, path = "/v1/metrics/daily", operation_id = "getDailyMetrics", tag = "stored",
+    security(("key" = ["metrics:read"])), params(Days),
+    responses((status = 200, description = "The days that have events.", body = Daily), MetricsRefusals)
+)]
 pub async fn daily(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

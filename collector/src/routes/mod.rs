@@ -1,6 +1,7 @@
 //! The routes, one file a resource.
 
 mod batches;
+mod description;
 mod events;
 mod health;
 mod metrics;
@@ -14,10 +15,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use common::id;
 use futures_util::FutureExt;
 use tracing::Instrument;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};
@@ -42,16 +45,28 @@ impl Ids {
     }
 }
 
+/// The routes, each with its description: `routes!` takes no handler without one.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(events::post))
+        .routes(routes!(batches::get))
+        .routes(routes!(metrics::daily))
+        .routes(routes!(schemas::list))
+        .routes(routes!(schemas::one))
+        .routes(routes!(description::get))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+/// What the routes say of themselves.
+pub fn described() -> OpenApi {
+    routes().into_openapi()
+}
+
 /// All routes, with what holds for every one of them.
 pub fn router(app: Arc<App>) -> Router {
-    let routes = Router::new()
-        .route("/v1/events", post(events::post))
-        .route("/v1/batches/{batch_id}", get(batches::get))
-        .route("/v1/metrics/daily", get(metrics::daily))
-        .route("/v1/schemas", get(schemas::list))
-        .route("/v1/schemas/{version}/{type}", get(schemas::one))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
         .fallback(|| async { Problem::new(ErrorCode::NotFound, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -154,7 +169,7 @@ mod tests {
         async fn defect() -> &'static str {
             panic!("a defect")
         }
-        let router = guarded(Router::new().route("/defect", get(defect)));
+        let router = guarded(Router::new().route("/defect", axum::routing::get(defect)));
         let request =
             Request::builder().uri("/defect").header(CORRELATION_ID, "c-1").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();

@@ -7,23 +7,55 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};
+use crate::openapi::{NoRefusals, SchemaName, SchemaRefusals};
 
-pub async fn list(State(app): State<Arc<App>>) -> Json<Value> {
-    let types: Vec<Value> = app
+/// The event types that are known.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Known {
+    /// The supported schema versions.
+    supported: Vec<String>,
+    types: Vec<EventType>,
+}
+
+/// An event type.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventType {
+    /// Its name.
+    r#type: &'static str,
+    /// The versions that have a schema of their own.
+    versions: Vec<String>,
+}
+
+/// The supported versions, and the event types with theirs.
+#[utoipa::path(
+    get, path = "/v1/schemas", operation_id = "listSchemas", tag = "schemas",
+    responses((status = 200, description = "All types.", body = Known), NoRefusals)
+)]
+pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
+    let types = app
         .schemas
         .types()
         .map(|(kind, schemas)| {
             let versions: Vec<String> = schemas.iter().map(|schema| schema.version.to_string()).collect();
-            json!({"type": kind, "versions": versions})
+            EventType { r#type: kind, versions }
         })
         .collect();
-    Json(json!({"supported": app.supported, "types": types}))
+    Json(Known { supported: app.supported.clone(), types })
 }
 
+/// The JSON Schema (2020-12) that holds for a type at a version.
+#[utoipa::path(
+    get, path = "/v1/schemas/{version}/{type}", operation_id = "getSchema", tag = "schemas", params(SchemaName),
+    responses(
+        (status = 200, description = "The schema of whole events.", body = Object, content_type = "application/schema+json"),
+        SchemaRefusals,
+    )
+)]
 pub async fn one(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, String)>, PathRejection>,

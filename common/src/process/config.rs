@@ -27,7 +27,7 @@ pub enum Loaded<S> {
 }
 
 /// Flags of the frame that are no settings of the program.
-const NO_SETTINGS: [&str; 3] = ["config", "print_config", "help"];
+const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help"];
 
 /// Reads command line, environment and file. Exits on `--help`, `--version` and bad flags, as clap does.
 ///

@@ -8,6 +8,7 @@ use common::bus::EVENTS;
 use common::query::StoredReply;
 use common::verdict::{Counts, Exception};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Stream;
 use crate::admit::Admitted;
@@ -16,11 +17,12 @@ use crate::publish::Published;
 use crate::wait::Waited;
 
 /// What a client is told of its batch.
-#[derive(Serialize)]
-struct Reply<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct Reply<'a> {
     batch_id: &'a str,
     correlation_id: &'a str,
     /// What the 2xx stands for: `stream`, on disk in JetStream; `stored`, in the store as well.
+    #[schema(pattern = "^(stream|stored)$")]
     durability: &'static str,
     stream_sequence: u64,
     duplicate_batch: bool,

@@ -1,0 +1,57 @@
+//! The parameters of the routes: headers, path, query.
+
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+
+/// Characters of ids: 0x21 to 0x7E, at most 128.
+const ID: &str = "^[!-~]{1,128}$";
+
+/// Names the parameters of a route: where each is, its schema, what it means.
+macro_rules! parameters {
+    ($(#[doc = $doc:literal] $name:ident: [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),+ $(,)?];)+) => {$(
+        #[doc = $doc]
+        pub struct $name;
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![$(parameter($place, $parameter, &$schema, $meaning)),+]
+            }
+        }
+    )+};
+}
+
+parameters! {
+    /// The headers of `POST /v1/events`.
+    BatchHeaders: [
+        ("header", "Prefer", json!({"type": "string", "examples": ["wait=10"]}),
+            "`wait=N`, 1 to 30: wait up to N seconds until the store has the batch. Anything else counts as no preference."),
+        ("header", "Idempotency-Key", json!({"type": "string", "pattern": ID}),
+            "The batch id, for a body without `batch_id`. Where both are there they must be equal."),
+        ("header", "Content-Encoding", json!({"type": "string", "enum": ["identity", "gzip", "zstd"]}),
+            "How the body is compressed."),
+    ];
+    /// Of `GET /v1/batches/{batch_id}`.
+    BatchId: [
+        ("path", "batch_id", json!({"type": "string", "pattern": ID}), "The client's batch id, percent-encoded."),
+    ];
+    /// Of `GET /v1/metrics/daily`.
+    Days: [
+        ("query", "from", json!({"type": "string", "format": "date"}),
+            "The first local day, not after `to`. Absent: 29 days before `to`."),
+        ("query", "to", json!({"type": "string", "format": "date"}),
+            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any clock."),
+    ];
+    /// Of `GET /v1/schemas/{version}/{type}`.
+    SchemaName: [
+        ("path", "version", json!({"type": "string", "examples": ["1.0"]}), "A supported schema version."),
+        ("path", "type", json!({"type": "string", "examples": ["file.edited"]}), "An event type."),
+    ];
+}
+
+fn parameter(place: &str, name: &str, schema: &Value, meaning: &str) -> Parameter {
+    let parameter = json!({
+        "name": name, "in": place, "required": place == "path", "schema": schema, "description": meaning,
+    });
+    serde_json::from_value(parameter).expect("this is a parameter")
+}

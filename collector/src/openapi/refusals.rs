@@ -1,0 +1,86 @@
+//! Which problems each route can answer, as responses: a status, and the codes under it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::IntoResponses;
+use utoipa::openapi::{RefOr, Response};
+
+use crate::error::ErrorCode;
+
+/// What any request can come to: these are decided before, or besides, its route.
+const ALWAYS: [ErrorCode; 4] =
+    [ErrorCode::MalformedRequest, ErrorCode::HeaderTimeout, ErrorCode::HeadersTooLarge, ErrorCode::Internal];
+
+/// Names the codes of a route; those of every route are added.
+macro_rules! refusals {
+    ($(#[doc = $doc:literal] $name:ident: [$($code:ident),* $(,)?];)+) => {$(
+        #[doc = $doc]
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                responses(&[$(ErrorCode::$code),*])
+            }
+        }
+    )+};
+}
+
+refusals! {
+    /// Of `POST /v1/events`.
+    EventsRefusals: [
+        MalformedJson, InvalidEnvelope, Unauthenticated, WrongDeveloper, ScopeMissing, BodyTimeout, LengthRequired,
+        BodyTooLarge, TooManyEvents, BatchTooLarge, UnsupportedMediaType, UnsupportedEncoding, RateLimited,
+        StreamUnavailable, StreamFull, ShuttingDown,
+    ];
+    /// Of `GET /v1/batches/{batch_id}`.
+    BatchRefusals: [
+        InvalidParameter, Unauthenticated, ScopeMissing, BatchUnknown, StreamUnavailable, StoreUnavailable,
+    ];
+    /// Of `GET /v1/metrics/daily`.
+    MetricsRefusals: [InvalidParameter, Unauthenticated, ScopeMissing, StreamUnavailable, StoreUnavailable];
+    /// Of `GET /v1/schemas/{version}/{type}`.
+    SchemaRefusals: [NotFound];
+    /// Of `GET /health/ready`.
+    ReadyRefusals: [StreamUnavailable, ShuttingDown];
+    /// Of routes that refuse nothing of their own.
+    NoRefusals: [];
+}
+
+/// A response for each status, with the codes that it may carry.
+fn responses(codes: &[ErrorCode]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
+    for code in codes.iter().chain(&ALWAYS) {
+        by_status.entry(code.status().as_u16()).or_default().push(*code);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status.to_string(), response(status, &codes).into()))
+        .collect()
+}
+
+fn response(status: u16, codes: &[ErrorCode]) -> Response {
+    let lines: Vec<String> =
+        codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
+    let mut headers = json!({});
+    if codes.iter().any(|code| code.names_pause()) {
+        let description = "In how many seconds to try again.";
+        headers["Retry-After"] =
+            json!({"description": description, "schema": {"type": "integer", "minimum": 1}});
+    }
+    if status == 401 {
+        let description = "How a key is sent.";
+        headers["WWW-Authenticate"] = json!({"description": description, "schema": {"type": "string"}});
+    }
+    let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let schema = json!({"allOf": [
+        {"$ref": "#/components/schemas/Problem"},
+        {"type": "object", "properties": {"status": {"type": "integer", "enum": [status]}, "code": {"type": "string", "enum": names}}},
+    ]});
+    let response = json!({
+        "description": lines.join(" "),
+        "headers": headers,
+        "content": {"application/problem+json": {"schema": schema}},
+    });
+    serde_json::from_value(response).expect("this is a response")
+}
