@@ -27,7 +27,7 @@ async fn the_interface_describes_itself_without_a_key() {
     }
 }
 
-/// Promise: `devtrail-collector --print-openapi` prints it
+/// Promise: The description is also [docs/openapi.json](openapi.json), and `devtrail-collector --print-openapi` prints it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_prints_what_it_serves() {
     let up = Up::start().await;
@@ -37,4 +37,6 @@ async fn the_program_prints_what_it_serves() {
     let printed = printed.unwrap();
     assert!(printed.status.success());
     assert_eq!(String::from_utf8(printed.stdout).unwrap(), served);
+    let copy = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), served);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Client, Up, envelope, event};
+use harness::{Client, Engine, Site, Up, envelope, event};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -161,4 +161,21 @@ async fn send_keeps_to_a_rate_and_gives_nothing_up() {
     let summary: Value = serde_json::from_slice(&sent.stdout).unwrap();
     assert_eq!(summary["accepted"], 80, "{summary}");
     assert!(summary["retries"].as_u64() > Some(0), "{summary}");
+}
+
+/// Promise: Each collector counts for itself, and anew when it starts.
+/// Promise: With three collectors a key can send three times as much.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_collector_counts_for_itself_and_anew() {
+    let mut site = Site::start(Engine::Sqlite).await;
+    let made = site.run("devtrail", &["keys", "create", "ada", "--rate", "1/s"]);
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    for (name, id) in [("one", "b1"), ("two", "b2"), ("three", "b3")] {
+        let client = Client::new(&site.collector(name).await, &key);
+        assert_eq!(client.post(&batch(id, 1000)).await.unwrap().status(), 202, "{name}");
+        assert_eq!(client.post(&batch(&format!("{id}-more"), 900)).await.unwrap().status(), 429, "{name}");
+    }
+    site.kill("one");
+    let client = Client::new(&site.collector("one").await, &key);
+    assert_eq!(client.post(&batch("b4", 1000)).await.unwrap().status(), 202);
 }

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 /// Promise: `POST /v1/events` and `GET /v1/batches/{batch_id}` need the scope `events:write`
 /// Promise: `GET /v1/metrics/daily` needs `metrics:read`
 /// Promise: `keys create --scope S` gives a key that scope only
+/// Promise: `--scope` may be repeated.
+/// Promise: A key may do what its scopes say: `events:write`, `metrics:read`, `alerts:read`.
+/// Promise: A key has all of them unless it is made with
+/// Promise: No route needs `alerts:read` yet.
+/// Promise: `--scope S` and `--rate N/s` say what they may do
 /// Promise: `keys list` shows scopes and rates.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_route_needs_its_scope_and_names_it() {
@@ -35,11 +40,21 @@ async fn each_route_needs_its_scope_and_names_it() {
             assert!(body["detail"].as_str().unwrap().contains(needed), "{body}");
         }
     }
-    let made = up.devtrail(&["keys", "create", "bob", "--scope", "metrics:read", "--rate", "7/s"]);
+    let made = up.devtrail(&[
+        "keys",
+        "create",
+        "bob",
+        "--scope",
+        "metrics:read",
+        "--scope",
+        "alerts:read",
+        "--rate",
+        "7/s",
+    ]);
     assert!(made.status.success());
     let list = String::from_utf8(up.devtrail(&["keys", "list"]).stdout).unwrap();
     let line = |name: &str| list.lines().find(|line| line.contains(name)).unwrap().to_owned();
-    assert!(line("bob").contains(" metrics:read ") && line("bob").contains(" 7/s "), "{list}");
+    assert!(line("bob").contains(" metrics:read alerts:read ") && line("bob").contains(" 7/s "), "{list}");
     assert!(line("me ").contains("events:write metrics:read alerts:read  default"), "{list}");
     let bad = up.devtrail(&["keys", "create", "bob", "--scope", "everything"]);
     assert_eq!(bad.status.code(), Some(2));
