@@ -28,8 +28,8 @@ parameters! {
             "`wait=N`, 1 to 30: wait up to N seconds until the store has the batch. Anything else counts as no preference."),
         ("header", "Idempotency-Key", json!({"type": "string", "pattern": ID}),
             "The batch id, for a body without `batch_id`. Where both are there they must be equal."),
-        ("header", "Content-Encoding", json!({"type": "string", "enum": ["identity", "gzip", "zstd"]}),
-            "How the body is compressed."),
+        ("header", "Content-Encoding", json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]}),
+            "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity."),
     ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchId: [
