@@ -27,7 +27,7 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// Where in the body it is, as a JSON pointer.
     pub pointer: Option<Box<str>>,
-    /// Which parameter of path or query it is.
+    /// Which parameter of path or query, or which header, it is.
     pub parameter: Option<&'static str>,
     /// The limit that was passed: bytes, events or a factor, as the detail says.
     pub limit: Option<u64>,
@@ -58,7 +58,7 @@ impl Problem {
         Self { pointer: Some(pointer.into()), ..self }
     }
 
-    /// Names the parameter of path or query.
+    /// Names the parameter of path or query, or the header.
     #[must_use]
     pub fn parameter(self, name: &'static str) -> Self {
         Self { parameter: Some(name), ..self }

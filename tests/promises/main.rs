@@ -4,7 +4,9 @@
 
 mod apart;
 mod asking;
+mod cloudevents;
 mod crashes;
+mod formats;
 mod http;
 mod kept_once;
 mod late;
