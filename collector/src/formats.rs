@@ -7,6 +7,7 @@ mod cloudevents;
 mod envelope;
 mod fields;
 mod ndjson;
+pub mod wakatime;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,6 +34,10 @@ pub enum Format {
     CloudEvents,
     /// One CloudEvent, its attributes in headers, its data in the body (binary mode).
     BinaryCloudEvent,
+    /// One WakaTime heartbeat.
+    Heartbeat,
+    /// An array of WakaTime heartbeats.
+    Heartbeats,
 }
 
 /// What a format reads.
@@ -179,6 +184,7 @@ impl Format {
             Self::Envelope => envelope::read(request),
             Self::Ndjson => ndjson::read(request),
             Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => cloudevents::read(self, request),
+            Self::Heartbeat | Self::Heartbeats => wakatime::read(self, request),
         }
     }
 
@@ -188,6 +194,7 @@ impl Format {
         match self {
             Self::Envelope | Self::Ndjson => pointer,
             Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => cloudevents::as_sent(pointer),
+            Self::Heartbeat | Self::Heartbeats => wakatime::as_sent(pointer),
         }
     }
 }

@@ -23,3 +23,4 @@ mod stops;
 mod store_away;
 mod survives;
 mod synced;
+mod wakatime;

@@ -5,6 +5,7 @@ mod events;
 mod health;
 mod metrics;
 mod schemas;
+mod wakatime;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ impl Ids {
 pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/v1/events", post(events::post))
+        .route("/api/v1/users/current/heartbeats", post(wakatime::one))
+        .route("/api/v1/users/current/heartbeats.bulk", post(wakatime::bulk))
         .route("/v1/batches/{batch_id}", get(batches::get))
         .route("/v1/metrics/daily", get(metrics::daily))
         .route("/v1/schemas", get(schemas::list))

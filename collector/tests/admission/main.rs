@@ -8,6 +8,7 @@ mod ndjson;
 mod property;
 mod rules;
 mod times;
+mod wakatime;
 
 use std::sync::LazyLock;
 
