@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use collector::admit::{Context, admit};
+use collector::formats::{Format, Request};
 use common::clock::{Clock, SystemClock};
 use common::schema::Schemas;
 use common::{batch, id};
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::input::body;
@@ -16,16 +18,14 @@ use crate::report::{Report, percentile};
 const BATCHES: usize = 2000;
 
 /// How admission is called: as the collector does, without a request around it.
-pub fn context(max_events: usize) -> anyhow::Result<Context> {
+fn context() -> anyhow::Result<Context> {
     Ok(Context {
         developer: "bench".parse()?,
         epoch: 0,
-        idempotency_key: None,
         correlation_id: id::correlation_id(None),
         traceparent: id::traceparent(None),
         received_at: SystemClock.now(),
         collector: "bench/1".to_owned(),
-        max_events,
     })
 }
 
@@ -34,10 +34,13 @@ pub fn context(max_events: usize) -> anyhow::Result<Context> {
 /// # Errors
 /// Where the body is refused.
 pub fn message(schemas: &Schemas, body: &[u8]) -> anyhow::Result<(String, bytes::Bytes)> {
-    let admitted = admit(body, schemas, context(1000)?).map_err(|error| anyhow!("{error:?}"))?;
+    let (context, headers) = (context()?, HeaderMap::new());
+    let (developer, received_at) = (&context.developer, context.received_at);
+    let request = Request { headers: &headers, body, developer, received_at, max_events: 1000 };
+    let submission = Format::Envelope.read(&request).map_err(|error| anyhow!("{error:?}"))?;
+    let admitted = admit(submission, schemas, context.clone());
     let header = &admitted.header;
-    let events = admitted.events.iter().map(|event| event.get());
-    let id = id::msg_id(&header.developer, header.epoch, &header.batch_id, events);
+    let id = id::msg_id(&header.developer, header.epoch, &header.batch_id, admitted.events.iter());
     Ok((id, batch::encode(header, &admitted.events)?))
 }
 

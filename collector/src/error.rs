@@ -44,7 +44,7 @@ pub struct Problem {
 pub enum Place {
     /// In the body, as a JSON pointer.
     Pointer(Box<str>),
-    /// The parameter of path or query of this name.
+    /// The parameter of path or query, or the header, of this name.
     Parameter(&'static str),
 }
 
@@ -69,7 +69,7 @@ impl Problem {
         Self { place: Some(Place::Pointer(pointer.into())), ..self }
     }
 
-    /// Names the parameter of path or query.
+    /// Names the parameter of path or query, or the header.
     #[must_use]
     pub fn parameter(self, name: &'static str) -> Self {
         Self { place: Some(Place::Parameter(name)), ..self }

@@ -1,15 +1,16 @@
 //! The collector: admit a batch, publish it, answer once it is on disk.
 //!
 //! A request meets, in this order: [`serve`] (connection), `routes::events` (checks and reply), `auth`
-//! (who), `body` (bytes within limits), [`admit`] (verdicts; pure), [`publish`] (PubAck); where the
-//! client prefers it, `wait` (until it is stored). `rate` bounds the events of a key. What is stored is asked of
-//! the workers, by `ask`. `openapi` describes the routes.
+//! (who), `body` (bytes within limits), [`formats`] (what it says; pure), [`admit`] (verdicts; pure), `rate`
+//! (events of the key), [`publish`] (PubAck); where the client prefers it, `wait` (until it is stored). What is
+//! stored is asked of the workers, by `ask`. `openapi` describes the routes.
 
 pub mod admit;
 mod ask;
 mod auth;
 mod body;
 mod error;
+pub mod formats;
 mod life;
 mod notes;
 mod openapi;

@@ -15,13 +15,14 @@ use utoipa::openapi::OpenApi;
 use crate::error::ErrorCode;
 use crate::routes;
 
-pub use parameters::{BatchHeaders, BatchId, Days, SchemaName};
+pub use parameters::{BatchHeaders, BatchId, Days, HeartbeatHeaders, SchemaName};
 pub use refusals::{
-    BatchRefusals, EventsRefusals, MetricsRefusals, NoRefusals, ReadyRefusals, SchemaRefusals,
+    BatchRefusals, EventsRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals, ReadyRefusals,
+    SchemaRefusals,
 };
 
-/// The schema of a batch's envelope, which `admit` reads by hand, and an example.
-const ENVELOPE: &str = include_str!("openapi/envelope.json");
+/// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.
+const BODIES: &str = include_str!("openapi/bodies.json");
 
 /// The document, pretty-printed JSON. Made once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -48,10 +49,10 @@ fn complete(described: OpenApi) -> Value {
         members(path).for_each(complete_operation);
     }
     let components = &mut document["components"];
-    // A scheme for the WakaTime-compatible routes joins here: the same key, as Basic authentication.
-    components["securitySchemes"] = json!({"key": {
-        "type": "http", "scheme": "bearer",
-        "description": "An API key; `devtrail keys create DEVELOPER` makes one. Its scopes are named at each route."}});
+    components["securitySchemes"] = json!({
+        "key": {"type": "http", "scheme": "bearer",
+            "description": "An API key; `devtrail keys create DEVELOPER` makes one. Its scopes are named at each route."},
+        "basic": {"type": "http", "scheme": "basic", "description": "The same key as the user, as WakaTime's clients send it."}});
     components["parameters"] = json!({
         "X-Correlation-Id": {"name": "X-Correlation-Id", "in": "header", "schema": {"type": "string"},
             "description": "Follows the batch everywhere: 1 to 128 characters from 0x21 to 0x7E. Another one is replaced."},
@@ -59,8 +60,10 @@ fn complete(described: OpenApi) -> Value {
             "description": "W3C trace context. Taken over where it is well formed."}});
     components["headers"] = headers();
     components["schemas"]["Problem"] = problem();
-    components["schemas"]["Envelope"] = serde_json::from_str(ENVELOPE).expect("envelope.json is JSON");
-    components["schemas"].as_object_mut().into_iter().for_each(|schemas| schemas.extend(event_types()));
+    let bodies: Map<String, Value> = serde_json::from_str(BODIES).expect("bodies.json is an object");
+    for (name, schema) in bodies.into_iter().chain(event_types()) {
+        components["schemas"][name] = schema;
+    }
     document
 }
 
@@ -110,7 +113,7 @@ fn problem() -> Value {
             "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
             "retry_after_ms": {"type": "integer", "minimum": 0},
             "pointer": {"type": "string", "description": "The place in the body, a JSON pointer."},
-            "parameter": {"type": "string", "description": "The parameter of path or query."},
+            "parameter": {"type": "string", "description": "The parameter of path or query, or the header."},
             "limit": {"type": "integer", "minimum": 0, "description": "The limit that was passed."},
             "actual": {"type": "integer", "minimum": 0, "description": "What was sent, in the limit's unit."},
             "correlation_id": {"type": "string"},

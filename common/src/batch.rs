@@ -137,8 +137,8 @@ pub enum BadMessage {
         /// What follows the header.
         held: usize,
     },
-    /// An event is not UTF-8.
-    #[error("event {0} of the message is not UTF-8")]
+    /// An event that was not rejected is not UTF-8.
+    #[error("event {0} of the message is not UTF-8, and was not rejected for it")]
     NotUtf8(usize),
 }
 
@@ -146,12 +146,12 @@ pub enum BadMessage {
 ///
 /// # Errors
 /// Never for headers made by this program; kept as an error rather than a panic on the request path.
-pub fn encode(header: &Header, events: &[&RawValue]) -> Result<Bytes, serde_json::Error> {
-    let body: usize = events.iter().map(|event| event.get().len()).sum();
+pub fn encode(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Bytes, serde_json::Error> {
+    let body: usize = events.iter().map(|event| event.as_ref().len()).sum();
     let mut message = Vec::with_capacity(body + 512 + events.len() * 64);
     serde_json::to_writer(&mut message, header)?;
     message.push(b'\n');
-    events.iter().for_each(|event| message.extend_from_slice(event.get().as_bytes()));
+    events.iter().for_each(|event| message.extend_from_slice(event.as_ref()));
     Ok(message.into())
 }
 
@@ -182,7 +182,12 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     if end != message.len() {
         return Err(BadMessage::Length { promised: end - line - 1, held: message.len() - line - 1 });
     }
-    if let Some(at) = events.iter().position(|event| std::str::from_utf8(&message[event.clone()]).is_err()) {
+    // Only a line that is no event at all may hold any bytes: it is kept as it came, for audit.
+    let mut judged = header.events.iter().zip(&events);
+    let is_garbage = |(note, range): (&Note, &Range<usize>)| {
+        note.verdict() != Verdict::Rejected && std::str::from_utf8(&message[range.clone()]).is_err()
+    };
+    if let Some(at) = judged.position(is_garbage) {
         return Err(BadMessage::NotUtf8(at));
     }
     Ok(Batch { header, message, events })
@@ -196,12 +201,9 @@ fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMes
 }
 
 impl Batch {
-    /// The events' notes and exact text, in their order.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = (&Note, &str)> {
-        self.header.events.iter().zip(&self.events).map(|(note, range)| {
-            let text = std::str::from_utf8(&self.message[range.clone()]);
-            (note, text.expect("decode checked that every event is UTF-8"))
-        })
+    /// The events' notes and exact bytes, in their order. Those of a rejected event may be no JSON, and no text.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = (&Note, &[u8])> {
+        self.header.events.iter().zip(&self.events).map(|(note, range)| (note, &self.message[range.clone()]))
     }
 
     /// The events that were not simply accepted, as the first reply listed them.
@@ -213,14 +215,14 @@ impl Batch {
 
 /// Lists the events that were not simply accepted.
 pub fn exceptions<'a>(
-    events: impl Iterator<Item = (&'a Note, &'a str)>,
+    events: impl Iterator<Item = (&'a Note, &'a [u8])>,
     supported: &[String],
 ) -> Vec<Exception> {
     let refused =
-        events.enumerate().filter_map(|(index, (note, text))| Some((index, note, note.code?, text)));
-    let list = refused.map(|(index, note, code, text)| Exception {
+        events.enumerate().filter_map(|(index, (note, bytes))| Some((index, note, note.code?, bytes)));
+    let list = refused.map(|(index, note, code, bytes)| Exception {
         index: index as u32,
-        id: Head::parse(text).ok().and_then(|head| head.id()),
+        id: Head::of(bytes).and_then(|head| head.id()),
         verdict: code.verdict(),
         code,
         pointer: note.pointer.clone(),
@@ -233,48 +235,4 @@ pub fn exceptions<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(events: &[&str]) -> Bytes {
-        let raw: Vec<Box<RawValue>> =
-            events.iter().map(|text| RawValue::from_string((*text).to_owned()).unwrap()).collect();
-        let notes = events.iter().map(|text| Note { len: text.len() as u32, at: Some(0), ..Note::default() });
-        let header = Header {
-            format: FORMAT,
-            developer: "ada".parse().unwrap(),
-            epoch: 0,
-            batch_id: "b".into(),
-            correlation_id: "c".into(),
-            traceparent: String::new(),
-            schema_version: "1.0".into(),
-            sent_at: "2026-03-01T00:00:00Z".into(),
-            received_at: 0,
-            validated_at: 0,
-            collector: "test/1".into(),
-            skew: 0,
-            envelope: BTreeMap::from([("x".into(), RawValue::from_string("[\n1.0\n]".into()).unwrap())]),
-            counts: Counts::default(),
-            events: notes.collect(),
-        };
-        encode(&header, &raw.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
-    }
-
-    #[test]
-    fn events_come_back_byte_for_byte_whatever_they_hold() {
-        let sent = ["{ \"a\" : 1.0 }", "\"line\\nend\"", "[1,\n2]", "null", "{\"ü\":\"\\u0000\"}"];
-        let batch = decode(message(&sent)).unwrap();
-        assert_eq!(batch.events().map(|(_, text)| text).collect::<Vec<_>>(), sent);
-        assert_eq!(batch.header.envelope["x"].get(), "[\n1.0\n]");
-    }
-
-    #[test]
-    fn a_damaged_message_is_an_error_and_never_a_panic() {
-        let whole = message(&["{}", "{\"id\":\"é\"}"]);
-        for cut in 0..whole.len() {
-            assert!(decode(whole.slice(..cut)).is_err(), "cut at {cut}");
-        }
-        let other = String::from_utf8(whole.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
-        assert!(matches!(decode(Bytes::from(other)), Err(BadMessage::Format(2))));
-    }
-}
+mod tests;

@@ -35,6 +35,12 @@ impl<'a> Head<'a> {
         serde_json::from_str(text)
     }
 
+    /// The head of an event's bytes as they are kept. `None` where they are no JSON object or repeat a member.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+        Self::parse(std::str::from_utf8(bytes).ok()?).ok()
+    }
+
     /// The id, where it is usable (1 to 128 characters from 0x21 to 0x7E).
     #[must_use]
     pub fn id(&self) -> Option<String> {
@@ -88,6 +94,9 @@ mod tests {
             assert!(Head::parse(other).is_err(), "{other}");
         }
         assert!(Head::parse(" \n{}").is_ok());
+        assert!(
+            Head::of(b"{\"id\":\"e1\"}").is_some() && Head::of(b"{\"id\":\"e1\",\"x\":\"\xff\"}").is_none()
+        );
         assert_eq!(Head::parse(r#"{"id":" "}"#).unwrap().id(), None);
         assert_eq!(Head::parse(r#"{"schema_version":1}"#).unwrap().schema_version(), Err(NotAString));
     }

@@ -135,24 +135,36 @@ impl fmt::Display for DeveloperId {
 /// preceded by its length as eight little-endian bytes, so that no two lists of events hash alike
 /// by moving a border. `sent_at` and `client` take no part: a retry is the same message.
 #[must_use]
-pub fn msg_id<'a>(
+pub fn msg_id(
     developer: &DeveloperId,
     epoch: u64,
     batch_id: &str,
-    events: impl Iterator<Item = &'a str>,
+    events: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> String {
     format!("{developer}:{epoch}:{batch_id}:{}", events_hash(events))
 }
 
 /// The last part of a batch's [`msg_id`]: the same for the same events in the same order.
 #[must_use]
-pub fn events_hash<'a>(events: impl Iterator<Item = &'a str>) -> String {
+pub fn events_hash(events: impl Iterator<Item = impl AsRef<[u8]>>) -> String {
+    hash_of(events).to_hex()[..16].to_owned()
+}
+
+/// An id made of what it names: `<prefix>-` and 32 hex of BLAKE3 over the parts, each preceded by its
+/// length as in [`msg_id`]. The same parts give the same id, so whoever has no id can send again.
+#[must_use]
+pub fn made_of(prefix: &str, parts: impl Iterator<Item = impl AsRef<[u8]>>) -> String {
+    format!("{prefix}-{}", &hash_of(parts).to_hex()[..32])
+}
+
+fn hash_of(parts: impl Iterator<Item = impl AsRef<[u8]>>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    for event in events {
-        hasher.update(&(event.len() as u64).to_le_bytes());
-        hasher.update(event.as_bytes());
+    for part in parts {
+        let part = part.as_ref();
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
     }
-    hasher.finalize().to_hex()[..16].to_owned()
+    hasher.finalize()
 }
 
 /// A correlation id: the client's where it is a valid id, else a fresh UUIDv7.
@@ -214,7 +226,10 @@ mod tests {
         assert_ne!(id(&["1", "2"]), id(&["2", "1"]));
         assert_ne!(id(&["12"]), id(&["1", "2"]));
         // Final: stored and sent since the first version (docs/protocol.md, Identity).
-        assert_eq!(id(&["{}"]), format!("ada:0:b1:{}", &blake3_of(b"\x02\0\0\0\0\0\0\0{}")[..16]));
+        let hash = blake3_of(b"\x02\0\0\0\0\0\0\0{}");
+        assert_eq!(id(&["{}"]), format!("ada:0:b1:{}", &hash[..16]));
+        // Final as well: an offline queue may send again after an update.
+        assert_eq!(made_of("ce", ["{}"].iter()), format!("ce-{}", &hash[..32]));
     }
 
     fn blake3_of(bytes: &[u8]) -> String {

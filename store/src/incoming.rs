@@ -147,10 +147,9 @@ impl Incoming {
     ) -> Result<Self, BadEvent> {
         let header = batch.header.clone();
         let (mut competitors, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
-        for (index, (note, text)) in batch.events().enumerate() {
-            let (ordinal, body, hash) =
-                (index as u32, text.as_bytes().to_vec(), event::hash(text.as_bytes()));
-            let head = Head::parse(text).ok();
+        for (index, (note, bytes)) in batch.events().enumerate() {
+            let (ordinal, body, hash) = (index as u32, bytes.to_vec(), event::hash(bytes));
+            let head = Head::of(bytes);
             match (note.code, note.competes()) {
                 (Some(code), false) => refused.push(Refused {
                     ordinal,
@@ -177,7 +176,7 @@ impl Incoming {
                 }
             }
         }
-        let events_hash = id::events_hash(batch.events().map(|(_, text)| text));
+        let events_hash = id::events_hash(batch.events().map(|(_, bytes)| bytes));
         Ok(Self { at, header, events_hash, published_at, persisted_at, actor, competitors, refused })
     }
 }

@@ -110,11 +110,42 @@ impl Client {
     /// # Panics
     /// Where there is no reply.
     pub async fn raw(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
-        let mut request = self.http.post(format!("{}/v1/events", self.url));
+        self.raw_at("/v1/events", headers, body).await
+    }
+
+    /// Posts raw bytes with headers of the caller's to a path.
+    ///
+    /// # Panics
+    /// Where there is no reply.
+    pub async fn raw_at(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+        let mut request = self.http.post(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         request.body(body).send().await.expect("a reply")
+    }
+
+    /// Posts a batch in a format of the caller's, with the key; gives status and body.
+    ///
+    /// # Panics
+    /// Where there is no reply, or none in JSON.
+    pub async fn send_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> (u16, Value) {
+        let bearer = format!("Bearer {}", self.key);
+        let headers: Vec<(&str, &str)> =
+            headers.iter().copied().chain([("authorization", &*bearer)]).collect();
+        let reply = self.raw(&headers, body.as_ref().to_vec()).await;
+        (reply.status().as_u16(), reply.json().await.expect("a reply is JSON"))
+    }
+
+    /// The same, and waits until it is stored; gives the reply.
+    ///
+    /// # Panics
+    /// Where it is not stored.
+    pub async fn store_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Value {
+        let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("prefer", "wait=30")]).collect();
+        let (status, reply) = self.send_as(&headers, body).await;
+        assert_eq!((status, reply["durability"].as_str()), (200, Some("stored")), "{reply}");
+        reply
     }
 
     /// The key it uses.

@@ -196,6 +196,25 @@ impl Up {
         self.database().query_row(sql, [], |row| row.get(0)).expect("the query runs")
     }
 
+    /// The bytes of a single column of the one row that `sql` finds.
+    ///
+    /// # Panics
+    /// Where the query fails.
+    #[must_use]
+    pub fn bytes(&self, sql: &str) -> Vec<u8> {
+        self.database().query_row(sql, [], |row| row.get(0)).expect("the query runs")
+    }
+
+    /// The text of the stored event of this id.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn kept(&self, event_id: &str) -> String {
+        let body = self.bytes(&format!("SELECT body FROM events WHERE event_id = '{event_id}'"));
+        String::from_utf8(body).expect("a stored event is text")
+    }
+
     /// Waits until `condition` gives something.
     ///
     /// # Panics

@@ -4,8 +4,10 @@
 
 mod apart;
 mod asking;
+mod cloudevents;
 mod crashes;
 mod described;
+mod formats;
 mod http;
 mod kept_once;
 mod late;
@@ -24,3 +26,4 @@ mod stops;
 mod store_away;
 mod survives;
 mod synced;
+mod wakatime;

@@ -2,6 +2,7 @@
 //! events, normalized records, metrics and alerts, whatever is split, repeated, in conflict or late.
 
 use collector::admit::{self, admit};
+use collector::formats::{Format, Request};
 use common::batch;
 use common::bus::StreamLife;
 use common::clock::{Micros, SECOND, parse_rfc3339};
@@ -12,6 +13,7 @@ use harness::{Database, Engine, Site, until};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestRunner};
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use store::{Incoming, JobDone, Pending, Postgres, Sqlite, Store};
 use workers::jobs::Work;
@@ -77,14 +79,16 @@ fn incoming(scenario: &Scenario) -> Vec<Incoming> {
         let context = admit::Context {
             developer: "ada".parse().unwrap(),
             epoch: 0,
-            idempotency_key: None,
             correlation_id: format!("c{seq}"),
             traceparent: String::new(),
             received_at,
             collector: "collector/test".to_owned(),
-            max_events: 1000,
         };
-        let admitted = admit(body.as_bytes(), &schemas, context).unwrap();
+        let (headers, developer) = (HeaderMap::new(), &context.developer);
+        let request =
+            Request { headers: &headers, body: body.as_bytes(), developer, received_at, max_events: 1000 };
+        let submission = Format::Envelope.read(&request).unwrap();
+        let admitted = admit(submission, &schemas, context.clone());
         let message = batch::encode(&admitted.header, &admitted.events).unwrap();
         let times = (received_at + 1, received_at + 2);
         let batch = batch::decode(message).unwrap();

@@ -53,11 +53,10 @@ pub fn check(at: BatchRef, batch: &Batch, account: Option<&Account>, checked: &m
             at.event(*ordinal)
         ));
     }
-    for (ordinal, (note, text)) in batch.events().enumerate() {
+    for (ordinal, (note, bytes)) in batch.events().enumerate() {
         let event = at.event(ordinal as u32);
         let mut places = account.kept.iter().filter(|(kept, _)| *kept == event.ordinal).map(|(_, kept)| kept);
-        let named =
-            || Head::parse(text).ok().and_then(|head| head.id()).unwrap_or_else(|| "without id".to_owned());
+        let named = || Head::of(bytes).and_then(|head| head.id()).unwrap_or_else(|| "without id".to_owned());
         let (Some(place), more) = (places.next(), places.count()) else {
             checked.find(format!("missing: event {event} ({}) is nowhere in the store", named()));
             continue;
@@ -65,7 +64,7 @@ pub fn check(at: BatchRef, batch: &Batch, account: Option<&Account>, checked: &m
         if more > 0 {
             checked.find(format!("surplus: event {event} ({}) is kept in {} places", named(), more + 1));
         }
-        let hash = event::hash(text.as_bytes());
+        let hash = event::hash(bytes);
         match place {
             Kept::Event(kept) if *kept == hash && note.competes() => checked.stored += 1,
             Kept::Duplicate { original: Some(original) } if *original < event && note.competes() => {

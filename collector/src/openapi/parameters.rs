@@ -7,6 +7,13 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 /// Characters of ids: 0x21 to 0x7E, at most 128.
 const ID: &str = "^[!-~]{1,128}$";
 
+const CONTENT_ENCODING: &str =
+    "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity.";
+
+fn content_encoding() -> Value {
+    json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]})
+}
+
 /// Names the parameters of a route: where each is, its schema, what it means.
 macro_rules! parameters {
     ($(#[doc = $doc:literal] $name:ident: [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),+ $(,)?];)+) => {$(
@@ -28,8 +35,21 @@ parameters! {
             "`wait=N`, 1 to 30: wait up to N seconds until the store has the batch. Anything else counts as no preference."),
         ("header", "Idempotency-Key", json!({"type": "string", "pattern": ID}),
             "The batch id, for a body without `batch_id`. Where both are there they must be equal."),
-        ("header", "Content-Encoding", json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]}),
-            "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity."),
+        ("header", "Devtrail-Batch-Id", json!({"type": "string", "pattern": ID}),
+            "The batch id of NDJSON (needed) and CloudEvents (absent: made of the events)."),
+        ("header", "Devtrail-Sent-At", json!({"type": "string", "format": "date-time"}),
+            "`sent_at` of NDJSON (needed) and CloudEvents (absent: the receipt)."),
+        ("header", "Devtrail-Schema-Version", json!({"type": "string", "examples": ["1.0"]}),
+            "`schema_version` of NDJSON (needed) and CloudEvents (absent: 1.0)."),
+        ("header", "Content-Encoding", content_encoding(), CONTENT_ENCODING),
+    ];
+    /// The headers of the routes for heartbeats.
+    HeartbeatHeaders: [
+        ("header", "Prefer", json!({"type": "string", "examples": ["wait=10"]}),
+            "`wait=N`, 1 to 30: wait up to N seconds until the store has the heartbeats."),
+        ("header", "TimeZone", json!({"type": "string", "examples": ["Europe/Berlin"]}), "The client's IANA time zone."),
+        ("header", "X-Machine-Name", json!({"type": "string"}), "The client's machine."),
+        ("header", "Content-Encoding", content_encoding(), CONTENT_ENCODING),
     ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchId: [

@@ -33,6 +33,11 @@ refusals! {
         BodyTooLarge, TooManyEvents, BatchTooLarge, UnsupportedMediaType, UnsupportedEncoding, RateLimited,
         StreamUnavailable, StreamFull, ShuttingDown,
     ];
+    /// Of the routes for heartbeats, which take any content type.
+    HeartbeatRefusals: [
+        MalformedJson, InvalidEnvelope, Unauthenticated, ScopeMissing, BodyTimeout, LengthRequired, BodyTooLarge,
+        TooManyEvents, BatchTooLarge, UnsupportedEncoding, RateLimited, StreamUnavailable, StreamFull, ShuttingDown,
+    ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchRefusals: [
         InvalidParameter, Unauthenticated, ScopeMissing, BatchUnknown, StreamUnavailable, StoreUnavailable,

@@ -1,5 +1,6 @@
-//! `POST /v1/events`: the checks in their order, the publish, the reply.
+//! `POST /v1/events`: the checks in their order, the publish, the reply. Other routes take batches by the same [`take`].
 
+mod admission;
 mod reply;
 
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use common::batch;
 use common::bus;
-use common::clock::{Clock, SystemClock};
 use common::id;
 use common::key::Scope;
 use common::query::{self, ResendNote};
@@ -21,17 +21,19 @@ use tracing::Instrument;
 
 use super::Ids;
 use crate::App;
-use crate::admit::{self, Admitted, BadEnvelope};
-use crate::auth::{Caller, authenticate};
+use crate::admit::Admitted;
+use crate::auth::authenticate;
 use crate::body;
 use crate::error::{ErrorCode, Problem};
+use crate::formats::Format;
 use crate::notes::Resend;
 use crate::openapi::{BatchHeaders, EventsRefusals};
 use crate::prefer::Wait;
 use crate::publish::{Message, NotPublished, Published};
 use crate::rate::{self, Standing};
 use crate::wait::{Awaited, Waiter};
-use reply::{First, Reply};
+use reply::First;
+pub use reply::{Reply, Told};
 
 /// From here on, judging a body would hold up the other requests of its thread.
 const LARGE_BODY: usize = 128 * 1024;
@@ -43,7 +45,12 @@ const FULL_PAUSE: Duration = Duration::from_secs(5);
 #[utoipa::path(
     post, path = "/v1/events", operation_id = "sendEvents", tag = "events",
     security(("key" = ["events:write"])), params(BatchHeaders),
-    request_body(content = ref("#/components/schemas/Envelope"), content_type = "application/json"),
+    request_body(content(
+        (ref("#/components/schemas/Envelope") = "application/json"),
+        (String = "application/x-ndjson"),
+        (ref("#/components/schemas/CloudEvent") = "application/cloudevents+json"),
+        (ref("#/components/schemas/CloudEvents") = "application/cloudevents-batch+json"),
+    )),
     responses(
         (status = 202, description = "The batch is on disk.", body = Reply, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
         (status = 200, description = "The store has the batch (`Prefer: wait`).", body = Reply, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
@@ -56,12 +63,29 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let format = |headers: &HeaderMap| Format::of(headers);
+    take(&app, &ids, headers, body, format, |admitted, told| Ok(told.response(&admitted.header))).await
+}
+
+/// Takes a batch, whatever its format: judges it, publishes it, waits where the client asks for that.
+/// `reply` makes the response of what can be told then.
+///
+/// # Errors
+/// Where the batch is not taken, or it is unknown whether it was.
+pub async fn take(
+    app: &App,
+    ids: &Ids,
+    headers: HeaderMap,
+    body: Body,
+    format: impl FnOnce(&HeaderMap) -> Result<Format, Problem>,
+    reply: impl FnOnce(&Admitted<'_>, &Told) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down; send again."));
     }
-    let mut caller = authenticate(&app, &headers, Scope::EventsWrite)?;
+    let mut caller = authenticate(app, &headers, Scope::EventsWrite)?;
     let meter = caller.meter.take();
-    expect_json(&headers)?;
+    let format = format(&headers)?;
     expect_length(&headers, &body)?;
     let wait = Wait::of(&headers);
     let body = body::read(&headers, body, &app.body_limits).await?;
@@ -69,7 +93,8 @@ pub async fn post(
     let stream = app.ready().map_err(|reason| {
         Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
     })?;
-    let judge = || tracing::info_span!("admit").in_scope(|| admit(&app, caller, &ids, &headers, &body));
+    let sent = admission::Sent { format, headers: &headers, body: &body };
+    let judge = || tracing::info_span!("admit").in_scope(|| admission::admit(app, caller, ids, &sent));
     // A large body takes milliseconds to judge: other requests move to other threads meanwhile.
     let admitted = if body.len() > LARGE_BODY { tokio::task::block_in_place(judge) } else { judge() }?;
     // Registered before the publish: a hint may come before the PubAck.
@@ -102,8 +127,10 @@ pub async fn post(
         }
         None => None,
     };
-    let reply = || reply::response(&admitted, &published, first, waited, &app.supported);
-    let mut response = tracing::info_span!("reply").in_scope(reply);
+    let mut response = tracing::info_span!("reply").in_scope(|| {
+        let told = Told::of(&admitted, &published, first, waited, &app.supported);
+        reply(&admitted, &told)
+    })?;
     response.headers_mut().extend(standing.into_iter().flat_map(Standing::headers));
     Ok(response)
 }
@@ -121,66 +148,11 @@ fn resend(admitted: &Admitted<'_>, published: &Published) -> Resend {
     Resend { note, acked: Instant::now() }
 }
 
-fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = format!("Content-Type is {sent:?}; send application/json.");
-    Err(Problem::new(ErrorCode::UnsupportedMediaType, detail))
-}
-
 /// A POST that announces no body has forgotten it (RFC 9110, section 15.5.12).
 fn expect_length(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     let announced = headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact() != Some(0);
     let missing = "The request has no body: send Content-Length or Transfer-Encoding: chunked.";
     if announced { Ok(()) } else { Err(Problem::new(ErrorCode::LengthRequired, missing)) }
-}
-
-fn admit<'a>(
-    app: &App,
-    caller: Caller,
-    ids: &Ids,
-    headers: &HeaderMap,
-    body: &'a [u8],
-) -> Result<Admitted<'a>, Problem> {
-    let idempotency_key =
-        headers.get("idempotency-key").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let context = admit::Context {
-        developer: caller.developer,
-        epoch: caller.epoch,
-        idempotency_key,
-        correlation_id: ids.correlation_id.clone(),
-        traceparent: ids.traceparent.clone(),
-        received_at: SystemClock.now(),
-        collector: app.actor.clone(),
-        max_events: app.limits.max_events,
-    };
-    let mut admitted =
-        admit::admit(body, &app.schemas, context).map_err(|error| refuse(error, app.limits.max_events))?;
-    admitted.header.validated_at = SystemClock.now();
-    Ok(admitted)
-}
-
-fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
-    match error {
-        BadEnvelope::Malformed(detail) => Problem::new(ErrorCode::MalformedJson, detail),
-        BadEnvelope::Invalid { pointer, detail } => {
-            Problem::new(ErrorCode::InvalidEnvelope, detail).pointer(pointer)
-        }
-        BadEnvelope::WrongDeveloper(named) => {
-            let detail = format!(
-                "developer_id names {named:?}, whose key this is not: leave developer_id out, or use that developer's key."
-            );
-            Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300))
-                .pointer("/developer_id")
-        }
-        BadEnvelope::TooManyEvents(sent) => {
-            let detail = format!("The batch has {sent} events, the limit is {max_events}: send it in parts.");
-            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64)
-        }
-    }
 }
 
 fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) -> Result<Message, Problem> {
@@ -202,9 +174,8 @@ fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) 
     if let Some(waiter) = waiter {
         headers.insert(query::NOTIFY, waiter.subject());
     }
-    let events = admitted.events.iter().map(|event| event.get());
     Ok(Message {
-        id: id::msg_id(&header.developer, header.epoch, &header.batch_id, events),
+        id: id::msg_id(&header.developer, header.epoch, &header.batch_id, admitted.events.iter()),
         subject: bus::batch_subject(&header.developer),
         headers,
         payload,

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod metrics;
 mod schemas;
+mod wakatime;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ impl Ids {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(events::post))
+        .routes(routes!(wakatime::one))
+        .routes(routes!(wakatime::bulk))
         .routes(routes!(batches::get))
         .routes(routes!(metrics::daily))
         .routes(routes!(schemas::list))

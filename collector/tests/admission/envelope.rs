@@ -1,8 +1,8 @@
 //! What makes a body an envelope, and where it is at fault otherwise.
 
-use collector::admit::{BadEnvelope, Context, admit};
+use collector::formats::{BadEnvelope, Format};
 
-use super::{SCHEMAS, admitted, body, context, event, try_admit};
+use super::{admit_sent, admitted, body, event, try_admit};
 
 /// Where the body with these changes is no envelope.
 fn pointer(changes: &[(&str, &str)]) -> &'static str {
@@ -17,8 +17,8 @@ fn pointer(changes: &[(&str, &str)]) -> &'static str {
 }
 
 fn with_key(text: &str, key: &str) -> Result<String, BadEnvelope> {
-    let context = Context { idempotency_key: Some(key.to_owned()), ..context() };
-    admit(text.as_bytes(), &SCHEMAS, context).map(|admitted| admitted.header.batch_id)
+    let headers = [("idempotency-key", key)];
+    admit_sent(Format::Envelope, &headers, text.as_bytes()).map(|admitted| admitted.header.batch_id)
 }
 
 #[test]
@@ -70,12 +70,15 @@ fn the_idempotency_key_stands_for_the_batch_id_or_equals_it() {
     assert_eq!(with_key(&without, "k1").unwrap(), "k1");
     assert_eq!(with_key(&with, "b1").unwrap(), "b1");
     let refused = |text: &str, key: &str| match with_key(text, key) {
-        Err(BadEnvelope::Invalid { pointer, .. }) => pointer,
+        Err(BadEnvelope::Invalid { pointer: place, .. } | BadEnvelope::Header { name: place, .. }) => place,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&with, "b2"), "/batch_id");
-    assert_eq!(refused(&without, "a b"), "/batch_id");
-    assert_eq!(refused(&without, ""), "/batch_id");
+    assert_eq!(refused(&without, "a b"), "Idempotency-Key");
+    assert_eq!(refused(&without, ""), "Idempotency-Key");
+    let by_header = |id| admit_sent(Format::Envelope, &[("devtrail-batch-id", id)], with.as_bytes());
+    assert_eq!(by_header("b1").unwrap().header.batch_id, "b1");
+    assert!(matches!(by_header("b2"), Err(BadEnvelope::Invalid { pointer: "/batch_id", .. })));
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_body_that_is_no_json_is_malformed() {
     let mut bytes = body(&[], &[event(&[("data", r#"{"path":"é"}"#)])]).into_bytes();
     let at = bytes.iter().position(|byte| *byte == 0xC3).unwrap();
     bytes.remove(at);
-    let refused = admit(&bytes, &SCHEMAS, context()).unwrap_err();
+    let refused = admit_sent(Format::Envelope, &[], &bytes).unwrap_err();
     assert!(matches!(refused, BadEnvelope::Malformed(_)), "{refused:?}");
 }
 

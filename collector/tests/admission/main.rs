@@ -1,18 +1,24 @@
 //! What admission promises (contract, POST /v1/events; R1.1, R2.2): no I/O, a fixed time of receipt.
 
+mod binary;
+mod cloudevents;
 mod envelope;
 mod exact;
+mod ndjson;
 mod property;
 mod rules;
 mod times;
+mod wakatime;
 
 use std::sync::LazyLock;
 
-use collector::admit::{Admitted, BadEnvelope, Context, admit};
+use collector::admit::{Admitted, Context, admit};
+use collector::formats::{BadEnvelope, Format, Request};
 use common::batch::{self, Batch, Note};
 use common::clock::{Micros, parse_rfc3339};
 use common::schema::Schemas;
 use common::verdict::Code;
+use http::{HeaderName, HeaderValue};
 
 /// When every test's request was received.
 const RECEIVED: &str = "2026-03-01T08:15:03Z";
@@ -42,12 +48,10 @@ fn context() -> Context {
     Context {
         developer: "ada".parse().expect("a developer id"),
         epoch: 0,
-        idempotency_key: None,
         correlation_id: "c1".to_owned(),
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
         received_at: at(RECEIVED),
         collector: "test/1".to_owned(),
-        max_events: 1000,
     }
 }
 
@@ -77,8 +81,23 @@ fn body(changes: &[(&str, &str)], events: &[String]) -> String {
     object(ENVELOPE, &changes)
 }
 
+/// Reads and judges a body with these headers.
+fn admit_sent<'a>(
+    format: Format,
+    headers: &[(&'static str, &str)],
+    body: &'a [u8],
+) -> Result<Admitted<'a>, BadEnvelope> {
+    let headers = headers.iter().map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"))
+    });
+    let (headers, context) = (headers.collect(), context());
+    let (developer, received_at) = (&context.developer, context.received_at);
+    let request = Request { headers: &headers, body, developer, received_at, max_events: 1000 };
+    Ok(admit(format.read(&request)?, &SCHEMAS, context.clone()))
+}
+
 fn try_admit(body: &str) -> Result<Admitted<'_>, BadEnvelope> {
-    admit(body.as_bytes(), &SCHEMAS, context())
+    admit_sent(Format::Envelope, &[], body.as_bytes())
 }
 
 fn admitted(body: &str) -> Admitted<'_> {
@@ -106,6 +125,14 @@ fn refused(code: Code, pointer: &str) -> (Option<Code>, Option<String>) {
 }
 
 const ACCEPTED: (Option<Code>, Option<String>) = (None, None);
+
+/// The events' texts as they are kept.
+fn texts(batch: &Batch) -> Vec<&str> {
+    batch
+        .events()
+        .map(|(_, bytes)| std::str::from_utf8(bytes).expect("an event of this test is text"))
+        .collect()
+}
 
 /// The message that the batch would travel as, read again.
 fn travelled(admitted: &Admitted<'_>) -> Batch {

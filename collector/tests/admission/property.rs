@@ -1,6 +1,7 @@
 //! Whatever is sent: no panic, counts that add up, events that come back, verdicts of their own.
 
-use collector::admit::{Admitted, admit};
+use collector::admit::Admitted;
+use collector::formats::Format;
 use common::batch::{decode, encode};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
 
-use super::{ENVELOPE, EVENT, SCHEMAS, admitted, body, context, event, notes};
+use super::{ENVELOPE, EVENT, admit_sent, admitted, body, event, notes};
 
 /// Names that mean something in an envelope or an event, and others.
 fn name() -> impl Strategy<Value = String> {
@@ -18,7 +19,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 /// Any JSON value.
-fn json() -> impl Strategy<Value = Value> {
+pub fn json() -> impl Strategy<Value = Value> {
     let known = EVENT.iter().chain(ENVELOPE).map(|(_, text)| serde_json::from_str(text).expect("JSON"));
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -43,7 +44,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// An event with other ids than its neighbours, right or wrong in any of its members.
-fn events() -> impl Strategy<Value = Vec<String>> {
+pub fn events() -> impl Strategy<Value = Vec<String>> {
     let kinds = ["", r#""file.edited""#, r#""test.finished""#, r#""heartbeat""#, r#""coffee.brewed""#, "7"];
     let versions = ["", "", r#""1.0""#, r#""1.1""#, r#""1.2""#, r#""2.0""#, "1"];
     let times =
@@ -80,27 +81,26 @@ fn events() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// What holds for every batch that is admitted.
-fn adds_up(admitted: &Admitted<'_>) -> Result<(), TestCaseError> {
+pub fn adds_up(admitted: &Admitted<'_>) -> Result<(), TestCaseError> {
     let (header, events) = (&admitted.header, &admitted.events);
     let counts = header.counts;
     let sum = counts.accepted + counts.duplicate + counts.rejected + counts.quarantined;
     prop_assert_eq!(sum, counts.received);
     prop_assert_eq!(counts.received as usize, events.len());
     let lens: Vec<usize> = header.events.iter().map(|note| note.len as usize).collect();
-    prop_assert_eq!(lens, events.iter().map(|event| event.get().len()).collect::<Vec<_>>());
+    prop_assert_eq!(lens, events.iter().map(|event| event.len()).collect::<Vec<_>>());
     let message = encode(header, events).map_err(|error| TestCaseError::fail(error.to_string()))?;
     let batch = decode(message).map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!(batch.header.counts, counts);
     prop_assert_eq!(&batch.header.events, &header.events);
-    let sent: Vec<&str> = events.iter().map(|event| event.get()).collect();
-    prop_assert_eq!(batch.events().map(|(_, text)| text).collect::<Vec<_>>(), sent);
+    prop_assert!(batch.events().map(|(_, bytes)| bytes).eq(events.iter().map(AsRef::as_ref)));
     prop_assert!(header.envelope.keys().eq(batch.header.envelope.keys()));
     Ok(())
 }
 
 /// Admits any bytes; it is no fault if they are no envelope.
 fn holds(body: &[u8]) -> Result<(), TestCaseError> {
-    admit(body, &SCHEMAS, context()).map_or(Ok(()), |admitted| adds_up(&admitted))
+    admit_sent(Format::Envelope, &[], body).map_or(Ok(()), |admitted| adds_up(&admitted))
 }
 
 /// What is done to one byte.

@@ -13,7 +13,7 @@ fn test_event(version: &str, data: &str) -> String {
 
 fn exceptions(events: &[String]) -> Vec<Exception> {
     let notes = notes(events);
-    let pairs = notes.iter().zip(events.iter().map(String::as_str));
+    let pairs = notes.iter().zip(events.iter().map(String::as_bytes));
     batch::exceptions(pairs, &SCHEMAS.supported())
 }
 

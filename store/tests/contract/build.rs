@@ -7,7 +7,6 @@ use common::bus::StreamLife;
 use common::clock::{Micros, SECOND};
 use common::id::{BatchRef, EventRef, Src};
 use common::verdict::{Code, Counts};
-use serde_json::value::RawValue;
 use store::{Incoming, Persist, Store, Stored};
 
 use crate::dump::Dump;
@@ -116,9 +115,8 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
         counts: events.iter().map(|event| event.note.verdict()).collect(),
         events: events.iter().map(|event| event.note.clone()).collect(),
     };
-    let raw: Vec<Box<RawValue>> =
-        events.iter().map(|event| RawValue::from_string(event.text.clone()).unwrap()).collect();
-    let message = batch::encode(&header, &raw.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
+    let message = batch::encode(&header, &texts).unwrap();
     let times = (received_at + 2 * SECOND, received_at + 3 * SECOND);
     Incoming::new(at, &batch::decode(message).unwrap(), times, ACTOR.to_owned()).unwrap()
 }

@@ -27,7 +27,7 @@ pub struct Reply<'a> {
     stream_sequence: u64,
     duplicate_batch: bool,
     counts: Counts,
-    exceptions: Vec<Exception>,
+    exceptions: &'a [Exception],
 }
 
 /// The message in the stream that a PubAck speaks of.
@@ -66,50 +66,82 @@ fn is_same(one: &Header, other: &Header) -> bool {
     request(one) == request(other)
 }
 
-/// The 2xx: 200 where the store has the batch, else 202.
-pub fn response(
-    admitted: &Admitted<'_>,
-    published: &Published,
-    first: First,
-    waited: Option<(Wait, Waited)>,
-    supported: &[String],
-) -> Response {
-    let header = &admitted.header;
-    let again = published.duplicate && first != First::Own;
-    let (applied, stored) = match waited {
-        Some((wait, Waited::Stored(stored))) => (Some(wait), Some(stored)),
-        Some((wait, Waited::RanOut)) => (Some(wait), None),
-        Some((_, Waited::BrokenOff)) | None => (None, None),
-    };
-    let (status, durability) = match stored {
-        Some(_) => (StatusCode::OK, "stored"),
-        None => (StatusCode::ACCEPTED, "stream"),
-    };
-    let told = stored.unwrap_or_else(|| {
-        // The same message id means the same events: this attempt's own counts differ from the first's
-        // at most where time decides (implausible then, plausible now).
-        let (counts, exceptions) = match first {
-            First::Other(counts, exceptions) => (counts, exceptions),
-            First::Own | First::Unread => {
-                let noted = header.events.iter().zip(admitted.events.iter().map(|event| event.get()));
-                (header.counts, batch::exceptions(noted, supported))
-            }
+/// What can be told of a batch that is on disk.
+pub struct Told {
+    /// Whether the store has it, and so speaks.
+    stored: bool,
+    /// The wait that was applied.
+    applied: Option<Wait>,
+    duplicate_batch: bool,
+    stream_sequence: u64,
+    counts: Counts,
+    /// Each event that was not simply accepted, in order.
+    pub exceptions: Vec<Exception>,
+}
+
+impl Told {
+    /// Puts it together: from the batch's own verdicts, the first submission's, or the store's.
+    pub fn of(
+        admitted: &Admitted<'_>,
+        published: &Published,
+        first: First,
+        waited: Option<(Wait, Waited)>,
+        supported: &[String],
+    ) -> Self {
+        let header = &admitted.header;
+        let again = published.duplicate && first != First::Own;
+        let (applied, stored) = match waited {
+            Some((wait, Waited::Stored(stored))) => (Some(wait), Some(stored)),
+            Some((wait, Waited::RanOut)) => (Some(wait), None),
+            Some((_, Waited::BrokenOff)) | None => (None, None),
         };
-        StoredReply { stream_sequence: published.sequence, duplicate_batch: false, counts, exceptions }
-    });
-    let reply = Reply {
-        batch_id: &header.batch_id,
-        correlation_id: &header.correlation_id,
-        durability,
-        stream_sequence: told.stream_sequence,
-        // The store knows resends that the server has forgotten.
-        duplicate_batch: again || told.duplicate_batch,
-        counts: told.counts,
-        exceptions: told.exceptions,
-    };
-    let mut response = (status, Json(reply)).into_response();
-    response.headers_mut().extend(applied.map(|wait| (APPLIED, wait.applied())));
-    response
+        let is_stored = stored.is_some();
+        let told = stored.unwrap_or_else(|| {
+            // The same message id means the same events: this attempt's own counts differ from the first's
+            // at most where time decides (implausible then, plausible now).
+            let (counts, exceptions) = match first {
+                First::Other(counts, exceptions) => (counts, exceptions),
+                First::Own | First::Unread => {
+                    let noted = header.events.iter().zip(admitted.events.iter().map(AsRef::as_ref));
+                    (header.counts, batch::exceptions(noted, supported))
+                }
+            };
+            StoredReply { stream_sequence: published.sequence, duplicate_batch: false, counts, exceptions }
+        });
+        Self {
+            stored: is_stored,
+            applied,
+            // The store knows resends that the server has forgotten.
+            duplicate_batch: again || told.duplicate_batch,
+            stream_sequence: told.stream_sequence,
+            counts: told.counts,
+            exceptions: told.exceptions,
+        }
+    }
+
+    /// The 2xx of `POST /v1/events`: 200 where the store has the batch, else 202.
+    pub fn response(&self, header: &Header) -> Response {
+        let (status, durability) = match self.stored {
+            true => (StatusCode::OK, "stored"),
+            false => (StatusCode::ACCEPTED, "stream"),
+        };
+        let reply = Reply {
+            batch_id: &header.batch_id,
+            correlation_id: &header.correlation_id,
+            durability,
+            stream_sequence: self.stream_sequence,
+            duplicate_batch: self.duplicate_batch,
+            counts: self.counts,
+            exceptions: &self.exceptions,
+        };
+        self.with_preference((status, Json(reply)).into_response())
+    }
+
+    /// Says of a response that the client's wait was applied, where it was.
+    pub fn with_preference(&self, mut response: Response) -> Response {
+        response.headers_mut().extend(self.applied.as_ref().map(|wait| (APPLIED, wait.applied())));
+        response
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +184,8 @@ mod tests {
         let admitted = Admitted { header: header("c1", 7), events: Vec::new() };
         let life = common::bus::StreamLife { name: EVENTS.to_owned(), created: 1 };
         let published = Published { life, sequence: 9, duplicate, joined: false };
-        let response = response(&admitted, &published, first, waited.map(|waited| (wait(), waited)), &[]);
+        let waited = waited.map(|waited| (wait(), waited));
+        let response = Told::of(&admitted, &published, first, waited, &[]).response(&admitted.header);
         let applied = response.headers().get(APPLIED).map(|value| value.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 9_999).await.unwrap();

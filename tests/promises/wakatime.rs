@@ -1,0 +1,204 @@
+//! WakaTime's clients: their way in, one status a heartbeat, and a queue that never jams nor loses.
+
+use harness::{Client, Up};
+use serde_json::{Value, json};
+
+const ONE: &str = "/api/v1/users/current/heartbeats";
+const BULK: &str = "/api/v1/users/current/heartbeats.bulk";
+
+/// The Base64 of `text`, by the same rule as its clients (RFC 4648, section 4).
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let encode = |chunk: &[u8]| -> String {
+        let bits =
+            chunk.iter().chain([0, 0].iter()).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        let digit =
+            |at: usize| if at > chunk.len() { '=' } else { DIGITS[bits >> (18 - 6 * at) & 63] as char };
+        (0..4).map(digit).collect()
+    };
+    text.as_bytes().chunks(3).map(encode).collect()
+}
+
+async fn post(client: &Client, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
+    let basic = format!("Basic {}", base64(client.key()));
+    let base = [("authorization", &*basic), ("content-type", "application/json")];
+    let named = |name: &str| headers.iter().any(|(other, _)| *other == name);
+    let headers: Vec<_> =
+        base.into_iter().filter(|(name, _)| !named(name)).chain(headers.iter().copied()).collect();
+    let reply = client.raw_at(path, &headers, body.to_string().into_bytes()).await;
+    (reply.status().as_u16(), reply.json().await.unwrap())
+}
+
+fn heartbeat(time: f64) -> Value {
+    json!({
+        "time": time, "entity": "/src/main.rs", "type": "file", "category": null, "is_write": true,
+        "project": "demo", "branch": "main", "language": "Rust", "dependencies": ["tokio"],
+        "lines": 120, "lineno": "12", "cursorpos": null, "user_agent": "wakatime/13.1.0 vim",
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut heartbeat = heartbeat(1_772_352_898.5);
+    heartbeat[name] = value;
+    heartbeat
+}
+
+/// Waits until as many batches are stored.
+async fn stored(up: &Up, batches: i64) {
+    let all = || (up.count("SELECT count(*) FROM batches") == batches).then_some(());
+    up.until("the batches are stored", all).await;
+}
+
+/// Promise: `POST /api/v1/users/current/heartbeats` takes one heartbeat
+/// Promise: A heartbeat becomes an event of the type `heartbeat` in version 1.0, by this table.
+/// Promise: `time`, seconds since 1970
+/// Promise: `entity`, `category`, `is_write`, `lines`, `project`, `language`, `branch`
+/// Promise: `type`, `lineno`, `cursorpos`
+/// Promise: a whole number written as text, in `lines`, `lineno`, `cursorpos`
+/// Promise: a member that is `null`
+/// Promise: every other member, such as `user_agent` and `dependencies`
+/// Promise: headers `User-Agent`, `X-Machine-Name`, `TimeZone`
+/// Promise: `data` has `id`, `entity`, `type` and `time`.
+/// Promise: The batch id is `wakatime-` and 32 hex of BLAKE3 of the events' bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_is_stored_with_all_that_it_says() {
+    let up = Up::start().await;
+    let client = up.client();
+    let headers =
+        [("user-agent", "wakatime/13.1.0 vim"), ("x-machine-name", "desk"), ("timezone", "Asia/Tokyo")];
+    let (status, reply) = post(&client, ONE, &headers, &heartbeat(1_772_352_898.123_456)).await;
+    assert_eq!(status, 201, "{reply}");
+    let data = &reply["data"];
+    let echoed = (&data["entity"], &data["type"], &data["time"]);
+    assert_eq!(echoed, (&json!("/src/main.rs"), &json!("file"), &json!(1_772_352_898.123_456)));
+    stored(&up, 1).await;
+    let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id FROM events e JOIN batches b USING (src, seq)";
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get::<_, Vec<u8>>(0)?,
+            row.get(1)?,
+            row.get::<_, String>(2)?,
+            row.get::<_, Vec<u8>>(3)?,
+            row.get(4)?,
+        ))
+    };
+    let (body, id, day, of_client, batch_id): (_, String, _, _, String) =
+        up.database().query_row(row, [], read).unwrap();
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    let expected = json!({
+        "id": data["id"], "type": "heartbeat", "occurred_at": "2026-03-01T08:14:58.123456Z",
+        "data": {"entity": "/src/main.rs", "entity_type": "file", "is_write": true, "project": "demo",
+                 "branch": "main", "language": "Rust", "lines": 120, "line": 12},
+        "wakatime": {"dependencies": ["tokio"], "user_agent": "wakatime/13.1.0 vim"},
+    });
+    assert_eq!((event, json!(id)), (expected, data["id"].clone()));
+    let of_client: Value = serde_json::from_slice(&of_client).unwrap();
+    assert_eq!(
+        (of_client, day.as_str()),
+        (json!({"name": "wakatime/13.1.0 vim", "host_id": "desk", "time_zone": "Asia/Tokyo"}), "2026-03-01")
+    );
+    assert!(batch_id.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{batch_id}");
+}
+
+/// Promise: `POST /api/v1/users/current/heartbeats.bulk` an array of 1 to 1,000.
+/// Promise: `heartbeats.bulk` answers 201 `{"responses": [[{…}, 201], …]}`: one entry for each heartbeat, in order.
+/// Promise: accepted, or a duplicate
+/// Promise: quarantined | 202
+/// Promise: rejected | 400 `invalid_envelope`
+/// Promise: So a bad heartbeat never jams the queue.
+/// Promise: A rejected heartbeat is kept for audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_heartbeat_gets_its_own_status() {
+    let up = Up::start().await;
+    let client = up.client();
+    let bulk = json!([
+        heartbeat(1_772_352_898.5),
+        with("lineno", json!("twelve")),
+        heartbeat(1_772_352_898.5),
+        heartbeat(946_684_799.0),
+        "no heartbeat",
+        with("time", Value::Null),
+        heartbeat(1_772_352_899.5),
+    ]);
+    let (status, reply) = post(&client, BULK, &[], &bulk).await;
+    assert_eq!(status, 201, "{reply}");
+    let responses = reply["responses"].as_array().unwrap();
+    let statuses: Vec<&Value> = responses.iter().map(|response| &response[1]).collect();
+    assert_eq!(json!(statuses), json!([201, 400, 201, 202, 400, 400, 201]), "{reply}");
+    for (response, begin) in [(1, "lineno: "), (4, "a heartbeat must be"), (5, "time: time must be")] {
+        let error = responses[response][0]["error"].as_str().unwrap();
+        assert!(error.starts_with(begin), "{error}");
+    }
+    assert_eq!(responses[0][0]["data"]["id"], responses[2][0]["data"]["id"]);
+    let (status, problem) = post(&client, ONE, &[], &with("type", json!("planet"))).await;
+    let said = (status, &problem["code"], &problem["pointer"], &problem["retryable"]);
+    assert_eq!(said, (400, &json!("invalid_envelope"), &json!("/type"), &json!(false)), "{problem}");
+    assert_eq!(post(&client, ONE, &[], &heartbeat(946_684_799.0)).await.0, 202);
+    stored(&up, 3).await;
+    let report = up.verify();
+    let found = (&report["stored"], &report["rejected"], &report["quarantined"], &report["duplicates"]);
+    assert_eq!(found, (&json!(2), &json!(4), &json!(2), &json!(1)), "{report}");
+}
+
+/// Promise: The same heartbeat has the same id, so an offline queue may send it any number of times: it is kept once.
+/// Promise: `time`, `type`, `category`, `project`, `branch`, `entity`, `is_write`
+/// Promise: As for every batch, the reply comes once the batch is on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_queue_may_send_again_in_other_portions() {
+    let mut up = Up::start().await;
+    let beats: Vec<Value> = (0..40).map(|second| heartbeat(1_772_352_000.0 + f64::from(second))).collect();
+    let client = up.client();
+    for portion in [&beats[..25], &beats[..25], &beats[20..], &beats[..]] {
+        let headers = [("prefer", "wait=30")];
+        let (status, reply) = post(&client, BULK, &headers, &json!(portion)).await;
+        assert_eq!((status, reply["responses"].as_array().unwrap().len()), (201, portion.len()));
+        assert!(reply["responses"].as_array().unwrap().iter().all(|response| response[1] == 201), "{reply}");
+    }
+    assert_eq!(up.count("SELECT count(*) FROM events"), 40);
+    // What was answered is there after kill -9 of everything, whether it was stored yet or not.
+    assert_eq!(post(&client, BULK, &[], &json!([heartbeat(1_772_353_000.0)])).await.0, 201);
+    up.kill_nats();
+    up.kill();
+    up.restart().await;
+    let all = || (up.count("SELECT count(*) FROM events") == 41).then_some(());
+    up.until("all are stored", all).await;
+    assert_eq!(up.verify()["stored"], 41);
+}
+
+/// Promise: The key comes as `Authorization: Basic`, the Base64 of `<key>` or `<key>:`.
+/// Promise: `Bearer <key>` is taken as well.
+/// Promise: What is wrong with the whole request is one of the [errors](#errors) above.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
+    let up = Up::start().await;
+    let client = up.client();
+    let key = client.key();
+    let beat = heartbeat(1_772_352_898.5);
+    let schemes = [
+        format!("Basic {}", base64(key)),
+        format!("Basic {}", base64(&format!("{key}:"))),
+        format!("Bearer {key}"),
+    ];
+    for authorization in &schemes {
+        let (status, reply) = post(&client, ONE, &[("authorization", authorization)], &beat).await;
+        assert_eq!(status, 201, "{authorization} {reply}");
+    }
+    let many = json!(vec![beat.clone(); 1001]);
+    let expect = |status: u16, code: &str| (status, json!(code));
+    let said = |(status, problem): (u16, Value)| (status, problem["code"].clone());
+    for bad in [format!("Basic {}", base64("other")), "Basic !".to_owned(), "Digest x".to_owned()] {
+        let refused = post(&client, BULK, &[("authorization", &bad)], &beat).await;
+        assert_eq!(said(refused), expect(401, "unauthenticated"), "{bad}");
+    }
+    assert_eq!(said(post(&client, BULK, &[], &many).await), expect(413, "too_many_events"));
+    for (path, body) in [(BULK, json!([])), (BULK, beat.clone()), (ONE, json!([beat])), (ONE, json!(7))] {
+        assert_eq!(said(post(&client, path, &[], &body).await), expect(400, "invalid_envelope"), "{body}");
+    }
+    let basic = [("authorization", schemes[0].as_str())];
+    let malformed = client.raw_at(BULK, &basic, b"[{".to_vec()).await;
+    assert_eq!(
+        (malformed.status().as_u16(), &malformed.headers()["content-type"]),
+        (400, &"application/problem+json".parse().unwrap())
+    );
+    assert_eq!(malformed.json::<Value>().await.unwrap()["code"], "malformed_json");
+}
