@@ -1,6 +1,7 @@
 //! `devtrail`: everything in one process (`up`), and the administrator's commands, one file each.
 
 mod alerts;
+mod import;
 mod keys;
 mod metrics;
 mod out;
@@ -46,6 +47,9 @@ enum Command {
     Up(up::UpSettings),
     /// Send events from a file or stdin
     Send(send::SendSettings),
+    /// Send the history of a git repository
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Show streams, lag, workers and batches by state
     Status(status::StatusSettings),
     /// Show what happened to a batch or event, step by step
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         match program.command {
             Command::Up(settings) => up::run(settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
+            Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,
             Command::Trace(settings) => interruptible(trace::run(settings), &process.stop).await,
             Command::Metrics(command) => interruptible(metrics::run(command), &process.stop).await,

@@ -1,6 +1,6 @@
 //! `devtrail metrics`: the days of a developer, or of everyone.
 
-mod day;
+pub mod day;
 mod layout;
 
 use anyhow::bail;

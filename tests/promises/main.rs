@@ -5,6 +5,7 @@
 mod apart;
 mod asking;
 mod crashes;
+mod history;
 mod http;
 mod kept_once;
 mod late;

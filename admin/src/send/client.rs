@@ -1,5 +1,6 @@
 //! One HTTP client as the contract wants it: the same batch again until it is acknowledged.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,6 +16,8 @@ use super::input::{Batch, Content};
 
 /// Sends batches to one collector.
 pub struct Client {
+    name: &'static str,
+    waits: AtomicBool,
     http: reqwest::Client,
     url: String,
     give_up_after: Duration,
@@ -23,7 +26,9 @@ pub struct Client {
 /// What a collector answered with 2xx.
 #[derive(Debug, Deserialize)]
 pub struct Acknowledged {
-    /// The stream already knew the batch.
+    /// Where the batch is: `stream`, or `stored`.
+    pub durability: String,
+    /// The batch was there already.
     pub duplicate_batch: bool,
     /// Its events by verdict.
     pub counts: Counts,
@@ -59,6 +64,8 @@ struct ClientName {
 
 /// The collector's own limits end a request sooner; this only ends a hung one.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// RFC 7240; the contract's `Prefer: wait`. Storing takes milliseconds where a worker runs.
+const WAIT: &str = "wait=10";
 /// Retries of a client are slower than those between servers.
 const POLICY: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
 
@@ -69,15 +76,22 @@ enum Attempt {
 }
 
 impl Client {
-    /// A client of the collector at `url` that tries each batch for `give_up_after`.
+    /// A client called `name` of the collector at `url` that tries each batch for `give_up_after`.
     ///
     /// # Errors
     /// Where no HTTP client can be made.
-    pub fn new(url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
+    pub fn new(name: &'static str, url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
         let http = if is_loopback(url) { http.no_proxy() } else { http }.build()?;
-        Ok(Self { http, url: format!("{url}/v1/events"), give_up_after })
+        Ok(Self { name, waits: AtomicBool::new(false), http, url: format!("{url}/v1/events"), give_up_after })
+    }
+
+    /// The same client, asking to wait until the store has each batch and says what of it is new. It stops
+    /// to ask at the first batch that is not stored in time.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        Self { waits: AtomicBool::new(true), ..self }
     }
 
     /// Sends a batch until it is acknowledged.
@@ -113,7 +127,11 @@ impl Client {
             .post(&self.url)
             .bearer_auth(&batch.key)
             .header(header::CONTENT_TYPE, "application/json");
-        let sent = request.body(body(batch)?).send().await;
+        let request = match self.waits.load(Ordering::Relaxed) {
+            true => request.header("Prefer", WAIT),
+            false => request,
+        };
+        let sent = request.body(self.body(batch)?).send().await;
         let reply = match sent {
             Ok(reply) => reply,
             Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
@@ -125,9 +143,12 @@ impl Client {
             Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
         };
         if status.is_success() {
-            return Ok(Attempt::Done(
-                serde_json::from_str(&text).context("The collector's reply cannot be read")?,
-            ));
+            let done: Acknowledged =
+                serde_json::from_str(&text).context("The collector's reply cannot be read")?;
+            if done.durability != "stored" {
+                self.waits.store(false, Ordering::Relaxed);
+            }
+            return Ok(Attempt::Done(done));
         }
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if problem.retryable => Ok(Attempt::Again {
@@ -146,6 +167,20 @@ impl Client {
             }
         }
     }
+
+    fn body(&self, batch: &Batch) -> serde_json::Result<Vec<u8>> {
+        match &batch.content {
+            Content::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
+            Content::Events(events) => serde_json::to_vec(&Envelope {
+                batch_id: &batch.batch_id,
+                // Set at each attempt: the collector tells a fast clock by it.
+                sent_at: rfc3339(SystemClock.now()),
+                schema_version: "1.0",
+                client: ClientName { name: self.name, version: env!("CARGO_PKG_VERSION") },
+                events,
+            }),
+        }
+    }
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -153,18 +188,4 @@ fn is_loopback(url: &str) -> bool {
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-fn body(batch: &Batch) -> serde_json::Result<Vec<u8>> {
-    match &batch.content {
-        Content::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
-        Content::Events(events) => serde_json::to_vec(&Envelope {
-            batch_id: &batch.batch_id,
-            // Set at each attempt: the collector tells a fast clock by it.
-            sent_at: rfc3339(SystemClock.now()),
-            schema_version: "1.0",
-            client: ClientName { name: "devtrail-send", version: env!("CARGO_PKG_VERSION") },
-            events,
-        }),
-    }
 }
