@@ -59,7 +59,9 @@ async fn read(file: &str) -> anyhow::Result<String> {
     let file = file.to_owned();
     let read = move || match file.as_str() {
         "-" => std::io::read_to_string(std::io::stdin()).context("stdin cannot be read"),
-        path => std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read")),
+        path => std::fs::read_to_string(path).with_context(|| {
+            format!("The file {path} cannot be read. Name a text file of events, one a line, or - for stdin")
+        }),
     };
     tokio::task::spawn_blocking(read).await?
 }

@@ -5,6 +5,7 @@
 mod apart;
 mod asking;
 mod crashes;
+mod first_minutes;
 mod history;
 mod http;
 mod kept_once;

@@ -18,6 +18,7 @@ use super::input::{Batch, Content};
 pub struct Client {
     name: &'static str,
     waits: AtomicBool,
+    told: AtomicBool,
     http: reqwest::Client,
     url: String,
     give_up_after: Duration,
@@ -84,7 +85,14 @@ impl Client {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
         let http = if is_loopback(url) { http.no_proxy() } else { http }.build()?;
-        Ok(Self { name, waits: AtomicBool::new(false), http, url: format!("{url}/v1/events"), give_up_after })
+        Ok(Self {
+            name,
+            waits: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            http,
+            url: format!("{url}/v1/events"),
+            give_up_after,
+        })
     }
 
     /// The same client, asking to wait until the store has each batch and says what of it is new. It stops
@@ -110,12 +118,22 @@ impl Client {
             let pause = after.unwrap_or_default() + POLICY.delay(retries);
             if Instant::now() + pause > deadline {
                 bail!(
-                    "Batch {} was not acknowledged within {:?}: {reason}. Send the same input again: nothing is stored twice.",
+                    "Batch {} was not acknowledged within {:?}: {reason}. See whether `devtrail up` runs, then send the same \
+                     input again: nothing is stored twice.",
                     batch.batch_id,
                     self.give_up_after
                 );
             }
-            tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
+            // Said once: whoever waits wants to know what for.
+            if self.told.swap(true, Ordering::Relaxed) {
+                tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
+            } else {
+                tracing::warn!(
+                    reason,
+                    "not acknowledged yet; trying again for up to {:?}",
+                    self.give_up_after
+                );
+            }
             tokio::time::sleep(pause).await; // sleep: the retry policy's delay
             retries += 1;
         }
@@ -134,13 +152,13 @@ impl Client {
         let sent = request.body(self.body(batch)?).send().await;
         let reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
+            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
         };
         let status = reply.status();
         let text = match reply.text().await {
             Ok(text) => text,
             // Cut off: the outcome is unknown, and the same batch again is safe.
-            Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
+            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
         };
         if status.is_success() {
             let done: Acknowledged =
@@ -166,6 +184,15 @@ impl Client {
                 bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200))
             }
         }
+    }
+
+    /// What went wrong at the bottom: what lies above only says that a request failed.
+    fn no_answer(&self, error: &reqwest::Error) -> String {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        format!("no answer from {}: {cause}", self.url)
     }
 
     fn body(&self, batch: &Batch) -> serde_json::Result<Vec<u8>> {

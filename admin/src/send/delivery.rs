@@ -23,28 +23,28 @@ pub struct Delivery {
     pub target: Target,
     /// The collector [default: that of the folder]
     #[arg(
-        long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Delivery",
+        long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Which Devtrail",
         value_parser = common::process::parse_http_url
     )]
     url: Option<String>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them [default: api-key in the folder]
-    #[arg(long, env = "DEVTRAIL_KEY_FILE", value_name = "FILE", help_heading = "Delivery")]
+    #[arg(long, env = "DEVTRAIL_KEY_FILE", value_name = "FILE", help_heading = "Which Devtrail")]
     key_file: Option<PathBuf>,
     /// Batches in flight at once
     #[arg(
-        long, default_value_t = 8, value_name = "N", help_heading = "Delivery",
+        long, default_value_t = 8, value_name = "N", help_heading = "How to send",
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     clients: u16,
     /// Events in a batch
     #[arg(
-        long, default_value_t = 50, value_name = "N", help_heading = "Delivery",
+        long, default_value_t = 50, value_name = "N", help_heading = "How to send",
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     pub batch_size: u16,
     /// How long to go on trying when the collector does not answer
     #[arg(
-        long, default_value = "5m", value_name = "TIME", help_heading = "Delivery",
+        long, default_value = "5m", value_name = "TIME", help_heading = "How to send",
         value_parser = common::process::parse_duration
     )]
     give_up_after: Duration,

@@ -95,7 +95,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
             let blank = text[from..].len() - text[from..].trim_start().len();
             format!("line {} of the input", text[..from + blank].matches('\n').count() + 1)
         };
-        let value = value.with_context(at)?;
+        let value = value.with_context(|| format!("{} is no JSON; write one event a line", at()))?;
         let mut object: RawObject<'_> = serde_json::from_str(value.get()).with_context(at)?;
         let whole = || value.to_owned();
         if object.0.iter().any(|(name, _)| name == "events") {

@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use super::PostgresUrl;
 use super::trouble::Trouble;
 use crate::StoreError;
+use crate::migrations::{misfit, tell};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -45,11 +46,9 @@ async fn migrate(client: &mut Client, runner: &Runner, url: &PostgresUrl) -> Res
                 }
             }
         }
-        _ => incompatible(url, &error.to_string()),
+        kind => incompatible(url, &misfit(kind)),
     })?;
-    for migration in report.applied_migrations() {
-        tracing::info!(%migration, "database migrated");
-    }
+    tell(&report);
     Ok(())
 }
 

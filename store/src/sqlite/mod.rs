@@ -19,6 +19,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
+use crate::migrations::{misfit, tell};
 use readers::Readers;
 use writer::Writer;
 
@@ -62,6 +63,7 @@ impl Sqlite {
             StoreError::Unavailable(format!("{} cannot be used as database: {error}", path.display()))
         };
         let mut connection = Connection::open(path).map_err(|error| unusable(error.into()))?;
+        expect_database(&connection, path)?;
         configure(&connection).map_err(unusable)?;
         migrate(&mut connection, path)?;
         let writer = Some(Writer::start(connection, path)?);
@@ -89,6 +91,23 @@ impl Sqlite {
     }
 }
 
+/// Where the file is no database, nothing else said of it helps.
+fn expect_database(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let looked: rusqlite::Result<i64> =
+        connection.pragma_query_value(None, "schema_version", |row| row.get(0));
+    match looked {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(StoreError::Incompatible(format!(
+                "{} cannot be used as database: it is no SQLite file, or a damaged one. Put its backup back, or name \
+                 another folder or database.",
+                path.display()
+            )))
+        }
+        // What else is wrong is said by whoever uses it.
+        _ => Ok(()),
+    }
+}
+
 /// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit.
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -107,14 +126,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     // refinery does not keep two programs from migrating at once; the writer's lock file does.
     let report = runner.run(connection).map_err(|error| {
         StoreError::Incompatible(format!(
-            "The database {} does not fit this program, which knows version {newest}: {error}. \
+            "The database {} does not fit this program, which knows version {newest}: {}. \
              Start the program that made it, or a newer one.",
-            path.display()
+            path.display(),
+            misfit(error.kind())
         ))
     })?;
-    for migration in report.applied_migrations() {
-        tracing::info!(%migration, "database migrated");
-    }
+    tell(&report);
     Ok(())
 }
 
@@ -125,5 +143,6 @@ fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         StoreError::Unavailable(format!("the database {} cannot be read: {error}", path.display()))
     })?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    expect_database(&connection, path)?;
     Ok(connection)
 }
