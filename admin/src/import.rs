@@ -8,6 +8,7 @@ mod summary;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use common::process::Process;
@@ -61,6 +62,9 @@ pub struct GitSettings {
     json: bool,
 }
 
+/// How long to wait for the metrics of what was sent: they take milliseconds where workers run.
+const COMPUTED: Duration = Duration::from_secs(10);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -80,10 +84,19 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     let total = crate::interruptible(total, &process.stop).await?;
     let progress = Progress::of_events(total, "commits", settings.json);
     let batches = batches(repository.history(&selection)?, &project, &key, settings.delivery.batch_size);
+    let mut newest = String::new();
+    let batches = batches.inspect_ok(|batch| newest.clone_from(&batch.batch_id));
     let sent = settings.delivery.send(&client, batches, &progress, &process.stop).await;
     drop(progress);
+    // Whoever imports looks at the metrics next.
+    let computed = client.is_completed(&key, &newest, COMPUTED);
     let imported = Imported::new(project, selection.authors, sent?);
-    if settings.json { Ok(out::json(&imported)?) } else { Ok(imported.print(settings.delivery.is_as_me())?) }
+    let computed = crate::interruptible(computed, &process.stop).await?;
+    if settings.json {
+        Ok(out::json(&imported)?)
+    } else {
+        Ok(imported.print(computed, settings.delivery.is_as_me())?)
+    }
 }
 
 async fn select(repository: &Repository, settings: &GitSettings) -> anyhow::Result<Selection> {

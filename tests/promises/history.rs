@@ -112,6 +112,20 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
     assert_eq!(up.verify()["stored"], 4);
 }
 
+/// Whoever imports looks at the metrics next: they are there.
+/// Promise: It ends once the metrics of its newest batch are computed, or after 10 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
+    const DAYS: usize = 600;
+    let (up, repository) = (Up::start().await, Repository::new());
+    repository.one_commit_a_day(DAYS);
+    let imported = import(&up, &repository, &["--batch-size", "1000"]);
+    assert_eq!(counts(&imported), [DAYS as u64, DAYS as u64, 0], "{imported}");
+    let shown = up.devtrail(&["metrics", "show", "me", "--json"]);
+    let shown: Vec<Value> = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+    assert_eq!(shown.len(), DAYS, "{}", said(&up.devtrail(&["metrics", "show", "me"])));
+}
+
 /// Promise: Nothing of the repository is run, and its configuration changes no event.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event() {

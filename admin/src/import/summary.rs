@@ -89,7 +89,7 @@ impl Imported {
     ///
     /// # Errors
     /// Where stdout cannot be written.
-    pub fn print(&self, as_me: bool) -> std::io::Result<()> {
+    pub fn print(&self, computed: bool, as_me: bool) -> std::io::Result<()> {
         let Self { project, commits, new, known, sent, .. } = self;
         out::line(format!(
             "imported {commits} commits of {project} in {:.1} s: {new} new, {known} known already",
@@ -107,6 +107,9 @@ impl Imported {
                 "{} batches are on disk but not stored yet: which of their commits are new is found out then",
                 sent.not_stored_yet
             ))?;
+        }
+        if !computed {
+            out::line("Their metrics are not computed yet; `devtrail status` shows the jobs that wait.")?;
         }
         if as_me { out::line("See them with `devtrail metrics show me`.") } else { Ok(()) }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::clock::{Clock, SystemClock, rfc3339};
+use common::job::BatchState;
 use common::retry::RetryPolicy;
 use common::verdict::{Counts, Exception};
 use reqwest::{StatusCode, header};
@@ -67,6 +68,8 @@ struct ClientName {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RFC 7240; the contract's `Prefer: wait`. Storing takes milliseconds where a worker runs.
 const WAIT: &str = "wait=10";
+/// How often a batch's state is asked for.
+const POLL: Duration = Duration::from_millis(50);
 /// Retries of a client are slower than those between servers.
 const POLICY: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
 
@@ -184,6 +187,36 @@ impl Client {
                 bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200))
             }
         }
+    }
+
+    /// Whether the jobs of an acknowledged batch, such as its metrics, are done or given up within `patience`.
+    ///
+    /// # Errors
+    /// Where the id cannot be asked for.
+    pub async fn is_completed(&self, key: &str, batch_id: &str, patience: Duration) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Batch {
+            state: BatchState,
+        }
+        let mut url = reqwest::Url::parse(&self.url)?;
+        let root = url.path().trim_end_matches("/events").to_owned();
+        url.set_path(&root);
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("{} has no path", self.url))?
+            .extend(["batches", batch_id]);
+        let asked = async {
+            let mut polls = tokio::time::interval(POLL);
+            loop {
+                polls.tick().await;
+                // Not stored yet, or nobody who can tell: asked again.
+                let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else { continue };
+                let Ok(batch) = reply.json::<Batch>().await else { continue };
+                if matches!(batch.state, BatchState::Completed | BatchState::Failed) {
+                    return;
+                }
+            }
+        };
+        Ok(tokio::time::timeout(patience, asked).await.is_ok())
     }
 
     /// What went wrong at the bottom: what lies above only says that a request failed.

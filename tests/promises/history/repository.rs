@@ -62,4 +62,17 @@ impl Repository {
         self.git(&["update-ref", "HEAD", &made]);
         made
     }
+
+    /// Commits of Ada on so many days in a row, each without a file.
+    pub fn one_commit_a_day(&self, days: usize) {
+        let commit = |day: usize| {
+            let who = format!("Ada <ada@example.org> {} +0000", 1_700_000_000 + day * 86_400);
+            format!("commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata 1\nx\n")
+        };
+        self.write("stream", (0..days).map(commit).collect::<String>());
+        let mut command = Command::new("git");
+        command.args(["fast-import", "--quiet"]).current_dir(self.0.path());
+        let output = command.stdin(fs::File::open(self.0.path().join("stream")).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
 }
