@@ -19,9 +19,12 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
-use crate::migrations::{misfit, tell};
+use crate::migrations::{self, misfit, tell};
 use readers::Readers;
 use writer::Writer;
+
+const HAS_HISTORY: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+const VERSION: &str = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -73,8 +76,9 @@ impl Sqlite {
     /// Opens the database at `path` for reading, beside the process that writes it.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be read.
+    /// Where there is none, it cannot be read, or it is of another version than this program's.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        check(&open_read_only(path)?, path)?;
         Ok(Self { writer: None, readers: Readers::open(path)? })
     }
 
@@ -121,19 +125,19 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let runner = embedded::migrations::runner();
-    let newest =
-        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default();
     // refinery does not keep two programs from migrating at once; the writer's lock file does.
-    let report = runner.run(connection).map_err(|error| {
-        StoreError::Incompatible(format!(
-            "The database {} does not fit this program, which knows version {newest}: {}. \
-             Start the program that made it, or a newer one.",
-            path.display(),
-            misfit(error.kind())
-        ))
-    })?;
+    let report = runner
+        .run(connection)
+        .map_err(|error| migrations::incompatible(&path.display(), &misfit(error.kind()), &runner))?;
     tell(&report);
     Ok(())
+}
+
+/// Looks whether the database fits this program, and changes nothing.
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let version = if number(HAS_HISTORY)? == 0 { 0 } else { number(VERSION)? };
+    migrations::fits(&path.display(), version, &embedded::migrations::runner())
 }
 
 /// Opens `path` for reading only.

@@ -152,6 +152,8 @@ async fn a_database_of_a_newer_program_is_left_alone(engine: Engine) {
         "Start the program that made it, or a newer one",
     ];
     refused(&mut command, 1, &parts).await;
+    let mut read = devtrail(folder.path());
+    refused(read.args(["metrics", "show", "me", "--database-url", &database.url()]), 1, &parts).await;
     assert_eq!(database.count("SELECT count(*) FROM refinery_schema_history").await, 1, "it was changed");
 }
 
