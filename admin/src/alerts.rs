@@ -10,6 +10,10 @@ use crate::target::{Target, with_store};
 #[derive(Debug, clap::Subcommand)]
 pub enum AlertsCommand {
     /// List alerts, those of the newest windows first
+    #[command(after_help = "Examples:
+  devtrail alerts list
+  devtrail alerts list --developer ada --limit 10
+  devtrail alerts list --json")]
     List(ListSettings),
 }
 

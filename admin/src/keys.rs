@@ -24,6 +24,9 @@ pub enum KeysCommand {
   devtrail keys create --from-file people.txt > keys.txt")]
     Create(CreateSettings),
     /// List keys by the first characters of their SHA-256
+    #[command(after_help = "Examples:
+  devtrail keys list
+  devtrail keys list --json")]
     List {
         #[command(flatten)]
         target: Target,
@@ -32,6 +35,9 @@ pub enum KeysCommand {
         json: bool,
     },
     /// Revoke a key, or all keys of a developer
+    #[command(after_help = "Examples:
+  devtrail keys revoke 9f86d081884c    the beginning of its SHA-256
+  devtrail keys revoke ada             all of ada's")]
     Revoke {
         #[command(flatten)]
         target: Target,

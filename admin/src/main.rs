@@ -1,6 +1,8 @@
 //! `devtrail`: everything in one process (`up`), and the administrator's commands, one file each.
 
 mod alerts;
+mod completions;
+mod import;
 mod keys;
 mod metrics;
 mod out;
@@ -16,7 +18,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use common::process::{Frame, Settings, Stop};
 
 /// Devtrail keeps every event your editor sends, exactly once.
@@ -26,6 +28,7 @@ use common::process::{Frame, Settings, Stop};
     version,
     after_help = "Examples:
   devtrail up                          start everything on ./devtrail-data
+  devtrail import git .                your own commits as events
   devtrail send events.ndjson          send events, one a line
   devtrail status                      streams, lag, workers, batches by state
   devtrail metrics show ada            what ada did, day by day
@@ -46,30 +49,70 @@ enum Command {
     Up(up::UpSettings),
     /// Send events from a file or stdin
     Send(send::SendSettings),
+    /// Send the history of a git repository
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail import git .
+  devtrail import git . --all-authors --dry-run"
+    )]
+    Import(import::ImportCommand),
     /// Show streams, lag, workers and batches by state
     Status(status::StatusSettings),
     /// Show what happened to a batch or event, step by step
     Trace(trace::TraceSettings),
     /// Show days of metrics
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail metrics show ada
+  devtrail metrics show --all --json"
+    )]
     Metrics(metrics::MetricsCommand),
     /// List alerts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail alerts list
+  devtrail alerts list --developer ada"
+    )]
     Alerts(alerts::AlertsCommand),
     /// Check that every acknowledged event is in the store exactly once
     Verify(verify::VerifySettings),
     /// Make, list and revoke API keys
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail keys create ada
+  devtrail keys list
+  devtrail keys revoke ada"
+    )]
     Keys(keys::KeysCommand),
     /// Make the streams and consumers that Devtrail needs, or show what differs
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail streams diff
+  devtrail streams apply"
+    )]
     Streams(streams::StreamsCommand),
     /// List and show the alert rules, and test rule files
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail rules list
+  devtrail rules test my-rule.toml"
+    )]
     Rules(rules::RulesCommand),
     /// List the event types and their schema versions
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail schemas list"
+    )]
     Schemas(schemas::SchemasCommand),
+    /// Print what makes a shell complete commands and flags
+    Completions(completions::CompletionsSettings),
 }
 
 impl Settings for Program {
@@ -83,6 +126,7 @@ fn main() -> ExitCode {
         match program.command {
             Command::Up(settings) => up::run(settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
+            Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,
             Command::Trace(settings) => interruptible(trace::run(settings), &process.stop).await,
             Command::Metrics(command) => interruptible(metrics::run(command), &process.stop).await,
@@ -92,6 +136,7 @@ fn main() -> ExitCode {
             Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
             Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),
+            Command::Completions(settings) => completions::run(&settings, Program::command()),
         }
     })
 }
@@ -109,7 +154,7 @@ async fn interruptible<T>(
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -1,6 +1,6 @@
 //! `devtrail metrics`: the days of a developer, or of everyone.
 
-mod day;
+pub mod day;
 mod layout;
 
 use anyhow::bail;
@@ -122,7 +122,7 @@ fn as_json(developer: &str, day: &Day) -> Map<String, Value> {
 /// What to tell who asks for somebody without days.
 fn unknown(developer: &str, people: &[String]) -> String {
     let known = match people {
-        [] => "Nobody has metrics yet.".to_owned(),
+        [] => "Nobody has metrics yet; `devtrail import git .` makes some of your commits.".to_owned(),
         few if few.len() <= NAMED => format!("There are metrics of {}.", few.join(", ")),
         many => format!("There are metrics of {} developers; --all shows them.", many.len()),
     };

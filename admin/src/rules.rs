@@ -13,17 +13,25 @@ use crate::out;
 #[derive(Debug, clap::Subcommand)]
 pub enum RulesCommand {
     /// List the rules with severity, window and reason
+    #[command(after_help = "Examples:
+  devtrail rules list
+  devtrail rules list --json")]
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Print a rule's file
+    #[command(after_help = "Examples:
+  devtrail rules show force-push")]
     Show {
         /// The rule's id, as `rules list` prints it
         rule: String,
     },
     /// Run the examples of rule files [default: those built in]
+    #[command(after_help = "Examples:
+  devtrail rules test
+  devtrail rules test my-rule.toml")]
     Test {
         /// Rule files (TOML)
         files: Vec<PathBuf>,

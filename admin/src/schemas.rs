@@ -9,6 +9,9 @@ use crate::out;
 #[derive(Debug, clap::Subcommand)]
 pub enum SchemasCommand {
     /// List the event types with their versions and titles
+    #[command(after_help = "Examples:
+  devtrail schemas list
+  devtrail schemas list --json")]
     List {
         /// Print JSON
         #[arg(long)]

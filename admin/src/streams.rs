@@ -12,8 +12,14 @@ use crate::target::Target;
 #[derive(Debug, clap::Subcommand)]
 pub enum StreamsCommand {
     /// Create what is missing and repair safety fields; what an administrator changed is kept
+    #[command(after_help = "Examples:
+  devtrail streams apply
+  devtrail streams apply --nats-url nats://nats.internal:4222")]
     Apply(StreamsSettings),
     /// Show what `apply` would do, and what differs on purpose; exits 1 where `apply` has work
+    #[command(after_help = "Examples:
+  devtrail streams diff
+  devtrail streams diff --json")]
     Diff(StreamsSettings),
 }
 

@@ -16,13 +16,19 @@ const USUAL_FOLDER: &str = "devtrail-data";
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// The folder of `devtrail up`: addresses and key are taken from there
-    #[arg(long, env = "DEVTRAIL_DATA", default_value = USUAL_FOLDER, value_name = "DIR")]
+    #[arg(long, env = "DEVTRAIL_DATA", default_value = USUAL_FOLDER, value_name = "DIR", help_heading = "Which Devtrail")]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
-    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", value_parser = common::process::parse_nats_url)]
+    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", help_heading = "Which Devtrail", value_parser = common::process::parse_nats_url)]
     nats_url: Option<String>,
     /// The database [default: that of the folder]
-    #[arg(long, env = "DEVTRAIL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Which Devtrail"
+    )]
     database_url: Option<DatabaseUrl>,
 }
 
@@ -56,7 +62,12 @@ impl Addresses {
         let path = Self::path(data);
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(
-                serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?,
+                serde_json::from_slice(&bytes).with_context(|| {
+                    format!(
+                        "{} is damaged. Stop the `devtrail up` on this folder and start it again, which writes the file anew",
+                        path.display()
+                    )
+                })?,
             )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),

@@ -22,6 +22,10 @@ use account::{Checked, check};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail verify
+  devtrail verify --from-seq 1000 --to-seq 2000
+  devtrail verify --json | jq .stored")]
 pub struct VerifySettings {
     #[command(flatten)]
     target: Target,

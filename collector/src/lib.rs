@@ -68,6 +68,7 @@ pub struct CollectorSettings {
 
 /// The bounds of a request.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Most events in a batch
     #[arg(long, env = "DEVTRAIL_MAX_EVENTS", default_value_t = 1000, value_name = "N")]

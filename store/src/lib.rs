@@ -11,6 +11,7 @@ mod contest;
 mod effects;
 mod incoming;
 mod jobs;
+mod migrations;
 mod postgres;
 mod ranges;
 mod reading;

@@ -1,9 +1,11 @@
 //! One HTTP client as the contract wants it: the same batch again until it is acknowledged.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::clock::{Clock, SystemClock, rfc3339};
+use common::job::BatchState;
 use common::retry::RetryPolicy;
 use common::verdict::{Counts, Exception};
 use reqwest::{StatusCode, header};
@@ -15,6 +17,9 @@ use super::input::{Batch, Content};
 
 /// Sends batches to one collector.
 pub struct Client {
+    name: &'static str,
+    waits: AtomicBool,
+    told: AtomicBool,
     http: reqwest::Client,
     url: String,
     give_up_after: Duration,
@@ -23,7 +28,9 @@ pub struct Client {
 /// What a collector answered with 2xx.
 #[derive(Debug, Deserialize)]
 pub struct Acknowledged {
-    /// The stream already knew the batch.
+    /// Where the batch is: `stream`, or `stored`.
+    pub durability: String,
+    /// The batch was there already.
     pub duplicate_batch: bool,
     /// Its events by verdict.
     pub counts: Counts,
@@ -59,6 +66,10 @@ struct ClientName {
 
 /// The collector's own limits end a request sooner; this only ends a hung one.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// RFC 7240; the contract's `Prefer: wait`. Storing takes milliseconds where a worker runs.
+const WAIT: &str = "wait=10";
+/// How often a batch's state is asked for.
+const POLL: Duration = Duration::from_millis(50);
 /// Retries of a client are slower than those between servers.
 const POLICY: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
 
@@ -80,15 +91,29 @@ enum Attempt {
 }
 
 impl Client {
-    /// A client of the collector at `url` that tries each batch for `give_up_after`.
+    /// A client called `name` of the collector at `url` that tries each batch for `give_up_after`.
     ///
     /// # Errors
     /// Where no HTTP client can be made.
-    pub fn new(url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
+    pub fn new(name: &'static str, url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
         let http = if is_loopback(url) { http.no_proxy() } else { http }.build()?;
-        Ok(Self { http, url: format!("{url}/v1/events"), give_up_after })
+        Ok(Self {
+            name,
+            waits: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            http,
+            url: format!("{url}/v1/events"),
+            give_up_after,
+        })
+    }
+
+    /// The same client, asking to wait until the store has each batch and says what of it is new. It stops
+    /// to ask at the first batch that is not stored in time.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        Self { waits: AtomicBool::new(true), ..self }
     }
 
     /// Sends a batch until it is acknowledged.
@@ -115,12 +140,22 @@ impl Client {
             };
             if Instant::now() + pause > deadline {
                 bail!(
-                    "Batch {} was not acknowledged within {:?}: {reason}. Send the same input again: nothing is stored twice.",
+                    "Batch {} was not acknowledged within {:?}: {reason}. See whether `devtrail up` runs, then send the same \
+                     input again: nothing is stored twice.",
                     batch.batch_id,
                     self.give_up_after
                 );
             }
-            tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
+            // Said once: whoever waits wants to know what for.
+            if self.told.swap(true, Ordering::Relaxed) {
+                tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
+            } else {
+                tracing::warn!(
+                    reason,
+                    "not acknowledged yet; trying again for up to {:?}",
+                    self.give_up_after
+                );
+            }
             tokio::time::sleep(pause).await; // sleep: the retry policy's delay
             retries += 1;
         }
@@ -132,10 +167,14 @@ impl Client {
             .post(&self.url)
             .bearer_auth(&batch.key)
             .header(header::CONTENT_TYPE, "application/json");
-        let sent = request.body(body(batch)?).send().await;
+        let request = match self.waits.load(Ordering::Relaxed) {
+            true => request.header("Prefer", WAIT),
+            false => request,
+        };
+        let sent = request.body(self.body(batch)?).send().await;
         let reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
+            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
         };
         let status = reply.status();
         let seconds =
@@ -144,12 +183,15 @@ impl Client {
         let text = match reply.text().await {
             Ok(text) => text,
             // Cut off: the outcome is unknown, and the same batch again is safe.
-            Err(error) => return Ok(Attempt::Again { reason: format!("{error:#}"), after: None }),
+            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
         };
         if status.is_success() {
-            return Ok(Attempt::Done(
-                serde_json::from_str(&text).context("The collector's reply cannot be read")?,
-            ));
+            let done: Acknowledged =
+                serde_json::from_str(&text).context("The collector's reply cannot be read")?;
+            if done.durability != "stored" {
+                self.waits.store(false, Ordering::Relaxed);
+            }
+            return Ok(Attempt::Done(done));
         }
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if status == StatusCode::TOO_MANY_REQUESTS => Ok(Attempt::Limited {
@@ -172,6 +214,59 @@ impl Client {
             }
         }
     }
+
+    /// Whether the jobs of an acknowledged batch, such as its metrics, are done or given up within `patience`.
+    ///
+    /// # Errors
+    /// Where the id cannot be asked for.
+    pub async fn is_completed(&self, key: &str, batch_id: &str, patience: Duration) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Batch {
+            state: BatchState,
+        }
+        let mut url = reqwest::Url::parse(&self.url)?;
+        let root = url.path().trim_end_matches("/events").to_owned();
+        url.set_path(&root);
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("{} has no path", self.url))?
+            .extend(["batches", batch_id]);
+        let asked = async {
+            let mut polls = tokio::time::interval(POLL);
+            loop {
+                polls.tick().await;
+                // Not stored yet, or nobody who can tell: asked again.
+                let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else { continue };
+                let Ok(batch) = reply.json::<Batch>().await else { continue };
+                if matches!(batch.state, BatchState::Completed | BatchState::Failed) {
+                    return;
+                }
+            }
+        };
+        Ok(tokio::time::timeout(patience, asked).await.is_ok())
+    }
+
+    /// What went wrong at the bottom: what lies above only says that a request failed.
+    fn no_answer(&self, error: &reqwest::Error) -> String {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        format!("no answer from {}: {cause}", self.url)
+    }
+
+    fn body(&self, batch: &Batch) -> serde_json::Result<Vec<u8>> {
+        match &batch.content {
+            Content::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
+            Content::Events(events) => serde_json::to_vec(&Envelope {
+                batch_id: &batch.batch_id,
+                // Set at each attempt: the collector tells a fast clock by it.
+                sent_at: rfc3339(SystemClock.now()),
+                schema_version: "1.0",
+                client: ClientName { name: self.name, version: env!("CARGO_PKG_VERSION") },
+                events,
+            }),
+        }
+    }
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -179,18 +274,4 @@ fn is_loopback(url: &str) -> bool {
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
     let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-fn body(batch: &Batch) -> serde_json::Result<Vec<u8>> {
-    match &batch.content {
-        Content::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
-        Content::Events(events) => serde_json::to_vec(&Envelope {
-            batch_id: &batch.batch_id,
-            // Set at each attempt: the collector tells a fast clock by it.
-            sent_at: rfc3339(SystemClock.now()),
-            schema_version: "1.0",
-            client: ClientName { name: "devtrail-send", version: env!("CARGO_PKG_VERSION") },
-            events,
-        }),
-    }
 }

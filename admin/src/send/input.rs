@@ -61,7 +61,11 @@ impl Keys {
         if many.is_empty() { bail!("{shown} holds no key.") } else { Ok(Self::Many(many)) }
     }
 
-    fn of(&self, developer: Option<&str>) -> anyhow::Result<&str> {
+    /// The key of a developer; of whoever it is where none is named.
+    ///
+    /// # Errors
+    /// Where the file has none.
+    pub fn of(&self, developer: Option<&str>) -> anyhow::Result<&str> {
         match (self, developer) {
             (Self::One(key), _) => Ok(key),
             (Self::Many(keys), Some(developer)) => {
@@ -81,7 +85,7 @@ impl Keys {
 /// At the first value that is no JSON object, or whose developer has no key.
 pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch>> {
     let mut batches = Vec::new();
-    let mut open: BTreeMap<String, (Vec<Box<RawValue>>, usize)> = BTreeMap::new();
+    let mut open: BTreeMap<String, Cutter> = BTreeMap::new();
     // An object may stand on one line, as in NDJSON, or on several.
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     loop {
@@ -91,7 +95,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
             let blank = text[from..].len() - text[from..].trim_start().len();
             format!("line {} of the input", text[..from + blank].matches('\n').count() + 1)
         };
-        let value = value.with_context(at)?;
+        let value = value.with_context(|| format!("{} is no JSON; write one event a line", at()))?;
         let mut object: RawObject<'_> = serde_json::from_str(value.get()).with_context(at)?;
         let whole = || value.to_owned();
         if object.0.iter().any(|(name, _)| name == "events") {
@@ -110,16 +114,44 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
             _ => whole(),
         };
         let key = keys.of(developer.as_deref()).with_context(at)?.to_owned();
-        let (events, bytes) = open.entry(key.clone()).or_default();
-        if !events.is_empty() && (events.len() == size || *bytes + event.get().len() > MAX_BYTES) {
-            batches.push(batch(key, std::mem::take(events)));
-            *bytes = 0;
-        }
-        *bytes += event.get().len();
-        events.push(event);
+        let full = open.entry(key.clone()).or_insert_with(|| Cutter::new(size)).push(event);
+        batches.extend(full.map(|events| batch(key, events)));
     }
-    batches.extend(open.into_iter().map(|(key, (events, _))| batch(key, events)));
+    let rest = open.into_iter().filter_map(|(key, cutter)| cutter.rest().map(|events| batch(key, events)));
+    batches.extend(rest);
     Ok(batches)
+}
+
+/// Collects events until they are a batch.
+#[derive(Debug)]
+pub struct Cutter {
+    size: usize,
+    bytes: usize,
+    events: Vec<Box<RawValue>>,
+}
+
+impl Cutter {
+    /// Cuts after `size` events, or sooner where a collector would find them too large.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Self { size, bytes: 0, events: Vec::new() }
+    }
+
+    /// Takes one more event; gives those before it where they are a batch.
+    pub fn push(&mut self, event: Box<RawValue>) -> Option<Vec<Box<RawValue>>> {
+        let length = event.get().len();
+        let is_full = self.events.len() == self.size || self.bytes + length > MAX_BYTES;
+        let full = (is_full && !self.events.is_empty()).then(|| std::mem::take(&mut self.events));
+        self.bytes = if full.is_some() { length } else { self.bytes + length };
+        self.events.push(event);
+        full
+    }
+
+    /// The last events, where there are any.
+    #[must_use]
+    pub fn rest(self) -> Option<Vec<Box<RawValue>>> {
+        Some(self.events).filter(|events| !events.is_empty())
+    }
 }
 
 /// A batch with an id of its own.

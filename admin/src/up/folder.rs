@@ -121,16 +121,3 @@ impl Folder {
 fn wide(count: impl Into<u64>) -> u64 {
     count.into()
 }
-
-/// A `curl` line that sends a first event.
-#[must_use]
-pub fn first_batch(url: &str, key_file: &Path) -> String {
-    let key = key_file.display();
-    format!(
-        r#"
-  NOW=$(date -u +%Y-%m-%dT%H:%M:%SZ); curl -sS {url}/v1/events \
-    -H "Authorization: Bearer $(cat {key})" -H 'Content-Type: application/json' \
-    -d '{{"batch_id":"first","sent_at":"'$NOW'","schema_version":"1.0","events":[{{"id":"hello-1","type":"file.saved","occurred_at":"'$NOW'","data":{{"path":"src/main.rs","language":"rust"}}}}]}}'
-"#
-    )
-}

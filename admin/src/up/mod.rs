@@ -1,8 +1,10 @@
 //! `devtrail up`: nats-server, collector and workers on one folder.
 
 mod folder;
+mod program;
 mod room;
 mod server;
+mod steps;
 
 use std::path::PathBuf;
 
@@ -18,6 +20,7 @@ use crate::target::Addresses;
 use crate::{out, streams};
 use folder::Folder;
 use server::{Ports, Server};
+use steps::Steps;
 
 /// What to start, and where.
 #[derive(Debug, Args)]
@@ -54,7 +57,7 @@ pub struct UpSettings {
 /// Where the folder is in use, no nats-server is found, or a part cannot start.
 pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     let folder = Folder::open(&settings.data)?;
-    let program = server::find(settings.nats_server.as_deref()).await?;
+    let program = program::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
     server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
@@ -103,7 +106,12 @@ async fn run_beside(
         // One part that fails stops the others in order, and is named when it does.
         let stopping = |part: &str, result: anyhow::Result<()>| {
             result.inspect_err(|error| {
-                tracing::error!(part, error = format!("{error:#}"), "a part failed; stopping the others");
+                // The first one's error ends the program, which tells it; others' may be told nowhere else.
+                if process.stop.is_draining() {
+                    tracing::error!(part, error = format!("{error:#}"), "a part failed while it stopped");
+                } else {
+                    tracing::info!(part, "a part failed; stopping the others");
+                }
                 process.stop.begin();
             })
         };
@@ -143,12 +151,10 @@ async fn announce(addresses: &Addresses, folder: &Folder, first_key: Option<&str
     folder.wait_until_ready(url).await?;
     folder.write_addresses(addresses)?;
     tracing::info!(url, "ready");
-    let key_file = folder.key_file();
-    out::line(format!("Devtrail listens on {url}"))?;
-    if first_key.is_some() {
-        out::line(format!("A first API key, of developer me, is in {}", key_file.display()))?;
-    }
-    out::line("Send a first event:")?;
-    out::line(folder::first_batch(url, &key_file))?;
-    Ok(())
+    let steps = Steps { url, folder: folder.path(), key_is_new: first_key.is_some() };
+    // A path is made absolute, so that it can be pasted in any folder; a name is looked up on PATH.
+    let called = std::env::args().next().unwrap_or_default();
+    let absolute = || Some(std::path::absolute(&called).ok()?.display().to_string());
+    let program = if called.contains('/') { absolute().unwrap_or(called) } else { called };
+    Ok(out::line(steps.text(&program))?)
 }

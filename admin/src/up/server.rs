@@ -1,4 +1,4 @@
-//! The nats-server beside `devtrail up`: found, started, restarted when it dies, stopped last.
+//! The nats-server beside `devtrail up`: started, restarted when it dies, stopped last.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,8 +19,6 @@ const SYNCED: &str = "sync_interval: always";
 /// Streams are bounded one by one (`room`); the server's own bound, what is free when it starts, would
 /// refuse a later version's new stream beside a stream that has filled its room.
 const ROOM: &str = "max_file_store: 1PB";
-/// The oldest version with everything Devtrail uses.
-const OLDEST: (u32, u32) = (2, 12);
 /// A server that has not said its ports by then has not started.
 const START: Duration = Duration::from_secs(20);
 /// A stop may take this long before it is forced.
@@ -43,41 +41,6 @@ pub struct Server {
     folder: PathBuf,
     child: Child,
     ports: Ports,
-}
-
-/// Finds a nats-server that is new enough.
-///
-/// # Errors
-/// Where there is none.
-pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let candidates = match given {
-        Some(path) => vec![path.to_owned()],
-        None => vec![PathBuf::from(".tools/nats-server"), PathBuf::from("nats-server")],
-    };
-    let mut too_old = None;
-    for candidate in candidates {
-        // A bare name is looked up on PATH; a path that is not there is no candidate.
-        let Ok(output) = Command::new(&candidate).arg("--version").output().await else { continue };
-        let text = String::from_utf8_lossy(&output.stdout);
-        let text = text.lines().next().unwrap_or_default().trim().to_owned();
-        match version(&text) {
-            Some(version) if version >= OLDEST => return Ok(candidate),
-            _ => too_old = Some(format!("{} says {text:?}", candidate.display())),
-        }
-    }
-    let (major, minor) = OLDEST;
-    let found = too_old.or_else(|| given.map(|path| format!("{} cannot be run", path.display())));
-    bail!(
-        "No nats-server {major}.{minor} or newer was found{}. `make run` gets one into .tools/; or install it from \
-         https://nats.io/download and put it on PATH, or name it with --nats-server PATH.",
-        found.map(|found| format!(" ({found})")).unwrap_or_default()
-    )
-}
-
-/// Reads `nats-server: v2.15.1`.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.strip_prefix("nats-server: v")?.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Stops a nats-server that a killed `up` left behind on this folder.
@@ -241,11 +204,7 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         loop {
             polls.tick().await;
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "nats-server ended with {status}. If its port is taken, choose another with --nats-port, or 0 for a \
-                     free one.{}",
-                    log_end(folder)
-                );
+                bail!(ended(&status.to_string(), &complaints(folder, pid), &folder.join("nats-server.log")));
             }
             // Half-written files do not parse yet.
             let Ok(bytes) = std::fs::read(&name) else { continue };
@@ -255,30 +214,44 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
             }
         }
     };
-    timeout(START, read)
-        .await
-        .with_context(|| format!("nats-server did not start in {START:?}.{}", log_end(folder)))?
+    timeout(START, read).await.with_context(|| {
+        let log = folder.join("nats-server.log");
+        ended(&format!("no sign of life in {START:?}"), &complaints(folder, pid), &log)
+    })?
 }
 
-/// The last lines of the server's log, for an error message.
-fn log_end(folder: &Path) -> String {
-    let path = folder.join("nats-server.log");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    let lines: Vec<&str> = lines.into_iter().rev().collect();
-    format!(" The end of {}:\n{}", path.display(), lines.join("\n"))
+/// What the server with this pid wrote of errors into its log, which those before it wrote as well.
+fn complaints(folder: &Path, pid: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("nats-server.log")).unwrap_or_default();
+    let own = format!("[{pid}] ");
+    let bad = |line: &&str| line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "));
+    let said = |line: &str| {
+        line.split_once("] ").and_then(|(_, rest)| rest.split_once("] ")).map(|(_, said)| said.to_owned())
+    };
+    let all: Vec<String> = text.lines().filter(bad).filter_map(said).collect();
+    all[all.len().saturating_sub(3)..].to_vec()
+}
+
+/// Why there is no server, and what to do.
+fn ended(how: &str, complaints: &[String], log: &Path) -> String {
+    let said = complaints.join("; ");
+    if said.contains("address already in use") {
+        return format!(
+            "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, or 0 \
+             for a free one. nats-server says: {said}"
+        );
+    }
+    let said = if said.is_empty() { "nothing".to_owned() } else { said };
+    format!(
+        "nats-server did not start ({how}). It says: {said}. Its log is {}; another nats-server is named with \
+         --nats-server PATH.",
+        log.display()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_read_from_what_the_server_prints() {
-        assert_eq!(version("nats-server: v2.15.1"), Some((2, 15)));
-        assert_eq!(version("nats-server: v2.12.0-RC.1"), Some((2, 12)));
-        assert_eq!(version("something else"), None);
-    }
 
     #[test]
     fn the_configuration_has_the_line_that_more_is_added_to() {

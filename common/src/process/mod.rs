@@ -20,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// Settings that every program has.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Settings and logs")]
 pub struct Frame {
     /// TOML file with settings, named as the long flags; flags and environment go before it
     #[arg(long, env = "DEVTRAIL_CONFIG", value_name = "FILE", global = true)]
@@ -28,13 +29,7 @@ pub struct Frame {
     #[arg(long, global = true)]
     pub print_config: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as collector=debug
-    #[arg(
-        long,
-        env = "DEVTRAIL_LOG",
-        default_value = "info,async_nats=warn,refinery_core=warn",
-        value_name = "FILTER",
-        global = true
-    )]
+    #[arg(long, env = "DEVTRAIL_LOG", default_value = "info", value_name = "FILTER", global = true)]
     pub log: String,
     /// How long to finish what is in hand after SIGTERM or SIGINT
     #[arg(

@@ -38,7 +38,7 @@ impl Stop {
                     tracing::warn!("a second signal: stopping at once");
                     signalled.abort.cancel();
                 } else {
-                    tracing::info!(timeout = ?signalled.timeout, "stopping");
+                    tracing::info!(timeout = ?signalled.timeout, "stopping: finishing what is in hand; a second signal stops at once");
                     signalled.begin();
                 }
             }

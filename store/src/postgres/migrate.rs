@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use super::PostgresUrl;
 use super::trouble::Trouble;
 use crate::StoreError;
+use crate::migrations::{self, misfit, tell};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -45,11 +46,9 @@ async fn migrate(client: &mut Client, runner: &Runner, url: &PostgresUrl) -> Res
                 }
             }
         }
-        _ => incompatible(url, &error.to_string()),
+        kind => migrations::incompatible(url, &misfit(kind), runner),
     })?;
-    for migration in report.applied_migrations() {
-        tracing::info!(%migration, "database migrated");
-    }
+    tell(&report);
     Ok(())
 }
 
@@ -60,31 +59,7 @@ pub async fn check(session: &Object, url: &PostgresUrl) -> Result<(), StoreError
         false => 0,
         true => session.query_one(VERSION, &[]).await.map_err(ended)?.try_get(0).map_err(ended)?,
     };
-    if version == newest() {
-        return Ok(());
-    }
-    if version < newest() {
-        return Err(StoreError::Incompatible(format!(
-            "The database {url} has version {version}, this program needs {}. Start the workers of this \
-             program's version: they bring it up to date.",
-            newest()
-        )));
-    }
-    Err(incompatible(url, &format!("it has version {version}")))
-}
-
-fn newest() -> i64 {
-    let runner = embedded::migrations::runner();
-    let versions = runner.get_migrations().iter().map(|migration| i64::from(migration.version()));
-    versions.max().unwrap_or_default()
-}
-
-fn incompatible(url: &PostgresUrl, reason: &str) -> StoreError {
-    StoreError::Incompatible(format!(
-        "The database {url} does not fit this program, which knows version {}: {reason}. Start the program \
-         that made it, or a newer one.",
-        newest()
-    ))
+    migrations::fits(url, version, &embedded::migrations::runner())
 }
 
 fn ended(error: tokio_postgres::Error) -> StoreError {

@@ -19,8 +19,12 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
+use crate::migrations::{self, misfit, tell};
 use readers::Readers;
 use writer::Writer;
+
+const HAS_HISTORY: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+const VERSION: &str = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -62,6 +66,7 @@ impl Sqlite {
             StoreError::Unavailable(format!("{} cannot be used as database: {error}", path.display()))
         };
         let mut connection = Connection::open(path).map_err(|error| unusable(error.into()))?;
+        expect_database(&connection, path)?;
         configure(&connection).map_err(unusable)?;
         migrate(&mut connection, path)?;
         let writer = Some(Writer::start(connection, path)?);
@@ -71,8 +76,9 @@ impl Sqlite {
     /// Opens the database at `path` for reading, beside the process that writes it.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be read.
+    /// Where there is none, it cannot be read, or it is of another version than this program's.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        check(&open_read_only(path)?, path)?;
         Ok(Self { writer: None, readers: Readers::open(path)? })
     }
 
@@ -89,6 +95,23 @@ impl Sqlite {
     }
 }
 
+/// Where the file is no database, nothing else said of it helps.
+fn expect_database(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let looked: rusqlite::Result<i64> =
+        connection.pragma_query_value(None, "schema_version", |row| row.get(0));
+    match looked {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(StoreError::Incompatible(format!(
+                "{} cannot be used as database: it is no SQLite file, or a damaged one. Put its backup back, or name \
+                 another folder or database.",
+                path.display()
+            )))
+        }
+        // What else is wrong is said by whoever uses it.
+        _ => Ok(()),
+    }
+}
+
 /// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit.
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -102,20 +125,19 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let runner = embedded::migrations::runner();
-    let newest =
-        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default();
     // refinery does not keep two programs from migrating at once; the writer's lock file does.
-    let report = runner.run(connection).map_err(|error| {
-        StoreError::Incompatible(format!(
-            "The database {} does not fit this program, which knows version {newest}: {error}. \
-             Start the program that made it, or a newer one.",
-            path.display()
-        ))
-    })?;
-    for migration in report.applied_migrations() {
-        tracing::info!(%migration, "database migrated");
-    }
+    let report = runner
+        .run(connection)
+        .map_err(|error| migrations::incompatible(&path.display(), &misfit(error.kind()), &runner))?;
+    tell(&report);
     Ok(())
+}
+
+/// Looks whether the database fits this program, and changes nothing.
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let version = if number(HAS_HISTORY)? == 0 { 0 } else { number(VERSION)? };
+    migrations::fits(&path.display(), version, &embedded::migrations::runner())
 }
 
 /// Opens `path` for reading only.
@@ -125,5 +147,6 @@ fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         StoreError::Unavailable(format!("the database {} cannot be read: {error}", path.display()))
     })?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    expect_database(&connection, path)?;
     Ok(connection)
 }

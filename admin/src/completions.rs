@@ -1,0 +1,26 @@
+//! `devtrail completions`: what makes a shell complete commands and flags.
+
+use clap_complete::Shell;
+
+use crate::out;
+
+/// For which shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail completions bash > ~/.local/share/bash-completion/completions/devtrail
+  devtrail completions zsh > ~/.zfunc/_devtrail    in a folder of fpath
+  devtrail completions fish > ~/.config/fish/completions/devtrail.fish")]
+pub struct CompletionsSettings {
+    /// The shell
+    shell: Shell,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn run(settings: &CompletionsSettings, mut command: clap::Command) -> anyhow::Result<()> {
+    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    clap_complete::generate(settings.shell, &mut command, name, &mut script);
+    Ok(out::line(String::from_utf8_lossy(&script).trim_end())?)
+}

@@ -1,0 +1,205 @@
+//! `devtrail import git`: a repository's history as events, oldest first, sent as `devtrail send` does.
+
+mod event;
+mod git;
+mod log;
+mod process;
+mod summary;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use common::process::Process;
+use futures_util::{Stream, TryStreamExt as _, stream};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::metrics::day::date;
+use crate::out;
+use crate::send::delivery::{Delivery, Progress};
+use crate::send::input::{Batch, Content, Cutter};
+use git::{History, Repository, Selection};
+use summary::{Imported, Planned};
+
+/// What to import.
+#[derive(Debug, clap::Subcommand)]
+pub enum ImportCommand {
+    /// Send a git repository's history as events, one a commit; a second time nothing is stored twice
+    #[command(after_help = "Examples:
+  devtrail import git .                                your own commits, by git's user.email
+  devtrail import git ~/src/app --since 2026-01-01
+  devtrail import git . --author ada@example.org --author ada@old.example.org
+  devtrail import git . --all-authors --dry-run        what would be sent")]
+    Git(GitSettings),
+}
+
+/// Which commits of which repository, and where to.
+#[derive(Debug, clap::Args)]
+pub struct GitSettings {
+    /// A folder of the repository; its whole history up to what is checked out is read
+    path: PathBuf,
+    /// Only commits committed on this day or later, YYYY-MM-DD
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    since: Option<String>,
+    /// Only commits of this author's address; may be given several times [default: git's user.email]
+    #[arg(long, value_name = "EMAIL", value_parser = email, conflicts_with = "all_authors")]
+    author: Vec<String>,
+    /// Everyone's commits: all count as the key's developer's
+    #[arg(long)]
+    all_authors: bool,
+    /// The project's name [default: of where the repository was cloned from, else of its folder]
+    #[arg(long, value_name = "NAME", value_parser = project)]
+    project: Option<String>,
+    /// Only say what would be sent
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    delivery: Delivery,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long to wait for the metrics of what was sent: they take milliseconds where workers run.
+const COMPUTED: Duration = Duration::from_secs(10);
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the repository cannot be read, no commit is selected, or a batch is not acknowledged.
+pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()> {
+    let ImportCommand::Git(settings) = command;
+    let repository = Repository::open(&settings.path).await?;
+    let selection = select(&repository, &settings).await?;
+    let project = settings.project.clone().unwrap_or_else(|| repository.name.clone());
+    if settings.dry_run {
+        return crate::interruptible(plan(&repository, &selection, project, &settings), &process.stop).await;
+    }
+    // What is missing is said before a long history is counted.
+    let (client, keys) = (settings.delivery.client("devtrail-import")?.waiting(), settings.delivery.keys()?);
+    let key = keys.of(None)?.to_owned();
+    let total = count(&repository, &selection, &settings);
+    let total = crate::interruptible(total, &process.stop).await?;
+    let progress = Progress::of_events(total, "commits", settings.json);
+    let batches = batches(repository.history(&selection)?, &project, &key, settings.delivery.batch_size);
+    let mut newest = String::new();
+    let batches = batches.inspect_ok(|batch| newest.clone_from(&batch.batch_id));
+    let sent = settings.delivery.send(&client, batches, &progress, &process.stop).await;
+    drop(progress);
+    // Whoever imports looks at the metrics next.
+    let computed = client.is_completed(&key, &newest, COMPUTED);
+    let imported = Imported::new(project, selection.authors, sent?);
+    let computed = crate::interruptible(computed, &process.stop).await?;
+    if settings.json {
+        Ok(out::json(&imported)?)
+    } else {
+        Ok(imported.print(computed, settings.delivery.is_as_me())?)
+    }
+}
+
+async fn select(repository: &Repository, settings: &GitSettings) -> anyhow::Result<Selection> {
+    let mut given = settings.author.clone();
+    if given.is_empty() && !settings.all_authors {
+        given.push(repository.user_email().await?);
+    }
+    let mut authors = Vec::new();
+    for email in given {
+        authors.push(repository.known_as(&email).await?);
+    }
+    Ok(Selection { authors, since: settings.since.clone() })
+}
+
+/// How many commits there are to send.
+async fn count(
+    repository: &Repository,
+    selection: &Selection,
+    settings: &GitSettings,
+) -> anyhow::Result<u64> {
+    let total = repository.count(selection).await?;
+    if total > 0 {
+        return Ok(total);
+    }
+    let since = settings.since.as_ref().map(|day| format!(" since {day}")).unwrap_or_default();
+    let who = match &selection.authors[..] {
+        [] => "anyone".to_owned(),
+        authors => authors.join(" or "),
+    };
+    bail!("{} has no commit of {who}{since}.{}", settings.path.display(), repository.who_is_there().await?);
+}
+
+async fn plan(
+    repository: &Repository,
+    selection: &Selection,
+    project: String,
+    settings: &GitSettings,
+) -> anyhow::Result<()> {
+    count(repository, selection, settings).await?;
+    let history = repository.history(selection)?;
+    let batches = batches(history, &project, "", settings.delivery.batch_size);
+    let planned =
+        Planned { project: project.clone(), authors: selection.authors.clone(), ..Planned::default() };
+    let add = |planned: Planned, batch: Batch| async move { Ok(planned.with(&batch)) };
+    let planned = batches.try_fold(planned, add).await?;
+    if settings.json {
+        return Ok(out::json(&planned)?);
+    }
+    Ok(planned.print()?)
+}
+
+/// The history as batches: of the same commits always the same ones.
+fn batches(
+    history: History,
+    project: &str,
+    key: &str,
+    size: u16,
+) -> impl Stream<Item = anyhow::Result<Batch>> {
+    struct Open {
+        history: History,
+        cutter: Option<Cutter>,
+        full: VecDeque<Vec<Box<RawValue>>>,
+    }
+    let (project, key) = (project.to_owned(), key.to_owned());
+    let open = Open { history, cutter: Some(Cutter::new(usize::from(size))), full: VecDeque::new() };
+    stream::try_unfold(open, move |mut open| {
+        let (project, key) = (project.clone(), key.clone());
+        async move {
+            loop {
+                if let Some(events) = open.full.pop_front() {
+                    return Ok(Some((batch(key, events)?, open)));
+                }
+                let Some(cutter) = &mut open.cutter else { return Ok(None) };
+                match open.history.next().await? {
+                    Some(commits) => {
+                        for commit in &commits {
+                            open.full.extend(cutter.push(event::event(commit, &project)?));
+                        }
+                    }
+                    None => open.full.extend(open.cutter.take().and_then(Cutter::rest)),
+                }
+            }
+        }
+    })
+}
+
+/// A batch named by its first and last commit and their number.
+fn batch(key: String, events: Vec<Box<RawValue>>) -> anyhow::Result<Batch> {
+    let id = |event: Option<&Box<RawValue>>| -> anyhow::Result<String> {
+        let event: Value = serde_json::from_str(event.map_or("null", |event| event.get()))?;
+        // 32 of a hash's hex digits name a commit well enough, and two of them fit in an id.
+        Ok(event["data"]["commit"].as_str().unwrap_or_default().chars().take(32).collect())
+    };
+    let batch_id = format!("git-{}-{}-{}", id(events.first())?, id(events.last())?, events.len());
+    Ok(Batch { key, batch_id, content: Content::Events(events) })
+}
+
+fn email(text: &str) -> Result<String, String> {
+    let is_one = !text.trim().is_empty() && !text.contains(['<', '>', '\n']);
+    is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no address; write ada@example.org"))
+}
+
+fn project(text: &str) -> Result<String, String> {
+    let fits = !text.trim().is_empty() && text.chars().count() <= 4096;
+    fits.then(|| text.to_owned()).ok_or_else(|| "it must have 1 to 4096 characters".to_owned())
+}

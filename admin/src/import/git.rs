@@ -1,0 +1,216 @@
+//! A repository's history, whole or not at all, by the installed `git`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use common::json::shorten;
+use tokio::process::Command;
+
+use super::log::{Commit, DATES, FORMAT, Log};
+use super::process::{Reading, complaint, git, run, text};
+
+/// A repository whose history is there.
+pub struct Repository {
+    path: PathBuf,
+    /// The commit that is checked out: what is counted and read ends there.
+    head: String,
+    /// Its name: of where it was cloned from, else of its folder.
+    pub name: String,
+}
+
+/// Which commits.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Addresses of authors; none: everyone.
+    pub authors: Vec<String>,
+    /// The first day, `YYYY-MM-DD`, by the time of committing.
+    pub since: Option<String>,
+}
+
+/// After `log`: what the configuration of a repository or a person could change of the events.
+const PLAIN: [&str; 8] = [
+    "--no-color",
+    "--no-show-signature",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-relative",
+    "--ignore-submodules=none",
+    "--diff-algorithm=default",
+    "--mailmap",
+];
+/// Authors named where the one asked for has no commits.
+const NAMED: usize = 10;
+impl Repository {
+    /// Finds the repository that `path` lies in.
+    ///
+    /// # Errors
+    /// Where git is missing, or the history is not there as a whole.
+    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        ensure!(path.is_dir(), "There is no folder {shown}. Name the folder of a git repository.");
+        let asked = ["rev-parse", "--is-bare-repository", "--is-shallow-repository", "--git-common-dir"];
+        let output = run(path, &asked).await?;
+        if !output.status.success() {
+            bail!(
+                "{shown} is no git repository that can be read; name the folder of one. git says: {}",
+                complaint(&output.stderr)
+            );
+        }
+        let text = text(&output.stdout);
+        let mut lines = text.lines();
+        let (bare, shallow) = (lines.next() == Some("true"), lines.next() == Some("true"));
+        ensure!(!bare, "{shown} is a bare repository, which nobody works in. Name a clone of it.");
+        ensure!(
+            !shallow,
+            "{shown} is a shallow clone: a part of its history is missing. Run `git -C {shown} fetch --unshallow`, then import again."
+        );
+        let common = path.join(lines.next().unwrap_or(".git"));
+        let head = run(path, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
+        ensure!(head.status.success(), "{shown} has no commit yet. Commit something, then import again.");
+        let head = self::text(&head.stdout).trim().to_owned();
+        let name = name(path, &common).await?;
+        Ok(Self { path: path.to_owned(), head, name })
+    }
+
+    /// The address that git writes into this repository's commits.
+    ///
+    /// # Errors
+    /// Where none is configured.
+    pub async fn user_email(&self) -> anyhow::Result<String> {
+        let output = run(&self.path, &["config", "--get", "user.email"]).await?;
+        let email = text(&output.stdout).trim().to_owned();
+        if email.is_empty() {
+            bail!(
+                "git does not know who you are here: user.email is not set. Name yourself with --author EMAIL, or set it \
+                 with `git config user.email EMAIL`.{}",
+                self.who_is_there().await?
+            );
+        }
+        Ok(email)
+    }
+
+    /// The address that `.mailmap` gives for `email`: commits are found by that one.
+    ///
+    /// # Errors
+    /// Where git cannot be run.
+    pub async fn known_as(&self, email: &str) -> anyhow::Result<String> {
+        let output = run(&self.path, &["check-mailmap", &format!("<{email}>")]).await?;
+        let text = text(&output.stdout);
+        let mapped = text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<'));
+        Ok(mapped.map_or(email, |(_, mapped)| mapped).to_owned())
+    }
+
+    /// A sentence that names the authors with most commits, and how to choose among them.
+    ///
+    /// # Errors
+    /// Where git cannot be run.
+    pub async fn who_is_there(&self) -> anyhow::Result<String> {
+        let output = run(&self.path, &["shortlog", "-sne", &self.head]).await?;
+        let text = text(&output.stdout);
+        let lines: Vec<String> =
+            text.lines().map(|line| crate::out::plain(line).replace('\u{fffd}', " ")).collect();
+        let mut list: String =
+            lines.iter().take(NAMED).map(|line| format!("\n{}", shorten(line, 120))).collect();
+        if lines.len() > NAMED {
+            list += &format!("\n    and {} more", lines.len() - NAMED);
+        }
+        Ok(format!(" Commits by author:{list}\nChoose with --author EMAIL, or take all with --all-authors."))
+    }
+
+    /// How many commits are selected.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub async fn count(&self, selection: &Selection) -> anyhow::Result<u64> {
+        // As the history itself is read, not with `rev-list --count`, which knows no mailmap.
+        let mut process = Reading::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
+        let mut count = 0;
+        while let Some(bytes) = process.next().await? {
+            count += bytes.iter().filter(|byte| **byte == b'x').count() as u64;
+        }
+        Ok(count)
+    }
+
+    /// The commits that are selected, oldest first.
+    ///
+    /// # Errors
+    /// Where git cannot be started.
+    pub fn history(&self, selection: &Selection) -> anyhow::Result<History> {
+        // Oldest first: what was imported before comes in the same batches again when the history grows.
+        let command = self
+            .log(selection, &["-z", "--reverse", "--numstat", "-M", "-l1000", "-O/dev/null", DATES, FORMAT]);
+        Ok(History { reading: Reading::start(command)?, log: Some(Log::default()) })
+    }
+
+    fn log(&self, selection: &Selection, how: &[&str]) -> Command {
+        let mut command = git(&self.path);
+        command.arg("log").args(PLAIN).args(how).args(["--fixed-strings", "--regexp-ignore-case"]);
+        command.args(selection.authors.iter().map(|email| format!("--author=<{email}>")));
+        command.args(selection.since.iter().map(|day| format!("--since={day}T00:00:00")));
+        command.arg(&self.head).arg("--");
+        command
+    }
+}
+
+/// Of `git@host:team/demo.git` and `https://host/team/demo`: `demo`.
+async fn name(path: &Path, common: &Path) -> anyhow::Result<String> {
+    let origin = run(path, &["config", "--get", "remote.origin.url"]).await?;
+    let folder = common.canonicalize().with_context(|| format!("{} cannot be read", common.display()))?;
+    Ok(project_name(&text(&origin.stdout), &folder))
+}
+
+fn project_name(origin: &str, common: &Path) -> String {
+    let origin = origin.trim().trim_end_matches('/');
+    let last = origin.rsplit(['/', ':']).next().unwrap_or_default();
+    let last = last.strip_suffix(".git").unwrap_or(last);
+    if !matches!(last, "" | "." | "..") {
+        return shorten(last, 200).to_owned();
+    }
+    let folder = if common.ends_with(".git") { common.parent() } else { Some(common) };
+    let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "git".to_owned())
+}
+
+/// The commits of a repository as git reads them: never in memory whole.
+pub struct History {
+    reading: Reading,
+    /// `None` once the last commit was given.
+    log: Option<Log>,
+}
+
+impl History {
+    /// The next commits; `None` after the last.
+    ///
+    /// # Errors
+    /// Where git fails on the way.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<Commit>>> {
+        let Some(log) = &mut self.log else { return Ok(None) };
+        match self.reading.next().await? {
+            Some(bytes) => log.feed(bytes).map(Some),
+            None => {
+                let last = self.log.take().map(Log::finish).transpose()?;
+                Ok(Some(last.flatten().into_iter().collect()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_called_as_where_it_was_cloned_from_else_as_its_folder() {
+        for (origin, folder, name) in [
+            ("git@host:team/demo.git\n", "/src/here/.git", "demo"),
+            ("https://host/team/demo/", "/src/here/.git", "demo"),
+            ("host:demo", "/src/here/.git", "demo"),
+            ("", "/src/here/.git", "here"),
+            ("..", "/src/here/.git", "here"),
+            ("", "/src/bare.git", "bare.git"),
+            ("", "/", "git"),
+        ] {
+            assert_eq!(project_name(origin, Path::new(folder)), name, "{origin:?} {folder}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The installed `git`, run so that nothing of a repository is: no hook, no pager, no filter, no signature
+//! program, no fetch.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use anyhow::{Context as _, bail};
+use common::json::shorten;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+/// Before git's own command: what a repository could have run, or change.
+const SAFE: [&str; 7] = [
+    "--no-pager",
+    "--no-replace-objects",
+    "--literal-pathspecs",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+];
+/// Variables that would make git read another repository than the one named.
+const ELSEWHERE: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+];
+/// Bytes of git's complaints that are kept.
+const COMPLAINTS: u64 = 4096;
+
+/// `git` on the repository at `path`, which may begin with `-` and be hostile.
+pub fn git(path: &Path) -> Command {
+    let mut command = Command::new("git");
+    for name in ELSEWHERE {
+        command.env_remove(name);
+    }
+    // Missing objects are not fetched: that would run what the repository names as its transport.
+    command.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_NO_LAZY_FETCH", "1");
+    command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    // -C takes the next argument whatever it is; a working directory would change where `git` is looked for.
+    command.arg("-C").arg(path).args(SAFE);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs git to its end.
+///
+/// # Errors
+/// Where it is missing; how it ended is the caller's to judge.
+pub async fn run(path: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+    git(path).args(arguments).output().await.map_err(missing)
+}
+
+fn missing(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            anyhow::anyhow!("git was not found. Install it, or put it on PATH, then import again.")
+        }
+        _ => anyhow::Error::new(error).context("git cannot be run"),
+    }
+}
+
+/// What git prints as it comes.
+pub struct Reading {
+    child: Child,
+    stdout: ChildStdout,
+    stderr: JoinHandle<Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl Reading {
+    /// Starts git.
+    ///
+    /// # Errors
+    /// Where it is missing.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command.spawn().map_err(missing)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, mut stderr) =
+            (stdout.context("git has no stdout")?, stderr.context("git has no stderr")?);
+        let complaints = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            let mut first = (&mut stderr).take(COMPLAINTS);
+            // Complaints that cannot be read leave the exit code to speak.
+            let _ = first.read_to_end(&mut kept).await;
+            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+            kept
+        });
+        Ok(Self { child, stdout, stderr: complaints, buffer: vec![0; 64 * 1024] })
+    }
+
+    /// The next bytes; `None` where git has ended well.
+    ///
+    /// # Errors
+    /// Where it has not, with what it said.
+    pub async fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
+        let length = self.stdout.read(&mut self.buffer).await.context("git's output cannot be read")?;
+        if length > 0 {
+            return Ok(Some(&self.buffer[..length]));
+        }
+        let status = self.child.wait().await?;
+        if status.success() {
+            return Ok(None);
+        }
+        let said = (&mut self.stderr).await.unwrap_or_default();
+        bail!(
+            "git log ended with {status}; check the repository with `git fsck`. git says: {}",
+            complaint(&said)
+        );
+    }
+}
+
+/// Output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What git said, on one line.
+pub fn complaint(stderr: &[u8]) -> String {
+    let said = text(stderr);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let said = crate::out::plain(&words.join(" "));
+    shorten(said.trim_start_matches("fatal: "), 500).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_one_line_that_steers_no_terminal() {
+        assert_eq!(complaint(b"fatal: not a git\n\trepository\x1b[2J\n"), "not a git repository\u{fffd}[2J");
+    }
+}

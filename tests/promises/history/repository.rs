@@ -1,0 +1,78 @@
+//! A git repository that a test makes, whoever runs it and whatever the machine's git is set to.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::said;
+use tempfile::TempDir;
+
+/// A repository that a test makes.
+pub struct Repository(pub TempDir);
+
+impl Repository {
+    pub fn new() -> Self {
+        let repository = Self(tempfile::tempdir().unwrap());
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository.git(&["config", "user.name", "Ada"]);
+        repository.git(&["config", "user.email", "ada@example.org"]);
+        repository
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
+        fs::write(self.0.path().join(name), bytes).unwrap();
+    }
+
+    /// Runs git, on a clock and with settings of the test's own; gives what it prints.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        self.git_at("2026-03-05T12:00:00+01:00", arguments)
+    }
+
+    pub fn git_at(&self, date: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.current_dir(self.0.path()).args(["-c", "core.hooksPath=/dev/null"]).args(arguments);
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+        command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", "2026-03-09T12:00:00+01:00");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Commits everything, as written at `date` by `author`; gives the hash.
+    pub fn commit(&self, date: &str, author: &str, message: &str) -> String {
+        self.git(&["add", "--all"]);
+        let author = format!("--author=Name <{author}>");
+        self.git_at(
+            date,
+            &["commit", "--quiet", "--allow-empty", "--allow-empty-message", &author, "-m", message],
+        );
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Makes the commit that is checked out one with a signature, which nobody made; gives its hash.
+    pub fn signed(&self, hash: &str) -> String {
+        let text = self.git(&["cat-file", "commit", hash]);
+        let signature = "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
+        self.write("signed", text.replacen("\n\n", signature, 1) + "\n");
+        let made = self.git(&["hash-object", "-t", "commit", "-w", "signed"]);
+        self.git(&["update-ref", "HEAD", &made]);
+        made
+    }
+
+    /// Commits of Ada on so many days in a row, each without a file.
+    pub fn one_commit_a_day(&self, days: usize) {
+        let commit = |day: usize| {
+            let who = format!("Ada <ada@example.org> {} +0000", 1_700_000_000 + day * 86_400);
+            format!("commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata 1\nx\n")
+        };
+        self.write("stream", (0..days).map(commit).collect::<String>());
+        let mut command = Command::new("git");
+        command.args(["fast-import", "--quiet"]).current_dir(self.0.path());
+        let output = command.stdin(fs::File::open(self.0.path().join("stream")).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
