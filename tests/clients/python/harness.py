@@ -1,6 +1,7 @@
 """A real `devtrail up` on a temporary folder, and what the tests ask of it.
 
-    harness.py with COMMAND...   runs COMMAND beside one, with DEVTRAIL_URL, DEVTRAIL_KEY and DEVTRAIL_DATA set
+    harness.py with COMMAND...   runs COMMAND beside one, with DEVTRAIL_URL, DEVTRAIL_KEY and DEVTRAIL_DATA set, and
+                                 looks whether all that it was acknowledged is stored
     harness.py stored ID         prints the stored event of that id (folder: DEVTRAIL_DATA)
 
 scripts/test-clients.sh sets DEVTRAIL_BIN, the folder of the programs, and DEVTRAIL_NATS_SERVER.
@@ -122,8 +123,8 @@ class Up:
     def verified(self, **counts):
         """Each acknowledged event is in exactly one place, and there are so many of each."""
         report = self.devtrail("verify")
-        assert report["findings"] == []
-        assert {name: report[name] for name in counts} == counts
+        assert report["findings"] == [], report
+        assert {name: report[name] for name in counts} == counts, report
 
     def get(self, path):
         return request(self.url + path, headers={"Authorization": f"Bearer {self.key}"})
@@ -158,7 +159,9 @@ def main(what, *arguments):
         return 0
     with Up() as up:
         settings = {"DEVTRAIL_URL": up.url, "DEVTRAIL_KEY": up.key, "DEVTRAIL_DATA": up.folder}
-        return subprocess.run(arguments, env={**os.environ, **settings}, timeout=LONGEST, check=False).returncode
+        done = subprocess.run(arguments, env={**os.environ, **settings}, timeout=LONGEST, check=False)
+        up.verified()  # whatever was sent
+        return done.returncode
 
 
 if __name__ == "__main__":
