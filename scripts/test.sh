@@ -5,55 +5,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-finish() { # finish PASSED FAILED
-  if [ "$2" -eq 0 ]; then echo "test result: ok. $1 passed; 0 failed"; exit 0; fi
-  echo "test result: FAILED. $1 passed; $2 failed"
-  exit 1
-}
-step() { # step NAME COMMAND...: nothing after a failed step would mean anything, so it ends the run
-  local name=$1 began=$SECONDS
-  shift
-  echo "== $name"
-  if ! "$@"; then
-    echo "make test: the step '$name' failed"
-    finish 0 1
-  fi
-  echo "   $name: $((SECONDS - began)) s"
-}
-# shellcheck disable=SC2329 # called through `step`
-get_nats_server() {
-  DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh) && export DEVTRAIL_NATS_SERVER && echo "$DEVTRAIL_NATS_SERVER"
-}
-
-# Processes started by the tests inherit this mark in their environment, whatever becomes of their parents.
-mark="DEVTRAIL_TEST_RUN=$$-$(date +%s)-$RANDOM"
-marked() { # pids of living processes that carry the mark
-  {
-    if [ -d /proc/self ]; then
-      grep -aszxFl "$mark" /proc/[0-9]*/environ | cut -d/ -f3
-    else
-      # No grep here: `ps` would show the mark among grep's own arguments.
-      ps eww -ax -o pid= -o command= | while read -r pid command; do
-        case "$command" in *"$mark"*) echo "$pid" ;; esac
-      done
-    fi
-  } | grep -vx "$$" || true
-}
-command_of() {
-  if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline"; else ps -o args= -p "$1"; fi
-}
-kill_marked() { # names and kills them; again, as one may have started another meanwhile
-  local pid pids
-  for _ in 1 2 3; do
-    pids=$(marked)
-    [ -n "$pids" ] || return 0
-    for pid in $pids; do
-      echo "   killing $pid: $(command_of "$pid" 2>/dev/null || true)"
-      kill -KILL "$pid" 2>/dev/null || true
-    done
-    sleep 0.2
-  done
-}
+make=test
+. scripts/lib.sh
 
 postgres=
 # shellcheck disable=SC2329 # called through `step`
@@ -80,9 +33,6 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The tests kill processes at named points, which no release has (common/src/crash.rs).
-features=(--features devtrail-workers/crash-points)
-
 step "cargo fmt" cargo fmt --all --check
 step "cargo clippy" cargo clippy --workspace --all-targets "${features[@]}" --locked -- -D warnings
 step "nats-server" get_nats_server
@@ -101,15 +51,7 @@ status=0
 env "$mark" cargo test --workspace "${features[@]}" --locked --no-fail-fast "$@" >"$tmp/output" 2>&1 || status=$?
 
 left=0
-for _ in $(seq 25); do # what is on its way out has five seconds
-  [ -n "$(marked)" ] || break
-  sleep 0.2
-done
-if [ -n "$(marked)" ]; then
-  left=1
-  echo "the tests left processes running:"
-  kill_marked
-fi
+nothing_left || left=1
 for _ in $(seq 100); do
   kill -0 "$tee" 2>/dev/null || break
   sleep 0.1
