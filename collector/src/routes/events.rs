@@ -127,8 +127,10 @@ fn admit<'a>(
     headers: &HeaderMap,
     body: &'a [u8],
 ) -> Result<Admitted<'a>, Problem> {
-    let idempotency_key =
-        headers.get("idempotency-key").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    // Several fields of a name are one list (RFC 9110, section 5.3), which is no id.
+    let keys = headers.get_all("idempotency-key").iter();
+    let keys: Vec<_> = keys.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let idempotency_key = (!keys.is_empty()).then(|| keys.join(", "));
     let context = admit::Context {
         developer: caller.developer,
         epoch: caller.epoch,
@@ -153,14 +155,14 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
         }
         BadEnvelope::WrongDeveloper(named) => {
             let detail = format!(
-                "developer_id names {named:?}, whose key this is not: leave developer_id out, or use that developer's key."
+                "developer_id names {:?}, whose key this is not: leave developer_id out, or use that developer's key.",
+                common::json::shorten(&named, 128)
             );
-            Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300))
-                .pointer("/developer_id")
+            Problem::new(ErrorCode::WrongDeveloper, detail).pointer("/developer_id")
         }
         BadEnvelope::TooManyEvents(sent) => {
             let detail = format!("The batch has {sent} events, the limit is {max_events}: send it in parts.");
-            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64)
+            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64).actual(sent as u64)
         }
     }
 }
@@ -175,7 +177,8 @@ fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) 
             "The batch makes a message of {} bytes, the limit is {max_message}: send it in parts.",
             payload.len()
         );
-        return Err(Problem::new(ErrorCode::BatchTooLarge, detail).limit(max_message as u64));
+        let problem = Problem::new(ErrorCode::BatchTooLarge, detail);
+        return Err(problem.limit(max_message as u64).actual(payload.len() as u64));
     }
     let mut headers = async_nats::HeaderMap::new();
     headers.insert(batch::BATCH_ID, header.batch_id.as_str());
