@@ -1,9 +1,9 @@
 # Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test demo bench lint fmt clean
+.PHONY: help run test promises demo bench lint fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
 	@nats=$$(scripts/nats-server.sh) && cargo build --release --locked && \
@@ -11,6 +11,9 @@ run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
 
 test: ## format, lints, build and every test (ARGS go to `cargo test`)
 	@scripts/test.sh $(ARGS)
+
+promises: ## renew docs/contract-tests.md, the table of the contract's sentences and their tests
+	DEVTRAIL_WRITE_DOCS=1 cargo test --workspace --features devtrail-workers/crash-points --locked --test contract_table
 
 demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
 	@scripts/demo.sh

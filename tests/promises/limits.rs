@@ -1,8 +1,8 @@
-//! What a collector refuses at its limits, and what it still answers while it stops.
+//! What a collector still answers while it stops.
 
 use std::time::Duration;
 
-use harness::{Engine, Site, Up, envelope, event};
+use harness::{Up, envelope, event};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -39,29 +39,10 @@ fn head(up: &Up) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_without_a_body_is_411() {
-    let up = Up::start().await;
-    let (status, body) = answer(sent(&up, &format!("{}\r\n", head(&up))).await).await;
-    assert_eq!((status.as_str(), &body["code"]), ("411", &json!("length_required")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_larger_than_a_message_may_be_is_413_and_names_the_limit() {
-    let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
-    let mut site = Site::configured(Engine::Sqlite, small).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    client.send(&envelope("b1", &[event("e1")])).await;
-    let mut large = event("e2");
-    large["data"]["more"] = json!("x".repeat(70_000));
-    let refused = client.post(&envelope("b2", &[large])).await.unwrap();
-    assert_eq!(refused.status(), 413);
-    let body: Value = refused.json().await.unwrap();
-    assert_eq!((&body["code"], &body["limit"]), (&json!("batch_too_large"), &json!(64 * 1024)));
-}
-
 /// Begins two requests, asks the whole to stop, and ends both requests only then.
+///
+/// Promise: 503 `shutting_down`
+/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503() {
     let mut up = Up::start().await;
