@@ -1,6 +1,6 @@
 //! Each error code with its problem's members.
 
-use harness::{Client, Engine, Site, Up, event, until};
+use harness::{Client, Engine, Site, Up, event, stands_still, until};
 use serde_json::json;
 
 use crate::problem::problem;
@@ -129,6 +129,7 @@ async fn a_stream_that_does_not_answer_is_a_503_after_which_the_batch_is_kept_on
     let talk = Talk::with(&site.client(&url, "ada").await);
     let batch = body_of("b1", &format!("[{}]", event("e1")));
     site.signal("nats", Signal::SIGSTOP);
+    stands_still(site.pid("nats")).await;
     let answer = talk.ask(talk.post(&[], &batch)).await;
     site.signal("nats", Signal::SIGCONT);
     let body = problem(&answer, "stream_unavailable");

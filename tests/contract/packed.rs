@@ -13,9 +13,12 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// Compressed by zstd.
+/// Compressed by zstd, with a checksum, as gzip has one.
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 3).unwrap()
+    let mut zstd = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    zstd.include_checksum(true).unwrap();
+    zstd.write_all(bytes).unwrap();
+    zstd.finish().unwrap()
 }
 
 /// What would inflate to `size` spaces.

@@ -13,7 +13,7 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
     let talk = Talk::to(&up);
     let body = good();
     let gzip = crate::packed::gzip(body.as_bytes());
-    let zstd = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    let zstd = crate::packed::zstd(body.as_bytes());
     for (encoding, sent) in [
         ("", body.as_bytes()),
         ("identity", body.as_bytes()),

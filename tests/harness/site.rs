@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Client, Database, Engine, nats_server, program};
-pub use outcome::until;
+pub use outcome::{stands_still, until};
 
 /// The roles that a site on Postgres runs as processes of their own.
 pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];

@@ -72,6 +72,7 @@ async fn without_the_stream_a_batch_is_503_and_sent_again_it_is_kept_once() {
     let batch = envelope("b1", &[event("e1")]);
     let nats = nix::unistd::Pid::from_raw(up.pids().1);
     nix::sys::signal::kill(nats, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    harness::stands_still(nats.as_raw().cast_unsigned()).await;
     let (status, code, body) = refused(&client, &batch).await;
     nix::sys::signal::kill(nats, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!((status, code.as_str()), (503, "stream_unavailable"));
