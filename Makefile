@@ -1,6 +1,6 @@
 # Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients demo bench lint fmt clean
+.PHONY: help run test test-clients promises demo bench lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -14,6 +14,9 @@ test: ## format, lints, build and every test (ARGS go to `cargo test`)
 
 test-clients: ## real clients (CloudEvents SDKs, WakaTime, schemathesis) against a real Devtrail (ARGS name some of them)
 	@scripts/test-clients.sh $(ARGS)
+
+promises: ## renew docs/contract-tests.md, the table of the contract's sentences and their tests
+	DEVTRAIL_WRITE_DOCS=1 cargo test --workspace --features devtrail-workers/crash-points --locked --test contract_table
 
 demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
 	@scripts/demo.sh

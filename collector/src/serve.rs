@@ -1,22 +1,23 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 connections, their deadlines, draining and the hard stop.
 
+mod header;
+mod tracked;
 mod wire;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use tracked::{OnEnd, Tracked};
 use wire::{Clock, Wire};
 
 /// The pause after an accept that failed, such as for lack of file descriptors.
@@ -116,7 +118,7 @@ fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_TIMEOUT)
-        .max_header_list_size(u32::try_from(options.max_header).unwrap_or(u32::MAX));
+        .max_header_list_size(header::http2_bound(options.max_header));
     builder
 }
 
@@ -185,12 +187,16 @@ async fn answer(
 ) -> Result<Response<Tracked<Body>>, Infallible> {
     clock.request_began();
     let http1 = request.version() != Version::HTTP_2;
+    let refusal = if http1 { None } else { header::too_large(&request, clock.max_header()) };
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let mut request = request.map(|body| Body::new(Tracked { body, on_end: OnEnd::Request(unread.clone()) }));
     request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = match app.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    let mut response = match refusal {
+        Some(refusal) => refusal.into_response(),
+        None => match app.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
     };
     // What is still to come of the request is not waited for: the client must not send another one after it.
     if http1 && unread.load(Ordering::Relaxed) {
@@ -198,50 +204,6 @@ async fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Tracked { body, on_end: OnEnd::Response(clock) }))
-}
-
-/// Whose end is noted, and where.
-enum OnEnd {
-    Request(Arc<AtomicBool>),
-    Response(Arc<Clock>),
-}
-
-/// A body whose end is noted: a request's when its last byte is read, a response's when hyper is done with it.
-struct Tracked<B> {
-    body: B,
-    on_end: OnEnd,
-}
-
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Tracked<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (OnEnd::Request(unread), true) = (&self.on_end, frame.is_none() || self.body.is_end_stream()) {
-            unread.store(false, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<B> Drop for Tracked<B> {
-    fn drop(&mut self) {
-        if let OnEnd::Response(clock) = &self.on_end {
-            clock.response_ended();
-        }
-    }
 }
 
 #[cfg(test)]

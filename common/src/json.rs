@@ -1,15 +1,16 @@
 //! JSON read without losing a byte: an object as its members' exact text.
 
 mod meaning;
+mod plain;
 
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use meaning::same_meaning;
+pub use plain::{MAX_VALUES, value};
 
 /// The members of a JSON object in their order, each value as the exact text it was sent as.
 ///
@@ -57,80 +58,6 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// A JSON text as a value, whatever its members are called.
-///
-/// `serde_json`'s own `Value` takes an object whose first member has a certain private name for
-/// something else (its `raw_value` feature), so that hostile input could be checked as one thing
-/// and kept as another. This reads every object as an object.
-///
-/// # Errors
-/// Where the text is no JSON, is nested deeper than 128, or holds a number beyond a double's range.
-pub fn value(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text).map(|Plain(value)| value)
-}
-
-struct Plain(Value);
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PlainVisitor).map(Plain)
-    }
-}
-
-struct PlainVisitor;
-
-impl<'de> Visitor<'de> for PlainVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Value, S::Error> {
-        let mut list = Vec::new();
-        while let Some(Plain(element)) = seq.next_element()? {
-            list.push(element);
-        }
-        Ok(list.into())
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Value, M::Error> {
-        let mut object = serde_json::Map::new();
-        while let Some((name, Plain(member))) = map.next_entry()? {
-            object.insert(name, member);
-        }
-        Ok(object.into())
     }
 }
 

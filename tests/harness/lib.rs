@@ -5,12 +5,14 @@ mod database;
 mod input;
 mod site;
 mod up;
+mod wire;
 
 pub use client::{Client, Waited, envelope, event};
 pub use database::{Database, Engine, Held};
 pub use input::{Person, real_input};
-pub use site::{ROLES, Site, said, until};
+pub use site::{ROLES, Site, said, stands_still, until};
 pub use up::{Up, nats_server};
+pub use wire::{Answer, Wire};
 
 use std::path::PathBuf;
 

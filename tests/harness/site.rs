@@ -1,5 +1,6 @@
 //! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
 
+mod collector;
 mod outcome;
 mod streams;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Client, Database, Engine, nats_server, program};
-pub use outcome::until;
+pub use outcome::{stands_still, until};
 
 /// The roles that a site on Postgres runs as processes of their own.
 pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];
@@ -100,34 +101,6 @@ impl Site {
         let ports = until("nats-server tells its ports", read).await;
         let one = |kind: &str| ports[kind][0].as_str().expect("an address").to_owned();
         (self.nats, self.monitor) = (one("nats"), one("monitoring"));
-    }
-
-    /// Starts a collector under `name`; gives its URL.
-    ///
-    /// # Panics
-    /// Where it does not start.
-    pub async fn collector(&mut self, name: &str) -> String {
-        self.collector_with(name, &[]).await
-    }
-
-    /// The same with more arguments.
-    ///
-    /// # Panics
-    /// Where it does not start.
-    pub async fn collector_with(&mut self, name: &str, arguments: &[&str]) -> String {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = free.expect("a free port").to_string();
-        let mut command = self.command("devtrail-collector", &["--listen", &address]);
-        command.args(arguments);
-        self.spawn(name, &mut command);
-        common::process::install_tls();
-        let (url, client) = (format!("http://{address}"), reqwest::Client::new());
-        let ready = async || {
-            let reply = client.get(format!("{url}/health/ready")).send().await.ok()?;
-            reply.status().is_success().then_some(())
-        };
-        until("the collector is ready", ready).await;
-        url
     }
 
     /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).

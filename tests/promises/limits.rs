@@ -1,32 +1,15 @@
-//! What a collector refuses at its limits, and what it still answers while it stops.
+//! What a collector still answers while it stops.
 
-use std::time::Duration;
-
-use harness::{Engine, Site, Up, envelope, event};
+use harness::{Up, Wire, envelope, event};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use serde_json::json;
 
 /// A connection to the collector on which these bytes have been sent.
-async fn sent(up: &Up, text: &str) -> TcpStream {
-    let address = up.address("collector");
-    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
-    stream
-}
-
-/// The status and the body that come until the collector closes.
-async fn answer(mut stream: TcpStream) -> (String, Value) {
-    let mut text = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("an answer in time").unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
-    let status = head.split(' ').nth(1).unwrap().to_owned();
-    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {text:?}")))
+async fn sent(up: &Up, text: &str) -> Wire {
+    let mut wire = Wire::open(&up.address("collector")).await;
+    wire.send(text).await;
+    wire
 }
 
 /// The head of a request with the first key, up to and without its last header.
@@ -39,29 +22,10 @@ fn head(up: &Up) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_without_a_body_is_411() {
-    let up = Up::start().await;
-    let (status, body) = answer(sent(&up, &format!("{}\r\n", head(&up))).await).await;
-    assert_eq!((status.as_str(), &body["code"]), ("411", &json!("length_required")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_larger_than_a_message_may_be_is_413_and_names_the_limit() {
-    let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
-    let mut site = Site::configured(Engine::Sqlite, small).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    client.send(&envelope("b1", &[event("e1")])).await;
-    let mut large = event("e2");
-    large["data"]["more"] = json!("x".repeat(70_000));
-    let refused = client.post(&envelope("b2", &[large])).await.unwrap();
-    assert_eq!(refused.status(), 413);
-    let body: Value = refused.json().await.unwrap();
-    assert_eq!((&body["code"], &body["limit"]), (&json!("batch_too_large"), &json!(64 * 1024)));
-}
-
 /// Begins two requests, asks the whole to stop, and ends both requests only then.
+///
+/// Promise: 503 `shutting_down`
+/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503() {
     let mut up = Up::start().await;
@@ -72,10 +36,8 @@ async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503
     let mut late = sent(&up, &head(&up)).await;
     for _ in 0..5 {
         // Answered on connections of their own, accepted after the two.
-        let (status, _) =
-            answer(sent(&up, "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await)
-                .await;
-        assert_eq!(status, "200");
+        let live = "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        assert_eq!(sent(&up, live).await.answer().await.status, 200);
     }
     let address = up.address("collector").trim_start_matches("http://").to_owned();
     kill(Pid::from_raw(up.pids().0), Signal::SIGTERM).unwrap();
@@ -83,12 +45,12 @@ async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503
         std::net::TcpStream::connect(&address).is_err().then_some(())
     })
     .await;
-    late.write_all(format!("{length}{body}").as_bytes()).await.unwrap();
-    let (status, problem) = answer(late).await;
-    assert_eq!((status.as_str(), &problem["code"]), ("503", &json!("shutting_down")));
-    in_flight.write_all(rest.as_bytes()).await.unwrap();
-    let (status, reply) = answer(in_flight).await;
-    assert_eq!((status.as_str(), &reply["stream_sequence"]), ("202", &json!(1)), "{reply}");
+    late.send(format!("{length}{body}")).await;
+    let problem = late.answer().await;
+    assert_eq!((problem.status, &problem.json()["code"]), (503, &json!("shutting_down")));
+    in_flight.send(rest).await;
+    let reply = in_flight.answer().await;
+    assert_eq!((reply.status, &reply.json()["stream_sequence"]), (202, &json!(1)), "{reply:?}");
     assert_eq!(up.ended().await, Some(0));
     up.restart().await;
     assert_eq!(up.verify()["stored"], 1);

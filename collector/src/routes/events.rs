@@ -165,7 +165,8 @@ fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) 
             "The batch makes a message of {} bytes, the limit is {max_message}: send it in parts.",
             payload.len()
         );
-        return Err(Problem::new(ErrorCode::BatchTooLarge, detail).limit(max_message as u64));
+        let problem = Problem::new(ErrorCode::BatchTooLarge, detail);
+        return Err(problem.limit(max_message as u64).actual(payload.len() as u64));
     }
     let mut headers = async_nats::HeaderMap::new();
     headers.insert(batch::BATCH_ID, header.batch_id.as_str());

@@ -107,9 +107,7 @@ async fn with_ids(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span).await;
     // A problem is written out here, so that none can lack its correlation id.
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let allow = response.headers().get(axum::http::header::ALLOW).cloned();
         response = problem.correlation_id(ids.correlation_id.clone()).into_response();
-        response.headers_mut().extend(allow.map(|allow| (axum::http::header::ALLOW, allow)));
     }
     for (name, value) in [(CORRELATION_ID, ids.correlation_id), (TRACEPARENT, ids.traceparent)] {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::routing::{get, post};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};

@@ -16,6 +16,8 @@ use crate::error::{ErrorCode, Problem};
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More bytes than hyper's own refusals have.
 const HYPERS_REFUSAL: usize = 256;
+/// Fields of a header that hyper takes over HTTP/1, unless told otherwise.
+const MAX_FIELDS: usize = 100;
 
 /// Where a connection is between requests, and until when it may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,11 @@ impl Clock {
             options,
             state: Mutex::new(State { phase, preface: Some(0), write_blocked, request_unread, refusal }),
         }
+    }
+
+    /// Bytes that a request's header may have.
+    pub(super) fn max_header(&self) -> usize {
+        self.options.max_header
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -130,13 +137,13 @@ impl Clock {
         if matches!(state.phase, Phase::Busy | Phase::Http2) {
             return false;
         }
-        state.refusal = hypers_refusal(bytes);
+        state.refusal = hypers_refusal(bytes, self.options.max_header);
         state.refusal.is_some()
     }
 }
 
 /// The problem that hyper's answer stands for, where it is one: the app's refusals all have a body.
-fn hypers_refusal(bytes: &[u8]) -> Option<Problem> {
+fn hypers_refusal(bytes: &[u8], max_header: usize) -> Option<Problem> {
     if bytes.len() > HYPERS_REFUSAL {
         return None;
     }
@@ -148,11 +155,15 @@ fn hypers_refusal(bytes: &[u8]) -> Option<Problem> {
     };
     let lines = ["\r\nconnection: close\r\n", "\r\ncontent-length: 0\r\n"];
     let empty = head.ends_with("\r\n\r\n") && lines.iter().all(|line| head.contains(line));
-    let detail = match code {
-        ErrorCode::HeadersTooLarge => "The request's header, or its path, is too large.",
-        _ => "What was sent is not a well-formed HTTP request.",
-    };
-    empty.then(|| Problem::new(code, detail))
+    empty.then(|| match code {
+        ErrorCode::HeadersTooLarge => {
+            let detail = format!(
+                "A request's header, its path included, may have {max_header} bytes and {MAX_FIELDS} fields; this one has more."
+            );
+            Problem::new(code, detail).limit(max_header as u64)
+        }
+        _ => Problem::new(code, "What was sent is not a well-formed HTTP request."),
+    })
 }
 
 /// The socket as hyper has it.

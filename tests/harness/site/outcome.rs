@@ -18,6 +18,23 @@ pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> 
     waited(condition).await.unwrap_or_else(|| panic!("waited in vain until {what}"))
 }
 
+/// Waits until a process that was sent SIGSTOP stands still: each of its threads stops on its own.
+///
+/// # Panics
+/// Where it does not in time, or is gone.
+pub async fn stands_still(pid: u32) {
+    let stopped = |task: std::fs::DirEntry| {
+        // A thread may have ended meanwhile; its name, in parentheses, stands before its state.
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        Some(stat.rsplit(')').next()?.trim_start().starts_with('T'))
+    };
+    until("the process stands still", async || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
+        tasks.filter_map(stopped).all(|stopped| stopped).then_some(())
+    })
+    .await;
+}
+
 /// What `condition` gives in time.
 async fn waited<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let mut polls = tokio::time::interval(Duration::from_millis(10));

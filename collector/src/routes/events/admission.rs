@@ -52,14 +52,14 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
         }
         BadEnvelope::WrongDeveloper(named) => {
             let detail = format!(
-                "developer_id names {named:?}, whose key this is not: leave developer_id out, or use that developer's key."
+                "developer_id names {:?}, whose key this is not: leave developer_id out, or use that developer's key.",
+                common::json::shorten(&named, 128)
             );
-            Problem::new(ErrorCode::WrongDeveloper, common::json::shorten(&detail, 300))
-                .pointer("/developer_id")
+            Problem::new(ErrorCode::WrongDeveloper, detail).pointer("/developer_id")
         }
         BadEnvelope::TooManyEvents(sent) => {
             let detail = format!("The batch has {sent} events, the limit is {max_events}: send it in parts.");
-            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64)
+            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64).actual(sent as u64)
         }
     }
 }

@@ -1,0 +1,79 @@
+//! The size of a message, and the defaults that the contract names.
+
+use harness::{Engine, Site, event};
+use serde_json::{Value, json};
+
+use crate::talk::{Talk, body_of, fresh, good};
+
+/// An EVENTS message may be as large as `max_payload` less 64 KiB, to the byte.
+///
+/// Promise: 413 `batch_too_large`
+/// Promise: message in the stream | NATS `max_payload` (8 MiB) less 64 KiB | `nats/server.conf`
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
+    let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
+    let mut site = Site::configured(Engine::Sqlite, small).await;
+    let url = site.collector("collector").await;
+    let talk = Talk::with(&site.client(&url, "ada").await);
+    let (limit, id) = (64 * 1024, fresh("b"));
+    let ask = async |padding: usize| {
+        let mut one = event("e1");
+        one["data"]["pad"] = json!("x".repeat(padding));
+        // The id has a length of its own in the message.
+        talk.ask(talk.post(&[("x-correlation-id", "c1")], body_of(&id, &format!("[{one}]")))).await
+    };
+    let first = crate::problem::problem(&ask(limit).await, "batch_too_large");
+    assert_eq!(first["limit"], json!(limit));
+    let fits = limit - (first["actual"].as_u64().unwrap() as usize - limit);
+    let beyond = crate::problem::problem(&ask(fits + 1).await, "batch_too_large");
+    assert_eq!(beyond["actual"], json!(limit + 1));
+    assert_eq!(ask(fits).await.status, 202);
+    assert_eq!(ask(fits - 1).await.status, 202);
+    talk.still_fine().await;
+    site.worker("all", "all", None);
+    site.completed(3).await;
+    assert_eq!(site.verify()["messages"], 3);
+    let given = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
+    assert!(std::fs::read_to_string(given).unwrap().contains("max_payload: 8MB"));
+}
+
+/// Promise: events in a batch | 1,000 | `--max-events`
+/// Promise: body, as sent and inflated | 4 MiB | `--max-body`
+/// Promise: inflated at most | 100 × its size (64 KiB are always fine) | `--max-ratio`
+/// Promise: header must arrive within | 10 s | `--header-timeout`
+/// Promise: body must arrive within | 30 s | `--body-timeout`
+/// Promise: the stream must confirm within | 10 s | `--publish-timeout`
+/// Promise: Settings come from flags, then environment (`DEVTRAIL_*`), then a TOML file (`--config`).
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
+    let mut site = Site::start(Engine::Sqlite).await;
+    let printed = site.run("devtrail-collector", &["--print-config"]);
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    for line in [
+        "max-events = 1000",
+        "max-body = 4194304",
+        "max-ratio = 100",
+        "header-timeout = \"10s\"",
+        "body-timeout = \"30s\"",
+        "publish-timeout = \"10s\"",
+    ] {
+        assert!(printed.contains(line), "{line} is not in\n{printed}");
+    }
+    std::fs::write(site.path("set.toml"), "max-events = 1\nmax-body = 1000\nmax-ratio = 3\n").unwrap();
+    let mut command =
+        site.command("devtrail-collector", &["--config", "set.toml", "--max-events", "3", "--print-config"]);
+    let printed = command.env("DEVTRAIL_MAX_EVENTS", "2").env("DEVTRAIL_MAX_BODY", "2000").output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    for line in ["max-events = 3", "max-body = 2000", "max-ratio = 3"] {
+        assert!(printed.contains(line), "{line} is not in\n{printed}");
+    }
+    let url =
+        site.collector_with("small", &["--max-events", "2", "--max-body", "2000", "--max-ratio", "3"]).await;
+    let talk = Talk::with(&site.client(&url, "ada").await);
+    let three: Vec<Value> = (0..3).map(|_| event(&fresh("e"))).collect();
+    let body = talk.body_refused(body_of("b1", &json!(three).to_string()), "too_many_events").await;
+    assert_eq!((&body["limit"], &body["actual"]), (&json!(2), &json!(3)));
+    let body = talk.body_refused("x".repeat(2001), "body_too_large").await;
+    assert_eq!((&body["limit"], &body["actual"]), (&json!(2000), &json!(2001)));
+    assert_eq!(talk.ask(talk.post(&[], good())).await.status, 202);
+}

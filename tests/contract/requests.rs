@@ -1,0 +1,167 @@
+//! What is asked in odd ways: other methods, other targets, broken escapes.
+
+use serde_json::json;
+
+use crate::problem::problem;
+use crate::talk::{Talk, good, shared};
+
+const ROUTES: [(&str, &str); 7] = [
+    ("/v1/events", "POST"),
+    ("/v1/batches/b1", "GET,HEAD"),
+    ("/v1/metrics/daily", "GET,HEAD"),
+    ("/v1/schemas", "GET,HEAD"),
+    ("/v1/schemas/1.0/heartbeat", "GET,HEAD"),
+    ("/health/live", "GET,HEAD"),
+    ("/health/ready", "GET,HEAD"),
+];
+
+/// Promise: 404 `not_found`
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_is_every_method_is_not_found() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    let long = format!("/{}", "x".repeat(30_000));
+    for target in [
+        "/",
+        "/nothing",
+        "/v1/events/",
+        "/v1",
+        "//v1/events",
+        "/V1/EVENTS",
+        "/v1/batches/",
+        "/v1/batches/a/b",
+        "/../v1/events",
+        "/v1/%65vents/x",
+        &long,
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            talk.refused(talk.request(method, target), "not_found").await;
+        }
+    }
+    for target in [
+        "/v1/schemas/2.0/heartbeat",
+        "/v1/schemas/1.0/nothing",
+        "/v1/schemas/%FF/x",
+        "/v1/schemas/1.0/%00",
+        "/v1/schemas/one/heartbeat",
+    ] {
+        talk.refused(talk.request("GET", target), "not_found").await;
+    }
+    talk.still_fine().await;
+}
+
+/// Promise: 405 `method_not_allowed`
+///
+/// Promise: A 401 has `WWW-Authenticate`, a 405 `Allow`, an `unsupported_encoding` `Accept-Encoding`.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_method_is_refused_and_the_allowed_ones_are_named() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    for (target, allowed) in ROUTES {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let answer = talk.ask(talk.request(method, target)).await;
+            problem(&answer, "method_not_allowed");
+            assert_eq!(answer.header("allow"), Some(allowed), "{method} {target}");
+        }
+    }
+    talk.still_fine().await;
+}
+
+/// HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
+///
+/// Promise: `application/problem+json` (RFC 9457), for every route and every reason:
+///
+/// Promise: HEAD is answered as GET is, without the body.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    for (target, status) in [
+        ("/health/live", 200),
+        ("/v1/schemas", 200),
+        ("/nothing", 404),
+        ("/v1/events", 405),
+        ("/v1/batches/%FF", 400),
+    ] {
+        let mut wire = talk.wire().await;
+        for _ in 0..2 {
+            // Twice on one connection: a body would be read as the second answer.
+            wire.send(talk.request("HEAD", target)).await;
+            let answer = wire.answer_to_head().await;
+            assert_eq!(answer.status, status, "{target}");
+            let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+            assert_eq!(answer.header("content-type"), Some(kind));
+            assert!(answer.header("x-correlation-id").is_some());
+        }
+    }
+}
+
+/// The forms of a request's target (RFC 9112, section 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_may_be_absolute_and_other_forms_are_not_found() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    assert_eq!(talk.get("http://x/health/live").await.status, 200);
+    assert_eq!(talk.get("http://elsewhere.example:81/health/live").await.status, 200);
+    let post = String::from_utf8(talk.post(&[], good())).unwrap();
+    let absolute = post.replacen("/v1/events", "http://x/v1/events?a=b#c", 1);
+    assert_eq!(talk.ask(absolute).await.status, 202);
+    for (method, target) in [("OPTIONS", "*"), ("CONNECT", "x:80")] {
+        let answer = talk.ask(talk.request(method, target)).await;
+        let code = answer.json()["code"].as_str().unwrap().to_owned();
+        assert!(["not_found", "method_not_allowed"].contains(&code.as_str()), "{method}: {code}");
+        problem(&answer, &code);
+    }
+    talk.still_fine().await;
+}
+
+/// HTTP/1.0 keeps no connection and needs no host (RFC 1945).
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_is_answered_once() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    let mut wire = talk.wire().await;
+    wire.send("GET /health/live HTTP/1.0\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert!(wire.rest().await.is_empty());
+    let post = String::from_utf8(talk.post(&[], good())).unwrap().replacen("HTTP/1.1", "HTTP/1.0", 1);
+    assert_eq!(talk.ask(post).await.status, 202);
+}
+
+/// Promise: 400 `invalid_parameter` (a parameter of path or query, which `parameter` names)
+/// Promise: the metrics of your local days, both ends included, at most 366.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_query_is_named_by_its_parameter() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    for (query, parameter) in [
+        ("from=yesterday", "from"),
+        ("from=", "from"),
+        ("from=%FF", "from"),
+        ("from=%", "from"),
+        ("from=2026-03-01%00", "from"),
+        ("to=2026-02-30", "to"),
+        ("to=2026-3-1", "to"),
+        ("to=10000-01-01", "to"),
+        ("from=2026-01-01&from=2026-01-01", "from"),
+        ("from=2026-01-02&to=2026-01-01", "from"),
+        ("from=2024-01-01&to=2025-01-01", "from"),
+        (&format!("from={}", "9".repeat(20_000)), "from"),
+    ] {
+        let target = format!("/v1/metrics/daily?{query}");
+        let body = talk.refused(talk.request("GET", &target), "invalid_parameter").await;
+        assert_eq!(body["parameter"], parameter, "{query}");
+    }
+    // The limit is named where it was passed.
+    let target = "/v1/metrics/daily?from=2024-01-01&to=2025-01-01";
+    let body = talk.refused(talk.request("GET", target), "invalid_parameter").await;
+    assert_eq!((&body["limit"], &body["actual"]), (&json!(366), &json!(367)));
+    for fine in
+        ["", "?", "?&&", "?x=%FF&y", "?from=2024-01-01&to=2024-12-31", "?from=2026%2D01-05&to=2026-01-05"]
+    {
+        assert_eq!(talk.get(&format!("/v1/metrics/daily{fine}")).await.status, 200, "{fine}");
+    }
+}

@@ -1,0 +1,111 @@
+//! `Prefer: wait`: how it is written, and what comes of it where there is no store to wait for.
+
+use harness::{Answer, Engine, Site, until};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::talk::{Talk, good, shared};
+
+async fn preferring(talk: &Talk, preferences: &[&str]) -> Answer {
+    let headers: Vec<(&str, &str)> = preferences.iter().map(|one| ("prefer", *one)).collect();
+    talk.ask(talk.post(&headers, good())).await
+}
+
+/// Promise: `Prefer: wait=N` (RFC 7240): wait up to N seconds
+/// Promise: stored in time | 200 | `stored` | `wait=N`
+/// Promise: N is a whole number of seconds from 1 to 30.
+/// Promise: More than 30 counts as 30, and `Preference-Applied` says `wait=30`.
+/// Promise: Other preferences are ignored; of several `wait` the first counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_found_among_preferences_and_is_said_to_be_applied() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    for (preferences, applied) in [
+        (&["wait=20"][..], "wait=20"),
+        (&["wait=30"], "wait=30"),
+        (&["wait=31"], "wait=30"),
+        (&["wait=99999999999999999999"], "wait=30"),
+        (&["WAIT = \"9\""], "wait=9"),
+        (&["respond-async, handling=lenient; x=\"wait=1\", wait=25"], "wait=25"),
+        (&["wait=28, wait=3"], "wait=28"),
+        (&["return=minimal", "wait=27", "wait=1"], "wait=27"),
+    ] {
+        let answer = preferring(&talk, preferences).await;
+        let reply = answer.json();
+        assert_eq!((answer.status, &reply["durability"]), (200, &json!("stored")), "{preferences:?} {reply}");
+        assert_eq!(answer.header("preference-applied"), Some(applied), "{preferences:?}");
+        let seq = &reply["stream_sequence"];
+        assert_eq!(
+            up.count(&format!("SELECT count(*) FROM batches WHERE seq = {seq}")),
+            1,
+            "stored means stored"
+        );
+    }
+}
+
+/// Promise: Anything else (0, a fraction, a word) counts as no preference: a preference never makes a request fail.
+/// Promise: not waited: no valid `wait`, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_wait_is_no_preference() {
+    let up = shared().await;
+    let talk = Talk::to(&up);
+    let long = format!("wait={}", "x".repeat(10_000));
+    for preference in [
+        "wait=0",
+        "wait=1.5",
+        "wait=-1",
+        "wait=soon",
+        "wait",
+        "wait=",
+        "wait=5s",
+        "",
+        ",;=\"",
+        "\u{e9}",
+        "wait=soon, wait=5",
+        &long,
+    ] {
+        let answer = preferring(&talk, &[preference]).await;
+        assert_eq!((answer.status, &answer.json()["durability"]), (202, &json!("stream")), "{preference}");
+        assert_eq!(answer.header("preference-applied"), None, "{preference}");
+    }
+}
+
+/// Promise: not waited: no valid `wait`, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
+/// Promise: the wait ran out, for whatever reason: no worker runs, the store is away or slow | 202 | `stream` | `wait=N`
+/// Promise: A 202 after a wait is as good as any 202: the batch is on disk, and stored later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
+    let mut site = Site::start(Engine::Sqlite).await;
+    let url = site.collector("collector").await;
+    let talk = Talk::with(&site.client(&url, "ada").await);
+    let answer = preferring(&talk, &["wait=1"]).await;
+    assert_eq!((answer.status, answer.header("preference-applied")), (202, Some("wait=1")));
+    // Made anew while somebody waits: whether the batch is there is no longer known by its sequence.
+    let js = site.js().await;
+    let messages = async |count: u64| {
+        let stream = js.get_stream("EVENTS").await.ok()?;
+        (stream.cached_info().state.messages == count).then_some(())
+    };
+    let waiting = tokio::spawn({
+        let talk = talk.clone();
+        async move { preferring(&talk, &["wait=30"]).await }
+    });
+    until("the batch is in the stream", async || messages(2).await).await;
+    js.delete_stream("EVENTS").await.unwrap();
+    assert!(site.run("devtrail", &["streams", "apply"]).status.success());
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, answer.header("preference-applied")), (202, None));
+    // Stopped while somebody waits.
+    let waiting = tokio::spawn({
+        let talk = talk.clone();
+        async move { preferring(&talk, &["wait=30"]).await }
+    });
+    until("the batch is in the new stream", async || messages(1).await).await;
+    site.signal("collector", Signal::SIGTERM);
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, answer.header("preference-applied")), (202, None));
+    assert!(site.ended("collector").await.success());
+    site.worker("all", "all", None);
+    site.completed(1).await;
+    assert_eq!(site.verify()["stored"], 1);
+}
