@@ -4,7 +4,7 @@
 //! verdict, so a client's offline queue never jams.
 
 mod envelope;
-mod judge;
+pub mod judge;
 
 use common::batch::{FORMAT, Header, Note};
 use common::clock::{self, Micros};
@@ -108,6 +108,7 @@ pub fn admit<'a>(body: &'a [u8], schemas: &Schemas, context: Context) -> Result<
         envelope: envelope.rest,
         counts: notes.iter().map(Note::verdict).collect(),
         events: notes,
+        origin: None,
     };
     Ok(Admitted { header, events: envelope.events })
 }

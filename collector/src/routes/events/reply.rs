@@ -75,7 +75,7 @@ pub fn response(
     let header = &admitted.header;
     let again = published.duplicate && first != First::Own;
     let (applied, stored) = match waited {
-        Some((wait, Waited::Stored(stored))) => (Some(wait), Some(stored)),
+        Some((wait, Waited::Stored(stored))) => (Some(wait), Some(with_supported(stored, supported))),
         Some((wait, Waited::RanOut)) => (Some(wait), None),
         Some((_, Waited::BrokenOff)) | None => (None, None),
     };
@@ -110,6 +110,14 @@ pub fn response(
     response
 }
 
+/// What the store tells knows no schemas: which versions are supported is this collector's to say.
+fn with_supported(mut stored: StoredReply, supported: &[String]) -> StoredReply {
+    for exception in &mut stored.exceptions {
+        exception.supported = batch::names_supported(exception.code).then(|| supported.to_vec());
+    }
+    stored
+}
+
 #[cfg(test)]
 mod tests {
     use common::batch::FORMAT;
@@ -133,6 +141,7 @@ mod tests {
             envelope: std::collections::BTreeMap::new(),
             counts: Counts { received: 2, accepted: 2, ..Counts::default() },
             events: Vec::new(),
+            origin: None,
         }
     }
 
