@@ -9,7 +9,7 @@ mod ask;
 mod auth;
 mod body;
 mod error;
-mod life;
+pub mod life;
 mod notes;
 mod prefer;
 pub mod publish;
@@ -25,7 +25,7 @@ use async_nats::jetstream;
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
 use common::process::{Process, Stop, parse_duration};
 use common::retry::RetryPolicy;
-use common::schema::Schemas;
+use common::schema::{SchemaSettings, Schemas};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,9 @@ pub struct CollectorSettings {
     /// The bounds of a request.
     #[command(flatten)]
     pub limits: Limits,
+    /// What events may look like.
+    #[command(flatten)]
+    pub schemas: SchemaSettings,
 }
 
 /// The bounds of a request.
@@ -82,9 +85,6 @@ pub struct Limits {
     #[arg(long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     pub publish_timeout: Duration,
 }
-
-/// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
-const PAYLOAD_MARGIN: usize = 64 * 1024;
 
 /// Why no key can be checked yet.
 const NO_KEYS: &str = "the API keys are not loaded yet";
@@ -115,8 +115,7 @@ struct Stream {
 }
 
 impl App {
-    fn new(limits: Limits, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
-        let schemas = Schemas::builtin();
+    fn new(limits: Limits, schemas: Schemas, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
         Self {
             supported: schemas.supported(),
             schemas,
@@ -154,7 +153,7 @@ impl App {
 
 impl Stream {
     fn max_message(&self) -> usize {
-        self.client.server_info().max_payload.saturating_sub(PAYLOAD_MARGIN)
+        publish::max_message(&self.client)
     }
 }
 
@@ -173,10 +172,11 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 /// Serves until the process stops.
 ///
 /// # Errors
-/// Where the stream is missing or unsafe, or the server does not sync always.
+/// Where a schema file is not usable, the stream is missing or unsafe, or the server does not sync always.
 pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
-    let app = Arc::new(App::new(settings.limits.clone(), keys_loaded, &process));
+    let app = Arc::new(App::new(settings.limits.clone(), schemas, keys_loaded, &process));
     let options = ServeOptions { header_timeout: app.limits.header_timeout, ..ServeOptions::default() };
     let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
     tracing::info!(address = %listener.local_addr()?, "collector listens");

@@ -107,9 +107,17 @@ impl Site {
     /// # Panics
     /// Where it does not start.
     pub async fn collector(&mut self, name: &str) -> String {
+        self.collector_with(name, &[]).await
+    }
+
+    /// The same with more flags.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn collector_with(&mut self, name: &str, flags: &[&str]) -> String {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let address = free.expect("a free port").to_string();
-        let mut command = self.command("devtrail-collector", &["--listen", &address]);
+        let mut command = self.command("devtrail-collector", &[&["--listen", &address], flags].concat());
         self.spawn(name, &mut command);
         common::process::install_tls();
         let (url, client) = (format!("http://{address}"), reqwest::Client::new());

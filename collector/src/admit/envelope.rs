@@ -6,7 +6,6 @@ use common::clock::{self, Micros};
 use common::id;
 use common::json::{self, RawObject, shorten};
 use jiff::tz::TimeZone;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{BadEnvelope, Context, invalid};
@@ -109,9 +108,8 @@ fn batch_id(in_body: Option<String>, in_header: Option<&str>) -> Result<String, 
     if id::is_id(&batch_id) { Ok(batch_id) } else { Err(invalid("/batch_id", bound)) }
 }
 
-/// The zone in `client.time_zone`. `client` is the client's own: whatever is wrong there is ignored.
+/// The zone in `client.time_zone`.
 fn client_zone(members: &RawObject<'_>) -> Option<TimeZone> {
     let (_, client) = members.0.iter().find(|(name, _)| name == "client")?;
-    let client: Value = serde_json::from_str(client.get()).ok()?;
-    clock::zone(client.get("time_zone")?.as_str()?)
+    clock::client_zone(client.get().as_bytes())
 }

@@ -39,5 +39,6 @@ pub async fn one(
             format!("There is no such schema. Versions: {supported}; types: /v1/schemas."),
         )
     })?;
-    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text.clone().into_owned())
+        .into_response())
 }
