@@ -6,6 +6,7 @@ mod import;
 mod keys;
 mod metrics;
 mod out;
+mod quarantine;
 mod rules;
 mod schemas;
 mod send;
@@ -34,6 +35,7 @@ use common::process::{Frame, Settings, Stop};
   devtrail metrics show ada            what ada did, day by day
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
+  devtrail quarantine list             events that were kept, but not stored, and why
   devtrail keys create ada             make an API key for the developer ada"
 )]
 struct Program {
@@ -79,6 +81,9 @@ enum Command {
     Alerts(alerts::AlertsCommand),
     /// Check that every acknowledged event is in the store exactly once
     Verify(verify::VerifySettings),
+    /// List and show quarantined events, and admit them again
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Make, list and revoke API keys
     #[command(
         subcommand,
@@ -132,6 +137,9 @@ fn main() -> ExitCode {
             Command::Metrics(command) => interruptible(metrics::run(command), &process.stop).await,
             Command::Alerts(command) => interruptible(alerts::run(command), &process.stop).await,
             Command::Verify(settings) => interruptible(verify::run(settings), &process.stop).await,
+            Command::Quarantine(command) => {
+                interruptible(quarantine::run(command, &process), &process.stop).await
+            }
             Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
             Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
             Command::Rules(command) => rules::run(&command),

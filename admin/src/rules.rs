@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use common::schema::Schemas;
+use common::schema::SchemaSettings;
 use serde_json::json;
 use workers::alert::{Engine, Rule, builtin, examples, files};
 
@@ -35,6 +35,8 @@ pub enum RulesCommand {
     Test {
         /// Rule files (TOML)
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        schemas: SchemaSettings,
     },
 }
 
@@ -46,7 +48,7 @@ pub fn run(command: &RulesCommand) -> anyhow::Result<()> {
     match command {
         RulesCommand::List { json } => list(*json),
         RulesCommand::Show { rule } => show(rule),
-        RulesCommand::Test { files } => test(files),
+        RulesCommand::Test { files, schemas } => test(files, schemas),
     }
 }
 
@@ -75,10 +77,10 @@ fn show(id: &str) -> anyhow::Result<()> {
     Ok(out::line(text.trim_end())?)
 }
 
-fn test(paths: &[PathBuf]) -> anyhow::Result<()> {
+fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     let rules =
         if paths.is_empty() { builtin() } else { paths.iter().map(read).collect::<Result<_, _>>()? };
-    let schemas = Schemas::builtin();
+    let schemas = schemas.load()?;
     let mut failed = 0;
     for rule in &rules {
         let problems = examples::check(rule, Engine::default(), &schemas);

@@ -1,6 +1,8 @@
-//! `devtrail schemas`: the event types this program knows.
+//! `devtrail schemas`: the event types this program knows, and schema files and events under test.
 
-use common::schema::Schemas;
+mod check;
+
+use common::schema::SchemaSettings;
 use serde_json::json;
 
 use crate::out;
@@ -13,29 +15,39 @@ pub enum SchemasCommand {
   devtrail schemas list
   devtrail schemas list --json")]
     List {
+        #[command(flatten)]
+        schemas: SchemaSettings,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+    /// Check schema files, and events against them
+    Check(check::CheckSettings),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Where a schema file is not usable, something does not fit, or stdout cannot be written.
 pub fn run(command: &SchemasCommand) -> anyhow::Result<()> {
-    let SchemasCommand::List { json } = command;
-    let schemas = Schemas::builtin();
+    match command {
+        SchemasCommand::List { schemas, json } => list(schemas, *json),
+        SchemasCommand::Check(settings) => check::run(settings),
+    }
+}
+
+fn list(settings: &SchemaSettings, as_json: bool) -> anyhow::Result<()> {
+    let schemas = settings.load()?;
     let rows: Vec<[String; 3]> = schemas
         .types()
         .map(|(kind, files)| {
             let versions: Vec<String> = files.iter().map(|schema| schema.version.to_string()).collect();
-            let text = files.last().map_or("{}", |schema| schema.text);
+            let text = files.last().map_or("{}", |schema| &schema.text);
             let document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
             [kind.to_owned(), versions.join(", "), document["title"].as_str().unwrap_or_default().to_owned()]
         })
         .collect();
-    if *json {
+    if as_json {
         let list = rows.iter().map(|[kind, versions, title]| {
             json!({"type": kind, "versions": versions.split(", ").collect::<Vec<_>>(), "title": title})
         });

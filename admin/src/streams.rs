@@ -41,10 +41,8 @@ pub struct StreamsSettings {
 /// Where the server does not sync always, does not answer, or refuses a change.
 pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
     match command {
-        StreamsCommand::Apply(mut settings) => {
-            settings.fill_in_monitor()?;
-            let (client, js) = settings.target.connect().await?;
-            common::bus::sync::check(&client, &settings.target.nats_url()?, &settings.sync).await?;
+        StreamsCommand::Apply(settings) => {
+            let (_, js) = settings.target.connect_synced(&settings.sync).await?;
             let plan = make(&js, &topology::declared()).await?;
             report(&plan, settings.json)?;
         }
@@ -58,17 +56,6 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-impl StreamsSettings {
-    /// Takes the monitor's address from the folder where no flag names one.
-    fn fill_in_monitor(&mut self) -> anyhow::Result<()> {
-        if self.sync.nats_monitor_url.is_none() {
-            let addresses = crate::target::Addresses::read(&self.target.data)?;
-            self.sync.nats_monitor_url = addresses.map(|addresses| addresses.monitor);
-        }
-        Ok(())
-    }
 }
 
 /// Compares, and makes it so; gives what was done.

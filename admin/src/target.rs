@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream;
-use common::bus;
+use common::bus::{self, sync::SyncSettings};
 use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
 use workers::DatabaseUrl;
@@ -102,6 +102,23 @@ impl Target {
     pub async fn connect(&self) -> anyhow::Result<(async_nats::Client, jetstream::Context)> {
         let client = bus::connect_once(&self.nats_url()?, "devtrail").await?;
         Ok((client.clone(), jetstream::new(client)))
+    }
+
+    /// A connection to a server that syncs always; its monitor is the folder's where no flag names one.
+    ///
+    /// # Errors
+    /// Where no server answers, or nothing shows that it syncs always.
+    pub async fn connect_synced(
+        &self,
+        sync: &SyncSettings,
+    ) -> anyhow::Result<(async_nats::Client, jetstream::Context)> {
+        let mut sync = sync.clone();
+        if sync.nats_monitor_url.is_none() {
+            sync.nats_monitor_url = Addresses::read(&self.data)?.map(|addresses| addresses.monitor);
+        }
+        let (client, js) = self.connect().await?;
+        bus::sync::check(&client, &self.nats_url()?, &sync).await?;
+        Ok((client, js))
     }
 
     /// The collector's URL, `given` by flag or environment first.

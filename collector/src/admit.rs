@@ -3,7 +3,7 @@
 //! Whatever is wrong with single events is their verdict, so a client's offline queue never jams.
 //! What is no batch at all was refused before, by its [format](crate::formats).
 
-mod judge;
+pub mod judge;
 
 use std::borrow::Cow;
 
@@ -11,8 +11,6 @@ use common::batch::{FORMAT, Header, Note};
 use common::clock::{self, Micros};
 use common::id::DeveloperId;
 use common::schema::Schemas;
-use jiff::tz::TimeZone;
-use serde_json::Value;
 
 use crate::formats::{Event, Submission};
 use judge::Judge;
@@ -53,7 +51,7 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         schema_version: &submission.schema_version,
         skew,
         received_at: context.received_at,
-        zone: client_zone(&submission),
+        zone: submission.members.get("client").and_then(|client| clock::client_zone(client.get().as_bytes())),
     };
     let notes = judge.all(&submission.events);
     let header = Header {
@@ -72,14 +70,9 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         envelope: submission.members,
         counts: notes.iter().map(Note::verdict).collect(),
         events: notes,
+        origin: None,
     };
     Admitted { header, events: submission.events.into_iter().map(bytes).collect() }
-}
-
-/// The zone in `client.time_zone`. `client` is the client's own: whatever is wrong there is ignored.
-fn client_zone(submission: &Submission<'_>) -> Option<TimeZone> {
-    let client: Value = serde_json::from_str(submission.members.get("client")?.get()).ok()?;
-    clock::zone(client.get("time_zone")?.as_str()?)
 }
 
 fn bytes(event: Event<'_>) -> Cow<'_, [u8]> {

@@ -11,7 +11,7 @@ mod auth;
 mod body;
 mod error;
 pub mod formats;
-mod life;
+pub mod life;
 mod notes;
 mod openapi;
 mod prefer;
@@ -29,7 +29,7 @@ use async_nats::jetstream;
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
 use common::process::{Process, Stop, parse_duration, parse_rate};
 use common::retry::RetryPolicy;
-use common::schema::Schemas;
+use common::schema::{SchemaSettings, Schemas};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,9 @@ pub struct CollectorSettings {
     /// The bounds of a request.
     #[command(flatten)]
     pub limits: Limits,
+    /// What events may look like.
+    #[command(flatten)]
+    pub schemas: SchemaSettings,
 }
 
 /// The bounds of a request.
@@ -92,9 +95,6 @@ pub struct Limits {
     #[arg(long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     pub publish_timeout: Duration,
 }
-
-/// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
-const PAYLOAD_MARGIN: usize = 64 * 1024;
 
 /// Why no key can be checked yet.
 const NO_KEYS: &str = "the API keys are not loaded yet";
@@ -125,8 +125,7 @@ struct Stream {
 }
 
 impl App {
-    fn new(limits: Limits, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
-        let schemas = Schemas::builtin();
+    fn new(limits: Limits, schemas: Schemas, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
         Self {
             supported: schemas.supported(),
             schemas,
@@ -164,7 +163,7 @@ impl App {
 
 impl Stream {
     fn max_message(&self) -> usize {
-        self.client.server_info().max_payload.saturating_sub(PAYLOAD_MARGIN)
+        publish::max_message(&self.client)
     }
 }
 
@@ -183,10 +182,11 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 /// Serves until the process stops.
 ///
 /// # Errors
-/// Where the stream is missing or unsafe, or the server does not sync always.
+/// Where a schema file is not usable, the stream is missing or unsafe, or the server does not sync always.
 pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
-    let app = Arc::new(App::new(settings.limits.clone(), keys_loaded, &process));
+    let app = Arc::new(App::new(settings.limits.clone(), schemas, keys_loaded, &process));
     let options = ServeOptions { header_timeout: app.limits.header_timeout, ..ServeOptions::default() };
     let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
     tracing::info!(address = %listener.local_addr()?, "collector listens");

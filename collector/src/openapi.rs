@@ -126,7 +126,7 @@ fn event_types() -> Map<String, Value> {
     let mut found = Map::new();
     for (kind, schemas) in Schemas::builtin().types() {
         for schema in schemas {
-            let mut text: Value = serde_json::from_str(schema.text).expect("a schema is JSON");
+            let mut text: Value = serde_json::from_str(&schema.text).expect("a schema is JSON");
             // Inside a document these would name another base for its references.
             text.as_object_mut().into_iter().for_each(|members| {
                 members.remove("$schema");

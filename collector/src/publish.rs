@@ -12,7 +12,9 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
 use bytes::Bytes;
-use common::bus::StreamLife;
+use common::batch::{self, Header};
+use common::bus::{self, StreamLife};
+use common::id;
 use common::retry::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +32,35 @@ pub struct Message {
     pub headers: HeaderMap,
     /// Its payload.
     pub payload: Bytes,
+}
+
+/// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
+const PAYLOAD_MARGIN: usize = 64 * 1024;
+
+/// The most bytes that an EVENTS message may have on the server that `client` is connected to.
+#[must_use]
+pub fn max_message(client: &async_nats::Client) -> usize {
+    client.server_info().max_payload.saturating_sub(PAYLOAD_MARGIN)
+}
+
+impl Message {
+    /// The EVENTS message of a batch, as whoever publishes one sends it.
+    ///
+    /// # Errors
+    /// Never for headers made by this program; see [`batch::encode`].
+    pub fn of(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Self, serde_json::Error> {
+        let payload = batch::encode(header, events)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(batch::BATCH_ID, header.batch_id.as_str());
+        headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
+        headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
+        Ok(Self {
+            id: id::msg_id(&header.developer, header.epoch, &header.batch_id, events.iter()),
+            subject: bus::batch_subject(&header.developer),
+            headers,
+            payload,
+        })
+    }
 }
 
 /// The stream has the message on disk.

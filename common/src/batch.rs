@@ -10,18 +10,18 @@
 //! program finds an event without scanning, and no event is ever serialised anew. (Line feeds may
 //! also stand inside the object, where a client wrote its envelope over several lines.)
 
-use std::collections::BTreeMap;
+mod header;
+
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::clock::Micros;
 use crate::event::Head;
-use crate::id::DeveloperId;
-use crate::verdict::{Code, Counts, Exception, Original, Verdict};
+use crate::verdict::{Code, Exception, Original, Verdict};
+
+pub use header::{Header, Note, Origin, readmit_id};
 
 /// The format this program writes; it reads this one only.
 pub const FORMAT: u8 = 1;
@@ -32,81 +32,6 @@ pub const BATCH_ID: &str = "Devtrail-Batch-Id";
 pub const CORRELATION_ID: &str = "Devtrail-Correlation-Id";
 /// NATS header: W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
-
-/// The first line of a message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Header {
-    /// [`FORMAT`].
-    pub format: u8,
-    /// Whose batch: the key's developer.
-    pub developer: DeveloperId,
-    /// The developer's epoch when it was sent.
-    pub epoch: u64,
-    /// The client's batch id.
-    pub batch_id: String,
-    /// Follows the batch everywhere.
-    pub correlation_id: String,
-    /// W3C trace context.
-    pub traceparent: String,
-    /// The envelope's schema version.
-    pub schema_version: String,
-    /// The envelope's `sent_at`, as written.
-    pub sent_at: String,
-    /// When the collector had the whole request.
-    pub received_at: Micros,
-    /// When every event had its verdict.
-    pub validated_at: Micros,
-    /// The collector's executable and instance.
-    pub collector: String,
-    /// How far the client's clock is ahead, 0 where it is not fast; effective times are moved back by it.
-    pub skew: Micros,
-    /// The envelope's members other than `events`, unknown ones too, as their exact text.
-    pub envelope: BTreeMap<String, Box<RawValue>>,
-    /// The verdicts' counts, as replied.
-    pub counts: Counts,
-    /// One note an event, in the order they were sent.
-    pub events: Vec<Note>,
-}
-
-/// What admission found out about one event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// Length of its exact bytes.
-    pub len: u32,
-    /// Effective time; absent where the event was refused before it had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Micros>,
-    /// Local day, `YYYY-MM-DD`; present with `at`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub day: Option<String>,
-    /// Why it was not simply accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
-    /// Where in the event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
-    /// A sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// The earlier event of the same batch that holds the id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original: Option<u32>,
-}
-
-impl Note {
-    /// The event's verdict.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        self.code.map_or(Verdict::Accepted, Code::verdict)
-    }
-
-    /// Whether the event competes for its id in the store: it was accepted, or an earlier event of
-    /// the same batch held the id. The store decides these anew, by (src, seq, ordinal).
-    #[must_use]
-    pub fn competes(&self) -> bool {
-        matches!(self.code, None | Some(Code::DuplicateId | Code::IdConflict))
-    }
-}
 
 /// A message taken apart.
 #[derive(Debug, Clone)]
@@ -213,6 +138,12 @@ impl Batch {
     }
 }
 
+/// Whether an exception of this code names the supported versions: another one may know the event.
+#[must_use]
+pub fn names_supported(code: Code) -> bool {
+    matches!(code, Code::SchemaVersionUnsupported | Code::TypeUnknown)
+}
+
 /// Lists the events that were not simply accepted.
 pub fn exceptions<'a>(
     events: impl Iterator<Item = (&'a Note, &'a [u8])>,
@@ -227,8 +158,7 @@ pub fn exceptions<'a>(
         code,
         pointer: note.pointer.clone(),
         detail: note.detail.clone(),
-        supported: matches!(code, Code::SchemaVersionUnsupported | Code::TypeUnknown)
-            .then(|| supported.to_vec()),
+        supported: names_supported(code).then(|| supported.to_vec()),
         original: note.original.map(|index| Original::SameBatch { index }),
     });
     list.collect()

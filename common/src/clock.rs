@@ -134,6 +134,14 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     known.filter(|zone| !zone.is_unknown())
 }
 
+/// The zone that an envelope's `client` names in `time_zone`. `client` is the client's own: whatever
+/// is wrong there counts as absent.
+#[must_use]
+pub fn client_zone(client: &[u8]) -> Option<TimeZone> {
+    let client: serde_json::Value = serde_json::from_slice(client).ok()?;
+    zone(client.get("time_zone")?.as_str()?)
+}
+
 /// The UTC hour of an instant, in hours since 1970.
 #[must_use]
 pub fn utc_hour(at: Micros) -> i64 {

@@ -92,6 +92,12 @@ pub fn key_entry(digest: &str) -> String {
     format!("key.{digest}")
 }
 
+/// Where the bucket holds the developer's record; there is one only after a `forget`.
+#[must_use]
+pub fn developer_entry(developer: &DeveloperId) -> String {
+    format!("developer.{developer}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,16 @@
 //! The event schemas: one JSON Schema (draft 2020-12) a type and version, compiled once.
 //!
-//! The files under `common/schemas/` are the source; they describe whole events. A schema set
-//! version such as 1.1 means, for each type, the newest file of that major up to it.
+//! The files under `common/schemas/` are the source, files of the administrator's own are added to
+//! them; they describe whole events. A schema set version such as 1.1 means, for each type, the
+//! newest file of that major up to it.
 
+mod builtin;
+mod folder;
+mod usable;
+mod version;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
@@ -13,74 +18,19 @@ use serde_json::Value;
 
 use crate::json::shorten;
 
+pub use folder::{SchemaFile, SchemaSettings};
+pub use usable::problems;
+pub use version::Version;
+
 /// Longest `detail` of a refused event, in bytes: a reply never repeats a large value.
 const MAX_DETAIL: usize = 300;
-
-macro_rules! embedded {
-    ($version:literal, $kind:literal) => {
-        ($version, $kind, include_str!(concat!("../schemas/", $version, "/", $kind, ".json")))
-    };
-}
-/// Each schema file, embedded: the version's folder, the type, the text.
-const FILES: &[(&str, &str, &str)] = &[
-    embedded!("1.0", "ai.suggestion"),
-    embedded!("1.0", "build.finished"),
-    embedded!("1.0", "debug.ended"),
-    embedded!("1.0", "debug.started"),
-    embedded!("1.0", "diagnostics.changed"),
-    embedded!("1.0", "editor.blurred"),
-    embedded!("1.0", "editor.focused"),
-    embedded!("1.0", "file.closed"),
-    embedded!("1.0", "file.edited"),
-    embedded!("1.0", "file.opened"),
-    embedded!("1.0", "file.saved"),
-    embedded!("1.0", "git.branch_switched"),
-    embedded!("1.0", "git.commit"),
-    embedded!("1.0", "git.push"),
-    embedded!("1.0", "heartbeat"),
-    embedded!("1.0", "session.ended"),
-    embedded!("1.0", "session.started"),
-    embedded!("1.0", "task.switched"),
-    embedded!("1.0", "terminal.command"),
-    embedded!("1.0", "test.finished"),
-    embedded!("1.1", "test.finished"),
-];
-
-/// A schema version, `major.minor`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
-    /// Changes when old events no longer fit.
-    pub major: u16,
-    /// Changes when something is added.
-    pub minor: u16,
-}
-
-impl FromStr for Version {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let number = |part: &str| match part.as_bytes() {
-            [b'0'] => Ok(0),
-            [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => part.parse().map_err(|_| ()),
-            _ => Err(()),
-        };
-        let (major, minor) = text.split_once('.').ok_or(())?;
-        Ok(Self { major: number(major)?, minor: number(minor)? })
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// One schema: the text people read, and its compiled form.
 pub struct Schema {
     /// The version of the file.
     pub version: Version,
     /// The JSON Schema document.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     validator: Validator,
 }
 
@@ -94,6 +44,11 @@ pub struct Misfit {
 }
 
 impl Schema {
+    fn compile(version: Version, text: Cow<'static, str>, document: &Value) -> Result<Self, String> {
+        let validator = jsonschema::draft202012::new(document).map_err(|error| error.to_string())?;
+        Ok(Self { version, text, validator })
+    }
+
     /// Checks a whole event.
     ///
     /// # Errors
@@ -129,8 +84,9 @@ pub enum Found<'a> {
 }
 
 /// All schemas, by type, each type's in rising versions.
+#[derive(Default)]
 pub struct Schemas {
-    types: BTreeMap<&'static str, Vec<Schema>>,
+    types: BTreeMap<String, Vec<Schema>>,
     versions: Vec<Version>,
 }
 
@@ -141,18 +97,54 @@ impl Schemas {
     /// Never in a released build: a test compiles every file.
     #[must_use]
     pub fn builtin() -> Self {
-        let mut types: BTreeMap<&'static str, Vec<Schema>> = BTreeMap::new();
-        for &(version, kind, text) in FILES {
+        let mut schemas = Self::default();
+        for &(version, kind, text) in builtin::FILES {
             let document: Value = serde_json::from_str(text).expect("an embedded schema is JSON");
-            let validator = jsonschema::draft202012::new(&document).expect("an embedded schema compiles");
             let version = version.parse().expect("a schema folder is named by its version");
-            types.entry(kind).or_default().push(Schema { version, text, validator });
+            let schema = Schema::compile(version, Cow::Borrowed(text), &document);
+            schemas.add(kind, schema.expect("an embedded schema compiles"));
         }
-        types.values_mut().for_each(|schemas| schemas.sort_by_key(|schema| schema.version));
-        let mut versions: Vec<Version> = types.values().flatten().map(|schema| schema.version).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        Self { types, versions }
+        schemas
+    }
+
+    /// These schemas and those of `files`.
+    ///
+    /// # Errors
+    /// A sentence for each thing that is wrong with a file: it is no usable schema (see
+    /// [`problems`]), or its type and version are known already. Two truths for one version
+    /// would make a verdict depend on who judges.
+    pub fn extended(mut self, files: &[SchemaFile]) -> Result<Self, Vec<String>> {
+        let mut found = Vec::new();
+        for file in files {
+            let SchemaFile { path, version, kind, text } = file;
+            let wrong = problems(*version, kind, text);
+            if self.has(kind, *version) {
+                found.push(format!("{path}: {}", file.is_known()));
+            } else if wrong.is_empty() {
+                let document: Value = serde_json::from_str(text).unwrap_or_default();
+                match Schema::compile(*version, Cow::Owned(text.clone()), &document) {
+                    Ok(schema) => self.add(kind, schema),
+                    Err(error) => found.push(format!("{path}: {error}")),
+                }
+            }
+            found.extend(wrong.into_iter().map(|wrong| format!("{path}: {wrong}")));
+        }
+        if found.is_empty() { Ok(self) } else { Err(found) }
+    }
+
+    fn add(&mut self, kind: &str, schema: Schema) {
+        if let Err(place) = self.versions.binary_search(&schema.version) {
+            self.versions.insert(place, schema.version);
+        }
+        let list = self.types.entry(kind.to_owned()).or_default();
+        list.push(schema);
+        list.sort_by_key(|schema| schema.version);
+    }
+
+    /// Whether there is a file of exactly this type and version.
+    #[must_use]
+    pub fn has(&self, kind: &str, version: Version) -> bool {
+        self.types.get(kind).is_some_and(|known| known.iter().any(|one| one.version == version))
     }
 
     /// The supported versions, rising.
@@ -168,8 +160,8 @@ impl Schemas {
     }
 
     /// Every type with its schemas, sorted.
-    pub fn types(&self) -> impl Iterator<Item = (&'static str, &[Schema])> {
-        self.types.iter().map(|(kind, schemas)| (*kind, schemas.as_slice()))
+    pub fn types(&self) -> impl Iterator<Item = (&str, &[Schema])> {
+        self.types.iter().map(|(kind, schemas)| (kind.as_str(), schemas.as_slice()))
     }
 
     /// The schema that holds for `kind` at `version`: the newest file of the major up to it.
@@ -206,14 +198,6 @@ pub fn upcast(kind: &str, from: Version, data: &mut serde_json::Map<String, Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_two_plain_numbers() {
-        assert_eq!("1.10".parse(), Ok(Version { major: 1, minor: 10 }));
-        for bad in ["", "1", "1.", "1.0.0", "01.0", "1.00", "+1.0", "1.x", "99999.0"] {
-            assert_eq!(bad.parse::<Version>(), Err(()), "{bad}");
-        }
-    }
 
     #[test]
     fn each_version_finds_the_schema_that_decides() {

@@ -111,8 +111,13 @@ impl<'a> AuditTrail<'a> {
     pub fn of(batch: &'a Incoming) -> Self {
         let mut trail = Self { batch, rows: Vec::new() };
         let header = &batch.header;
-        trail.step(Step::Received, header.received_at, &header.collector);
-        trail.step(Step::Validated, header.validated_at, &header.collector);
+        // A readmitted batch was received long ago, by another program than judged it again.
+        let origin = header.origin.as_ref();
+        let received_by = origin.map_or(&header.collector, |origin| &origin.collector);
+        trail.step(Step::Received, header.received_at, received_by);
+        let origin = origin.map(|origin| json!({"origin": origin}));
+        let validated = Happened::ok(batch.at, Step::Validated, header.validated_at, &header.collector);
+        trail.add(Happened { detail: origin, ..validated });
         trail.step(Step::Published, batch.published_at, "nats");
         trail.step(Step::Persisted, batch.persisted_at, &batch.actor);
         trail

@@ -123,6 +123,7 @@ impl Incoming {
             sent_at: String::new(),
             envelope: BTreeMap::new(),
             events: Vec::new(),
+            origin: None,
             ..self.header.clone()
         };
         Self {

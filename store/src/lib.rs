@@ -1,8 +1,8 @@
 //! Devtrail's database behind narrow roles: what a caller needs, and nothing more.
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
-//! [`AlertOutbox`] the way of alerts into their stream. [`Ledger`], [`Answers`] and [`History`] read
-//! what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
+//! [`AlertOutbox`] the way of alerts into their stream. [`Ledger`], [`Answers`], [`History`] and
+//! [`Quarantine`] read what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
@@ -13,6 +13,7 @@ mod incoming;
 mod jobs;
 mod migrations;
 mod postgres;
+mod quarantine;
 mod ranges;
 mod reading;
 mod refused;
@@ -35,6 +36,7 @@ pub use jobs::{
     Want,
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
+pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 pub use reading::{Answers, AuditEntry, Clue, History, Ledger, NotAccepted, StoredAlert, Submission, Totals};
 pub use sqlite::Sqlite;
 

@@ -58,6 +58,14 @@ impl Up {
     /// # Panics
     /// Where it does not start, or still runs.
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// Starts again on the same folder, with more flags.
+    ///
+    /// # Panics
+    /// Where it does not start, or still runs.
+    pub async fn restart_with(&mut self, flags: &[&str]) {
         assert!(self.child.is_none(), "it still runs");
         let _ = std::fs::remove_file(self.path("addresses.json"));
         let log =
@@ -69,7 +77,7 @@ impl Up {
             "--nats-port",
             "0",
         ]);
-        command.arg("--nats-server").arg(nats_server()).args(&self.arguments);
+        command.arg("--nats-server").arg(nats_server()).args(&self.arguments).args(flags);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.expect("devtrail up starts"));
         self.until("it listens", || Path::new(&self.path("addresses.json")).exists().then_some(())).await;

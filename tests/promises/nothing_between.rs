@@ -6,6 +6,7 @@ use std::time::Duration;
 use collector::{CollectorSettings, Limits};
 use common::bus::{NatsSettings, sync::SyncSettings};
 use common::process::{Actor, Process, Stop};
+use common::schema::SchemaSettings;
 use harness::{Client, Up, envelope, event};
 use tracing::span;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -67,6 +68,7 @@ fn settings(up: &Up) -> CollectorSettings {
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
         },
+        schemas: SchemaSettings::default(),
     }
 }
 

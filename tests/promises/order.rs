@@ -234,9 +234,9 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     site.workers(2);
     site.completed(6 - held as i64).await;
     for message in messages.iter().rev() {
-        message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
         let stored = "SELECT count(*) FROM batches";
         let before = site.database.count(stored).await;
+        message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
         until("it is stored", async || (site.database.count(stored).await > before).then_some(())).await;
     }
     site.completed(6).await;

@@ -16,6 +16,7 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         }
         "deduplicated" => event(step, &detail, "duplicate of"),
         "refused" => event(step, &detail, "original"),
+        "validated" if detail["origin"].is_object() => readmitted(&detail["origin"]),
         "triggered" => triggers(&detail),
         "job_started" | "job_finished" => text(&detail, "job_id"),
         "alerted" => alert(&detail),
@@ -54,6 +55,14 @@ fn event(step: &AuditEntry, detail: &Value, relation: &str) -> String {
         words += &format!(", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {received}");
     }
     words
+}
+
+/// `readmitted: events 0, 3 of EVENTS 5, batch b1`.
+fn readmitted(origin: &Value) -> String {
+    let ordinals = origin["ordinals"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ordinals: Vec<String> = ordinals.iter().map(Value::to_string).collect();
+    let [seq, batch] = ["seq", "batch_id"].map(|key| text(origin, key));
+    format!("readmitted: events {} of EVENTS {seq}, batch {batch}", ordinals.join(", "))
 }
 
 /// A line a job: `1:4711:alert is JOBS 17 on jobs.alert.live.ada`.

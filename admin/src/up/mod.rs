@@ -13,6 +13,7 @@ use clap::Args;
 use collector::{CollectorSettings, Limits};
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
+use common::schema::SchemaSettings;
 use workers::{DatabaseSettings, DatabaseUrl, Role, WorkerSettings};
 
 use crate::keys::{self, Grant};
@@ -49,6 +50,8 @@ pub struct UpSettings {
     nats_server: Option<PathBuf>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    schemas: SchemaSettings,
 }
 
 /// Runs until the process stops.
@@ -56,6 +59,8 @@ pub struct UpSettings {
 /// # Errors
 /// Where the folder is in use, no nats-server is found, or a part cannot start.
 pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
+    // The collector reads them too, but what is wrong is to be said before anything is started.
+    settings.schemas.load()?;
     let folder = Folder::open(&settings.data)?;
     let program = program::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
@@ -93,6 +98,7 @@ async fn run_beside(
         nats: nats.clone(),
         sync: SyncSettings { nats_monitor_url: Some(ports.monitor), allow_unsafe_sync: false },
         limits: settings.limits.clone(),
+        schemas: settings.schemas.clone(),
     };
     let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
     let tasks = async {

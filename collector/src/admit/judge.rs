@@ -13,13 +13,19 @@ use serde_json::value::RawValue;
 
 use crate::formats::{Event, Format, Refusal};
 
-/// Judges the events of one batch.
+/// What the events of one batch are judged by, at its receipt or again at any later time.
 pub struct Judge<'a> {
+    /// The schemas that are known.
     pub schemas: &'a Schemas,
+    /// What they were sent in: refusals name places by its words.
     pub format: Format,
+    /// The envelope's schema version, for events that name none.
     pub schema_version: &'a str,
+    /// How far the client's clock was ahead; see [`clock::skew`].
     pub skew: Micros,
+    /// When the batch was received.
     pub received_at: Micros,
+    /// The client's zone.
     pub zone: Option<TimeZone>,
 }
 

@@ -11,9 +11,6 @@ use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use common::batch;
-use common::bus;
-use common::id;
 use common::key::Scope;
 use common::query::{self, ResendNote};
 use tokio::time::Instant;
@@ -156,31 +153,21 @@ fn expect_length(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
 }
 
 fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) -> Result<Message, Problem> {
-    let header = &admitted.header;
-    let payload = batch::encode(header, &admitted.events).map_err(|error| {
+    let mut message = Message::of(&admitted.header, &admitted.events).map_err(|error| {
         Problem::new(ErrorCode::Internal, format!("The batch could not be encoded: {error}."))
     })?;
-    if payload.len() > max_message {
+    if message.payload.len() > max_message {
         let detail = format!(
             "The batch makes a message of {} bytes, the limit is {max_message}: send it in parts.",
-            payload.len()
+            message.payload.len()
         );
         let problem = Problem::new(ErrorCode::BatchTooLarge, detail);
-        return Err(problem.limit(max_message as u64).actual(payload.len() as u64));
+        return Err(problem.limit(max_message as u64).actual(message.payload.len() as u64));
     }
-    let mut headers = async_nats::HeaderMap::new();
-    headers.insert(batch::BATCH_ID, header.batch_id.as_str());
-    headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
-    headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
     if let Some(waiter) = waiter {
-        headers.insert(query::NOTIFY, waiter.subject());
+        message.headers.insert(query::NOTIFY, waiter.subject());
     }
-    Ok(Message {
-        id: id::msg_id(&header.developer, header.epoch, &header.batch_id, admitted.events.iter()),
-        subject: bus::batch_subject(&header.developer),
-        headers,
-        payload,
-    })
+    Ok(message)
 }
 
 fn not_published(error: &NotPublished) -> Problem {

@@ -124,6 +124,7 @@ mod tests {
     use axum::body::Body;
     use clap::Parser;
     use common::process::{Actor, Process, Stop};
+    use common::schema::Schemas;
     use tower::ServiceExt;
 
     use super::*;
@@ -150,7 +151,7 @@ mod tests {
         let process = Process { actor: Actor::new("collector"), stop: Stop::manual(Duration::from_secs(10)) };
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
-        let router = router(Arc::new(App::new(limits, loaded, &process)));
+        let router = router(Arc::new(App::new(limits, Schemas::builtin(), loaded, &process)));
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
         // Keys that are not loaded are not revoked: a client must not give its own up.

@@ -26,7 +26,7 @@ pub struct Known {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventType {
     /// Its name.
-    r#type: &'static str,
+    r#type: String,
     /// The versions that have a schema of their own.
     versions: Vec<String>,
 }
@@ -42,7 +42,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
         .types()
         .map(|(kind, schemas)| {
             let versions: Vec<String> = schemas.iter().map(|schema| schema.version.to_string()).collect();
-            EventType { r#type: kind, versions }
+            EventType { r#type: kind.to_owned(), versions }
         })
         .collect();
     Json(Known { supported: app.supported.clone(), types })
@@ -71,5 +71,6 @@ pub async fn one(
             format!("There is no such schema. Versions: {supported}; types: /v1/schemas."),
         )
     })?;
-    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text.clone().into_owned())
+        .into_response())
 }

@@ -16,6 +16,7 @@ use common::bus::{self, NatsSettings, sync::SyncSettings, topology};
 use common::key::{self, KeyRecord, Scope};
 use common::process::{Actor, Process, Stop};
 use common::query::QUEUE;
+use common::schema::SchemaSettings;
 use futures_util::StreamExt;
 use nats::Nats;
 use serde_json::{Value, json};
@@ -192,6 +193,7 @@ fn settings(nats: &Nats) -> CollectorSettings {
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
         },
+        schemas: SchemaSettings::default(),
     }
 }
 

@@ -1,6 +1,11 @@
 //! A message comes back as it was written, whatever its events hold; a damaged one is an error.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
 use super::*;
+use crate::verdict::Counts;
 
 fn message(events: &[impl AsRef<[u8]>], code: Option<Code>) -> Bytes {
     let note = |len| Note { len, at: Some(0), code, ..Note::default() };
@@ -21,6 +26,7 @@ fn message(events: &[impl AsRef<[u8]>], code: Option<Code>) -> Bytes {
         envelope: BTreeMap::from([("x".into(), RawValue::from_string("[\n1.0\n]".into()).unwrap())]),
         counts: Counts::default(),
         events: notes.collect(),
+        origin: None,
     };
     encode(&header, events).unwrap()
 }

@@ -89,7 +89,7 @@ impl Document {
     /// Where it lacks a title, description or examples, or uses a keyword that the page cannot say.
     pub fn of(schema: &Schema) -> Self {
         let error = |error| panic!("{} of version {}: {error}", schema.text, schema.version);
-        serde_json::from_str(schema.text).unwrap_or_else(error)
+        serde_json::from_str(&schema.text).unwrap_or_else(error)
     }
 }
 

@@ -127,7 +127,8 @@ fn original(row: &Row) -> Result<Option<(EventRef, String, Micros)>, Trouble> {
     Ok(Some((batches::event_ref(row, 7)?, batch_id, row.try_get(11)?)))
 }
 
-fn code(name: &str) -> Result<Code, StoreError> {
+/// The code of this name.
+pub fn code(name: &str) -> Result<Code, StoreError> {
     let unknown = || StoreError::Failed(format!("the database holds the unknown code {name:?} of an event"));
     Code::named(name).ok_or_else(unknown)
 }

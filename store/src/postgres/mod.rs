@@ -10,6 +10,7 @@ mod jobs;
 mod migrate;
 mod outbox;
 mod persist;
+mod quarantine;
 mod read;
 mod trouble;
 mod url;

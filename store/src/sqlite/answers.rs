@@ -137,7 +137,8 @@ fn original(row: &Row<'_>) -> rusqlite::Result<Option<(EventRef, String, Micros)
     Ok(Some((at, batch_id, row.get(11)?)))
 }
 
-fn code(row: &Row<'_>, column: usize) -> rusqlite::Result<Code> {
+/// The code in a column.
+pub fn code(row: &Row<'_>, column: usize) -> rusqlite::Result<Code> {
     let name: String = row.get(column)?;
     Code::named(&name).ok_or_else(|| batches::unknown_name(column, &name))
 }

@@ -9,6 +9,7 @@ mod history;
 mod jobs;
 mod outbox;
 mod persist;
+mod quarantine;
 mod read;
 mod readers;
 mod writer;

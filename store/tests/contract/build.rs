@@ -7,14 +7,14 @@ use common::bus::StreamLife;
 use common::clock::{Micros, SECOND};
 use common::id::{BatchRef, EventRef, Src};
 use common::verdict::{Code, Counts};
-use store::{Incoming, Persist, Store, Stored};
+use store::{Incoming, Persist, Quarantine, Store, Stored};
 
 use crate::dump::Dump;
 
 /// An engine that the contract is held against.
 pub trait Engine: Send + Sync + Sized + 'static {
     /// The store it runs.
-    type Store: Store;
+    type Store: Store + Quarantine;
     /// An empty store of its own.
     fn fresh() -> Self;
     /// The store; clones of it go to other tasks.
@@ -114,6 +114,7 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
         envelope: BTreeMap::new(),
         counts: events.iter().map(|event| event.note.verdict()).collect(),
         events: events.iter().map(|event| event.note.clone()).collect(),
+        origin: None,
     };
     let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
     let message = batch::encode(&header, &texts).unwrap();

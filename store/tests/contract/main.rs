@@ -16,6 +16,7 @@ mod leases;
 mod order;
 mod postgres;
 mod postgres_alone;
+mod quarantine;
 mod reads;
 mod server;
 mod sqlite;
@@ -81,6 +82,10 @@ macro_rules! contract {
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
             history::a_dropped_resend_leaves_a_trace_with_its_own_correlation_id
             history::a_dropped_resend_of_a_forgotten_batch_names_nobody
+            quarantine::quarantined_batches_are_paged_by_key_and_narrowed
+            quarantine::a_quarantined_event_is_read_whole_and_tells_who_holds_its_id
+            quarantine::what_was_forgotten_is_in_no_quarantine
+            quarantine::a_readmitted_batch_says_in_the_audit_where_it_came_from
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {

@@ -6,8 +6,6 @@
 mod notes;
 mod replies;
 
-use std::sync::Arc;
-
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use common::process::Stop;
@@ -16,7 +14,6 @@ use common::query::{
     SubmissionReply,
 };
 use common::retry::RetryPolicy;
-use common::schema::Schemas;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
@@ -53,9 +50,8 @@ pub async fn batches<S>(client: Client, store: S, actor: String, stop: Stop)
 where
     S: Answers + History + Ledger + Clone,
 {
-    let supported: Arc<[String]> = Schemas::builtin().supported().into();
     let questions = each(&client, BATCH, QUESTIONS, &stop, |message: Message| {
-        let (client, store, supported) = (client.clone(), store.clone(), supported.clone());
+        let (client, store) = (client.clone(), store.clone());
         async move {
             match read(&message) {
                 Ok(BatchQuery::Submissions { developer, batch_id }) => {
@@ -63,7 +59,7 @@ where
                     reply(&client, message, found.map(newest)).await;
                 }
                 Ok(BatchQuery::Stored { life, seq }) => {
-                    reply(&client, message, stored(&store, life, seq, &supported).await).await;
+                    reply(&client, message, stored(&store, life, seq).await).await;
                 }
                 Err(unreadable) => reply::<()>(&client, message, Err(unreadable)).await,
             }
@@ -167,14 +163,13 @@ async fn stored<S: Answers + Ledger>(
     store: &S,
     life: common::bus::StreamLife,
     seq: u64,
-    supported: &[String],
 ) -> Result<Option<StoredReply>, NoAnswer> {
     // A stream made anew counts from 1 again: only source and sequence together name the message.
     let Some(src) = store.known_source(&life).await? else { return Ok(None) };
     let found = store.stored(life, seq).await?;
     Ok(found.map(|(first, exceptions)| {
         let is_asked = (first.at.src, first.at.seq) == (src, seq);
-        replies::stored(&first, exceptions, is_asked, supported)
+        replies::stored(&first, exceptions, is_asked)
     }))
 }
 

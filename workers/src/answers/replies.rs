@@ -3,7 +3,7 @@
 use common::clock::rfc3339;
 use common::id::EventRef;
 use common::query::{DayReply, StoredReply, SubmissionReply};
-use common::verdict::{Code, Exception, Original};
+use common::verdict::{Exception, Original};
 use serde_json::{Map, Value};
 use store::{Computed, NotAccepted, Submission};
 
@@ -28,21 +28,16 @@ pub fn submission(stored: Submission) -> SubmissionReply {
 
 /// A stored batch, as `Prefer: wait` tells it; `is_asked` where it is the very message that was asked for.
 #[must_use]
-pub fn stored(
-    first: &Submission,
-    exceptions: Vec<NotAccepted>,
-    is_asked: bool,
-    supported: &[String],
-) -> StoredReply {
+pub fn stored(first: &Submission, exceptions: Vec<NotAccepted>, is_asked: bool) -> StoredReply {
     StoredReply {
         stream_sequence: first.at.seq,
         duplicate_batch: !is_asked,
         counts: first.counts,
-        exceptions: exceptions.into_iter().map(|event| exception(event, supported)).collect(),
+        exceptions: exceptions.into_iter().map(exception).collect(),
     }
 }
 
-fn exception(event: NotAccepted, supported: &[String]) -> Exception {
+fn exception(event: NotAccepted) -> Exception {
     let original = |(at, batch_id, received_at): (EventRef, String, i64)| {
         if at.batch() == event.at.batch() {
             Original::SameBatch { index: at.ordinal }
@@ -57,7 +52,8 @@ fn exception(event: NotAccepted, supported: &[String]) -> Exception {
         code: event.code,
         pointer: event.pointer,
         detail: event.detail,
-        supported: (event.code == Code::SchemaVersionUnsupported).then(|| supported.to_vec()),
+        // The collector that asks says it: it has the schemas.
+        supported: None,
         original: event.original.map(original),
     }
 }
@@ -83,7 +79,7 @@ pub fn has_events(day: &DayReply) -> bool {
 mod tests {
     use common::id::BatchRef;
     use common::job::{BatchState, JobKind, Mask};
-    use common::verdict::{Counts, Verdict};
+    use common::verdict::{Code, Counts, Verdict};
 
     use super::*;
 
@@ -127,7 +123,7 @@ mod tests {
             refused(at.event(2), Code::IdConflict, Some((elsewhere, "b0".to_owned(), 1_000_000))),
             refused(at.event(3), Code::SchemaVersionUnsupported, None),
         ];
-        let reply = stored(&stored_batch(at), exceptions, true, &["1.0".to_owned()]);
+        let reply = stored(&stored_batch(at), exceptions, true);
         assert!(!reply.duplicate_batch && reply.stream_sequence == 7);
         let [one, two, three] = &reply.exceptions[..] else { panic!("{reply:?}") };
         assert_eq!((one.index, one.verdict), (1, Verdict::Duplicate));
@@ -138,8 +134,8 @@ mod tests {
             two.original,
             Some(Original::Stored { at: elsewhere, batch_id: "b0".to_owned(), received_at })
         );
-        assert_eq!((&one.supported, &three.supported), (&None, &Some(vec!["1.0".to_owned()])));
-        assert!(stored(&stored_batch(at), Vec::new(), false, &[]).duplicate_batch);
+        assert_eq!((three.index, three.code), (3, Code::SchemaVersionUnsupported));
+        assert!(stored(&stored_batch(at), Vec::new(), false).duplicate_batch);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use common::clock::{self, Micros};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use serde_json::Value;
 
 /// An instant on a local clock.
 pub struct Local {
@@ -18,16 +17,11 @@ pub struct Local {
 /// `client` is the envelope's `client` as JSON. Where neither it nor `occurred_at` says anything
 /// usable, local time is UTC.
 pub fn of(at: Micros, client: Option<&[u8]>, occurred_at: Option<&str>) -> Local {
-    let zone = client.and_then(client_zone).unwrap_or_else(|| {
+    let zone = client.and_then(clock::client_zone).unwrap_or_else(|| {
         let written = occurred_at.and_then(clock::parse_rfc3339);
         TimeZone::fixed(written.map_or(Offset::UTC, |written| written.offset))
     });
     let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     let local = at.to_zoned_datetime(zone);
     Local { time: local.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string(), offset: local.offset().seconds() }
-}
-
-fn client_zone(client: &[u8]) -> Option<TimeZone> {
-    let client: Value = serde_json::from_slice(client).ok()?;
-    clock::zone(client.get("time_zone")?.as_str()?)
 }

@@ -74,6 +74,19 @@ fn collector_to_store() -> Vec<AuditEntry> {
 }
 
 #[test]
+fn a_readmitted_batch_names_the_events_it_was_made_of() {
+    let origin = json!({"origin": {"life": {"name": "EVENTS", "created": 1}, "seq": 4709, "batch_id": "b0",
+        "collector": "devtrail-collector/1a", "ordinals": [0, 3]}});
+    let mut steps = collector_to_store();
+    steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);
+    let told = text(&Traced { batch: batch(), steps }, None);
+    assert!(
+        told.contains("devtrail/5e            readmitted: events 0, 3 of EVENTS 4709, batch b0"),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_whole_way_of_a_batch_reads_from_top_to_bottom() {
     let receipt = |kind: &str, sequence: u32| {
         json!({"job_id": format!("1:4711:{kind}"), "subject": format!("jobs.{kind}.live.ada"),

@@ -91,7 +91,7 @@ impl Told {
         let header = &admitted.header;
         let again = published.duplicate && first != First::Own;
         let (applied, stored) = match waited {
-            Some((wait, Waited::Stored(stored))) => (Some(wait), Some(stored)),
+            Some((wait, Waited::Stored(stored))) => (Some(wait), Some(with_supported(stored, supported))),
             Some((wait, Waited::RanOut)) => (Some(wait), None),
             Some((_, Waited::BrokenOff)) | None => (None, None),
         };
@@ -144,6 +144,14 @@ impl Told {
     }
 }
 
+/// What the store tells knows no schemas: which versions are supported is this collector's to say.
+fn with_supported(mut stored: StoredReply, supported: &[String]) -> StoredReply {
+    for exception in &mut stored.exceptions {
+        exception.supported = batch::names_supported(exception.code).then(|| supported.to_vec());
+    }
+    stored
+}
+
 #[cfg(test)]
 mod tests {
     use common::batch::FORMAT;
@@ -167,6 +175,7 @@ mod tests {
             envelope: std::collections::BTreeMap::new(),
             counts: Counts { received: 2, accepted: 2, ..Counts::default() },
             events: Vec::new(),
+            origin: None,
         }
     }
 

@@ -1,0 +1,181 @@
+//! Which quarantined events a command is about, read batch by batch.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use anyhow::bail;
+use common::clock::{Micros, parse_rfc3339};
+use common::id::{BatchRef, DeveloperId, EventRef};
+use common::verdict::{Code, Verdict};
+use store::{Quarantine, QuarantineFilter, QuarantinedBatch};
+
+use super::fate;
+
+/// Keys of batches that are read at once.
+const PAGE: u32 = 200;
+/// Events of one id that are looked up: one id has one in each batch that it was sent in.
+const SUBMISSIONS: u32 = 1000;
+
+/// What narrows the quarantine; everything that is given must fit.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Filter {
+    /// Only this developer's events
+    #[arg(long)]
+    pub developer: Option<DeveloperId>,
+    /// Only events that are quarantined for this: type_unknown, schema_version_unsupported, time_implausible, id_conflict
+    #[arg(long, value_parser = parse_code)]
+    code: Option<Code>,
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only what was received at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    since: Option<Micros>,
+}
+
+fn parse_code(text: &str) -> Result<Code, String> {
+    let code = Code::named(text).filter(|code| code.verdict() == Verdict::Quarantined);
+    let codes = "type_unknown, schema_version_unsupported, time_implausible, id_conflict";
+    code.ok_or_else(|| format!("{text:?} is no code that quarantines; they are {codes}"))
+}
+
+fn parse_since(text: &str) -> Result<Micros, String> {
+    let day = format!("{text}T00:00:00Z");
+    let read = [text, &day].into_iter().find_map(|text| parse_rfc3339(text)?.at);
+    read.ok_or_else(|| format!("{text:?} is no time; write 2026-03-01 or 2026-03-01T09:00:00+01:00"))
+}
+
+/// Which events: those that fit a filter, or those that are named.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Whatever fits.
+    Fitting(Filter),
+    /// These, by their batch.
+    Named(BTreeMap<BatchRef, BTreeSet<u32>>),
+}
+
+impl Wanted {
+    /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id.
+    ///
+    /// # Errors
+    /// Where one is neither the place nor the id of a quarantined event.
+    pub async fn named(
+        store: &impl Quarantine,
+        names: &[String],
+        developer: Option<&DeveloperId>,
+    ) -> anyhow::Result<Self> {
+        let mut wanted: BTreeMap<BatchRef, BTreeSet<u32>> = BTreeMap::new();
+        for name in names {
+            let developer = developer.map(ToString::to_string);
+            let mut found = store.quarantined_as(name.clone(), developer, SUBMISSIONS).await?;
+            // An id may look like a place.
+            found.extend(place(name).filter(|at| !found.contains(at)));
+            let mut known = false;
+            for at in found {
+                let batch = store.quarantined_batch(at.batch()).await?;
+                if batch.is_some_and(|batch| batch.events.iter().any(|event| event.ordinal == at.ordinal)) {
+                    wanted.entry(at.batch()).or_default().insert(at.ordinal);
+                    known = true;
+                }
+            }
+            if !known {
+                bail!(
+                    "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event. `devtrail \
+                     quarantine list --all` shows them; `devtrail trace` shows what else became of an event."
+                );
+            }
+        }
+        Ok(Self::Named(wanted))
+    }
+}
+
+/// `SRC:SEQ:ORDINAL`.
+fn place(text: &str) -> Option<EventRef> {
+    let mut parts = text.split(':');
+    let (src, seq, ordinal) = (parts.next()?, parts.next()?, parts.next()?);
+    let at = EventRef { src: src.parse().ok()?, seq: seq.parse().ok()?, ordinal: ordinal.parse().ok()? };
+    parts.next().is_none().then_some(at)
+}
+
+/// Goes through the wanted events, a batch at a time: never more than one batch is held.
+pub struct Walk<'a, S> {
+    store: &'a S,
+    wanted: Wanted,
+    keys: VecDeque<BatchRef>,
+    /// The last key of the page before; `None` where no more pages come.
+    after: Option<Option<BatchRef>>,
+}
+
+impl<'a, S: Quarantine> Walk<'a, S> {
+    /// From the beginning.
+    pub fn new(store: &'a S, wanted: Wanted) -> Self {
+        let (keys, after) = match &wanted {
+            Wanted::Fitting(_) => (VecDeque::new(), Some(None)),
+            Wanted::Named(events) => (events.keys().copied().collect(), None),
+        };
+        Self { store, wanted, keys, after }
+    }
+
+    /// The next batch, with those of its quarantined events that are wanted.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn next(&mut self) -> anyhow::Result<Option<QuarantinedBatch>> {
+        loop {
+            let Some(key) = self.keys.pop_front() else {
+                if self.turn_page().await? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            // One that is forgotten meanwhile is gone.
+            let Some(mut batch) = self.store.quarantined_batch(key).await? else { continue };
+            match &self.wanted {
+                Wanted::Named(events) => {
+                    let wanted = events.get(&key);
+                    batch.events.retain(|event| wanted.is_some_and(|wanted| wanted.contains(&event.ordinal)));
+                }
+                Wanted::Fitting(filter) => batch.events.retain(|event| {
+                    filter.code.is_none_or(|code| event.code == code)
+                        && filter.kind.as_ref().is_none_or(|kind| fate::kind(event).as_ref() == Some(kind))
+                }),
+            }
+            if !batch.events.is_empty() {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    /// Reads the next page of keys; whether there was one.
+    async fn turn_page(&mut self) -> anyhow::Result<bool> {
+        let (Wanted::Fitting(filter), Some(after)) = (&self.wanted, self.after) else { return Ok(false) };
+        let filter = QuarantineFilter {
+            developer: filter.developer.as_ref().map(ToString::to_string),
+            code: filter.code,
+            since: filter.since,
+        };
+        self.keys = self.store.quarantined(filter, after, PAGE).await?.into();
+        self.after = self.keys.back().map(|last| Some(*last));
+        Ok(!self.keys.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_three_numbers() {
+        assert_eq!(place("1:5:0"), Some(EventRef { src: 1, seq: 5, ordinal: 0 }));
+        for bad in ["1:5", "1:5:0:0", "a:5:0", "1:-5:0", ""] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn codes_and_times_are_read_and_others_refused_with_the_remedy() {
+        assert_eq!(parse_code("type_unknown"), Ok(Code::TypeUnknown));
+        assert!(parse_code("schema_invalid").unwrap_err().contains("id_conflict"), "it rejects");
+        assert_eq!(parse_since("2026-03-01"), parse_since("2026-03-01T01:00:00+01:00"));
+        assert!(parse_since("yesterday").unwrap_err().contains("2026-03-01"));
+    }
+}

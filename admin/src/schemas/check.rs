@@ -1,0 +1,198 @@
+//! `devtrail schemas check`: is a file a usable schema, and what would admission say of these events?
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use collector::admit::judge::Judge;
+use collector::formats::{Event, Format};
+use common::batch::Note;
+use common::clock::{Clock, Micros, SystemClock};
+use common::event::Head;
+use common::schema::{SchemaFile, SchemaSettings, Schemas, problems};
+use common::verdict::{Code, Verdict};
+use serde::Serialize;
+
+use crate::out;
+
+/// What to check.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail schemas check my-schemas/1.0/coffee.brewed.json
+  devtrail schemas check my-schemas/1.0/coffee.brewed.json --event coffees.ndjson
+  devtrail schemas check --event - --schemas my-schemas < events.ndjson")]
+pub struct CheckSettings {
+    /// Schema files, each DIR/<version>/<type>.json; the events are checked against them, too
+    #[arg(required_unless_present = "event")]
+    files: Vec<PathBuf>,
+    /// A file of events, one a line, to check as admission would; - for stdin
+    #[arg(long, value_name = "FILE")]
+    event: Option<String>,
+    /// The schema version of events that name none
+    #[arg(long, default_value = "1.0", value_name = "VERSION")]
+    schema_version: String,
+    #[command(flatten)]
+    schemas: SchemaSettings,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be said of one schema file.
+#[derive(Debug, Serialize)]
+struct CheckedFile {
+    file: String,
+    usable: bool,
+    problems: Vec<String>,
+}
+
+/// The verdict on one event.
+#[derive(Debug, Serialize)]
+struct CheckedEvent {
+    /// Its line, from 1.
+    line: usize,
+    id: Option<String>,
+    verdict: Verdict,
+    code: Option<Code>,
+    pointer: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Checked {
+    files: Vec<CheckedFile>,
+    events: Vec<CheckedEvent>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where a file is no usable schema, an event is not accepted, or one of both cannot be read.
+pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
+    let mut schemas = settings.schemas.load()?;
+    let mut files = Vec::new();
+    for path in &settings.files {
+        let (checked, file) = check_file(path, &schemas, &settings.schemas);
+        // The next file may be a newer version of this one.
+        if let Some(file) = file {
+            schemas = schemas.extended(&[file]).map_err(|found| anyhow::anyhow!(found.join("\n")))?;
+        }
+        files.push(checked);
+    }
+    let events = match &settings.event {
+        Some(file) => check_events(&read(file)?, &schemas, &settings.schema_version, SystemClock.now()),
+        None => Vec::new(),
+    };
+    let checked = Checked { files, events };
+    if settings.json {
+        out::json(&checked)?;
+    } else {
+        print(&checked)?;
+    }
+    conclude(&checked)
+}
+
+/// What is wrong with a file; the file, where it is usable and not among the schemas yet.
+fn check_file(
+    path: &Path,
+    schemas: &Schemas,
+    settings: &SchemaSettings,
+) -> (CheckedFile, Option<SchemaFile>) {
+    let name = path.display().to_string();
+    let (problems, file) = match SchemaFile::read(path) {
+        Err(bad) => (vec![bad.to_string()], None),
+        Ok(file) => {
+            let mut found = problems(file.version, &file.kind, &file.text);
+            let is_there = lies_in(path, settings.schemas.as_deref());
+            if !is_there && schemas.has(&file.kind, file.version) {
+                found.push(file.is_known());
+            }
+            (found, (!is_there).then_some(file))
+        }
+    };
+    let usable = problems.is_empty();
+    (CheckedFile { file: name, usable, problems }, file.filter(|_| usable))
+}
+
+/// Whether the file is one of the folder's, which are among the schemas already.
+fn lies_in(path: &Path, folder: Option<&Path>) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    folder.and_then(real).zip(real(path)).is_some_and(|(folder, path)| path.starts_with(folder))
+}
+
+fn read(file: &str) -> anyhow::Result<String> {
+    match file {
+        "-" => std::io::read_to_string(std::io::stdin()).context("stdin cannot be read"),
+        path => std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read")),
+    }
+}
+
+/// The verdict on each line that is not blank, as if all had come in one batch, received `now`.
+fn check_events(text: &str, schemas: &Schemas, schema_version: &str, now: Micros) -> Vec<CheckedEvent> {
+    let lines: Vec<(usize, &str)> =
+        (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty()).collect();
+    let format = Format::Ndjson;
+    let judge = Judge { schemas, format, schema_version, skew: 0, received_at: now, zone: None };
+    let events: Vec<Event<'_>> = lines.iter().map(|(_, line)| Event::Text((*line).into())).collect();
+    let one = |((line, text), note): ((usize, &str), Note)| {
+        let (verdict, id) = (note.verdict(), Head::of(text.as_bytes()).and_then(|head| head.id()));
+        CheckedEvent { line, id, verdict, code: note.code, pointer: note.pointer, detail: note.detail }
+    };
+    lines.into_iter().zip(judge.all(&events)).map(one).collect()
+}
+
+fn print(checked: &Checked) -> std::io::Result<()> {
+    for file in &checked.files {
+        out::line(format!("{}: {}", file.file, if file.usable { "usable" } else { "NOT USABLE" }))?;
+        file.problems.iter().try_for_each(|problem| out::line(out::plain(&format!("  {problem}"))))?;
+    }
+    for event in &checked.events {
+        let id = event.id.as_deref().unwrap_or("without id");
+        let why = [event.code.map(Code::as_str), event.pointer.as_deref(), event.detail.as_deref()];
+        let why: Vec<&str> = why.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(": ")) };
+        out::line(out::plain(&format!("line {} {id}: {}{why}", event.line, event.verdict.as_str())))?;
+    }
+    Ok(())
+}
+
+fn conclude(checked: &Checked) -> anyhow::Result<()> {
+    let files = checked.files.iter().filter(|file| !file.usable).count();
+    let events = checked.events.iter().filter(|event| event.verdict != Verdict::Accepted).count();
+    if files > 0 {
+        bail!("{files} of {} files are no usable schema.", checked.files.len());
+    }
+    anyhow::ensure!(events == 0, "{events} of {} events would not be accepted.", checked.events.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use common::clock::parse_rfc3339;
+
+    use super::*;
+
+    #[test]
+    fn each_line_has_the_verdict_that_admission_would_give() {
+        let event = |id: &str, rest: &str| {
+            format!(
+                r#"{{"id": "{id}", "type": "file.saved", "occurred_at": "2026-03-01T09:00:00Z", {rest}}}"#
+            )
+        };
+        let good = event("e1", r#""data": {"path": "a"}"#);
+        let bad = event("e2", r#""data": {}"#);
+        let newer = event("e3", r#""schema_version": "9.0", "data": {"path": "a"}"#);
+        let text = [&good, "", "{", &bad, &newer, &good].map(str::to_owned).join("\n");
+        let now = parse_rfc3339("2026-03-01T09:00:00Z").and_then(|written| written.at).unwrap();
+        let checked = check_events(&text, &Schemas::builtin(), "1.0", now);
+        let told: Vec<_> =
+            checked.iter().map(|event| (event.line, event.id.as_deref(), event.code)).collect();
+        let expected = [
+            (1, Some("e1"), None),
+            (3, None, Some(Code::NotAnObject)),
+            (4, Some("e2"), Some(Code::SchemaInvalid)),
+            (5, Some("e3"), Some(Code::SchemaVersionUnsupported)),
+            (6, Some("e1"), Some(Code::DuplicateId)),
+        ];
+        assert_eq!(told, expected);
+    }
+}

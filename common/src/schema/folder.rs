@@ -1,0 +1,203 @@
+//! Schema files of the administrator's own: `DIR/<version>/<type>.json`, as under `common/schemas/`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Schemas, Version};
+use crate::process::Usage;
+
+/// Schemas beside the built-in ones.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SchemaSettings {
+    /// Folder of schema files of your own, DIR/<version>/<type>.json, beside the built-in ones
+    #[arg(long, env = "DEVTRAIL_SCHEMAS", value_name = "DIR")]
+    pub schemas: Option<PathBuf>,
+}
+
+/// A schema file, named by its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaFile {
+    /// The path, as messages name it.
+    pub path: String,
+    /// The version its folder is named by.
+    pub version: Version,
+    /// The type it is named by.
+    pub kind: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// A file or folder is not what it should be: a sentence with its path and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadSchemaFile(String);
+
+impl SchemaSettings {
+    /// The built-in schemas and those of the folder.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read, or a file in it is no usable schema; every fault is named.
+    pub fn load(&self) -> Result<Schemas, Usage> {
+        let Some(folder) = &self.schemas else { return Ok(Schemas::builtin()) };
+        let files = read(folder).map_err(|bad| Usage(format!("--schemas: {bad}")))?;
+        Schemas::builtin().extended(&files).map_err(|found| {
+            let count = found.len();
+            Usage(format!("--schemas {}: {count} faults.\n  {}", folder.display(), found.join("\n  ")))
+        })
+    }
+}
+
+impl SchemaFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or its path names no version and type.
+    pub fn read(path: &Path) -> Result<Self, BadSchemaFile> {
+        let (version, kind) = names(path).map_err(|wrong| at(path, &wrong))?;
+        let text = std::fs::read_to_string(path).map_err(|error| at(path, &unreadable(&error)))?;
+        Ok(Self { path: path.display().to_string(), version, kind, text })
+    }
+
+    /// Says that the type and version are known from elsewhere.
+    #[must_use]
+    pub fn is_known(&self) -> String {
+        let Self { version, kind, .. } = self;
+        format!(
+            "version {version} of {kind} is known already, and a version never changes. Give the file a newer version, \
+             or remove it."
+        )
+    }
+}
+
+fn at(path: &Path, wrong: &str) -> BadSchemaFile {
+    BadSchemaFile(format!("{}: {wrong}", path.display()))
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("it cannot be read ({error}).")
+}
+
+/// The version and type that a path names.
+fn names(path: &Path) -> Result<(Version, String), String> {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let version = folder.parse().map_err(|()| {
+        format!(
+            "a schema lies in a folder named by its version, such as 1.0, not {folder:?}; move it into one."
+        )
+    })?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let kind = name.strip_suffix(".json").filter(|kind| is_type(kind)).ok_or_else(|| {
+        format!("a schema is named by its type, such as coffee.brewed.json, of letters, digits, '.', '_' and '-', not {name:?}; rename it.")
+    })?;
+    Ok((version, kind.to_owned()))
+}
+
+/// Whether a file may be named so: a type is any string, but a path's parts must stay in their folder.
+fn is_type(kind: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&kind.len()) && !kind.starts_with('.') && kind.bytes().all(plain)
+}
+
+/// Every schema file of the folder, by path. Whatever starts with a dot, or is no `.json`, is left alone.
+fn read(folder: &Path) -> Result<Vec<SchemaFile>, BadSchemaFile> {
+    let mut files = Vec::new();
+    for entry in entries(folder)? {
+        if entry.is_dir() {
+            for path in entries(&entry)?.iter().filter(|path| is_json(path)) {
+                files.push(SchemaFile::read(path)?);
+            }
+        } else if is_json(&entry) {
+            // Says in which folder it should be.
+            files.push(SchemaFile::read(&entry)?);
+        }
+    }
+    if files.is_empty() {
+        return Err(at(
+            folder,
+            "there is no schema in it; put them there as <version>/<type>.json, such as 1.0/coffee.brewed.json.",
+        ));
+    }
+    Ok(files)
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, BadSchemaFile> {
+    let read = || {
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    };
+    read().map_err(|error: io::Error| at(folder, &unreadable(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Found;
+
+    const COFFEE: &str = r#"{"type": "object", "required": ["id", "type", "occurred_at"],
+        "properties": {"type": {"const": "coffee.brewed"}}}"#;
+
+    fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, SchemaSettings) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let settings = SchemaSettings { schemas: Some(folder.path().to_owned()) };
+        (folder, settings)
+    }
+
+    #[test]
+    fn a_folder_adds_types_and_versions_to_the_built_in_ones() {
+        let test = COFFEE.replace("coffee.brewed", "test.finished");
+        let files = [
+            ("1.0/coffee.brewed.json", COFFEE),
+            ("1.2/test.finished.json", &test),
+            ("2.0/test.finished.json", &test),
+            ("README.md", "no schema"),
+            (".git/x.json", "{"),
+        ];
+        let (_kept, settings) = folder(&files);
+        let schemas = settings.load().unwrap();
+        assert_eq!(schemas.supported(), ["1.0", "1.1", "1.2", "2.0"]);
+        assert!(matches!(schemas.find("coffee.brewed", "1.1"), Found::Known(_)));
+        let known = |version: &str| match schemas.find("test.finished", version) {
+            Found::Known(schema) => schema.version.to_string(),
+            _ => panic!("{version} is not known"),
+        };
+        assert_eq!(["1.1", "1.2", "2.0"].map(known), ["1.1", "1.2", "2.0"]);
+        assert!(matches!(schemas.find("coffee.brewed", "1.3"), Found::NewerMinor(_)));
+        assert!(matches!(schemas.find("coffee.brewed", "2.0"), Found::UnknownType));
+    }
+
+    #[test]
+    fn every_fault_is_named_by_its_file() {
+        let said = |files: &[(&str, &str)]| folder(files).1.load().map(|_| ()).unwrap_err().0;
+        assert!(said(&[]).contains("there is no schema in it"));
+        assert!(said(&[("coffee.brewed.json", COFFEE)]).contains("folder named by its version"));
+        assert!(said(&[("v1/coffee.brewed.json", COFFEE)]).contains("not \"v1\""));
+        assert!(said(&[("1.0/coffee brewed.json", COFFEE)]).contains("rename it"));
+        let built_in = COFFEE.replace("coffee.brewed", "heartbeat");
+        let both = said(&[("1.0/heartbeat.json", &built_in), ("1.0/tea.brewed.json", COFFEE)]);
+        for part in [
+            "2 faults",
+            "1.0/heartbeat.json: version 1.0 of heartbeat is known",
+            "tea.brewed.json: /properties",
+        ] {
+            assert!(both.contains(part), "{part}: {both}");
+        }
+        let gone = SchemaSettings { schemas: Some("nowhere".into()) };
+        assert!(gone.load().map(|_| ()).unwrap_err().0.contains("nowhere: it cannot be read"));
+    }
+}
