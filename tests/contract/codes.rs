@@ -7,7 +7,7 @@ use crate::problem::problem;
 use crate::talk::{Talk, body_of, fresh, good, shared};
 
 /// Promise: 401 `unauthenticated`
-/// Promise: `Authorization: Bearer <key>`, `Content-Type: application/json`.
+/// Promise: `Authorization: Bearer <key>`.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_valid_key_nothing_is_taken() {
     let up = shared().await;
@@ -52,7 +52,7 @@ async fn other_media_types_and_encodings_are_refused_by_name() {
 
 /// Promise: 403 `wrong_developer`
 /// Promise: An envelope whose optional `developer_id` names another one gets 403.
-/// Promise: `pointer` names the place in the body, `parameter` the parameter of path or query.
+/// Promise: `pointer` names the place in the body, `parameter` the parameter of path or query, or the header.
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
     let up = shared().await;

@@ -39,7 +39,7 @@ async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     talk.still_fine().await;
 }
 
-/// Promise: The header `Idempotency-Key` may stand for `batch_id`; if both are there they must be equal.
+/// Promise: One of the headers `Devtrail-Batch-Id` and `Idempotency-Key` may stand for `batch_id`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() {
     let up = shared().await;

@@ -39,6 +39,7 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "500 `internal`",
         "a defect, which nobody outside can call forth: `collector/src/routes/mod.rs` has one",
     ),
+    out("POST /v1/events › Event types", "[event-types.md]", "about the docs"),
     out("In NATS", "", NATS),
     out("Commands", "They are listed in", "about the docs"),
 ];

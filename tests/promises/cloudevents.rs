@@ -28,7 +28,8 @@ fn back(text: &str) -> Value {
 /// Promise: the extension `schemaversion`
 /// Promise: `data_base64`, where its bytes are JSON
 /// Promise: every other member: `specversion`, `id`, `source`, `type`, `subject`, `datacontenttype`, `dataschema`, extensions, `data`
-/// Promise: a member that is `null`
+/// Promise: an attribute that is `null`
+/// Promise: are events under other names: by this table
 /// Promise: then the batch id is `ce-` and 32 hex of BLAKE3 of the events' bytes, the time that of receipt, the version 1.0.
 /// Promise: So the same CloudEvents sent again are the same batch.
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use harness::Up;
 use serde_json::Value;
 
 /// Promise: No key is needed.
-/// Promise: | `GET /openapi.json` | this interface as OpenAPI 3.1
+/// Promise: `GET /openapi.json` | this interface as OpenAPI 3.1
 #[tokio::test(flavor = "multi_thread")]
 async fn the_interface_describes_itself_without_a_key() {
     let up = Up::start().await;

@@ -90,7 +90,7 @@ async fn lines_need_their_headers_and_at_least_one_event() {
 
 /// Promise: `application/json` | the envelope below
 /// Promise: A batch id that stands in two places, and differs, is 400.
-/// Promise: `batch_id` (or one of the headers `Devtrail-Batch-Id` and `Idempotency-Key`)
+/// Promise: One of the headers `Devtrail-Batch-Id` and `Idempotency-Key` may stand for `batch_id`.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_batch_ids_that_differ_are_refused_in_every_format() {
     let up = Up::start().await;

@@ -64,8 +64,8 @@ async fn refused(client: &Client, events: usize) -> (Response, Value) {
 /// Promise: `q` events may be sent at once after a pause; they come back within `w` seconds.
 /// Promise: `r` may be sent at once now; in `t` seconds it is `q` again
 /// Promise: The events of a batch count when it is about to be published.
-/// Promise: | events a second for each key | 50,000 | `--rate` |
-/// Promise: | 429 | `rate_limited`
+/// Promise: events a second for each key | 50,000 | `--rate`
+/// Promise: 429 `rate_limited` (retryable
 /// Promise: However low the
 /// Promise: `keys create --rate N/s` gives a key a rate of its own
 #[tokio::test(flavor = "multi_thread")]

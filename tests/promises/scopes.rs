@@ -3,7 +3,7 @@
 use harness::{Client, Up, envelope, event};
 use serde_json::{Value, json};
 
-/// Promise: | 403 | `wrong_developer`, `scope_missing` (the detail names the scope) |
+/// Promise: 403 `scope_missing` (the detail names the scope)
 /// Promise: `POST /v1/events` and `GET /v1/batches/{batch_id}` need the scope `events:write`
 /// Promise: `GET /v1/metrics/daily` needs `metrics:read`
 /// Promise: `keys create --scope S` gives a key that scope only

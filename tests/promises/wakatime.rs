@@ -55,10 +55,11 @@ async fn stored(up: &Up, batches: i64) {
 /// Promise: `entity`, `category`, `is_write`, `lines`, `project`, `language`, `branch`
 /// Promise: `type`, `lineno`, `cursorpos`
 /// Promise: a whole number written as text, in `lines`, `lineno`, `cursorpos`
-/// Promise: a member that is `null`
+/// Promise: a `null` in any member
 /// Promise: every other member, such as `user_agent` and `dependencies`
 /// Promise: headers `User-Agent`, `X-Machine-Name`, `TimeZone`
 /// Promise: `data` has `id`, `entity`, `type` and `time`.
+/// Promise: `sent_at` is the time of receipt.
 /// Promise: The batch id is `wakatime-` and 32 hex of BLAKE3 of the events' bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_is_stored_with_all_that_it_says() {
@@ -72,7 +73,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
     let echoed = (&data["entity"], &data["type"], &data["time"]);
     assert_eq!(echoed, (&json!("/src/main.rs"), &json!("file"), &json!(1_772_352_898.123_456)));
     stored(&up, 1).await;
-    let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id FROM events e JOIN batches b USING (src, seq)";
+    let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id, b.sent_at, b.received_at FROM events e JOIN batches b USING (src, seq)";
     let read = |row: &rusqlite::Row<'_>| {
         Ok((
             row.get::<_, Vec<u8>>(0)?,
@@ -80,9 +81,10 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
             row.get::<_, String>(2)?,
             row.get::<_, Vec<u8>>(3)?,
             row.get(4)?,
+            (row.get::<_, String>(5)?, row.get(6)?),
         ))
     };
-    let (body, id, day, of_client, batch_id): (_, String, _, _, String) =
+    let (body, id, day, of_client, batch_id, (sent_at, received_at)): (_, String, _, _, String, _) =
         up.database().query_row(row, [], read).unwrap();
     let event: Value = serde_json::from_slice(&body).unwrap();
     let expected = json!({
@@ -97,6 +99,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
         (of_client, day.as_str()),
         (json!({"name": "wakatime/13.1.0 vim", "host_id": "desk", "time_zone": "Asia/Tokyo"}), "2026-03-01")
     );
+    assert_eq!(sent_at, common::clock::rfc3339(received_at));
     assert!(batch_id.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{batch_id}");
 }
 
@@ -105,7 +108,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
 /// Promise: accepted, or a duplicate
 /// Promise: quarantined | 202
 /// Promise: rejected | 400 `invalid_envelope`
-/// Promise: So a bad heartbeat never jams the queue.
+/// Promise: a bad heartbeat never jams the queue.
 /// Promise: A rejected heartbeat is kept for audit.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_heartbeat_gets_its_own_status() {
