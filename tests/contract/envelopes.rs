@@ -57,7 +57,7 @@ async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() 
     // Of two headers, which is meant is unknowable.
     envelope.as_object_mut().unwrap().remove("batch_id");
     let twice = talk.post(&[("idempotency-key", "one"), ("idempotency-key", "two")], envelope.to_string());
-    assert_eq!(talk.refused(twice, "invalid_envelope").await["pointer"], "/batch_id");
+    assert_eq!(talk.refused(twice, "invalid_envelope").await["parameter"], "Idempotency-Key");
 }
 
 /// A member that occurs twice at the level of the envelope is refused; within an event it is that event's verdict.
