@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make test-clients` runs: real clients of other people against a real `devtrail up`, one after another.
-# Arguments name some of them (python, javascript, wakatime, openapi). The last line printed is the verdict, the
+# Arguments name some of them (python, javascript, wakatime, openapi, curl). The last line printed is the verdict, the
 # exit code agrees. DEVTRAIL_TEST_SEED gives the property-based run of `openapi` another seed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +9,10 @@ make=test-clients
 . scripts/lib.sh
 
 clients=("$@")
-[ $# -gt 0 ] || clients=(python javascript wakatime openapi)
+if [ $# -eq 0 ]; then
+  clients=(python javascript wakatime openapi)
+  if command -v curl >/dev/null; then clients+=(curl); else echo "docs/http-api.md is not tried: there is no curl here"; fi
+fi
 seed=${DEVTRAIL_TEST_SEED:-20261124}
 here=$PWD/tests/clients
 tools=$PWD/.tools/clients
@@ -82,9 +85,12 @@ run_openapi() { # a test for each operation of the document; every check, also t
     --checks all --max-examples 60 --seed "$seed" --generation-database none --continue-on-failure --no-color \
     --report junit --report-junit-path "$results/openapi.xml"
 }
+run_curl() { # pastes docs/http-api.md
+  run curl "${up[@]}" "$python" -m pytest "${pytest[@]}" --junit-xml "$results/curl.xml" "$here/python/test_http_api.py"
+}
 for client in "${clients[@]}"; do
   if ! declare -F "run_$client" >/dev/null; then
-    echo "make test-clients: there is no client '$client'; choose from python, javascript, wakatime, openapi" >&2
+    echo "make test-clients: there is no client '$client'; choose from python, javascript, wakatime, openapi, curl" >&2
     finish 0 1
   fi
 done
