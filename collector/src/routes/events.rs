@@ -44,7 +44,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(5);
     security(("key" = ["events:write"])), params(BatchHeaders),
     request_body(content(
         (ref("#/components/schemas/Envelope") = "application/json"),
-        (String = "application/x-ndjson"),
+        (ref("#/components/schemas/Lines") = "application/x-ndjson"),
         (ref("#/components/schemas/CloudEvent") = "application/cloudevents+json"),
         (ref("#/components/schemas/CloudEvents") = "application/cloudevents-batch+json"),
     )),
