@@ -82,7 +82,13 @@ enum Command {
     /// Check that every acknowledged event is in the store exactly once
     Verify(verify::VerifySettings),
     /// List and show quarantined events, and admit them again
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail quarantine list
+  devtrail quarantine show 1:4711:0
+  devtrail quarantine readmit --dry-run"
+    )]
     Quarantine(quarantine::QuarantineCommand),
     /// Make, list and revoke API keys
     #[command(
@@ -109,11 +115,12 @@ enum Command {
   devtrail rules test my-rule.toml"
     )]
     Rules(rules::RulesCommand),
-    /// List the event types and their schema versions
+    /// List the event types and their schema versions, and check schema files and events
     #[command(
         subcommand,
         after_help = "Examples:
-  devtrail schemas list"
+  devtrail schemas list
+  devtrail schemas check my-schemas/1.0/coffee.brewed.json"
     )]
     Schemas(schemas::SchemasCommand),
     /// Print what makes a shell complete commands and flags
