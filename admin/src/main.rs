@@ -86,6 +86,7 @@ enum Command {
         subcommand,
         after_help = "Examples:
   devtrail quarantine list
+  devtrail quarantine show 1:4711:0
   devtrail quarantine readmit --schemas my-schemas --dry-run"
     )]
     Quarantine(quarantine::QuarantineCommand),
@@ -114,7 +115,7 @@ enum Command {
   devtrail rules test my-rule.toml"
     )]
     Rules(rules::RulesCommand),
-    /// List the event types and their schema versions, and check schema files
+    /// List the event types and their schema versions, and check schema files and events
     #[command(
         subcommand,
         after_help = "Examples:

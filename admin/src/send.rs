@@ -4,7 +4,7 @@ pub mod client;
 pub mod delivery;
 pub mod input;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use common::process::Process;
 use futures_util::stream;
 
@@ -57,13 +57,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
 
 async fn read(file: &str) -> anyhow::Result<String> {
     let file = file.to_owned();
-    let read = move || match file.as_str() {
-        "-" => std::io::read_to_string(std::io::stdin()).context("stdin cannot be read"),
-        path => std::fs::read_to_string(path).with_context(|| {
-            format!("The file {path} cannot be read. Name a text file of events, one a line, or - for stdin")
-        }),
-    };
-    tokio::task::spawn_blocking(read).await?
+    tokio::task::spawn_blocking(move || input::read(&file)).await?
 }
 
 /// Every `nth` batch as two, of which each has two thirds of the events.

@@ -139,6 +139,7 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
     repository.git(&["mv", "a.txt", "c.txt"]);
     repository.write("sub/b.txt", "three\n");
     let hash = repository.signed(&repository.commit("2026-03-01T11:00:00+01:00", ADA, "two"));
+    let root = repository.git(&["rev-list", "--max-parents=0", "HEAD"]);
     let trap = repository.0.path().join("trap");
     let sprung = repository.0.path().join("sprung");
     fs::write(&trap, format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\n", sprung.display())).unwrap();
@@ -171,20 +172,28 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
         ("diff.orderFile", "trap-order"),
         ("log.follow", "true"),
         ("diff.relative", "true"),
+        ("log.showRoot", "false"),
+        ("core.bigFileThreshold", "1"),
     ] {
         repository.git(&["config", name, value]);
     }
     fs::write(repository.0.path().join("trap-order"), "sub/*\n").unwrap();
+    let attributes = repository.0.path().join("trap-attributes");
+    fs::write(&attributes, "* -diff\n").unwrap();
+    repository.git(&["config", "core.attributesFile", attributes.to_str().unwrap()]);
+    fs::write(repository.0.path().join(".git/info/grafts"), format!("{hash}\n")).unwrap();
     // From a folder inside: the whole repository is meant.
     let inside = repository.0.path().join("sub");
     let output = up.devtrail(&["import", "git", inside.to_str().unwrap(), "--json"]);
     assert!(output.status.success(), "{}", said(&output));
-    let data = stored(&up, &hash)["data"].take();
-    let expected = json!([["c.txt", "sub/b.txt"], 2, 1, 2]);
-    assert_eq!(
-        json!([data["paths"], data["files_changed"], data["lines_added"], data["lines_removed"]]),
-        expected
-    );
+    for (hash, expected) in [
+        (&root, json!([0, ["a.txt", "sub/b.txt"], 2, 4, 0])),
+        (&hash, json!([1, ["c.txt", "sub/b.txt"], 2, 1, 2])),
+    ] {
+        let data = stored(&up, hash)["data"].take();
+        let parts = ["parents", "paths", "files_changed", "lines_added", "lines_removed"];
+        assert_eq!(json!(parts.map(|part| &data[part])), expected);
+    }
     assert!(!sprung.exists(), "it ran {}", fs::read_to_string(&sprung).unwrap_or_default());
 }
 

@@ -158,6 +158,11 @@ async fn what_does_not_pass_stays_with_its_reason(engine: Engine) {
     assert_eq!(site.database.rows(stored).await, [["major", "2.0"], ["newer", "1.2"]]);
     let named = site.run("devtrail", &["quarantine", "readmit", "nothing-of-that-name"]);
     assert!(named.status.code() == Some(1) && said(&named).contains("quarantine list"), "{}", said(&named));
+    // Neither a place nor an id leads to what is another developer's.
+    for name in ["1:2:1", "old"] {
+        let output = site.run("devtrail", &["quarantine", "readmit", name, "--developer", "bob"]);
+        assert!(output.status.code() == Some(1) && said(&output).contains("of bob"), "{}", said(&output));
+    }
     let chosen = quarantine(&site, &["readmit", "old", "1:2:0", "--dry-run"]);
     assert_eq!(chosen["counts"]["stays"], 2, "{chosen}");
     narrowed(&site).await;

@@ -28,7 +28,7 @@ pub struct Selection {
 }
 
 /// After `log`: what the configuration of a repository or a person could change of the events.
-const PLAIN: [&str; 8] = [
+const PLAIN: [&str; 9] = [
     "--no-color",
     "--no-show-signature",
     "--no-ext-diff",
@@ -37,9 +37,11 @@ const PLAIN: [&str; 8] = [
     "--ignore-submodules=none",
     "--diff-algorithm=default",
     "--mailmap",
+    "--root",
 ];
 /// Authors named where the one asked for has no commits.
 const NAMED: usize = 10;
+
 impl Repository {
     /// Finds the repository that `path` lies in.
     ///

@@ -11,7 +11,7 @@ use common::schema::{SchemaSettings, Schemas};
 use indicatif::{ProgressBar, ProgressStyle};
 use store::{Answers, Ledger, Quarantine, QuarantinedBatch, QuarantinedEvent};
 
-use super::fate::{Fate, OnTheWay, fates, text};
+use super::fate::{Fate, fates, text};
 use super::message::Fitting;
 use super::report::{Readmitted, Report};
 use super::wanted::{Filter, Walk, Wanted};
@@ -81,14 +81,9 @@ async fn readmit(
         [] => Wanted::Fitting(settings.filter.clone()),
         names => Wanted::named(store, names, developer).await?,
     };
-    let mut sender = match settings.dry_run {
-        true => None,
-        false => Some(Sender::open(&settings.target, &settings.sync, process).await?),
-    };
-    let mut on_the_way = match &sender {
-        Some(sender) => sender.on_the_way(store).await?,
-        None => OnTheWay::default(),
-    };
+    // A dry run connects as well: what is on the way would not be sent.
+    let mut sender = Sender::open(&settings.target, &settings.sync, process).await?;
+    let mut on_the_way = sender.on_the_way(store).await?;
     let progress = progress(settings.json);
     let mut walk = Walk::new(store, wanted);
     while let Some(batch) = walk.next().await? {
@@ -96,7 +91,7 @@ async fn readmit(
         let mut done = Readmitted::of(&batch, &fates);
         let fitting = fitting(&batch, fates);
         if !fitting.is_empty() {
-            if let Some(sender) = &mut sender {
+            if !settings.dry_run {
                 done.stream_sequence = Some(sender.send(&batch, &fitting).await?);
             }
             done.readmit_id = Some(readmit_id(batch.at));
@@ -111,10 +106,8 @@ async fn readmit(
         ));
         progress.inc(1);
     }
-    if let Some(sender) = sender {
-        progress.set_message("waiting until the store has them");
-        sender.until_stored(store, settings.wait, &mut report.counts).await?;
-    }
+    progress.set_message("waiting until the store has them");
+    sender.until_stored(store, settings.wait, &mut report.counts).await?;
     progress.finish_and_clear();
     Ok(())
 }

@@ -54,7 +54,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id.
+    /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id; of one developer only, where one is given.
     ///
     /// # Errors
     /// Where one is neither the place nor the id of a quarantined event.
@@ -64,22 +64,25 @@ impl Wanted {
         developer: Option<&DeveloperId>,
     ) -> anyhow::Result<Self> {
         let mut wanted: BTreeMap<BatchRef, BTreeSet<u32>> = BTreeMap::new();
+        let developer = developer.map(ToString::to_string);
         for name in names {
-            let developer = developer.map(ToString::to_string);
-            let mut found = store.quarantined_as(name.clone(), developer, SUBMISSIONS).await?;
+            let mut found = store.quarantined_as(name.clone(), developer.clone(), SUBMISSIONS).await?;
             // An id may look like a place.
             found.extend(place(name).filter(|at| !found.contains(at)));
             let mut known = false;
             for at in found {
-                let batch = store.quarantined_batch(at.batch()).await?;
-                if batch.is_some_and(|batch| batch.events.iter().any(|event| event.ordinal == at.ordinal)) {
+                let Some(batch) = store.quarantined_batch(at.batch()).await? else { continue };
+                // A place says nothing of whose it is.
+                let is_theirs = developer.as_ref().is_none_or(|developer| *developer == batch.developer);
+                if is_theirs && batch.events.iter().any(|event| event.ordinal == at.ordinal) {
                     wanted.entry(at.batch()).or_default().insert(at.ordinal);
                     known = true;
                 }
             }
             if !known {
+                let whose = developer.iter().map(|developer| format!(" of {developer}")).collect::<String>();
                 bail!(
-                    "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event. `devtrail \
+                    "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event{whose}. `devtrail \
                      quarantine list --all` shows them; `devtrail trace` shows what else became of an event."
                 );
             }

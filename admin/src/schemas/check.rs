@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use collector::admit::judge::Judge;
 use collector::formats::{Event, Format};
 use common::batch::Note;
@@ -13,6 +13,7 @@ use common::verdict::{Code, Verdict};
 use serde::Serialize;
 
 use crate::out;
+use crate::send::input;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -79,7 +80,9 @@ pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
         files.push(checked);
     }
     let events = match &settings.event {
-        Some(file) => check_events(&read(file)?, &schemas, &settings.schema_version, SystemClock.now()),
+        Some(file) => {
+            check_events(&input::read(file)?, &schemas, &settings.schema_version, SystemClock.now())
+        }
         None => Vec::new(),
     };
     let checked = Checked { files, events };
@@ -117,13 +120,6 @@ fn check_file(
 fn lies_in(path: &Path, folder: Option<&Path>) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
     folder.and_then(real).zip(real(path)).is_some_and(|(folder, path)| path.starts_with(folder))
-}
-
-fn read(file: &str) -> anyhow::Result<String> {
-    match file {
-        "-" => std::io::read_to_string(std::io::stdin()).context("stdin cannot be read"),
-        path => std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read")),
-    }
 }
 
 /// The verdict on each line that is not blank, as if all had come in one batch, received `now`.

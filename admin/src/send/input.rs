@@ -122,6 +122,20 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
     Ok(batches)
 }
 
+/// The text of a file of events, or of stdin where `file` is `-`.
+///
+/// # Errors
+/// Where it cannot be read, or is no UTF-8.
+pub fn read(file: &str) -> anyhow::Result<String> {
+    match file {
+        "-" => std::io::read_to_string(std::io::stdin())
+            .context("stdin cannot be read. Give it text, one event a line"),
+        path => std::fs::read_to_string(path).with_context(|| {
+            format!("The file {path} cannot be read. Name a text file of events, one a line, or - for stdin")
+        }),
+    }
+}
+
 /// Collects events until they are a batch.
 #[derive(Debug)]
 pub struct Cutter {

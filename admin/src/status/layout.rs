@@ -50,7 +50,8 @@ fn store(status: &Status) -> String {
     let counts = [
         ("events", store.events),
         ("duplicates dropped", store.duplicates),
-        ("quarantined", store.quarantined),
+        // What was readmitted since counts here as well: `quarantine list` has what is open.
+        ("ever quarantined", store.quarantined),
         ("rejected", store.rejected),
         ("developers", store.developers),
         ("normalized records", store.normalized),
@@ -117,7 +118,7 @@ mod tests {
  batches failed      2
  events              50
  duplicates dropped  0
- quarantined         0
+ ever quarantined    0
  rejected            0
  developers          0
  normalized records  0

@@ -39,11 +39,15 @@ impl SchemaSettings {
     /// Where the folder cannot be read, or a file in it is no usable schema; every fault is named.
     pub fn load(&self) -> Result<Schemas, Usage> {
         let Some(folder) = &self.schemas else { return Ok(Schemas::builtin()) };
-        let files = read(folder).map_err(|bad| Usage(format!("--schemas: {bad}")))?;
-        Schemas::builtin().extended(&files).map_err(|found| {
-            let count = found.len();
-            Usage(format!("--schemas {}: {count} faults.\n  {}", folder.display(), found.join("\n  ")))
-        })
+        let (files, bad) = read(folder).map_err(|bad| Usage(format!("--schemas: {bad}")))?;
+        let mut found: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        match Schemas::builtin().extended(&files) {
+            Ok(schemas) if found.is_empty() => return Ok(schemas),
+            Ok(_) => {}
+            Err(more) => found.extend(more),
+        }
+        let count = found.len();
+        Err(Usage(format!("--schemas {}: {count} faults.\n  {}", folder.display(), found.join("\n  "))))
     }
 }
 
@@ -98,26 +102,27 @@ fn is_type(kind: &str) -> bool {
     (1..=64).contains(&kind.len()) && !kind.starts_with('.') && kind.bytes().all(plain)
 }
 
-/// Every schema file of the folder, by path. Whatever starts with a dot, or is no `.json`, is left alone.
-fn read(folder: &Path) -> Result<Vec<SchemaFile>, BadSchemaFile> {
-    let mut files = Vec::new();
+/// Every schema file of the folder, by path, and what is wrong with those that cannot be read. Whatever
+/// starts with a dot, or is no `.json`, is left alone.
+fn read(folder: &Path) -> Result<(Vec<SchemaFile>, Vec<BadSchemaFile>), BadSchemaFile> {
+    let (mut files, mut bad) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {
-        if entry.is_dir() {
-            for path in entries(&entry)?.iter().filter(|path| is_json(path)) {
-                files.push(SchemaFile::read(path)?);
+        // A file that lies in no version's folder is read as well, to say in which it should be.
+        let paths = if entry.is_dir() { entries(&entry)? } else { vec![entry] };
+        for path in paths.iter().filter(|path| is_json(path)) {
+            match SchemaFile::read(path) {
+                Ok(file) => files.push(file),
+                Err(wrong) => bad.push(wrong),
             }
-        } else if is_json(&entry) {
-            // Says in which folder it should be.
-            files.push(SchemaFile::read(&entry)?);
         }
     }
-    if files.is_empty() {
+    if files.is_empty() && bad.is_empty() {
         return Err(at(
             folder,
             "there is no schema in it; put them there as <version>/<type>.json, such as 1.0/coffee.brewed.json.",
         ));
     }
-    Ok(files)
+    Ok((files, bad))
 }
 
 fn is_json(path: &Path) -> bool {
@@ -189,13 +194,20 @@ mod tests {
         assert!(said(&[("v1/coffee.brewed.json", COFFEE)]).contains("not \"v1\""));
         assert!(said(&[("1.0/coffee brewed.json", COFFEE)]).contains("rename it"));
         let built_in = COFFEE.replace("coffee.brewed", "heartbeat");
-        let both = said(&[("1.0/heartbeat.json", &built_in), ("1.0/tea.brewed.json", COFFEE)]);
+        let all = said(&[
+            ("1.0/heartbeat.json", &built_in),
+            ("1.0/tea.brewed.json", COFFEE),
+            ("v1/coffee.brewed.json", COFFEE),
+            ("coffee.brewed.json", COFFEE),
+        ]);
         for part in [
-            "2 faults",
+            "4 faults",
+            "not \"v1\"",
+            "folder named by its version, such as 1.0, not",
             "1.0/heartbeat.json: version 1.0 of heartbeat is known",
             "tea.brewed.json: /properties",
         ] {
-            assert!(both.contains(part), "{part}: {both}");
+            assert!(all.contains(part), "{part}: {all}");
         }
         let gone = SchemaSettings { schemas: Some("nowhere".into()) };
         assert!(gone.load().map(|_| ()).unwrap_err().0.contains("nowhere: it cannot be read"));

@@ -38,6 +38,12 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     })
     .await;
     let sent = messages(&site).await;
+    let tried = quarantine(&site, &[&readmit[1..], &["--dry-run"]].concat());
+    assert_eq!(
+        [&tried["counts"]["readmitted"], &tried["counts"]["on_the_way"]],
+        [&json!(0), &json!(1)],
+        "{tried}"
+    );
     let second = site.run("devtrail", &readmit);
     let told = String::from_utf8_lossy(&second.stdout).into_owned();
     assert!(second.status.success() && told.contains("on the way to the store"), "{told}{}", said(&second));
