@@ -12,7 +12,7 @@ use common::clock::{self, Micros};
 use common::id::DeveloperId;
 use common::schema::Schemas;
 
-use crate::formats::{Event, Submission};
+use crate::formats::{Event, Format, Submission};
 use judge::Judge;
 
 /// Who sends, and when it was received.
@@ -37,6 +37,8 @@ pub struct Context {
 pub struct Admitted<'a> {
     /// All but the events' bytes. `validated_at` is the caller's to set.
     pub header: Header,
+    /// What it was written in.
+    pub format: Format,
     /// The events' bytes as they are kept, in their order.
     pub events: Vec<Cow<'a, [u8]>>,
 }
@@ -72,7 +74,7 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         events: notes,
         origin: None,
     };
-    Admitted { header, events: submission.events.into_iter().map(bytes).collect() }
+    Admitted { header, format: submission.format, events: submission.events.into_iter().map(bytes).collect() }
 }
 
 fn bytes(event: Event<'_>) -> Cow<'_, [u8]> {

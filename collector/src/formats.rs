@@ -6,6 +6,7 @@
 mod cloudevents;
 mod envelope;
 mod fields;
+mod json;
 mod ndjson;
 pub mod wakatime;
 
@@ -20,6 +21,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 
 use crate::error::{ErrorCode, Problem};
+use json::quoted;
 
 /// How a batch is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +36,10 @@ pub enum Format {
     CloudEvents,
     /// One CloudEvent, its attributes in headers, its data in the body (binary mode).
     BinaryCloudEvent,
+    /// An array of WakaTime heartbeats. What announces it may be one alone: see [`Submission::format`].
+    Heartbeats,
     /// One WakaTime heartbeat.
     Heartbeat,
-    /// An array of WakaTime heartbeats.
-    Heartbeats,
 }
 
 /// What a format reads.
@@ -72,6 +74,22 @@ pub struct Submission<'a> {
     pub members: BTreeMap<String, Box<RawValue>>,
     /// In the order they were sent; at least one.
     pub events: Vec<Event<'a>>,
+}
+
+impl<'a> Submission<'a> {
+    /// A batch without an envelope of its own: these stand for its members, and are kept as such.
+    fn without_envelope(
+        format: Format,
+        batch_id: String,
+        (sent_at, sent_at_text): (Micros, String),
+        schema_version: String,
+        events: Vec<Event<'a>>,
+    ) -> Self {
+        let named =
+            [("batch_id", &batch_id), ("sent_at", &sent_at_text), ("schema_version", &schema_version)];
+        let members = named.into_iter().map(|(name, text)| (name.to_owned(), quoted(text))).collect();
+        Self { format, batch_id, sent_at, sent_at_text, schema_version, members, events }
+    }
 }
 
 /// One event of a submission.
@@ -184,7 +202,7 @@ impl Format {
             Self::Envelope => envelope::read(request),
             Self::Ndjson => ndjson::read(request),
             Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => cloudevents::read(self, request),
-            Self::Heartbeat | Self::Heartbeats => wakatime::read(self, request),
+            Self::Heartbeat | Self::Heartbeats => wakatime::read(request),
         }
     }
 
@@ -197,36 +215,6 @@ impl Format {
             Self::Heartbeat | Self::Heartbeats => wakatime::as_sent(pointer),
         }
     }
-}
-
-/// The body as text, for formats that are JSON from its first byte to its last.
-fn text(body: &[u8]) -> Result<&str, BadEnvelope> {
-    std::str::from_utf8(body)
-        .map_err(|error| BadEnvelope::Malformed(format!("The body is not UTF-8: {error}.")))
-}
-
-/// Why `serde_json` could not read a body: no JSON, or JSON of another shape than `wanted`.
-fn unreadable(error: &serde_json::Error, wanted: &str) -> BadEnvelope {
-    match error.classify() {
-        serde_json::error::Category::Data => invalid("", format!("The body must be {wanted}.")),
-        _ => BadEnvelope::Malformed(format!("The body is no JSON: {error}.")),
-    }
-}
-
-/// The elements of a body that is an array, at least one and not more than are taken.
-fn elements<'a>(request: &Request<'_, 'a>, wanted: &str) -> Result<Vec<&'a RawValue>, BadEnvelope> {
-    let elements: Vec<&RawValue> =
-        serde_json::from_str(text(request.body)?).map_err(|error| unreadable(&error, wanted))?;
-    match elements.len() {
-        0 => Err(invalid("", "The body must hold at least one event.")),
-        count if count > request.max_events => Err(BadEnvelope::TooManyEvents(count)),
-        _ => Ok(elements),
-    }
-}
-
-/// `text` as JSON text.
-fn quoted(text: &str) -> Box<RawValue> {
-    RawValue::from_string(serde_json::Value::from(text).to_string()).expect("a string's JSON text is JSON")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use harness::{Engine, Site};
 
 use crate::packed::{bomb, coarse};
-use crate::talk::{Talk, body_of, fresh};
+use crate::talk::{Talk, body_of, fresh, good};
 
 /// Connections of a storm.
 const AT_ONCE: usize = 16;
@@ -40,6 +40,11 @@ fn many(one: &str) -> String {
     vec![one; (4 * MIB - 1000) / (one.len() + 1)].join(",")
 }
 
+/// A good batch of a client that says this much of itself.
+fn with_client(text: &str) -> String {
+    good().replacen('{', &format!(r#"{{"client":{{"x":{text}}},"#), 1)
+}
+
 /// Requests that cost a collector the most, by name.
 fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
     let packed = |encoding: &str| talk.post(&[("content-encoding", encoding)], bomb(encoding, 1 << 30));
@@ -54,6 +59,7 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
         ("two million levels", post(&around(&format!("{}{}", "[".repeat(2_000_000), "]".repeat(2_000_000))))),
         ("two million events", post(&format!("[{}]", many("7")))),
         ("objects of 7 bytes", post(&around(&format!("[{}]", many("{\"\":0}"))))),
+        ("a client of objects", talk.post(&[], with_client(&format!("[{}]", many("{\"\":0}"))))),
         ("as many values as may be", post(&around(&format!("[{}]", vec!["{\"\":0}"; 49_990].join(","))))),
     ]
 }

@@ -23,7 +23,7 @@ impl Kind {
             Text => vec![json!("x"), json!("\u{e9}\u{1f600}")],
             Texts => vec![json!([]), json!(["a", "b"])],
             Count => vec![json!(0), json!(7), json!(9_007_199_254_740_991_u64)],
-            Whole => vec![json!(0), json!(-1), json!(255)],
+            Whole => vec![json!(0), json!(-1), json!(3_221_225_477_u64)],
             Flag => vec![json!(true), json!(false)],
             OneOf(names) => names.iter().map(|name| json!(name)).collect(),
         }

@@ -49,7 +49,7 @@ async fn stored(up: &Up, batches: i64) {
     up.until("the batches are stored", all).await;
 }
 
-/// Promise: `POST /api/v1/users/current/heartbeats` takes one heartbeat
+/// Promise: `POST /api/v1/users/current/heartbeats` and
 /// Promise: A heartbeat becomes an event of the type `heartbeat` in version 1.0, by this table.
 /// Promise: `time`, seconds since 1970
 /// Promise: `entity`, `category`, `is_write`, `lines`, `project`, `language`, `branch`
@@ -103,8 +103,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
     assert!(batch_id.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{batch_id}");
 }
 
-/// Promise: `POST /api/v1/users/current/heartbeats.bulk` an array of 1 to 1,000.
-/// Promise: `heartbeats.bulk` answers 201 `{"responses": [[{…}, 201], …]}`: one entry for each heartbeat, in order.
+/// Promise: An array is answered with 201 `{"responses": [[{…}, 201], …]}`: one entry for each heartbeat, in order.
 /// Promise: accepted, or a duplicate
 /// Promise: quarantined | 202
 /// Promise: rejected | 400 `invalid_envelope`
@@ -141,6 +140,37 @@ async fn each_heartbeat_gets_its_own_status() {
     let report = up.verify();
     let found = (&report["stored"], &report["rejected"], &report["quarantined"], &report["duplicates"]);
     assert_eq!(found, (&json!(2), &json!(4), &json!(2), &json!(1)), "{report}");
+}
+
+/// Promise: `POST /api/v1/users/current/heartbeats.bulk` each take one heartbeat of a WakaTime client, or an array of 1 to 1,000.
+/// Promise: The reply has the shape of what was sent, whatever the route.
+#[tokio::test(flavor = "multi_thread")]
+async fn either_route_takes_one_or_many_and_answers_in_kind() {
+    let up = Up::start().await;
+    let client = up.client();
+    for path in [ONE, BULK] {
+        let beat = heartbeat(1_772_352_898.5);
+        let (status, reply) = post(&client, path, &[], &beat).await;
+        assert_eq!((status, &reply["data"]["entity"]), (201, &beat["entity"]), "{path} {reply}");
+        let (status, reply) = post(&client, path, &[], &json!([beat])).await;
+        let entry = &reply["responses"][0];
+        assert_eq!(
+            (status, &entry[0]["data"]["entity"], &entry[1]),
+            (201, &beat["entity"], &json!(201)),
+            "{path} {reply}"
+        );
+        // Alone it is the request's status, among others its own: neither makes a client lose the others.
+        let bad = with("lineno", json!(-5));
+        let (status, problem) = post(&client, path, &[], &bad).await;
+        assert_eq!((status, &problem["pointer"]), (400, &json!("/lineno")), "{path} {problem}");
+        let (status, reply) = post(&client, path, &[], &json!([bad, heartbeat(946_684_799.0)])).await;
+        let statuses = (&reply["responses"][0][1], &reply["responses"][1][1]);
+        assert_eq!((status, statuses), (201, (&json!(400), &json!(202))), "{path} {reply}");
+        let many: Vec<Value> =
+            (0..1000).map(|second| heartbeat(1_772_300_000.0 + f64::from(second))).collect();
+        let (status, reply) = post(&client, path, &[], &json!(many)).await;
+        assert_eq!((status, reply["responses"].as_array().unwrap().len()), (201, 1000), "{path}");
+    }
 }
 
 /// Promise: The same heartbeat has the same id, so an offline queue may send it any number of times: it is kept once.
@@ -194,7 +224,7 @@ async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
         assert_eq!(said(refused), expect(401, "unauthenticated"), "{bad}");
     }
     assert_eq!(said(post(&client, BULK, &[], &many).await), expect(413, "too_many_events"));
-    for (path, body) in [(BULK, json!([])), (BULK, beat.clone()), (ONE, json!([beat])), (ONE, json!(7))] {
+    for (path, body) in [(BULK, json!([])), (ONE, json!([])), (BULK, json!("x")), (ONE, json!(7))] {
         assert_eq!(said(post(&client, path, &[], &body).await), expect(400, "invalid_envelope"), "{body}");
     }
     let basic = [("authorization", schemes[0].as_str())];

@@ -16,10 +16,9 @@ use common::json::RawObject;
 use common::verdict::Code;
 use serde_json::value::RawValue;
 
-use super::fields::{self, Fields};
-use super::{
-    BadEnvelope, Event, Format, Refusal, Request, Submission, elements, invalid, quoted, text, unreadable,
-};
+use super::fields::Fields;
+use super::json::{elements, object, quoted};
+use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
 
 /// Names of CloudEvents, and of Devtrail where they differ.
 const NAMES: [(&str, &str); 2] = [("time", "occurred_at"), ("schemaversion", "schema_version")];
@@ -42,25 +41,13 @@ pub fn read<'a>(format: Format, request: &Request<'_, 'a>) -> Result<Submission<
             elements(request, "a JSON array of CloudEvents")?.into_iter().map(structured).collect()
         }
         Format::BinaryCloudEvent => vec![binary::read(request)?],
-        _ => {
-            let one: &RawValue = serde_json::from_str(text(request.body)?)
-                .map_err(|error| unreadable(&error, "a CloudEvent, a JSON object"))?;
-            if !one.get().starts_with('{') {
-                return Err(invalid("", "The body must be a CloudEvent, a JSON object."));
-            }
-            vec![structured(one)]
-        }
+        _ => vec![structured(object(request, "a CloudEvent, a JSON object")?)],
     };
     let batch_id = fields.batch_id.unwrap_or_else(|| id::made_of("ce", events.iter().map(Event::bytes)));
-    let (sent_at, sent_at_text) =
+    let sent_at =
         fields.sent_at.unwrap_or_else(|| (request.received_at, clock::rfc3339(request.received_at)));
     let schema_version = fields.schema_version.unwrap_or_else(|| SCHEMA_VERSION.to_owned());
-    let members = fields::members([
-        ("batch_id", &batch_id),
-        ("sent_at", &sent_at_text),
-        ("schema_version", &schema_version),
-    ]);
-    Ok(Submission { format, batch_id, sent_at, sent_at_text, schema_version, members, events })
+    Ok(Submission::without_envelope(format, batch_id, sent_at, schema_version, events))
 }
 
 /// A pointer into the Devtrail event, by the names of CloudEvents.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use common::json::{self, RawObject, shorten};
 use serde_json::value::RawValue;
 
-use super::{BadEnvelope, Event, Format, Request, Submission, fields, invalid, text, unreadable};
+use super::json::{text, unreadable};
+use super::{BadEnvelope, Event, Format, Request, Submission, fields, invalid};
 
 /// Reads an envelope; what is not needed of it is kept as it is.
 pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {

@@ -1,14 +1,11 @@
 //! The envelope's members where they stand in headers, and the batch id, which may stand in several places.
 
-use std::collections::BTreeMap;
-
 use common::clock::{self, Micros};
 use common::id;
 use common::json::shorten;
 use http::HeaderMap;
-use serde_json::value::RawValue;
 
-use super::{BadEnvelope, invalid, quoted};
+use super::{BadEnvelope, invalid};
 
 /// The header that stands for `batch_id`.
 pub const BATCH_ID: &str = "Devtrail-Batch-Id";
@@ -90,9 +87,4 @@ impl Fields {
         let schema_version = single(headers, SCHEMA_VERSION)?;
         Ok(Self { batch_id: batch_id(None, headers)?, sent_at, schema_version })
     }
-}
-
-/// The members of an envelope that was none: as the message keeps them.
-pub fn members<const N: usize>(texts: [(&str, &str); N]) -> BTreeMap<String, Box<RawValue>> {
-    texts.into_iter().map(|(name, text)| (name.to_owned(), quoted(text))).collect()
 }

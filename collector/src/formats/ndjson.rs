@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use common::verdict::Code;
 
-use super::fields::{self, BATCH_ID, Fields, SCHEMA_VERSION, SENT_AT};
+use super::fields::{BATCH_ID, Fields, SCHEMA_VERSION, SENT_AT};
 use super::{BadEnvelope, Event, Format, Refusal, Request, Submission, invalid};
 
 /// What some programs of Windows begin a text file with.
@@ -18,7 +18,7 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     let missing = |name| BadEnvelope::Header { name, detail: format!("The header {name} is missing.") };
     let fields = Fields::of(request.headers)?;
     let batch_id = fields.batch_id.ok_or_else(|| missing(BATCH_ID))?;
-    let (sent_at, sent_at_text) = fields.sent_at.ok_or_else(|| missing(SENT_AT))?;
+    let sent_at = fields.sent_at.ok_or_else(|| missing(SENT_AT))?;
     let schema_version = fields.schema_version.ok_or_else(|| missing(SCHEMA_VERSION))?;
     let lines = || lines(request.body);
     match lines().count() {
@@ -26,21 +26,8 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
         count if count > request.max_events => return Err(BadEnvelope::TooManyEvents(count)),
         _ => {}
     }
-    let members = fields::members([
-        ("batch_id", &batch_id),
-        ("sent_at", &sent_at_text),
-        ("schema_version", &schema_version),
-    ]);
     let events = lines().map(event).collect();
-    Ok(Submission {
-        format: Format::Ndjson,
-        batch_id,
-        sent_at,
-        sent_at_text,
-        schema_version,
-        members,
-        events,
-    })
+    Ok(Submission::without_envelope(Format::Ndjson, batch_id, sent_at, schema_version, events))
 }
 
 /// The lines that hold anything, without the white space of JSON around them (RFC 8259, section 2).

@@ -10,13 +10,13 @@ use common::id;
 use common::json::{self, RawObject};
 use common::verdict::Code;
 use http::HeaderMap;
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::fields::{self, header};
-use super::{
-    BadEnvelope, Event, Format, Refusal, Request, Submission, elements, invalid, quoted, text, unreadable,
-};
+use super::fields::header;
+use super::json::{elements, object, quoted};
+use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
 
 /// Members of a heartbeat, and of the event's `data`.
 const NAMES: [(&str, &str); 10] = [
@@ -41,30 +41,23 @@ const NUMBERS: [&str; 3] = ["lines", "lineno", "cursorpos"];
 /// 9999-12-31T00:00:00Z in seconds: later ones have no RFC 3339 form.
 const LATEST: f64 = 253_402_214_400.0;
 
-/// Reads heartbeats.
-pub fn read<'a>(format: Format, request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
-    let heartbeats = match format {
-        Format::Heartbeats => elements(request, "a JSON array of heartbeats")?,
-        _ => {
-            let one: &RawValue = serde_json::from_str(text(request.body)?)
-                .map_err(|error| unreadable(&error, "a heartbeat, a JSON object"))?;
-            if !one.get().starts_with('{') {
-                return Err(invalid("", "The body must be a heartbeat, a JSON object."));
-            }
-            vec![one]
-        }
+/// The version of the events that heartbeats become.
+const SCHEMA_VERSION: &str = "1.0";
+
+/// Reads heartbeats: an array of them, or one alone. WakaTime's own client sends arrays to any address.
+pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+    let wanted = "a heartbeat, a JSON object, or an array of heartbeats";
+    let (format, heartbeats) = match request.body.trim_ascii_start().first() {
+        Some(b'[') => (Format::Heartbeats, elements(request, wanted)?),
+        _ => (Format::Heartbeat, vec![object(request, wanted)?]),
     };
     let events: Vec<Event<'a>> = heartbeats.into_iter().map(event).collect();
     let batch_id = id::made_of("wakatime", events.iter().map(Event::bytes));
-    let (sent_at, sent_at_text) = (request.received_at, clock::rfc3339(request.received_at));
-    let schema_version = "1.0".to_owned();
-    let mut members = fields::members([
-        ("batch_id", &batch_id),
-        ("sent_at", &sent_at_text),
-        ("schema_version", &schema_version),
-    ]);
-    members.insert("client".to_owned(), client(request.headers));
-    Ok(Submission { format, batch_id, sent_at, sent_at_text, schema_version, members, events })
+    let sent_at = (request.received_at, clock::rfc3339(request.received_at));
+    let mut submission =
+        Submission::without_envelope(format, batch_id, sent_at, SCHEMA_VERSION.to_owned(), events);
+    submission.members.insert("client".to_owned(), client(request.headers));
+    Ok(submission)
 }
 
 /// A pointer into the Devtrail event, by the names of WakaTime.
@@ -83,21 +76,31 @@ pub fn as_sent(pointer: String) -> String {
 }
 
 /// What a reply tells of a heartbeat that was taken: the members WakaTime's clients know it by.
+///
+/// `event` is what was made of it and fits its schema; of anything else nothing is told.
 #[must_use]
 pub fn echo(event: &[u8]) -> Value {
-    let event = std::str::from_utf8(event).ok().and_then(|text| json::value(text).ok()).unwrap_or_default();
-    let at = event["occurred_at"].as_str().and_then(clock::parse_rfc3339).and_then(|written| written.at);
-    let time = at.map(|at| at as f64 / 1e6);
-    let told = [
-        ("id", event["id"].clone()),
-        ("entity", event["data"]["entity"].clone()),
-        ("type", event["data"]["entity_type"].clone()),
-        ("time", time.into()),
-    ];
-    told.into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    #[derive(Deserialize)]
+    struct Kept {
+        id: String,
+        occurred_at: String,
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        entity: String,
+        entity_type: Option<String>,
+    }
+    // Nothing else is read: this is between the PubAck and the reply.
+    let Ok(Kept { id, occurred_at, data }) = serde_json::from_slice(event) else { return json!({}) };
+    let mut told = json!({"id": id, "entity": data.entity});
+    if let Some(kind) = data.entity_type {
+        told["type"] = kind.into();
+    }
+    if let Some(at) = clock::parse_rfc3339(&occurred_at).and_then(|written| written.at) {
+        told["time"] = (at as f64 / 1e6).into();
+    }
+    told
 }
 
 /// The client, as its headers describe it.

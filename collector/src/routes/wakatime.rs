@@ -25,14 +25,14 @@ use crate::error::{ErrorCode, Problem};
 use crate::formats::{Format, wakatime};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 
-/// Send one WakaTime heartbeat.
+/// Send a WakaTime heartbeat, or an array of them.
 #[utoipa::path(
     post, path = "/api/v1/users/current/heartbeats", operation_id = "sendHeartbeat", tag = "events",
     security(("basic" = []), ("key" = ["events:write"])), params(HeartbeatHeaders),
-    request_body(content = ref("#/components/schemas/Heartbeat"), content_type = "application/json"),
+    request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
-        (status = 201, description = "It is taken, or was before.", body = ref("#/components/schemas/HeartbeatTaken")),
-        (status = 202, description = "It is quarantined: kept whole.", body = ref("#/components/schemas/HeartbeatTaken")),
+        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.", body = ref("#/components/schemas/HeartbeatsTold")),
+        (status = 202, description = "One: it is quarantined, kept whole.", body = ref("#/components/schemas/HeartbeatTaken")),
         HeartbeatRefusals,
     )
 )]
@@ -42,28 +42,17 @@ pub async fn one(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let reply = |admitted: &Admitted<'_>, told: &Told| {
-        let exception = told.exceptions.first();
-        let (status, body) = told_of(&admitted.events[0], exception);
-        match exception.filter(|_| status == StatusCode::BAD_REQUEST) {
-            None => Ok(told.with_preference((status, Json(body)).into_response())),
-            Some(exception) => {
-                let detail = format!("The heartbeat is kept as rejected: {}.", why(exception));
-                let pointer = exception.pointer.clone().unwrap_or_default();
-                Err(Problem::new(ErrorCode::InvalidEnvelope, detail).pointer(pointer))
-            }
-        }
-    };
-    take(&app, &ids, with_bearer(headers)?, body, |_| Ok(Format::Heartbeat), reply).await
+    post(&app, &ids, headers, body).await
 }
 
-/// Send an array of WakaTime heartbeats.
+/// Send an array of WakaTime heartbeats, or one.
 #[utoipa::path(
     post, path = "/api/v1/users/current/heartbeats.bulk", operation_id = "sendHeartbeats", tag = "events",
     security(("basic" = []), ("key" = ["events:write"])), params(HeartbeatHeaders),
-    request_body(content = ref("#/components/schemas/Heartbeats"), content_type = "application/json"),
+    request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
-        (status = 201, description = "A status for each, in order.", body = ref("#/components/schemas/HeartbeatStatuses")),
+        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.", body = ref("#/components/schemas/HeartbeatsTold")),
+        (status = 202, description = "One: it is quarantined, kept whole.", body = ref("#/components/schemas/HeartbeatTaken")),
         HeartbeatRefusals,
     )
 )]
@@ -73,30 +62,52 @@ pub async fn bulk(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    post(&app, &ids, headers, body).await
+}
+
+/// Takes what was sent to either route, and answers in its shape.
+async fn post(app: &App, ids: &Ids, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let reply = |admitted: &Admitted<'_>, told: &Told| {
-        let exceptions: HashMap<u32, &Exception> =
-            told.exceptions.iter().map(|exception| (exception.index, exception)).collect();
-        let responses = admitted.events.iter().zip(0_u32..).map(|(event, index)| {
-            let (status, body) = told_of(event, exceptions.get(&index).copied());
-            json!([body, status.as_u16()])
-        });
-        let body = json!({"responses": responses.collect::<Vec<Value>>()});
-        Ok(told.with_preference((StatusCode::CREATED, Json(body)).into_response()))
+        let (status, body) = match admitted.format {
+            Format::Heartbeat => told_of_one(admitted, told)?,
+            _ => (StatusCode::CREATED, told_of_each(admitted, told)),
+        };
+        Ok(told.with_preference((status, Json(body)).into_response()))
     };
-    take(&app, &ids, with_bearer(headers)?, body, |_| Ok(Format::Heartbeats), reply).await
+    take(app, ids, with_bearer(headers)?, body, |_| Ok(Format::Heartbeats), reply).await
+}
+
+/// Status and body of a heartbeat that was sent alone.
+fn told_of_one(admitted: &Admitted<'_>, told: &Told) -> Result<(StatusCode, Value), Problem> {
+    match told.exceptions.first() {
+        Some(exception) if exception.verdict == Verdict::Rejected => {
+            let detail = format!("The heartbeat is kept as rejected: {}.", why(exception));
+            let pointer = exception.pointer.clone().unwrap_or_default();
+            Err(Problem::new(ErrorCode::InvalidEnvelope, detail).pointer(pointer))
+        }
+        exception => Ok(told_of(&admitted.events[0], exception)),
+    }
+}
+
+/// Body and status of each heartbeat of an array, in their order.
+fn told_of_each(admitted: &Admitted<'_>, told: &Told) -> Value {
+    let exceptions: HashMap<u32, &Exception> =
+        told.exceptions.iter().map(|exception| (exception.index, exception)).collect();
+    let responses = admitted.events.iter().zip(0_u32..).map(|(event, index)| {
+        let (status, body) = told_of(event, exceptions.get(&index).copied());
+        json!([body, status.as_u16()])
+    });
+    json!({"responses": responses.collect::<Vec<Value>>()})
 }
 
 /// Status and body of one heartbeat.
 fn told_of(event: &[u8], exception: Option<&Exception>) -> (StatusCode, Value) {
-    let status = match exception.map(|exception| exception.verdict) {
-        None | Some(Verdict::Accepted | Verdict::Duplicate) => StatusCode::CREATED,
+    let taken = || json!({"data": wakatime::echo(event)});
+    match exception.map(|exception| (exception.verdict, exception)) {
+        None | Some((Verdict::Accepted | Verdict::Duplicate, _)) => (StatusCode::CREATED, taken()),
         // Kept whole, and perhaps admitted later; nothing for the client to do.
-        Some(Verdict::Quarantined) => StatusCode::ACCEPTED,
-        Some(Verdict::Rejected) => StatusCode::BAD_REQUEST,
-    };
-    match exception.filter(|_| status == StatusCode::BAD_REQUEST) {
-        Some(exception) => (status, json!({"error": why(exception)})),
-        None => (status, json!({"data": wakatime::echo(event)})),
+        Some((Verdict::Quarantined, _)) => (StatusCode::ACCEPTED, taken()),
+        Some((Verdict::Rejected, exception)) => (StatusCode::BAD_REQUEST, json!({"error": why(exception)})),
     }
 }
 

@@ -120,6 +120,8 @@ fn the_local_day_is_the_client_zones() {
     assert_eq!(day(berlin, "2026-02-27T23:30:00Z"), "2026-02-28");
     assert_eq!(day(berlin, "2025-07-01T22:30:00Z"), "2025-07-02", "summer time");
     assert_eq!(day(berlin, "2026-02-27T23:30:00-10:00"), "2026-02-28");
+    // Whatever else it holds is the client's own, and not read.
+    assert_eq!(day(r#"{"x":[1e999],"time_zone":"Europe/Berlin"}"#, "2026-02-27T23:30:00Z"), "2026-02-28");
     assert_eq!(day(r#"{"time_zone":"Pacific/Kiritimati"}"#, "2026-02-27T10:00:00Z"), "2026-02-28");
 }
 

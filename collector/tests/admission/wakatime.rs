@@ -31,7 +31,7 @@ fn heartbeat(changes: &[(&str, &str)]) -> String {
 }
 
 fn one(body: &str) -> Admitted<'_> {
-    admit_sent(Format::Heartbeat, &[], body.as_bytes())
+    admit_sent(Format::Heartbeats, &[], body.as_bytes())
         .unwrap_or_else(|refused| panic!("{refused:?}: {body}"))
 }
 
@@ -123,7 +123,7 @@ fn the_headers_describe_the_client() {
     let headers =
         [("user-agent", "wakatime/13.1.0 vim"), ("x-machine-name", "bürö"), ("timezone", "Europe/Berlin")];
     let body = heartbeat(&[("time", "1772321400")]); // 2026-02-28T23:30:00Z
-    let mut header = admit_sent(Format::Heartbeat, &headers, body.as_bytes()).unwrap().header;
+    let mut header = admit_sent(Format::Heartbeats, &headers, body.as_bytes()).unwrap().header;
     let client: Value = serde_json::from_str(header.envelope["client"].get()).unwrap();
     assert_eq!(
         client,
@@ -142,17 +142,23 @@ fn a_bulk_of_heartbeats_is_one_batch_with_an_id_made_of_it() {
     let again = admit_sent(Format::Heartbeats, &[], body.as_bytes()).unwrap().header.batch_id;
     assert_eq!(admitted.header.batch_id, again);
     assert!(again.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{again}");
-    let refused = |format, body: &str| admit_sent(format, &[], body.as_bytes()).map(|_| ()).unwrap_err();
-    for (format, body) in [
-        (Format::Heartbeats, "[]"),
-        (Format::Heartbeats, "{}"),
-        (Format::Heartbeat, "[]"),
-        (Format::Heartbeat, "7"),
-    ] {
-        assert!(matches!(refused(format, body), BadEnvelope::Invalid { pointer: "", .. }), "{body}");
+    let refused = |body: &str| admit_sent(Format::Heartbeats, &[], body.as_bytes()).map(|_| ()).unwrap_err();
+    for body in ["[]", " [ ] ", "7", "null", "\"x\""] {
+        assert!(matches!(refused(body), BadEnvelope::Invalid { pointer: "", .. }), "{body}");
+    }
+    for body in ["", "[1,", "{", "\u{feff}[1]", "\u{c}[1]"] {
+        assert!(matches!(refused(body), BadEnvelope::Malformed(_)), "{body}");
     }
     let many = format!("[{}1]", "1,".repeat(1000));
-    assert_eq!(refused(Format::Heartbeats, &many), BadEnvelope::TooManyEvents(1001));
+    assert_eq!(refused(&many), BadEnvelope::TooManyEvents(1001));
+}
+
+#[test]
+fn what_was_sent_says_whether_it_is_one_heartbeat_or_many() {
+    let alone = heartbeat(&[]);
+    let format = |body: &str| admit_sent(Format::Heartbeats, &[], body.as_bytes()).unwrap().format;
+    assert_eq!(format(&format!(" \n{alone}")), Format::Heartbeat);
+    assert_eq!(format(&format!("\r\t [{alone}]")), Format::Heartbeats);
 }
 
 #[test]
@@ -164,6 +170,9 @@ fn a_reply_echoes_what_clients_know_a_heartbeat_by() {
         "id": id(&[]), "entity": "/src/demo/src/main.rs", "type": "file", "time": 1_772_352_898.123_456,
     });
     assert_eq!(echo, expected);
+    let sparse = heartbeat(&[("type", "null")]);
+    assert_eq!(wakatime::echo(&one(&sparse).events[0]).get("type"), None);
+    assert_eq!(wakatime::echo(b"\xff"), json!({}));
 }
 
 proptest! {

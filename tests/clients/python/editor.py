@@ -12,7 +12,8 @@ import threading
 
 from harness import PATIENCE
 
-BULK = "/api/v1/users/current/heartbeats.bulk"
+ONE = "/api/v1/users/current/heartbeats"
+BULK = ONE + ".bulk"
 PLUGIN = "vscode/1.0 vscode-wakatime/1.0"
 # Exit codes of the client (wakatime/constants.py).
 SUCCESS, API_ERROR, AUTH_ERROR = 0, 102, 104

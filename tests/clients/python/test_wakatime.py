@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from editor import API_ERROR, AUTH_ERROR, BULK, SUCCESS, Editor, LosesReplies, at, occurred
+from editor import API_ERROR, AUTH_ERROR, BULK, ONE, SUCCESS, Editor, LosesReplies, at, occurred
 from harness import Up, request, until
 
 
@@ -70,6 +70,13 @@ def test_several_come_at_once(up, editor):
     settled(up, stored=39)
     assert batches(up) == 2, "the client sends 25 in a request"
     day_with(up, 39)
+
+
+def test_the_address_for_one_heartbeat_takes_several(up, editor):
+    others = [{"entity": editor.file("2.rs"), "timestamp": at(2)}]
+    assert editor.beat(1, "--api-url", up.url + ONE, extra=others) == SUCCESS
+    assert editor.queued() == []
+    settled(up, stored=2)
 
 
 def test_active_time_comes_of_heartbeats(up, editor):

@@ -8,7 +8,8 @@ use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode;
 
 use super::{Member, json_text, translated, written};
-use crate::formats::{BadEnvelope, Event, Refusal, Request, quoted};
+use crate::formats::json::quoted;
+use crate::formats::{BadEnvelope, Event, Refusal, Request};
 
 /// What an attribute's header begins with.
 const PREFIX: &str = "ce-";

@@ -157,6 +157,7 @@ mod tests {
     use common::batch::FORMAT;
 
     use super::*;
+    use crate::formats::Format;
 
     fn header(correlation_id: &str, received_at: i64) -> Header {
         Header {
@@ -190,7 +191,7 @@ mod tests {
         first: First,
         waited: Option<Waited>,
     ) -> (u16, Option<String>, serde_json::Value) {
-        let admitted = Admitted { header: header("c1", 7), events: Vec::new() };
+        let admitted = Admitted { header: header("c1", 7), format: Format::Envelope, events: Vec::new() };
         let life = common::bus::StreamLife { name: EVENTS.to_owned(), created: 1 };
         let published = Published { life, sequence: 9, duplicate, joined: false };
         let waited = waited.map(|waited| (wait(), waited));
