@@ -28,7 +28,9 @@ pub struct Selection {
 }
 
 /// After `log`: what the configuration of a repository or a person could change of the events.
-const PLAIN: [&str; 8] = [
+const PLAIN: [&str; 10] = [
+    "--root",
+    "--encoding=UTF-8",
     "--no-color",
     "--no-show-signature",
     "--no-ext-diff",

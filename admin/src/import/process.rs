@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 /// Before git's own command: what a repository could have run, or change.
-const SAFE: [&str; 7] = [
+const SAFE: [&str; 11] = [
     "--no-pager",
     "--no-replace-objects",
     "--literal-pathspecs",
@@ -19,6 +19,11 @@ const SAFE: [&str; 7] = [
     "core.fsmonitor=false",
     "-c",
     "core.hooksPath=/dev/null",
+    // Which files count as binary is for what is committed to say, not for who reads it.
+    "-c",
+    "core.attributesFile=/dev/null",
+    "-c",
+    "core.bigFileThreshold=512m",
 ];
 /// Variables that would make git read another repository than the one named.
 const ELSEWHERE: [&str; 7] = [
@@ -41,6 +46,8 @@ pub fn git(path: &Path) -> Command {
     }
     // Missing objects are not fetched: that would run what the repository names as its transport.
     command.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_NO_LAZY_FETCH", "1");
+    // Grafts give commits other parents, as replacements do, and cut histories off without a word.
+    command.env("GIT_GRAFT_FILE", "/dev/null");
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     // -C takes the next argument whatever it is; a working directory would change where `git` is looked for.
     command.arg("-C").arg(path).args(SAFE);

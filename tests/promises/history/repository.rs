@@ -54,11 +54,28 @@ impl Repository {
     }
 
     /// Makes the commit that is checked out one with a signature, which nobody made; gives its hash.
-    pub fn signed(&self, hash: &str) -> String {
-        let text = self.git(&["cat-file", "commit", hash]);
+    pub fn signed(&self) -> String {
         let signature = "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
-        self.write("signed", text.replacen("\n\n", signature, 1) + "\n");
-        let made = self.git(&["hash-object", "-t", "commit", "-w", "signed"]);
+        let signed = self.raw("HEAD").replacen("\n\n", signature, 1);
+        self.put(&signed)
+    }
+
+    /// Checks out, on top of what is there, a commit without a change whose author line was edited by hand:
+    /// `from` is `to` in it. Gives its hash.
+    pub fn edited(&self, from: &str, to: &str) -> String {
+        self.commit("2026-03-02T10:00:00Z", "ada@example.org", "edited");
+        let edited = self.raw("HEAD").replacen(from, to, 1);
+        self.put(&edited)
+    }
+
+    fn raw(&self, commit: &str) -> String {
+        self.git(&["cat-file", "commit", commit])
+    }
+
+    /// Puts a commit of this text in the place of the one that is checked out.
+    fn put(&self, text: &str) -> String {
+        self.write(".git/made", format!("{text}\n"));
+        let made = self.git(&["hash-object", "--literally", "-t", "commit", "-w", ".git/made"]);
         self.git(&["update-ref", "HEAD", &made]);
         made
     }
