@@ -148,7 +148,8 @@ impl Repository {
         let mut command = git(&self.path);
         command.arg("log").args(PLAIN).args(how).args(["--fixed-strings", "--regexp-ignore-case"]);
         command.args(selection.authors.iter().map(|email| format!("--author=<{email}>")));
-        command.args(selection.since.iter().map(|day| format!("--since={day}T00:00:00")));
+        // Not --since, which ends the reading at the first older commits: clocks go wrong in the middle of a history.
+        command.args(selection.since.iter().map(|day| format!("--since-as-filter={day}T00:00:00")));
         command.arg(&self.head).arg("--");
         command
     }

@@ -82,11 +82,16 @@ impl Repository {
 
     /// Commits of Ada on so many days in a row, each without a file.
     pub fn one_commit_a_day(&self, days: usize) {
-        let commit = |day: usize| {
-            let who = format!("Ada <ada@example.org> {} +0000", 1_700_000_000 + day * 86_400);
+        self.commit_at((0..days).map(|day| 1_700_000_000 + day * 86_400));
+    }
+
+    /// Commits of Ada written and committed at these seconds since 1970, in this order, each without a file.
+    pub fn commit_at(&self, seconds: impl Iterator<Item = usize>) {
+        let commit = |seconds: usize| {
+            let who = format!("Ada <ada@example.org> {seconds} +0000");
             format!("commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata 1\nx\n")
         };
-        self.write("stream", (0..days).map(commit).collect::<String>());
+        self.write("stream", seconds.map(commit).collect::<String>());
         let mut command = Command::new("git");
         command.args(["fast-import", "--quiet"]).current_dir(self.0.path());
         let output = command.stdin(fs::File::open(self.0.path().join("stream")).unwrap()).output().unwrap();
