@@ -66,6 +66,27 @@ async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_sa
     assert_eq!(up.verify()["stored"], 3);
 }
 
+/// To CloudEvents source and id together are the identity: what that would lose here is kept.
+/// Promise: `id` alone is the event's id.
+/// Promise: One id from two `source`s is two events of one id: the second is quarantined (`id_conflict`).
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
+    let up = Up::start().await;
+    let client = up.client();
+    let [first, mut second] = [cloud_event("c1"), cloud_event("c1")];
+    second["source"] = json!("/editors/emacs");
+    let batch = format!("[{first},{second}]");
+    let together = client.store_as(&[("content-type", "application/cloudevents-batch+json")], batch).await;
+    let apart =
+        client.store_as(&[("content-type", "application/cloudevents+json")], second.to_string()).await;
+    for (reply, index) in [(together, 1), (apart, 0)] {
+        let refused = &reply["exceptions"][0];
+        assert_eq!((&refused["index"], &refused["code"]), (&json!(index), &json!("id_conflict")), "{reply}");
+    }
+    assert_eq!(back(&up.kept("c1")), first);
+    assert_eq!(up.verify()["stored"], 1);
+}
+
 /// Promise: `application/json` or `…+json`, and a header `ce-specversion` or `ce-id` | the data of a CloudEvent (binary mode)
 /// Promise: binary mode: a header `ce-<name>`, percent-decoded
 /// Promise: binary mode: `Content-Type`; the body

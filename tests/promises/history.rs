@@ -129,17 +129,18 @@ async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
 }
 
 /// Promise: Nothing of the repository is run, and its configuration changes no event.
+/// Promise: Nor do grafts and replacements.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event() {
     let (up, repository) = (Up::start().await, Repository::new());
     fs::create_dir(repository.0.path().join("sub")).unwrap();
     repository.write("a.txt", "one\ntwo\n");
     repository.write("sub/b.txt", "one\ntwo\n");
-    repository.commit("2026-03-01T10:00:00+01:00", ADA, "one");
+    let first = repository.commit("2026-03-01T10:00:00+01:00", ADA, "one");
     repository.git(&["mv", "a.txt", "c.txt"]);
     repository.write("sub/b.txt", "three\n");
-    let hash = repository.signed(&repository.commit("2026-03-01T11:00:00+01:00", ADA, "two"));
-    let root = repository.git(&["rev-list", "--max-parents=0", "HEAD"]);
+    repository.commit("2026-03-01T11:00:00+01:00", ADA, "two");
+    let hash = repository.signed();
     let trap = repository.0.path().join("trap");
     let sprung = repository.0.path().join("sprung");
     fs::write(&trap, format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\n", sprung.display())).unwrap();
@@ -173,31 +174,34 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
         ("log.follow", "true"),
         ("diff.relative", "true"),
         ("log.showRoot", "false"),
+        ("i18n.logOutputEncoding", "UTF-16"),
         ("core.bigFileThreshold", "1"),
+        ("core.attributesFile", "trap-attributes"),
     ] {
         repository.git(&["config", name, value]);
     }
     fs::write(repository.0.path().join("trap-order"), "sub/*\n").unwrap();
-    let attributes = repository.0.path().join("trap-attributes");
-    fs::write(&attributes, "* -diff\n").unwrap();
-    repository.git(&["config", "core.attributesFile", attributes.to_str().unwrap()]);
+    fs::write(repository.0.path().join("trap-attributes"), "* binary\n").unwrap();
+    // The other commit with more files, and a graft without parents: the history would begin here.
+    repository.git(&["replace", &first, &hash]);
     fs::write(repository.0.path().join(".git/info/grafts"), format!("{hash}\n")).unwrap();
     // From a folder inside: the whole repository is meant.
     let inside = repository.0.path().join("sub");
     let output = up.devtrail(&["import", "git", inside.to_str().unwrap(), "--json"]);
     assert!(output.status.success(), "{}", said(&output));
     for (hash, expected) in [
-        (&root, json!([0, ["a.txt", "sub/b.txt"], 2, 4, 0])),
+        (&first, json!([0, ["a.txt", "sub/b.txt"], 2, 4, 0])),
         (&hash, json!([1, ["c.txt", "sub/b.txt"], 2, 1, 2])),
     ] {
         let data = stored(&up, hash)["data"].take();
-        let parts = ["parents", "paths", "files_changed", "lines_added", "lines_removed"];
-        assert_eq!(json!(parts.map(|part| &data[part])), expected);
+        let told =
+            ["parents", "paths", "files_changed", "lines_added", "lines_removed"].map(|name| &data[name]);
+        assert_eq!(json!(told), expected);
     }
     assert!(!sprung.exists(), "it ran {}", fs::read_to_string(&sprung).unwrap_or_default());
 }
 
-/// Promise: A commit whose time is not plausible is quarantined.
+/// Promise: A commit whose time is not plausible, or no time at all, is quarantined.
 /// Promise: The summary says how many, and names one.
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
@@ -205,11 +209,12 @@ async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
     repository.commit("@86400 +0000", ADA, "1970");
     repository.commit("@4102444800 +0000", ADA, "2100");
     repository.commit("2004-05-06T07:08:09Z", ADA, "long ago");
+    repository.edited("<ada@example.org> ", "<ada@example.org> -");
     let output = up.devtrail(&["import", "git", repository.path()]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.contains("3 commits") && told.contains("1 new"), "{told}");
+    assert!(output.status.success() && told.contains("4 commits") && told.contains("1 new"), "{told}");
     assert!(
-        told.contains("2 quarantined, 0 rejected") && told.contains("time_implausible: 2, such as git-"),
+        told.contains("3 quarantined, 0 rejected") && told.contains("time_implausible: 3, such as git-"),
         "{told}"
     );
     assert_eq!(days(&up, 1).await, [("2004-05-06".to_owned(), 1)]);

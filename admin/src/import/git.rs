@@ -28,7 +28,9 @@ pub struct Selection {
 }
 
 /// After `log`: what the configuration of a repository or a person could change of the events.
-const PLAIN: [&str; 9] = [
+const PLAIN: [&str; 10] = [
+    "--root",
+    "--encoding=UTF-8",
     "--no-color",
     "--no-show-signature",
     "--no-ext-diff",
@@ -37,7 +39,6 @@ const PLAIN: [&str; 9] = [
     "--ignore-submodules=none",
     "--diff-algorithm=default",
     "--mailmap",
-    "--root",
 ];
 /// Authors named where the one asked for has no commits.
 const NAMED: usize = 10;
@@ -148,7 +149,8 @@ impl Repository {
         let mut command = git(&self.path);
         command.arg("log").args(PLAIN).args(how).args(["--fixed-strings", "--regexp-ignore-case"]);
         command.args(selection.authors.iter().map(|email| format!("--author=<{email}>")));
-        command.args(selection.since.iter().map(|day| format!("--since={day}T00:00:00")));
+        // Not --since, which ends the reading at the first older commits: clocks go wrong in the middle of a history.
+        command.args(selection.since.iter().map(|day| format!("--since-as-filter={day}T00:00:00")));
         command.arg(&self.head).arg("--");
         command
     }

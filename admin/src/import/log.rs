@@ -178,7 +178,14 @@ impl Commit {
 }
 
 impl When {
+    /// A date that git cannot read, such as one before 1970 or none: it prints nothing. As implausible as a
+    /// date can be, so that one damaged commit keeps no history out.
+    const UNREADABLE: Self = Self { seconds: i64::MIN, offset: 0 };
+
     fn read(field: &[u8]) -> Option<Self> {
+        if field.is_empty() {
+            return Some(Self::UNREADABLE);
+        }
         let (seconds, offset) = std::str::from_utf8(field).ok()?.split_once(' ')?;
         // Both may be larger than anything a clock shows; what is too large stays implausible.
         let clamped = |text: &str, least: i128, most: i128| {

@@ -19,9 +19,9 @@ const SAFE: [&str; 11] = [
     "core.fsmonitor=false",
     "-c",
     "core.hooksPath=/dev/null",
+    // Which files count as binary is for what is committed to say, not for who reads it.
     "-c",
     "core.attributesFile=/dev/null",
-    // What git has where nothing is set: a larger file counts as binary, without lines.
     "-c",
     "core.bigFileThreshold=512m",
 ];
@@ -46,8 +46,8 @@ pub fn git(path: &Path) -> Command {
     }
     // Missing objects are not fetched: that would run what the repository names as its transport.
     command.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_NO_LAZY_FETCH", "1");
-    // No grafts, which would give a commit other parents: an empty name is no file.
-    command.env("GIT_GRAFT_FILE", "");
+    // Grafts give commits other parents, as replacements do, and cut histories off without a word.
+    command.env("GIT_GRAFT_FILE", "/dev/null");
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     // -C takes the next argument whatever it is; a working directory would change where `git` is looked for.
     command.arg("-C").arg(path).args(SAFE);

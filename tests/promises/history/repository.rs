@@ -54,22 +54,44 @@ impl Repository {
     }
 
     /// Makes the commit that is checked out one with a signature, which nobody made; gives its hash.
-    pub fn signed(&self, hash: &str) -> String {
-        let text = self.git(&["cat-file", "commit", hash]);
+    pub fn signed(&self) -> String {
         let signature = "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
-        self.write("signed", text.replacen("\n\n", signature, 1) + "\n");
-        let made = self.git(&["hash-object", "-t", "commit", "-w", "signed"]);
+        let signed = self.raw("HEAD").replacen("\n\n", signature, 1);
+        self.put(&signed)
+    }
+
+    /// Checks out, on top of what is there, a commit without a change whose author line was edited by hand:
+    /// `from` is `to` in it. Gives its hash.
+    pub fn edited(&self, from: &str, to: &str) -> String {
+        self.commit("2026-03-02T10:00:00Z", "ada@example.org", "edited");
+        let edited = self.raw("HEAD").replacen(from, to, 1);
+        self.put(&edited)
+    }
+
+    fn raw(&self, commit: &str) -> String {
+        self.git(&["cat-file", "commit", commit])
+    }
+
+    /// Puts a commit of this text in the place of the one that is checked out.
+    fn put(&self, text: &str) -> String {
+        self.write(".git/made", format!("{text}\n"));
+        let made = self.git(&["hash-object", "--literally", "-t", "commit", "-w", ".git/made"]);
         self.git(&["update-ref", "HEAD", &made]);
         made
     }
 
     /// Commits of Ada on so many days in a row, each without a file.
     pub fn one_commit_a_day(&self, days: usize) {
-        let commit = |day: usize| {
-            let who = format!("Ada <ada@example.org> {} +0000", 1_700_000_000 + day * 86_400);
+        self.commit_at((0..days).map(|day| 1_700_000_000 + day * 86_400));
+    }
+
+    /// Commits of Ada written and committed at these seconds since 1970, in this order, each without a file.
+    pub fn commit_at(&self, seconds: impl Iterator<Item = usize>) {
+        let commit = |seconds: usize| {
+            let who = format!("Ada <ada@example.org> {seconds} +0000");
             format!("commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata 1\nx\n")
         };
-        self.write("stream", (0..days).map(commit).collect::<String>());
+        self.write("stream", seconds.map(commit).collect::<String>());
         let mut command = Command::new("git");
         command.args(["fast-import", "--quiet"]).current_dir(self.0.path());
         let output = command.stdin(fs::File::open(self.0.path().join("stream")).unwrap()).output().unwrap();

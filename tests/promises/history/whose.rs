@@ -51,6 +51,20 @@ async fn a_dry_run_needs_no_devtrail_and_takes_any_path_and_selection() {
     assert_eq!(plan(&["--author", ADA])["commits"], 3);
 }
 
+/// Promise: `--since` takes every commit that was committed on that day or later, also where older ones follow.
+#[test]
+fn a_clock_that_went_wrong_in_the_middle_of_a_history_hides_no_commit() {
+    let (old, new) = (1_000_000_000_usize, 1_704_067_200);
+    let repository = Repository::new();
+    // git's own --since stops looking after a few older ones in a row.
+    let seconds = (0..9).map(|n| new + n).chain((0..30).map(|n| old + n)).chain([new + 9]);
+    repository.commit_at(seconds);
+    let arguments = ["import", "git", ".", "--dry-run", "--json", "--since", "2023-01-01"];
+    let output = devtrail(repository.0.path(), &arguments);
+    let planned: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!(planned["commits"], 10, "{}", said(&output));
+}
+
 /// Promise: A bare, shallow or empty repository is refused.
 /// Promise: So is one without a commit of that author; its authors are named then.
 #[test]

@@ -78,6 +78,7 @@ fn times_beyond_any_clock_are_read_as_far_as_numbers_go() {
     );
     assert_eq!(When::read(b"-1 -7530"), Some(When { seconds: -1, offset: -7530 }));
     assert_eq!(When::read(b"1"), None);
+    assert_eq!(When::read(b""), Some(When::UNREADABLE), "a date that git cannot read");
 }
 
 /// Bytes of a log: fields that git prints and ones that it does not, in any order.
