@@ -1,10 +1,13 @@
 //! Schema files of the administrator's own: `DIR/<version>/<type>.json`, as under `common/schemas/`.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{Schemas, Version};
 use crate::process::Usage;
+
+/// Bytes of a schema file: 250 times the longest of the built-in ones. Each is kept compiled and as text.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Schemas beside the built-in ones.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -58,7 +61,7 @@ impl SchemaFile {
     /// Where it cannot be read, or its path names no version and type.
     pub fn read(path: &Path) -> Result<Self, BadSchemaFile> {
         let (version, kind) = names(path).map_err(|wrong| at(path, &wrong))?;
-        let text = std::fs::read_to_string(path).map_err(|error| at(path, &unreadable(&error)))?;
+        let text = read_bounded(path)?;
         Ok(Self { path: path.display().to_string(), version, kind, text })
     }
 
@@ -75,6 +78,21 @@ impl SchemaFile {
 
 fn at(path: &Path, wrong: &str) -> BadSchemaFile {
     BadSchemaFile(format!("{}: {wrong}", path.display()))
+}
+
+/// A file's text; of no file that waits for a writer, as a pipe does, and of none beyond [`MAX_FILE`].
+fn read_bounded(path: &Path) -> Result<String, BadSchemaFile> {
+    let failed = |error: io::Error| at(path, &unreadable(&error));
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(at(path, "it is no file; put the schema itself there, or a link to it."));
+    }
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1);
+    let length = file.read_to_string(&mut text).map_err(failed)?;
+    if length as u64 > MAX_FILE {
+        return Err(at(path, &format!("it has more than {MAX_FILE} bytes, the limit; make it smaller.")));
+    }
+    Ok(text)
 }
 
 fn unreadable(error: &io::Error) -> String {
@@ -209,6 +227,9 @@ mod tests {
         ] {
             assert!(all.contains(part), "{part}: {all}");
         }
+        let long = format!("{}{}", " ".repeat(MAX_FILE as usize), COFFEE);
+        assert!(said(&[("1.0/coffee.brewed.json", &long)]).contains("1048576 bytes, the limit"));
+        assert!(said(&[("1.0/coffee.brewed.json/x", "")]).contains("it is no file"));
         let gone = SchemaSettings { schemas: Some("nowhere".into()) };
         assert!(gone.load().map(|_| ()).unwrap_err().0.contains("nowhere: it cannot be read"));
     }
