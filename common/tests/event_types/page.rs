@@ -184,7 +184,11 @@ impl Member {
         if let Some(words) = &self.r#enum {
             return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         }
-        let number = |value: i64| if value == MAX_SAFE { "2^53 - 1".to_owned() } else { value.to_string() };
+        let number = |value: i64| match value {
+            MAX_SAFE => "2^53 - 1".to_owned(),
+            value if value == -MAX_SAFE => "-(2^53 - 1)".to_owned(),
+            value => value.to_string(),
+        };
         match (self.minimum, self.maximum, self.min_length, self.max_length) {
             (None, None, None, None) => String::new(),
             (Some(from), Some(to), None, None) => format!("{} to {}", number(from), number(to)),
