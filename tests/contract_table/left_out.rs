@@ -42,4 +42,5 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("POST /v1/events › Event types", "[event-types.md]", "about the docs"),
     out("In NATS", "", NATS),
     out("Commands", "They are listed in", "about the docs"),
+    out("Commands › Importing a history", "It needs git", "the tests take the git that is there"),
 ];
