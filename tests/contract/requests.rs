@@ -5,8 +5,11 @@ use serde_json::json;
 use crate::problem::problem;
 use crate::talk::{Talk, good, shared};
 
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 10] = [
     ("/v1/events", "POST"),
+    ("/api/v1/users/current/heartbeats", "POST"),
+    ("/api/v1/users/current/heartbeats.bulk", "POST"),
+    ("/openapi.json", "GET,HEAD"),
     ("/v1/batches/b1", "GET,HEAD"),
     ("/v1/metrics/daily", "GET,HEAD"),
     ("/v1/schemas", "GET,HEAD"),

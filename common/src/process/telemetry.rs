@@ -6,8 +6,8 @@ use std::io::IsTerminal;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::Usage;
 use crate::clock::{Clock as _, SystemClock, rfc3339};
@@ -38,7 +38,7 @@ fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// `12:30:05Z INFO collector: collector listens address=127.0.0.1:8787`
+/// `12:30:05Z INFO collector: collector listens address=127.0.0.1:8787`, and the fields of the spans around it.
 struct Readable;
 
 impl<S, N> FormatEvent<S, N> for Readable
@@ -69,6 +69,52 @@ where
             write!(writer, "{time}Z {level} {part}: ")?;
         }
         context.format_fields(writer.by_ref(), event)?;
+        // Whose request it was: the correlation id is a field of the span, not of each event in it.
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|one| !one.is_empty())
+            {
+                write!(writer, " {fields}")?;
+            }
+        }
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_readable_line_tells_whose_request_it_was() {
+        let written = Written::default();
+        let writer = written.clone();
+        let logs = tracing_subscriber::fmt().with_ansi(false).event_format(Readable);
+        tracing::subscriber::with_default(logs.with_writer(move || writer.clone()).finish(), || {
+            let request = tracing::info_span!("request", correlation_id = "c-1");
+            request.in_scope(|| {
+                tracing::info_span!("admit").in_scope(|| tracing::warn!(sequence = 7, "it is unread"))
+            });
+            tracing::info!("idle");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().map(|line| &line[9..]).collect();
+        let request = " WARN common: it is unread sequence=7 correlation_id=\"c-1\"";
+        assert_eq!(lines, [request, " INFO common: idle"], "{text}");
     }
 }
