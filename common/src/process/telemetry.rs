@@ -108,7 +108,7 @@ mod tests {
         tracing::subscriber::with_default(logs.with_writer(move || writer.clone()).finish(), || {
             let request = tracing::info_span!("request", correlation_id = "c-1");
             request.in_scope(|| {
-                tracing::info_span!("admit").in_scope(|| tracing::warn!(sequence = 7, "it is unread"))
+                tracing::info_span!("admit").in_scope(|| tracing::warn!(sequence = 7, "it is unread"));
             });
             tracing::info!("idle");
         });
