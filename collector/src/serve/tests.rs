@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::routing::{get, post};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -18,6 +19,8 @@ struct Server {
     address: SocketAddr,
     drain: CancellationToken,
     abort: CancellationToken,
+    /// Told when the slow handler begins.
+    busy: Arc<Notify>,
     served: JoinHandle<io::Result<()>>,
 }
 
@@ -25,7 +28,10 @@ impl Server {
     async fn start(header_timeout: Duration, idle_timeout: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let slow = || async {
+        let busy = Arc::new(Notify::new());
+        let begins = busy.clone();
+        let slow = || async move {
+            begins.notify_one();
             tokio::time::sleep(4 * SHORT).await; // sleep: the handler that outlasts every deadline
             "slow"
         };
@@ -41,7 +47,7 @@ impl Server {
         let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
         let options = ServeOptions { header_timeout, idle_timeout, max_header: 16 * 1024 };
         let served = tokio::spawn(serve(listener, app, options, drain.clone(), abort.clone()));
-        Self { address, drain, abort, served }
+        Self { address, drain, abort, busy, served }
     }
 
     /// A connection on which these bytes have been sent.
@@ -201,7 +207,7 @@ async fn draining_finishes_what_is_in_flight() {
     until(&mut idle, &peer).await;
     let mut fresh = server.send("").await;
     let mut busy = server.send(GET.replace("quick", "slow")).await;
-    tokio::time::sleep(SHORT).await; // sleep: until the requests are being answered
+    timeout(LONG, server.busy.notified()).await.unwrap();
     server.drain.cancel();
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut fresh).await, "");
@@ -215,7 +221,7 @@ async fn draining_finishes_what_is_in_flight() {
 async fn abort_cuts_off() {
     let server = Server::start(LONG, LONG).await;
     let mut busy = server.send(GET.replace("quick", "slow")).await;
-    tokio::time::sleep(SHORT).await; // sleep: until the request is being answered
+    timeout(LONG, server.busy.notified()).await.unwrap();
     let began = Instant::now();
     server.drain.cancel();
     server.abort.cancel();
