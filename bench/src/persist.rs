@@ -50,7 +50,7 @@ async fn backlog(engine: Engine) -> anyhow::Result<Site> {
 async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     let client = async_nats::connect(&site.nats).await?;
     let stop = Stop::manual(Duration::from_secs(10));
-    let process = Process { actor: Actor::new("bench"), stop: stop.clone() };
+    let process = Process::new(Actor::new("bench"), stop.clone());
     let start = Instant::now();
     let running = tokio::spawn(workers::persist::run(client, store.clone(), process));
     let stored = async || {

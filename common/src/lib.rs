@@ -1,11 +1,12 @@
 //! What every Devtrail program shares.
 //!
 //! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
-//! [`job`], [`audit`], [`retry`]. The I/O half is the frame every program runs in: [`process`]
+//! [`job`], [`audit`], [`retry`], [`breaker`]. The I/O half is the frame every program runs in: [`process`]
 //! (configuration, logs, signals) and [`bus`] (NATS: connect, bind, pull).
 
 pub mod audit;
 pub mod batch;
+pub mod breaker;
 pub mod bus;
 pub mod clock;
 pub mod crash;

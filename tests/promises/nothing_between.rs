@@ -78,7 +78,7 @@ async fn between_puback_and_reply_there_is_nothing() {
     let recorder = Recorder::default();
     tracing_subscriber::registry().with(recorder.clone()).init();
     let stop = Stop::manual(Duration::from_secs(10));
-    let process = Process { actor: Actor::new("collector-under-test"), stop: stop.clone() };
+    let process = Process::new(Actor::new("collector-under-test"), stop.clone());
     let settings = settings(&up);
     let listener = collector::listen(&settings.listen).await.unwrap();
     let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), up.client().key());

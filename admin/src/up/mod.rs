@@ -91,7 +91,6 @@ async fn run_beside(
         monitor: ports.monitor.clone(),
         database: database_url.to_string(),
     };
-    let part = |name: &str| Process { actor: process.actor.part(name), stop: process.stop.clone() };
     let nats = NatsSettings { nats_url: ports.nats };
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
@@ -102,8 +101,8 @@ async fn run_beside(
     };
     let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
     let tasks = async {
-        let collector = collector::run(collector, listener, part("collector"));
-        let workers = workers::run(Role::All, workers, part("worker"));
+        let collector = collector::run(collector, listener, process.part("collector"));
+        let workers = workers::run(Role::All, workers, process.part("worker"));
         let announced = announce(&addresses, folder, first_key.as_deref());
         // What stops before it is ready has nothing to announce.
         let announced = async {

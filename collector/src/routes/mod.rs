@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_collector_that_stops_or_has_no_stream_says_so() {
-        let process = Process { actor: Actor::new("collector"), stop: Stop::manual(Duration::from_secs(10)) };
+        let process = Process::new(Actor::new("collector"), Stop::manual(Duration::from_secs(10)));
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
         let router = router(Arc::new(App::new(limits, Schemas::builtin(), loaded, &process)));

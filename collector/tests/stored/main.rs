@@ -71,7 +71,7 @@ impl Bench {
         let settings = settings(&nats);
         let listener = collector::listen(&settings.listen).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let process = Process { actor: Actor::new("collector-under-test"), stop: stop.clone() };
+        let process = Process::new(Actor::new("collector-under-test"), stop.clone());
         let running = tokio::spawn(collector::run(settings, listener, process));
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
         let mut bench = Self { client, js, http, url, key: String::new(), stop, running, _nats: nats };

@@ -15,6 +15,8 @@ pub use config::Usage;
 pub use stop::Stop;
 pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url, parse_rate};
 
+use crate::breaker::Breakers;
+
 /// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -52,6 +54,22 @@ pub struct Process {
     pub actor: Actor,
     /// Tells when to stop.
     pub stop: Stop,
+    /// Its circuit breakers.
+    pub breakers: Breakers,
+}
+
+impl Process {
+    /// A process without any breaker yet.
+    #[must_use]
+    pub fn new(actor: Actor, stop: Stop) -> Self {
+        Self { actor, stop, breakers: Breakers::default() }
+    }
+
+    /// The same process acting as one of its parts.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self { actor: self.actor.part(name), ..self.clone() }
+    }
 }
 
 /// Executable and instance, such as `devtrail-collector/3f9a2c`.
@@ -124,7 +142,7 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
-        let running = start(settings, Process { actor: Actor::new(&program), stop: stop.clone() });
+        let running = start(settings, Process::new(Actor::new(&program), stop.clone()));
         bounded(running, &stop).await
     });
     // A blocking call that hangs must not hold the exit.
