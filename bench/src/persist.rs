@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::message::PublishMessage;
 use common::process::{Actor, Process, Stop};
+use common::retry::RetrySettings;
 use common::schema::Schemas;
 use futures_util::{StreamExt, stream};
 use harness::{Database, Engine, Site};
@@ -52,7 +53,7 @@ async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     let stop = Stop::manual(Duration::from_secs(10));
     let process = Process::new(Actor::new("bench"), stop.clone());
     let start = Instant::now();
-    let running = tokio::spawn(workers::persist::run(client, store.clone(), process));
+    let running = tokio::spawn(workers::persist::run(client, store.clone(), RetrySettings::DEFAULT, process));
     let stored = async || {
         let totals = store.totals().await.ok()?;
         (totals.batches.values().sum::<u64>() == BATCHES as u64).then(|| start.elapsed())

@@ -32,15 +32,17 @@ pub enum Step {
     JobFinished,
     /// An alert was raised or retracted.
     Alerted,
-    /// A job gave up and goes to DEAD.
+    /// A job gave up and is in DEAD: its batch fails.
     Failed,
+    /// A message is in DEAD; the detail says why, after how many attempts, and which events it holds (R7.4).
+    Dead,
     /// Every needed job is done.
     Completed,
 }
 
 impl Step {
     /// Every step, in the order a batch goes through them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Received,
         Self::Validated,
         Self::Published,
@@ -52,6 +54,7 @@ impl Step {
         Self::JobFinished,
         Self::Alerted,
         Self::Failed,
+        Self::Dead,
         Self::Completed,
     ];
 
@@ -70,6 +73,7 @@ impl Step {
             Self::JobFinished => "job_finished",
             Self::Alerted => "alerted",
             Self::Failed => "failed",
+            Self::Dead => "dead",
             Self::Completed => "completed",
         }
     }

@@ -1,6 +1,57 @@
-//! The one retry policy: exponential backoff with full jitter.
+//! The one retry policy: exponential backoff with full jitter; and its settings.
 
 use std::time::Duration;
+
+use crate::process::parse_duration;
+
+/// How often and how fast failed steps are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Retries")]
+pub struct RetrySettings {
+    /// Attempts of a message that fails, nobody knows why, before it goes to the stream DEAD. What an
+    /// outage fails uses none
+    #[arg(
+        long, env = "DEVTRAIL_MAX_ATTEMPTS", default_value_t = 8, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_attempts: u32,
+    /// Longest first pause before a step is tried again; each further one may be twice as long
+    #[arg(
+        long, env = "DEVTRAIL_RETRY_BASE", default_value = "50ms", value_name = "TIME",
+        value_parser = parse_pause
+    )]
+    pub retry_base: Duration,
+    /// Longest pause of all
+    #[arg(
+        long, env = "DEVTRAIL_RETRY_CAP", default_value = "5s", value_name = "TIME",
+        value_parser = parse_pause
+    )]
+    pub retry_cap: Duration,
+}
+
+impl RetrySettings {
+    /// Eight attempts, and the pauses of [`RetryPolicy::DEFAULT`].
+    pub const DEFAULT: Self =
+        Self { max_attempts: 8, retry_base: RetryPolicy::DEFAULT.base, retry_cap: RetryPolicy::DEFAULT.cap };
+
+    /// The pauses.
+    #[must_use]
+    pub fn policy(&self) -> RetryPolicy {
+        RetryPolicy { base: self.retry_base, cap: self.retry_cap }
+    }
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Reads a time span that is no zero: without a pause a step that fails would keep a processor busy.
+fn parse_pause(text: &str) -> Result<Duration, String> {
+    let pause = parse_duration(text)?;
+    if pause.is_zero() { Err("a pause is at least 1ms; write 50ms or 5s".to_owned()) } else { Ok(pause) }
+}
 
 /// Exponential backoff with full jitter: attempt n waits a random time up to `base × 2ⁿ`, at most
 /// `cap`. Full jitter spreads clients that failed together (M. Brooker, "Exponential Backoff And
@@ -50,7 +101,25 @@ impl Default for RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Args;
+    use clap::FromArgMatches;
     use proptest::prelude::*;
+
+    fn parsed(arguments: &[&str]) -> Result<RetrySettings, clap::Error> {
+        let command = RetrySettings::augment_args(clap::Command::new("x"));
+        let given = std::iter::once("x").chain(arguments.iter().copied());
+        RetrySettings::from_arg_matches(&command.try_get_matches_from(given)?)
+    }
+
+    #[test]
+    fn the_flags_default_to_the_default_policy_and_take_no_zero() {
+        assert_eq!(parsed(&[]).unwrap(), RetrySettings::DEFAULT);
+        let own = parsed(&["--max-attempts", "2", "--retry-base", "1ms", "--retry-cap", "1m"]).unwrap();
+        assert_eq!((own.max_attempts, own.policy().bound(20)), (2, Duration::from_secs(60)));
+        for wrong in [["--max-attempts", "0"], ["--retry-base", "0s"], ["--retry-cap", "0ms"]] {
+            assert!(parsed(&wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     proptest! {
         #[test]

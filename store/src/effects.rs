@@ -125,9 +125,9 @@ pub struct JobDone {
     pub actor: String,
 }
 
-/// A job that gave up and goes to DEAD (T3f).
+/// A job that gave up and is in DEAD (T3f).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobFailed {
+pub(crate) struct JobFailed {
     /// The job.
     pub job: JobMessage,
     /// When.

@@ -102,7 +102,7 @@ impl Incoming {
         if row.published_at == self.published_at && (forgotten || same_person) {
             return Ok(());
         }
-        Err(StoreError::Failed(format!(
+        Err(StoreError::PutBack(format!(
             "the store holds another message at {} (published {}, this one {}): the stream was put back to an older \
              state than the database. Nothing is lost and nothing is acknowledged; put both back together \
              (docs/operations.md, \"Putting back a backup\")",
@@ -183,6 +183,6 @@ impl Incoming {
 }
 
 /// What a client's text is in a text column: Postgres takes no NUL there (its documentation, 8.3).
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.replace('\0', "\u{2400}")
 }

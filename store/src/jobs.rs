@@ -7,7 +7,7 @@ use common::id::{BatchRef, EventRef};
 use common::job::{JobBody, Mask};
 use serde::{Deserialize, Serialize};
 
-use crate::effects::{AlertRevision, Effects, JobDone, JobFailed};
+use crate::effects::{AlertRevision, Effects, JobDone};
 use crate::{StoreError, ranges};
 
 /// A batch whose jobs are to be published (T2a).
@@ -187,10 +187,6 @@ pub trait Jobs: Send + Sync + 'static {
         effects: Effects,
         jobs: Vec<JobDone>,
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
-
-    /// T3f: the job goes to DEAD; its batch fails until the job is redriven. Before the message is
-    /// terminated.
-    fn fail(&self, failed: JobFailed) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Publishing alerts: the alert row is the outbox.

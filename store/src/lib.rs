@@ -1,11 +1,12 @@
 //! Devtrail's database behind narrow roles: what a caller needs, and nothing more.
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
-//! [`AlertOutbox`] the way of alerts into their stream. [`Ledger`], [`Answers`], [`History`] and
+//! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed. [`Ledger`], [`Answers`], [`History`] and
 //! [`Quarantine`] read what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
+mod attempts;
 mod audit;
 mod contest;
 mod effects;
@@ -27,9 +28,8 @@ use common::job::BatchState;
 use common::verdict::Counts;
 
 pub use accounts::{Account, Kept};
-pub use effects::{
-    AlertRevision, DayRow, Effects, Finding, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow,
-};
+pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey};
+pub use effects::{AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
 pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
 pub use jobs::{
     AlertOutbox, Computed, Hour, HourRange, Jobs, Outbox, Pending, Receipt, Snapshot, StoredEvent, Triggered,
@@ -46,6 +46,12 @@ pub enum StoreError {
     /// Its surroundings: busy, disk full, connection lost. Tried again for ever.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// What was to be stored: it breaks a constraint, or is nothing that a column can hold. The same at each attempt.
+    #[error("the store refused it: {0}")]
+    Refused(String),
+    /// The stream was put back to an older state than the database: an administrator mends it.
+    #[error("{0}")]
+    PutBack(String),
     /// Anything else: a defect, or input it cannot take.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -60,7 +66,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Failed(_) | Self::Incompatible(_) => false,
+            Self::Refused(_) | Self::PutBack(_) | Self::Failed(_) | Self::Incompatible(_) => false,
         }
     }
 }
@@ -94,6 +100,9 @@ pub trait Persist: Send + Sync + 'static {
 }
 
 /// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.
-pub trait Store: Persist + Outbox + Jobs + AlertOutbox + Ledger + Answers + History + Clone {}
+pub trait Store:
+    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone
+{
+}
 
-impl<S: Persist + Outbox + Jobs + AlertOutbox + Ledger + Answers + History + Clone> Store for S {}
+impl<S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone> Store for S {}

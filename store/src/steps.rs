@@ -1,4 +1,4 @@
-//! What publishing and doing jobs leaves in the audit: the rows of T2b, T3 and T3f. Pure.
+//! What publishing and doing jobs leaves in the audit, and what giving up does: the rows of T2b, T3 and T3f. Pure.
 
 use common::audit::Step;
 use common::clock::Micros;
@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::alerting::Alert;
 use crate::audit::{AuditRow, Happened, Whose};
-use crate::{JobDone, JobFailed, Triggered};
+use crate::effects::JobFailed;
+use crate::incoming::printable;
+use crate::{DeadLetter, JobDone, Triggered};
 
 /// T2b left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
@@ -42,6 +44,21 @@ pub fn job_failed(failed: &JobFailed) -> AuditRow {
     let detail = json!({"job_id": job.job_id, "reason": reason, "attempt": job.attempt});
     let happened = Happened::ok(job.body.batch, Step::Failed, *at, actor);
     of_job(job, Happened { outcome: "dead_letter", detail: Some(detail), ..happened })
+}
+
+/// DEAD has the message: everything that is needed to understand why, and to mend it (R7.4).
+pub fn dead(letter: &DeadLetter) -> AuditRow {
+    let detail = json!({
+        "subject": letter.subject, "stream_sequence": letter.key.seq, "attempts": letter.attempts,
+        "delivered": letter.delivered, "blame": letter.blame, "reason": letter.reason,
+        "state": letter.state.map(BatchState::as_str), "event_ids": letter.event_ids,
+        "job_id": letter.job.as_ref().map(|job| &job.job_id),
+    });
+    let (batch_id, correlation_id) = (printable(&letter.batch_id), printable(&letter.correlation_id));
+    let whose = Whose { developer: &letter.developer, batch_id: &batch_id, correlation_id: &correlation_id };
+    let happened = Happened::ok(letter.place(), Step::Dead, letter.at, &letter.actor);
+    let replay_id = letter.job.as_ref().and_then(|job| job.replay_id.as_deref());
+    AuditRow::new(&whose, Happened { outcome: "failed", detail: Some(detail), replay_id, ..happened })
 }
 
 /// The job raised or retracted the alert.

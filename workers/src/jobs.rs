@@ -6,14 +6,17 @@
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use common::bus::pull::{self, Delivery, Outcome, PullSettings, Role};
+use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
 use common::bus::{BindError, JOBS, StreamLife};
 use common::clock::{Clock, SystemClock};
 use common::crash;
+use common::id::{DeveloperId, is_id};
 use common::job::{JobKind, JobMessage};
 use common::process::Process;
-use store::{AlertRevision, Effects, JobDone, JobFailed, Jobs, StoreError};
+use common::retry::RetrySettings;
+use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
 
+use crate::memory::{self, Remembering};
 use crate::setback;
 
 /// What one kind of job does.
@@ -31,25 +34,27 @@ pub trait Work: Send + Sync + 'static {
 
 /// Most jobs in one group: enough to share snapshots and a commit, few enough to keep T3 short.
 const GROUP: usize = 64;
-const NOT_DONE: &str = "a job could not be done";
 
 /// Pulls the kind's live and replay jobs until the process stops.
 ///
 /// # Errors
 /// Where the stream or a consumer is missing or unsafe at the start.
-pub async fn run<S: Jobs, W: Work>(
+pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     js: jetstream::Context,
     store: S,
     work: W,
+    retry: RetrySettings,
     process: Process,
 ) -> Result<(), BindError> {
-    let role = Arc::new(JobRole { store, work, actor: process.actor.to_string() });
-    let settings = PullSettings { group: GROUP, ..PullSettings::default() };
+    let actor = process.actor.to_string();
+    let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
+    let both = (Arc::new(JobRole { store, work, actor }), memory);
+    let settings = PullSettings { group: GROUP, ..memory::pulling(retry, &process) };
     let live = W::KIND.as_str();
     let replay = format!("{live}-replay");
     // Lanes of their own: a replay's jobs never queue before live ones.
-    let one = pull::run(js.clone(), (JOBS, live), role.clone(), settings, process.stop.clone());
-    let two = pull::run(js, (JOBS, &replay), role, settings, process.stop);
+    let one = pull::run(js.clone(), (JOBS, live), both.clone(), settings.clone(), process.stop.clone());
+    let two = pull::run(js, (JOBS, &replay), both, settings, process.stop);
     let (one, two) = tokio::join!(one, two);
     one.and(two)
 }
@@ -61,31 +66,63 @@ pub struct JobRole<S, W> {
     actor: String,
 }
 
-impl<S: Jobs, W: Work> Role for JobRole<S, W> {
+impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
-        let mut outcomes = vec![Outcome::Ack; group.len()];
-        let mut sound = Vec::with_capacity(group.len());
-        for (index, delivery) in group.iter().enumerate() {
-            match serde_json::from_slice::<JobMessage>(&delivery.payload) {
-                Ok(job) if job.kind == W::KIND => sound.push((index, job)),
-                Ok(job) => outcomes[index] = self.misplaced(job, delivery).await,
-                Err(error) => {
-                    outcomes[index] =
-                        Outcome::DeadLetter { reason: format!("the message is no job: {error}") };
-                }
-            }
-        }
-        let jobs = |members: &[(usize, JobMessage)]| members.iter().map(|(_, job)| job.clone()).collect();
-        let Err(error) = self.run(jobs(&sound)).await else { return outcomes };
-        let alone = setback::is_one_at_fault(&error, sound.len());
-        for (index, job) in sound {
-            let result = if alone { self.run(vec![job]).await } else { Err(error.clone()) };
-            if let Err(error) = result {
-                outcomes[index] = setback::again(&group[index], NOT_DONE, &error);
-            }
-        }
-        outcomes
+        let jobs: Vec<Result<JobMessage, String>> = group.iter().map(|one| job(one, W::KIND)).collect();
+        let sound: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
+        let done = self.run(sound).await;
+        let outcome = |job: Result<JobMessage, String>| match (job, &done) {
+            (Err(reason), _) => Outcome::failed(Blame::Message, reason),
+            (Ok(_), Ok(())) => Outcome::Ack,
+            (Ok(_), Err(error)) => setback::outcome(error),
+        };
+        jobs.into_iter().map(outcome).collect()
     }
+
+    async fn about(&self, _life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
+        let Ok(job) = read(delivery) else {
+            let developer = delivery.developer().map(str::to_owned);
+            return Ok(About { developer, ..About::default() });
+        };
+        let body = &job.body;
+        let state = self.store.state(body.batch).await.map_err(|error| setback::failure(&error))?;
+        let event_ids = match self.store.events_of(vec![body.batch]).await {
+            Ok(events) => events.into_iter().map(|event| event.id).collect(),
+            Err(error) if error.is_transient() => return Err(setback::failure(&error)),
+            // They may be what is wrong.
+            Err(_) => Vec::new(),
+        };
+        Ok(About {
+            batch: Some(body.batch),
+            state,
+            developer: Some(body.developer.clone()),
+            batch_id: Some(body.batch_id.clone()),
+            correlation_id: Some(body.correlation_id.clone()),
+            event_ids,
+            job: Some(job),
+        })
+    }
+}
+
+/// The job of a message; one that no publisher of ours would have written is none.
+fn read(delivery: &Delivery) -> Result<JobMessage, String> {
+    let read = serde_json::from_slice(&delivery.payload);
+    let job: JobMessage = read.map_err(|error| format!("the message is no job: {error}"))?;
+    if !is_id(&job.job_id) || !job.replay_id.as_deref().is_none_or(is_id) {
+        return Err("the message is no job: its job_id or replay_id is no id".to_owned());
+    }
+    let developer = job.body.developer.parse::<DeveloperId>();
+    developer.map_err(|error| format!("the message is no job: {error}"))?;
+    Ok(job)
+}
+
+/// The job of a message in the lane of `kind`: one of another kind can never be done there.
+fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
+    let job = read(delivery)?;
+    if job.kind == kind {
+        return Ok(job);
+    }
+    Err(format!("a job of kind {} came to the consumer of kind {}", job.kind.as_str(), kind.as_str()))
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
@@ -97,6 +134,9 @@ impl<S: Jobs, W: Work> JobRole<S, W> {
         if jobs.is_empty() {
             return Ok(());
         }
+        for job in &jobs {
+            crash::point_of(W::KIND.as_str(), &job.body.batch_id);
+        }
         let effects = self.work.compute(&jobs).await?;
         let finished_at = SystemClock.now();
         let entry = |job| JobDone { job, started_at, finished_at, actor: self.actor.clone() };
@@ -104,17 +144,5 @@ impl<S: Jobs, W: Work> JobRole<S, W> {
         crash::point("job.after_commit");
         self.work.committed(revisions).await;
         Ok(())
-    }
-
-    /// A job of another kind in this role's lane can never be done here: T3f, then DEAD.
-    async fn misplaced(&self, job: JobMessage, delivery: &Delivery) -> Outcome {
-        let reason =
-            format!("a job of kind {} came to the consumer of kind {}", job.kind.as_str(), W::KIND.as_str());
-        let failure =
-            JobFailed { job, at: SystemClock.now(), actor: self.actor.clone(), reason: reason.clone() };
-        match self.store.fail(failure).await {
-            Ok(()) => Outcome::DeadLetter { reason },
-            Err(error) => setback::again(delivery, NOT_DONE, &error),
-        }
     }
 }

@@ -9,6 +9,7 @@ pub mod alert;
 pub mod answers;
 mod database;
 pub mod jobs;
+mod memory;
 pub mod normalize;
 pub mod persist;
 mod setback;
@@ -20,7 +21,7 @@ use common::bus::roster::{self, Lease, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings};
 use common::clock::{Clock, SystemClock};
 use common::process::{Process, Usage};
-use common::retry::RetryPolicy;
+use common::retry::RetrySettings;
 use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -35,6 +36,9 @@ pub struct WorkerSettings {
     /// Where the store is.
     #[command(flatten)]
     pub database: DatabaseSettings,
+    /// How failed steps are tried again.
+    #[command(flatten)]
+    pub retry: RetrySettings,
 }
 
 /// What a worker process does.
@@ -83,20 +87,26 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         ))
         .into());
     }
-    let Some(opened) = open(&settings.database, &process).await? else { return Ok(()) };
+    let retry = settings.retry;
+    let Some(opened) = open(&settings.database, retry, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
         return Ok(());
     };
     match opened {
-        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &process).await,
-        Opened::Postgres(store) => run_parts(role, &client, store, &process).await,
+        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, retry, &process).await,
+        Opened::Postgres(store) => run_parts(role, &client, store, retry, &process).await,
     }
 }
 
 /// Opens the store. A Postgres server that is away is waited for, as NATS is: `None` where the
 /// process stops meanwhile. A SQLite file that cannot be opened stays so.
-async fn open(database: &DatabaseSettings, process: &Process) -> anyhow::Result<Option<Opened>> {
+async fn open(
+    database: &DatabaseSettings,
+    retry: RetrySettings,
+    process: &Process,
+) -> anyhow::Result<Option<Opened>> {
+    let policy = retry.policy();
     let may_come = |error: &anyhow::Error| {
         let away = error.downcast_ref().is_some_and(StoreError::is_transient);
         away && matches!(database.database_url, DatabaseUrl::Postgres(_))
@@ -109,7 +119,7 @@ async fn open(database: &DatabaseSettings, process: &Process) -> anyhow::Result<
             opened => return opened.map(Some),
         }
         tokio::select! {
-            () = RetryPolicy::DEFAULT.pause(attempt) => {}
+            () = policy.pause(attempt) => {}
             () = process.stop.draining() => return Ok(None),
         }
     }
@@ -121,28 +131,40 @@ async fn run_parts<S: Store>(
     role: Role,
     client: &async_nats::Client,
     store: S,
+    retry: RetrySettings,
     process: &Process,
 ) -> anyhow::Result<()> {
     let js = jetstream::new(client.clone());
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();
-        parts.add(forever(answers::batches(client.clone(), store.clone(), actor, process.stop.clone())));
-        parts.add(bound(persist::run(client.clone(), store.clone(), process.clone()), "persist"));
+        parts.add(forever(answers::batches(
+            client.clone(),
+            store.clone(),
+            actor,
+            retry.policy(),
+            process.stop.clone(),
+        )));
+        parts.add(bound(persist::run(client.clone(), store.clone(), retry, process.clone()), "persist"));
     }
     if role.includes(Role::Aggregate) {
-        parts.add(forever(answers::metrics(client.clone(), store.clone(), process.stop.clone())));
+        parts.add(forever(answers::metrics(
+            client.clone(),
+            store.clone(),
+            retry.policy(),
+            process.stop.clone(),
+        )));
         let work = aggregate::Aggregating { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, process.clone()), "aggregate"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, retry, process.clone()), "aggregate"));
     }
     if role.includes(Role::Normalize) {
         let work = normalize::Normalizing { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, process.clone()), "normalize"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, retry, process.clone()), "normalize"));
     }
     if role.includes(Role::Alert) {
-        parts.add(forever(sweep_alerts(js.clone(), store.clone(), process.clone())));
+        parts.add(forever(sweep_alerts(js.clone(), store.clone(), retry, process.clone())));
         let work = alert::Alerting::new(js.clone(), store.clone());
-        parts.add(bound(jobs::run(js.clone(), store, work, process.clone()), "alert"));
+        parts.add(bound(jobs::run(js.clone(), store, work, retry, process.clone()), "alert"));
     }
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
     parts.add(forever(roster::announce(js, entry, process.stop.clone())));
@@ -189,8 +211,14 @@ async fn bound(part: impl Future<Output = Result<(), BindError>> + Send, role: &
 }
 
 /// Publishes alerts that were left behind, one process at a time for all.
-async fn sweep_alerts<S: AlertOutbox>(js: jetstream::Context, store: S, process: Process) {
+async fn sweep_alerts<S: AlertOutbox>(
+    js: jetstream::Context,
+    store: S,
+    retry: RetrySettings,
+    process: Process,
+) {
     let lease = Lease::hold(js.clone(), "alert-sweep", &process.actor.to_string());
-    alert::sweep(&js, &store, &process.stop, || std::future::ready(lease.is_held())).await;
+    let is_mine = || std::future::ready(lease.is_held());
+    alert::sweep(&js, &store, retry.policy(), &process.stop, is_mine).await;
     lease.release().await;
 }

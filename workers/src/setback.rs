@@ -1,21 +1,23 @@
-//! What becomes of a group's messages when the store did not take them: one rule for all roles.
+//! What is at fault where the store did not take something: one rule for all roles
+//! (`docs/protocol.md`, Persist).
 
-use common::bus::pull::{Delivery, Outcome};
-use common::retry::RetryPolicy;
+use common::bus::pull::{Blame, Failure, Outcome};
 use store::StoreError;
 
-/// Whether each member of a failed group is to be tried alone. Where the surroundings failed, the
-/// group waits; else one member is at fault, and alone it cannot harm its neighbours.
-pub fn is_one_at_fault(error: &StoreError, members: usize) -> bool {
-    !error.is_transient() && members > 1
+/// What the loop is told of an error.
+pub fn failure(error: &StoreError) -> Failure {
+    let blame = match error {
+        StoreError::Unavailable(_) => Blame::Environment,
+        StoreError::PutBack(_) | StoreError::Incompatible(_) => Blame::Administrator,
+        StoreError::Refused(_) => Blame::Message,
+        StoreError::Failed(_) => Blame::Unknown,
+    };
+    Failure { blame, reason: error.to_string() }
 }
 
-/// Nothing that the store refuses is given up here: it is tried again, and said aloud. `what` could
-/// not be done.
-pub fn again(delivery: &Delivery, what: &'static str, error: &StoreError) -> Outcome {
-    let attempt = u32::try_from(delivery.delivered.saturating_sub(1)).unwrap_or(u32::MAX);
-    tracing::error!(seq = delivery.seq, delivered = delivery.delivered, %error, "{what}; trying again");
-    Outcome::Retry { after: RetryPolicy::DEFAULT.delay(attempt) }
+/// The same as an outcome.
+pub fn outcome(error: &StoreError) -> Outcome {
+    Outcome::Failed(failure(error))
 }
 
 #[cfg(test)]
@@ -23,10 +25,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_where_one_of_several_may_be_at_fault_is_each_tried_alone() {
-        let outage = StoreError::Unavailable("disk full".to_owned());
-        let defect = StoreError::Failed("constraint".to_owned());
-        let alone = |error, members| is_one_at_fault(error, members);
-        assert!(alone(&defect, 2) && !alone(&defect, 1) && !alone(&outage, 2));
+    fn an_outage_and_a_stream_put_back_are_no_messages_fault() {
+        let blamed = |error: StoreError| failure(&error).blame;
+        let why = || "why".to_owned();
+        assert_eq!(blamed(StoreError::Unavailable(why())), Blame::Environment);
+        assert_eq!(blamed(StoreError::PutBack(why())), Blame::Administrator);
+        assert_eq!(blamed(StoreError::Incompatible(why())), Blame::Administrator);
+        assert_eq!(blamed(StoreError::Refused(why())), Blame::Message);
+        assert_eq!(blamed(StoreError::Failed(why())), Blame::Unknown);
+        assert!(failure(&StoreError::Refused(why())).reason.contains("why"));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use common::bus::{ALERTS, topology};
 use common::process::Stop;
+use common::retry::RetryPolicy;
 use serde_json::Value;
 use store::{AlertOutbox, AlertRevision, StoreError};
 use tempfile::TempDir;
@@ -197,7 +198,7 @@ async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
     assert_eq!(messages(&js).await.len(), 600);
     stop.begin();
     // A sweep that is told to stop comes back.
-    sweep(&js, &rows, &stop, || async { true }).await;
+    sweep(&js, &rows, RetryPolicy::DEFAULT, &stop, || async { true }).await;
 }
 
 /// Sweeps until `enough` of (how often the lease was asked for, rows that are left); gives the former.
@@ -214,7 +215,7 @@ async fn sweep_until(
         async move { held }
     };
     tokio::select! {
-        () = sweep(js, rows, stop, lease) => panic!("the sweep ended by itself"),
+        () = sweep(js, rows, RetryPolicy::DEFAULT, stop, lease) => panic!("the sweep ended by itself"),
         () = until("it is swept", || enough(*asked.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
     }
     *asked.lock().expect("no test panics with it")

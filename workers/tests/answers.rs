@@ -18,6 +18,7 @@ use common::query::{
     Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote, StoredReply,
     SubmissionReply,
 };
+use common::retry::RetryPolicy;
 use common::verdict::Counts;
 use nats::Nats;
 use serde::de::DeserializeOwned;
@@ -176,9 +177,14 @@ async fn every_question_about_batches_and_days_is_answered() {
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
     let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
-    let batches =
-        tokio::spawn(answers::batches(client.clone(), store.clone(), "w/1".to_owned(), stop.clone()));
-    let metrics = tokio::spawn(answers::metrics(client.clone(), store, stop.clone()));
+    let batches = tokio::spawn(answers::batches(
+        client.clone(),
+        store.clone(),
+        "w/1".to_owned(),
+        RetryPolicy::DEFAULT,
+        stop.clone(),
+    ));
+    let metrics = tokio::spawn(answers::metrics(client.clone(), store, RetryPolicy::DEFAULT, stop.clone()));
     let told: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("b1")).await);
     assert_eq!(told.iter().map(|one| one.stream_sequence).collect::<Vec<_>>(), [1, 2]);
     let many: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("many")).await);
@@ -214,8 +220,13 @@ async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobo
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
     let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
-    let running =
-        tokio::spawn(answers::batches(client.clone(), store.clone(), "w/1".to_owned(), stop.clone()));
+    let running = tokio::spawn(answers::batches(
+        client.clone(),
+        store.clone(),
+        "w/1".to_owned(),
+        RetryPolicy::DEFAULT,
+        stop.clone(),
+    ));
     let note = |correlation_id: &str| ResendNote {
         life: life(1),
         seq: 7,

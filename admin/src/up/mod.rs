@@ -13,6 +13,7 @@ use clap::Args;
 use collector::{CollectorSettings, Limits};
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
+use common::retry::RetrySettings;
 use common::schema::SchemaSettings;
 use workers::{DatabaseSettings, DatabaseUrl, Role, WorkerSettings};
 
@@ -52,6 +53,8 @@ pub struct UpSettings {
     limits: Limits,
     #[command(flatten)]
     schemas: SchemaSettings,
+    #[command(flatten)]
+    retry: RetrySettings,
 }
 
 /// Runs until the process stops.
@@ -99,7 +102,8 @@ async fn run_beside(
         limits: settings.limits.clone(),
         schemas: settings.schemas.clone(),
     };
-    let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
+    let database = DatabaseSettings { database_url };
+    let workers = WorkerSettings { nats, database, retry: settings.retry };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(Role::All, workers, process.part("worker"));

@@ -10,7 +10,7 @@ pub mod topology;
 use std::time::Duration;
 
 pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
-pub use dead::{dead_letter, dead_subject};
+pub use dead::dead_subject;
 
 use crate::process::Stop;
 use crate::retry::RetryPolicy;

@@ -1,10 +1,14 @@
 //! The one pull loop: pull by permits, keep in progress, hand groups to a role, settle, stop in two steps.
 //!
 //! Groups form by themselves: what arrives while the role is busy is the next group. Nothing
-//! lingers, so a lone message is handled at once and a backlog in large groups.
+//! lingers, so a lone message is handled at once and a backlog in large groups. What becomes of
+//! messages that fail is decided in `policy`, and done in `work`.
 
 mod delivery;
 mod hand_back;
+mod memory;
+mod policy;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,31 +16,40 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind, consumer::PullConsumer};
 use futures_util::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::{BindError, StreamLife, bind_consumer, bind_stream, dead_letter};
-use crate::crash;
+use super::{BindError, StreamLife, bind_consumer, bind_stream};
+use crate::breaker::Guard;
 use crate::process::Stop;
-use crate::retry::RetryPolicy;
+use crate::retry::RetrySettings;
 use delivery::delivery;
-pub use delivery::{Delivery, Outcome, Role};
+pub use delivery::{About, Blame, Delivery, Failure, Outcome, Role};
 use hand_back::hand_back;
+pub use memory::{Buried, Memory, Place, Tries};
+pub(super) use policy::GivenUp;
+use work::InHand;
 
-/// Bounds of the loop.
-#[derive(Debug, Clone, Copy)]
+/// Bounds of the loop, and what it does about failures.
+#[derive(Clone)]
 pub struct PullSettings {
     /// Most messages in one group.
     pub group: usize,
     /// Most payload held in memory, in KiB.
     pub memory_kib: usize,
-    /// The consumer's `ack_wait`; progress is reported every third of it.
-    pub ack_wait: Duration,
+    /// How failed messages are tried again, and how often.
+    pub retry: RetrySettings,
+    /// The store's breaker: while it is open nothing is pulled or handled.
+    pub guard: Guard,
+    /// Executable and instance, for whoever looks into DEAD.
+    pub actor: String,
 }
 
-impl Default for PullSettings {
-    fn default() -> Self {
-        Self { group: 256, memory_kib: 64 * 1024, ack_wait: Duration::from_secs(30) }
+impl PullSettings {
+    /// Groups of up to 256 messages, and 64 MiB.
+    #[must_use]
+    pub fn new(retry: RetrySettings, guard: Guard, actor: String) -> Self {
+        Self { group: 256, memory_kib: 64 * 1024, retry, guard, actor }
     }
 }
 
@@ -46,13 +59,8 @@ const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 const REQUEST_EXPIRES: Duration = Duration::from_secs(5);
 /// After an abort, how long acks and hand-backs may take.
 const ABORT_FOR: Duration = Duration::from_secs(2);
-
-/// A message in hand, with the memory it holds.
-struct InHand {
-    message: Arc<jetstream::Message>,
-    delivery: Delivery,
-    _memory: OwnedSemaphorePermit,
-}
+/// The shortest `ack_wait` that progress can be reported for in time.
+const SHORTEST_ACK_WAIT: Duration = Duration::from_millis(300);
 
 /// The messages whose `ack_wait` must not run out.
 type Unsettled = Arc<Mutex<HashMap<u64, Arc<jetstream::Message>>>>;
@@ -62,21 +70,24 @@ type Unsettled = Arc<Mutex<HashMap<u64, Arc<jetstream::Message>>>>;
 /// # Errors
 /// Where the consumer or its stream is missing or unsafe when the loop starts. Later, and while
 /// the server is away, it waits and binds again.
-pub async fn run<R: Role>(
+pub async fn run<R: Role, M: Memory>(
     js: jetstream::Context,
     (stream, consumer): (&str, &str),
-    role: Arc<R>,
+    (role, memory): (Arc<R>, Arc<M>),
     settings: PullSettings,
     stop: Stop,
 ) -> Result<(), BindError> {
+    let policy = settings.retry.policy();
     for attempt in 0.. {
         match bind(&js, stream, consumer).await {
             Ok((life, source)) => {
-                let pull = Loop { js: js.clone(), life, role: role.clone(), settings, stop: stop.clone() };
+                let (role, memory, settings) = (role.clone(), memory.clone(), settings.clone());
+                let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
+                let pull = Loop { js, life, consumer, role, memory, settings, stop };
                 match pull.until_broken(source).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
-                        tracing::warn!(stream, consumer, %error, "pulling broke off; binding again");
+                        tracing::warn!(stream, pull.consumer, %error, "pulling broke off; binding again");
                     }
                 }
             }
@@ -85,7 +96,7 @@ pub async fn run<R: Role>(
             }
             Err(error) => tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again"),
         }
-        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt.min(6)) => {}, () = stop.draining() => return Ok(()) }
+        tokio::select! { () = policy.pause(attempt.min(6)) => {}, () = stop.draining() => return Ok(()) }
     }
     Ok(())
 }
@@ -99,27 +110,31 @@ async fn bind(
     Ok((life, bind_consumer(js, stream, consumer).await?))
 }
 
-struct Loop<R> {
+struct Loop<R, M> {
     js: jetstream::Context,
     life: StreamLife,
+    consumer: String,
     role: Arc<R>,
+    memory: Arc<M>,
     settings: PullSettings,
     stop: Stop,
 }
 
-impl<R: Role> Loop<R> {
+impl<R: Role, M: Memory> Loop<R, M> {
     /// Runs reader, handler and progress beside each other; `Ok` when the process stops.
     async fn until_broken(&self, source: PullConsumer) -> Result<(), async_nats::Error> {
         let (sender, receiver) = mpsc::channel(self.settings.group);
         let unsettled = Unsettled::default();
+        // The administrator's: a third of it passes between two reports of progress.
+        let ack_wait = source.cached_info().config.ack_wait.max(SHORTEST_ACK_WAIT);
         let read = async {
             let result = self.read(source, sender, &unsettled).await;
             tracing::debug!("no more pulling");
             result
         };
-        let progress = self.report_progress(&unsettled);
+        let progress = report_progress(&unsettled, ack_wait / 3);
         let work = async {
-            let (read, handled) = tokio::join!(read, self.handle(receiver, &unsettled));
+            let (read, handled) = tokio::join!(read, self.work(receiver, &unsettled));
             read.and(handled)
         };
         let aborted = async {
@@ -141,7 +156,8 @@ impl<R: Role> Loop<R> {
         result
     }
 
-    /// Asks for messages, one request at a time, for as much as memory has room.
+    /// Asks for messages, one request at a time, for as much as memory has room; for none while the
+    /// store's breaker is open.
     async fn read(
         &self,
         source: PullConsumer,
@@ -150,6 +166,11 @@ impl<R: Role> Loop<R> {
     ) -> Result<(), async_nats::Error> {
         let memory = Arc::new(Semaphore::new(self.settings.memory_kib));
         while !self.stop.is_draining() {
+            tokio::select! {
+                // Its place as a probe is given back at once: handling is what probes.
+                permit = self.settings.guard.admitted() => drop(permit),
+                () = self.stop.draining() => return Ok(()),
+            }
             let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
             let mut messages = request.expires(REQUEST_EXPIRES).messages().await?;
             loop {
@@ -164,36 +185,10 @@ impl<R: Role> Loop<R> {
                 lock(unsettled).insert(delivery.seq, message.clone());
                 let kib = (message.length / 1024 + 1).min(self.settings.memory_kib) as u32;
                 let memory = memory.clone().acquire_many_owned(kib).await?;
-                if sender.send(InHand { message, delivery, _memory: memory }).await.is_err() {
+                if sender.send(InHand::new(message, delivery, memory)).await.is_err() {
                     return Ok(());
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Hands over what has arrived, group by group.
-    async fn handle(
-        &self,
-        mut receiver: mpsc::Receiver<InHand>,
-        unsettled: &Unsettled,
-    ) -> Result<(), async_nats::Error> {
-        let mut group = Vec::new();
-        while receiver.recv_many(&mut group, self.settings.group).await > 0 {
-            group.sort_by_key(|one: &InHand| one.delivery.seq);
-            group.dedup_by_key(|one| one.delivery.seq);
-            self.check_life().await?;
-            let deliveries: Vec<Delivery> = group.iter().map(|one| one.delivery.clone()).collect();
-            let outcomes = tokio::select! {
-                outcomes = self.role.handle(&self.life, &deliveries) => outcomes,
-                // Handed back: another process, or the next start, takes them.
-                () = self.stop.aborted() => vec![Outcome::Retry { after: Duration::ZERO }; group.len()],
-            };
-            for (one, outcome) in group.drain(..).zip(outcomes) {
-                self.settle(&one, outcome).await;
-                lock(unsettled).remove(&one.delivery.seq);
-            }
-            crash::point("pull.after_ack");
         }
         Ok(())
     }
@@ -202,6 +197,7 @@ impl<R: Role> Loop<R> {
     ///
     /// While the server is away its answer is awaited: what is in hand need not come again.
     async fn check_life(&self) -> Result<(), async_nats::Error> {
+        let policy = self.settings.retry.policy();
         for attempt in 0.. {
             match bind_stream(&self.js, &self.life.name).await {
                 Ok(now) if now == self.life => return Ok(()),
@@ -210,38 +206,23 @@ impl<R: Role> Loop<R> {
                 Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "waiting for NATS"),
             }
             tokio::select! {
-                () = RetryPolicy::DEFAULT.pause(attempt) => {}
+                () = policy.pause(attempt) => {}
                 () = self.stop.aborted() => return Err("stopped while NATS was away".into()),
             }
         }
         Ok(())
     }
+}
 
-    async fn settle(&self, one: &InHand, outcome: Outcome) {
-        let settled = match &outcome {
-            Outcome::Ack => one.message.ack().await,
-            Outcome::Retry { after } => one.message.ack_with(AckKind::Nak(Some(*after))).await,
-            Outcome::DeadLetter { reason } => {
-                tracing::error!(seq = one.delivery.seq, reason, "giving up on a message: it goes to DEAD");
-                dead_letter(&self.js, &one.message, reason).await
-            }
-        };
-        if let Err(error) = settled {
-            // At-least-once: it comes again when its ack_wait has run out.
-            tracing::warn!(seq = one.delivery.seq, ?outcome, %error, "a message could not be settled");
-        }
-    }
-
-    async fn report_progress(&self, unsettled: &Unsettled) {
-        let mut ticks = tokio::time::interval(self.settings.ack_wait / 3);
+async fn report_progress(unsettled: &Unsettled, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.tick().await;
+    loop {
         ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            let messages: Vec<_> = lock(unsettled).values().cloned().collect();
-            for message in messages {
-                if let Err(error) = message.ack_with(AckKind::Progress).await {
-                    tracing::debug!(%error, "progress could not be reported");
-                }
+        let messages: Vec<_> = lock(unsettled).values().cloned().collect();
+        for message in messages {
+            if let Err(error) = message.ack_with(AckKind::Progress).await {
+                tracing::debug!(%error, "progress could not be reported");
             }
         }
     }

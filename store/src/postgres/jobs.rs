@@ -9,12 +9,11 @@ mod snapshot;
 use std::collections::BTreeSet;
 
 use common::id::BatchRef;
+pub use finish::fail;
 
 use super::trouble::Trouble;
 use super::{Postgres, batches};
-use crate::{
-    AlertRevision, Effects, HourRange, JobDone, JobFailed, Jobs, Snapshot, StoreError, StoredEvent, Want,
-};
+use crate::{AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want};
 
 const DONE: &str = "SELECT job_id FROM ledger WHERE job_id = ANY($1)";
 /// By way of the batch's developer, who decides about the partition.
@@ -49,9 +48,5 @@ impl Jobs for Postgres {
 
     async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
         self.write(finish::T3::new(effects, &jobs)).await
-    }
-
-    async fn fail(&self, failed: JobFailed) -> Result<(), StoreError> {
-        self.write(finish::T3f(failed)).await
     }
 }

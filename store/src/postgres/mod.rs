@@ -3,6 +3,7 @@
 
 mod alerts;
 mod answers;
+mod attempts;
 mod audit;
 mod batches;
 mod history;

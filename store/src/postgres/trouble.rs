@@ -32,6 +32,7 @@ impl Trouble {
             Some(code) => match meaning(code) {
                 Meaning::Again => Self::Again(text),
                 Meaning::Surroundings => Self::Ended(StoreError::Unavailable(text)),
+                Meaning::Refusal => Self::Ended(StoreError::Refused(text)),
                 Meaning::Defect => Self::Ended(StoreError::Failed(text)),
             },
             None if error.is_closed() || is_io(error) => Self::Ended(StoreError::Unavailable(text)),
@@ -59,6 +60,7 @@ impl From<Trouble> for StoreError {
 enum Meaning {
     Again,
     Surroundings,
+    Refusal,
     Defect,
 }
 
@@ -71,6 +73,8 @@ fn meaning(code: &SqlState) -> Meaning {
         "25006" => Meaning::Surroundings,
         // 08 connection, 53 resources (disk full, too many sessions), 57 operator (shutdown), 58 system
         code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Meaning::Surroundings,
+        // 22 data exception (an encoding, a range), 23 integrity constraint: so at each attempt.
+        code if ["22", "23"].iter().any(|class| code.starts_with(class)) => Meaning::Refusal,
         _ => Meaning::Defect,
     }
 }
@@ -116,6 +120,7 @@ mod tests {
         assert!(["40001", "40P01", "55P03"].iter().all(|code| of(code) == Meaning::Again));
         let surroundings = ["08006", "53100", "53300", "57P01", "57P03", "58030", "25006"];
         assert!(surroundings.iter().all(|code| of(code) == Meaning::Surroundings));
-        assert!(["23505", "42601", "22021", "25001"].iter().all(|code| of(code) == Meaning::Defect));
+        assert!(["23505", "22021"].iter().all(|code| of(code) == Meaning::Refusal));
+        assert!(["42601", "25001", "P0001"].iter().all(|code| of(code) == Meaning::Defect));
     }
 }

@@ -8,12 +8,11 @@ mod snapshot;
 use std::collections::BTreeSet;
 
 use common::id::BatchRef;
+pub use finish::fail;
 use rusqlite::{Connection, params};
 
 use super::Sqlite;
-use crate::{
-    AlertRevision, Effects, HourRange, JobDone, JobFailed, Jobs, Snapshot, StoreError, StoredEvent, Want,
-};
+use crate::{AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want};
 
 const DONE: &str = "SELECT 1 FROM ledger WHERE job_id = ?1";
 const EVENTS_OF: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
@@ -41,10 +40,6 @@ impl Jobs for Sqlite {
 
     async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
         self.write(move |connection| finish::finish(connection, effects, jobs)).await
-    }
-
-    async fn fail(&self, failed: JobFailed) -> Result<(), StoreError> {
-        self.write(move |connection| finish::fail(connection, &failed)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod answers;
+mod attempts;
 mod audit;
 mod batches;
 mod checkpoint;
@@ -51,6 +52,9 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::CannotOpen
                 | ErrorCode::ReadOnly,
             ) => Self::Unavailable(error.to_string()),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+                Self::Refused(error.to_string())
+            }
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 //! A commit costs an fsync whatever is in it, and several writing processes starve each other; so
 //! one thread takes all that waits, gives each a savepoint of its own, commits once, and answers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -123,7 +124,10 @@ fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
 
 fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
-    let result = work.run(connection);
+    // A panic would end the writer, and with it all storing: it is this work's failure alone.
+    let ran = catch_unwind(AssertUnwindSafe(|| work.run(connection)));
+    let result =
+        ran.unwrap_or_else(|_| Err(StoreError::Failed("writing panicked; the log says where".to_owned())));
     if result.is_err() {
         connection.execute_batch("ROLLBACK TO work")?;
     }
@@ -135,6 +139,29 @@ fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), Stor
 mod tests {
     use super::*;
     use crate::sqlite::checkpoint::WAL_LIMIT;
+
+    #[tokio::test]
+    async fn what_panics_is_undone_alone_and_the_writer_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE one (n INTEGER)").unwrap();
+        let writer = Writer::start(connection, &path).unwrap();
+        let insert = |connection: &Connection| Ok(connection.execute("INSERT INTO one VALUES (1)", [])?);
+        let panics = writer.write(move |connection| {
+            insert(connection)?;
+            if connection.changes() == 1 {
+                panic!("of a test");
+            }
+            Ok(())
+        });
+        assert!(matches!(panics.await, Err(StoreError::Failed(_))));
+        writer.write(insert).await.unwrap();
+        let count = |connection: &Connection| {
+            Ok(connection.query_row("SELECT count(*) FROM one", [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(writer.write(count).await.unwrap(), 1);
+    }
 
     #[tokio::test]
     async fn the_log_stays_bounded_whatever_a_turn_writes() {

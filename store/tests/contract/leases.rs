@@ -6,11 +6,11 @@ use common::audit::Step;
 use common::id::BatchRef;
 use common::job::{JobKind, Mask};
 use serde_json::json;
-use store::{Effects, Jobs, Outbox, Pending, Persist};
+use store::{Attempts, DeadLetter, Effects, Jobs, Outbox, Pending, Persist};
 use tokio::task::JoinSet;
 
 use crate::build::{Engine, T0, at, batch, event, fresh, life};
-use crate::work::{done, failed, nothing, replayed, stored, triggered};
+use crate::work::{dead, done, nothing, replayed, stored, triggered};
 
 const ALL_RUN_OUT: &str = "UPDATE batches SET lease_until = 0";
 
@@ -70,15 +70,16 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     store.triggered(vec![triggered(&body)]).await.unwrap();
-    let dead = failed(JobKind::Alert, &body);
-    store.fail(dead.clone()).await.unwrap();
+    let dead = dead(JobKind::Alert, &body);
+    store.dead(dead.clone()).await.unwrap();
     let dump = engine.dump();
     let row = dump.batch(at(src, 1));
     assert_eq!((row.text("state"), row.int("failed")), ("failed", 4));
     let [(skeleton, person)] = &dump.audit(1, Step::Failed)[..] else { panic!("one row") };
     assert_eq!((&*skeleton.outcome, skeleton.time), ("dead_letter", dead.at));
     let detail: serde_json::Value = serde_json::from_str(person.detail.as_ref().unwrap()).unwrap();
-    assert_eq!(detail, json!({"job_id": dead.job.job_id, "reason": dead.reason, "attempt": 1}));
+    let job = dead.job.unwrap();
+    assert_eq!(detail, json!({"job_id": job.job_id, "reason": dead.reason, "attempt": 1}));
     for kind in [JobKind::Aggregate, JobKind::Normalize] {
         store.finish(nothing(kind), vec![done(kind, &body)]).await.unwrap();
     }
@@ -102,9 +103,8 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     for kind in JobKind::ALL {
         let job = replayed(kind, &body);
         store.finish(nothing(kind), vec![job.clone()]).await.unwrap();
-        let mut dead = failed(kind, &body);
-        dead.job = job.job;
-        store.fail(dead).await.unwrap();
+        let dead = DeadLetter { job: Some(job.job), ..dead(kind, &body) };
+        store.dead(dead).await.unwrap();
     }
     let dump = engine.dump();
     assert_eq!(dump.rows("batches"), before.rows("batches"));
@@ -112,7 +112,7 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     let rows = dump.checked_audit();
     let replayed =
         |step| rows.iter().filter(move |(row, _)| row.step == step && row.replay_id.as_deref() == Some("r1"));
-    for step in [Step::JobStarted, Step::JobFinished, Step::Failed] {
+    for step in [Step::JobStarted, Step::JobFinished, Step::Failed, Step::Dead] {
         assert_eq!(replayed(step).count(), 3, "{step:?}");
     }
 }
@@ -126,10 +126,10 @@ pub async fn a_job_of_a_batch_that_is_gone_is_done_and_names_nobody<E: Engine>()
     let job = done(JobKind::Normalize, &body);
     store.finish(Effects::Normalized(Vec::new()), vec![job.clone()]).await.unwrap();
     store.triggered(vec![triggered(&body)]).await.unwrap();
-    store.fail(failed(JobKind::Alert, &body)).await.unwrap();
+    store.dead(dead(JobKind::Alert, &body)).await.unwrap();
     assert_eq!(store.done(vec![job.job.job_id.clone()]).await.unwrap(), [job.job.job_id].into());
     let dump = engine.dump();
     assert_eq!(dump.rows("audit_personal"), before.rows("audit_personal"));
-    assert_eq!(dump.rows("audit").len(), before.rows("audit").len() + 3, "started, finished, failed");
+    assert_eq!(dump.rows("audit").len(), before.rows("audit").len() + 4, "started, finished, failed, dead");
     assert_eq!(dump.rows("batches"), []);
 }

@@ -7,6 +7,7 @@
 mod alerting;
 mod answers;
 mod atomic;
+mod attempts;
 mod build;
 mod cases;
 mod contest;
@@ -77,6 +78,12 @@ macro_rules! contract {
             answers::forgotten_batches_are_each_their_own_answer
             answers::days_are_read_in_their_order_with_both_ends
             answers::alerts_are_listed_by_window_newest_first
+            attempts::attempts_and_marks_are_counted_for_each_message_and_consumer
+            attempts::a_settled_message_is_forgotten_and_no_other
+            attempts::marks_at_once_are_all_counted
+            attempts::a_dead_letter_is_told_once_with_all_its_context
+            attempts::a_dead_message_that_is_no_batch_is_told_under_its_own_place
+            attempts::a_dead_letter_of_a_forgotten_developer_names_nobody
             history::a_batch_is_found_by_every_id_that_belongs_to_it
             history::a_batch_is_found_by_sequence_in_every_life_and_by_its_alert
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps

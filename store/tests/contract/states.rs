@@ -6,11 +6,11 @@ use common::audit::Step;
 use common::id::Src;
 use common::job::{BatchState, JobKind, Mask, Progress};
 use serde_json::json;
-use store::{Jobs, Outbox, Persist, Store};
+use store::{Attempts, Jobs, Outbox, Persist, Store};
 use tokio::task::JoinSet;
 
 use crate::build::{Engine, at, batch, event, fresh};
-use crate::work::{done, failed, nothing, stored, triggered, triggered_at};
+use crate::work::{dead, done, nothing, stored, triggered, triggered_at};
 
 /// Every state with every need, done and failed.
 const ALL: u64 = 4 * 8 * 8 * 8;
@@ -66,8 +66,8 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
         engine.execute(EVERY_COMBINATION);
         let mut tasks = JoinSet::new();
         for body in &bodies {
-            let (store, failed) = (store.clone(), failed(kind, body));
-            tasks.spawn(async move { store.fail(failed).await });
+            let (store, dead) = (store.clone(), dead(kind, body));
+            tasks.spawn(async move { store.dead(dead).await });
         }
         tasks.join_all().await.into_iter().for_each(|ended| ended.unwrap());
         assert_moved(&engine, "T3f", |before| before.job_failed(kind).unwrap_or(before));

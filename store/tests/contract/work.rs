@@ -2,11 +2,11 @@
 
 use common::clock::{Micros, SECOND};
 use common::id::BatchRef;
-use common::job::{JobBody, JobKind, JobMessage, Mask};
+use common::job::{BatchState, JobBody, JobKind, JobMessage, Mask};
 use serde_json::json;
 use store::{
-    Computed, DayRow, Effects, Finding, JobDone, JobFailed, Jobs, PartialRow, Receipt, RuleWindow,
-    StoredEvent, Triggered,
+    Computed, DayRow, DeadLetter, Effects, Finding, JobDone, Jobs, MessageKey, PartialRow, Receipt,
+    RuleWindow, StoredEvent, Triggered,
 };
 
 use crate::build::{ACTOR, Engine, Event, batch, received_at, store_one};
@@ -49,11 +49,28 @@ pub fn replayed(kind: JobKind, body: &JobBody) -> JobDone {
     done
 }
 
-/// The batch's live job of this kind goes to DEAD.
-pub fn failed(kind: JobKind, body: &JobBody) -> JobFailed {
-    let job = JobMessage::live(kind, body.clone());
-    let at = triggered_at(body.batch.seq) + 9 * SECOND;
-    JobFailed { job, at, actor: "worker/job".to_owned(), reason: "no: \"never\"".to_owned() }
+/// The number of a life of the stream JOBS that no other stream has here.
+pub const JOBS_SRC: i64 = 77;
+
+/// The batch's live job of this kind is in DEAD. It was the message of the batch's sequence in JOBS.
+pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
+    DeadLetter {
+        key: MessageKey { src: JOBS_SRC, consumer: kind.as_str().to_owned(), seq: body.batch.seq },
+        subject: format!("dead.JOBS.{}", kind.as_str()),
+        at: triggered_at(body.batch.seq) + 9 * SECOND,
+        actor: "worker/job".to_owned(),
+        batch: Some(body.batch),
+        developer: body.developer.clone(),
+        batch_id: body.batch_id.clone(),
+        correlation_id: body.correlation_id.clone(),
+        event_ids: vec!["a".to_owned()],
+        state: Some(BatchState::Triggered),
+        attempts: 8,
+        delivered: 9,
+        blame: "unknown".to_owned(),
+        reason: "no: \"never\"".to_owned(),
+        job: Some(JobMessage::live(kind, body.clone())),
+    }
 }
 
 /// No effects of a job of this kind.

@@ -6,7 +6,7 @@ use common::job::{JobKind, JobMessage};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::{AlertRevision, Effects, Jobs, StoreError, Want};
 
-use super::{Error, VERSION, ranges, windows, windows_anew};
+use super::{BadDay, Error, VERSION, ranges, windows, windows_anew};
 use crate::jobs::Work;
 
 /// Developers whose windows are computed at once: reads overlap, and the store is not flooded.
@@ -42,7 +42,8 @@ impl<S: Jobs> Work for Aggregating<S> {
 impl<S: Jobs> Aggregating<S> {
     async fn developer(&self, developer: String, days: BTreeSet<String>) -> Result<Effects, StoreError> {
         let failed = |error: Error| StoreError::Failed(format!("metrics of {developer}: {error}"));
-        let ranges = ranges(&days).map_err(|error| failed(error.into()))?;
+        let refused = |error: BadDay| StoreError::Refused(format!("metrics of {developer}: {error}"));
+        let ranges = ranges(&days).map_err(refused)?;
         let stale = self.store.snapshot(developer.clone(), ranges.clone(), Want::Stale(VERSION)).await?;
         match windows(&developer, &days, &stale) {
             Err(error @ Error::Unreadable { .. }) => {

@@ -8,6 +8,7 @@ use async_nats::jetstream::{self, message::PublishMessage};
 use common::batch::CORRELATION_ID;
 use common::crash;
 use common::process::Stop;
+use common::retry::RetryPolicy;
 use serde_json::{Map, Value};
 use store::{AlertOutbox, AlertRevision, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -110,20 +111,31 @@ fn payload(revision: &AlertRevision) -> Vec<u8> {
 /// Every 5 s until the process stops, publishes what was left; only where `lease` says that this
 /// process is the one that sweeps (asked each time). Troubles of the store or stream are said aloud
 /// and tried again.
-pub async fn sweep<L, F>(js: &jetstream::Context, store: &impl AlertOutbox, stop: &Stop, lease: L)
-where
+pub async fn sweep<L, F>(
+    js: &jetstream::Context,
+    store: &impl AlertOutbox,
+    retry: RetryPolicy,
+    stop: &Stop,
+    lease: L,
+) where
     L: Fn() -> F + Send,
     F: Future<Output = bool> + Send,
 {
     let mut turns = interval(SWEEP);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = 0;
     loop {
         tokio::select! { _ = turns.tick() => {}, () = stop.draining() => return }
         if !lease().await {
             continue;
         }
-        if let Err(error) = sweep_once(js, store, stop).await {
-            tracing::warn!(%error, "alerts could not be swept; trying again");
+        match sweep_once(js, store, stop).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                tracing::warn!(%error, failures, "alerts could not be swept; trying again");
+                turns.reset_after(SWEEP + retry.delay(failures));
+                failures += 1;
+            }
         }
     }
 }

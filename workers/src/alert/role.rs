@@ -24,7 +24,7 @@ impl<S: Jobs> Evaluating<S> {
 
     async fn developer(&self, developer: &str, jobs: &[&JobMessage]) -> Result<Vec<RuleWindow>, StoreError> {
         let touched = Touched::by(jobs.iter().copied())
-            .map_err(|error| StoreError::Failed(format!("windows of {developer}: {error}")))?;
+            .map_err(|error| StoreError::Refused(format!("windows of {developer}: {error}")))?;
         let ranges = ranges(&self.rules, &touched);
         let snapshot = self.store.snapshot(developer.to_owned(), ranges, Want::All).await?;
         let evaluation = evaluate(&self.rules, developer, &touched, &snapshot, SystemClock.now());

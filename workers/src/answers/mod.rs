@@ -46,11 +46,11 @@ enum NoAnswer {
 /// Answers [`BatchQuery`] and writes [`ResendNote`]s to the audit, until the process stops.
 ///
 /// `actor` is this process, for the log: the audit names the collector that saw the resend.
-pub async fn batches<S>(client: Client, store: S, actor: String, stop: Stop)
+pub async fn batches<S>(client: Client, store: S, actor: String, retry: RetryPolicy, stop: Stop)
 where
     S: Answers + History + Ledger + Clone,
 {
-    let questions = each(&client, BATCH, QUESTIONS, &stop, |message: Message| {
+    let questions = each(&client, (BATCH, QUESTIONS), retry, &stop, |message: Message| {
         let (client, store) = (client.clone(), store.clone());
         async move {
             match read(&message) {
@@ -65,7 +65,7 @@ where
             }
         }
     });
-    let notes = each(&client, NOTE_DUPLICATE, NOTES, &stop, |message: Message| {
+    let notes = each(&client, (NOTE_DUPLICATE, NOTES), retry, &stop, |message: Message| {
         let (store, actor, stop) = (store.clone(), actor.clone(), stop.clone());
         async move {
             match read::<ResendNote>(&message) {
@@ -78,8 +78,8 @@ where
 }
 
 /// Answers [`MetricsQuery`] until the process stops.
-pub async fn metrics<S: Answers + Clone>(client: Client, store: S, stop: Stop) {
-    each(&client, METRICS, QUESTIONS, &stop, |message: Message| {
+pub async fn metrics<S: Answers + Clone>(client: Client, store: S, retry: RetryPolicy, stop: Stop) {
+    each(&client, (METRICS, QUESTIONS), retry, &stop, |message: Message| {
         let (client, store) = (client.clone(), store.clone());
         async move {
             let told = async {
@@ -101,8 +101,8 @@ pub async fn metrics<S: Answers + Clone>(client: Client, store: S, stop: Stop) {
 /// Draining, it takes no new ones and finishes those in hand.
 async fn each<F: Future<Output = ()>>(
     client: &Client,
-    subject: &'static str,
-    at_once: usize,
+    (subject, at_once): (&'static str, usize),
+    retry: RetryPolicy,
     stop: &Stop,
     handle: impl Fn(Message) -> F,
 ) {
@@ -118,7 +118,7 @@ async fn each<F: Future<Output = ()>>(
             return;
         }
         tracing::warn!(subject, attempt, "subscribing again");
-        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = stop.draining() => return }
+        tokio::select! { () = retry.pause(attempt) => {}, () = stop.draining() => return }
     }
 }
 

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use async_nats::jetstream;
 use bytes::Bytes;
-use common::batch;
-use common::bus::pull::{self, Delivery, Outcome, PullSettings, Role};
+use common::batch::{self, Batch};
+use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, Role};
 use common::bus::{BindError, EVENTS, PERSIST, StreamLife};
 use common::clock::{Clock, SystemClock};
 use common::crash;
+use common::event::Head;
 use common::id::{BatchRef, Src};
 use common::process::Process;
 use common::query::NOTIFY;
-use store::{Incoming, Outbox, Persist, StoreError, Stored};
+use common::retry::RetrySettings;
+use store::{Attempts, Incoming, Outbox, Persist, Stored};
 
+use crate::memory::{self, Remembering};
 use crate::setback;
 use trigger::{Handover, Trigger};
 
@@ -23,16 +26,20 @@ use trigger::{Handover, Trigger};
 ///
 /// # Errors
 /// Where the stream or its consumer is missing or unsafe at the start.
-pub async fn run<S: Persist + Outbox + Clone>(
+pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     client: async_nats::Client,
     store: S,
+    retry: RetrySettings,
     process: Process,
 ) -> Result<(), BindError> {
     let js = jetstream::new(client.clone());
-    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), &process);
-    let role = Arc::new(Storing { store, client, handover, actor: process.actor.to_string() });
+    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), retry.policy(), &process);
+    let actor = process.actor.to_string();
+    let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
+    let role = Arc::new(Storing { store, client, handover, actor });
+    let settings = memory::pulling(retry, &process);
     // The trigger ends when the role, and with it the handover, is gone.
-    let pull = pull::run(js, (EVENTS, PERSIST), role, PullSettings::default(), process.stop);
+    let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), settings, process.stop);
     let (pulled, ()) = tokio::join!(pull, trigger.run());
     pulled
 }
@@ -45,60 +52,70 @@ pub struct Storing<S> {
     actor: String,
 }
 
-impl<S: Persist> Role for Storing<S> {
+impl<S: Persist + Attempts> Role for Storing<S> {
     async fn handle(&self, life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
         let src = match self.store.source(life).await {
             Ok(src) => src,
-            Err(error) => return group.iter().map(|one| not_stored(one, &error)).collect(),
+            Err(error) => return vec![setback::outcome(&error); group.len()],
         };
         let (mut sound, mut outcomes) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         for one in group {
-            match self.decode(src, one) {
+            outcomes.push(match self.incoming(src, one) {
                 Ok(incoming) => {
                     sound.push(incoming);
-                    outcomes.push(Outcome::Ack);
+                    Outcome::Ack
                 }
-                Err(dead) => outcomes.push(dead),
-            }
+                Err(reason) => Outcome::failed(Blame::Message, reason),
+            });
         }
         crash::point("persist.before_commit");
-        let error = match self.store.persist(sound).await {
+        for incoming in &sound {
+            crash::point_of("persist", &incoming.header.batch_id);
+        }
+        match self.store.persist(sound).await {
             Ok(stored) => {
                 crash::point("persist.after_commit");
                 self.committed(group, stored).await;
-                return outcomes;
             }
-            Err(error) => error,
-        };
-        let alone = setback::is_one_at_fault(&error, group.len());
-        for (one, outcome) in group.iter().zip(&mut outcomes).filter(|(_, outcome)| **outcome == Outcome::Ack)
-        {
-            *outcome = if alone { self.store_alone(src, one).await } else { not_stored(one, &error) };
+            Err(error) => {
+                let sound = outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Ack);
+                sound.for_each(|outcome| *outcome = setback::outcome(&error));
+            }
         }
         outcomes
     }
+
+    async fn about(&self, life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
+        let failed = |error| setback::failure(&error);
+        let at = BatchRef { src: self.store.source(life).await.map_err(failed)?, seq: delivery.seq };
+        let about = About {
+            batch: Some(at),
+            state: self.store.state(at).await.map_err(failed)?,
+            developer: delivery.developer().map(str::to_owned),
+            ..About::default()
+        };
+        let Ok(batch) = batch::decode(delivery.payload.clone()) else { return Ok(about) };
+        Ok(About {
+            developer: Some(batch.header.developer.to_string()),
+            batch_id: Some(batch.header.batch_id.clone()),
+            correlation_id: Some(batch.header.correlation_id.clone()),
+            event_ids: event_ids(&batch),
+            ..about
+        })
+    }
+}
+
+/// The usable ids of its events, in their order.
+fn event_ids(batch: &Batch) -> Vec<String> {
+    batch.events().filter_map(|(_, bytes)| Head::of(bytes)?.id()).collect()
 }
 
 impl<S: Persist> Storing<S> {
-    fn decode(&self, src: Src, delivery: &Delivery) -> Result<Incoming, Outcome> {
-        let dead = |reason: String| Outcome::DeadLetter { reason };
-        let batch = batch::decode(delivery.payload.clone()).map_err(|error| dead(error.to_string()))?;
+    fn incoming(&self, src: Src, delivery: &Delivery) -> Result<Incoming, String> {
+        let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
         let at = BatchRef { src, seq: delivery.seq };
         let times = (delivery.published_at, SystemClock.now());
-        Incoming::new(at, &batch, times, self.actor.clone()).map_err(|error| dead(error.to_string()))
-    }
-
-    async fn store_alone(&self, src: Src, delivery: &Delivery) -> Outcome {
-        match self.decode(src, delivery) {
-            Err(dead) => dead,
-            Ok(incoming) => match self.store.persist(vec![incoming]).await {
-                Ok(stored) => {
-                    self.committed(std::slice::from_ref(delivery), stored).await;
-                    Outcome::Ack
-                }
-                Err(error) => not_stored(delivery, &error),
-            },
-        }
+        Incoming::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
     }
 
     /// After the commit: hints for those who wait, and the jobs to be published.
@@ -114,8 +131,4 @@ impl<S: Persist> Storing<S> {
         }
         self.handover.give(stored.into_iter().filter_map(|stored| stored.pending));
     }
-}
-
-fn not_stored(delivery: &Delivery, error: &StoreError) -> Outcome {
-    setback::again(delivery, "a batch could not be stored", error)
 }

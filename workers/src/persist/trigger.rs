@@ -46,6 +46,7 @@ pub struct Trigger<S> {
     store: S,
     actor: String,
     stop: Stop,
+    retry: RetryPolicy,
     queue: mpsc::Receiver<Pending>,
 }
 
@@ -67,10 +68,10 @@ enum NotTriggered {
 
 impl<S: Outbox> Trigger<S> {
     /// A trigger task, and the way to it.
-    pub fn new(js: jetstream::Context, store: S, process: &Process) -> (Handover, Self) {
+    pub fn new(js: jetstream::Context, store: S, retry: RetryPolicy, process: &Process) -> (Handover, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let (actor, stop) = (process.actor.to_string(), process.stop.clone());
-        (Handover(sender), Self { js, store, actor, stop, queue })
+        (Handover(sender), Self { js, store, actor, stop, retry, queue })
     }
 
     /// Publishes until nobody hands anything over any more.
@@ -95,7 +96,7 @@ impl<S: Outbox> Trigger<S> {
                     Ok(()) => failures = 0,
                     Err(error) => {
                         tracing::warn!(%error, failures, "jobs wait in the outbox; trying again");
-                        sweeps.reset_after(SWEEP + RetryPolicy::DEFAULT.delay(failures));
+                        sweeps.reset_after(SWEEP + self.retry.delay(failures));
                         failures += 1;
                     }
                 },

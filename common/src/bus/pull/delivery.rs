@@ -2,10 +2,11 @@
 
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
-use std::time::Duration;
 
 use crate::bus::StreamLife;
 use crate::clock::Micros;
+use crate::id::BatchRef;
+use crate::job::{BatchState, JobMessage};
 
 /// One delivered message.
 #[derive(Debug, Clone)]
@@ -16,34 +17,96 @@ pub struct Delivery {
     pub delivered: u64,
     /// When the stream took it.
     pub published_at: Micros,
+    /// Its subject.
+    pub subject: String,
     /// Its NATS headers.
     pub headers: HeaderMap,
     /// Its payload.
     pub payload: Bytes,
 }
 
-/// What becomes of a message.
+impl Delivery {
+    /// Whose it is by its subject, whose last token names the developer.
+    #[must_use]
+    pub fn developer(&self) -> Option<&str> {
+        self.subject.rsplit_once('.').map(|(_, developer)| developer)
+    }
+}
+
+/// How handling a message ended. What becomes of it is the loop's to decide, not the role's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Done with.
     Ack,
-    /// Deliver again, after this long.
-    Retry {
-        /// The negative ack's own delay.
-        after: Duration,
-    },
-    /// Give up: to DEAD, then terminate.
-    DeadLetter {
-        /// The error chain.
-        reason: String,
-    },
+    /// Not done.
+    Failed(Failure),
+}
+
+/// Why a message is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What is at fault.
+    pub blame: Blame,
+    /// The error chain.
+    pub reason: String,
+}
+
+/// What is at fault where a message is not done (`docs/protocol.md`, Persist).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The surroundings, for every message alike: the store is away or busy. Tried again for ever; no
+    /// attempt is used, so an outage sends nothing to DEAD.
+    Environment,
+    /// What only an administrator can mend, and this message alone: it comes again until then, uses no
+    /// attempt, and holds up nobody.
+    Administrator,
+    /// The message: it fails at each attempt. To DEAD as soon as it stands alone.
+    Message,
+    /// Nobody knows. Uses an attempt where the message stands alone.
+    Unknown,
+}
+
+impl Outcome {
+    /// Not done, and why.
+    pub fn failed(blame: Blame, reason: impl ToString) -> Self {
+        Self::Failed(Failure { blame, reason: reason.to_string() })
+    }
+}
+
+/// What is known of a message that is given up, for whoever looks into DEAD.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The batch it is or is about.
+    pub batch: Option<BatchRef>,
+    /// The state that batch is in; `None` where it is not stored.
+    pub state: Option<BatchState>,
+    /// Whose it is.
+    pub developer: Option<String>,
+    /// The client's batch id, where it can be read.
+    pub batch_id: Option<String>,
+    /// Follows the batch everywhere, where it can be read.
+    pub correlation_id: Option<String>,
+    /// The events it holds or is about, as far as they can be read.
+    pub event_ids: Vec<String>,
+    /// The job, where it is one: its batch fails with it.
+    pub job: Option<JobMessage>,
 }
 
 /// What the loop feeds.
 pub trait Role: Send + Sync + 'static {
     /// Handles messages of one life of the stream, in the order of their sequences; gives one
-    /// outcome a message, in the same order.
+    /// outcome a message, in the same order. It may panic: the messages are isolated then.
     fn handle(&self, life: &StreamLife, group: &[Delivery]) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// What is known of a message that is to be given up. Garbage is possible; then little is.
+    ///
+    /// # Errors
+    /// Where that cannot be found out now; the message is given up later.
+    fn about(
+        &self,
+        life: &StreamLife,
+        delivery: &Delivery,
+    ) -> impl Future<Output = Result<About, Failure>> + Send;
 }
 
 /// What a role sees of a message.
@@ -56,6 +119,7 @@ pub(super) fn delivery(message: &jetstream::Message) -> Result<Delivery, async_n
         seq: info.stream_sequence,
         delivered: info.delivered.max(0) as u64,
         published_at: (info.published.unix_timestamp_nanos() / 1000) as Micros,
+        subject: message.subject.to_string(),
         headers: message.headers.clone().unwrap_or_default(),
         payload: message.payload.clone(),
     })

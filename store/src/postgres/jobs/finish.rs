@@ -8,10 +8,11 @@ use deadpool_postgres::Transaction;
 
 use super::newest::newest;
 use super::{effects, rules};
+use crate::effects::JobFailed;
 use crate::postgres::batches::{self, Locked};
 use crate::postgres::trouble::Trouble;
 use crate::postgres::{Work, audit, column, execute, rows};
-use crate::{AlertRevision, Effects, JobDone, JobFailed, steps};
+use crate::{AlertRevision, Effects, JobDone, steps};
 
 const ENTER: &str = "INSERT INTO ledger (job_id, kind, src, seq, replay_id, finished_at)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])
@@ -111,21 +112,13 @@ impl Work for T3 {
     }
 }
 
-/// The transaction before a job's message goes to DEAD.
-pub struct T3f(pub JobFailed);
-
-impl Work for T3f {
-    type Done = ();
-
-    async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
-        let (job, at) = (&self.0.job, self.0.job.body.batch);
-        let locked = batches::lock(tx, std::iter::once(at)).await?;
-        if job.replay_id.is_none() {
-            execute(tx, JOB_FAILED, &[&at.src, &(at.seq as i64), &i32::from(job.kind.bit().0)]).await?;
-        }
-        audit::append(tx, &[steps::job_failed(&self.0)], |at| {
-            locked.get(&at).is_some_and(|batch| batch.is_known)
-        })
-        .await
+/// T3f: before a job's message, which is in DEAD, is terminated.
+pub async fn fail(tx: &Transaction<'_>, failed: &JobFailed) -> Result<(), Trouble> {
+    let (job, at) = (&failed.job, failed.job.body.batch);
+    let locked = batches::lock(tx, std::iter::once(at)).await?;
+    if job.replay_id.is_none() {
+        execute(tx, JOB_FAILED, &[&at.src, &(at.seq as i64), &i32::from(job.kind.bit().0)]).await?;
     }
+    audit::append(tx, &[steps::job_failed(failed)], |at| locked.get(&at).is_some_and(|batch| batch.is_known))
+        .await
 }

@@ -4,9 +4,10 @@ use common::job::{BatchState, JobMessage};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{effects, rules};
+use crate::effects::JobFailed;
 use crate::sqlite::audit::{self, Keep};
 use crate::sqlite::batches;
-use crate::{AlertRevision, Effects, JobDone, JobFailed, StoreError, steps};
+use crate::{AlertRevision, Effects, JobDone, StoreError, steps};
 
 const ENTER: &str = "INSERT INTO ledger (job_id, kind, src, seq, replay_id, finished_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (job_id) DO NOTHING";

@@ -1,0 +1,134 @@
+//! Properties of the policy: a simulated role with hidden culprits, worked off to the end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What is the matter with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    Sound,
+    /// The role sees what is wrong with it, whoever is beside it.
+    Garbage,
+    /// Fails the whole group that it is in.
+    Poison(Blame),
+}
+
+fn nature() -> impl Strategy<Value = Nature> {
+    prop_oneof![
+        6 => Just(Nature::Sound),
+        1 => Just(Nature::Garbage),
+        1 => Just(Nature::Poison(Blame::Unknown)),
+        1 => Just(Nature::Poison(Blame::Message)),
+        1 => Just(Nature::Poison(Blame::Administrator)),
+    ]
+}
+
+/// As roles do it: what is garbage is told apart, the rest is one transaction.
+fn handle(part: &[usize], natures: &[Nature]) -> Vec<Outcome> {
+    let culprit = part.iter().find_map(|&one| match natures[one] {
+        Nature::Poison(blame) => Some(blame),
+        Nature::Sound | Nature::Garbage => None,
+    });
+    let outcome = |&one: &usize| match (natures[one], culprit) {
+        (Nature::Garbage, _) => Outcome::failed(Blame::Message, "garbage"),
+        (_, Some(blame)) => Outcome::failed(blame, "poison"),
+        (_, None) => Outcome::Ack,
+    };
+    part.iter().map(outcome).collect()
+}
+
+/// Works a group off as the loop does; gives each message's last fate, and how often was handled.
+fn worked_off(natures: &[Nature]) -> (BTreeMap<usize, Fate>, usize) {
+    let mut parts = VecDeque::from([(0..natures.len()).collect::<Vec<_>>()]);
+    let (mut ends, mut handled) = (BTreeMap::new(), 0);
+    while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
+        handled += 1;
+        let mut again = [Vec::new(), Vec::new()];
+        for (&one, fate) in part.iter().zip(fates(&handle(&part, natures))) {
+            match fate {
+                Fate::Again(number) => again[number].push(one),
+                end => assert_eq!(ends.insert(one, end), None, "one end for each"),
+            }
+        }
+        for next in again.into_iter().rev().filter(|next| !next.is_empty()) {
+            assert!(next.len() < part.len(), "each part is smaller");
+            parts.push_front(next);
+        }
+    }
+    (ends, handled)
+}
+
+proptest! {
+    #[test]
+    fn neighbours_are_done_and_every_culprit_ends_alone(natures in prop::collection::vec(nature(), 1..200)) {
+        let (ends, handled) = worked_off(&natures);
+        for (one, nature) in natures.iter().enumerate() {
+            let wanted = match nature {
+                Nature::Sound => Fate::Done,
+                Nature::Garbage | Nature::Poison(Blame::Message) => Fate::Dead,
+                Nature::Poison(Blame::Administrator) => Fate::Back,
+                Nature::Poison(_) => Fate::Attempt,
+            };
+            prop_assert_eq!(&ends[&one], &wanted, "message {}", one);
+        }
+        // A search by halves: each culprit costs at most two handlings a level, and the first one.
+        let culprits = natures.iter().filter(|nature| **nature != Nature::Sound).count();
+        let levels = natures.len().ilog2() as usize + 2;
+        prop_assert!(handled <= 1 + 2 * levels * culprits, "{} for {} culprits", handled, culprits);
+    }
+
+    #[test]
+    fn an_outage_uses_no_attempt_and_sends_nothing_to_dead(
+        outages in prop::collection::vec(any::<bool>(), 1..50), garbage in any::<bool>(),
+    ) {
+        let mut outcomes: Vec<Outcome> = outages.iter().map(|outage| {
+            if *outage { Outcome::failed(Blame::Environment, "away") } else { Outcome::Ack }
+        }).collect();
+        if garbage {
+            outcomes.push(Outcome::failed(Blame::Message, "garbage"));
+        }
+        let any_done = outages.contains(&false);
+        for (outcome, fate) in outcomes.iter().zip(fates(&outcomes)) {
+            let fits = match outcome {
+                Outcome::Ack => fate == Fate::Done,
+                Outcome::Failed(f) if f.blame == Blame::Message => fate == Fate::Again(0),
+                // Where others were done it goes back and holds up nobody; else it is kept in hand.
+                Outcome::Failed(_) => fate == if any_done { Fate::Back } else { Fate::Wait },
+            };
+            prop_assert!(fits, "{:?} became {:?}", outcome, fate);
+        }
+        let wanted = if outages.contains(&true) { breaker::Outcome::Failed } else { breaker::Outcome::Ok };
+        prop_assert_eq!(sample(&outcomes), wanted);
+    }
+
+    #[test]
+    fn a_message_is_spent_exactly_at_the_limit(used in 0_u32..20, died in 0_u32..20, max in 1_u32..12) {
+        let tries = Tries { used, died, reason: Some("why".to_owned()), is_in_dead: false };
+        let given_up = spent(&tries, max);
+        prop_assert_eq!(given_up.is_some(), used >= max || died >= max);
+        if let Some(given_up) = given_up {
+            let wanted = if died >= max { ("died", died) } else { ("unknown", used) };
+            prop_assert_eq!((given_up.blame, given_up.attempts), wanted);
+        }
+    }
+}
+
+#[test]
+fn a_messages_own_fault_says_nothing_of_the_store() {
+    let faults = [Blame::Message, Blame::Unknown, Blame::Administrator];
+    let outcomes = faults.map(|blame| Outcome::failed(blame, "its own"));
+    assert_eq!(sample(&outcomes), breaker::Outcome::Ignored);
+}
+
+#[test]
+fn only_what_failed_is_handled_again_where_some_are_done() {
+    let failed = || Outcome::failed(Blame::Unknown, "x");
+    let group = [failed(), Outcome::Ack, failed(), Outcome::Ack, failed()];
+    let wanted = [Fate::Again(0), Fate::Done, Fate::Again(0), Fate::Done, Fate::Again(0)];
+    assert_eq!(fates(&group), wanted);
+    let halves = fates(&[failed(), failed(), failed()]);
+    assert_eq!(halves, [Fate::Again(0), Fate::Again(0), Fate::Again(1)]);
+}

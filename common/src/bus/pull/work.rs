@@ -1,0 +1,280 @@
+//! Works off what was pulled: handles it group by group, and does with each message what the policy says.
+
+mod bury;
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, AckKind};
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
+use super::memory::{Memory, Place, Tries};
+use super::policy::{self, ALONE_FROM, Fate, GivenUp};
+use super::{Loop, Unsettled, lock};
+use crate::clock::{Clock, SystemClock};
+use crate::crash;
+
+/// A message in hand, with the memory it holds.
+pub struct InHand {
+    message: Arc<jetstream::Message>,
+    delivery: Delivery,
+    /// It is written down that this worker handles it alone.
+    marked: bool,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl InHand {
+    pub fn new(message: Arc<jetstream::Message>, delivery: Delivery, memory: OwnedSemaphorePermit) -> Self {
+        Self { message, delivery, marked: false, _memory: memory }
+    }
+
+    /// Which of the growing pauses comes next, by how often it was delivered.
+    fn retries(&self) -> u32 {
+        u32::try_from(self.delivery.delivered.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What is handled together.
+struct Part {
+    members: Vec<InHand>,
+    /// How often in a row the surroundings failed it.
+    failures: u32,
+}
+
+impl Part {
+    fn new(members: Vec<InHand>) -> Self {
+        Self { members, failures: 0 }
+    }
+}
+
+/// Who may kill its worker stands alone; the rest goes first, together.
+fn apart(group: Vec<InHand>) -> VecDeque<Part> {
+    let (alone, together): (Vec<_>, Vec<_>) =
+        group.into_iter().partition(|one| one.delivery.delivered >= ALONE_FROM);
+    let mut parts: VecDeque<Part> = alone.into_iter().map(|one| Part::new(vec![one])).collect();
+    if !together.is_empty() {
+        parts.push_front(Part::new(together));
+    }
+    parts
+}
+
+impl<R: Role, M: Memory> Loop<R, M> {
+    /// Handles what has arrived, group by group, until no more comes.
+    pub(super) async fn work(
+        &self,
+        mut receiver: mpsc::Receiver<InHand>,
+        unsettled: &Unsettled,
+    ) -> Result<(), async_nats::Error> {
+        let mut group = Vec::new();
+        while receiver.recv_many(&mut group, self.settings.group).await > 0 {
+            group.sort_by_key(|one: &InHand| one.delivery.seq);
+            group.dedup_by_key(|one| one.delivery.seq);
+            let mut parts = apart(std::mem::take(&mut group));
+            while let Some(part) = parts.pop_front() {
+                self.check_life().await?;
+                self.work_off(part, &mut parts, unsettled).await;
+            }
+            crash::point("pull.after_ack");
+        }
+        Ok(())
+    }
+
+    /// Handles one part; what must be handled again goes to the front of `parts`.
+    async fn work_off(&self, mut part: Part, parts: &mut VecDeque<Part>, unsettled: &Unsettled) {
+        let permit = tokio::select! {
+            biased;
+            permit = self.settings.guard.admitted() => permit,
+            // The store is away and the process stops: another one may have better luck.
+            () = self.stop.draining() => return self.give_back(part.members, unsettled).await,
+        };
+        let outcomes = match self.begin(&mut part).await {
+            Ok(Some(tries)) if tries.is_in_dead => return self.end_in_dead(part, unsettled).await,
+            Ok(Some(tries)) => match policy::spent(&tries, self.settings.retry.max_attempts) {
+                Some(given_up) => return self.bury_all(part, &given_up, unsettled).await,
+                None => self.outcomes(&part).await,
+            },
+            Ok(None) => self.outcomes(&part).await,
+            Err(failure) => Some(vec![Outcome::Failed(failure); part.members.len()]),
+        };
+        // Handed back: another process, or the next start, takes them.
+        let Some(outcomes) = outcomes else { return self.give_back(part.members, unsettled).await };
+        permit.done(policy::sample(&outcomes));
+        let (mut done, mut waiting, mut again) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+        let mut outage = None;
+        let fates = policy::fates(&outcomes);
+        for ((one, outcome), fate) in part.members.into_iter().zip(outcomes).zip(fates) {
+            match (fate, outcome) {
+                (Fate::Done, _) | (_, Outcome::Ack) => done.push(one),
+                (Fate::Again(number), _) => again[number].push(one),
+                (Fate::Wait, Outcome::Failed(failure)) => {
+                    outage = outage.or(Some(failure));
+                    waiting.push(one);
+                }
+                (Fate::Back, Outcome::Failed(failure)) => self.back(one, &failure, unsettled).await,
+                (Fate::Attempt, Outcome::Failed(failure)) => self.attempt(one, failure, unsettled).await,
+                (Fate::Dead, Outcome::Failed(failure)) => {
+                    let given_up = GivenUp { blame: "message", reason: failure.reason, attempts: 1 };
+                    self.bury(one, &given_up, unsettled).await;
+                }
+            }
+        }
+        self.done(&done, unsettled).await;
+        for members in again.into_iter().rev().filter(|members| !members.is_empty()) {
+            parts.push_front(Part::new(members));
+        }
+        if let Some(outage) = outage {
+            self.wait(Part { members: waiting, failures: part.failures }, &outage, parts, unsettled).await;
+        }
+    }
+
+    /// Before a message that may have killed a worker is handled, that is written down. Gives what was
+    /// remembered of it; `None` for all other messages.
+    async fn begin(&self, part: &mut Part) -> Result<Option<Tries>, Failure> {
+        let [one] = &mut part.members[..] else { return Ok(None) };
+        if one.delivery.delivered < ALONE_FROM || one.marked {
+            return Ok(None);
+        }
+        let marked = self.memory.mark(self.place(one.delivery.seq), SystemClock.now()).await;
+        let tries = marked.map_err(|error| Failure { blame: Blame::Environment, ..error })?;
+        one.marked = true;
+        Ok(Some(tries))
+    }
+
+    /// How handling ended; `None` where the process is aborted meanwhile.
+    async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
+        let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
+        let handled = AssertUnwindSafe(self.role.handle(&self.life, &deliveries)).catch_unwind();
+        let handled = tokio::select! {
+            biased;
+            () = self.stop.aborted() => return None,
+            handled = handled => handled,
+        };
+        let outcomes = handled.unwrap_or_else(|panic| {
+            let reason = format!("handling panicked: {}", told(&*panic));
+            vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()]
+        });
+        if outcomes.len() == deliveries.len() {
+            return Some(outcomes);
+        }
+        let reason = format!("handling gave {} outcomes for {} messages", outcomes.len(), deliveries.len());
+        Some(vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()])
+    }
+
+    /// The surroundings failed the whole part: it is kept in hand, and handled again after a pause.
+    async fn wait(
+        &self,
+        mut part: Part,
+        outage: &Failure,
+        parts: &mut VecDeque<Part>,
+        unsettled: &Unsettled,
+    ) {
+        let (messages, attempt, reason) = (part.members.len(), part.failures, &outage.reason);
+        tracing::warn!(messages, attempt, reason, "messages are kept in hand; trying again");
+        for one in &mut part.members {
+            self.unmark(one).await;
+        }
+        let policy = self.settings.retry.policy();
+        tokio::select! {
+            () = policy.pause(part.failures) => {
+                parts.push_front(Part { failures: part.failures.saturating_add(1), ..part });
+            }
+            () = self.stop.draining() => self.give_back(part.members, unsettled).await,
+        }
+    }
+
+    /// An attempt of a message that stands alone has failed, nobody knows why.
+    async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
+        let place = self.place(one.delivery.seq);
+        let max_attempts = self.settings.retry.max_attempts;
+        match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
+            Ok(used) if used >= max_attempts => {
+                let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
+                self.bury(one, &given_up, unsettled).await;
+            }
+            Ok(used) => {
+                let (seq, reason) = (one.delivery.seq, failure.reason);
+                tracing::error!(seq, used, max_attempts, reason, "a message failed; trying again");
+                self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
+            }
+            Err(error) => self.back(one, &error, unsettled).await,
+        }
+    }
+
+    /// Back to the server with a pause; no attempt is used.
+    async fn back(&self, one: InHand, failure: &Failure, unsettled: &Unsettled) {
+        let (seq, delivered, reason) = (one.delivery.seq, one.delivery.delivered, &failure.reason);
+        tracing::error!(seq, delivered, reason, "a message is left for later; trying again");
+        let after = self.settings.retry.policy().delay(one.retries());
+        self.nak(one, after, unsettled).await;
+    }
+
+    /// The process stops: the messages are free for others at once.
+    async fn give_back(&self, members: Vec<InHand>, unsettled: &Unsettled) {
+        for one in members {
+            self.nak(one, Duration::ZERO, unsettled).await;
+        }
+    }
+
+    async fn nak(&self, mut one: InHand, after: Duration, unsettled: &Unsettled) {
+        self.unmark(&mut one).await;
+        let sent = one.message.ack_with(AckKind::Nak(Some(after))).await;
+        settled(&one, sent, unsettled);
+    }
+
+    /// What was remembered is forgotten first: once acknowledged, a message never comes again to do it.
+    async fn done(&self, members: &[InHand], unsettled: &Unsettled) {
+        let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
+        let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
+        self.forget(&seqs).await;
+        for one in members {
+            settled(one, one.message.ack().await, unsettled);
+        }
+    }
+
+    async fn forget(&self, seqs: &[u64]) {
+        if seqs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.memory.settled(&self.life, &self.consumer, seqs).await {
+            tracing::warn!(
+                error = error.reason,
+                "what is remembered of messages that are done stays for now"
+            );
+        }
+    }
+
+    /// Takes the mark back. Where that fails it stays this worker's, and is not set again.
+    async fn unmark(&self, one: &mut InHand) {
+        if !one.marked {
+            return;
+        }
+        match self.memory.unmark(self.place(one.delivery.seq)).await {
+            Ok(()) => one.marked = false,
+            Err(error) => {
+                tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now")
+            }
+        }
+    }
+
+    fn place(&self, seq: u64) -> Place<'_> {
+        Place { life: &self.life, consumer: &self.consumer, seq }
+    }
+}
+
+fn settled(one: &InHand, sent: Result<(), async_nats::Error>, unsettled: &Unsettled) {
+    if let Err(error) = sent {
+        // At-least-once: it comes again when its ack_wait has run out.
+        tracing::warn!(seq = one.delivery.seq, %error, "a message could not be settled");
+    }
+    lock(unsettled).remove(&one.delivery.seq);
+}
+
+/// What a panic said.
+fn told(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

@@ -1,0 +1,122 @@
+//! What is remembered of messages that did not succeed at once, and of those that are given up.
+
+use common::clock::Micros;
+use common::id::{BatchRef, Src};
+use common::job::{BatchState, JobMessage};
+
+use crate::StoreError;
+use crate::effects::JobFailed;
+
+/// A message as one consumer sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageKey {
+    /// The number of its stream's life, of whatever stream.
+    pub src: Src,
+    /// The consumer's name.
+    pub consumer: String,
+    /// Its stream sequence.
+    pub seq: u64,
+}
+
+/// What is remembered of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Attempts that failed for a reason nobody knows.
+    pub used: u32,
+    /// Marks that were set and not taken back: workers that handle it alone now, or died while they did.
+    pub marks: u32,
+    /// Why the last attempt failed.
+    pub reason: Option<String>,
+    /// When DEAD had it, where it has.
+    pub dead_at: Option<Micros>,
+}
+
+/// A message that DEAD has: what its audit row says of it (R7.4), and what it leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The message.
+    pub key: MessageKey,
+    /// The subject it has in DEAD.
+    pub subject: String,
+    /// When it was given up.
+    pub at: Micros,
+    /// Which worker gave it up.
+    pub actor: String,
+    /// The batch it is or is about, where that is known.
+    pub batch: Option<BatchRef>,
+    /// Whose it is; empty where nobody knows.
+    pub developer: String,
+    /// The client's batch id; empty where it cannot be read.
+    pub batch_id: String,
+    /// Follows the batch everywhere; empty where it cannot be read.
+    pub correlation_id: String,
+    /// The events it holds or is about.
+    pub event_ids: Vec<String>,
+    /// The state its batch is in; `None` where that is not stored.
+    pub state: Option<BatchState>,
+    /// Attempts that were used.
+    pub attempts: u32,
+    /// How often it was delivered.
+    pub delivered: u64,
+    /// What is blamed: `message`, `unknown` or `died`.
+    pub blame: String,
+    /// The error chain.
+    pub reason: String,
+    /// The job, where it is one: its batch fails until the job is redriven.
+    pub job: Option<JobMessage>,
+}
+
+/// Remembering what did not succeed at once. A message without a row has never failed.
+pub trait Attempts: Send + Sync + 'static {
+    /// The state of a batch; `None` where it is not stored.
+    fn state(&self, at: BatchRef) -> impl Future<Output = Result<Option<BatchState>, StoreError>> + Send;
+
+    /// The message is about to be handled alone: committed before it is. Gives what is remembered,
+    /// this mark included.
+    fn mark(&self, key: MessageKey, at: Micros) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
+
+    /// Handling it alone has ended, the worker is alive: takes one mark back.
+    fn unmark(&self, key: MessageKey) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Counts a failed attempt; gives what is remembered, this one included.
+    fn failed(
+        &self,
+        key: MessageKey,
+        reason: String,
+        at: Micros,
+    ) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
+
+    /// DEAD has the message, and it is not yet terminated: its audit row, and T3f where it is a job,
+    /// in one transaction. The second time nothing is written.
+    fn dead(&self, letter: DeadLetter) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// These messages are done with, or terminated: nothing need be remembered.
+    fn settled(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl DeadLetter {
+    /// Where its audit row belongs: to the batch, else to the message's own place.
+    pub(crate) fn place(&self) -> BatchRef {
+        self.batch.unwrap_or(self.own_place())
+    }
+
+    /// Whether it is the message that brings its batch, not one about a batch.
+    pub(crate) fn is_the_batch(&self) -> bool {
+        self.place() == self.own_place()
+    }
+
+    /// What T3f is told of the job.
+    pub(crate) fn job_failed(&self, job: &JobMessage) -> JobFailed {
+        let (actor, reason) = (self.actor.clone(), self.reason.clone());
+        JobFailed { job: job.clone(), at: self.at, actor, reason }
+    }
+
+    fn own_place(&self) -> BatchRef {
+        BatchRef { src: self.key.src, seq: self.key.seq }
+    }
+}

@@ -1,0 +1,136 @@
+//! Rows of `attempts`, and what a dead letter leaves.
+
+use common::clock::Micros;
+use common::id::{BatchRef, Src};
+use common::job::BatchState;
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+
+use super::trouble::Trouble;
+use super::{Postgres, Work, audit, batches, column, execute, jobs, rows};
+use crate::{Attempt, Attempts, DeadLetter, MessageKey, StoreError, steps};
+
+const STATE: &str = "SELECT state FROM batches WHERE src = $1 AND seq = $2";
+const MARK: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, first_at, last_at)
+    VALUES ($1, $2, $3, 0, 1, $4, $4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET marks = a.marks + 1, last_at = $4
+    RETURNING used, marks, reason, dead_at";
+const UNMARK: &str = "UPDATE attempts SET marks = marks - 1
+    WHERE src = $1 AND consumer = $2 AND seq = $3 AND marks > 0";
+const FAILED: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, reason, first_at, last_at)
+    VALUES ($1, $2, $3, 1, 0, $5, $4, $4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET used = a.used + 1, reason = $5, last_at = $4
+    RETURNING used, marks, reason, dead_at";
+const DEAD: &str = "INSERT INTO attempts AS a
+      (src, consumer, seq, used, marks, reason, first_at, last_at, dead_at)
+    VALUES ($1, $2, $3, 0, 0, $5, $4, $4, $4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET dead_at = $4, reason = $5, last_at = $4
+      WHERE a.dead_at IS NULL";
+const SETTLED: &str = "DELETE FROM attempts WHERE src = $1 AND consumer = $2 AND seq = ANY($3)";
+const FORGOTTEN: &str = "SELECT 1 FROM developers
+    WHERE developer = $1 AND (tombstone_src, tombstone_seq) >= ($2::bigint, $3::bigint)";
+
+impl Attempts for Postgres {
+    async fn state(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
+        let found = self.rows(STATE, &[&at.src, &(at.seq as i64)]).await?;
+        Ok(found.first().map(|row| batches::state(row, 0)).transpose()?)
+    }
+
+    async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
+        self.write(Counting { key, at, failed: None }).await
+    }
+
+    async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.write(Unmarking(key)).await
+    }
+
+    async fn failed(&self, key: MessageKey, reason: String, at: Micros) -> Result<Attempt, StoreError> {
+        self.write(Counting { key, at, failed: Some(reason) }).await
+    }
+
+    async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
+        self.write(Burying(letter)).await
+    }
+
+    async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
+        self.write(Settling { src, consumer, seqs: column(&seqs, |seq| *seq as i64) }).await
+    }
+}
+
+/// A mark, or a failed attempt with its reason.
+struct Counting {
+    key: MessageKey,
+    at: Micros,
+    failed: Option<String>,
+}
+
+impl Work for Counting {
+    type Done = Attempt;
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Attempt, Trouble> {
+        let (src, consumer, seq) = (&self.key.src, &self.key.consumer, self.key.seq as i64);
+        let counted = match &self.failed {
+            None => rows(tx, MARK, &[src, consumer, &seq, &self.at]).await?,
+            Some(reason) => rows(tx, FAILED, &[src, consumer, &seq, &self.at, reason]).await?,
+        };
+        let nothing = || StoreError::Failed("the row of an attempt was neither made nor changed".to_owned());
+        attempt(counted.first().ok_or_else(nothing)?)
+    }
+}
+
+fn attempt(row: &Row) -> Result<Attempt, Trouble> {
+    let count = |column| Ok::<_, Trouble>(row.try_get::<_, i32>(column)?.unsigned_abs());
+    Ok(Attempt { used: count(0)?, marks: count(1)?, reason: row.try_get(2)?, dead_at: row.try_get(3)? })
+}
+
+struct Unmarking(MessageKey);
+
+impl Work for Unmarking {
+    type Done = ();
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
+        execute(tx, UNMARK, &[&self.0.src, &self.0.consumer, &(self.0.seq as i64)]).await?;
+        Ok(())
+    }
+}
+
+struct Settling {
+    src: Src,
+    consumer: String,
+    seqs: Vec<i64>,
+}
+
+impl Work for Settling {
+    type Done = ();
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
+        execute(tx, SETTLED, &[&self.src, &self.consumer, &self.seqs]).await?;
+        Ok(())
+    }
+}
+
+struct Burying(DeadLetter);
+
+impl Work for Burying {
+    type Done = ();
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
+        let (letter, key) = (&self.0, &self.0.key);
+        let seq = key.seq as i64;
+        if execute(tx, DEAD, &[&key.src, &key.consumer, &seq, &letter.at, &letter.reason]).await? == 0 {
+            return Ok(());
+        }
+        if let Some(job) = &letter.job {
+            jobs::fail(tx, &letter.job_failed(job)).await?;
+        }
+        let place = letter.place();
+        let known = if letter.is_the_batch() {
+            let own = rows(tx, FORGOTTEN, &[&letter.developer, &place.src, &(place.seq as i64)]).await?;
+            own.is_empty()
+        } else {
+            let locked = batches::lock(tx, std::iter::once(place)).await?;
+            locked.get(&place).is_some_and(|batch| batch.is_known)
+        };
+        audit::append(tx, &[steps::dead(letter)], |_| known).await
+    }
+}

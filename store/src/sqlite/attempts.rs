@@ -1,0 +1,100 @@
+//! Rows of `attempts`, and what a dead letter leaves.
+
+use common::clock::Micros;
+use common::id::{BatchRef, Src};
+use common::job::BatchState;
+use rusqlite::{Connection, Row, params};
+
+use super::Sqlite;
+use super::audit::{self, Keep};
+use super::{batches, jobs};
+use crate::{Attempt, Attempts, DeadLetter, MessageKey, StoreError, steps};
+
+const MARK: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, first_at, last_at)
+    VALUES (?1, ?2, ?3, 0, 1, ?4, ?4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET marks = marks + 1, last_at = ?4
+    RETURNING used, marks, reason, dead_at";
+const UNMARK: &str = "UPDATE attempts SET marks = marks - 1
+    WHERE src = ?1 AND consumer = ?2 AND seq = ?3 AND marks > 0";
+const FAILED: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, reason, first_at, last_at)
+    VALUES (?1, ?2, ?3, 1, 0, ?5, ?4, ?4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET used = used + 1, reason = ?5, last_at = ?4
+    RETURNING used, marks, reason, dead_at";
+const DEAD: &str =
+    "INSERT INTO attempts (src, consumer, seq, used, marks, reason, first_at, last_at, dead_at)
+    VALUES (?1, ?2, ?3, 0, 0, ?5, ?4, ?4, ?4)
+    ON CONFLICT (src, consumer, seq) DO UPDATE SET dead_at = ?4, reason = ?5, last_at = ?4
+      WHERE dead_at IS NULL";
+const SETTLED: &str = "DELETE FROM attempts WHERE src = ?1 AND consumer = ?2 AND seq = ?3";
+const FORGOTTEN: &str = "SELECT 1 FROM developers
+    WHERE developer = ?1 AND (tombstone_src, tombstone_seq) >= (?2, ?3)";
+
+impl Attempts for Sqlite {
+    async fn state(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
+        let state =
+            move |connection: &Connection| Ok(batches::submission(connection, at)?.map(|one| one.state));
+        self.readers.read(state).await
+    }
+
+    async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
+        let mark = move |connection: &Connection| {
+            let row = params![key.src, key.consumer, key.seq as i64, at];
+            Ok(connection.prepare_cached(MARK)?.query_row(row, attempt)?)
+        };
+        self.write(mark).await
+    }
+
+    async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
+        let unmark = move |connection: &Connection| {
+            connection.prepare_cached(UNMARK)?.execute(params![key.src, key.consumer, key.seq as i64])?;
+            Ok(())
+        };
+        self.write(unmark).await
+    }
+
+    async fn failed(&self, key: MessageKey, reason: String, at: Micros) -> Result<Attempt, StoreError> {
+        let failed = move |connection: &Connection| {
+            let row = params![key.src, key.consumer, key.seq as i64, at, reason];
+            Ok(connection.prepare_cached(FAILED)?.query_row(row, attempt)?)
+        };
+        self.write(failed).await
+    }
+
+    async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
+        self.write(move |connection| dead(connection, &letter)).await
+    }
+
+    async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
+        let settled = move |connection: &Connection| {
+            let mut delete = connection.prepare_cached(SETTLED)?;
+            for seq in seqs {
+                delete.execute(params![src, consumer, seq as i64])?;
+            }
+            Ok(())
+        };
+        self.write(settled).await
+    }
+}
+
+fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    Ok(Attempt { used: row.get(0)?, marks: row.get(1)?, reason: row.get(2)?, dead_at: row.get(3)? })
+}
+
+fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> {
+    let key = &letter.key;
+    let row = params![key.src, key.consumer, key.seq as i64, letter.at, letter.reason];
+    if connection.prepare_cached(DEAD)?.execute(row)? == 0 {
+        return Ok(());
+    }
+    if let Some(job) = &letter.job {
+        jobs::fail(connection, &letter.job_failed(job))?;
+    }
+    let place = letter.place();
+    let known = if letter.is_the_batch() {
+        let own = params![letter.developer, place.src, place.seq as i64];
+        !connection.prepare_cached(FORGOTTEN)?.exists(own)?
+    } else {
+        batches::is_known(connection, place)?
+    };
+    audit::append(connection, &[steps::dead(letter)], Keep::of(known))
+}

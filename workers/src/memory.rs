@@ -1,0 +1,104 @@
+//! What the pull loop remembers of messages, kept in the store (`docs/protocol.md`, Persist).
+
+use common::breaker::BreakerSettings;
+use common::bus::StreamLife;
+use common::bus::pull::{Buried, Failure, Memory, Place, PullSettings, Tries};
+use common::clock::Micros;
+use common::id::Src;
+use common::process::Process;
+use common::retry::RetrySettings;
+use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, StoreError};
+
+use crate::setback;
+
+/// How the workers' loops pull: all of a process share the breaker before its store.
+pub fn pulling(retry: RetrySettings, process: &Process) -> PullSettings {
+    let guard = process.breakers.guard("store", BreakerSettings::DEFAULT);
+    PullSettings::new(retry, guard, process.actor.to_string())
+}
+
+/// Remembers in the table `attempts`.
+pub struct Remembering<S> {
+    store: S,
+    actor: String,
+}
+
+impl<S: Persist + Attempts> Remembering<S> {
+    /// What `actor` gives up is recorded as its doing.
+    pub fn new(store: S, actor: String) -> Self {
+        Self { store, actor }
+    }
+
+    async fn key(&self, place: Place<'_>) -> Result<MessageKey, Failure> {
+        let src = self.source(place.life).await?;
+        Ok(MessageKey { src, consumer: place.consumer.to_owned(), seq: place.seq })
+    }
+}
+
+fn failed(error: StoreError) -> Failure {
+    setback::failure(&error)
+}
+
+impl<S: Persist + Attempts> Memory for Remembering<S> {
+    async fn source(&self, life: &StreamLife) -> Result<Src, Failure> {
+        self.store.source(life).await.map_err(failed)
+    }
+
+    async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {
+        let key = self.key(place).await?;
+        Ok(before(self.store.mark(key, now).await.map_err(failed)?))
+    }
+
+    async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
+        let key = self.key(place).await?;
+        self.store.unmark(key).await.map_err(failed)
+    }
+
+    async fn failed(&self, place: Place<'_>, reason: &str, now: Micros) -> Result<u32, Failure> {
+        let key = self.key(place).await?;
+        let attempt = self.store.failed(key, plain(reason), now).await.map_err(failed)?;
+        Ok(attempt.used)
+    }
+
+    async fn buried(&self, place: Place<'_>, buried: Buried<'_>, now: Micros) -> Result<(), Failure> {
+        let about = buried.about;
+        let letter = DeadLetter {
+            key: self.key(place).await?,
+            subject: buried.subject,
+            at: now,
+            actor: self.actor.clone(),
+            batch: about.batch,
+            developer: about.developer.clone().unwrap_or_default(),
+            batch_id: about.batch_id.clone().unwrap_or_default(),
+            correlation_id: about.correlation_id.clone().unwrap_or_default(),
+            event_ids: about.event_ids.clone(),
+            state: about.state,
+            attempts: buried.attempts,
+            delivered: buried.delivered,
+            blame: buried.blame.to_owned(),
+            reason: plain(buried.reason),
+            job: about.job.clone(),
+        };
+        self.store.dead(letter).await.map_err(failed)
+    }
+
+    async fn settled(&self, life: &StreamLife, consumer: &str, seqs: &[u64]) -> Result<(), Failure> {
+        let src = self.source(life).await?;
+        self.store.settled(src, consumer.to_owned(), seqs.to_vec()).await.map_err(failed)
+    }
+}
+
+/// What was remembered before the mark that `attempt` includes.
+fn before(attempt: Attempt) -> Tries {
+    Tries {
+        used: attempt.used,
+        died: attempt.marks.saturating_sub(1),
+        reason: attempt.reason,
+        is_in_dead: attempt.dead_at.is_some(),
+    }
+}
+
+/// A reason may repeat what a hostile message says: text columns take no NUL, and need no book.
+fn plain(reason: &str) -> String {
+    common::json::shorten(&reason.replace('\0', "\u{2400}"), 4096)
+}
