@@ -105,10 +105,14 @@ impl Site {
 
     /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).
     pub fn worker(&mut self, name: &str, role: &str, crash: Option<&str>) {
+        let crash = crash.map(|point| ("DEVTRAIL_CRASH_POINT", point));
+        self.worker_with(name, role, crash.as_slice());
+    }
+
+    /// The same with more in its environment.
+    pub fn worker_with(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
         let mut command = self.command("devtrail-worker", &[role]);
-        if let Some(point) = crash {
-            command.env("DEVTRAIL_CRASH_POINT", point);
-        }
+        command.envs(environment.iter().copied());
         self.spawn(name, &mut command);
     }
 

@@ -19,6 +19,7 @@ mod looking;
 mod nothing_between;
 mod order;
 mod outbox;
+mod poison;
 mod put_back;
 mod quarantine;
 mod quick;
