@@ -26,7 +26,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
+use common::bus::roster::{self, COLLECTOR, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
+use common::clock::{Clock as _, SystemClock};
 use common::process::{Process, Stop, parse_duration, parse_rate};
 use common::retry::RetryPolicy;
 use common::schema::{SchemaSettings, Schemas};
@@ -209,6 +211,8 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
     let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
     let (publisher, asker) =
         (Publisher::new(js.clone(), life.clone(), app.limits.publish_timeout), Asker::new(client.clone()));
+    let entry = WorkerEntry::of(&process.actor, COLLECTOR, SystemClock.now());
+    let announced = roster::announce(js.clone(), entry, process.breakers.clone(), process.stop.clone());
     app.stream.get_or_init(|| Stream { client, js, life, publisher, hints: hints.clone(), notes, asker });
     // Requests in flight still need hints and leave notes, so these end after them.
     let serve_all = async {
@@ -216,7 +220,7 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         finished.cancel();
         served
     };
-    let (served, (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes);
+    let (served, (), (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes, announced);
     Ok(served?)
 }
 
