@@ -167,7 +167,7 @@ async fn run_parts<S: Store>(
         parts.add(bound(jobs::run(js.clone(), store, work, retry, process.clone()), "alert"));
     }
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
-    parts.add(forever(roster::announce(js, entry, process.stop.clone())));
+    parts.add(forever(roster::announce(js, entry, process.breakers.clone(), process.stop.clone())));
     parts.run(process).await
 }
 
