@@ -112,6 +112,12 @@ impl Site {
         self.spawn(name, &mut command);
     }
 
+    /// Starts a worker under `name` with more arguments.
+    pub fn worker_with(&mut self, name: &str, role: &str, arguments: &[&str]) {
+        let mut command = self.command("devtrail-worker", &[role]);
+        self.spawn(name, command.args(arguments));
+    }
+
     /// Starts workers for every role: on SQLite the one process, on Postgres `each` of every role.
     pub fn workers(&mut self, each: usize) {
         if self.engine == Engine::Sqlite {

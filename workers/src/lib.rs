@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod normalize;
 pub mod persist;
 mod setback;
+mod trim;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -25,6 +26,7 @@ use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
 pub use database::{DatabaseSettings, DatabaseUrl, Opened};
+pub use trim::TrimSettings;
 
 /// The workers' settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,6 +37,9 @@ pub struct WorkerSettings {
     /// Where the store is.
     #[command(flatten)]
     pub database: DatabaseSettings,
+    /// How long raw messages are kept.
+    #[command(flatten)]
+    pub trim: TrimSettings,
 }
 
 /// What a worker process does.
@@ -89,8 +94,10 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         return Ok(());
     };
     match opened {
-        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &process).await,
-        Opened::Postgres(store) => run_parts(role, &client, store, &process).await,
+        Opened::Sqlite { store, lock: _held } => {
+            run_parts(role, &client, store, settings.trim, &process).await
+        }
+        Opened::Postgres(store) => run_parts(role, &client, store, settings.trim, &process).await,
     }
 }
 
@@ -121,6 +128,7 @@ async fn run_parts<S: Store>(
     role: Role,
     client: &async_nats::Client,
     store: S,
+    trim: TrimSettings,
     process: &Process,
 ) -> anyhow::Result<()> {
     let js = jetstream::new(client.clone());
@@ -129,6 +137,7 @@ async fn run_parts<S: Store>(
         let actor = process.actor.to_string();
         parts.add(forever(answers::batches(client.clone(), store.clone(), actor, process.stop.clone())));
         parts.add(bound(persist::run(client.clone(), store.clone(), process.clone()), "persist"));
+        parts.add(forever(trim::run(js.clone(), store.clone(), trim, process.clone())));
     }
     if role.includes(Role::Aggregate) {
         parts.add(forever(answers::metrics(client.clone(), store.clone(), process.stop.clone())));

@@ -14,7 +14,7 @@ use collector::{CollectorSettings, Limits};
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
 use common::schema::SchemaSettings;
-use workers::{DatabaseSettings, DatabaseUrl, Role, WorkerSettings};
+use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WorkerSettings};
 
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
@@ -52,6 +52,8 @@ pub struct UpSettings {
     limits: Limits,
     #[command(flatten)]
     schemas: SchemaSettings,
+    #[command(flatten)]
+    trim: TrimSettings,
 }
 
 /// Runs until the process stops.
@@ -99,7 +101,7 @@ async fn run_beside(
         limits: settings.limits.clone(),
         schemas: settings.schemas.clone(),
     };
-    let workers = WorkerSettings { nats, database: DatabaseSettings { database_url } };
+    let workers = WorkerSettings { nats, database: DatabaseSettings { database_url }, trim: settings.trim };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(Role::All, workers, process.part("worker"));

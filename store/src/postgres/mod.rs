@@ -12,6 +12,7 @@ mod outbox;
 mod persist;
 mod quarantine;
 mod read;
+mod retention;
 mod trouble;
 mod url;
 

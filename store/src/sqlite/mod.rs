@@ -12,6 +12,7 @@ mod persist;
 mod quarantine;
 mod read;
 mod readers;
+mod retention;
 mod writer;
 
 use std::path::Path;
