@@ -1,8 +1,9 @@
 //! Devtrail's database behind narrow roles: what a caller needs, and nothing more.
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
-//! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed. [`Ledger`], [`Answers`], [`History`] and
-//! [`Quarantine`] read what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
+//! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed. [`Ledger`], [`Answers`],
+//! [`History`], [`Quarantine`] and [`Retention`] read what is stored. [`Sqlite`] and [`Postgres`] are the engines.
+//! No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
@@ -18,6 +19,7 @@ mod quarantine;
 mod ranges;
 mod reading;
 mod refused;
+mod retention;
 mod sqlite;
 mod steps;
 mod tally;
@@ -38,6 +40,7 @@ pub use jobs::{
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 pub use reading::{Answers, AuditEntry, Clue, History, Ledger, NotAccepted, StoredAlert, Submission, Totals};
+pub use retention::{Retention, Stage};
 pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
@@ -101,8 +104,11 @@ pub trait Persist: Send + Sync + 'static {
 
 /// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.
 pub trait Store:
-    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone
+    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Retention + Clone
 {
 }
 
-impl<S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone> Store for S {}
+impl<S> Store for S where
+    S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Retention + Clone
+{
+}

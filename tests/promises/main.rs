@@ -33,4 +33,5 @@ mod stops;
 mod store_away;
 mod survives;
 mod synced;
+mod trimmed;
 mod wakatime;

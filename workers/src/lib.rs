@@ -13,6 +13,7 @@ mod memory;
 pub mod normalize;
 pub mod persist;
 mod setback;
+mod trim;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -26,6 +27,7 @@ use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
 pub use database::{DatabaseSettings, DatabaseUrl, Opened};
+pub use trim::TrimSettings;
 
 /// The workers' settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +41,9 @@ pub struct WorkerSettings {
     /// How failed steps are tried again.
     #[command(flatten)]
     pub retry: RetrySettings,
+    /// How long raw messages are kept.
+    #[command(flatten)]
+    pub trim: TrimSettings,
 }
 
 /// What a worker process does.
@@ -87,15 +92,14 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         ))
         .into());
     }
-    let retry = settings.retry;
-    let Some(opened) = open(&settings.database, retry, &process).await? else { return Ok(()) };
+    let Some(opened) = open(&settings.database, settings.retry, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
         return Ok(());
     };
     match opened {
-        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, retry, &process).await,
-        Opened::Postgres(store) => run_parts(role, &client, store, retry, &process).await,
+        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &settings, &process).await,
+        Opened::Postgres(store) => run_parts(role, &client, store, &settings, &process).await,
     }
 }
 
@@ -131,10 +135,10 @@ async fn run_parts<S: Store>(
     role: Role,
     client: &async_nats::Client,
     store: S,
-    retry: RetrySettings,
+    settings: &WorkerSettings,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let js = jetstream::new(client.clone());
+    let (js, retry) = (jetstream::new(client.clone()), settings.retry);
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();
@@ -146,6 +150,7 @@ async fn run_parts<S: Store>(
             process.stop.clone(),
         )));
         parts.add(bound(persist::run(client.clone(), store.clone(), retry, process.clone()), "persist"));
+        parts.add(forever(trim::run(js.clone(), store.clone(), settings.trim, process.clone())));
     }
     if role.includes(Role::Aggregate) {
         parts.add(forever(answers::metrics(

@@ -26,6 +26,9 @@ pub const DEAD: &str = "DEAD";
 /// The durable consumer of the persist workers.
 pub const PERSIST: &str = "persist";
 
+/// The subjects of all developers' batches.
+pub const ALL_BATCHES: &str = "events.batch.*";
+
 /// The subject that a developer's batches are published on.
 #[must_use]
 pub fn batch_subject(developer: &crate::id::DeveloperId) -> String {

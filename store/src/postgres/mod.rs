@@ -13,6 +13,7 @@ mod outbox;
 mod persist;
 mod quarantine;
 mod read;
+mod retention;
 mod trouble;
 mod url;
 

@@ -13,6 +13,7 @@ mod persist;
 mod quarantine;
 mod read;
 mod readers;
+mod retention;
 mod writer;
 
 use std::path::Path;

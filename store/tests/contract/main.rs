@@ -19,6 +19,7 @@ mod postgres;
 mod postgres_alone;
 mod quarantine;
 mod reads;
+mod retention;
 mod server;
 mod sqlite;
 mod states;
@@ -93,6 +94,7 @@ macro_rules! contract {
             quarantine::a_quarantined_event_is_read_whole_and_tells_who_holds_its_id
             quarantine::what_was_forgotten_is_in_no_quarantine
             quarantine::a_readmitted_batch_says_in_the_audit_where_it_came_from
+            retention::a_batch_is_done_with_once_nothing_waits_for_it
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {
