@@ -201,6 +201,18 @@ impl JobMessage {
         Self { job_id: kind.id(body.batch, None), kind, body, replay_id: None, attempt: 1 }
     }
 
+    /// The same job for another try: `<src>:<seq>:<kind>[:<replay_id>]:r<n>` for the n-th redrive. An id
+    /// of its own, as JOBS drops one that it had within its window.
+    #[must_use]
+    pub fn redriven(&self) -> Self {
+        let id = self.kind.id(self.body.batch, self.replay_id.as_deref());
+        Self {
+            job_id: format!("{id}:r{}", self.attempt),
+            attempt: self.attempt.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
     /// The subject it is published on.
     #[must_use]
     pub fn subject(&self) -> String {
