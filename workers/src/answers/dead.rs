@@ -25,7 +25,7 @@ pub async fn write<S: Persist + DeadLetters>(
         Some(at) => at,
         None => BatchRef { src: store.source(&note.life).await?, seq: note.seq },
     };
-    let short = |text: String| shorten(&text, MAX_TEXT).to_owned();
+    let short = |text: String| shorten(&text, MAX_TEXT);
     let decision = Decision {
         at,
         step,
