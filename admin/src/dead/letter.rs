@@ -66,8 +66,7 @@ impl Content {
         match stream {
             EVENTS => batch::decode(payload.clone())
                 .map_or_else(|error| Self::Raw(error.to_string()), |batch| Self::Batch(Box::new(batch))),
-            JOBS => serde_json::from_slice(payload)
-                .map_or_else(|error| Self::Raw(format!("no job: {error}")), |job| Self::Job(Box::new(job))),
+            JOBS => JobMessage::read(payload).map_or_else(Self::Raw, |job| Self::Job(Box::new(job))),
             REPLAY => serde_json::from_slice(payload)
                 .map_or_else(|error| Self::Raw(format!("no pointer: {error}")), Self::Pointer),
             other => Self::Raw(format!("this program knows no messages of {other}")),

@@ -3,6 +3,7 @@
 use common::id::BatchRef;
 use deadpool_postgres::Transaction;
 
+use super::attempts::is_forgotten;
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, rows};
 use crate::audit::Whose;
@@ -12,9 +13,6 @@ use crate::{DeadLetters, Decision, StoreError, steps};
 const LOCK_SOURCE: &str = "SELECT src FROM sources WHERE src = $1 FOR NO KEY UPDATE";
 const WRITTEN: &str = "SELECT 1 FROM audit WHERE id = $1";
 const BATCH: &str = "SELECT developer, batch_id, correlation_id FROM batches WHERE src = $1 AND seq = $2";
-/// The lock makes `forget` wait, as for a T1.
-const TOMBSTONE: &str = "SELECT tombstone_src, tombstone_seq FROM developers WHERE developer = $1
-    FOR KEY SHARE";
 const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
     WHERE a.src IN (SELECT src FROM sources) AND a.seq = $1
       AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.src = a.src AND b.seq = a.seq)
@@ -56,13 +54,4 @@ impl Work for Decision {
         audit::append(tx, &[steps::decided(self, &whose)], |_| is_known).await?;
         Ok(!batch.is_empty())
     }
-}
-
-/// Whether the developer was forgotten after this batch.
-async fn is_forgotten(tx: &Transaction<'_>, developer: &str, at: BatchRef) -> Result<bool, Trouble> {
-    let found = rows(tx, TOMBSTONE, &[&developer]).await?;
-    let Some(row) = found.first() else { return Ok(false) };
-    let tombstone = (row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, Option<i64>>(1)?);
-    let (Some(src), Some(seq)) = tombstone else { return Ok(false) };
-    Ok(at <= BatchRef { src, seq: seq.unsigned_abs() })
 }

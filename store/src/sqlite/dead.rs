@@ -4,13 +4,11 @@ use common::id::BatchRef;
 use rusqlite::{Connection, params};
 
 use super::audit::{self, Keep};
-use super::{Sqlite, batches};
+use super::{Sqlite, attempts::is_forgotten, batches};
 use crate::audit::Whose;
 use crate::{DeadLetters, Decision, StoreError, steps};
 
 const WRITTEN: &str = "SELECT 1 FROM audit WHERE id = ?1";
-const TOMBSTONE: &str = "SELECT 1 FROM developers WHERE developer = ?1
-    AND (tombstone_src > ?2 OR (tombstone_src = ?2 AND tombstone_seq >= ?3))";
 const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
     WHERE a.src IN (SELECT src FROM sources) AND a.seq = ?1
       AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.src = a.src AND b.seq = a.seq)
@@ -50,10 +48,4 @@ fn write(connection: &Connection, decision: &Decision) -> Result<bool, StoreErro
     };
     audit::append(connection, &[steps::decided(decision, &whose)], Keep::of(is_known))?;
     Ok(batch.is_some())
-}
-
-/// Whether the developer was forgotten after this batch.
-fn is_forgotten(connection: &Connection, developer: &str, at: BatchRef) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(TOMBSTONE)?;
-    Ok(statement.exists(params![developer, at.src, at.seq as i64])?)
 }
