@@ -149,6 +149,12 @@ async fn run_parts<S: Store>(
             retry.policy(),
             process.stop.clone(),
         )));
+        parts.add(forever(answers::dead_letters(
+            client.clone(),
+            store.clone(),
+            retry.policy(),
+            process.stop.clone(),
+        )));
         parts.add(bound(persist::run(client.clone(), store.clone(), retry, process.clone()), "persist"));
         parts.add(forever(trim::run(js.clone(), store.clone(), settings.trim, process.clone())));
     }

@@ -19,12 +19,16 @@ use crate::retry::RetryPolicy;
 pub const EVENTS: &str = "EVENTS";
 /// The stream of jobs.
 pub const JOBS: &str = "JOBS";
+/// The stream of pointers to messages of EVENTS that are handled again.
+pub const REPLAY: &str = "REPLAY";
 /// The stream of alerts.
 pub const ALERTS: &str = "ALERTS";
 /// The stream of what gave up.
 pub const DEAD: &str = "DEAD";
 /// The durable consumer of the persist workers.
 pub const PERSIST: &str = "persist";
+/// The durable consumer of the persist workers on REPLAY.
+pub const PERSIST_REPLAY: &str = "persist-replay";
 
 /// The subjects of all developers' batches.
 pub const ALL_BATCHES: &str = "events.batch.*";

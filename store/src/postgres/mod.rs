@@ -6,6 +6,7 @@ mod answers;
 mod attempts;
 mod audit;
 mod batches;
+mod dead;
 mod history;
 mod jobs;
 mod migrate;

@@ -6,6 +6,7 @@ mod attempts;
 mod audit;
 mod batches;
 mod checkpoint;
+mod dead;
 mod history;
 mod jobs;
 mod outbox;
