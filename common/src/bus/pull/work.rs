@@ -102,7 +102,10 @@ impl<R: Role, M: Memory> Loop<R, M> {
         };
         // Handed back: another process, or the next start, takes them.
         let Some(outcomes) = outcomes else { return self.give_back(part.members, unsettled).await };
-        permit.done(policy::sample(&outcomes));
+        match policy::outage(&outcomes) {
+            Some(outage) => permit.failed(&outage.reason),
+            None => permit.done(policy::sample(&outcomes)),
+        }
         let (mut done, mut waiting, mut again) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
         let mut outage = None;
         let fates = policy::fates(&outcomes);
