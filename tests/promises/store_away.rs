@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_nats::jetstream::consumer::PullConsumer;
 use harness::{Client, Database, Engine, Site, envelope, event, until};
 
 const BATCHES: i64 = 40;
@@ -23,6 +24,11 @@ async fn everything_is_there_once(site: &Site) {
     assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
     let dead = site.js().await.get_stream("DEAD").await.unwrap().cached_info().state.messages;
     assert_eq!(dead, 0);
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM attempts WHERE used > 0").await,
+        0,
+        "no attempt is used"
+    );
     let _ = site.verify();
 }
 
@@ -41,11 +47,38 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     let refused = async || names.iter().any(|name| site.log(name).contains("trying again")).then_some(());
     until("a worker meets the lock", refused).await;
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
+    // It is kept in hand meanwhile, not handed back and forth.
+    let persist: PullConsumer =
+        site.js().await.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    let info = persist.cached_info();
+    assert!(info.num_redelivered == 0 && info.num_ack_pending > 0, "{info:?}");
     holder.release().await;
     everything_is_there_once(&site).await;
 }
 
-harness::on_both_stores!(a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing);
+harness::on_both_stores!(
+    a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing,
+    the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over,
+);
+
+/// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes.
+async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    site.workers(1);
+    send(&client, 0, 1).await;
+    site.completed(1).await;
+    let holder = site.database.hold_locked().await;
+    send(&client, 1, BATCHES).await;
+    let names = site.names();
+    let says = |text: &'static str| names.iter().any(|name| site.log(name).contains(text)).then_some(());
+    until("the breaker opens", async || says("a circuit breaker opened")).await;
+    assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
+    holder.release().await;
+    everything_is_there_once(&site).await;
+    until("the breaker closes", async || says("a circuit breaker closed")).await;
+}
 
 /// Every connection to the database is cut again and again under load, as when a server fails over.
 #[tokio::test(flavor = "multi_thread")]

@@ -98,6 +98,11 @@ async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing_and_service
     }
     let acknowledged = load.finish().await;
     assert_each_stored_once(&up, &acknowledged);
+    // Nobody but the surroundings was at fault.
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    let dead = async_nats::jetstream::new(nats).get_stream("DEAD").await.unwrap();
+    assert_eq!(dead.cached_info().state.messages, 0);
+    assert_eq!(up.count("SELECT count(*) FROM refused"), 0);
 }
 
 /// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.

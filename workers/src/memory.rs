@@ -35,28 +35,28 @@ impl<S: Persist + Attempts> Remembering<S> {
     }
 }
 
-fn failed(error: StoreError) -> Failure {
-    setback::failure(&error)
+fn told<T>(result: Result<T, StoreError>) -> Result<T, Failure> {
+    result.map_err(|error| setback::failure(&error))
 }
 
 impl<S: Persist + Attempts> Memory for Remembering<S> {
     async fn source(&self, life: &StreamLife) -> Result<Src, Failure> {
-        self.store.source(life).await.map_err(failed)
+        told(self.store.source(life).await)
     }
 
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {
         let key = self.key(place).await?;
-        Ok(before(self.store.mark(key, now).await.map_err(failed)?))
+        Ok(before(told(self.store.mark(key, now).await)?))
     }
 
     async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
         let key = self.key(place).await?;
-        self.store.unmark(key).await.map_err(failed)
+        told(self.store.unmark(key).await)
     }
 
     async fn failed(&self, place: Place<'_>, reason: &str, now: Micros) -> Result<u32, Failure> {
         let key = self.key(place).await?;
-        let attempt = self.store.failed(key, plain(reason), now).await.map_err(failed)?;
+        let attempt = told(self.store.failed(key, plain(reason), now).await)?;
         Ok(attempt.used)
     }
 
@@ -79,12 +79,12 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
             reason: plain(buried.reason),
             job: about.job.clone(),
         };
-        self.store.dead(letter).await.map_err(failed)
+        told(self.store.dead(letter).await)
     }
 
     async fn settled(&self, life: &StreamLife, consumer: &str, seqs: &[u64]) -> Result<(), Failure> {
         let src = self.source(life).await?;
-        self.store.settled(src, consumer.to_owned(), seqs.to_vec()).await.map_err(failed)
+        told(self.store.settled(src, consumer.to_owned(), seqs.to_vec()).await)
     }
 }
 

@@ -68,8 +68,8 @@ pub enum Blame {
 
 impl Outcome {
     /// Not done, and why.
-    pub fn failed(blame: Blame, reason: impl ToString) -> Self {
-        Self::Failed(Failure { blame, reason: reason.to_string() })
+    pub fn failed(blame: Blame, reason: impl Into<String>) -> Self {
+        Self::Failed(Failure { blame, reason: reason.into() })
     }
 }
 

@@ -58,17 +58,17 @@ fn is_splitting(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(failure) if failure.blame != Blame::Environment)
 }
 
-/// What the store's breaker learns from a group: the surroundings failed, or it worked, or nothing.
+/// What the surroundings did to a group, where they did: a failure to the store's breaker.
+pub fn outage(outcomes: &[Outcome]) -> Option<&Failure> {
+    outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(failure) if failure.blame == Blame::Environment => Some(failure),
+        _ => None,
+    })
+}
+
+/// What the store's breaker learns from a group without an outage: that the store is well, or nothing.
 pub fn sample(outcomes: &[Outcome]) -> breaker::Outcome {
-    let is_outage =
-        |outcome: &Outcome| matches!(outcome, Outcome::Failed(f) if f.blame == Blame::Environment);
-    if outcomes.iter().any(is_outage) {
-        breaker::Outcome::Failed
-    } else if outcomes.contains(&Outcome::Ack) {
-        breaker::Outcome::Ok
-    } else {
-        breaker::Outcome::Ignored
-    }
+    if outcomes.contains(&Outcome::Ack) { breaker::Outcome::Ok } else { breaker::Outcome::Ignored }
 }
 
 /// Why a message is given up.

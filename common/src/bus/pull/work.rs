@@ -1,20 +1,20 @@
 //! Works off what was pulled: handles it group by group, and does with each message what the policy says.
 
 mod bury;
+mod settle;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::jetstream::{self, AckKind};
+use async_nats::jetstream;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
-use super::memory::{Memory, Place, Tries};
+use super::memory::{Memory, Tries};
 use super::policy::{self, ALONE_FROM, Fate, GivenUp};
-use super::{Loop, Unsettled, lock};
+use super::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
 use crate::crash;
 
@@ -102,7 +102,10 @@ impl<R: Role, M: Memory> Loop<R, M> {
         };
         // Handed back: another process, or the next start, takes them.
         let Some(outcomes) = outcomes else { return self.give_back(part.members, unsettled).await };
-        permit.done(policy::sample(&outcomes));
+        match policy::outage(&outcomes) {
+            Some(outage) => permit.failed(&outage.reason),
+            None => permit.done(policy::sample(&outcomes)),
+        }
         let (mut done, mut waiting, mut again) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
         let mut outage = None;
         let fates = policy::fates(&outcomes);
@@ -185,92 +188,6 @@ impl<R: Role, M: Memory> Loop<R, M> {
             () = self.stop.draining() => self.give_back(part.members, unsettled).await,
         }
     }
-
-    /// An attempt of a message that stands alone has failed, nobody knows why.
-    async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
-        let place = self.place(one.delivery.seq);
-        let max_attempts = self.settings.retry.max_attempts;
-        match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
-            Ok(used) if used >= max_attempts => {
-                let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
-                self.bury(one, &given_up, unsettled).await;
-            }
-            Ok(used) => {
-                let (seq, reason) = (one.delivery.seq, failure.reason);
-                tracing::error!(seq, used, max_attempts, reason, "a message failed; trying again");
-                self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
-            }
-            Err(error) => self.back(one, &error, unsettled).await,
-        }
-    }
-
-    /// Back to the server with a pause; no attempt is used.
-    async fn back(&self, one: InHand, failure: &Failure, unsettled: &Unsettled) {
-        let (seq, delivered, reason) = (one.delivery.seq, one.delivery.delivered, &failure.reason);
-        tracing::error!(seq, delivered, reason, "a message is left for later; trying again");
-        let after = self.settings.retry.policy().delay(one.retries());
-        self.nak(one, after, unsettled).await;
-    }
-
-    /// The process stops: the messages are free for others at once.
-    async fn give_back(&self, members: Vec<InHand>, unsettled: &Unsettled) {
-        for one in members {
-            self.nak(one, Duration::ZERO, unsettled).await;
-        }
-    }
-
-    async fn nak(&self, mut one: InHand, after: Duration, unsettled: &Unsettled) {
-        self.unmark(&mut one).await;
-        let sent = one.message.ack_with(AckKind::Nak(Some(after))).await;
-        settled(&one, sent, unsettled);
-    }
-
-    /// What was remembered is forgotten first: once acknowledged, a message never comes again to do it.
-    async fn done(&self, members: &[InHand], unsettled: &Unsettled) {
-        let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
-        let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
-        self.forget(&seqs).await;
-        for one in members {
-            settled(one, one.message.ack().await, unsettled);
-        }
-    }
-
-    async fn forget(&self, seqs: &[u64]) {
-        if seqs.is_empty() {
-            return;
-        }
-        if let Err(error) = self.memory.settled(&self.life, &self.consumer, seqs).await {
-            tracing::warn!(
-                error = error.reason,
-                "what is remembered of messages that are done stays for now"
-            );
-        }
-    }
-
-    /// Takes the mark back. Where that fails it stays this worker's, and is not set again.
-    async fn unmark(&self, one: &mut InHand) {
-        if !one.marked {
-            return;
-        }
-        match self.memory.unmark(self.place(one.delivery.seq)).await {
-            Ok(()) => one.marked = false,
-            Err(error) => {
-                tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now")
-            }
-        }
-    }
-
-    fn place(&self, seq: u64) -> Place<'_> {
-        Place { life: &self.life, consumer: &self.consumer, seq }
-    }
-}
-
-fn settled(one: &InHand, sent: Result<(), async_nats::Error>, unsettled: &Unsettled) {
-    if let Err(error) = sent {
-        // At-least-once: it comes again when its ack_wait has run out.
-        tracing::warn!(seq = one.delivery.seq, %error, "a message could not be settled");
-    }
-    lock(unsettled).remove(&one.delivery.seq);
 }
 
 /// What a panic said.

@@ -5,7 +5,8 @@ use std::panic::AssertUnwindSafe;
 use async_nats::jetstream::AckKind;
 use futures_util::FutureExt;
 
-use super::{InHand, Part, settled, told};
+use super::settle::settled;
+use super::{InHand, Part, told};
 use crate::bus::dead::{self, Context};
 use crate::bus::pull::delivery::{About, Failure, Role};
 use crate::bus::pull::memory::{Buried, Memory};

@@ -1,0 +1,100 @@
+//! Settling messages: acknowledged, or back to the server; and what is remembered of them meanwhile.
+
+use std::time::Duration;
+
+use async_nats::jetstream::AckKind;
+
+use super::InHand;
+use crate::bus::pull::delivery::{Failure, Role};
+use crate::bus::pull::memory::{Memory, Place};
+use crate::bus::pull::policy::GivenUp;
+use crate::bus::pull::{Loop, Unsettled, lock};
+use crate::clock::{Clock, SystemClock};
+
+impl<R: Role, M: Memory> Loop<R, M> {
+    /// An attempt of a message that stands alone has failed, nobody knows why.
+    pub(super) async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
+        let place = self.place(one.delivery.seq);
+        let max_attempts = self.settings.retry.max_attempts;
+        match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
+            Ok(used) if used >= max_attempts => {
+                let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
+                self.bury(one, &given_up, unsettled).await;
+            }
+            Ok(used) => {
+                let (seq, reason) = (one.delivery.seq, failure.reason);
+                tracing::error!(seq, used, max_attempts, reason, "a message failed; trying again");
+                self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
+            }
+            Err(error) => self.back(one, &error, unsettled).await,
+        }
+    }
+
+    /// Back to the server with a pause; no attempt is used.
+    pub(super) async fn back(&self, one: InHand, failure: &Failure, unsettled: &Unsettled) {
+        let (seq, delivered, reason) = (one.delivery.seq, one.delivery.delivered, &failure.reason);
+        tracing::error!(seq, delivered, reason, "a message is left for later; trying again");
+        let after = self.settings.retry.policy().delay(one.retries());
+        self.nak(one, after, unsettled).await;
+    }
+
+    /// The process stops: the messages are free for others at once.
+    pub(super) async fn give_back(&self, members: Vec<InHand>, unsettled: &Unsettled) {
+        for one in members {
+            self.nak(one, Duration::ZERO, unsettled).await;
+        }
+    }
+
+    pub(super) async fn nak(&self, mut one: InHand, after: Duration, unsettled: &Unsettled) {
+        self.unmark(&mut one).await;
+        let sent = one.message.ack_with(AckKind::Nak(Some(after))).await;
+        settled(&one, sent, unsettled);
+    }
+
+    /// What was remembered is forgotten first: once acknowledged, a message never comes again to do it.
+    pub(super) async fn done(&self, members: &[InHand], unsettled: &Unsettled) {
+        let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
+        let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
+        self.forget(&seqs).await;
+        for one in members {
+            settled(one, one.message.ack().await, unsettled);
+        }
+    }
+
+    pub(super) async fn forget(&self, seqs: &[u64]) {
+        if seqs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.memory.settled(&self.life, &self.consumer, seqs).await {
+            tracing::warn!(
+                error = error.reason,
+                "what is remembered of messages that are done stays for now"
+            );
+        }
+    }
+
+    /// Takes the mark back. Where that fails it stays this worker's, and is not set again.
+    pub(super) async fn unmark(&self, one: &mut InHand) {
+        if !one.marked {
+            return;
+        }
+        match self.memory.unmark(self.place(one.delivery.seq)).await {
+            Ok(()) => one.marked = false,
+            Err(error) => {
+                tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now");
+            }
+        }
+    }
+
+    pub(super) fn place(&self, seq: u64) -> Place<'_> {
+        Place { life: &self.life, consumer: &self.consumer, seq }
+    }
+}
+
+pub(super) fn settled(one: &InHand, sent: Result<(), async_nats::Error>, unsettled: &Unsettled) {
+    if let Err(error) = sent {
+        // At-least-once: it comes again when its ack_wait has run out.
+        tracing::warn!(seq = one.delivery.seq, %error, "a message could not be settled");
+    }
+    lock(unsettled).remove(&one.delivery.seq);
+}
