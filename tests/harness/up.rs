@@ -47,8 +47,16 @@ impl Up {
     /// # Panics
     /// Where it does not start.
     pub async fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), arguments).await
+    }
+
+    /// The same in a folder of its own under `parent`.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_in(parent: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut up = Self { folder: tempfile::tempdir().expect("a folder"), arguments, child: None };
+        let mut up = Self { folder: tempfile::tempdir_in(parent).expect("a folder"), arguments, child: None };
         up.restart().await;
         up
     }
