@@ -26,7 +26,7 @@ fn is_inside(test: &str) -> bool {
             .is_ok_and(|tried| tried.status.success())
     };
     let Some(flags) = ["-m", "-Urm"].iter().find(works) else {
-        println!("left out: no small disk can be mounted here, neither as root nor with `unshare -Urm`");
+        eprintln!("left out: no small disk can be mounted here, neither as root nor with `unshare -Urm`");
         return false;
     };
     let mut command = Command::new("unshare");
