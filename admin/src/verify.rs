@@ -1,24 +1,29 @@
 //! `devtrail verify`: walks stream and store side by side and names what is missing or surplus.
 //!
-//! Each event of each EVENTS message must be in exactly one place: in `events` with its own
-//! bytes, dropped as a duplicate of an event that came before it, or kept among the refused.
+//! Each event of each EVENTS message must be in exactly one place: in `events` with its own bytes,
+//! dropped as a duplicate of an event that came before it, or kept among the refused; or its whole
+//! message is in DEAD. And each batch's audit must have the steps of the state it is in.
 
 mod account;
+mod dead;
+mod findings;
+mod reader;
+mod stretches;
+mod trail;
+mod walk;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::jetstream::stream::Stream;
-use common::batch;
 use common::bus::{self, EVENTS};
-use common::id::BatchRef;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use store::{Account, Ledger};
+use store::{Ledger, Retention};
 
 use crate::out;
 use crate::target::{Target, with_store};
-use account::{Checked, check};
+use findings::{Found, SHOWN};
+use walk::Walk;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -29,34 +34,31 @@ use account::{Checked, check};
 pub struct VerifySettings {
     #[command(flatten)]
     target: Target,
-    /// First stream sequence to check
-    #[arg(long, default_value_t = 1, value_name = "SEQ")]
-    from_seq: u64,
+    /// First stream sequence to check [default: the stream's first]
+    #[arg(long, value_name = "SEQ")]
+    from_seq: Option<u64>,
     /// Last stream sequence to check [default: the stream's last]
     #[arg(long, value_name = "SEQ")]
     to_seq: Option<u64>,
     /// How long batches that are still on their way may take to be stored (a redelivery takes 30 s)
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = common::process::parse_duration)]
     wait: Duration,
-    /// Print JSON
+    /// Print JSON; of the findings it holds the first 100, and how many there are
     #[arg(long)]
     json: bool,
 }
 
 /// What came of it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Report {
     first_sequence: u64,
     last_sequence: u64,
     messages: u64,
+    /// Batches whose messages were trimmed: they lie below the stream's first one, and are not checked.
+    stored_below: u64,
     #[serde(flatten)]
-    checked: Checked,
+    found: Found,
 }
-
-/// Sequences read from the store at once.
-const PAGE: u64 = 500;
-/// Findings printed; the rest is counted.
-const SHOWN: usize = 50;
 
 /// Runs the command.
 ///
@@ -67,97 +69,27 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
     conclude(&report, settings.json)
 }
 
-async fn walk(ledger: &impl Ledger, settings: &VerifySettings) -> anyhow::Result<Report> {
+async fn walk(ledger: &(impl Ledger + Retention), settings: &VerifySettings) -> anyhow::Result<Report> {
     let (_, js) = settings.target.connect().await?;
     let life = bus::bind_stream(&js, EVENTS).await?;
     let stream = js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
-    let state = &stream.cached_info().state;
-    let first = state.first_sequence.max(settings.from_seq);
+    let state = stream.cached_info().state.clone();
+    let stored_below = match ledger.known_source(&life).await? {
+        Some(src) => ledger.stored_below(src, state.first_sequence).await?,
+        None => 0,
+    };
+    let first = state.first_sequence.max(settings.from_seq.unwrap_or(1)).max(1);
     let last = settings.to_seq.unwrap_or(state.last_sequence).min(state.last_sequence);
-    let mut report = Report { first_sequence: first, last_sequence: last, ..Report::default() };
     let progress = progress(last.saturating_sub(first - 1), settings.json);
-    let deadline = tokio::time::Instant::now() + settings.wait;
-    let mut from = first;
-    while from <= last {
-        let to = (from + PAGE - 1).min(last);
-        let mut messages = Vec::new();
-        for seq in from..=to {
-            match stream.direct_get(seq).await {
-                Ok(message) => messages.push((seq, message.payload)),
-                Err(error) if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound => {
-                }
-                Err(error) => return Err(error).with_context(|| format!("message {seq} cannot be read")),
-            }
-            progress.inc(1);
-        }
-        report.messages += messages.len() as u64;
-        let sequences: Vec<u64> = messages.iter().map(|(seq, _)| *seq).collect();
-        let (src, accounts) = stored(ledger, &life, (from, to), &sequences, deadline).await?;
-        let mut accounts = accounts.into_iter().peekable();
-        for (seq, payload) in messages {
-            while let Some(surplus) = accounts.next_if(|account| account.at.seq < seq) {
-                report.checked.surplus(&surplus);
-            }
-            let account = accounts.next_if(|account| account.at.seq == seq);
-            match batch::decode(payload) {
-                Ok(batch) => check(BatchRef { src, seq }, &batch, account.as_ref(), &mut report.checked),
-                Err(error) => report.checked.find(format!("message {seq} is no batch: {error}")),
-            }
-        }
-        accounts.for_each(|surplus| report.checked.surplus(&surplus));
-        from = to + 1;
-    }
+    let output = (&progress, settings.json);
+    let mut walk = Walk::new((&js, stream, life), ledger, settings.wait, output).await?;
+    walk.along(first, last).await?;
     if settings.to_seq.is_none() {
-        beyond(&stream, ledger, &life, &mut report.checked).await?;
+        walk.beyond().await?;
     }
     progress.finish_and_clear();
-    Ok(report)
-}
-
-/// What the store holds of this life beyond the stream's last message: the stream was put back to an older state.
-async fn beyond(
-    stream: &Stream,
-    ledger: &impl Ledger,
-    life: &bus::StreamLife,
-    checked: &mut Checked,
-) -> anyhow::Result<()> {
-    let last = async || {
-        let info = stream.get_info().await.context("The stream EVENTS cannot be read")?;
-        anyhow::Ok(info.state.last_sequence)
-    };
-    let Some(src) = ledger.known_source(life).await? else { return Ok(()) };
-    let more = ledger.accounts(src, last().await? + 1, u64::MAX).await?;
-    if more.is_empty() {
-        return Ok(());
-    }
-    // Live traffic goes on meanwhile: what is stored was in the stream before.
-    let last = last().await?;
-    more.iter().filter(|account| account.at.seq > last).for_each(|surplus| checked.surplus(surplus));
-    Ok(())
-}
-
-/// The store's accounts of a page, waiting for batches that are still on their way.
-async fn stored(
-    ledger: &impl Ledger,
-    life: &bus::StreamLife,
-    (from, to): (u64, u64),
-    sequences: &[u64],
-    deadline: tokio::time::Instant,
-) -> anyhow::Result<(i64, Vec<Account>)> {
-    let mut polls = tokio::time::interval(Duration::from_millis(100));
-    loop {
-        polls.tick().await;
-        // A life the store never saw has no number: nothing of it is stored.
-        let src = ledger.known_source(life).await?;
-        let accounts = match src {
-            Some(src) => ledger.accounts(src, from, to).await?,
-            None => Vec::new(),
-        };
-        let has_row = |seq: &u64| accounts.iter().any(|account| account.at.seq == *seq && account.has_row);
-        if tokio::time::Instant::now() >= deadline || sequences.iter().all(has_row) {
-            return Ok((src.unwrap_or_default(), accounts));
-        }
-    }
+    let Walk { messages, found, .. } = walk;
+    Ok(Report { first_sequence: first, last_sequence: last, messages, stored_below, found })
 }
 
 fn progress(length: u64, quiet: bool) -> ProgressBar {
@@ -169,29 +101,40 @@ fn progress(length: u64, quiet: bool) -> ProgressBar {
 }
 
 fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let checked = &report.checked;
+    let finding_count = &report.found.finding_count;
     if as_json {
         out::json(report)?;
     } else {
-        out::line(format!(
-            "verify: messages {}–{} ({}), events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
-            report.first_sequence,
-            report.last_sequence,
-            report.messages,
-            checked.events,
-            checked.stored,
-            checked.duplicates,
-            checked.quarantined,
-            checked.rejected
-        ))?;
-        for finding in checked.findings.iter().take(SHOWN) {
-            out::line(format!("  {finding}"))?;
+        if *finding_count > SHOWN as u64 {
+            out::line(format!("  … and {} more", finding_count - SHOWN as u64))?;
         }
-        if checked.findings.is_empty() {
+        out::line(summary(report))?;
+        if *finding_count == 0 {
             out::line("verify: clean. Every acknowledged event is accounted for exactly once.")?;
         }
     }
-    let count = checked.findings.len();
-    anyhow::ensure!(count == 0, "{count} findings: stream and store do not agree.");
+    anyhow::ensure!(*finding_count == 0, "{finding_count} findings: stream and store do not agree.");
     Ok(())
+}
+
+fn summary(report: &Report) -> String {
+    let counts = &report.found.counts;
+    let mut line = format!(
+        "verify: messages {}–{} ({}), events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
+        report.first_sequence,
+        report.last_sequence,
+        report.messages,
+        counts.events,
+        counts.stored,
+        counts.duplicates,
+        counts.quarantined,
+        counts.rejected
+    );
+    if counts.dead > 0 {
+        line += &format!("; messages in DEAD {}", counts.dead);
+    }
+    if report.stored_below > 0 {
+        line += &format!("; stored batches whose messages were trimmed {}", report.stored_below);
+    }
+    line
 }

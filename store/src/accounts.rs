@@ -1,8 +1,10 @@
-//! What became of a batch's events, for checking the store against the stream.
+//! What became of a batch and its events, for checking the store against the stream.
 
 use std::collections::BTreeMap;
 
+use common::event;
 use common::id::{BatchRef, EventRef};
+use common::job::{BatchState, Mask};
 use common::verdict::Verdict;
 
 /// Where an event of a message is in the store.
@@ -17,17 +19,55 @@ pub enum Kept {
     },
     /// Kept whole among the refused.
     Refused(Verdict, [u8; 32]),
+    /// In `events` or among the refused, with bytes that their own hash does not fit.
+    Altered,
 }
 
-/// A stored batch and all that came of its events, for checking it against its message.
+/// How far a stored batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub state: BatchState,
+    /// Jobs it needs.
+    pub need: Mask,
+    /// Jobs that are done.
+    pub done: Mask,
+    /// Jobs that are in DEAD.
+    pub failed: Mask,
+    /// Whether its developer is known, not forgotten.
+    pub is_known: bool,
+}
+
+/// A row of the audit about a batch: what tells whether its trail is whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepTaken {
+    /// The step's name (`common::audit::Step`).
+    pub step: String,
+    /// The replay it belongs to.
+    pub replay_id: Option<String>,
+    /// The job it is about, where it is about one and its developer is known.
+    pub job_id: Option<String>,
+}
+
+/// A stored batch and all that came of it, for checking it against its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The batch.
     pub at: BatchRef,
-    /// Whether the batch has its row (an account without one is a fault).
-    pub has_row: bool,
+    /// Its row; an account without one that holds events is a fault.
+    pub row: Option<Standing>,
     /// Every place an ordinal is kept in; one each, where all is well.
     pub kept: Vec<(u32, Kept)>,
+    /// Its steps in the audit, but those of single events.
+    pub steps: Vec<StepTaken>,
+}
+
+impl Account {
+    /// Whether the store holds anything but a trail of it.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.row.is_some() || !self.kept.is_empty()
+    }
 }
 
 /// Accounts while rows are read, in any order.
@@ -36,13 +76,20 @@ pub struct Accounts(BTreeMap<BatchRef, Account>);
 
 impl Accounts {
     /// The batch has its row.
-    pub fn has_row(&mut self, at: BatchRef) {
-        self.of(at).has_row = true;
+    pub fn stands(&mut self, at: BatchRef, row: Standing) {
+        self.of(at).row = Some(row);
     }
 
     /// One of its ordinals is kept here.
     pub fn keep(&mut self, at: EventRef, kept: Kept) {
         self.of(at.batch()).kept.push((at.ordinal, kept));
+    }
+
+    /// The audit says so of it; `detail` is the row's, where it names a job.
+    pub fn step(&mut self, at: BatchRef, step: String, replay_id: Option<String>, detail: Option<&str>) {
+        let detail = detail.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        let job_id = detail.and_then(|detail| detail["job_id"].as_str().map(str::to_owned));
+        self.of(at).steps.push(StepTaken { step, replay_id, job_id });
     }
 
     /// By (src, seq).
@@ -51,14 +98,21 @@ impl Accounts {
     }
 
     fn of(&mut self, at: BatchRef) -> &mut Account {
-        self.0.entry(at).or_insert_with(|| Account { at, has_row: false, kept: Vec::new() })
+        let empty = Account { at, row: None, kept: Vec::new(), steps: Vec::new() };
+        self.0.entry(at).or_insert(empty)
     }
 }
 
 impl Kept {
+    /// In `events`.
+    pub(crate) fn event(hash: [u8; 32], body: &[u8]) -> Self {
+        if event::hash(body) == hash { Self::Event(hash) } else { Self::Altered }
+    }
+
     /// Among the refused, under the verdict of this name.
-    pub(crate) fn refused(verdict: &str, hash: [u8; 32]) -> Self {
+    pub(crate) fn refused(verdict: &str, hash: [u8; 32], body: &[u8]) -> Self {
         let is_quarantined = verdict == Verdict::Quarantined.as_str();
-        Self::Refused(if is_quarantined { Verdict::Quarantined } else { Verdict::Rejected }, hash)
+        let verdict = if is_quarantined { Verdict::Quarantined } else { Verdict::Rejected };
+        if event::hash(body) == hash { Self::Refused(verdict, hash) } else { Self::Altered }
     }
 }

@@ -30,7 +30,7 @@ use common::id::{BatchRef, Src};
 use common::job::BatchState;
 use common::verdict::Counts;
 
-pub use accounts::{Account, Kept};
+pub use accounts::{Account, Kept, Standing, StepTaken};
 pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey};
 pub use dead::{DeadLetters, Decision};
 pub use effects::{AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};

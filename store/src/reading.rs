@@ -151,7 +151,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn known_source(&self, life: &StreamLife)
     -> impl Future<Output = Result<Option<Src>, StoreError>> + Send;
 
-    /// The accounts of `src` with sequences in `from..=to`, rising; sequences without any are left out.
+    /// The accounts of `src` with sequences in `from..=to`, rising, of one moment; sequences without any
+    /// are left out.
     fn accounts(
         &self,
         src: Src,

@@ -1,4 +1,5 @@
-//! What of a stream is done with: asked by the trimmer (docs/protocol.md, Retention).
+//! What of a stream is stored, and done with: asked by the trimmer (docs/protocol.md, Retention) and by
+//! `verify`.
 
 use common::clock::Micros;
 use common::id::Src;
@@ -26,4 +27,14 @@ pub trait Retention: Send + Sync + 'static {
         from: u64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Stage>, StoreError>> + Send;
+
+    /// The first sequence of `src` from `from` on that has a batch or an event of one.
+    fn next_stored(
+        &self,
+        src: Src,
+        from: u64,
+    ) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+
+    /// How many batches of `src` have a sequence below `seq`.
+    fn stored_below(&self, src: Src, seq: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }

@@ -47,8 +47,16 @@ impl Up {
     /// # Panics
     /// Where it does not start.
     pub async fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), arguments).await
+    }
+
+    /// The same in a folder of its own under `parent`.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_in(parent: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut up = Self { folder: tempfile::tempdir().expect("a folder"), arguments, child: None };
+        let mut up = Self { folder: tempfile::tempdir_in(parent).expect("a folder"), arguments, child: None };
         up.restart().await;
         up
     }
@@ -117,8 +125,17 @@ impl Up {
     #[must_use]
     pub fn pids(&self) -> (i32, i32) {
         let up = self.child.as_ref().expect("it runs").id().cast_signed();
-        let text = std::fs::read_to_string(self.path("nats-server.pid")).expect("nats-server.pid");
-        (up, text.trim().parse().expect("a pid"))
+        let start = Instant::now();
+        // A server that starts makes the file before it writes it.
+        let pid = loop {
+            let text = std::fs::read_to_string(self.path("nats-server.pid")).expect("nats-server.pid");
+            match text.trim().parse() {
+                Ok(pid) => break pid,
+                Err(error) => assert!(start.elapsed() < PATIENCE, "{text:?} is no pid: {error}"),
+            }
+            std::thread::yield_now();
+        };
+        (up, pid)
     }
 
     /// kill -9 of `devtrail up`; its nats-server is left behind.

@@ -1,7 +1,7 @@
 //! kill -9 in mid-load, restart on the same folder: every event that was acknowledged is stored once (R2.3).
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use harness::{Client, Up, envelope, event};
@@ -10,17 +10,20 @@ use tokio::task::JoinHandle;
 const CLIENTS: usize = 8;
 
 /// Clients that send until told to stop, and their own log of what was acknowledged.
-struct Load {
+pub struct Load {
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
+    refused: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    fn start(client: &Client, name: &'static str) -> Self {
+    pub fn start(client: &Client, name: &'static str) -> Self {
         let (acknowledged, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let refused = Arc::new(AtomicUsize::new(0));
         let task = |number: usize| {
             let (client, log, stop) = (client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
+            let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 for batch in 0.. {
                     if stop.load(Ordering::Relaxed) {
@@ -33,20 +36,28 @@ impl Load {
                     match client.post(&body).await {
                         Ok(reply) if reply.status().is_success() => lock(&log).extend(ids),
                         // Refused or cut off: outcome unknown, nothing promised.
-                        Ok(_) | Err(_) => tokio::task::yield_now().await,
+                        Ok(reply) => {
+                            refused.fetch_add(usize::from(reply.status() == 503), Ordering::Relaxed);
+                        }
+                        Err(_) => tokio::task::yield_now().await,
                     }
                 }
             })
         };
         let tasks = (0..CLIENTS).map(task).collect();
-        Self { acknowledged, stop, tasks }
+        Self { acknowledged, refused, stop, tasks }
     }
 
-    fn count(&self) -> usize {
+    /// How many batches were refused with 503.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub fn count(&self) -> usize {
         lock(&self.acknowledged).len()
     }
 
-    async fn finish(self) -> BTreeSet<String> {
+    pub async fn finish(self) -> BTreeSet<String> {
         self.stop.store(true, Ordering::Relaxed);
         futures_util::future::join_all(self.tasks).await;
         std::mem::take(&mut lock(&self.acknowledged))
@@ -57,7 +68,7 @@ fn lock(log: &Mutex<BTreeSet<String>>) -> std::sync::MutexGuard<'_, BTreeSet<Str
     log.lock().unwrap()
 }
 
-fn assert_each_stored_once(up: &Up, acknowledged: &BTreeSet<String>) {
+pub fn assert_each_stored_once(up: &Up, acknowledged: &BTreeSet<String>) {
     let _ = up.verify();
     let database = up.database();
     let mut statement = database.prepare("SELECT event_id FROM events").unwrap();

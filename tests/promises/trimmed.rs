@@ -55,7 +55,8 @@ async fn flood(client: &Client, next: &Arc<AtomicU64>, to: u64) -> Vec<Value> {
     refused.into_iter().flat_map(Result::unwrap).collect()
 }
 
-/// Promise: What is completed makes room: only batches that are not completed can fill the stream.
+/// Promise: Completed batches make room in the stream.
+/// Promise: It begins at the stream's first message, and says how many stored batches lie below it
 async fn a_flood_never_fills_the_stream_while_workers_complete_it(engine: Engine) {
     let (mut site, client) = with_little_room(engine, &[]).await;
     site.workers(1);
@@ -75,7 +76,7 @@ async fn a_flood_never_fills_the_stream_while_workers_complete_it(engine: Engine
     assert_eq!(site.database.count("SELECT count(*) FROM events").await, FLOOD as i64);
 }
 
-/// Promise: 503 `stream_full`
+/// Promise: So 503 `stream_full` only comes while batches wait to be completed.
 async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engine: Engine) {
     let (mut site, client) = with_little_room(engine, &[]).await;
     let (mut sent, mut full) = (0, Value::Null);

@@ -52,16 +52,6 @@ impl Folder {
         self.path.join("api-key")
     }
 
-    /// Free bytes of the disk it is on.
-    ///
-    /// # Errors
-    /// Where the system does not tell.
-    pub fn free_bytes(&self) -> anyhow::Result<u64> {
-        let disk = nix::sys::statvfs::statvfs(&self.path)
-            .with_context(|| format!("The free space of {} cannot be read", self.path.display()))?;
-        Ok(wide(disk.blocks_available()).saturating_mul(wide(disk.fragment_size())))
-    }
-
     /// Makes the first API key on the first start; gives it only then.
     ///
     /// # Errors
@@ -115,9 +105,4 @@ impl Folder {
             }
         }
     }
-}
-
-/// The counts of `statvfs` differ in width from system to system.
-fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
 }

@@ -1,6 +1,8 @@
 //! `devtrail up`: nats-server, collector and workers on one folder.
 
+mod disk;
 mod folder;
+mod log;
 mod program;
 mod room;
 mod server;
@@ -148,7 +150,7 @@ async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::R
     let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared();
-    let free = folder.free_bytes()?;
+    let free = disk::free_bytes(folder.path())?;
     let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
     if topology::info(&js, &events).await?.is_none() {
         room::expect(free).with_context(|| folder.path().display().to_string())?;

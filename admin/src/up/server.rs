@@ -12,6 +12,9 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
+use super::disk::DiskWatch;
+use super::log::{complaints, ended, log_file};
+
 /// The configuration that a PubAck's promise stands on.
 const CONFIG: &str = include_str!("../../../nats/server.conf");
 /// The line of it that `up` adds another to.
@@ -114,7 +117,8 @@ impl Server {
         &self.ports
     }
 
-    /// Restarts the server whenever it dies. Returns only on an error of the system.
+    /// Restarts the server whenever it dies, and when its disk was full and has room again. Returns only
+    /// on an error of the system.
     ///
     /// # Errors
     /// Where the program itself cannot be run any more.
@@ -122,10 +126,17 @@ impl Server {
         let mut attempt = 0;
         loop {
             let lived = Instant::now();
-            let status = self.child.wait().await?;
+            let mut disk = DiskWatch::new(&self.folder, log_file(&self.folder));
+            let died = tokio::select! {
+                status = self.child.wait() => Some(status?),
+                () = disk.has_room_again() => None,
+            };
             // Long-lived ones start the backoff anew.
             attempt = if lived.elapsed() > Duration::from_secs(60) { 0 } else { attempt + 1 };
-            tracing::error!(%status, attempt, "nats-server died; restarting it");
+            match died {
+                Some(status) => tracing::error!(%status, attempt, "nats-server died; restarting it"),
+                None => self.halt().await?,
+            }
             RetryPolicy::DEFAULT.pause(attempt).await;
             let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
             self.child =
@@ -141,6 +152,10 @@ impl Server {
     /// # Errors
     /// Where it can be neither stopped nor waited for.
     pub async fn stop(mut self) -> std::io::Result<()> {
+        self.halt().await
+    }
+
+    async fn halt(&mut self) -> std::io::Result<()> {
         if let Some(pid) = self.child.id() {
             // It may have died this moment.
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
@@ -167,7 +182,7 @@ fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> anyhow::Resu
     forget_ports(folder).with_context(|| format!("{} cannot be cleaned", folder.display()))?;
     // nats-server's own sign for "any free port" is -1.
     let free = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
-    let log = folder.join("nats-server.log");
+    let log = log_file(folder);
     Command::new(program)
         .arg("-c")
         .arg(config_file(folder))
@@ -204,7 +219,7 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         loop {
             polls.tick().await;
             if let Some(status) = child.try_wait()? {
-                bail!(ended(&status.to_string(), &complaints(folder, pid), &folder.join("nats-server.log")));
+                bail!(ended(&status.to_string(), &complaints(folder, pid), &log_file(folder)));
             }
             // Half-written files do not parse yet.
             let Ok(bytes) = std::fs::read(&name) else { continue };
@@ -215,38 +230,9 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         }
     };
     timeout(START, read).await.with_context(|| {
-        let log = folder.join("nats-server.log");
+        let log = log_file(folder);
         ended(&format!("no sign of life in {START:?}"), &complaints(folder, pid), &log)
     })?
-}
-
-/// What the server with this pid wrote of errors into its log, which those before it wrote as well.
-fn complaints(folder: &Path, pid: u32) -> Vec<String> {
-    let text = std::fs::read_to_string(folder.join("nats-server.log")).unwrap_or_default();
-    let own = format!("[{pid}] ");
-    let bad = |line: &&str| line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "));
-    let said = |line: &str| {
-        line.split_once("] ").and_then(|(_, rest)| rest.split_once("] ")).map(|(_, said)| said.to_owned())
-    };
-    let all: Vec<String> = text.lines().filter(bad).filter_map(said).collect();
-    all[all.len().saturating_sub(3)..].to_vec()
-}
-
-/// Why there is no server, and what to do.
-fn ended(how: &str, complaints: &[String], log: &Path) -> String {
-    let said = complaints.join("; ");
-    if said.contains("address already in use") {
-        return format!(
-            "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, or 0 \
-             for a free one. nats-server says: {said}"
-        );
-    }
-    let said = if said.is_empty() { "nothing".to_owned() } else { said };
-    format!(
-        "nats-server did not start ({how}). It says: {said}. Its log is {}; another nats-server is named with \
-         --nats-server PATH.",
-        log.display()
-    )
 }
 
 #[cfg(test)]

@@ -2,20 +2,29 @@
 
 use common::bus::StreamLife;
 use common::id::Src;
+use common::job::Mask;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};
 use crate::accounts::Accounts;
-use crate::{Account, Kept, Ledger, StoreError, Totals};
+use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
-const BATCHES: &str = "SELECT src, seq FROM batches WHERE src = $1 AND seq BETWEEN $2 AND $3";
-const EVENTS: &str = "SELECT src, seq, ordinal, hash FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '' FROM batches
+    WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const EVENTS: &str =
+    "SELECT src, seq, ordinal, hash, body FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
 const REFUSED: &str =
-    "SELECT src, seq, ordinal, hash, verdict FROM refused WHERE src = $1 AND seq BETWEEN $2 AND $3";
+    "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = $1 AND seq BETWEEN $2 AND $3";
+/// Of an account: not those of its events.
+const STEPS: &str = "SELECT a.src, a.seq, a.step, a.replay_id,
+      CASE WHEN a.step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN p.detail END
+    FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
+    WHERE a.src = $1 AND a.seq BETWEEN $2 AND $3 AND a.step IN ('received', 'validated', 'published',
+      'persisted', 'triggered', 'job_finished', 'completed', 'failed', 'dead', 'redriven', 'dropped')";
 const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordinal
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = $1 AND d.seq BETWEEN $2 AND $3";
@@ -70,13 +79,14 @@ impl Work for OfRange {
     async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<Account>, Trouble> {
         let mut accounts = Accounts::default();
         for row in self.each(tx, BATCHES).await? {
-            accounts.has_row(batches::batch_ref(&row)?);
+            accounts.stands(batches::batch_ref(&row)?, standing(&row)?);
         }
         for row in self.each(tx, EVENTS).await? {
-            accounts.keep(batches::event_ref(&row, 0)?, Kept::Event(batches::hash(&row, 3)?));
+            let kept = Kept::event(batches::hash(&row, 3)?, row.try_get(4)?);
+            accounts.keep(batches::event_ref(&row, 0)?, kept);
         }
         for row in self.each(tx, REFUSED).await? {
-            let kept = Kept::refused(row.try_get(4)?, batches::hash(&row, 3)?);
+            let kept = Kept::refused(row.try_get(5)?, batches::hash(&row, 3)?, row.try_get(4)?);
             accounts.keep(batches::event_ref(&row, 0)?, kept);
         }
         for row in self.each(tx, DUPLICATES).await? {
@@ -84,8 +94,19 @@ impl Work for OfRange {
             let original = is_there.then(|| batches::event_ref(&row, 3)).transpose()?;
             accounts.keep(batches::event_ref(&row, 0)?, Kept::Duplicate { original });
         }
+        for row in self.each(tx, STEPS).await? {
+            let at = batches::batch_ref(&row)?;
+            accounts.step(at, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        }
         Ok(accounts.into_vec())
     }
+}
+
+/// In the columns from the third on: state, need, done, failed, whether the developer is known.
+fn standing(row: &Row) -> Result<Standing, Trouble> {
+    let mask = |column| Ok::<_, Trouble>(Mask(row.try_get::<_, i32>(column)? as u8));
+    let [need, done, failed] = [mask(3)?, mask(4)?, mask(5)?];
+    Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.try_get(6)? })
 }
 
 struct Counting;

@@ -10,12 +10,37 @@ use crate::{Retention, Stage, StoreError};
 const STAGES: &str = "SELECT b.seq, b.published_at, b.state = 'completed' OR (b.state = 'failed' AND EXISTS (
         SELECT FROM audit a WHERE a.src = b.src AND a.seq = b.seq AND a.step = 'dropped'))
     FROM batches b WHERE b.src = $1 AND b.seq >= $2 ORDER BY b.seq LIMIT $3";
+const NEXT_STORED: &str = "SELECT min(seq) FROM (
+      SELECT min(seq) AS seq FROM batches WHERE src = $1 AND seq >= $2
+      UNION ALL SELECT min(seq) FROM events WHERE src = $1 AND seq >= $2
+      UNION ALL SELECT min(seq) FROM refused WHERE src = $1 AND seq >= $2
+      UNION ALL SELECT min(seq) FROM duplicates WHERE src = $1 AND seq >= $2) found";
+const BELOW: &str = "SELECT count(*) FROM batches WHERE src = $1 AND seq < $2";
 
 impl Retention for Postgres {
     async fn stages(&self, src: Src, from: u64, limit: u32) -> Result<Vec<Stage>, StoreError> {
         let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
         let rows = self.rows(STAGES, &[&src, &from, &i64::from(limit)]).await?;
         Ok(rows.iter().map(stage).collect::<Result<_, _>>()?)
+    }
+
+    async fn next_stored(&self, src: Src, from: u64) -> Result<Option<u64>, StoreError> {
+        let Ok(from) = i64::try_from(from) else { return Ok(None) };
+        self.number(NEXT_STORED, src, from).await
+    }
+
+    async fn stored_below(&self, src: Src, seq: u64) -> Result<u64, StoreError> {
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        Ok(self.number(BELOW, src, seq).await?.unwrap_or_default())
+    }
+}
+
+impl Postgres {
+    /// The one number that a question about a life and a sequence gives.
+    async fn number(&self, sql: &'static str, src: Src, seq: i64) -> Result<Option<u64>, StoreError> {
+        let rows = self.rows(sql, &[&src, &seq]).await?;
+        let found = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose();
+        Ok(found.map_err(Trouble::from)?.flatten().map(i64::unsigned_abs))
     }
 }
 

@@ -2,19 +2,28 @@
 
 use common::bus::StreamLife;
 use common::id::{EventRef, Src};
+use common::job::Mask;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::persist::event_ref;
 use super::{Sqlite, batches};
 use crate::accounts::Accounts;
-use crate::{Account, Kept, Ledger, StoreError, Totals};
+use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = ?1 AND created_at = ?2";
-const BATCHES: &str = "SELECT src, seq FROM batches WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
-const EVENTS: &str = "SELECT src, seq, ordinal, hash FROM events WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '' FROM batches
+    WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+const EVENTS: &str =
+    "SELECT src, seq, ordinal, hash, body FROM events WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 const REFUSED: &str =
-    "SELECT src, seq, ordinal, hash, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+    "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+/// Of an account: not those of its events.
+const STEPS: &str = "SELECT a.src, a.seq, a.step, a.replay_id,
+      CASE WHEN a.step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN p.detail END
+    FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
+    WHERE a.src = ?1 AND a.seq BETWEEN ?2 AND ?3 AND a.step IN ('received', 'validated', 'published',
+      'persisted', 'triggered', 'job_finished', 'completed', 'failed', 'dead', 'redriven', 'dropped')";
 const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordinal
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = ?1 AND d.seq BETWEEN ?2 AND ?3";
@@ -63,15 +72,16 @@ impl Ledger for Sqlite {
 fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Account>, StoreError> {
     let mut accounts = Accounts::default();
     each(connection, BATCHES, range, |row| {
-        accounts.has_row(batches::batch_ref(row)?);
+        accounts.stands(batches::batch_ref(row)?, standing(row)?);
         Ok(())
     })?;
     each(connection, EVENTS, range, |row| {
-        accounts.keep(event_ref(row)?, Kept::Event(row.get(3)?));
+        accounts.keep(event_ref(row)?, Kept::event(row.get(3)?, row.get_ref(4)?.as_blob()?));
         Ok(())
     })?;
     each(connection, REFUSED, range, |row| {
-        accounts.keep(event_ref(row)?, Kept::refused(row.get_ref(4)?.as_str()?, row.get(3)?));
+        let (verdict, body) = (row.get_ref(5)?.as_str()?, row.get_ref(4)?.as_blob()?);
+        accounts.keep(event_ref(row)?, Kept::refused(verdict, row.get(3)?, body));
         Ok(())
     })?;
     each(connection, DUPLICATES, range, |row| {
@@ -85,7 +95,18 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
         accounts.keep(event_ref(row)?, Kept::Duplicate { original });
         Ok(())
     })?;
+    each(connection, STEPS, range, |row| {
+        let detail: Option<String> = row.get(4)?;
+        accounts.step(batches::batch_ref(row)?, row.get(2)?, row.get(3)?, detail.as_deref());
+        Ok(())
+    })?;
     Ok(accounts.into_vec())
+}
+
+/// In the columns from the third on: state, need, done, failed, whether the developer is known.
+fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    let [need, done, failed] = [Mask(row.get(3)?), Mask(row.get(4)?), Mask(row.get(5)?)];
+    Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.get(6)? })
 }
 
 fn totals(connection: &Connection) -> Result<Totals, StoreError> {

@@ -99,6 +99,8 @@ macro_rules! contract {
             quarantine::what_was_forgotten_is_in_no_quarantine
             quarantine::a_readmitted_batch_says_in_the_audit_where_it_came_from
             retention::a_batch_is_done_with_once_nothing_waits_for_it
+            retention::what_is_stored_of_a_life_is_found_and_counted
+            retention::an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their_own_hash
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {

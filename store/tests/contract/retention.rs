@@ -1,7 +1,9 @@
 //! What of a stream's life is done with.
 
 use common::job::JobKind;
-use store::{Attempts, Jobs, Outbox, Persist, Retention, Stage};
+use common::job::{BatchState, Mask};
+use common::verdict::{Code, Verdict};
+use store::{Attempts, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage, Standing};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, life, received_at, store_one};
 use crate::work::{dead, done, nothing, stored, triggered};
@@ -38,4 +40,63 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     // An administrator's last word on what is dead of batch 6.
     engine.execute("UPDATE audit SET step = 'dropped' WHERE seq = 6 AND step = 'failed'");
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);
+}
+
+pub async fn what_is_stored_of_a_life_is_found_and_counted<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let next = async |from| store.next_stored(src, from).await.unwrap();
+    let below = async |seq| store.stored_below(src, seq).await.unwrap();
+    assert_eq!((next(0).await, below(u64::MAX).await), (None, 0));
+    let other = store.source(&life(T0 + 1)).await.unwrap();
+    store_one(&engine, batch(at(other, 1), &[event("elsewhere", 1)])).await;
+    let refused = event("r", 1).refused(Code::SchemaInvalid, None, None);
+    for (seq, events) in [(3, vec![event("a", 1)]), (70_000, vec![event("a", 1)]), (90_000, vec![refused])] {
+        store_one(&engine, batch(at(src, seq), &events)).await;
+    }
+    assert_eq!([next(0).await, next(3).await, next(4).await], [Some(3), Some(3), Some(70_000)]);
+    assert_eq!((next(90_001).await, next(u64::MAX).await), (None, None));
+    assert_eq!([below(3).await, below(4).await, below(90_001).await], [0, 1, 3]);
+    // What is left of a batch whose row is gone counts as well.
+    engine.execute("DELETE FROM batches");
+    assert_eq!([next(0).await, next(4).await, next(70_001).await], [Some(3), Some(70_000), Some(90_000)]);
+    engine.execute("DELETE FROM events; DELETE FROM duplicates; DELETE FROM refused");
+    assert_eq!(next(0).await, None, "a trail alone is nothing stored");
+}
+
+pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their_own_hash<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let unknown = event("u", 1).refused(Code::TypeUnknown, None, None);
+    let body = stored(&engine, at(src, 1), &[event("a", 1), unknown]).await;
+    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.finish(nothing(JobKind::Normalize), vec![done(JobKind::Normalize, &body)]).await.unwrap();
+    store.dead(dead(JobKind::Alert, &body)).await.unwrap();
+    let account = async || store.accounts(src, 1, 1).await.unwrap().remove(0);
+    let found = account().await;
+    let standing = Standing {
+        state: BatchState::Failed,
+        need: Mask::ALL,
+        done: JobKind::Normalize.bit(),
+        failed: JobKind::Alert.bit(),
+        is_known: true,
+    };
+    assert_eq!(found.row, Some(standing));
+    let mut steps: Vec<_> = found.steps.iter().map(|one| (&*one.step, one.job_id.as_deref())).collect();
+    steps.sort_unstable();
+    let (normalize, alert) = (JobKind::Normalize.id(at(src, 1), None), JobKind::Alert.id(at(src, 1), None));
+    let expected = [
+        ("dead", Some(&*alert)),
+        ("failed", Some(&*alert)),
+        ("job_finished", Some(&*normalize)),
+        ("persisted", None),
+        ("published", None),
+        ("received", None),
+        ("triggered", None),
+        ("validated", None),
+    ];
+    assert_eq!(steps, expected, "no steps of single events, and none of jobs that began");
+    assert!(matches!(found.kept[..], [(0, Kept::Event(_)), (1, Kept::Refused(Verdict::Quarantined, _))]));
+    engine.execute("UPDATE events SET hash = (SELECT hash FROM refused); UPDATE refused SET body = (SELECT body FROM events)");
+    assert_eq!(account().await.kept, [(0, Kept::Altered), (1, Kept::Altered)]);
 }

@@ -1,0 +1,174 @@
+//! A full disk under the nats-server: a stream that could not write once takes nothing more until the
+//! server is restarted, even when there is room again (seen with nats-server 2.15.1).
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// With less free space the server may be unable even to log that it cannot write.
+const NONE: u64 = 1024 * 1024;
+/// With this much there is room again: for a few of the largest messages, the database's log, and what
+/// the server writes when it starts.
+pub const ENOUGH: u64 = 64 * 1024 * 1024;
+/// What the server logs when a write fails for want of space: the system's own words for ENOSPC.
+const NO_SPACE: &str = "no space left on device";
+/// The time between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Most of the log that is read at a look; a server that cannot write says so again and again.
+const LOG_BYTES: u64 = 64 * 1024;
+
+/// Free bytes of the disk that `path` is on.
+///
+/// # Errors
+/// Where the system does not tell.
+pub fn free_bytes(path: &Path) -> anyhow::Result<u64> {
+    let disk = nix::sys::statvfs::statvfs(path)
+        .with_context(|| format!("The free space of {} cannot be read", path.display()))?;
+    Ok(wide(disk.blocks_available()).saturating_mul(wide(disk.fragment_size())))
+}
+
+/// The counts of `statvfs` differ in width from system to system.
+fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
+}
+
+/// Whether the server is to be restarted. Pure.
+#[derive(Debug, Default)]
+struct Room {
+    is_full: bool,
+}
+
+/// What is to be done after a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing.
+    Go,
+    /// The disk is full since this look: say so.
+    Say,
+    /// There is room again.
+    Restart,
+}
+
+impl Room {
+    /// `refused`: the server said since the last look that it could not write.
+    fn look(&mut self, free: u64, refused: bool) -> Next {
+        if self.is_full {
+            self.is_full = free < ENOUGH;
+            return if self.is_full { Next::Go } else { Next::Restart };
+        }
+        self.is_full = refused || free < NONE;
+        if self.is_full { Next::Say } else { Next::Go }
+    }
+}
+
+/// Watches the disk below one running server.
+pub struct DiskWatch {
+    folder: PathBuf,
+    log: PathBuf,
+    /// How much of the log has been read.
+    read: u64,
+}
+
+impl DiskWatch {
+    /// Watches from now on; what the log says already is an earlier server's.
+    pub fn new(folder: &Path, log: PathBuf) -> Self {
+        let read = std::fs::metadata(&log).map_or(0, |log| log.len());
+        Self { folder: folder.to_owned(), log, read }
+    }
+
+    /// Waits until the disk was full and has room again; says when it is full, and how much is needed.
+    pub async fn has_room_again(&mut self) {
+        let mut room = Room::default();
+        let mut looks = tokio::time::interval(EVERY);
+        loop {
+            looks.tick().await;
+            let free = match free_bytes(&self.folder) {
+                Ok(free) => free,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the disk cannot be watched; trying again");
+                    continue;
+                }
+            };
+            let refused = self.refused();
+            let mib = |bytes: u64| bytes / (1024 * 1024);
+            match room.look(free, refused) {
+                Next::Go => {}
+                Next::Say => tracing::error!(
+                    free_mib = mib(free),
+                    needed_mib = mib(ENOUGH),
+                    "the disk of {} is full: batches get 503 until {} MiB are free there. Free some; the nats-server is \
+                     then restarted by itself",
+                    self.folder.display(),
+                    mib(ENOUGH)
+                ),
+                Next::Restart => {
+                    tracing::warn!(free_mib = mib(free), "the disk has room again; restarting nats-server");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the server said since the last call that it could not write. A log that cannot be read
+    /// says nothing: then the free space tells.
+    fn refused(&mut self) -> bool {
+        let read = || -> std::io::Result<(u64, Vec<u8>)> {
+            let mut log = File::open(&self.log)?;
+            let end = log.metadata()?.len();
+            // One that got shorter was begun anew.
+            let from = if end < self.read { 0 } else { self.read }.max(end.saturating_sub(LOG_BYTES));
+            log.seek(SeekFrom::Start(from))?;
+            let mut said = Vec::new();
+            log.take(end - from).read_to_end(&mut said)?;
+            Ok((end, said))
+        };
+        let (end, said) = match read() {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(%error, "the log of the nats-server cannot be read");
+                return false;
+            }
+        };
+        self.read = end;
+        String::from_utf8_lossy(&said).contains(NO_SPACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_could_not_write_is_restarted_once_there_is_enough_room() {
+        let mut room = Room::default();
+        assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "little room is no trouble yet");
+        assert_eq!(room.look(5 * NONE, true), Next::Say);
+        assert_eq!(room.look(5 * NONE, true), Next::Go, "said once");
+        assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "not enough yet");
+        assert_eq!(room.look(ENOUGH, false), Next::Restart);
+        assert_eq!(room.look(ENOUGH, false), Next::Go, "once");
+        assert_eq!(room.look(NONE - 1, false), Next::Say, "a log on a full disk may say nothing");
+        assert_eq!(room.look(ENOUGH, true), Next::Restart);
+    }
+
+    #[test]
+    fn only_what_the_log_says_since_the_last_look_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = File::create(&path).unwrap();
+        writeln!(log, "write: {NO_SPACE}").unwrap();
+        let mut watch = DiskWatch::new(folder.path(), path.clone());
+        assert!(!watch.refused(), "an earlier server's");
+        writeln!(log, "write: {NO_SPACE}").unwrap();
+        assert!(watch.refused() && !watch.refused());
+        std::fs::write(&path, NO_SPACE).unwrap();
+        assert!(watch.refused(), "a log that was begun anew");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!watch.refused());
+    }
+}

@@ -1,0 +1,187 @@
+//! What is in DEAD, by the message or job it was: a few bytes for each.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use async_nats::HeaderMap;
+use async_nats::jetstream;
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use common::bus::{DEAD, EVENTS, JOBS};
+use common::id::{BatchRef, Src};
+use common::job::{JobKind, Mask};
+use serde::Deserialize;
+
+use super::reader::{Payloads, Reader};
+use super::trail::kind_of;
+
+/// What a dead letter was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Was {
+    /// The EVENTS message of this sequence, or a pointer of a replay to it.
+    Message(u64),
+    /// The job of this kind of the batch with this sequence.
+    Job(u64, JobKind),
+}
+
+/// The dead letters of one life of EVENTS.
+pub struct DeadLetters {
+    stream: Stream,
+    src: Option<Src>,
+    next: u64,
+    /// Their sequences in DEAD.
+    known: BTreeMap<Was, u64>,
+}
+
+impl DeadLetters {
+    /// Reads all that is there; `src` is the life's number, where it has one.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
+        let stream = js.get_stream(DEAD).await.context("The stream DEAD cannot be read")?;
+        let mut letters = Self { stream, src, next: 1, known: BTreeMap::new() };
+        letters.read_on().await?;
+        Ok(letters)
+    }
+
+    /// Looks again, after something did not add up: reads what came since, and forgets what is gone of
+    /// the batches from `from` to `to`.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn look_again(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
+        let mut gone = Vec::new();
+        for (was, at) in self.known.iter().filter(|(was, _)| (from..=to).contains(&was.seq())) {
+            match self.stream.direct_get(*at).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => gone.push(*was),
+                Err(error) => return Err(error).context("The stream DEAD cannot be read"),
+            }
+        }
+        for was in gone {
+            self.known.remove(&was);
+        }
+        self.read_on().await
+    }
+
+    /// The sequence in DEAD of the EVENTS message `seq`, where it is there.
+    pub fn message(&self, seq: u64) -> Option<u64> {
+        self.known.get(&Was::Message(seq)).copied()
+    }
+
+    /// The kinds of the batch's jobs that are there.
+    pub fn jobs(&self, seq: u64) -> Mask {
+        let there = JobKind::ALL.into_iter().filter(|kind| self.known.contains_key(&Was::Job(seq, *kind)));
+        Mask(there.map(|kind| kind.bit().0).sum())
+    }
+
+    async fn read_on(&mut self) -> anyhow::Result<()> {
+        let last =
+            self.stream.get_info().await.context("The stream DEAD cannot be read")?.state.last_sequence;
+        let mut reader = Reader::new(self.stream.clone(), self.next, last, Payloads::Left);
+        loop {
+            let page = reader.page().await?;
+            if page.is_empty() {
+                break;
+            }
+            for (at, message) in page {
+                let headers = message.headers.clone().unwrap_or_default();
+                let mut was = was(&message.subject, &headers, self.src);
+                if was.is_none() && message.subject.starts_with("dead.REPLAY.") {
+                    // Its payload names the message, where no header does.
+                    let pointer = self.stream.direct_get(at).await.ok();
+                    was = pointer.and_then(|pointer| pointed_at(&pointer.payload, self.src));
+                }
+                self.known.extend(was.map(|was| (was, at)));
+            }
+        }
+        self.next = self.next.max(last + 1);
+        Ok(())
+    }
+}
+
+impl Was {
+    fn seq(self) -> u64 {
+        match self {
+            Self::Message(seq) | Self::Job(seq, _) => seq,
+        }
+    }
+}
+
+/// What the dead letter was, by its subject `dead.<stream>.<consumer>` and headers (docs/operations.md,
+/// Dead letters). `None` where it is of another life, or tells nothing.
+fn was(subject: &str, headers: &HeaderMap, src: Option<Src>) -> Option<Was> {
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    let of_this_life = |of: Src| src.is_none_or(|src| src == of);
+    match subject.split('.').nth(1)? {
+        EVENTS => {
+            let of = header("Devtrail-Src").and_then(|text| text.parse().ok());
+            let seq = header("Devtrail-Stream-Sequence")?.parse().ok()?;
+            of.is_none_or(of_this_life).then_some(Was::Message(seq))
+        }
+        JOBS => {
+            let job_id = header("Devtrail-Msg-Id")?;
+            let mut parts = job_id.split(':');
+            let (of, seq) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            // A replay's job is not the batch's own; `r<n>` is its n-th redrive.
+            let is_own = parts.nth(1).is_none_or(is_redrive) && parts.next().is_none();
+            (is_own && of_this_life(of)).then_some(Was::Job(seq, kind_of(job_id)?))
+        }
+        "REPLAY" => {
+            let (of, seq) = header("Devtrail-Batch")?.split_once(':')?;
+            of_this_life(of.parse().ok()?).then_some(Was::Message(seq.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn is_redrive(part: &str) -> bool {
+    part.strip_prefix('r').is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// The message that a replay's pointer names.
+fn pointed_at(payload: &[u8], src: Option<Src>) -> Option<Was> {
+    #[derive(Deserialize)]
+    struct Pointer {
+        #[serde(flatten)]
+        at: BatchRef,
+    }
+    let Pointer { at } = serde_json::from_slice(payload).ok()?;
+    src.is_none_or(|src| src == at.src).then_some(Was::Message(at.seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn was_of(subject: &str, headers: &[(&str, &str)]) -> Option<Was> {
+        let mut map = HeaderMap::new();
+        headers.iter().for_each(|(name, value)| map.insert(*name, *value));
+        was(subject, &map, Some(2))
+    }
+
+    #[test]
+    fn a_dead_letter_tells_which_message_or_job_it_was() {
+        let events = "dead.EVENTS.persist";
+        assert_eq!(was_of(events, &[("Devtrail-Stream-Sequence", "7")]), Some(Was::Message(7)));
+        let of_life = |src| was_of(events, &[("Devtrail-Stream-Sequence", "7"), ("Devtrail-Src", src)]);
+        assert_eq!((of_life("2"), of_life("1")), (Some(Was::Message(7)), None));
+        let job =
+            |id| was_of("dead.JOBS.alert", &[("Devtrail-Msg-Id", id), ("Devtrail-Stream-Sequence", "9")]);
+        assert_eq!(job("2:7:alert"), Some(Was::Job(7, JobKind::Alert)));
+        assert_eq!(job("2:7:alert:r3"), Some(Was::Job(7, JobKind::Alert)));
+        for other in ["1:7:alert", "2:7:alert:replay-1", "2:7:nonsense", "2:7:alert:x:r1", "nonsense", ""] {
+            assert_eq!(job(other), None, "{other}");
+        }
+        assert_eq!(was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "2:8")]), Some(Was::Message(8)));
+        assert_eq!(was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "1:8")]), None);
+        assert_eq!((was_of(events, &[]), was_of("dead", &[])), (None, None));
+    }
+
+    #[test]
+    fn a_dead_pointer_names_its_message() {
+        let pointer = br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
+        assert_eq!(pointed_at(pointer, Some(2)), Some(Was::Message(5)));
+        assert_eq!((pointed_at(pointer, Some(1)), pointed_at(b"{}", Some(2))), (None, None));
+    }
+}

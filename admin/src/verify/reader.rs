@@ -1,0 +1,125 @@
+//! Reads a stream in its order, page by page: bounded by count and by bytes, so that memory stays flat.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::stream::Stream;
+use common::retry::RetryPolicy;
+use futures_util::StreamExt as _;
+
+/// Most messages of a page.
+const PAGE: usize = 500;
+/// Most payload of a page: two of the largest messages, as a worker takes them.
+const PAGE_BYTES: usize = 16 * 1024 * 1024;
+/// A server that gives nothing this often in a row is given up.
+const ATTEMPTS: u32 = 6;
+/// The consumer is gone this long after the last page.
+const INACTIVE: Duration = Duration::from_secs(300);
+
+/// Whether messages are read with what they carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payloads {
+    /// Whole.
+    Read,
+    /// Headers alone.
+    Left,
+}
+
+/// Reads from one sequence to another. The consumer acknowledges nothing and changes nothing.
+pub struct Reader {
+    stream: Stream,
+    next: u64,
+    last: u64,
+    payloads: Payloads,
+    consumer: Option<Source>,
+}
+
+struct Source {
+    consumer: PullConsumer,
+    /// How many messages it has delivered: one that got lost on the way shows.
+    delivered: u64,
+}
+
+impl Reader {
+    /// Reads `from..=last`.
+    pub fn new(stream: Stream, from: u64, last: u64, payloads: Payloads) -> Self {
+        Self { stream, next: from.max(1), last, payloads, consumer: None }
+    }
+
+    /// The next messages with their sequences, rising; none when all is read.
+    ///
+    /// # Errors
+    /// Where the server does not give them.
+    pub async fn page(&mut self) -> anyhow::Result<Vec<(u64, jetstream::Message)>> {
+        for attempt in 0..ATTEMPTS {
+            if self.next > self.last {
+                return Ok(Vec::new());
+            }
+            match self.fetch().await {
+                Ok(page) if !page.is_empty() || self.next > self.last => return Ok(page),
+                Ok(_) => tracing::debug!(attempt, from = self.next, "the server gave nothing; asking anew"),
+                Err(error) if attempt + 1 == ATTEMPTS => {
+                    anyhow::bail!("Messages from {} on cannot be read: {error}", self.next);
+                }
+                Err(error) => tracing::debug!(attempt, %error, "a page could not be read; asking anew"),
+            }
+            self.consumer = None;
+            RetryPolicy::DEFAULT.pause(attempt).await;
+        }
+        anyhow::bail!(
+            "The server gives no messages from {} on. Look at its log, and run it again.",
+            self.next
+        )
+    }
+
+    async fn fetch(&mut self) -> Result<Vec<(u64, jetstream::Message)>, async_nats::Error> {
+        let mut source = match self.consumer.take() {
+            Some(source) => source,
+            None => self.open().await?,
+        };
+        if source.delivered == 0 && source.consumer.cached_info().num_pending == 0 {
+            self.next = self.last + 1;
+            return Ok(Vec::new());
+        }
+        let fetch = source.consumer.fetch().max_messages(PAGE).max_bytes(PAGE_BYTES);
+        let mut messages = fetch.messages().await?;
+        let mut page = Vec::new();
+        while let Some(message) = messages.next().await {
+            let message = message?;
+            let info = message.info()?;
+            let (seq, place, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
+            if place != source.delivered + 1 {
+                // Something got lost: from `next` on with another consumer.
+                return Ok(page);
+            }
+            source.delivered = place;
+            if seq > self.last {
+                self.next = self.last + 1;
+                return Ok(page);
+            }
+            self.next = seq + 1;
+            page.push((seq, message));
+            if pending == 0 {
+                self.next = self.last + 1;
+                return Ok(page);
+            }
+        }
+        self.consumer = Some(source);
+        Ok(page)
+    }
+
+    async fn open(&self) -> Result<Source, async_nats::Error> {
+        let config = pull::Config {
+            description: Some("devtrail verify".to_owned()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: INACTIVE,
+            memory_storage: true,
+            num_replicas: 1,
+            headers_only: self.payloads == Payloads::Left,
+            ..pull::Config::default()
+        };
+        Ok(Source { consumer: self.stream.create_consumer(config).await?, delivered: 0 })
+    }
+}
