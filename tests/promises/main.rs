@@ -7,6 +7,7 @@ mod asking;
 mod breakers;
 mod cloudevents;
 mod crashes;
+mod dead_letters;
 mod described;
 mod first_minutes;
 mod formats;

@@ -10,7 +10,8 @@ fn decision(at: BatchRef, step: Step) -> Decision {
     Decision {
         at,
         step,
-        dead_sequence: 7,
+        // A letter of its own for each message.
+        dead_sequence: 1000 * at.src.unsigned_abs() + at.seq,
         dead_at: T0,
         developer: Some("ada".to_owned()),
         job_id: None,
@@ -42,7 +43,7 @@ pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_bat
     );
     let details = [one, two].map(|row| row.detail.clone().unwrap());
     assert!(details.iter().all(|detail| detail.contains(r#""by":"root@host""#)), "{details:?}");
-    assert!(details.iter().any(|detail| detail.contains(r#""dead_sequence":7"#)), "{details:?}");
+    assert!(details.iter().any(|detail| detail.contains(r#""dead_sequence":1001,"#)), "{details:?}");
     // Every hash recomputes.
     let _ = engine.dump().checked_audit();
 }

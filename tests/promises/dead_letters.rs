@@ -1,0 +1,216 @@
+//! What gave up: listed, shown, given another try, dropped; and nothing of it is lost or done twice.
+
+mod dropped;
+
+use std::process::Output;
+
+use harness::{Client, Database, Engine, Site, envelope, event, said, until};
+use serde_json::Value;
+
+/// Every table that is derived from the events, and the batches; without what depends on the moment.
+const DERIVED: [&str; 9] = [
+    "SELECT src, seq, developer, batch_id, events_hash, received, accepted, duplicate, rejected, quarantined, need, done,
+       failed, state FROM batches ORDER BY src, seq",
+    "SELECT src, seq, ordinal, developer, event_id, type, effective_at, local_day FROM events ORDER BY developer, event_id",
+    "SELECT developer, hour, gen FROM hours ORDER BY developer, hour",
+    "SELECT developer, hour, computed_gen, version, body FROM partials ORDER BY developer, hour",
+    "SELECT developer, day, computed_gen, version, body FROM days ORDER BY developer, day",
+    "SELECT developer, event_id, version, src, seq, ordinal, record FROM normalized ORDER BY developer, event_id, version",
+    "SELECT developer, rule, window_start, computed_gen, version FROM rule_windows ORDER BY developer, rule, window_start",
+    "SELECT alert_id, developer, rule, window_start, title, state, revision, src, seq FROM alerts ORDER BY alert_id",
+    "SELECT count(*) FROM attempts",
+];
+
+async fn derived(site: &Site) -> Vec<Vec<Vec<String>>> {
+    let mut tables = Vec::new();
+    for sql in DERIVED {
+        tables.push(site.database.rows(sql).await);
+    }
+    tables
+}
+
+/// Has the database refuse the event `event_id` in `table`, as a defect or a constraint would.
+async fn refuse(site: &Site, table: &str, event_id: &str) {
+    let sql = match site.database {
+        Database::Sqlite(_) => format!(
+            "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN NEW.event_id = '{event_id}'
+               BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
+        ),
+        Database::Postgres(_) => format!(
+            "CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.event_id = '{event_id}' THEN
+                 RAISE EXCEPTION 'refused by the test' USING ERRCODE = '23514';
+               END IF; RETURN NEW; END $$;
+             CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_{table}()"
+        ),
+    };
+    site.database.execute(&sql).await;
+}
+
+/// Mends the cause.
+async fn mend(site: &Site, table: &str) {
+    let sql = match site.database {
+        Database::Sqlite(_) => format!("DROP TRIGGER refuse_{table}"),
+        Database::Postgres(_) => format!("DROP TRIGGER refuse_{table} ON {table}"),
+    };
+    site.database.execute(&sql).await;
+}
+
+/// A site with workers and tables, and a client of the developer ada.
+async fn running(engine: Engine) -> (Site, Client) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    site.workers(1);
+    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    (site, client)
+}
+
+async fn send(client: &Client) {
+    for (batch, ids) in [("b1", ["e1", "e2"]), ("b2", ["poison", "e3"]), ("b3", ["e4", "e5"])] {
+        client.send(&envelope(batch, &ids.map(event))).await;
+    }
+}
+
+fn dead(site: &Site, arguments: &[&str]) -> Output {
+    site.run("devtrail", &[&["dead"], arguments].concat())
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}{}", String::from_utf8_lossy(&output.stdout), said(output))
+    })
+}
+
+fn listed(site: &Site, filters: &[&str]) -> Vec<Value> {
+    let output = dead(site, &[&["list", "--json"], filters].concat());
+    json(&output).as_array().unwrap().clone()
+}
+
+/// Waits until DEAD has so many letters; gives them.
+async fn letters(site: &Site, count: usize) -> Vec<Value> {
+    let there = async || Some(listed(site, &[])).filter(|letters| letters.len() == count);
+    until(&format!("DEAD has {count} letters"), there).await
+}
+
+fn became(report: &Value) -> Vec<&str> {
+    report["letters"].as_array().unwrap().iter().map(|one| one["became"].as_str().unwrap()).collect()
+}
+
+/// Promise: what gave up, and why
+/// Promise: `dead list` and `dead redrive --all` are narrowed by `--stream`, `--consumer`, `--developer`, `--reason` and `--since`.
+/// Promise: gives dead letters another try ([how](#dead-letters)): those that are named, or with `--all` all that fit
+/// Promise: A redrive waits until what it sent is stored or done, and says of each letter what became of it.
+/// Promise: What gives up again is a new letter, and can be redriven as well.
+/// Promise: Once the cause is mended, a redrive leaves the store as if nothing had failed.
+/// Promise: Redriving twice, and two administrators at once, change nothing.
+async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_failed(engine: Engine) {
+    let (sound, client) = running(engine).await;
+    send(&client).await;
+    sound.completed(3).await;
+    let expected = derived(&sound).await;
+    drop(sound);
+
+    let (site, client) = running(engine).await;
+    refuse(&site, "events", "poison").await;
+    refuse(&site, "normalized", "e4").await;
+    send(&client).await;
+    let found = letters(&site, 2).await;
+    let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
+    let (message, job) = (of("EVENTS"), of("JOBS"));
+    assert_eq!((&message["batch"], &message["developer"]), (&"1:2".into(), &"ada".into()), "{message}");
+    assert_eq!(message["event_ids"], serde_json::json!(["poison", "e3"]));
+    assert!(message["reason"].as_str().unwrap().contains("refused by the test"), "{message}");
+    assert_eq!(job["job_id"], "1:3:normalize");
+    for (filters, count) in [
+        (&["--stream", "JOBS"][..], 1),
+        (&["--consumer", "persist"], 1),
+        (&["--developer", "bob"], 0),
+        (&["--reason", "REFUSED BY"], 2),
+        (&["--since", "2999-01-01"], 0),
+    ] {
+        assert_eq!(listed(&site, filters).len(), count, "{filters:?}");
+    }
+
+    // The cause is still there: both give up again, as new letters that say so.
+    let again = dead(&site, &["redrive", "--all", "--json"]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    assert_eq!(became(&json(&again)), ["gave_up_again"; 2]);
+    let found = letters(&site, 2).await;
+    let pointer = found.iter().find(|one| one["stream"] == "REPLAY").unwrap();
+    assert_eq!((&pointer["batch"], &pointer["developer"]), (&"1:2".into(), &"ada".into()), "{pointer}");
+    let only_jobs = json(&dead(&site, &["redrive", "--all", "--stream", "JOBS", "--dry-run", "--json"]));
+    assert_eq!(became(&only_jobs), ["would_be_redriven"]);
+
+    mend(&site, "events").await;
+    mend(&site, "normalized").await;
+    let redrive = || {
+        let mut command = site.command("devtrail", &["dead", "redrive", "--all", "--json"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for one in [redrive(), redrive()] {
+        let output = one.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        assert!(became(&json(&output)).iter().all(|one| ["stored", "done"].contains(one)));
+    }
+    site.completed(3).await;
+    assert_eq!(derived(&site).await, expected);
+    letters(&site, 0).await;
+    let ledger = "SELECT job_id FROM ledger WHERE kind = 'normalize' AND seq = 3";
+    assert_eq!(site.database.rows(ledger).await, [["1:3:normalize:r2"]]);
+    let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
+    assert_eq!(site.database.count(redriven).await, 4, "each letter's redrive is written down once");
+    let _ = site.verify();
+}
+
+/// Promise: LETTER is the letter's number, as `dead list` shows it.
+/// Promise: a dead letter with its headers and its payload, and how its batch stands now
+/// Promise: `trace` shows who redrove or dropped a letter.
+async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
+    let (site, client) = running(engine).await;
+    refuse(&site, "normalized", "e4").await;
+    send(&client).await;
+    let number = letters(&site, 1).await[0]["sequence"].to_string();
+    let shown = json(&dead(&site, &["show", &number, "--json"]));
+    assert_eq!(
+        (&shown["payload"]["kind"], &shown["payload"]["job"]["kind"]),
+        (&"job".into(), &"normalize".into())
+    );
+    assert!(shown["headers"]["Devtrail-Reason"][0].as_str().unwrap().contains("refused"), "{shown}");
+    let now = shown["now"].as_str().unwrap();
+    assert!(
+        now.contains("batch 1:3 (b3) is stored and failed") && now.contains("failed: normalize"),
+        "{now}"
+    );
+    let text = String::from_utf8(dead(&site, &["show", &number]).stdout).unwrap();
+    assert!(text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "), "{text}");
+    mend(&site, "normalized").await;
+    let redriven = dead(&site, &["redrive", &number]);
+    assert!(redriven.status.success(), "{}", said(&redriven));
+    assert!(String::from_utf8_lossy(&redriven.stdout).contains("(job 1:3:normalize): done"), "{redriven:?}");
+    let traced = site.run("devtrail", &["trace", "job:1:3:normalize", "--json"]);
+    let traced = json(&traced);
+    let steps: Vec<&Value> = traced[0]["steps"].as_array().unwrap().iter().collect();
+    let step = |name: &str| {
+        steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{name}: {traced}"))
+    };
+    assert!(step("dead")["detail"]["reason"].as_str().unwrap().contains("refused"));
+    let redriven = &step("redriven")["detail"];
+    assert!(
+        redriven["by"].as_str().unwrap().contains('@') && redriven["job_id"] == "1:3:normalize:r1",
+        "{redriven}"
+    );
+    // It is gone: the second time there is nothing to do.
+    let second = dead(&site, &["redrive", &number, "--json"]);
+    assert_eq!((second.status.code(), became(&json(&second))), (Some(1), vec!["gone"]));
+    let unknown = dead(&site, &["show", &number]);
+    assert!(unknown.status.code() == Some(1) && said(&unknown).contains("dead list"), "{}", said(&unknown));
+    site.completed(3).await;
+    assert_eq!(site.database.count("SELECT count(*) FROM ledger WHERE seq = 3").await, 3);
+}
+
+harness::on_both_stores!(
+    redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_failed,
+    a_letter_is_shown_whole_and_its_redrive_is_traced,
+);
