@@ -123,7 +123,11 @@ async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
         wires.push(wire);
     }
     let grown = peak(site.pid("collector")) - before;
-    assert!(grown < 80 * MIB, "{} MiB more for a bound of 16", grown / MIB);
+    // Whoever comes now is answered after most of them were looked at.
+    tried(&talk).await;
+    let grown = peak(site.pid("collector")) - before;
+    println!("{} MiB more", grown / MIB);
+    assert!(grown < 64 * MIB, "{} MiB more for a bound of 16", grown / MIB);
     drop(wires);
     until("a good batch is taken", async || (tried(&talk).await.status == 202).then_some(())).await;
 }

@@ -44,7 +44,7 @@ async fn a_wait_is_found_among_preferences_and_is_said_to_be_applied() {
 }
 
 /// Promise: Anything else (0, a fraction, a word) counts as no preference: a preference never makes a request fail.
-/// Promise: not waited: no valid `wait`, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
+/// Promise: not waited: no valid `wait`, too many wait already, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_wait_is_no_preference() {
     let up = shared().await;
@@ -70,7 +70,7 @@ async fn what_is_no_wait_is_no_preference() {
     }
 }
 
-/// Promise: not waited: no valid `wait`, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
+/// Promise: not waited: no valid `wait`, too many wait already, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
 /// Promise: the wait ran out, for whatever reason: no worker runs, the store is away or slow | 202 | `stream` | `wait=N`
 /// Promise: A 202 after a wait is as good as any 202: the batch is on disk, and stored later.
 #[tokio::test(flavor = "multi_thread")]

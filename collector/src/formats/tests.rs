@@ -36,3 +36,43 @@ fn the_content_type_says_the_format_and_ce_headers_say_binary() {
     }
     assert_eq!(of(&[]), Err(ErrorCode::UnsupportedMediaType));
 }
+
+/// Bodies of hundreds of thousands of members are not held as such: of each object and array only what may be taken.
+#[test]
+fn what_has_too_many_members_or_events_is_refused_as_it_is_read() {
+    let developer = "ada".parse().unwrap();
+    let headers = HeaderMap::new();
+    let read = |format: Format, body: &str| {
+        let (received_at, max_events) = (0, 2);
+        let request = Request {
+            headers: &headers,
+            body: body.as_bytes(),
+            developer: &developer,
+            received_at,
+            max_events,
+        };
+        match format.read(&request) {
+            Ok(submission) => match &submission.events[0] {
+                Event::Refused(_, refusal) => refusal.detail.clone(),
+                Event::Text(_) => "an event".to_owned(),
+            },
+            Err(error) => format!("{error:?}"),
+        }
+    };
+    let large = format!("{{{}}}", vec!["\"\":0"; 600_000].join(","));
+    for (format, detail) in [
+        (Format::CloudEvent, "it has more than 100000 members, the limit"),
+        (Format::Heartbeats, "it has more than 100000 members, the limit"),
+    ] {
+        assert_eq!(read(format, &large), detail);
+    }
+    assert!(read(Format::Envelope, &large).contains("it has more than 100000 members, the limit"));
+    let many = format!("[{}]", vec!["7"; 600_000].join(","));
+    for format in [Format::CloudEvents, Format::Heartbeats] {
+        assert_eq!(read(format, &many), "TooManyEvents(600000)");
+    }
+    let envelope = format!(
+        r#"{{"batch_id":"b","sent_at":"2026-03-01T09:15:02Z","schema_version":"1.0","events":{many}}}"#
+    );
+    assert_eq!(read(Format::Envelope, &envelope), "TooManyEvents(600000)");
+}

@@ -158,21 +158,17 @@ impl Guard {
 }
 
 fn log(breaker: &str, (was, is): (State, State), open_for: Duration, reason: &str) {
-    let (was, state) = (was.as_str(), is.as_str());
+    let (was, now) = (was.as_str(), is.as_str());
     match is {
         State::Open => {
-            tracing::error!(
-                breaker,
-                was,
-                is = state,
-                ?open_for,
-                reason,
-                "a circuit breaker opened: calls are not tried"
-            );
+            let told = "a circuit breaker opened: calls are not tried";
+            tracing::error!(breaker, was, is = now, ?open_for, reason, "{told}");
         }
-        State::HalfOpen => tracing::info!(breaker, was, is = state, "a circuit breaker lets probes through"),
+        State::HalfOpen => {
+            tracing::info!(breaker, was, is = now, "a circuit breaker lets probes through");
+        }
         State::Closed => {
-            tracing::info!(breaker, was, is = state, "a circuit breaker closed: all is well again")
+            tracing::info!(breaker, was, is = now, "a circuit breaker closed: all is well again");
         }
     }
 }
