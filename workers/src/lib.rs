@@ -14,6 +14,7 @@ pub mod normalize;
 pub mod persist;
 mod setback;
 mod trim;
+mod vitals;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -21,6 +22,7 @@ use clap::ValueEnum;
 use common::bus::roster::{self, Lease, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings};
 use common::clock::{Clock, SystemClock};
+use common::process::admin::AdminSettings;
 use common::process::{Process, Usage};
 use common::retry::RetrySettings;
 use store::{AlertOutbox, Store, StoreError};
@@ -44,6 +46,9 @@ pub struct WorkerSettings {
     /// How long raw messages are kept.
     #[command(flatten)]
     pub trim: TrimSettings,
+    /// Where administrators ask.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 }
 
 /// What a worker process does.
@@ -93,6 +98,9 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         .into());
     }
     let Some(opened) = open(&settings.database, settings.retry, &process).await? else { return Ok(()) };
+    let retry = settings.retry;
+    vitals::starting(&process);
+    let Some(opened) = open(&settings.database, retry, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
         return Ok(());
@@ -139,6 +147,8 @@ async fn run_parts<S: Store>(
     process: &Process,
 ) -> anyhow::Result<()> {
     let (js, retry) = (jetstream::new(client.clone()), settings.retry);
+    vitals::running(role, client, &store, process);
+    let js = jetstream::new(client.clone());
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();

@@ -1,5 +1,7 @@
 //! Reading beside the writer: short, paged by key, on a connection of its own.
 
+use std::collections::BTreeMap;
+
 use common::bus::StreamLife;
 use common::id::{EventRef, Src};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -19,6 +21,8 @@ const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordina
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = ?1 AND d.seq BETWEEN ?2 AND ?3";
 const STATES: &str = "SELECT state, count(*) FROM batches GROUP BY state";
+const UNFINISHED: &str = "SELECT state, count(*) FROM batches
+    WHERE state IN ('persisted', 'triggered', 'failed') GROUP BY state";
 const TOTALS: &str = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM duplicates),
     (SELECT count(*) FROM refused WHERE verdict = 'quarantined'),
     (SELECT count(*) FROM refused WHERE verdict = 'rejected'),
@@ -55,6 +59,10 @@ impl Ledger for Sqlite {
         self.readers.read(move |connection| accounts(connection, (src, from, to))).await
     }
 
+    async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.readers.read(|connection| by_state(connection, UNFINISHED)).await
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.readers.read(totals).await
     }
@@ -88,10 +96,14 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
     Ok(accounts.into_vec())
 }
 
-fn totals(connection: &Connection) -> Result<Totals, StoreError> {
-    let mut states = connection.prepare_cached(STATES)?;
+fn by_state(connection: &Connection, sql: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut states = connection.prepare_cached(sql)?;
     let states = states.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
-    let batches = states.collect::<Result<_, _>>()?;
+    Ok(states.collect::<Result<_, _>>()?)
+}
+
+fn totals(connection: &Connection) -> Result<Totals, StoreError> {
+    let batches = by_state(connection, STATES)?;
     Ok(connection.query_row(TOTALS, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Totals {

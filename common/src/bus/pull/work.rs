@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, AckKind};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
 use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
 use super::memory::{Memory, Place, Tries};
@@ -17,6 +18,7 @@ use super::policy::{self, ALONE_FROM, Fate, GivenUp};
 use super::{Loop, Unsettled, lock};
 use crate::clock::{Clock, SystemClock};
 use crate::crash;
+use crate::metrics;
 
 /// A message in hand, with the memory it holds.
 pub struct InHand {
@@ -147,12 +149,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
     /// How handling ended; `None` where the process is aborted meanwhile.
     async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
         let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
+        let started = Instant::now();
         let handled = AssertUnwindSafe(self.role.handle(&self.life, &deliveries)).catch_unwind();
         let handled = tokio::select! {
             biased;
             () = self.stop.aborted() => return None,
             handled = handled => handled,
         };
+        let bytes = deliveries.iter().map(|one| one.payload.len()).sum();
+        metrics::group_handled(self.name(), deliveries.len(), bytes, started.elapsed());
         let outcomes = handled.unwrap_or_else(|panic| {
             let reason = format!("handling panicked: {}", told(&*panic));
             vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()]
@@ -190,6 +195,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
         let place = self.place(one.delivery.seq);
         let max_attempts = self.settings.retry.max_attempts;
+        metrics::attempt_failed(self.name());
         match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
             Ok(used) if used >= max_attempts => {
                 let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
@@ -222,6 +228,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn nak(&self, mut one: InHand, after: Duration, unsettled: &Unsettled) {
         self.unmark(&mut one).await;
         let sent = one.message.ack_with(AckKind::Nak(Some(after))).await;
+        metrics::settled(self.name(), "retry", 1);
         settled(&one, sent, unsettled);
     }
 
@@ -230,6 +237,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
         let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
         self.forget(&seqs).await;
+        metrics::settled(self.name(), "ack", members.len());
         for one in members {
             settled(one, one.message.ack().await, unsettled);
         }
@@ -258,6 +266,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now")
             }
         }
+    }
+
+    /// Its stream and consumer.
+    fn name(&self) -> (&str, &str) {
+        (&self.life.name, &self.consumer)
     }
 
     fn place(&self, seq: u64) -> Place<'_> {
