@@ -61,6 +61,10 @@ pub(super) fn begin(program: Program) {
         }
         add(&BATCHES_TRIGGERED, &[], 0);
         add(&STORE_RETRIES, &[], 0);
+        for severity in ["critical", "high", "warning", "info"] {
+            alert_counted("raised", severity, 0);
+            alert_counted("retracted", severity, 0);
+        }
         for kind in JobKind::ALL {
             add(&JOBS_DONE, &[("kind", kind.as_str())], 0);
         }
@@ -199,7 +203,11 @@ pub fn job_done(kind: JobKind) {
 
 /// T3 has written a revision of an alert.
 pub fn alert(state: &str, severity: &str) {
-    add(&ALERTS, &[("state", state), ("severity", severity)], 1);
+    alert_counted(state, severity, 1);
+}
+
+fn alert_counted(state: &str, severity: &str, count: u64) {
+    add(&ALERTS, &[("state", state), ("severity", severity)], count);
 }
 
 /// How many batches are in a state; `NaN` where the store does not tell.
