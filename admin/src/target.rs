@@ -45,6 +45,9 @@ pub struct Addresses {
     /// The database's URL.
     #[serde(default)]
     pub database: String,
+    /// Where health and metrics are served, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
 }
 
 impl Addresses {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::message::PublishMessage;
+use common::breaker::BreakerSettings;
 use common::process::{Actor, Process, Stop};
 use common::retry::RetrySettings;
 use common::schema::Schemas;
@@ -53,7 +54,8 @@ async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     let stop = Stop::manual(Duration::from_secs(10));
     let process = Process::new(Actor::new("bench"), stop.clone());
     let start = Instant::now();
-    let running = tokio::spawn(workers::persist::run(client, store.clone(), RetrySettings::DEFAULT, process));
+    let pulling = workers::memory::pulling(RetrySettings::DEFAULT, BreakerSettings::DEFAULT, &process);
+    let running = tokio::spawn(workers::persist::run(client, store.clone(), pulling, process));
     let stored = async || {
         let totals = store.totals().await.ok()?;
         (totals.batches.values().sum::<u64>() == BATCHES as u64).then(|| start.elapsed())

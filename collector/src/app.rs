@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use common::breaker::{BreakerSettings, Guard};
-use common::process::{Process, Stop};
+use common::process::{self, Process, Stop};
 use common::schema::Schemas;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,9 @@ pub struct App {
     pub body_limits: BodyLimits,
     pub actor: String,
     pub stop: Stop,
+    pub process: Process,
+    /// Metrics are served on another address.
+    pub hides_metrics: bool,
     pub room: Arc<Room>,
     /// Before the stream.
     pub breaker: Guard,
@@ -82,6 +85,8 @@ impl App {
             },
             actor: process.actor.to_string(),
             stop: process.stop.clone(),
+            process: process.clone(),
+            hides_metrics: false,
             room: Room::new(&limits.room),
             breaker: process.breakers.guard("stream", breakers),
             stream: OnceLock::new(),
@@ -102,6 +107,14 @@ impl App {
             async_nats::connection::State::Connected => Ok(stream),
             _ => Err(NotReady::NotConnected),
         }
+    }
+
+    /// The same for administrators; the breaker is looked at beside it.
+    ///
+    /// # Errors
+    /// The reason why no batch would be accepted.
+    pub fn check(&self) -> Result<(), process::NotReady> {
+        self.ready().map(drop).map_err(|reason| process::NotReady::stream(reason.to_string()))
     }
 
     /// Asks the workers what is stored, where not too many ask already.

@@ -33,6 +33,8 @@ use common::breaker::BreakerSettings;
 use common::bus::roster::{self, COLLECTOR, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
 use common::clock::{Clock as _, SystemClock};
+use common::metrics::{self, Program, Streams};
+use common::process::admin::AdminSettings;
 use common::process::{Process, parse_duration, parse_rate};
 use common::retry::RetryPolicy;
 use common::schema::SchemaSettings;
@@ -74,6 +76,9 @@ pub struct CollectorSettings {
     /// What events may look like.
     #[command(flatten)]
     pub schemas: SchemaSettings,
+    /// Where administrators ask.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 }
 
 /// The bounds of a request.
@@ -126,7 +131,11 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
     settings.limits.room.expect_room_for(settings.limits.max_body)?;
     let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
-    let app = Arc::new(App::new(settings.limits.clone(), settings.breakers, schemas, keys_loaded, &process));
+    metrics::install(Program::Collector);
+    let app = App::new(settings.limits.clone(), settings.breakers, schemas, keys_loaded, &process);
+    let app = Arc::new(App { hides_metrics: settings.admin.admin_listen.is_some(), ..app });
+    let asked = app.clone();
+    process.vitals.check("collector", move || std::future::ready(asked.check()));
     let options = ServeOptions {
         header_timeout: app.limits.header_timeout,
         max_connections: descriptors::connections(app.limits.room.max_connections),
@@ -142,6 +151,7 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         connected = connect(&settings, &process) => connected?,
     };
     let Some((client, js, life)) = connected else { return Ok(serve.await?) };
+    Streams(js.clone()).follow(&process.vitals);
     let life = Arc::new(Life::new(js.clone(), life));
     let hints = Arc::new(Hints::new(process.actor.instance()));
     // Before the first publish on this connection: no hint can be missed.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use collector::CollectorSettings;
+use common::process::admin::Admin;
 use common::process::{Frame, Settings};
 
 /// Takes batches of developer-activity events over HTTP and publishes each to NATS JetStream.
@@ -15,6 +16,7 @@ use common::process::{Frame, Settings};
     after_help = "Examples:
   devtrail-collector
   devtrail-collector --listen 0.0.0.0:8787 --nats-url nats://nats.internal:4222
+  devtrail-collector --listen 0.0.0.0:8787 --admin-listen 127.0.0.1:9787
   DEVTRAIL_LOG=debug devtrail-collector --config collector.toml
   devtrail-collector --print-openapi > openapi.json"
 )]
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
             return Ok(std::io::stdout().write_all(collector::openapi().as_bytes())?);
         }
         let listener = collector::listen(&program.collector.listen).await?;
-        collector::run(program.collector, listener, process).await
+        let admin = Admin::listen(&program.collector.admin).await?;
+        let asked = process.clone();
+        admin.beside(&asked, collector::run(program.collector, listener, process)).await
     })
 }

@@ -18,7 +18,7 @@ use crate::routes;
 pub use parameters::{BatchHeaders, BatchId, Days, HeartbeatHeaders, SchemaName};
 pub use refusals::{
     BatchRefusals, EventsRefusals, HeartbeatRefusals, MetricsRefusals, NoRefusals, ReadyRefusals,
-    SchemaRefusals,
+    SchemaRefusals, ScrapeRefusals,
 };
 
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.

@@ -16,6 +16,7 @@ use common::batch::{self, Header};
 use common::breaker::{self, Guard};
 use common::bus::{self, StreamLife};
 use common::id;
+use common::metrics;
 use common::retry::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -155,7 +156,9 @@ impl Publisher {
         waiting.insert(message.id.clone(), receiver.clone());
         let publisher = self.clone();
         tokio::spawn(async move {
+            let started = Instant::now();
             let outcome = publisher.until_deadline(&message).await;
+            metrics::published(outcome_of(&outcome), started.elapsed());
             publisher.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
             // Nobody may wait any more.
             let _ = sender.send(Some(outcome));
@@ -206,6 +209,7 @@ impl Publisher {
             if Instant::now() + pause >= deadline {
                 break;
             }
+            metrics::publish_retried();
             tracing::debug!(id = message.id, attempt, last, "publishing again with the same id");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {} // sleep: the retry policy's delay
@@ -226,6 +230,17 @@ impl Publisher {
             .headers(message.headers.clone())
             .message_id(&message.id);
         self.js.send_publish(message.subject.clone(), publish).await?.await
+    }
+}
+
+/// How metrics name it.
+fn outcome_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Ok(published) if published.duplicate => "duplicate",
+        Ok(_) => "stored",
+        Err(NotPublished::Full(_)) => "full",
+        Err(NotPublished::CircuitOpen { .. }) => "circuit_open",
+        Err(NotPublished::Unavailable(_)) => "unavailable",
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
 //! [`job`], [`pointer`], [`audit`], [`retry`], [`breaker`]. The I/O half is the frame every program runs in: [`process`]
-//! (configuration, logs, signals) and [`bus`] (NATS: connect, bind, pull).
+//! (configuration, logs, signals), [`metrics`], and [`bus`] (NATS: connect, bind, pull).
 
 pub mod audit;
 pub mod batch;
@@ -15,6 +15,7 @@ pub mod id;
 pub mod job;
 pub mod json;
 pub mod key;
+pub mod metrics;
 pub mod pointer;
 pub mod process;
 pub mod query;

@@ -14,6 +14,7 @@ mod dead;
 mod effects;
 mod incoming;
 mod jobs;
+mod measured;
 mod migrations;
 mod postgres;
 mod quarantine;

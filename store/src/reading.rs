@@ -160,6 +160,9 @@ pub trait Ledger: Send + Sync + 'static {
         to: u64,
     ) -> impl Future<Output = Result<Vec<Account>, StoreError>> + Send;
 
+    /// How many batches are not completed, by state; a state without any is left out. Cheap where few are.
+    fn unfinished(&self) -> impl Future<Output = Result<BTreeMap<String, u64>, StoreError>> + Send;
+
     /// Counts of everything.
     fn totals(&self) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 }

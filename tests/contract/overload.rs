@@ -122,7 +122,6 @@ async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
         let _ = wire.offer(&piece).await;
         wires.push(wire);
     }
-    let grown = peak(site.pid("collector")) - before;
     // Whoever comes now is answered after most of them were looked at.
     tried(&talk).await;
     let grown = peak(site.pid("collector")) - before;

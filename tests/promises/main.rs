@@ -19,6 +19,7 @@ mod late;
 mod limits;
 mod load;
 mod looking;
+mod measured;
 mod nothing_between;
 mod order;
 mod outbox;

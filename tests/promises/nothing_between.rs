@@ -6,6 +6,7 @@ use std::time::Duration;
 use collector::{CollectorSettings, Limits, RoomSettings};
 use common::breaker::BreakerSettings;
 use common::bus::{NatsSettings, sync::SyncSettings};
+use common::process::admin::AdminSettings;
 use common::process::{Actor, Process, Stop};
 use common::schema::SchemaSettings;
 use harness::{Client, Up, envelope, event};
@@ -57,6 +58,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
 
 fn settings(up: &Up) -> CollectorSettings {
     CollectorSettings {
+        admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings { nats_url: up.address("nats") },
         sync: SyncSettings { nats_monitor_url: Some(up.address("monitor")), allow_unsafe_sync: false },

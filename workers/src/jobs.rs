@@ -12,10 +12,9 @@ use common::clock::{Clock, SystemClock};
 use common::crash;
 use common::job::{JobKind, JobMessage};
 use common::process::Process;
-use common::retry::RetrySettings;
 use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
 
-use crate::memory::{self, Remembering};
+use crate::memory::Remembering;
 use crate::setback;
 
 /// What one kind of job does.
@@ -42,13 +41,13 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     js: jetstream::Context,
     store: S,
     work: W,
-    retry: RetrySettings,
+    pulling: PullSettings,
     process: Process,
 ) -> Result<(), BindError> {
     let actor = process.actor.to_string();
     let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
     let both = (Arc::new(JobRole { store, work, actor }), memory);
-    let settings = PullSettings { group: GROUP, ..memory::pulling(retry, &process) };
+    let settings = PullSettings { group: GROUP, ..pulling };
     let live = W::KIND.as_str();
     let replay = format!("{live}-replay");
     // Lanes of their own: a replay's jobs never queue before live ones.

@@ -9,18 +9,21 @@ pub mod alert;
 pub mod answers;
 mod database;
 pub mod jobs;
-mod memory;
+pub mod memory;
 pub mod normalize;
 pub mod persist;
 mod setback;
 mod trim;
+mod vitals;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
 use clap::ValueEnum;
+use common::breaker::BreakerSettings;
 use common::bus::roster::{self, Lease, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings};
 use common::clock::{Clock, SystemClock};
+use common::process::admin::AdminSettings;
 use common::process::{Process, Usage};
 use common::retry::RetrySettings;
 use store::{AlertOutbox, Store, StoreError};
@@ -41,9 +44,15 @@ pub struct WorkerSettings {
     /// How failed steps are tried again.
     #[command(flatten)]
     pub retry: RetrySettings,
+    /// When what fails is left alone.
+    #[command(flatten)]
+    pub breakers: BreakerSettings,
     /// How long raw messages are kept.
     #[command(flatten)]
     pub trim: TrimSettings,
+    /// Where administrators ask.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 }
 
 /// What a worker process does.
@@ -92,6 +101,7 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         ))
         .into());
     }
+    vitals::starting(&process);
     let Some(opened) = open(&settings.database, settings.retry, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
@@ -139,6 +149,8 @@ async fn run_parts<S: Store>(
     process: &Process,
 ) -> anyhow::Result<()> {
     let (js, retry) = (jetstream::new(client.clone()), settings.retry);
+    let pulling = || memory::pulling(retry, settings.breakers, process);
+    vitals::running(role, client, &store, process);
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();
@@ -155,7 +167,7 @@ async fn run_parts<S: Store>(
             retry.policy(),
             process.stop.clone(),
         )));
-        parts.add(bound(persist::run(client.clone(), store.clone(), retry, process.clone()), "persist"));
+        parts.add(bound(persist::run(client.clone(), store.clone(), pulling(), process.clone()), "persist"));
         parts.add(forever(trim::run(js.clone(), store.clone(), settings.trim, process.clone())));
     }
     if role.includes(Role::Aggregate) {
@@ -166,16 +178,16 @@ async fn run_parts<S: Store>(
             process.stop.clone(),
         )));
         let work = aggregate::Aggregating { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, retry, process.clone()), "aggregate"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "aggregate"));
     }
     if role.includes(Role::Normalize) {
         let work = normalize::Normalizing { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, retry, process.clone()), "normalize"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "normalize"));
     }
     if role.includes(Role::Alert) {
         parts.add(forever(sweep_alerts(js.clone(), store.clone(), retry, process.clone())));
         let work = alert::Alerting::new(js.clone(), store.clone());
-        parts.add(bound(jobs::run(js.clone(), store, work, retry, process.clone()), "alert"));
+        parts.add(bound(jobs::run(js.clone(), store, work, pulling(), process.clone()), "alert"));
     }
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
     parts.add(forever(roster::announce(js, entry, process.breakers.clone(), process.stop.clone())));

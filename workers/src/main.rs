@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::metrics;
+use common::process::admin::Admin;
 use common::process::{Frame, Settings};
 use workers::{Role, WorkerSettings};
 
@@ -14,7 +16,8 @@ use workers::{Role, WorkerSettings};
     after_help = "Examples:
   devtrail-worker all                                            every role, on SQLite
   devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db
-  devtrail-worker persist --database-url postgres://db/devtrail  one role; start as many as you like"
+  devtrail-worker persist --database-url postgres://db/devtrail  one role; start as many as you like
+  devtrail-worker all --admin-listen 127.0.0.1:9788              health and metrics at that address"
 )]
 struct Program {
     /// What this process does
@@ -32,5 +35,12 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
-    common::process::run(|program: Program, process| workers::run(program.role, program.worker, process))
+    common::process::run(|program: Program, process| async move {
+        let admin = Admin::listen(&program.worker.admin).await?;
+        if admin.address().is_some() {
+            metrics::install(metrics::Program::Worker);
+        }
+        let asked = process.clone();
+        admin.beside(&asked, workers::run(program.role, program.worker, process)).await
+    })
 }

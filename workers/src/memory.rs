@@ -12,8 +12,9 @@ use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, StoreError};
 use crate::setback;
 
 /// How the workers' loops pull: all of a process share the breaker before its store.
-pub fn pulling(retry: RetrySettings, process: &Process) -> PullSettings {
-    let guard = process.breakers.guard("store", BreakerSettings::DEFAULT);
+#[must_use]
+pub fn pulling(retry: RetrySettings, breakers: BreakerSettings, process: &Process) -> PullSettings {
+    let guard = process.breakers.guard("store", breakers);
     PullSettings::new(retry, guard, process.actor.to_string())
 }
 

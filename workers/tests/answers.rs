@@ -5,6 +5,7 @@
 #[path = "../../collector/tests/stored/nats.rs"]
 mod nats;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ impl Ledger for Known {
 
     async fn accounts(&self, _: Src, _: u64, _: u64) -> Result<Vec<Account>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(BTreeMap::new())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

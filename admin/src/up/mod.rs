@@ -8,6 +8,7 @@ mod room;
 mod server;
 mod steps;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -15,7 +16,9 @@ use clap::Args;
 use collector::{CollectorSettings, Limits};
 use common::breaker::BreakerSettings;
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
+use common::metrics;
 use common::process::Process;
+use common::process::admin::{Admin, AdminSettings};
 use common::retry::RetrySettings;
 use common::schema::SchemaSettings;
 use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WorkerSettings};
@@ -62,6 +65,8 @@ pub struct UpSettings {
     retry: RetrySettings,
     #[command(flatten)]
     trim: TrimSettings,
+    #[command(flatten)]
+    admin: AdminSettings,
 }
 
 /// Runs until the process stops.
@@ -74,9 +79,13 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     let folder = Folder::open(&settings.data)?;
     let program = program::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
+    let admin = Admin::listen(&settings.admin).await?;
+    metrics::install(metrics::Program::Every);
     server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
-    let result = run_beside(&settings, &folder, listener, &mut server, &process).await;
+    let addresses = (listener.local_addr()?, admin.address());
+    let work = run_beside(&settings, &folder, listener, addresses, &mut server, &process);
+    let result = admin.beside(&process, work).await;
     folder.remove_addresses();
     // The stream is stopped last: what was in hand has been acked or handed back.
     server.stop().await.context("nats-server could not be stopped")?;
@@ -87,11 +96,11 @@ async fn run_beside(
     settings: &UpSettings,
     folder: &Folder,
     listener: tokio::net::TcpListener,
+    (address, admin): (SocketAddr, Option<SocketAddr>),
     server: &mut Server,
     process: &Process,
 ) -> anyhow::Result<()> {
     let ports = server.ports().clone();
-    let address = listener.local_addr()?;
     let database_url =
         settings.database_url.clone().unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
     let first_key = prepare(folder, &ports, process).await?;
@@ -100,6 +109,7 @@ async fn run_beside(
         nats: ports.nats.clone(),
         monitor: ports.monitor.clone(),
         database: database_url.to_string(),
+        admin: admin.map(|address| format!("http://{address}")),
     };
     let nats = NatsSettings { nats_url: ports.nats };
     let collector = CollectorSettings {
@@ -109,9 +119,17 @@ async fn run_beside(
         limits: settings.limits.clone(),
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),
+        admin: settings.admin.clone(),
     };
     let database = DatabaseSettings { database_url };
-    let workers = WorkerSettings { nats, database, retry: settings.retry, trim: settings.trim };
+    let workers = WorkerSettings {
+        nats,
+        database,
+        retry: settings.retry,
+        breakers: settings.breakers,
+        trim: settings.trim,
+        admin: settings.admin.clone(),
+    };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(Role::All, workers, process.part("worker"));

@@ -52,6 +52,8 @@ refusals! {
     MetricsRefusals: [InvalidParameter, Unauthenticated, ScopeMissing, StreamUnavailable, StoreUnavailable];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaRefusals: [NotFound];
+    /// Of `GET /metrics`.
+    ScrapeRefusals: [NotFound];
     /// Of `GET /health/ready`.
     ReadyRefusals: [StreamUnavailable, CircuitOpen, ShuttingDown];
     /// Of routes that refuse nothing of their own.

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
 use common::key::Scope;
+use common::metrics;
 use common::query::{self, ResendNote};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -91,6 +92,7 @@ pub async fn take(
     let wait = Wait::of(&headers);
     let (place, body) = read(app, &headers, body).await?;
     let received = Instant::now();
+    metrics::http_body(body.len());
     let stream = app.ready().map_err(|reason| not_ready(app, reason))?;
     let sent = admission::Sent { format, headers: &headers, body: &body };
     let judge = || tracing::info_span!("admit").in_scope(|| admission::admit(app, caller, ids, &sent));
@@ -111,6 +113,9 @@ pub async fn take(
     let published =
         stream.publisher.publish(message, place.clone()).instrument(tracing::info_span!("publish")).await;
     let published = published.map_err(|error| not_published(&error))?;
+    if !published.duplicate {
+        metrics::events_taken(&admitted.header.counts);
+    }
     // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up,
     // and the store is waited for where the client asks for that.
     let first = match published.duplicate {

@@ -5,6 +5,7 @@ mod description;
 mod events;
 mod health;
 mod metrics;
+mod prometheus;
 mod schemas;
 mod wakatime;
 
@@ -59,6 +60,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(description::get))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(prometheus::get))
 }
 
 /// What the routes say of themselves.
@@ -83,7 +85,10 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Every reply carries ids, and a handler that panics answers as well.
 fn guarded(routes: Router) -> Router {
-    routes.layer(middleware::from_fn(caught)).layer(middleware::from_fn(with_ids))
+    routes
+        .layer(middleware::from_fn(caught))
+        .layer(middleware::from_fn(prometheus::measured))
+        .layer(middleware::from_fn(with_ids))
 }
 
 /// A panic is a defect: it is said aloud, and costs this request only. Its outcome is unknown.

@@ -15,6 +15,7 @@ use collector::{CollectorSettings, Limits, RoomSettings};
 use common::breaker::BreakerSettings;
 use common::bus::{self, NatsSettings, sync::SyncSettings, topology};
 use common::key::{self, KeyRecord, Scope};
+use common::process::admin::AdminSettings;
 use common::process::{Actor, Process, Stop};
 use common::query::QUEUE;
 use common::schema::SchemaSettings;
@@ -182,6 +183,7 @@ async fn make_streams(js: &jetstream::Context) {
 
 fn settings(nats: &Nats) -> CollectorSettings {
     CollectorSettings {
+        admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings { nats_url: nats.address("nats") },
         sync: SyncSettings { nats_monitor_url: Some(nats.address("monitoring")), allow_unsafe_sync: false },

@@ -142,8 +142,8 @@ pub struct ApiError {
     pub reason: String,
 }
 
-/// JetStream API errors "stream not found" and "consumer not found" (NATS ADR-7 error codes).
-const NOT_FOUND: [u64; 2] = [10059, 10014];
+/// JetStream API errors "stream not found", "consumer not found" and "no message found" (NATS ADR-7 error codes).
+const NOT_FOUND: [u64; 3] = [10059, 10014, 10037];
 
 async fn request(
     js: &jetstream::Context,
@@ -170,6 +170,22 @@ async fn request(
 /// Where the server does not answer or refuses.
 pub async fn info(js: &jetstream::Context, name: &Name) -> Result<Option<Value>, ApiError> {
     request(js, name, "INFO", json!({})).await
+}
+
+/// The first message of `stream` at or above `seq` with a subject that `subject` matches, as the API tells
+/// it: `seq`, `time`, `data` …; `None` where there is none.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn first_from(
+    js: &jetstream::Context,
+    stream: &str,
+    seq: u64,
+    subject: &str,
+) -> Result<Option<Value>, ApiError> {
+    let name = Name { stream: stream.to_owned(), consumer: None };
+    let found = request(js, &name, "MSG.GET", json!({"seq": seq, "next_by_subj": subject})).await?;
+    Ok(found.and_then(|mut found| found.get_mut("message").map(Value::take)))
 }
 
 /// The live configurations of what is declared.

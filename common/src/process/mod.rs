@@ -1,9 +1,11 @@
 //! The frame every program runs in: settings, logs, signals, exit code.
 
+pub mod admin;
 mod config;
 mod stop;
 mod telemetry;
 mod values;
+mod vitals;
 
 use std::fmt;
 use std::io::Write;
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub use config::Usage;
 pub use stop::Stop;
 pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url, parse_rate};
+pub use vitals::{NotReady, Vitals};
 
 use crate::breaker::Breakers;
 
@@ -56,13 +59,15 @@ pub struct Process {
     pub stop: Stop,
     /// Its circuit breakers.
     pub breakers: Breakers,
+    /// What makes it ready, and what is read when its metrics are asked for.
+    pub vitals: Vitals,
 }
 
 impl Process {
-    /// A process without any breaker yet.
+    /// A process without any breaker or vital sign yet.
     #[must_use]
     pub fn new(actor: Actor, stop: Stop) -> Self {
-        Self { actor, stop, breakers: Breakers::default() }
+        Self { actor, stop, breakers: Breakers::default(), vitals: Vitals::default() }
     }
 
     /// The same process acting as one of its parts.

@@ -47,6 +47,7 @@ impl Jobs for Postgres {
     }
 
     async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
-        self.write(finish::T3::new(effects, &jobs)).await
+        let t3 = async |jobs: Vec<JobDone>| self.write(finish::T3::new(effects, &jobs)).await;
+        crate::measured::t3(jobs, t3).await
     }
 }

@@ -20,6 +20,7 @@ mod url;
 
 use std::time::Duration;
 
+use common::metrics;
 use common::retry::RetryPolicy;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
@@ -136,6 +137,7 @@ impl Postgres {
                 }
                 Err(Trouble::Again(reason)) => {
                     tracing::debug!(attempt, reason, "the database gave a transaction up; trying again");
+                    metrics::store_retried();
                     BETWEEN_ATTEMPTS.pause(attempt).await;
                     attempt += 1;
                 }

@@ -25,12 +25,15 @@ const TRIGGERED: &str = "UPDATE batches b SET state = CASE
 
 impl Outbox for Postgres {
     async fn claim(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
-        self.write(T2a { limit }).await
+        crate::measured::transaction("T2a", self.write(T2a { limit })).await
     }
 
     async fn triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
-        let batches = batches.into_iter().map(|batch| (batch.body.batch, batch)).collect();
-        self.write(T2b { batches }).await
+        let t2b = async |batches: Vec<Triggered>| {
+            let batches = batches.into_iter().map(|batch| (batch.body.batch, batch)).collect();
+            self.write(T2b { batches }).await
+        };
+        crate::measured::t2b(batches, t2b).await
     }
 }
 

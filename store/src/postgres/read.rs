@@ -1,5 +1,7 @@
 //! Reading beside the writers: each answer of one moment, without locks.
 
+use std::collections::BTreeMap;
+
 use common::bus::StreamLife;
 use common::id::Src;
 use common::job::Mask;
@@ -29,6 +31,8 @@ const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordina
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = $1 AND d.seq BETWEEN $2 AND $3";
 const STATES: &str = "SELECT state, count(*) FROM batches GROUP BY state";
+const UNFINISHED: &str = "SELECT state, count(*) FROM batches
+    WHERE state IN ('persisted', 'triggered', 'failed') GROUP BY state";
 const TOTALS: &str = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM duplicates),
     (SELECT count(*) FROM refused WHERE verdict = 'quarantined'),
     (SELECT count(*) FROM refused WHERE verdict = 'rejected'),
@@ -53,6 +57,10 @@ impl Ledger for Postgres {
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {
         let bound = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
         self.read(OfRange { src, from: bound(from), to: bound(to) }).await
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(by_state(&self.rows(UNFINISHED, &[]).await?)?)
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
@@ -109,16 +117,19 @@ fn standing(row: &Row) -> Result<Standing, Trouble> {
     Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.try_get(6)? })
 }
 
+/// Rows of a state and its count.
+fn by_state(rows: &[Row]) -> Result<BTreeMap<String, u64>, Trouble> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs()))).collect()
+}
+
 struct Counting;
 
 impl Work for Counting {
     type Done = Totals;
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Totals, Trouble> {
-        let mut totals = Totals::default();
-        for row in rows(tx, STATES, &[]).await? {
-            totals.batches.insert(row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
-        }
+        let batches = by_state(&rows(tx, STATES, &[]).await?)?;
+        let mut totals = Totals { batches, ..Totals::default() };
         for row in rows(tx, TOTALS, &[]).await? {
             let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
             totals = Totals {

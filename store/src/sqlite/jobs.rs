@@ -39,7 +39,8 @@ impl Jobs for Sqlite {
     }
 
     async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
-        self.write(move |connection| finish::finish(connection, effects, jobs)).await
+        let t3 = async |jobs| self.write(move |connection| finish::finish(connection, effects, jobs)).await;
+        crate::measured::t3(jobs, t3).await
     }
 }
 

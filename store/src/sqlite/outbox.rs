@@ -22,12 +22,16 @@ const TRIGGERED: &str = "UPDATE batches SET state = CASE
 
 impl Outbox for Sqlite {
     async fn claim(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
-        self.write(move |connection| claim(connection, limit)).await
+        crate::measured::transaction("T2a", self.write(move |connection| claim(connection, limit))).await
     }
 
     async fn triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
         batches.sort_by_key(|batch| batch.body.batch);
-        self.write(move |connection| batches.iter().try_for_each(|batch| triggered(connection, batch))).await
+        let t2b = async |batches: Vec<Triggered>| {
+            self.write(move |connection| batches.iter().try_for_each(|batch| triggered(connection, batch)))
+                .await
+        };
+        crate::measured::t2b(batches, t2b).await
     }
 }
 

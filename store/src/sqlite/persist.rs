@@ -38,7 +38,9 @@ impl Persist for Sqlite {
 
     async fn persist(&self, mut group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
         group.sort_by_key(|batch| batch.at);
-        self.write(move |connection| group.iter().map(|batch| T1 { connection, batch }.run()).collect()).await
+        let t1 =
+            move |connection: &Connection| group.iter().map(|batch| T1 { connection, batch }.run()).collect();
+        crate::measured::t1(self.write(t1)).await
     }
 }
 

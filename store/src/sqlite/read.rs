@@ -1,5 +1,7 @@
 //! Reading beside the writer: short, paged by key, on a connection of its own.
 
+use std::collections::BTreeMap;
+
 use common::bus::StreamLife;
 use common::id::{EventRef, Src};
 use common::job::Mask;
@@ -28,6 +30,8 @@ const DUPLICATES: &str = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordina
     FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
     WHERE d.src = ?1 AND d.seq BETWEEN ?2 AND ?3";
 const STATES: &str = "SELECT state, count(*) FROM batches GROUP BY state";
+const UNFINISHED: &str = "SELECT state, count(*) FROM batches
+    WHERE state IN ('persisted', 'triggered', 'failed') GROUP BY state";
 const TOTALS: &str = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM duplicates),
     (SELECT count(*) FROM refused WHERE verdict = 'quarantined'),
     (SELECT count(*) FROM refused WHERE verdict = 'rejected'),
@@ -62,6 +66,10 @@ impl Ledger for Sqlite {
 
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {
         self.readers.read(move |connection| accounts(connection, (src, from, to))).await
+    }
+
+    async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.readers.read(|connection| by_state(connection, UNFINISHED)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
@@ -109,10 +117,14 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.get(6)? })
 }
 
-fn totals(connection: &Connection) -> Result<Totals, StoreError> {
-    let mut states = connection.prepare_cached(STATES)?;
+fn by_state(connection: &Connection, sql: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut states = connection.prepare_cached(sql)?;
     let states = states.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
-    let batches = states.collect::<Result<_, _>>()?;
+    Ok(states.collect::<Result<_, _>>()?)
+}
+
+fn totals(connection: &Connection) -> Result<Totals, StoreError> {
+    let batches = by_state(connection, STATES)?;
     Ok(connection.query_row(TOTALS, [], |row| {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Totals {

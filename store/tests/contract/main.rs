@@ -51,6 +51,7 @@ macro_rules! contract {
             contest::a_stream_made_anew_is_another_source
             states::every_state_and_mask_moves_as_the_transition_table_says
             states::a_batch_completes_once_in_every_order_of_its_steps
+            states::unfinished_batches_are_counted_by_state
             states::jobs_that_finish_at_once_complete_the_batch_once
             states::a_job_finished_twice_is_entered_and_recorded_once
             states::a_batch_is_triggered_once_with_the_receipts_of_its_jobs

@@ -6,7 +6,7 @@ use common::audit::Step;
 use common::id::Src;
 use common::job::{BatchState, JobKind, Mask, Progress};
 use serde_json::json;
-use store::{Attempts, Jobs, Outbox, Persist, Store};
+use store::{Attempts, Jobs, Ledger, Outbox, Persist, Store};
 use tokio::task::JoinSet;
 
 use crate::build::{Engine, at, batch, event, fresh};
@@ -104,6 +104,20 @@ fn permutations() -> Vec<Vec<Option<JobKind>>> {
         all = all.into_iter().flat_map(longer).collect();
     }
     all
+}
+
+pub async fn unfinished_batches_are_counted_by_state<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    assert_eq!(store.unfinished().await.unwrap(), BTreeMap::new());
+    let batches = (1..=ALL).map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)])).collect();
+    store.persist(batches).await.unwrap();
+    engine.execute(EVERY_COMBINATION);
+    let each = |state: &str| (state.to_owned(), ALL / 4);
+    assert_eq!(
+        store.unfinished().await.unwrap(),
+        BTreeMap::from(["failed", "persisted", "triggered"].map(each))
+    );
 }
 
 pub async fn a_batch_completes_once_in_every_order_of_its_steps<E: Engine>() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_nats::jetstream;
 use bytes::Bytes;
 use common::batch::{self, Batch};
-use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, Role};
+use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
 use common::bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY, StreamLife};
 use common::clock::{Clock, SystemClock};
 use common::crash;
@@ -17,10 +17,9 @@ use common::event::Head;
 use common::id::{BatchRef, Src};
 use common::process::Process;
 use common::query::NOTIFY;
-use common::retry::RetrySettings;
 use store::{Attempts, Incoming, Outbox, Persist, Stored};
 
-use crate::memory::{self, Remembering};
+use crate::memory::Remembering;
 use crate::setback;
 use redrive::Redriving;
 use trigger::{Handover, Trigger};
@@ -32,24 +31,23 @@ use trigger::{Handover, Trigger};
 pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     client: async_nats::Client,
     store: S,
-    retry: RetrySettings,
+    pulling: PullSettings,
     process: Process,
 ) -> Result<(), BindError> {
     let js = jetstream::new(client.clone());
-    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), retry.policy(), &process);
+    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), pulling.retry.policy(), &process);
     let actor = process.actor.to_string();
     let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
     let role = Arc::new(Storing { store: store.clone(), client, handover, actor });
-    let settings = memory::pulling(retry, &process);
     let redriving = Arc::new(Redriving::new(js.clone(), store, role.clone()));
     let redriven = pull::run(
         js.clone(),
         (REPLAY, PERSIST_REPLAY),
         (redriving, memory.clone()),
-        redrive::few(settings.clone()),
+        redrive::few(pulling.clone()),
         process.stop.clone(),
     );
-    let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), settings, process.stop);
+    let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), pulling, process.stop);
     // Only a start fails; the trigger ends when the role, and with it the handover, is gone.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
     let (pulled, ()) = tokio::join!(pulls, trigger.run());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_nats::jetstream;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
 use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
 use super::memory::{Memory, Tries};
@@ -17,6 +18,7 @@ use super::policy::{self, ALONE_FROM, Fate, GivenUp};
 use super::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
 use crate::crash;
+use crate::metrics;
 
 /// A message in hand, with the memory it holds.
 pub struct InHand {
@@ -150,12 +152,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
     /// How handling ended; `None` where the process is aborted meanwhile.
     async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
         let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
+        let started = Instant::now();
         let handled = AssertUnwindSafe(self.role.handle(&self.life, &deliveries)).catch_unwind();
         let handled = tokio::select! {
             biased;
             () = self.stop.aborted() => return None,
             handled = handled => handled,
         };
+        let bytes = deliveries.iter().map(|one| one.payload.len()).sum();
+        metrics::group_handled(self.name(), deliveries.len(), bytes, started.elapsed());
         let outcomes = handled.unwrap_or_else(|panic| {
             let reason = format!("handling panicked: {}", told(&*panic));
             vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()]

@@ -13,6 +13,7 @@ use crate::bus::pull::memory::{Buried, Memory};
 use crate::bus::pull::policy::GivenUp;
 use crate::bus::pull::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
+use crate::metrics;
 
 impl<R: Role, M: Memory> Loop<R, M> {
     /// Gives up on all of a part, which is one message.
@@ -28,6 +29,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let GivenUp { blame, reason, attempts } = given_up;
         match self.to_dead(&one, given_up).await {
             Ok(()) => {
+                metrics::dead_letter(stream, consumer);
                 tracing::error!(
                     stream,
                     consumer,
@@ -92,6 +94,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn end(&self, one: &InHand, unsettled: &Unsettled) {
         let sent = one.message.double_ack_with(AckKind::Term).await;
         let is_sent = sent.is_ok();
+        metrics::settled(self.name(), "dead_letter", 1);
         settled(one, sent, unsettled);
         if is_sent {
             self.forget(&[one.delivery.seq]).await;

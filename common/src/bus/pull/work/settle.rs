@@ -10,12 +10,14 @@ use crate::bus::pull::memory::{Memory, Place};
 use crate::bus::pull::policy::GivenUp;
 use crate::bus::pull::{Loop, Unsettled, lock};
 use crate::clock::{Clock, SystemClock};
+use crate::metrics;
 
 impl<R: Role, M: Memory> Loop<R, M> {
     /// An attempt of a message that stands alone has failed, nobody knows why.
     pub(super) async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
         let place = self.place(one.delivery.seq);
         let max_attempts = self.settings.retry.max_attempts;
+        metrics::attempt_failed(self.name());
         match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
             Ok(used) if used >= max_attempts => {
                 let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
@@ -48,6 +50,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     pub(super) async fn nak(&self, mut one: InHand, after: Duration, unsettled: &Unsettled) {
         self.unmark(&mut one).await;
         let sent = one.message.ack_with(AckKind::Nak(Some(after))).await;
+        metrics::settled(self.name(), "retry", 1);
         settled(&one, sent, unsettled);
     }
 
@@ -56,6 +59,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
         let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
         self.forget(&seqs).await;
+        metrics::settled(self.name(), "ack", members.len());
         for one in members {
             settled(one, one.message.ack().await, unsettled);
         }
@@ -84,6 +88,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now");
             }
         }
+    }
+
+    /// Its stream and consumer.
+    pub(super) fn name(&self) -> (&str, &str) {
+        (&self.life.name, &self.consumer)
     }
 
     pub(super) fn place(&self, seq: u64) -> Place<'_> {

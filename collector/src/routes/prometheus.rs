@@ -1,0 +1,54 @@
+//! `GET /metrics`: what this process has measured; and the layer that measures requests.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use common::metrics::HttpRequest;
+use common::process::admin::TEXT;
+
+use crate::App;
+use crate::error::{ErrorCode, Problem};
+use crate::openapi::ScrapeRefusals;
+
+/// What the process has measured, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getPrometheusMetrics", tag = "health",
+    responses(
+        (status = 200, description = "Counters, gauges and histograms in Prometheus's text format. Not where the collector was given `--admin-listen`: they are served there.", body = String, content_type = "text/plain"),
+        ScrapeRefusals,
+    )
+)]
+pub async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    if app.hides_metrics {
+        let elsewhere = "Metrics are not served here, but on the address of --admin-listen.";
+        return Err(Problem::new(ErrorCode::NotFound, elsewhere));
+    }
+    Ok(([(header::CONTENT_TYPE, TEXT)], app.process.metrics().await).into_response())
+}
+
+/// Measures each request. Inside of what writes problems out: there they still have their code.
+pub async fn measured(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let measured = HttpRequest::begins(route, method(request.method()));
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Problem>().map_or("ok", |problem| problem.code.as_str());
+    measured.ends(response.status().as_u16(), code);
+    response
+}
+
+/// Its name where it is one of the usual methods: a client must not make series at will.
+fn method(method: &Method) -> &str {
+    let usual = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if usual.contains(method) { method.as_str() } else { "other" }
+}

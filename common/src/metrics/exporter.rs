@@ -1,0 +1,70 @@
+//! The recorder of this process, and what it has recorded as text.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::record;
+use super::table::{ALL, Kind, Metric, Program};
+
+/// The one recorder: programs that are never asked have none.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+/// How often observations are moved into their buckets: between two times each takes 8 bytes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// From now on what is measured is recorded. Counters of `program` whose labels are known begin at 0, so
+/// that their first step can be seen. Called again, it adds the other program's.
+pub fn install(program: Program) {
+    RECORDER.get_or_init(|| match recorder() {
+        Ok(handle) => Some(handle),
+        // The work goes on without it.
+        Err(reason) => {
+            tracing::error!(reason, "metrics cannot be recorded");
+            None
+        }
+    });
+    record::begin(program);
+}
+
+/// Whether anything is recorded.
+pub fn is_recording() -> bool {
+    RECORDER.get().is_some_and(Option::is_some)
+}
+
+fn recorder() -> Result<PrometheusHandle, String> {
+    let mut builder = PrometheusBuilder::new();
+    for Metric { name, kind, .. } in ALL {
+        if let Kind::Histogram(bounds) = kind {
+            let full = Matcher::Full((*name).to_owned());
+            builder = builder.set_buckets_for_metric(full, bounds).map_err(|error| error.to_string())?;
+        }
+    }
+    let handle = builder.install_recorder().map_err(|error| error.to_string())?;
+    for Metric { name, kind, help, .. } in ALL {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, *help),
+            Kind::Histogram(_) => metrics::describe_histogram!(*name, *help),
+        }
+    }
+    let kept = handle.clone();
+    // A thread, since the recorder is the process's and no runtime's.
+    let upkeep = move || {
+        loop {
+            std::thread::sleep(UPKEEP); // sleep: the time between two upkeeps
+            kept.run_upkeep();
+        }
+    };
+    std::thread::Builder::new()
+        .name("metrics-upkeep".to_owned())
+        .spawn(upkeep)
+        .map_err(|error| error.to_string())?;
+    Ok(handle)
+}
+
+/// What was recorded, in Prometheus's text format 0.0.4; empty where nothing is.
+#[must_use]
+pub fn render() -> String {
+    RECORDER.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default()
+}

@@ -1,0 +1,215 @@
+//! Vital signs of a process: what must hold for it to be ready, and what is read when its metrics are asked
+//! for. Parts register both; nothing is looked at unless someone asks, and then at most once a second.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use tokio::time::{Instant, timeout};
+
+use super::Process;
+use crate::breaker::State;
+use crate::metrics;
+
+/// A check that takes longer does not hold.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The answer to a check holds this long, so that many who ask cost one look.
+const CHECK_FOR: Duration = Duration::from_secs(1);
+/// What a breaker with this beginning stands before is no part of the work: a dead receiver blocks nothing.
+const APART: &str = "webhook:";
+
+/// Why a process is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// As in the contract: `stream_unavailable`, `store_unavailable`, `circuit_open` or `shutting_down`.
+    pub code: &'static str,
+    /// A part of a sentence: what does not hold.
+    pub reason: String,
+}
+
+impl NotReady {
+    /// NATS, a stream or a consumer cannot be used.
+    #[must_use]
+    pub fn stream(reason: impl Into<String>) -> Self {
+        Self { code: "stream_unavailable", reason: reason.into() }
+    }
+
+    /// The store cannot be used.
+    #[must_use]
+    pub fn store(reason: impl Into<String>) -> Self {
+        Self { code: "store_unavailable", reason: reason.into() }
+    }
+}
+
+type Answer = Result<(), NotReady>;
+
+/// Looked at when asked, at most once in a while; those who ask meanwhile share the look.
+struct Look<T> {
+    name: String,
+    every: Duration,
+    look: Box<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>,
+    last: tokio::sync::Mutex<Option<(Instant, T)>>,
+}
+
+impl<T: Clone> Look<T> {
+    async fn now(&self, overdue: T) -> T {
+        let mut last = self.last.lock().await;
+        if let Some((_, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < self.every) {
+            return answer.clone();
+        }
+        let answer = timeout(PATIENCE, (self.look)()).await.unwrap_or(overdue);
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+/// The vital signs of a process. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub struct Vitals(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    checks: Mutex<Vec<Arc<Look<Answer>>>>,
+    sources: Mutex<Vec<Arc<Look<()>>>>,
+}
+
+impl Vitals {
+    /// The process is ready only where this holds. Takes the place of an earlier check of this name.
+    pub fn check<F>(&self, name: &str, look: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        register(&self.0.checks, name, CHECK_FOR, look);
+    }
+
+    /// Before metrics are told, `read` sets some gauges; once in `every` at most.
+    pub fn source<F>(&self, name: &str, every: Duration, read: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        register(&self.0.sources, name, every, read);
+    }
+
+    /// Each check's name and answer.
+    async fn checked(&self) -> Vec<(String, Answer)> {
+        let checks = lock(&self.0.checks).clone();
+        let answers = checks.iter().map(|check| async {
+            let overdue = format!("the check {} took longer than {PATIENCE:?}", check.name);
+            let code =
+                if check.name == "store" { NotReady::store(overdue) } else { NotReady::stream(overdue) };
+            (check.name.clone(), check.now(Err(code)).await)
+        });
+        join_all(answers).await
+    }
+
+    async fn read(&self) {
+        let sources = lock(&self.0.sources).clone();
+        join_all(sources.iter().map(|source| source.now(()))).await;
+    }
+}
+
+fn register<T, F>(
+    list: &Mutex<Vec<Arc<Look<T>>>>,
+    name: &str,
+    every: Duration,
+    look: impl Fn() -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = T> + Send + 'static,
+{
+    let look = Look {
+        name: name.to_owned(),
+        every,
+        look: Box::new(move || -> BoxFuture<'static, T> { Box::pin(look()) }),
+        last: tokio::sync::Mutex::new(None),
+    };
+    let mut list = lock(list);
+    list.retain(|other| other.name != name);
+    list.push(Arc::new(look));
+}
+
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A list that is only pushed to and thinned out cannot be left half-changed.
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    /// Whether it can do its work now.
+    ///
+    /// # Errors
+    /// The first reason why not: it stops, a breaker is open, or a check does not hold.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        if self.stop.is_draining() {
+            return Err(NotReady {
+                code: "shutting_down",
+                reason: "the process is shutting down".to_owned(),
+            });
+        }
+        for (_, answer) in self.vitals.checked().await {
+            answer?;
+        }
+        // Half-open it may be closed again by the next call; whether that would go well the checks tell.
+        let reports = self.breakers.reports();
+        let open = reports.iter().find(|one| one.state == State::Open && !one.name.starts_with(APART));
+        open.map_or(Ok(()), |one| {
+            let reason = format!("the circuit breaker before the {} is open", one.name);
+            Err(NotReady { code: "circuit_open", reason })
+        })
+    }
+
+    /// Its metrics in Prometheus's text format, gauges read now.
+    pub async fn metrics(&self) -> String {
+        let (checked, ()) = tokio::join!(self.vitals.checked(), self.vitals.read());
+        checked.iter().for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
+        metrics::breakers(&self.breakers.reports());
+        metrics::read_own();
+        metrics::render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::breaker::{BreakerSettings, Outcome};
+    use crate::process::{Actor, Stop};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
+        let process = Process::new(Actor::new("test"), Stop::manual(Duration::from_secs(1)));
+        assert_eq!(process.ready().await, Ok(()));
+        process.vitals.check("store", || async { Err(NotReady::store("the store is away")) });
+        assert_eq!(process.ready().await, Err(NotReady::store("the store is away")));
+        process.vitals.check("store", std::future::pending);
+        assert_eq!(process.ready().await.map_err(|why| why.code), Err("store_unavailable"), "it hangs");
+        process.vitals.check("store", || async { Ok(()) });
+        let open = |name: &str| {
+            let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
+            (0..5).for_each(|_| guard.acquire().ok().unwrap().done(Outcome::Failed));
+        };
+        open("webhook:admin");
+        assert_eq!(process.ready().await, Ok(()));
+        open("store");
+        assert_eq!(process.ready().await.map_err(|why| why.code), Err("circuit_open"));
+        process.stop.begin();
+        assert_eq!(process.ready().await.map_err(|why| why.code), Err("shutting_down"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_ask_cost_one_look_a_second() {
+        let vitals = Vitals::default();
+        let looks = Arc::new(AtomicU32::new(0));
+        let counted = looks.clone();
+        vitals.check("nats", move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok(()) }
+        });
+        for _ in 0..20 {
+            vitals.checked().await;
+        }
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
+        tokio::time::advance(CHECK_FOR).await;
+        vitals.checked().await;
+        assert_eq!(looks.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,55 @@
+//! What the metrics tell of transactions, the same for both engines.
+
+use std::time::Instant;
+
+use common::metrics;
+
+use crate::{AlertRevision, JobDone, StoreError, Stored, Triggered};
+
+/// Times a transaction; its kind is its name in `docs/protocol.md`.
+pub async fn transaction<T>(
+    kind: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let started = Instant::now();
+    let result = work.await;
+    let outcome = match &result {
+        Ok(_) => "ok",
+        Err(error) if error.is_transient() => "unavailable",
+        Err(_) => "failed",
+    };
+    metrics::store_transaction(kind, outcome, started.elapsed());
+    result
+}
+
+/// T1: times it, and counts what it stored.
+pub async fn t1(
+    work: impl Future<Output = Result<Vec<Stored>, StoreError>>,
+) -> Result<Vec<Stored>, StoreError> {
+    let stored = transaction("T1", work).await?;
+    stored.iter().for_each(|one| metrics::batch_stored((!one.already).then_some(&one.counts)));
+    Ok(stored)
+}
+
+/// T2b of these batches.
+pub async fn t2b(
+    batches: Vec<Triggered>,
+    work: impl AsyncFnOnce(Vec<Triggered>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let count = batches.len();
+    transaction("T2b", work(batches)).await?;
+    metrics::batches_triggered(count);
+    Ok(())
+}
+
+/// T3 of these jobs.
+pub async fn t3(
+    jobs: Vec<JobDone>,
+    work: impl AsyncFnOnce(Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError>,
+) -> Result<Vec<AlertRevision>, StoreError> {
+    let kinds: Vec<_> = jobs.iter().map(|done| done.job.kind).collect();
+    let revisions = transaction("T3", work(jobs)).await?;
+    kinds.into_iter().for_each(metrics::job_done);
+    revisions.iter().for_each(|revision| metrics::alert(&revision.state, &revision.severity));
+    Ok(revisions)
+}

@@ -1,0 +1,93 @@
+//! When a worker is ready, and what of the store its metrics tell.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream;
+use common::bus::{self, EVENTS, JOBS, PERSIST, StreamLife};
+use common::job::{BatchState, JobKind};
+use common::metrics::{self, Streams};
+use common::process::{NotReady, Process};
+use store::{Ledger, Store};
+
+use crate::Role;
+
+/// Counting batches is cheap, not free.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+/// Nothing is there yet: the process is not ready.
+pub fn starting(process: &Process) {
+    process.vitals.check("store", || std::future::ready(Err(NotReady::store("the store is not open yet"))));
+    process.vitals.check("nats", || std::future::ready(Err(NotReady::stream("NATS is not connected yet"))));
+}
+
+/// From now on the process is ready where NATS is connected, the streams and consumers of its role are as
+/// they must be, and the store answers.
+pub fn running<S: Store>(role: Role, client: &async_nats::Client, store: &S, process: &Process) {
+    let js = jetstream::new(client.clone());
+    let asked = client.clone();
+    process.vitals.check("nats", move || {
+        let is_connected = asked.connection_state() == State::Connected;
+        let away = || NotReady::stream("NATS is not connected");
+        std::future::ready(is_connected.then_some(()).ok_or_else(away))
+    });
+    let (asked, wanted) = (js.clone(), consumers(role));
+    process.vitals.check("consumers", move || bound(asked.clone(), wanted.clone()));
+    let asked = store.clone();
+    process.vitals.check("store", move || answers(asked.clone()));
+    Streams(js).follow(&process.vitals);
+    if role.includes(Role::Persist) {
+        let asked = store.clone();
+        process.vitals.source("batches", COUNT_EVERY, move || count(asked.clone()));
+    }
+}
+
+/// The streams that the role pulls from, with its consumers.
+fn consumers(role: Role) -> Vec<(&'static str, String)> {
+    let mut wanted = Vec::new();
+    if role.includes(Role::Persist) {
+        wanted.push((EVENTS, PERSIST.to_owned()));
+    }
+    let kinds = [
+        (Role::Aggregate, JobKind::Aggregate),
+        (Role::Normalize, JobKind::Normalize),
+        (Role::Alert, JobKind::Alert),
+    ];
+    for (_, kind) in kinds.into_iter().filter(|(part, _)| role.includes(*part)) {
+        wanted.push((JOBS, kind.as_str().to_owned()));
+        wanted.push((JOBS, format!("{}-replay", kind.as_str())));
+    }
+    wanted
+}
+
+async fn bound(js: jetstream::Context, wanted: Vec<(&'static str, String)>) -> Result<(), NotReady> {
+    for (stream, consumer) in wanted {
+        let found = async {
+            bus::bind_stream(&js, stream).await?;
+            bus::bind_consumer(&js, stream, &consumer).await
+        };
+        found.await.map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))?;
+    }
+    Ok(())
+}
+
+/// Whether the store answers a question that costs nothing.
+async fn answers(store: impl Ledger) -> Result<(), NotReady> {
+    let nobodys = StreamLife { name: String::new(), created: 0 };
+    let answer = store.known_source(&nobodys).await;
+    answer.map(drop).map_err(|error| NotReady::store(error.to_string().trim_end_matches('.')))
+}
+
+async fn count(store: impl Ledger) {
+    let counted = store.unfinished().await;
+    if let Err(error) = &counted {
+        tracing::debug!(%error, "unfinished batches cannot be counted");
+    }
+    for state in BatchState::ALL.into_iter().filter(|state| *state != BatchState::Completed) {
+        let of = |counts: &std::collections::BTreeMap<String, u64>| {
+            counts.get(state.as_str()).copied().unwrap_or(0)
+        };
+        let count = counted.as_ref().map_or(f64::NAN, |counts| of(counts) as f64);
+        metrics::batches(state.as_str(), count);
+    }
+}
