@@ -48,7 +48,8 @@ async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
     for letter in letters {
         let fits = |row: &&Vec<String>| {
             let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
-            detail["subject"] == letter.subject && detail["stream_sequence"].to_string() == letter.sequence()
+            let seq = detail["stream_sequence"].as_u64();
+            detail["subject"] == letter.subject && seq == letter.sequence().parse().ok()
         };
         let row = rows.iter().find(fits).unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
         let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();

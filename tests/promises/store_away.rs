@@ -56,14 +56,13 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     everything_is_there_once(&site).await;
 }
 
-harness::on_both_stores!(
-    a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing,
-    the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over,
-);
+harness::on_both_stores!(a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing);
 
-/// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes.
-async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(engine: Engine) {
-    let mut site = Site::start(engine).await;
+/// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes. (On
+/// Postgres the store itself waits for a lock eight times, 40 s, before it calls that an outage.)
+#[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over() {
+    let mut site = Site::start(Engine::Sqlite).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
