@@ -1,9 +1,10 @@
 //! What every Devtrail program shares.
 //!
 //! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
-//! [`job`], [`audit`], [`retry`], [`breaker`]. The I/O half is the frame every program runs in: [`process`]
+//! [`job`], [`audit`], [`retry`], [`breaker`], [`severity`], [`admin_alert`]. The I/O half is the frame every program runs in: [`process`]
 //! (configuration, logs, signals) and [`bus`] (NATS: connect, bind, pull).
 
+pub mod admin_alert;
 pub mod audit;
 pub mod batch;
 pub mod breaker;
@@ -19,4 +20,5 @@ pub mod process;
 pub mod query;
 pub mod retry;
 pub mod schema;
+pub mod severity;
 pub mod verdict;

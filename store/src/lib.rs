@@ -2,7 +2,8 @@
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
 //! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed. [`Ledger`], [`Answers`], [`History`] and
-//! [`Quarantine`] read what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
+//! [`Quarantine`] read what is stored, [`Watching`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No
+//! SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
@@ -37,7 +38,10 @@ pub use jobs::{
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
-pub use reading::{Answers, AuditEntry, Clue, History, Ledger, NotAccepted, StoredAlert, Submission, Totals};
+pub use reading::{
+    Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission, Totals,
+    Watching,
+};
 pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
@@ -101,8 +105,11 @@ pub trait Persist: Send + Sync + 'static {
 
 /// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.
 pub trait Store:
-    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone
+    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Watching + Clone
 {
 }
 
-impl<S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Clone> Store for S {}
+impl<S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Watching + Clone>
+    Store for S
+{
+}

@@ -13,9 +13,10 @@ mod memory;
 pub mod normalize;
 pub mod persist;
 mod setback;
+pub mod watch;
 
 use anyhow::Context as _;
-use async_nats::jetstream;
+use async_nats::{Client, jetstream};
 use clap::ValueEnum;
 use common::bus::roster::{self, Lease, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings};
@@ -26,6 +27,8 @@ use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
 pub use database::{DatabaseSettings, DatabaseUrl, Opened};
+use watch::Watch;
+pub use watch::WatchSettings;
 
 /// The workers' settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +42,9 @@ pub struct WorkerSettings {
     /// How failed steps are tried again.
     #[command(flatten)]
     pub retry: RetrySettings,
+    /// What administrators are told, and where.
+    #[command(flatten)]
+    pub watch: WatchSettings,
 }
 
 /// What a worker process does.
@@ -94,8 +100,8 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         return Ok(());
     };
     match opened {
-        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, retry, &process).await,
-        Opened::Postgres(store) => run_parts(role, &client, store, retry, &process).await,
+        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &settings, &process).await,
+        Opened::Postgres(store) => run_parts(role, &client, store, &settings, &process).await,
     }
 }
 
@@ -129,12 +135,12 @@ async fn open(
 /// Runs the role's parts beside each other; one that fails stops the others in order.
 async fn run_parts<S: Store>(
     role: Role,
-    client: &async_nats::Client,
+    client: &Client,
     store: S,
-    retry: RetrySettings,
+    settings: &WorkerSettings,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let js = jetstream::new(client.clone());
+    let (js, retry) = (jetstream::new(client.clone()), settings.retry);
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();
@@ -164,8 +170,9 @@ async fn run_parts<S: Store>(
     if role.includes(Role::Alert) {
         parts.add(forever(sweep_alerts(js.clone(), store.clone(), retry, process.clone())));
         let work = alert::Alerting::new(js.clone(), store.clone());
-        parts.add(bound(jobs::run(js.clone(), store, work, retry, process.clone()), "alert"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, retry, process.clone()), "alert"));
     }
+    parts.watch(client, store, settings, process);
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
     parts.add(forever(roster::announce(js, entry, process.stop.clone())));
     parts.run(process).await
@@ -178,6 +185,19 @@ struct Parts(JoinSet<anyhow::Result<()>>);
 impl Parts {
     fn add(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         self.0.spawn(part);
+    }
+
+    /// Alerts to administrators: every worker has them, one at a time looks.
+    fn watch<S: Store>(&mut self, client: &Client, store: S, settings: &WorkerSettings, process: &Process) {
+        let (client, folder) = (client.clone(), settings.database.folder());
+        let (js, webhook) = (jetstream::new(client.clone()), settings.watch.clone());
+        let watch =
+            Watch { client, store, folder, settings: settings.watch.clone(), process: process.clone() };
+        self.add(bound(watch::run(watch), "watch"));
+        let process = process.clone();
+        self.add(async move {
+            watch::deliver(js, &webhook, process).await.context("the admin webhook cannot be served")
+        });
     }
 
     /// Waits for all of them. The first that fails stops the others in order.

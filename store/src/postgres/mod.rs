@@ -10,6 +10,7 @@ mod history;
 mod jobs;
 mod migrate;
 mod outbox;
+mod overdue;
 mod persist;
 mod quarantine;
 mod read;

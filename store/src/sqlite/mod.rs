@@ -9,6 +9,7 @@ mod checkpoint;
 mod history;
 mod jobs;
 mod outbox;
+mod overdue;
 mod persist;
 mod quarantine;
 mod read;
