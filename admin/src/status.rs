@@ -1,4 +1,4 @@
-//! `devtrail status`: streams, lag, workers, and what is stored.
+//! `devtrail status`: streams, lag, processes with their breakers, and what is stored.
 
 mod layout;
 
@@ -38,6 +38,7 @@ pub struct StatusSettings {
 struct Status {
     streams: Vec<Stream>,
     consumers: Vec<Consumer>,
+    collectors: Vec<WorkerEntry>,
     workers: Vec<WorkerEntry>,
     store: Totals,
 }
@@ -105,7 +106,8 @@ async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<St
             }),
         }
     }
-    Ok(Status { streams, consumers, workers: roster::alive(js).await?, store: store.totals().await? })
+    let (workers, collectors) = roster::alive(js).await?.into_iter().partition(WorkerEntry::is_worker);
+    Ok(Status { streams, consumers, collectors, workers, store: store.totals().await? })
 }
 
 /// Shows it again and again. A look that fails is told, and the next one may go well: Devtrail may

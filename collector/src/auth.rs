@@ -13,7 +13,7 @@ use governor::clock::MonotonicClock;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
 
-use crate::App;
+use crate::app::App;
 use crate::error::{ErrorCode, Problem};
 use crate::rate::{Meter, Policy};
 

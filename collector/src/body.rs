@@ -1,6 +1,7 @@
 //! Reading a request's body: within a time, a size and a ratio of inflation.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 
 use crate::error::{ErrorCode, Problem};
+use crate::room::{Place, Room};
 
 /// Compressed bodies up to this many bytes are inflated in place, larger ones on a blocking thread.
 const INLINE: usize = 64 * 1024;
@@ -17,6 +19,8 @@ const INLINE: usize = 64 * 1024;
 const RATIO_FLOOR: usize = 64 * 1024;
 /// What is reserved at most for a body before it has arrived, whatever length it claims.
 const RESERVED: usize = 64 * 1024;
+/// Inflated bytes are counted by pieces of this many.
+const PIECE: u64 = 64 * 1024;
 /// Zstandard windows up to 8 MiB, as RFC 9659 has it for HTTP: bounds the decoder's memory.
 const WINDOW_LOG_MAX: u32 = 23;
 
@@ -69,37 +73,56 @@ impl Encoding {
     }
 }
 
+/// How many bytes a body announces, where it does.
+#[must_use]
+pub fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok())
+}
+
 /// Reads and inflates a body. Never holds more than `max_inflated` bytes of it as sent, nor twice that inflated.
+/// `place` holds the bytes of what is returned.
 ///
 /// # Errors
 /// `unsupported_encoding`; `body_too_large`, at once where `Content-Length` tells; `body_timeout`;
+/// `overloaded` where the bytes of all bodies at once are too many;
 /// `malformed_request` where it breaks off (nobody is left to read that); `malformed_json` where its compression
 /// is corrupt; `internal` where the process is going down.
-pub async fn read(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Result<Bytes, Problem> {
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &BodyLimits,
+    room: &Room,
+    place: &Arc<Place>,
+) -> Result<Bytes, Problem> {
     let encoding = Encoding::of(headers)?;
-    let declared =
-        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let declared = announced(headers);
     if let Some(declared) = declared.filter(|declared| *declared > limits.max_inflated as u64) {
         let detail = format!("The body has {declared} bytes, the limit is {}.", limits.max_inflated);
         return Err(too_large(limits.max_inflated, detail).actual(declared));
     }
-    let sent = tokio::time::timeout(limits.timeout, collect(body, declared, limits.max_inflated));
+    let sent = tokio::time::timeout(limits.timeout, collect(body, declared, limits.max_inflated, place));
     let sent = sent.await.map_err(|_| {
         let detail = format!("The body did not arrive within {} ms.", limits.timeout.as_millis());
         Problem::new(ErrorCode::BodyTimeout, detail)
     })??;
-    let limits = *limits;
-    match encoding {
-        Encoding::Identity => Ok(sent),
-        _ if sent.len() <= INLINE => inflate(encoding, &sent, &limits),
-        _ => tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits))
-            .await
-            .map_err(|_| Problem::new(ErrorCode::Internal, "The body could not be inflated; send again."))?,
-    }
+    let (limits, as_sent) = (*limits, sent.len());
+    let inflated = match encoding {
+        Encoding::Identity => return Ok(sent),
+        _ if as_sent <= INLINE => inflate(encoding, &sent, &limits, place)?,
+        _ => {
+            let _turn = room.turn().await;
+            let place = place.clone();
+            tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits, &place)).await.map_err(
+                |_| Problem::new(ErrorCode::Internal, "The body could not be inflated; send again."),
+            )??
+        }
+    };
+    place.release(as_sent);
+    Ok(inflated)
 }
 
 /// The body as sent, at most `max` bytes.
-async fn collect(mut body: Body, declared: Option<u64>, max: usize) -> Result<Bytes, Problem> {
+async fn collect(mut body: Body, declared: Option<u64>, max: usize, place: &Place) -> Result<Bytes, Problem> {
     let reserved = declared.and_then(|declared| usize::try_from(declared).ok()).unwrap_or(0).min(RESERVED);
     let mut collected = BytesMut::new();
     let mut only = Bytes::new();
@@ -114,6 +137,7 @@ async fn collect(mut body: Body, declared: Option<u64>, max: usize) -> Result<By
         if collected.len() + only.len() + data.len() > max {
             return Err(too_large(max, format!("The body has more than {max} bytes, the limit.")));
         }
+        place.hold(data.len())?;
         // A body of one frame, the usual one, is handed on without a copy.
         if collected.is_empty() && only.is_empty() {
             only = data;
@@ -128,20 +152,23 @@ async fn collect(mut body: Body, declared: Option<u64>, max: usize) -> Result<By
     Ok(if collected.is_empty() { only } else { collected.freeze() })
 }
 
-fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits) -> Result<Bytes, Problem> {
+fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits, place: &Place) -> Result<Bytes, Problem> {
     let by_ratio = sent.len().saturating_mul(limits.max_ratio).max(RATIO_FLOOR);
     let max = limits.max_inflated.min(by_ratio);
     let inflated = match encoding {
         Encoding::Identity => Ok(sent.to_vec()),
         // Neither decoder minds an empty input; as a member or a frame it is truncated all the same.
         _ if sent.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-        Encoding::Gzip => read_to(flate2::read::MultiGzDecoder::new(sent), max),
+        Encoding::Gzip => read_to(flate2::read::MultiGzDecoder::new(sent), max, place),
         Encoding::Zstd => zstd::stream::read::Decoder::with_buffer(sent).and_then(|mut decoder| {
             decoder.window_log_max(WINDOW_LOG_MAX)?;
-            read_to(decoder, max)
+            read_to(decoder, max, place)
         }),
     };
     let inflated = inflated.map_err(|error| {
+        if let Some(problem) = error.get_ref().and_then(|inner| inner.downcast_ref::<Problem>()) {
+            return problem.clone();
+        }
         let detail =
             format!("The body cannot be inflated, its compressed data is corrupt or cut off: {error}.");
         Problem::new(ErrorCode::MalformedJson, detail)
@@ -158,11 +185,17 @@ fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits) -> Result<Bytes
     Err(too_large(ratio, detail))
 }
 
-/// Reads to the end, or to the first byte after `max`.
-fn read_to(reader: impl Read, max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Reads to the end, or to the first byte after `max`, each piece counted before it is kept.
+fn read_to(reader: impl Read, max: usize, place: &Place) -> io::Result<Vec<u8>> {
+    let (mut reader, mut bytes) = (reader.take(max as u64 + 1), Vec::new());
+    loop {
+        let before = bytes.len();
+        reader.by_ref().take(PIECE).read_to_end(&mut bytes)?;
+        if bytes.len() == before {
+            return Ok(bytes);
+        }
+        place.hold(bytes.len() - before).map_err(io::Error::other)?;
+    }
 }
 
 fn too_large(limit: usize, detail: String) -> Problem {

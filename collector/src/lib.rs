@@ -6,9 +6,11 @@
 //! stored is asked of the workers, by `ask`. `openapi` describes the routes.
 
 pub mod admit;
+mod app;
 mod ask;
 mod auth;
 mod body;
+mod descriptors;
 mod error;
 pub mod formats;
 pub mod life;
@@ -17,31 +19,33 @@ mod openapi;
 mod prefer;
 pub mod publish;
 mod rate;
+mod room;
 mod routes;
 pub mod serve;
 mod wait;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
+use common::breaker::BreakerSettings;
+use common::bus::roster::{self, COLLECTOR, WorkerEntry};
 use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
-use common::process::{Process, Stop, parse_duration, parse_rate};
+use common::clock::{Clock as _, SystemClock};
+use common::process::{Process, parse_duration, parse_rate};
 use common::retry::RetryPolicy;
-use common::schema::{SchemaSettings, Schemas};
+use common::schema::SchemaSettings;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use openapi::document as openapi;
+pub use room::RoomSettings;
 
-use ask::{Asker, Unanswered};
-use auth::Keys;
-use body::BodyLimits;
-use error::Problem;
+use app::{App, Stream};
+use ask::Asker;
 use life::Life;
-use notes::Notes;
 use publish::Publisher;
 use serve::ServeOptions;
 use wait::Hints;
@@ -64,6 +68,9 @@ pub struct CollectorSettings {
     /// The bounds of a request.
     #[command(flatten)]
     pub limits: Limits,
+    /// When the stream is left alone.
+    #[command(flatten)]
+    pub breakers: BreakerSettings,
     /// What events may look like.
     #[command(flatten)]
     pub schemas: SchemaSettings,
@@ -94,77 +101,9 @@ pub struct Limits {
     /// How long the stream may take to confirm a batch
     #[arg(long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     pub publish_timeout: Duration,
-}
-
-/// Why no key can be checked yet.
-const NO_KEYS: &str = "the API keys are not loaded yet";
-
-/// What every request can reach.
-struct App {
-    schemas: Schemas,
-    supported: Vec<String>,
-    keys: Keys,
-    keys_loaded: watch::Receiver<bool>,
-    limits: Limits,
-    body_limits: BodyLimits,
-    actor: String,
-    stop: Stop,
-    /// Set once the stream is bound.
-    stream: OnceLock<Stream>,
-}
-
-/// The bound stream.
-struct Stream {
-    client: async_nats::Client,
-    js: jetstream::Context,
-    life: Arc<Life>,
-    publisher: Publisher,
-    hints: Arc<Hints>,
-    notes: Notes,
-    asker: Asker,
-}
-
-impl App {
-    fn new(limits: Limits, schemas: Schemas, keys_loaded: watch::Receiver<bool>, process: &Process) -> Self {
-        Self {
-            supported: schemas.supported(),
-            schemas,
-            keys: Keys::new(limits.rate, limits.max_events),
-            keys_loaded,
-            body_limits: BodyLimits {
-                max_inflated: limits.max_body,
-                max_ratio: limits.max_ratio,
-                timeout: limits.body_timeout,
-            },
-            actor: process.actor.to_string(),
-            stop: process.stop.clone(),
-            stream: OnceLock::new(),
-            limits,
-        }
-    }
-
-    /// The stream, where batches would be accepted now, or the reason why not.
-    fn ready(&self) -> Result<&Stream, &'static str> {
-        let stream = self.stream.get().ok_or("the stream is not bound yet")?;
-        if !*self.keys_loaded.borrow() {
-            return Err(NO_KEYS);
-        }
-        match stream.client.connection_state() {
-            async_nats::connection::State::Connected => Ok(stream),
-            _ => Err("NATS is not connected"),
-        }
-    }
-
-    /// Whom to ask what is stored.
-    fn asker(&self) -> Result<&Asker, Problem> {
-        Ok(&self.stream.get().ok_or(Unanswered::NotConnected)?.asker)
-    }
-}
-
-impl Stream {
-    fn max_message(&self) -> usize {
-        publish::max_message(&self.client)
-    }
+    /// What is taken in hand at once.
+    #[command(flatten)]
+    pub room: RoomSettings,
 }
 
 /// Takes the address to serve on.
@@ -182,12 +121,17 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 /// Serves until the process stops.
 ///
 /// # Errors
-/// Where a schema file is not usable, the stream is missing or unsafe, or the server does not sync always.
+/// Where a setting or a schema file is not usable, the stream is missing or unsafe, or the server does not sync always.
 pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    settings.limits.room.expect_room_for(settings.limits.max_body)?;
     let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
-    let app = Arc::new(App::new(settings.limits.clone(), schemas, keys_loaded, &process));
-    let options = ServeOptions { header_timeout: app.limits.header_timeout, ..ServeOptions::default() };
+    let app = Arc::new(App::new(settings.limits.clone(), settings.breakers, schemas, keys_loaded, &process));
+    let options = ServeOptions {
+        header_timeout: app.limits.header_timeout,
+        max_connections: descriptors::connections(app.limits.room.max_connections),
+        ..ServeOptions::default()
+    };
     let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
     tracing::info!(address = %listener.local_addr()?, "collector listens");
     let serve = serve::serve(listener, routes::router(app.clone()), options, drain, abort);
@@ -207,8 +151,10 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
     let follow_keys = app.keys.clone().follow(js.clone(), loaded, process.stop.clone());
     let follow_hints = hints.follow(hinted, finished.clone());
     let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
-    let (publisher, asker) =
-        (Publisher::new(js.clone(), life.clone(), app.limits.publish_timeout), Asker::new(client.clone()));
+    let (deadline, asker) = (app.limits.publish_timeout, Asker::new(client.clone()));
+    let publisher = Publisher::new(js.clone(), life.clone(), app.breaker.clone(), deadline);
+    let entry = WorkerEntry::of(&process.actor, COLLECTOR, SystemClock.now());
+    let announced = roster::announce(js.clone(), entry, process.breakers.clone(), process.stop.clone());
     app.stream.get_or_init(|| Stream { client, js, life, publisher, hints: hints.clone(), notes, asker });
     // Requests in flight still need hints and leave notes, so these end after them.
     let serve_all = async {
@@ -216,7 +162,7 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         finished.cancel();
         served
     };
-    let (served, (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes);
+    let (served, (), (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes, announced);
     Ok(served?)
 }
 

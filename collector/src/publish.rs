@@ -13,6 +13,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
 use bytes::Bytes;
 use common::batch::{self, Header};
+use common::breaker::{self, Guard};
 use common::bus::{self, StreamLife};
 use common::id;
 use common::retry::RetryPolicy;
@@ -86,6 +87,14 @@ pub enum NotPublished {
     /// sent again is dropped as a duplicate then.
     #[error("the stream did not confirm in time: {0}")]
     Unavailable(String),
+    /// The stream's circuit breaker is open.
+    #[error("the stream fails and is not tried for {left:?}")]
+    CircuitOpen {
+        /// How long it stays open; zero where the end of another's probe decides.
+        left: Duration,
+        /// The message was sent before it opened, and may be stored all the same.
+        sent: bool,
+    },
 }
 
 type Outcome = Result<Published, NotPublished>;
@@ -98,30 +107,34 @@ const IN_PROCESS: u64 = 10158;
 const IN_PROCESS_DELAY: Duration = Duration::from_millis(50);
 /// The stream has reached its maximum of messages or bytes (error code 10077).
 const STREAM_FULL: u64 = 10077;
+/// The message is larger than the stream or the server takes (error code 10054).
+const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
 
 /// Publishes to the EVENTS stream.
 #[derive(Clone)]
 pub struct Publisher {
     js: jetstream::Context,
     life: Arc<Life>,
+    breaker: Guard,
     waiting: Waiting,
     deadline: Duration,
 }
 
 impl Publisher {
-    /// A publisher that tries for `deadline` to get a PubAck.
+    /// A publisher that tries for `deadline` to get a PubAck, unless `breaker` is open.
     #[must_use]
-    pub fn new(js: jetstream::Context, life: Arc<Life>, deadline: Duration) -> Self {
-        Self { js, life, waiting: Waiting::default(), deadline }
+    pub fn new(js: jetstream::Context, life: Arc<Life>, breaker: Guard, deadline: Duration) -> Self {
+        Self { js, life, breaker, waiting: Waiting::default(), deadline }
     }
 
-    /// Publishes and awaits the PubAck. Equal message ids in flight share one publish.
+    /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `place` is what the message
+    /// takes; it is kept until the publish has ended, whether or not anyone still waits for it.
     ///
     /// # Errors
-    /// Where the stream is full, or did not confirm until the deadline.
-    pub async fn publish(&self, message: Message) -> Outcome {
+    /// Where the stream is full, did not confirm until the deadline, or is left alone by its circuit breaker.
+    pub async fn publish(&self, message: Message, place: impl Send + 'static) -> Outcome {
         let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
-        let (mut outcome, joined) = self.join_or_start(message);
+        let (mut outcome, joined) = self.join_or_start(message, place);
         let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?.clone();
         let published = outcome.unwrap_or_else(|| Err(lost()))?;
         // Whoever joined sent what another request had sent before.
@@ -129,7 +142,11 @@ impl Publisher {
     }
 
     /// The outcome to come, and whether another request's publish brings it.
-    fn join_or_start(&self, message: Message) -> (watch::Receiver<Option<Outcome>>, bool) {
+    fn join_or_start(
+        &self,
+        message: Message,
+        place: impl Send + 'static,
+    ) -> (watch::Receiver<Option<Outcome>>, bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = waiting.get(&message.id) {
             return (outcome.clone(), true);
@@ -142,32 +159,47 @@ impl Publisher {
             publisher.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
             // Nobody may wait any more.
             let _ = sender.send(Some(outcome));
+            drop((message, place));
         });
         (receiver, false)
     }
 
-    /// Publishes the same message until the stream has spoken.
+    /// Publishes the same message until the stream has spoken, or is not to be tried any more.
     async fn until_deadline(&self, message: &Message) -> Outcome {
         let deadline = Instant::now() + self.deadline;
         let life = self.life.seen();
         let mut last = "no nats-server is connected".to_owned();
         for attempt in 0.. {
+            let sent = attempt > 0;
+            let permit = self.breaker.acquire().map_err(|left| NotPublished::CircuitOpen { left, sent })?;
             let attempt_ends = (Instant::now() + ATTEMPT).min(deadline);
-            let pause = match timeout_at(attempt_ends, self.once(message)).await {
+            let tried = tokio::select! {
+                biased;
+                tried = timeout_at(attempt_ends, self.once(message)) => tried,
+                () = self.breaker.opened() => return Err(self.opened_meanwhile()),
+            };
+            let pause = match tried {
                 Ok(Ok(ack)) => {
+                    permit.done(breaker::Outcome::Ok);
                     let (sequence, duplicate) = (ack.sequence, ack.duplicate);
                     return Ok(Published { life, sequence, duplicate, joined: false });
                 }
-                Ok(Err(error)) => match code(&error) {
-                    Some(STREAM_FULL) => return Err(NotPublished::Full(error.to_string())),
-                    Some(IN_PROCESS) => IN_PROCESS_DELAY,
-                    _ => {
-                        last = error.to_string();
-                        RetryPolicy::DEFAULT.delay(attempt)
+                Ok(Err(error)) => {
+                    last = error.to_string();
+                    match code(&error) {
+                        // The server is well; this message or the bound is the matter.
+                        Some(STREAM_FULL) => return Err(NotPublished::Full(last)),
+                        Some(IN_PROCESS) => IN_PROCESS_DELAY,
+                        Some(TOO_LARGE) => RetryPolicy::DEFAULT.delay(attempt),
+                        _ => {
+                            permit.failed(&last);
+                            RetryPolicy::DEFAULT.delay(attempt)
+                        }
                     }
-                },
+                }
                 Err(_) => {
                     last = format!("no PubAck within {ATTEMPT:?}");
+                    permit.failed(&last);
                     Duration::ZERO
                 }
             };
@@ -175,9 +207,17 @@ impl Publisher {
                 break;
             }
             tracing::debug!(id = message.id, attempt, last, "publishing again with the same id");
-            tokio::time::sleep(pause).await; // sleep: the retry policy's delay
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {} // sleep: the retry policy's delay
+                () = self.breaker.opened() => return Err(self.opened_meanwhile()),
+            }
         }
         Err(NotPublished::Unavailable(last))
+    }
+
+    /// Once the message was sent.
+    fn opened_meanwhile(&self) -> NotPublished {
+        NotPublished::CircuitOpen { left: self.breaker.open_for(), sent: true }
     }
 
     async fn once(&self, message: &Message) -> Result<PublishAck, PublishError> {
@@ -195,6 +235,5 @@ fn code(error: &PublishError) -> Option<u64> {
     if let Some(error) = source.downcast_ref::<jetstream::Error>() {
         return Some(error.error_code().0);
     }
-    (error.kind() == PublishErrorKind::MaxPayloadExceeded)
-        .then_some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0)
+    (error.kind() == PublishErrorKind::MaxPayloadExceeded).then_some(TOO_LARGE)
 }

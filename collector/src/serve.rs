@@ -1,5 +1,6 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 connections, their deadlines, draining and the hard stop.
 
+mod close;
 mod header;
 mod tracked;
 mod wire;
@@ -22,8 +23,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -33,10 +34,8 @@ use wire::{Clock, Wire};
 
 /// The pause after an accept that failed, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that is closed on a client still sending is read on, so that it gets to read its answer.
-const LINGER: Duration = Duration::from_secs(2);
-/// How long a client may take to read a refusal.
-const REFUSAL: Duration = Duration::from_secs(1);
+/// Connections beyond the bound that are answered at once; further ones wait until one of either is gone.
+const TURNED_AWAY: usize = 64;
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -49,12 +48,14 @@ pub struct ServeOptions {
     pub idle_timeout: Duration,
     /// Bytes of a request's header, at least 8 KiB.
     pub max_header: usize,
+    /// Connections at once; more are answered `overloaded` and closed.
+    pub max_connections: usize,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
         let (header_timeout, idle_timeout) = (Duration::from_secs(10), Duration::from_secs(75));
-        Self { header_timeout, idle_timeout, max_header: 64 * 1024 }
+        Self { header_timeout, idle_timeout, max_header: 64 * 1024, max_connections: 4096 }
     }
 }
 
@@ -73,7 +74,7 @@ pub async fn serve(
     abort: CancellationToken,
 ) -> io::Result<()> {
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
-    let builder = builder(&options);
+    let (builder, places) = (builder(&options), Places::new(options.max_connections));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -83,8 +84,15 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(place) = drain.run_until_cancelled(places.next()).await else { break };
                 let connection = Connection { app: app.clone(), peer, clock: Arc::new(Clock::new(options)) };
-                let served = connection.run(stream, builder.clone(), graceful.watcher());
+                let (builder, watcher) = (builder.clone(), graceful.watcher());
+                let served = async move {
+                    match place {
+                        Place::Served(_place) => connection.run(stream, builder, watcher).await,
+                        Place::TurnedAway(_place) => close::turn_away(stream, options.max_connections).await,
+                    }
+                };
                 let abort = abort.clone();
                 tasks.spawn(async move {
                     let _: Option<()> = abort.run_until_cancelled(served).await;
@@ -103,6 +111,35 @@ pub async fn serve(
     let _: Option<()> = abort.run_until_cancelled(graceful.shutdown()).await;
     tasks.wait().await;
     Ok(())
+}
+
+/// How many connections there may be at once.
+struct Places {
+    served: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+}
+
+/// What becomes of a connection; its place is free again when this is dropped.
+enum Place {
+    Served(OwnedSemaphorePermit),
+    TurnedAway(OwnedSemaphorePermit),
+}
+
+impl Places {
+    fn new(max_connections: usize) -> Self {
+        let served = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        Self { served, turned_away: Arc::new(Semaphore::new(TURNED_AWAY)) }
+    }
+
+    /// A place for the next connection: an answer that says there is none is better than silence, for its client
+    /// can go elsewhere. Where even answers are too many it waits, and further ones wait in the kernel.
+    async fn next(&self) -> Place {
+        tokio::select! {
+            biased;
+            Ok(place) = self.served.clone().acquire_owned() => Place::Served(place),
+            Ok(place) = self.turned_away.clone().acquire_owned() => Place::TurnedAway(place),
+        }
+    }
 }
 
 fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
@@ -159,22 +196,11 @@ impl Connection {
             phase = clock.expired() => Some(phase),
         };
         let Some(socket) = Arc::into_inner(socket) else { return };
-        let mut stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(refusal) = clock.refusal(expired) {
-            // There was no request to take an id over from.
-            let refusal = refusal.correlation_id(common::id::correlation_id(None));
-            tracing::debug!(%refusal, correlation_id = refusal.correlation_id, "a connection was refused");
-            let sent = async {
-                stream.write_all(&refusal.to_raw_http1()).await?;
-                stream.shutdown().await
-            };
-            let Ok(Ok(())) = tokio::time::timeout(REFUSAL, sent).await else { return };
-        } else if !clock.state().request_unread {
-            return;
+        let stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let refusal = clock.refusal(expired);
+        if refusal.is_some() || clock.state().request_unread {
+            close::close(stream, refusal).await;
         }
-        // Closed with bytes unread the kernel resets, and the client may lose the answer.
-        let read_on = async { while matches!(stream.read(&mut [0; 8_192]).await, Ok(1..)) {} };
-        let _: Result<(), _> = tokio::time::timeout(LINGER, read_on).await;
     }
 }
 

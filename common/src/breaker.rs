@@ -6,51 +6,18 @@
 //! is ours: input that is bad says nothing of whether the other side is well.
 
 mod guard;
+mod list;
+mod settings;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::time::Duration;
 
-pub use guard::{Breakers, Guard, Permit, Report};
+pub use guard::{Guard, Permit, Report};
+pub use list::Breakers;
+pub use settings::BreakerSettings;
 use window::Window;
-
-/// When a breaker opens, for how long, and what closes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerSettings {
-    /// Outcomes older than this do not count.
-    pub window: Duration,
-    /// With fewer outcomes in the window the rate says nothing.
-    pub min_samples: u32,
-    /// The breaker opens at this share of failures, in percent.
-    pub failures_percent: u32,
-    /// It opens at this many failures in a row as well.
-    pub in_a_row: u32,
-    /// How long it stays open the first time.
-    pub open_for: Duration,
-    /// The longest that it stays open: each failed probe doubles the time up to this.
-    pub open_at_most: Duration,
-    /// Probes let through when half-open; when all have succeeded the breaker closes.
-    pub probes: u32,
-}
-
-impl BreakerSettings {
-    /// 30 s with at least 20 outcomes and half of them failed, or 5 failures in a row; open for 5 s,
-    /// doubling to 60 s; three probes.
-    pub const DEFAULT: Self = Self {
-        window: Duration::from_secs(30),
-        min_samples: 20,
-        failures_percent: 50,
-        in_a_row: 5,
-        open_for: Duration::from_secs(5),
-        open_at_most: Duration::from_secs(60),
-        probes: 3,
-    };
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// What a call says of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,29 +96,44 @@ impl Breaker {
         }
     }
 
+    /// Whether a call would be refused at `now`, and after how long to ask again; zero where a probe's end decides.
+    #[must_use]
+    pub fn refuses(&self, now: Duration) -> Option<Duration> {
+        match self.phase {
+            Phase::Open { until } if now < until => Some(until - now),
+            Phase::HalfOpen { under_way, succeeded } if under_way + succeeded >= self.settings.probes => {
+                Some(Duration::ZERO)
+            }
+            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } => None,
+        }
+    }
+
     /// Lets a call through, or says after how long to ask again; zero where a probe's end decides.
     ///
     /// # Errors
     /// Where it is open, or all probes are under way.
     pub fn acquire(&mut self, now: Duration) -> Result<Ticket, Duration> {
-        if let Phase::Open { until } = self.phase {
-            if now < until {
-                return Err(until - now);
-            }
+        if let Some(left) = self.refuses(now) {
+            return Err(left);
+        }
+        if matches!(self.phase, Phase::Open { .. }) {
             self.enter(Phase::HalfOpen { under_way: 0, succeeded: 0 });
         }
-        if let Phase::HalfOpen { under_way, succeeded } = &mut self.phase {
-            if *under_way + *succeeded >= self.settings.probes {
-                return Err(Duration::ZERO);
-            }
+        if let Phase::HalfOpen { under_way, .. } = &mut self.phase {
             *under_way += 1;
         }
         Ok(Ticket { generation: self.generation })
     }
 
+    /// Whether the end of a call would still count: it was let through by the state that there is now.
+    #[must_use]
+    pub fn counts(&self, ticket: Ticket) -> bool {
+        ticket.generation == self.generation
+    }
+
     /// Counts how a call ended. One of an older state is not counted.
     pub fn done(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
-        if ticket.generation != self.generation {
+        if !self.counts(ticket) {
             return;
         }
         match &mut self.phase {
@@ -200,12 +182,5 @@ impl Breaker {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.generation += 1;
-    }
-}
-
-impl BreakerSettings {
-    fn is_too_many(&self, window: &Window) -> bool {
-        let (all, failed) = window.sums();
-        all >= self.min_samples && failed * 100 >= all * self.failures_percent
     }
 }

@@ -6,7 +6,7 @@ mod plain;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use meaning::same_meaning;
@@ -14,9 +14,15 @@ pub use plain::{MAX_VALUES, value};
 
 /// The members of a JSON object in their order, each value as the exact text it was sent as.
 ///
-/// Repeated names are kept; [`RawObject::take`] reports them.
+/// Repeated names are kept; [`RawObject::take`] reports them. One of more than [`MAX_VALUES`] members is no
+/// object to this: reading it stops there, with an error of the category `Data`.
 #[derive(Debug)]
 pub struct RawObject<'a>(pub Vec<(String, &'a RawValue)>);
+
+/// An object has more members than are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has more than {MAX_VALUES} members, the limit")]
+pub struct TooManyMembers;
 
 /// A member occurs more than once: which of them was meant cannot be known (RFC 8259, section 4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +58,9 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut members = Vec::with_capacity(map.size_hint().unwrap_or(8));
                 while let Some(member) = map.next_entry()? {
+                    if members.len() == MAX_VALUES {
+                        return Err(M::Error::custom(TooManyMembers));
+                    }
                     members.push(member);
                 }
                 Ok(RawObject(members))
@@ -87,6 +96,15 @@ mod tests {
         assert_eq!(object.take("b").unwrap().unwrap().get(), "[ 1,2 ]");
         assert_eq!(object.take("a").unwrap_err(), Repeated("a".to_owned()));
         assert!(object.take("c").unwrap().is_none());
+    }
+
+    #[test]
+    fn an_object_has_so_many_members_and_no_more() {
+        let object = |count: usize| format!("{{{}}}", vec!["\"\":0"; count].join(","));
+        let text = object(MAX_VALUES);
+        assert_eq!(serde_json::from_str::<RawObject<'_>>(&text).unwrap().0.len(), MAX_VALUES);
+        let error = serde_json::from_str::<RawObject<'_>>(&object(MAX_VALUES + 1)).unwrap_err();
+        assert!(error.is_data() && error.to_string().starts_with(&TooManyMembers.to_string()), "{error}");
     }
 
     #[test]

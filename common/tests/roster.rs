@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::bus::roster::{BUCKET, Lease, WorkerEntry, alive, announce};
+use common::breaker::{BreakerSettings, Breakers, State};
+use common::bus::roster::{BUCKET, COLLECTOR, Lease, WorkerEntry, alive, announce};
 use common::bus::{self, topology};
 use common::process::{Actor, Stop};
 use serde_json::{Value, json};
@@ -122,13 +123,52 @@ async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
     let js = server.connect().await;
     assert_eq!(alive(&js).await.unwrap(), []);
     let (persist, alert, stop) = (worker("persist"), worker("alert"), Stop::manual(PATIENCE));
-    let _stays = tokio::spawn(announce(js.clone(), alert.clone(), Stop::manual(PATIENCE)));
-    let leaves = tokio::spawn(announce(js.clone(), persist.clone(), stop.clone()));
+    let _stays =
+        tokio::spawn(announce(js.clone(), alert.clone(), Breakers::default(), Stop::manual(PATIENCE)));
+    let leaves = tokio::spawn(announce(js.clone(), persist.clone(), Breakers::default(), stop.clone()));
     let listed = async || Some(alive(&js).await.unwrap()).filter(|workers| workers.len() == 2);
     assert_eq!(until("both are there", listed).await, [alert.clone(), persist]);
     stop.begin();
     tokio::time::timeout(PATIENCE, leaves).await.unwrap().unwrap();
     assert_eq!(alive(&js).await.unwrap(), [alert]);
+}
+
+/// The two parts of `devtrail up` are one instance, and have breakers of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
+    // Renewed every 40 s: what is seen before was told because it changed.
+    let server = Server::start(2 * PATIENCE).await;
+    let js = server.connect().await;
+    let actor = Actor::new("devtrail");
+    let breakers = Breakers::default();
+    let start = |role: &str| {
+        let entry = WorkerEntry::of(&actor.part(role), role, 0);
+        let own = breakers.part(role);
+        tokio::spawn(announce(js.clone(), entry, own.clone(), Stop::manual(PATIENCE)));
+        own
+    };
+    let (collector, worker) = (start(COLLECTOR), start("all"));
+    let stream = collector.guard("stream", BreakerSettings::DEFAULT);
+    let _store = worker.guard("store", BreakerSettings::DEFAULT);
+    let told = async |what: &str, expected: [(&str, &str, State); 2]| {
+        let seen = async || {
+            let alive = alive(&js).await.unwrap();
+            let told: Vec<_> = alive
+                .iter()
+                .flat_map(|entry| entry.breakers.iter().map(|one| (&*entry.role, &*one.name, one.state)))
+                .collect();
+            (told == [expected[1], expected[0]]).then_some(())
+        };
+        until(what, seen).await;
+    };
+    let store = ("all", "store", State::Closed);
+    told("both are closed", [(COLLECTOR, "stream", State::Closed), store]).await;
+    let began = std::time::Instant::now();
+    for _ in 0..5 {
+        stream.acquire().ok().unwrap().failed("no PubAck");
+    }
+    told("one is open", [(COLLECTOR, "stream", State::Open), store]).await;
+    assert!(began.elapsed() < PATIENCE / 2, "told only with the next sign of life");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +178,7 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
     let entry = worker("persist");
     let (process, task) = server.process({
         let entry = entry.clone();
-        |js| tokio::spawn(announce(js, entry, Stop::manual(PATIENCE)))
+        |js| tokio::spawn(announce(js, entry, Breakers::default(), Stop::manual(PATIENCE)))
     });
     let name = topology::Name { stream: format!("KV_{BUCKET}"), consumer: None };
     // Each renewal comes after a third of a life: the first entry has expired by the fifth.

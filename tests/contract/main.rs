@@ -15,6 +15,7 @@ mod json;
 mod limits;
 mod memory;
 mod mutations;
+mod overload;
 mod packed;
 mod problem;
 mod questions;

@@ -8,7 +8,7 @@ use crate::talk::{Talk, body_of, fresh, good};
 
 /// Connections of a storm.
 const AT_ONCE: usize = 16;
-const MIB: usize = 1 << 20;
+pub const MIB: usize = 1 << 20;
 
 /// What a connection may hold: its body as sent (4 MiB), inflated into a buffer that doubles (8 MiB), and the
 /// decoder's window (8 MiB, RFC 9659).
@@ -20,7 +20,7 @@ const VALUES: usize = 64 * MIB;
 const SLACK: usize = 64 * MIB;
 
 /// The most memory a process ever had, in bytes: `VmHWM` of `/proc/PID/status`.
-fn peak(pid: u32) -> usize {
+pub fn peak(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024

@@ -28,6 +28,8 @@ const CODES: &[(&str, u16, &str, bool, bool)] = &[
     ("stream_full", 503, "The stream is full", true, true),
     ("shutting_down", 503, "The collector is shutting down", true, true),
     ("store_unavailable", 503, "The store cannot be reached", true, true),
+    ("circuit_open", 503, "The stream fails and is left alone", true, true),
+    ("overloaded", 503, "The collector has too much to do", true, true),
 ];
 
 /// The members of a refusal, each checked as far as its code tells; gives the body for the rest.

@@ -148,7 +148,7 @@ async fn a_trace_shows_every_step_and_a_dropped_resend(engine: Engine) {
     assert!(!site.run("devtrail", &["trace", "nothing-of-that-name"]).status.success());
 }
 
-/// Promise: `devtrail status` | streams, what waits, workers, batches by state; `--watch` goes on
+/// Promise: `devtrail status` | streams, what waits, collectors and workers with their circuit breakers, batches by state; `--watch` goes on
 async fn status_shows_lag_workers_and_states(engine: Engine) {
     let (site, client) = running(engine).await;
     client.send(&envelope("b1", &[event("e1")])).await;
@@ -161,6 +161,8 @@ async fn status_shows_lag_workers_and_states(engine: Engine) {
     };
     let status = until("every worker is in the roster", alive).await;
     assert_eq!(status["store"]["batches"]["completed"], 1, "{status}");
+    let collectors = status["collectors"].as_array().unwrap();
+    assert_eq!((collectors.len(), &collectors[0]["role"]), (1, &Value::from("collector")), "{status}");
     let names: Vec<&str> =
         status["consumers"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     for name in ["EVENTS/persist", "JOBS/aggregate", "JOBS/normalize-replay"] {

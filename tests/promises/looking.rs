@@ -65,7 +65,7 @@ async fn who_looks_for_nothing_is_told_what_to_try() {
     }
 }
 
-/// Promise: `devtrail status` | streams, what waits, workers, batches by state; `--watch` goes on
+/// Promise: `devtrail status` | streams, what waits, collectors and workers with their circuit breakers, batches by state; `--watch` goes on
 #[tokio::test(flavor = "multi_thread")]
 async fn status_is_watched_block_by_block_until_it_is_interrupted() {
     let up = Up::start().await;

@@ -4,6 +4,7 @@
 
 mod apart;
 mod asking;
+mod breakers;
 mod cloudevents;
 mod crashes;
 mod described;

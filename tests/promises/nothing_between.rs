@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use collector::{CollectorSettings, Limits};
+use collector::{CollectorSettings, Limits, RoomSettings};
+use common::breaker::BreakerSettings;
 use common::bus::{NatsSettings, sync::SyncSettings};
 use common::process::{Actor, Process, Stop};
 use common::schema::SchemaSettings;
@@ -67,7 +68,9 @@ fn settings(up: &Up) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            room: RoomSettings::DEFAULT,
         },
+        breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }
 }

@@ -174,7 +174,7 @@ async fn run_parts<S: Store>(
     }
     parts.watch(client, store, settings, process);
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
-    parts.add(forever(roster::announce(js, entry, process.stop.clone())));
+    parts.add(forever(roster::announce(js, entry, process.breakers.clone(), process.stop.clone())));
     parts.run(process).await
 }
 

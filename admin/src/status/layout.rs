@@ -1,14 +1,16 @@
 //! How `devtrail status` looks to people. Pure.
 
+use common::breaker::{Report, State};
 use common::bus::roster::WorkerEntry;
 use common::clock::{Micros, parse_rfc3339};
 
 use super::Status;
 use crate::out::{as_table, span};
 
-/// The status as tables with a blank line between them; `now` gives the workers' ages.
+/// The status as tables with a blank line between them; `now` gives the processes' ages.
 pub fn text(status: &Status, now: Micros) -> String {
-    [streams(status), consumers(status), workers(&status.workers, now), store(status)].join("\n\n")
+    let parts = [streams(status), consumers(status), processes(status, now), breakers(status), store(status)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 fn streams(status: &Status) -> String {
@@ -28,20 +30,66 @@ fn consumers(status: &Status) -> String {
     as_table(["CONSUMER", "PENDING", "UNSETTLED"], rows.collect())
 }
 
-fn workers(workers: &[WorkerEntry], now: Micros) -> String {
-    if workers.is_empty() {
-        return "No worker is alive: batches are kept in the stream until one is.".to_owned();
-    }
+fn processes(status: &Status, now: Micros) -> String {
     let age = |entry: &WorkerEntry| {
         let started = parse_rfc3339(&entry.started_at).and_then(|written| written.at);
         // Clocks of two machines differ a little: nobody is younger than nothing.
         started.map_or_else(|| "unknown".to_owned(), |at| span((now - at).max(0)))
     };
-    let rows = workers.iter().map(|entry| {
-        let (role, instance, host) = (entry.role.clone(), entry.instance.clone(), entry.host.clone());
-        [role, instance, host, entry.pid.to_string(), age(entry), entry.version.clone()]
+    let rows: Vec<_> = all(status)
+        .map(|entry| {
+            let (role, instance, host) = (entry.role.clone(), entry.instance.clone(), entry.host.clone());
+            [role, instance, host, entry.pid.to_string(), age(entry), entry.version.clone()]
+        })
+        .collect();
+    let none = "No worker is alive: batches are kept in the stream until one is.";
+    let mut parts = Vec::new();
+    if !rows.is_empty() {
+        parts.push(as_table(["PROCESS", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"], rows));
+    }
+    if status.workers.is_empty() {
+        parts.push(none.to_owned());
+    }
+    parts.join("\n\n")
+}
+
+fn all(status: &Status) -> impl Iterator<Item = &WorkerEntry> {
+    status.collectors.iter().chain(&status.workers)
+}
+
+/// The breakers by process, and a sentence for each that is not closed.
+fn breakers(status: &Status) -> String {
+    let all: Vec<(&WorkerEntry, &Report)> =
+        all(status).flat_map(|entry| entry.breakers.iter().map(move |report| (entry, report))).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    let rows = all.iter().map(|(entry, report)| {
+        let state = match report.state {
+            State::Open => "OPEN",
+            state => state.as_str(),
+        };
+        [report.name.clone(), entry.role.clone(), entry.instance.clone(), state.to_owned()]
     });
-    as_table(["WORKER", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"], rows.collect())
+    let table = as_table(["BREAKER", "PROCESS", "INSTANCE", "STATE"], rows.collect());
+    let sentences = all.iter().filter_map(|(entry, report)| told(entry, report));
+    std::iter::once(table).chain(sentences).collect::<Vec<_>>().join("\n")
+}
+
+/// What it means that a breaker is not closed.
+fn told(entry: &WorkerEntry, report: &Report) -> Option<String> {
+    let (name, role, instance) = (&report.name, &entry.role, &entry.instance);
+    let reason =
+        report.reason.as_deref().map_or_else(String::new, |reason| format!(" Last failure: {reason}."));
+    match report.state {
+        State::Closed => None,
+        State::Open => Some(format!(
+            "The breaker {name} of {role} {instance} is open: it does not try for a while.{reason}"
+        )),
+        State::HalfOpen => {
+            Some(format!("The breaker {name} of {role} {instance} is half open: a few tries decide.{reason}"))
+        }
+    }
 }
 
 fn store(status: &Status) -> String {
@@ -81,7 +129,13 @@ mod tests {
             pid: 17,
             started_at: "1970-01-01T00:00:00Z".to_owned(),
             version: "0.1.0".to_owned(),
+            breakers: Vec::new(),
         }
+    }
+
+    fn with(entry: WorkerEntry, name: &str, state: State, reason: Option<&str>) -> WorkerEntry {
+        let report = Report { name: name.to_owned(), state, reason: reason.map(str::to_owned) };
+        WorkerEntry { breakers: vec![report], ..entry }
     }
 
     #[test]
@@ -95,7 +149,11 @@ mod tests {
                 last_sequence: 3,
             }],
             consumers: vec![Consumer { name: "EVENTS/persist".to_owned(), pending: 2, unsettled: 1 }],
-            workers: vec![worker("aggregate"), worker("persist")],
+            collectors: vec![with(worker("collector"), "stream", State::Closed, None)],
+            workers: vec![
+                worker("aggregate"),
+                with(worker("persist"), "store", State::Open, Some("it is away")),
+            ],
             store: Totals {
                 batches: BTreeMap::from([("completed".to_owned(), 1), ("failed".to_owned(), 2)]),
                 events: 50,
@@ -109,9 +167,15 @@ mod tests {
  CONSUMER        PENDING  UNSETTLED
  EVENTS/persist  2        1
 
- WORKER     INSTANCE  HOST  PID  UP FOR  VERSION
+ PROCESS    INSTANCE  HOST  PID  UP FOR  VERSION
+ collector  3f9a2c01  box   17   1h 02m  0.1.0
  aggregate  3f9a2c01  box   17   1h 02m  0.1.0
  persist    3f9a2c01  box   17   1h 02m  0.1.0
+
+ BREAKER  PROCESS    INSTANCE  STATE
+ stream   collector  3f9a2c01  closed
+ store    persist    3f9a2c01  OPEN
+The breaker store of persist 3f9a2c01 is open: it does not try for a while. Last failure: it is away.
 
  STORE               COUNT
  batches completed   1
@@ -130,7 +194,15 @@ mod tests {
 
     #[test]
     fn no_worker_is_said_so() {
-        let status = Status { streams: vec![], consumers: vec![], workers: vec![], store: Totals::default() };
-        assert!(text(&status, 0).contains("No worker is alive"));
+        let mut status = Status {
+            streams: vec![],
+            consumers: vec![],
+            collectors: vec![worker("collector")],
+            workers: vec![],
+            store: Totals::default(),
+        };
+        assert!(text(&status, 0).contains("No worker is alive"), "a collector is none");
+        status.workers.push(worker("all"));
+        assert!(!text(&status, 0).contains("No worker is alive"));
     }
 }

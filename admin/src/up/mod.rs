@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use collector::{CollectorSettings, Limits};
+use common::breaker::BreakerSettings;
 use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
 use common::retry::RetrySettings;
@@ -51,6 +52,8 @@ pub struct UpSettings {
     nats_server: Option<PathBuf>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    breakers: BreakerSettings,
     #[command(flatten)]
     schemas: SchemaSettings,
     #[command(flatten)]
@@ -102,6 +105,7 @@ async fn run_beside(
         nats: nats.clone(),
         sync: SyncSettings { nats_monitor_url: Some(ports.monitor), allow_unsafe_sync: false },
         limits: settings.limits.clone(),
+        breakers: settings.breakers,
         schemas: settings.schemas.clone(),
     };
     let database = DatabaseSettings { database_url };

@@ -5,6 +5,7 @@ use std::io::Write;
 use futures_util::{StreamExt, stream};
 
 use super::*;
+use crate::room::RoomSettings;
 
 const KIB: usize = 1024;
 
@@ -32,8 +33,16 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(step).take(length).collect()
 }
 
+/// Reads a body where all bodies together may have so many bytes.
+async fn with(headers: &HeaderMap, body: Body, limits: &BodyLimits, bytes: usize) -> Result<Bytes, Problem> {
+    let settings = RoomSettings { max_connections: 1, max_in_flight: 1, max_in_flight_bytes: bytes };
+    let room = Room::new(&settings);
+    let place = Arc::new(room.enter(0)?);
+    read(headers, body, limits, &room, &place).await
+}
+
 async fn sent(encoding: &'static str, body: impl Into<Body>) -> Result<Bytes, Problem> {
-    read(&headers(&[("content-encoding", encoding)]), body.into(), &BodyLimits::default()).await
+    with(&headers(&[("content-encoding", encoding)]), body.into(), &BodyLimits::default(), usize::MAX).await
 }
 
 #[test]
@@ -130,7 +139,7 @@ async fn limit_is_exact() {
 async fn declared_length_is_checked_before_reading() {
     let never = Body::from_stream(stream::pending::<io::Result<Bytes>>());
     let headers = headers(&[("content-length", "4194305")]);
-    let problem = read(&headers, never, &BodyLimits::default()).await.unwrap_err();
+    let problem = with(&headers, never, &BodyLimits::default(), usize::MAX).await.unwrap_err();
     assert_eq!((problem.limit, problem.actual), (Some(4_194_304), Some(4_194_305)));
 }
 
@@ -149,7 +158,27 @@ async fn slow_body_times_out_as_a_whole() {
         Ok::<_, io::Error>(Bytes::from(" "))
     });
     let headers = HeaderMap::new();
-    let reading = read(&headers, Body::from_stream(drip.boxed()), &limits);
+    let reading = with(&headers, Body::from_stream(drip.boxed()), &limits, usize::MAX);
     let problem = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap().unwrap_err();
     assert_eq!(problem.code, ErrorCode::BodyTimeout);
+}
+
+#[tokio::test]
+async fn bytes_are_counted_as_they_come_and_as_they_are_inflated() {
+    let overloaded = |read: Result<Bytes, Problem>| read.unwrap_err().code == ErrorCode::Overloaded;
+    let (plain, data) = (HeaderMap::new(), noise(200 * KIB));
+    let frames = || {
+        let frames: Vec<_> =
+            data.chunks(KIB).map(|frame| Ok::<_, io::Error>(Bytes::copy_from_slice(frame))).collect();
+        Body::from_stream(stream::iter(frames))
+    };
+    let limits = BodyLimits::default();
+    assert!(overloaded(with(&plain, frames(), &limits, 200 * KIB - 1).await));
+    assert_eq!(with(&plain, frames(), &limits, 200 * KIB).await.unwrap(), data);
+    for (encoding, packed) in [("gzip", gzip(&data)), ("zstd", zstd(&data))] {
+        // As sent and inflated: both are there at once.
+        let (headers, both) = (headers(&[("content-encoding", encoding)]), packed.len() + data.len());
+        assert!(overloaded(with(&headers, packed.clone().into(), &limits, both - 1).await), "{encoding}");
+        assert_eq!(with(&headers, packed.into(), &limits, both).await.unwrap(), data, "{encoding}");
+    }
 }

@@ -30,11 +30,13 @@ pub enum ErrorCode {
     StreamFull,
     ShuttingDown,
     StoreUnavailable,
+    CircuitOpen,
+    Overloaded,
 }
 
 impl ErrorCode {
     /// The whole list.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::InvalidEnvelope,
@@ -60,6 +62,8 @@ impl ErrorCode {
         Self::StreamFull,
         Self::ShuttingDown,
         Self::StoreUnavailable,
+        Self::CircuitOpen,
+        Self::Overloaded,
     ];
 
     /// Status, `code`, title.
@@ -102,6 +106,8 @@ impl ErrorCode {
             Self::StreamFull => (UNAVAILABLE, "stream_full", "The stream is full"),
             Self::ShuttingDown => (UNAVAILABLE, "shutting_down", "The collector is shutting down"),
             Self::StoreUnavailable => (UNAVAILABLE, "store_unavailable", "The store cannot be reached"),
+            Self::CircuitOpen => (UNAVAILABLE, "circuit_open", "The stream fails and is left alone"),
+            Self::Overloaded => (UNAVAILABLE, "overloaded", "The collector has too much to do"),
         }
     }
 

@@ -17,7 +17,7 @@ use common::verdict::Code;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::json::{elements, object, quoted};
+use super::json::{bad_object, elements, object, quoted};
 use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
 
 /// Names of CloudEvents, and of Devtrail where they differ.
@@ -59,13 +59,15 @@ pub fn as_sent(pointer: String) -> String {
 
 fn structured(event: &RawValue) -> Event<'_> {
     let kept = Cow::Borrowed(event.get().as_bytes());
-    let Ok(RawObject(members)) = serde_json::from_str::<RawObject<'_>>(event.get()) else {
-        // An object always reads as one; its names may be no Unicode all the same.
-        let refusal = match event.get().starts_with('{') {
-            true => Refusal::new(Code::SchemaInvalid, "", "the name of a member is no Unicode text"),
-            false => Refusal::new(Code::NotAnObject, "", "a CloudEvent must be a JSON object"),
-        };
-        return Event::Refused(kept, refusal);
+    let members = match serde_json::from_str::<RawObject<'_>>(event.get()) {
+        Ok(RawObject(members)) => members,
+        Err(error) => {
+            let refusal = match event.get().starts_with('{') {
+                true => Refusal::new(Code::SchemaInvalid, "", bad_object(&error)),
+                false => Refusal::new(Code::NotAnObject, "", "a CloudEvent must be a JSON object"),
+            };
+            return Event::Refused(kept, refusal);
+        }
     };
     let members = members.into_iter().map(|(name, value)| (name, Cow::Borrowed(value.get())));
     match translated(members.collect()) {

@@ -3,17 +3,22 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use common::json::{self, RawObject, shorten};
+use common::json::{self, RawObject, TooManyMembers, shorten};
 use serde_json::value::RawValue;
 
-use super::json::{text, unreadable};
+use super::json::{Elements, list, text, unreadable};
 use super::{BadEnvelope, Event, Format, Request, Submission, fields, invalid};
 
 /// Reads an envelope; what is not needed of it is kept as it is.
 pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
-    let mut members: RawObject<'a> =
-        serde_json::from_str(text(request.body)?).map_err(|error| unreadable(&error, "a JSON object"))?;
-    let events = events(&mut members)?;
+    let body = text(request.body)?;
+    let mut members: RawObject<'a> = serde_json::from_str(body).map_err(|error| {
+        match error.is_data() && body.trim_start().starts_with('{') {
+            true => invalid("", format!("The body is no envelope: {TooManyMembers}.")),
+            false => unreadable(&error, "a JSON object"),
+        }
+    })?;
+    let events = events(&mut members, request.max_events)?;
     let batch_id = fields::batch_id(string(&mut members, "batch_id", "/batch_id")?, request.headers)?;
     let missing = |pointer, name: &str| invalid(pointer, format!("{name} is missing."));
     let batch_id = batch_id.ok_or_else(|| {
@@ -30,10 +35,10 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
         return Err(BadEnvelope::WrongDeveloper(named));
     }
     let members = kept(&members)?;
-    if events.len() > request.max_events {
-        return Err(BadEnvelope::TooManyEvents(events.len()));
+    if events.count > request.max_events {
+        return Err(BadEnvelope::TooManyEvents(events.count));
     }
-    let events = events.into_iter().map(|event| Event::Text(Cow::Borrowed(event.get()))).collect();
+    let events = events.first.into_iter().map(|event| Event::Text(Cow::Borrowed(event.get()))).collect();
     Ok(Submission {
         format: Format::Envelope,
         batch_id,
@@ -45,12 +50,12 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     })
 }
 
-fn events<'a>(members: &mut RawObject<'a>) -> Result<Vec<&'a RawValue>, BadEnvelope> {
+fn events<'a>(members: &mut RawObject<'a>, max: usize) -> Result<Elements<'a>, BadEnvelope> {
     let events = member(members, "events", "/events")?;
     let events = events.ok_or_else(|| invalid("/events", "events is missing."))?;
-    let events: Vec<&RawValue> = serde_json::from_str(events.get())
-        .map_err(|_| invalid("/events", "events must be an array of events."))?;
-    if events.is_empty() {
+    let events =
+        list(events.get(), max).map_err(|_| invalid("/events", "events must be an array of events."))?;
+    if events.count == 0 {
         return Err(invalid("/events", "events must hold at least one event."));
     }
     Ok(events)

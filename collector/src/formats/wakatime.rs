@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::fields::header;
-use super::json::{elements, object, quoted};
+use super::json::{bad_object, elements, object, quoted};
 use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
 
 /// Members of a heartbeat, and of the event's `data`.
@@ -126,8 +126,8 @@ fn translated(heartbeat: &str) -> Result<String, Refusal> {
         return Err(Refusal::new(Code::NotAnObject, "", "a heartbeat must be a JSON object"));
     }
     let invalid = |pointer: &str, detail: &str| Refusal::new(Code::SchemaInvalid, pointer, detail);
-    let RawObject(mut members) = serde_json::from_str(heartbeat)
-        .map_err(|_| invalid("", "the name of a member is no Unicode text"))?;
+    let RawObject(mut members) =
+        serde_json::from_str(heartbeat).map_err(|error| invalid("", &bad_object(&error)))?;
     // Its client writes null for whatever it does not know.
     members.retain(|(_, value)| value.get() != "null");
     let (mut at, mut data, mut others) = (None, Vec::new(), Vec::new());

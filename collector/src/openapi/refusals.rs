@@ -9,8 +9,13 @@ use utoipa::openapi::{RefOr, Response};
 use crate::error::ErrorCode;
 
 /// What any request can come to: these are decided before, or besides, its route.
-const ALWAYS: [ErrorCode; 4] =
-    [ErrorCode::MalformedRequest, ErrorCode::HeaderTimeout, ErrorCode::HeadersTooLarge, ErrorCode::Internal];
+const ALWAYS: [ErrorCode; 5] = [
+    ErrorCode::MalformedRequest,
+    ErrorCode::HeaderTimeout,
+    ErrorCode::HeadersTooLarge,
+    ErrorCode::Internal,
+    ErrorCode::Overloaded,
+];
 
 /// Names the codes of a route; those of every route are added.
 macro_rules! refusals {
@@ -31,12 +36,13 @@ refusals! {
     EventsRefusals: [
         MalformedJson, InvalidEnvelope, Unauthenticated, WrongDeveloper, ScopeMissing, BodyTimeout, LengthRequired,
         BodyTooLarge, TooManyEvents, BatchTooLarge, UnsupportedMediaType, UnsupportedEncoding, RateLimited,
-        StreamUnavailable, StreamFull, ShuttingDown,
+        StreamUnavailable, StreamFull, CircuitOpen, ShuttingDown,
     ];
     /// Of the routes for heartbeats, which take any content type.
     HeartbeatRefusals: [
         MalformedJson, InvalidEnvelope, Unauthenticated, ScopeMissing, BodyTimeout, LengthRequired, BodyTooLarge,
-        TooManyEvents, BatchTooLarge, UnsupportedEncoding, RateLimited, StreamUnavailable, StreamFull, ShuttingDown,
+        TooManyEvents, BatchTooLarge, UnsupportedEncoding, RateLimited, StreamUnavailable, StreamFull, CircuitOpen,
+        ShuttingDown,
     ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchRefusals: [
@@ -47,7 +53,7 @@ refusals! {
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaRefusals: [NotFound];
     /// Of `GET /health/ready`.
-    ReadyRefusals: [StreamUnavailable, ShuttingDown];
+    ReadyRefusals: [StreamUnavailable, CircuitOpen, ShuttingDown];
     /// Of routes that refuse nothing of their own.
     NoRefusals: [];
 }

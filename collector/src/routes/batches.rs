@@ -12,7 +12,7 @@ use common::query::{BATCH, BatchQuery, SubmissionReply};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
 use crate::error::{ErrorCode, Problem};
@@ -49,7 +49,7 @@ pub async fn get(
     // Whose they are is the key's, never the request's.
     let developer = caller.developer.to_string();
     let question = BatchQuery::Submissions { developer, batch_id: batch_id.clone() };
-    let oldest_first = app.asker()?.ask(BATCH, &question, PATIENCE).await?;
+    let oldest_first = app.ask(BATCH, &question, PATIENCE).await?;
     told(oldest_first).map(Json).ok_or_else(|| {
         let detail = format!(
             "You have no stored batch with the id {batch_id}. If you sent it just now, ask again: it is stored soon."

@@ -11,14 +11,15 @@ use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use bytes::Bytes;
 use common::key::Scope;
 use common::query::{self, ResendNote};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::Ids;
-use crate::App;
 use crate::admit::Admitted;
+use crate::app::{App, NotReady};
 use crate::auth::authenticate;
 use crate::body;
 use crate::error::{ErrorCode, Problem};
@@ -28,6 +29,7 @@ use crate::openapi::{BatchHeaders, EventsRefusals};
 use crate::prefer::Wait;
 use crate::publish::{Message, NotPublished, Published};
 use crate::rate::{self, Standing};
+use crate::room::Place;
 use crate::wait::{Awaited, Waiter};
 use reply::First;
 pub use reply::{Reply, Told};
@@ -37,6 +39,8 @@ const LARGE_BODY: usize = 128 * 1024;
 
 /// A full stream does not empty in a second.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
+/// While a few tries decide whether the stream is well again.
+const PROBED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Send a batch of events.
 #[utoipa::path(
@@ -85,21 +89,27 @@ pub async fn take(
     let format = format(&headers)?;
     expect_length(&headers, &body)?;
     let wait = Wait::of(&headers);
-    let body = body::read(&headers, body, &app.body_limits).await?;
+    let (place, body) = read(app, &headers, body).await?;
     let received = Instant::now();
-    let stream = app.ready().map_err(|reason| {
-        Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
-    })?;
+    let stream = app.ready().map_err(|reason| not_ready(app, reason))?;
     let sent = admission::Sent { format, headers: &headers, body: &body };
     let judge = || tracing::info_span!("admit").in_scope(|| admission::admit(app, caller, ids, &sent));
     // A large body takes milliseconds to judge: other requests move to other threads meanwhile.
-    let admitted = if body.len() > LARGE_BODY { tokio::task::block_in_place(judge) } else { judge() }?;
-    // Registered before the publish: a hint may come before the PubAck.
-    let waiting = wait.map(|wait| (wait, stream.hints.register()));
-    let message = encode(&admitted, waiting.as_ref().map(|(_, waiter)| waiter), stream.max_message())?;
+    let admitted = if body.len() > LARGE_BODY {
+        let _turn = app.room.turn().await;
+        tokio::task::block_in_place(judge)
+    } else {
+        judge()
+    }?;
+    // Registered before the publish: a hint may come before the PubAck. Without a seat it is not waited.
+    let seat = wait.and_then(|wait| Some((wait, app.room.wait()?)));
+    let waiting = seat.map(|(wait, seat)| (wait, stream.hints.register(), seat));
+    let message = encode(&admitted, waiting.as_ref().map(|(_, waiter, _)| waiter), stream.max_message())?;
+    place.hold_as_well(message.payload.len());
     // Last of the checks: what is refused costs nothing.
     let standing = rate::charge(meter.as_deref(), admitted.events.len())?;
-    let published = stream.publisher.publish(message).instrument(tracing::info_span!("publish")).await;
+    let published =
+        stream.publisher.publish(message, place.clone()).instrument(tracing::info_span!("publish")).await;
     let published = published.map_err(|error| not_published(&error))?;
     // R6.5: from the PubAck on, nothing but the reply. Only a duplicate's first counts are looked up,
     // and the store is waited for where the client asks for that.
@@ -115,7 +125,7 @@ pub async fn take(
         stream.notes.leave(resend(&admitted, &published));
     }
     let waited = match waiting {
-        Some((wait, waiter)) => {
+        Some((wait, waiter, _seat)) => {
             let waited = Awaited { published: published.clone(), deadline: received + wait.duration() }
                 .stored(&waiter, &stream.asker, &stream.life, &app.stop)
                 .instrument(tracing::info_span!("wait"))
@@ -130,6 +140,46 @@ pub async fn take(
     })?;
     response.headers_mut().extend(standing.into_iter().flat_map(Standing::headers));
     Ok(response)
+}
+
+/// Reads the body, where the stream may be tried and there is room; else refuses at once, the body unread.
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<(Arc<Place>, Bytes), Problem> {
+    if let Some(left) = app.breaker.refuses() {
+        return Err(circuit_open(left, false));
+    }
+    // One that is too large for itself is refused as such below.
+    let announced = body::announced(headers).and_then(|bytes| usize::try_from(bytes).ok());
+    let announced = announced.filter(|bytes| *bytes <= app.limits.max_body).unwrap_or_default();
+    let place = Arc::new(app.room.enter(announced)?);
+    let body = body::read(headers, body, &app.body_limits, &app.room, &place).await?;
+    Ok((place, body))
+}
+
+/// The refusal where no batch can be taken now. A connection that is lost counts as a try that failed.
+fn not_ready(app: &App, reason: NotReady) -> Problem {
+    if reason == NotReady::NotConnected {
+        match app.breaker.acquire() {
+            Ok(permit) => permit.failed(&reason.to_string()),
+            Err(left) => return circuit_open(left, false),
+        }
+    }
+    Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
+}
+
+/// The refusal while the stream is left alone; `sent` where the batch was published before, with no answer.
+fn circuit_open(left: Duration, sent: bool) -> Problem {
+    let detail = match sent {
+        true => {
+            "It is unknown whether the batch was stored, and the stream is not tried for a while: it failed again and \
+             again. Send the same batch again then: it is kept once."
+        }
+        false => {
+            "Nothing was stored: the stream failed again and again, so it is not tried for a while. Send the batch again \
+             then."
+        }
+    };
+    // Zero where the end of somebody else's try decides: soon.
+    Problem::new(ErrorCode::CircuitOpen, detail).retry_after(if left.is_zero() { PROBED_PAUSE } else { left })
 }
 
 /// The note of a resend that the server dropped.
@@ -177,6 +227,7 @@ fn not_published(error: &NotPublished) -> Problem {
             "The stream is full: nothing was stored. Keep the batch and send it later.",
         )
         .retry_after(FULL_PAUSE),
+        NotPublished::CircuitOpen { left, sent } => circuit_open(*left, *sent),
         NotPublished::Unavailable(reason) => Problem::new(
             ErrorCode::StreamUnavailable,
             format!(

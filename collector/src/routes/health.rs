@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract;
+use common::breaker::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::error::{ErrorCode, Problem};
 use crate::openapi::{NoRefusals, ReadyRefusals};
 
@@ -32,9 +33,13 @@ pub async fn live() -> Json<Health> {
     get, path = "/health/ready", operation_id = "isReady", tag = "health",
     responses((status = 200, description = "It would.", body = Health), ReadyRefusals)
 )]
-pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
+pub async fn ready(extract::State(app): extract::State<Arc<App>>) -> Result<Json<Health>, Problem> {
     if app.stop.is_draining() {
         return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down."));
+    }
+    if app.breaker.state() == State::Open {
+        let detail = "Not ready: the stream failed again and again, so it is not tried for a while.";
+        return Err(Problem::new(ErrorCode::CircuitOpen, detail).retry_after(app.breaker.open_for()));
     }
     match app.ready() {
         Ok(_) => Ok(Json(Health { status: "ready" })),

@@ -13,7 +13,7 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
 use crate::error::{ErrorCode, Problem};
@@ -47,7 +47,7 @@ pub async fn daily(
     let (from, to) = range(query.as_deref().unwrap_or_default(), SystemClock.now())?;
     let (from, to) = (from.to_string(), to.to_string());
     let question = MetricsQuery { developer: caller.developer.to_string(), from, to };
-    let days = app.asker()?.ask(METRICS, &question, PATIENCE).await?;
+    let days = app.ask(METRICS, &question, PATIENCE).await?;
     Ok(Json(Daily { from: question.from, to: question.to, days }))
 }
 

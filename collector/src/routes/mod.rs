@@ -23,7 +23,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::App;
+use crate::app::App;
 use crate::error::{ErrorCode, Problem};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -123,6 +123,7 @@ mod tests {
 
     use axum::body::Body;
     use clap::Parser;
+    use common::breaker::BreakerSettings;
     use common::process::{Actor, Process, Stop};
     use common::schema::Schemas;
     use tower::ServiceExt;
@@ -151,7 +152,13 @@ mod tests {
         let process = Process::new(Actor::new("collector"), Stop::manual(Duration::from_secs(10)));
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
-        let router = router(Arc::new(App::new(limits, Schemas::builtin(), loaded, &process)));
+        let router = router(Arc::new(App::new(
+            limits,
+            BreakerSettings::DEFAULT,
+            Schemas::builtin(),
+            loaded,
+            &process,
+        )));
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
         // Keys that are not loaded are not revoked: a client must not give its own up.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::error::{ErrorCode, Problem};
 use crate::openapi::{NoRefusals, SchemaName, SchemaRefusals};
 

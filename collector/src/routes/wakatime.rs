@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use super::Ids;
 use super::events::{Told, take};
-use crate::App;
 use crate::admit::Admitted;
+use crate::app::App;
 use crate::error::{ErrorCode, Problem};
 use crate::formats::{Format, wakatime};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};

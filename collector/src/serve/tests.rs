@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 use crate::error::{ErrorCode, Problem};
 
@@ -45,7 +47,8 @@ impl Server {
             .route("/read", post(|body: Bytes| async move { body.len().to_string() }))
             .route("/refuse", post(refuse));
         let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
-        let options = ServeOptions { header_timeout, idle_timeout, max_header: 16 * 1024 };
+        let options =
+            ServeOptions { header_timeout, idle_timeout, max_header: 16 * 1024, max_connections: 4096 };
         let served = tokio::spawn(serve(listener, app, options, drain.clone(), abort.clone()));
         Self { address, drain, abort, busy, served }
     }

@@ -11,7 +11,8 @@ mod waiting;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
-use collector::{CollectorSettings, Limits};
+use collector::{CollectorSettings, Limits, RoomSettings};
+use common::breaker::BreakerSettings;
 use common::bus::{self, NatsSettings, sync::SyncSettings, topology};
 use common::key::{self, KeyRecord, Scope};
 use common::process::{Actor, Process, Stop};
@@ -192,7 +193,9 @@ fn settings(nats: &Nats) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            room: RoomSettings::DEFAULT,
         },
+        breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }
 }

@@ -1,13 +1,17 @@
-//! A breaker that the tasks of a process share, by name; and all breakers of the process.
+//! A breaker that the tasks of a process share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::{Breaker, BreakerSettings, Outcome, State, Ticket};
+use crate::json::shorten;
+
+/// Most bytes kept of a failure's reason.
+const MAX_REASON: usize = 256;
 
 /// A shared breaker. Cheap to clone; all clones are one breaker.
 #[derive(Clone)]
@@ -16,9 +20,19 @@ pub struct Guard(Arc<Inner>);
 struct Inner {
     name: String,
     started: Instant,
-    breaker: Mutex<Breaker>,
-    /// The state as it was told last; changes with the end of each call, so that waiters look again.
+    shared: Mutex<Shared>,
+    /// The state as it was told last.
     told: watch::Sender<State>,
+    /// Told with `told`, for whoever watches all breakers.
+    changes: watch::Sender<u64>,
+    /// The end of a call, where it may free a probe's place.
+    ended: Notify,
+}
+
+struct Shared {
+    breaker: Breaker,
+    /// Of the last failure that counted.
+    reason: Option<Box<str>>,
 }
 
 /// A call that was let through. Dropped without an end, it counts as [`Outcome::Ignored`].
@@ -34,13 +48,17 @@ pub struct Report {
     pub name: String,
     /// Its state.
     pub state: State,
+    /// The last failure that counted, while it is not closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Guard {
-    fn new(name: &str, settings: BreakerSettings) -> Self {
-        let (told, _) = watch::channel(State::Closed);
-        let breaker = Mutex::new(Breaker::new(settings));
-        Self(Arc::new(Inner { name: name.to_owned(), started: Instant::now(), breaker, told }))
+    pub(super) fn new(name: &str, settings: BreakerSettings, changes: watch::Sender<u64>) -> Self {
+        let shared = Mutex::new(Shared { breaker: Breaker::new(settings), reason: None });
+        let told = watch::Sender::new(State::Closed);
+        let (name, started, ended) = (name.to_owned(), Instant::now(), Notify::new());
+        Self(Arc::new(Inner { name, started, shared, told, changes, ended }))
     }
 
     /// What it stands before.
@@ -49,67 +67,112 @@ impl Guard {
         &self.0.name
     }
 
-    /// Lets a call through, or says after how long to try again.
+    /// Lets a call through, or says after how long to try again; zero where a probe's end decides.
     ///
     /// # Errors
     /// Where it is open, or as many probes as it allows are under way.
     pub fn acquire(&self) -> Result<Permit, Duration> {
-        let acquired = self.breaker().acquire(self.now());
-        self.tell();
+        let acquired = self.step(|shared, now| shared.breaker.acquire(now));
         acquired.map(|ticket| Permit { guard: self.clone(), ticket: Some(ticket) })
     }
 
     /// Waits until a call is let through.
     pub async fn admitted(&self) -> Permit {
-        let mut ended = self.0.told.subscribe();
         loop {
-            ended.mark_unchanged();
+            let ended = self.0.ended.notified();
+            tokio::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
             match self.acquire() {
                 Ok(permit) => return permit,
-                // The end of a probe decides. The sender lives as long as this breaker.
-                Err(Duration::ZERO) => {
-                    let _ = ended.changed().await;
-                }
+                // The end of a probe decides.
+                Err(Duration::ZERO) => ended.await,
                 Err(open_for) => tokio::time::sleep(open_for).await, // sleep: as long as the breaker is open
             }
         }
     }
 
+    /// Whether a call would be refused now, and after how long to try again; zero where a probe's end decides.
+    /// For what is not worth beginning then; whoever goes on still needs a [`Permit`].
+    #[must_use]
+    pub fn refuses(&self) -> Option<Duration> {
+        self.look(|shared, now| shared.breaker.refuses(now))
+    }
+
+    /// Waits until it is open. What is under way then need not be waited for.
+    pub async fn opened(&self) {
+        let mut told = self.0.told.subscribe();
+        // The sender lives as long as this breaker.
+        let _ = told.wait_for(|state| *state == State::Open).await;
+    }
+
     /// Its state.
     #[must_use]
     pub fn state(&self) -> State {
-        self.breaker().state(self.now())
+        self.look(|shared, now| shared.breaker.state(now))
     }
 
     /// How long it stays open; zero where it is not open.
     #[must_use]
     pub fn open_for(&self) -> Duration {
-        self.breaker().open_for(self.now())
+        self.look(|shared, now| shared.breaker.open_for(now))
     }
 
-    fn now(&self) -> Duration {
-        self.0.started.elapsed()
+    /// Its state and, while that is not closed, the reason.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let (state, reason) = self.look(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
+        let reason = reason.filter(|_| state != State::Closed).map(String::from);
+        Report { name: self.name().to_owned(), state, reason }
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        // The breaker's own steps do not panic half-way.
-        self.0.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn look<T>(&self, at: impl FnOnce(&Shared, Duration) -> T) -> T {
+        let shared = self.shared();
+        at(&shared, self.0.started.elapsed())
     }
 
-    /// Logs a change of state once, and wakes those who wait.
-    fn tell(&self) {
-        let (state, open_for) = (self.state(), self.open_for());
-        let before = self.0.told.send_replace(state);
-        if before == state {
-            return;
+    /// Takes a step, and tells a change of state once, in the order of the changes.
+    fn step<T>(&self, step: impl FnOnce(&mut Shared, Duration) -> T) -> T {
+        let mut shared = self.shared();
+        // Read under the lock: no step is earlier than the one before.
+        let now = self.0.started.elapsed();
+        let done = step(&mut shared, now);
+        let (state, open_for) = (shared.breaker.state(now), shared.breaker.open_for(now));
+        let mut was = state;
+        let changed = self.0.told.send_if_modified(|told| {
+            was = std::mem::replace(told, state);
+            was != state
+        });
+        if changed {
+            self.0.changes.send_modify(|changes| *changes += 1);
+            let reason = shared.reason.as_deref().unwrap_or("unknown");
+            log(self.name(), (was, state), open_for, reason);
         }
-        let (breaker, was, is) = (self.name(), before.as_str(), state.as_str());
-        match state {
-            State::Open => {
-                tracing::error!(breaker, was, is, ?open_for, "a circuit breaker opened: calls are not tried");
-            }
-            State::HalfOpen => tracing::info!(breaker, was, is, "a circuit breaker lets probes through"),
-            State::Closed => tracing::info!(breaker, was, is, "a circuit breaker closed: all is well again"),
+        done
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // The breaker's own steps do not panic half-way.
+        self.0.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log(breaker: &str, (was, is): (State, State), open_for: Duration, reason: &str) {
+    let (was, state) = (was.as_str(), is.as_str());
+    match is {
+        State::Open => {
+            tracing::error!(
+                breaker,
+                was,
+                is = state,
+                ?open_for,
+                reason,
+                "a circuit breaker opened: calls are not tried"
+            );
+        }
+        State::HalfOpen => tracing::info!(breaker, was, is = state, "a circuit breaker lets probes through"),
+        State::Closed => {
+            tracing::info!(breaker, was, is = state, "a circuit breaker closed: all is well again")
         }
     }
 }
@@ -117,67 +180,46 @@ impl Guard {
 impl Permit {
     /// Counts how the call ended.
     pub fn done(mut self, outcome: Outcome) {
-        self.end(outcome);
+        self.end(outcome, None);
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(ticket) = self.ticket.take() {
-            let now = self.guard.now();
-            self.guard.breaker().done(ticket, outcome, now);
-            self.guard.tell();
-        }
+    /// Counts a failure, with its reason for the log and `devtrail status`.
+    pub fn failed(mut self, reason: &str) {
+        self.end(Outcome::Failed, Some(reason));
+    }
+
+    fn end(&mut self, outcome: Outcome, reason: Option<&str>) {
+        let Some(ticket) = self.ticket.take() else { return };
+        self.guard.step(|shared, now| {
+            if outcome == Outcome::Failed && shared.breaker.counts(ticket) {
+                shared.reason = reason.map(|reason| shorten(reason, MAX_REASON).into());
+            }
+            shared.breaker.done(ticket, outcome, now);
+        });
+        self.guard.0.ended.notify_waiters();
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.end(Outcome::Ignored);
-    }
-}
-
-/// The breakers of a process, by name. Cheap to clone; all clones are one list.
-#[derive(Clone, Default)]
-pub struct Breakers(Arc<Mutex<Vec<Guard>>>);
-
-impl Breakers {
-    /// The breaker of this name: made where there is none yet, else the one there is.
-    #[must_use]
-    pub fn guard(&self, name: &str, settings: BreakerSettings) -> Guard {
-        let mut all = self.all();
-        if let Some(guard) = all.iter().find(|guard| guard.name() == name) {
-            return guard.clone();
-        }
-        let guard = Guard::new(name, settings);
-        all.push(guard.clone());
-        guard
-    }
-
-    /// The state of each.
-    #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
-        self.all()
-            .iter()
-            .map(|guard| Report { name: guard.name().to_owned(), state: guard.state() })
-            .collect()
-    }
-
-    fn all(&self) -> MutexGuard<'_, Vec<Guard>> {
-        // A list that is only pushed to cannot be left half-changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.end(Outcome::Ignored, None);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Breakers;
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bounded() {
         let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
         for _ in 0..5 {
+            assert_eq!(guard.refuses(), None);
             guard.acquire().ok().unwrap().done(Outcome::Failed);
         }
         assert_eq!((guard.state(), guard.acquire().err()), (State::Open, Some(Duration::from_secs(5))));
+        assert_eq!(guard.refuses(), Some(Duration::from_secs(5)));
         let began = Instant::now();
         let mut probes = Vec::new();
         for _ in 0..3 {
@@ -185,6 +227,7 @@ mod tests {
         }
         assert_eq!((began.elapsed(), guard.state()), (Duration::from_secs(5), State::HalfOpen));
         assert_eq!(guard.acquire().err(), Some(Duration::ZERO), "no fourth probe");
+        assert_eq!(guard.refuses(), Some(Duration::ZERO));
         // One that says nothing gives its place back, and who waits for it gets it.
         let waiting = tokio::spawn({
             let guard = guard.clone();
@@ -196,5 +239,47 @@ mod tests {
         assert_eq!(guard.state(), State::HalfOpen);
         probes.into_iter().for_each(|probe| probe.done(Outcome::Ok));
         assert_eq!(guard.state(), State::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reason() {
+        let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
+        let late = guard.acquire().ok().unwrap();
+        let opened = tokio::spawn({
+            let guard = guard.clone();
+            async move { guard.opened().await }
+        });
+        tokio::task::yield_now().await;
+        for number in 0..5 {
+            assert!(!opened.is_finished());
+            guard.acquire().ok().unwrap().failed(&format!("the database is away, {number}"));
+        }
+        opened.await.unwrap();
+        late.failed("too late");
+        let reason = Some("the database is away, 4".to_owned());
+        assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Open, reason });
+        for _ in 0..3 {
+            guard.admitted().await.done(Outcome::Ok);
+        }
+        assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Closed, reason: None });
+    }
+
+    /// However many calls fail at once, the change is told once: each one told is a line in the log.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_change_is_told_once() {
+        let breakers = Breakers::default();
+        for round in 0..200 {
+            let guard = breakers.guard(&format!("webhook:{round}"), BreakerSettings::DEFAULT);
+            let before = *breakers.changes().borrow();
+            let permits: Vec<Permit> = (0..16).map(|_| guard.acquire().ok().unwrap()).collect();
+            let failing: Vec<_> = permits
+                .into_iter()
+                .map(|permit| tokio::spawn(async move { permit.failed("down") }))
+                .collect();
+            for failed in failing {
+                failed.await.unwrap();
+            }
+            assert_eq!((guard.state(), *breakers.changes().borrow()), (State::Open, before + 1));
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     second: u64,
-    all: u32,
-    failed: u32,
+    all: u64,
+    failed: u64,
 }
 
 /// A sliding window: as many buckets as it has seconds, whatever the load.
@@ -35,12 +35,12 @@ impl Window {
         }
         if let Some(bucket) = self.buckets.back_mut() {
             bucket.all += 1;
-            bucket.failed += u32::from(failed);
+            bucket.failed += u64::from(failed);
         }
     }
 
     /// All outcomes and the failed ones, as of the last that was counted.
-    pub fn sums(&self) -> (u32, u32) {
+    pub fn sums(&self) -> (u64, u64) {
         self.buckets.iter().fold((0, 0), |(all, failed), bucket| (all + bucket.all, failed + bucket.failed))
     }
 }

@@ -13,12 +13,16 @@ use serde::{Deserialize, Serialize};
 
 pub use lease::Lease;
 
+use crate::breaker::{Breakers, Report};
 use crate::clock::{Micros, rfc3339};
 use crate::process::{Actor, Stop};
 use crate::retry::RetryPolicy;
 
 /// The bucket's name.
 pub const BUCKET: &str = "workers";
+
+/// The role of a collector's entry.
+pub const COLLECTOR: &str = "collector";
 
 /// An entry is renewed this often in its life, so that one lost renewal does no harm.
 const RENEWALS: u32 = 3;
@@ -27,10 +31,10 @@ const USUAL_LIFE: Duration = Duration::from_secs(15);
 /// A server that does not take the farewell in this time is not waited for: the entry expires.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A worker process that is alive.
+/// A process that is alive: a worker or a collector. `devtrail up` is both, as two entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerEntry {
-    /// Its role: `persist`, `aggregate`, `normalize`, `alert` or `all`.
+    /// Its role: `persist`, `aggregate`, `normalize`, `alert` or `all`; of a collector [`COLLECTOR`].
     pub role: String,
     /// Its token, unique among all instances: characters 0-9 and a-f.
     pub instance: String,
@@ -44,6 +48,9 @@ pub struct WorkerEntry {
     pub started_at: String,
     /// The version of its program.
     pub version: String,
+    /// Its circuit breakers, by name.
+    #[serde(default)]
+    pub breakers: Vec<Report>,
 }
 
 impl WorkerEntry {
@@ -59,11 +66,19 @@ impl WorkerEntry {
             pid: std::process::id(),
             started_at: rfc3339(started_at),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            breakers: Vec::new(),
         }
     }
 
+    /// Whether it is one of the workers.
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        self.role != COLLECTOR
+    }
+
+    /// With the role, for the collector and the workers of `devtrail up` are one instance.
     fn key(&self) -> String {
-        format!("worker.{}", self.instance)
+        format!("worker.{}.{}", self.instance, self.role)
     }
 }
 
@@ -107,20 +122,40 @@ impl Failures {
     }
 }
 
-/// Says that the process is alive until it is asked to stop; then takes the entry away.
-pub async fn announce(js: jetstream::Context, entry: WorkerEntry, stop: Stop) {
-    let value = serde_json::to_vec(&entry).expect("texts and a number become JSON");
-    let (key, value) = (entry.key(), bytes::Bytes::from(value));
-    let renew = async || {
-        let (bucket, life) = open(&js).await?;
-        bucket.put(&key, value.clone()).await.map_err(failed)?;
-        Ok(life / RENEWALS)
-    };
-    let (stopping, mut failures) = (stop.drain_token(), Failures::default());
-    while let Some(turn) = stopping.run_until_cancelled(renew()).await {
-        let pause = failures.pause_after(turn, "the entry in the list of workers");
-        let pause = tokio::time::sleep(pause); // sleep: the time between two signs of life
-        stopping.run_until_cancelled(pause).await;
+/// Says that the process is alive, and how its breakers are, until it is asked to stop; then takes the entry away.
+///
+/// What it says of the breakers is renewed at once when one changes.
+pub async fn announce(js: jetstream::Context, mut entry: WorkerEntry, breakers: Breakers, stop: Stop) {
+    let key = entry.key();
+    let (stopping, mut failures, mut changes) = (stop.drain_token(), Failures::default(), breakers.changes());
+    loop {
+        // Before the look, so that no change between the two is missed.
+        changes.mark_unchanged();
+        entry.breakers = breakers.own_reports();
+        let value = serde_json::to_vec(&entry).expect("texts and a number become JSON");
+        let renewed = async {
+            let (bucket, life) = open(&js).await?;
+            bucket.put(&key, value.into()).await.map_err(failed)?;
+            Ok(life / RENEWALS)
+        };
+        let Some(turn) = stopping.run_until_cancelled(renewed).await else { break };
+        let was_renewed = turn.is_ok();
+        let pause = failures.pause_after(turn, "the entry in the list of processes");
+        let changed = async {
+            match was_renewed {
+                // The sender lives as long as `breakers`.
+                true => drop(changes.changed().await),
+                // The next try tells it; a change is no reason to press a server that does not answer.
+                false => std::future::pending().await,
+            }
+        };
+        let next = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {} // sleep: the time between two signs of life
+                () = changed => {}
+            }
+        };
+        stopping.run_until_cancelled(next).await;
     }
     let farewell = async {
         let (bucket, _) = open(&js).await?;
@@ -128,23 +163,23 @@ pub async fn announce(js: jetstream::Context, entry: WorkerEntry, stop: Stop) {
     };
     match tokio::time::timeout(FAREWELL, farewell).await {
         Ok(Ok(())) => {}
-        not_taken => tracing::debug!(?not_taken, "the entry in the list of workers is left to expire"),
+        not_taken => tracing::debug!(?not_taken, "the entry in the list of processes is left to expire"),
     }
 }
 
-/// The workers that are alive, by role and instance.
+/// The processes that are alive, by role and instance.
 ///
 /// # Errors
 /// Where the bucket is missing or the server does not answer.
 pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RosterError> {
     let (bucket, _) = open(js).await?;
     let keys: Vec<String> = bucket.keys().await.map_err(failed)?.try_collect().await.map_err(failed)?;
-    let mut workers = Vec::new();
+    let mut alive = Vec::new();
     for key in keys.iter().filter(|key| key.starts_with("worker.")) {
         // Gone between the listing and now: not alive any more.
         let Some(value) = bucket.get(key.as_str()).await.map_err(failed)? else { continue };
-        workers.push(serde_json::from_slice::<WorkerEntry>(&value).map_err(failed)?);
+        alive.push(serde_json::from_slice::<WorkerEntry>(&value).map_err(failed)?);
     }
-    workers.sort_by(|a, b| (&a.role, &a.instance).cmp(&(&b.role, &b.instance)));
-    Ok(workers)
+    alive.sort_by(|a, b| (&a.role, &a.instance).cmp(&(&b.role, &b.instance)));
+    Ok(alive)
 }

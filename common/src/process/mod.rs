@@ -68,7 +68,8 @@ impl Process {
     /// The same process acting as one of its parts.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
-        Self { actor: self.actor.part(name), ..self.clone() }
+        let breakers = self.breakers.part(name);
+        Self { actor: self.actor.part(name), breakers, ..self.clone() }
     }
 }
 

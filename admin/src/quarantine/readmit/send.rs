@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
 use collector::life::Life;
 use collector::publish::{Published, Publisher, max_message};
+use common::breaker::BreakerSettings;
 use common::bus::{self, EVENTS, StreamLife, sync::SyncSettings};
 use common::clock::{Clock, SystemClock};
 use common::key::{DeveloperRecord, developer_entry};
@@ -50,7 +51,9 @@ impl Sender {
         let (client, js) = target.connect_synced(sync).await?;
         let life = bus::bind_stream(&js, EVENTS).await?;
         let bucket = keys::open(&js).await?;
-        let publisher = Publisher::new(js.clone(), Arc::new(Life::new(js.clone(), life.clone())), CONFIRM);
+        let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
+        let seen = Arc::new(Life::new(js.clone(), life.clone()));
+        let publisher = Publisher::new(js.clone(), seen, breaker, CONFIRM);
         let (max_message, actor) = (max_message(&client), process.actor.to_string());
         let (epochs, published) = (HashMap::new(), Vec::new());
         Ok(Self { js, life, publisher, max_message, bucket, epochs, actor, published })
@@ -82,7 +85,7 @@ impl Sender {
             message.payload.len(),
             self.max_message
         );
-        let published = self.publisher.publish(message).await.with_context(|| {
+        let published = self.publisher.publish(message, ()).await.with_context(|| {
             format!("Batch {at} was perhaps not published; run the command again, nothing is stored twice")
         })?;
         let sequence = published.sequence;

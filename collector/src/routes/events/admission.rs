@@ -3,8 +3,8 @@
 use axum::http::HeaderMap;
 use common::clock::{Clock, SystemClock};
 
-use crate::App;
 use crate::admit::{self, Admitted};
+use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ErrorCode, Problem};
 use crate::formats::{BadEnvelope, Format, Request};

@@ -1,0 +1,48 @@
+//! File descriptors: each connection takes one, and so do NATS and the log.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Descriptors for everything but clients' connections, with room to spare.
+const OTHERS: u64 = 64;
+
+/// How many connections the process can serve, of those that are wanted: without a descriptor left the collector
+/// could not find its way back to NATS either. Takes as many descriptors as the system gives without asking.
+#[must_use]
+pub fn connections(wanted: usize) -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let needed = (wanted as u64).saturating_add(OTHERS);
+    let raised = needed.min(hard);
+    let have = match raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
+        true => raised,
+        false => soft,
+    };
+    let bound = bound(wanted, have);
+    if bound < wanted {
+        tracing::warn!(
+            wanted,
+            bound,
+            descriptors = have,
+            "fewer connections than --max-connections are served: raise the limit of open files (ulimit -n)"
+        );
+    }
+    bound
+}
+
+/// What so many descriptors are enough for; one connection at least.
+fn bound(wanted: usize, descriptors: u64) -> usize {
+    let left = usize::try_from(descriptors.saturating_sub(OTHERS)).unwrap_or(usize::MAX);
+    wanted.min(left).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_left_for_others() {
+        assert_eq!(bound(4096, 1_000_000), 4096);
+        assert_eq!(bound(4096, 4096 + OTHERS), 4096);
+        assert_eq!(bound(4096, 1024), 960);
+        assert_eq!(bound(4096, 10), 1);
+    }
+}

@@ -1,0 +1,281 @@
+//! The breaker against a naive model of it, and each of its numbers.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const S: BreakerSettings = BreakerSettings::DEFAULT;
+
+/// What the breaker is meant to be, written down as simply as can be: it remembers everything.
+struct Model {
+    settings: BreakerSettings,
+    /// Which stay in which state this is; each has a number of its own.
+    stay: usize,
+    /// What was let through, all of it: in which stay, and how it ended.
+    calls: Vec<(usize, Option<(Outcome, Duration)>)>,
+    /// In which order the calls of this stay ended.
+    ended: Vec<usize>,
+    /// Where it is open: since when, and for how long.
+    open: Option<(Duration, Duration)>,
+    half_open: bool,
+    /// How often it opened since it was closed last.
+    openings: u32,
+}
+
+impl Model {
+    fn new(settings: BreakerSettings) -> Self {
+        let (calls, ended) = (Vec::new(), Vec::new());
+        Self { settings, stay: 0, calls, ended, open: None, half_open: false, openings: 0 }
+    }
+
+    fn left(&self, now: Duration) -> Duration {
+        self.open.map_or(Duration::ZERO, |(since, length)| (since + length).saturating_sub(now))
+    }
+
+    fn state(&self, now: Duration) -> State {
+        match self.open {
+            Some(_) if !self.left(now).is_zero() => State::Open,
+            Some(_) => State::HalfOpen,
+            None if self.half_open => State::HalfOpen,
+            None => State::Closed,
+        }
+    }
+
+    /// Calls of this stay whose end, where there is one, is of these.
+    fn of_this_stay(&self, wanted: impl Fn(Option<Outcome>) -> bool) -> u32 {
+        let ends = self.calls.iter().filter(|(stay, _)| *stay == self.stay);
+        ends.filter(|(_, end)| wanted(end.map(|(outcome, _)| outcome))).count() as u32
+    }
+
+    fn acquire(&mut self, now: Duration) -> Result<usize, Duration> {
+        if self.state(now) == State::Open {
+            return Err(self.left(now));
+        }
+        if self.open.take().is_some() {
+            self.half_open = true;
+            self.next_stay();
+        }
+        if self.half_open
+            && self.of_this_stay(|end| matches!(end, None | Some(Outcome::Ok))) >= self.settings.probes
+        {
+            return Err(Duration::ZERO);
+        }
+        self.calls.push((self.stay, None));
+        Ok(self.calls.len() - 1)
+    }
+
+    fn done(&mut self, call: usize, outcome: Outcome, now: Duration) {
+        self.calls[call].1 = Some((outcome, now));
+        if self.calls[call].0 != self.stay {
+            return;
+        }
+        self.ended.push(call);
+        let opens = match self.half_open {
+            true => outcome == Outcome::Failed,
+            false => outcome != Outcome::Ignored && self.has_enough(now),
+        };
+        if opens {
+            let doubled = self.settings.open_for * 2_u32.pow(self.openings.min(16));
+            self.open = Some((now, doubled.min(self.settings.open_at_most)));
+            self.openings += 1;
+            self.half_open = false;
+            self.next_stay();
+        } else if self.half_open && self.of_this_stay(|end| end == Some(Outcome::Ok)) == self.settings.probes
+        {
+            (self.half_open, self.openings) = (false, 0);
+            self.next_stay();
+        }
+    }
+
+    /// Whether what ended in this stay says that the other side is not well.
+    fn has_enough(&self, now: Duration) -> bool {
+        let ends: Vec<(bool, Duration)> = self
+            .ended
+            .iter()
+            .filter_map(|call| self.calls[*call].1)
+            .filter(|(outcome, _)| *outcome != Outcome::Ignored)
+            .map(|(outcome, at)| (outcome == Outcome::Failed, at))
+            .collect();
+        let in_a_row = ends.iter().rev().take_while(|(failed, _)| *failed).count();
+        // Counted by whole seconds.
+        let counts = |at: Duration| now.as_secs() - at.as_secs() < self.settings.window.as_secs();
+        let recent: Vec<bool> =
+            ends.iter().filter(|(_, at)| counts(*at)).map(|(failed, _)| *failed).collect();
+        let failed = recent.iter().filter(|failed| **failed).count();
+        let share = failed as f64 / recent.len() as f64;
+        in_a_row >= self.settings.in_a_row as usize
+            || (recent.len() >= self.settings.min_samples as usize
+                && share >= f64::from(self.settings.failures_percent) / 100.0)
+    }
+
+    fn next_stay(&mut self) {
+        self.stay += 1;
+        self.ended.clear();
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Acquire,
+    /// Ends one of the calls under way, of whatever stay.
+    End(prop::sample::Index, Outcome),
+    Advance(Duration),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // How often calls fail is the run's: all in a row, about half, or hardly any.
+    prop_oneof![Just(95_u32), Just(50), Just(20), Just(5)].prop_flat_map(|failures| {
+        let outcome = prop_oneof![
+            failures => Just(Outcome::Failed),
+            100 - failures => Just(Outcome::Ok),
+            10 => Just(Outcome::Ignored),
+        ];
+        let advance = prop_oneof![0_u64..1_500, 4_900_u64..5_100, 0_u64..61_000];
+        let step = prop_oneof![
+            20 => Just(Step::Acquire),
+            20 => (any::<prop::sample::Index>(), outcome).prop_map(|(call, outcome)| Step::End(call, outcome)),
+            4 => advance.prop_map(|ms| Step::Advance(Duration::from_millis(ms))),
+        ];
+        prop::collection::vec(step, 1..300)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_what_the_model_does(steps in steps()) {
+        let (mut real, mut model) = (Breaker::new(S), Model::new(S));
+        let (mut now, mut under_way) = (Duration::ZERO, Vec::new());
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Acquire => match (real.refuses(now), real.acquire(now), model.acquire(now)) {
+                    (None, Ok(ticket), Ok(call)) => under_way.push((ticket, call)),
+                    (refuses, Err(left), Err(expected)) => {
+                        prop_assert_eq!((refuses, left), (Some(left), expected), "step {}", number);
+                    }
+                    (refuses, acquired, expected) => {
+                        return Err(TestCaseError::fail(format!("step {number}: {refuses:?}, {acquired:?}, not {expected:?}")));
+                    }
+                },
+                Step::End(_, _) if under_way.is_empty() => {}
+                Step::End(which, outcome) => {
+                    let (ticket, call) = under_way.swap_remove(which.index(under_way.len()));
+                    prop_assert_eq!(real.counts(ticket), model.calls[call].0 == model.stay, "step {}", number);
+                    real.done(ticket, outcome, now);
+                    model.done(call, outcome, now);
+                }
+                Step::Advance(time) => now += time,
+            }
+            let (told, expected) = ((real.state(now), real.open_for(now)), (model.state(now), model.left(now)));
+            prop_assert_eq!(told, expected, "step {} at {:?}", number, now);
+        }
+    }
+}
+
+const fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A breaker, and its calls one after the other.
+fn after(outcomes: &[(Outcome, u64)]) -> Breaker {
+    let mut breaker = Breaker::new(S);
+    for (outcome, second) in outcomes {
+        let ticket = breaker.acquire(at(*second)).expect("it is closed");
+        breaker.done(ticket, *outcome, at(*second));
+    }
+    breaker
+}
+
+use Outcome::{Failed, Ignored, Ok as Well};
+
+#[test]
+fn five_failures_in_a_row_open_it_and_four_do_not() {
+    assert_eq!(after(&[(Failed, 0); 4]).state(at(0)), State::Closed);
+    assert_eq!(after(&[(Failed, 0); 5]).state(at(0)), State::Open);
+    let between = [(Failed, 0), (Failed, 0), (Failed, 0), (Failed, 0), (Well, 0), (Failed, 0)];
+    assert_eq!(after(&between).state(at(0)), State::Closed);
+    // What says nothing does not end a row.
+    let ignored = [(Failed, 0), (Failed, 0), (Failed, 0), (Failed, 0), (Ignored, 0), (Failed, 0)];
+    assert_eq!(after(&ignored).state(at(0)), State::Open);
+}
+
+#[test]
+fn half_of_twenty_open_it_and_half_of_nineteen_or_less_than_half_do_not() {
+    let alternating =
+        |count: usize| [(Failed, 0), (Well, 0)].into_iter().cycle().take(count).collect::<Vec<_>>();
+    assert_eq!(after(&alternating(19)).state(at(0)), State::Closed);
+    assert_eq!(after(&alternating(20)).state(at(0)), State::Open);
+    let mut nine_of_twenty = alternating(18);
+    nine_of_twenty.extend([(Well, 0), (Well, 0)]);
+    assert_eq!(after(&nine_of_twenty).state(at(0)), State::Closed);
+}
+
+#[test]
+fn outcomes_older_than_thirty_seconds_do_not_count() {
+    let spread = |later: u64| {
+        let first = [(Failed, 0), (Well, 0)].into_iter().cycle().take(10);
+        first.chain([(Failed, later), (Well, later)].into_iter().cycle().take(10)).collect::<Vec<_>>()
+    };
+    assert_eq!(after(&spread(29)).state(at(29)), State::Open);
+    assert_eq!(after(&spread(30)).state(at(30)), State::Closed);
+}
+
+#[test]
+fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
+    let mut breaker = after(&[(Failed, 0); 5]);
+    let mut now = at(0);
+    for seconds in [5, 10, 20, 40, 60, 60] {
+        assert_eq!(breaker.open_for(now), at(seconds));
+        assert_eq!(
+            breaker.acquire(now + at(seconds) - Duration::from_millis(1)),
+            Err(Duration::from_millis(1))
+        );
+        now += at(seconds);
+        let probe = breaker.acquire(now).unwrap();
+        breaker.done(probe, Failed, now);
+    }
+    now += at(60);
+    for _ in 0..3 {
+        assert_eq!(breaker.state(now), State::HalfOpen);
+        let probe = breaker.acquire(now).unwrap();
+        breaker.done(probe, Well, now);
+    }
+    assert_eq!(breaker.state(now), State::Closed);
+    for _ in 0..5 {
+        let ticket = breaker.acquire(now).unwrap();
+        breaker.done(ticket, Failed, now);
+    }
+    assert_eq!(breaker.open_for(now), at(5));
+}
+
+#[test]
+fn three_probes_are_let_through_and_one_that_says_nothing_is_made_up_for() {
+    let mut breaker = after(&[(Failed, 0); 5]);
+    let probes: Vec<Ticket> = (0..3).map(|_| breaker.acquire(at(5)).unwrap()).collect();
+    assert_eq!(breaker.acquire(at(5)), Err(Duration::ZERO));
+    breaker.done(probes[0], Ignored, at(6));
+    let another = breaker.acquire(at(6)).unwrap();
+    for probe in [probes[1], probes[2], another] {
+        assert_eq!(breaker.acquire(at(6)), Err(Duration::ZERO));
+        breaker.done(probe, Well, at(6));
+    }
+    assert_eq!(breaker.state(at(6)), State::Closed);
+}
+
+#[test]
+fn what_an_older_state_let_through_says_nothing() {
+    let mut breaker = Breaker::new(S);
+    let late: Vec<Ticket> = (0..10).map(|_| breaker.acquire(at(0)).unwrap()).collect();
+    late[..5].iter().for_each(|ticket| breaker.done(*ticket, Failed, at(0)));
+    let mut probe = breaker.acquire(at(5)).unwrap();
+    late[5..].iter().for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
+    assert_eq!(breaker.state(at(5)), State::HalfOpen, "late failures are no probes'");
+    for _ in 0..2 {
+        breaker.done(probe, Well, at(5));
+        probe = breaker.acquire(at(5)).unwrap();
+    }
+    breaker.done(probe, Well, at(5));
+    late.iter().for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
+    assert_eq!(breaker.state(at(5)), State::Closed);
+}

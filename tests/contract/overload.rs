@@ -1,0 +1,204 @@
+//! What is beyond a collector's bounds is refused at once, and the next good batch is taken as soon as there is room.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use harness::{Answer, Engine, Site, Wire, until};
+use serde_json::{Value, json};
+
+use crate::memory::{MIB, peak};
+use crate::packed::gzip;
+use crate::problem::problem;
+use crate::talk::{Talk, good};
+
+async fn bounded(arguments: &[&str]) -> (Site, Talk) {
+    let mut site = Site::start(Engine::Sqlite).await;
+    let url = site.collector_with("collector", arguments).await;
+    let talk = Talk::with(&site.client(&url, "ada").await);
+    (site, talk)
+}
+
+/// A connection with a batch in hand whose body has not come: the collector has said that it may.
+async fn in_hand(talk: &Talk, body: &str) -> Wire {
+    let mut wire = talk.wire().await;
+    let length = body.len().to_string();
+    wire.send(talk.post_head(&[("expect", "100-continue")], &[("content-length", &length)])).await;
+    assert_eq!(wire.answer().await.status, 100);
+    wire
+}
+
+/// The head of a batch is enough to be refused.
+async fn refused_unread(talk: &Talk, length: usize) -> Value {
+    let head = talk.post_head(&[], &[("content-length", &length.to_string())]);
+    let answer = talk.ask(head).await;
+    assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+    problem(&answer, "overloaded")
+}
+
+async fn tried(talk: &Talk) -> Answer {
+    talk.ask(talk.post(&[], good())).await
+}
+
+/// Promise: batches in hand at once | 1,024 | `--max-in-flight`
+/// Promise: Beyond the bounds of batches and bytes a batch gets 503 `overloaded` at once, its body unread.
+/// Promise: 503 `overloaded`
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_batches_are_in_hand_and_the_next_is_refused_until_one_is_done() {
+    let (_site, talk) = bounded(&["--max-in-flight", "4"]).await;
+    let bodies: Vec<String> = (0..4).map(|_| good()).collect();
+    let mut wires = Vec::new();
+    for body in &bodies {
+        // One place is still free: each of these was answered, so has given it back.
+        talk.still_fine().await;
+        wires.push(in_hand(&talk, body).await);
+    }
+    assert_eq!(refused_unread(&talk, 1000).await["limit"], json!(4));
+    assert_eq!(talk.get("/health/live").await.status, 200, "other routes answer");
+    // Whoever hangs up gives the place back, and whoever is answered.
+    drop(wires.pop());
+    until("one fits again", async || (tried(&talk).await.status == 202).then_some(())).await;
+    for (wire, body) in wires.iter_mut().zip(&bodies) {
+        wire.send(body).await;
+        assert_eq!(wire.answer().await.status, 202);
+    }
+    talk.still_fine().await;
+}
+
+/// Promise: bytes of batches in hand at once | 256 MiB | `--max-in-flight-bytes`
+/// Promise: Bytes count as they arrive, and inflated ones as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_bytes_are_in_hand_and_more_are_refused_however_they_come() {
+    let (_site, talk) = bounded(&["--max-body", "4096", "--max-in-flight-bytes", "8192"]).await;
+    let padded = |length: usize| {
+        let body = good();
+        format!("{body}{}", " ".repeat(length - body.len()))
+    };
+    // What is announced alone takes no room.
+    let announced = in_hand(&talk, &padded(4096)).await;
+    talk.taken(padded(4096)).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let body = padded(4096);
+        let mut wire = in_hand(&talk, &body).await;
+        wire.send(&body[..4000]).await;
+        slow.push((wire, body));
+    }
+    until("they have come", async || (tried(&talk).await.status == 503).then_some(())).await;
+    assert_eq!(refused_unread(&talk, 4096).await["limit"], json!(8192));
+    // 192 bytes are left: so much may come without being announced, and no byte more.
+    let mut chunked = talk.wire().await;
+    chunked.send(talk.post_head(&[], &[("transfer-encoding", "chunked")])).await;
+    chunked.send(format!("c0\r\n{}\r\n", " ".repeat(192))).await;
+    chunked.send("1\r\n \r\n").await;
+    problem(&chunked.answer().await, "overloaded");
+    let packed = gzip(padded(3000).as_bytes());
+    assert!(packed.len() < 192, "{}", packed.len());
+    talk.refused(talk.post(&[("content-encoding", "gzip")], packed), "overloaded").await;
+    let (mut one, body) = slow.pop().unwrap();
+    one.send(&body[4000..]).await;
+    assert_eq!(one.answer().await.status, 202);
+    talk.still_fine().await;
+    drop((announced, slow));
+    until("all is given back", async || {
+        (talk.ask(talk.post(&[], padded(4096))).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+/// Slow bodies hold no more than the bound, however many there are: without it these were 200 MiB.
+///
+/// Promise: bytes of batches in hand at once | 256 MiB | `--max-in-flight-bytes`
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
+    let (site, talk) = bounded(&["--max-in-flight-bytes", "16777216", "--body-timeout", "20s"]).await;
+    let before = peak(site.pid("collector"));
+    let piece = vec![b' '; MIB];
+    let mut wires = Vec::new();
+    for _ in 0..200 {
+        let mut wire = talk.wire().await;
+        wire.send(talk.post_head(&[], &[("transfer-encoding", "chunked")])).await;
+        // Who is refused may be cut off while still sending.
+        let _ = wire.offer(format!("{MIB:x}\r\n")).await;
+        let _ = wire.offer(&piece).await;
+        wires.push(wire);
+    }
+    let grown = peak(site.pid("collector")) - before;
+    assert!(grown < 80 * MIB, "{} MiB more for a bound of 16", grown / MIB);
+    drop(wires);
+    until("a good batch is taken", async || (tried(&talk).await.status == 202).then_some(())).await;
+}
+
+/// Promise: connections at once | 4,096 | `--max-connections`
+/// Promise: A connection beyond the bound is answered 503 `overloaded` over HTTP/1.1, and closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_answered_and_closed() {
+    let (_site, talk) = bounded(&["--max-connections", "4"]).await;
+    let mut kept = Vec::new();
+    until("four are kept", async || {
+        // Those of the start may still be closing.
+        let mut wire = talk.wire().await;
+        wire.send(talk.request("GET", "/health/live")).await;
+        if wire.answer().await.status == 200 {
+            kept.push(wire);
+        }
+        (kept.len() == 4).then_some(())
+    })
+    .await;
+    for request in [talk.post(&[], good()), talk.request("GET", "/health/live").into_bytes()] {
+        let mut fifth = talk.wire().await;
+        fifth.send(request).await;
+        let answer = fifth.answer().await;
+        assert_eq!(problem(&answer, "overloaded")["limit"], json!(4));
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(fifth.rest().await.is_empty());
+    }
+    // The four go on.
+    kept[0].send(talk.post(&[], good())).await;
+    assert_eq!(kept[0].answer().await.status, 202);
+    kept.pop();
+    until("another one fits", async || (tried(&talk).await.status == 202).then_some(())).await;
+}
+
+/// Promise: Questions to the workers are bounded as well: at once there are a quarter as many as batches.
+/// Promise: Half of the batches in hand may wait for the store; a further one counts as without a preference.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_questions_and_waiting_batches_and_no_more() {
+    let (site, talk) = bounded(&["--max-in-flight", "4"]).await;
+    // A worker that does not answer yet.
+    let nats = async_nats::connect(&site.nats).await.unwrap();
+    let mut questions = nats.subscribe("devtrail.query.batch").await.unwrap();
+    nats.flush().await.unwrap();
+    let mut first = talk.wire().await;
+    first.send(talk.request("GET", "/v1/batches/b1")).await;
+    let question = tokio::time::timeout(Duration::from_secs(60), questions.next()).await.unwrap().unwrap();
+    assert_eq!(problem(&talk.get("/v1/batches/b1").await, "overloaded")["limit"], json!(1));
+    problem(&talk.get("/v1/metrics/daily").await, "overloaded");
+    nats.publish(question.reply.unwrap(), r#"{"ok":[]}"#.into()).await.unwrap();
+    problem(&first.answer().await, "batch_unknown");
+    let waiting = async || {
+        let mut wire = talk.wire().await;
+        wire.send(talk.post(&[("prefer", "wait=30")], good())).await;
+        // It asks: so it waits.
+        questions.next().await.unwrap();
+        wire
+    };
+    let mut waiting = waiting;
+    let _two = [waiting().await, waiting().await];
+    let third = talk.ask(talk.post(&[("prefer", "wait=30")], good())).await;
+    assert_eq!((third.status, &third.json()["durability"]), (202, &json!("stream")));
+    assert_eq!(third.header("preference-applied"), None);
+}
+
+/// Promise: The bound of bytes must leave room for one body as sent and inflated: else the collector does not start.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_that_one_batch_could_not_keep_are_wrong_usage() {
+    let site = Site::start(Engine::Sqlite).await;
+    let started =
+        site.run("devtrail-collector", &["--listen", "127.0.0.1:0", "--max-in-flight-bytes", "8388607"]);
+    let said = harness::said(&started);
+    assert_eq!(started.status.code(), Some(2), "{said}");
+    assert!(said.contains("8388607") && said.contains("--max-body"), "{said}");
+    for flag in ["--max-connections", "--max-in-flight", "--max-in-flight-bytes"] {
+        assert_eq!(site.run("devtrail-collector", &[flag, "0"]).status.code(), Some(2), "{flag}");
+    }
+}

@@ -1,0 +1,212 @@
+//! The collector's circuit breaker before the stream: a server that is away is left alone, and clients are told
+//! at once and for how long.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use harness::{Client, Engine, Site, Wire, envelope, event, said, stands_still, until};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// A refusal as a client sees it.
+struct Told {
+    status: u16,
+    code: String,
+    /// The header, in seconds.
+    retry_after: Option<u64>,
+    body: Value,
+}
+
+impl Told {
+    /// As long as the client is asked to stay away.
+    async fn kept(&self) {
+        let pause = self.body["retry_after_ms"].as_u64().expect("a pause");
+        assert_eq!(self.retry_after, Some(pause.div_ceil(1000)), "{}", self.body);
+        tokio::time::sleep(Duration::from_millis(pause)).await; // sleep: what the reply asks for
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.body["detail"].as_str().unwrap().contains("It is unknown whether the batch was stored")
+    }
+}
+
+async fn send(client: &Client, id: &str) -> Told {
+    told(client.post(&envelope(id, &[event(id)])).await.unwrap()).await
+}
+
+async fn told(reply: reqwest::Response) -> Told {
+    let retry_after =
+        reply.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
+    let status = reply.status().as_u16();
+    let body: Value = reply.json().await.unwrap();
+    Told { status, code: body["code"].as_str().unwrap_or_default().to_owned(), retry_after, body }
+}
+
+/// A site whose collector takes these arguments, and a client that it knows.
+async fn site(arguments: &[&str]) -> (Site, Client) {
+    let mut site = Site::start(Engine::Sqlite).await;
+    let url = site.collector_with("collector", arguments).await;
+    let client = site.client(&url, "ada").await;
+    site.worker("all", "all", None);
+    (site, client)
+}
+
+async fn stop_nats(site: &Site) {
+    site.signal("nats", Signal::SIGSTOP);
+    stands_still(site.pid("nats")).await;
+}
+
+/// The state of the collector's breaker, and whether `devtrail status` names it as open.
+fn status(site: &Site) -> Option<(String, bool)> {
+    let json = site.run("devtrail", &["status", "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).ok()?;
+    let breaker = &json["collectors"][0]["breakers"][0];
+    assert_eq!(breaker["name"], "stream", "{json}");
+    let text = site.run("devtrail", &["status"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    Some((breaker["state"].as_str()?.to_owned(), text.contains("The breaker stream of collector")))
+}
+
+/// Five attempts that fail open it, whosever they are: here those of five requests that have a minute each.
+/// Whoever asks then is refused before the body has come, until a client that waited as it was told gets through.
+///
+/// Promise: After 5 failures in a row, or where at least half of 20 or more within 30 s have failed, the stream is not tried for 5 s.
+/// Promise: Meanwhile a batch gets 503 `circuit_open` at once, its body unread; `Retry-After` says until when.
+/// Promise: A batch that is under way then gets `circuit_open` as well, and the detail says that its outcome is unknown.
+/// Promise: 503 `circuit_open`
+/// Promise: `GET /health/ready` | 200 `{"status":"ready"}`: a batch would be accepted; else 503 with the reason
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
+    let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "3s"]).await;
+    client.send(&envelope("before", &[event("before")])).await;
+    stop_nats(&site).await;
+    let ids = ["b1", "b2", "b3", "b4", "b5"];
+    for told in join_all(ids.map(|id| send(&client, id))).await {
+        assert_eq!((told.status, &*told.code), (503, "circuit_open"), "{}", told.body);
+        assert!(told.is_unknown(), "{}", told.body);
+    }
+    // A body that never comes is not waited for.
+    let mut wire = Wire::open(client.url()).await;
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 1000\r\n\r\n",
+        client.key()
+    );
+    wire.send(head).await;
+    let refused = wire.answer().await;
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("circuit_open")));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("Nothing was stored"), "{refused:?}");
+    let ready = told(client.get("/health/ready").await).await;
+    assert_eq!((ready.status, &*ready.code), (503, "circuit_open"));
+    assert!(site.log("collector").contains("no PubAck within"), "the log says why it opened");
+    // The client of the commands keeps trying, and keeps the pause.
+    std::fs::write(site.path("events"), event("sent").to_string()).unwrap();
+    std::fs::write(site.path("key"), client.key()).unwrap();
+    let mut sending =
+        site.command("devtrail", &["send", "events", "--url", client.url(), "--key-file", "key"]);
+    let sending = tokio::task::spawn_blocking(move || sending.output().unwrap());
+    site.signal("nats", Signal::SIGCONT);
+    let opened = send(&client, "b1").await;
+    assert_eq!(opened.code, "circuit_open", "{}", opened.body);
+    opened.kept().await;
+    for id in ids {
+        let told = send(&client, id).await;
+        assert_eq!(told.status, 202, "{}", told.body);
+    }
+    assert_eq!(client.get("/health/ready").await.status(), 200);
+    let sent = sending.await.unwrap();
+    assert!(sent.status.success(), "{}", said(&sent));
+    until("it is told as closed", async || (status(&site)? == ("closed".to_owned(), false)).then_some(()))
+        .await;
+    let log = site.log("collector");
+    for line in
+        ["a circuit breaker opened", "a circuit breaker lets probes through", "a circuit breaker closed"]
+    {
+        assert_eq!(log.matches(line).count(), 1, "{line} in\n{log}");
+    }
+    site.completed(7).await;
+    assert_eq!(site.verify()["stored"], 7);
+}
+
+/// Promise: Then three batches are tried, while others still get `circuit_open`.
+/// Promise: Where one of them fails, the time doubles, up to 60 s; where all succeed, all is as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
+    let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
+    stop_nats(&site).await;
+    for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
+        assert_eq!(told.code, "circuit_open", "{}", told.body);
+    }
+    let opened = send(&client, "b1").await;
+    assert!(opened.body["retry_after_ms"].as_u64().unwrap() <= 1000, "{}", opened.body);
+    opened.kept().await;
+    let ids: Vec<String> = (0..10).map(|number| format!("probe-{number}")).collect();
+    let all = join_all(ids.iter().map(|id| send(&client, id))).await;
+    assert!(all.iter().all(|told| told.code == "circuit_open"));
+    assert_eq!(all.iter().filter(|told| told.is_unknown()).count(), 3, "so many were tried");
+    let again = send(&client, "b1").await;
+    let pause = again.body["retry_after_ms"].as_u64().unwrap();
+    assert!((1001..=2000).contains(&pause), "{}", again.body);
+}
+
+/// A connection that is lost is no different, and nothing waits for it.
+///
+/// Promise: 503 `circuit_open`
+/// Promise: 503 `stream_unavailable`
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can() {
+    let (site, client) = site(&["--breaker-open-for", "60s"]).await;
+    stop_nats(&site).await;
+    for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
+        assert_eq!(told.code, "circuit_open", "{}", told.body);
+    }
+    site.signal("nats", Signal::SIGCONT);
+    until("status names it", async || (status(&site)? == ("open".to_owned(), true)).then_some(())).await;
+    let mut other = Site::start(Engine::Sqlite).await;
+    let url = other.collector("collector").await;
+    let client = other.client(&url, "ada").await;
+    other.kill("nats");
+    until("the collector has noticed", async || {
+        (client.get("/health/ready").await.status() == 503).then_some(())
+    })
+    .await;
+    let mut codes = Vec::new();
+    for number in 0..6 {
+        codes.push(send(&client, &format!("b{number}")).await.code);
+    }
+    assert_eq!(codes[..5], ["stream_unavailable"; 5], "{codes:?}");
+    assert_eq!(codes[5], "circuit_open");
+}
+
+/// Promise: Neither what clients send nor a full stream counts as a failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
+    let (site, client) = site(&["--rate", "0"]).await;
+    let js = async_nats::jetstream::new(async_nats::connect(&site.nats).await.unwrap());
+    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let room = config.max_bytes;
+    config.max_bytes = 1;
+    js.update_stream(config.clone()).await.unwrap();
+    let bad = [
+        json!({}),
+        json!("no object"),
+        json!({"batch_id": "b", "events": []}),
+        envelope("", &[event("e")]),
+        json!({"batch_id": "b", "sent_at": "never", "schema_version": "1.0", "events": [1]}),
+    ];
+    for round in 0..40 {
+        let bad = (0..50).map(|number| {
+            let body = &bad[number % bad.len()];
+            let client = &client;
+            async move { client.post(body).await.unwrap().status().as_u16() }
+        });
+        assert!(join_all(bad).await.iter().all(|status| *status == 400));
+        let told = send(&client, &format!("full-{round}")).await;
+        assert_eq!((told.status, &*told.code), (503, "stream_full"), "{}", told.body);
+    }
+    config.max_bytes = room;
+    js.update_stream(config).await.unwrap();
+    assert_eq!(send(&client, "good").await.status, 202);
+    assert!(!site.log("collector").contains("circuit breaker"), "{}", site.log("collector"));
+    site.completed(1).await;
+}
