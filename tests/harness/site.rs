@@ -105,7 +105,13 @@ impl Site {
 
     /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).
     pub fn worker(&mut self, name: &str, role: &str, crash: Option<&str>) {
+        self.worker_with(name, role, &[], crash);
+    }
+
+    /// The same with more arguments.
+    pub fn worker_with(&mut self, name: &str, role: &str, arguments: &[&str], crash: Option<&str>) {
         let mut command = self.command("devtrail-worker", &[role]);
+        command.args(arguments);
         if let Some(point) = crash {
             command.env("DEVTRAIL_CRASH_POINT", point);
         }

@@ -1,6 +1,6 @@
 //! What a look saw, and which troubles that means. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::admin_alert::{Kind, Number};
@@ -134,26 +134,19 @@ fn dead_letter((subject, &count): (&String, &u64)) -> Trouble {
 
 /// One trouble a name, however many processes have it.
 fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
-    let mut by_name: BTreeMap<&str, (Vec<&str>, bool)> = BTreeMap::new();
-    for (actor, report) in all {
-        let (is_open, is_well) = match report.state {
-            breaker::State::Open => (true, false),
-            // Its probes decide: no news yet.
-            breaker::State::HalfOpen => (false, false),
-            breaker::State::Closed => (false, true),
-        };
-        if !is_well {
-            let (actors, any_open) = by_name.entry(&report.name).or_default();
-            actors.push(actor);
-            *any_open |= is_open;
-        }
+    let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::Report)>> = BTreeMap::new();
+    for (actor, report) in all.iter().filter(|(_, report)| report.state != breaker::State::Closed) {
+        by_name.entry(&report.name).or_default().push((actor, report));
     }
-    let of = |(name, (mut actors, is_bad)): (&str, (Vec<&str>, bool))| {
-        actors.sort_unstable();
-        actors.dedup();
-        let count = actors.len() as u64;
-        let title = format!("The circuit breaker {name} is open in {}.", actors.join(", "));
+    let of = |(name, reports): (&str, Vec<(&str, &breaker::Report)>)| {
+        let actors: BTreeSet<&str> = reports.iter().map(|(actor, _)| *actor).collect();
+        let shown: Vec<&str> = actors.iter().copied().collect();
+        let reason = reports.iter().find_map(|(_, report)| report.reason.as_deref()).unwrap_or("unknown");
+        let (count, shown) = (actors.len() as u64, shown.join(", "));
+        let title = format!("The circuit breaker {name} is open in {shown}. The last failure: {reason}");
         let found = trouble(Kind::BreakerOpen, name, count, title).with("processes", count, None);
+        // Half-open, its probes decide: no news yet.
+        let is_bad = reports.iter().any(|(_, report)| report.state == breaker::State::Open);
         Trouble { is_bad, ..found }
     };
     by_name.into_iter().map(of).collect()

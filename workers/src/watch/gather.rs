@@ -106,9 +106,13 @@ impl<S: Watching> Gatherer<S> {
     }
 
     /// Its own are known at once, those of others as they announced them last.
-    fn breakers(&self, _entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
+    fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
         let own = self.process.actor.to_string();
-        self.process.breakers.reports().into_iter().map(|report| (own.clone(), report)).collect()
+        let others = entries.iter().filter(|entry| entry.actor != own);
+        let others =
+            others.flat_map(|entry| entry.breakers.iter().map(|one| (entry.actor.clone(), one.clone())));
+        let here = self.process.breakers.own_reports().into_iter().map(|report| (own.clone(), report));
+        here.chain(others).collect()
     }
 }
 

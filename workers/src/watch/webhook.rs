@@ -47,7 +47,9 @@ pub async fn deliver(
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("devtrail/", env!("CARGO_PKG_VERSION")))
         .build()?;
-    let guard = process.breakers.guard("webhook:admin", BreakerSettings::DEFAULT);
+    // One message at a time, so one probe decides: there may be no second message for long.
+    let breaker = BreakerSettings { probes: 1, ..BreakerSettings::DEFAULT };
+    let guard = process.breakers.guard("webhook:admin", breaker);
     let role = Arc::new(Webhook { http, url, secret: settings.admin_webhook_secret.clone() });
     let settings = PullSettings { group: 1, ..PullSettings::new(RETRY, guard, process.actor.to_string()) };
     Ok(pull::run(js, (ADMIN, WEBHOOK_ADMIN), (role, Arc::new(Forgetful)), settings, process.stop).await?)

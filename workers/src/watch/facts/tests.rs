@@ -59,7 +59,9 @@ fn a_bound_raises_and_a_lower_one_lets_go() {
 
 #[test]
 fn a_breaker_is_one_trouble_however_many_processes_have_it_open() {
-    let report = |actor: &str, name: &str, state| (actor.to_owned(), Report { name: name.to_owned(), state });
+    let report = |actor: &str, name: &str, state| {
+        (actor.to_owned(), Report { name: name.to_owned(), state, reason: Some("no answer".to_owned()) })
+    };
     let all = vec![
         report("w/2", "store", State::Open),
         report("w/1", "store", State::Open),
@@ -71,7 +73,7 @@ fn a_breaker_is_one_trouble_however_many_processes_have_it_open() {
     let told: Vec<(&str, u64, bool)> =
         found.iter().map(|one| (one.subject.as_str(), one.count, one.is_bad)).collect();
     assert_eq!(told, [("store", 2, true), ("webhook:admin", 1, false)]);
-    assert_eq!(found[0].title, "The circuit breaker store is open in w/1, w/2.");
+    assert_eq!(found[0].title, "The circuit breaker store is open in w/1, w/2. The last failure: no answer");
 }
 
 #[test]
