@@ -71,12 +71,13 @@ enum Command {
   devtrail metrics show --all --json"
     )]
     Metrics(metrics::MetricsCommand),
-    /// List alerts
+    /// List alerts of developers, and those to administrators
     #[command(
         subcommand,
         after_help = "Examples:
   devtrail alerts list
-  devtrail alerts list --developer ada"
+  devtrail alerts list --developer ada
+  devtrail alerts admin"
     )]
     Alerts(alerts::AlertsCommand),
     /// Check that every acknowledged event is in the store exactly once

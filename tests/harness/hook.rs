@@ -6,9 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
+
+/// A status, and where a redirect leads.
+type Answer = (StatusCode, [(HeaderName, &'static str); 1]);
 
 /// One post.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ impl Hook {
         let kept = Arc::new(Mutex::new(Kept { status: 204, ..Kept::default() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/alerts", listener.local_addr().expect("an address"));
-        let routes = Router::new().route("/alerts", post(take)).with_state(kept.clone());
+        let routes = Router::new().fallback(take).with_state(kept.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { url, kept }
     }
@@ -89,7 +92,8 @@ impl Hook {
     }
 }
 
-async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+/// Any path is taken: a redirect that is followed shows as another post.
+async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: Bytes) -> Answer {
     let (status, delay) = {
         let mut kept = kept.lock().expect("no test panics with it");
         let (status, delay) = (kept.status, kept.delay);
@@ -97,5 +101,5 @@ async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: By
         (status, delay)
     };
     tokio::time::sleep(delay).await; // sleep: a receiver that is slow
-    StatusCode::from_u16(status).expect("a status")
+    (StatusCode::from_u16(status).expect("a status"), [(LOCATION, "/elsewhere")])
 }

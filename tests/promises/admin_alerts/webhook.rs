@@ -36,6 +36,7 @@ sys.exit(not hmac.compare_digest('sha256=' + expected.hexdigest(), signature))";
 
 /// Promise: Each message of ADMIN is posted to `--admin-webhook-url` as `application/json`
 /// Promise: `Devtrail-Alert-Id` is `<alert id>:<revision>`
+/// Promise: `Devtrail-Timestamp` is when it was tried
 /// Promise: `Devtrail-Signature` is `sha256=` and the hex of HMAC-SHA256
 async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
     let (mut site, _) = site(engine).await;
@@ -101,6 +102,8 @@ harness::on_both_stores!(
 );
 
 /// Promise: Any other answer is a refusal
+/// Promise: It is logged, and the message is not posted again.
+/// Promise: Redirects are not followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_with_another_secret_refuses_and_that_is_said_without_the_secret() {
     let (mut site, _) = site(Engine::Sqlite).await;
@@ -115,9 +118,11 @@ async fn a_receiver_with_another_secret_refuses_and_that_is_said_without_the_sec
         log.contains("the admin webhook answered 401").then_some(())
     })
     .await;
-    hook.answer(204, Duration::ZERO);
+    hook.answer(307, Duration::ZERO);
     empty_dead(&site).await;
-    until_posted(&hook, "dead_letter", "resolved", 204).await;
+    until_posted(&hook, "dead_letter", "resolved", 307).await;
+    until("the redirect is logged", async || site.log("all").contains("answered 307").then_some(())).await;
+    assert_eq!(hook.posts().len(), 2, "a redirect is not followed");
     let raised = hook.posts().into_iter().filter(|post| post.json()["state"] == "raised").count();
     assert_eq!(raised, 1, "what is refused is not posted again");
     assert!(!site.log("all").contains(SECRET));
