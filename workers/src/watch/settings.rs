@@ -38,7 +38,7 @@ pub struct WatchSettings {
     /// Alert when a disk is this full, in percent
     #[arg(
         long, env = "DEVTRAIL_ALERT_DISK", default_value = "90", value_name = "PERCENT",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=100), help_heading = HEADING
+        value_parser = RangedU64ValueParser::<u64>::new().range(0..=100), help_heading = HEADING
     )]
     pub alert_disk: u64,
     /// An alert is resolved when its trouble was gone for this long
