@@ -2,10 +2,10 @@
 
 use common::clock::SECOND;
 use common::job::{BatchState, JobKind};
-use store::{Jobs, Outbox, Overdue, Persist, Watching};
+use store::{Attempts, Jobs, Outbox, Overdue, Persist, Watching};
 
 use crate::build::{Engine, at, batch, event, fresh, received_at};
-use crate::work::{done, failed, nothing, stored, triggered};
+use crate::work::{dead, done, nothing, stored, triggered};
 
 pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
@@ -24,7 +24,7 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     assert_eq!(store.overdue(stored_at(1) + 1).await.unwrap(), overdue(1, 1, BatchState::Persisted));
     store.triggered(vec![triggered(&first)]).await.unwrap();
     assert_eq!(store.overdue(i64::MAX).await.unwrap(), overdue(2, 1, BatchState::Triggered));
-    store.fail(failed(JobKind::Alert, &first)).await.unwrap();
+    store.dead(dead(JobKind::Alert, &first)).await.unwrap();
     assert_eq!(store.overdue(i64::MAX).await.unwrap(), overdue(2, 1, BatchState::Failed));
     for kind in JobKind::ALL {
         store.finish(nothing(kind), vec![done(kind, &first)]).await.unwrap();

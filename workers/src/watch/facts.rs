@@ -157,7 +157,7 @@ fn lag(backlog: &Backlog, bound: u64) -> Option<Trouble> {
     let (name, messages) = (&backlog.consumer, backlog.messages);
     let title = format!("{messages} messages wait for {name}; the bound is {bound}.");
     let found = trouble(Kind::Lag, name, 1, title).with("messages", messages, Some(bound));
-    (messages > bound / 2).then(|| Trouble { is_bad: messages > bound, ..found })
+    (messages > bound / 2).then_some(Trouble { is_bad: messages > bound, ..found })
 }
 
 fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Trouble> {
@@ -170,7 +170,7 @@ fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Troubl
     let title = format!("{what} {name} is {percent} % full; {free} MiB are free. The bound is {bound} %.");
     let found = trouble(kind, name, 1, title).with("percent", percent, Some(bound));
     let found = found.with("bytes", *used, Some(*size));
-    (percent + POINTS > bound).then(|| Trouble { is_bad: percent >= bound, ..found })
+    (percent + POINTS > bound).then_some(Trouble { is_bad: percent >= bound, ..found })
 }
 
 /// A role that is missing, but not for long enough, keeps an alert open.
