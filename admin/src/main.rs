@@ -2,6 +2,7 @@
 
 mod alerts;
 mod completions;
+mod dead;
 mod import;
 mod keys;
 mod metrics;
@@ -10,6 +11,7 @@ mod quarantine;
 mod rules;
 mod schemas;
 mod send;
+mod since;
 mod status;
 mod streams;
 mod target;
@@ -36,6 +38,7 @@ use common::process::{Frame, Settings, Stop};
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
   devtrail quarantine list             events that were kept, but not stored, and why
+  devtrail dead list                   what gave up, and why
   devtrail keys create ada             make an API key for the developer ada"
 )]
 struct Program {
@@ -48,7 +51,7 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     /// Start nats-server, collector and workers on one folder, with SQLite
-    Up(up::UpSettings),
+    Up(Box<up::UpSettings>),
     /// Send events from a file or stdin
     Send(send::SendSettings),
     /// Send the history of a git repository
@@ -91,6 +94,16 @@ enum Command {
   devtrail quarantine readmit --schemas my-schemas --dry-run"
     )]
     Quarantine(quarantine::QuarantineCommand),
+    /// List and show what gave up, give it another try, or drop it
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  devtrail dead list
+  devtrail dead show 7
+  devtrail dead redrive --all --stream JOBS --dry-run
+  devtrail dead drop 7 --reason \"garbage from a broken client\""
+    )]
+    Dead(dead::DeadCommand),
     /// Make, list and revoke API keys
     #[command(
         subcommand,
@@ -137,7 +150,7 @@ impl Settings for Program {
 fn main() -> ExitCode {
     common::process::run(|program: Program, process| async move {
         match program.command {
-            Command::Up(settings) => up::run(settings, process).await,
+            Command::Up(settings) => up::run(*settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
             Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,
@@ -148,6 +161,7 @@ fn main() -> ExitCode {
             Command::Quarantine(command) => {
                 interruptible(quarantine::run(command, &process), &process.stop).await
             }
+            Command::Dead(command) => interruptible(dead::run(command, &process), &process.stop).await,
             Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
             Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
             Command::Rules(command) => rules::run(&command),

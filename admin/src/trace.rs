@@ -6,9 +6,10 @@ mod wanted;
 
 use anyhow::bail;
 use common::clock::rfc3339;
+use common::id::BatchRef;
 use common::job::Mask;
 use serde_json::{Value, json};
-use store::{AuditEntry, History, Submission};
+use store::{AuditEntry, DeadLetters, History, Submission};
 
 use crate::out;
 use crate::target::{Target, with_store};
@@ -48,6 +49,15 @@ struct Traced {
     steps: Vec<AuditEntry>,
 }
 
+/// A message that was never stored: what gave up, and what was decided about it.
+#[derive(Debug, Clone)]
+struct Unstored {
+    /// Its place in its stream.
+    at: BatchRef,
+    /// By time.
+    steps: Vec<AuditEntry>,
+}
+
 /// Of batches that are narrowed down here, so many are asked for: one sequence has one in each life
 /// of the stream.
 const LIVES: u32 = 1000;
@@ -58,18 +68,23 @@ const LIVES: u32 = 1000;
 /// Where nothing is found, or the database cannot be read.
 pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
     let wanted = Wanted::parse(&settings.what, settings.developer.as_deref());
-    let (found, more) = with_store!(settings.target, |store| follow(&store, &wanted, settings.limit).await?);
-    if found.is_empty() {
+    let (found, more, unstored) = with_store!(settings.target, |store| {
+        let (found, more) = follow(&store, &wanted, settings.limit).await?;
+        (found, more, never_stored(&store, &wanted, settings.developer.as_deref()).await?)
+    });
+    if found.is_empty() && unstored.is_empty() {
         bail!(wanted.not_found());
     }
     if settings.json {
-        return Ok(out::json(&found.iter().map(as_json).collect::<Vec<_>>())?);
+        let all = found.iter().map(as_json).chain(unstored.iter().map(unstored_as_json));
+        return Ok(out::json(&all.collect::<Vec<_>>())?);
     }
-    for (index, traced) in found.iter().enumerate() {
+    let texts = found.iter().map(|traced| layout::text(traced, wanted.id()));
+    for (index, text) in texts.chain(unstored.iter().map(layout::unstored)).enumerate() {
         if index > 0 {
             out::line("")?;
         }
-        out::line(layout::text(traced, wanted.id()))?;
+        out::line(text)?;
     }
     if more {
         let limit = settings.limit;
@@ -97,11 +112,34 @@ async fn follow(
     Ok((found, more))
 }
 
-/// A traced batch as programs get it.
-fn as_json(traced: &Traced) -> Value {
-    let (batch, first) = (&traced.batch, traced.steps.first().map_or(0, |step| step.time));
-    let kinds = |mask: Mask| mask.kinds().collect::<Vec<_>>();
-    let [need, done, failed] = batch.masks.map(kinds);
+/// Messages of this sequence that were never stored, and of which the audit tells.
+async fn never_stored(
+    store: &(impl History + DeadLetters),
+    wanted: &Wanted,
+    developer: Option<&str>,
+) -> Result<Vec<Unstored>, store::StoreError> {
+    let Some(seq) = wanted.sequence() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for at in store.unstored(seq, LIVES).await?.into_iter().filter(|at| wanted.fits_life(at.src)) {
+        let mut steps = store.audit(at).await?;
+        steps.retain(|step| developer.is_none_or(|name| step.developer.as_deref() == Some(name)));
+        if !steps.is_empty() {
+            found.push(Unstored { at, steps });
+        }
+    }
+    Ok(found)
+}
+
+/// What was never stored, as programs get it.
+fn unstored_as_json(unstored: &Unstored) -> Value {
+    json!({
+        "src": unstored.at.src, "stream_sequence": unstored.at.seq, "state": null,
+        "steps": steps_as_json(&unstored.steps),
+    })
+}
+
+fn steps_as_json(steps: &[AuditEntry]) -> Vec<Value> {
+    let first = steps.first().map_or(0, |step| step.time);
     let step = |step: &AuditEntry| {
         let detail = step.detail.as_deref();
         json!({
@@ -113,12 +151,20 @@ fn as_json(traced: &Traced) -> Value {
             "detail": detail.map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
         })
     };
+    steps.iter().map(step).collect()
+}
+
+/// A traced batch as programs get it.
+fn as_json(traced: &Traced) -> Value {
+    let batch = &traced.batch;
+    let kinds = |mask: Mask| mask.kinds().collect::<Vec<_>>();
+    let [need, done, failed] = batch.masks.map(kinds);
     json!({
         "src": batch.at.src, "stream_sequence": batch.at.seq, "developer": batch.developer,
         "batch_id": batch.batch_id, "correlation_id": batch.correlation_id, "state": batch.state,
         "need": need, "done": done, "failed": failed, "counts": batch.counts,
         "received_at": rfc3339(batch.received_at), "published_at": rfc3339(batch.published_at),
         "persisted_at": rfc3339(batch.persisted_at),
-        "steps": traced.steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": steps_as_json(&traced.steps),
     })
 }

@@ -36,13 +36,17 @@ pub enum Step {
     Failed,
     /// A message is in DEAD; the detail says why, after how many attempts, and which events it holds (R7.4).
     Dead,
+    /// An administrator gave a dead letter another try; the detail says who.
+    Redriven,
+    /// An administrator dropped a dead letter for good; the detail says who, and why.
+    Dropped,
     /// Every needed job is done.
     Completed,
 }
 
 impl Step {
     /// Every step, in the order a batch goes through them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Received,
         Self::Validated,
         Self::Published,
@@ -55,6 +59,8 @@ impl Step {
         Self::Alerted,
         Self::Failed,
         Self::Dead,
+        Self::Redriven,
+        Self::Dropped,
         Self::Completed,
     ];
 
@@ -74,6 +80,8 @@ impl Step {
             Self::Alerted => "alerted",
             Self::Failed => "failed",
             Self::Dead => "dead",
+            Self::Redriven => "redriven",
+            Self::Dropped => "dropped",
             Self::Completed => "completed",
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::{Micros, rfc3339};
-use crate::id::BatchRef;
+use crate::id::{BatchRef, DeveloperId, is_id};
 pub use progress::Progress;
 
 /// A kind of job. Each is one bit of a batch's masks.
@@ -199,6 +199,33 @@ impl JobMessage {
     #[must_use]
     pub fn live(kind: JobKind, body: JobBody) -> Self {
         Self { job_id: kind.id(body.batch, None), kind, body, replay_id: None, attempt: 1 }
+    }
+
+    /// Reads a message of JOBS.
+    ///
+    /// # Errors
+    /// Where it is none that a publisher of ours would have written: its subject must be one.
+    pub fn read(payload: &[u8]) -> Result<Self, String> {
+        let read = serde_json::from_slice(payload);
+        let job: Self = read.map_err(|error| format!("the message is no job: {error}"))?;
+        if !is_id(&job.job_id) || !job.replay_id.as_deref().is_none_or(is_id) {
+            return Err("the message is no job: its job_id or replay_id is no id".to_owned());
+        }
+        let developer = job.body.developer.parse::<DeveloperId>();
+        developer.map_err(|error| format!("the message is no job: {error}"))?;
+        Ok(job)
+    }
+
+    /// The same job for another try: `<src>:<seq>:<kind>[:<replay_id>]:r<n>` for the n-th redrive. An id
+    /// of its own, as JOBS drops one that it had within its window.
+    #[must_use]
+    pub fn redriven(&self) -> Self {
+        let id = self.kind.id(self.body.batch, self.replay_id.as_deref());
+        Self {
+            job_id: format!("{id}:r{}", self.attempt),
+            attempt: self.attempt.saturating_add(1),
+            ..self.clone()
+        }
     }
 
     /// The subject it is published on.

@@ -1,7 +1,7 @@
 //! What every Devtrail program shares.
 //!
 //! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
-//! [`job`], [`audit`], [`retry`], [`breaker`], [`severity`], [`admin_alert`]. The I/O half is the frame every program runs in: [`process`]
+//! [`job`], [`pointer`], [`audit`], [`retry`], [`breaker`], [`severity`], [`admin_alert`]. The I/O half is the frame every program runs in: [`process`]
 //! (configuration, logs, signals) and [`bus`] (NATS: connect, bind, pull).
 
 pub mod admin_alert;
@@ -16,6 +16,7 @@ pub mod id;
 pub mod job;
 pub mod json;
 pub mod key;
+pub mod pointer;
 pub mod process;
 pub mod query;
 pub mod retry;

@@ -8,6 +8,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::bus::StreamLife;
+use crate::clock::Micros;
+use crate::id::BatchRef;
 use crate::job::{BatchState, JobKind};
 use crate::verdict::{Counts, Exception};
 
@@ -17,6 +19,10 @@ pub const BATCH: &str = "devtrail.query.batch";
 pub const METRICS: &str = "devtrail.query.metrics";
 /// Subject of [`ResendNote`]; written down by the persist workers.
 pub const NOTE_DUPLICATE: &str = "devtrail.note.duplicate";
+/// Subject of a [`DeadNote`] before a dead letter is given another try; written down by the persist workers.
+pub const DEAD_REDRIVE: &str = "devtrail.admin.dead-redrive";
+/// Subject of a [`DeadNote`] before a dead letter is dropped; written down by the persist workers.
+pub const DEAD_DROP: &str = "devtrail.admin.dead-drop";
 /// The queue group of those who answer: one of them gets each request.
 pub const QUEUE: &str = "devtrail-workers";
 /// NATS header of an EVENTS message: the subject that the hint goes to once the batch is stored.
@@ -132,4 +138,43 @@ pub struct ResendNote {
     pub received_at: i64,
     /// The collector's executable and instance.
     pub collector: String,
+}
+
+/// What an administrator decided about a dead letter, for the audit: answered with a [`DeadNoted`].
+///
+/// It is written once for each letter and subject, however often it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadNote {
+    /// The letter's sequence in DEAD.
+    pub dead_sequence: u64,
+    /// When DEAD took it: with the sequence it names the letter, also after DEAD is made anew.
+    pub dead_at: Micros,
+    /// The stream that the message was delivered from.
+    pub life: StreamLife,
+    /// Its sequence there.
+    pub seq: u64,
+    /// The batch that the message is or is about, where that is known; else the audit row stands
+    /// under the message's own place.
+    pub batch: Option<BatchRef>,
+    /// Whose it is, where the letter says it.
+    pub developer: Option<String>,
+    /// The job, where it is one: on a redrive the id that it gets.
+    pub job_id: Option<String>,
+    /// Who decided: `user@host`.
+    pub by: String,
+    /// Why it is dropped.
+    pub reason: Option<String>,
+    /// What the message gave up on.
+    pub dead_reason: String,
+    /// When, in microseconds since 1970.
+    pub at: Micros,
+    /// The command's executable and instance.
+    pub actor: String,
+}
+
+/// The note is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadNoted {
+    /// Whether the batch is stored: then its message stays in EVENTS.
+    pub stored: bool,
 }

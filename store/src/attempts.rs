@@ -105,9 +105,9 @@ impl DeadLetter {
         self.batch.unwrap_or(self.own_place())
     }
 
-    /// Whether it is the message that brings its batch, not one about a batch.
+    /// Whether it is the message that brings its batch, or points to it, not a job of a stored batch.
     pub(crate) fn is_the_batch(&self) -> bool {
-        self.place() == self.own_place()
+        self.job.is_none()
     }
 
     /// What T3f is told of the job.

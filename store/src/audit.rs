@@ -74,8 +74,14 @@ impl AuditRow {
     /// A fresh row, with an id and a salt of its own.
     #[must_use]
     pub fn new(whose: &Whose<'_>, happened: Happened<'_>) -> Self {
+        Self::with_id(Uuid::now_v7(), whose, happened)
+    }
+
+    /// The same with an id that is given: of a step that is written once, however often it is told.
+    #[must_use]
+    pub fn with_id(id: Uuid, whose: &Whose<'_>, happened: Happened<'_>) -> Self {
         let skeleton = Skeleton {
-            id: Uuid::now_v7(),
+            id,
             time: happened.time,
             step: happened.step,
             outcome: happened.outcome.to_owned(),

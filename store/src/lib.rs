@@ -1,15 +1,16 @@
 //! Devtrail's database behind narrow roles: what a caller needs, and nothing more.
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
-//! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed. [`Ledger`], [`Answers`], [`History`] and
-//! [`Quarantine`] read what is stored, [`Watching`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No
-//! SQL is written outside this crate.
+//! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed, [`DeadLetters`] what
+//! administrators decide about it. [`Ledger`], [`Answers`], [`History`], [`Quarantine`] and [`Retention`] read
+//! what is stored, [`Watching`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
 mod attempts;
 mod audit;
 mod contest;
+mod dead;
 mod effects;
 mod incoming;
 mod jobs;
@@ -19,6 +20,7 @@ mod quarantine;
 mod ranges;
 mod reading;
 mod refused;
+mod retention;
 mod sqlite;
 mod steps;
 mod tally;
@@ -30,6 +32,7 @@ use common::verdict::Counts;
 
 pub use accounts::{Account, Kept};
 pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey};
+pub use dead::{DeadLetters, Decision};
 pub use effects::{AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
 pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
 pub use jobs::{
@@ -42,6 +45,7 @@ pub use reading::{
     Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission, Totals,
     Watching,
 };
+pub use retention::{Retention, Stage};
 pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
@@ -105,11 +109,33 @@ pub trait Persist: Send + Sync + 'static {
 
 /// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.
 pub trait Store:
-    Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Watching + Clone
+    Persist
+    + Outbox
+    + Jobs
+    + AlertOutbox
+    + Attempts
+    + DeadLetters
+    + Ledger
+    + Answers
+    + History
+    + Retention
+    + Watching
+    + Clone
 {
 }
 
-impl<S: Persist + Outbox + Jobs + AlertOutbox + Attempts + Ledger + Answers + History + Watching + Clone>
-    Store for S
+impl<S> Store for S where
+    S: Persist
+        + Outbox
+        + Jobs
+        + AlertOutbox
+        + Attempts
+        + DeadLetters
+        + Ledger
+        + Answers
+        + History
+        + Retention
+        + Watching
+        + Clone
 {
 }

@@ -10,7 +10,7 @@ use crate::alerting::Alert;
 use crate::audit::{AuditRow, Happened, Whose};
 use crate::effects::JobFailed;
 use crate::incoming::printable;
-use crate::{DeadLetter, JobDone, Triggered};
+use crate::{DeadLetter, Decision, JobDone, Triggered};
 
 /// T2b left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
@@ -74,6 +74,16 @@ pub fn alerted(alert: &Alert, done: &JobDone) -> AuditRow {
 pub fn resent(at: BatchRef, whose: &Whose<'_>, time: Micros, actor: &str) -> AuditRow {
     let happened = Happened::ok(at, Step::Deduplicated, time, actor);
     AuditRow::new(whose, Happened { outcome: "duplicate_batch", ..happened })
+}
+
+/// An administrator's decision about a dead letter.
+pub fn decided(decision: &Decision, whose: &Whose<'_>) -> AuditRow {
+    let Decision { at, step, time, actor, dead_sequence, by, reason, job_id, dead_reason, .. } = decision;
+    let detail = json!({
+        "by": by, "reason": reason, "job_id": job_id, "dead_sequence": dead_sequence, "dead_reason": dead_reason,
+    });
+    let happened = Happened::ok(*at, *step, *time, actor);
+    AuditRow::with_id(decision.id(), whose, Happened { detail: Some(detail), ..happened })
 }
 
 fn row(body: &JobBody, happened: Happened<'_>) -> AuditRow {

@@ -105,16 +105,21 @@ impl Site {
 
     /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).
     pub fn worker(&mut self, name: &str, role: &str, crash: Option<&str>) {
-        self.worker_with(name, role, &[], crash);
+        let crash = crash.map(|point| ("DEVTRAIL_CRASH_POINT", point));
+        self.worker_with(name, role, crash.as_slice());
     }
 
-    /// The same with more arguments.
-    pub fn worker_with(&mut self, name: &str, role: &str, arguments: &[&str], crash: Option<&str>) {
+    /// The same with more in its environment.
+    pub fn worker_with(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
         let mut command = self.command("devtrail-worker", &[role]);
-        command.args(arguments);
-        if let Some(point) = crash {
-            command.env("DEVTRAIL_CRASH_POINT", point);
-        }
+        command.envs(environment.iter().copied());
+        self.spawn(name, &mut command);
+    }
+
+    /// The same with more arguments, and a point where it dies.
+    pub fn worker_given(&mut self, name: &str, role: &str, arguments: &[&str], crash: Option<&str>) {
+        let mut command = self.command("devtrail-worker", &[role]);
+        command.args(arguments).envs(crash.map(|point| ("DEVTRAIL_CRASH_POINT", point)));
         self.spawn(name, &mut command);
     }
 

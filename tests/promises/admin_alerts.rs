@@ -55,7 +55,7 @@ fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&s
     }
     let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
     for role in roles {
-        site.worker_with(role, role, &all, None);
+        site.worker_given(role, role, &all, None);
     }
 }
 

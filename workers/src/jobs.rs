@@ -10,7 +10,6 @@ use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSett
 use common::bus::{BindError, JOBS, StreamLife};
 use common::clock::{Clock, SystemClock};
 use common::crash;
-use common::id::{DeveloperId, is_id};
 use common::job::{JobKind, JobMessage};
 use common::process::Process;
 use common::retry::RetrySettings;
@@ -80,7 +79,7 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     }
 
     async fn about(&self, _life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
-        let Ok(job) = read(delivery) else {
+        let Ok(job) = JobMessage::read(&delivery.payload) else {
             let developer = delivery.developer().map(str::to_owned);
             return Ok(About { developer, ..About::default() });
         };
@@ -104,21 +103,9 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     }
 }
 
-/// The job of a message; one that no publisher of ours would have written is none.
-fn read(delivery: &Delivery) -> Result<JobMessage, String> {
-    let read = serde_json::from_slice(&delivery.payload);
-    let job: JobMessage = read.map_err(|error| format!("the message is no job: {error}"))?;
-    if !is_id(&job.job_id) || !job.replay_id.as_deref().is_none_or(is_id) {
-        return Err("the message is no job: its job_id or replay_id is no id".to_owned());
-    }
-    let developer = job.body.developer.parse::<DeveloperId>();
-    developer.map_err(|error| format!("the message is no job: {error}"))?;
-    Ok(job)
-}
-
 /// The job of a message in the lane of `kind`: one of another kind can never be done there.
 fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
-    let job = read(delivery)?;
+    let job = JobMessage::read(&delivery.payload)?;
     if job.kind == kind {
         return Ok(job);
     }

@@ -13,6 +13,7 @@ mod memory;
 pub mod normalize;
 pub mod persist;
 mod setback;
+mod trim;
 pub mod watch;
 
 use anyhow::Context as _;
@@ -27,6 +28,7 @@ use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
 pub use database::{DatabaseSettings, DatabaseUrl, Opened};
+pub use trim::TrimSettings;
 use watch::Watch;
 pub use watch::WatchSettings;
 
@@ -45,6 +47,9 @@ pub struct WorkerSettings {
     /// What administrators are told, and where.
     #[command(flatten)]
     pub watch: WatchSettings,
+    /// How long raw messages are kept.
+    #[command(flatten)]
+    pub trim: TrimSettings,
 }
 
 /// What a worker process does.
@@ -93,8 +98,7 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         ))
         .into());
     }
-    let retry = settings.retry;
-    let Some(opened) = open(&settings.database, retry, &process).await? else { return Ok(()) };
+    let Some(opened) = open(&settings.database, settings.retry, &process).await? else { return Ok(()) };
     let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
     else {
         return Ok(());
@@ -151,7 +155,14 @@ async fn run_parts<S: Store>(
             retry.policy(),
             process.stop.clone(),
         )));
+        parts.add(forever(answers::dead_letters(
+            client.clone(),
+            store.clone(),
+            retry.policy(),
+            process.stop.clone(),
+        )));
         parts.add(bound(persist::run(client.clone(), store.clone(), retry, process.clone()), "persist"));
+        parts.add(forever(trim::run(js.clone(), store.clone(), settings.trim, process.clone())));
     }
     if role.includes(Role::Aggregate) {
         parts.add(forever(answers::metrics(

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::bail;
-use common::clock::{Micros, parse_rfc3339};
+use common::clock::Micros;
 use common::id::{BatchRef, DeveloperId, EventRef};
 use common::verdict::{Code, Verdict};
 use store::{Quarantine, QuarantineFilter, QuarantinedBatch};
 
 use super::fate;
+use crate::since::parse_since;
 
 /// Keys of batches that are read at once.
 const PAGE: u32 = 200;
@@ -36,12 +37,6 @@ fn parse_code(text: &str) -> Result<Code, String> {
     let code = Code::named(text).filter(|code| code.verdict() == Verdict::Quarantined);
     let codes = "type_unknown, schema_version_unsupported, time_implausible, id_conflict";
     code.ok_or_else(|| format!("{text:?} is no code that quarantines; they are {codes}"))
-}
-
-fn parse_since(text: &str) -> Result<Micros, String> {
-    let day = format!("{text}T00:00:00Z");
-    let read = [text, &day].into_iter().find_map(|text| parse_rfc3339(text)?.at);
-    read.ok_or_else(|| format!("{text:?} is no time; write 2026-03-01 or 2026-03-01T09:00:00+01:00"))
 }
 
 /// Which events: those that fit a filter, or those that are named.
@@ -175,10 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_times_are_read_and_others_refused_with_the_remedy() {
+    fn codes_are_read_and_others_refused_with_the_remedy() {
         assert_eq!(parse_code("type_unknown"), Ok(Code::TypeUnknown));
         assert!(parse_code("schema_invalid").unwrap_err().contains("id_conflict"), "it rejects");
-        assert_eq!(parse_since("2026-03-01"), parse_since("2026-03-01T01:00:00+01:00"));
-        assert!(parse_since("yesterday").unwrap_err().contains("2026-03-01"));
     }
 }

@@ -24,6 +24,15 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
             let (job, attempt) = (text(&detail, "job_id"), text(&detail, "attempt"));
             format!("{job} gave up at attempt {attempt}: {}", text(&detail, "reason").replace('\n', " "))
         }
+        "dead" => {
+            let [attempts, blame, reason] = ["attempts", "blame", "reason"].map(|key| text(&detail, key));
+            let attempts = format!("after {attempts} attempts (to blame: {blame})");
+            format!("{}in DEAD {attempts}: {}", subject(&detail), reason.replace('\n', " "))
+        }
+        "redriven" => {
+            format!("{}{}, gave up on: {}", subject(&detail), by(&detail), text(&detail, "dead_reason"))
+        }
+        "dropped" => format!("{}{}: {}", subject(&detail), by(&detail), text(&detail, "reason")),
         _ if detail.is_null() => String::new(),
         _ => detail.to_string(),
     };
@@ -42,6 +51,16 @@ fn text(detail: &Value, key: &str) -> String {
         Value::Null => "?".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// `1:4711:alert ` where a job is meant.
+fn subject(detail: &Value) -> String {
+    detail["job_id"].as_str().map(|id| format!("{id} ")).unwrap_or_default()
+}
+
+/// `letter 7 by ada@host`.
+fn by(detail: &Value) -> String {
+    format!("letter {} by {}", text(detail, "dead_sequence"), text(detail, "by"))
 }
 
 /// `event e1 (index 3) duplicate_id, duplicate of 1:4709:0 in batch b0, received 2026-…`.

@@ -4,8 +4,8 @@ use common::clock::{Micros, SECOND, rfc3339};
 use common::job::Mask;
 use store::{AuditEntry, Submission};
 
-use super::Traced;
 use super::detail::words;
+use super::{Traced, Unstored};
 use crate::out::{as_table, plain, span};
 
 /// Rows about single events that are shown in a row; the rest is counted.
@@ -29,9 +29,15 @@ pub fn text(traced: &Traced, wanted: Option<&str>) -> String {
         let steps = traced.steps.iter().filter(|step| step.replay_id.as_deref() == replay);
         let steps: Vec<&AuditEntry> = steps.collect();
         let title = replay.map(|id| format!("replay {id}\n")).unwrap_or_default();
-        sections.push(title + &time_line(&steps, batch, wanted));
+        sections.push(title + &time_line(&steps, &batch.correlation_id, wanted));
     }
     sections.join("\n\n")
+}
+
+/// The time line of a message that was never stored.
+pub fn unstored(message: &Unstored) -> String {
+    let steps: Vec<&AuditEntry> = message.steps.iter().collect();
+    format!("message {} is not stored\n\n{}", message.at, time_line(&steps, "", None))
 }
 
 /// Whether `id` is an event that no row of the audit tells of: it was simply accepted.
@@ -79,7 +85,7 @@ fn heading(batch: &Submission) -> String {
     plain(&text)
 }
 
-fn time_line(steps: &[&AuditEntry], batch: &Submission, wanted: Option<&str>) -> String {
+fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) -> String {
     let Some(first) = steps.first().map(|step| step.time) else {
         return "The audit has no row of it.".to_owned();
     };
@@ -89,7 +95,7 @@ fn time_line(steps: &[&AuditEntry], batch: &Submission, wanted: Option<&str>) ->
         if step.event_id.is_some() && of_events >= SHOWN && !is_wanted {
             left_out += 1;
         } else {
-            rows.push(row(step, first, &batch.correlation_id));
+            rows.push(row(step, first, correlation_id));
         }
         of_events = if step.event_id.is_some() { of_events + 1 } else { 0 };
         let run_ends = steps.get(index + 1).is_none_or(|next| next.event_id.is_none());

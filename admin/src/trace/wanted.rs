@@ -57,8 +57,21 @@ impl Wanted {
 
     /// Whether the batch is one that is wanted.
     pub fn fits(&self, batch: &Submission) -> bool {
-        self.src.is_none_or(|src| src == batch.at.src)
+        self.fits_life(batch.at.src)
             && self.developer.as_ref().is_none_or(|developer| *developer == batch.developer)
+    }
+
+    /// The sequence, where one is looked for: what was never stored is known by it alone.
+    pub fn sequence(&self) -> Option<u64> {
+        match self.clue {
+            Clue::Sequence(seq) => Some(seq),
+            Clue::Id { .. } | Clue::Alert(_) => None,
+        }
+    }
+
+    /// Whether a message that was never stored is wanted, by the life of its stream.
+    pub fn fits_life(&self, src: Src) -> bool {
+        self.src.is_none_or(|wanted| wanted == src)
     }
 
     /// What to tell where there is nothing.

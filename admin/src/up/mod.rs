@@ -16,7 +16,7 @@ use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
 use common::process::Process;
 use common::retry::RetrySettings;
 use common::schema::SchemaSettings;
-use workers::{DatabaseSettings, DatabaseUrl, Role, WatchSettings, WorkerSettings};
+use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WatchSettings, WorkerSettings};
 
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
@@ -58,6 +58,8 @@ pub struct UpSettings {
     schemas: SchemaSettings,
     #[command(flatten)]
     retry: RetrySettings,
+    #[command(flatten)]
+    trim: TrimSettings,
     #[command(flatten)]
     watch: WatchSettings,
 }
@@ -109,7 +111,13 @@ async fn run_beside(
         schemas: settings.schemas.clone(),
     };
     let database = DatabaseSettings { database_url };
-    let workers = WorkerSettings { nats, database, retry: settings.retry, watch: settings.watch.clone() };
+    let workers = WorkerSettings {
+        nats,
+        database,
+        retry: settings.retry,
+        trim: settings.trim,
+        watch: settings.watch.clone(),
+    };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(Role::All, workers, process.part("worker"));

@@ -21,6 +21,8 @@ use crate::retry::RetryPolicy;
 pub const EVENTS: &str = "EVENTS";
 /// The stream of jobs.
 pub const JOBS: &str = "JOBS";
+/// The stream of pointers to messages of EVENTS that are handled again.
+pub const REPLAY: &str = "REPLAY";
 /// The stream of alerts.
 pub const ALERTS: &str = "ALERTS";
 /// The stream of what gave up.
@@ -31,6 +33,11 @@ pub const ADMIN: &str = "ADMIN";
 pub const WEBHOOK_ADMIN: &str = "webhook-admin";
 /// The durable consumer of the persist workers.
 pub const PERSIST: &str = "persist";
+/// The durable consumer of the persist workers on REPLAY.
+pub const PERSIST_REPLAY: &str = "persist-replay";
+
+/// The subjects of all developers' batches.
+pub const ALL_BATCHES: &str = "events.batch.*";
 
 /// The subject that a developer's batches are published on.
 #[must_use]

@@ -44,6 +44,14 @@ fn a_job_message_says_all_that_its_worker_needs() {
     }
     let job = JobMessage::live(JobKind::Aggregate, body);
     assert_eq!(job.subject(), "jobs.aggregate.live.ada");
+    let second = job.redriven().redriven();
+    assert_eq!((second.job_id.as_str(), second.attempt), ("1:4711:aggregate:r2", 3));
+    assert_eq!(second.subject(), job.subject());
+    let replayed = JobMessage { replay_id: Some("x".to_owned()), ..job.clone() }.redriven();
+    assert_eq!(
+        (replayed.job_id.as_str(), replayed.subject().as_str()),
+        ("1:4711:aggregate:x:r1", "jobs.aggregate.replay.ada")
+    );
     let expected = r#"{
   "job_id": "1:4711:aggregate",
   "kind": "aggregate",

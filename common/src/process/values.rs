@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads a time span such as `10s`, `500ms`, `2m`, `1h`.
+/// Reads a time span such as `10s`, `500ms`, `2m`, `1h`, `30d`.
 ///
 /// # Errors
 /// Where the text is none.
@@ -15,7 +15,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(format!("{text:?} has no unit among ms, s, m and h; write 10s or 500ms")),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(24 * 3600))),
+        _ => Err(format!("{text:?} has no unit among ms, s, m, h and d; write 10s or 500ms")),
     }
 }
 
@@ -145,6 +146,7 @@ mod tests {
     fn time_spans_need_their_unit() {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
         assert!(parse_duration("10").is_err() && parse_duration("s").is_err() && parse_duration("").is_err());
     }
 

@@ -125,12 +125,16 @@ impl Work for Burying {
         }
         let place = letter.place();
         let known = if letter.is_the_batch() {
-            let own = rows(tx, FORGOTTEN, &[&letter.developer, &place.src, &(place.seq as i64)]).await?;
-            own.is_empty()
+            !is_forgotten(tx, &letter.developer, place).await?
         } else {
             let locked = batches::lock(tx, std::iter::once(place)).await?;
             locked.get(&place).is_some_and(|batch| batch.is_known)
         };
         audit::append(tx, &[steps::dead(letter)], |_| known).await
     }
+}
+
+/// Whether the developer was forgotten after this batch.
+pub async fn is_forgotten(tx: &Transaction<'_>, developer: &str, at: BatchRef) -> Result<bool, Trouble> {
+    Ok(!rows(tx, FORGOTTEN, &[&developer, &at.src, &(at.seq as i64)]).await?.is_empty())
 }

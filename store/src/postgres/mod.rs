@@ -6,6 +6,7 @@ mod answers;
 mod attempts;
 mod audit;
 mod batches;
+mod dead;
 mod history;
 mod jobs;
 mod migrate;
@@ -14,6 +15,7 @@ mod overdue;
 mod persist;
 mod quarantine;
 mod read;
+mod retention;
 mod trouble;
 mod url;
 

@@ -76,6 +76,12 @@ impl Attempts for Sqlite {
     }
 }
 
+/// Whether the developer was forgotten after this batch.
+pub fn is_forgotten(connection: &Connection, developer: &str, at: BatchRef) -> Result<bool, StoreError> {
+    let own = params![developer, at.src, at.seq as i64];
+    Ok(connection.prepare_cached(FORGOTTEN)?.exists(own)?)
+}
+
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt { used: row.get(0)?, marks: row.get(1)?, reason: row.get(2)?, dead_at: row.get(3)? })
 }
@@ -91,8 +97,7 @@ fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> 
     }
     let place = letter.place();
     let known = if letter.is_the_batch() {
-        let own = params![letter.developer, place.src, place.seq as i64];
-        !connection.prepare_cached(FORGOTTEN)?.exists(own)?
+        !is_forgotten(connection, &letter.developer, place)?
     } else {
         batches::is_known(connection, place)?
     };

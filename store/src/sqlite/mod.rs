@@ -6,6 +6,7 @@ mod attempts;
 mod audit;
 mod batches;
 mod checkpoint;
+mod dead;
 mod history;
 mod jobs;
 mod outbox;
@@ -14,6 +15,7 @@ mod persist;
 mod quarantine;
 mod read;
 mod readers;
+mod retention;
 mod writer;
 
 use std::path::Path;

@@ -11,6 +11,7 @@ mod attempts;
 mod build;
 mod cases;
 mod contest;
+mod dead;
 mod dump;
 mod history;
 mod leases;
@@ -20,6 +21,7 @@ mod postgres;
 mod postgres_alone;
 mod quarantine;
 mod reads;
+mod retention;
 mod server;
 mod sqlite;
 mod states;
@@ -85,6 +87,9 @@ macro_rules! contract {
             attempts::a_dead_letter_is_told_once_with_all_its_context
             attempts::a_dead_message_that_is_no_batch_is_told_under_its_own_place
             attempts::a_dead_letter_of_a_forgotten_developer_names_nobody
+            dead::a_decision_about_a_letter_is_written_once_and_tells_whether_its_batch_is_stored
+            dead::a_message_that_was_never_stored_is_known_by_what_was_decided_about_it
+            dead::of_a_forgotten_developer_a_decision_keeps_only_its_skeleton
             history::a_batch_is_found_by_every_id_that_belongs_to_it
             history::a_batch_is_found_by_sequence_in_every_life_and_by_its_alert
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
@@ -95,6 +100,7 @@ macro_rules! contract {
             quarantine::a_quarantined_event_is_read_whole_and_tells_who_holds_its_id
             quarantine::what_was_forgotten_is_in_no_quarantine
             quarantine::a_readmitted_batch_says_in_the_audit_where_it_came_from
+            retention::a_batch_is_done_with_once_nothing_waits_for_it
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {

@@ -128,7 +128,7 @@ async fn programs_that_start_at_once_migrate_once() {
         let count = "SELECT count(*) FROM refinery_schema_history";
         client.query_one(count, &[]).await.unwrap().get(0)
     });
-    assert_eq!(applied, 2);
+    assert_eq!(applied, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +146,7 @@ async fn a_database_of_a_newer_program_is_refused() {
     for refused in [connected, attached] {
         let refused = refused.expect("the newer database is refused");
         let StoreError::Incompatible(text) = &refused else { panic!("{refused}") };
-        assert!(text.contains("knows version 2") && text.contains("a newer one"), "{text}");
+        assert!(text.contains("knows version 3") && text.contains("a newer one"), "{text}");
         assert!(text.contains(&name), "{text}");
     }
 }

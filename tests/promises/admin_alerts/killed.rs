@@ -24,7 +24,7 @@ async fn a_role_that_is_gone_is_told_until_it_is_back(engine: Engine) {
     assert_eq!(raised.numbers["seconds"].bound, Some(2));
     match engine {
         Engine::Sqlite => drop(site.collector(gone).await),
-        Engine::Postgres => site.worker_with(gone, gone, &QUICK, None),
+        Engine::Postgres => site.worker_given(gone, gone, &QUICK, None),
     }
     let resolved = until_told(&site, Kind::RoleSilent, gone, State::Resolved).await;
     assert_eq!(resolved.alert_id, raised.alert_id);
@@ -36,7 +36,7 @@ async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: 
     let role = site.role("persist").to_owned();
     send_garbage(&site).await;
     for point in ["watch.before_publish", "watch.after_publish"] {
-        site.worker_with(point, &role, &QUICK, Some(point));
+        site.worker_given(point, &role, &QUICK, Some(point));
         site.ended(point).await;
     }
     workers(&mut site, engine, None, &[]);

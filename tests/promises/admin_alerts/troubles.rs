@@ -72,7 +72,7 @@ harness::on_both_stores!(what_is_wrong_is_told_with_advice_and_so_is_its_end);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_above_its_bound_is_told() {
     let (mut site, _) = site(Engine::Sqlite).await;
-    site.worker_with("all", "all", &["--alert-every", "100ms", "--alert-disk", "0"], None);
+    site.worker_given("all", "all", &["--alert-every", "100ms", "--alert-disk", "0"], None);
     let raised = until_told(&site, Kind::DiskNearlyFull, "database", State::Raised).await;
     assert!(raised.numbers["bytes"].bound.unwrap() > raised.numbers["bytes"].value, "{raised:?}");
 }

@@ -1,24 +1,26 @@
-//! Answers to what collectors ask over NATS (`common::query`), and their notes of dropped resends.
+//! Answers to what collectors and commands ask over NATS (`common::query`), and notes of dropped resends.
 //!
 //! Workers of one kind share a queue group: one of them gets each question. A collector asks again,
 //! or its client does; so nothing is kept here, and what cannot be answered is said at once.
 
+mod dead;
 mod notes;
 mod replies;
 
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
+use common::audit::Step;
 use common::process::Stop;
 use common::query::{
-    Answer, BATCH, BatchQuery, METRICS, MetricsQuery, NOTE_DUPLICATE, QUEUE, ResendNote, StoredReply,
-    SubmissionReply,
+    Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE, QUEUE,
+    ResendNote, StoredReply, SubmissionReply,
 };
 use common::retry::RetryPolicy;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Answers, History, Ledger, StoreError};
+use store::{Answers, DeadLetters, History, Ledger, Persist, StoreError};
 
 /// Questions in hand at once; more wait with NATS's client.
 const QUESTIONS: usize = 64;
@@ -39,6 +41,8 @@ enum NoAnswer {
     Store(#[from] StoreError),
     #[error("{0}")]
     Damaged(String),
+    #[error("the question names {0}, which is none")]
+    BadName(&'static str),
     #[error("the answer has {0} bytes, NATS takes {1}: ask for less")]
     TooLarge(usize, usize),
 }
@@ -75,6 +79,29 @@ where
         }
     });
     tokio::join!(questions, notes);
+}
+
+/// Writes administrators' decisions about dead letters ([`common::query::DeadNote`]) to the audit, until
+/// the process stops: on SQLite no other process may write.
+pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    stop: Stop,
+) {
+    let answer = |step: Step| {
+        let (client, store) = (client.clone(), store.clone());
+        move |message: Message| {
+            let (client, store) = (client.clone(), store.clone());
+            async move {
+                let written = async { dead::write(&store, read(&message)?, step).await }.await;
+                reply(&client, message, written).await;
+            }
+        }
+    };
+    let redriven = each(&client, (DEAD_REDRIVE, QUESTIONS), retry, &stop, answer(Step::Redriven));
+    let dropped = each(&client, (DEAD_DROP, QUESTIONS), retry, &stop, answer(Step::Dropped));
+    tokio::join!(redriven, dropped);
 }
 
 /// Answers [`MetricsQuery`] until the process stops.

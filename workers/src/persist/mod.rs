@@ -1,5 +1,7 @@
 //! The persist role: a pulled group becomes one transaction, T1, and is acked after its commit.
+//! Redriven messages take the same way.
 
+mod redrive;
 mod trigger;
 
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use async_nats::jetstream;
 use bytes::Bytes;
 use common::batch::{self, Batch};
 use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, Role};
-use common::bus::{BindError, EVENTS, PERSIST, StreamLife};
+use common::bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY, StreamLife};
 use common::clock::{Clock, SystemClock};
 use common::crash;
 use common::event::Head;
@@ -20,6 +22,7 @@ use store::{Attempts, Incoming, Outbox, Persist, Stored};
 
 use crate::memory::{self, Remembering};
 use crate::setback;
+use redrive::Redriving;
 use trigger::{Handover, Trigger};
 
 /// Pulls EVENTS into the store, and publishes the jobs of what it stored, until the process stops.
@@ -36,11 +39,20 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let (handover, trigger) = Trigger::new(js.clone(), store.clone(), retry.policy(), &process);
     let actor = process.actor.to_string();
     let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
-    let role = Arc::new(Storing { store, client, handover, actor });
+    let role = Arc::new(Storing { store: store.clone(), client, handover, actor });
     let settings = memory::pulling(retry, &process);
-    // The trigger ends when the role, and with it the handover, is gone.
+    let redriving = Arc::new(Redriving::new(js.clone(), store, role.clone()));
+    let redriven = pull::run(
+        js.clone(),
+        (REPLAY, PERSIST_REPLAY),
+        (redriving, memory.clone()),
+        redrive::few(settings.clone()),
+        process.stop.clone(),
+    );
     let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), settings, process.stop);
-    let (pulled, ()) = tokio::join!(pull, trigger.run());
+    // Only a start fails; the trigger ends when the role, and with it the handover, is gone.
+    let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
+    let (pulled, ()) = tokio::join!(pulls, trigger.run());
     pulled
 }
 

@@ -202,3 +202,19 @@ fn offsets_grow_coarser_with_their_size() {
     let spans = [0, 999, 59_999, 61_000, 7_260_000, -1500].map(|milliseconds| offset(milliseconds * 1000));
     assert_eq!(spans, ["+0 ms", "+999 ms", "+59.999 s", "+1m 01s", "+2h 01m", "-1.500 s"]);
 }
+
+#[test]
+fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
+    let redriven = json!({"by": "ada@host", "reason": null, "job_id": "1:4711:alert:r1", "dead_sequence": 7,
+        "dead_reason": "a panic"});
+    let dropped = json!({"by": "bob@host", "reason": "garbage", "job_id": null, "dead_sequence": 8,
+        "dead_reason": "no line feed"});
+    let steps = vec![
+        with(step(0, "redriven", "devtrail/1a"), &redriven),
+        with(step(1, "dropped", "devtrail/1a"), &dropped),
+    ];
+    let text = unstored(&Unstored { at: batch().at, steps });
+    assert!(text.starts_with("message 1:4711 is not stored\n"), "{text}");
+    assert!(text.contains("1:4711:alert:r1 letter 7 by ada@host, gave up on: a panic"), "{text}");
+    assert!(text.contains("letter 8 by bob@host: garbage"), "{text}");
+}

@@ -1,0 +1,139 @@
+//! `devtrail dead drop`: an administrator's last word.
+
+use std::io::{IsTerminal, Write as _};
+
+use common::process::{Process, Usage};
+use common::query::DEAD_DROP;
+use store::Ledger;
+
+use super::desk::Desk;
+use super::letter::{Content, Letter};
+use super::plan::{self, Now};
+use super::report::{Became, Line, Report};
+use super::walk::{Found, Walk, Wanted};
+use crate::out;
+use crate::target::{Target, with_store};
+
+/// What to drop.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail dead drop 7 --reason 'garbage from a broken client' --dry-run
+  devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes")]
+pub struct DropSettings {
+    #[command(flatten)]
+    target: Target,
+    /// Numbers of letters, as `dead list` shows them
+    #[arg(value_name = "LETTER", required = true)]
+    letters: Vec<u64>,
+    /// Why; it is kept in the audit
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: String,
+    /// Only say what would be done; nothing is dropped
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Longest reason, in bytes: that of a letter's own.
+const MAX_REASON: usize = 1024;
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.len() {
+        0 => Err("the reason is empty; say why the letters are dropped".to_owned()),
+        1..=MAX_REASON => Ok(text.to_owned()),
+        length => Err(format!("the reason has {length} bytes, the limit is {MAX_REASON}")),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where a letter is gone, or streams, database or workers do not answer.
+pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<()> {
+    if !settings.dry_run && !settings.yes && !confirmed(settings)? {
+        return Ok(out::line("Nothing was dropped.")?);
+    }
+    let mut report = Report { dry_run: settings.dry_run, ..Report::default() };
+    let done = with_store!(settings.target, |store| each(&store, settings, process, &mut report).await);
+    if settings.json {
+        out::json(&report)?;
+    } else {
+        report.lines(settings.letters.len()).iter().try_for_each(out::line)?;
+    }
+    done?;
+    report.conclude()
+}
+
+fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage(
+            "What is dropped is gone for good. Where nobody can be asked, say --yes.".to_owned(),
+        )
+        .into());
+    }
+    let mut stderr = std::io::stderr();
+    write!(stderr, "Drop {} letters for good, and their messages with them? [y/N] ", settings.letters.len())?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+async fn each(
+    store: &impl Ledger,
+    settings: &DropSettings,
+    process: &Process,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let desk = Desk::open(settings.target.connect().await?, store, process).await?;
+    let wanted = Wanted::Named(settings.letters.clone());
+    let mut walk = Walk::new(desk.dead.clone(), desk.events.clone(), wanted).await?;
+    while let Some(found) = walk.next().await? {
+        report.letters.push(match found {
+            Found::Gone(sequence) => Line::gone(sequence),
+            Found::Letter(letter, _) if settings.dry_run => Line::of(&letter, Became::WouldBeDropped),
+            Found::Letter(letter, _) => Line::of(&letter, discard(&desk, &letter, &settings.reason).await?),
+        });
+    }
+    Ok(())
+}
+
+/// Written down first; then the message goes, so that stream and store agree; the letter goes last.
+async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<Became> {
+    let now = desk.now(letter).await?;
+    let job_id = match &letter.content {
+        Content::Job(job) => Some(job.job_id.clone()),
+        Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
+    };
+    let noted = desk.note(DEAD_DROP, letter, job_id, Some(reason)).await?;
+    let in_events = message_to_delete(letter, &now).filter(|_| !noted.stored);
+    if let Some(seq) = in_events {
+        desk.remove(&desk.events, seq).await?;
+    }
+    desk.remove(&desk.dead, letter.sequence).await?;
+    Ok(Became::Dropped { deleted_from_events: in_events.is_some() })
+}
+
+/// The letter's message in EVENTS, where that still holds it: never another one.
+fn message_to_delete(letter: &Letter, now: &Now) -> Option<u64> {
+    plan::in_events(letter)?;
+    plan::message(letter, now).ok().map(|at| at.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_something_and_not_too_much() {
+        assert_eq!(parse_reason(" broken client "), Ok("broken client".to_owned()));
+        assert!(parse_reason("  ").unwrap_err().contains("say why"));
+        assert!(parse_reason(&"x".repeat(2000)).unwrap_err().contains("2000 bytes, the limit is 1024"));
+    }
+}

@@ -1,0 +1,43 @@
+//! Letters that come back: what gave up again after it was redriven.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use async_nats::jetstream::stream::Stream;
+
+use super::super::report::Became;
+use super::super::walk::from;
+
+/// Reads what comes into DEAD, as it comes.
+pub struct Returns {
+    dead: Stream,
+    next: u64,
+    /// By the message id that it was redriven under.
+    back: HashMap<String, (u64, String)>,
+}
+
+impl Returns {
+    /// What comes from now on.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn from_now(dead: &Stream) -> anyhow::Result<Self> {
+        let state = dead.get_info().await.context("The stream DEAD cannot be read")?.state;
+        Ok(Self { dead: dead.clone(), next: state.last_sequence + 1, back: HashMap::new() })
+    }
+
+    /// What became of the message with this id, if it gave up again.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn of(&mut self, msg_id: &str) -> anyhow::Result<Option<Became>> {
+        while let Some(letter) = from(&self.dead, "dead.*.*", self.next, u64::MAX).await? {
+            self.next = letter.sequence + 1;
+            if let Some(id) = letter.header("Devtrail-Msg-Id") {
+                self.back.insert(id.to_owned(), (letter.sequence, letter.reason().to_owned()));
+            }
+        }
+        let again = self.back.get(msg_id).cloned();
+        Ok(again.map(|(sequence, reason)| Became::GaveUpAgain { sequence, reason }))
+    }
+}

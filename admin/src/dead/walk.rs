@@ -1,0 +1,206 @@
+//! Which dead letters a command is about, read one by one: never more than one is held.
+
+use std::collections::VecDeque;
+
+use anyhow::Context as _;
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use common::clock::Micros;
+use common::id::DeveloperId;
+
+use super::letter::{Content, Letter, of_subject};
+use crate::since::parse_since;
+
+/// What narrows the dead letters; everything that is given must fit.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Filter {
+    /// Only what came from this stream: EVENTS, JOBS or REPLAY
+    #[arg(long, value_name = "STREAM", value_parser = parse_token)]
+    stream: Option<String>,
+    /// Only what this consumer gave up, such as persist or alert
+    #[arg(long, value_name = "CONSUMER", value_parser = parse_token)]
+    consumer: Option<String>,
+    /// Only this developer's
+    #[arg(long)]
+    developer: Option<DeveloperId>,
+    /// Only letters whose reason contains this, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only what gave up at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    since: Option<Micros>,
+}
+
+/// A name that is one token of a subject.
+fn parse_token(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is no name of a stream or consumer; `devtrail status` shows them"))
+}
+
+impl Filter {
+    /// The subjects of DEAD that may fit.
+    fn subject(&self) -> String {
+        let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
+        format!("dead.{}.{}", token(&self.stream), token(&self.consumer))
+    }
+
+    fn fits(&self, letter: &Letter, developer: Option<&str>) -> bool {
+        let contains = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());
+        self.developer.as_ref().is_none_or(|wanted| developer == Some(wanted.as_str()))
+            && self.reason.as_ref().is_none_or(contains)
+            && self.since.is_none_or(|since| letter.at >= since)
+    }
+}
+
+/// Which letters: those that fit a filter, or those that are named.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Whatever fits.
+    Fitting(Filter),
+    /// These.
+    Named(Vec<u64>),
+}
+
+/// What stands at a place of DEAD.
+#[derive(Debug)]
+pub enum Found {
+    /// A letter, and whose it is.
+    Letter(Box<Letter>, Option<String>),
+    /// Nothing stands at a sequence that was named.
+    Gone(u64),
+}
+
+/// Goes through the wanted letters, from the first that is in DEAD to the last that is there now.
+pub struct Walk {
+    dead: Stream,
+    events: Stream,
+    wanted: Wanted,
+    named: VecDeque<u64>,
+    next: u64,
+    last: u64,
+}
+
+impl Walk {
+    /// From the beginning. What comes into DEAD meanwhile is not looked at.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn new(dead: Stream, events: Stream, wanted: Wanted) -> anyhow::Result<Self> {
+        let state = dead.get_info().await.context("The stream DEAD cannot be read")?.state;
+        let named = match &wanted {
+            Wanted::Fitting(_) => VecDeque::new(),
+            Wanted::Named(sequences) => sequences.iter().copied().collect(),
+        };
+        Ok(Self { dead, events, wanted, named, next: state.first_sequence, last: state.last_sequence })
+    }
+
+    /// How many letters there may be at most.
+    pub fn bound(&self) -> u64 {
+        match &self.wanted {
+            Wanted::Fitting(_) => (self.last + 1).saturating_sub(self.next),
+            Wanted::Named(sequences) => sequences.len() as u64,
+        }
+    }
+
+    /// The next letter.
+    ///
+    /// # Errors
+    /// Where DEAD or EVENTS cannot be read.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Found>> {
+        let filter = match &self.wanted {
+            Wanted::Fitting(filter) => filter.clone(),
+            Wanted::Named(_) => {
+                let Some(sequence) = self.named.pop_front() else { return Ok(None) };
+                let Some(letter) = at(&self.dead, sequence).await? else {
+                    return Ok(Some(Found::Gone(sequence)));
+                };
+                let developer = self.developer(&letter).await?;
+                return Ok(Some(Found::Letter(Box::new(letter), developer)));
+            }
+        };
+        loop {
+            let Some(letter) = from(&self.dead, &filter.subject(), self.next, self.last).await? else {
+                return Ok(None);
+            };
+            self.next = letter.sequence + 1;
+            let developer = self.developer(&letter).await?;
+            if filter.fits(&letter, developer.as_deref()) {
+                return Ok(Some(Found::Letter(Box::new(letter), developer)));
+            }
+        }
+    }
+
+    /// Whose letter it is. A pointer names nobody: the message that it points to does.
+    async fn developer(&self, letter: &Letter) -> anyhow::Result<Option<String>> {
+        let (None, Content::Pointer(pointer)) = (letter.developer(), &letter.content) else {
+            return Ok(letter.developer());
+        };
+        match self.events.direct_get(pointer.at.seq).await {
+            Ok(message) => Ok(of_subject(&message.subject)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(error).with_context(|| format!("message {} of EVENTS cannot be read", pointer.at.seq))
+            }
+        }
+    }
+}
+
+/// The letter at a sequence, where there is one.
+///
+/// # Errors
+/// Where DEAD cannot be read.
+pub async fn at(dead: &Stream, sequence: u64) -> anyhow::Result<Option<Letter>> {
+    match dead.direct_get(sequence).await {
+        Ok(message) => Ok(Letter::read(message)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("message {sequence} of DEAD cannot be read")),
+    }
+}
+
+/// The first letter with such a subject in `next..=last`.
+///
+/// # Errors
+/// Where DEAD cannot be read.
+pub async fn from(dead: &Stream, subject: &str, next: u64, last: u64) -> anyhow::Result<Option<Letter>> {
+    if next > last {
+        return Ok(None);
+    }
+    let message = match dead.direct_get_next_for_subject(subject, Some(next)).await {
+        Ok(message) if message.sequence <= last => message,
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("The stream DEAD cannot be read"),
+    };
+    let (sequence, subject) = (message.sequence, message.subject.clone());
+    // Nothing else fits the subjects of DEAD.
+    let letter = Letter::read(message);
+    letter.with_context(|| format!("message {sequence} of DEAD has the subject {subject}")).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letter::tests::letter;
+    use super::*;
+
+    #[test]
+    fn a_filter_asks_for_its_subjects_and_keeps_what_fits() {
+        let all = Filter::default();
+        assert_eq!(all.subject(), "dead.*.*");
+        let filter = Filter {
+            stream: Some("JOBS".to_owned()),
+            reason: Some("WINDOW".to_owned()),
+            since: Some(5),
+            ..Filter::default()
+        };
+        assert_eq!(filter.subject(), "dead.JOBS.*");
+        let one = letter("dead.JOBS.alert", &[("Devtrail-Reason", "no window fits")], b"{}");
+        assert!(filter.fits(&one, None) && all.fits(&one, None));
+        assert!(!Filter { since: Some(one.at + 1), ..filter.clone() }.fits(&one, None));
+        assert!(!Filter { reason: Some("panic".to_owned()), ..filter }.fits(&one, None));
+        let ada = Filter { developer: Some("ada".parse().unwrap()), ..Filter::default() };
+        assert!(ada.fits(&one, Some("ada")) && !ada.fits(&one, Some("bob")) && !ada.fits(&one, None));
+        assert!(parse_token("JOBS.*").unwrap_err().contains("devtrail status"));
+    }
+}

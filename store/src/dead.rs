@@ -1,0 +1,95 @@
+//! What administrators decide about dead letters, in the audit.
+
+use common::audit::Step;
+use common::clock::Micros;
+use common::id::BatchRef;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// What an administrator decided about one dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The batch; where none is known, the message's own place.
+    pub at: BatchRef,
+    /// `redriven` or `dropped`.
+    pub step: Step,
+    /// The letter's sequence in DEAD.
+    pub dead_sequence: u64,
+    /// When DEAD took it.
+    pub dead_at: Micros,
+    /// Whose it is, where the letter says it; the batch row, where there is one, knows better.
+    pub developer: Option<String>,
+    /// The job, where it is one.
+    pub job_id: Option<String>,
+    /// Who decided: `user@host`.
+    pub by: String,
+    /// Why it is dropped.
+    pub reason: Option<String>,
+    /// What the message gave up on.
+    pub dead_reason: String,
+    /// When.
+    pub time: Micros,
+    /// Which executable and instance asked for it.
+    pub actor: String,
+}
+
+impl Decision {
+    /// The id of its audit row: the same for the same letter and step, so that it is written once. Made
+    /// as a UUIDv7 from the letter's time, and BLAKE3 where those have random bits.
+    pub(crate) fn id(&self) -> Uuid {
+        let name = format!("{}:{}:{}", self.step.as_str(), self.dead_sequence, self.dead_at);
+        let hash = blake3::hash(name.as_bytes());
+        let mut bits = [0; 10];
+        bits.copy_from_slice(&hash.as_bytes()[..10]);
+        let millis = u64::try_from(self.dead_at / 1000).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid()
+    }
+}
+
+/// Writing down what administrators decide about dead letters, and reading what became of messages that
+/// were never stored.
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Writes the decision to the audit, once for each letter and step; gives whether the batch is stored.
+    /// Of a forgotten developer only the skeleton is written.
+    fn decided(&self, decision: Decision) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The messages of this sequence, in any life of a stream, that the audit tells of and that are not
+    /// stored, by src; at most `limit`.
+    fn unstored(
+        &self,
+        seq: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<BatchRef>, StoreError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_has_one_id_for_each_letter_and_step() {
+        let one = Decision {
+            at: BatchRef { src: 1, seq: 5 },
+            step: Step::Redriven,
+            dead_sequence: 7,
+            dead_at: 1_772_323_200_000_000,
+            developer: None,
+            job_id: None,
+            by: "ada@host".to_owned(),
+            reason: None,
+            dead_reason: "x".to_owned(),
+            time: 0,
+            actor: "devtrail/1".to_owned(),
+        };
+        let again = Decision { by: "bob@host".to_owned(), time: 9, ..one.clone() };
+        assert_eq!(one.id(), again.id());
+        let others = [
+            Decision { step: Step::Dropped, ..one.clone() },
+            Decision { dead_sequence: 8, ..one.clone() },
+            Decision { dead_at: one.dead_at + 1, ..one.clone() },
+        ];
+        assert!(others.iter().all(|other| other.id() != one.id()));
+        assert_eq!(one.id().get_version_num(), 7);
+    }
+}

@@ -1,0 +1,29 @@
+//! What of a stream is done with: asked by the trimmer (docs/protocol.md, Retention).
+
+use common::clock::Micros;
+use common::id::Src;
+
+use crate::StoreError;
+
+/// How far a stored batch is, as far as the trimmer needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// Its sequence in the stream's life that was asked for.
+    pub seq: u64,
+    /// When the stream had it.
+    pub published_at: Micros,
+    /// Whether nothing waits for it any more: it is completed, or failed and an administrator dropped
+    /// what was dead of it.
+    pub is_done: bool,
+}
+
+/// Reading how far the batches of a stream's life are.
+pub trait Retention: Send + Sync + 'static {
+    /// The batches of `src` with the sequence `from` and above, rising, at most `limit`.
+    fn stages(
+        &self,
+        src: Src,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Stage>, StoreError>> + Send;
+}

@@ -1,0 +1,173 @@
+//! Messages that can never be done: each ends in DEAD with its context, and harms no other (R5.1, R5.2, R7.4).
+
+mod dead;
+mod kinds;
+
+use async_nats::jetstream::consumer::PullConsumer;
+use harness::{Engine, ROLES, Site, envelope, event, until};
+
+use dead::{Dead, letters};
+
+/// Batches of live traffic beside the poison.
+const BATCHES: i64 = 24;
+/// Two attempts, and short pauses: what fails for an unknown reason need not take its time here.
+const QUICK: [(&str, &str); 2] = [("DEVTRAIL_MAX_ATTEMPTS", "2"), ("DEVTRAIL_RETRY_CAP", "100ms")];
+
+/// Starts a worker of each role, with more in the environment.
+fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
+    let environment = [&QUICK[..], more].concat();
+    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &ROLES };
+    for role in roles {
+        site.worker_with(role, role, &environment);
+    }
+}
+
+/// No consumer has anything left, delivered or not.
+async fn nothing_is_left(site: &Site) {
+    let js = site.js().await;
+    for name in common::bus::topology::declared().into_keys() {
+        let Some(consumer) = name.consumer else { continue };
+        let stream = js.get_stream(&name.stream).await.unwrap();
+        let mut consumer: PullConsumer = stream.get_consumer(&consumer).await.unwrap();
+        let settled = async || {
+            let info = consumer.info().await.ok()?;
+            (info.num_pending == 0 && info.num_ack_pending == 0).then_some(())
+        };
+        until("every message is settled", settled).await;
+    }
+    let forgotten = async || (site.database.count("SELECT count(*) FROM attempts").await == 0).then_some(());
+    until("nothing is remembered of messages that are done", forgotten).await;
+}
+
+/// Each letter has its audit row, with the same reason and the ids of its events (R7.4).
+async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
+    let rows = "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
+        WHERE a.step = 'dead'";
+    let rows = site.database.rows(rows).await;
+    assert_eq!(rows.len(), letters.len(), "{rows:#?}");
+    for letter in letters {
+        let fits = |row: &&Vec<String>| {
+            let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
+            detail["subject"] == letter.subject && detail["stream_sequence"].to_string() == letter.sequence()
+        };
+        let row = rows.iter().find(fits).unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
+        let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
+        assert_eq!(row[2], "failed");
+        assert_eq!(detail["blame"], letter.header("Devtrail-Blame"));
+        assert_eq!(detail["attempts"].to_string(), letter.header("Devtrail-Attempts"));
+        assert_eq!(detail["state"].as_str().unwrap_or("none"), letter.header("Devtrail-State"));
+        let reason = detail["reason"].as_str().unwrap();
+        assert!(
+            !reason.is_empty()
+                && letter.header("Devtrail-Reason").starts_with(&reason[..reason.len().min(20)])
+        );
+        let ids: Vec<&str> =
+            detail["event_ids"].as_array().unwrap().iter().flat_map(|id| id.as_str()).collect();
+        assert_eq!(ids.join(","), letter.optional("Devtrail-Event-Ids").unwrap_or_default());
+    }
+}
+
+async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    workers(&mut site, engine, &[("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")]);
+    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    kinds::refuse_one_event(&site).await;
+    // One that jobs of other batches can be forged from.
+    client.send(&envelope("b-first", &[event("e-first")])).await;
+    site.completed(1).await;
+    let poison = kinds::all(&site).await;
+    let mut kinds = poison.iter();
+    for number in 0..BATCHES {
+        if let Some(kind) = kinds.next() {
+            kind.publish(&site).await;
+        }
+        let events: Vec<_> = (0..3).map(|index| event(&format!("e-{number}-{index}"))).collect();
+        client.send(&envelope(&format!("b-{number}"), &events)).await;
+    }
+    assert!(kinds.next().is_none(), "all poison was sent");
+    // Poison that comes the usual way.
+    client.send(&envelope("refused", &[event("beside-it"), event("refused")])).await;
+    client.send(&envelope("panics", &[event("e-panics")])).await;
+    let wanted = poison.len() - 1 + 2;
+    let letters = letters(&site, wanted).await;
+    site.completed(1 + BATCHES).await;
+    for kind in poison.iter().filter(|kind| kind.goes_to_dead) {
+        kind.check(&letters);
+    }
+    kinds::check_the_refused_and_the_panicking(&letters);
+    nothing_is_left(&site).await;
+    each_is_in_the_audit(&site, &letters).await;
+    let count = async |sql: &str| site.database.count(sql).await;
+    assert_eq!(count("SELECT count(*) FROM refused").await, 0, "nothing is in quarantine");
+    assert_eq!(count("SELECT count(*) FROM events").await, 1 + 3 * BATCHES + 1);
+    assert_eq!(count("SELECT count(*) FROM normalized").await, 1 + 3 * BATCHES);
+    let failed =
+        site.database.rows("SELECT batch_id, failed, done FROM batches WHERE state = 'failed'").await;
+    assert_eq!(failed, [["panics", "2", "5"]], "only its normalization");
+    assert_eq!(dead::count(&site).await, wanted as u64, "and no more came");
+}
+
+/// It kills two workers in a group, and two more alone: then no third one tries.
+async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    site.shorten_ack_wait().await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    for name in ["before", "kills", "after"] {
+        client.send(&envelope(name, &[event(&format!("e-{name}"))])).await;
+    }
+    let crash = [&QUICK[..], &[("DEVTRAIL_CRASH_POINT", "persist=kills")]].concat();
+    if engine == Engine::Postgres {
+        for role in ROLES.into_iter().filter(|role| *role != "persist") {
+            site.worker(role, role, None);
+        }
+    }
+    let role = site.role("persist").to_owned();
+    for death in 1..=4 {
+        site.worker_with("dies", &role, &crash);
+        let status = site.ended("dies").await;
+        assert!(!status.success(), "death {death}: {}", site.log("dies"));
+        assert_eq!(dead::count(&site).await, 0, "death {death}");
+    }
+    site.worker_with("lives", &role, &crash);
+    let letters = letters(&site, 1).await;
+    let letter = &letters[0];
+    assert_eq!((letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")), ("died", "2"));
+    assert_eq!((letter.header("Devtrail-Delivered"), letter.header("Devtrail-State")), ("5", "none"));
+    assert_eq!((letter.header("Devtrail-Event-Ids"), letter.sequence()), ("e-kills", "2"));
+    assert!(letter.header("Devtrail-Reason").contains("2 workers died"), "{letter:?}");
+    site.completed(2).await;
+    nothing_is_left(&site).await;
+    each_is_in_the_audit(&site, &letters).await;
+}
+
+/// Nothing is lost where DEAD takes nothing: it is moved when there is room.
+async fn what_is_given_up_waits_while_dead_is_full(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    dead::set_bytes(&site, 1).await;
+    let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
+    garbage.publish(&site).await;
+    workers(&mut site, engine, &[]);
+    client.send(&envelope("b", &[event("e")])).await;
+    site.completed(1).await;
+    let names = site.names();
+    let said =
+        async || names.iter().any(|name| site.log(name).contains("cannot be moved to DEAD")).then_some(());
+    until("a worker says that DEAD is full", said).await;
+    assert_eq!(dead::count(&site).await, 0);
+    dead::set_bytes(&site, 1 << 20).await;
+    let letters = letters(&site, 1).await;
+    garbage.check(&letters);
+    nothing_is_left(&site).await;
+    each_is_in_the_audit(&site, &letters).await;
+}
+
+harness::on_both_stores!(
+    every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other,
+    a_message_that_kills_its_workers_goes_to_dead_unhandled,
+    what_is_given_up_waits_while_dead_is_full,
+);

@@ -1,0 +1,163 @@
+//! Kinds of poison: what is published, and what DEAD must say of it.
+
+use async_nats::jetstream::message::PublishMessage;
+use common::batch::{self, Header, Note};
+use common::id::BatchRef;
+use common::job::{JobBody, JobKind, JobMessage};
+use common::verdict::Counts;
+use harness::{Database, Site};
+
+use super::dead::Dead;
+
+/// One kind.
+pub struct Kind {
+    subject: String,
+    payload: Vec<u8>,
+    /// Where it ends, and whether it ends there.
+    dead: &'static str,
+    pub goes_to_dead: bool,
+    /// Part of the reason, and the headers that are known of it.
+    reason: &'static str,
+    known: Vec<(&'static str, String)>,
+}
+
+impl Kind {
+    /// Publishes it past the product, with a header of its own.
+    pub async fn publish(&self, site: &Site) {
+        let publish = PublishMessage::build().payload(self.payload.clone().into()).header("X-Own", "kept");
+        site.js().await.send_publish(self.subject.clone(), publish).await.unwrap().await.unwrap();
+    }
+
+    /// It is there once, whole, and with its context.
+    pub fn check(&self, letters: &[Dead]) {
+        let own: Vec<&Dead> = letters.iter().filter(|letter| letter.payload == self.payload).collect();
+        let [letter] = own[..] else { panic!("{} of {} in DEAD: {letters:#?}", own.len(), self.reason) };
+        assert_eq!(letter.subject, self.dead);
+        assert_eq!((letter.header("X-Own"), letter.header("Devtrail-Subject")), ("kept", &*self.subject));
+        assert_eq!((letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")), ("message", "1"));
+        assert!(letter.header("Devtrail-Reason").contains(self.reason), "{letter:?}");
+        for (name, value) in &self.known {
+            assert_eq!(letter.header(name), value);
+        }
+    }
+}
+
+/// Bytes that are nothing.
+pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
+    let (dead, reason) = match subject {
+        "events.batch.ada" => ("dead.EVENTS.persist", "the message"),
+        "jobs.alert.replay.ada" => ("dead.JOBS.alert-replay", "the message is no job"),
+        _ => ("dead.JOBS.normalize", "the message is no job"),
+    };
+    let known = vec![("Devtrail-Developer", "ada".to_owned()), ("Devtrail-State", "none".to_owned())];
+    let (subject, payload) = (subject.to_owned(), payload.to_vec());
+    Kind { subject, payload, dead, goes_to_dead: true, reason, known }
+}
+
+/// A batch as a collector would write it, had it not judged the events so.
+fn lying(batch_id: &str, text: &str, note: Note, reason: &'static str) -> Kind {
+    let header = Header {
+        format: batch::FORMAT,
+        developer: "ada".parse().unwrap(),
+        epoch: 0,
+        batch_id: batch_id.to_owned(),
+        correlation_id: "c".to_owned(),
+        traceparent: String::new(),
+        schema_version: "1.0".to_owned(),
+        sent_at: "2026-03-01T09:15:02Z".to_owned(),
+        received_at: 1,
+        validated_at: 1,
+        collector: "forged/1".to_owned(),
+        skew: 0,
+        envelope: std::collections::BTreeMap::new(),
+        counts: Counts { received: 1, accepted: 1, ..Counts::default() },
+        events: vec![note],
+        origin: None,
+    };
+    let payload = batch::encode(&header, &[text]).unwrap().to_vec();
+    Kind { reason, payload, ..garbage("events.batch.ada", b"") }
+}
+
+fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -> Kind {
+    let payload = serde_json::to_vec(job).unwrap();
+    let known = vec![("Devtrail-Batch", job.body.batch.to_string())];
+    Kind { subject: lane.to_owned(), payload, dead, goes_to_dead: true, reason, known }
+}
+
+/// All kinds that are published past the product; the jobs among them are made from a stored batch's.
+pub async fn all(site: &Site) -> Vec<Kind> {
+    let body = site.database.rows("SELECT job_body FROM batches WHERE batch_id = 'b-first'").await;
+    let body: JobBody = serde_json::from_str(&body[0][0]).unwrap();
+    let text = r#"{"id":"x","type":"heartbeat"}"#;
+    let note = |len| Note { len, at: Some(0), day: Some("1970-01-01".to_owned()), ..Note::default() };
+    let whole = text.len() as u32;
+    let mut gone = JobMessage::live(JobKind::Alert, body.clone());
+    gone.body.batch = BatchRef { seq: 999_999, ..body.batch };
+    gone.job_id = JobKind::Alert.id(gone.body.batch, None);
+    let mut odd_day = JobMessage::live(JobKind::Aggregate, body.clone());
+    odd_day.body.touched_days.insert("the day before".to_owned());
+    odd_day.job_id.push_str(":odd");
+    let mut nobody = JobMessage::live(JobKind::Normalize, body.clone());
+    nobody.body.developer = "no one.at all".to_owned();
+    let mut unnamed = JobMessage::live(JobKind::Normalize, body.clone());
+    unnamed.job_id = "a job\0".to_owned();
+    let misplaced = JobMessage::live(JobKind::Alert, body);
+    vec![
+        garbage("events.batch.ada", b"\0\xff no batch at all"),
+        garbage("events.batch.ada", b""),
+        lying("too-long", text, note(whole + 7), "the message"),
+        lying("not-dated", text, Note { len: whole, ..Note::default() }, "without an id, a type or a time"),
+        garbage("jobs.normalize.live.ada", b"{\"job_id\": 1"),
+        garbage("jobs.alert.replay.ada", b"\xc3\x28"),
+        job("jobs.aggregate.live.ada", &misplaced, "dead.JOBS.aggregate", "a job of kind alert came"),
+        job("jobs.aggregate.live.ada", &odd_day, "dead.JOBS.aggregate", "is no local day"),
+        Kind {
+            known: Vec::new(),
+            ..job("jobs.normalize.live.ada", &nobody, "dead.JOBS.normalize", "no job")
+        },
+        Kind {
+            known: Vec::new(),
+            ..job("jobs.normalize.live.ada", &unnamed, "dead.JOBS.normalize", "is no id")
+        },
+        // Nothing is left to be done: it is done, and names nobody.
+        Kind { goes_to_dead: false, ..job("jobs.alert.live.ada", &gone, "", "") },
+    ]
+}
+
+/// Has the database refuse one event.
+pub async fn refuse_one_event(site: &Site) {
+    let sql = match site.database {
+        Database::Sqlite(_) => {
+            "CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.event_id = 'refused'
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        }
+        Database::Postgres(_) => {
+            "CREATE FUNCTION refusing() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+             CREATE TRIGGER refusing AFTER INSERT ON events FOR EACH ROW
+               WHEN (NEW.event_id = 'refused') EXECUTE FUNCTION refusing()"
+        }
+    };
+    site.database.execute(sql).await;
+}
+
+/// The batch with the event that the store refuses, and the job that panics: both came the usual way.
+pub fn check_the_refused_and_the_panicking(letters: &[Dead]) {
+    let with = |reason: &str| {
+        let fits = |letter: &&Dead| letter.header("Devtrail-Reason").contains(reason);
+        let found: Vec<&Dead> = letters.iter().filter(fits).collect();
+        assert_eq!(found.len(), 1, "{reason}: {letters:#?}");
+        found[0]
+    };
+    let refused = with("not this one");
+    assert_eq!((&*refused.subject, refused.header("Devtrail-State")), ("dead.EVENTS.persist", "none"));
+    assert_eq!(refused.header("Devtrail-Event-Ids"), "beside-it,refused");
+    assert!(refused.header("Devtrail-Msg-Id").starts_with("ada:0:refused:"), "{refused:?}");
+    let panicked = with("handling panicked");
+    assert_eq!((&*panicked.subject, panicked.header("Devtrail-Blame")), ("dead.JOBS.normalize", "unknown"));
+    assert_eq!(
+        (panicked.header("Devtrail-Attempts"), panicked.header("Devtrail-Event-Ids")),
+        ("2", "e-panics")
+    );
+    assert_eq!(panicked.header("Devtrail-Actor").split('/').next(), Some("devtrail-worker"));
+}

@@ -1,0 +1,142 @@
+//! Raw messages go when there is no more room and they are completed; nothing else fills the stream up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use harness::{Client, Engine, Site, envelope, event, said, until};
+use serde_json::{Value, json};
+
+/// Room of the stream: about 80 of the batches below.
+const MAX_BYTES: i64 = 16 * 1024 * 1024;
+/// Batches of the flood: three times what the stream has room for.
+const FLOOD: u64 = 260;
+
+/// A batch of about 200 kB.
+fn large(number: u64) -> Value {
+    let mut event = event(&format!("e{number}"));
+    event["data"]["padding"] = json!("x".repeat(200_000));
+    envelope(&format!("b{number}"), &[event])
+}
+
+async fn with_little_room(engine: Engine, arguments: &[&str]) -> (Site, Client) {
+    let mut site = Site::start(engine).await;
+    let js = site.js().await;
+    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    config.max_bytes = MAX_BYTES;
+    js.update_stream(config).await.unwrap();
+    let url = site.collector_with("collector", arguments).await;
+    let client = site.client(&url, "ada").await;
+    (site, client)
+}
+
+async fn first_sequence(site: &Site) -> u64 {
+    site.js().await.get_stream("EVENTS").await.unwrap().cached_info().state.first_sequence
+}
+
+/// Four clients at once, each waiting until its batch is stored; gives how often it was refused.
+async fn flood(client: &Client, next: &Arc<AtomicU64>, to: u64) -> Vec<Value> {
+    let senders = (0..4).map(|_| {
+        let (client, next) = (client.clone(), next.clone());
+        tokio::spawn(async move {
+            let mut refused = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= to {
+                    return refused;
+                }
+                let reply = client.send_waiting(&large(number), 30).await;
+                if reply.status >= 400 {
+                    refused.push(reply.body);
+                }
+            }
+        })
+    });
+    let refused = futures_util::future::join_all(senders).await;
+    refused.into_iter().flat_map(Result::unwrap).collect()
+}
+
+/// Promise: What is completed makes room: only batches that are not completed can fill the stream.
+async fn a_flood_never_fills_the_stream_while_workers_complete_it(engine: Engine) {
+    let (mut site, client) = with_little_room(engine, &[]).await;
+    site.workers(1);
+    let next = Arc::new(AtomicU64::new(0));
+    let refused = flood(&client, &next, FLOOD).await;
+    assert!(refused.is_empty(), "{} of {FLOOD} refused: {}\n{}", refused.len(), refused[0], site.logs());
+    site.completed(FLOOD as i64).await;
+    let first = first_sequence(&site).await;
+    assert!(first > 100, "trimmed to {first} only");
+    let report = site.verify();
+    assert_eq!(
+        (&report["first_sequence"], &report["stored_below"]),
+        (&json!(first), &json!(first - 1)),
+        "{report}"
+    );
+    // Nothing is lost with the raw messages.
+    assert_eq!(site.database.count("SELECT count(*) FROM events").await, FLOOD as i64);
+}
+
+/// Promise: 503 `stream_full`
+async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engine: Engine) {
+    let (mut site, client) = with_little_room(engine, &[]).await;
+    let (mut sent, mut full) = (0, Value::Null);
+    while full.is_null() && sent < FLOOD {
+        let reply = client.post(&large(sent)).await.unwrap();
+        match reply.status().as_u16() {
+            202 => sent += 1,
+            503 => full = reply.json().await.unwrap(),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(full["code"], "stream_full", "after {sent} batches: {full}");
+    assert_eq!(first_sequence(&site).await, 1, "nothing is trimmed that is not stored");
+    site.workers(1);
+    until("there is room again", async || {
+        (client.post(&large(sent)).await.ok()?.status() == 202).then_some(())
+    })
+    .await;
+    site.completed(sent as i64 + 1).await;
+    until("the stream is trimmed", async || (first_sequence(&site).await > 1).then_some(())).await;
+    let _ = site.verify();
+}
+
+/// Of ten batches, the first without its message, the fourth dead: what came after it stays.
+async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    let js = site.js().await;
+    for number in 1..=10 {
+        if number == 4 {
+            js.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
+        } else {
+            client.send(&envelope(&format!("b{number}"), &[event(&format!("e{number}"))])).await;
+        }
+    }
+    site.workers(1);
+    site.completed(9).await;
+    let stream = js.get_stream("EVENTS").await.unwrap();
+    // An administrator's deletion is no gap.
+    stream.delete_message(2).await.unwrap();
+    assert_eq!(first_sequence(&site).await, 1, "without a setting, and with room, nothing goes");
+    // The same workers again, which keep nothing that is done with.
+    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+        site.stop(&name).await;
+    }
+    let role = site.role("persist").to_owned();
+    site.worker_with("trimming", &role, &[("DEVTRAIL_RAW_RETENTION", "0s")]);
+    until("the stream is trimmed", async || (first_sequence(&site).await > 1).then_some(())).await;
+    assert_eq!(first_sequence(&site).await, 4, "{}", site.logs());
+    let log = site.log("trimming");
+    assert!(log.contains("trimmed EVENTS") && log.contains("\"below\":4"), "{log}");
+    // The dead one is dropped: it is a gap no more.
+    stream.delete_message(4).await.unwrap();
+    until("the rest is trimmed", async || (first_sequence(&site).await == 11).then_some(())).await;
+    let again = site.run("devtrail", &["verify", "--json"]);
+    assert!(again.status.success(), "{}{}", String::from_utf8_lossy(&again.stdout), said(&again));
+}
+
+harness::on_both_stores!(
+    a_flood_never_fills_the_stream_while_workers_complete_it,
+    without_workers_the_stream_fills_and_with_them_there_is_room_again,
+    what_is_not_stored_stays_with_all_that_came_after_it,
+);

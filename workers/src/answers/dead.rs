@@ -1,0 +1,44 @@
+//! What an administrator decided about a dead letter, written to the audit.
+
+use common::audit::Step;
+use common::id::{BatchRef, DeveloperId, is_id};
+use common::json::shorten;
+use common::query::{DeadNote, DeadNoted};
+use store::{DeadLetters, Decision, Persist};
+
+use super::NoAnswer;
+
+/// Longest text of the audit row's detail, in bytes: a letter's reason has at most as much.
+const MAX_TEXT: usize = 1024;
+
+/// Writes the note down as `step`; gives whether its batch is stored.
+pub async fn write<S: Persist + DeadLetters>(
+    store: &S,
+    note: DeadNote,
+    step: Step,
+) -> Result<DeadNoted, NoAnswer> {
+    // The actor goes into a column that takes no control characters.
+    if !is_id(&note.actor) {
+        return Err(NoAnswer::BadName("an actor"));
+    }
+    let at = match note.batch {
+        Some(at) => at,
+        None => BatchRef { src: store.source(&note.life).await?, seq: note.seq },
+    };
+    let short = |text: String| shorten(&text, MAX_TEXT);
+    let decision = Decision {
+        at,
+        step,
+        dead_sequence: note.dead_sequence,
+        dead_at: note.dead_at,
+        developer: note.developer.filter(|name| name.parse::<DeveloperId>().is_ok()),
+        job_id: note.job_id.map(short),
+        by: short(note.by),
+        reason: note.reason.map(short),
+        dead_reason: short(note.dead_reason),
+        time: note.at,
+        actor: note.actor,
+    };
+    tracing::info!(batch = %at, step = step.as_str(), by = decision.by, "a dead letter is decided about");
+    Ok(DeadNoted { stored: store.decided(decision).await? })
+}

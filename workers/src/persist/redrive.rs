@@ -1,0 +1,123 @@
+//! Redrives: a pointer in REPLAY names a message of EVENTS that gave up once. It is read where it lies and
+//! handled by the same code as a live delivery.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_nats::jetstream::{self, stream::RawMessageErrorKind};
+use common::bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use common::bus::{EVENTS, StreamLife, bind_stream};
+use common::clock::Micros;
+use common::id::{BatchRef, Src};
+use common::pointer::Pointer;
+use store::Persist;
+
+use crate::setback;
+
+/// Messages that are read for one group: at most 64 MiB, as a message has at most 8.
+const GROUP: usize = 8;
+
+/// The bounds of pulling pointers: permits of their own, so that a redrive never takes live traffic's.
+pub fn few(settings: PullSettings) -> PullSettings {
+    PullSettings { group: GROUP, memory_kib: 1024, ..settings }
+}
+
+/// Hands the messages that pointers name to the role that stores live ones.
+pub struct Redriving<R, S> {
+    js: jetstream::Context,
+    store: S,
+    live: Arc<R>,
+}
+
+fn later(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
+    Failure { blame: Blame::Environment, reason: format!("{what} cannot be read: {error}") }
+}
+
+fn never(reason: String) -> Failure {
+    Failure { blame: Blame::Message, reason }
+}
+
+impl<R: Role, S: Persist> Redriving<R, S> {
+    /// Pointers for `live`.
+    pub fn new(js: jetstream::Context, store: S, live: Arc<R>) -> Self {
+        Self { js, store, live }
+    }
+
+    /// The present life of EVENTS, and its number.
+    async fn present(&self) -> Result<(StreamLife, Src), Failure> {
+        let life = bind_stream(&self.js, EVENTS).await.map_err(|error| later("EVENTS", error))?;
+        let src = self.store.source(&life).await.map_err(|error| setback::failure(&error))?;
+        Ok((life, src))
+    }
+
+    /// The message that a pointer names, as if it had been delivered just now.
+    async fn follow(&self, pointer: &Delivery, present: Src) -> Result<Delivery, Failure> {
+        let at = pointed(pointer)?;
+        if at.src != present {
+            return Err(never(format!(
+                "the pointer names message {at} of a life of EVENTS that has ended; the present one is {present}"
+            )));
+        }
+        let what = format!("message {at} of EVENTS");
+        let stream = self.js.get_stream_no_info(EVENTS).await.map_err(|error| later(&what, error))?;
+        // From the leader: a replica that lags would call a message gone.
+        let message = stream.get_raw_message(at.seq).await.map_err(|error| match error.kind() {
+            RawMessageErrorKind::NoMessageFound => {
+                never(format!("EVENTS no longer holds message {at}, which the pointer names"))
+            }
+            _ => later(&what, error),
+        })?;
+        Ok(Delivery {
+            seq: at.seq,
+            delivered: pointer.delivered,
+            published_at: (message.time.unix_timestamp_nanos() / 1000) as Micros,
+            subject: message.subject.to_string(),
+            headers: message.headers,
+            payload: message.payload,
+        })
+    }
+}
+
+impl<R: Role, S: Persist> Role for Redriving<R, S> {
+    async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
+        let (life, src) = match self.present().await {
+            Ok(present) => present,
+            Err(failure) => return vec![Outcome::Failed(failure); group.len()],
+        };
+        let mut found = Vec::with_capacity(group.len());
+        for one in group {
+            found.push(self.follow(one, src).await);
+        }
+        // By sequence, each once: as the pull loop hands over live messages.
+        let sound = found.iter().flatten().map(|message| (message.seq, message.clone()));
+        let messages: Vec<Delivery> = sound.collect::<BTreeMap<_, _>>().into_values().collect();
+        let outcomes = self.live.handle(&life, &messages).await;
+        let became: BTreeMap<u64, Outcome> =
+            messages.iter().map(|message| message.seq).zip(outcomes).collect();
+        let settle = |found: Result<Delivery, Failure>| match found {
+            Ok(message) => became[&message.seq].clone(),
+            Err(failure) => Outcome::Failed(failure),
+        };
+        found.into_iter().map(settle).collect()
+    }
+
+    /// What is known of the message, not of the pointer.
+    async fn about(&self, _life: &StreamLife, pointer: &Delivery) -> Result<About, Failure> {
+        let (life, src) = self.present().await?;
+        match self.follow(pointer, src).await {
+            Ok(message) => self.live.about(&life, &message).await,
+            Err(failure) if failure.blame == Blame::Environment => Err(failure),
+            Err(_) => Ok(About { batch: pointed(pointer).ok(), ..About::default() }),
+        }
+    }
+}
+
+/// The message of EVENTS that the pointer names.
+fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
+    let pointer: Pointer = serde_json::from_slice(&one.payload)
+        .map_err(|error| never(format!("the message is no pointer: {error}")))?;
+    if pointer.is_redrive() {
+        return Ok(pointer.at);
+    }
+    Err(never("the pointer is of a replay, which this program cannot do: update it".to_owned()))
+}

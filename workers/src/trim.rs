@@ -1,0 +1,195 @@
+//! The trimmer: purges from EVENTS what is done with and not wanted any more (docs/protocol.md, Retention).
+//!
+//! What is done with is read from batch rows, never from a consumer's ack floor. A message without a
+//! row is not stored, or not yet, and stays with all that came after it: only such a backlog can fill
+//! the stream.
+
+mod bounds;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, message::StreamMessage};
+use common::bus::roster::Lease;
+use common::bus::{self, EVENTS};
+use common::clock::{Clock, Micros, SystemClock};
+use common::id::Src;
+use common::process::Process;
+use store::{Ledger, Retention, Stage};
+use tokio::time::MissedTickBehavior;
+
+use bounds::{Fill, Wish, gaps, keep_from};
+
+/// How long raw messages are kept.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct TrimSettings {
+    /// Keep messages of EVENTS for this long after they are completed, as far as there is room
+    /// [default: until the stream is 80 % full]
+    #[arg(
+        long, env = "DEVTRAIL_RAW_RETENTION", value_name = "TIME",
+        value_parser = common::process::parse_duration
+    )]
+    pub raw_retention: Option<Duration>,
+}
+
+/// The time between two turns: the fifth of the stream that is free when trimming begins must not
+/// fill up in it.
+const TURN: Duration = Duration::from_millis(500);
+/// Rows read at once.
+const PAGE: u32 = 5_000;
+/// Pages read in one turn.
+const PAGES: usize = 10;
+/// Gaps that the stream is asked about in one turn; the others are the next turn's.
+const GAPS: usize = 100;
+
+/// Trims until the process stops, one process at a time for all.
+pub async fn run<S: Retention + Ledger>(
+    js: jetstream::Context,
+    store: S,
+    settings: TrimSettings,
+    process: Process,
+) {
+    let lease = Lease::hold(js.clone(), "trim", &process.actor.to_string());
+    let mut trimmer = Trimmer { js, store, settings, stuck_at: None };
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! { _ = turns.tick() => {}, () = process.stop.draining() => break }
+        if !lease.is_held() {
+            continue;
+        }
+        let turn = process.stop.drain_token().run_until_cancelled_owned(trimmer.turn()).await;
+        if let Some(Err(error)) = turn {
+            tracing::warn!(error = format!("{error:#}"), "EVENTS could not be trimmed; trying again");
+        }
+    }
+    lease.release().await;
+}
+
+struct Trimmer<S> {
+    js: jetstream::Context,
+    store: S,
+    settings: TrimSettings,
+    /// Where a full stream could not be trimmed: said once.
+    stuck_at: Option<u64>,
+}
+
+impl<S: Retention + Ledger> Trimmer<S> {
+    /// Looks once, and purges what may go.
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        let life = bus::bind_stream(&self.js, EVENTS).await?;
+        let stream = self.js.get_stream(EVENTS).await.context("the stream EVENTS cannot be read")?;
+        let fill = fill(&stream);
+        let Some(wish) = Wish::of(&fill, self.settings.raw_retention, SystemClock.now()) else {
+            return Ok(());
+        };
+        // A life the store never saw has nothing that is done with.
+        let reached = match self.store.known_source(&life).await? {
+            Some(src) => self.reach(&stream, src, fill.first, &wish).await?,
+            None => fill.first,
+        };
+        if reached <= fill.first {
+            self.say_stuck(&fill);
+            return Ok(());
+        }
+        let purged = stream.purge().sequence(reached).await.context("the stream EVENTS cannot be trimmed")?;
+        self.stuck_at = None;
+        tracing::info!(
+            from = fill.first,
+            below = reached,
+            messages = purged.purged,
+            bytes_before = fill.bytes,
+            max_bytes = fill.max_bytes,
+            because = if fill.is_pressed() { "80 % full" } else { "older than --raw-retention" },
+            "trimmed EVENTS: these batches are completed"
+        );
+        Ok(())
+    }
+
+    /// The first sequence that must stay.
+    async fn reach(&self, stream: &Stream, src: Src, first: u64, wish: &Wish) -> anyhow::Result<u64> {
+        let (mut reached, mut asked) = (first, 0);
+        let mut seen: Vec<Stage> = Vec::new();
+        for _ in 0..PAGES {
+            let stages = self.store.stages(src, reached, PAGE).await?;
+            let may_go = keep_from(reached, &stages, wish);
+            let is_whole =
+                stages.len() == PAGE as usize && stages.last().is_some_and(|last| may_go > last.seq);
+            let mut to = may_go;
+            for gap in gaps(reached, may_go, &stages) {
+                asked += 1;
+                if asked > GAPS || first_message(stream, gap.start).await?.is_some_and(|seq| seq < gap.end) {
+                    to = gap.start;
+                    break;
+                }
+            }
+            if to > reached {
+                seen = stages;
+                reached = to;
+            }
+            if to < may_go || !is_whole {
+                break;
+            }
+        }
+        seen.retain(|stage| stage.seq < reached);
+        Ok(if is_of_this_stream(stream, &seen).await? { reached } else { first })
+    }
+
+    /// A full stream that cannot be trimmed is said aloud, once for each message it hangs on.
+    fn say_stuck(&mut self, fill: &Fill) {
+        if fill.is_pressed() && self.stuck_at.replace(fill.first) != Some(fill.first) {
+            tracing::warn!(
+                first = fill.first,
+                percent = fill.percent(),
+                max_bytes = fill.max_bytes,
+                "EVENTS is nearly full and its first batch is not completed: nothing can be trimmed. Start workers, look \
+                 at `devtrail trace seq:{}`, or raise the stream's max_bytes",
+                fill.first
+            );
+        }
+    }
+}
+
+fn fill(stream: &Stream) -> Fill {
+    let info = stream.cached_info();
+    Fill {
+        first: info.state.first_sequence,
+        messages: info.state.messages,
+        bytes: info.state.bytes,
+        max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|max| *max > 0),
+    }
+}
+
+/// The first message at `seq` or above it, by the stream's leader: a replica may lag behind.
+async fn message_from(stream: &Stream, seq: u64) -> anyhow::Result<Option<StreamMessage>> {
+    match stream.get_first_raw_message_by_subject(bus::ALL_BATCHES, seq).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error).context("the stream EVENTS cannot be read"),
+    }
+}
+
+async fn first_message(stream: &Stream, seq: u64) -> anyhow::Result<Option<u64>> {
+    Ok(message_from(stream, seq).await?.map(|message| message.sequence))
+}
+
+/// Whether the rows are of the messages that are there now: a stream that was put back to an older
+/// state gives sequences out again, and has other messages at the higher ones (docs/decisions/0005-a-stream-put-back.md).
+/// So the highest one tells for all.
+async fn is_of_this_stream(stream: &Stream, rows: &[Stage]) -> anyhow::Result<bool> {
+    for row in rows.iter().rev().take(GAPS) {
+        // An administrator may have deleted this one.
+        let Some(message) = message_from(stream, row.seq).await? else { continue };
+        if message.sequence == row.seq {
+            let time = (message.time.unix_timestamp_nanos() / 1000) as Micros;
+            ensure!(
+                time == row.published_at,
+                "the store has another message at sequence {} than the stream: see \"Putting back a backup\"",
+                row.seq
+            );
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
