@@ -1,4 +1,6 @@
-//! `devtrail alerts`: the alerts that stand or stood.
+//! `devtrail alerts`: the alerts of developers that stand or stood, and those of administrators.
+
+mod admin;
 
 use serde_json::{Value, json};
 use store::{Answers, StoredAlert};
@@ -15,6 +17,12 @@ pub enum AlertsCommand {
   devtrail alerts list --developer ada --limit 10
   devtrail alerts list --json")]
     List(ListSettings),
+    /// List alerts to administrators: what is wrong with Devtrail, and what to do
+    #[command(after_help = "Examples:
+  devtrail alerts admin
+  devtrail alerts admin --all --json
+  devtrail alerts admin --follow")]
+    Admin(admin::AdminSettings),
 }
 
 /// Which ones.
@@ -38,8 +46,10 @@ pub struct ListSettings {
 /// # Errors
 /// Where the database cannot be read.
 pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
-    let AlertsCommand::List(settings) = command;
-    with_store!(settings.target, |store| list(&store, &settings).await)
+    match command {
+        AlertsCommand::List(settings) => with_store!(settings.target, |store| list(&store, &settings).await),
+        AlertsCommand::Admin(settings) => admin::run(&settings).await,
+    }
 }
 
 async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<()> {

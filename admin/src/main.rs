@@ -51,7 +51,7 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     /// Start nats-server, collector and workers on one folder, with SQLite
-    Up(up::UpSettings),
+    Up(Box<up::UpSettings>),
     /// Send events from a file or stdin
     Send(send::SendSettings),
     /// Send the history of a git repository
@@ -74,12 +74,13 @@ enum Command {
   devtrail metrics show --all --json"
     )]
     Metrics(metrics::MetricsCommand),
-    /// List alerts
+    /// List alerts of developers, and those to administrators
     #[command(
         subcommand,
         after_help = "Examples:
   devtrail alerts list
-  devtrail alerts list --developer ada"
+  devtrail alerts list --developer ada
+  devtrail alerts admin"
     )]
     Alerts(alerts::AlertsCommand),
     /// Check that every acknowledged event is in the store exactly once
@@ -149,7 +150,7 @@ impl Settings for Program {
 fn main() -> ExitCode {
     common::process::run(|program: Program, process| async move {
         match program.command {
-            Command::Up(settings) => up::run(settings, process).await,
+            Command::Up(settings) => up::run(*settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,
             Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,

@@ -1,9 +1,11 @@
 //! What every Devtrail program shares.
 //!
 //! The pure half knows no I/O: [`id`], [`event`], [`schema`], [`verdict`], [`clock`], [`batch`],
-//! [`job`], [`pointer`], [`audit`], [`retry`], [`breaker`]. The I/O half is the frame every program runs in: [`process`]
-//! (configuration, logs, signals), [`metrics`], and [`bus`] (NATS: connect, bind, pull).
+//! [`job`], [`pointer`], [`audit`], [`retry`], [`breaker`], [`severity`], [`admin_alert`]. The I/O half is the frame
+//! every program runs in: [`process`] (configuration, logs, signals), [`metrics`], and [`bus`] (NATS: connect, bind,
+//! pull).
 
+pub mod admin_alert;
 pub mod audit;
 pub mod batch;
 pub mod breaker;
@@ -21,4 +23,5 @@ pub mod process;
 pub mod query;
 pub mod retry;
 pub mod schema;
+pub mod severity;
 pub mod verdict;

@@ -3,7 +3,7 @@
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
 //! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed, [`DeadLetters`] what
 //! administrators decide about it. [`Ledger`], [`Answers`], [`History`], [`Quarantine`] and [`Retention`] read
-//! what is stored. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
+//! what is stored, [`Watching`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
@@ -42,7 +42,10 @@ pub use jobs::{
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
-pub use reading::{Answers, AuditEntry, Clue, History, Ledger, NotAccepted, StoredAlert, Submission, Totals};
+pub use reading::{
+    Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission, Totals,
+    Watching,
+};
 pub use retention::{Retention, Stage};
 pub use sqlite::Sqlite;
 
@@ -117,6 +120,7 @@ pub trait Store:
     + Answers
     + History
     + Retention
+    + Watching
     + Clone
 {
 }
@@ -132,6 +136,7 @@ impl<S> Store for S where
         + Answers
         + History
         + Retention
+        + Watching
         + Clone
 {
 }

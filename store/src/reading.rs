@@ -228,3 +228,22 @@ pub trait History: Send + Sync + 'static {
         actor: String,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
+
+/// Batches that should have been completed by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many.
+    pub count: u64,
+    /// The one that was stored first.
+    pub oldest: BatchRef,
+    /// How far that one is.
+    pub state: BatchState,
+    /// When the store had it.
+    pub persisted_at: Micros,
+}
+
+/// Watching over what is stored.
+pub trait Watching: Send + Sync + 'static {
+    /// The batches that were stored before `before` and are not completed; `None` where there are none.
+    fn overdue(&self, before: Micros) -> impl Future<Output = Result<Option<Overdue>, StoreError>> + Send;
+}

@@ -2,6 +2,7 @@
 
 mod client;
 mod database;
+mod hook;
 mod input;
 mod site;
 mod up;
@@ -9,6 +10,7 @@ mod wire;
 
 pub use client::{Client, Waited, envelope, event};
 pub use database::{Database, Engine, Held};
+pub use hook::{Hook, Post};
 pub use input::{Person, real_input};
 pub use site::{ROLES, Site, said, stands_still, until};
 pub use up::{Up, nats_server};

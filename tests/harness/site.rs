@@ -116,6 +116,13 @@ impl Site {
         self.spawn(name, &mut command);
     }
 
+    /// The same with more arguments, and a point where it dies.
+    pub fn worker_given(&mut self, name: &str, role: &str, arguments: &[&str], crash: Option<&str>) {
+        let mut command = self.command("devtrail-worker", &[role]);
+        command.args(arguments).envs(crash.map(|point| ("DEVTRAIL_CRASH_POINT", point)));
+        self.spawn(name, &mut command);
+    }
+
     /// Starts workers for every role: on SQLite the one process, on Postgres `each` of every role.
     pub fn workers(&mut self, each: usize) {
         if self.engine == Engine::Sqlite {

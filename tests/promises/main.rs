@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod admin_alerts;
 mod apart;
 mod asking;
 mod breakers;

@@ -100,6 +100,14 @@ pub enum Opened {
 }
 
 impl DatabaseSettings {
+    /// The folder of a SQLite file.
+    #[must_use]
+    pub fn folder(&self) -> Option<PathBuf> {
+        let DatabaseUrl::Sqlite(path) = &self.database_url else { return None };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Some(folder.unwrap_or(Path::new(".")).to_owned())
+    }
+
     /// Opens the store and brings it up to this program's version; a SQLite file is locked first.
     ///
     /// # Errors

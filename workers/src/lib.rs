@@ -15,9 +15,10 @@ pub mod persist;
 mod setback;
 mod trim;
 mod vitals;
+pub mod watch;
 
 use anyhow::Context as _;
-use async_nats::jetstream;
+use async_nats::{Client, jetstream};
 use clap::ValueEnum;
 use common::breaker::BreakerSettings;
 use common::bus::roster::{self, Lease, WorkerEntry};
@@ -31,6 +32,8 @@ use tokio::task::JoinSet;
 
 pub use database::{DatabaseSettings, DatabaseUrl, Opened};
 pub use trim::TrimSettings;
+use watch::Watch;
+pub use watch::WatchSettings;
 
 /// The workers' settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,6 +50,9 @@ pub struct WorkerSettings {
     /// When what fails is left alone.
     #[command(flatten)]
     pub breakers: BreakerSettings,
+    /// What administrators are told, and where.
+    #[command(flatten)]
+    pub watch: WatchSettings,
     /// How long raw messages are kept.
     #[command(flatten)]
     pub trim: TrimSettings,
@@ -143,7 +149,7 @@ async fn open(
 /// Runs the role's parts beside each other; one that fails stops the others in order.
 async fn run_parts<S: Store>(
     role: Role,
-    client: &async_nats::Client,
+    client: &Client,
     store: S,
     settings: &WorkerSettings,
     process: &Process,
@@ -187,8 +193,9 @@ async fn run_parts<S: Store>(
     if role.includes(Role::Alert) {
         parts.add(forever(sweep_alerts(js.clone(), store.clone(), retry, process.clone())));
         let work = alert::Alerting::new(js.clone(), store.clone());
-        parts.add(bound(jobs::run(js.clone(), store, work, pulling(), process.clone()), "alert"));
+        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "alert"));
     }
+    parts.watch(client, store, settings, process);
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
     parts.add(forever(roster::announce(js, entry, process.breakers.clone(), process.stop.clone())));
     parts.run(process).await
@@ -201,6 +208,19 @@ struct Parts(JoinSet<anyhow::Result<()>>);
 impl Parts {
     fn add(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         self.0.spawn(part);
+    }
+
+    /// Alerts to administrators: every worker has them, one at a time looks.
+    fn watch<S: Store>(&mut self, client: &Client, store: S, settings: &WorkerSettings, process: &Process) {
+        let (client, folder) = (client.clone(), settings.database.folder());
+        let (js, webhook) = (jetstream::new(client.clone()), settings.watch.clone());
+        let watch =
+            Watch { client, store, folder, settings: settings.watch.clone(), process: process.clone() };
+        self.add(bound(watch::run(watch), "watch"));
+        let process = process.clone();
+        self.add(async move {
+            watch::deliver(js, &webhook, process).await.context("the admin webhook cannot be served")
+        });
     }
 
     /// Waits for all of them. The first that fails stops the others in order.

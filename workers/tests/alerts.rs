@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
+use common::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
 use common::bus::{ALERTS, topology};
+use common::job::JobMessage;
 use common::process::Stop;
 use common::retry::RetryPolicy;
+use futures_util::StreamExt as _;
 use serde_json::Value;
-use store::{AlertOutbox, AlertRevision, StoreError};
+use store::{AlertOutbox, AlertRevision, Effects, Sqlite, StoreError};
 use tempfile::TempDir;
-use workers::alert::{Published, publish, sweep};
+use workers::alert::{Alerting, Engine, Published, publish, sweep};
+use workers::jobs::Work as _;
 
 /// The outbox's promise in memory: the rows that are not marked, oldest first.
 #[derive(Clone, Default)]
@@ -219,4 +223,35 @@ async fn sweep_until(
         () = until("it is swept", || enough(*asked.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
     }
     *asked.lock().expect("no test panics with it")
+}
+
+/// R4.4: the job goes on with the other rules, and administrators will be told.
+#[tokio::test]
+async fn a_rule_that_panics_is_noted_for_the_watcher() {
+    let nats = Nats::start().await;
+    let js = connect(&nats).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Sqlite::open(&folder.path().join("devtrail.db")).expect("a database");
+    let mut notes = js.client().subscribe(NOTE_RULE_FAILED).await.expect("a subscription");
+    js.client().flush().await.expect("the server answers");
+    let broken = Engine {
+        judge: |rule, _| if rule.id == "force-push" { panic!("it is broken") } else { None },
+        ..Engine::default()
+    };
+    let alerting = Alerting::new(js, store).with_engine(broken);
+    let job: JobMessage = serde_json::from_value(serde_json::json!({
+        "job_id": "1:1:alert", "kind": "alert", "batch_id": "b1", "developer": "ada", "correlation_id": "c1",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "src": 1, "seq": 1,
+        "counts_by_type": {"git.push": 1}, "first_occurred_at": "2026-03-01T00:00:00.000000Z",
+        "last_occurred_at": "2026-03-01T00:00:00.000000Z", "touched_days": ["2026-03-01"],
+        "schema_versions": ["1.0"], "replay_id": null, "attempt": 1
+    }))
+    .expect("a job");
+    let Effects::Rules(windows) = alerting.compute(&[job]).await.expect("the job is done") else {
+        panic!("other effects")
+    };
+    assert!(windows.iter().all(|window| window.rule != "force-push") && !windows.is_empty(), "{windows:?}");
+    let note = tokio::time::timeout(Duration::from_secs(20), notes.next()).await.expect("a note in time");
+    let note: RuleFailed = serde_json::from_slice(&note.expect("a note").payload).expect("a note");
+    assert_eq!((&*note.rule, &*note.error), ("force-push", "the rule panicked: it is broken"));
 }

@@ -21,7 +21,7 @@ use common::process::Process;
 use common::process::admin::{Admin, AdminSettings};
 use common::retry::RetrySettings;
 use common::schema::SchemaSettings;
-use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WorkerSettings};
+use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WatchSettings, WorkerSettings};
 
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
@@ -67,6 +67,8 @@ pub struct UpSettings {
     trim: TrimSettings,
     #[command(flatten)]
     admin: AdminSettings,
+    #[command(flatten)]
+    watch: WatchSettings,
 }
 
 /// Runs until the process stops.
@@ -129,6 +131,7 @@ async fn run_beside(
         breakers: settings.breakers,
         trim: settings.trim,
         admin: settings.admin.clone(),
+        watch: settings.watch.clone(),
     };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));

@@ -1,5 +1,6 @@
 //! NATS: connecting, what streams and consumers must be, binding to them, pulling from them.
 
+mod admin;
 mod bind;
 mod dead;
 pub mod pull;
@@ -9,6 +10,7 @@ pub mod topology;
 
 use std::time::Duration;
 
+pub use admin::{admin_alerts, publish_admin_alert};
 pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
 pub use dead::dead_subject;
 
@@ -25,6 +27,10 @@ pub const REPLAY: &str = "REPLAY";
 pub const ALERTS: &str = "ALERTS";
 /// The stream of what gave up.
 pub const DEAD: &str = "DEAD";
+/// The stream of alerts to administrators.
+pub const ADMIN: &str = "ADMIN";
+/// The durable consumer that brings alerts to the administrators' webhook.
+pub const WEBHOOK_ADMIN: &str = "webhook-admin";
 /// The durable consumer of the persist workers.
 pub const PERSIST: &str = "persist";
 /// The durable consumer of the persist workers on REPLAY.

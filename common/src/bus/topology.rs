@@ -33,16 +33,17 @@ pub type Config = Map<String, Value>;
 /// Fields that correctness stands on. Sizes, ages and replicas are the administrator's.
 const SAFETY: [&str; 6] = ["subjects", "retention", "discard", "filter_subject", "ack_policy", "max_deliver"];
 
-const STREAMS: [&str; 7] = [
+const STREAMS: [&str; 8] = [
     include_str!("../../../nats/streams/EVENTS.json"),
     include_str!("../../../nats/streams/JOBS.json"),
     include_str!("../../../nats/streams/REPLAY.json"),
     include_str!("../../../nats/streams/ALERTS.json"),
     include_str!("../../../nats/streams/DEAD.json"),
+    include_str!("../../../nats/streams/ADMIN.json"),
     include_str!("../../../nats/streams/KV_api_keys.json"),
     include_str!("../../../nats/streams/KV_workers.json"),
 ];
-const CONSUMERS: [(&str, &str); 8] = [
+const CONSUMERS: [(&str, &str); 9] = [
     ("EVENTS", include_str!("../../../nats/consumers/EVENTS.persist.json")),
     ("JOBS", include_str!("../../../nats/consumers/JOBS.aggregate.json")),
     ("JOBS", include_str!("../../../nats/consumers/JOBS.aggregate-replay.json")),
@@ -50,6 +51,7 @@ const CONSUMERS: [(&str, &str); 8] = [
     ("JOBS", include_str!("../../../nats/consumers/JOBS.normalize-replay.json")),
     ("JOBS", include_str!("../../../nats/consumers/JOBS.alert.json")),
     ("JOBS", include_str!("../../../nats/consumers/JOBS.alert-replay.json")),
+    ("ADMIN", include_str!("../../../nats/consumers/ADMIN.webhook-admin.json")),
     ("REPLAY", include_str!("../../../nats/consumers/REPLAY.persist-replay.json")),
 ];
 

@@ -11,6 +11,7 @@ mod history;
 mod jobs;
 mod migrate;
 mod outbox;
+mod overdue;
 mod persist;
 mod quarantine;
 mod read;

@@ -10,6 +10,7 @@ mod dead;
 mod history;
 mod jobs;
 mod outbox;
+mod overdue;
 mod persist;
 mod quarantine;
 mod read;

@@ -16,6 +16,7 @@ mod dump;
 mod history;
 mod leases;
 mod order;
+mod overdue;
 mod postgres;
 mod postgres_alone;
 mod quarantine;
@@ -95,6 +96,7 @@ macro_rules! contract {
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
             history::a_dropped_resend_leaves_a_trace_with_its_own_correlation_id
             history::a_dropped_resend_of_a_forgotten_batch_names_nobody
+            overdue::batches_are_overdue_until_they_are_completed
             quarantine::quarantined_batches_are_paged_by_key_and_narrowed
             quarantine::a_quarantined_event_is_read_whole_and_tells_who_holds_its_id
             quarantine::what_was_forgotten_is_in_no_quarantine

@@ -8,8 +8,8 @@ use store::Finding;
 
 use super::measure::Firing;
 use super::rules::Rule;
-use super::severity::Severity;
 use super::windows::{Day, Origin};
+use common::severity::Severity;
 
 /// At most this many events are named as evidence.
 const MAX_IDS: usize = 5;

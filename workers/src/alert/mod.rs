@@ -13,9 +13,9 @@ mod measure;
 mod publish;
 mod role;
 mod rules;
-mod severity;
 mod windows;
 
+pub use common::severity::Severity;
 pub use evaluate::{ENGINE, Engine, Evaluation, RuleError, evaluate};
 pub use filter::{Filter, LocalTimes, Test};
 pub use finding::alert_id;
@@ -23,5 +23,4 @@ pub use measure::{Firing, judge};
 pub use publish::{Published, publish, sweep};
 pub use role::{Alerting, Evaluating};
 pub use rules::{BadRule, Measure, Rule, When, builtin, files};
-pub use severity::Severity;
 pub use windows::{BadDay, Day, Origin, Touched, ranges};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use store::{AlertOutbox, AlertRevision, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::severity::Severity;
+use common::severity::Severity;
 
 /// How often the sweep looks for what was left.
 const SWEEP: Duration = Duration::from_secs(5);

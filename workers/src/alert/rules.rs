@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::examples::Example;
 use super::filter::Filter;
-use super::severity::Severity;
+use common::severity::Severity;
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {

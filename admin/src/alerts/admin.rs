@@ -1,0 +1,136 @@
+//! `devtrail alerts admin`: what is wrong with Devtrail, and what to do.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use common::admin_alert::{AdminAlert, State, newest};
+use common::bus::admin_alerts;
+use common::clock::rfc3339;
+
+use crate::out;
+use crate::target::Target;
+
+/// Which ones.
+#[derive(Debug, clap::Args)]
+pub struct AdminSettings {
+    #[command(flatten)]
+    target: Target,
+    /// Those that are resolved as well, of the last 30 days
+    #[arg(long)]
+    all: bool,
+    /// Go on and show each message as it comes, until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Print JSON; with --follow a line a message
+    #[arg(long)]
+    json: bool,
+}
+
+/// The time between two looks of `--follow`.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+///
+/// # Errors
+/// Where NATS does not answer, or the stream ADMIN cannot be read.
+pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
+    let (_, js) = settings.target.connect().await?;
+    let (messages, last) = read(&js, 1).await?;
+    let mut alerts = newest(messages);
+    alerts.retain(|alert| settings.all || alert.state == State::Raised);
+    if settings.follow {
+        return follow(&js, alerts, last, settings.json).await;
+    }
+    if settings.json { Ok(out::json(&alerts)?) } else { Ok(out::line(text(&alerts))?) }
+}
+
+async fn read(js: &jetstream::Context, from: u64) -> anyhow::Result<(Vec<AdminAlert>, u64)> {
+    let unreadable = |error: async_nats::Error| {
+        anyhow::anyhow!(
+            "The stream ADMIN cannot be read: {error}. If it is missing, run `devtrail streams apply`."
+        )
+    };
+    admin_alerts(js, from).await.map_err(unreadable)
+}
+
+/// What stands, then each message as it comes.
+async fn follow(
+    js: &jetstream::Context,
+    mut messages: Vec<AdminAlert>,
+    mut last: u64,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let mut looks = tokio::time::interval(EVERY);
+    loop {
+        for alert in &messages {
+            let line = if as_json { serde_json::to_string(alert)? } else { line(alert) };
+            if !out::still_read(&line)? {
+                return Ok(());
+            }
+        }
+        looks.tick().await;
+        (messages, last) = read(js, last + 1).await?;
+    }
+}
+
+/// The list for people. Pure.
+fn text(alerts: &[AdminAlert]) -> String {
+    if alerts.is_empty() {
+        return "No alerts: all is well as far as the watcher sees.".to_owned();
+    }
+    let shown = |alert: &AdminAlert| {
+        let advice = match alert.state {
+            State::Raised => format!("\n    {} ({})", alert.advice, alert.runbook),
+            State::Resolved => String::new(),
+        };
+        format!("{}{advice}", line(alert))
+    };
+    alerts.iter().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// One message as a line.
+fn line(alert: &AdminAlert) -> String {
+    let AdminAlert { kind, severity, title, first_seen, .. } = alert;
+    let (severity, kind) = (severity.as_str(), kind.as_str());
+    let state = match alert.state {
+        State::Raised => format!("since {}", rfc3339(*first_seen)),
+        State::Resolved => format!("resolved {}", rfc3339(alert.time)),
+    };
+    // One line each, whatever a title quotes.
+    out::plain(&format!("{severity} {kind} {state}: {title}").replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::admin_alert::{Kind, alert_id};
+
+    use super::*;
+
+    fn alert(state: State) -> AdminAlert {
+        let kind = Kind::Lag;
+        AdminAlert {
+            alert_id: alert_id(kind, "EVENTS/persist", 0),
+            revision: 0,
+            kind,
+            subject: "EVENTS/persist".to_owned(),
+            severity: kind.severity(),
+            state,
+            count: 1,
+            title: "Two\nlines \u{1b}[31m".to_owned(),
+            numbers: [].into(),
+            advice: "Do this.".to_owned(),
+            runbook: kind.runbook(),
+            first_seen: 0,
+            last_seen: 0,
+            time: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn an_alert_is_a_line_and_its_advice_and_nothing_in_it_steers_a_terminal() {
+        let expected = "warning lag since 1970-01-01T00:00:00.000000Z: Two lines \u{fffd}[31m
+    Do this. (docs/runbook.md#lag)
+warning lag resolved 1970-01-01T00:00:01.000000Z: Two lines \u{fffd}[31m";
+        assert_eq!(text(&[alert(State::Raised), alert(State::Resolved)]), expected);
+    }
+}

@@ -1,0 +1,105 @@
+//! A receiver of webhooks, as an administrator runs one: keeps what is posted to it, answers as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::Value;
+
+/// A status, and where a redirect leads.
+type Answer = (StatusCode, [(HeaderName, &'static str); 1]);
+
+/// One post.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body as it came.
+    pub body: Bytes,
+    /// What it was answered.
+    pub status: u16,
+}
+
+impl Post {
+    /// A header's text.
+    ///
+    /// # Panics
+    /// Where it is no text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a header is text"))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    posts: Vec<Post>,
+    status: u16,
+    delay: Duration,
+}
+
+/// A running receiver; ends with the test's runtime.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Where it is.
+    pub url: String,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl Hook {
+    /// Starts one that answers 204.
+    ///
+    /// # Panics
+    /// Where it cannot listen.
+    pub async fn start() -> Self {
+        let kept = Arc::new(Mutex::new(Kept { status: 204, ..Kept::default() }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/alerts", listener.local_addr().expect("an address"));
+        let routes = Router::new().fallback(take).with_state(kept.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { url, kept }
+    }
+
+    /// Answers so from now on, each time after `delay`.
+    ///
+    /// # Panics
+    /// Where a test panicked with it.
+    pub fn answer(&self, status: u16, delay: Duration) {
+        let mut kept = self.kept.lock().expect("no test panics with it");
+        (kept.status, kept.delay) = (status, delay);
+    }
+
+    /// What was posted so far, oldest first.
+    ///
+    /// # Panics
+    /// Where a test panicked with it.
+    #[must_use]
+    pub fn posts(&self) -> Vec<Post> {
+        self.kept.lock().expect("no test panics with it").posts.clone()
+    }
+}
+
+/// Any path is taken: a redirect that is followed shows as another post.
+async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: Bytes) -> Answer {
+    let (status, delay) = {
+        let mut kept = kept.lock().expect("no test panics with it");
+        let (status, delay) = (kept.status, kept.delay);
+        kept.posts.push(Post { headers, body, status });
+        (status, delay)
+    };
+    tokio::time::sleep(delay).await; // sleep: a receiver that is slow
+    (StatusCode::from_u16(status).expect("a status"), [(LOCATION, "/elsewhere")])
+}

@@ -1,0 +1,87 @@
+//! Administrators are told what is wrong, and when it is over: in the stream ADMIN, by the webhook, by the
+//! command; once each, whoever dies meanwhile, and at nobody's cost.
+
+mod killed;
+mod troubles;
+mod webhook;
+
+use std::time::Duration;
+
+use common::admin_alert::{AdminAlert, Kind, State};
+use common::bus::admin_alerts;
+use harness::{Client, Engine, Hook, Site, until};
+
+/// What the posts are signed with.
+const SECRET: &str = "s3cret-of-the-hook";
+
+/// A watcher that looks often and waits for nothing.
+const QUICK: [&str; 10] = [
+    "--alert-every",
+    "100ms",
+    "--alert-settle",
+    "0s",
+    "--alert-repeat",
+    "0s",
+    "--alert-rate",
+    "1000",
+    // The machine's disk is not the test's business.
+    "--alert-disk",
+    "100",
+];
+
+/// A site with a collector, and a client of it.
+async fn site(engine: Engine) -> (Site, Client) {
+    let mut site = Site::start(engine).await;
+    shorten_life(&site).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    (site, client)
+}
+
+/// Entries of the roster, and leases, live three seconds instead of fifteen.
+async fn shorten_life(site: &Site) {
+    let js = site.js().await;
+    let mut config = js.get_stream("KV_workers").await.unwrap().cached_info().config.clone();
+    config.max_age = Duration::from_secs(3);
+    config.duplicate_window = Duration::from_secs(3);
+    js.update_stream(config).await.unwrap();
+}
+
+/// Starts workers for every role with a quick watcher that posts to `hook`, and these arguments.
+fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&str]) {
+    let mut all = [QUICK.as_slice(), arguments].concat();
+    if let Some(hook) = hook {
+        all.extend(["--admin-webhook-url", &hook.url, "--admin-webhook-secret", SECRET]);
+    }
+    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    for role in roles {
+        site.worker_given(role, role, &all, None);
+    }
+}
+
+/// Something that no worker can read.
+async fn send_garbage(site: &Site) {
+    let js = site.js().await;
+    js.publish("events.batch.ada", "no batch at all".into()).await.unwrap().await.unwrap();
+}
+
+async fn empty_dead(site: &Site) {
+    let purged = site.js().await.get_stream("DEAD").await.unwrap().purge().await.unwrap();
+    assert!(purged.success && purged.purged > 0);
+}
+
+/// The messages of ADMIN about this kind, oldest first.
+async fn told(site: &Site, kind: Kind) -> Vec<AdminAlert> {
+    let (alerts, _) = admin_alerts(&site.js().await, 1).await.unwrap();
+    alerts.into_iter().filter(|alert| alert.kind == kind).collect()
+}
+
+/// Waits until the newest message about the kind and subject is of this state.
+async fn until_told(site: &Site, kind: Kind, subject: &str, state: State) -> AdminAlert {
+    let what = format!("{} of {subject} is {state:?}", kind.as_str());
+    until(&what, async || {
+        let newest = told(site, kind).await.into_iter().rfind(|alert| alert.subject == subject)?;
+        (newest.state == state).then_some(newest)
+    })
+    .await
+}

@@ -1,0 +1,78 @@
+//! Each kind of trouble is raised, and resolved when it is over.
+
+use common::admin_alert::{Kind, Number, RuleFailed, State};
+use harness::{Engine, Site, envelope, event, said};
+use serde_json::Value;
+
+use super::{empty_dead, send_garbage, site, until_told, workers};
+
+async fn set_bytes(site: &Site, stream: &str, edit: impl FnOnce(i64) -> i64) {
+    let js = site.js().await;
+    let info = js.get_stream(stream).await.unwrap().cached_info().clone();
+    let mut config = info.config;
+    config.max_bytes = edit(i64::try_from(info.state.bytes).unwrap());
+    js.update_stream(config).await.unwrap();
+}
+
+/// Promise: `devtrail alerts admin` | the alerts to administrators that stand
+async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
+    let (mut site, client) = site(engine).await;
+    workers(&mut site, engine, None, &["--alert-lag", "3", "--alert-overdue", "1s", "--alert-quiet", "1s"]);
+    let listed = |arguments: &[&str]| {
+        let listed = site.run("devtrail", &[&["alerts", "admin"], arguments].concat());
+        assert!(listed.status.success(), "{}", said(&listed));
+        String::from_utf8(listed.stdout).unwrap()
+    };
+
+    send_garbage(&site).await;
+    let raised = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    assert_eq!(raised.title, "Messages that EVENTS/persist gave up are in DEAD: 1.");
+    let shown = listed(&[]);
+    assert!(shown.contains(&raised.title) && shown.contains(&raised.advice), "{shown}");
+    empty_dead(&site).await;
+    let resolved = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
+    assert_eq!((&resolved.alert_id, resolved.revision), (&raised.alert_id, raised.revision + 1));
+    assert!(!listed(&[]).contains(&raised.title));
+    let all: Vec<Value> = serde_json::from_str(&listed(&["--all", "--json"])).unwrap();
+    assert!(all.iter().any(|alert| alert["alert_id"] == *raised.alert_id && alert["state"] == "resolved"));
+
+    let holder = site.database.hold_locked().await;
+    for number in 0..5 {
+        client.send(&envelope(&format!("b{number}"), &[event(&format!("e{number}"))])).await;
+    }
+    let lag = until_told(&site, Kind::Lag, "EVENTS/persist", State::Raised).await;
+    assert_eq!(lag.numbers["messages"].bound, Some(3));
+    // Jobs are refused, so what is stored is not completed.
+    set_bytes(&site, "JOBS", |_| 1).await;
+    holder.release().await;
+    until_told(&site, Kind::Lag, "EVENTS/persist", State::Resolved).await;
+    until_told(&site, Kind::BatchOverdue, "batches", State::Raised).await;
+    set_bytes(&site, "JOBS", |_| 1 << 30).await;
+    site.completed(5).await;
+    until_told(&site, Kind::BatchOverdue, "batches", State::Resolved).await;
+
+    set_bytes(&site, "EVENTS", |used| used * 11 / 10).await;
+    let full = until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Raised).await;
+    assert_eq!(full.numbers["percent"], Number { value: 90, bound: Some(80) });
+    set_bytes(&site, "EVENTS", |_| 1 << 30).await;
+    until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Resolved).await;
+
+    let note = RuleFailed { rule: "late-night-work".to_owned(), error: "the rule panicked: x".to_owned() };
+    let note = serde_json::to_vec(&note).unwrap();
+    let nats = async_nats::connect(&site.nats).await.unwrap();
+    nats.publish("devtrail.note.rule_failed", note.into()).await.unwrap();
+    let failed = until_told(&site, Kind::RuleFailed, "late-night-work", State::Raised).await;
+    assert!(failed.title.contains("the rule panicked: x"), "{}", failed.title);
+    until_told(&site, Kind::RuleFailed, "late-night-work", State::Resolved).await;
+}
+
+harness::on_both_stores!(what_is_wrong_is_told_with_advice_and_so_is_its_end);
+
+/// With a bound of 0 every disk is above it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_above_its_bound_is_told() {
+    let (mut site, _) = site(Engine::Sqlite).await;
+    site.worker_given("all", "all", &["--alert-every", "100ms", "--alert-disk", "0"], None);
+    let raised = until_told(&site, Kind::DiskNearlyFull, "database", State::Raised).await;
+    assert!(raised.numbers["bytes"].bound.unwrap() > raised.numbers["bytes"].value, "{raised:?}");
+}

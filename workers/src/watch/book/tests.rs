@@ -1,0 +1,177 @@
+//! Properties of the book: whatever happens, and whoever keeps it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PACE: Pace = Pace { settle: Duration::from_secs(30), repeat: Duration::from_secs(300), rate: 5 };
+const KINDS: [Kind; 2] = [Kind::Lag, Kind::DeadLetter];
+
+/// What one look finds at each of some places: nothing, something almost well, or so many troubles.
+#[derive(Debug, Clone)]
+struct Look {
+    /// Seconds since the look before.
+    pause: i64,
+    /// Whether each kind could be looked at.
+    looked: [bool; 2],
+    /// By place.
+    found: Vec<Option<(bool, u64)>>,
+    /// The watcher dies after this many messages, the last of which it did not know to be taken;
+    /// another one reads the stream.
+    dies_after: Option<usize>,
+}
+
+const PLACES: usize = 8;
+
+fn looks() -> impl Strategy<Value = Vec<Look>> {
+    let found = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some((false, 1))),
+        2 => (1_u64..50).prop_map(|count| Some((true, count))),
+    ];
+    let look = (
+        0_i64..90,
+        prop::array::uniform2(prop::bool::weighted(0.9)),
+        prop::collection::vec(found, PLACES),
+        prop::option::weighted(0.2, 0_usize..4),
+    );
+    let look = look.prop_map(|(pause, looked, found, dies_after)| Look { pause, looked, found, dies_after });
+    prop::collection::vec(look, 1..60)
+}
+
+fn place(index: usize) -> (Kind, String) {
+    (KINDS[index % KINDS.len()], format!("s{index}"))
+}
+
+fn findings(look: &Look) -> Findings {
+    let looked = KINDS.into_iter().zip(look.looked).filter_map(|(kind, looked)| looked.then_some(kind));
+    let trouble = |(index, found): (usize, &Option<(bool, u64)>)| {
+        let ((is_bad, count), (kind, subject)) = ((*found)?, place(index));
+        let title = format!("{count} troubles.");
+        Some(Trouble { kind, subject, is_bad, count, title, numbers: BTreeMap::new() })
+    };
+    Findings {
+        looked: looked.collect(),
+        troubles: look.found.iter().enumerate().filter_map(trouble).collect(),
+    }
+}
+
+/// Keeps the book through all looks, by as many watchers as die; gives what is in the stream.
+fn kept(looks: &[Look]) -> (Vec<AdminAlert>, Book, Micros) {
+    let (mut stream, mut now) = (Vec::new(), 1_000 * SECOND);
+    let mut book = Book::read(PACE, Vec::new());
+    for look in looks {
+        now += look.pause * SECOND;
+        for (number, alert) in book.due(&findings(look), now).into_iter().enumerate() {
+            stream.push(alert.clone());
+            if look.dies_after == Some(number) {
+                book = Book::read(PACE, stream.clone());
+                break;
+            }
+            book.took(alert);
+        }
+    }
+    (stream, book, now)
+}
+
+/// Each alert is raised, told again while it stands, and resolved before the next of its place.
+fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
+    let mut standing: BTreeMap<Place, (String, u64)> = BTreeMap::new();
+    for alert in stream {
+        let before = standing.get(&alert.place()).cloned();
+        match (alert.state, before) {
+            (State::Raised, None) => prop_assert_eq!(alert.revision, 0),
+            (State::Resolved, None) => prop_assert!(false, "resolved, but not raised: {:?}", alert),
+            (_, Some(before)) => prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1)),
+        }
+        match alert.state {
+            State::Raised => standing.insert(alert.place(), (alert.alert_id.clone(), alert.revision)),
+            State::Resolved => standing.remove(&alert.place()),
+        };
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_alert_is_raised_twice_and_each_is_resolved_once_its_trouble_is_gone(looks in looks()) {
+        let (mut stream, mut book, mut now) = kept(&looks);
+        let well = Findings { looked: KINDS.into(), troubles: Vec::new() };
+        // Long enough for every place to settle and to have its turn.
+        for _ in 0..40 {
+            for alert in book.due(&well, now) {
+                stream.push(alert.clone());
+                book.took(alert);
+            }
+            now += 10 * SECOND;
+        }
+        alternates(&stream)?;
+        let open = newest(stream).into_iter().filter(|alert| alert.state == State::Raised).count();
+        prop_assert_eq!(open, 0);
+    }
+
+    #[test]
+    fn no_more_messages_of_a_kind_come_in_a_minute_than_the_rate_says(looks in looks()) {
+        let (stream, ..) = kept(&looks);
+        for alert in &stream {
+            let within = |other: &&AdminAlert| {
+                other.kind == alert.kind && (0..WINDOW).contains(&(other.time - alert.time))
+            };
+            prop_assert!(stream.iter().filter(within).count() <= PACE.rate as usize);
+        }
+    }
+
+    #[test]
+    fn message_ids_are_each_their_own(looks in looks()) {
+        let (stream, ..) = kept(&looks);
+        let ids: BTreeSet<String> = stream.iter().map(AdminAlert::message_id).collect();
+        prop_assert_eq!(ids.len(), stream.len());
+    }
+}
+
+fn one(is_bad: bool, count: u64) -> Findings {
+    findings(&Look {
+        pause: 0,
+        looked: [true; 2],
+        found: vec![None, Some((is_bad, count))],
+        dies_after: None,
+    })
+}
+
+/// What is due is taken; gives (state, count).
+fn step(book: &mut Book, findings: &Findings, second: i64) -> Vec<(State, u64)> {
+    let due = book.due(findings, second * SECOND);
+    due.iter().for_each(|alert| book.took(alert.clone()));
+    due.iter().map(|alert| (alert.state, alert.count)).collect()
+}
+
+#[test]
+fn ten_dead_letters_are_one_alert_whose_count_rises_every_few_minutes() {
+    let mut book = Book::read(PACE, Vec::new());
+    assert_eq!(step(&mut book, &one(true, 1), 0), [(State::Raised, 1)]);
+    for letter in 2..10 {
+        assert_eq!(step(&mut book, &one(true, letter), letter as i64), []);
+    }
+    assert_eq!(step(&mut book, &one(true, 10), 300), [(State::Raised, 10)]);
+    assert_eq!(step(&mut book, &one(true, 10), 900), [], "nothing new");
+    assert_eq!(step(&mut book, &one(true, 10), 300 + 24 * 3600), [(State::Raised, 10)], "a reminder a day");
+}
+
+#[test]
+fn an_alert_is_resolved_when_it_was_well_for_a_while_without_a_break() {
+    let (mut book, well) = (
+        Book::read(PACE, Vec::new()),
+        findings(&Look { pause: 0, looked: [true; 2], found: Vec::new(), dies_after: None }),
+    );
+    assert_eq!(step(&mut book, &one(false, 1), 0), [], "almost well raises nothing");
+    assert_eq!(step(&mut book, &one(true, 1), 10).len(), 1);
+    assert_eq!(step(&mut book, &well, 20), []);
+    assert_eq!(step(&mut book, &one(false, 1), 40), [], "almost well keeps it");
+    assert_eq!(step(&mut book, &well, 50), []);
+    assert_eq!(step(&mut book, &Findings::default(), 200), [], "nothing is known");
+    assert_eq!(step(&mut book, &well, 79), []);
+    assert_eq!(step(&mut book, &well, 80), [(State::Resolved, 1)]);
+    assert_eq!(step(&mut book, &well, 1000), []);
+}

@@ -1,0 +1,212 @@
+//! What a look saw, and which troubles that means. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::admin_alert::{Kind, Number};
+use common::breaker;
+use common::clock::{Micros, rfc3339};
+use store::Overdue;
+
+use super::attendance::Silent;
+use super::book::{Findings, Trouble};
+use super::failures::Failed;
+use super::settings::WatchSettings;
+
+/// A consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// `STREAM/consumer`.
+    pub consumer: String,
+    /// Messages that are not delivered, or not acknowledged.
+    pub messages: u64,
+}
+
+/// Something with room for so much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// What: a stream, a disk.
+    pub name: String,
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes it takes at most.
+    pub size: u64,
+}
+
+/// What one look saw; `None` where it could not look.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Messages in DEAD by subject.
+    pub dead: Option<BTreeMap<String, u64>>,
+    /// The breakers of all processes: whose, and how it is.
+    pub breakers: Option<Vec<(String, breaker::Report)>>,
+    /// The consumers of live work.
+    pub backlogs: Option<Vec<Backlog>>,
+    /// The streams that refuse when they are full.
+    pub streams: Option<Vec<Room>>,
+    /// The disks, and JetStream's own limit.
+    pub disks: Option<Vec<Room>>,
+    /// The roles without a sign of life.
+    pub silent: Option<Vec<Silent>>,
+    /// The batches that are overdue.
+    pub overdue: Option<Option<Overdue>>,
+    /// The rules that failed of late.
+    pub rules: Vec<Failed>,
+}
+
+/// Beyond which something is a trouble.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    lag: u64,
+    stream: u64,
+    disk: u64,
+    silent: Duration,
+    overdue: Duration,
+}
+
+impl From<&WatchSettings> for Bounds {
+    fn from(settings: &WatchSettings) -> Self {
+        Self {
+            lag: settings.alert_lag,
+            stream: settings.alert_stream,
+            disk: settings.alert_disk,
+            silent: settings.alert_silent,
+            overdue: settings.alert_overdue,
+        }
+    }
+}
+
+/// An alert for a full stream or disk is kept open down to this many points below its bound.
+const POINTS: u64 = 5;
+
+/// The troubles in what was seen.
+#[must_use]
+pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
+    let mut findings = Findings::default();
+    let mut add = |kind: Kind, troubles: Option<Vec<Trouble>>| {
+        if let Some(troubles) = troubles {
+            findings.looked.insert(kind);
+            findings.troubles.extend(troubles);
+        }
+    };
+    add(Kind::DeadLetter, seen.dead.as_ref().map(|dead| dead.iter().map(dead_letter).collect()));
+    add(Kind::BreakerOpen, seen.breakers.as_deref().map(breakers));
+    let lag = |all: &Vec<Backlog>| all.iter().filter_map(|one| lag(one, bounds.lag)).collect();
+    add(Kind::Lag, seen.backlogs.as_ref().map(lag));
+    let full = |all: &Vec<Room>, kind, what, bound| {
+        all.iter().filter_map(|one| nearly_full(one, kind, what, bound)).collect()
+    };
+    let streams = seen.streams.as_ref();
+    add(
+        Kind::StreamNearlyFull,
+        streams.map(|all| full(all, Kind::StreamNearlyFull, "The stream", bounds.stream)),
+    );
+    let disks = seen.disks.as_ref();
+    add(
+        Kind::DiskNearlyFull,
+        disks.map(|all| full(all, Kind::DiskNearlyFull, "The disk of the", bounds.disk)),
+    );
+    let silent = |all: &Vec<Silent>| all.iter().map(|one| role_silent(one, bounds.silent)).collect();
+    add(Kind::RoleSilent, seen.silent.as_ref().map(silent));
+    let overdue =
+        |found: &Option<Overdue>| found.iter().map(|one| batch_overdue(one, bounds.overdue)).collect();
+    add(Kind::BatchOverdue, seen.overdue.as_ref().map(overdue));
+    add(Kind::RuleFailed, Some(seen.rules.iter().map(rule_failed).collect()));
+    findings
+}
+
+fn trouble(kind: Kind, subject: &str, count: u64, title: String) -> Trouble {
+    Trouble { kind, subject: subject.to_owned(), is_bad: true, count, title, numbers: BTreeMap::new() }
+}
+
+impl Trouble {
+    fn with(mut self, name: &str, value: u64, bound: Option<u64>) -> Self {
+        self.numbers.insert(name.to_owned(), Number { value, bound });
+        self
+    }
+}
+
+fn dead_letter((subject, &count): (&String, &u64)) -> Trouble {
+    let subject = subject.strip_prefix("dead.").unwrap_or(subject).replace('.', "/");
+    let title = format!("Messages that {subject} gave up are in DEAD: {count}.");
+    trouble(Kind::DeadLetter, &subject, count, title).with("messages", count, None)
+}
+
+/// One trouble a name, however many processes have it.
+fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
+    let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::Report)>> = BTreeMap::new();
+    for (actor, report) in all.iter().filter(|(_, report)| report.state != breaker::State::Closed) {
+        by_name.entry(&report.name).or_default().push((actor, report));
+    }
+    let of = |(name, reports): (&str, Vec<(&str, &breaker::Report)>)| {
+        let actors: BTreeSet<&str> = reports.iter().map(|(actor, _)| *actor).collect();
+        let shown: Vec<&str> = actors.iter().copied().collect();
+        let reason = reports.iter().find_map(|(_, report)| report.reason.as_deref()).unwrap_or("unknown");
+        let (count, shown) = (actors.len() as u64, shown.join(", "));
+        let title = format!("The circuit breaker {name} is open in {shown}. The last failure: {reason}");
+        let found = trouble(Kind::BreakerOpen, name, count, title).with("processes", count, None);
+        // Half-open, its probes decide: no news yet.
+        let is_bad = reports.iter().any(|(_, report)| report.state == breaker::State::Open);
+        Trouble { is_bad, ..found }
+    };
+    by_name.into_iter().map(of).collect()
+}
+
+/// From half the bound on an open alert is kept.
+fn lag(backlog: &Backlog, bound: u64) -> Option<Trouble> {
+    let (name, messages) = (&backlog.consumer, backlog.messages);
+    let title = format!("{messages} messages wait for {name}; the bound is {bound}.");
+    let found = trouble(Kind::Lag, name, 1, title).with("messages", messages, Some(bound));
+    (messages > bound / 2).then_some(Trouble { is_bad: messages > bound, ..found })
+}
+
+fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Trouble> {
+    let Room { name, used, size } = room;
+    if *size == 0 {
+        return None;
+    }
+    let percent = u64::try_from(u128::from(*used) * 100 / u128::from(*size)).unwrap_or(100);
+    let free = size.saturating_sub(*used) / (1024 * 1024);
+    let title = format!("{what} {name} is {percent} % full; {free} MiB are free. The bound is {bound} %.");
+    let found = trouble(kind, name, 1, title).with("percent", percent, Some(bound));
+    let found = found.with("bytes", *used, Some(*size));
+    (percent + POINTS > bound).then_some(Trouble { is_bad: percent >= bound, ..found })
+}
+
+/// A role that is missing, but not for long enough, keeps an alert open.
+fn role_silent(silent: &Silent, bound: Duration) -> Trouble {
+    let Silent { role, since, .. } = silent;
+    let (seconds, bound_seconds) = (silent.seconds, bound.as_secs());
+    let title = format!(
+        "No process of {role} has given a sign of life since {}; the bound is {bound_seconds} s.",
+        rfc3339(*since)
+    );
+    let found = trouble(Kind::RoleSilent, role, 1, title).with("seconds", seconds, Some(bound_seconds));
+    Trouble { is_bad: silent.is_long, ..found }
+}
+
+fn batch_overdue(overdue: &Overdue, bound: Duration) -> Trouble {
+    let Overdue { count, oldest, state, persisted_at } = overdue;
+    let (state, at, bound) = (state.as_str(), rfc3339(*persisted_at), bound.as_secs());
+    let title = format!(
+        "Batches that are not completed {bound} s after they were stored: {count}. The oldest is {oldest}, \
+         {state}, stored at {at}."
+    );
+    trouble(Kind::BatchOverdue, "batches", *count, title).with("batches", *count, None)
+}
+
+fn rule_failed(failed: &Failed) -> Trouble {
+    let Failed { rule, count, error, .. } = failed;
+    let title =
+        format!("The rule {rule} could not be evaluated, {count} times of late. The last reason: {error}");
+    trouble(Kind::RuleFailed, rule, *count, title).with("failures", *count, None)
+}
+
+/// Before which batches must have been stored to be overdue now.
+#[must_use]
+pub fn overdue_before(bounds: &Bounds, now: Micros) -> Micros {
+    now.saturating_sub(super::settings::micros(bounds.overdue))
+}
+
+#[cfg(test)]
+mod tests;

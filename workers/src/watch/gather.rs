@@ -1,0 +1,165 @@
+//! Looking at everything: the shell around [`super::facts`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::jetstream;
+use common::breaker;
+use common::bus::roster::{self, WorkerEntry};
+use common::bus::topology::{self, Name};
+use common::bus::{ADMIN, DEAD};
+use common::clock::{Clock as _, Micros, SystemClock};
+use common::process::Process;
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
+use store::Watching;
+
+use super::attendance::{Attendance, Silent};
+use super::facts::{Backlog, Bounds, Room, Seen, overdue_before};
+use super::failures::Failed;
+
+/// One question takes at most this long; what is not known then stays as it was.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Asks, and says aloud what cannot be known.
+pub struct Gatherer<S> {
+    /// Where streams and the roster are.
+    pub js: jetstream::Context,
+    /// Where batches are.
+    pub store: S,
+    /// The folder of a SQLite file.
+    pub folder: Option<PathBuf>,
+    /// Whose breakers are known at once.
+    pub process: Process,
+    /// Beyond which something is a trouble.
+    pub bounds: Bounds,
+    /// How long a role may be silent.
+    pub silent_after: Duration,
+}
+
+/// Who is alive.
+pub struct Present {
+    entries: Vec<WorkerEntry>,
+    silent: Vec<Silent>,
+}
+
+impl<S: Watching> Gatherer<S> {
+    /// Looks who is alive. Every watcher does it all the time, to know who was there before it got
+    /// the lease.
+    pub async fn roster(&self, attendance: &mut Attendance) -> Option<Present> {
+        let entries = asked("the list of workers", roster::alive(&self.js)).await?;
+        let roles = entries.iter().map(|entry| entry.role.as_str());
+        let silent = attendance.look(roles, self.silent_after, SystemClock.now());
+        Some(Present { entries, silent })
+    }
+
+    /// Looks at all the rest.
+    pub async fn look(&self, present: Option<Present>, rules: Vec<Failed>, now: Micros) -> Seen {
+        let before = overdue_before(&self.bounds, now);
+        let (dead, topology, disks, overdue) = tokio::join!(
+            asked("the dead letters", self.dead()),
+            asked("streams and consumers", self.topology()),
+            asked("the disks", self.disks()),
+            asked("what is overdue", self.store.overdue(before)),
+        );
+        let (streams, backlogs) = topology.unzip();
+        let (entries, silent) = present.map(|present| (present.entries, present.silent)).unzip();
+        let breakers = entries.map(|entries| self.breakers(&entries));
+        Seen { dead, breakers, backlogs, streams, disks, silent, overdue, rules }
+    }
+
+    async fn dead(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let stream = self.js.get_stream_no_info(DEAD).await?;
+        let counts = stream.info_with_subjects("dead.>").await?.try_collect::<Vec<_>>().await?;
+        Ok(counts.into_iter().map(|(subject, count)| (subject, count as u64)).collect())
+    }
+
+    /// Streams that refuse when they are full, and consumers of live work.
+    async fn topology(&self) -> anyhow::Result<(Vec<Room>, Vec<Backlog>)> {
+        let (mut streams, mut backlogs) = (Vec::new(), Vec::new());
+        for name in topology::declared().into_keys() {
+            // A replay takes its time, and its own alerts are the webhook's business.
+            if name.consumer.as_ref().is_some_and(|one| one.ends_with("-replay") || name.stream == ADMIN) {
+                continue;
+            }
+            let Some(info) = topology::info(&self.js, &name).await? else { continue };
+            match &name.consumer {
+                None => streams.extend(room(name, &info)),
+                Some(consumer) => backlogs.push(Backlog {
+                    consumer: format!("{}/{consumer}", name.stream),
+                    messages: number(&info, "/num_pending") + number(&info, "/num_ack_pending"),
+                }),
+            }
+        }
+        Ok((streams, backlogs))
+    }
+
+    async fn disks(&self) -> anyhow::Result<Vec<Room>> {
+        let account = self.js.query_account().await?;
+        let limit = account.limits.max_storage.and_then(|bytes| u64::try_from(bytes).ok());
+        let jetstream =
+            limit.map(|size| Room { name: "JetStream account".to_owned(), used: account.storage, size });
+        let database = self.folder.as_deref().map(disk).transpose()?;
+        Ok(jetstream.into_iter().chain(database).collect())
+    }
+
+    /// Its own are known at once, those of others as they announced them last.
+    fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
+        let own = self.process.actor.to_string();
+        let others = entries.iter().filter(|entry| entry.actor != own);
+        let others =
+            others.flat_map(|entry| entry.breakers.iter().map(|one| (entry.actor.clone(), one.clone())));
+        let here = self.process.breakers.own_reports().into_iter().map(|report| (own.clone(), report));
+        here.chain(others).collect()
+    }
+}
+
+/// The answer, where one comes in time.
+async fn asked<T, E: std::fmt::Display>(
+    what: &str,
+    question: impl Future<Output = Result<T, E>>,
+) -> Option<T> {
+    match tokio::time::timeout(PATIENCE, question).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the watcher cannot look at {what}; its alerts stay as they are");
+            None
+        }
+        Err(_) => {
+            let seconds = PATIENCE.as_secs();
+            tracing::warn!(
+                seconds,
+                "the watcher got no answer in time about {what}; its alerts stay as they are"
+            );
+            None
+        }
+    }
+}
+
+fn number(info: &Value, pointer: &str) -> u64 {
+    info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The room in a stream; `None` where it has no bound, or lets old messages go.
+fn room(name: Name, info: &Value) -> Option<Room> {
+    let size = info.pointer("/config/max_bytes").and_then(Value::as_u64)?;
+    let refuses = info.pointer("/config/discard").and_then(Value::as_str) == Some("new");
+    refuses.then(|| Room { name: name.stream, used: number(info, "/state/bytes"), size })
+}
+
+/// The disk that a folder is on.
+fn disk(folder: &Path) -> anyhow::Result<Room> {
+    let shown = folder.display();
+    let disk = nix::sys::statvfs::statvfs(folder)
+        .with_context(|| format!("the free space of {shown} cannot be read"))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));
+    let (size, free) = (bytes(wide(disk.blocks())), bytes(wide(disk.blocks_available())));
+    Ok(Room { name: "database".to_owned(), used: size.saturating_sub(free), size })
+}
+
+/// The counts of `statvfs` differ in width from system to system.
+fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
+}

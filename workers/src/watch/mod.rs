@@ -1,0 +1,202 @@
+//! The watcher: alerts to administrators, raised and resolved in the stream ADMIN, and posted to their
+//! webhook.
+//!
+//! Every worker process has one; that which holds the lease looks at everything, every few seconds.
+//! What it saw (`gather`) becomes troubles (`facts`), and these become messages (`book`): both pure.
+//! ADMIN is the watcher's memory: whoever gets the lease reads what stands there. Each message is
+//! taken only where ADMIN has not moved since, so that no alert is ever raised twice.
+
+mod attendance;
+mod book;
+mod facts;
+mod failures;
+mod gather;
+mod settings;
+mod webhook;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use common::admin_alert::{AdminAlert, NOTE_RULE_FAILED, RuleFailed, State};
+use common::bus::roster::Lease;
+use common::bus::{ADMIN, BindError, admin_alerts, bind_stream, publish_admin_alert};
+use common::clock::{Clock as _, SystemClock};
+use common::crash;
+use common::process::Process;
+use common::retry::RetryPolicy;
+use futures_util::StreamExt as _;
+use store::Watching;
+use tokio::time::{MissedTickBehavior, interval};
+
+use attendance::Attendance;
+use book::{Book, Pace};
+use facts::{Bounds, judge};
+use failures::Failures;
+use gather::Gatherer;
+pub use settings::WatchSettings;
+pub use webhook::{deliver, signature};
+
+/// What the watcher needs.
+pub struct Watch<S> {
+    /// NATS.
+    pub client: async_nats::Client,
+    /// The store.
+    pub store: S,
+    /// The folder of a SQLite file.
+    pub folder: Option<PathBuf>,
+    /// When a trouble is one, and how often it is told.
+    pub settings: WatchSettings,
+    /// The process it runs in.
+    pub process: Process,
+}
+
+/// Watches until the process stops; only where it holds the lease it says anything.
+///
+/// # Errors
+/// Where the stream ADMIN is missing or unsafe at the start.
+pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
+    let Watch { client, store, folder, settings, process } = watch;
+    let js = jetstream::new(client.clone());
+    bound(&js, &process).await?;
+    let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
+    let failures = Arc::new(Mutex::new(Failures::default()));
+    let gatherer = Gatherer {
+        js: js.clone(),
+        store,
+        folder,
+        process: process.clone(),
+        bounds: Bounds::from(&settings),
+        silent_after: settings.alert_silent,
+    };
+    let watcher = Watcher {
+        js,
+        gatherer,
+        lease,
+        failures: failures.clone(),
+        settings,
+        attendance: Attendance::default(),
+        book: None,
+    };
+    let stopping = process.stop.drain_token();
+    let looking = async {
+        let watcher = watcher.until_stopped(&process).await;
+        watcher.lease.release().await;
+    };
+    tokio::join!(looking, stopping.run_until_cancelled(listen(client, &failures)));
+    Ok(())
+}
+
+/// Checks ADMIN as every process does what it needs; a server that is away is waited for.
+async fn bound(js: &jetstream::Context, process: &Process) -> Result<(), BindError> {
+    for attempt in 0.. {
+        match bind_stream(js, ADMIN).await {
+            Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
+            bound => return bound.map(drop),
+        }
+        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = process.stop.draining() => return Ok(()) }
+    }
+    Ok(())
+}
+
+/// Hears of rules that failed.
+async fn listen(client: async_nats::Client, failures: &Mutex<Failures>) {
+    for attempt in 0.. {
+        match client.subscribe(NOTE_RULE_FAILED).await {
+            Ok(mut notes) => {
+                while let Some(message) = notes.next().await {
+                    match serde_json::from_slice::<RuleFailed>(&message.payload) {
+                        Ok(note) => lock(failures).note(&note, SystemClock.now()),
+                        Err(error) => tracing::warn!(%error, "a note of a rule that failed cannot be read"),
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "notes of rules that failed cannot be subscribed to"),
+        }
+        RetryPolicy::DEFAULT.pause(attempt).await;
+    }
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    // Its steps do not panic half-way.
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Watcher<S> {
+    js: jetstream::Context,
+    gatherer: Gatherer<S>,
+    lease: Lease,
+    failures: Arc<Mutex<Failures>>,
+    settings: WatchSettings,
+    attendance: Attendance,
+    /// What stands in ADMIN up to its last sequence; `None` where it must be read (again).
+    book: Option<(Book, u64)>,
+}
+
+impl<S: Watching> Watcher<S> {
+    async fn until_stopped(mut self, process: &Process) -> Self {
+        let mut looks = interval(self.settings.alert_every.max(Duration::from_millis(1)));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stopping = process.stop.drain_token();
+        let forever = async {
+            loop {
+                looks.tick().await;
+                self.look().await;
+            }
+        };
+        // A look that is cut off has published a message or not: the next holder reads which.
+        stopping.run_until_cancelled(forever).await;
+        self
+    }
+
+    /// One look; says what is due where this process holds the lease.
+    async fn look(&mut self) {
+        let present = self.gatherer.roster(&mut self.attendance).await;
+        let rules = lock(&self.failures).of_late(self.settings.alert_quiet, SystemClock.now());
+        if !self.lease.is_held() {
+            self.book = None;
+            return;
+        }
+        let (mut book, mut last) = match self.book.take() {
+            Some(open) => open,
+            None => match admin_alerts(&self.js, 1).await {
+                Ok((messages, last)) => (Book::read(Pace::from(&self.settings), messages), last),
+                Err(error) => {
+                    tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
+                    return;
+                }
+            },
+        };
+        let seen = self.gatherer.look(present, rules, SystemClock.now()).await;
+        let now = SystemClock.now();
+        for alert in book.due(&judge(&seen, &self.gatherer.bounds), now) {
+            if !self.lease.is_held() {
+                return;
+            }
+            crash::point("watch.before_publish");
+            match publish_admin_alert(&self.js, &alert, last).await {
+                Ok(sequence) => last = sequence,
+                // Whether it is there is not known: what stands is read again.
+                Err(error) => {
+                    tracing::warn!(%error, "an alert was not taken by the stream ADMIN; reading it again");
+                    return;
+                }
+            }
+            crash::point("watch.after_publish");
+            tell(&alert);
+            book.took(alert);
+        }
+        self.book = Some((book, last));
+    }
+}
+
+/// The log has every alert too.
+fn tell(alert: &AdminAlert) {
+    let AdminAlert { alert_id, kind, subject, count, title, advice, .. } = alert;
+    let kind = kind.as_str();
+    match alert.state {
+        State::Raised => tracing::error!(alert_id, kind, subject, count, advice, "admin alert: {title}"),
+        State::Resolved => tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}"),
+    }
+}

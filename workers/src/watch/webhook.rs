@@ -1,0 +1,200 @@
+//! The administrators' webhook: each message of ADMIN is posted, in order, until the receiver has it.
+//!
+//! The stream is the outbox and the consumer's place in it is what was delivered: a webhook that is away
+//! holds up nothing but itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use common::breaker::BreakerSettings;
+use common::bus::pull::{self, About, Blame, Buried, Delivery, Failure, Memory, Outcome};
+use common::bus::pull::{Place, PullSettings, Role, Tries};
+use common::bus::{ADMIN, StreamLife, WEBHOOK_ADMIN};
+use common::clock::{Clock as _, Micros, SECOND, SystemClock};
+use common::id::Src;
+use common::process::Process;
+use common::retry::RetrySettings;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::StatusCode;
+use sha2::Sha256;
+
+use super::book::REMINDER;
+use super::settings::WatchSettings;
+
+/// A receiver that has not answered by then has not got it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries: half a second doubling to a minute. Its breaker spares a receiver that is away.
+const RETRY: RetrySettings = RetrySettings {
+    retry_base: Duration::from_millis(500),
+    retry_cap: Duration::from_secs(60),
+    ..RetrySettings::DEFAULT
+};
+
+/// Posts the messages of ADMIN to the webhook until the process stops; where there is none, returns
+/// at once. Any number of processes may: the consumer gives out one message at a time.
+///
+/// # Errors
+/// Where the stream or its consumer is missing or unsafe at the start, or no HTTP client can be made.
+pub async fn deliver(
+    js: jetstream::Context,
+    settings: &WatchSettings,
+    process: Process,
+) -> anyhow::Result<()> {
+    let Some(url) = settings.admin_webhook_url.clone() else { return Ok(()) };
+    let http = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("devtrail/", env!("CARGO_PKG_VERSION")))
+        .build()?;
+    // One message at a time, so one probe decides: there may be no second message for long.
+    let breaker = BreakerSettings { probes: 1, ..BreakerSettings::DEFAULT };
+    let guard = process.breakers.guard("webhook:admin", breaker);
+    let role = Arc::new(Webhook { http, url, secret: settings.admin_webhook_secret.clone() });
+    let settings = PullSettings { group: 1, ..PullSettings::new(RETRY, guard, process.actor.to_string()) };
+    Ok(pull::run(js, (ADMIN, WEBHOOK_ADMIN), (role, Arc::new(Forgetful)), settings, process.stop).await?)
+}
+
+struct Webhook {
+    http: reqwest::Client,
+    url: String,
+    secret: Option<String>,
+}
+
+/// Nothing is remembered: no message is blamed, so none is given up.
+struct Forgetful;
+
+impl Memory for Forgetful {
+    async fn source(&self, _life: &StreamLife) -> Result<Src, Failure> {
+        Ok(0)
+    }
+
+    async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<Tries, Failure> {
+        Ok(Tries::default())
+    }
+
+    async fn unmark(&self, _place: Place<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn failed(&self, _place: Place<'_>, _reason: &str, _now: Micros) -> Result<u32, Failure> {
+        Ok(0)
+    }
+
+    async fn buried(&self, _place: Place<'_>, _buried: Buried<'_>, _now: Micros) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn settled(&self, _life: &StreamLife, _consumer: &str, _seqs: &[u64]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// What came of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    /// It may be taken another time.
+    NotNow,
+    /// The receiver does not want it, now or ever.
+    Refused,
+}
+
+/// What a status says. 408 and 429 are about the moment, as all from 500 on; a redirect is not followed.
+fn answer(status: StatusCode) -> Answer {
+    match status.as_u16() {
+        200..300 => Answer::Taken,
+        408 | 429 | 500.. => Answer::NotNow,
+        _ => Answer::Refused,
+    }
+}
+
+/// The value of `Devtrail-Signature`: HMAC-SHA256 with the secret over timestamp, `.` and body.
+#[must_use]
+pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+impl Role for Webhook {
+    async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for one in group {
+            outcomes.push(self.one(one).await);
+        }
+        outcomes
+    }
+
+    async fn about(&self, _life: &StreamLife, _delivery: &Delivery) -> Result<About, Failure> {
+        Ok(About::default())
+    }
+}
+
+impl Webhook {
+    async fn one(&self, delivery: &Delivery) -> Outcome {
+        let (seq, now) = (delivery.seq, SystemClock.now());
+        // What still stands is told again each day; what is older than that is no news any more.
+        if now.saturating_sub(delivery.published_at) > 2 * REMINDER {
+            tracing::info!(seq, "an alert is older than two days and not posted to the webhook");
+            return Outcome::Ack;
+        }
+        let (answer, reason) = match self.post(delivery, now / SECOND).await {
+            Ok(status) => (answer(status), format!("the admin webhook answered {status}")),
+            // Its own message holds the address, which may hold a secret.
+            Err(error) => {
+                (Answer::NotNow, format!("the admin webhook gave no answer: {}", error.without_url()))
+            }
+        };
+        match answer {
+            Answer::Taken => Outcome::Ack,
+            Answer::Refused => {
+                tracing::error!(seq, reason, "an alert was refused: it is not posted again");
+                Outcome::Ack
+            }
+            // The loop keeps it in hand and tries again, for ever; it is nobody's fault but the receiver's.
+            Answer::NotNow => Outcome::failed(Blame::Environment, reason),
+        }
+    }
+
+    async fn post(&self, delivery: &Delivery, timestamp: i64) -> reqwest::Result<StatusCode> {
+        let timestamp = timestamp.to_string();
+        let id = delivery.headers.get(async_nats::header::NATS_MESSAGE_ID).map_or("", |id| id.as_str());
+        let mut request = self.http.post(&self.url).header("Content-Type", "application/json");
+        request = request.header("Devtrail-Alert-Id", id).header("Devtrail-Timestamp", &timestamp);
+        if let Some(secret) = &self.secret {
+            request = request.header("Devtrail-Signature", signature(secret, &timestamp, &delivery.payload));
+        }
+        Ok(request.body(delivery.payload.clone()).send().await?.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_is_tried_again() {
+        let of = |status: u16| answer(StatusCode::from_u16(status).unwrap());
+        for status in [200, 202, 204] {
+            assert_eq!(of(status), Answer::Taken);
+        }
+        for status in [408, 429, 500, 503, 599] {
+            assert_eq!(of(status), Answer::NotNow);
+        }
+        for status in [301, 307, 400, 401, 404, 410, 422] {
+            assert_eq!(of(status), Answer::Refused);
+        }
+    }
+
+    /// The expected value is of `printf 1700000000.'{"a":1}' | openssl dgst -sha256 -hmac secret`.
+    #[test]
+    fn a_signature_is_hmac_sha256_over_timestamp_dot_body() {
+        let signed = signature("secret", "1700000000", br#"{"a":1}"#);
+        assert_eq!(signed, "sha256=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686");
+        assert_ne!(signed, signature("other", "1700000000", br#"{"a":1}"#));
+    }
+}
