@@ -106,7 +106,7 @@ async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
 
 /// Promise: `devtrail metrics show DEVELOPER` | the metrics of local days
 /// Promise: `devtrail alerts list` | alerts that stand or stood
-/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `schemas check` and every `list` have `--json`.
+/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `dead`, `schemas check` and every `list` have `--json`.
 /// Promise: `devtrail verify` | each acknowledged event is in exactly one place
 /// Promise: Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
 #[tokio::test(flavor = "multi_thread")]

@@ -58,7 +58,7 @@ async fn days(up: &Up, expected: u64) -> Vec<(String, u64)> {
 /// Promise: `project` is the repository's name: of where it was cloned from, else of its folder.
 /// Promise: The event has no `branch`: git does not keep it.
 /// Promise: Importing again changes nothing: every commit is known already.
-/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `schemas check` and every `list` have `--json`.
+/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `dead`, `schemas check` and every `list` have `--json`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_stored_once_on_the_days_it_was_written() {
     let (up, repository) = (Up::start().await, Repository::new());
