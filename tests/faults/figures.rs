@@ -14,7 +14,7 @@ use crate::oracle::Judgement;
 /// What a run is called and what was done to it.
 pub struct Run {
     /// What kind of run it was.
-    pub title: &'static str,
+    pub title: String,
     /// Its seed.
     pub seed: u64,
     /// Its store.
@@ -37,6 +37,8 @@ impl Run {
     /// Prints and writes the figures.
     pub fn conclude(&self, log: &Log, judgement: &Judgement) {
         let figures = self.figures(log, judgement);
+        say(&format!("the longest wait, {}", log.longest_story));
+        say(&format!("acknowledged in each second: {:?}", log.pace));
         say(&format!("figures: {figures}"));
         let Some(folder) = std::env::var_os("DEVTRAIL_FAULTS_FIGURES").map(PathBuf::from) else { return };
         let file = format!("{}-{}-{}.json", self.title, name(self.engine), self.seed);

@@ -1,5 +1,6 @@
 //! Clients that send without end and retry as the contract says, until each batch has its 2xx.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,6 +51,7 @@ impl Load {
                 key: service.keys[developer].clone(),
                 http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client"),
                 rng: Rng::with_seed(seed ^ (number as u64 + 1)),
+                began: Instant::now(),
                 log: log.clone(),
             };
             tokio::spawn(client.run(Work::new(seed, number, DEVELOPERS[developer]), stop.clone()))
@@ -86,11 +88,23 @@ enum Answer {
     Broken(String),
 }
 
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged(_) => f.write_str("acknowledged"),
+            Self::Again(pause) if pause.is_zero() => f.write_str("gave no reply"),
+            Self::Again(_) => f.write_str("refused for now"),
+            Self::Broken(_) => f.write_str("broke the contract"),
+        }
+    }
+}
+
 struct Client {
     service: Service,
     key: String,
     http: reqwest::Client,
     rng: Rng,
+    began: Instant,
     log: Arc<Mutex<Log>>,
 }
 
@@ -119,17 +133,29 @@ impl Client {
     }
 
     async fn until_acknowledged(&mut self, place: usize) {
-        let start = Instant::now();
+        let (start, at) = (Instant::now(), rfc3339(SystemClock.now()));
+        let mut story = Vec::new();
         for attempt in 0_u32.. {
             {
                 let mut log = lock(&self.log);
                 log.requests += 1;
                 log.retries += u64::from(attempt > 0);
             }
-            match self.once(place).await {
+            let collector = self.rng.usize(..self.service.urls.len());
+            let answer = self.once(place, collector).await;
+            story
+                .push(format!("collector-{collector} {answer} after {:.1} s", start.elapsed().as_secs_f64()));
+            match answer {
                 Answer::Acknowledged(reply) => {
                     let mut log = lock(&self.log);
-                    log.longest = log.longest.max(start.elapsed());
+                    let second = self.began.elapsed().as_secs() as usize;
+                    let seconds = log.pace.len().max(second + 1);
+                    log.pace.resize(seconds, 0);
+                    log.pace[second] += 1;
+                    if start.elapsed() > log.longest {
+                        log.longest = start.elapsed();
+                        log.longest_story = format!("from {at}: {}", story.join(", "));
+                    }
                     return log.acknowledge(place, &reply);
                 }
                 Answer::Broken(reply) => return lock(&self.log).broken.push(reply),
@@ -146,10 +172,10 @@ impl Client {
         }
     }
 
-    async fn once(&mut self, place: usize) -> Answer {
+    async fn once(&mut self, place: usize, collector: usize) -> Answer {
         let batch = lock(&self.log).batches[place].clone();
         let (headers, body) = request(&batch, &rfc3339(SystemClock.now()), self.rng.u8(..4) == 0);
-        let url = &self.service.urls[self.rng.usize(..self.service.urls.len())];
+        let url = &self.service.urls[collector];
         let mut post = self.http.post(format!("{url}/v1/events")).bearer_auth(&self.key).body(body);
         for (name, value) in headers {
             post = post.header(name, value);

@@ -65,6 +65,10 @@ pub struct Log {
     pub replies: BTreeMap<String, u64>,
     /// The longest that one batch took from its first attempt to its acknowledgment.
     pub longest: Duration,
+    /// 2xx replies in each second since the load began.
+    pub pace: Vec<u32>,
+    /// How the longest wait went.
+    pub longest_story: String,
     /// Replies that break the contract.
     pub broken: Vec<String>,
 }

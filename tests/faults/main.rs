@@ -3,6 +3,8 @@
 //! `plan` is the schedule, `world` the processes with the `proxy`s between them, `director` carries the
 //! schedule out, `load` and `work` are the clients, `log` what they were told, `oracle` the judge.
 
+mod away;
+mod cluster;
 mod director;
 mod figures;
 mod load;

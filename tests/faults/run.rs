@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::Engine;
+use harness::{Engine, Site};
 use serde_json::Value;
 
 use crate::director::carry_out;
@@ -21,30 +21,37 @@ const STUCK: Duration = Duration::from_secs(90);
 /// The messages of each run that are no batches.
 const GARBAGE: [&str; 3] = ["", "no batch", "{\"batch_id\":\"b\"}\n{}"];
 
+/// A number that the environment gives, such as `make chaos`, else the default.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+}
+
 /// A run of the seed and span that the environment names, else of these.
 pub async fn seeded(engine: Engine, seed: u64, seconds: u64) {
-    let number =
-        |name: &str, default| std::env::var(name).ok().map_or(default, |text| text.parse().expect(name));
     let seed = number("DEVTRAIL_FAULTS_SEED", seed);
     let span = Duration::from_secs(number("DEVTRAIL_FAULTS_SECONDS", seconds));
-    let planned = plan(seed, span, engine);
+    let mut planned = plan(seed, span, engine);
+    if let Ok(only) = std::env::var("DEVTRAIL_FAULTS_ONLY") {
+        planned.retain(|one| only.split(',').any(|part| one.to_string().contains(part)));
+    }
     let again = format!("DEVTRAIL_FAULTS_SEED={seed} DEVTRAIL_FAULTS_SECONDS={}", span.as_secs());
     say(&format!("seed {seed} on {}, {} faults; again by {again}", name(engine), planned.len()));
     planned.iter().for_each(|one| say(&one.to_string()));
     let mut world = World::start(engine).await;
-    let load = Load::start(&service(&world).await, seed);
+    let load = Load::start(&service(&world.site, world.urls()).await, seed);
     spoil(&world, &load).await;
     let faults = carry_out(&mut world, &planned, span).await;
     let log = load.finish().await;
     let ended = world.ended.clone();
-    conclude(&mut world, log, Run { title: "seeds", seed, engine, span, faults, ended }).await;
+    let title = std::env::var("DEVTRAIL_FAULTS_TITLE").unwrap_or_else(|_| "seeds".to_owned());
+    conclude(&mut world, log, Run { title, seed, engine, span, faults, ended }).await;
 }
 
 /// The collectors as clients know them, once they know the clients' keys.
-pub async fn service(world: &World) -> Service {
-    let (urls, mut keys) = (world.urls(), Vec::new());
+pub async fn service(site: &Site, urls: Vec<String>) -> Service {
+    let mut keys = Vec::new();
     for developer in DEVELOPERS {
-        let client = world.site.client(&urls[0], developer).await;
+        let client = site.client(&urls[0], developer).await;
         let other = harness::Client::new(&urls[1], client.key());
         let known = async || (other.post(&Value::Null).await.ok()?.status() == 400).then_some(());
         harness::until("the other collector knows the key", known).await;
@@ -73,10 +80,10 @@ pub async fn conclude(world: &mut World, log: Log, run: Run) {
     let found = Found::read(&world.site).await;
     let judgement = judge(&log, &found);
     run.conclude(&log, &judgement);
+    keep_logs(world, &run);
     let findings = &judgement.findings;
     if !findings.is_empty() {
         let first = findings.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-        keep_logs(world, &run);
         panic!("seed {}: {} findings, the first:\n{first}\n{}", run.seed, findings.len(), world.site.logs());
     }
     second_opinion(world, &log);
@@ -126,10 +133,11 @@ fn second_opinion(world: &World, log: &Log) {
     assert!(report["stored"].as_u64().is_some_and(|stored| stored > 0), "verify saw nothing: {report}");
 }
 
-/// The logs of a run that failed stay where `DEVTRAIL_FAULTS_FIGURES` points.
+/// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, where that names one.
 fn keep_logs(world: &World, run: &Run) {
-    let Some(folder) = std::env::var_os("DEVTRAIL_FAULTS_FIGURES") else { return };
-    let folder = std::path::Path::new(&folder).join(format!("failed-{}-{}", name(run.engine), run.seed));
+    let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else { return };
+    let folder = format!("{}-{}-{}", run.title, name(run.engine), run.seed);
+    let folder = std::path::Path::new(&parent).join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     for process in world.site.names() {
         std::fs::write(folder.join(format!("{process}.log")), world.site.log(&process)).expect("a log");

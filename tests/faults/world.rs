@@ -16,8 +16,7 @@ use crate::server::Server;
 pub struct World {
     /// Its processes.
     pub site: Site,
-    /// Its store.
-    pub engine: Engine,
+    processes: &'static [&'static str],
     server: Option<Server>,
     links: BTreeMap<Link, Proxy>,
     listen: [String; 2],
@@ -33,7 +32,8 @@ pub struct World {
 const JOBS_ROOM: i64 = 1 << 30;
 const EVENTS_WINDOW: Duration = Duration::from_secs(120);
 
-fn free_address() -> String {
+/// An address of this machine that nobody listens on, as `host:port`.
+pub fn free_address() -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     free.expect("a free port").to_string()
 }
@@ -59,10 +59,24 @@ impl World {
         if let Some(server) = &server {
             links.insert(Link::Store, Proxy::before(server.address()).await);
         }
-        let (down, changes, ended) = Default::default();
-        let mut world = Self { site, engine, server, links, listen, down, changes, ended };
+        let mut world =
+            Self { processes: plan::processes(engine), server, links, listen, ..Self::around(site) };
         world.raise();
         world
+    }
+
+    /// A site whose processes and connections are the test's own affair.
+    pub fn around(site: Site) -> Self {
+        Self {
+            site,
+            processes: &[],
+            server: None,
+            links: BTreeMap::new(),
+            listen: Default::default(),
+            down: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
     }
 
     /// The collectors' URLs as clients know them.
@@ -72,7 +86,7 @@ impl World {
 
     /// Starts every process that should run and does not; counts those that had ended on their own.
     pub fn raise(&mut self) {
-        for &name in plan::processes(self.engine) {
+        for &name in self.processes {
             let known = self.site.names().iter().any(|running| running == name);
             if self.site.runs(name) {
                 continue;
