@@ -23,12 +23,18 @@ struct Node {
     route: String,
 }
 
-/// Starts a node of `nats/cluster/node.conf`.
+/// Starts a node with what `nats/cluster/node.conf` says.
 fn start(site: &mut Site, node: &Node, routes: &str) {
-    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/cluster/node.conf");
     let port = |address: &str| address.rsplit_once(':').expect("an address with a port").1.to_owned();
     let mut command = Command::new(nats_server());
-    command.arg("-c").arg(conf).args(["-n", node.name, "-a", "127.0.0.1", "-p", &port(&node.client)]);
+    command.arg("-c").arg(site.path("cluster/node.conf")).args([
+        "-n",
+        node.name,
+        "-a",
+        "127.0.0.1",
+        "-p",
+        &port(&node.client),
+    ]);
     command.args(["-m", &port(&node.monitor), "--cluster", &format!("nats://{}", node.route)]);
     command.args(["--routes", routes]).arg("-sd").arg(site.path(node.name));
     site.spawn(node.name, &mut command);
@@ -55,6 +61,10 @@ async fn site() -> (Site, [Node; 3], String) {
     let routes = all(&|node| format!("nats://{}", node.route));
     site.nats = all(&|node| format!("nats://{}", node.client));
     site.monitor = all(&|node| format!("http://{}", node.monitor));
+    // Beside the server.conf of the site, which it includes.
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/cluster/node.conf");
+    std::fs::create_dir(site.path("cluster")).expect("a folder");
+    std::fs::copy(conf, site.path("cluster/node.conf")).expect("a copy");
     for node in &nodes {
         start(&mut site, node, &routes);
     }
@@ -66,6 +76,8 @@ async fn site() -> (Site, [Node; 3], String) {
         output.status.success().then_some(())
     };
     until("the cluster takes the streams", applied).await;
+    // What a dead server delivered comes again after seconds.
+    site.shorten_ack_wait().await;
     let js = site.js().await;
     for name in common::bus::topology::declared().into_keys().filter(|name| name.consumer.is_none()) {
         let mut config = js.get_stream(&name.stream).await.expect("the stream").cached_info().config.clone();

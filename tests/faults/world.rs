@@ -22,6 +22,8 @@ pub struct World {
     listen: [String; 2],
     /// Those that are down or going down by a fault.
     down: BTreeSet<&'static str>,
+    /// Those that were told to stop, should be back by now, and still run.
+    leaving: BTreeSet<&'static str>,
     /// Changes of a stream that the server has not taken yet.
     changes: BTreeMap<&'static str, JoinHandle<()>>,
     /// Processes that ended without being told to: name and how often.
@@ -74,6 +76,7 @@ impl World {
             links: BTreeMap::new(),
             listen: Default::default(),
             down: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             changes: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
@@ -94,7 +97,8 @@ impl World {
             if self.down.contains(name) {
                 continue;
             }
-            if known {
+            let was_told = self.leaving.remove(name);
+            if known && !was_told {
                 *self.ended.entry(name.to_owned()).or_default() += 1;
             }
             self.start_process(name);
@@ -161,13 +165,12 @@ impl World {
             Fault::Process(Blow::Pause, name) if self.site.runs(name) => {
                 self.site.signal(name, Signal::SIGCONT);
             }
+            // Who is still stopping in order has all the time it needs: other faults end meanwhile.
             Fault::Process(_, name) => {
                 self.down.remove(name);
-                // What stops in order may still be at it; it is not one that ended on its own.
-                harness::until("a process that was told to stop ends", async || {
-                    (!self.site.runs(name)).then_some(())
-                })
-                .await;
+                if self.site.runs(name) {
+                    self.leaving.insert(name);
+                }
             }
             Fault::Postgres(Blow::Pause) => self.server.iter().for_each(Server::go_on),
             Fault::Postgres(_) => self.postgres_again().await,
@@ -201,7 +204,11 @@ impl World {
 
     /// After every fault has ended: all that should run does, and every stream is as declared.
     pub async fn settle(&mut self) {
-        self.raise();
+        harness::until("those that were told to stop are back", async || {
+            self.raise();
+            self.leaving.is_empty().then_some(())
+        })
+        .await;
         self.change("JOBS", |config| config.max_bytes = JOBS_ROOM);
         self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW);
         for (_, change) in std::mem::take(&mut self.changes) {

@@ -83,7 +83,10 @@ impl Site {
         let mut site = Self { folder, engine, database, nats: none.clone(), monitor: none, processes };
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
         let given = std::fs::read_to_string(given).expect("the server's configuration");
-        std::fs::write(site.path("server.conf"), edit(&given)).expect("a file");
+        // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.
+        let roomy = "sync_interval: always\n  max_file_store: 64GB";
+        let conf = edit(&given).replace("sync_interval: always", roomy);
+        std::fs::write(site.path("server.conf"), conf).expect("a file");
         site.start_nats().await;
         site
     }
