@@ -1,6 +1,6 @@
 # Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients promises demo bench lint fmt clean
+.PHONY: help run test test-clients promises demo chaos bench lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,6 +17,9 @@ test-clients: ## real clients (CloudEvents SDKs, WakaTime, schemathesis) against
 
 promises: ## renew docs/contract-tests.md, the table of the contract's sentences and their tests
 	DEVTRAIL_WRITE_DOCS=1 cargo test --workspace --features devtrail-workers/crash-points --locked --test contract_table
+
+chaos: ## seeded faults under load for as long as you like: SEEDS=20 ENGINE=both SECONDS_EACH=30 SOAK=10m DOCS=1
+	@scripts/chaos.sh
 
 demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
 	@scripts/demo.sh

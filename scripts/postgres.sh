@@ -2,6 +2,7 @@
 # A PostgreSQL of one's own for tests and benchmarks, without root or Docker.
 #   scripts/postgres.sh start [--fsync] [DATABASE]   starts one on a free port of 127.0.0.1, makes the database
 #                                                    (default: postgres), prints "DIR URL"
+#   scripts/postgres.sh again DIR                    starts one that was stopped or killed again where it was
 #   scripts/postgres.sh stop DIR                     stops it and removes all it wrote
 # Without --fsync nothing is synced, and full pages are not written: right for functional tests, wrong where
 # a server is killed or timed. PG_BIN, else Debian's newest, else pg_ctl on PATH, else a pinned wheel that
@@ -89,8 +90,9 @@ start() {
   for tried in 1 2 3 4 5; do # a port may be taken between probe and bind
     port=$(free_port)
     # 3>&-: the server must hold nothing of its caller's open.
+    printf '%s' "-h 127.0.0.1 -p $port -k '' -c max_connections=300 $sync" >"$dir/options"
     if "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 30 -l "$dir/server.log" \
-      -o "-h 127.0.0.1 -p $port -k '' -c max_connections=300 $sync" start >/dev/null 2>&1 3>&-; then
+      -o "$(cat "$dir/options")" start >/dev/null 2>&1 3>&-; then
       if [ "$database" != postgres ]; then
         psql=$bin/psql
         [ -x "$psql" ] || psql=psql
@@ -105,15 +107,26 @@ start() {
   fail "the server does not start (its log is above)"
 }
 
+ours() { case $(basename "${1:?DIR is missing}") in devtrail-pg.*) ;; *) fail "$1 was not made by postgres.sh start" ;; esac; }
+
+again() {
+  local dir=$1 bin
+  ours "$dir"
+  bin=$(programs) || fail "no PostgreSQL found to start the server with; set PG_BIN to its bin folder"
+  cd "$dir"
+  "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" -o "$(cat "$dir/options")" start >/dev/null 2>&1
+}
+
 stop() {
-  local dir=${1:?DIR is missing} bin
-  case $(basename "$dir") in devtrail-pg.*) ;; *) fail "$dir was not made by postgres.sh start" ;; esac
+  local dir=$1 bin
+  ours "$dir"
   bin=$(programs) || fail "no PostgreSQL found to stop the server with; set PG_BIN to its bin folder"
   shut "$bin" "$dir"
 }
 
 case ${1:-} in
   start) shift; start "$@" ;;
+  again) again "${2:-}" ;;
   stop) stop "${2:-}" ;;
-  *) fail "usage: scripts/postgres.sh start [--fsync] [DATABASE] | stop DIR" ;;
+  *) fail "usage: scripts/postgres.sh start [--fsync] [DATABASE] | again DIR | stop DIR" ;;
 esac

@@ -116,8 +116,9 @@ impl Target {
         sync: &SyncSettings,
     ) -> anyhow::Result<(async_nats::Client, jetstream::Context)> {
         let mut sync = sync.clone();
-        if sync.nats_monitor_url.is_none() {
-            sync.nats_monitor_url = Addresses::read(&self.data)?.map(|addresses| addresses.monitor);
+        if sync.nats_monitor_url.is_empty() {
+            let addresses = Addresses::read(&self.data)?;
+            sync.nats_monitor_url.extend(addresses.map(|addresses| addresses.monitor));
         }
         let (client, js) = self.connect().await?;
         bus::sync::check(&client, &self.nats_url()?, &sync).await?;

@@ -1,6 +1,7 @@
 //! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
 
 mod collector;
+mod life;
 mod outcome;
 mod streams;
 
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, Database, Engine, nats_server, program};
+use crate::{Client, Database, Engine, program};
 pub use outcome::{stands_still, until};
 
 /// The roles that a site on Postgres runs as processes of their own.
@@ -27,7 +28,8 @@ pub struct Site {
     pub database: Database,
     /// Addresses of the nats-server and its monitor.
     pub nats: String,
-    monitor: String,
+    /// The monitor's.
+    pub monitor: String,
     processes: BTreeMap<String, Child>,
 }
 
@@ -67,12 +69,24 @@ impl Site {
     async fn bare_in(engine: Engine, parent: &Path, edit: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir_in(parent).expect("a folder");
         let database = Database::fresh(engine, folder.path()).await;
+        Self::bare_on(database, engine, folder, edit).await
+    }
+
+    async fn bare_on(
+        database: Database,
+        engine: Engine,
+        folder: TempDir,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Self {
         let none = String::new();
         let processes = BTreeMap::new();
         let mut site = Self { folder, engine, database, nats: none.clone(), monitor: none, processes };
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
         let given = std::fs::read_to_string(given).expect("the server's configuration");
-        std::fs::write(site.path("server.conf"), edit(&given)).expect("a file");
+        // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.
+        let roomy = "sync_interval: always\n  max_file_store: 64GB";
+        let conf = edit(&given).replace("sync_interval: always", roomy);
+        std::fs::write(site.path("server.conf"), conf).expect("a file");
         site.start_nats().await;
         site
     }
@@ -91,10 +105,7 @@ impl Site {
 
     async fn start_nats(&mut self) {
         let folder = self.folder.path().to_owned();
-        let mut command = Command::new(nats_server());
-        command.arg("-c").arg(self.path("server.conf")).args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1"]);
-        command.arg("--ports_file_dir").arg(&folder).arg("-sd").arg(folder.join("nats"));
-        self.spawn("nats", &mut command);
+        self.spawn_nats("-1", "-1");
         let pid = self.processes["nats"].id();
         let file = folder.join(format!("nats-server_{pid}.ports"));
         let read = async || serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok();
@@ -141,7 +152,11 @@ impl Site {
         if self.engine == Engine::Sqlite { "all" } else { role }
     }
 
-    fn spawn(&mut self, name: &str, command: &mut Command) {
+    /// Starts a program under `name`; what it logs goes to a file of the site.
+    ///
+    /// # Panics
+    /// Where it does not start, or one of that name runs.
+    pub fn spawn(&mut self, name: &str, command: &mut Command) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_file(name));
         let log = log.expect("a log file");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();

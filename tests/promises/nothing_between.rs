@@ -61,7 +61,7 @@ fn settings(up: &Up) -> CollectorSettings {
         admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings { nats_url: up.address("nats") },
-        sync: SyncSettings { nats_monitor_url: Some(up.address("monitor")), allow_unsafe_sync: false },
+        sync: SyncSettings { nats_monitor_url: vec![up.address("monitor")], allow_unsafe_sync: false },
         limits: Limits {
             max_events: 1000,
             rate: 0,

@@ -117,7 +117,7 @@ async fn run_beside(
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
         nats: nats.clone(),
-        sync: SyncSettings { nats_monitor_url: Some(ports.monitor), allow_unsafe_sync: false },
+        sync: SyncSettings { nats_monitor_url: vec![ports.monitor], allow_unsafe_sync: false },
         limits: settings.limits.clone(),
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),

@@ -186,7 +186,7 @@ fn settings(nats: &Nats) -> CollectorSettings {
         admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings { nats_url: nats.address("nats") },
-        sync: SyncSettings { nats_monitor_url: Some(nats.address("monitoring")), allow_unsafe_sync: false },
+        sync: SyncSettings { nats_monitor_url: vec![nats.address("monitoring")], allow_unsafe_sync: false },
         limits: Limits {
             max_events: 1000,
             rate: 0,

@@ -76,14 +76,22 @@ fn options(name: &str) -> async_nats::ConnectOptions {
         })
 }
 
+/// The addresses of a cluster's nodes, of a list with commas between; the client takes any that answers.
+///
+/// # Errors
+/// Where one of them is no address.
+pub fn addresses(url: &str) -> std::io::Result<Vec<async_nats::ServerAddr>> {
+    url.split(',').map(str::parse).collect()
+}
+
 /// Connects once, for a command that a person waits for.
 ///
 /// # Errors
 /// Where no server answers within two seconds.
 pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, Unreachable> {
-    let failed =
-        |error: async_nats::ConnectError| Unreachable { url: url.to_owned(), reason: error.to_string() };
-    options(name).connect(url).await.map_err(failed)
+    let failed = |reason: String| Unreachable { url: url.to_owned(), reason };
+    let addresses = addresses(url).map_err(|error| failed(error.to_string()))?;
+    options(name).connect(addresses).await.map_err(|error| failed(error.to_string()))
 }
 
 /// Connects for a service: tries until a server answers or the process stops (`None`).
@@ -101,4 +109,11 @@ pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::C
         tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = stop.draining() => return None }
     }
     None
+}
+
+#[test]
+fn several_addresses_are_several_servers() {
+    let two = addresses("nats://127.0.0.1:4222,nats://[::1]:4223").expect("addresses");
+    assert_eq!(two.iter().map(async_nats::ServerAddr::port).collect::<Vec<_>>(), [4222, 4223]);
+    assert!(addresses("nats://a,").is_err());
 }

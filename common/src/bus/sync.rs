@@ -7,12 +7,12 @@ use serde::Deserialize;
 /// Where the server's monitor is, and whether its word is needed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SyncSettings {
-    /// Address of the nats-server's monitor [default: port 8222 on the host of --nats-url]
+    /// Address of the nats-server's monitor; of a cluster, each node's, with commas between [default: port 8222 on each host of --nats-url]
     #[arg(
-        long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL",
+        long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
         value_parser = crate::process::parse_http_url
     )]
-    pub nats_monitor_url: Option<String>,
+    pub nats_monitor_url: Vec<String>,
     /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
     #[arg(
         long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC",
@@ -58,32 +58,46 @@ struct JetStreamConfig {
     sync_always: bool,
 }
 
-/// Asks the monitor (`/jsz`) of the server that `client` is connected to.
+/// Asks the monitor (`/jsz`) of the server that `client` is connected to, and those of the other nodes of
+/// its cluster: a message counts as stored once most of them have it.
 ///
 /// # Errors
-/// Where it does not sync always, is another server, or cannot be read, unless unsafe sync is allowed.
+/// Where one does not sync always, or the connected server's is not among them or cannot be read, unless
+/// unsafe sync is allowed. A node that is down says nothing.
 pub async fn check(
     client: &async_nats::Client,
     nats_url: &str,
     settings: &SyncSettings,
 ) -> Result<(), UnsafeSync> {
-    let url = settings.nats_monitor_url.clone().unwrap_or_else(|| default_monitor(nats_url));
-    let checked = read(&url).await.and_then(|jsz| {
-        if jsz.server_id != client.server_info().server_id {
-            Err(UnsafeSync::OtherServer(url))
-        } else if !jsz.config.sync_always {
-            Err(UnsafeSync::NotAlways(url))
-        } else {
-            Ok(())
-        }
-    });
-    match checked {
+    let monitors = match &settings.nats_monitor_url[..] {
+        [] => nats_url.split(',').map(default_monitor).collect(),
+        given => given.to_vec(),
+    };
+    let mut said = Vec::with_capacity(monitors.len());
+    for url in monitors {
+        said.push((read(&url).await, url));
+    }
+    match judge(said, &client.server_info().server_id) {
         Err(error) if settings.allow_unsafe_sync => {
             tracing::warn!(%error, "acknowledged events can be lost: --allow-unsafe-sync is set");
             Ok(())
         }
         checked => checked,
     }
+}
+
+/// What the monitors' words come to for a client of the server `connected`.
+fn judge(said: Vec<(Result<Jsz, UnsafeSync>, String)>, connected: &str) -> Result<(), UnsafeSync> {
+    let (mut own, mut trouble) = (false, None);
+    for (jsz, url) in said {
+        match jsz {
+            Ok(jsz) if !jsz.config.sync_always => return Err(UnsafeSync::NotAlways(url)),
+            Ok(jsz) if jsz.server_id == connected => own = true,
+            Ok(_) => trouble = trouble.or(Some(UnsafeSync::OtherServer(url))),
+            Err(error) => trouble = trouble.or(Some(error)),
+        }
+    }
+    trouble.filter(|_| !own).map_or(Ok(()), Err)
 }
 
 async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
@@ -96,10 +110,9 @@ async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
     reply.error_for_status().map_err(failed)?.json().await.map_err(failed)
 }
 
-/// Port 8222 on the host of `nats_url`, without its credentials.
+/// Port 8222 on the host of one `nats_url`, without its credentials.
 fn default_monitor(nats_url: &str) -> String {
-    let first = nats_url.split(',').next().unwrap_or(nats_url);
-    let authority = first.split_once("://").map_or(first, |(_, rest)| rest);
+    let authority = nats_url.split_once("://").map_or(nats_url, |(_, rest)| rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -110,12 +123,27 @@ fn default_monitor(nats_url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::default_monitor;
+    use super::{JetStreamConfig, Jsz, UnsafeSync, default_monitor, judge};
 
     #[test]
     fn the_monitor_is_on_the_servers_host_by_default() {
         assert_eq!(default_monitor("nats://127.0.0.1:4222"), "http://127.0.0.1:8222");
         assert_eq!(default_monitor("tls://ada:pw@nats.example"), "http://nats.example:8222");
-        assert_eq!(default_monitor("nats://[::1]:4222,nats://b"), "http://[::1]:8222");
+        assert_eq!(default_monitor("nats://[::1]:4222"), "http://[::1]:8222");
+    }
+
+    #[test]
+    fn of_a_cluster_every_node_that_answers_syncs_and_the_connected_one_answers() {
+        let says = |id: &str, sync_always| {
+            Ok(Jsz { server_id: id.to_owned(), config: JetStreamConfig { sync_always } })
+        };
+        let down = || Err(UnsafeSync::Unreadable { url: "c".to_owned(), reason: "refused".to_owned() });
+        let judged = |said: Vec<Result<Jsz, UnsafeSync>>| {
+            judge(said.into_iter().map(|said| (said, "url".to_owned())).collect(), "n1")
+        };
+        assert!(judged(vec![says("n2", true), says("n1", true), down()]).is_ok());
+        assert!(matches!(judged(vec![says("n1", true), says("n2", false)]), Err(UnsafeSync::NotAlways(_))));
+        assert!(matches!(judged(vec![says("n2", true), down()]), Err(UnsafeSync::OtherServer(_))));
+        assert!(matches!(judged(vec![down()]), Err(UnsafeSync::Unreadable { .. })));
     }
 }

@@ -10,7 +10,8 @@ impl Site {
     /// # Panics
     /// Where it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
-        async_nats::jetstream::new(async_nats::connect(&self.nats).await.expect("nats-server answers"))
+        let addresses = common::bus::addresses(&self.nats).expect("addresses");
+        async_nats::jetstream::new(async_nats::connect(addresses).await.expect("nats-server answers"))
     }
 
     /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.

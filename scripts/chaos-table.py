@@ -1,0 +1,32 @@
+"""Writes the figures of `make chaos` into a page: chaos-table.py FOLDER PAGE replaces what stands between its two marks."""
+
+import collections
+import json
+import pathlib
+import sys
+
+folder, page = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+groups = collections.defaultdict(list)
+for run in runs:
+    groups[run["run"], run["store"]].append(run)
+
+head = ["run", "store", "runs", "seconds each", "faults", "requests", "retries", "acknowledged events", "lost", "doubled", "longest outage a client saw"]
+lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+for (name, store), members in sorted(groups.items()):
+    total = lambda field: f"{sum(run[field] for run in members):,}"
+    faults = sum(sum(run["faults"].values()) for run in members)
+    longest = max(run["longest_outage_ms"] for run in members) / 1000
+    seconds = max(run["seconds"] for run in members) or "–"
+    cells = [name, store, len(members), seconds, f"{faults:,}", total("requests"), total("retries")]
+    cells += [total("acknowledged_events"), total("lost"), total("doubled"), f"{longest:.1f} s"]
+    lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+kinds = collections.Counter()
+for run in runs:
+    kinds.update(run["faults"])
+lines += ["", "Faults by kind: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) + "."]
+
+begin, end = "<!-- figures -->", "<!-- end of figures -->"
+before, rest = page.read_text().split(begin)
+page.write_text(before + begin + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.split(end)[1])

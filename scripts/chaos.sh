@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What `make chaos` runs: seeds of faults on each store, Postgres away for a minute, a cluster that loses its leader,
+# and a soak. Every run's figures go to target/chaos/ as JSON; in the end docs/reliability.md has them as a table.
+#   SEEDS=20             seeds 1 to 20 on each store          SECONDS_EACH=30   load and faults for so long in each
+#   ENGINE=both          or sqlite, postgres                  SOAK=10m          one long run a store; empty: none
+#   FROM=1               the first seed                       DOCS=1            renew the table in docs/reliability.md
+# Any seed again: DEVTRAIL_FAULTS_SEED=7 DEVTRAIL_FAULTS_SECONDS=30 cargo test … --test faults -- --nocapture sqlite::
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+make=chaos
+. scripts/lib.sh
+
+seeds=${SEEDS:-20} from=${FROM:-1} each=${SECONDS_EACH:-30} soak=${SOAK-10m}
+case ${ENGINE:-both} in
+  both) engines="sqlite postgres" ;;
+  sqlite | postgres) engines=$ENGINE ;;
+  *) echo "chaos.sh: ENGINE is sqlite, postgres or both, not $ENGINE" >&2; exit 2 ;;
+esac
+in_seconds() { # in_seconds 10m
+  case $1 in *m) echo $((${1%m} * 60)) ;; *h) echo $((${1%h} * 3600)) ;; *) echo "${1%s}" ;; esac
+}
+
+step "nats-server" get_nats_server
+step "cargo build" cargo build --workspace --bins "${features[@]}" --locked
+build() {
+  program=$(cargo test --workspace "${features[@]}" --locked --test faults --no-run --message-format=json 2>/dev/null \
+    | python3 -c 'import json, sys
+for line in sys.stdin:
+    one = json.loads(line)
+    if one.get("executable") and one["target"]["name"] == "faults":
+        print(one["executable"])')
+  [ -n "$program" ]
+}
+step "the suite" build
+
+DEVTRAIL_FAULTS_FIGURES=$PWD/target/chaos
+DEVTRAIL_FAULTS_LOGS=$PWD/target/chaos/logs
+export DEVTRAIL_FAULTS_FIGURES DEVTRAIL_FAULTS_LOGS
+mkdir -p "$DEVTRAIL_FAULTS_LOGS"
+trap kill_marked EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+passed=0 failed=0
+run() { # run NAME SETTING... -- FILTER
+  local name=$1 began=$SECONDS settings=()
+  shift
+  while [ "$1" != -- ]; do settings+=("$1"); shift; done
+  if env "$mark" "${settings[@]}" "$program" --nocapture "$2" >"target/chaos/$name.out" 2>&1; then
+    passed=$((passed + 1))
+    echo "   $name: ok, $((SECONDS - began)) s"
+  else
+    failed=$((failed + 1))
+    echo "   $name: FAILED, see target/chaos/$name.out"
+    grep -m1 -A5 findings, "target/chaos/$name.out" || tail -5 "target/chaos/$name.out"
+  fi
+}
+for engine in $engines; do
+  echo "== $engine"
+  for seed in $(seq "$from" $((from + seeds - 1))); do
+    run "seeds-$engine-$seed" DEVTRAIL_FAULTS_SEED="$seed" DEVTRAIL_FAULTS_SECONDS="$each" -- "$engine::"
+  done
+  [ -z "$soak" ] || run "soak-$engine" DEVTRAIL_FAULTS_TITLE=soak DEVTRAIL_FAULTS_SEED="$from" \
+    DEVTRAIL_FAULTS_SECONDS="$(in_seconds "$soak")" -- "$engine::"
+done
+echo "== others"
+case $engines in *postgres*) run "store-away" DEVTRAIL_FAULTS_AWAY=60 -- away:: ;; esac
+run "cluster" -- cluster::
+[ -z "${DOCS:-}" ] || python3 scripts/chaos-table.py target/chaos docs/reliability.md
+finish "$passed" "$failed"

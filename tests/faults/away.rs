@@ -1,0 +1,38 @@
+//! Postgres stopped under load (R2.4): batches are acknowledged meanwhile, and all are stored afterwards.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::{Engine, until};
+
+use crate::figures::Run;
+use crate::load::Load;
+use crate::plan::{Blow, Fault};
+use crate::run::{conclude, number, service};
+use crate::world::World;
+
+/// Seconds that Postgres is away; `make chaos` makes it 60.
+const AWAY: u64 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_stopped_under_load_delays_and_loses_nothing() {
+    let away = Duration::from_secs(number("DEVTRAIL_FAULTS_AWAY", AWAY));
+    let mut world = World::start(Engine::Postgres).await;
+    let load = Load::start(&service(&world.site, world.urls()).await, 1);
+    until("the load runs", async || (load.log().acks.len() > 50).then_some(())).await;
+    let stopped = Fault::Postgres(Blow::Stop);
+    world.begin(stopped);
+    let before = load.log().acks.len();
+    tokio::time::sleep(away).await; // sleep: the outage
+    let meanwhile = load.log().acks.len() - before;
+    assert!(meanwhile > 50, "only {meanwhile} batches were acknowledged while the store was away");
+    world.end(stopped).await;
+    let then = load.log().acks.len();
+    until("the load goes on", async || (load.log().acks.len() > then + 50).then_some(())).await;
+    let log = load.finish().await;
+    let faults = BTreeMap::from([(stopped.kind(), 1)]);
+    let ended = world.ended.clone();
+    let run =
+        Run { title: "store away".to_owned(), seed: 1, engine: Engine::Postgres, span: away, faults, ended };
+    conclude(&mut world, log, run).await;
+}

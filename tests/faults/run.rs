@@ -1,0 +1,145 @@
+//! One run: load, faults by a schedule, and the judgement.
+
+use std::time::Duration;
+
+use harness::{Engine, Site};
+use serde_json::Value;
+
+use crate::director::carry_out;
+use crate::figures::{Run, say};
+use crate::load::{DEVELOPERS, Load, Service};
+use crate::log::{Log, name};
+use crate::oracle::found::Found;
+use crate::oracle::judge;
+use crate::plan::plan;
+use crate::world::World;
+
+/// How long the work that is left may stand still before it counts as stuck: longer than the slowest
+/// redelivery, lease and pause between retries together.
+const STUCK: Duration = Duration::from_secs(90);
+
+/// The messages of each run that are no batches.
+const GARBAGE: [&str; 3] = ["", "no batch", "{\"batch_id\":\"b\"}\n{}"];
+
+/// A number that the environment gives, such as `make chaos`, else the default.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+}
+
+/// A run of the seed and span that the environment names, else of these.
+pub async fn seeded(engine: Engine, seed: u64, seconds: u64) {
+    let seed = number("DEVTRAIL_FAULTS_SEED", seed);
+    let span = Duration::from_secs(number("DEVTRAIL_FAULTS_SECONDS", seconds));
+    let mut planned = plan(seed, span, engine);
+    if let Ok(only) = std::env::var("DEVTRAIL_FAULTS_ONLY") {
+        planned.retain(|one| only.split(',').any(|part| one.to_string().contains(part)));
+    }
+    let again = format!("DEVTRAIL_FAULTS_SEED={seed} DEVTRAIL_FAULTS_SECONDS={}", span.as_secs());
+    say(&format!("seed {seed} on {}, {} faults; again by {again}", name(engine), planned.len()));
+    planned.iter().for_each(|one| say(&one.to_string()));
+    let mut world = World::start(engine).await;
+    let load = Load::start(&service(&world.site, world.urls()).await, seed);
+    spoil(&world, &load).await;
+    let faults = carry_out(&mut world, &planned, span).await;
+    let log = load.finish().await;
+    let ended = world.ended.clone();
+    let title = std::env::var("DEVTRAIL_FAULTS_TITLE").unwrap_or_else(|_| "seeds".to_owned());
+    conclude(&mut world, log, Run { title, seed, engine, span, faults, ended }).await;
+}
+
+/// The collectors as clients know them, once they know the clients' keys.
+pub async fn service(site: &Site, urls: Vec<String>) -> Service {
+    let mut keys = Vec::new();
+    for developer in DEVELOPERS {
+        let client = site.client(&urls[0], developer).await;
+        let other = harness::Client::new(&urls[1], client.key());
+        let known = async || (other.post(&Value::Null).await.ok()?.status() == 400).then_some(());
+        harness::until("the other collector knows the key", known).await;
+        keys.push(client.key().to_owned());
+    }
+    Service { urls, keys }
+}
+
+/// Puts messages into EVENTS that are no batches: they must end in DEAD and stop nothing.
+async fn spoil(world: &World, load: &Load) {
+    let js = world.site.js().await;
+    for garbage in GARBAGE {
+        let published = js.publish("events.batch.ada", garbage.into()).await.expect("it is sent");
+        let sequence = published.await.expect("it is stored").sequence;
+        load.log().garbage.push(sequence.cast_signed());
+    }
+}
+
+/// Waits for the work that is left, judges, and asks `devtrail verify` as well.
+///
+/// # Panics
+/// Where anything is lost, doubled, changed, invented or left undone.
+pub async fn conclude(world: &mut World, log: Log, run: Run) {
+    say(&format!("the clients are done: {} requests, {} retries", log.requests, log.retries));
+    until_done(world, &log).await;
+    let found = Found::read(&world.site).await;
+    let judgement = judge(&log, &found);
+    run.conclude(&log, &judgement);
+    keep_logs(world, &run);
+    let findings = &judgement.findings;
+    if !findings.is_empty() {
+        let first = findings.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+        panic!("seed {}: {} findings, the first:\n{first}\n{}", run.seed, findings.len(), world.site.logs());
+    }
+    second_opinion(world, &log);
+}
+
+/// Waits until every message is stored or dead, every batch completed and every alert published;
+/// gives up where nothing has changed for [`STUCK`].
+async fn until_done(world: &mut World, log: &Log) {
+    const LEFT: &str = "SELECT (SELECT count(*) FROM batches WHERE state <> 'completed'),
+        (SELECT count(*) FROM alerts WHERE published < revision), (SELECT count(*) FROM batches)";
+    let mut polls = tokio::time::interval(Duration::from_millis(100));
+    let (mut before, mut since) = (Vec::new(), tokio::time::Instant::now());
+    loop {
+        polls.tick().await;
+        world.raise();
+        let js = world.site.js().await;
+        let last = js.get_stream("EVENTS").await.expect("EVENTS").cached_info().state.last_sequence;
+        let dead = js.get_stream("DEAD").await.expect("DEAD").cached_info().state.messages;
+        let mut now = world.database().rows(LEFT).await.remove(0);
+        let stored: u64 = now[2].parse().expect("a count");
+        let garbage = log.garbage.len() as u64;
+        if now[0] == "0" && now[1] == "0" && stored + garbage >= last && dead >= garbage {
+            return;
+        }
+        now.push(format!("{last} {dead}"));
+        if now != before {
+            (before, since) = (now, tokio::time::Instant::now());
+        } else if since.elapsed() > STUCK {
+            say(&format!(
+                "stuck: open batches, unpublished alerts, batches, last sequence and dead: {before:?}"
+            ));
+            return;
+        }
+    }
+}
+
+/// `devtrail verify` knows nothing wrong but the garbage.
+fn second_opinion(world: &World, log: &Log) {
+    let output = world.site.run("devtrail", &["verify", "--json", "--wait", "1s"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let known: Vec<String> = log.garbage.iter().map(|seq| format!("message {seq} ")).collect();
+    let findings = report["findings"].as_array().cloned().unwrap_or_default();
+    let new =
+        |finding: &&Value| !known.iter().any(|one| finding.as_str().is_some_and(|text| text.contains(one)));
+    let findings: Vec<&Value> = findings.iter().filter(new).collect();
+    assert!(findings.is_empty(), "devtrail verify: {findings:?} {}", harness::said(&output));
+    assert!(report["stored"].as_u64().is_some_and(|stored| stored > 0), "verify saw nothing: {report}");
+}
+
+/// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, where that names one.
+fn keep_logs(world: &World, run: &Run) {
+    let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else { return };
+    let folder = format!("{}-{}-{}", run.title, name(run.engine), run.seed);
+    let folder = std::path::Path::new(&parent).join(folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for process in world.site.names() {
+        std::fs::write(folder.join(format!("{process}.log")), world.site.log(&process)).expect("a log");
+    }
+}
