@@ -127,7 +127,8 @@ impl Postgres {
         let mut attempt = 0;
         loop {
             let mut session = self.session().await?;
-            let done = once(&mut session, &work, isolation, read_only).await;
+            // On the heap: a transaction's state is large, and a thread's stack is not.
+            let done = Box::pin(once(&mut session, &work, isolation, read_only)).await;
             drop(session);
             match done {
                 Ok(done) => return Ok(done),
@@ -166,7 +167,7 @@ async fn once<W: Work>(
     let begin = session.build_transaction().isolation_level(isolation).read_only(read_only);
     let transaction = begin.start().await?;
     // Dropped before its commit, a transaction is rolled back.
-    let done = work.run(&transaction).await?;
+    let done = Box::pin(work.run(&transaction)).await?;
     transaction.commit().await?;
     Ok(done)
 }

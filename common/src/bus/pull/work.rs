@@ -153,7 +153,8 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
         let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
         let started = Instant::now();
-        let handled = AssertUnwindSafe(self.role.handle(&self.life, &deliveries)).catch_unwind();
+        // On the heap: roles nest deeply, and a thread's stack is bounded.
+        let handled = AssertUnwindSafe(Box::pin(self.role.handle(&self.life, &deliveries))).catch_unwind();
         let handled = tokio::select! {
             biased;
             () = self.stop.aborted() => return None,
