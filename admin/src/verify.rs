@@ -2,13 +2,16 @@
 //!
 //! Each event of each EVENTS message must be in exactly one place: in `events` with its own bytes,
 //! dropped as a duplicate of an event that came before it, or kept among the refused; or its whole
-//! message is in DEAD. And each batch's audit must have the steps of the state it is in.
+//! message is in DEAD. And each batch's audit must have the steps of the state it is in, and what it
+//! waits for must be somewhere.
 
 mod account;
 mod dead;
 mod findings;
+mod queues;
 mod reader;
 mod stretches;
+mod stuck;
 mod trail;
 mod walk;
 
@@ -132,6 +135,9 @@ fn summary(report: &Report) -> String {
     );
     if counts.dead > 0 {
         line += &format!("; messages in DEAD {}", counts.dead);
+    }
+    if counts.unfinished + counts.failed > 0 {
+        line += &format!("; batches not completed {}, failed {}", counts.unfinished, counts.failed);
     }
     if report.stored_below > 0 {
         line += &format!("; stored batches whose messages were trimmed {}", report.stored_below);

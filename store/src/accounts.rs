@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::clock::Micros;
 use common::event;
 use common::id::{BatchRef, EventRef};
 use common::job::{BatchState, Mask};
@@ -36,6 +37,8 @@ pub struct Standing {
     pub failed: Mask,
     /// Whether its developer is known, not forgotten.
     pub is_known: bool,
+    /// When the store had it.
+    pub persisted_at: Micros,
 }
 
 /// A row of the audit about a batch: what tells whether its trail is whole.

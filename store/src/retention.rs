@@ -14,8 +14,10 @@ pub struct Stage {
     /// When the stream had it.
     pub published_at: Micros,
     /// Whether nothing waits for it any more: it is completed, or failed and an administrator dropped
-    /// what was dead of it.
+    /// what was dead of it: each job.
     pub is_done: bool,
+    /// Whether a job of it gave up, dropped or not.
+    pub is_failed: bool,
 }
 
 /// Reading how far the batches of a stream's life are.

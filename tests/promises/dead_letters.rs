@@ -1,6 +1,7 @@
 //! What gave up: listed, shown, given another try, dropped; and nothing of it is lost or done twice.
 
 mod dropped;
+mod killed;
 
 use std::process::Output;
 

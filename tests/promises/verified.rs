@@ -1,5 +1,7 @@
 //! `devtrail verify` names each kind of damage, and gives no false alarm while Devtrail works.
 
+mod beside;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,7 +47,7 @@ async fn with_some_of_everything(engine: Engine) -> (Site, Client) {
 /// Promise: A message that is not stored is in DEAD, and counted as `dead`.
 /// Promise: A job that failed is in DEAD, or an administrator dropped it.
 /// Promise: The audit of each batch has the steps of its state, each once.
-/// Promise: `verify` names what is missing, surplus, different or doubled, and exits with 1.
+/// Promise: `verify` names what is missing, surplus, different, doubled or stuck, and exits with 1.
 async fn each_kind_of_damage_is_named(engine: Engine) {
     let (site, _) = with_some_of_everything(engine).await;
     let report = site.verify();

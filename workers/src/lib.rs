@@ -174,7 +174,8 @@ async fn run_parts<S: Store>(
             process.stop.clone(),
         )));
         parts.add(bound(persist::run(client.clone(), store.clone(), pulling(), process.clone()), "persist"));
-        parts.add(forever(trim::run(js.clone(), store.clone(), settings.trim, process.clone())));
+        let trimming = trim::run(js.clone(), store.clone(), settings.trim, retry.policy(), process.clone());
+        parts.add(forever(trimming));
     }
     if role.includes(Role::Aggregate) {
         parts.add(forever(answers::metrics(

@@ -16,15 +16,17 @@ use common::bus::{self, EVENTS};
 use common::clock::{Clock, Micros, SystemClock};
 use common::id::Src;
 use common::process::Process;
+use common::retry::RetryPolicy;
 use store::{Ledger, Retention, Stage};
 use tokio::time::MissedTickBehavior;
 
-use bounds::{Fill, Wish, gaps, keep_from};
+use bounds::{Blocks, Fill, Wish, gaps, keep_from};
 
 /// How long raw messages are kept.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct TrimSettings {
-    /// Keep messages of EVENTS for this long after they are completed, as far as there is room
+    /// Keep messages of EVENTS for this long after they were published, as far as there is room; what is not
+    /// completed stays longer
     /// [default: until the stream is 80 % full]
     #[arg(
         long, env = "DEVTRAIL_RAW_RETENTION", value_name = "TIME",
@@ -48,10 +50,12 @@ pub async fn run<S: Retention + Ledger>(
     js: jetstream::Context,
     store: S,
     settings: TrimSettings,
+    retry: RetryPolicy,
     process: Process,
 ) {
     let lease = Lease::hold(js.clone(), "trim", &process.actor.to_string());
-    let mut trimmer = Trimmer { js, store, settings, stuck_at: None };
+    let mut trimmer = Trimmer { js, store, settings, stuck_on: None };
+    let mut trouble = Trouble::default();
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -60,19 +64,50 @@ pub async fn run<S: Retention + Ledger>(
             continue;
         }
         let turn = process.stop.drain_token().run_until_cancelled_owned(trimmer.turn()).await;
-        if let Some(Err(error)) = turn {
-            tracing::warn!(error = format!("{error:#}"), "EVENTS could not be trimmed; trying again");
+        match turn {
+            Some(Err(error)) => {
+                let attempt = trouble.meets(format!("{error:#}"));
+                tokio::select! { () = retry.pause(attempt) => {}, () = process.stop.draining() => {} }
+            }
+            Some(Ok(())) => trouble.ends(),
+            None => {}
         }
     }
     lease.release().await;
+}
+
+/// Errors in a row: said when they begin, when they are others, and when they are over.
+#[derive(Debug, Default)]
+struct Trouble {
+    attempts: u32,
+    said: Option<String>,
+}
+
+impl Trouble {
+    /// Gives how many there were before.
+    fn meets(&mut self, error: String) -> u32 {
+        if self.said.as_ref() != Some(&error) {
+            tracing::warn!(error, "EVENTS could not be trimmed; trying again");
+            self.said = Some(error);
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        self.attempts - 1
+    }
+
+    fn ends(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!(attempts = self.attempts, "EVENTS can be trimmed again");
+        }
+        self.attempts = 0;
+    }
 }
 
 struct Trimmer<S> {
     js: jetstream::Context,
     store: S,
     settings: TrimSettings,
-    /// Where a full stream could not be trimmed: said once.
-    stuck_at: Option<u64>,
+    /// What a full stream hung on: said once.
+    stuck_on: Option<Blocks>,
 }
 
 impl<S: Retention + Ledger> Trimmer<S> {
@@ -85,16 +120,19 @@ impl<S: Retention + Ledger> Trimmer<S> {
             return Ok(());
         };
         // A life the store never saw has nothing that is done with.
-        let reached = match self.store.known_source(&life).await? {
+        let src = self.store.known_source(&life).await?;
+        let reached = match src {
             Some(src) => self.reach(&stream, src, fill.first, &wish).await?,
             None => fill.first,
         };
         if reached <= fill.first {
-            self.say_stuck(&fill);
+            if fill.is_pressed() {
+                self.say_stuck(&stream, src, &fill).await?;
+            }
             return Ok(());
         }
         let purged = stream.purge().sequence(reached).await.context("the stream EVENTS cannot be trimmed")?;
-        self.stuck_at = None;
+        self.stuck_on = None;
         tracing::info!(
             from = fill.first,
             below = reached,
@@ -136,18 +174,26 @@ impl<S: Retention + Ledger> Trimmer<S> {
         Ok(if is_of_this_stream(stream, &seen).await? { reached } else { first })
     }
 
-    /// A full stream that cannot be trimmed is said aloud, once for each message it hangs on.
-    fn say_stuck(&mut self, fill: &Fill) {
-        if fill.is_pressed() && self.stuck_at.replace(fill.first) != Some(fill.first) {
+    /// A full stream that cannot be trimmed is said aloud, once for each that it hangs on.
+    async fn say_stuck(&mut self, stream: &Stream, src: Option<Src>, fill: &Fill) -> anyhow::Result<()> {
+        let rows = match src {
+            Some(src) => self.store.stages(src, fill.first, 1).await?,
+            None => Vec::new(),
+        };
+        let before_row = |seq: &u64| rows.first().is_none_or(|row| *seq < row.seq);
+        let message = first_message(stream, fill.first).await?.filter(before_row);
+        let blocks = Blocks::by(fill.first, &rows, message);
+        // What is done with was not when it was looked before: the next turn sees to it.
+        let is_done = message.is_none() && rows.first().is_some_and(|row| row.is_done);
+        if !is_done && self.stuck_on.replace(blocks) != Some(blocks) {
             tracing::warn!(
                 first = fill.first,
                 percent = fill.percent(),
                 max_bytes = fill.max_bytes,
-                "EVENTS is nearly full and its first batch is not completed: nothing can be trimmed. Start workers, look \
-                 at `devtrail trace seq:{}`, or raise the stream's max_bytes",
-                fill.first
+                "EVENTS is nearly full and nothing can be trimmed: {blocks}. A larger max_bytes of the stream gives time"
             );
         }
+        Ok(())
     }
 }
 
@@ -192,4 +238,20 @@ async fn is_of_this_stream(stream: &Stream, rows: &[Stage]) -> anyhow::Result<bo
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_a_row_wait_longer_and_longer_and_are_said_when_they_change() {
+        let mut trouble = Trouble::default();
+        assert_eq!([0, 1].map(|_| trouble.meets("no answer".to_owned())), [0, 1]);
+        assert_eq!(trouble.said.as_deref(), Some("no answer"));
+        assert_eq!(trouble.meets("another".to_owned()), 2);
+        assert_eq!(trouble.said.as_deref(), Some("another"));
+        trouble.ends();
+        assert_eq!((trouble.meets("no answer".to_owned()), trouble.said.is_some()), (0, true));
+    }
 }

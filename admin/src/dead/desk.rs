@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use async_nats::{Client, HeaderMap, jetstream};
+use async_nats::{Client, HeaderMap, RequestErrorKind, jetstream};
 use common::batch::{CORRELATION_ID, TRACEPARENT};
 use common::bus::{self, DEAD, EVENTS, StreamLife};
 use common::clock::{Clock, SystemClock};
@@ -23,6 +23,10 @@ use super::plan::{self, Now, Plan};
 const NOTE: Duration = Duration::from_secs(10);
 /// How long a stream may take to confirm.
 const CONFIRM: Duration = Duration::from_secs(30);
+
+/// Said where a worker has the question, and its answer does not come.
+const UNANSWERED: &str = "The letter stays in DEAD, but nobody answered whether the decision about it was written to the audit. \
+     See that the persist workers and the database are well, and run the command again: nothing is written twice";
 
 /// The streams, and who works on them.
 pub struct Desk {
@@ -125,11 +129,15 @@ impl Desk {
         let payload = serde_json::to_vec(&note)?.into();
         let nothing = "Nothing was done with this letter";
         let answered = timeout(NOTE, self.client.request(subject, payload)).await;
-        let Ok(Ok(message)) = answered else {
-            bail!(
+        let message = match answered {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => bail!(
                 "{nothing}: no persist worker answers, which writes decisions to the audit. Start one (`devtrail up`, or \
                  devtrail-worker persist), and run the command again."
-            );
+            ),
+            // It may have been written, and the answer lost.
+            Ok(Err(error)) => return Err(error).context(UNANSWERED),
+            Err(late) => return Err(late).context(UNANSWERED),
         };
         match serde_json::from_slice(&message.payload).context("A worker's answer cannot be read")? {
             Answer::Ok(noted) => Ok(noted),

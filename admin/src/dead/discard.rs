@@ -4,13 +4,13 @@ use std::io::{IsTerminal, Write as _};
 
 use common::process::{Process, Usage};
 use common::query::DEAD_DROP;
-use store::Ledger;
+use store::{Answers, Ledger};
 
 use super::desk::Desk;
 use super::letter::{Content, Letter};
 use super::plan::{self, Now};
-use super::report::{Became, Line, Report};
-use super::walk::{Found, Walk, Wanted};
+use super::report::{Became, Line, Report, SHOWN, progress};
+use super::walk::{self, Filter, Found, Origin, Walk, Wanted};
 use crate::out;
 use crate::target::{Target, with_store};
 
@@ -18,13 +18,22 @@ use crate::target::{Target, with_store};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devtrail dead drop 7 --reason 'garbage from a broken client' --dry-run
-  devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes")]
+  devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes
+  devtrail dead drop --all --developer ada --dead-reason 'no batch' --reason 'broken client' --dry-run")]
 pub struct DropSettings {
     #[command(flatten)]
     target: Target,
     /// Numbers of letters, as `dead list` shows them
-    #[arg(value_name = "LETTER", required = true)]
+    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"])]
     letters: Vec<u64>,
+    /// All letters that fit the filters
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    origin: Origin,
+    /// Only letters whose own reason contains this, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    dead_reason: Option<String>,
     /// Why; it is kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: String,
@@ -63,8 +72,10 @@ pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<(
     let done = with_store!(settings.target, |store| each(&store, settings, process, &mut report).await);
     if settings.json {
         out::json(&report)?;
+    } else if report.letters.is_empty() && done.is_ok() {
+        out::line("No dead letter fits.")?;
     } else {
-        report.lines(settings.letters.len()).iter().try_for_each(out::line)?;
+        report.lines(SHOWN.max(settings.letters.len())).iter().try_for_each(out::line)?;
     }
     done?;
     report.conclude()
@@ -78,7 +89,11 @@ fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
         .into());
     }
     let mut stderr = std::io::stderr();
-    write!(stderr, "Drop {} letters for good, and their messages with them? [y/N] ", settings.letters.len())?;
+    let which = match settings.letters.len() {
+        0 => "all letters that fit (--dry-run shows them)".to_owned(),
+        count => format!("{count} letters"),
+    };
+    write!(stderr, "Drop {which} for good, and their messages with them? [y/N] ")?;
     stderr.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -86,25 +101,51 @@ fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
 }
 
 async fn each(
-    store: &impl Ledger,
+    store: &(impl Ledger + Answers),
     settings: &DropSettings,
     process: &Process,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let desk = Desk::open(settings.target.connect().await?, store, process).await?;
-    let wanted = Wanted::Named(settings.letters.clone());
+    let wanted = if settings.all {
+        let (origin, reason) = (settings.origin.clone(), settings.dead_reason.clone());
+        Wanted::Fitting(Filter { origin, reason })
+    } else {
+        Wanted::Named(settings.letters.clone())
+    };
     let mut walk = Walk::new(desk.dead.clone(), desk.events.clone(), wanted).await?;
+    let progress = progress(walk.bound(), settings.json);
     while let Some(found) = walk.next().await? {
         report.letters.push(match found {
             Found::Gone(sequence) => Line::gone(sequence),
-            Found::Letter(letter, _) if settings.dry_run => Line::of(&letter, Became::WouldBeDropped),
-            Found::Letter(letter, _) => Line::of(&letter, discard(&desk, &letter, &settings.reason).await?),
+            Found::Letter(letter, _) => {
+                let became = match settings.dry_run {
+                    true => would_discard(&desk, store, &letter).await?,
+                    false => discard(&desk, &letter, &settings.reason).await?,
+                };
+                Line::of(&letter, became)
+            }
         });
+        progress.inc(1);
     }
+    progress.finish_and_clear();
     Ok(())
 }
 
+/// What [`discard`] would do.
+async fn would_discard(desk: &Desk, store: &impl Answers, letter: &Letter) -> anyhow::Result<Became> {
+    let deletes_from_events = match message_to_delete(letter, &desk.now(letter).await?) {
+        Some(seq) => store.stored(desk.life.clone(), seq).await?.is_none(),
+        None => false,
+    };
+    Ok(Became::WouldBeDropped { deletes_from_events })
+}
+
 /// Written down first; then the message goes, so that stream and store agree; the letter goes last.
+///
+/// Another administrator may redrive it meanwhile. That the letter is still there is looked at after the
+/// decision is written; where its message is stored between that look and the deletion, the decision in the
+/// audit tells `verify` why the store has it and EVENTS has not.
 async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<Became> {
     let now = desk.now(letter).await?;
     let job_id = match &letter.content {
@@ -112,6 +153,9 @@ async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<B
         Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
     };
     let noted = desk.note(DEAD_DROP, letter, job_id, Some(reason)).await?;
+    if walk::at(&desk.dead, letter.sequence).await?.is_none() {
+        return Ok(Became::Gone);
+    }
     let in_events = message_to_delete(letter, &now).filter(|_| !noted.stored);
     if let Some(seq) = in_events {
         desk.remove(&desk.events, seq).await?;

@@ -142,10 +142,12 @@ impl Letter {
         told.map(str::to_owned).or_else(|| of_subject(self.header("Devtrail-Subject")?))
     }
 
-    /// Ids of the batch's events, as far as the letter names them.
-    pub fn event_ids(&self) -> Vec<&str> {
+    /// Ids of the batch's events, as far as the letter names them. In the header a comma within an id is
+    /// `%2C`, and `%` is `%25`.
+    pub fn event_ids(&self) -> Vec<String> {
         let ids = self.header("Devtrail-Event-Ids").unwrap_or_default();
-        ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect()
+        let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
+        ids.map(|id| id.replace("%2C", ",").replace("%25", "%")).collect()
     }
 }
 
@@ -209,7 +211,7 @@ impl Entry {
             blame: text("Devtrail-Blame"),
             state: text("Devtrail-State"),
             actor: text("Devtrail-Actor"),
-            event_ids: letter.event_ids().into_iter().map(str::to_owned).collect(),
+            event_ids: letter.event_ids(),
         }
     }
 }

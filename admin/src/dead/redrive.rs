@@ -5,16 +5,16 @@ mod returns;
 use std::time::Duration;
 
 use common::bus::sync::SyncSettings;
+use common::crash;
 use common::process::Process;
 use common::query::DEAD_REDRIVE;
-use indicatif::{ProgressBar, ProgressStyle};
 use store::{Answers, Jobs, Ledger};
 use tokio::time::Instant;
 
 use super::desk::{Desk, Sent};
 use super::letter::Letter;
 use super::plan::{Plan, plan};
-use super::report::{Became, Line, Report};
+use super::report::{Became, Line, Report, SHOWN, progress};
 use super::walk::{Filter, Found, Walk, Wanted};
 use crate::out;
 use crate::target::{Target, with_store};
@@ -52,8 +52,6 @@ pub struct RedriveSettings {
 
 /// How often it is asked what became of a letter.
 const ASK: Duration = Duration::from_millis(50);
-/// Letters that are each told in a line; of more, those that need another look are.
-const SHOWN: usize = 50;
 
 /// A letter that was published anew: its line in the report, what was published, and what of it is awaited.
 struct OnTheWay {
@@ -127,8 +125,11 @@ async fn send(desk: &Desk, letter: &Letter, plan: &Plan) -> anyhow::Result<Sent>
         Plan::Pointer(_) | Plan::Raw(_) | Plan::Not(_) => None,
     };
     desk.note(DEAD_REDRIVE, letter, job_id, None).await?;
+    crash::point("redrive.after_note");
     let sent = desk.publish(letter, plan).await?;
+    crash::point("redrive.after_publish");
     desk.remove(&desk.dead, letter.sequence).await?;
+    crash::point("redrive.after_delete");
     Ok(sent)
 }
 
@@ -180,12 +181,4 @@ async fn settled(
         }
         Plan::Raw(_) | Plan::Not(_) => (!desk.holds(&one.sent.place).await?).then_some(Became::Taken),
     })
-}
-
-fn progress(length: u64, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters · {per_sec} · {eta} left {msg}");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -1,9 +1,13 @@
-//! What is told of letters that were redriven or dropped. Pure.
+//! What is told of letters that are redriven or dropped.
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::letter::{Content, Letter};
 use crate::out::plain;
+
+/// Letters that are each told in a line; of more, those that need another look are.
+pub const SHOWN: usize = 50;
 
 /// What became of a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,8 +31,8 @@ pub enum Became {
     Waits,
     /// It cannot be given another try.
     Stays { why: String },
-    /// It would be dropped: a dry run.
-    WouldBeDropped,
+    /// It would be dropped: a dry run; whether its message would be deleted from EVENTS as well.
+    WouldBeDropped { deletes_from_events: bool },
     /// It was dropped; whether its message was deleted from EVENTS as well.
     Dropped { deleted_from_events: bool },
     /// There is no such letter any more.
@@ -52,7 +56,10 @@ impl Became {
             }
             Self::Waits => "published, but not taken yet; nothing is lost".to_owned(),
             Self::Stays { why } => format!("stays: {why}"),
-            Self::WouldBeDropped => "would be dropped".to_owned(),
+            Self::WouldBeDropped { deletes_from_events: true } => {
+                "would be dropped, and its message deleted from EVENTS".to_owned()
+            }
+            Self::WouldBeDropped { deletes_from_events: false } => "would be dropped".to_owned(),
             Self::Dropped { deleted_from_events: true } => {
                 "dropped, and its message deleted from EVENTS".to_owned()
             }
@@ -134,6 +141,15 @@ impl Report {
     }
 }
 
+/// The bar that shows how many letters were gone through.
+pub fn progress(length: u64, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters · {per_sec} · {eta} left {msg}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::letter::tests::{job, letter};
@@ -147,7 +163,7 @@ mod tests {
         let again = Became::GaveUpAgain { sequence: 9, reason: "a\u{7} panic".to_owned() };
         report.letters.extend([Line::of(&one, again), Line::gone(8)]);
         assert_eq!(
-            report.lines(50),
+            report.lines(SHOWN),
             [
                 "letter 7 (job 2:5:alert): done",
                 "letter 7 (job 2:5:alert): gave up again, now letter 9: a\u{fffd} panic",

@@ -13,6 +13,16 @@ use crate::since::parse_since;
 /// What narrows the dead letters; everything that is given must fit.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Filter {
+    #[command(flatten)]
+    pub origin: Origin,
+    /// Only letters whose reason contains this, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Whose letters, from where and since when.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Origin {
     /// Only what came from this stream: EVENTS, JOBS or REPLAY
     #[arg(long, value_name = "STREAM", value_parser = parse_token)]
     stream: Option<String>,
@@ -22,9 +32,6 @@ pub struct Filter {
     /// Only this developer's
     #[arg(long)]
     developer: Option<DeveloperId>,
-    /// Only letters whose reason contains this, in upper or lower case
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
     /// Only what gave up at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
     #[arg(long, value_name = "TIME", value_parser = parse_since)]
     since: Option<Micros>,
@@ -43,14 +50,14 @@ impl Filter {
     /// The subjects of DEAD that may fit.
     fn subject(&self) -> String {
         let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
-        format!("dead.{}.{}", token(&self.stream), token(&self.consumer))
+        format!("dead.{}.{}", token(&self.origin.stream), token(&self.origin.consumer))
     }
 
     fn fits(&self, letter: &Letter, developer: Option<&str>) -> bool {
         let contains = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());
-        self.developer.as_ref().is_none_or(|wanted| developer == Some(wanted.as_str()))
+        self.origin.developer.as_ref().is_none_or(|wanted| developer == Some(wanted.as_str()))
             && self.reason.as_ref().is_none_or(contains)
-            && self.since.is_none_or(|since| letter.at >= since)
+            && self.origin.since.is_none_or(|since| letter.at >= since)
     }
 }
 
@@ -188,18 +195,16 @@ mod tests {
     fn a_filter_asks_for_its_subjects_and_keeps_what_fits() {
         let all = Filter::default();
         assert_eq!(all.subject(), "dead.*.*");
-        let filter = Filter {
-            stream: Some("JOBS".to_owned()),
-            reason: Some("WINDOW".to_owned()),
-            since: Some(5),
-            ..Filter::default()
-        };
+        let origin = Origin { stream: Some("JOBS".to_owned()), since: Some(5), ..Origin::default() };
+        let filter = Filter { origin, reason: Some("WINDOW".to_owned()) };
         assert_eq!(filter.subject(), "dead.JOBS.*");
         let one = letter("dead.JOBS.alert", &[("Devtrail-Reason", "no window fits")], b"{}");
         assert!(filter.fits(&one, None) && all.fits(&one, None));
-        assert!(!Filter { since: Some(one.at + 1), ..filter.clone() }.fits(&one, None));
+        let origin = Origin { since: Some(one.at + 1), ..filter.origin.clone() };
+        assert!(!Filter { origin, ..filter.clone() }.fits(&one, None));
         assert!(!Filter { reason: Some("panic".to_owned()), ..filter }.fits(&one, None));
-        let ada = Filter { developer: Some("ada".parse().unwrap()), ..Filter::default() };
+        let origin = Origin { developer: Some("ada".parse().unwrap()), ..Origin::default() };
+        let ada = Filter { origin, reason: None };
         assert!(ada.fits(&one, Some("ada")) && !ada.fits(&one, Some("bob")) && !ada.fits(&one, None));
         assert!(parse_token("JOBS.*").unwrap_err().contains("devtrail status"));
     }

@@ -8,24 +8,44 @@ use store::{Account, Kept};
 
 use super::findings::Checked;
 
-/// The store holds something of a batch that no message holds.
+/// Where a message may be that is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// Nowhere.
+    Not,
+    /// In DEAD, at this sequence.
+    InDead(u64),
+    /// A pointer to it waits in REPLAY.
+    OnTheWay,
+}
+
+/// The store holds something of a batch that no message holds. Where one administrator redrove a letter
+/// while another dropped it, the message may go just after it was stored: the audit explains it.
 pub fn surplus(account: &Account, checked: &mut Checked) {
+    if account.steps.iter().any(|taken| taken.step == "dropped" && taken.job_id.is_none()) {
+        return;
+    }
     let (at, kept) = (account.at, account.kept.len());
     checked.suspect(format!("surplus: the store holds batch {at} ({kept} events), which no message holds"));
 }
 
-/// Checks one message; `in_dead` is its sequence in DEAD, where it is there.
+/// Checks one message.
 pub fn check(
     at: BatchRef,
     message: &Result<Batch, BadMessage>,
     account: Option<&Account>,
-    in_dead: Option<u64>,
+    elsewhere: Elsewhere,
     checked: &mut Checked,
 ) {
     let row = account.filter(|account| account.row.is_some());
-    match (row, message, in_dead) {
-        (None, _, Some(_)) => checked.counts.dead += 1,
-        (None, Ok(batch), None) => {
+    match (row, message, elsewhere) {
+        (None, _, Elsewhere::InDead(_)) => checked.counts.dead += 1,
+        (None, message, Elsewhere::OnTheWay) => {
+            checked.counts.events += message.as_ref().map_or(0, |batch| batch.events().len() as u64);
+            checked.counts.unfinished += 1;
+            checked.waits = true;
+        }
+        (None, Ok(batch), Elsewhere::Not) => {
             let (developer, id) = (&batch.header.developer, &batch.header.batch_id);
             let sent = batch.events().len();
             checked.counts.events += sent as u64;
@@ -33,15 +53,15 @@ pub fn check(
                 "missing: batch {at} ({id} of {developer}, {sent} events) is neither stored nor in DEAD"
             ));
         }
-        (None, Err(error), None) => {
+        (None, Err(error), Elsewhere::Not) => {
             checked.suspect(format!("missing: message {at} is no batch ({error}), and is not in DEAD"));
         }
         (Some(_), Err(error), _) => {
             checked.find(format!("different: message {at} is no batch ({error}), but is stored"));
         }
-        (Some(account), Ok(batch), in_dead) => {
+        (Some(account), Ok(batch), elsewhere) => {
             let was_redriven = account.steps.iter().any(|taken| taken.step == "redriven");
-            if let Some(dead) = in_dead.filter(|_| !was_redriven) {
+            if let (Elsewhere::InDead(dead), false) = (elsewhere, was_redriven) {
                 checked.suspect(format!(
                     "surplus: batch {at} is stored, and is in DEAD as well (sequence {dead})"
                 ));

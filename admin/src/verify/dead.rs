@@ -89,8 +89,11 @@ impl DeadLetters {
                 let mut was = was(&message.subject, &headers, self.src);
                 if was.is_none() && message.subject.starts_with("dead.REPLAY.") {
                     // Its payload names the message, where no header does.
-                    let pointer = self.stream.direct_get(at).await.ok();
-                    was = pointer.and_then(|pointer| pointed_at(&pointer.payload, self.src));
+                    was = match self.stream.direct_get(at).await {
+                        Ok(pointer) => pointed_at(&pointer.payload, self.src),
+                        Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
+                        Err(error) => return Err(error).context("The stream DEAD cannot be read"),
+                    };
                 }
                 self.known.extend(was.map(|was| (was, at)));
             }

@@ -32,6 +32,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Messages that are in DEAD instead of the store.
     pub dead: u64,
+    /// Batches whose jobs are not all done: stored, or on their way to be.
+    pub unfinished: u64,
+    /// Batches that wait for a job that gave up.
+    pub failed: u64,
 }
 
 /// A part of the walk: what was counted, and what does not add up.
@@ -41,6 +45,8 @@ pub struct Checked {
     pub counts: Counts,
     /// What does not add up.
     pub findings: Vec<Finding>,
+    /// Whether something is on its way, so that a second look is worth waiting for, and no finding after it.
+    pub waits: bool,
 }
 
 impl Checked {
@@ -81,6 +87,8 @@ impl Found {
         sum.quarantined += add.quarantined;
         sum.rejected += add.rejected;
         sum.dead += add.dead;
+        sum.unfinished += add.unfinished;
+        sum.failed += add.failed;
         for finding in part.findings {
             self.finding_count += 1;
             if self.findings.len() < SHOWN {

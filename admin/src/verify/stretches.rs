@@ -2,6 +2,9 @@
 
 /// Most sequences of a stretch with messages.
 pub const WIDE: u64 = 500;
+/// Most sequences of a stretch that have no message. What the reader gave is bounded by bytes, and what
+/// the store has of it with it; what it has where no message is can be as large as the largest batches.
+pub const HOLE: u64 = 8;
 
 /// Sequences that are checked together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,19 +21,23 @@ pub struct Stretch<M> {
 /// stretch; gives the first sequence after them.
 pub fn stretches<M>(next: u64, messages: Vec<(u64, M)>) -> (Vec<Stretch<(u64, M)>>, u64) {
     let mut parts: Vec<Stretch<(u64, M)>> = Vec::new();
-    let mut next = next;
+    let (mut next, mut missing) = (next, 0);
     for (seq, message) in messages {
         match parts.last_mut() {
-            Some(part) if !part.messages.is_empty() && seq - part.from < WIDE => {
+            Some(part)
+                if !part.messages.is_empty() && seq - part.from < WIDE && missing + (seq - next) <= HOLE =>
+            {
+                missing += seq - next;
                 part.to = seq;
                 part.messages.push((seq, message));
             }
             _ => {
                 let mut from = next;
-                if seq - next >= WIDE {
+                if seq - next > HOLE {
                     parts.push(Stretch { from: next, to: seq - 1, messages: Vec::new() });
                     from = seq;
                 }
+                missing = seq - from;
                 parts.push(Stretch { from, to: seq, messages: vec![(seq, message)] });
             }
         }
@@ -59,7 +66,9 @@ mod tests {
             let mut seen = BTreeSet::new();
             for part in &parts {
                 prop_assert!(part.from == expected && part.to >= part.from);
-                prop_assert!(part.messages.is_empty() || part.to - part.from < WIDE);
+                let width = part.to - part.from + 1;
+                prop_assert!(part.messages.is_empty() || width <= WIDE);
+                prop_assert!(part.messages.is_empty() || width - part.messages.len() as u64 <= HOLE);
                 for (seq, ()) in &part.messages {
                     prop_assert!((part.from..=part.to).contains(seq) && seen.insert(*seq));
                 }

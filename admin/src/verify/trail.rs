@@ -93,7 +93,8 @@ fn failed(account: &Account, row: &Standing, dead_jobs: Mask, checked: &mut Chec
     }
 }
 
-fn is_told(account: &Account, step: &str, kind: JobKind) -> bool {
+/// Whether the audit has such a step of the batch's job of this kind.
+pub fn is_told(account: &Account, step: &str, kind: JobKind) -> bool {
     account
         .steps
         .iter()

@@ -10,15 +10,19 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 use common::batch::{self, BadMessage, Batch};
 use common::bus::StreamLife;
+use common::clock::{Clock, SystemClock};
 use common::id::{BatchRef, Src};
 use indicatif::ProgressBar;
 use store::{Account, Ledger, Retention};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::account::Elsewhere;
 use super::dead::DeadLetters;
 use super::findings::{Checked, Found};
+use super::queues::Queues;
 use super::reader::{Payloads, Reader};
-use super::stretches::{Stretch, WIDE, stretches};
+use super::stretches::{HOLE, Stretch, stretches};
+use super::stuck::{self, Lanes, Patience};
 use super::{account, trail};
 
 /// The time between two looks at what does not add up yet.
@@ -35,6 +39,8 @@ pub struct Walk<'a, L> {
     /// The life's number, once the store has given it one.
     src: Option<Src>,
     dead: DeadLetters,
+    queues: Queues,
+    wait: Duration,
     /// Until then, what may be on its way is waited for.
     deadline: Instant,
     progress: &'a ProgressBar,
@@ -67,8 +73,21 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         let deadline = Instant::now() + wait;
         let src = ledger.known_source(&life).await?;
         let dead = DeadLetters::read(js, src).await?;
-        let found = Found::default();
-        Ok(Self { ledger, life, stream, src, dead, deadline, progress, as_json, messages: 0, found })
+        let (queues, found) = (Queues::open(js).await?, Found::default());
+        Ok(Self {
+            ledger,
+            life,
+            stream,
+            src,
+            dead,
+            queues,
+            wait,
+            deadline,
+            progress,
+            as_json,
+            messages: 0,
+            found,
+        })
     }
 
     /// Checks the messages of `from..=last`, and what the store has there.
@@ -110,7 +129,7 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         let Some(src) = self.known().await? else { return Ok(()) };
         let mut from = self.extent(true).await?.last.unwrap_or_default() + 1;
         while let Some(stored) = self.ledger.next_stored(src, from).await? {
-            let part = Stretch { from: stored, to: stored.saturating_add(WIDE - 1), messages: Vec::new() };
+            let part = Stretch { from: stored, to: stored.saturating_add(HOLE - 1), messages: Vec::new() };
             let before = self.found.finding_count;
             from = part.to.saturating_add(1);
             self.settle(&part, true).await?;
@@ -124,13 +143,14 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
 
     async fn stretch(&mut self, part: Stretch<Message>) -> anyhow::Result<()> {
         let width = part.to - part.from + 1;
-        if width <= WIDE {
+        if !part.messages.is_empty() || width <= HOLE {
             self.settle(&part, false).await?;
         } else if let Some(src) = self.known().await? {
-            // A wide hole: only where the store has anything.
-            let mut from = part.from;
+            // A wide hole: only where the store has anything. Mostly it is what was trimmed since the walk
+            // began, and then nothing of it is to be read.
+            let mut from = part.from.max(self.extent(false).await?.first);
             while let Some(stored) = self.ledger.next_stored(src, from).await?.filter(|seq| *seq <= part.to) {
-                let to = (stored + WIDE - 1).min(part.to);
+                let to = (stored + HOLE - 1).min(part.to);
                 self.settle(&Stretch { from: stored, to, messages: Vec::new() }, false).await?;
                 from = to + 1;
             }
@@ -144,9 +164,13 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         let mut looks = tokio::time::interval(AGAIN);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut extent = Extent { first: 0, last: None };
-        let mut is_first = true;
+        let (mut is_first, mut since) = (true, None);
         loop {
             looks.tick().await;
+            let lanes = match since {
+                Some(since) => Some(self.queues.lanes(since).await?),
+                None => None,
+            };
             let accounts = match self.known().await? {
                 // A life the store never saw has no number: nothing of it is stored.
                 None => Vec::new(),
@@ -156,19 +180,31 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
                 // After the rows: what they are of was in the stream before.
                 extent = self.extent(is_beyond).await?;
             }
-            let checked = self.look(part, accounts, extent);
-            let may_pass = checked.findings.iter().any(|finding| finding.may_pass);
+            let checked = self.look(part, accounts, extent, lanes.as_ref());
+            let may_pass = checked.waits || checked.findings.iter().any(|finding| finding.may_pass);
             let is_settled = !may_pass || Instant::now() >= self.deadline;
-            if checked.findings.is_empty() || (is_settled && !is_first) {
+            if (checked.findings.is_empty() && !checked.waits) || (is_settled && !is_first) {
                 return Ok(self.found.add(checked, self.progress, self.as_json)?);
             }
             is_first = false;
+            if since.is_none() && checked.waits {
+                since = Some(self.queues.last_job().await?);
+            }
+            // In the order in which a letter goes that is redriven: DEAD, REPLAY, the store.
             self.dead.look_again(part.from, part.to).await?;
+            self.queues.look_again(self.src, (part.from, part.to)).await?;
         }
     }
 
     /// Holds messages against accounts.
-    fn look(&self, part: &Stretch<Message>, accounts: Vec<Account>, extent: Extent) -> Checked {
+    fn look(
+        &self,
+        part: &Stretch<Message>,
+        accounts: Vec<Account>,
+        extent: Extent,
+        lanes: Option<&Lanes>,
+    ) -> Checked {
+        let patience = Patience { now: SystemClock.now(), wait: self.wait };
         let mut checked = Checked::default();
         let has_message = |seq: u64| seq < extent.first || extent.last.is_some_and(|last| seq <= last);
         let surplus = |account: &Account, checked: &mut Checked| {
@@ -183,13 +219,23 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
             }
             let account = accounts.next_if(|account| account.at.seq == *seq);
             let at = BatchRef { src: self.src.unwrap_or_default(), seq: *seq };
-            account::check(at, message, account.as_ref(), self.dead.message(*seq), &mut checked);
+            account::check(at, message, account.as_ref(), self.elsewhere(*seq), &mut checked);
             if let Some(account) = account {
-                trail::check(&account, self.dead.jobs(*seq), &mut checked);
+                let dead = self.dead.jobs(*seq);
+                trail::check(&account, dead, &mut checked);
+                stuck::check(&account, dead, patience, lanes, &mut checked);
             }
         }
         accounts.for_each(|account| surplus(&account, &mut checked));
         checked
+    }
+
+    fn elsewhere(&self, seq: u64) -> Elsewhere {
+        match self.dead.message(seq) {
+            Some(dead) => Elsewhere::InDead(dead),
+            None if self.queues.point_at(seq) => Elsewhere::OnTheWay,
+            None => Elsewhere::Not,
+        }
     }
 
     /// Where the stream begins and, if rows beyond its end are looked at, ends.

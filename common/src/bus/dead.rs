@@ -97,15 +97,17 @@ fn headers(own: Option<&HeaderMap>, context: &Context<'_>) -> HeaderMap {
     headers
 }
 
-/// The ids with commas between; at most so many that the header stays within its bound, then `…`.
+/// The ids with commas between, so that one with a comma in it stays one: `%2C`, and `%` itself is `%25`.
+/// At most so many that the header stays within its bound, then `…`.
 fn listed(ids: &[String]) -> String {
     let mut list = String::new();
     for id in ids {
+        let id = id.replace('%', "%25").replace(',', "%2C");
         if list.len() + id.len() + ",…".len() >= MAX_EVENT_IDS {
             list.push('…');
             break;
         }
-        list.push_str(id);
+        list.push_str(&id);
         list.push(',');
     }
     list.strip_suffix(',').map_or(list.clone(), str::to_owned)
@@ -148,7 +150,7 @@ mod tests {
             batch: Some(BatchRef { src: 1, seq: 7 }),
             state: Some(BatchState::Triggered),
             developer: Some("ada".to_owned()),
-            event_ids: vec!["a".to_owned(), "b".to_owned()],
+            event_ids: vec!["a,1".to_owned(), "b%2C".to_owned()],
             ..About::default()
         };
         let headers = context_headers(Some(&own), &about);
@@ -163,7 +165,7 @@ mod tests {
             ("Devtrail-Src", "2"),
             ("Devtrail-Batch", "1:7"),
             ("Devtrail-Developer", "ada"),
-            ("Devtrail-Event-Ids", "a,b"),
+            ("Devtrail-Event-Ids", "a%2C1,b%252C"),
             ("Devtrail-Actor", "worker/1"),
         ];
         for (name, value) in wanted {

@@ -15,7 +15,7 @@ use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
-const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '' FROM batches
+const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
     WHERE src = $1 AND seq BETWEEN $2 AND $3";
 const EVENTS: &str =
     "SELECT src, seq, ordinal, hash, body FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
@@ -110,11 +110,13 @@ impl Work for OfRange {
     }
 }
 
-/// In the columns from the third on: state, need, done, failed, whether the developer is known.
+/// In the columns from the third on: state, need, done, failed, whether the developer is known, when
+/// the store had it.
 fn standing(row: &Row) -> Result<Standing, Trouble> {
     let mask = |column| Ok::<_, Trouble>(Mask(row.try_get::<_, i32>(column)? as u8));
     let [need, done, failed] = [mask(3)?, mask(4)?, mask(5)?];
-    Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.try_get(6)? })
+    let (state, is_known, persisted_at) = (batches::state(row, 2)?, row.try_get(6)?, row.try_get(7)?);
+    Ok(Standing { state, need, done, failed, is_known, persisted_at })
 }
 
 /// Rows of a state and its count.

@@ -14,7 +14,7 @@ use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = ?1 AND created_at = ?2";
-const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '' FROM batches
+const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
     WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 const EVENTS: &str =
     "SELECT src, seq, ordinal, hash, body FROM events WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
@@ -111,10 +111,12 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
     Ok(accounts.into_vec())
 }
 
-/// In the columns from the third on: state, need, done, failed, whether the developer is known.
+/// In the columns from the third on: state, need, done, failed, whether the developer is known, when
+/// the store had it.
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let [need, done, failed] = [Mask(row.get(3)?), Mask(row.get(4)?), Mask(row.get(5)?)];
-    Ok(Standing { state: batches::state(row, 2)?, need, done, failed, is_known: row.get(6)? })
+    let (state, is_known, persisted_at) = (batches::state(row, 2)?, row.get(6)?, row.get(7)?);
+    Ok(Standing { state, need, done, failed, is_known, persisted_at })
 }
 
 fn by_state(connection: &Connection, sql: &str) -> Result<BTreeMap<String, u64>, StoreError> {

@@ -10,7 +10,7 @@ use crate::work::{dead, done, nothing, stored, triggered};
 use common::clock::SECOND;
 
 fn stage(seq: u64, is_done: bool) -> Stage {
-    Stage { seq, published_at: received_at(seq) + 2 * SECOND, is_done }
+    Stage { seq, published_at: received_at(seq) + 2 * SECOND, is_done, is_failed: [5, 6].contains(&seq) }
 }
 
 pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
@@ -38,8 +38,20 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(8, 100).await, []);
     assert_eq!(stages(u64::MAX, 100).await, []);
     // An administrator's last word on what is dead of batch 6.
-    engine.execute("UPDATE audit SET step = 'dropped' WHERE seq = 6 AND step = 'failed'");
+    let drop = |seq| {
+        engine.execute(&format!("UPDATE audit SET step = 'dropped' WHERE seq = {seq} AND step = 'failed'"))
+    };
+    drop(6);
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);
+    // Each dead job needs one of its own.
+    drop(5);
+    store.dead(dead(JobKind::Aggregate, &bodies[3])).await.unwrap();
+    assert_eq!(stages(5, 1).await, [stage(5, false)], "the aggregate job is still dead");
+    drop(5);
+    assert_eq!(stages(5, 1).await, [stage(5, true)]);
+    // Of a forgotten developer only skeletons are left.
+    engine.execute("DELETE FROM audit_personal");
+    assert_eq!(stages(5, 1).await, [stage(5, true)]);
 }
 
 pub async fn what_is_stored_of_a_life_is_found_and_counted<E: Engine>() {
@@ -80,7 +92,9 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
         done: JobKind::Normalize.bit(),
         failed: JobKind::Alert.bit(),
         is_known: true,
+        persisted_at: found.row.unwrap().persisted_at,
     };
+    assert_eq!(standing.persisted_at, received_at(1) + 3 * SECOND);
     assert_eq!(found.row, Some(standing));
     let mut steps: Vec<_> = found.steps.iter().map(|one| (&*one.step, one.job_id.as_deref())).collect();
     steps.sort_unstable();

@@ -3,6 +3,7 @@
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use harness::{Engine, Site, envelope, event, said};
+use serde_json::Value;
 
 use super::{became, dead, json, letters, refuse, running, send};
 
@@ -25,6 +26,8 @@ async fn events_holds(site: &Site, seq: u64) -> bool {
 /// Promise: `dead drop` deletes the letter's message from EVENTS as well.
 /// Promise: Where nobody can be asked, `dead drop` needs `--yes`.
 /// Promise: `--dry-run` says what would be done, and changes nothing.
+/// Promise: `dead drop --all` drops all letters that fit; there, `--dead-reason` looks for the letter's own reason.
+/// Promise: With `--dry-run`, `dead drop` says whether the message in EVENTS would be deleted as well.
 async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     let (site, client) = running(engine).await;
     // The first life that the store sees is number 1: that of EVENTS, in every run.
@@ -61,9 +64,30 @@ async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     let unasked = drop(&["--reason", "broken client"]);
     assert!(unasked.status.code() == Some(2) && said(&unasked).contains("--yes"), "{}", said(&unasked));
     let dry = drop(&["--reason", "broken client", "--dry-run", "--json"]);
-    assert_eq!(became(&json(&dry)), ["would_be_dropped"; 4]);
+    let dry = json(&dry);
+    assert_eq!(became(&dry), ["would_be_dropped"; 4]);
+    let deleted = |which: &Value| {
+        let lines = which["letters"].as_array().unwrap().iter();
+        lines.map(|one| one["deletes_from_events"].as_bool().unwrap()).filter(|deleted| *deleted).count()
+    };
+    assert_eq!(deleted(&dry), 1, "{dry}");
+    let all = |more: &[&str]| {
+        let arguments = ["drop", "--all", "--reason", "broken client", "--dry-run", "--json"];
+        became(&json(&dead(&site, &[&arguments[..], more].concat()))).len()
+    };
+    for (filters, count) in [
+        (&[][..], 4),
+        (&["--stream", "REPLAY"], 3),
+        (&["--developer", "bob"], 0),
+        (&["--dead-reason", "HAS ENDED"], 1),
+        (&["--since", "2999-01-01"], 0),
+    ] {
+        assert_eq!(all(filters), count, "{filters:?}");
+    }
+    let both = dead(&site, &["drop", "1", "--all", "--reason", "x"]);
+    assert_eq!(both.status.code(), Some(2), "letters are named, or all that fit: {}", said(&both));
     assert!(letters(&site, 4).await.len() == 4 && events_holds(&site, garbage).await);
-    let dropped = drop(&["--reason", "broken client", "--yes", "--json"]);
+    let dropped = dead(&site, &["drop", "--all", "--reason", "broken client", "--yes", "--json"]);
     assert!(dropped.status.success(), "{}", said(&dropped));
     assert_eq!(became(&json(&dropped)), ["dropped"; 4]);
     letters(&site, 0).await;

@@ -83,6 +83,52 @@ pub fn keep_from(from: u64, stages: &[Stage], wish: &Wish) -> u64 {
     gone.last().map_or(from, |last| last.seq + 1)
 }
 
+/// What the stream's first message hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// A message without a batch: dead, or not stored yet.
+    Unstored(u64),
+    /// A job of the batch is in DEAD.
+    Failed(u64),
+    /// The batch is not completed.
+    Unfinished(u64),
+}
+
+impl Blocks {
+    /// What is at `from`, where nothing may go: `stages` are the rows from there on, `message` is the first
+    /// message at `from` or above it, where that comes before the first row.
+    #[must_use]
+    pub fn by(from: u64, stages: &[Stage], message: Option<u64>) -> Self {
+        match (message, stages.first()) {
+            (Some(seq), _) => Self::Unstored(seq),
+            (None, None) => Self::Unstored(from),
+            (None, Some(row)) if row.is_failed => Self::Failed(row.seq),
+            (None, Some(row)) => Self::Unfinished(row.seq),
+        }
+    }
+}
+
+impl std::fmt::Display for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unstored(seq) => write!(
+                f,
+                "message {seq} is not stored. Where `devtrail dead list --stream EVENTS` names it, `devtrail dead redrive` or \
+                 `devtrail dead drop` the letter; else start persist workers, or look why they do not store it"
+            ),
+            Self::Failed(seq) => write!(
+                f,
+                "a job of batch {seq} gave up. Look at `devtrail dead list --stream JOBS`, then `devtrail dead redrive` or \
+                 `devtrail dead drop` the letter"
+            ),
+            Self::Unfinished(seq) => write!(
+                f,
+                "batch {seq} is not completed. Start workers of every role, and look at `devtrail trace seq:{seq}`"
+            ),
+        }
+    }
+}
+
 /// The sequences of `from..to` that have no batch. A message at one of them is not stored.
 #[must_use]
 pub fn gaps(from: u64, to: u64, stages: &[Stage]) -> Vec<Range<u64>> {

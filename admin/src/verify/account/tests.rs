@@ -46,13 +46,14 @@ fn account(kept: Vec<(u32, Kept)>) -> Account {
         done: Mask::NONE,
         failed: Mask::NONE,
         is_known: true,
+        persisted_at: 0,
     };
     Account { at: AT, row: Some(row), kept, steps: Vec::new() }
 }
 
 fn checked(message: &Result<Batch, BadMessage>, account: Option<&Account>, in_dead: Option<u64>) -> Checked {
     let mut checked = Checked::default();
-    check(AT, message, account, in_dead, &mut checked);
+    check(AT, message, account, in_dead.map_or(Elsewhere::Not, Elsewhere::InDead), &mut checked);
     checked
 }
 
@@ -129,4 +130,27 @@ fn a_message_without_a_row_is_in_dead_or_missing() {
     assert_eq!(told(&checked(&message(None), Some(&stored), Some(3))), [("surplus", true)]);
     stored.steps.push(StepTaken { step: "redriven".to_owned(), replay_id: None, job_id: None });
     assert_eq!(told(&checked(&message(None), Some(&stored), Some(3))), []);
+}
+
+#[test]
+fn a_message_that_a_pointer_waits_for_is_on_its_way() {
+    let mut found = Checked::default();
+    check(AT, &message(None), None, Elsewhere::OnTheWay, &mut found);
+    assert_eq!(
+        (told(&found), found.waits, found.counts.unfinished, found.counts.events),
+        (vec![], true, 1, 1)
+    );
+}
+
+#[test]
+fn what_was_stored_while_its_letter_was_dropped_is_explained_by_the_audit() {
+    let told_of = |job_id: Option<&str>| {
+        let mut account = account(vec![]);
+        let job_id = job_id.map(str::to_owned);
+        account.steps.push(StepTaken { step: "dropped".to_owned(), replay_id: None, job_id });
+        let mut checked = Checked::default();
+        surplus(&account, &mut checked);
+        checked.findings.len()
+    };
+    assert_eq!((told_of(None), told_of(Some("1:7:alert"))), (0, 1), "a dropped job takes no message away");
 }

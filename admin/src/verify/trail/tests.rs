@@ -32,7 +32,7 @@ fn whole((state, need, done, failed): (BatchState, Mask, Mask, Mask)) -> Account
     if state == BatchState::Completed {
         steps.push(taken("completed", None));
     }
-    let row = Standing { state, need, done, failed, is_known: true };
+    let row = Standing { state, need, done, failed, is_known: true, persisted_at: 0 };
     Account { at: AT, row: Some(row), kept: Vec::new(), steps }
 }
 

@@ -27,7 +27,12 @@ fn trimmed_to(places: &BTreeMap<u64, Place>, first: u64, wish: &Wish) -> u64 {
     let stages: Vec<Stage> = places
         .range(first..)
         .filter_map(|(seq, place)| {
-            place.stage.map(|(is_done, published_at)| Stage { seq: *seq, published_at, is_done })
+            place.stage.map(|(is_done, published_at)| Stage {
+                seq: *seq,
+                published_at,
+                is_done,
+                is_failed: false,
+            })
         })
         .collect();
     let to = keep_from(first, &stages, wish);
@@ -84,8 +89,26 @@ fn a_full_stream_is_trimmed_to_70_percent_and_a_time_bound_takes_what_is_older()
 
 #[test]
 fn gaps_are_found_before_between_and_after_rows() {
-    let stages = [3, 4, 7].map(|seq| Stage { seq, published_at: 0, is_done: true });
+    let stages = [3, 4, 7].map(|seq| Stage { seq, published_at: 0, is_done: true, is_failed: false });
     assert_eq!(gaps(1, 8, &stages), [1..3, 5..7]);
     assert_eq!(gaps(3, 5, &stages), []);
     assert_eq!(gaps(8, 10, &[]), vec![(8..10)]);
+}
+
+#[test]
+fn what_stays_is_told_with_its_remedy() {
+    let row = |is_failed| Stage { seq: 5, published_at: 0, is_done: false, is_failed };
+    let (failed, unfinished) = (Blocks::by(5, &[row(true)], None), Blocks::by(5, &[row(false)], None));
+    assert_eq!((failed, unfinished), (Blocks::Failed(5), Blocks::Unfinished(5)));
+    // The first gap is before the row, and may have no message.
+    assert_eq!(Blocks::by(4, &[row(true)], Some(4)), Blocks::Unstored(4));
+    assert_eq!(Blocks::by(4, &[row(true)], None), Blocks::Failed(5));
+    assert_eq!(Blocks::by(9, &[], None), Blocks::Unstored(9));
+    for (blocks, remedy) in [
+        (failed, "devtrail dead redrive"),
+        (unfinished, "devtrail trace seq:5"),
+        (Blocks::Unstored(4), "devtrail dead list --stream EVENTS"),
+    ] {
+        assert!(blocks.to_string().contains(remedy), "{blocks}");
+    }
 }

@@ -1,0 +1,137 @@
+//! Is a stored batch still going to be completed, or does it wait for a job that nobody has? Pure.
+
+use std::time::Duration;
+
+use common::clock::Micros;
+use common::job::{BatchState, JobKind, Mask};
+use store::{Account, Standing};
+
+use super::findings::Checked;
+use super::trail::is_told;
+
+/// The live jobs in JOBS, asked before the accounts that they are held against: a job leaves JOBS only
+/// once the store has it as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    /// The last sequence of JOBS when a batch was first seen to wait.
+    pub since: u64,
+    /// The sequence of the oldest job of each kind, in the order of [`JobKind::ALL`]; `None` where
+    /// nothing is pending or unsettled.
+    pub oldest: [Option<u64>; 3],
+}
+
+/// When it is looked, and how long a batch may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Now.
+    pub now: Micros,
+    /// What is younger is on its way.
+    pub wait: Duration,
+}
+
+/// Counts a batch that is not completed, and names it where it is not going to be. `jobs` is `None`
+/// while JOBS was not asked: then another look is worth it.
+pub fn check(account: &Account, dead: Mask, patience: Patience, jobs: Option<&Lanes>, checked: &mut Checked) {
+    let Some(row) = account.row else { return };
+    match row.state {
+        BatchState::Completed => return,
+        BatchState::Persisted | BatchState::Triggered => checked.counts.unfinished += 1,
+        BatchState::Failed => checked.counts.failed += 1,
+    }
+    let age = Duration::from_micros(u64::try_from(patience.now - row.persisted_at).unwrap_or_default());
+    let waits_for = waits_for(account, &row, dead);
+    if age <= patience.wait || waits_for == Mask::NONE {
+        return;
+    }
+    let Some(jobs) = jobs else {
+        checked.waits = true;
+        return;
+    };
+    for (kind, oldest) in JobKind::ALL.into_iter().zip(jobs.oldest) {
+        if waits_for.0 & kind.bit().0 == 0 {
+            continue;
+        }
+        // What a batch is `triggered` after was in JOBS before: a job that came later is another one's.
+        let was_published = row.state != BatchState::Persisted && row.failed.0 & kind.bit().0 == 0;
+        match oldest {
+            Some(oldest) if !was_published || oldest <= jobs.since => checked.waits = true,
+            _ => checked.suspect(format!(
+                "stuck: batch {} was stored {} s ago and is {}; its {} job is not done, not failed, and not in JOBS",
+                account.at,
+                age.as_secs(),
+                row.state.as_str(),
+                kind.as_str()
+            )),
+        }
+    }
+}
+
+/// The jobs that must be in JOBS, or come there. One that failed is the business of the trail, unless it
+/// was given another try and is not in DEAD again.
+fn waits_for(account: &Account, row: &Standing, dead: Mask) -> Mask {
+    let is_again = |kind: &JobKind| {
+        let told = |step| is_told(account, step, *kind);
+        dead.0 & kind.bit().0 == 0 && told("redriven") && !told("dropped")
+    };
+    let again: u8 = row.failed.kinds().filter(is_again).map(|kind| kind.bit().0).sum();
+    Mask(row.need.0 & !row.done.0 & (!row.failed.0 | again))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::id::BatchRef;
+    use store::StepTaken;
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience { now: 100_000_000, wait: Duration::from_secs(60) };
+
+    /// A batch that was stored 100 s before, with its alert job not done.
+    fn waiting(state: BatchState, failed: u8) -> Account {
+        let (done, failed) = (Mask(3), Mask(failed));
+        let row = Standing { state, need: Mask::ALL, done, failed, is_known: true, persisted_at: 0 };
+        Account { at: BatchRef { src: 1, seq: 7 }, row: Some(row), kept: Vec::new(), steps: Vec::new() }
+    }
+
+    fn checked(account: &Account, dead: u8, jobs: Option<Option<u64>>) -> Checked {
+        let mut checked = Checked::default();
+        let lanes = jobs.map(|oldest| Lanes { since: 10, oldest: [Some(1), Some(1), oldest] });
+        check(account, Mask(dead), PATIENCE, lanes.as_ref(), &mut checked);
+        checked
+    }
+
+    #[test]
+    fn a_job_that_is_nowhere_is_named_and_one_that_may_be_in_jobs_is_waited_for() {
+        let triggered = waiting(BatchState::Triggered, 0);
+        let first = checked(&triggered, 0, None);
+        assert!(first.waits && first.findings.is_empty() && first.counts.unfinished == 1);
+        let text = "stuck: batch 1:7 was stored 100 s ago and is triggered; its alert job is not done, not failed, and not \
+                    in JOBS";
+        for nowhere in [None, Some(11)] {
+            assert_eq!(checked(&triggered, 0, Some(nowhere)).findings[0].text, text);
+        }
+        let behind = checked(&triggered, 0, Some(Some(10)));
+        assert!(behind.waits && behind.findings.is_empty());
+        // The sweep may just have published it.
+        let persisted = waiting(BatchState::Persisted, 0);
+        assert!(checked(&persisted, 0, Some(Some(11))).findings.is_empty());
+        assert_eq!(checked(&persisted, 0, Some(None)).findings.len(), 1);
+    }
+
+    #[test]
+    fn what_is_young_completed_or_dead_is_not_stuck() {
+        let mut young = waiting(BatchState::Triggered, 0);
+        young.row = young.row.map(|row| Standing { persisted_at: 40_000_000, ..row });
+        let mut failed = waiting(BatchState::Failed, 4);
+        for one in [&young, &waiting(BatchState::Completed, 0), &failed] {
+            let found = checked(one, 0, Some(None));
+            assert!(found.findings.is_empty() && !found.waits, "{one:?}: {found:?}");
+        }
+        assert_eq!(checked(&failed, 0, None).counts.failed, 1);
+        let job_id = Some("1:7:alert:r1".to_owned());
+        failed.steps.push(StepTaken { step: "redriven".to_owned(), replay_id: None, job_id });
+        assert_eq!(checked(&failed, 0, Some(None)).findings.len(), 1, "its redrive is lost");
+        assert!(checked(&failed, 4, Some(None)).findings.is_empty(), "it is in DEAD again");
+        assert!(checked(&failed, 0, Some(Some(11))).waits, "its redrive may have come later");
+    }
+}
