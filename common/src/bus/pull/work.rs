@@ -78,7 +78,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             let mut parts = apart(std::mem::take(&mut group));
             while let Some(part) = parts.pop_front() {
                 self.check_life().await?;
-                self.work_off(part, &mut parts, unsettled).await;
+                Box::pin(self.work_off(part, &mut parts, unsettled)).await;
             }
             crash::point("pull.after_ack");
         }
@@ -153,7 +153,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
         let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
         let started = Instant::now();
-        let handled = AssertUnwindSafe(self.role.handle(&self.life, &deliveries)).catch_unwind();
+        // On the heap: a role's futures are large, and a thread's stack is not.
+        let handled = Box::pin(self.role.handle(&self.life, &deliveries));
+        let handled = AssertUnwindSafe(handled).catch_unwind();
         let handled = tokio::select! {
             biased;
             () = self.stop.aborted() => return None,
