@@ -1,12 +1,19 @@
-"""Writes the figures of `make chaos` into a page: chaos-table.py FOLDER PAGE replaces what stands between its two marks."""
+"""Writes the figures of `make chaos` into a page: chaos-table.py FOLDER PAGE RUNS replaces what stands between its two
+marks. It writes nothing, and exits 1, where the folder has not just so many runs, or one of them found anything."""
 
 import collections
 import json
 import pathlib
 import sys
 
-folder, page = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+folder, page, wanted = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+if len(runs) != wanted:
+    sys.exit(f"chaos-table.py: {folder} has the figures of {len(runs)} runs, {wanted} were made; {page} is left as it is.")
+wrong = [f"{run['run']}-{run['store']}-{run['seed']}" for run in runs if run["findings"]]
+if wrong:
+    sys.exit(f"chaos-table.py: there are findings in {', '.join(wrong)}; {page} is left as it is.")
+
 groups = collections.defaultdict(list)
 for run in runs:
     groups[run["run"], run["store"]].append(run)

@@ -17,7 +17,7 @@ const AWAY: u64 = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_stopped_under_load_delays_and_loses_nothing() {
     let away = Duration::from_secs(number("DEVTRAIL_FAULTS_AWAY", AWAY));
-    let mut world = World::start(Engine::Postgres).await;
+    let mut world = World::start(Engine::Postgres, false).await;
     let load = Load::start(&service(&world.site, world.urls()).await, 1);
     until("the load runs", async || (load.log().acks.len() > 50).then_some(())).await;
     let stopped = Fault::Postgres(Blow::Stop);

@@ -7,6 +7,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use harness::Engine;
 
+#[cfg(test)]
+mod tests;
+
 /// A way between two processes, with a proxy of the harness in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
@@ -46,6 +49,15 @@ pub enum Trouble {
     HalfClose,
 }
 
+/// Whose disk it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// The one that the streams are on.
+    Streams,
+    /// The one that SQLite's file is on.
+    Store,
+}
+
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -59,6 +71,8 @@ pub enum Fault {
     FullJobs,
     /// EVENTS forgets message ids at once.
     LostMessageIds,
+    /// A disk has no room. Once it has again, nats-server is restarted, as `devtrail up` would.
+    FullDisk(Room),
 }
 
 /// A fault with its place in time, counted from the start of the load.
@@ -79,7 +93,7 @@ const ON_POSTGRES: [&str; 8] =
     ["nats", "collector-0", "collector-1", "persist-0", "persist-1", "aggregate-0", "normalize-0", "alert-0"];
 
 /// The kinds of faults: each is dealt once before any comes again, so a short run has most of them.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "kill",
     "pause",
     "stop",
@@ -90,6 +104,7 @@ const KINDS: [&str; 11] = [
     "half-close",
     "full jobs",
     "lost ids",
+    "full disk",
     "postgres",
 ];
 
@@ -104,6 +119,8 @@ impl Fault {
             Self::Connections(trouble, link) => format!("{trouble} {link}"),
             Self::FullJobs => "JOBS full".to_owned(),
             Self::LostMessageIds => "message ids lost".to_owned(),
+            Self::FullDisk(Room::Streams) => "disk full under nats".to_owned(),
+            Self::FullDisk(Room::Store) => "disk full under SQLite".to_owned(),
         }
     }
 
@@ -115,6 +132,9 @@ impl Fault {
             Self::Connections(_, link) => format!("{link:?}"),
             Self::FullJobs => "JOBS".to_owned(),
             Self::LostMessageIds => "EVENTS".to_owned(),
+            // It ends with a restart of the server.
+            Self::FullDisk(Room::Streams) => "nats".to_owned(),
+            Self::FullDisk(Room::Store) => "disk of the store".to_owned(),
         }
     }
 }
@@ -221,6 +241,8 @@ fn of_kind(kind: &str, engine: Engine, rng: &mut Rng) -> Fault {
         "stall" => Fault::Connections(Trouble::Stall, link(rng)),
         "half-close" => Fault::Connections(Trouble::HalfClose, link(rng)),
         "full jobs" => Fault::FullJobs,
+        "full disk" if engine == Engine::Sqlite && rng.bool() => Fault::FullDisk(Room::Store),
+        "full disk" => Fault::FullDisk(Room::Streams),
         "postgres" => Fault::Postgres(Blow::any(rng)),
         _ => Fault::LostMessageIds,
     }
@@ -231,40 +253,8 @@ fn lasts(fault: Fault, rng: &mut Rng) -> Duration {
     let millis = match fault {
         Fault::Connections(Trouble::Cut | Trouble::HalfClose, _) => 0..1,
         Fault::Process(Blow::Pause, _) | Fault::Connections(Trouble::Stall, _) => 200..6000,
-        Fault::FullJobs | Fault::LostMessageIds => 1000..6000,
+        Fault::FullJobs | Fault::LostMessageIds | Fault::FullDisk(_) => 1000..6000,
         _ => 50..4000,
     };
     Duration::from_millis(rng.u64(millis))
-}
-
-#[test]
-fn a_seed_gives_one_schedule_and_another_seed_another() {
-    let span = Duration::from_secs(30);
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        assert_eq!(plan(7, span, engine), plan(7, span, engine));
-        assert_ne!(plan(7, span, engine), plan(8, span, engine));
-    }
-}
-
-#[test]
-fn twenty_seeds_have_every_kind_and_nothing_fails_twice_at_once() {
-    let mut kinds = std::collections::BTreeSet::new();
-    for seed in 1..=20 {
-        let planned = plan(seed, Duration::from_secs(30), Engine::Postgres);
-        for (index, one) in planned.iter().enumerate() {
-            let thing = |other: &&Planned| other.fault.thing() == one.fault.thing();
-            let overlap =
-                planned[index + 1..].iter().find(thing).is_some_and(|next| next.at < one.at + one.lasts);
-            assert!(!overlap, "seed {seed}: {one} meets itself");
-        }
-        kinds.extend(planned.into_iter().map(|one| one.fault.kind()));
-    }
-    for wanted in ["kill -9 nats", "SIGSTOP persist", "SIGTERM collector", "kill -9 postgres", "JOBS full"] {
-        assert!(kinds.contains(wanted), "{wanted} is never planned: {kinds:?}");
-    }
-    assert!(
-        plan(1, Duration::from_secs(60), Engine::Sqlite)
-            .iter()
-            .all(|one| !one.fault.kind().contains("ostgres"))
-    );
 }

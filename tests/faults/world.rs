@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use harness::{Database, Engine, Site};
+use harness::{Database, Disk, Engine, Site};
 use nix::sys::signal::Signal;
 use tokio::task::JoinHandle;
 
-use crate::plan::{self, Blow, Fault, Link};
+use crate::plan::{self, Blow, Fault, Link, Room};
 use crate::proxy::Proxy;
 use crate::server::Server;
 
@@ -18,6 +18,8 @@ pub struct World {
     pub site: Site,
     processes: &'static [&'static str],
     server: Option<Server>,
+    /// Disks that can be filled; empty where none can be mounted.
+    disks: BTreeMap<Room, Disk>,
     links: BTreeMap<Link, Proxy>,
     listen: [String; 2],
     /// Those that are down or going down by a fault.
@@ -34,6 +36,12 @@ pub struct World {
 const JOBS_ROOM: i64 = 1 << 30;
 const EVENTS_WINDOW: Duration = Duration::from_secs(120);
 
+/// How long a process has to finish what is in hand when it is told to stop: shorter than faults may last.
+pub const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// Room for a run of minutes, and filled in less than a second.
+const DISK_MIB: u32 = 400;
+
 /// An address of this machine that nobody listens on, as `host:port`.
 pub fn free_address() -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
@@ -41,15 +49,16 @@ pub fn free_address() -> String {
 }
 
 impl World {
-    /// Starts everything.
-    pub async fn start(engine: Engine) -> Self {
+    /// Starts everything; on small disks of its own, where they can be mounted.
+    pub async fn start(engine: Engine, can_mount: bool) -> Self {
         let server = if engine == Engine::Postgres { Some(Server::start().await) } else { None };
-        let site = match &server {
+        let mut site = match &server {
             None => Site::start(engine).await,
             Some(server) => Site::start_on_postgres(server.url.clone()).await,
         };
         // A killed worker's messages come again after seconds, so that a short run sees it.
         site.shorten_ack_wait().await;
+        let disks = if can_mount { disks(engine, &mut site).await } else { BTreeMap::new() };
         let listen = [free_address(), free_address()];
         let nats = site.nats.trim_start_matches("nats://").to_owned();
         let mut links = BTreeMap::new();
@@ -62,7 +71,7 @@ impl World {
             links.insert(Link::Store, Proxy::before(server.address()).await);
         }
         let mut world =
-            Self { processes: plan::processes(engine), server, links, listen, ..Self::around(site) };
+            Self { processes: plan::processes(engine), server, disks, links, listen, ..Self::around(site) };
         world.raise();
         world
     }
@@ -73,6 +82,7 @@ impl World {
             site,
             processes: &[],
             server: None,
+            disks: BTreeMap::new(),
             links: BTreeMap::new(),
             listen: Default::default(),
             down: BTreeSet::new(),
@@ -122,6 +132,7 @@ impl World {
         };
         let mut command = self.site.command(program, &arguments);
         command.env("DEVTRAIL_NATS_URL", nats);
+        command.env("DEVTRAIL_SHUTDOWN_TIMEOUT", format!("{}s", SHUTDOWN.as_secs()));
         if let Some(server) = &self.server {
             command.env("DEVTRAIL_DATABASE_URL", server.url_at(&self.links[&Link::Store].address()));
         }
@@ -138,6 +149,7 @@ impl World {
             Fault::LostMessageIds => {
                 self.change("EVENTS", |config| config.duplicate_window = Duration::from_millis(100));
             }
+            Fault::FullDisk(room) => tokio::task::block_in_place(|| self.disks[&room].fill()),
         }
     }
 
@@ -177,6 +189,16 @@ impl World {
             Fault::Connections(_, link) => self.links[&link].end(),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = JOBS_ROOM),
             Fault::LostMessageIds => self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW),
+            Fault::FullDisk(room) => self.free(room),
+        }
+    }
+
+    /// A server that met a full disk takes nothing until its next start; a worker goes on by itself.
+    fn free(&mut self, room: Room) {
+        self.disks[&room].free();
+        if room == Room::Streams && self.site.runs("nats") {
+            self.site.signal("nats", Signal::SIGTERM);
+            self.leaving.insert("nats");
         }
     }
 
@@ -220,6 +242,18 @@ impl World {
     pub fn database(&self) -> &Database {
         &self.site.database
     }
+}
+
+/// Puts the streams, and SQLite's file, on disks of their own.
+async fn disks(engine: Engine, site: &mut Site) -> BTreeMap<Room, Disk> {
+    let mut disks = BTreeMap::from([(Room::Streams, Disk::mount(DISK_MIB))]);
+    site.move_nats(disks[&Room::Streams].path()).await;
+    if engine == Engine::Sqlite {
+        let disk = Disk::mount(DISK_MIB);
+        site.database = Database::Sqlite(disk.path().join("devtrail.db"));
+        disks.insert(Room::Store, disk);
+    }
+    disks
 }
 
 /// Changes a stream's configuration once; `None` where the server does not do it now.

@@ -2,6 +2,7 @@
 
 mod client;
 mod database;
+mod disk;
 mod hook;
 mod input;
 mod site;
@@ -10,6 +11,7 @@ mod wire;
 
 pub use client::{Client, Waited, envelope, event};
 pub use database::{Database, Engine, Held};
+pub use disk::{Disk, Mounts, own_mounts};
 pub use hook::{Hook, Post};
 pub use input::{Person, real_input};
 pub use site::{ROLES, Site, said, stands_still, until};

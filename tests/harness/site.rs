@@ -31,6 +31,8 @@ pub struct Site {
     /// The monitor's.
     pub monitor: String,
     processes: BTreeMap<String, Child>,
+    /// How processes crashed that were found gone.
+    pub crashes: Vec<String>,
 }
 
 impl Site {
@@ -79,8 +81,9 @@ impl Site {
         edit: impl FnOnce(&str) -> String,
     ) -> Self {
         let none = String::new();
-        let processes = BTreeMap::new();
-        let mut site = Self { folder, engine, database, nats: none.clone(), monitor: none, processes };
+        let (processes, crashes) = (BTreeMap::new(), Vec::new());
+        let mut site =
+            Self { folder, engine, database, nats: none.clone(), monitor: none, processes, crashes };
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
         let given = std::fs::read_to_string(given).expect("the server's configuration");
         // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.

@@ -251,7 +251,7 @@ async fn forever(part: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
 /// A part that must find its stream and consumer.
 async fn bound(part: impl Future<Output = Result<(), BindError>> + Send, role: &str) -> anyhow::Result<()> {
     let context = format!("the {role} role cannot start");
-    part.await.context(context)
+    Box::pin(part).await.context(context)
 }
 
 /// Publishes alerts that were left behind, one process at a time for all.

@@ -84,7 +84,8 @@ pub async fn run<R: Role, M: Memory>(
                 let (role, memory, settings) = (role.clone(), memory.clone(), settings.clone());
                 let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
                 let pull = Loop { js, life, consumer, role, memory, settings, stop };
-                match pull.until_broken(source).await {
+                // On the heap: it holds all that a role does, too much to be copied through every poll.
+                match Box::pin(pull.until_broken(source)).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
                         tracing::warn!(stream, pull.consumer, %error, "pulling broke off; binding again");

@@ -20,6 +20,8 @@ pub use vitals::{NotReady, Vitals};
 
 use crate::breaker::Breakers;
 
+/// Of each thread. A debug build's futures take more than half of tokio's 2 MiB, and an overflow kills the process.
+const STACK: usize = 4 * 1024 * 1024;
 /// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -145,7 +147,8 @@ where
     let program = S::command().get_name().to_owned();
     telemetry::init(&settings.frame().log)?;
     install_tls();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build()?;
     let result = runtime.block_on(async {
         let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
         let running = start(settings, Process::new(Actor::new(&program), stop.clone()));

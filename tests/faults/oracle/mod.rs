@@ -184,12 +184,14 @@ fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
     }
 }
 
-/// DEAD holds the harness's garbage, and nothing that only the surroundings did.
+/// DEAD holds the harness's garbage, each message once, and nothing that only the surroundings did.
 fn dead(log: &Log, found: &Found, judgement: &mut Judgement) {
     let mut gave_up = BTreeSet::new();
     for (subject, seq, reason) in &found.dead {
         if subject == "dead.EVENTS.persist" && log.garbage.contains(seq) {
-            gave_up.insert(*seq);
+            if !gave_up.insert(*seq) {
+                judgement.doubled(&format!("message {seq}, which is no batch, is in DEAD more than once"));
+            }
         } else {
             judgement.find(format!("dead: {subject} has message {seq}, which was sound: {reason}"));
         }

@@ -61,7 +61,7 @@ type Damage = fn(&mut Log, &mut Found);
 
 #[test]
 fn each_kind_of_damage_is_found() {
-    let damages: [(&str, Damage); 16] = [
+    let damages: [(&str, Damage); 17] = [
         ("lost: event e1 of ada is not stored", |_, found| found.events.clear()),
         ("lost: event e2 of ada at", |_, found| found.refused.clear()),
         ("lost: b1 of ada was acknowledged", |log, _| log.acks[0].sequence = 2),
@@ -72,6 +72,7 @@ fn each_kind_of_damage_is_found() {
             again.place = (1, 2, 0);
             found.events.push(again);
         }),
+        ("doubled: message 2, which is no batch", |_, found| found.dead.push(found.dead[0].clone())),
         ("doubled: the alert job", |_, found| found.ledger.push((1, 1, "alert".to_owned()))),
         ("changed: event e1 of ada at", |_, found| found.events[0].body.push(b' ')),
         ("invented: event e9", |_, found| found.events[0].id = "e9".to_owned()),

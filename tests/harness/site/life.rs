@@ -1,9 +1,20 @@
 //! A site whose processes are killed and come back at the same places.
 
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 
-use super::Site;
+use nix::sys::signal::Signal;
+
+use super::{Site, until};
 use crate::{Database, Engine, nats_server};
+
+/// The exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
+/// Signals that nobody sends: they come from a program's own fault.
+const CRASHES: [i32; 4] =
+    [Signal::SIGABRT as i32, Signal::SIGSEGV as i32, Signal::SIGBUS as i32, Signal::SIGILL as i32];
 
 impl Site {
     /// A site with its streams on a Postgres server of the caller's own.
@@ -38,14 +49,34 @@ impl Site {
         self.spawn_nats(&port, &monitor);
     }
 
-    /// Whether the process of this name runs; one that has ended is forgotten, and `false`.
+    /// Moves what the nats-server has on disk into `folder`, where it goes on.
+    ///
+    /// # Panics
+    /// Where it does not run, or the folder is none.
+    pub async fn move_nats(&mut self, folder: &Path) {
+        let _ = self.stop("nats").await;
+        let (old, new) = (self.path("nats"), folder.join("nats"));
+        let copied = Command::new("cp").arg("-a").arg(&old).arg(&new).status();
+        assert!(copied.expect("cp runs").success(), "the streams cannot be copied");
+        std::fs::remove_dir_all(&old).and_then(|()| symlink(&new, &old)).expect("another folder");
+        self.nats_again();
+        let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
+        until("nats-server answers again", answers).await;
+    }
+
+    /// Whether the process of this name runs; one that has ended is forgotten, and `false`. How one
+    /// crashed is kept in [`Self::crashes`].
     ///
     /// # Panics
     /// Where it cannot be asked.
     pub fn runs(&mut self, name: &str) -> bool {
         let Some(child) = self.processes.get_mut(name) else { return false };
-        if child.try_wait().expect("it can be asked").is_some() {
+        if let Some(status) = child.try_wait().expect("it can be asked") {
             self.processes.remove(name);
+            if status.code() == Some(PANICKED) || status.signal().is_some_and(|one| CRASHES.contains(&one)) {
+                let said: Vec<String> = self.log(name).lines().rev().take(3).map(str::to_owned).collect();
+                self.crashes.push(format!("{name} ended with {status}: {}", said.join(" | ")));
+            }
             return false;
         }
         true

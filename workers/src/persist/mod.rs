@@ -48,9 +48,11 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
         process.stop.clone(),
     );
     let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), pulling, process.stop);
+    // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
+    let (pull, redriven, trigger) = (Box::pin(pull), Box::pin(redriven), Box::pin(trigger.run()));
     // Only a start fails; the trigger ends when the role, and with it the handover, is gone.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
-    let (pulled, ()) = tokio::join!(pulls, trigger.run());
+    let (pulled, ()) = tokio::join!(pulls, trigger);
     pulled
 }
 

@@ -78,7 +78,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             let mut parts = apart(std::mem::take(&mut group));
             while let Some(part) = parts.pop_front() {
                 self.check_life().await?;
-                self.work_off(part, &mut parts, unsettled).await;
+                Box::pin(self.work_off(part, &mut parts, unsettled)).await;
             }
             crash::point("pull.after_ack");
         }

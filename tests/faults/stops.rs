@@ -1,0 +1,53 @@
+//! Workers that are told to stop while Postgres stands still: they end all the same.
+
+use std::time::{Duration, Instant};
+
+use harness::{Engine, ROLES, until};
+use nix::sys::signal::Signal;
+
+use crate::figures::say;
+use crate::load::Load;
+use crate::plan::{Blow, Fault};
+use crate::run::service;
+use crate::world::{SHUTDOWN, World};
+
+/// The grace after the shutdown timeout (`common/src/process`), and what a busy machine adds.
+const GRACE: Duration = Duration::from_secs(15 + 5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_end_within_their_shutdown_timeout_while_postgres_stands_still() {
+    let mut world = World::start(Engine::Postgres, false).await;
+    let load = Load::start(&service(&world.site, world.urls()).await, 1);
+    until("the load runs", async || (load.log().acks.len() > 50).then_some(())).await;
+    let paused = Fault::Postgres(Blow::Pause);
+    world.begin(paused);
+    let before = load.log().acks.len();
+    until("workers meet it", async || (load.log().acks.len() > before + 50).then_some(())).await;
+    let mut waiting: Vec<String> = world
+        .site
+        .names()
+        .into_iter()
+        .filter(|name| ROLES.iter().any(|role| name.starts_with(role)))
+        .collect();
+    waiting.iter().for_each(|name| world.site.signal(name, Signal::SIGTERM));
+    let (started, mut took) = (Instant::now(), Vec::new());
+    until("the workers have ended", async || {
+        let (running, ended): (Vec<String>, Vec<String>) =
+            std::mem::take(&mut waiting).into_iter().partition(|name| world.site.runs(name));
+        took.extend(ended.into_iter().map(|name| (name, started.elapsed())));
+        waiting = running;
+        waiting.is_empty().then_some(())
+    })
+    .await;
+    say(&format!("told to stop while Postgres stood still, workers ended after {took:?}"));
+    world.end(paused).await;
+    let late: Vec<_> = took.iter().filter(|(_, took)| *took > SHUTDOWN + GRACE).collect();
+    assert!(
+        late.is_empty(),
+        "{late:?}, where {SHUTDOWN:?} and a grace of {GRACE:?} are the bound\n{}",
+        world.site.logs()
+    );
+    world.raise();
+    let log = load.finish().await;
+    assert!(log.broken.is_empty(), "{:?}", log.broken);
+}
