@@ -12,7 +12,7 @@ use crate::run::{conclude, number, service};
 use crate::world::World;
 
 /// Seconds that Postgres is away; `make chaos` makes it 60.
-const AWAY: u64 = 8;
+const AWAY: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_stopped_under_load_delays_and_loses_nothing() {

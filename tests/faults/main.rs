@@ -26,7 +26,7 @@ async fn a_seeded_day_of_faults_loses_and_doubles_nothing(engine: Engine) {
     let test = format!("{}::a_seeded_day_of_faults_loses_and_doubles_nothing", log::name(engine));
     match own_mounts(&test, engine == Engine::Postgres) {
         Mounts::Done => {}
-        mounts => run::seeded(engine, mounts == Mounts::Here, 1, 12).await,
+        mounts => run::seeded(engine, mounts == Mounts::Here, 1, 10).await,
     }
 }
 

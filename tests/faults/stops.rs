@@ -11,8 +11,9 @@ use crate::plan::{Blow, Fault};
 use crate::run::service;
 use crate::world::{SHUTDOWN, World};
 
-/// The grace after the shutdown timeout (`common/src/process`), and what a busy machine adds.
-const GRACE: Duration = Duration::from_secs(15 + 5);
+/// What a worker may take after its shutdown timeout: two steps of 2 s (`common/src/bus/pull.rs`), and what
+/// a busy machine adds. Less than the 15 s after which the program is cut off (`common/src/process`).
+const GRACE: Duration = Duration::from_secs(2 + 2 + 4);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_end_within_their_shutdown_timeout_while_postgres_stands_still() {
@@ -41,6 +42,8 @@ async fn workers_end_within_their_shutdown_timeout_while_postgres_stands_still()
     .await;
     say(&format!("told to stop while Postgres stood still, workers ended after {took:?}"));
     world.end(paused).await;
+    let cut_off: Vec<_> = took.iter().filter(|(name, _)| world.site.log(name).contains("cut off")).collect();
+    assert!(cut_off.is_empty(), "they did not end by themselves: {cut_off:?}");
     let late: Vec<_> = took.iter().filter(|(_, took)| *took > SHUTDOWN + GRACE).collect();
     assert!(
         late.is_empty(),

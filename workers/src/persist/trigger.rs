@@ -74,8 +74,16 @@ impl<S: Outbox> Trigger<S> {
         (Handover(sender), Self { js, store, actor, stop, retry, queue })
     }
 
-    /// Publishes until nobody hands anything over any more.
-    pub async fn run(mut self) {
+    /// Publishes until nobody hands anything over any more, or the process is aborted: a store that says
+    /// nothing must not hold the exit. What is left is in the outbox.
+    pub async fn run(self) {
+        let abort = self.stop.abort_token();
+        if abort.run_until_cancelled_owned(self.until_done()).await.is_none() {
+            tracing::warn!("jobs wait in the outbox, for the next process");
+        }
+    }
+
+    async fn until_done(mut self) {
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut failures = 0;
