@@ -109,7 +109,13 @@ impl Keys {
     }
 
     /// Follows the bucket until the process stops; `loaded` turns true once all keys are known.
-    pub async fn follow(self, js: jetstream::Context, loaded: watch::Sender<bool>, stop: Stop) {
+    pub async fn follow(
+        self,
+        js: jetstream::Context,
+        loaded: watch::Sender<bool>,
+        pauses: RetryPolicy,
+        stop: Stop,
+    ) {
         for attempt in 0.. {
             tokio::select! {
                 ended = self.watch(&js, &loaded) => {
@@ -117,7 +123,7 @@ impl Keys {
                 }
                 () = stop.draining() => return,
             }
-            tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt.min(4)) => {}, () = stop.draining() => return }
+            tokio::select! { () = pauses.pause(attempt.min(4)) => {}, () = stop.draining() => return }
         }
     }
 

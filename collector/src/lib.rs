@@ -19,6 +19,7 @@ mod openapi;
 mod prefer;
 pub mod publish;
 mod rate;
+mod recover;
 mod room;
 mod routes;
 pub mod serve;
@@ -70,6 +71,9 @@ pub struct CollectorSettings {
     /// The bounds of a request.
     #[command(flatten)]
     pub limits: Limits,
+    /// The pauses before what failed is tried again.
+    #[command(flatten)]
+    pub pauses: RetryPolicy,
     /// When the stream is left alone.
     #[command(flatten)]
     pub breakers: BreakerSettings,
@@ -150,7 +154,7 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         served = &mut serve => return Ok(served?),
         connected = connect(&settings, &process) => connected?,
     };
-    let Some((client, js, life)) = connected else { return Ok(serve.await?) };
+    let Some((client, js, life, reconnected)) = connected else { return Ok(serve.await?) };
     Streams(js.clone()).follow(&process.vitals);
     let life = Arc::new(Life::new(js.clone(), life));
     let hints = Arc::new(Hints::new(process.actor.instance()));
@@ -158,11 +162,13 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
     let hinted = hints.subscribe(&client).await.context("Hints from the workers cannot be subscribed")?;
     let (notes, left) = notes::channel();
     let finished = CancellationToken::new();
-    let follow_keys = app.keys.clone().follow(js.clone(), loaded, process.stop.clone());
+    let pauses = settings.pauses;
+    let follow_keys = app.keys.clone().follow(js.clone(), loaded, pauses, process.stop.clone());
+    let recover = recover::run(js.clone(), app.breaker.clone(), reconnected, pauses, process.stop.clone());
     let follow_hints = hints.follow(hinted, finished.clone());
     let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
     let (deadline, asker) = (app.limits.publish_timeout, Asker::new(client.clone()));
-    let publisher = Publisher::new(js.clone(), life.clone(), app.breaker.clone(), deadline);
+    let publisher = Publisher::new(js.clone(), life.clone(), app.breaker.clone(), (deadline, pauses));
     let entry = WorkerEntry::of(&process.actor, COLLECTOR, SystemClock.now());
     let announced = roster::announce(js.clone(), entry, process.breakers.clone(), process.stop.clone());
     app.stream.get_or_init(|| Stream { client, js, life, publisher, hints: hints.clone(), notes, asker });
@@ -172,29 +178,30 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         finished.cancel();
         served
     };
-    let (served, (), (), (), ()) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes, announced);
+    let (served, ..) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes, announced, recover);
     Ok(served?)
 }
 
-async fn connect(
-    settings: &CollectorSettings,
-    process: &Process,
-) -> anyhow::Result<Option<(async_nats::Client, jetstream::Context, StreamLife)>> {
-    let url = &settings.nats.nats_url;
-    let Some(client) = bus::connect(url, &process.actor.to_string(), &process.stop).await else {
+/// What the collector works with, and each connection from now on.
+type Connected = (async_nats::Client, jetstream::Context, StreamLife, watch::Receiver<()>);
+
+async fn connect(settings: &CollectorSettings, process: &Process) -> anyhow::Result<Option<Connected>> {
+    let (url, actor, pauses) = (&settings.nats.nats_url, process.actor.to_string(), settings.pauses);
+    let (tell, connected) = watch::channel(());
+    let Some(client) = bus::connect_telling(url, &actor, (pauses, tell), &process.stop).await else {
         return Ok(None);
     };
     bus::sync::check(&client, url, &settings.sync).await?;
     let js = jetstream::new(client.clone());
     for attempt in 0.. {
         match bus::bind_stream(&js, bus::EVENTS).await {
-            Ok(life) => return Ok(Some((client, js, life))),
+            Ok(life) => return Ok(Some((client, js, life, connected))),
             Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
             // Such as a cluster that elects its leader: over in a moment.
             Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
         }
         tokio::select! {
-            () = RetryPolicy::DEFAULT.pause(attempt) => {}
+            () = pauses.pause(attempt) => {}
             () = process.stop.draining() => return Ok(None),
         }
     }

@@ -84,6 +84,9 @@ pub enum NotPublished {
     /// The stream is at its bound.
     #[error("the stream is full: {0}")]
     Full(String),
+    /// The message is larger than the stream or the server takes.
+    #[error("the message is too large: {0}")]
+    TooLarge(String),
     /// No PubAck until the deadline. The message may be stored all the same; the same message
     /// sent again is dropped as a duplicate then.
     #[error("the stream did not confirm in time: {0}")]
@@ -119,20 +122,27 @@ pub struct Publisher {
     breaker: Guard,
     waiting: Waiting,
     deadline: Duration,
+    pauses: RetryPolicy,
 }
 
 impl Publisher {
-    /// A publisher that tries for `deadline` to get a PubAck, unless `breaker` is open.
+    /// A publisher that tries for `deadline`, with `pauses` between, to get a PubAck, unless `breaker` is open.
     #[must_use]
-    pub fn new(js: jetstream::Context, life: Arc<Life>, breaker: Guard, deadline: Duration) -> Self {
-        Self { js, life, breaker, waiting: Waiting::default(), deadline }
+    pub fn new(
+        js: jetstream::Context,
+        life: Arc<Life>,
+        breaker: Guard,
+        (deadline, pauses): (Duration, RetryPolicy),
+    ) -> Self {
+        Self { js, life, breaker, waiting: Waiting::default(), deadline, pauses }
     }
 
     /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `place` is what the message
     /// takes; it is kept until the publish has ended, whether or not anyone still waits for it.
     ///
     /// # Errors
-    /// Where the stream is full, did not confirm until the deadline, or is left alone by its circuit breaker.
+    /// Where the stream is full or never takes such a message, did not confirm until the deadline, or is left alone
+    /// by its circuit breaker.
     pub async fn publish(&self, message: Message, place: impl Send + 'static) -> Outcome {
         let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
         let (mut outcome, joined) = self.join_or_start(message, place);
@@ -190,13 +200,22 @@ impl Publisher {
                 Ok(Err(error)) => {
                     last = error.to_string();
                     match code(&error) {
-                        // The server is well; this message or the bound is the matter.
-                        Some(STREAM_FULL) => return Err(NotPublished::Full(last)),
-                        Some(IN_PROCESS) => IN_PROCESS_DELAY,
-                        Some(TOO_LARGE) => RetryPolicy::DEFAULT.delay(attempt),
+                        // It answers: the server is well; this message or the bound is the matter.
+                        Some(STREAM_FULL) => {
+                            permit.done(breaker::Outcome::Ok);
+                            return Err(NotPublished::Full(last));
+                        }
+                        Some(TOO_LARGE) => {
+                            permit.done(asked(&error));
+                            return Err(NotPublished::TooLarge(last));
+                        }
+                        Some(IN_PROCESS) => {
+                            permit.done(breaker::Outcome::Ok);
+                            IN_PROCESS_DELAY
+                        }
                         _ => {
                             permit.failed(&last);
-                            RetryPolicy::DEFAULT.delay(attempt)
+                            self.pauses.delay(attempt)
                         }
                     }
                 }
@@ -239,8 +258,17 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
         Ok(published) if published.duplicate => "duplicate",
         Ok(_) => "stored",
         Err(NotPublished::Full(_)) => "full",
+        Err(NotPublished::TooLarge(_)) => "too_large",
         Err(NotPublished::CircuitOpen { .. }) => "circuit_open",
         Err(NotPublished::Unavailable(_)) => "unavailable",
+    }
+}
+
+/// What a message that is too large says of the server: nothing where the client itself refused it.
+fn asked(error: &PublishError) -> breaker::Outcome {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => breaker::Outcome::Ignored,
+        _ => breaker::Outcome::Ok,
     }
 }
 

@@ -174,6 +174,14 @@ impl Breaker {
         }
     }
 
+    /// What stands behind it may be well again: an opening ends at `now`, so that probes may go out. The next one
+    /// is as long as it would have been: where the hint was wrong, the pause goes on doubling.
+    pub fn hint(&mut self, now: Duration) {
+        if let Phase::Open { until } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     fn open(&mut self, now: Duration) {
         self.enter(Phase::Open { until: now + self.open_for });
         self.open_for = (self.open_for * 2).min(self.settings.open_at_most);

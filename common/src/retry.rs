@@ -15,29 +15,19 @@ pub struct RetrySettings {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_attempts: u32,
-    /// Longest first pause before a step is tried again; each further one may be twice as long
-    #[arg(
-        long, env = "DEVTRAIL_RETRY_BASE", default_value = "50ms", value_name = "TIME",
-        value_parser = parse_pause
-    )]
-    pub retry_base: Duration,
-    /// Longest pause of all
-    #[arg(
-        long, env = "DEVTRAIL_RETRY_CAP", default_value = "5s", value_name = "TIME",
-        value_parser = parse_pause
-    )]
-    pub retry_cap: Duration,
+    /// The pauses before.
+    #[command(flatten)]
+    pub pauses: RetryPolicy,
 }
 
 impl RetrySettings {
     /// Eight attempts, and the pauses of [`RetryPolicy::DEFAULT`].
-    pub const DEFAULT: Self =
-        Self { max_attempts: 8, retry_base: RetryPolicy::DEFAULT.base, retry_cap: RetryPolicy::DEFAULT.cap };
+    pub const DEFAULT: Self = Self { max_attempts: 8, pauses: RetryPolicy::DEFAULT };
 
     /// The pauses.
     #[must_use]
     pub fn policy(&self) -> RetryPolicy {
-        RetryPolicy { base: self.retry_base, cap: self.retry_cap }
+        self.pauses
     }
 }
 
@@ -56,11 +46,20 @@ fn parse_pause(text: &str) -> Result<Duration, String> {
 /// Exponential backoff with full jitter: attempt n waits a random time up to `base × 2ⁿ`, at most
 /// `cap`. Full jitter spreads clients that failed together (M. Brooker, "Exponential Backoff And
 /// Jitter", AWS Architecture Blog, 2015).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Retries")]
 pub struct RetryPolicy {
-    /// Bound of the first delay.
+    /// Longest first pause before a step is tried again; each further one may be twice as long
+    #[arg(
+        id = "retry_base", long = "retry-base", env = "DEVTRAIL_RETRY_BASE", default_value = "50ms",
+        value_name = "TIME", value_parser = parse_pause
+    )]
     pub base: Duration,
-    /// Bound of every delay.
+    /// Longest pause of all
+    #[arg(
+        id = "retry_cap", long = "retry-cap", env = "DEVTRAIL_RETRY_CAP", default_value = "5s", value_name = "TIME",
+        value_parser = parse_pause
+    )]
     pub cap: Duration,
 }
 

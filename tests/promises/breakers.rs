@@ -1,6 +1,8 @@
 //! The collector's circuit breaker before the stream: a server that is away is left alone, and clients are told
 //! at once and for how long.
 
+mod closes;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

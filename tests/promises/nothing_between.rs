@@ -8,6 +8,7 @@ use common::breaker::BreakerSettings;
 use common::bus::{NatsSettings, sync::SyncSettings};
 use common::process::admin::AdminSettings;
 use common::process::{Actor, Process, Stop};
+use common::retry::RetryPolicy;
 use common::schema::SchemaSettings;
 use harness::{Client, Up, envelope, event};
 use tracing::span;
@@ -72,6 +73,7 @@ fn settings(up: &Up) -> CollectorSettings {
             publish_timeout: Duration::from_secs(10),
             room: RoomSettings::DEFAULT,
         },
+        pauses: RetryPolicy::DEFAULT,
         breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }

@@ -56,8 +56,6 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     everything_is_there_once(&site).await;
 }
 
-harness::on_both_stores!(a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing);
-
 /// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes. (On
 /// Postgres the store itself waits for a lock eight times, 40 s, before it calls that an outage.)
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +76,69 @@ async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over() 
     everything_is_there_once(&site).await;
     until("the breaker closes", async || says("a circuit breaker closed")).await;
 }
+
+/// Until it is lifted, the store takes no write: SQLite's file is locked, Postgres's disk is full.
+enum Outage {
+    Locked(harness::Held),
+    Full(Database),
+}
+
+impl Outage {
+    async fn begin(database: &Database) -> Self {
+        if let Database::Sqlite(_) = database {
+            return Self::Locked(database.hold_locked().await);
+        }
+        let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+            CREATE TRIGGER full_disk BEFORE INSERT ON batches FOR EACH STATEMENT EXECUTE FUNCTION full_disk();
+            CREATE TRIGGER full_disk BEFORE INSERT ON attempts FOR EACH STATEMENT EXECUTE FUNCTION full_disk();";
+        database.execute(full).await;
+        Self::Full(database.clone())
+    }
+
+    async fn lift(self) {
+        match self {
+            Self::Locked(held) => held.release().await,
+            Self::Full(database) => database.execute("DROP FUNCTION full_disk CASCADE").await,
+        }
+    }
+}
+
+/// The one batch in hand, and its jobs, are fewer than the probes it takes: the workers ask by themselves.
+async fn a_breaker_closes_though_no_further_batch_comes(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    let breaker = ["--breaker-in-a-row", "1", "--breaker-open-for", "1s", "--breaker-probes", "20"];
+    let role = site.role("persist").to_owned();
+    site.worker_given("worker", &role, &breaker, None);
+    let first = client.send_waiting(&envelope("b-0", &[event("e-0")]), 60).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let outage = Outage::begin(&site.database).await;
+    send(&client, 1, 2).await;
+    let says = |text: &str| site.log("worker").contains(text).then_some(());
+    until("the breaker opens", async || says("a circuit breaker opened")).await;
+    outage.lift().await;
+    stored(&site, 2).await;
+    until("the breaker closes", async || says("a circuit breaker closed")).await;
+    until("it is told as closed", async || {
+        let status = site.run("devtrail", &["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+        (status["workers"][0]["breakers"][0]["state"] == "closed").then_some(())
+    })
+    .await;
+    assert_eq!(site.database.count("SELECT count(*) FROM attempts").await, 0, "asking leaves nothing");
+}
+
+async fn stored(site: &Site, batches: i64) {
+    let all = async || (site.database.count("SELECT count(*) FROM batches").await == batches).then_some(());
+    until("the batches are stored", all).await;
+}
+
+harness::on_both_stores!(
+    a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing,
+    a_breaker_closes_though_no_further_batch_comes,
+);
 
 /// Every connection to the database is cut again and again under load, as when a server fails over.
 #[tokio::test(flavor = "multi_thread")]

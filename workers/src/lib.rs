@@ -215,12 +215,13 @@ impl Parts {
     fn watch<S: Store>(&mut self, client: &Client, store: S, settings: &WorkerSettings, process: &Process) {
         let (client, folder) = (client.clone(), settings.database.folder());
         let (js, webhook) = (jetstream::new(client.clone()), settings.watch.clone());
+        let failing = (settings.retry, settings.breakers);
         let watch =
             Watch { client, store, folder, settings: settings.watch.clone(), process: process.clone() };
         self.add(bound(watch::run(watch), "watch"));
         let process = process.clone();
         self.add(async move {
-            watch::deliver(js, &webhook, process).await.context("the admin webhook cannot be served")
+            watch::deliver(js, &webhook, failing, process).await.context("the admin webhook cannot be served")
         });
     }
 

@@ -3,7 +3,7 @@
 use common::breaker::BreakerSettings;
 use common::bus::StreamLife;
 use common::bus::pull::{Buried, Failure, Memory, Place, PullSettings, Tries};
-use common::clock::Micros;
+use common::clock::{Clock as _, Micros, SystemClock};
 use common::id::Src;
 use common::process::Process;
 use common::retry::RetrySettings;
@@ -43,6 +43,14 @@ fn told<T>(result: Result<T, StoreError>) -> Result<T, Failure> {
 impl<S: Persist + Attempts> Memory for Remembering<S> {
     async fn source(&self, life: &StreamLife) -> Result<Src, Failure> {
         told(self.store.source(life).await)
+    }
+
+    /// A write and its commit, as each message needs: a disk that is full and a standby still answer questions.
+    async fn probe(&self, nobodys: Place<'_>) -> Result<bool, Failure> {
+        let key = self.key(nobodys).await?;
+        told(self.store.mark(key.clone(), SystemClock.now()).await)?;
+        told(self.store.settled(key.src, key.consumer, vec![key.seq]).await)?;
+        Ok(true)
     }
 
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {

@@ -119,6 +119,7 @@ async fn run_beside(
         nats: nats.clone(),
         sync: SyncSettings { nats_monitor_url: vec![ports.monitor], allow_unsafe_sync: false },
         limits: settings.limits.clone(),
+        pauses: settings.retry.pauses,
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),
         admin: settings.admin.clone(),

@@ -232,6 +232,10 @@ fn not_published(error: &NotPublished) -> Problem {
             "The stream is full: nothing was stored. Keep the batch and send it later.",
         )
         .retry_after(FULL_PAUSE),
+        NotPublished::TooLarge(reason) => Problem::new(
+            ErrorCode::BatchTooLarge,
+            format!("The stream takes no message as large as this batch ({reason}): send it in parts."),
+        ),
         NotPublished::CircuitOpen { left, sent } => circuit_open(*left, *sent),
         NotPublished::Unavailable(reason) => Problem::new(
             ErrorCode::StreamUnavailable,

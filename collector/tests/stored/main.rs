@@ -18,6 +18,7 @@ use common::key::{self, KeyRecord, Scope};
 use common::process::admin::AdminSettings;
 use common::process::{Actor, Process, Stop};
 use common::query::QUEUE;
+use common::retry::RetryPolicy;
 use common::schema::SchemaSettings;
 use futures_util::StreamExt;
 use nats::Nats;
@@ -197,6 +198,7 @@ fn settings(nats: &Nats) -> CollectorSettings {
             publish_timeout: Duration::from_secs(10),
             room: RoomSettings::DEFAULT,
         },
+        pauses: RetryPolicy::DEFAULT,
         breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }

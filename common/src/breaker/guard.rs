@@ -87,9 +87,42 @@ impl Guard {
                 Ok(permit) => return permit,
                 // The end of a probe decides.
                 Err(Duration::ZERO) => ended.await,
-                Err(open_for) => tokio::time::sleep(open_for).await, // sleep: as long as the breaker is open
+                // A hint ends an opening early: it counts as an end, too.
+                Err(open_for) => tokio::select! {
+                    () = ended => {}
+                    () = tokio::time::sleep(open_for) => {} // sleep: as long as the breaker is open
+                },
             }
         }
+    }
+
+    /// Waits until it has been half-open for `patience` with no call that decided, and lets one through that asks for
+    /// nobody. Calls that are wanted are the better probes, where there are any.
+    pub async fn idle(&self, patience: Duration) -> Permit {
+        let mut told = self.0.told.subscribe();
+        loop {
+            if *told.borrow_and_update() == State::Closed {
+                // The sender lives as long as this breaker.
+                let _ = told.changed().await;
+                continue;
+            }
+            tokio::select! {
+                // A new state, a new patience; an error cannot be, as above.
+                _ = told.changed() => continue,
+                () = tokio::time::sleep(self.open_for() + patience) => {} // sleep: open, and then idle
+            }
+            if self.state() == State::HalfOpen
+                && let Ok(permit) = self.acquire()
+            {
+                return permit;
+            }
+        }
+    }
+
+    /// What stands behind it may be well again: where it is open, probes are let through from now on.
+    pub fn hint(&self) {
+        self.step(|shared, now| shared.breaker.hint(now));
+        self.0.ended.notify_waiters();
     }
 
     /// Whether a call would be refused now, and after how long to try again; zero where a probe's end decides.
@@ -203,79 +236,4 @@ impl Drop for Permit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Breakers;
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bounded() {
-        let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
-        for _ in 0..5 {
-            assert_eq!(guard.refuses(), None);
-            guard.acquire().ok().unwrap().done(Outcome::Failed);
-        }
-        assert_eq!((guard.state(), guard.acquire().err()), (State::Open, Some(Duration::from_secs(5))));
-        assert_eq!(guard.refuses(), Some(Duration::from_secs(5)));
-        let began = Instant::now();
-        let mut probes = Vec::new();
-        for _ in 0..3 {
-            probes.push(guard.admitted().await);
-        }
-        assert_eq!((began.elapsed(), guard.state()), (Duration::from_secs(5), State::HalfOpen));
-        assert_eq!(guard.acquire().err(), Some(Duration::ZERO), "no fourth probe");
-        assert_eq!(guard.refuses(), Some(Duration::ZERO));
-        // One that says nothing gives its place back, and who waits for it gets it.
-        let waiting = tokio::spawn({
-            let guard = guard.clone();
-            async move { guard.admitted().await.done(Outcome::Ok) }
-        });
-        tokio::task::yield_now().await;
-        drop(probes.pop());
-        waiting.await.unwrap();
-        assert_eq!(guard.state(), State::HalfOpen);
-        probes.into_iter().for_each(|probe| probe.done(Outcome::Ok));
-        assert_eq!(guard.state(), State::Closed);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reason() {
-        let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
-        let late = guard.acquire().ok().unwrap();
-        let opened = tokio::spawn({
-            let guard = guard.clone();
-            async move { guard.opened().await }
-        });
-        tokio::task::yield_now().await;
-        for number in 0..5 {
-            assert!(!opened.is_finished());
-            guard.acquire().ok().unwrap().failed(&format!("the database is away, {number}"));
-        }
-        opened.await.unwrap();
-        late.failed("too late");
-        let reason = Some("the database is away, 4".to_owned());
-        assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Open, reason });
-        for _ in 0..3 {
-            guard.admitted().await.done(Outcome::Ok);
-        }
-        assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Closed, reason: None });
-    }
-
-    /// However many calls fail at once, the change is told once: each one told is a line in the log.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_change_is_told_once() {
-        let breakers = Breakers::default();
-        for round in 0..200 {
-            let guard = breakers.guard(&format!("webhook:{round}"), BreakerSettings::DEFAULT);
-            let before = *breakers.changes().borrow();
-            let permits: Vec<Permit> = (0..16).map(|_| guard.acquire().ok().unwrap()).collect();
-            let failing: Vec<_> = permits
-                .into_iter()
-                .map(|permit| tokio::spawn(async move { permit.failed("down") }))
-                .collect();
-            for failed in failing {
-                failed.await.unwrap();
-            }
-            assert_eq!((guard.state(), *breakers.changes().borrow()), (State::Open, before + 1));
-        }
-    }
-}
+mod tests;

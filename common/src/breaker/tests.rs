@@ -1,118 +1,13 @@
 //! The breaker against a naive model of it, and each of its numbers.
 
+mod model;
+
 use proptest::prelude::*;
 
 use super::*;
+use model::Model;
 
 const S: BreakerSettings = BreakerSettings::DEFAULT;
-
-/// What the breaker is meant to be, written down as simply as can be: it remembers everything.
-struct Model {
-    settings: BreakerSettings,
-    /// Which stay in which state this is; each has a number of its own.
-    stay: usize,
-    /// What was let through, all of it: in which stay, and how it ended.
-    calls: Vec<(usize, Option<(Outcome, Duration)>)>,
-    /// In which order the calls of this stay ended.
-    ended: Vec<usize>,
-    /// Where it is open: since when, and for how long.
-    open: Option<(Duration, Duration)>,
-    half_open: bool,
-    /// How often it opened since it was closed last.
-    openings: u32,
-}
-
-impl Model {
-    fn new(settings: BreakerSettings) -> Self {
-        let (calls, ended) = (Vec::new(), Vec::new());
-        Self { settings, stay: 0, calls, ended, open: None, half_open: false, openings: 0 }
-    }
-
-    fn left(&self, now: Duration) -> Duration {
-        self.open.map_or(Duration::ZERO, |(since, length)| (since + length).saturating_sub(now))
-    }
-
-    fn state(&self, now: Duration) -> State {
-        match self.open {
-            Some(_) if !self.left(now).is_zero() => State::Open,
-            Some(_) => State::HalfOpen,
-            None if self.half_open => State::HalfOpen,
-            None => State::Closed,
-        }
-    }
-
-    /// Calls of this stay whose end, where there is one, is of these.
-    fn of_this_stay(&self, wanted: impl Fn(Option<Outcome>) -> bool) -> u32 {
-        let ends = self.calls.iter().filter(|(stay, _)| *stay == self.stay);
-        ends.filter(|(_, end)| wanted(end.map(|(outcome, _)| outcome))).count() as u32
-    }
-
-    fn acquire(&mut self, now: Duration) -> Result<usize, Duration> {
-        if self.state(now) == State::Open {
-            return Err(self.left(now));
-        }
-        if self.open.take().is_some() {
-            self.half_open = true;
-            self.next_stay();
-        }
-        if self.half_open
-            && self.of_this_stay(|end| matches!(end, None | Some(Outcome::Ok))) >= self.settings.probes
-        {
-            return Err(Duration::ZERO);
-        }
-        self.calls.push((self.stay, None));
-        Ok(self.calls.len() - 1)
-    }
-
-    fn done(&mut self, call: usize, outcome: Outcome, now: Duration) {
-        self.calls[call].1 = Some((outcome, now));
-        if self.calls[call].0 != self.stay {
-            return;
-        }
-        self.ended.push(call);
-        let opens = match self.half_open {
-            true => outcome == Outcome::Failed,
-            false => outcome != Outcome::Ignored && self.has_enough(now),
-        };
-        if opens {
-            let doubled = self.settings.open_for * 2_u32.pow(self.openings.min(16));
-            self.open = Some((now, doubled.min(self.settings.open_at_most)));
-            self.openings += 1;
-            self.half_open = false;
-            self.next_stay();
-        } else if self.half_open && self.of_this_stay(|end| end == Some(Outcome::Ok)) == self.settings.probes
-        {
-            (self.half_open, self.openings) = (false, 0);
-            self.next_stay();
-        }
-    }
-
-    /// Whether what ended in this stay says that the other side is not well.
-    fn has_enough(&self, now: Duration) -> bool {
-        let ends: Vec<(bool, Duration)> = self
-            .ended
-            .iter()
-            .filter_map(|call| self.calls[*call].1)
-            .filter(|(outcome, _)| *outcome != Outcome::Ignored)
-            .map(|(outcome, at)| (outcome == Outcome::Failed, at))
-            .collect();
-        let in_a_row = ends.iter().rev().take_while(|(failed, _)| *failed).count();
-        // Counted by whole seconds.
-        let counts = |at: Duration| now.as_secs() - at.as_secs() < self.settings.window.as_secs();
-        let recent: Vec<bool> =
-            ends.iter().filter(|(_, at)| counts(*at)).map(|(failed, _)| *failed).collect();
-        let failed = recent.iter().filter(|failed| **failed).count();
-        let share = failed as f64 / recent.len() as f64;
-        in_a_row >= self.settings.in_a_row as usize
-            || (recent.len() >= self.settings.min_samples as usize
-                && share >= f64::from(self.settings.failures_percent) / 100.0)
-    }
-
-    fn next_stay(&mut self) {
-        self.stay += 1;
-        self.ended.clear();
-    }
-}
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -120,6 +15,8 @@ enum Step {
     /// Ends one of the calls under way, of whatever stay.
     End(prop::sample::Index, Outcome),
     Advance(Duration),
+    /// It may be well again.
+    Hint,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -135,6 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             20 => Just(Step::Acquire),
             20 => (any::<prop::sample::Index>(), outcome).prop_map(|(call, outcome)| Step::End(call, outcome)),
             4 => advance.prop_map(|ms| Step::Advance(Duration::from_millis(ms))),
+            1 => Just(Step::Hint),
         ];
         prop::collection::vec(step, 1..300)
     })
@@ -166,6 +64,10 @@ proptest! {
                     model.done(call, outcome, now);
                 }
                 Step::Advance(time) => now += time,
+                Step::Hint => {
+                    real.hint(now);
+                    model.hint(now);
+                }
             }
             let (told, expected) = ((real.state(now), real.open_for(now)), (model.state(now), model.left(now)));
             prop_assert_eq!(told, expected, "step {} at {:?}", number, now);
@@ -247,6 +149,21 @@ fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
         breaker.done(ticket, Failed, now);
     }
     assert_eq!(breaker.open_for(now), at(5));
+}
+
+#[test]
+fn a_hint_ends_an_opening_and_a_probe_that_fails_then_doubles_the_next() {
+    let mut breaker = after(&[(Failed, 0); 5]);
+    for (now, next) in [(1, 10), (2, 20), (3, 40)] {
+        assert_eq!(breaker.state(at(now)), State::Open);
+        breaker.hint(at(now));
+        assert_eq!((breaker.state(at(now)), breaker.open_for(at(now))), (State::HalfOpen, at(0)));
+        let probe = breaker.acquire(at(now)).unwrap();
+        breaker.hint(at(now));
+        assert!(breaker.counts(probe), "half-open it is no news");
+        breaker.done(probe, Failed, at(now));
+        assert_eq!(breaker.open_for(at(now)), at(next));
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use admin::{admin_alerts, publish_admin_alert};
 pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
 pub use dead::dead_subject;
+use tokio::sync::watch;
 
 use crate::process::Stop;
 use crate::retry::RetryPolicy;
@@ -89,24 +90,53 @@ pub fn addresses(url: &str) -> std::io::Result<Vec<async_nats::ServerAddr>> {
 /// # Errors
 /// Where no server answers within two seconds.
 pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, Unreachable> {
+    try_once(options(name), url).await
+}
+
+async fn try_once(options: async_nats::ConnectOptions, url: &str) -> Result<async_nats::Client, Unreachable> {
     let failed = |reason: String| Unreachable { url: url.to_owned(), reason };
     let addresses = addresses(url).map_err(|error| failed(error.to_string()))?;
-    options(name).connect(addresses).await.map_err(|error| failed(error.to_string()))
+    options.connect(addresses).await.map_err(|error| failed(error.to_string()))
 }
 
 /// Connects for a service: tries until a server answers or the process stops (`None`).
 ///
 /// Afterwards the client reconnects on its own, without limit.
 pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::Client> {
+    connect_with(|| options(name), url, RetryPolicy::DEFAULT, stop).await
+}
+
+/// The same with pauses of its own; tells `connected` of each connection, the first one and all later ones.
+pub async fn connect_telling(
+    url: &str,
+    name: &str,
+    (pauses, connected): (RetryPolicy, watch::Sender<()>),
+    stop: &Stop,
+) -> Option<async_nats::Client> {
+    let tell = move |event| {
+        if matches!(event, async_nats::Event::Connected) {
+            connected.send_replace(());
+        }
+        std::future::ready(())
+    };
+    connect_with(|| options(name).event_callback(tell.clone()), url, pauses, stop).await
+}
+
+async fn connect_with(
+    options: impl Fn() -> async_nats::ConnectOptions,
+    url: &str,
+    pauses: RetryPolicy,
+    stop: &Stop,
+) -> Option<async_nats::Client> {
     for attempt in 0.. {
         tokio::select! {
-            connected = connect_once(url, name) => match connected {
+            connected = try_once(options(), url) => match connected {
                 Ok(client) => return Some(client),
                 Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
             },
             () = stop.draining() => return None,
         }
-        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = stop.draining() => return None }
+        tokio::select! { () = pauses.pause(attempt) => {}, () = stop.draining() => return None }
     }
     None
 }

@@ -8,6 +8,7 @@ mod delivery;
 mod hand_back;
 mod memory;
 mod policy;
+mod probe;
 mod work;
 
 use std::collections::HashMap;
@@ -158,7 +159,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     }
 
     /// Asks for messages, one request at a time, for as much as memory has room; for none while the
-    /// store's breaker is open.
+    /// store's breaker is open. Half-open and with nothing in hand, it probes first.
     async fn read(
         &self,
         source: PullConsumer,
@@ -167,10 +168,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
     ) -> Result<(), async_nats::Error> {
         let memory = Arc::new(Semaphore::new(self.settings.memory_kib));
         while !self.stop.is_draining() {
-            tokio::select! {
-                // Its place as a probe is given back at once: handling is what probes.
-                permit = self.settings.guard.admitted() => drop(permit),
-                () = self.stop.draining() => return Ok(()),
+            self.let_through(unsettled).await;
+            if self.stop.is_draining() {
+                return Ok(());
             }
             let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
             let mut messages = request.expires(REQUEST_EXPIRES).messages().await?;

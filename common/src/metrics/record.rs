@@ -48,7 +48,7 @@ pub(super) fn begin(program: Program) {
     own::begin();
     if program != Program::Worker {
         verdicts(&EVENTS, &Counts::default());
-        for outcome in ["stored", "duplicate", "full", "circuit_open", "unavailable"] {
+        for outcome in ["stored", "duplicate", "full", "too_large", "circuit_open", "unavailable"] {
             add(&PUBLISHES, &[("outcome", outcome)], 0);
         }
         add(&PUBLISH_RETRIES, &[], 0);
@@ -138,7 +138,7 @@ pub fn events_taken(counts: &Counts) {
     verdicts(&EVENTS, counts);
 }
 
-/// A publish has ended: `stored`, `duplicate`, `full`, `circuit_open` or `unavailable`.
+/// A publish has ended: `stored`, `duplicate`, `full`, `too_large`, `circuit_open` or `unavailable`.
 pub fn published(outcome: &'static str, took: Duration) {
     add(&PUBLISHES, &[("outcome", outcome)], 1);
     observe(&PUBLISH_DURATION, &[], took.as_secs_f64());

@@ -77,7 +77,7 @@ metrics! {
     EVENTS = "devtrail_events_total", Counter, Collector, ["verdict"],
         "Events of batches that the stream has, by the collector's verdict. A batch that the server knew already is not counted.";
     PUBLISHES = "devtrail_publishes_total", Counter, Collector, ["outcome"],
-        "Batches handed to the stream: `stored`, `duplicate` (the server knew it), or a 503: `full`, `circuit_open`, `unavailable`.";
+        "Batches handed to the stream: `stored`, `duplicate` (the server knew it), a 413: `too_large`, or a 503: `full`, `circuit_open`, `unavailable`.";
     PUBLISH_DURATION = "devtrail_publish_duration_seconds", Histogram(REPLIES), Collector, [],
         "From handing a batch to the stream to its PubAck, tries again included.";
     PUBLISH_RETRIES = "devtrail_publish_retries_total", Counter, Collector, [],

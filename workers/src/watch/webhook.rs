@@ -24,12 +24,6 @@ use super::settings::WatchSettings;
 
 /// A receiver that has not answered by then has not got it.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries: half a second doubling to a minute. Its breaker spares a receiver that is away.
-const RETRY: RetrySettings = RetrySettings {
-    retry_base: Duration::from_millis(500),
-    retry_cap: Duration::from_secs(60),
-    ..RetrySettings::DEFAULT
-};
 
 /// Posts the messages of ADMIN to the webhook until the process stops; where there is none, returns
 /// at once. Any number of processes may: the consumer gives out one message at a time.
@@ -39,6 +33,7 @@ const RETRY: RetrySettings = RetrySettings {
 pub async fn deliver(
     js: jetstream::Context,
     settings: &WatchSettings,
+    (retry, breakers): (RetrySettings, BreakerSettings),
     process: Process,
 ) -> anyhow::Result<()> {
     let Some(url) = settings.admin_webhook_url.clone() else { return Ok(()) };
@@ -48,10 +43,10 @@ pub async fn deliver(
         .user_agent(concat!("devtrail/", env!("CARGO_PKG_VERSION")))
         .build()?;
     // One message at a time, so one probe decides: there may be no second message for long.
-    let breaker = BreakerSettings { probes: 1, ..BreakerSettings::DEFAULT };
+    let breaker = BreakerSettings { probes: 1, ..breakers };
     let guard = process.breakers.guard("webhook:admin", breaker);
     let role = Arc::new(Webhook { http, url, secret: settings.admin_webhook_secret.clone() });
-    let settings = PullSettings { group: 1, ..PullSettings::new(RETRY, guard, process.actor.to_string()) };
+    let settings = PullSettings { group: 1, ..PullSettings::new(retry, guard, process.actor.to_string()) };
     Ok(pull::run(js, (ADMIN, WEBHOOK_ADMIN), (role, Arc::new(Forgetful)), settings, process.stop).await?)
 }
 
@@ -67,6 +62,11 @@ struct Forgetful;
 impl Memory for Forgetful {
     async fn source(&self, _life: &StreamLife) -> Result<Src, Failure> {
         Ok(0)
+    }
+
+    /// Only a post tells, and the message that failed stays in hand until one does.
+    async fn probe(&self, _nobodys: Place<'_>) -> Result<bool, Failure> {
+        Ok(false)
     }
 
     async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<Tries, Failure> {

@@ -13,6 +13,7 @@ use common::bus::{self, EVENTS, StreamLife, sync::SyncSettings};
 use common::clock::{Clock, SystemClock};
 use common::key::{DeveloperRecord, developer_entry};
 use common::process::Process;
+use common::retry::RetryPolicy;
 use common::verdict::Code;
 use store::{Answers, Ledger, Quarantine, QuarantinedBatch};
 use tokio::time::Instant;
@@ -53,7 +54,7 @@ impl Sender {
         let bucket = keys::open(&js).await?;
         let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
         let seen = Arc::new(Life::new(js.clone(), life.clone()));
-        let publisher = Publisher::new(js.clone(), seen, breaker, CONFIRM);
+        let publisher = Publisher::new(js.clone(), seen, breaker, (CONFIRM, RetryPolicy::DEFAULT));
         let (max_message, actor) = (max_message(&client), process.actor.to_string());
         let (epochs, published) = (HashMap::new(), Vec::new());
         Ok(Self { js, life, publisher, max_message, bucket, epochs, actor, published })

@@ -54,6 +54,13 @@ pub trait Memory: Send + Sync + 'static {
     /// Where the store cannot tell now.
     fn source(&self, life: &StreamLife) -> impl Future<Output = Result<Src, Failure>> + Send;
 
+    /// Asks for no message's sake whether what messages need is there: no message has the sequence of `nobodys`.
+    /// `false` where only a message can find out.
+    ///
+    /// # Errors
+    /// Where it is not well.
+    fn probe(&self, nobodys: Place<'_>) -> impl Future<Output = Result<bool, Failure>> + Send;
+
     /// The message is about to be handled alone: written down before. Gives what was remembered until
     /// then; a mark that nobody took back counts as a worker that died.
     ///

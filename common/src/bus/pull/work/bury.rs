@@ -46,7 +46,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
                     stream, consumer, seq, %error, reason,
                     "a message that is given up cannot be moved to DEAD; trying again later"
                 );
-                self.nak(one, self.settings.retry.retry_cap, unsettled).await;
+                self.nak(one, self.settings.retry.policy().cap, unsettled).await;
             }
         }
     }
