@@ -4,7 +4,9 @@ use std::path::Path;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
-use harness::{Up, envelope, event};
+use common::admin_alert::Kind;
+use common::bus::admin_alerts;
+use harness::{Up, envelope, event, until};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -35,7 +37,7 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
     assert_eq!(up.stop().await, Some(0));
     std::fs::remove_dir_all(up.path("nats")).unwrap();
     copy(backup.path(), &up.path("nats"));
-    up.restart().await;
+    up.restart_with(&["--alert-overdue", "1s", "--alert-every", "200ms"]).await;
     let verify = up.devtrail(&["verify", "--wait", "0s"]);
     let said = String::from_utf8_lossy(&verify.stdout).into_owned();
     assert!(
@@ -49,6 +51,15 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
     // Not acked: it is still to be delivered.
     let persist: PullConsumer = events(&up).await.get_consumer("persist").await.unwrap();
     assert_eq!(persist.cached_info().num_ack_pending, 1);
+    // Nothing fails, and nothing goes on: that it waits is told to administrators.
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    let js = async_nats::jetstream::new(nats);
+    let lag = until("it is told that a message waits", async || {
+        let (alerts, _) = admin_alerts(&js, 1).await.ok()?;
+        alerts.into_iter().find(|alert| alert.kind == Kind::Lag && alert.subject == "EVENTS/persist")
+    })
+    .await;
+    assert!(lag.title.starts_with("A message has waited for EVENTS/persist"), "{}", lag.title);
     put_right(&mut up).await;
 }
 

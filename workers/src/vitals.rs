@@ -1,13 +1,15 @@
 //! When a worker is ready, and what of the store its metrics tell.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use common::bus::{self, EVENTS, JOBS, PERSIST, StreamLife};
+use common::bus::{self, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY, StreamLife};
 use common::job::{BatchState, JobKind};
 use common::metrics::{self, Streams};
 use common::process::{NotReady, Process};
+use futures_util::future::try_join_all;
 use store::{Ledger, Store};
 
 use crate::Role;
@@ -38,7 +40,7 @@ pub fn running<S: Store>(role: Role, client: &async_nats::Client, store: &S, pro
     Streams(js).follow(&process.vitals);
     if role.includes(Role::Persist) {
         let asked = store.clone();
-        process.vitals.source("batches", COUNT_EVERY, move || count(asked.clone()));
+        process.vitals.source("batches", COUNT_EVERY, move || count(asked.clone()), || counted(None));
     }
 }
 
@@ -47,6 +49,7 @@ fn consumers(role: Role) -> Vec<(&'static str, String)> {
     let mut wanted = Vec::new();
     if role.includes(Role::Persist) {
         wanted.push((EVENTS, PERSIST.to_owned()));
+        wanted.push((REPLAY, PERSIST_REPLAY.to_owned()));
     }
     let kinds = [
         (Role::Aggregate, JobKind::Aggregate),
@@ -61,14 +64,14 @@ fn consumers(role: Role) -> Vec<(&'static str, String)> {
 }
 
 async fn bound(js: jetstream::Context, wanted: Vec<(&'static str, String)>) -> Result<(), NotReady> {
-    for (stream, consumer) in wanted {
-        let found = async {
-            bus::bind_stream(&js, stream).await?;
-            bus::bind_consumer(&js, stream, &consumer).await
-        };
-        found.await.map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))?;
-    }
-    Ok(())
+    let js = &js;
+    // All at once: a server that is slow has the time of one answer.
+    let asked = wanted.into_iter().map(async |(stream, consumer)| {
+        bus::bind_stream(js, stream).await?;
+        bus::bind_consumer(js, stream, &consumer).await
+    });
+    let found = try_join_all(asked).await;
+    found.map(drop).map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))
 }
 
 /// Whether the store answers a question that costs nothing.
@@ -79,15 +82,17 @@ async fn answers(store: impl Ledger) -> Result<(), NotReady> {
 }
 
 async fn count(store: impl Ledger) {
-    let counted = store.unfinished().await;
-    if let Err(error) = &counted {
+    let unfinished = store.unfinished().await;
+    if let Err(error) = &unfinished {
         tracing::debug!(%error, "unfinished batches cannot be counted");
     }
+    counted(unfinished.ok().as_ref());
+}
+
+/// `None` where the count is not known.
+fn counted(unfinished: Option<&BTreeMap<String, u64>>) {
     for state in BatchState::ALL.into_iter().filter(|state| *state != BatchState::Completed) {
-        let of = |counts: &std::collections::BTreeMap<String, u64>| {
-            counts.get(state.as_str()).copied().unwrap_or(0)
-        };
-        let count = counted.as_ref().map_or(f64::NAN, |counts| of(counts) as f64);
-        metrics::batches(state.as_str(), count);
+        let of = |counts: &BTreeMap<String, u64>| counts.get(state.as_str()).copied().unwrap_or(0) as f64;
+        metrics::batches(state.as_str(), unfinished.map_or(f64::NAN, of));
     }
 }

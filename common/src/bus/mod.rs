@@ -3,6 +3,7 @@
 mod admin;
 mod bind;
 mod dead;
+pub mod facts;
 pub mod pull;
 pub mod roster;
 pub mod sync;

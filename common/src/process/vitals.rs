@@ -13,6 +13,8 @@ use crate::metrics;
 
 /// A check that takes longer does not hold.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A source that takes longer is not known. Less than that, so that it can be said.
+const READ_FOR: Duration = Duration::from_millis(1_500);
 /// The answer to a check holds this long, so that many who ask cost one look.
 const CHECK_FOR: Duration = Duration::from_secs(1);
 /// What a breaker with this beginning stands before is no part of the work: a dead receiver blocks nothing.
@@ -82,12 +84,26 @@ impl Vitals {
         register(&self.0.checks, name, CHECK_FOR, look);
     }
 
-    /// Before metrics are told, `read` sets some gauges; once in `every` at most.
-    pub fn source<F>(&self, name: &str, every: Duration, read: impl Fn() -> F + Send + Sync + 'static)
-    where
+    /// Before metrics are told, `read` sets some gauges; once in `every` at most. Where it takes too long,
+    /// `unknown` sets them to say so: a number from before would lie.
+    pub fn source<F>(
+        &self,
+        name: &str,
+        every: Duration,
+        read: impl Fn() -> F + Send + Sync + 'static,
+        unknown: impl Fn() + Send + Sync + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        register(&self.0.sources, name, every, read);
+        let unknown = Arc::new(unknown);
+        register(&self.0.sources, name, every, move || {
+            let (reading, unknown) = (read(), unknown.clone());
+            async move {
+                if timeout(READ_FOR, reading).await.is_err() {
+                    unknown();
+                }
+            }
+        });
     }
 
     /// Each check's name and answer.
@@ -193,6 +209,17 @@ mod tests {
         assert_eq!(process.ready().await.map_err(|why| why.code), Err("circuit_open"));
         process.stop.begin();
         assert_eq!(process.ready().await.map_err(|why| why.code), Err("shutting_down"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_is_said_to_be_unknown() {
+        let (vitals, unknown) = (Vitals::default(), Arc::new(AtomicU32::new(0)));
+        let counted = unknown.clone();
+        vitals.source("streams", CHECK_FOR, std::future::pending, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        vitals.read().await;
+        assert_eq!(unknown.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,46 @@ async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: 
     assert_eq!(told, [(id, 0, State::Raised), (id, 1, State::Resolved)]);
 }
 
+/// The next one never saw the collector, and has heard of no rule.
+async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
+    let (mut site, _) = site(engine).await;
+    workers(&mut site, engine, None, &["--alert-silent", "2s"]);
+    until("it is there", async || {
+        let alive = common::bus::roster::alive(&site.js().await).await.ok()?;
+        alive.iter().any(|entry| entry.role == "collector").then_some(())
+    })
+    .await;
+    until_told_of_a_rule(&site).await;
+    site.kill("collector");
+    until_told(&site, Kind::RoleSilent, "collector", State::Raised).await;
+    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    roles.iter().for_each(|role| site.kill(role));
+    workers(&mut site, engine, None, &["--alert-silent", "2s"]);
+    // The new one raises this: it has read what stands, and looked.
+    send_garbage(&site).await;
+    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    empty_dead(&site).await;
+    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
+    let states = async |kind| told(&site, kind).await.iter().map(|one| one.state).collect::<Vec<_>>();
+    assert_eq!(states(Kind::RoleSilent).await.last(), Some(&State::Raised), "no collector runs");
+    assert_eq!(states(Kind::RuleFailed).await, [State::Raised], "it was not quiet for --alert-quiet");
+    site.collector("collector").await;
+    until_told(&site, Kind::RoleSilent, "collector", State::Resolved).await;
+}
+
+async fn until_told_of_a_rule(site: &harness::Site) {
+    let nats = async_nats::connect(&site.nats).await.unwrap();
+    until("the rule's failure is told", async || {
+        let note = r#"{"rule": "late-night-work", "error": "it panicked"}"#;
+        nats.publish("devtrail.note.rule_failed", note.into()).await.unwrap();
+        nats.flush().await.unwrap();
+        told(site, Kind::RuleFailed).await.first().cloned()
+    })
+    .await;
+}
+
 harness::on_both_stores!(
+    what_only_a_watcher_that_died_has_seen_is_not_over,
     a_role_that_is_gone_is_told_until_it_is_back,
     a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open,
 );

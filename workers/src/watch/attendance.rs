@@ -35,6 +35,11 @@ pub struct Attendance {
 }
 
 impl Attendance {
+    /// An alert stands that this role is missing: it is looked for, whoever saw it.
+    pub fn expect(&mut self, role: &str, last_seen: Micros) {
+        self.last.entry(role.to_owned()).or_insert(last_seen);
+    }
+
     /// These roles are there now; tells which are missing. `after` says when a silence is long.
     ///
     /// Where there was no look for half of that (at least 10 s), such as while NATS was away, nobody had
@@ -97,6 +102,16 @@ mod tests {
         fresh.look(["persist"], AFTER, 15 * SECOND);
         let silent = fresh.look(["persist"], AFTER, 30 * SECOND);
         assert_eq!(long(&silent), ["aggregate", "alert", "normalize"], "no collector was ever seen");
+    }
+
+    #[test]
+    fn a_role_that_is_expected_is_missed_by_one_who_never_saw_it() {
+        let mut fresh = Attendance::default();
+        fresh.look(["all"], AFTER, 0);
+        fresh.expect("collector", -100 * SECOND);
+        let silent = fresh.look(["all"], AFTER, SECOND);
+        assert_eq!((long(&silent), silent[0].since), (vec!["collector"], -100 * SECOND));
+        assert_eq!(fresh.look(["all", "collector"], AFTER, 2 * SECOND), []);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Trouble {
     pub subject: String,
     /// Whether it raises an alert; one that is almost well only keeps an alert open.
     pub is_bad: bool,
+    /// Whether it must be bad at two looks in a row to raise an alert: others may be mending it.
+    pub dwells: bool,
     /// How many single troubles it stands for.
     pub count: u64,
     /// A sentence.
@@ -56,12 +58,16 @@ pub const WINDOW: Micros = 60 * SECOND;
 /// An alert that stands is told again each day: it must not leave the stream while it is open, and
 /// nobody should have to remember it for longer.
 pub const REMINDER: Micros = 24 * 3600 * SECOND;
+/// What is nearly full is told again when it is this many points fuller.
+const POINTS: u64 = 5;
 
 /// An alert that stands.
 #[derive(Debug, Clone)]
 struct Standing {
     /// As it was told last.
     told: AdminAlert,
+    /// The lowest [`level`] since then: what has fallen and rises again is news.
+    low: u64,
     /// When its trouble was seen last.
     last_seen: Micros,
     /// Since when it is well, where it is.
@@ -74,13 +80,15 @@ pub struct Book {
     pace: Pace,
     open: BTreeMap<Place, Standing>,
     sent: BTreeMap<Kind, VecDeque<Micros>>,
+    /// What dwells and was bad at the look before.
+    dwelling: BTreeSet<Place>,
 }
 
 impl Book {
     /// The book that these messages of ADMIN, oldest first, have written.
     #[must_use]
     pub fn read(pace: Pace, messages: Vec<AdminAlert>) -> Self {
-        let mut book = Self { pace, open: BTreeMap::new(), sent: BTreeMap::new() };
+        let mut book = Self { pace, open: BTreeMap::new(), sent: BTreeMap::new(), dwelling: BTreeSet::new() };
         for message in &messages {
             book.sent.entry(message.kind).or_default().push_back(message.time);
         }
@@ -88,6 +96,11 @@ impl Book {
             book.stand(alert);
         }
         book
+    }
+
+    /// The alerts that stand.
+    pub fn standing(&self) -> impl Iterator<Item = &AdminAlert> {
+        self.open.values().map(|standing| &standing.told)
     }
 
     /// The messages that are due at `now`. The book goes on with each once it [`Book::took`] it.
@@ -104,8 +117,10 @@ impl Book {
                         standing.last_seen = now;
                         repeated.extend(standing.repeated(trouble, self.pace.repeat, now));
                     }
+                    standing.fell_to(level(trouble.kind, trouble.count, &trouble.numbers));
                 }
                 None => {
+                    standing.fell_to(0);
                     let since = *standing.well_since.get_or_insert(now);
                     if now.saturating_sub(since) >= micros(self.pace.settle) {
                         resolved.push(standing.resolved(now));
@@ -114,11 +129,17 @@ impl Book {
             }
         }
         let raises = |(place, trouble): &(&Place, &&Trouble)| {
-            trouble.is_bad && findings.looked.contains(&place.0) && !self.open.contains_key(*place)
+            let stays = !trouble.dwells || self.dwelling.contains(*place);
+            trouble.is_bad && stays && findings.looked.contains(&place.0) && !self.open.contains_key(*place)
         };
         let mut raised: Vec<AdminAlert> =
             found.iter().filter(raises).map(|(_, trouble)| raise(trouble, now)).collect();
         raised.sort_by_key(|alert| alert.severity);
+        self.dwelling.retain(|(kind, _)| !findings.looked.contains(kind));
+        let dwells = |(place, trouble): &(&Place, &&Trouble)| {
+            trouble.is_bad && trouble.dwells && findings.looked.contains(&place.0)
+        };
+        self.dwelling.extend(found.iter().filter(dwells).map(|(place, _)| place.clone()));
         // What waits for its turn is found again at the next look.
         let mut sent = std::mem::take(&mut self.sent);
         let rate = self.pace.rate as usize;
@@ -146,7 +167,8 @@ impl Book {
     }
 
     fn stand(&mut self, alert: AdminAlert) {
-        let standing = Standing { last_seen: alert.last_seen, well_since: None, told: alert };
+        let low = level(alert.kind, alert.count, &alert.numbers);
+        let standing = Standing { last_seen: alert.last_seen, well_since: None, low, told: alert };
         self.open.insert(standing.told.place(), standing);
     }
 }
@@ -155,7 +177,7 @@ impl Standing {
     /// Told again, where it is time.
     fn repeated(&self, trouble: &Trouble, repeat: Duration, now: Micros) -> Option<AdminAlert> {
         let age = now.saturating_sub(self.told.time);
-        let grew = trouble.count > self.told.count && age >= micros(repeat);
+        let grew = has_grown(self.low, trouble) && age >= micros(repeat);
         (grew || age >= REMINDER).then(|| AdminAlert {
             revision: self.told.revision + 1,
             count: trouble.count,
@@ -167,6 +189,13 @@ impl Standing {
         })
     }
 
+    /// Which processes have a breaker open changes all the time: only more than were told are news.
+    fn fell_to(&mut self, level: u64) {
+        if self.told.kind != Kind::BreakerOpen {
+            self.low = self.low.min(level);
+        }
+    }
+
     fn resolved(&self, now: Micros) -> AdminAlert {
         AdminAlert {
             revision: self.told.revision + 1,
@@ -176,6 +205,28 @@ impl Standing {
             time: now,
             ..self.told.clone()
         }
+    }
+}
+
+/// What of a trouble grows.
+fn level(kind: Kind, count: u64, numbers: &BTreeMap<String, Number>) -> u64 {
+    let name = match kind {
+        Kind::Lag => "messages",
+        Kind::StreamNearlyFull | Kind::DiskNearlyFull => "percent",
+        _ => return count,
+    };
+    numbers.get(name).map_or(count, |number| number.value)
+}
+
+/// Whether a trouble whose level was `low` has grown enough to be told again. What only wavers about
+/// its bound has not.
+fn has_grown(low: u64, trouble: &Trouble) -> bool {
+    let now = level(trouble.kind, trouble.count, &trouble.numbers);
+    let bound = |name| trouble.numbers.get(name).and_then(|number| number.bound).unwrap_or(0);
+    match trouble.kind {
+        Kind::Lag => now > 1 && now >= low.max(bound("messages")).saturating_mul(2),
+        Kind::StreamNearlyFull | Kind::DiskNearlyFull => now >= low.max(bound("percent")) + POINTS,
+        _ => now > low,
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use common::admin_alert::{Kind, Number};
 use common::breaker;
+use common::bus::EVENTS;
 use common::clock::{Micros, rfc3339};
 use store::Overdue;
 
 use super::attendance::Silent;
 use super::book::{Findings, Trouble};
-use super::failures::Failed;
+use super::failures::{Failed, REASON_IS};
 use super::settings::WatchSettings;
 
 /// A consumer.
@@ -20,6 +21,8 @@ pub struct Backlog {
     pub consumer: String,
     /// Messages that are not delivered, or not acknowledged.
     pub messages: u64,
+    /// How long the oldest of them has been in the stream.
+    pub oldest: Duration,
 }
 
 /// Something with room for so much.
@@ -42,6 +45,8 @@ pub struct Seen {
     pub breakers: Option<Vec<(String, breaker::Report)>>,
     /// The consumers of live work.
     pub backlogs: Option<Vec<Backlog>>,
+    /// The streams and consumers that should be there and are not: `STREAM` or `STREAM/consumer`.
+    pub missing: Option<Vec<String>>,
     /// The streams that refuse when they are full.
     pub streams: Option<Vec<Room>>,
     /// The disks, and JetStream's own limit.
@@ -91,16 +96,23 @@ pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
     };
     add(Kind::DeadLetter, seen.dead.as_ref().map(|dead| dead.iter().map(dead_letter).collect()));
     add(Kind::BreakerOpen, seen.breakers.as_deref().map(breakers));
-    let lag = |all: &Vec<Backlog>| all.iter().filter_map(|one| lag(one, bounds.lag)).collect();
+    let gone = seen.missing.as_deref().unwrap_or_default();
+    let lag = |all: &Vec<Backlog>| {
+        all.iter().filter_map(|one| lag(one, bounds)).chain(gone.iter().map(|name| missing(name))).collect()
+    };
     add(Kind::Lag, seen.backlogs.as_ref().map(lag));
     let full = |all: &Vec<Room>, kind, what, bound| {
         all.iter().filter_map(|one| nearly_full(one, kind, what, bound)).collect()
     };
     let streams = seen.streams.as_ref();
-    add(
-        Kind::StreamNearlyFull,
-        streams.map(|all| full(all, Kind::StreamNearlyFull, "The stream", bounds.stream)),
-    );
+    let full_streams = |all: &Vec<Room>| {
+        let found: Vec<Trouble> = full(all, Kind::StreamNearlyFull, "The stream", bounds.stream);
+        // How full one that is missing was is not known: an alert about it stays.
+        let kept = gone.iter().map(|name| Trouble { is_bad: false, ..missing(name) });
+        let kept = kept.map(|trouble| Trouble { kind: Kind::StreamNearlyFull, ..trouble });
+        found.into_iter().chain(kept).collect()
+    };
+    add(Kind::StreamNearlyFull, streams.map(full_streams));
     let disks = seen.disks.as_ref();
     add(
         Kind::DiskNearlyFull,
@@ -116,7 +128,8 @@ pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
 }
 
 fn trouble(kind: Kind, subject: &str, count: u64, title: String) -> Trouble {
-    Trouble { kind, subject: subject.to_owned(), is_bad: true, count, title, numbers: BTreeMap::new() }
+    let (subject, numbers) = (subject.to_owned(), BTreeMap::new());
+    Trouble { kind, subject, is_bad: true, dwells: false, count, title, numbers }
 }
 
 impl Trouble {
@@ -132,10 +145,11 @@ fn dead_letter((subject, &count): (&String, &u64)) -> Trouble {
     trouble(Kind::DeadLetter, &subject, count, title).with("messages", count, None)
 }
 
-/// One trouble a name, however many processes have it.
+/// One trouble a name, however many processes have it open. Half-open it may be well again, and where
+/// nothing is called it stays so: an alert is resolved once none has been open for a while.
 fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
     let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::Report)>> = BTreeMap::new();
-    for (actor, report) in all.iter().filter(|(_, report)| report.state != breaker::State::Closed) {
+    for (actor, report) in all.iter().filter(|(_, report)| report.state == breaker::State::Open) {
         by_name.entry(&report.name).or_default().push((actor, report));
     }
     let of = |(name, reports): (&str, Vec<(&str, &breaker::Report)>)| {
@@ -144,20 +158,37 @@ fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
         let reason = reports.iter().find_map(|(_, report)| report.reason.as_deref()).unwrap_or("unknown");
         let (count, shown) = (actors.len() as u64, shown.join(", "));
         let title = format!("The circuit breaker {name} is open in {shown}. The last failure: {reason}");
-        let found = trouble(Kind::BreakerOpen, name, count, title).with("processes", count, None);
-        // Half-open, its probes decide: no news yet.
-        let is_bad = reports.iter().any(|(_, report)| report.state == breaker::State::Open);
-        Trouble { is_bad, ..found }
+        trouble(Kind::BreakerOpen, name, count, title).with("processes", count, None)
     };
     by_name.into_iter().map(of).collect()
 }
 
-/// From half the bound on an open alert is kept.
-fn lag(backlog: &Backlog, bound: u64) -> Option<Trouble> {
-    let (name, messages) = (&backlog.consumer, backlog.messages);
-    let title = format!("{messages} messages wait for {name}; the bound is {bound}.");
-    let found = trouble(Kind::Lag, name, 1, title).with("messages", messages, Some(bound));
-    (messages > bound / 2).then_some(Trouble { is_bad: messages > bound, ..found })
+/// Too many, or one for too long: then it may be one that nothing takes. From half a bound on an open
+/// alert is kept.
+fn lag(backlog: &Backlog, bounds: &Bounds) -> Option<Trouble> {
+    let Backlog { consumer: name, messages, oldest } = backlog;
+    let (bound, patience) = (bounds.lag, bounds.overdue);
+    let (is_many, is_old) = (*messages > bound, *oldest >= patience);
+    let (seconds, bound_seconds) = (oldest.as_secs(), patience.as_secs());
+    let title = if is_old && !is_many {
+        format!(
+            "A message has waited for {name} for {seconds} s without being acknowledged; the bound is \
+             {bound_seconds} s."
+        )
+    } else {
+        format!("{messages} messages wait for {name}; the bound is {bound}.")
+    };
+    let found = trouble(Kind::Lag, name, 1, title).with("messages", *messages, Some(bound));
+    let found = found.with("oldest_seconds", seconds, Some(bound_seconds));
+    let is_kept = *messages > bound / 2 || (*messages > 0 && *oldest >= patience / 2);
+    is_kept.then_some(Trouble { is_bad: is_many || is_old, ..found })
+}
+
+/// Something that is declared is not there: what was for it waits, or is gone.
+fn missing(name: &str) -> Trouble {
+    let what = if name.contains('/') { "consumer" } else { "stream" };
+    let title = format!("The {what} {name} is missing: `devtrail streams apply` makes it again.");
+    trouble(Kind::Lag, name, 1, title)
 }
 
 fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Trouble> {
@@ -170,7 +201,9 @@ fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Troubl
     let title = format!("{what} {name} is {percent} % full; {free} MiB are free. The bound is {bound} %.");
     let found = trouble(kind, name, 1, title).with("percent", percent, Some(bound));
     let found = found.with("bytes", *used, Some(*size));
-    (percent + POINTS > bound).then_some(Trouble { is_bad: percent >= bound, ..found })
+    // From 80 % on EVENTS is trimmed, twice a second: only where that does not help it is full.
+    let dwells = kind == Kind::StreamNearlyFull && name == EVENTS;
+    (percent + POINTS > bound).then_some(Trouble { is_bad: percent >= bound, dwells, ..found })
 }
 
 /// A role that is missing, but not for long enough, keeps an alert open.
@@ -197,8 +230,7 @@ fn batch_overdue(overdue: &Overdue, bound: Duration) -> Trouble {
 
 fn rule_failed(failed: &Failed) -> Trouble {
     let Failed { rule, count, error, .. } = failed;
-    let title =
-        format!("The rule {rule} could not be evaluated, {count} times of late. The last reason: {error}");
+    let title = format!("The rule {rule} could not be evaluated, {count} times of late.{REASON_IS}{error}");
     trouble(Kind::RuleFailed, rule, *count, title).with("failures", *count, None)
 }
 

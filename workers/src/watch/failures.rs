@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::admin_alert::RuleFailed;
+use common::admin_alert::{AdminAlert, RuleFailed};
 use common::clock::Micros;
 use common::json::shorten;
 
@@ -15,6 +15,9 @@ const RULES: usize = 1000;
 const REASON: usize = 500;
 /// Of a rule's id, this many bytes are kept.
 const ID: usize = 128;
+
+/// What stands before the reason in an alert's title.
+pub const REASON_IS: &str = " The last reason: ";
 
 /// A rule that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,15 @@ impl Failures {
         let failed =
             self.0.entry(rule.clone()).or_insert(Failed { rule, count: 0, error: String::new(), last: now });
         (failed.count, failed.error, failed.last) = (failed.count + 1, error, now);
+    }
+
+    /// An alert stands that this rule fails. Notes are heard since `heard_since`: it may have failed
+    /// until then.
+    pub fn stands(&mut self, alert: &AdminAlert, heard_since: Micros) {
+        let error = alert.title.split_once(REASON_IS).map_or("", |(_, error)| error).to_owned();
+        let (rule, last) = (alert.subject.clone(), alert.last_seen.max(heard_since));
+        let failed = self.0.entry(rule.clone()).or_insert(Failed { rule, count: 0, error, last });
+        failed.count = failed.count.max(alert.count);
     }
 
     /// Those that failed within the last `quiet`; the others are forgotten.

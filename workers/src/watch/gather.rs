@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use common::breaker;
+use common::bus::facts::{self, StreamFacts};
 use common::bus::roster::{self, WorkerEntry};
 use common::bus::topology::{self, Name};
 use common::bus::{ADMIN, DEAD};
 use common::clock::{Clock as _, Micros, SystemClock};
 use common::process::Process;
 use futures_util::TryStreamExt as _;
-use serde_json::Value;
 use store::Watching;
 
 use super::attendance::{Attendance, Silent};
@@ -64,10 +64,13 @@ impl<S: Watching> Gatherer<S> {
             asked("the disks", self.disks()),
             asked("what is overdue", self.store.overdue(before)),
         );
-        let (streams, backlogs) = topology.unzip();
+        let (streams, backlogs, missing) = match topology {
+            Some((streams, backlogs, missing)) => (Some(streams), Some(backlogs), Some(missing)),
+            None => (None, None, None),
+        };
         let (entries, silent) = present.map(|present| (present.entries, present.silent)).unzip();
         let breakers = entries.map(|entries| self.breakers(&entries));
-        Seen { dead, breakers, backlogs, streams, disks, silent, overdue, rules }
+        Seen { dead, breakers, backlogs, missing, streams, disks, silent, overdue, rules }
     }
 
     async fn dead(&self) -> anyhow::Result<BTreeMap<String, u64>> {
@@ -76,24 +79,30 @@ impl<S: Watching> Gatherer<S> {
         Ok(counts.into_iter().map(|(subject, count)| (subject, count as u64)).collect())
     }
 
-    /// Streams that refuse when they are full, and consumers of live work.
-    async fn topology(&self) -> anyhow::Result<(Vec<Room>, Vec<Backlog>)> {
-        let (mut streams, mut backlogs) = (Vec::new(), Vec::new());
+    /// Streams that refuse when they are full, consumers of live work, and what is missing.
+    async fn topology(&self) -> anyhow::Result<(Vec<Room>, Vec<Backlog>, Vec<String>)> {
+        let (mut streams, mut backlogs, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        let now = SystemClock.now();
         for name in topology::declared().into_keys() {
-            // A replay takes its time, and its own alerts are the webhook's business.
-            if name.consumer.as_ref().is_some_and(|one| one.ends_with("-replay") || name.stream == ADMIN) {
+            let Some(consumer) = &name.consumer else {
+                match facts::stream(&self.js, &name).await? {
+                    Some(facts) => streams.extend(room(name, &facts)),
+                    None => missing.push(name.stream),
+                }
                 continue;
-            }
-            let Some(info) = topology::info(&self.js, &name).await? else { continue };
-            match &name.consumer {
-                None => streams.extend(room(name, &info)),
-                Some(consumer) => backlogs.push(Backlog {
-                    consumer: format!("{}/{consumer}", name.stream),
-                    messages: number(&info, "/num_pending") + number(&info, "/num_ack_pending"),
-                }),
+            };
+            let consumer = format!("{}/{consumer}", name.stream);
+            let Some(facts) = facts::consumer(&self.js, &name).await? else {
+                missing.push(consumer);
+                continue;
+            };
+            // A replay takes its time, and its own alerts are the webhook's business.
+            if !consumer.ends_with("-replay") && name.stream != ADMIN {
+                let (messages, oldest) = (facts.pending + facts.unsettled, facts.age(now));
+                backlogs.push(Backlog { consumer, messages, oldest });
             }
         }
-        Ok((streams, backlogs))
+        Ok((streams, backlogs, missing))
     }
 
     async fn disks(&self) -> anyhow::Result<Vec<Room>> {
@@ -138,15 +147,10 @@ async fn asked<T, E: std::fmt::Display>(
     }
 }
 
-fn number(info: &Value, pointer: &str) -> u64 {
-    info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
-}
-
 /// The room in a stream; `None` where it has no bound, or lets old messages go.
-fn room(name: Name, info: &Value) -> Option<Room> {
-    let size = info.pointer("/config/max_bytes").and_then(Value::as_u64)?;
-    let refuses = info.pointer("/config/discard").and_then(Value::as_str) == Some("new");
-    refuses.then(|| Room { name: name.stream, used: number(info, "/state/bytes"), size })
+fn room(name: Name, facts: &StreamFacts) -> Option<Room> {
+    let size = facts.max_bytes.filter(|_| facts.refuses)?;
+    Some(Room { name: name.stream, used: facts.bytes, size })
 }
 
 /// The disk that a folder is on.

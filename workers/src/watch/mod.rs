@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::admin_alert::{AdminAlert, NOTE_RULE_FAILED, RuleFailed, State};
+use common::admin_alert::{AdminAlert, Kind, NOTE_RULE_FAILED, RuleFailed, State};
 use common::bus::roster::Lease;
 use common::bus::{ADMIN, BindError, admin_alerts, bind_stream, publish_admin_alert};
-use common::clock::{Clock as _, SystemClock};
+use common::clock::{Clock as _, Micros, SystemClock};
 use common::crash;
 use common::process::Process;
 use common::retry::RetryPolicy;
@@ -62,6 +62,7 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
     bound(&js, &process).await?;
     let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
     let failures = Arc::new(Mutex::new(Failures::default()));
+    let heard_since = SystemClock.now();
     let gatherer = Gatherer {
         js: js.clone(),
         store,
@@ -77,6 +78,7 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
         failures: failures.clone(),
         settings,
         attendance: Attendance::default(),
+        heard_since,
         book: None,
     };
     let stopping = process.stop.drain_token();
@@ -130,6 +132,8 @@ struct Watcher<S> {
     failures: Arc<Mutex<Failures>>,
     settings: WatchSettings,
     attendance: Attendance,
+    /// Since when notes of rules that failed are heard.
+    heard_since: Micros,
     /// What stands in ADMIN up to its last sequence; `None` where it must be read (again).
     book: Option<(Book, u64)>,
 }
@@ -152,22 +156,17 @@ impl<S: Watching> Watcher<S> {
 
     /// One look; says what is due where this process holds the lease.
     async fn look(&mut self) {
+        let open = if self.lease.is_held() {
+            self.open().await
+        } else {
+            // Another one writes meanwhile.
+            self.book = None;
+            None
+        };
+        // Without the lease as well, to know who was there before.
         let present = self.gatherer.roster(&mut self.attendance).await;
         let rules = lock(&self.failures).of_late(self.settings.alert_quiet, SystemClock.now());
-        if !self.lease.is_held() {
-            self.book = None;
-            return;
-        }
-        let (mut book, mut last) = match self.book.take() {
-            Some(open) => open,
-            None => match admin_alerts(&self.js, 1).await {
-                Ok((messages, last)) => (Book::read(Pace::from(&self.settings), messages), last),
-                Err(error) => {
-                    tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
-                    return;
-                }
-            },
-        };
+        let Some((mut book, mut last)) = open else { return };
         let seen = self.gatherer.look(present, rules, SystemClock.now()).await;
         let now = SystemClock.now();
         for alert in book.due(&judge(&seen, &self.gatherer.bounds), now) {
@@ -188,6 +187,32 @@ impl<S: Watching> Watcher<S> {
             book.took(alert);
         }
         self.book = Some((book, last));
+    }
+}
+
+impl<S> Watcher<S> {
+    /// The book, and the sequence up to which it is written; `None` where ADMIN cannot be read.
+    async fn open(&mut self) -> Option<(Book, u64)> {
+        if let Some(open) = self.book.take() {
+            return Some(open);
+        }
+        let read = admin_alerts(&self.js, 1).await;
+        let unread = |error: &_| tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
+        let (messages, last) = read.inspect_err(unread).ok()?;
+        let book = Book::read(Pace::from(&self.settings), messages);
+        self.remember(&book);
+        Some((book, last))
+    }
+
+    /// What stands was seen by another watcher: what this one has not seen itself is no sign that it is over.
+    fn remember(&mut self, book: &Book) {
+        for alert in book.standing() {
+            match alert.kind {
+                Kind::RoleSilent => self.attendance.expect(&alert.subject, alert.first_seen),
+                Kind::RuleFailed => lock(&self.failures).stands(alert, self.heard_since),
+                _ => {}
+            }
+        }
     }
 }
 

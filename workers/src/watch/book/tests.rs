@@ -48,7 +48,7 @@ fn findings(look: &Look) -> Findings {
     let trouble = |(index, found): (usize, &Option<(bool, u64)>)| {
         let ((is_bad, count), (kind, subject)) = ((*found)?, place(index));
         let title = format!("{count} troubles.");
-        Some(Trouble { kind, subject, is_bad, count, title, numbers: BTreeMap::new() })
+        Some(Trouble { kind, subject, is_bad, dwells: false, count, title, numbers: BTreeMap::new() })
     };
     Findings {
         looked: looked.collect(),
@@ -131,6 +131,67 @@ proptest! {
     }
 }
 
+proptest! {
+    /// However letters come and go: more than at any time since the last message are told, in time.
+    #[test]
+    fn letters_that_come_after_others_went_are_told(counts in prop::collection::vec(0_u64..20, 1..40)) {
+        let pace = Pace { settle: Duration::from_secs(100_000), ..PACE };
+        let (mut book, mut lowest) = (Book::read(pace, Vec::new()), None);
+        for (turn, count) in counts.into_iter().enumerate() {
+            let found = if count > 0 { one(true, count) } else { well() };
+            let told = step(&mut book, &found, 300 * turn as i64);
+            let is_news = lowest.map_or(count > 0, |lowest| count > lowest);
+            prop_assert_eq!(told, if is_news { vec![(State::Raised, count)] } else { vec![] });
+            lowest = if is_news { Some(count) } else { lowest.map(|lowest: u64| lowest.min(count)) };
+        }
+    }
+
+    /// What grows without end is told again, each time as a step; what wavers about its bound is not.
+    #[test]
+    fn a_lag_is_told_again_when_it_doubled(values in prop::collection::vec(0_u64..2_000, 1..40)) {
+        let pace = Pace { settle: Duration::from_secs(100_000), ..PACE };
+        let (mut book, mut lowest) = (Book::read(pace, Vec::new()), None);
+        for (turn, value) in values.into_iter().enumerate() {
+            let found = measured(Kind::Lag, "messages", value, 100);
+            let told = !step(&mut book, &found, 300 * turn as i64).is_empty();
+            let is_bad = value > 100;
+            let is_news = is_bad && lowest.is_none_or(|lowest: u64| value >= 2 * lowest.max(100));
+            prop_assert_eq!(told, is_news);
+            lowest = if is_news { Some(value) } else { lowest.map(|lowest| lowest.min(value)) };
+        }
+    }
+}
+
+/// Nothing is wrong.
+fn well() -> Findings {
+    findings(&Look { pause: 0, looked: [true; 2], found: Vec::new(), dies_after: None })
+}
+
+/// One trouble with this number; bad above the bound.
+fn measured(kind: Kind, name: &str, value: u64, bound: u64) -> Findings {
+    let numbers = [(name.to_owned(), Number { value, bound: Some(bound) })].into();
+    let (subject, title) = ("EVENTS".to_owned(), "It is so full.".to_owned());
+    let dwells = kind == Kind::StreamNearlyFull;
+    let trouble = Trouble { kind, subject, is_bad: value > bound, dwells, count: 1, title, numbers };
+    Findings { looked: [kind].into(), troubles: vec![trouble] }
+}
+
+#[test]
+fn a_stream_that_others_empty_is_told_only_where_it_stays_full_and_again_five_points_on() {
+    let mut book = Book::read(PACE, Vec::new());
+    let full = |percent| measured(Kind::StreamNearlyFull, "percent", percent, 80);
+    for (second, percent) in [(0, 81), (5, 70), (10, 81), (15, 70)] {
+        assert_eq!(step(&mut book, &full(percent), second), [], "trimmed before the next look");
+    }
+    assert_eq!(step(&mut book, &full(81), 20), []);
+    assert_eq!(step(&mut book, &Findings::default(), 25), [], "not looked at: it is no look");
+    assert_eq!(step(&mut book, &full(82), 30).len(), 1);
+    assert_eq!(step(&mut book, &full(86), 1_000), []);
+    assert_eq!(step(&mut book, &full(87), 1_005).len(), 1);
+    assert_eq!(step(&mut book, &full(93), 1_010), [], "not so soon again");
+    assert_eq!(step(&mut book, &full(93), 1_305).len(), 1);
+}
+
 fn one(is_bad: bool, count: u64) -> Findings {
     findings(&Look {
         pause: 0,
@@ -161,10 +222,7 @@ fn ten_dead_letters_are_one_alert_whose_count_rises_every_few_minutes() {
 
 #[test]
 fn an_alert_is_resolved_when_it_was_well_for_a_while_without_a_break() {
-    let (mut book, well) = (
-        Book::read(PACE, Vec::new()),
-        findings(&Look { pause: 0, looked: [true; 2], found: Vec::new(), dies_after: None }),
-    );
+    let (mut book, well) = (Book::read(PACE, Vec::new()), well());
     assert_eq!(step(&mut book, &one(false, 1), 0), [], "almost well raises nothing");
     assert_eq!(step(&mut book, &one(true, 1), 10).len(), 1);
     assert_eq!(step(&mut book, &well, 20), []);

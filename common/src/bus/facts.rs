@@ -1,0 +1,80 @@
+//! What the server says of a stream and of a consumer: for metrics and for the watcher.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use serde_json::Value;
+
+use super::topology::{self, ApiError, Name};
+use crate::clock::{Micros, parse_rfc3339};
+
+/// A stream as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamFacts {
+    /// Its messages.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The most bytes that it may have; `None` where there is no bound.
+    pub max_bytes: Option<u64>,
+    /// Whether it refuses new messages when it is full; else it lets old ones go.
+    pub refuses: bool,
+}
+
+/// A consumer as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerFacts {
+    /// Messages that were not delivered yet.
+    pub pending: u64,
+    /// Messages that were delivered, but not acknowledged yet.
+    pub unsettled: u64,
+    /// When the oldest message that was not acknowledged came into the stream.
+    pub oldest: Option<Micros>,
+}
+
+impl ConsumerFacts {
+    /// How long the oldest message that was not acknowledged has waited; zero where there is none.
+    #[must_use]
+    pub fn age(&self, now: Micros) -> Duration {
+        let waited = self.oldest.map_or(0, |oldest| now.saturating_sub(oldest));
+        Duration::from_micros(u64::try_from(waited).unwrap_or(0))
+    }
+}
+
+/// What the server says of a stream; `None` where there is no such stream.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn stream(js: &jetstream::Context, name: &Name) -> Result<Option<StreamFacts>, ApiError> {
+    let facts = |info: Value| StreamFacts {
+        messages: number(&info, "/state/messages"),
+        bytes: number(&info, "/state/bytes"),
+        max_bytes: info.pointer("/config/max_bytes").and_then(Value::as_u64),
+        refuses: info.pointer("/config/discard").and_then(Value::as_str) == Some("new"),
+    };
+    Ok(topology::info(js, name).await?.map(facts))
+}
+
+/// What the server says of a consumer; `None` where there is no such consumer.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn consumer(js: &jetstream::Context, name: &Name) -> Result<Option<ConsumerFacts>, ApiError> {
+    let Some(info) = topology::info(js, name).await? else { return Ok(None) };
+    let (pending, unsettled) = (number(&info, "/num_pending"), number(&info, "/num_ack_pending"));
+    let oldest = if pending + unsettled > 0 { oldest(js, name, &info).await? } else { None };
+    Ok(Some(ConsumerFacts { pending, unsettled, oldest }))
+}
+
+/// Of the first message above the ack floor: below it all are acknowledged.
+async fn oldest(js: &jetstream::Context, name: &Name, info: &Value) -> Result<Option<Micros>, ApiError> {
+    let floor = number(info, "/ack_floor/stream_seq");
+    let subject = info.pointer("/config/filter_subject").and_then(Value::as_str).unwrap_or(">");
+    let first = topology::first_from(js, &name.stream, floor + 1, subject).await?;
+    let time = first.as_ref().and_then(|message| message["time"].as_str()).and_then(parse_rfc3339);
+    Ok(time.and_then(|written| written.at))
+}
+
+fn number(info: &Value, pointer: &str) -> u64 {
+    info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
+}
