@@ -39,7 +39,7 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(u64::MAX, 100).await, []);
     // An administrator's last word on what is dead of batch 6.
     let drop = |seq| {
-        engine.execute(&format!("UPDATE audit SET step = 'dropped' WHERE seq = {seq} AND step = 'failed'"))
+        engine.execute(&format!("UPDATE audit SET step = 'dropped' WHERE seq = {seq} AND step = 'failed'"));
     };
     drop(6);
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);

@@ -166,6 +166,17 @@ async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engin
             said(&output)
         );
     }
+    // A worker has the question, and does not answer: it may have written the decision down.
+    let nats = site.js().await.client();
+    let silent = nats.subscribe(common::query::DEAD_DROP).await.unwrap();
+    nats.flush().await.unwrap();
+    let unanswered = dead(&site, &["drop", &number, "--reason", "x", "--yes"]);
+    assert!(
+        unanswered.status.code() == Some(1) && said(&unanswered).contains("nobody answered whether"),
+        "{}",
+        said(&unanswered)
+    );
+    drop(silent);
     letters(&site, 1).await;
     super::mend(&site, "normalized").await;
     if engine == Engine::Postgres {
