@@ -27,10 +27,11 @@ use super::settings::{WatchSettings, micros};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// So often at least an alert is tried before it is skipped.
 const TRIES: u64 = 5;
-/// Between two tries: half a second doubling to a minute. Its breaker spares a receiver that is away.
+/// Between two tries: half a second doubling to five. The breakers, of which each worker has one, spare a
+/// receiver that is away.
 const RETRY: RetrySettings = RetrySettings {
     retry_base: Duration::from_millis(500),
-    retry_cap: Duration::from_secs(60),
+    retry_cap: Duration::from_secs(5),
     ..RetrySettings::DEFAULT
 };
 
