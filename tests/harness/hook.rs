@@ -65,12 +65,31 @@ impl Hook {
     /// # Panics
     /// Where it cannot listen.
     pub async fn start() -> Self {
+        let (hook, port) = Self::reserved();
+        hook.listen(port).await;
+        hook
+    }
+
+    /// One that is not there yet, and the port where it will be.
+    ///
+    /// # Panics
+    /// Where no port is free.
+    #[must_use]
+    pub fn reserved() -> (Self, u16) {
         let kept = Arc::new(Mutex::new(Kept { status: 204, ..Kept::default() }));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}/alerts", listener.local_addr().expect("an address"));
-        let routes = Router::new().fallback(take).with_state(kept.clone());
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        (Self { url: format!("http://127.0.0.1:{port}/alerts"), kept }, port)
+    }
+
+    /// Takes posts from now on.
+    ///
+    /// # Panics
+    /// Where it cannot listen.
+    pub async fn listen(&self, port: u16) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("its port");
+        let routes = Router::new().fallback(take).with_state(self.kept.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { url, kept }
     }
 
     /// Answers so from now on, each time after `delay`.

@@ -1,6 +1,7 @@
 //! Administrators are told what is wrong, and when it is over: in the stream ADMIN, by the webhook, by the
 //! command; once each, whoever dies meanwhile, and at nobody's cost.
 
+mod breakers;
 mod killed;
 mod troubles;
 mod webhook;

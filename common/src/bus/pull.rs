@@ -42,6 +42,8 @@ pub struct PullSettings {
     pub retry: RetrySettings,
     /// The store's breaker: while it is open nothing is pulled or handled.
     pub guard: Guard,
+    /// Whether what the surroundings fail is kept in hand; else it goes back, for another process to try.
+    pub keeps: bool,
     /// Executable and instance, for whoever looks into DEAD.
     pub actor: String,
 }
@@ -50,7 +52,7 @@ impl PullSettings {
     /// Groups of up to 256 messages, and 64 MiB.
     #[must_use]
     pub fn new(retry: RetrySettings, guard: Guard, actor: String) -> Self {
-        Self { group: 256, memory_kib: 64 * 1024, retry, guard, actor }
+        Self { group: 256, memory_kib: 64 * 1024, retry, guard, keeps: true, actor }
     }
 }
 

@@ -10,7 +10,7 @@ use super::table::{
     ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS, EVENTS,
     EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION, HTTP_IN_FLIGHT,
     HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES, Program, SETTLED,
-    STORE_DURATION, STORE_RETRIES,
+    STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{Report, State};
 use crate::bus::topology;
@@ -61,6 +61,9 @@ pub(super) fn begin(program: Program) {
         }
         add(&BATCHES_TRIGGERED, &[], 0);
         add(&STORE_RETRIES, &[], 0);
+        for outcome in ["taken", "not_now", "denied", "refused", "skipped"] {
+            add(&WEBHOOK_POSTS, &[("outcome", outcome)], 0);
+        }
         for severity in ["critical", "high", "warning", "info"] {
             alert_counted("raised", severity, 0);
             alert_counted("retracted", severity, 0);
@@ -160,6 +163,11 @@ pub(crate) fn group_handled((stream, consumer): (&str, &str), messages: usize, b
 /// Messages are settled: `ack`, `retry` or `dead_letter`.
 pub(crate) fn settled((stream, consumer): (&str, &str), outcome: &'static str, count: usize) {
     add(&SETTLED, &[("stream", stream), ("consumer", consumer), ("outcome", outcome)], count as u64);
+}
+
+/// An alert was posted to the administrators' webhook, and this came of it.
+pub fn webhook_post(outcome: &'static str) {
+    add(&WEBHOOK_POSTS, &[("outcome", outcome)], 1);
 }
 
 /// An attempt of a message has failed, nobody knows why.

@@ -108,6 +108,8 @@ metrics! {
         "Jobs after T3.";
     ALERTS = "devtrail_alerts_total", Counter, Worker, ["state", "severity"],
         "Revisions of developers' alerts: `raised` or `retracted`.";
+    WEBHOOK_POSTS = "devtrail_webhook_posts_total", Counter, Worker, ["outcome"],
+        "Alerts posted to the administrators' webhook: `taken`; `not_now`, tried again; `denied`, address or secret are wrong; `refused` or `skipped`, not posted again.";
     BATCHES = "devtrail_batches", Gauge, Worker, ["state"],
         "Stored batches that are not completed, by state: `persisted`, `triggered`, `failed`.";
     STREAM_MESSAGES = "devtrail_stream_messages", Gauge, Every, ["stream"],

@@ -72,7 +72,8 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
     let states = async |kind| told(&site, kind).await.iter().map(|one| one.state).collect::<Vec<_>>();
     assert_eq!(states(Kind::RoleSilent).await.last(), Some(&State::Raised), "no collector runs");
-    assert_eq!(states(Kind::RuleFailed).await, [State::Raised], "it was not quiet for --alert-quiet");
+    // Told again as its count rose, and never as over: it was not quiet for --alert-quiet.
+    assert!(states(Kind::RuleFailed).await.iter().all(|state| *state == State::Raised));
     site.collector("collector").await;
     until_told(&site, Kind::RoleSilent, "collector", State::Resolved).await;
 }

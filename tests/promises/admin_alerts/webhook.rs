@@ -101,11 +101,9 @@ harness::on_both_stores!(
     a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back,
 );
 
-/// Promise: Any other answer is a refusal
-/// Promise: It is logged, and the message is not posted again.
-/// Promise: Redirects are not followed.
+/// Promise: 401, 403, 404 and redirects, which are not followed, say that address or secret are wrong: nothing is lost
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_with_another_secret_refuses_and_that_is_said_without_the_secret() {
+async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret_is_never_said() {
     let (mut site, _) = site(Engine::Sqlite).await;
     let hook = Hook::start().await;
     // As a receiver answers that finds the signature wrong.
@@ -113,18 +111,20 @@ async fn a_receiver_with_another_secret_refuses_and_that_is_said_without_the_sec
     workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
     send_garbage(&site).await;
     until_posted(&hook, "dead_letter", "raised", 401).await;
-    until("the refusal is logged", async || {
+    until("it is said aloud", async || {
         let log = site.log("all");
-        log.contains("the admin webhook answered 401").then_some(())
+        (log.contains("answered 401") && log.contains("the admin webhook takes no alerts")).then_some(())
     })
     .await;
-    hook.answer(307, Duration::ZERO);
-    empty_dead(&site).await;
-    until_posted(&hook, "dead_letter", "resolved", 307).await;
-    until("the redirect is logged", async || site.log("all").contains("answered 307").then_some(())).await;
-    assert_eq!(hook.posts().len(), 2, "a redirect is not followed");
-    let raised = hook.posts().into_iter().filter(|post| post.json()["state"] == "raised").count();
-    assert_eq!(raised, 1, "what is refused is not posted again");
+    for status in [403, 404, 307] {
+        hook.answer(status, Duration::ZERO);
+        until_posted(&hook, "dead_letter", "raised", status).await;
+    }
+    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
+    assert!(hook.posts().iter().all(|post| post.json()["kind"] == "dead_letter"), "the others wait");
+    hook.answer(204, Duration::ZERO);
+    until_posted(&hook, "dead_letter", "raised", 204).await;
+    until_posted(&hook, "breaker_open", "raised", 204).await;
     assert!(!site.log("all").contains(SECRET));
     let shown = site.run(
         "devtrail-worker",
@@ -144,4 +144,65 @@ async fn a_receiver_with_another_secret_refuses_and_that_is_said_without_the_sec
         said(&shown)
     );
     assert!(!text.contains(SECRET) && !text.contains("t0ken"), "{text}");
+}
+
+/// Promise: Any other answer is a refusal, unless it is 2xx: it is logged, and the message is not posted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_receiver_refuses_is_not_posted_again() {
+    let (mut site, _) = site(Engine::Sqlite).await;
+    let hook = Hook::start().await;
+    hook.answer(422, Duration::ZERO);
+    workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
+    send_garbage(&site).await;
+    until_posted(&hook, "dead_letter", "raised", 422).await;
+    hook.answer(204, Duration::ZERO);
+    empty_dead(&site).await;
+    until_posted(&hook, "dead_letter", "resolved", 204).await;
+    assert_eq!(hook.posts().len(), 2);
+    assert!(site.log("all").contains("an alert was refused: it is not posted again"));
+}
+
+/// Promise: One that still gets 408, 429 or 5xx when it is older than `--admin-webhook-patience` (1 h) is skipped
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_ever() {
+    let (mut site, _) = site(Engine::Sqlite).await;
+    let hook = Hook::start().await;
+    workers(&mut site, Engine::Sqlite, Some(&hook), &["--admin-webhook-patience", "1s"]);
+    for status in [408, 429, 500] {
+        hook.answer(status, Duration::ZERO);
+        if status == 408 {
+            send_garbage(&site).await;
+        }
+        until_posted(&hook, "dead_letter", "raised", status).await;
+    }
+    until("it is skipped", async || site.log("all").contains("an alert is skipped").then_some(())).await;
+    hook.answer(204, Duration::ZERO);
+    empty_dead(&site).await;
+    until_posted(&hook, "dead_letter", "resolved", 204).await;
+    let raised = hook.posts().into_iter().filter(|post| {
+        let body = post.json();
+        body["kind"] == "dead_letter" && body["state"] == "raised"
+    });
+    let statuses: Vec<u16> = raised.map(|post| post.status).collect();
+    assert!(statuses.len() >= 5 && !statuses.contains(&204), "{statuses:?}");
+}
+
+/// Nobody listens there at first; then one that says nothing; then one that answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_not_there_or_silent_gets_all_when_it_answers() {
+    let (mut site, _) = site(Engine::Sqlite).await;
+    let (hook, port) = Hook::reserved();
+    workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
+    send_garbage(&site).await;
+    until("a refused connection is logged", async || {
+        site.log("all").contains("the admin webhook gave no answer").then_some(())
+    })
+    .await;
+    hook.answer(204, Duration::from_secs(60));
+    hook.listen(port).await;
+    until("it is posted", async || (!hook.posts().is_empty()).then_some(())).await;
+    hook.answer(204, Duration::ZERO);
+    until("it is posted again", async || (hook.posts().len() > 1).then_some(())).await;
+    let posts = hook.posts();
+    assert_eq!(posts[0].header("devtrail-alert-id"), posts[1].header("devtrail-alert-id"), "in order");
 }

@@ -71,6 +71,12 @@ pub struct WatchSettings {
         value_parser = common::process::parse_http_url, help_heading = HEADING
     )]
     pub admin_webhook_url: Option<String>,
+    /// An alert that the webhook answers with 408, 429 or 5xx is skipped when it is this old
+    #[arg(
+        long, env = "DEVTRAIL_ADMIN_WEBHOOK_PATIENCE", default_value = "1h", value_name = "TIME",
+        value_parser = common::process::parse_duration, help_heading = HEADING
+    )]
+    pub admin_webhook_patience: Duration,
     /// What the posts are signed with; its receiver knows it too
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET",

@@ -13,6 +13,7 @@ use common::bus::pull::{Place, PullSettings, Role, Tries};
 use common::bus::{ADMIN, StreamLife, WEBHOOK_ADMIN};
 use common::clock::{Clock as _, Micros, SECOND, SystemClock};
 use common::id::Src;
+use common::metrics::webhook_post;
 use common::process::Process;
 use common::retry::RetrySettings;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -20,10 +21,12 @@ use reqwest::StatusCode;
 use sha2::Sha256;
 
 use super::book::REMINDER;
-use super::settings::WatchSettings;
+use super::settings::{WatchSettings, micros};
 
 /// A receiver that has not answered by then has not got it.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// So often at least an alert is tried before it is skipped.
+const TRIES: u64 = 5;
 
 /// Posts the messages of ADMIN to the webhook until the process stops; where there is none, returns
 /// at once. Any number of processes may: the consumer gives out one message at a time.
@@ -45,8 +48,10 @@ pub async fn deliver(
     // One message at a time, so one probe decides: there may be no second message for long.
     let breaker = BreakerSettings { probes: 1, ..breakers };
     let guard = process.breakers.guard("webhook:admin", breaker);
-    let role = Arc::new(Webhook { http, url, secret: settings.admin_webhook_secret.clone() });
-    let settings = PullSettings { group: 1, ..PullSettings::new(retry, guard, process.actor.to_string()) };
+    let (secret, patience) = (settings.admin_webhook_secret.clone(), settings.admin_webhook_patience);
+    let role = Arc::new(Webhook { http, url, secret, patience });
+    let settings =
+        PullSettings { group: 1, keeps: false, ..PullSettings::new(retry, guard, process.actor.to_string()) };
     Ok(pull::run(js, (ADMIN, WEBHOOK_ADMIN), (role, Arc::new(Forgetful)), settings, process.stop).await?)
 }
 
@@ -54,6 +59,7 @@ struct Webhook {
     http: reqwest::Client,
     url: String,
     secret: Option<String>,
+    patience: Duration,
 }
 
 /// Nothing is remembered: no message is blamed, so none is given up.
@@ -64,7 +70,7 @@ impl Memory for Forgetful {
         Ok(0)
     }
 
-    /// Only a post tells, and the message that failed stays in hand until one does.
+    /// Only a post tells.
     async fn probe(&self, _nobodys: Place<'_>) -> Result<bool, Failure> {
         Ok(false)
     }
@@ -96,15 +102,19 @@ enum Answer {
     Taken,
     /// It may be taken another time.
     NotNow,
+    /// The receiver wants none: the address or the secret is wrong, whatever the message.
+    Denied,
     /// The receiver does not want it, now or ever.
     Refused,
 }
 
-/// What a status says. 408 and 429 are about the moment, as all from 500 on; a redirect is not followed.
+/// What a status says. 408 and 429 are about the moment, as all from 500 on; a redirect is not followed, for
+/// it says that the address is another one.
 fn answer(status: StatusCode) -> Answer {
     match status.as_u16() {
         200..300 => Answer::Taken,
         408 | 429 | 500.. => Answer::NotNow,
+        300..=399 | 401 | 403 | 404 => Answer::Denied,
         _ => Answer::Refused,
     }
 }
@@ -143,6 +153,11 @@ impl Webhook {
             return Outcome::Ack;
         }
         let (answer, reason) = match self.post(delivery, now / SECOND).await {
+            Ok(status) if answer(status) == Answer::NotNow && self.is_tired_of(delivery, now) => {
+                tracing::error!(seq, %status, "an alert is skipped: the admin webhook has failed it for too long");
+                webhook_post("skipped");
+                return Outcome::Ack;
+            }
             Ok(status) => (answer(status), format!("the admin webhook answered {status}")),
             // Its own message holds the address, which may hold a secret.
             Err(error) => {
@@ -150,14 +165,37 @@ impl Webhook {
             }
         };
         match answer {
-            Answer::Taken => Outcome::Ack,
+            Answer::Taken => {
+                webhook_post("taken");
+                Outcome::Ack
+            }
             Answer::Refused => {
+                webhook_post("refused");
                 tracing::error!(seq, reason, "an alert was refused: it is not posted again");
                 Outcome::Ack
             }
-            // The loop keeps it in hand and tries again, for ever; it is nobody's fault but the receiver's.
-            Answer::NotNow => Outcome::failed(Blame::Environment, reason),
+            // Nothing would arrive before someone mends it; then what still waits does.
+            Answer::Denied => {
+                webhook_post("denied");
+                tracing::error!(
+                    seq,
+                    reason,
+                    "the admin webhook takes no alerts: set the right --admin-webhook-url and --admin-webhook-secret"
+                );
+                Outcome::failed(Blame::Environment, reason)
+            }
+            // It goes back, for this or another worker to try; it is nobody's fault but the receiver's.
+            Answer::NotNow => {
+                webhook_post("not_now");
+                Outcome::failed(Blame::Environment, reason)
+            }
         }
+    }
+
+    /// One that the receiver fails again and again must not hold up all others for ever.
+    fn is_tired_of(&self, delivery: &Delivery, now: Micros) -> bool {
+        let age = now.saturating_sub(delivery.published_at);
+        delivery.delivered >= TRIES && age > micros(self.patience)
     }
 
     async fn post(&self, delivery: &Delivery, timestamp: i64) -> reqwest::Result<StatusCode> {
@@ -185,7 +223,10 @@ mod tests {
         for status in [408, 429, 500, 503, 599] {
             assert_eq!(of(status), Answer::NotNow);
         }
-        for status in [301, 307, 400, 401, 404, 410, 422] {
+        for status in [301, 307, 401, 403, 404] {
+            assert_eq!(of(status), Answer::Denied);
+        }
+        for status in [400, 410, 422] {
             assert_eq!(of(status), Answer::Refused);
         }
     }

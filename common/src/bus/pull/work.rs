@@ -6,6 +6,7 @@ mod settle;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream;
 use futures_util::FutureExt;
@@ -19,6 +20,9 @@ use super::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
 use crate::crash;
 use crate::metrics;
+
+/// A message that meets an open breaker comes again after this at the earliest.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A message in hand, with the memory it holds.
 pub struct InHand {
@@ -87,6 +91,13 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// Handles one part; what must be handled again goes to the front of `parts`.
     async fn work_off(&self, mut part: Part, parts: &mut VecDeque<Part>, unsettled: &Unsettled) {
+        // Open after it was pulled: the breaker of another process may be closed.
+        if let Some(open) = self.settings.guard.refuses().filter(|_| !self.settings.keeps) {
+            for one in part.members {
+                self.nak(one, open.max(LEAST_PAUSE), unsettled).await;
+            }
+            return;
+        }
         let permit = tokio::select! {
             biased;
             permit = self.settings.guard.admitted() => permit,
@@ -182,11 +193,19 @@ impl<R: Role, M: Memory> Loop<R, M> {
         unsettled: &Unsettled,
     ) {
         let (messages, attempt, reason) = (part.members.len(), part.failures, &outage.reason);
+        let policy = self.settings.retry.policy();
+        if !self.settings.keeps {
+            for one in part.members {
+                let after = policy.delay(one.retries());
+                tracing::warn!(seq = one.delivery.seq, ?after, reason, "a message goes back; trying again");
+                self.nak(one, after, unsettled).await;
+            }
+            return;
+        }
         tracing::warn!(messages, attempt, reason, "messages are kept in hand; trying again");
         for one in &mut part.members {
             self.unmark(one).await;
         }
-        let policy = self.settings.retry.policy();
         tokio::select! {
             () = policy.pause(part.failures) => {
                 parts.push_front(Part { failures: part.failures.saturating_add(1), ..part });

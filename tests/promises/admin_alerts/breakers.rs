@@ -1,0 +1,48 @@
+//! The breakers before the store and before the stream: told when they open, and when they are well again.
+
+use common::admin_alert::{Kind, State};
+use futures_util::future::join_all;
+use harness::{Engine, Site, envelope, event, stands_still, until};
+use nix::sys::signal::Signal;
+
+use super::{shorten_life, until_told, workers};
+
+/// Long enough that whoever was stopped meanwhile still sees it open.
+const OPEN: [&str; 2] = ["--breaker-open-for", "15s"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
+    let mut site = Site::start(Engine::Sqlite).await;
+    shorten_life(&site).await;
+    let arguments = [OPEN.as_slice(), &["--publish-timeout", "60s"]].concat();
+    let url = site.collector_with("collector", &arguments).await;
+    let client = site.client(&url, "ada").await;
+    workers(&mut site, Engine::Sqlite, None, &["--breaker-open-for", "1s"]);
+
+    client.send(&envelope("before", &[event("before")])).await;
+    site.completed(1).await;
+    let holder = site.database.hold_locked().await;
+    client.send(&envelope("waits", &[event("waits")])).await;
+    let raised = until_told(&site, Kind::BreakerOpen, "store", State::Raised).await;
+    assert!(raised.title.starts_with("The circuit breaker store is open in "), "{}", raised.title);
+    holder.release().await;
+    site.completed(2).await;
+    let resolved = until_told(&site, Kind::BreakerOpen, "store", State::Resolved).await;
+    assert_eq!(resolved.subject, "store");
+
+    site.signal("nats", Signal::SIGSTOP);
+    stands_still(site.pid("nats")).await;
+    let refused = ["b1", "b2", "b3", "b4", "b5"].map(async |id| {
+        let reply = client.post(&envelope(id, &[event(id)])).await.unwrap();
+        assert_eq!(reply.status().as_u16(), 503);
+    });
+    join_all(refused).await;
+    site.signal("nats", Signal::SIGCONT);
+    until_told(&site, Kind::BreakerOpen, "stream", State::Raised).await;
+    until("the stream is tried again", async || {
+        let reply = client.post(&envelope("b1", &[event("b1")])).await.ok()?;
+        (reply.status().as_u16() == 202).then_some(())
+    })
+    .await;
+    until_told(&site, Kind::BreakerOpen, "stream", State::Resolved).await;
+}
