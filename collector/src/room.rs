@@ -155,7 +155,7 @@ impl Place {
 
     /// Counts bytes that are made of those that have come, whether or not there is room: all work on them is done but the
     /// publish. So the bound can be passed, by as much again: a message has its body's events as they came, and
-    /// some 200 bytes for each of them.
+    /// a note on each of them.
     pub fn hold_as_well(&self, bytes: usize) {
         self.bytes.count.taken.fetch_add(bytes, Ordering::Relaxed);
         self.bytes.held.fetch_add(bytes, Ordering::Relaxed);
