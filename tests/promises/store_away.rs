@@ -97,7 +97,14 @@ async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(en
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
     holder.release().await;
     everything_is_there_once(&site).await;
-    until("the breaker closes", async || says("a circuit breaker closed")).await;
+    // Three groups in a row have to be done for that: more of them come.
+    let mut number = BATCHES;
+    let closed = async || {
+        send(&client, number, number + 1).await;
+        number += 1;
+        says("a circuit breaker closed")
+    };
+    until("the breaker closes", closed).await;
 }
 
 /// While the breaker is open workers ask for nothing: what comes meanwhile stays in the stream, for others.
