@@ -63,7 +63,7 @@ async fn hint(js: &jetstream::Context, breaker: &Guard, pauses: RetryPolicy) {
                 return breaker.hint();
             }
             Err(reason) => {
-                tracing::debug!(reason, attempt, "NATS is connected, its stream does not answer yet")
+                tracing::debug!(reason, attempt, "NATS is connected, its stream does not answer yet");
             }
         }
         pauses.pause(attempt).await;

@@ -32,7 +32,8 @@ pub enum Step {
     JobFinished,
     /// An alert was raised or retracted.
     Alerted,
-    /// A job gave up and is in DEAD: its batch fails.
+    /// A job gave up and is in DEAD: its batch fails. With the outcome `recovered`: attempts of a message failed,
+    /// and then it was done.
     Failed,
     /// A message is in DEAD; the detail says why, after how many attempts, and which events it holds (R7.4).
     Dead,

@@ -66,10 +66,39 @@ pub struct DeadLetter {
     pub job: Option<JobMessage>,
 }
 
+/// A message that is done after attempts that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The message.
+    pub key: MessageKey,
+    /// When it was done.
+    pub at: Micros,
+    /// Which worker did it.
+    pub actor: String,
+    /// The batch it is or is about, where that is known.
+    pub batch: Option<BatchRef>,
+    /// Whose it is; empty where nobody knows.
+    pub developer: String,
+    /// The client's batch id; empty where it cannot be read.
+    pub batch_id: String,
+    /// Follows the batch everywhere; empty where it cannot be read.
+    pub correlation_id: String,
+    /// The job, where it is one.
+    pub job: Option<JobMessage>,
+}
+
 /// Remembering what did not succeed at once. A message without a row has never failed.
 pub trait Attempts: Send + Sync + 'static {
     /// The state of a batch; `None` where it is not stored.
     fn state(&self, at: BatchRef) -> impl Future<Output = Result<Option<BatchState>, StoreError>> + Send;
+
+    /// What is remembered of these messages, by sequence; those without a row are left out.
+    fn remembered(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> impl Future<Output = Result<Vec<(u64, Attempt)>, StoreError>> + Send;
 
     /// The message is about to be handled alone: committed before it is. Gives what is remembered,
     /// this mark included.
@@ -90,6 +119,10 @@ pub trait Attempts: Send + Sync + 'static {
     /// in one transaction. The second time nothing is written.
     fn dead(&self, letter: DeadLetter) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The message is done: forgets it and, where attempts of it had failed, says so in the audit, in one
+    /// transaction. The second time nothing is written.
+    fn recovered(&self, recovery: Recovery) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// These messages are done with, or terminated: nothing need be remembered.
     fn settled(
         &self,
@@ -97,6 +130,13 @@ pub trait Attempts: Send + Sync + 'static {
         consumer: String,
         seqs: Vec<u64>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl Recovery {
+    /// Where its audit row belongs: to the batch, else to the message's own place.
+    pub(crate) fn place(&self) -> BatchRef {
+        self.batch.unwrap_or(BatchRef { src: self.key.src, seq: self.key.seq })
+    }
 }
 
 impl DeadLetter {

@@ -32,7 +32,7 @@ use common::job::BatchState;
 use common::verdict::Counts;
 
 pub use accounts::{Account, Kept, Standing, StepTaken};
-pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey};
+pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey, Recovery};
 pub use dead::{DeadLetters, Decision};
 pub use effects::{AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
 pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
@@ -64,7 +64,8 @@ pub enum StoreError {
     /// Anything else: a defect, or input it cannot take.
     #[error("the store failed: {0}")]
     Failed(String),
-    /// The database was written by a newer program.
+    /// The database is not what this program needs: of another version, damaged, half restored, or closed to it. An
+    /// administrator mends it.
     #[error("{0}")]
     Incompatible(String),
 }

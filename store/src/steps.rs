@@ -10,7 +10,7 @@ use crate::alerting::Alert;
 use crate::audit::{AuditRow, Happened, Whose};
 use crate::effects::JobFailed;
 use crate::incoming::printable;
-use crate::{DeadLetter, Decision, JobDone, Triggered};
+use crate::{Attempt, DeadLetter, Decision, JobDone, Recovery, Triggered};
 
 /// T2b left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
@@ -59,6 +59,21 @@ pub fn dead(letter: &DeadLetter) -> AuditRow {
     let happened = Happened::ok(letter.place(), Step::Dead, letter.at, &letter.actor);
     let replay_id = letter.job.as_ref().and_then(|job| job.replay_id.as_deref());
     AuditRow::new(&whose, Happened { outcome: "failed", detail: Some(detail), replay_id, ..happened })
+}
+
+/// Attempts of the message had failed, and then it was done.
+pub fn recovered(recovery: &Recovery, failed: &Attempt) -> AuditRow {
+    let job = recovery.job.as_ref();
+    let detail = json!({
+        "attempts": failed.used, "reason": failed.reason, "consumer": recovery.key.consumer,
+        "stream_sequence": recovery.key.seq, "job_id": job.map(|job| &job.job_id),
+    });
+    let (batch_id, correlation_id) = (printable(&recovery.batch_id), printable(&recovery.correlation_id));
+    let whose =
+        Whose { developer: &recovery.developer, batch_id: &batch_id, correlation_id: &correlation_id };
+    let happened = Happened::ok(recovery.place(), Step::Failed, recovery.at, &recovery.actor);
+    let replay_id = job.and_then(|job| job.replay_id.as_deref());
+    AuditRow::new(&whose, Happened { outcome: "recovered", detail: Some(detail), replay_id, ..happened })
 }
 
 /// The job raised or retracted the alert.

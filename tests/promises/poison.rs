@@ -167,7 +167,37 @@ async fn what_is_given_up_waits_while_dead_is_full(engine: Engine) {
     each_is_in_the_audit(&site, &letters).await;
 }
 
+/// A worker gives garbage up and dies at `point`; the next one leaves exactly one letter.
+async fn heals_after(engine: Engine, point: &str) {
+    let mut site = Site::start(engine).await;
+    site.shorten_ack_wait().await;
+    // DEAD itself drops a second letter only for a while: not for as long as a worker may be away.
+    dead::forget_ids_at_once(&site, point == "dead.after_record").await;
+    let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
+    garbage.publish(&site).await;
+    let role = site.role("persist").to_owned();
+    site.worker("dies", &role, Some(point));
+    let status = site.ended("dies").await;
+    assert!(!status.success(), "it died at {point}: {}", site.log("dies"));
+    site.worker("lives", &role, None);
+    let letters = letters(&site, 1).await;
+    garbage.check(&letters);
+    nothing_is_left(&site).await;
+    each_is_in_the_audit(&site, &letters).await;
+    assert_eq!(dead::count(&site).await, 1, "one letter");
+}
+
+async fn a_crash_after_dead_has_it_before_that_is_recorded(engine: Engine) {
+    heals_after(engine, "dead.after_puback").await;
+}
+
+async fn a_crash_after_that_is_recorded_before_it_is_terminated(engine: Engine) {
+    heals_after(engine, "dead.after_record").await;
+}
+
 harness::on_both_stores!(
+    a_crash_after_dead_has_it_before_that_is_recorded,
+    a_crash_after_that_is_recorded_before_it_is_terminated,
     every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other,
     a_message_that_kills_its_workers_goes_to_dead_unhandled,
     what_is_given_up_waits_while_dead_is_full,

@@ -15,6 +15,28 @@ async fn send(client: &Client, from: i64, to: i64) {
     }
 }
 
+/// Has the database remember every attempt that is used: the rows themselves go when their messages are done.
+async fn watch_attempts(site: &Site) {
+    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    let sql = match site.database {
+        Database::Sqlite(_) => {
+            "CREATE TABLE used (reason TEXT);
+             CREATE TRIGGER used_new AFTER INSERT ON attempts WHEN NEW.used > 0
+             BEGIN INSERT INTO used VALUES (NEW.reason); END;
+             CREATE TRIGGER used_more AFTER UPDATE ON attempts WHEN NEW.used > 0
+             BEGIN INSERT INTO used VALUES (NEW.reason); END"
+        }
+        Database::Postgres(_) => {
+            "CREATE TABLE used (reason text);
+             CREATE FUNCTION used() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN INSERT INTO used VALUES (NEW.reason); RETURN NULL; END $$;
+             CREATE TRIGGER used AFTER INSERT OR UPDATE ON attempts FOR EACH ROW
+               WHEN (NEW.used > 0) EXECUTE FUNCTION used()"
+        }
+    };
+    site.database.execute(sql).await;
+}
+
 /// Everything there once, nothing in DEAD or quarantine: an outage is nobody's fault.
 async fn everything_is_there_once(site: &Site) {
     site.completed(BATCHES).await;
@@ -24,11 +46,10 @@ async fn everything_is_there_once(site: &Site) {
     assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
     let dead = site.js().await.get_stream("DEAD").await.unwrap().cached_info().state.messages;
     assert_eq!(dead, 0);
-    assert_eq!(
-        site.database.count("SELECT count(*) FROM attempts WHERE used > 0").await,
-        0,
-        "no attempt is used"
-    );
+    assert_eq!(site.database.count("SELECT count(*) FROM used").await, 0, "no attempt is used");
+    for name in site.names() {
+        assert!(!site.log(&name).contains("a message failed; trying again"), "{name}: {}", site.log(&name));
+    }
     let _ = site.verify();
 }
 
@@ -40,11 +61,13 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     site.workers(1);
     send(&client, 0, 1).await;
     site.completed(1).await;
+    watch_attempts(&site).await;
     let holder = site.database.hold_locked().await;
     send(&client, 1, BATCHES).await;
     // Awaited: a worker has given up waiting at least once, and says so.
     let names = site.names();
-    let refused = async || names.iter().any(|name| site.log(name).contains("trying again")).then_some(());
+    let refused =
+        async || names.iter().any(|name| site.log(name).contains("messages are kept in hand")).then_some(());
     until("a worker meets the lock", refused).await;
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
     // It is kept in hand meanwhile, not handed back and forth.
@@ -56,16 +79,16 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     everything_is_there_once(&site).await;
 }
 
-/// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes. (On
-/// Postgres the store itself waits for a lock eight times, 40 s, before it calls that an outage.)
-#[tokio::test(flavor = "multi_thread")]
-async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over() {
-    let mut site = Site::start(Engine::Sqlite).await;
+/// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes.
+/// While it is open nothing is pulled.
+async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(engine: Engine) {
+    let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
     send(&client, 0, 1).await;
     site.completed(1).await;
+    watch_attempts(&site).await;
     let holder = site.database.hold_locked().await;
     send(&client, 1, BATCHES).await;
     let names = site.names();
@@ -135,8 +158,45 @@ async fn stored(site: &Site, batches: i64) {
     until("the batches are stored", all).await;
 }
 
+/// While the breaker is open workers ask for nothing: what comes meanwhile stays in the stream, for others.
+async fn while_the_breaker_is_open_nothing_is_pulled(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    let role = site.role("persist").to_owned();
+    let at_once = [
+        ("DEVTRAIL_BREAKER_IN_A_ROW", "1"),
+        ("DEVTRAIL_BREAKER_OPEN_FOR", "60s"),
+        ("DEVTRAIL_BREAKER_OPEN_AT_MOST", "60s"),
+    ];
+    site.worker_with("worker", &role, &at_once);
+    send(&client, 0, 1).await;
+    let is_stored = async || {
+        let stored = "SELECT count(*) FROM batches";
+        (site.has_tables().await && site.database.count(stored).await == 1).then_some(())
+    };
+    until("a batch is stored", is_stored).await;
+    let _holder = site.database.hold_locked().await;
+    send(&client, 1, 2).await;
+    let opened = async || site.log("worker").contains("a circuit breaker opened").then_some(());
+    until("the breaker opens", opened).await;
+    let mut persist: PullConsumer =
+        site.js().await.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    // A request that was open goes on for 5 s at most.
+    let asks_for_nothing = async || {
+        let info = persist.info().await.ok()?;
+        (info.num_waiting == 0).then_some(info.num_ack_pending)
+    };
+    let in_hand = until("the worker asks for nothing", asks_for_nothing).await;
+    send(&client, 2, 12).await;
+    let info = persist.info().await.unwrap();
+    assert_eq!((info.num_ack_pending, info.num_pending), (in_hand, 10), "{info:?}");
+}
+
 harness::on_both_stores!(
+    while_the_breaker_is_open_nothing_is_pulled,
     a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing,
+    the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over,
     a_breaker_closes_though_no_further_batch_comes,
 );
 
@@ -147,7 +207,7 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(2);
-    // From the first moment on: a worker that starts waits for its database.
+    watch_attempts(&site).await;
     let done = Arc::new(AtomicBool::new(false));
     let (database, stop) = (site.database.clone(), done.clone());
     let cutting = tokio::spawn(async move {
@@ -165,5 +225,4 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     done.store(true, Ordering::Relaxed);
     assert!(cutting.await.unwrap() > 0, "connections were cut");
     everything_is_there_once(&site).await;
-    let Database::Postgres(_) = &site.database else { panic!("this site is on Postgres") };
 }

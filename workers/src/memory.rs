@@ -1,13 +1,15 @@
 //! What the pull loop remembers of messages, kept in the store (`docs/protocol.md`, Persist).
 
+use std::collections::BTreeMap;
+
 use common::breaker::BreakerSettings;
 use common::bus::StreamLife;
-use common::bus::pull::{Buried, Failure, Memory, Place, PullSettings, Tries};
+use common::bus::pull::{About, Buried, Failure, Memory, Place, PullSettings, Tries};
 use common::clock::{Clock as _, Micros, SystemClock};
 use common::id::Src;
 use common::process::Process;
 use common::retry::RetrySettings;
-use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, StoreError};
+use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, Recovery, StoreError};
 
 use crate::setback;
 
@@ -53,9 +55,20 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
         Ok(true)
     }
 
+    async fn recall(
+        &self,
+        life: &StreamLife,
+        consumer: &str,
+        seqs: &[u64],
+    ) -> Result<BTreeMap<u64, Tries>, Failure> {
+        let src = self.source(life).await?;
+        let found = told(self.store.remembered(src, consumer.to_owned(), seqs.to_vec()).await)?;
+        Ok(found.into_iter().map(|(seq, attempt)| (seq, tries(attempt, 0))).collect())
+    }
+
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {
         let key = self.key(place).await?;
-        Ok(before(told(self.store.mark(key, now).await)?))
+        Ok(tries(told(self.store.mark(key, now).await)?, 1))
     }
 
     async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
@@ -91,17 +104,31 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
         told(self.store.dead(letter).await)
     }
 
+    async fn recovered(&self, place: Place<'_>, about: &About, now: Micros) -> Result<(), Failure> {
+        let recovery = Recovery {
+            key: self.key(place).await?,
+            at: now,
+            actor: self.actor.clone(),
+            batch: about.batch,
+            developer: about.developer.clone().unwrap_or_default(),
+            batch_id: about.batch_id.clone().unwrap_or_default(),
+            correlation_id: about.correlation_id.clone().unwrap_or_default(),
+            job: about.job.clone(),
+        };
+        told(self.store.recovered(recovery).await)
+    }
+
     async fn settled(&self, life: &StreamLife, consumer: &str, seqs: &[u64]) -> Result<(), Failure> {
         let src = self.source(life).await?;
         told(self.store.settled(src, consumer.to_owned(), seqs.to_vec()).await)
     }
 }
 
-/// What was remembered before the mark that `attempt` includes.
-fn before(attempt: Attempt) -> Tries {
+/// What is remembered, but for so many marks of its own.
+fn tries(attempt: Attempt, own_marks: u32) -> Tries {
     Tries {
         used: attempt.used,
-        died: attempt.marks.saturating_sub(1),
+        died: attempt.marks.saturating_sub(own_marks),
         reason: attempt.reason,
         is_in_dead: attempt.dead_at.is_some(),
     }

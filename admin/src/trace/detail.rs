@@ -20,6 +20,12 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         "triggered" => triggers(&detail),
         "job_started" | "job_finished" => text(&detail, "job_id"),
         "alerted" => alert(&detail),
+        "failed" if step.outcome == "recovered" => {
+            let [attempts, reason] = ["attempts", "reason"].map(|key| text(&detail, key));
+            let who = detail["job_id"].as_str().map_or_else(|| text(&detail, "consumer"), str::to_owned);
+            let failed = if attempts == "1" { "attempt" } else { "attempts" };
+            format!("{who} was done after {attempts} {failed} that failed: {}", reason.replace('\n', " "))
+        }
         "failed" => {
             let (job, attempt) = (text(&detail, "job_id"), text(&detail, "attempt"));
             format!("{job} gave up at attempt {attempt}: {}", text(&detail, "reason").replace('\n', " "))

@@ -81,9 +81,11 @@ pub async fn run<R: Role, M: Memory>(
     stop: Stop,
 ) -> Result<(), BindError> {
     let policy = settings.retry.policy();
-    for attempt in 0.. {
+    let (mut attempt, mut was_bound) = (0_u32, false);
+    loop {
         match bind(&js, stream, consumer).await {
             Ok((life, source)) => {
+                (attempt, was_bound) = (0, true);
                 let (role, memory, settings) = (role.clone(), memory.clone(), settings.clone());
                 let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
                 let pull = Loop { js, life, consumer, role, memory, settings, stop };
@@ -95,14 +97,14 @@ pub async fn run<R: Role, M: Memory>(
                     }
                 }
             }
-            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) if attempt == 0 => {
+            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) if attempt == 0 && !was_bound => {
                 return Err(error);
             }
             Err(error) => tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again"),
         }
-        tokio::select! { () = policy.pause(attempt.min(6)) => {}, () = stop.draining() => return Ok(()) }
+        tokio::select! { () = policy.pause(attempt) => {}, () = stop.draining() => return Ok(()) }
+        attempt = attempt.saturating_add(1);
     }
-    Ok(())
 }
 
 async fn bind(

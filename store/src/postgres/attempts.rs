@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, column, execute, jobs, rows};
-use crate::{Attempt, Attempts, DeadLetter, MessageKey, StoreError, steps};
+use crate::{Attempt, Attempts, DeadLetter, MessageKey, Recovery, StoreError, steps};
 
 const STATE: &str = "SELECT state FROM batches WHERE src = $1 AND seq = $2";
 const MARK: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, first_at, last_at)
@@ -26,6 +26,10 @@ const DEAD: &str = "INSERT INTO attempts AS a
     VALUES ($1, $2, $3, 0, 0, $5, $4, $4, $4)
     ON CONFLICT (src, consumer, seq) DO UPDATE SET dead_at = $4, reason = $5, last_at = $4
       WHERE a.dead_at IS NULL";
+const REMEMBERED: &str = "SELECT used, marks, reason, dead_at, seq FROM attempts
+    WHERE src = $1 AND consumer = $2 AND seq = ANY($3)";
+const TAKEN: &str = "DELETE FROM attempts WHERE src = $1 AND consumer = $2 AND seq = $3
+    RETURNING used, marks, reason, dead_at";
 const SETTLED: &str = "DELETE FROM attempts WHERE src = $1 AND consumer = $2 AND seq = ANY($3)";
 const FORGOTTEN: &str = "SELECT 1 FROM developers
     WHERE developer = $1 AND (tombstone_src, tombstone_seq) >= ($2::bigint, $3::bigint)";
@@ -34,6 +38,17 @@ impl Attempts for Postgres {
     async fn state(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
         let found = self.rows(STATE, &[&at.src, &(at.seq as i64)]).await?;
         Ok(found.first().map(|row| batches::state(row, 0)).transpose()?)
+    }
+
+    async fn remembered(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> Result<Vec<(u64, Attempt)>, StoreError> {
+        let found = self.rows(REMEMBERED, &[&src, &consumer, &column(&seqs, |seq| *seq as i64)]).await?;
+        let one = |row: &Row| Ok::<_, Trouble>((row.try_get::<_, i64>(4)? as u64, attempt(row)?));
+        Ok(found.iter().map(one).collect::<Result<_, _>>()?)
     }
 
     async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
@@ -50,6 +65,10 @@ impl Attempts for Postgres {
 
     async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
         self.write(Burying(letter)).await
+    }
+
+    async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
+        self.write(recovery).await
     }
 
     async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
@@ -109,6 +128,21 @@ impl Work for Settling {
     }
 }
 
+impl Work for Recovery {
+    type Done = ();
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
+        let key = &self.key;
+        let taken = rows(tx, TAKEN, &[&key.src, &key.consumer, &(key.seq as i64)]).await?;
+        let Some(failed) = taken.first().map(attempt).transpose()? else { return Ok(()) };
+        if failed.used == 0 || failed.dead_at.is_some() {
+            return Ok(());
+        }
+        let known = is_known(tx, self.job.is_none(), &self.developer, self.place()).await?;
+        audit::append(tx, &[steps::recovered(self, &failed)], |_| known).await
+    }
+}
+
 struct Burying(DeadLetter);
 
 impl Work for Burying {
@@ -124,14 +158,23 @@ impl Work for Burying {
             jobs::fail(tx, &letter.job_failed(job)).await?;
         }
         let place = letter.place();
-        let known = if letter.is_the_batch() {
-            !is_forgotten(tx, &letter.developer, place).await?
-        } else {
-            let locked = batches::lock(tx, std::iter::once(place)).await?;
-            locked.get(&place).is_some_and(|batch| batch.is_known)
-        };
+        let known = is_known(tx, letter.is_the_batch(), &letter.developer, place).await?;
         audit::append(tx, &[steps::dead(letter)], |_| known).await
     }
+}
+
+/// Whether the audit may name whose message it is: the batch's own by the tombstone, a job's by its batch.
+async fn is_known(
+    tx: &Transaction<'_>,
+    is_the_batch: bool,
+    developer: &str,
+    place: BatchRef,
+) -> Result<bool, Trouble> {
+    if is_the_batch {
+        return Ok(!is_forgotten(tx, developer, place).await?);
+    }
+    let locked = batches::lock(tx, std::iter::once(place)).await?;
+    Ok(locked.get(&place).is_some_and(|batch| batch.is_known))
 }
 
 /// Whether the developer was forgotten after this batch.

@@ -16,8 +16,8 @@ mod embedded {
 
 /// refinery does not keep two programs from migrating at once: this lock does. "devtrail" in hex.
 const LOCK: i64 = 0x6465_7674_7261_696c;
-/// A migration of another process may take longer than a lock of everyday's.
-const PATIENCE: &str = "SET lock_timeout = '10min'";
+/// A migration, of this process or another, may take longer than a lock or a statement of everyday's.
+const PATIENCE: &str = "SET lock_timeout = '10min'; SET statement_timeout = 0";
 const TAKE: &str = "SELECT pg_advisory_lock($1)";
 const RELEASE: &str = "SELECT pg_advisory_unlock($1)";
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";

@@ -26,6 +26,8 @@ use common::retry::RetryPolicy;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
 };
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 
@@ -37,13 +39,17 @@ pub use url::{BadPostgresUrl, PostgresUrl};
 const POOL: usize = 12;
 /// The longest that a task waits for a session of the pool, or for a new one.
 const SESSION_WAIT: Duration = Duration::from_secs(10);
-/// How often a transaction that the server gave up (deadlock, serialization, lock timeout) is tried.
+/// The longest that a transaction or a read may take, and a single statement on the server: a server that hangs is
+/// away. Steps are idempotent, so one whose outcome is unknown is done again.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How often a transaction that the server gave up (deadlock, serialization) is tried.
 const ATTEMPTS: u32 = 8;
 const BETWEEN_ATTEMPTS: RetryPolicy =
     RetryPolicy { base: Duration::from_millis(20), cap: Duration::from_secs(1) };
 
 /// What every session starts with: a commit is on disk (R2.3), whatever the server's default.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '5s';
+    SET statement_timeout = '30s';
     SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'";
 
 /// What a statement is given.
@@ -128,9 +134,8 @@ impl Postgres {
         loop {
             let mut session = self.session().await?;
             // On the heap: a transaction's state is large, and a thread's stack is not.
-            let done = Box::pin(once(&mut session, &work, isolation, read_only)).await;
-            drop(session);
-            match done {
+            let done = timeout(DEADLINE, Box::pin(once(&mut session, &work, isolation, read_only))).await;
+            match given_back(session, done) {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Ended(error)) => return Err(error),
                 Err(Trouble::Again(reason)) if attempt + 1 >= ATTEMPTS => {
@@ -154,7 +159,27 @@ impl Postgres {
             let statement = session.prepare_cached(sql).await?;
             session.query(&statement, params).await
         };
-        rows.await.map_err(|error| Trouble::from(error).into())
+        let done = timeout(DEADLINE, rows).await.map(|done| done.map_err(Trouble::from));
+        Ok(given_back(session, done)?)
+    }
+}
+
+/// Gives a session back to the pool after it was used. One that did not answer is closed: whoever took it next
+/// would wait as long.
+fn given_back<T>(session: Object, done: Result<Result<T, Trouble>, Elapsed>) -> Result<T, Trouble> {
+    match done {
+        Ok(done) => {
+            if matches!(done, Err(Trouble::Again(_))) {
+                // They may be what the server no longer takes.
+                session.statement_cache.clear();
+            }
+            done
+        }
+        Err(_) => {
+            drop(Object::take(session));
+            let text = format!("Postgres did not answer within {} s", DEADLINE.as_secs());
+            Err(StoreError::Unavailable(text).into())
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::StoreError;
 /// Why a transaction ended early.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The server gave it up for the sake of another one: the same statements may well succeed.
+    /// The server gave it up for the sake of another one, or a prepared statement is out of date: the same
+    /// statements, prepared anew, may well succeed.
     Again(String),
     /// Nothing that trying again at once would mend.
     Ended(StoreError),
@@ -29,9 +30,13 @@ impl Trouble {
     pub fn of(error: &tokio_postgres::Error) -> Self {
         let text = chain(error);
         match error.code() {
-            Some(code) => match meaning(code) {
+            Some(code) => match meaning(code, &text) {
                 Meaning::Again => Self::Again(text),
                 Meaning::Surroundings => Self::Ended(StoreError::Unavailable(text)),
+                Meaning::Administrator => Self::Ended(StoreError::Incompatible(format!(
+                    "The database lacks what this program needs, or keeps it from it: {text}. Put a whole backup back, \
+                     or GRANT the user of --database-url what is missing; then all goes on by itself."
+                ))),
                 Meaning::Refusal => Self::Ended(StoreError::Refused(text)),
                 Meaning::Defect => Self::Ended(StoreError::Failed(text)),
             },
@@ -60,19 +65,29 @@ impl From<Trouble> for StoreError {
 enum Meaning {
     Again,
     Surroundings,
+    Administrator,
     Refusal,
     Defect,
 }
 
 /// By SQLSTATE, whose first two characters are its class (PostgreSQL's documentation, appendix A).
-fn meaning(code: &SqlState) -> Meaning {
+fn meaning(code: &SqlState, text: &str) -> Meaning {
     match code.code() {
-        // serialization_failure, deadlock_detected, lock_not_available
-        "40001" | "40P01" | "55P03" => Meaning::Again,
-        // read_only_sql_transaction: after a failover, the old primary.
-        "25006" => Meaning::Surroundings,
-        // 08 connection, 53 resources (disk full, too many sessions), 57 operator (shutdown), 58 system
-        code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Meaning::Surroundings,
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => Meaning::Again,
+        // feature_not_supported: a table was altered since the statement was prepared.
+        "0A000" if text.contains("cached plan must not change result type") => Meaning::Again,
+        // lock_not_available: it was waited for already, and whoever asked tries again.
+        "55P03" => Meaning::Surroundings,
+        // read_only_sql_transaction: after a failover, the old primary. idle_in_transaction_session_timeout
+        "25006" | "25P03" => Meaning::Surroundings,
+        // insufficient_privilege, undefined_table, invalid_schema_name, undefined_column: half a restore
+        "42501" | "42P01" | "3F000" | "42703" => Meaning::Administrator,
+        // 08 connection, 53 resources (disk full, too many sessions), 57 operator (shutdown), 58 system,
+        // XX the server itself (a damaged page, a defect of its own)
+        code if ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
+            Meaning::Surroundings
+        }
         // 22 data exception (an encoding, a range), 23 integrity constraint: so at each attempt.
         code if ["22", "23"].iter().any(|class| code.starts_with(class)) => Meaning::Refusal,
         _ => Meaning::Defect,
@@ -116,11 +131,18 @@ mod tests {
 
     #[test]
     fn what_the_server_gives_up_is_tried_again_and_a_defect_is_not_blamed_on_the_surroundings() {
-        let of = |code| meaning(&SqlState::from_code(code));
-        assert!(["40001", "40P01", "55P03"].iter().all(|code| of(code) == Meaning::Again));
-        let surroundings = ["08006", "53100", "53300", "57P01", "57P03", "58030", "25006"];
-        assert!(surroundings.iter().all(|code| of(code) == Meaning::Surroundings));
-        assert!(["23505", "22021"].iter().all(|code| of(code) == Meaning::Refusal));
-        assert!(["42601", "25001", "P0001"].iter().all(|code| of(code) == Meaning::Defect));
+        let of = |code: &str| meaning(&SqlState::from_code(code), "x");
+        let all = |codes: &[&'static str], wanted| {
+            codes.iter().for_each(|code| assert_eq!(of(code), wanted, "{code}"));
+        };
+        all(&["40001", "40P01"], Meaning::Again);
+        let surroundings = ["08006", "53100", "53300", "57P01", "57P03", "57014", "58030", "25006", "25P03"];
+        all(&surroundings, Meaning::Surroundings);
+        all(&["55P03", "XX000", "XX001", "XX002"], Meaning::Surroundings);
+        all(&["42501", "42P01", "3F000", "42703"], Meaning::Administrator);
+        all(&["23505", "22021"], Meaning::Refusal);
+        all(&["42601", "25001", "P0001", "0A000"], Meaning::Defect);
+        let altered = "ERROR: cached plan must not change result type";
+        assert_eq!(meaning(&SqlState::FEATURE_NOT_SUPPORTED, altered), Meaning::Again);
     }
 }

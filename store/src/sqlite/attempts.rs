@@ -3,12 +3,12 @@
 use common::clock::Micros;
 use common::id::{BatchRef, Src};
 use common::job::BatchState;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Sqlite;
 use super::audit::{self, Keep};
 use super::{batches, jobs};
-use crate::{Attempt, Attempts, DeadLetter, MessageKey, StoreError, steps};
+use crate::{Attempt, Attempts, DeadLetter, MessageKey, Recovery, StoreError, steps};
 
 const MARK: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, first_at, last_at)
     VALUES (?1, ?2, ?3, 0, 1, ?4, ?4)
@@ -25,6 +25,10 @@ const DEAD: &str =
     VALUES (?1, ?2, ?3, 0, 0, ?5, ?4, ?4, ?4)
     ON CONFLICT (src, consumer, seq) DO UPDATE SET dead_at = ?4, reason = ?5, last_at = ?4
       WHERE dead_at IS NULL";
+const REMEMBERED: &str = "SELECT used, marks, reason, dead_at FROM attempts
+    WHERE src = ?1 AND consumer = ?2 AND seq = ?3";
+const TAKEN: &str = "DELETE FROM attempts WHERE src = ?1 AND consumer = ?2 AND seq = ?3
+    RETURNING used, marks, reason, dead_at";
 const SETTLED: &str = "DELETE FROM attempts WHERE src = ?1 AND consumer = ?2 AND seq = ?3";
 const FORGOTTEN: &str = "SELECT 1 FROM developers
     WHERE developer = ?1 AND (tombstone_src, tombstone_seq) >= (?2, ?3)";
@@ -34,6 +38,23 @@ impl Attempts for Sqlite {
         let state =
             move |connection: &Connection| Ok(batches::submission(connection, at)?.map(|one| one.state));
         self.readers.read(state).await
+    }
+
+    async fn remembered(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> Result<Vec<(u64, Attempt)>, StoreError> {
+        let remembered = move |connection: &Connection| {
+            let mut found = connection.prepare_cached(REMEMBERED)?;
+            let mut one = |seq: u64| {
+                let row = found.query_row(params![src, consumer, seq as i64], attempt).optional()?;
+                Ok(row.map(|attempt| (seq, attempt)))
+            };
+            seqs.into_iter().filter_map(|seq| one(seq).transpose()).collect()
+        };
+        self.readers.read(remembered).await
     }
 
     async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
@@ -62,6 +83,10 @@ impl Attempts for Sqlite {
 
     async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
         self.write(move |connection| dead(connection, &letter)).await
+    }
+
+    async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
+        self.write(move |connection| recovered(connection, &recovery)).await
     }
 
     async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
@@ -96,10 +121,27 @@ fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> 
         jobs::fail(connection, &letter.job_failed(job))?;
     }
     let place = letter.place();
-    let known = if letter.is_the_batch() {
-        !is_forgotten(connection, &letter.developer, place)?
-    } else {
-        batches::is_known(connection, place)?
-    };
+    let known = is_known(connection, letter.is_the_batch(), &letter.developer, place)?;
     audit::append(connection, &[steps::dead(letter)], Keep::of(known))
+}
+
+fn recovered(connection: &Connection, recovery: &Recovery) -> Result<(), StoreError> {
+    let key = params![recovery.key.src, recovery.key.consumer, recovery.key.seq as i64];
+    let taken = connection.prepare_cached(TAKEN)?.query_row(key, attempt).optional()?;
+    let Some(failed) = taken.filter(|taken| taken.used > 0 && taken.dead_at.is_none()) else { return Ok(()) };
+    let known = is_known(connection, recovery.job.is_none(), &recovery.developer, recovery.place())?;
+    audit::append(connection, &[steps::recovered(recovery, &failed)], Keep::of(known))
+}
+
+/// Whether the audit may name whose message it is: the batch's own by the tombstone, a job's by its batch.
+fn is_known(
+    connection: &Connection,
+    is_the_batch: bool,
+    developer: &str,
+    place: BatchRef,
+) -> Result<bool, StoreError> {
+    if is_the_batch {
+        return Ok(!is_forgotten(connection, developer, place)?);
+    }
+    batches::is_known(connection, place)
 }

@@ -4,7 +4,7 @@ use common::audit::Step;
 use common::clock::SECOND;
 use common::job::JobKind;
 use serde_json::{Value, json};
-use store::{Attempt, Attempts, DeadLetter, MessageKey, Outbox};
+use store::{Attempt, Attempts, DeadLetter, MessageKey, Outbox, Recovery};
 use tokio::task::JoinSet;
 
 use crate::build::{Engine, T0, at, event, fresh};
@@ -144,4 +144,48 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
         dump.rows("audit_personal").iter().any(|row| *row.cell("id") == id)
     };
     assert_eq!((named(4), named(5)), (false, true), "only what was sent before she was forgotten");
+}
+
+pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let letter = DeadLetter { key: key("persist", 9), ..dead(JobKind::Alert, &body) };
+    store.dead(letter.clone()).await.unwrap();
+    store.failed(key("persist", 7), "why".to_owned(), T0).await.unwrap();
+    store.mark(key("alert", 8), T0).await.unwrap();
+    let before = engine.dump();
+    let mut found = store.remembered(1, "persist".to_owned(), vec![7, 8, 9]).await.unwrap();
+    found.sort_by_key(|(seq, _)| *seq);
+    let in_dead = Attempt { dead_at: Some(letter.at), ..attempt(0, 0, Some(&letter.reason)) };
+    assert_eq!(found, [(7, attempt(1, 0, Some("why"))), (9, in_dead)]);
+    assert_eq!(engine.dump(), before);
+}
+
+pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let DeadLetter { key, at, actor, batch, developer, batch_id, correlation_id, job, .. } =
+        dead(JobKind::Alert, &body);
+    let recovery = Recovery { key, at, actor, batch, developer, batch_id, correlation_id, job };
+    // What never failed leaves no trace.
+    store.mark(recovery.key.clone(), T0).await.unwrap();
+    store.recovered(recovery.clone()).await.unwrap();
+    let none = engine.dump();
+    assert_eq!((none.audit(1, Step::Failed).len(), none.rows("attempts").len()), (0, 0));
+    for reason in ["first", "last"] {
+        store.failed(recovery.key.clone(), reason.to_owned(), T0).await.unwrap();
+    }
+    store.recovered(recovery.clone()).await.unwrap();
+    let once = engine.dump();
+    let [(skeleton, person)] = &once.audit(1, Step::Failed)[..] else { panic!("one row") };
+    assert_eq!((&*skeleton.outcome, &*person.developer), ("recovered", "ada"));
+    let wanted = json!({
+        "attempts": 2, "reason": "last", "consumer": "alert", "stream_sequence": 1,
+        "job_id": format!("{src}:1:alert"),
+    });
+    assert_eq!((detail(person), once.rows("attempts").len()), (wanted, 0));
+    store.recovered(recovery).await.unwrap();
+    assert_eq!(engine.dump(), once);
 }

@@ -85,6 +85,8 @@ macro_rules! contract {
             attempts::attempts_and_marks_are_counted_for_each_message_and_consumer
             attempts::a_settled_message_is_forgotten_and_no_other
             attempts::marks_at_once_are_all_counted
+            attempts::what_is_remembered_is_read_without_a_change
+            attempts::a_message_that_is_done_after_failed_attempts_is_told_once
             attempts::a_dead_letter_is_told_once_with_all_its_context
             attempts::a_dead_message_that_is_no_batch_is_told_under_its_own_place
             attempts::a_dead_letter_of_a_forgotten_developer_names_nobody

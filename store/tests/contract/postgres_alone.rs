@@ -183,7 +183,7 @@ async fn sessions_that_the_server_ends_are_replaced() {
 /// Tells, of who stores, what its session is set to.
 const WATCH: &str = "CREATE TABLE seen (name text, setting text);
     CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO seen SELECT s, current_setting(s) FROM unnest(ARRAY['synchronous_commit', 'lock_timeout',
+      INSERT INTO seen SELECT s, current_setting(s) FROM unnest(ARRAY['synchronous_commit', 'lock_timeout', 'statement_timeout',
         'transaction_isolation', 'application_name']) s;
       RETURN NULL;
     END $$;
@@ -205,6 +205,7 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
     let expected = [
         ("application_name", "devtrail-test/7"),
         ("lock_timeout", "5s"),
+        ("statement_timeout", "30s"),
         ("synchronous_commit", "on"),
         ("transaction_isolation", "read committed"),
     ];
@@ -240,6 +241,21 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
     assert_eq!(engine.dump().rows("events").len(), 2);
     // The server counts a little later.
     until(|| engine.deadlocks() > before);
+}
+
+/// Whoever asked tries again; a second layer of that would only hide the trouble from its breaker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_held_is_told_after_five_seconds() {
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    let (client, connection) =
+        tokio_postgres::connect(&server::address(engine.database()), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE batches IN SHARE ROW EXCLUSIVE MODE").await.unwrap();
+    let began = std::time::Instant::now();
+    let error =
+        engine.store().persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])]).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("lock timeout"), "{error}");
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
 /// Asks until it is so.

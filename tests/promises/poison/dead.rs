@@ -41,6 +41,17 @@ pub async fn set_bytes(site: &Site, max_bytes: i64) {
     js.update_stream(config).await.unwrap();
 }
 
+/// Has the stream forget message ids after 100 ms, its least.
+pub async fn forget_ids_at_once(site: &Site, at_once: bool) {
+    if !at_once {
+        return;
+    }
+    let js = site.js().await;
+    let mut config = js.get_stream("DEAD").await.unwrap().cached_info().config.clone();
+    config.duplicate_window = std::time::Duration::from_millis(100);
+    js.update_stream(config).await.unwrap();
+}
+
 /// Waits for so many; gives them in the order they came.
 pub async fn letters(site: &Site, wanted: usize) -> Vec<Dead> {
     let stream = site.js().await.get_stream("DEAD").await.unwrap();

@@ -4,6 +4,7 @@ use async_nats::jetstream::message::PublishMessage;
 use common::batch::{self, Header, Note};
 use common::id::BatchRef;
 use common::job::{JobBody, JobKind, JobMessage};
+use common::pointer::Pointer;
 use common::verdict::Counts;
 use harness::{Database, Site};
 
@@ -46,10 +47,13 @@ impl Kind {
 pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     let (dead, reason) = match subject {
         "events.batch.ada" => ("dead.EVENTS.persist", "the message"),
+        "replay.batch" => ("dead.REPLAY.persist-replay", "the message is no pointer"),
         "jobs.alert.replay.ada" => ("dead.JOBS.alert-replay", "the message is no job"),
         _ => ("dead.JOBS.normalize", "the message is no job"),
     };
-    let known = vec![("Devtrail-Developer", "ada".to_owned()), ("Devtrail-State", "none".to_owned())];
+    let developer = ("Devtrail-Developer", "ada".to_owned());
+    let known = [("Devtrail-State", "none".to_owned())].into_iter();
+    let known = known.chain((subject != "replay.batch").then_some(developer)).collect();
     let (subject, payload) = (subject.to_owned(), payload.to_vec());
     Kind { subject, payload, dead, goes_to_dead: true, reason, known }
 }
@@ -101,6 +105,8 @@ pub async fn all(site: &Site) -> Vec<Kind> {
     nobody.body.developer = "no one.at all".to_owned();
     let mut unnamed = JobMessage::live(JobKind::Normalize, body.clone());
     unnamed.job_id = "a job\0".to_owned();
+    let pointer = Pointer::redrive(BatchRef { seq: 0, ..body.batch });
+    let pointer = serde_json::to_string(&pointer).unwrap();
     let misplaced = JobMessage::live(JobKind::Alert, body);
     vec![
         garbage("events.batch.ada", b"\0\xff no batch at all"),
@@ -118,6 +124,11 @@ pub async fn all(site: &Site) -> Vec<Kind> {
         Kind {
             known: Vec::new(),
             ..job("jobs.normalize.live.ada", &unnamed, "dead.JOBS.normalize", "is no id")
+        },
+        garbage("replay.batch", b"{\"seq\":"),
+        Kind {
+            reason: "the sequences of a stream begin at 1",
+            ..garbage("replay.batch", pointer.as_bytes())
         },
         // Nothing is left to be done: it is done, and names nobody.
         Kind { goes_to_dead: false, ..job("jobs.alert.live.ada", &gone, "", "") },

@@ -29,8 +29,9 @@ pub struct Redriving<R, S> {
     live: Arc<R>,
 }
 
+/// NATS is at fault, not the store.
 fn later(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
-    Failure { blame: Blame::Environment, reason: format!("{what} cannot be read: {error}") }
+    Failure { blame: Blame::Stream, reason: format!("{what} cannot be read: {error}") }
 }
 
 fn never(reason: String) -> Failure {
@@ -58,15 +59,13 @@ impl<R: Role, S: Persist> Redriving<R, S> {
                 "the pointer names message {at} of a life of EVENTS that has ended; the present one is {present}"
             )));
         }
-        let what = format!("message {at} of EVENTS");
-        let stream = self.js.get_stream_no_info(EVENTS).await.map_err(|error| later(&what, error))?;
+        let stream = self
+            .js
+            .get_stream_no_info(EVENTS)
+            .await
+            .map_err(|error| later(format!("message {at} of EVENTS"), error))?;
         // From the leader: a replica that lags would call a message gone.
-        let message = stream.get_raw_message(at.seq).await.map_err(|error| match error.kind() {
-            RawMessageErrorKind::NoMessageFound => {
-                never(format!("EVENTS no longer holds message {at}, which the pointer names"))
-            }
-            _ => later(&what, error),
-        })?;
+        let message = stream.get_raw_message(at.seq).await.map_err(|error| unread(at, &error.kind()))?;
         Ok(Delivery {
             seq: at.seq,
             delivered: pointer.delivered,
@@ -106,18 +105,62 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
         let (life, src) = self.present().await?;
         match self.follow(pointer, src).await {
             Ok(message) => self.live.about(&life, &message).await,
-            Err(failure) if failure.blame == Blame::Environment => Err(failure),
+            Err(failure) if failure.blame != Blame::Message => Err(failure),
             Err(_) => Ok(About { batch: pointed(pointer).ok(), ..About::default() }),
         }
     }
+}
+
+/// Why a message could not be read: the pointer is at fault where the server refuses the question itself.
+fn unread(at: BatchRef, kind: &RawMessageErrorKind) -> Failure {
+    match kind {
+        RawMessageErrorKind::NoMessageFound => {
+            never(format!("EVENTS no longer holds message {at}, which the pointer names"))
+        }
+        RawMessageErrorKind::JetStream(error) if is_refusal(error) => {
+            never(format!("the pointer names message {at}, for which the server cannot look: {error}"))
+        }
+        _ => later(format!("message {at} of EVENTS"), kind),
+    }
+}
+
+/// Of the 4xx, a missing stream is an administrator's to mend, and 408 and 429 are about the moment.
+fn is_refusal(error: &jetstream::Error) -> bool {
+    (400..500).contains(&error.code())
+        && !matches!(error.code(), 408 | 429)
+        && error.error_code() != jetstream::ErrorCode::STREAM_NOT_FOUND
 }
 
 /// The message of EVENTS that the pointer names.
 fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
     let pointer: Pointer = serde_json::from_slice(&one.payload)
         .map_err(|error| never(format!("the message is no pointer: {error}")))?;
+    if pointer.at.seq == 0 {
+        return Err(never("the pointer names message 0; the sequences of a stream begin at 1".to_owned()));
+    }
     if pointer.is_redrive() {
         return Ok(pointer.at);
     }
     Err(never("the pointer is of a replay, which this program cannot do: update it".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_refuses_a_pointer_or_is_in_trouble_itself() {
+        let answer = |code: u64, err_code: u64| {
+            let error = serde_json::json!({"code": code, "err_code": err_code, "description": "x"});
+            RawMessageErrorKind::JetStream(serde_json::from_value(error).unwrap())
+        };
+        let blamed = |kind: &RawMessageErrorKind| unread(BatchRef { src: 1, seq: 7 }, kind).blame;
+        for refusal in [answer(400, 10003), answer(404, 10037), RawMessageErrorKind::NoMessageFound] {
+            assert_eq!(blamed(&refusal), Blame::Message, "{refusal}");
+        }
+        let trouble = [answer(503, 10008), answer(408, 0), answer(429, 0), answer(404, 10059)];
+        for trouble in trouble.into_iter().chain([RawMessageErrorKind::Other]) {
+            assert_eq!(blamed(&trouble), Blame::Stream, "{trouble}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! The stream is the outbox and the consumer's place in it is what was delivered: a webhook that is away
 //! holds up nothing but itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,15 @@ impl Memory for Forgetful {
         Ok(false)
     }
 
+    async fn recall(
+        &self,
+        _life: &StreamLife,
+        _consumer: &str,
+        _seqs: &[u64],
+    ) -> Result<BTreeMap<u64, Tries>, Failure> {
+        Ok(BTreeMap::new())
+    }
+
     async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<Tries, Failure> {
         Ok(Tries::default())
     }
@@ -88,6 +98,10 @@ impl Memory for Forgetful {
     }
 
     async fn buried(&self, _place: Place<'_>, _buried: Buried<'_>, _now: Micros) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn recovered(&self, _place: Place<'_>, _about: &About, _now: Micros) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -218,3 +218,15 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
     assert!(text.contains("1:4711:alert:r1 letter 7 by ada@host, gave up on: a panic"), "{text}");
     assert!(text.contains("letter 8 by bob@host: garbage"), "{text}");
 }
+
+#[test]
+fn failed_attempts_before_a_success_are_told_with_their_last_reason() {
+    let words = |detail: &Value| {
+        let failed = with(step(9, "failed", "devtrail-worker/2b"), detail);
+        words(&AuditEntry { outcome: "recovered".to_owned(), ..failed }, "c1")
+    };
+    let message = json!({"attempts": 1, "reason": "no\nway", "consumer": "persist", "job_id": null});
+    assert_eq!(words(&message), "persist was done after 1 attempt that failed: no way");
+    let job = json!({"attempts": 3, "reason": "no", "consumer": "alert", "job_id": "1:4711:alert"});
+    assert_eq!(words(&job), "1:4711:alert was done after 3 attempts that failed: no");
+}

@@ -57,6 +57,9 @@ pub enum Blame {
     /// The surroundings, for every message alike: the store is away or busy. Tried again for ever; no
     /// attempt is used, so an outage sends nothing to DEAD.
     Environment,
+    /// NATS, where the role itself reads a stream: it is away or slow. The message comes again with pauses, uses
+    /// no attempt, and holds up nobody; of the store this says nothing.
+    Stream,
     /// What only an administrator can mend, and this message alone: it comes again until then, uses no
     /// attempt, and holds up nobody.
     Administrator,

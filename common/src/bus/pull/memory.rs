@@ -1,5 +1,7 @@
 //! What the loop remembers of messages across processes and restarts: a worker keeps it in its store.
 
+use std::collections::BTreeMap;
+
 use super::delivery::{About, Failure};
 use crate::bus::StreamLife;
 use crate::clock::Micros;
@@ -46,7 +48,7 @@ pub struct Buried<'a> {
     pub delivered: u64,
 }
 
-/// Remembers. An error of it is the surroundings' fault: the loop waits, and asks again.
+/// Remembers. An error of it is blamed as one of the role is.
 pub trait Memory: Send + Sync + 'static {
     /// The number that this life of a stream has in the store.
     ///
@@ -60,6 +62,17 @@ pub trait Memory: Send + Sync + 'static {
     /// # Errors
     /// Where it is not well.
     fn probe(&self, nobodys: Place<'_>) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// What is remembered of these messages of the consumer; those that never failed are left out.
+    ///
+    /// # Errors
+    /// Where it cannot be read now.
+    fn recall(
+        &self,
+        life: &StreamLife,
+        consumer: &str,
+        seqs: &[u64],
+    ) -> impl Future<Output = Result<BTreeMap<u64, Tries>, Failure>> + Send;
 
     /// The message is about to be handled alone: written down before. Gives what was remembered until
     /// then; a mark that nobody took back counts as a worker that died.
@@ -93,6 +106,17 @@ pub trait Memory: Send + Sync + 'static {
         &self,
         place: Place<'_>,
         buried: Buried<'_>,
+        now: Micros,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The message is done, after attempts that failed: leaves their trace, once, and nothing else is remembered.
+    ///
+    /// # Errors
+    /// Where it cannot be written now; the message is not acknowledged.
+    fn recovered(
+        &self,
+        place: Place<'_>,
+        about: &About,
         now: Micros,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 

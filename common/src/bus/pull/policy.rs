@@ -11,6 +11,11 @@ use crate::breaker;
 /// (`docs/protocol.md`, Persist).
 pub const ALONE_FROM: u64 = 3;
 
+/// Pauses in hand of a message that stands alone while the surroundings fail it. Then others get their turn: it
+/// may be the only one that they fail. Fewer than the failures in a row that open a breaker by default, so that
+/// one message does not open it while others are done.
+const PAUSES_ALONE: u32 = 3;
+
 /// What becomes of one message of a group that was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -43,6 +48,7 @@ pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
         Outcome::Ack => Fate::Done,
         Outcome::Failed(Failure { blame: Blame::Environment, .. }) if some_are_done => Fate::Back,
         Outcome::Failed(Failure { blame: Blame::Environment, .. }) => Fate::Wait,
+        Outcome::Failed(Failure { blame: Blame::Stream, .. }) => Fate::Back,
         Outcome::Failed(Failure { blame, .. }) => match (outcomes.len(), blame) {
             (1, Blame::Administrator) => Fate::Back,
             (1, Blame::Message) => Fate::Dead,
@@ -55,7 +61,13 @@ pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
 
 /// Whether a group with this outcome in it is split.
 fn is_splitting(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(failure) if failure.blame != Blame::Environment)
+    matches!(outcome, Outcome::Failed(failure) if !matches!(failure.blame, Blame::Environment | Blame::Stream))
+}
+
+/// Whether a part of so many messages, which the surroundings failed so often before, goes back to the server
+/// instead of being kept in hand.
+pub fn is_left_for_later(messages: usize, failures: u32) -> bool {
+    messages == 1 && failures >= PAUSES_ALONE
 }
 
 /// What the surroundings did to a group, where they did: a failure to the store's breaker.

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
-use super::memory::{Memory, Tries};
+use super::memory::Memory;
 use super::policy::{self, ALONE_FROM, Fate, GivenUp};
 use super::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
@@ -30,12 +30,17 @@ pub struct InHand {
     delivery: Delivery,
     /// It is written down that this worker handles it alone.
     marked: bool,
+    /// What is remembered of it was asked for.
+    recalled: bool,
+    /// Attempts of it failed before.
+    failed_before: bool,
     _memory: OwnedSemaphorePermit,
 }
 
 impl InHand {
     pub fn new(message: Arc<jetstream::Message>, delivery: Delivery, memory: OwnedSemaphorePermit) -> Self {
-        Self { message, delivery, marked: false, _memory: memory }
+        let (marked, recalled, failed_before) = (false, false, false);
+        Self { message, delivery, marked, recalled, failed_before, _memory: memory }
     }
 
     /// Which of the growing pauses comes next, by how often it was delivered.
@@ -104,12 +109,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
             // The store is away and the process stops: another one may have better luck.
             () = self.stop.draining() => return self.give_back(part.members, unsettled).await,
         };
-        let outcomes = match self.begin(&mut part).await {
-            Ok(Some(tries)) if tries.is_in_dead => return self.end_in_dead(part, unsettled).await,
-            Ok(Some(tries)) => match policy::spent(&tries, self.settings.retry.max_attempts) {
-                Some(given_up) => return self.bury_all(part, &given_up, unsettled).await,
-                None => self.outcomes(&part).await,
-            },
+        let outcomes = match self.begin(&mut part, unsettled).await {
+            Ok(Some(given_up)) => return self.bury_all(part, &given_up, unsettled).await,
+            Ok(None) if part.members.is_empty() => return,
             Ok(None) => self.outcomes(&part).await,
             Err(failure) => Some(vec![Outcome::Failed(failure); part.members.len()]),
         };
@@ -138,7 +140,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 }
             }
         }
-        self.done(&done, unsettled).await;
+        self.done(done, unsettled).await;
         for members in again.into_iter().rev().filter(|members| !members.is_empty()) {
             parts.push_front(Part::new(members));
         }
@@ -147,17 +149,42 @@ impl<R: Role, M: Memory> Loop<R, M> {
         }
     }
 
-    /// Before a message that may have killed a worker is handled, that is written down. Gives what was
-    /// remembered of it; `None` for all other messages.
-    async fn begin(&self, part: &mut Part) -> Result<Option<Tries>, Failure> {
+    /// Those that DEAD has are ended and leave the part. Before a message that may have killed a worker is
+    /// handled, that is written down. Gives why it must be given up, where it must.
+    async fn begin(&self, part: &mut Part, unsettled: &Unsettled) -> Result<Option<GivenUp>, Failure> {
+        self.recall(part, unsettled).await?;
         let [one] = &mut part.members[..] else { return Ok(None) };
         if one.delivery.delivered < ALONE_FROM || one.marked {
             return Ok(None);
         }
-        let marked = self.memory.mark(self.place(one.delivery.seq), SystemClock.now()).await;
-        let tries = marked.map_err(|error| Failure { blame: Blame::Environment, ..error })?;
+        let tries = self.memory.mark(self.place(one.delivery.seq), SystemClock.now()).await?;
         one.marked = true;
-        Ok(Some(tries))
+        one.failed_before = tries.used > 0;
+        Ok(policy::spent(&tries, self.settings.retry.max_attempts))
+    }
+
+    /// What is remembered of messages that come again, in one question for all of the part.
+    async fn recall(&self, part: &mut Part, unsettled: &Unsettled) -> Result<(), Failure> {
+        let comes_again = |one: &&InHand| one.delivery.delivered > 1 && !one.recalled;
+        let seqs: Vec<u64> = part.members.iter().filter(comes_again).map(|one| one.delivery.seq).collect();
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let remembered = self.memory.recall(&self.life, &self.consumer, &seqs).await?;
+        for mut one in std::mem::take(&mut part.members) {
+            one.recalled = true;
+            match remembered.get(&one.delivery.seq) {
+                // The worker that moved it died before it could end it.
+                Some(tries) if tries.is_in_dead => {
+                    self.end(&one, unsettled).await;
+                    continue;
+                }
+                Some(tries) => one.failed_before = tries.used > 0,
+                None => {}
+            }
+            part.members.push(one);
+        }
+        Ok(())
     }
 
     /// How handling ended; `None` where the process is aborted meanwhile.
@@ -193,12 +220,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
         unsettled: &Unsettled,
     ) {
         let (messages, attempt, reason) = (part.members.len(), part.failures, &outage.reason);
-        let policy = self.settings.retry.policy();
-        if !self.settings.keeps {
+        if !self.settings.keeps || policy::is_left_for_later(messages, attempt) {
             for one in part.members {
-                let after = policy.delay(one.retries());
-                tracing::warn!(seq = one.delivery.seq, ?after, reason, "a message goes back; trying again");
-                self.nak(one, after, unsettled).await;
+                self.back(one, outage, unsettled).await;
             }
             return;
         }
@@ -206,6 +230,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         for one in &mut part.members {
             self.unmark(one).await;
         }
+        let policy = self.settings.retry.policy();
         tokio::select! {
             () = policy.pause(part.failures) => {
                 parts.push_front(Part { failures: part.failures.saturating_add(1), ..part });

@@ -132,3 +132,27 @@ fn only_what_failed_is_handled_again_where_some_are_done() {
     let halves = fates(&[failed(), failed(), failed()]);
     assert_eq!(halves, [Fate::Again(0), Fate::Again(0), Fate::Again(1)]);
 }
+
+#[test]
+fn trouble_of_nats_holds_up_nobody_and_says_nothing_of_the_store() {
+    let unread = || Outcome::failed(Blame::Stream, "NATS is away");
+    let alone = [unread()];
+    assert_eq!(
+        (fates(&alone), outage(&alone), sample(&alone)),
+        (vec![Fate::Back], None, breaker::Outcome::Ignored)
+    );
+    let away = Outcome::failed(Blame::Environment, "away");
+    let garbage = Outcome::failed(Blame::Message, "garbage");
+    assert_eq!(
+        fates(&[unread(), away, garbage, unread()]),
+        [Fate::Back, Fate::Wait, Fate::Again(0), Fate::Back]
+    );
+}
+
+#[test]
+fn the_surroundings_keep_a_group_in_hand_and_a_lone_message_only_for_a_while() {
+    assert!((0..PAUSES_ALONE).all(|failures| !is_left_for_later(1, failures)));
+    assert!(is_left_for_later(1, PAUSES_ALONE));
+    assert!(!is_left_for_later(2, 1000), "an outage fails all alike");
+    const { assert!(PAUSES_ALONE + 1 < breaker::BreakerSettings::DEFAULT.in_a_row) };
+}

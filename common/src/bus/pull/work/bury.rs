@@ -13,6 +13,7 @@ use crate::bus::pull::memory::{Buried, Memory};
 use crate::bus::pull::policy::GivenUp;
 use crate::bus::pull::{Loop, Unsettled};
 use crate::clock::{Clock, SystemClock};
+use crate::crash;
 use crate::metrics;
 
 impl<R: Role, M: Memory> Loop<R, M> {
@@ -39,6 +40,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
                     reason,
                     "a message was given up: it is in DEAD"
                 );
+                crash::point("dead.after_record");
                 self.end(&one, unsettled).await;
             }
             Err(error) => {
@@ -51,13 +53,6 @@ impl<R: Role, M: Memory> Loop<R, M> {
         }
     }
 
-    /// DEAD has it already: the worker that moved it died before it could end it.
-    pub(super) async fn end_in_dead(&self, part: Part, unsettled: &Unsettled) {
-        for one in &part.members {
-            self.end(one, unsettled).await;
-        }
-    }
-
     /// Published, with the PubAck awaited, and recorded.
     async fn to_dead(&self, one: &InHand, given_up: &GivenUp) -> Result<(), async_nats::Error> {
         let failed = |failure: Failure| failure.reason;
@@ -67,6 +62,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let delivered = one.delivery.delivered;
         dead::publish(&self.js, &one.message, &Context { src, about: &about, given_up, delivered, actor })
             .await?;
+        crash::point("dead.after_puback");
         let buried = Buried {
             subject: dead::dead_subject(&self.life.name, &self.consumer),
             about: &about,
@@ -79,19 +75,19 @@ impl<R: Role, M: Memory> Loop<R, M> {
         Ok(self.memory.buried(place, buried, SystemClock.now()).await.map_err(failed)?)
     }
 
-    /// What is known of the message. What nobody can even look at goes to DEAD without.
-    async fn about(&self, one: &InHand) -> Result<About, Failure> {
+    /// What is known of the message; nothing of one that nobody can even look at.
+    pub(super) async fn about(&self, one: &InHand) -> Result<About, Failure> {
         let looked = AssertUnwindSafe(self.role.about(&self.life, &one.delivery)).catch_unwind().await;
         looked.unwrap_or_else(|panic| {
             let seq = one.delivery.seq;
-            tracing::error!(seq, panic = told(&*panic), "nothing can be told of a message that is given up");
+            tracing::error!(seq, panic = told(&*panic), "nothing can be told of a message");
             Ok(About::default())
         })
     }
 
     /// Terminates the message: in a work queue that deletes it, so DEAD has it before. What is
     /// remembered goes last: it says that DEAD has it.
-    async fn end(&self, one: &InHand, unsettled: &Unsettled) {
+    pub(super) async fn end(&self, one: &InHand, unsettled: &Unsettled) {
         let sent = one.message.double_ack_with(AckKind::Term).await;
         let is_sent = sent.is_ok();
         metrics::settled(self.name(), "dead_letter", 1);

@@ -55,14 +55,36 @@ impl<R: Role, M: Memory> Loop<R, M> {
     }
 
     /// What was remembered is forgotten first: once acknowledged, a message never comes again to do it.
-    pub(super) async fn done(&self, members: &[InHand], unsettled: &Unsettled) {
+    pub(super) async fn done(&self, members: Vec<InHand>, unsettled: &Unsettled) {
+        let members = self.recovered(members, unsettled).await;
         let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
         let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
         self.forget(&seqs).await;
         metrics::settled(self.name(), "ack", members.len());
-        for one in members {
+        for one in &members {
             settled(one, one.message.ack().await, unsettled);
         }
+    }
+
+    /// Leaves a trace of the attempts that failed before; gives those that are to be acknowledged. Where the
+    /// trace cannot be left now, the message comes again: it is done, and its next handling finds that.
+    async fn recovered(&self, members: Vec<InHand>, unsettled: &Unsettled) -> Vec<InHand> {
+        let mut done = Vec::with_capacity(members.len());
+        for one in members {
+            let place = self.place(one.delivery.seq);
+            let traced = match one.failed_before {
+                false => Ok(()),
+                true => match self.about(&one).await {
+                    Ok(about) => self.memory.recovered(place, &about, SystemClock.now()).await,
+                    Err(failure) => Err(failure),
+                },
+            };
+            match traced {
+                Ok(()) => done.push(one),
+                Err(failure) => self.back(one, &failure, unsettled).await,
+            }
+        }
+        done
     }
 
     pub(super) async fn forget(&self, seqs: &[u64]) {
