@@ -56,23 +56,32 @@ copy_sources() { # files keep their times, so that only what a mutant changes is
   [ ! -e "$mutated" ] || find "$copy" -name '*.rs' -exec touch {} +
 }
 field() { sed -n "s/^$2: //p;/^diff /q" "$1"; } # a line of a patch's head
-build() { (cd "$copy" && cargo build --workspace --bins --tests "${features[@]}" --locked) >"$1" 2>&1; }
-tests() { # tests LOG ARGUMENTS...: what a patch names under Run
+in_copy() { (cd "$copy" && env "$mark" timeout "$longest" "$@"); }
+build() { # build LOG ARGUMENTS...: what the tests run and are; a mutant that does not compile shows nothing
   local log=$1
   shift
-  (cd "$copy" && env "$mark" timeout "$longest" cargo test --workspace "${features[@]}" --locked --no-fail-fast "$@") >>"$log" 2>&1
+  if [ "${1:-}" = -p ]; then
+    in_copy cargo test --locked "$@" --no-run
+  else
+    in_copy cargo build --workspace --bins "${features[@]}" --locked &&
+      in_copy cargo test --workspace "${features[@]}" --locked "$@" --no-run
+  fi >>"$log" 2>&1
+}
+tests() { # tests LOG ARGUMENTS...: what a patch names under Run; one crate's tests, or end-to-end ones
+  local log=$1 of=()
+  shift
+  [ "${1:-}" = -p ] || of=(--workspace "${features[@]}")
+  in_copy cargo test "${of[@]}" --locked --no-fail-fast "$@" >>"$log" 2>&1
 }
 caught_by() { sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$1" | sort -u; }
 
 # shellcheck disable=SC2329 # called through `step`
 without_mutants() { # a test that is red all the time catches nothing
   : >"$logs/without.log"
-  build "$logs/build.log" || { tail -n 40 "$logs/build.log"; return 1; }
-  rm -f "$mutated"
   local patch run
   for patch in "${patches[@]}"; do field "$patch" Run; done | sort -u | while read -r run; do
     # shellcheck disable=SC2086 # arguments of cargo
-    tests "$logs/without.log" $run || { echo "without any mutant these tests fail: $run"; tail -n 40 "$logs/without.log"; return 1; }
+    build "$logs/without.log" $run && tests "$logs/without.log" $run || { echo "without any mutant these tests fail: $run"; tail -n 40 "$logs/without.log"; return 1; }
   done
 }
 
@@ -99,14 +108,14 @@ for patch in "${patches[@]}"; do
   name=$(basename "$patch" .patch) log=$logs/$(basename "$patch" .patch).log
   : >"$log"
   touch "$mutated"
-  if ! (cd "$copy" && git apply "$patch") 2>>"$log" || ! build "$log"; then
+  run=$(field "$patch" Run)
+  # shellcheck disable=SC2086 # arguments of cargo
+  if ! (cd "$copy" && git apply "$patch") 2>>"$log" || ! build "$log" $run; then
     echo "   $name: does not apply or compile, see $log"
     failed=$((failed + 1))
   else
-    field "$patch" Run | while read -r run; do
-      # shellcheck disable=SC2086 # arguments of cargo
-      tests "$log" $run || true
-    done
+    # shellcheck disable=SC2086 # arguments of cargo
+    tests "$log" $run || true
     verdict "$name" "$patch" "$log"
   fi
   (cd "$copy" && git apply -R "$patch") 2>>"$log" || step "copy the sources again" copy_sources

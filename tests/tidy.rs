@@ -241,7 +241,7 @@ fn every_mutant_says_what_it_breaks_and_still_applies() {
     assert!(mutants.len() >= 15, "only {} mutants", mutants.len());
     let mut found = Vec::new();
     for File { path, text } in &mutants {
-        if !text.starts_with("Breaks: ") || !text.contains("\nRun: --") {
+        if !text.starts_with("Breaks: ") || !text.contains("\nRun: -") {
             found.push(format!("{path} does not begin with `Breaks:` and `Run:`"));
         }
         let git = Command::new("git").args(["apply", "--check", path]).current_dir(root()).output();
