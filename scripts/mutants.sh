@@ -20,7 +20,6 @@ done
 copy=$PWD/target/mutants/source
 logs=$PWD/target/mutants/logs
 table=$PWD/target/mutants/table.md
-mutated=$PWD/target/mutants/mutated
 export CARGO_TARGET_DIR=$PWD/target/mutants/target
 # git takes paths from the root of the repository it is in: the copy is in none.
 export GIT_CEILING_DIRECTORIES=$PWD/target/mutants
@@ -46,17 +45,17 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # shellcheck disable=SC2329 # called through `step`
-copy_sources() { # files keep their times, so that only what a mutant changes is built again
+copy_sources() {
   rm -rf "$copy"
   mkdir -p "$copy" "$logs"
   git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
     if [ -e "$file" ]; then printf '%s\0' "$file"; fi
   done | tar --null -T - -cf - | tar -xf - -C "$copy"
-  # Built from a mutant last: what was built is newer than the sources, and none of theirs.
-  [ ! -e "$mutated" ] || find "$copy" -name '*.rs' -exec touch {} +
+  # What was built last may be newer than the sources, and a mutant's.
+  find "$copy" -name '*.rs' -exec touch {} +
 }
 field() { sed -n "s/^$2: //p;/^diff /q" "$1"; } # a line of a patch's head
-in_copy() { (cd "$copy" && env "$mark" timeout "$longest" "$@"); }
+in_copy() { (cd "$copy" && env "$mark" timeout "$longest" "$@" </dev/null); }
 build() { # build LOG ARGUMENTS...: what the tests run and are; a mutant that does not compile shows nothing
   local log=$1
   shift
@@ -107,7 +106,6 @@ verdict() { # verdict NAME PATCH LOG: red is what is wanted
 for patch in "${patches[@]}"; do
   name=$(basename "$patch" .patch) log=$logs/$(basename "$patch" .patch).log
   : >"$log"
-  touch "$mutated"
   run=$(field "$patch" Run)
   # shellcheck disable=SC2086 # arguments of cargo
   if ! (cd "$copy" && git apply "$patch") 2>>"$log" || ! build "$log" $run; then
