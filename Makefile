@@ -1,6 +1,6 @@
 # Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients promises demo chaos bench lint fmt clean
+.PHONY: help run test test-clients promises demo chaos mutants bench lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,6 +20,9 @@ promises: ## renew docs/contract-tests.md, the table of the contract's sentences
 
 chaos: ## seeded faults under load for as long as you like: SEEDS=20 ENGINE=both SECONDS_EACH=30 SOAK=10m DOCS=1
 	@scripts/chaos.sh
+
+mutants: ## break one promise after another and expect red; renews docs/mutants.md (ARGS name some of them)
+	@scripts/mutants.sh $(ARGS)
 
 demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
 	@scripts/demo.sh

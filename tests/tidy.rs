@@ -233,3 +233,22 @@ fn the_collector_is_built_without_a_database() {
         databases.iter().filter(|name| packages.contains(*name)).map(ToString::to_string).collect();
     assert_none(&found, "the collector's dependencies hold:");
 }
+
+/// `make mutants` is long and runs seldom: a patch that no longer applies must be seen at once.
+#[test]
+fn every_mutant_says_what_it_breaks_and_still_applies() {
+    let mutants = files(|path| path.starts_with("tests/mutants/") && path.ends_with(".patch"));
+    assert!(mutants.len() >= 15, "only {} mutants", mutants.len());
+    let mut found = Vec::new();
+    for File { path, text } in &mutants {
+        if !text.starts_with("Breaks: ") || !text.contains("\nRun: -") {
+            found.push(format!("{path} does not begin with `Breaks:` and `Run:`"));
+        }
+        let git = Command::new("git").args(["apply", "--check", path]).current_dir(root()).output();
+        let git = git.expect("git checks a patch");
+        if !git.status.success() {
+            found.push(format!("{path}: {}", String::from_utf8_lossy(&git.stderr).trim()));
+        }
+    }
+    assert_none(&found, "every mutant still applies (edit the patch where the code moved)");
+}

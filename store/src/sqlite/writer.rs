@@ -140,6 +140,20 @@ mod tests {
     use super::*;
     use crate::sqlite::checkpoint::WAL_LIMIT;
 
+    /// With less than FULL a commit in WAL mode is on disk only after the next checkpoint (SQLite's
+    /// documentation, "PRAGMA synchronous").
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        const FULL: i64 = 2;
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::Sqlite::open(&folder.path().join("d.db")).unwrap();
+        let pragma = |connection: &Connection| {
+            let level = connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?;
+            Ok((level, connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?))
+        };
+        assert_eq!(store.write(pragma).await.unwrap(), (FULL, "wal".to_owned()));
+    }
+
     #[tokio::test]
     async fn what_panics_is_undone_alone_and_the_writer_goes_on() {
         let folder = tempfile::tempdir().unwrap();
