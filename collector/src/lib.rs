@@ -207,3 +207,21 @@ async fn connect(settings: &CollectorSettings, process: &Process) -> anyhow::Res
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pauses_it_makes_is_the_administrators() {
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            settings: CollectorSettings,
+        }
+        let own = ["x", "--retry-base", "70ms", "--retry-cap", "3s"];
+        let of = |given: &[&str]| <Program as clap::Parser>::parse_from(given).settings.pauses;
+        assert_eq!(of(&own), RetryPolicy { base: Duration::from_millis(70), cap: Duration::from_secs(3) });
+        assert_eq!(of(&own[..1]), RetryPolicy::DEFAULT);
+    }
+}

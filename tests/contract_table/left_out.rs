@@ -42,6 +42,7 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("POST /v1/events › Event types", "[event-types.md]", "about the docs"),
     out("In NATS", "", NATS),
     out("Admin alerts", "", "about NATS, not about a route; `tests/promises/admin_alerts/` shows it"),
+    out("Admin alerts › Webhook", "What is older than two days", "no test waits for two days"),
     out("Commands", "They are listed in", "about the docs"),
     out("Commands › Importing a history", "It needs git", "the tests take the git that is there"),
 ];
