@@ -101,6 +101,19 @@ harness::on_both_stores!(
     a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back,
 );
 
+/// How often it is tried, and when it is left alone, is the administrator's as for all that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
+    let (mut site, _) = site(Engine::Sqlite).await;
+    let hook = Hook::start().await;
+    hook.answer(500, Duration::ZERO);
+    let flags = ["--breaker-in-a-row", "2", "--breaker-open-for", "60s", "--retry-cap", "50ms"];
+    workers(&mut site, Engine::Sqlite, Some(&hook), &flags);
+    send_garbage(&site).await;
+    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
+    assert_eq!(hook.posts().len(), 2);
+}
+
 /// Promise: 401, 403, 404 and redirects, which are not followed, say that address or secret are wrong: nothing is lost
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret_is_never_said() {
