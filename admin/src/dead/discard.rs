@@ -19,7 +19,7 @@ use crate::target::{Target, with_store};
 #[command(after_help = "Examples:
   devtrail dead drop 7 --reason 'garbage from a broken client' --dry-run
   devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes
-  devtrail dead drop --all --developer ada --dead-reason 'no batch' --reason 'broken client' --dry-run")]
+  devtrail dead drop --all --developer ada --reason 'broken client' --dry-run")]
 pub struct DropSettings {
     #[command(flatten)]
     target: Target,

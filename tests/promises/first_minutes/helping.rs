@@ -28,15 +28,29 @@ fn helps(name: &str, command: &[String], found: &mut Vec<(Vec<String>, String)>)
 }
 
 /// The arguments of an example line for `name`, without what the shell or the reader makes of it.
-fn arguments<'a>(name: &str, line: &'a str) -> Vec<&'a str> {
+fn arguments(name: &str, line: &str) -> Vec<String> {
     let line = line.trim();
     let line = line.split_once("  ").map_or(line, |(command, _)| command);
     let ours = line
         .split(" | ")
         .find(|part| part.split(' ').any(|word| word == name))
         .unwrap_or_else(|| panic!("no {name} in {line:?}"));
-    let ours = ours.split([' ']).skip_while(|word| *word != name).skip(1);
-    ours.take_while(|word| !matches!(*word, ">" | "<")).collect()
+    let ours = words(ours).into_iter().skip_while(|word| word != name).skip(1);
+    ours.take_while(|word| !matches!(&**word, ">" | "<")).collect()
+}
+
+/// The words of a line; what stands in quotes is one.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for c in line.chars() {
+        match (c, quote) {
+            (' ', None) => words.push(String::new()),
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (c, _) => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
 }
 
 /// Each example is read by the program itself, which then prints its settings instead of doing it.
@@ -60,7 +74,7 @@ fn every_command_has_help_with_examples_that_the_program_takes() {
                 .split_once("\nExamples:\n")
                 .unwrap_or_else(|| panic!("{name} {command:?} has no examples"));
             for line in examples.lines().filter(|line| !line.trim().is_empty()) {
-                let arguments = [arguments(name, line), vec!["--print-config"]].concat();
+                let arguments = [arguments(name, line), vec!["--print-config".to_owned()]].concat();
                 let mut example = Command::new(program(name));
                 let output = example.args(&arguments).current_dir(&folder).output().unwrap();
                 assert_eq!(output.status.code(), Some(0), "the example {line:?}: {}", said(&output));
