@@ -42,10 +42,18 @@ pub const SHUTDOWN: Duration = Duration::from_secs(3);
 /// Room for a run of minutes, and filled in less than a second.
 const DISK_MIB: u32 = 400;
 
+/// Below the ports that systems give out by themselves: none of a run beside this one takes it meanwhile.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
 /// An address of this machine that nobody listens on, as `host:port`.
 pub fn free_address() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    free.expect("a free port").to_string()
+    loop {
+        let any = uuid::Uuid::new_v4().as_u128() % u128::from(PORTS.end - PORTS.start);
+        let address = format!("127.0.0.1:{}", PORTS.start + any as u16);
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl World {
