@@ -41,6 +41,12 @@ pub struct WorkerSettings {
     /// Where NATS is.
     #[command(flatten)]
     pub nats: NatsSettings,
+    /// Addresses of the nats-server's monitor, of a cluster each node's, with commas between: so that its disk is watched
+    #[arg(
+        long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
+        value_parser = common::process::parse_http_url
+    )]
+    pub nats_monitor_url: Vec<String>,
     /// Where the store is.
     #[command(flatten)]
     pub database: DatabaseSettings,
@@ -216,10 +222,10 @@ impl Parts {
         let (client, folder) = (client.clone(), settings.database.folder());
         let (js, webhook) = (jetstream::new(client.clone()), settings.watch.clone());
         let failing = (settings.retry, settings.breakers);
-        let watch =
-            Watch { client, store, folder, settings: settings.watch.clone(), process: process.clone() };
+        let monitors = settings.nats_monitor_url.clone();
+        let (settings, process) = (settings.watch.clone(), process.clone());
+        let watch = Watch { client, store, folder, monitors, settings, process: process.clone() };
         self.add(bound(watch::run(watch), "watch"));
-        let process = process.clone();
         self.add(async move {
             watch::deliver(js, &webhook, failing, process).await.context("the admin webhook cannot be served")
         });

@@ -117,7 +117,7 @@ async fn run_beside(
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
         nats: nats.clone(),
-        sync: SyncSettings { nats_monitor_url: vec![ports.monitor], allow_unsafe_sync: false },
+        sync: SyncSettings { nats_monitor_url: vec![ports.monitor.clone()], allow_unsafe_sync: false },
         limits: settings.limits.clone(),
         pauses: settings.retry.pauses,
         breakers: settings.breakers,
@@ -127,6 +127,7 @@ async fn run_beside(
     let database = DatabaseSettings { database_url };
     let workers = WorkerSettings {
         nats,
+        nats_monitor_url: vec![ports.monitor],
         database,
         retry: settings.retry,
         breakers: settings.breakers,

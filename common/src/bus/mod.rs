@@ -4,6 +4,7 @@ mod admin;
 mod bind;
 mod dead;
 pub mod facts;
+pub mod monitor;
 pub mod pull;
 pub mod roster;
 pub mod sync;

@@ -1,8 +1,6 @@
 //! Does the server sync always? Only then is a PubAck a promise (R2.3).
 
-use std::time::Duration;
-
-use serde::Deserialize;
+use super::monitor::{self, JetStream};
 
 /// Where the server's monitor is, and whether its word is needed.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,18 +44,6 @@ pub enum UnsafeSync {
     },
 }
 
-#[derive(Deserialize)]
-struct Jsz {
-    server_id: String,
-    config: JetStreamConfig,
-}
-
-#[derive(Deserialize)]
-struct JetStreamConfig {
-    #[serde(default)]
-    sync_always: bool,
-}
-
 /// Asks the monitor (`/jsz`) of the server that `client` is connected to, and those of the other nodes of
 /// its cluster: a message counts as stored once most of them have it.
 ///
@@ -87,7 +73,7 @@ pub async fn check(
 }
 
 /// What the monitors' words come to for a client of the server `connected`.
-fn judge(said: Vec<(Result<Jsz, UnsafeSync>, String)>, connected: &str) -> Result<(), UnsafeSync> {
+fn judge(said: Vec<(Result<JetStream, UnsafeSync>, String)>, connected: &str) -> Result<(), UnsafeSync> {
     let (mut own, mut trouble) = (false, None);
     for (jsz, url) in said {
         match jsz {
@@ -100,14 +86,10 @@ fn judge(said: Vec<(Result<Jsz, UnsafeSync>, String)>, connected: &str) -> Resul
     trouble.filter(|_| !own).map_or(Ok(()), Err)
 }
 
-async fn read(url: &str) -> Result<Jsz, UnsafeSync> {
+async fn read(url: &str) -> Result<JetStream, UnsafeSync> {
     let failed =
         |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
-    // The environment's proxy is for the outside.
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
-    let client = client.build().map_err(failed)?;
-    let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await.map_err(failed)?;
-    reply.error_for_status().map_err(failed)?.json().await.map_err(failed)
+    monitor::jetstream(url).await.map_err(failed)
 }
 
 /// Port 8222 on the host of one `nats_url`, without its credentials.
@@ -123,7 +105,8 @@ fn default_monitor(nats_url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{JetStreamConfig, Jsz, UnsafeSync, default_monitor, judge};
+    use super::{JetStream, UnsafeSync, default_monitor, judge};
+    use crate::bus::monitor::Setup;
 
     #[test]
     fn the_monitor_is_on_the_servers_host_by_default() {
@@ -135,10 +118,14 @@ mod tests {
     #[test]
     fn of_a_cluster_every_node_that_answers_syncs_and_the_connected_one_answers() {
         let says = |id: &str, sync_always| {
-            Ok(Jsz { server_id: id.to_owned(), config: JetStreamConfig { sync_always } })
+            Ok(JetStream {
+                server_id: id.to_owned(),
+                storage: 0,
+                config: Setup { sync_always, ..Setup::default() },
+            })
         };
         let down = || Err(UnsafeSync::Unreadable { url: "c".to_owned(), reason: "refused".to_owned() });
-        let judged = |said: Vec<Result<Jsz, UnsafeSync>>| {
+        let judged = |said: Vec<Result<JetStream, UnsafeSync>>| {
             judge(said.into_iter().map(|said| (said, "url".to_owned())).collect(), "n1")
         };
         assert!(judged(vec![says("n2", true), says("n1", true), down()]).is_ok());

@@ -36,6 +36,15 @@ pub struct Room {
     pub size: u64,
 }
 
+/// The disks that a look saw, and JetStream's own limit.
+#[derive(Debug, Clone, Default)]
+pub struct Disks {
+    /// Those that were read.
+    pub rooms: Vec<Room>,
+    /// The names of those that could not be: an alert about one stays.
+    pub unread: Vec<String>,
+}
+
 /// What one look saw; `None` where it could not look.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -50,7 +59,7 @@ pub struct Seen {
     /// The streams that refuse when they are full.
     pub streams: Option<Vec<Room>>,
     /// The disks, and JetStream's own limit.
-    pub disks: Option<Vec<Room>>,
+    pub disks: Option<Disks>,
     /// The roles without a sign of life.
     pub silent: Option<Vec<Silent>>,
     /// The batches that are overdue.
@@ -113,11 +122,20 @@ pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
         found.into_iter().chain(kept).collect()
     };
     add(Kind::StreamNearlyFull, streams.map(full_streams));
-    let disks = seen.disks.as_ref();
-    add(
-        Kind::DiskNearlyFull,
-        disks.map(|all| full(all, Kind::DiskNearlyFull, "The disk of the", bounds.disk)),
-    );
+    let full_disks = |all: &Disks| {
+        let found: Vec<Trouble> = full(&all.rooms, Kind::DiskNearlyFull, "The disk of the", bounds.disk);
+        let unread = |name: &String| Trouble {
+            is_bad: false,
+            ..trouble(
+                Kind::DiskNearlyFull,
+                name,
+                1,
+                format!("How full the disk of the {name} is cannot be read."),
+            )
+        };
+        found.into_iter().chain(all.unread.iter().map(unread)).collect()
+    };
+    add(Kind::DiskNearlyFull, seen.disks.as_ref().map(full_disks));
     let silent = |all: &Vec<Silent>| all.iter().map(|one| role_silent(one, bounds.silent)).collect();
     add(Kind::RoleSilent, seen.silent.as_ref().map(silent));
     let overdue =

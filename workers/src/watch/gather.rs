@@ -1,10 +1,8 @@
 //! Looking at everything: the shell around [`super::facts`].
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use async_nats::jetstream;
 use common::breaker;
 use common::bus::facts::{self, StreamFacts};
@@ -17,6 +15,7 @@ use futures_util::TryStreamExt as _;
 use store::Watching;
 
 use super::attendance::{Attendance, Silent};
+use super::disks::Sources;
 use super::facts::{Backlog, Bounds, Room, Seen, overdue_before};
 use super::failures::Failed;
 
@@ -29,8 +28,8 @@ pub struct Gatherer<S> {
     pub js: jetstream::Context,
     /// Where batches are.
     pub store: S,
-    /// The folder of a SQLite file.
-    pub folder: Option<PathBuf>,
+    /// Where disks are known from.
+    pub disks: Sources,
     /// Whose breakers are known at once.
     pub process: Process,
     /// Beyond which something is a trouble.
@@ -61,7 +60,7 @@ impl<S: Watching> Gatherer<S> {
         let (dead, topology, disks, overdue) = tokio::join!(
             asked("the dead letters", self.dead()),
             asked("streams and consumers", self.topology()),
-            asked("the disks", self.disks()),
+            self.disks.look(),
             asked("what is overdue", self.store.overdue(before)),
         );
         let (streams, backlogs, missing) = match topology {
@@ -70,6 +69,7 @@ impl<S: Watching> Gatherer<S> {
         };
         let (entries, silent) = present.map(|present| (present.entries, present.silent)).unzip();
         let breakers = entries.map(|entries| self.breakers(&entries));
+        let disks = Some(disks);
         Seen { dead, breakers, backlogs, missing, streams, disks, silent, overdue, rules }
     }
 
@@ -105,15 +105,6 @@ impl<S: Watching> Gatherer<S> {
         Ok((streams, backlogs, missing))
     }
 
-    async fn disks(&self) -> anyhow::Result<Vec<Room>> {
-        let account = self.js.query_account().await?;
-        let limit = account.limits.max_storage.and_then(|bytes| u64::try_from(bytes).ok());
-        let jetstream =
-            limit.map(|size| Room { name: "JetStream account".to_owned(), used: account.storage, size });
-        let database = self.folder.as_deref().map(disk).transpose()?;
-        Ok(jetstream.into_iter().chain(database).collect())
-    }
-
     /// Its own are known at once, those of others as they announced them last.
     fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
         let own = self.process.actor.to_string();
@@ -126,7 +117,7 @@ impl<S: Watching> Gatherer<S> {
 }
 
 /// The answer, where one comes in time.
-async fn asked<T, E: std::fmt::Display>(
+pub async fn asked<T, E: std::fmt::Display>(
     what: &str,
     question: impl Future<Output = Result<T, E>>,
 ) -> Option<T> {
@@ -151,19 +142,4 @@ async fn asked<T, E: std::fmt::Display>(
 fn room(name: Name, facts: &StreamFacts) -> Option<Room> {
     let size = facts.max_bytes.filter(|_| facts.refuses)?;
     Some(Room { name: name.stream, used: facts.bytes, size })
-}
-
-/// The disk that a folder is on.
-fn disk(folder: &Path) -> anyhow::Result<Room> {
-    let shown = folder.display();
-    let disk = nix::sys::statvfs::statvfs(folder)
-        .with_context(|| format!("the free space of {shown} cannot be read"))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));
-    let (size, free) = (bytes(wide(disk.blocks())), bytes(wide(disk.blocks_available())));
-    Ok(Room { name: "database".to_owned(), used: size.saturating_sub(free), size })
-}
-
-/// The counts of `statvfs` differ in width from system to system.
-fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
 }

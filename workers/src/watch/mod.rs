@@ -8,6 +8,7 @@
 
 mod attendance;
 mod book;
+mod disks;
 mod facts;
 mod failures;
 mod gather;
@@ -32,6 +33,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use attendance::Attendance;
 use book::{Book, Pace};
+use disks::Sources;
 use facts::{Bounds, judge};
 use failures::Failures;
 use gather::Gatherer;
@@ -46,6 +48,8 @@ pub struct Watch<S> {
     pub store: S,
     /// The folder of a SQLite file.
     pub folder: Option<PathBuf>,
+    /// Addresses of the nats-servers' monitors.
+    pub monitors: Vec<String>,
     /// When a trouble is one, and how often it is told.
     pub settings: WatchSettings,
     /// The process it runs in.
@@ -57,7 +61,7 @@ pub struct Watch<S> {
 /// # Errors
 /// Where the stream ADMIN is missing or unsafe at the start.
 pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
-    let Watch { client, store, folder, settings, process } = watch;
+    let Watch { client, store, folder, monitors, settings, process } = watch;
     let js = jetstream::new(client.clone());
     bound(&js, &process).await?;
     let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
@@ -66,7 +70,7 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
     let gatherer = Gatherer {
         js: js.clone(),
         store,
-        folder,
+        disks: Sources { js: js.clone(), folder, monitors },
         process: process.clone(),
         bounds: Bounds::from(&settings),
         silent_after: settings.alert_silent,

@@ -48,13 +48,18 @@ fn a_bound_raises_and_a_lower_one_lets_go() {
     let lags = [50, 51, 100, 101].map(|messages| one(&backlog(messages)));
     assert_eq!(lags, [None, Some(false), Some(false), Some(true)]);
     let room = |used, size| vec![Room { name: "JOBS".to_owned(), used, size }];
+    let disks = |rooms| Disks { rooms, unread: Vec::new() };
     let streams =
         [75, 76, 79, 80, 100].map(|used| one(&Seen { streams: Some(room(used, 100)), ..Seen::default() }));
     assert_eq!(streams, [None, Some(false), Some(false), Some(true), Some(true)]);
-    let disks = [85, 86, 90].map(|used| one(&Seen { disks: Some(room(used, 100)), ..Seen::default() }));
-    assert_eq!(disks, [None, Some(false), Some(true)]);
-    assert_eq!(one(&Seen { disks: Some(room(u64::MAX, u64::MAX)), ..Seen::default() }), Some(true));
-    assert_eq!(one(&Seen { disks: Some(room(0, 0)), ..Seen::default() }), None);
+    let found =
+        [85, 86, 90].map(|used| one(&Seen { disks: Some(disks(room(used, 100))), ..Seen::default() }));
+    assert_eq!(found, [None, Some(false), Some(true)]);
+    assert_eq!(one(&Seen { disks: Some(disks(room(u64::MAX, u64::MAX))), ..Seen::default() }), Some(true));
+    assert_eq!(one(&Seen { disks: Some(disks(room(0, 0))), ..Seen::default() }), None);
+    let unread = Disks { rooms: Vec::new(), unread: vec!["database".to_owned()] };
+    let kept = one(&Seen { disks: Some(unread), ..Seen::default() });
+    assert_eq!(kept, Some(false), "neither raised nor over");
 }
 
 fn waiting(messages: u64, seconds: u64) -> Backlog {

@@ -1,0 +1,45 @@
+//! A nats-server's monitor: what it says of itself beside the NATS protocol (NATS documentation, "Monitoring", `/jsz`).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A monitor that has not answered by then does not.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `/jsz` says of JetStream on one server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct JetStream {
+    /// The server's id.
+    pub server_id: String,
+    /// Bytes that its streams take on disk.
+    #[serde(default)]
+    pub storage: u64,
+    /// How it is set up.
+    pub config: Setup,
+}
+
+/// How JetStream is set up on a server.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Setup {
+    /// Whether each message is synced to disk before its PubAck.
+    #[serde(default)]
+    pub sync_always: bool,
+    /// The folder of its streams, on the server's own machine.
+    #[serde(default)]
+    pub store_dir: String,
+    /// Bytes that its streams may take on disk; by default 75 % of what was free when it started.
+    #[serde(default)]
+    pub max_storage: u64,
+}
+
+/// Asks the monitor at `url`.
+///
+/// # Errors
+/// Where it does not answer within two seconds, or not as a nats-server with JetStream does.
+pub async fn jetstream(url: &str) -> reqwest::Result<JetStream> {
+    // The environment's proxy is for the outside.
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await?;
+    reply.error_for_status()?.json().await
+}
