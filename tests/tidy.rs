@@ -240,7 +240,13 @@ fn every_mutant_says_what_it_breaks_and_still_applies() {
     let mutants = files(|path| path.starts_with("tests/mutants/") && path.ends_with(".patch"));
     assert!(mutants.len() >= 15, "only {} mutants", mutants.len());
     let mut found = Vec::new();
+    let page = fs::read_to_string(root().join("docs/mutants.md")).expect("the page of mutants");
     for File { path, text } in &mutants {
+        let name = path.trim_start_matches("tests/mutants/").trim_end_matches(".patch");
+        let breaks = text.lines().next().unwrap_or_default().trim_start_matches("Breaks: ");
+        if !page.contains(&format!("| `{name}` | {breaks} | `")) {
+            found.push(format!("{path} is not in docs/mutants.md, with what it breaks and what catches it"));
+        }
         if !text.starts_with("Breaks: ") || !text.contains("\nRun: -") {
             found.push(format!("{path} does not begin with `Breaks:` and `Run:`"));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use common::bus::roster::{self, WorkerEntry};
-use common::bus::topology::{self, Name};
+use common::bus::topology;
 use common::clock::{Clock as _, SECOND, SystemClock, rfc3339};
 use common::process::Process;
 use serde::Serialize;
@@ -86,8 +86,7 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
 
 async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<Status> {
     let (mut streams, mut consumers) = (Vec::new(), Vec::new());
-    for Name { stream, consumer } in topology::declared().into_keys() {
-        let name = Name { stream, consumer };
+    for name in topology::declared().keys().cloned() {
         let Some(info) = topology::info(js, &name).await? else { continue };
         let number =
             |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();

@@ -43,13 +43,13 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
     match command {
         StreamsCommand::Apply(settings) => {
             let (_, js) = settings.target.connect_synced(&settings.sync).await?;
-            let plan = make(&js, &topology::declared()).await?;
+            let plan = make(&js, topology::declared()).await?;
             report(&plan, settings.json)?;
         }
         StreamsCommand::Diff(settings) => {
             let (_, js) = settings.target.connect().await?;
             let declared = topology::declared();
-            let plan = topology::plan(&declared, &topology::live(&js, &declared).await?);
+            let plan = topology::plan(declared, &topology::live(&js, declared).await?);
             report(&plan, settings.json)?;
             let work = plan.iter().filter(|(_, change)| !matches!(change, Change::Keep(_))).count();
             anyhow::ensure!(work == 0, "{work} streams or consumers need `devtrail streams apply`.");

@@ -2,8 +2,11 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors for everything but clients' connections, with room to spare.
-const OTHERS: u64 = 64;
+use crate::serve::TURNED_AWAY;
+
+/// Descriptors for all that serves no client, with room to spare: NATS, the log, `--admin-listen`, and connections
+/// that are turned away.
+const OTHERS: u64 = 128 + TURNED_AWAY as u64;
 
 /// How many connections the process can serve, of those that are wanted: without a descriptor left the collector
 /// could not find its way back to NATS either. Takes as many descriptors as the system gives without asking.
@@ -42,7 +45,7 @@ mod tests {
     fn some_descriptors_are_left_for_others() {
         assert_eq!(bound(4096, 1_000_000), 4096);
         assert_eq!(bound(4096, 4096 + OTHERS), 4096);
-        assert_eq!(bound(4096, 1024), 960);
+        assert_eq!(bound(4096, 1024), 1024 - 128 - TURNED_AWAY);
         assert_eq!(bound(4096, 10), 1);
     }
 }

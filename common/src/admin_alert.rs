@@ -283,6 +283,14 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(json!(kind), json!(kind.as_str()));
             assert!(kind.advice().ends_with('.'), "{kind:?}");
+            let (runbook, contract) =
+                (include_str!("../../docs/runbook.md"), include_str!("../../docs/contract.md"));
+            let heading = format!("\n### {}\n", kind.as_str());
+            assert!(runbook.contains(&heading), "{} leads nowhere", kind.runbook());
+            assert!(
+                contract.contains(&format!("`{}`", kind.as_str())),
+                "the contract does not tell of {kind:?}"
+            );
         }
         let ids = [("a", 1), ("b", 1), ("a", 2)].map(|(subject, at)| alert_id(Kind::Lag, subject, at));
         assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[0] == alert_id(Kind::Lag, "a", 1));

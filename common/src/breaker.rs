@@ -83,7 +83,7 @@ impl Breaker {
     #[must_use]
     pub fn new(settings: BreakerSettings) -> Self {
         let phase = Phase::Closed { window: Window::new(settings.window), in_a_row: 0 };
-        Self { settings, phase, generation: 0, open_for: settings.open_for }
+        Self { settings, phase, generation: 0, open_for: settings.first_opening() }
     }
 
     /// Its state at `now`: an opening that has run out is half-open.
@@ -156,7 +156,7 @@ impl Breaker {
                     Outcome::Ignored => {}
                 }
                 if *succeeded >= self.settings.probes {
-                    self.open_for = self.settings.open_for;
+                    self.open_for = self.settings.first_opening();
                     self.enter(Phase::Closed { window: Window::new(self.settings.window), in_a_row: 0 });
                 }
             }

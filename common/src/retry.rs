@@ -38,7 +38,7 @@ impl Default for RetrySettings {
 }
 
 /// Reads a time span that is no zero: without a pause a step that fails would keep a processor busy.
-fn parse_pause(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
     let pause = parse_duration(text)?;
     if pause.is_zero() { Err("a pause is at least 1ms; write 50ms or 5s".to_owned()) } else { Ok(pause) }
 }

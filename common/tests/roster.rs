@@ -68,7 +68,7 @@ impl Server {
         let ports: Value =
             until("it listens", async || serde_json::from_slice(&std::fs::read(&file).ok()?).ok()).await;
         let server = Self { child, url: ports["nats"][0].as_str().unwrap().to_owned(), _folder: folder };
-        let mut declared = topology::declared();
+        let mut declared = topology::declared().clone();
         declared.retain(|name, _| name.stream == format!("KV_{BUCKET}"));
         for config in declared.values_mut() {
             for field in ["max_age", "duplicate_window"] {

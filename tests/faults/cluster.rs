@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::ClusterInfo;
-use harness::{Engine, Site, nats_server, said, until};
+use harness::{Engine, Site, free_address, nats_server, said, until};
 
 use crate::figures::Run;
 use crate::load::Load;
 use crate::run::{conclude, service};
-use crate::world::{World, free_address};
+use crate::world::World;
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
@@ -79,7 +79,7 @@ async fn site() -> (Site, [Node; 3], String) {
     // What a dead server delivered comes again after seconds.
     site.shorten_ack_wait().await;
     let js = site.js().await;
-    for name in common::bus::topology::declared().into_keys().filter(|name| name.consumer.is_none()) {
+    for name in common::bus::topology::declared().keys().filter(|name| name.consumer.is_none()).cloned() {
         let mut config = js.get_stream(&name.stream).await.expect("the stream").cached_info().config.clone();
         config.num_replicas = NODES.len();
         js.update_stream(config).await.expect("three replicas");

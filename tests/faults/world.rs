@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use harness::{Database, Disk, Engine, Site};
+use harness::{Database, Disk, Engine, Site, free_address};
 use nix::sys::signal::Signal;
 use tokio::task::JoinHandle;
 
@@ -41,20 +41,6 @@ pub const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// Room for a run of minutes, and filled in less than a second.
 const DISK_MIB: u32 = 400;
-
-/// Below the ports that systems give out by themselves: none of a run beside this one takes it meanwhile.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// An address of this machine that nobody listens on, as `host:port`.
-pub fn free_address() -> String {
-    loop {
-        let any = uuid::Uuid::new_v4().as_u128() % u128::from(PORTS.end - PORTS.start);
-        let address = format!("127.0.0.1:{}", PORTS.start + any as u16);
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
-}
 
 impl World {
     /// Starts everything; on small disks of its own, where they can be mounted.

@@ -20,8 +20,10 @@ pub struct Post {
     pub headers: HeaderMap,
     /// Its body as it came.
     pub body: Bytes,
-    /// What it was answered.
+    /// What it is answered.
     pub status: u16,
+    /// Whether the answer has gone out.
+    pub answered: bool,
 }
 
 impl Post {
@@ -77,9 +79,9 @@ impl Hook {
     #[must_use]
     pub fn reserved() -> (Self, u16) {
         let kept = Arc::new(Mutex::new(Kept { status: 204, ..Kept::default() }));
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        (Self { url: format!("http://127.0.0.1:{port}/alerts"), kept }, port)
+        let address = crate::free_address();
+        let (_, port) = address.rsplit_once(':').expect("host:port");
+        (Self { url: format!("http://{address}/alerts"), kept }, port.parse().expect("a port"))
     }
 
     /// Takes posts from now on.
@@ -113,12 +115,13 @@ impl Hook {
 
 /// Any path is taken: a redirect that is followed shows as another post.
 async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: Bytes) -> Answer {
-    let (status, delay) = {
+    let (index, status, delay) = {
         let mut kept = kept.lock().expect("no test panics with it");
         let (status, delay) = (kept.status, kept.delay);
-        kept.posts.push(Post { headers, body, status });
-        (status, delay)
+        kept.posts.push(Post { headers, body, status, answered: false });
+        (kept.posts.len() - 1, status, delay)
     };
     tokio::time::sleep(delay).await; // sleep: a receiver that is slow
+    kept.lock().expect("no test panics with it").posts[index].answered = true;
     (StatusCode::from_u16(status).expect("a status"), [(LOCATION, "/elsewhere")])
 }

@@ -1,5 +1,6 @@
 //! The end-to-end harness: real programs on real folders and free ports, killed when a test ends.
 
+mod address;
 mod client;
 mod database;
 mod disk;
@@ -9,6 +10,7 @@ mod site;
 mod up;
 mod wire;
 
+pub use address::free_address;
 pub use client::{Client, Waited, envelope, event};
 pub use database::{Database, Engine, Held};
 pub use disk::{Disk, Mounts, own_mounts};

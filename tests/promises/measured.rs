@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::metrics::{ALL, Program};
-use harness::{Database, Engine, ROLES, Site, Up, envelope, event, stands_still, until};
+use harness::{Database, Engine, ROLES, Site, Up, envelope, event, free_address, stands_still, until};
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -75,15 +75,9 @@ async fn scrape(url: &str) -> Scrape {
     Scrape::of(&text)
 }
 
-/// A free address, as an administrator would choose one.
-fn free() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    free.expect("a free port").to_string()
-}
-
 /// Starts a worker with an address for administrators; gives its URL.
 fn worker(site: &mut Site, role: &str) -> String {
-    let address = free();
+    let address = free_address();
     site.worker_with(role, role, &[("DEVTRAIL_ADMIN_LISTEN", &address)]);
     format!("http://{address}")
 }

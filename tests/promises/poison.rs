@@ -26,7 +26,7 @@ fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
 /// No consumer has anything left, delivered or not; but for the webhook's, as there is none to post to.
 async fn nothing_is_left(site: &Site) {
     let js = site.js().await;
-    for name in common::bus::topology::declared().into_keys() {
+    for name in common::bus::topology::declared().keys().cloned() {
         let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else { continue };
         let stream = js.get_stream(&name.stream).await.unwrap();
         let mut consumer: PullConsumer = stream.get_consumer(&consumer).await.unwrap();

@@ -106,6 +106,25 @@ async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engi
     let _ = site.verify();
 }
 
+/// What it hangs on is said, with what to do.
+async fn a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on(engine: Engine) {
+    let (mut site, client) = with_little_room(engine, &[]).await;
+    let js = site.js().await;
+    js.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
+    let mut sent = 0;
+    while client.post(&large(sent)).await.unwrap().status() == 202 {
+        sent += 1;
+    }
+    site.workers(1);
+    let said = async || {
+        let log = site.logs();
+        let line =
+            log.lines().find(|line| line.contains("nothing can be trimmed: message 1 is not stored"))?;
+        Some(line.contains("devtrail dead list"))
+    };
+    assert!(until("it says what it hangs on", said).await, "with the remedy");
+}
+
 /// Of ten batches, the second without its message, the fourth dead: what came after it stays.
 async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     let mut site = Site::start(engine).await;
@@ -145,5 +164,6 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
 harness::on_both_stores!(
     a_flood_is_taken_whole_while_workers_complete_it,
     without_workers_the_stream_fills_and_with_them_there_is_room_again,
+    a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on,
     what_is_not_stored_stays_with_all_that_came_after_it,
 );

@@ -224,7 +224,8 @@ impl Parts {
         let failing = (settings.retry, settings.breakers);
         let monitors = settings.nats_monitor_url.clone();
         let (settings, process) = (settings.watch.clone(), process.clone());
-        let watch = Watch { client, store, folder, monitors, settings, process: process.clone() };
+        let retry = failing.0.policy();
+        let watch = Watch { client, store, folder, monitors, settings, retry, process: process.clone() };
         self.add(bound(watch::run(watch), "watch"));
         self.add(async move {
             watch::deliver(js, &webhook, failing, process).await.context("the admin webhook cannot be served")

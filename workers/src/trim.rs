@@ -149,11 +149,12 @@ impl<S: Retention + Ledger> Trimmer<S> {
     async fn reach(&self, stream: &Stream, src: Src, first: u64, wish: &Wish) -> anyhow::Result<u64> {
         let (mut reached, mut asked) = (first, 0);
         let mut seen: Vec<Stage> = Vec::new();
-        for _ in 0..PAGES {
-            let stages = self.store.stages(src, reached, PAGE).await?;
+        // One row first: where nothing may go, that says so.
+        for page in std::iter::once(1).chain(std::iter::repeat_n(PAGE, PAGES)) {
+            let stages = self.store.stages(src, reached, page).await?;
             let may_go = keep_from(reached, &stages, wish);
             let is_whole =
-                stages.len() == PAGE as usize && stages.last().is_some_and(|last| may_go > last.seq);
+                stages.len() == page as usize && stages.last().is_some_and(|last| may_go > last.seq);
             let mut to = may_go;
             for gap in gaps(reached, may_go, &stages) {
                 asked += 1;

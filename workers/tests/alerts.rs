@@ -115,7 +115,7 @@ async fn connect(nats: &Nats) -> jetstream::Context {
 
 /// Makes ALERTS as `nats/streams/ALERTS.json` declares it.
 async fn make_stream(js: &jetstream::Context) {
-    let mut declared = topology::declared();
+    let mut declared = topology::declared().clone();
     declared.retain(|name, _| name.stream == ALERTS);
     let plan = topology::plan(&declared, &Default::default());
     topology::apply(js, &plan).await.expect("the stream is made");

@@ -106,18 +106,19 @@ impl Desk {
         reason: Option<&str>,
     ) -> anyhow::Result<DeadNoted> {
         let seq = letter.origin().unwrap_or_default();
-        let life = match letter.stream.as_str() {
-            EVENTS => self.life.clone(),
-            other => bus::bind_stream(&self.js, other).await?,
-        };
         // A letter of an earlier version names no life; where its message is, the present one is meant.
-        let own = letter.src().map(|src| common::id::BatchRef { src, seq });
+        let batch = letter.batch().or_else(|| letter.src().map(|src| common::id::BatchRef { src, seq }));
+        // Only what names no batch is found by its stream's life.
+        let life = match letter.stream.as_str() {
+            other if batch.is_none() && other != EVENTS => bus::bind_stream(&self.js, other).await?,
+            _ => self.life.clone(),
+        };
         let note = DeadNote {
             dead_sequence: letter.sequence,
             dead_at: letter.at,
             life,
             seq,
-            batch: letter.batch().or(own),
+            batch,
             developer: letter.developer(),
             job_id,
             by: administrator(),
@@ -159,7 +160,6 @@ impl Desk {
             }
             Plan::Job(job) => (job.subject(), followed(letter), serde_json::to_vec(job)?.into()),
             Plan::Raw(subject) => (subject.clone(), own(letter), letter.payload.clone()),
-            Plan::Not(why) => bail!("Letter {} cannot be redriven: {why}", letter.sequence),
         };
         let message = PublishMessage::build().payload(payload).headers(headers).message_id(&msg_id);
         let published = async {

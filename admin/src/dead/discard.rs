@@ -113,12 +113,12 @@ async fn each(
     } else {
         Wanted::Named(settings.letters.clone())
     };
-    let mut walk = Walk::new(desk.dead.clone(), desk.events.clone(), wanted).await?;
+    let mut walk = Walk::new(desk.dead.clone(), wanted).await?;
     let progress = progress(walk.bound(), settings.json);
     while let Some(found) = walk.next().await? {
         report.letters.push(match found {
             Found::Gone(sequence) => Line::gone(sequence),
-            Found::Letter(letter, _) => {
+            Found::Letter(letter) => {
                 let became = match settings.dry_run {
                     true => would_discard(&desk, store, &letter).await?,
                     false => discard(&desk, &letter, &settings.reason).await?,

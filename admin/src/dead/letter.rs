@@ -152,7 +152,7 @@ impl Letter {
 }
 
 /// The developer whom a subject of EVENTS or JOBS names.
-pub fn of_subject(subject: &str) -> Option<String> {
+fn of_subject(subject: &str) -> Option<String> {
     let tokens: Vec<&str> = subject.split('.').collect();
     let name = match tokens[..] {
         ["events", "batch", name] | ["jobs", _, _, name] => name,
@@ -190,8 +190,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of a letter; `developer` where the letter does not say whose it is.
-    pub fn of(letter: &Letter, developer: Option<String>) -> Self {
+    /// Of a letter.
+    pub fn of(letter: &Letter) -> Self {
         let text = |name| letter.header(name).map(str::to_owned);
         Self {
             sequence: letter.sequence,
@@ -204,7 +204,7 @@ impl Entry {
                 Content::Job(job) => Some(job.job_id.clone()),
                 Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
             },
-            developer: letter.developer().or(developer),
+            developer: letter.developer(),
             reason: letter.reason().to_owned(),
             attempts: letter.number("Devtrail-Attempts"),
             delivered: letter.number("Devtrail-Delivered"),

@@ -1,6 +1,6 @@
 //! `devtrail dead list`.
 
-use common::bus::{DEAD, EVENTS};
+use common::bus::DEAD;
 
 use super::desk::stream;
 use super::letter::Entry;
@@ -37,14 +37,14 @@ const REASON: usize = 100;
 pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
     let wanted = Wanted::Fitting(settings.filter.clone());
-    let mut walk = Walk::new(stream(&js, DEAD).await?, stream(&js, EVENTS).await?, wanted).await?;
+    let mut walk = Walk::new(stream(&js, DEAD).await?, wanted).await?;
     let (limit, mut entries, mut more) = (settings.limit as usize, Vec::new(), false);
-    while let Some(Found::Letter(letter, developer)) = walk.next().await? {
+    while let Some(Found::Letter(letter)) = walk.next().await? {
         if entries.len() == limit {
             more = true;
             break;
         }
-        entries.push(Entry::of(&letter, developer));
+        entries.push(Entry::of(&letter));
     }
     if settings.json {
         return Ok(out::json(&entries)?);

@@ -17,8 +17,6 @@ pub enum Plan {
     Job(Box<JobMessage>),
     /// The message as it is, on its subject.
     Raw(String),
-    /// Nothing: it cannot have another try, and stays.
-    Not(String),
 }
 
 /// What EVENTS holds now, as far as it is about a letter.
@@ -62,17 +60,17 @@ pub fn message(letter: &Letter, now: &Now) -> Result<BatchRef, String> {
     }
 }
 
-/// How the letter is redriven.
-pub fn plan(letter: &Letter, now: &Now) -> Plan {
+/// How the letter is redriven; or why it cannot have another try, and stays.
+pub fn plan(letter: &Letter, now: &Now) -> Result<Plan, String> {
     if in_events(letter).is_some() {
-        return message(letter, now).map_or_else(Plan::Not, |at| Plan::Pointer(Pointer::redrive(at)));
+        return message(letter, now).map(|at| Plan::Pointer(Pointer::redrive(at)));
     }
     let subject = letter.header("Devtrail-Subject").unwrap_or_default();
     match (&letter.content, letter.stream.as_str()) {
-        (Content::Job(job), _) => Plan::Job(Box::new(job.redriven())),
-        (_, JOBS) if subject.starts_with("jobs.") => Plan::Raw(subject.to_owned()),
-        (_, REPLAY) if subject == pointer::SUBJECT => Plan::Raw(subject.to_owned()),
-        _ => Plan::Not(format!(
+        (Content::Job(job), _) => Ok(Plan::Job(Box::new(job.redriven()))),
+        (_, JOBS) if subject.starts_with("jobs.") => Ok(Plan::Raw(subject.to_owned())),
+        (_, REPLAY) if subject == pointer::SUBJECT => Ok(Plan::Raw(subject.to_owned())),
+        _ => Err(format!(
             "it came from {} on the subject {subject:?}, where nothing is redriven",
             letter.stream
         )),
@@ -84,7 +82,7 @@ pub fn plan(letter: &Letter, now: &Now) -> Plan {
 pub fn msg_id(letter: &Letter, plan: &Plan) -> String {
     match plan {
         Plan::Job(job) => job.job_id.clone(),
-        Plan::Pointer(_) | Plan::Raw(_) | Plan::Not(_) => {
+        Plan::Pointer(_) | Plan::Raw(_) => {
             format!("redrive:{}:{}", letter.sequence, letter.at)
         }
     }
@@ -106,17 +104,14 @@ mod tests {
         Now { src: Some(2), message: message.map(Bytes::from_static) }
     }
 
-    fn why(plan: &Plan) -> &str {
-        match plan {
-            Plan::Not(why) => why,
-            other => panic!("{other:?}"),
-        }
+    fn why(plan: &Result<Plan, String>) -> &str {
+        plan.as_ref().unwrap_err()
     }
 
     #[test]
     fn a_message_of_events_is_redriven_where_it_lies_and_never_loses_its_only_copy() {
         let at = BatchRef { src: 2, seq: 5 };
-        let pointer = Plan::Pointer(Pointer::redrive(at));
+        let pointer = Ok(Plan::Pointer(Pointer::redrive(at)));
         assert_eq!(plan(&events(&[]), &now(Some(GARBAGE))), pointer);
         assert_eq!(plan(&events(&[("Devtrail-Src", "2")]), &now(Some(GARBAGE))), pointer);
         let ended = plan(&events(&[("Devtrail-Src", "1")]), &now(Some(GARBAGE)));
@@ -134,23 +129,23 @@ mod tests {
         let at = BatchRef { src: 2, seq: 5 };
         let payload = serde_json::to_vec(&Pointer::redrive(at)).unwrap();
         let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Subject", "replay.batch")], &payload);
-        assert_eq!(plan(&one, &now(Some(b"any"))), Plan::Pointer(Pointer::redrive(at)));
-        assert!(matches!(plan(&one, &now(None)), Plan::Not(_)));
+        assert_eq!(plan(&one, &now(Some(b"any"))), Ok(Plan::Pointer(Pointer::redrive(at))));
+        assert!(plan(&one, &now(None)).is_err());
         let replays = Pointer { replay_id: Some("r".to_owned()), ..Pointer::redrive(at) };
         let payload = serde_json::to_vec(&replays).unwrap();
         let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Subject", "replay.batch")], &payload);
-        assert_eq!(plan(&one, &now(None)), Plan::Raw("replay.batch".to_owned()));
+        assert_eq!(plan(&one, &now(None)), Ok(Plan::Raw("replay.batch".to_owned())));
     }
 
     #[test]
     fn a_job_gets_a_new_id_and_what_is_no_job_goes_back_as_it_is() {
         let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
-        let Plan::Job(again) = plan(&one, &Now::default()) else { panic!() };
+        let Ok(Plan::Job(again)) = plan(&one, &Now::default()) else { panic!() };
         assert_eq!((again.job_id.as_str(), again.attempt), ("2:5:alert:r1", 2));
         assert_eq!(msg_id(&one, &Plan::Job(again)), "2:5:alert:r1");
         let subject = ("Devtrail-Subject", "jobs.alert.live.ada");
         let raw = letter("dead.JOBS.alert", &[subject], GARBAGE);
-        let planned = plan(&raw, &Now::default());
+        let planned = plan(&raw, &Now::default()).unwrap();
         assert_eq!(planned, Plan::Raw("jobs.alert.live.ada".to_owned()));
         assert_eq!(msg_id(&raw, &planned), format!("redrive:7:{}", raw.at));
         let elsewhere = letter("dead.JOBS.alert", &[("Devtrail-Subject", "events.batch.ada")], GARBAGE);

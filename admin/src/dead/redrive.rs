@@ -94,16 +94,16 @@ async fn redrive(
     } else {
         Wanted::Named(settings.letters.clone())
     };
-    let mut walk = Walk::new(desk.dead.clone(), desk.events.clone(), wanted).await?;
+    let mut walk = Walk::new(desk.dead.clone(), wanted).await?;
     let progress = progress(walk.bound(), settings.json);
     let mut on_the_way = Vec::new();
     while let Some(found) = walk.next().await? {
         match found {
             Found::Gone(sequence) => report.letters.push(Line::gone(sequence)),
-            Found::Letter(letter, _) => match plan(&letter, &desk.now(&letter).await?) {
-                Plan::Not(why) => report.letters.push(Line::of(&letter, Became::Stays { why })),
+            Found::Letter(letter) => match plan(&letter, &desk.now(&letter).await?) {
+                Err(why) => report.letters.push(Line::of(&letter, Became::Stays { why })),
                 _ if settings.dry_run => report.letters.push(Line::of(&letter, Became::WouldBeRedriven)),
-                plan => {
+                Ok(plan) => {
                     let sent = send(&desk, &letter, &plan).await?;
                     on_the_way.push(OnTheWay { line: report.letters.len(), plan, sent });
                     report.letters.push(Line::of(&letter, Became::Waits));
@@ -122,7 +122,7 @@ async fn redrive(
 async fn send(desk: &Desk, letter: &Letter, plan: &Plan) -> anyhow::Result<Sent> {
     let job_id = match plan {
         Plan::Job(job) => Some(job.job_id.clone()),
-        Plan::Pointer(_) | Plan::Raw(_) | Plan::Not(_) => None,
+        Plan::Pointer(_) | Plan::Raw(_) => None,
     };
     desk.note(DEAD_REDRIVE, letter, job_id, None).await?;
     crash::point("redrive.after_note");
@@ -179,6 +179,6 @@ async fn settled(
             let done = store.done(vec![job.job_id.clone()]).await?;
             done.contains(&job.job_id).then_some(Became::Done)
         }
-        Plan::Raw(_) | Plan::Not(_) => (!desk.holds(&one.sent.place).await?).then_some(Became::Taken),
+        Plan::Raw(_) => (!desk.holds(&one.sent.place).await?).then_some(Became::Taken),
     })
 }

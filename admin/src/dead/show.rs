@@ -53,9 +53,8 @@ const LIVES: u32 = 1000;
 pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
     let wanted = Wanted::Named(vec![settings.letter]);
-    let events = stream(&js, EVENTS).await?;
-    let mut walk = Walk::new(stream(&js, DEAD).await?, events.clone(), wanted).await?;
-    let Some(Found::Letter(letter, developer)) = walk.next().await? else {
+    let mut walk = Walk::new(stream(&js, DEAD).await?, wanted).await?;
+    let Some(Found::Letter(letter)) = walk.next().await? else {
         bail!(
             "DEAD has no letter {}: it was redriven or dropped, or never was. `devtrail dead list` shows those that are.",
             settings.letter
@@ -63,13 +62,13 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     };
     let mut payload = payload(&letter.content, &letter.payload);
     if let Content::Pointer(pointer) = &letter.content {
-        payload["message"] = pointed(&events, pointer.at).await?;
+        payload["message"] = pointed(&stream(&js, EVENTS).await?, pointer.at).await?;
     }
     let now = match letter.batch() {
         None => "the letter names no batch".to_owned(),
         Some(at) => with_store!(settings.target, |store| stands(&store, at).await?),
     };
-    let shown = Shown { entry: Entry::of(&letter, developer), headers: headers(&letter), payload, now };
+    let shown = Shown { entry: Entry::of(&letter), headers: headers(&letter), payload, now };
     if settings.json { Ok(out::json(&shown)?) } else { Ok(out::line(text(&shown)?)?) }
 }
 

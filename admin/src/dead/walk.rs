@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use common::clock::Micros;
 use common::id::DeveloperId;
 
-use super::letter::{Content, Letter, of_subject};
+use super::letter::Letter;
 use crate::since::parse_since;
 
 /// What narrows the dead letters; everything that is given must fit.
@@ -53,9 +53,12 @@ impl Filter {
         format!("dead.{}.{}", token(&self.origin.stream), token(&self.origin.consumer))
     }
 
-    fn fits(&self, letter: &Letter, developer: Option<&str>) -> bool {
+    fn fits(&self, letter: &Letter) -> bool {
         let contains = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());
-        self.origin.developer.as_ref().is_none_or(|wanted| developer == Some(wanted.as_str()))
+        self.origin
+            .developer
+            .as_ref()
+            .is_none_or(|wanted| letter.developer().as_deref() == Some(wanted.as_str()))
             && self.reason.as_ref().is_none_or(contains)
             && self.origin.since.is_none_or(|since| letter.at >= since)
     }
@@ -73,8 +76,8 @@ pub enum Wanted {
 /// What stands at a place of DEAD.
 #[derive(Debug)]
 pub enum Found {
-    /// A letter, and whose it is.
-    Letter(Box<Letter>, Option<String>),
+    /// A letter.
+    Letter(Box<Letter>),
     /// Nothing stands at a sequence that was named.
     Gone(u64),
 }
@@ -82,7 +85,6 @@ pub enum Found {
 /// Goes through the wanted letters, from the first that is in DEAD to the last that is there now.
 pub struct Walk {
     dead: Stream,
-    events: Stream,
     wanted: Wanted,
     named: VecDeque<u64>,
     next: u64,
@@ -94,13 +96,13 @@ impl Walk {
     ///
     /// # Errors
     /// Where DEAD cannot be read.
-    pub async fn new(dead: Stream, events: Stream, wanted: Wanted) -> anyhow::Result<Self> {
+    pub async fn new(dead: Stream, wanted: Wanted) -> anyhow::Result<Self> {
         let state = dead.get_info().await.context("The stream DEAD cannot be read")?.state;
         let named = match &wanted {
             Wanted::Fitting(_) => VecDeque::new(),
             Wanted::Named(sequences) => sequences.iter().copied().collect(),
         };
-        Ok(Self { dead, events, wanted, named, next: state.first_sequence, last: state.last_sequence })
+        Ok(Self { dead, wanted, named, next: state.first_sequence, last: state.last_sequence })
     }
 
     /// How many letters there may be at most.
@@ -114,7 +116,7 @@ impl Walk {
     /// The next letter.
     ///
     /// # Errors
-    /// Where DEAD or EVENTS cannot be read.
+    /// Where DEAD cannot be read.
     pub async fn next(&mut self) -> anyhow::Result<Option<Found>> {
         let filter = match &self.wanted {
             Wanted::Fitting(filter) => filter.clone(),
@@ -123,8 +125,7 @@ impl Walk {
                 let Some(letter) = at(&self.dead, sequence).await? else {
                     return Ok(Some(Found::Gone(sequence)));
                 };
-                let developer = self.developer(&letter).await?;
-                return Ok(Some(Found::Letter(Box::new(letter), developer)));
+                return Ok(Some(Found::Letter(Box::new(letter))));
             }
         };
         loop {
@@ -132,23 +133,8 @@ impl Walk {
                 return Ok(None);
             };
             self.next = letter.sequence + 1;
-            let developer = self.developer(&letter).await?;
-            if filter.fits(&letter, developer.as_deref()) {
-                return Ok(Some(Found::Letter(Box::new(letter), developer)));
-            }
-        }
-    }
-
-    /// Whose letter it is. A pointer names nobody: the message that it points to does.
-    async fn developer(&self, letter: &Letter) -> anyhow::Result<Option<String>> {
-        let (None, Content::Pointer(pointer)) = (letter.developer(), &letter.content) else {
-            return Ok(letter.developer());
-        };
-        match self.events.direct_get(pointer.at.seq).await {
-            Ok(message) => Ok(of_subject(&message.subject)),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                Err(error).with_context(|| format!("message {} of EVENTS cannot be read", pointer.at.seq))
+            if filter.fits(&letter) {
+                return Ok(Some(Found::Letter(Box::new(letter))));
             }
         }
     }
@@ -199,13 +185,15 @@ mod tests {
         let filter = Filter { origin, reason: Some("WINDOW".to_owned()) };
         assert_eq!(filter.subject(), "dead.JOBS.*");
         let one = letter("dead.JOBS.alert", &[("Devtrail-Reason", "no window fits")], b"{}");
-        assert!(filter.fits(&one, None) && all.fits(&one, None));
+        assert!(filter.fits(&one) && all.fits(&one));
         let origin = Origin { since: Some(one.at + 1), ..filter.origin.clone() };
-        assert!(!Filter { origin, ..filter.clone() }.fits(&one, None));
-        assert!(!Filter { reason: Some("panic".to_owned()), ..filter }.fits(&one, None));
+        assert!(!Filter { origin, ..filter.clone() }.fits(&one));
+        assert!(!Filter { reason: Some("panic".to_owned()), ..filter }.fits(&one));
         let origin = Origin { developer: Some("ada".parse().unwrap()), ..Origin::default() };
         let ada = Filter { origin, reason: None };
-        assert!(ada.fits(&one, Some("ada")) && !ada.fits(&one, Some("bob")) && !ada.fits(&one, None));
+        let of =
+            |developer| letter("dead.REPLAY.persist-replay", &[("Devtrail-Developer", developer)], b"{}");
+        assert!(ada.fits(&of("ada")) && !ada.fits(&of("bob")) && !ada.fits(&one));
         assert!(parse_token("JOBS.*").unwrap_err().contains("devtrail status"));
     }
 }

@@ -172,7 +172,7 @@ async fn run_beside(
 async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::Result<Option<String>> {
     let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
-    let mut declared = topology::declared();
+    let mut declared = topology::declared().clone();
     let free = disk::free_bytes(folder.path())?;
     let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
     if topology::info(&js, &events).await?.is_none() {

@@ -71,7 +71,7 @@ mod tests {
 
     /// What is declared, and two more streams of 1 GiB and one in memory.
     fn fitted(free: u64) -> BTreeMap<Name, Config> {
-        let mut declared = topology::declared();
+        let mut declared = topology::declared().clone();
         for (stream, storage, bytes) in
             [("ONE", "file", GIB), ("TWO", "file", GIB), ("MEMORY", "memory", GIB)]
         {

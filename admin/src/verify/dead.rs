@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
-use common::bus::{DEAD, EVENTS, JOBS};
-use common::id::{BatchRef, Src};
+use common::bus::{DEAD, EVENTS, JOBS, REPLAY};
+use common::id::Src;
 use common::job::{JobKind, Mask};
-use serde::Deserialize;
+use common::pointer::{Pointer, Target};
 
 use super::reader::{Payloads, Reader};
 use super::trail::kind_of;
@@ -130,7 +130,7 @@ fn was(subject: &str, headers: &HeaderMap, src: Option<Src>) -> Option<Was> {
             let is_own = parts.nth(1).is_none_or(is_redrive) && parts.next().is_none();
             (is_own && of_this_life(of)).then_some(Was::Job(seq, kind_of(job_id)?))
         }
-        "REPLAY" => {
+        REPLAY => {
             let (of, seq) = header("Devtrail-Batch")?.split_once(':')?;
             of_this_life(of.parse().ok()?).then_some(Was::Message(seq.parse().ok()?))
         }
@@ -142,15 +142,11 @@ fn is_redrive(part: &str) -> bool {
     part.strip_prefix('r').is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// The message that a replay's pointer names.
+/// The message that a pointer was to store again.
 fn pointed_at(payload: &[u8], src: Option<Src>) -> Option<Was> {
-    #[derive(Deserialize)]
-    struct Pointer {
-        #[serde(flatten)]
-        at: BatchRef,
-    }
-    let Pointer { at } = serde_json::from_slice(payload).ok()?;
-    src.is_none_or(|src| src == at.src).then_some(Was::Message(at.seq))
+    let pointer = serde_json::from_slice::<Pointer>(payload).ok()?;
+    let stores = pointer.targets.contains(&Target::Persist);
+    (stores && src.is_none_or(|src| src == pointer.at.src)).then_some(Was::Message(pointer.at.seq))
 }
 
 #[cfg(test)]
@@ -186,5 +182,7 @@ mod tests {
         let pointer = br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
         assert_eq!(pointed_at(pointer, Some(2)), Some(Was::Message(5)));
         assert_eq!((pointed_at(pointer, Some(1)), pointed_at(b"{}", Some(2))), (None, None));
+        let derives = br#"{"replay_id":"r","src":2,"seq":5,"targets":["alert"],"source":"store"}"#;
+        assert_eq!(pointed_at(derives, Some(2)), None, "it stores nothing");
     }
 }

@@ -170,7 +170,7 @@ impl Bench {
 
 /// EVENTS and the keys' bucket, as they are declared but small.
 async fn make_streams(js: &jetstream::Context) {
-    let mut declared = topology::declared();
+    let mut declared = topology::declared().clone();
     declared.retain(|name, _| {
         name.consumer.is_none() && [bus::EVENTS, "KV_api_keys"].contains(&name.stream.as_str())
     });

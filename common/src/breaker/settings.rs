@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::window::Window;
 use crate::process::parse_duration;
+use crate::retry::parse_pause;
 
 /// When a breaker opens, for how long, and what closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -36,13 +37,13 @@ pub struct BreakerSettings {
     /// How long it stays open the first time; doubled each time that a probe fails
     #[arg(
         id = "breaker_open_for", long = "breaker-open-for", env = "DEVTRAIL_BREAKER_OPEN_FOR", default_value = "5s",
-        value_name = "TIME", value_parser = parse_duration
+        value_name = "TIME", value_parser = parse_pause
     )]
     pub open_for: Duration,
     /// The longest that it stays open
     #[arg(
         id = "breaker_open_at_most", long = "breaker-open-at-most", env = "DEVTRAIL_BREAKER_OPEN_AT_MOST",
-        default_value = "60s", value_name = "TIME", value_parser = parse_duration
+        default_value = "60s", value_name = "TIME", value_parser = parse_pause
     )]
     pub open_at_most: Duration,
     /// Calls let through after that, as probes; when all have succeeded it closes
@@ -65,6 +66,11 @@ impl BreakerSettings {
         open_at_most: Duration::from_secs(60),
         probes: 3,
     };
+
+    /// How long the first opening lasts.
+    pub(super) fn first_opening(&self) -> Duration {
+        self.open_for.min(self.open_at_most)
+    }
 
     /// Whether the window's failures are reason enough to open.
     pub(super) fn is_too_many(&self, window: &Window) -> bool {
@@ -103,6 +109,8 @@ mod tests {
             ["x", "--breaker-probes", "0"],
             ["x", "--breaker-failures", "0"],
             ["x", "--breaker-failures", "101"],
+            ["x", "--breaker-open-for", "0s"],
+            ["x", "--breaker-open-at-most", "0s"],
         ] {
             assert!(Program::try_parse_from(bad).is_err(), "{bad:?}");
         }

@@ -42,8 +42,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_model_does(steps in steps()) {
-        let (mut real, mut model) = (Breaker::new(S), Model::new(S));
+    fn it_does_what_the_model_does(
+        steps in steps(),
+        (open_for, open_at_most) in prop_oneof![Just((5, 60)), (1_u64..130, 1_u64..130)],
+    ) {
+        let openings = BreakerSettings { open_for: at(open_for), open_at_most: at(open_at_most), ..S };
+        let (mut real, mut model) = (Breaker::new(openings), Model::new(openings));
         let (mut now, mut under_way) = (Duration::ZERO, Vec::new());
         for (number, step) in steps.into_iter().enumerate() {
             match step {

@@ -43,7 +43,7 @@ pub enum BindError {
 
 async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError> {
     let Some(info) = topology::info(js, &name).await? else { return Err(BindError::Missing(name)) };
-    let declared = topology::declared().remove(&name).unwrap_or_default();
+    let declared = topology::declared().get(&name).cloned().unwrap_or_default();
     let live = info["config"].as_object().cloned().unwrap_or_default();
     match topology::differences(&declared, &live).0.pop() {
         None => Ok(info),

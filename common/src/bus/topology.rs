@@ -4,6 +4,7 @@
 //! that differs is repaired; any other difference is an administrator's choice and is kept.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use async_nats::jetstream;
 use serde::Serialize;
@@ -60,7 +61,12 @@ const CONSUMERS: [(&str, &str); 9] = [
 /// # Panics
 /// Never in a released build: a test reads every file.
 #[must_use]
-pub fn declared() -> BTreeMap<Name, Config> {
+pub fn declared() -> &'static BTreeMap<Name, Config> {
+    &DECLARED
+}
+
+/// Read once: what is bound is compared with it again and again.
+static DECLARED: LazyLock<BTreeMap<Name, Config>> = LazyLock::new(|| {
     let parse = |text: &str| serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object");
     let text = |config: &Config, key: &str| config[key].as_str().expect("a file names itself").to_owned();
     let streams = STREAMS.iter().map(|file| {
@@ -72,7 +78,7 @@ pub fn declared() -> BTreeMap<Name, Config> {
         (Name { stream: (*stream).to_owned(), consumer: Some(text(&config, "durable_name")) }, config)
     });
     streams.chain(consumers).collect()
-}
+});
 
 /// A field that is not as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -242,13 +248,13 @@ mod tests {
         let declared = declared();
         let mut live = declared.clone();
         edit(live.get_mut(&events()).unwrap());
-        plan(&declared, &live).pop().map(|(_, change)| change)
+        plan(declared, &live).pop().map(|(_, change)| change)
     }
 
     #[test]
     fn what_is_as_declared_needs_nothing_and_what_is_missing_is_created_streams_first() {
-        assert_eq!(plan(&declared(), &declared()), []);
-        let all = plan(&declared(), &BTreeMap::new());
+        assert_eq!(plan(declared(), declared()), []);
+        let all = plan(declared(), &BTreeMap::new());
         assert!(all.iter().all(|(_, change)| matches!(change, Change::Create(_))));
         let place = |wanted: &str| all.iter().position(|(name, _)| name.to_string() == wanted).unwrap();
         assert!(place("stream EVENTS") < place("consumer EVENTS/persist"));

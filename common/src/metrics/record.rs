@@ -15,6 +15,7 @@ use super::table::{
 use crate::breaker::{Report, State};
 use crate::bus::topology;
 use crate::job::JobKind;
+use crate::severity::Severity;
 use crate::verdict::Counts;
 
 type Labels<'a> = [(&'static str, &'a str)];
@@ -64,14 +65,14 @@ pub(super) fn begin(program: Program) {
         for outcome in ["taken", "not_now", "denied", "refused", "skipped"] {
             add(&WEBHOOK_POSTS, &[("outcome", outcome)], 0);
         }
-        for severity in ["critical", "high", "warning", "info"] {
+        for severity in Severity::ALL.map(Severity::as_str) {
             alert_counted("raised", severity, 0);
             alert_counted("retracted", severity, 0);
         }
         for kind in JobKind::ALL {
             add(&JOBS_DONE, &[("kind", kind.as_str())], 0);
         }
-        for name in topology::declared().into_keys() {
+        for name in topology::declared().keys() {
             let Some(consumer) = &name.consumer else { continue };
             let labels = [("stream", name.stream.as_str()), ("consumer", consumer.as_str())];
             add(&DEAD_LETTERS, &labels, 0);

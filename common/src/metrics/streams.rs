@@ -36,8 +36,7 @@ impl Streams {
     /// Reads all that is declared into gauges, at once. What cannot be read is `NaN`: a number from before
     /// would lie.
     async fn read(&self) {
-        let declared = topology::declared();
-        join_all(declared.keys().map(|name| self.one(name))).await;
+        join_all(topology::declared().keys().map(|name| self.one(name))).await;
     }
 
     async fn one(&self, name: &Name) {

@@ -18,7 +18,7 @@ use crate::contest::{Beaten, Decision, Holder, Lost, Submission, decide, judged_
 use crate::incoming::{Competitor, Incoming, StoredFrom};
 use crate::refused::RefusedRow;
 use crate::tally::Tally;
-use crate::{Persist, StoreError, Stored};
+use crate::{Ledger, Persist, StoreError, Stored};
 use sql::{
     BATCH_EXISTS, BEATEN, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER,
     INSERT_DEVELOPER, INSERT_SOURCE, TOMBSTONE,
@@ -26,6 +26,10 @@ use sql::{
 
 impl Persist for Sqlite {
     async fn source(&self, life: &StreamLife) -> Result<Src, StoreError> {
+        // Nearly always it is known: a look costs no turn of the writer.
+        if let Some(src) = self.known_source(life).await? {
+            return Ok(src);
+        }
         let life = life.clone();
         let find = move |connection: &Connection| {
             connection.prepare_cached(INSERT_SOURCE)?.execute(params![life.name, life.created])?;

@@ -6,7 +6,7 @@ use store::{DeadLetters, Decision, History, Persist};
 
 use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, life, store_one};
 
-fn decision(at: BatchRef, step: Step) -> Decision {
+pub fn decision(at: BatchRef, step: Step) -> Decision {
     Decision {
         at,
         step,

@@ -1,11 +1,15 @@
 //! What of a stream's life is done with.
 
+use common::audit::Step;
 use common::job::JobKind;
 use common::job::{BatchState, Mask};
 use common::verdict::{Code, Verdict};
-use store::{Attempts, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage, Standing};
+use store::{
+    Attempts, DeadLetters, Decision, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage, Standing,
+};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, life, received_at, store_one};
+use crate::dead::decision;
 use crate::work::{dead, done, nothing, stored, triggered};
 use common::clock::SECOND;
 
@@ -38,16 +42,19 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(8, 100).await, []);
     assert_eq!(stages(u64::MAX, 100).await, []);
     // An administrator's last word on what is dead of batch 6.
-    let drop = |seq| {
-        engine.execute(&format!("UPDATE audit SET step = 'dropped' WHERE seq = {seq} AND step = 'failed'"));
+    let drop = async |seq: u64, kind: JobKind, redriven: &str| {
+        let (at, letter) = (at(src, seq), 10 * seq + u64::from(kind.bit().0));
+        let job_id = Some(format!("{}{redriven}", kind.id(at, None)));
+        let drop = Decision { job_id, dead_sequence: letter, ..decision(at, Step::Dropped) };
+        assert!(store.decided(drop).await.unwrap(), "its batch is stored");
     };
-    drop(6);
+    drop(6, JobKind::Alert, ":r1").await;
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);
     // Each dead job needs one of its own.
-    drop(5);
+    drop(5, JobKind::Alert, "").await;
     store.dead(dead(JobKind::Aggregate, &bodies[3])).await.unwrap();
     assert_eq!(stages(5, 1).await, [stage(5, false)], "the aggregate job is still dead");
-    drop(5);
+    drop(5, JobKind::Aggregate, "").await;
     assert_eq!(stages(5, 1).await, [stage(5, true)]);
     // Of a forgotten developer only skeletons are left.
     engine.execute("DELETE FROM audit_personal");

@@ -1,6 +1,7 @@
 //! Collectors of a site.
 
 use super::{Site, until};
+use crate::free_address;
 
 impl Site {
     /// Starts a collector under `name`; gives its URL.
@@ -16,8 +17,7 @@ impl Site {
     /// # Panics
     /// Where it does not start.
     pub async fn collector_with(&mut self, name: &str, arguments: &[&str]) -> String {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = free.expect("a free port").to_string();
+        let address = free_address();
         let mut command = self.command("devtrail-collector", &["--listen", &address]);
         self.spawn(name, command.args(arguments));
         common::process::install_tls();

@@ -20,7 +20,7 @@ impl Site {
     /// Where the server refuses.
     pub async fn shorten_ack_wait(&self) {
         let js = self.js().await;
-        for name in common::bus::topology::declared().into_keys() {
+        for name in common::bus::topology::declared().keys().cloned() {
             let Some(consumer) = name.consumer else { continue };
             let stream = js.get_stream(&name.stream).await.expect("the stream");
             let info: async_nats::jetstream::consumer::PullConsumer =

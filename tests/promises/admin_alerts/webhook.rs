@@ -82,9 +82,12 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
     stores_at_once(&site, &client, "while-it-fails").await;
     // Five failures in a row open its breaker, which is told as well.
     until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
-    hook.answer(204, Duration::from_secs(3));
+    // Just within its patience of 10 s.
+    hook.answer(204, Duration::from_secs(9));
     until_posted(&hook, "dead_letter", "raised", 204).await;
     stores_at_once(&site, &client, "while-it-is-slow").await;
+    let is_slow = |post: &harness::Post| post.status == 204 && !post.answered;
+    assert!(hook.posts().iter().any(is_slow), "the batch was stored before the receiver had answered");
     hook.answer(204, Duration::ZERO);
     until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Resolved).await;
     let first = until_posted(&hook, "breaker_open", "resolved", 204).await;

@@ -87,6 +87,8 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
         let _ = site.verify();
         redrive.wait().unwrap();
     }
+    let redriven = site.database.count("SELECT count(*) FROM audit WHERE step = 'redriven'").await;
+    assert!(redriven > 0, "nothing went round beside it");
     stop.store(true, Ordering::Relaxed);
     let sent: i64 = futures_util::future::join_all(senders).await.into_iter().map(|sent| sent.unwrap()).sum();
     site.completed(sent).await;

@@ -83,7 +83,7 @@ impl<S: Watching> Gatherer<S> {
     async fn topology(&self) -> anyhow::Result<(Vec<Room>, Vec<Backlog>, Vec<String>)> {
         let (mut streams, mut backlogs, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         let now = SystemClock.now();
-        for name in topology::declared().into_keys() {
+        for name in topology::declared().keys().cloned() {
             let Some(consumer) = &name.consumer else {
                 match facts::stream(&self.js, &name).await? {
                     Some(facts) => streams.extend(room(name, &facts)),

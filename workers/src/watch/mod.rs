@@ -52,6 +52,8 @@ pub struct Watch<S> {
     pub monitors: Vec<String>,
     /// When a trouble is one, and how often it is told.
     pub settings: WatchSettings,
+    /// How what fails is tried again.
+    pub retry: RetryPolicy,
     /// The process it runs in.
     pub process: Process,
 }
@@ -61,9 +63,9 @@ pub struct Watch<S> {
 /// # Errors
 /// Where the stream ADMIN is missing or unsafe at the start.
 pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
-    let Watch { client, store, folder, monitors, settings, process } = watch;
+    let Watch { client, store, folder, monitors, settings, retry, process } = watch;
     let js = jetstream::new(client.clone());
-    bound(&js, &process).await?;
+    bound(&js, retry, &process).await?;
     let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
     let failures = Arc::new(Mutex::new(Failures::default()));
     let heard_since = SystemClock.now();
@@ -90,24 +92,24 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
         let watcher = watcher.until_stopped(&process).await;
         watcher.lease.release().await;
     };
-    tokio::join!(looking, stopping.run_until_cancelled(listen(client, &failures)));
+    tokio::join!(looking, stopping.run_until_cancelled(listen(client, retry, &failures)));
     Ok(())
 }
 
 /// Checks ADMIN as every process does what it needs; a server that is away is waited for.
-async fn bound(js: &jetstream::Context, process: &Process) -> Result<(), BindError> {
+async fn bound(js: &jetstream::Context, retry: RetryPolicy, process: &Process) -> Result<(), BindError> {
     for attempt in 0.. {
         match bind_stream(js, ADMIN).await {
             Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
             bound => return bound.map(drop),
         }
-        tokio::select! { () = RetryPolicy::DEFAULT.pause(attempt) => {}, () = process.stop.draining() => return Ok(()) }
+        tokio::select! { () = retry.pause(attempt) => {}, () = process.stop.draining() => return Ok(()) }
     }
     Ok(())
 }
 
 /// Hears of rules that failed.
-async fn listen(client: async_nats::Client, failures: &Mutex<Failures>) {
+async fn listen(client: async_nats::Client, retry: RetryPolicy, failures: &Mutex<Failures>) {
     for attempt in 0.. {
         match client.subscribe(NOTE_RULE_FAILED).await {
             Ok(mut notes) => {
@@ -120,7 +122,7 @@ async fn listen(client: async_nats::Client, failures: &Mutex<Failures>) {
             }
             Err(error) => tracing::warn!(%error, "notes of rules that failed cannot be subscribed to"),
         }
-        RetryPolicy::DEFAULT.pause(attempt).await;
+        retry.pause(attempt).await;
     }
 }
 

@@ -44,7 +44,7 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
         ("Devtrail-Event-Ids", "e1,a%2Cb%252C,…"),
     ];
     let one = letter("dead.EVENTS.persist", &headers, b"garbage");
-    let entry = Entry::of(&one, None);
+    let entry = Entry::of(&one);
     assert_eq!((entry.stream.as_str(), entry.consumer.as_str()), ("EVENTS", "persist"));
     assert_eq!((entry.batch.as_deref(), entry.developer.as_deref()), (Some("2:5"), Some("ada")));
     assert_eq!((entry.attempts, entry.blame.as_deref()), (Some(8), Some("unknown")));
@@ -62,19 +62,19 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
 #[test]
 fn a_job_names_its_batch_and_a_pointer_the_message() {
     let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
-    let entry = Entry::of(&one, None);
+    let entry = Entry::of(&one);
     assert_eq!((entry.batch.as_deref(), entry.job_id.as_deref()), (Some("2:5"), Some("2:5:alert")));
     assert_eq!(entry.developer.as_deref(), Some("ada"));
     let payload = serde_json::to_vec(&Pointer::redrive(BatchRef { src: 2, seq: 5 })).unwrap();
-    let one = letter("dead.REPLAY.persist-replay", &[], &payload);
-    let entry = Entry::of(&one, Some("ada".to_owned()));
+    let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Developer", "ada")], &payload);
+    let entry = Entry::of(&one);
     assert_eq!((entry.batch.as_deref(), entry.developer.as_deref()), (Some("2:5"), Some("ada")));
 }
 
 #[test]
 fn a_letter_that_an_earlier_version_wrote_is_read_as_far_as_it_goes() {
     let one = letter("dead.EVENTS.persist", &[("Devtrail-Stream-Sequence", "5")], b"garbage");
-    let entry = Entry::of(&one, None);
+    let entry = Entry::of(&one);
     assert_eq!((entry.batch, entry.developer, entry.attempts, entry.blame), (None, None, None, None));
     assert_eq!(entry.reason, "the letter names no reason");
     for strange in ["dead.EVENTS", "alive.EVENTS.persist"] {

@@ -160,12 +160,18 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let tries = self.memory.mark(self.place(one.delivery.seq), SystemClock.now()).await?;
         one.marked = true;
         one.failed_before = tries.used > 0;
+        if tries.is_in_dead {
+            for one in std::mem::take(&mut part.members) {
+                self.end(&one, unsettled).await;
+            }
+            return Ok(None);
+        }
         Ok(policy::spent(&tries, self.settings.retry.max_attempts))
     }
 
     /// What is remembered of messages that come again, in one question for all of the part.
     async fn recall(&self, part: &mut Part, unsettled: &Unsettled) -> Result<(), Failure> {
-        let comes_again = |one: &&InHand| one.delivery.delivered > 1 && !one.recalled;
+        let comes_again = |one: &&InHand| (2..ALONE_FROM).contains(&one.delivery.delivered) && !one.recalled;
         let seqs: Vec<u64> = part.members.iter().filter(comes_again).map(|one| one.delivery.seq).collect();
         if seqs.is_empty() {
             return Ok(());
