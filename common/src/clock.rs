@@ -21,6 +21,12 @@ pub const EARLIEST: Micros = 946_684_800 * SECOND;
 /// An effective time may be at most this far after receipt (contract).
 pub const MAX_FUTURE: Micros = 24 * 3600 * SECOND;
 
+/// An instant as NATS tells it, in nanoseconds since 1970.
+#[must_use]
+pub fn of_nanos(nanos: i128) -> Micros {
+    Micros::try_from(nanos / 1000).unwrap_or(Micros::MAX)
+}
+
 /// Gives the time; passed in wherever a rule needs it, so that tests choose it.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::jetstream::consumer::PullConsumer;
-use harness::{Client, Database, Engine, Site, envelope, event, until};
+use harness::{Client, Database, Engine, Held, Site, envelope, event, until};
 
 const BATCHES: i64 = 40;
 
@@ -53,8 +53,8 @@ async fn everything_is_there_once(site: &Site) {
     let _ = site.verify();
 }
 
-/// Someone else holds what T1 needs for longer than a writer waits (5 s), then lets go.
-async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine: Engine) {
+/// A site that stored a batch, with all others waiting for a lock that the test holds.
+async fn locked(engine: Engine) -> (Site, Held) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
@@ -64,6 +64,12 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     watch_attempts(&site).await;
     let holder = site.database.hold_locked().await;
     send(&client, 1, BATCHES).await;
+    (site, holder)
+}
+
+/// Someone else holds what T1 needs for longer than a writer waits (5 s), then lets go.
+async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine: Engine) {
+    let (site, holder) = locked(engine).await;
     // Awaited: a worker has given up waiting at least once, and says so.
     let names = site.names();
     let refused =
@@ -82,15 +88,7 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
 /// The lock outlives the breaker's patience: it opens, the log says so, and when the lock is gone it closes.
 /// While it is open nothing is pulled.
 async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    site.workers(1);
-    send(&client, 0, 1).await;
-    site.completed(1).await;
-    watch_attempts(&site).await;
-    let holder = site.database.hold_locked().await;
-    send(&client, 1, BATCHES).await;
+    let (site, holder) = locked(engine).await;
     let names = site.names();
     let says = |text: &'static str| names.iter().any(|name| site.log(name).contains(text)).then_some(());
     until("the breaker opens", async || says("a circuit breaker opened")).await;
@@ -102,7 +100,7 @@ async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(en
 
 /// Until it is lifted, the store takes no write: SQLite's file is locked, Postgres's disk is full.
 enum Outage {
-    Locked(harness::Held),
+    Locked(Held),
     Full(Database),
 }
 

@@ -13,7 +13,7 @@ use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, message::StreamMessage};
 use common::bus::roster::Lease;
 use common::bus::{self, EVENTS};
-use common::clock::{Clock, Micros, SystemClock};
+use common::clock::{self, Clock, SystemClock};
 use common::id::Src;
 use common::process::Process;
 use common::retry::RetryPolicy;
@@ -229,7 +229,7 @@ async fn is_of_this_stream(stream: &Stream, rows: &[Stage]) -> anyhow::Result<bo
         // An administrator may have deleted this one.
         let Some(message) = message_from(stream, row.seq).await? else { continue };
         if message.sequence == row.seq {
-            let time = (message.time.unix_timestamp_nanos() / 1000) as Micros;
+            let time = clock::of_nanos(message.time.unix_timestamp_nanos());
             ensure!(
                 time == row.published_at,
                 "the store has another message at sequence {} than the stream: see \"Putting back a backup\"",

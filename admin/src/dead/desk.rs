@@ -16,7 +16,7 @@ use common::query::{Answer, DeadNote, DeadNoted};
 use store::Ledger;
 use tokio::time::timeout;
 
-use super::letter::{Letter, OF_DEATH};
+use super::letter::Letter;
 use super::plan::{self, Now, Plan};
 
 /// How long a worker may take to write a decision down: longer than it waits for a lock of its store (5 s).
@@ -211,7 +211,7 @@ fn own(letter: &Letter) -> HeaderMap {
     let mut own = HeaderMap::new();
     for (name, values) in letter.headers.iter() {
         let text: &str = name.as_ref();
-        if !OF_DEATH.contains(&text) && !text.starts_with("Nats-") {
+        if !bus::OF_DEATH.contains(&text) && !text.starts_with("Nats-") {
             values.iter().for_each(|value| own.append(name.clone(), value.clone()));
         }
     }

@@ -7,7 +7,7 @@ use common::query::DEAD_DROP;
 use store::{Answers, Ledger};
 
 use super::desk::Desk;
-use super::letter::{Content, Letter};
+use super::letter::Letter;
 use super::plan::{self, Now};
 use super::report::{Became, Line, Report, SHOWN, progress};
 use super::walk::{self, Filter, Found, Origin, Walk, Wanted};
@@ -148,11 +148,7 @@ async fn would_discard(desk: &Desk, store: &impl Answers, letter: &Letter) -> an
 /// audit tells `verify` why the store has it and EVENTS has not.
 async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<Became> {
     let now = desk.now(letter).await?;
-    let job_id = match &letter.content {
-        Content::Job(job) => Some(job.job_id.clone()),
-        Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
-    };
-    let noted = desk.note(DEAD_DROP, letter, job_id, Some(reason)).await?;
+    let noted = desk.note(DEAD_DROP, letter, letter.job_id(), Some(reason)).await?;
     if walk::at(&desk.dead, letter.sequence).await?.is_none() {
         return Ok(Became::Gone);
     }

@@ -5,28 +5,11 @@ use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use common::batch::{self, Batch};
 use common::bus::{EVENTS, JOBS, REPLAY};
-use common::clock::{Micros, rfc3339};
+use common::clock::{self, Micros, rfc3339};
 use common::id::{BatchRef, DeveloperId, Src};
 use common::job::JobMessage;
 use common::pointer::Pointer;
 use serde::Serialize;
-
-/// Headers that say why and where a message gave up (`docs/contract.md`, "In NATS"); all others are its own.
-pub const OF_DEATH: [&str; 13] = [
-    "Devtrail-Msg-Id",
-    "Devtrail-Reason",
-    "Devtrail-Stream-Sequence",
-    "Devtrail-Subject",
-    "Devtrail-Attempts",
-    "Devtrail-Delivered",
-    "Devtrail-Blame",
-    "Devtrail-State",
-    "Devtrail-Src",
-    "Devtrail-Batch",
-    "Devtrail-Developer",
-    "Devtrail-Event-Ids",
-    "Devtrail-Actor",
-];
 
 /// A dead letter.
 #[derive(Debug, Clone)]
@@ -77,7 +60,7 @@ impl Content {
 impl Letter {
     /// Reads a message of DEAD; `None` where its subject is not `dead.<stream>.<consumer>`.
     pub fn read(message: StreamMessage) -> Option<Self> {
-        let at = (message.time.unix_timestamp_nanos() / 1000) as Micros;
+        let at = clock::of_nanos(message.time.unix_timestamp_nanos());
         Self::of(&message.subject, (message.sequence, at), message.headers, message.payload)
     }
 
@@ -90,6 +73,14 @@ impl Letter {
         let (stream, consumer) = (stream.to_owned(), consumer.to_owned());
         let content = Content::of(&stream, &payload);
         Some(Self { sequence, at, stream, consumer, headers, payload, content })
+    }
+
+    /// Its id, where it is a job.
+    pub fn job_id(&self) -> Option<String> {
+        match &self.content {
+            Content::Job(job) => Some(job.job_id.clone()),
+            Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
+        }
     }
 
     /// A header's text.
@@ -200,10 +191,7 @@ impl Entry {
             consumer: letter.consumer.clone(),
             stream_sequence: letter.origin(),
             batch: letter.batch().map(|at| at.to_string()),
-            job_id: match &letter.content {
-                Content::Job(job) => Some(job.job_id.clone()),
-                Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
-            },
+            job_id: letter.job_id(),
             developer: letter.developer(),
             reason: letter.reason().to_owned(),
             attempts: letter.number("Devtrail-Attempts"),

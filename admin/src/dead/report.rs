@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::letter::{Content, Letter};
+use super::letter::Letter;
 use crate::out::plain;
 
 /// Letters that are each told in a line; of more, those that need another look are.
@@ -85,11 +85,8 @@ pub struct Line {
 impl Line {
     /// Of a letter.
     pub fn of(letter: &Letter, became: Became) -> Self {
-        let job_id = match &letter.content {
-            Content::Job(job) => Some(job.job_id.clone()),
-            Content::Batch(_) | Content::Pointer(_) | Content::Raw(_) => None,
-        };
-        Self { sequence: letter.sequence, batch: letter.batch().map(|at| at.to_string()), job_id, became }
+        let batch = letter.batch().map(|at| at.to_string());
+        Self { sequence: letter.sequence, batch, job_id: letter.job_id(), became }
     }
 
     /// Of a number that stands for no letter.

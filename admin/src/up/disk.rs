@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use common::process::Disk;
 
 /// With less free space the server may be unable even to log that it cannot write.
 const NONE: u64 = 1024 * 1024;
@@ -25,14 +26,9 @@ const LOG_BYTES: u64 = 64 * 1024;
 /// # Errors
 /// Where the system does not tell.
 pub fn free_bytes(path: &Path) -> anyhow::Result<u64> {
-    let disk = nix::sys::statvfs::statvfs(path)
-        .with_context(|| format!("The free space of {} cannot be read", path.display()))?;
-    Ok(wide(disk.blocks_available()).saturating_mul(wide(disk.fragment_size())))
-}
-
-/// The counts of `statvfs` differ in width from system to system.
-fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
+    let disk =
+        Disk::under(path).with_context(|| format!("The free space of {} cannot be read", path.display()))?;
+    Ok(disk.free)
 }
 
 /// Whether the server is to be restarted. Pure.

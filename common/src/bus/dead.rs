@@ -63,6 +63,23 @@ pub(super) async fn publish(
     Ok(())
 }
 
+/// Headers of a dead letter that say why and where it gave up (`docs/contract.md`, "In NATS"); all others are its own.
+pub const OF_DEATH: [&str; 13] = [
+    "Devtrail-Msg-Id",
+    "Devtrail-Reason",
+    "Devtrail-Stream-Sequence",
+    "Devtrail-Subject",
+    "Devtrail-Attempts",
+    "Devtrail-Delivered",
+    "Devtrail-Blame",
+    "Devtrail-State",
+    "Devtrail-Src",
+    "Devtrail-Batch",
+    "Devtrail-Developer",
+    "Devtrail-Event-Ids",
+    "Devtrail-Actor",
+];
+
 /// The message's own headers and the context. What the server would take as orders (`Nats-…`) is left
 /// out; the message id stays readable under another name, DEAD has its own deduplication.
 fn headers(own: Option<&HeaderMap>, context: &Context<'_>) -> HeaderMap {
@@ -171,6 +188,13 @@ mod tests {
         for (name, value) in wanted {
             assert_eq!(text(&headers, name), Some(value), "{name}");
         }
+        let added = wanted.iter().filter(|(name, _)| *name != "traceparent");
+        let place = ["Devtrail-Stream-Sequence", "Devtrail-Subject"];
+        let mut of_death: Vec<&str> = added.map(|(name, _)| *name).chain(place).collect();
+        let mut told = OF_DEATH.to_vec();
+        of_death.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, of_death, "what is not of its death would go out again as the message's own");
         assert_eq!(headers.len(), wanted.len(), "{headers:?}");
     }
 

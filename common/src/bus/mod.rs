@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use admin::{admin_alerts, publish_admin_alert};
 pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
-pub use dead::dead_subject;
+pub use dead::{OF_DEATH, dead_subject};
 use tokio::sync::watch;
 
 use crate::process::Stop;

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod config;
+mod disk;
 mod stop;
 mod telemetry;
 mod values;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub use config::Usage;
+pub use disk::Disk;
 pub use stop::Stop;
 pub use values::{parse_address, parse_duration, parse_http_url, parse_nats_url, parse_rate};
 pub use vitals::{NotReady, Vitals};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_nats::jetstream::{self, stream::RawMessageErrorKind};
 use common::bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
 use common::bus::{EVENTS, StreamLife, bind_stream};
-use common::clock::Micros;
+use common::clock;
 use common::id::{BatchRef, Src};
 use common::pointer::Pointer;
 use store::Persist;
@@ -69,7 +69,7 @@ impl<R: Role, S: Persist> Redriving<R, S> {
         Ok(Delivery {
             seq: at.seq,
             delivered: pointer.delivered,
-            published_at: (message.time.unix_timestamp_nanos() / 1000) as Micros,
+            published_at: clock::of_nanos(message.time.unix_timestamp_nanos()),
             subject: message.subject.to_string(),
             headers: message.headers,
             payload: message.payload,

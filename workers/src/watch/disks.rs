@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use async_nats::jetstream;
 use common::bus::monitor::{self, JetStream};
+use common::process::Disk;
 use futures_util::future::join_all;
 
 use super::facts::{Disks, Room};
@@ -86,15 +87,8 @@ fn is_here(url: &str) -> bool {
 fn disk(name: &str, folder: &Path) -> anyhow::Result<Found> {
     let unreadable = || format!("the free space of {} cannot be read", folder.display());
     let device = folder.metadata().with_context(unreadable)?.dev();
-    let disk = nix::sys::statvfs::statvfs(folder).with_context(unreadable)?;
-    let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));
-    let (size, free) = (bytes(wide(disk.blocks())), bytes(wide(disk.blocks_available())));
+    let Disk { size, free } = Disk::under(folder).with_context(unreadable)?;
     Ok((Room { name: name.to_owned(), used: size.saturating_sub(free), size }, Some(device)))
-}
-
-/// The counts of `statvfs` differ in width from system to system.
-fn wide(count: impl Into<u64>) -> u64 {
-    count.into()
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use common::breaker;
-use common::bus::facts::{self, StreamFacts};
+use common::bus::facts::{self, ConsumerFacts, StreamFacts};
 use common::bus::roster::{self, WorkerEntry};
 use common::bus::topology::{self, Name};
 use common::bus::{ADMIN, DEAD};
 use common::clock::{Clock as _, Micros, SystemClock};
 use common::process::Process;
 use futures_util::TryStreamExt as _;
+use futures_util::future::try_join_all;
 use store::Watching;
 
 use super::attendance::{Attendance, Silent};
@@ -79,27 +80,22 @@ impl<S: Watching> Gatherer<S> {
         Ok(counts.into_iter().map(|(subject, count)| (subject, count as u64)).collect())
     }
 
-    /// Streams that refuse when they are full, consumers of live work, and what is missing.
+    /// Streams that refuse when they are full, consumers of live work, and what is missing; all asked at once.
     async fn topology(&self) -> anyhow::Result<(Vec<Room>, Vec<Backlog>, Vec<String>)> {
-        let (mut streams, mut backlogs, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        let asked = topology::declared().keys().map(|name| async move {
+            let live = match name.consumer {
+                None => Live::Stream(facts::stream(&self.js, name).await?),
+                Some(_) => Live::Consumer(facts::consumer(&self.js, name).await?),
+            };
+            anyhow::Ok((name, live))
+        });
         let now = SystemClock.now();
-        for name in topology::declared().keys().cloned() {
-            let Some(consumer) = &name.consumer else {
-                match facts::stream(&self.js, &name).await? {
-                    Some(facts) => streams.extend(room(name, &facts)),
-                    None => missing.push(name.stream),
-                }
-                continue;
-            };
-            let consumer = format!("{}/{consumer}", name.stream);
-            let Some(facts) = facts::consumer(&self.js, &name).await? else {
-                missing.push(consumer);
-                continue;
-            };
-            // A replay takes its time, and its own alerts are the webhook's business.
-            if !consumer.ends_with("-replay") && name.stream != ADMIN {
-                let (messages, oldest) = (facts.pending + facts.unsettled, facts.age(now));
-                backlogs.push(Backlog { consumer, messages, oldest });
+        let (mut streams, mut backlogs, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, live) in try_join_all(asked).await? {
+            match live {
+                Live::Stream(Some(facts)) => streams.extend(room(name, &facts)),
+                Live::Consumer(Some(facts)) => backlogs.extend(backlog(name, &facts, now)),
+                Live::Stream(None) | Live::Consumer(None) => missing.push(named(name)),
             }
         }
         Ok((streams, backlogs, missing))
@@ -138,8 +134,28 @@ pub async fn asked<T, E: std::fmt::Display>(
     }
 }
 
+/// What the server says of a stream or consumer; `None` where it is missing.
+enum Live {
+    Stream(Option<StreamFacts>),
+    Consumer(Option<ConsumerFacts>),
+}
+
+/// `STREAM`, or `STREAM/consumer`.
+fn named(name: &Name) -> String {
+    let consumer = name.consumer.as_ref().map(|consumer| format!("/{consumer}")).unwrap_or_default();
+    format!("{}{consumer}", name.stream)
+}
+
 /// The room in a stream; `None` where it has no bound, or lets old messages go.
-fn room(name: Name, facts: &StreamFacts) -> Option<Room> {
+fn room(name: &Name, facts: &StreamFacts) -> Option<Room> {
     let size = facts.max_bytes.filter(|_| facts.refuses)?;
-    Some(Room { name: name.stream, used: facts.bytes, size })
+    Some(Room { name: name.stream.clone(), used: facts.bytes, size })
+}
+
+/// What waits for a consumer of live work: a replay takes its time, and its own alerts are the webhook's business.
+fn backlog(name: &Name, facts: &ConsumerFacts, now: Micros) -> Option<Backlog> {
+    let consumer = named(name);
+    let is_live = !consumer.ends_with("-replay") && name.stream != ADMIN;
+    let (messages, oldest) = (facts.pending + facts.unsettled, facts.age(now));
+    is_live.then_some(Backlog { consumer, messages, oldest })
 }

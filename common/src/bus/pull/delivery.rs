@@ -4,7 +4,7 @@ use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
 use crate::bus::StreamLife;
-use crate::clock::Micros;
+use crate::clock::{self, Micros};
 use crate::id::BatchRef;
 use crate::job::{BatchState, JobMessage};
 
@@ -121,7 +121,7 @@ pub(super) fn delivery(message: &jetstream::Message) -> Result<Delivery, async_n
     Ok(Delivery {
         seq: info.stream_sequence,
         delivered: info.delivered.max(0) as u64,
-        published_at: (info.published.unix_timestamp_nanos() / 1000) as Micros,
+        published_at: clock::of_nanos(info.published.unix_timestamp_nanos()),
         subject: message.subject.to_string(),
         headers: message.headers.clone().unwrap_or_default(),
         payload: message.payload.clone(),

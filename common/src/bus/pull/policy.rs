@@ -35,8 +35,7 @@ pub enum Fate {
 
 /// Decides about each message of a group, in order.
 pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
-    let is_done = |outcome: &&Outcome| **outcome == Outcome::Ack;
-    let some_are_done = outcomes.iter().any(|outcome| is_done(&outcome));
+    let some_are_done = outcomes.contains(&Outcome::Ack);
     let at_fault = outcomes.iter().filter(|outcome| is_splitting(outcome)).count();
     let mut met = 0;
     let mut again = |all: usize| {

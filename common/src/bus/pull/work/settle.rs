@@ -6,8 +6,8 @@ use async_nats::jetstream::AckKind;
 
 use super::InHand;
 use crate::bus::pull::delivery::{Failure, Role};
-use crate::bus::pull::memory::{Memory, Place};
-use crate::bus::pull::policy::GivenUp;
+use crate::bus::pull::memory::{Memory, Place, Tries};
+use crate::bus::pull::policy;
 use crate::bus::pull::{Loop, Unsettled, lock};
 use crate::clock::{Clock, SystemClock};
 use crate::metrics;
@@ -19,12 +19,12 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let max_attempts = self.settings.retry.max_attempts;
         metrics::attempt_failed(self.name());
         match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
-            Ok(used) if used >= max_attempts => {
-                let given_up = GivenUp { blame: "unknown", reason: failure.reason, attempts: used };
-                self.bury(one, &given_up, unsettled).await;
-            }
             Ok(used) => {
                 let (seq, reason) = (one.delivery.seq, failure.reason);
+                let tries = Tries { used, reason: Some(reason.clone()), ..Tries::default() };
+                if let Some(given_up) = policy::spent(&tries, max_attempts) {
+                    return self.bury(one, &given_up, unsettled).await;
+                }
                 tracing::error!(seq, used, max_attempts, reason, "a message failed; trying again");
                 self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
             }
