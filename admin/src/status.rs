@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use common::bus::roster::{self, WorkerEntry};
-use common::bus::topology;
+use common::bus::{api, topology};
 use common::clock::{Clock as _, SECOND, SystemClock, rfc3339};
 use common::process::Process;
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
 async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<Status> {
     let (mut streams, mut consumers) = (Vec::new(), Vec::new());
     for name in topology::declared().keys().cloned() {
-        let Some(info) = topology::info(js, &name).await? else { continue };
+        let Some(info) = api::info(js, &name).await? else { continue };
         let number =
             |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
         match name.consumer {

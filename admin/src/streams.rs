@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
+use common::bus::api;
 use common::bus::topology::{self, Change, Config, Difference, Name};
 
 use crate::out;
@@ -65,7 +66,7 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
 pub async fn make(
     js: &jetstream::Context,
     declared: &BTreeMap<Name, Config>,
-) -> Result<Vec<(Name, Change)>, topology::ApiError> {
+) -> Result<Vec<(Name, Change)>, api::ApiError> {
     let plan = topology::plan(declared, &topology::live(js, declared).await?);
     topology::apply(js, &plan).await?;
     Ok(plan)

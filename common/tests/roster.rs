@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use common::breaker::{BreakerSettings, Breakers, State};
 use common::bus::roster::{BUCKET, COLLECTOR, Lease, WorkerEntry, alive, announce};
-use common::bus::{self, topology};
+use common::bus::{self, api, topology};
 use common::process::{Actor, Stop};
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
     let name = topology::Name { stream: format!("KV_{BUCKET}"), consumer: None };
     // Each renewal comes after a third of a life: the first entry has expired by the fifth.
     until("it was renewed", async || {
-        let info = topology::info(&js, &name).await.unwrap().unwrap();
+        let info = api::info(&js, &name).await.unwrap().unwrap();
         (info["state"]["last_seq"].as_u64().unwrap() >= 5).then_some(())
     })
     .await;
@@ -203,7 +203,7 @@ async fn two_never_hold_a_lease_at_once_and_the_second_gets_it_after_the_first_d
     let js = server.connect().await;
     until("it was renewed", async || {
         assert!(!(second.is_held() && first.is_held()), "two hold it");
-        let info = topology::info(&js, &name).await.unwrap().unwrap();
+        let info = api::info(&js, &name).await.unwrap().unwrap();
         (info["state"]["last_seq"].as_u64().unwrap() >= 5).then_some(())
     })
     .await;

@@ -9,11 +9,11 @@ mod bounds;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use async_nats::jetstream::{self, message::StreamMessage};
+use async_nats::jetstream::{self, stream::Stream};
 use common::bus::roster::Lease;
+use common::bus::stored::{self, StoredMessage};
 use common::bus::{self, EVENTS};
-use common::clock::{self, Clock, SystemClock};
+use common::clock::{Clock, SystemClock};
 use common::id::Src;
 use common::process::Process;
 use common::retry::RetryPolicy;
@@ -122,12 +122,12 @@ impl<S: Retention + Ledger> Trimmer<S> {
         // A life the store never saw has nothing that is done with.
         let src = self.store.known_source(&life).await?;
         let reached = match src {
-            Some(src) => self.reach(&stream, src, fill.first, &wish).await?,
+            Some(src) => self.reach(src, fill.first, &wish).await?,
             None => fill.first,
         };
         if reached <= fill.first {
             if fill.is_pressed() {
-                self.say_stuck(&stream, src, &fill).await?;
+                self.say_stuck(src, &fill).await?;
             }
             return Ok(());
         }
@@ -146,7 +146,7 @@ impl<S: Retention + Ledger> Trimmer<S> {
     }
 
     /// The first sequence that must stay.
-    async fn reach(&self, stream: &Stream, src: Src, first: u64, wish: &Wish) -> anyhow::Result<u64> {
+    async fn reach(&self, src: Src, first: u64, wish: &Wish) -> anyhow::Result<u64> {
         let (mut reached, mut asked) = (first, 0);
         let mut seen: Vec<Stage> = Vec::new();
         // One row first: where nothing may go, that says so.
@@ -158,7 +158,9 @@ impl<S: Retention + Ledger> Trimmer<S> {
             let mut to = may_go;
             for gap in gaps(reached, may_go, &stages) {
                 asked += 1;
-                if asked > GAPS || first_message(stream, gap.start).await?.is_some_and(|seq| seq < gap.end) {
+                if asked > GAPS
+                    || first_message(&self.js, gap.start).await?.is_some_and(|message| message.seq < gap.end)
+                {
                     to = gap.start;
                     break;
                 }
@@ -172,17 +174,18 @@ impl<S: Retention + Ledger> Trimmer<S> {
             }
         }
         seen.retain(|stage| stage.seq < reached);
-        Ok(if is_of_this_stream(stream, &seen).await? { reached } else { first })
+        Ok(if is_of_this_stream(&self.js, &seen).await? { reached } else { first })
     }
 
     /// A full stream that cannot be trimmed is said aloud, once for each that it hangs on.
-    async fn say_stuck(&mut self, stream: &Stream, src: Option<Src>, fill: &Fill) -> anyhow::Result<()> {
+    async fn say_stuck(&mut self, src: Option<Src>, fill: &Fill) -> anyhow::Result<()> {
         let rows = match src {
             Some(src) => self.store.stages(src, fill.first, 1).await?,
             None => Vec::new(),
         };
         let before_row = |seq: &u64| rows.first().is_none_or(|row| *seq < row.seq);
-        let message = first_message(stream, fill.first).await?.filter(before_row);
+        let message =
+            first_message(&self.js, fill.first).await?.map(|message| message.seq).filter(before_row);
         let blocks = Blocks::by(fill.first, &rows, message);
         // What is done with was not when it was looked before: the next turn sees to it.
         let is_done = message.is_none() && rows.first().is_some_and(|row| row.is_done);
@@ -208,30 +211,22 @@ fn fill(stream: &Stream) -> Fill {
     }
 }
 
-/// The first message at `seq` or above it, by the stream's leader: a replica may lag behind.
-async fn message_from(stream: &Stream, seq: u64) -> anyhow::Result<Option<StreamMessage>> {
-    match stream.get_first_raw_message_by_subject(bus::ALL_BATCHES, seq).await {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(error).context("the stream EVENTS cannot be read"),
-    }
-}
-
-async fn first_message(stream: &Stream, seq: u64) -> anyhow::Result<Option<u64>> {
-    Ok(message_from(stream, seq).await?.map(|message| message.sequence))
+/// The first message at `seq` or above it.
+async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Option<StoredMessage>> {
+    let found = stored::first_from(js, EVENTS, seq, bus::ALL_BATCHES).await;
+    found.context("the stream EVENTS cannot be read")
 }
 
 /// Whether the rows are of the messages that are there now: a stream that was put back to an older
 /// state gives sequences out again, and has other messages at the higher ones (docs/decisions/0005-a-stream-put-back.md).
 /// So the highest one tells for all.
-async fn is_of_this_stream(stream: &Stream, rows: &[Stage]) -> anyhow::Result<bool> {
+async fn is_of_this_stream(js: &jetstream::Context, rows: &[Stage]) -> anyhow::Result<bool> {
     for row in rows.iter().rev().take(GAPS) {
         // An administrator may have deleted this one.
-        let Some(message) = message_from(stream, row.seq).await? else { continue };
-        if message.sequence == row.seq {
-            let time = clock::of_nanos(message.time.unix_timestamp_nanos());
+        let Some(message) = first_message(js, row.seq).await? else { continue };
+        if message.seq == row.seq {
             ensure!(
-                time == row.published_at,
+                message.at == row.published_at,
                 "the store has another message at sequence {} than the stream: see \"Putting back a backup\"",
                 row.seq
             );

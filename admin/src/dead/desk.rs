@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use async_nats::{Client, HeaderMap, RequestErrorKind, jetstream};
 use common::batch::{CORRELATION_ID, TRACEPARENT};
-use common::bus::{self, DEAD, EVENTS, StreamLife};
+use common::bus::{self, DEAD, EVENTS, StreamLife, stored};
 use common::clock::{Clock, SystemClock};
 use common::pointer;
 use common::process::Process;
@@ -31,7 +31,8 @@ const UNANSWERED: &str = "The letter stays in DEAD, but nobody answered whether 
 /// The streams, and who works on them.
 pub struct Desk {
     client: Client,
-    js: jetstream::Context,
+    /// Both streams and all others.
+    pub js: jetstream::Context,
     /// DEAD.
     pub dead: Stream,
     /// EVENTS.
@@ -82,14 +83,7 @@ impl Desk {
     pub async fn now(&self, letter: &Letter) -> anyhow::Result<Now> {
         let message = match plan::in_events(letter) {
             None => None,
-            // From the leader: a replica that lags would call a message gone.
-            Some(seq) => match self.events.get_raw_message(seq).await {
-                Ok(message) => Some(message.payload),
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => None,
-                Err(error) => {
-                    return Err(error).with_context(|| format!("message {seq} of EVENTS cannot be read"));
-                }
-            },
+            Some(seq) => stored::message(&self.js, EVENTS, seq).await?.map(|message| message.payload),
         };
         Ok(Now { src: self.src, message })
     }
@@ -182,14 +176,11 @@ impl Desk {
     pub async fn remove(&self, stream: &Stream, seq: u64) -> anyhow::Result<()> {
         // The server overwrites what is deleted unless it is asked not to (`no_erase`).
         let Err(error) = stream.delete_message(seq).await else { return Ok(()) };
-        match stream.get_raw_message(seq).await {
-            Err(gone) if gone.kind() == RawMessageErrorKind::NoMessageFound => Ok(()),
-            _ => {
-                let name = &stream.cached_info().config.name;
-                Err(error).with_context(|| {
-                    format!("Message {seq} of {name} cannot be deleted; run the command again")
-                })
-            }
+        let name = &stream.cached_info().config.name;
+        match stored::message(&self.js, name, seq).await {
+            Ok(None) => Ok(()),
+            _ => Err(error)
+                .with_context(|| format!("Message {seq} of {name} cannot be deleted; run the command again")),
         }
     }
 
@@ -198,11 +189,7 @@ impl Desk {
     /// # Errors
     /// Where the stream cannot be read.
     pub async fn holds(&self, (name, seq): &(String, u64)) -> anyhow::Result<bool> {
-        match stream(&self.js, name).await?.get_raw_message(*seq).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("message {seq} of {name} cannot be read")),
-        }
+        Ok(stored::message(&self.js, name, *seq).await?.is_some())
     }
 }
 

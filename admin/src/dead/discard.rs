@@ -113,7 +113,7 @@ async fn each(
     } else {
         Wanted::Named(settings.letters.clone())
     };
-    let mut walk = Walk::new(desk.dead.clone(), wanted).await?;
+    let mut walk = Walk::new(&desk.js, wanted).await?;
     let progress = progress(walk.bound(), settings.json);
     while let Some(found) = walk.next().await? {
         report.letters.push(match found {
@@ -149,7 +149,7 @@ async fn would_discard(desk: &Desk, store: &impl Answers, letter: &Letter) -> an
 async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<Became> {
     let now = desk.now(letter).await?;
     let noted = desk.note(DEAD_DROP, letter, letter.job_id(), Some(reason)).await?;
-    if walk::at(&desk.dead, letter.sequence).await?.is_none() {
+    if walk::at(&desk.js, letter.sequence).await?.is_none() {
         return Ok(Became::Gone);
     }
     let in_events = message_to_delete(letter, &now).filter(|_| !noted.stored);

@@ -1,11 +1,11 @@
 //! A dead letter: a message of DEAD, read from its headers and its payload. Pure.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use common::batch::{self, Batch};
+use common::bus::stored::StoredMessage;
 use common::bus::{EVENTS, JOBS, REPLAY};
-use common::clock::{self, Micros, rfc3339};
+use common::clock::{Micros, rfc3339};
 use common::id::{BatchRef, DeveloperId, Src};
 use common::job::JobMessage;
 use common::pointer::Pointer;
@@ -59,9 +59,8 @@ impl Content {
 
 impl Letter {
     /// Reads a message of DEAD; `None` where its subject is not `dead.<stream>.<consumer>`.
-    pub fn read(message: StreamMessage) -> Option<Self> {
-        let at = clock::of_nanos(message.time.unix_timestamp_nanos());
-        Self::of(&message.subject, (message.sequence, at), message.headers, message.payload)
+    pub fn read(message: StoredMessage) -> Option<Self> {
+        Self::of(&message.subject, (message.seq, message.at), message.headers, message.payload)
     }
 
     fn of(subject: &str, (sequence, at): (u64, Micros), headers: HeaderMap, payload: Bytes) -> Option<Self> {

@@ -1,8 +1,5 @@
 //! `devtrail dead list`.
 
-use common::bus::DEAD;
-
-use super::desk::stream;
 use super::letter::Entry;
 use super::walk::{Filter, Found, Walk, Wanted};
 use crate::out;
@@ -37,7 +34,7 @@ const REASON: usize = 100;
 pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
     let wanted = Wanted::Fitting(settings.filter.clone());
-    let mut walk = Walk::new(stream(&js, DEAD).await?, wanted).await?;
+    let mut walk = Walk::new(&js, wanted).await?;
     let (limit, mut entries, mut more) = (settings.limit as usize, Vec::new(), false);
     while let Some(Found::Letter(letter)) = walk.next().await? {
         if entries.len() == limit {

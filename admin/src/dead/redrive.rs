@@ -88,13 +88,13 @@ async fn redrive(
 ) -> anyhow::Result<()> {
     let connected = settings.target.connect_synced(&settings.sync).await?;
     let desk = Desk::open(connected, store, process).await?;
-    let returns = Returns::from_now(&desk.dead).await?;
+    let returns = Returns::from_now(&desk.js).await?;
     let wanted = if settings.all {
         Wanted::Fitting(settings.filter.clone())
     } else {
         Wanted::Named(settings.letters.clone())
     };
-    let mut walk = Walk::new(desk.dead.clone(), wanted).await?;
+    let mut walk = Walk::new(&desk.js, wanted).await?;
     let progress = progress(walk.bound(), settings.json);
     let mut on_the_way = Vec::new();
     while let Some(found) = walk.next().await? {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, bail};
-use common::bus::{DEAD, EVENTS};
+use anyhow::bail;
+use async_nats::jetstream;
+use common::bus::{EVENTS, stored};
 use common::id::BatchRef;
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Clue, History, Submission};
 
-use super::desk::stream;
 use super::letter::{Content, Entry, Letter};
 use super::walk::{Found, Walk, Wanted};
 use crate::out;
@@ -53,7 +53,7 @@ const LIVES: u32 = 1000;
 pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
     let wanted = Wanted::Named(vec![settings.letter]);
-    let mut walk = Walk::new(stream(&js, DEAD).await?, wanted).await?;
+    let mut walk = Walk::new(&js, wanted).await?;
     let Some(Found::Letter(letter)) = walk.next().await? else {
         bail!(
             "DEAD has no letter {}: it was redriven or dropped, or never was. `devtrail dead list` shows those that are.",
@@ -62,7 +62,7 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     };
     let mut payload = payload(&letter.content, &letter.payload);
     if let Content::Pointer(pointer) = &letter.content {
-        payload["message"] = pointed(&stream(&js, EVENTS).await?, pointer.at).await?;
+        payload["message"] = pointed(&js, pointer.at).await?;
     }
     let now = match letter.batch() {
         None => "the letter names no batch".to_owned(),
@@ -73,13 +73,9 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
 }
 
 /// The message that a pointer names; null where it is gone.
-async fn pointed(events: &async_nats::jetstream::stream::Stream, at: BatchRef) -> anyhow::Result<Value> {
-    use async_nats::jetstream::stream::DirectGetErrorKind;
-    match events.direct_get(at.seq).await {
-        Ok(message) => Ok(payload(&Content::of(EVENTS, &message.payload), &message.payload)),
-        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(Value::Null),
-        Err(error) => Err(error).with_context(|| format!("message {} of EVENTS cannot be read", at.seq)),
-    }
+async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
+    let message = stored::message(js, EVENTS, at.seq).await?;
+    Ok(message.map_or(Value::Null, |one| payload(&Content::of(EVENTS, &one.payload), &one.payload)))
 }
 
 async fn stands(store: &impl History, at: BatchRef) -> anyhow::Result<String> {

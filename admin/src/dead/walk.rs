@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use async_nats::jetstream;
+use common::bus::{DEAD, stored};
 use common::clock::Micros;
 use common::id::DeveloperId;
 
+use super::desk;
 use super::letter::Letter;
 use crate::since::parse_since;
 
@@ -84,7 +86,7 @@ pub enum Found {
 
 /// Goes through the wanted letters, from the first that is in DEAD to the last that is there now.
 pub struct Walk {
-    dead: Stream,
+    js: jetstream::Context,
     wanted: Wanted,
     named: VecDeque<u64>,
     next: u64,
@@ -96,13 +98,13 @@ impl Walk {
     ///
     /// # Errors
     /// Where DEAD cannot be read.
-    pub async fn new(dead: Stream, wanted: Wanted) -> anyhow::Result<Self> {
-        let state = dead.get_info().await.context("The stream DEAD cannot be read")?.state;
+    pub async fn new(js: &jetstream::Context, wanted: Wanted) -> anyhow::Result<Self> {
+        let state = desk::stream(js, DEAD).await?.cached_info().state.clone();
         let named = match &wanted {
             Wanted::Fitting(_) => VecDeque::new(),
             Wanted::Named(sequences) => sequences.iter().copied().collect(),
         };
-        Ok(Self { dead, wanted, named, next: state.first_sequence, last: state.last_sequence })
+        Ok(Self { js: js.clone(), wanted, named, next: state.first_sequence, last: state.last_sequence })
     }
 
     /// How many letters there may be at most.
@@ -122,14 +124,14 @@ impl Walk {
             Wanted::Fitting(filter) => filter.clone(),
             Wanted::Named(_) => {
                 let Some(sequence) = self.named.pop_front() else { return Ok(None) };
-                let Some(letter) = at(&self.dead, sequence).await? else {
+                let Some(letter) = at(&self.js, sequence).await? else {
                     return Ok(Some(Found::Gone(sequence)));
                 };
                 return Ok(Some(Found::Letter(Box::new(letter))));
             }
         };
         loop {
-            let Some(letter) = from(&self.dead, &filter.subject(), self.next, self.last).await? else {
+            let Some(letter) = from(&self.js, &filter.subject(), self.next, self.last).await? else {
                 return Ok(None);
             };
             self.next = letter.sequence + 1;
@@ -144,29 +146,26 @@ impl Walk {
 ///
 /// # Errors
 /// Where DEAD cannot be read.
-pub async fn at(dead: &Stream, sequence: u64) -> anyhow::Result<Option<Letter>> {
-    match dead.direct_get(sequence).await {
-        Ok(message) => Ok(Letter::read(message)),
-        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("message {sequence} of DEAD cannot be read")),
-    }
+pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<Letter>> {
+    Ok(stored::message(js, DEAD, sequence).await?.and_then(Letter::read))
 }
 
 /// The first letter with such a subject in `next..=last`.
 ///
 /// # Errors
 /// Where DEAD cannot be read.
-pub async fn from(dead: &Stream, subject: &str, next: u64, last: u64) -> anyhow::Result<Option<Letter>> {
+pub async fn from(
+    js: &jetstream::Context,
+    subject: &str,
+    next: u64,
+    last: u64,
+) -> anyhow::Result<Option<Letter>> {
     if next > last {
         return Ok(None);
     }
-    let message = match dead.direct_get_next_for_subject(subject, Some(next)).await {
-        Ok(message) if message.sequence <= last => message,
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("The stream DEAD cannot be read"),
-    };
-    let (sequence, subject) = (message.sequence, message.subject.clone());
+    let found = stored::first_from(js, DEAD, next, subject).await?;
+    let Some(message) = found.filter(|message| message.seq <= last) else { return Ok(None) };
+    let (sequence, subject) = (message.seq, message.subject.clone());
     // Nothing else fits the subjects of DEAD.
     let letter = Letter::read(message);
     letter.with_context(|| format!("message {sequence} of DEAD has the subject {subject}")).map(Some)

@@ -5,9 +5,9 @@
 //! what lies beyond the newest stored batch is read first.
 
 use anyhow::Context as _;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use async_nats::jetstream;
 use common::batch;
-use common::bus::StreamLife;
+use common::bus::{EVENTS, StreamLife, stored};
 use common::event::Head;
 use store::{Ledger, Quarantine};
 
@@ -22,10 +22,11 @@ const BACKLOG: u64 = 10_000;
 /// Where stream or store cannot be read, or too many messages wait to be stored.
 pub async fn read(
     store: &(impl Quarantine + Ledger),
-    mut stream: Stream,
+    js: &jetstream::Context,
     life: &StreamLife,
 ) -> anyhow::Result<OnTheWay> {
-    let state = &stream.info().await.context("The stream EVENTS cannot be read")?.state;
+    let stream = js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
+    let state = &stream.cached_info().state;
     let (first, last) = (state.first_sequence, state.last_sequence);
     let newest = match store.known_source(life).await? {
         Some(src) => store.newest(src).await?,
@@ -40,11 +41,7 @@ pub async fn read(
     );
     let mut on_the_way = OnTheWay::default();
     for seq in from..=last {
-        let message = match stream.direct_get(seq).await {
-            Ok(message) => message,
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("message {seq} cannot be read")),
-        };
+        let Some(message) = stored::message(js, EVENTS, seq).await? else { continue };
         // What is no batch goes to DEAD, not to the store.
         let Ok(batch) = batch::decode(message.payload) else { continue };
         if batch.header.origin.is_some() {

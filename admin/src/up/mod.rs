@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use clap::Args;
 use collector::{CollectorSettings, Limits};
 use common::breaker::BreakerSettings;
-use common::bus::{self, EVENTS, NatsSettings, sync::SyncSettings, topology};
+use common::bus::{self, EVENTS, NatsSettings, api, sync::SyncSettings, topology};
 use common::metrics;
 use common::process::Process;
 use common::process::admin::{Admin, AdminSettings};
@@ -175,7 +175,7 @@ async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::R
     let mut declared = topology::declared().clone();
     let free = disk::free_bytes(folder.path())?;
     let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
-    if topology::info(&js, &events).await?.is_none() {
+    if api::info(&js, &events).await?.is_none() {
         room::expect(free).with_context(|| folder.path().display().to_string())?;
     }
     room::fit(&mut declared, free);

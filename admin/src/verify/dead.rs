@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
-use common::bus::{DEAD, EVENTS, JOBS, REPLAY};
+use common::bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
 use common::id::Src;
 use common::job::{JobKind, Mask};
 use common::pointer::{Pointer, Target};
@@ -25,7 +24,7 @@ pub enum Was {
 
 /// The dead letters of one life of EVENTS.
 pub struct DeadLetters {
-    stream: Stream,
+    js: jetstream::Context,
     src: Option<Src>,
     next: u64,
     /// Their sequences in DEAD.
@@ -38,8 +37,7 @@ impl DeadLetters {
     /// # Errors
     /// Where DEAD cannot be read.
     pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
-        let stream = js.get_stream(DEAD).await.context("The stream DEAD cannot be read")?;
-        let mut letters = Self { stream, src, next: 1, known: BTreeMap::new() };
+        let mut letters = Self { js: js.clone(), src, next: 1, known: BTreeMap::new() };
         letters.read_on().await?;
         Ok(letters)
     }
@@ -52,10 +50,8 @@ impl DeadLetters {
     pub async fn look_again(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
         let mut gone = Vec::new();
         for (was, at) in self.known.iter().filter(|(was, _)| (from..=to).contains(&was.seq())) {
-            match self.stream.direct_get(*at).await {
-                Ok(_) => {}
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => gone.push(*was),
-                Err(error) => return Err(error).context("The stream DEAD cannot be read"),
+            if stored::message(&self.js, DEAD, *at).await?.is_none() {
+                gone.push(*was);
             }
         }
         for was in gone {
@@ -76,24 +72,21 @@ impl DeadLetters {
     }
 
     async fn read_on(&mut self) -> anyhow::Result<()> {
-        let last =
-            self.stream.get_info().await.context("The stream DEAD cannot be read")?.state.last_sequence;
-        let mut reader = Reader::new(self.stream.clone(), self.next, last, Payloads::Left);
+        let stream = self.js.get_stream(DEAD).await.context("The stream DEAD cannot be read")?;
+        let last = stream.cached_info().state.last_sequence;
+        let mut reader = Reader::new((self.js.clone(), stream), self.next, last, Payloads::Left);
         loop {
             let page = reader.page().await?;
             if page.is_empty() {
                 break;
             }
-            for (at, message) in page {
-                let headers = message.headers.clone().unwrap_or_default();
-                let mut was = was(&message.subject, &headers, self.src);
+            for message in page {
+                let at = message.seq;
+                let mut was = was(&message.subject, &message.headers, self.src);
                 if was.is_none() && message.subject.starts_with("dead.REPLAY.") {
                     // Its payload names the message, where no header does.
-                    was = match self.stream.direct_get(at).await {
-                        Ok(pointer) => pointed_at(&pointer.payload, self.src),
-                        Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
-                        Err(error) => return Err(error).context("The stream DEAD cannot be read"),
-                    };
+                    let pointer = stored::message(&self.js, DEAD, at).await?;
+                    was = pointer.and_then(|pointer| pointed_at(&pointer.payload, self.src));
                 }
                 self.known.extend(was.map(|was| (was, at)));
             }

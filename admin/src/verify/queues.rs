@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use async_nats::jetstream;
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use common::bus::{JOBS, REPLAY};
+use async_nats::jetstream::{self, stream::Stream};
+use common::bus::{JOBS, REPLAY, stored};
 use common::id::Src;
 use common::job::JobKind;
 use common::pointer::{self, Pointer, Target};
@@ -16,7 +14,7 @@ use super::stuck::Lanes;
 /// Both streams. They are read by the leader, message by message: a work queue gives no consumer beside
 /// the workers' own.
 pub struct Queues {
-    replay: Stream,
+    js: jetstream::Context,
     jobs: Stream,
     next: u64,
     /// The places in REPLAY of pointers to messages of EVENTS, by these.
@@ -29,11 +27,8 @@ impl Queues {
     /// # Errors
     /// Where they cannot be read.
     pub async fn open(js: &jetstream::Context) -> anyhow::Result<Self> {
-        let open = async |name| {
-            js.get_stream(name).await.with_context(|| format!("The stream {name} cannot be read"))
-        };
-        let (replay, jobs) = (open(REPLAY).await?, open(JOBS).await?);
-        Ok(Self { replay, jobs, next: 1, pointers: BTreeMap::new() })
+        let jobs = js.get_stream(JOBS).await.context("The stream JOBS cannot be read")?;
+        Ok(Self { js: js.clone(), jobs, next: 1, pointers: BTreeMap::new() })
     }
 
     /// Whether a pointer to the message `seq` waited when it was last looked.
@@ -46,20 +41,20 @@ impl Queues {
     /// # Errors
     /// Where REPLAY cannot be read.
     pub async fn look_again(&mut self, src: Option<Src>, (from, to): (u64, u64)) -> anyhow::Result<()> {
-        while let Some(message) = first(&self.replay, pointer::SUBJECT, self.next).await? {
-            self.next = message.sequence + 1;
+        while let Some(message) = stored::first_from(&self.js, REPLAY, self.next, pointer::SUBJECT).await? {
+            self.next = message.seq + 1;
             let pointer = serde_json::from_slice::<Pointer>(&message.payload);
             // What is no pointer is given up by the workers.
             if let Ok(pointer) = pointer
                 && src.is_none_or(|src| src == pointer.at.src)
                 && pointer.targets.contains(&Target::Persist)
             {
-                self.pointers.insert(pointer.at.seq, message.sequence);
+                self.pointers.insert(pointer.at.seq, message.seq);
             }
         }
         let near: Vec<(u64, u64)> = self.pointers.range(from..=to).map(|(seq, at)| (*seq, *at)).collect();
         for (seq, at) in near {
-            if first(&self.replay, pointer::SUBJECT, at).await?.is_none_or(|message| message.sequence != at) {
+            if stored::message(&self.js, REPLAY, at).await?.is_none() {
                 self.pointers.remove(&seq);
             }
         }
@@ -81,18 +76,10 @@ impl Queues {
     pub async fn lanes(&self, since: u64) -> anyhow::Result<Lanes> {
         let mut oldest = [None; 3];
         for (kind, oldest) in JobKind::ALL.into_iter().zip(&mut oldest) {
-            *oldest = first(&self.jobs, &kind.subject(None, "*"), 1).await?.map(|message| message.sequence);
+            *oldest = stored::first_from(&self.js, JOBS, 1, &kind.subject(None, "*"))
+                .await?
+                .map(|message| message.seq);
         }
         Ok(Lanes { since, oldest })
-    }
-}
-
-/// The first message on such a subject at `from` or above it.
-async fn first(stream: &Stream, subject: &str, from: u64) -> anyhow::Result<Option<StreamMessage>> {
-    match stream.get_first_raw_message_by_subject(subject, from).await {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(error)
-            .with_context(|| format!("The stream {} cannot be read", stream.cached_info().config.name)),
     }
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::stream::Stream;
+use common::bus::stored::{self, StoredMessage};
+use common::bus::{connects, reconnected};
 use common::retry::RetryPolicy;
 use futures_util::StreamExt as _;
+use tokio::time::sleep;
 
 /// Most messages of a page.
 const PAGE: usize = 500;
@@ -14,6 +17,8 @@ const PAGE: usize = 500;
 const PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// A server that gives nothing this often in a row is given up.
 const ATTEMPTS: u32 = 6;
+/// How long the next message of a page may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The consumer is gone this long after the last page.
 const INACTIVE: Duration = Duration::from_secs(300);
 
@@ -28,6 +33,7 @@ pub enum Payloads {
 
 /// Reads from one sequence to another. The consumer acknowledges nothing and changes nothing.
 pub struct Reader {
+    js: jetstream::Context,
     stream: Stream,
     next: u64,
     last: u64,
@@ -43,18 +49,23 @@ struct Source {
 
 impl Reader {
     /// Reads `from..=last`.
-    pub fn new(stream: Stream, from: u64, last: u64, payloads: Payloads) -> Self {
-        Self { stream, next: from.max(1), last, payloads, consumer: None }
+    pub fn new((js, stream): (jetstream::Context, Stream), from: u64, last: u64, payloads: Payloads) -> Self {
+        Self { js, stream, next: from.max(1), last, payloads, consumer: None }
     }
 
-    /// The next messages with their sequences, rising; none when all is read.
+    /// The next messages, their sequences rising; none when all is read.
     ///
     /// # Errors
     /// Where the server does not give them.
-    pub async fn page(&mut self) -> anyhow::Result<Vec<(u64, jetstream::Message)>> {
+    pub async fn page(&mut self) -> anyhow::Result<Vec<StoredMessage>> {
         for attempt in 0..ATTEMPTS {
             if self.next > self.last {
                 return Ok(Vec::new());
+            }
+            if self.consumer.is_none()
+                && let Some(message) = self.undeliverable().await?
+            {
+                return Ok(vec![message]);
             }
             match self.fetch().await {
                 Ok(page) if !page.is_empty() || self.next > self.last => return Ok(page),
@@ -64,7 +75,6 @@ impl Reader {
                 }
                 Err(error) => tracing::debug!(attempt, %error, "a page could not be read; asking anew"),
             }
-            self.consumer = None;
             RetryPolicy::DEFAULT.pause(attempt).await;
         }
         anyhow::bail!(
@@ -73,7 +83,16 @@ impl Reader {
         )
     }
 
-    async fn fetch(&mut self) -> Result<Vec<(u64, jetstream::Message)>, async_nats::Error> {
+    /// The next message, where no client can take it: it breaks the connection that it is delivered over.
+    async fn undeliverable(&mut self) -> anyhow::Result<Option<StoredMessage>> {
+        let name = &self.stream.cached_info().config.name;
+        let next = stored::first_from(&self.js, name, self.next, ">").await?;
+        let next = next.filter(|message| message.unreadable.is_some() && message.seq <= self.last);
+        self.next = next.as_ref().map_or(self.next, |message| message.seq + 1);
+        Ok(next)
+    }
+
+    async fn fetch(&mut self) -> Result<Vec<StoredMessage>, async_nats::Error> {
         let mut source = match self.consumer.take() {
             Some(source) => source,
             None => self.open().await?,
@@ -82,11 +101,19 @@ impl Reader {
             self.next = self.last + 1;
             return Ok(Vec::new());
         }
+        let client = self.js.client();
+        let before = connects(&client);
         let fetch = source.consumer.fetch().max_messages(PAGE).max_bytes(PAGE_BYTES);
         let mut messages = fetch.messages().await?;
         let mut page = Vec::new();
-        while let Some(message) = messages.next().await {
-            let message = message?;
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = messages.next() => next,
+                () = reconnected(&client, before) => return Ok(page),
+                () = sleep(PATIENCE) => return Ok(page), // sleep: the bound on a message that does not come
+            };
+            let Some(message) = next.transpose()? else { break };
             let info = message.info()?;
             let (seq, place, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
             if place != source.delivered + 1 {
@@ -99,7 +126,7 @@ impl Reader {
                 return Ok(page);
             }
             self.next = seq + 1;
-            page.push((seq, message));
+            page.push(StoredMessage::try_from(&message)?);
             if pending == 0 {
                 self.next = self.last + 1;
                 return Ok(page);

@@ -34,6 +34,7 @@ pub type Message = (u64, Result<Batch, BadMessage>);
 /// A walk under way.
 pub struct Walk<'a, L> {
     ledger: &'a L,
+    js: jetstream::Context,
     life: StreamLife,
     stream: Stream,
     /// The life's number, once the store has given it one.
@@ -76,6 +77,7 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         let (queues, found) = (Queues::open(js).await?, Found::default());
         Ok(Self {
             ledger,
+            js: js.clone(),
             life,
             stream,
             src,
@@ -95,13 +97,12 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     /// # Errors
     /// Where stream or store cannot be read, or stdout written.
     pub async fn along(&mut self, from: u64, last: u64) -> anyhow::Result<()> {
-        let mut reader = Reader::new(self.stream.clone(), from, last, Payloads::Read);
+        let mut reader = Reader::new((self.js.clone(), self.stream.clone()), from, last, Payloads::Read);
         let mut next = from;
         let mut page = reader.page().await?;
         while !page.is_empty() {
             self.messages += page.len() as u64;
-            let messages =
-                page.into_iter().map(|(seq, message)| (seq, batch::decode(message.message.payload)));
+            let messages = page.into_iter().map(|message| (message.seq, batch::decode(message.payload)));
             let (parts, after) = stretches(next, messages.collect());
             let read = async { reader.page().await };
             let check = async {

@@ -1,9 +1,10 @@
 //! The stream ADMIN: read whole, and written by one watcher at a time.
 
-use async_nats::jetstream::{self, message::PublishMessage, stream::RawMessageErrorKind};
+use async_nats::jetstream::{self, message::PublishMessage};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::ADMIN;
+use super::stored::{self, StoredMessage};
 use crate::admin_alert::AdminAlert;
 
 /// Messages asked for at once.
@@ -24,21 +25,12 @@ pub async fn admin_alerts(
     let stream = js.get_stream(ADMIN).await?;
     let state = &stream.cached_info().state;
     let (first, last) = (state.first_sequence.max(from), state.last_sequence);
-    // Asked of the leader: a replica that lags would hide an alert, and it would be raised again.
-    let read = |seq| {
-        let stream = &stream;
-        async move {
-            match stream.get_raw_message(seq).await {
-                Ok(message) => Ok(Some((seq, message.payload))),
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        }
-    };
+    // Of the leader: a replica that lags would hide an alert, and it would be raised again.
+    let read = |seq| stored::message(js, ADMIN, seq);
     let messages = futures_util::stream::iter(first..=last).map(read).buffered(AT_ONCE);
-    let alert = |(seq, payload): (u64, bytes::Bytes)| {
-        let read = serde_json::from_slice(&payload);
-        read.inspect_err(|error| tracing::warn!(seq, %error, "a message in ADMIN is no alert")).ok()
+    let alert = |message: StoredMessage| {
+        let read = serde_json::from_slice(&message.payload);
+        read.inspect_err(|error| tracing::warn!(message.seq, %error, "a message in ADMIN is no alert")).ok()
     };
     let alerts = messages.try_filter_map(|found| std::future::ready(Ok(found.and_then(alert))));
     Ok((alerts.try_collect().await?, last))

@@ -4,7 +4,8 @@ use async_nats::jetstream::{self, consumer::PullConsumer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::topology::{self, ApiError, Name};
+use super::api::{self, ApiError};
+use super::topology::{self, Name};
 use crate::clock::{Micros, parse_rfc3339};
 
 /// One life of a stream: a stream that was deleted and made again is another one.
@@ -42,7 +43,7 @@ pub enum BindError {
 }
 
 async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError> {
-    let Some(info) = topology::info(js, &name).await? else { return Err(BindError::Missing(name)) };
+    let Some(info) = api::info(js, &name).await? else { return Err(BindError::Missing(name)) };
     let declared = topology::declared().get(&name).cloned().unwrap_or_default();
     let live = info["config"].as_object().cloned().unwrap_or_default();
     match topology::differences(&declared, &live).0.pop() {
@@ -61,7 +62,7 @@ pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<Stream
     let name = Name { stream: stream.to_owned(), consumer: None };
     let info = checked(js, name.clone()).await?;
     let created = info["created"].as_str().and_then(parse_rfc3339).and_then(|written| written.at);
-    let created = created.ok_or(ApiError { name, reason: "the server told no created time".to_owned() })?;
+    let created = created.ok_or_else(|| ApiError::new(name, "the server told no created time".to_owned()))?;
     Ok(StreamLife { name: stream.to_owned(), created })
 }
 
@@ -76,7 +77,7 @@ pub async fn bind_consumer(
 ) -> Result<PullConsumer, BindError> {
     let name = Name { stream: stream.to_owned(), consumer: Some(consumer.to_owned()) };
     checked(js, name.clone()).await?;
-    let failed = |reason: String| ApiError { name: name.clone(), reason };
+    let failed = |reason: String| ApiError::new(name.clone(), reason);
     let stream = js.get_stream_no_info(stream).await.map_err(|error| failed(error.to_string()))?;
     Ok(stream.get_consumer(consumer).await.map_err(|error| failed(error.to_string()))?)
 }

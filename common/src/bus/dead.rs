@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, Message, message::PublishMessage};
+use async_nats::jetstream::{self, message::PublishMessage};
 use async_nats::{HeaderMap, HeaderValue, header};
 
-use super::pull::{About, GivenUp};
+use super::pull::{About, Delivery, GivenUp};
 use crate::id::Src;
 use crate::json::shorten;
 
@@ -29,8 +29,6 @@ pub(super) struct Context<'a> {
     pub about: &'a About,
     /// Why.
     pub given_up: &'a GivenUp,
-    /// How often it was delivered.
-    pub delivered: u64,
     /// Who gives it up.
     pub actor: &'a str,
 }
@@ -42,23 +40,18 @@ pub(super) struct Context<'a> {
 /// Where DEAD did not take it.
 pub(super) async fn publish(
     js: &jetstream::Context,
-    message: &Message,
+    (stream, consumer): (&str, &str),
+    message: &Delivery,
     context: &Context<'_>,
 ) -> Result<(), async_nats::Error> {
-    let info = message.info()?;
-    let mut headers = headers(message.headers.as_ref(), context);
-    headers.insert("Devtrail-Stream-Sequence", info.stream_sequence.to_string());
-    headers.insert("Devtrail-Subject", message.subject.as_str());
-    let id = format!(
-        "{}:{}:{}:{}",
-        info.stream,
-        info.consumer,
-        info.stream_sequence,
-        info.published.unix_timestamp_nanos()
-    );
-    headers.insert(header::NATS_MESSAGE_ID, id);
-    let publish = PublishMessage::build().payload(message.payload.clone()).headers(headers);
-    let ack = js.send_publish(dead_subject(info.stream, info.consumer), publish).await?;
+    let Delivery { seq, published_at, subject, payload, .. } = message;
+    let mut headers = headers(&message.headers, context);
+    headers.insert("Devtrail-Stream-Sequence", seq.to_string());
+    headers.insert("Devtrail-Subject", one_line(subject));
+    headers.insert("Devtrail-Delivered", message.delivered.to_string());
+    headers.insert(header::NATS_MESSAGE_ID, format!("{stream}:{consumer}:{seq}:{published_at}"));
+    let publish = PublishMessage::build().payload(payload.clone()).headers(headers);
+    let ack = js.send_publish(dead_subject(stream, consumer), publish).await?;
     tokio::time::timeout(ACK_TIMEOUT, ack).await??;
     Ok(())
 }
@@ -82,22 +75,21 @@ pub const OF_DEATH: [&str; 13] = [
 
 /// The message's own headers and the context. What the server would take as orders (`Nats-…`) is left
 /// out; the message id stays readable under another name, DEAD has its own deduplication.
-fn headers(own: Option<&HeaderMap>, context: &Context<'_>) -> HeaderMap {
+fn headers(own: &HeaderMap, context: &Context<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, values) in own.into_iter().flat_map(HeaderMap::iter) {
+    for (name, values) in own.iter() {
         if !name.to_string().to_ascii_lowercase().starts_with("nats-") {
             values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
         }
     }
-    let id = own.and_then(|own| own.get(header::NATS_MESSAGE_ID)).map(|id| id.as_str().to_owned());
-    let Context { src, about, given_up, delivered, actor } = context;
+    let id = own.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned());
+    let Context { src, about, given_up, actor } = context;
     let state = about.state.map_or("none", crate::job::BatchState::as_str);
     let event_ids = (!about.event_ids.is_empty()).then(|| listed(&about.event_ids));
     let context = [
         ("Devtrail-Msg-Id", id),
         ("Devtrail-Reason", Some(shorten(&given_up.reason, MAX_REASON))),
         ("Devtrail-Attempts", Some(given_up.attempts.to_string())),
-        ("Devtrail-Delivered", Some(delivered.to_string())),
         ("Devtrail-Blame", Some(given_up.blame.to_owned())),
         ("Devtrail-State", Some(state.to_owned())),
         ("Devtrail-Src", Some(src.to_string())),
@@ -142,10 +134,10 @@ mod tests {
     use crate::id::BatchRef;
     use crate::job::BatchState;
 
-    fn context_headers(own: Option<&HeaderMap>, about: &About) -> HeaderMap {
+    fn context_headers(own: &HeaderMap, about: &About) -> HeaderMap {
         let reason = "event 3: \"no\r\nNats-Rollup: all\"".to_owned();
         let given_up = GivenUp { blame: "unknown", reason, attempts: 8 };
-        headers(own, &Context { src: 2, about, given_up: &given_up, delivered: 9, actor: "worker/1" })
+        headers(own, &Context { src: 2, about, given_up: &given_up, actor: "worker/1" })
     }
 
     fn text<'a>(headers: &'a HeaderMap, name: &'a str) -> Option<&'a str> {
@@ -170,13 +162,12 @@ mod tests {
             event_ids: vec!["a,1".to_owned(), "b%2C".to_owned()],
             ..About::default()
         };
-        let headers = context_headers(Some(&own), &about);
+        let headers = context_headers(&own, &about);
         let wanted = [
             ("traceparent", "00-1"),
             ("Devtrail-Msg-Id", "1:2:alert"),
             ("Devtrail-Reason", "event 3: \"no  Nats-Rollup: all\""),
             ("Devtrail-Attempts", "8"),
-            ("Devtrail-Delivered", "9"),
             ("Devtrail-Blame", "unknown"),
             ("Devtrail-State", "triggered"),
             ("Devtrail-Src", "2"),
@@ -189,7 +180,7 @@ mod tests {
             assert_eq!(text(&headers, name), Some(value), "{name}");
         }
         let added = wanted.iter().filter(|(name, _)| *name != "traceparent");
-        let place = ["Devtrail-Stream-Sequence", "Devtrail-Subject"];
+        let place = ["Devtrail-Stream-Sequence", "Devtrail-Subject", "Devtrail-Delivered"];
         let mut of_death: Vec<&str> = added.map(|(name, _)| *name).chain(place).collect();
         let mut told = OF_DEATH.to_vec();
         of_death.sort_unstable();
@@ -200,13 +191,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out_and_what_is_long_is_cut() {
-        let headers = context_headers(None, &About::default());
+        let headers = context_headers(&HeaderMap::new(), &About::default());
         assert_eq!(
             (text(&headers, "Devtrail-State"), text(&headers, "Devtrail-Batch")),
             (Some("none"), None)
         );
         let about = About { event_ids: vec!["x".repeat(128); 100], ..About::default() };
-        let headers = context_headers(None, &about);
+        let headers = context_headers(&HeaderMap::new(), &about);
         let ids = text(&headers, "Devtrail-Event-Ids").unwrap();
         assert!(ids.len() <= MAX_EVENT_IDS && ids.ends_with(",…"), "{}", ids.len());
         assert_eq!(ids.matches(',').count(), 31);

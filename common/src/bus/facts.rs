@@ -5,8 +5,10 @@ use std::time::Duration;
 use async_nats::jetstream;
 use serde_json::Value;
 
-use super::topology::{self, ApiError, Name};
-use crate::clock::{Micros, parse_rfc3339};
+use super::api::{self, ApiError};
+use super::stored;
+use super::topology::Name;
+use crate::clock::Micros;
 
 /// A stream as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub async fn stream(js: &jetstream::Context, name: &Name) -> Result<Option<Strea
         max_bytes: info.pointer("/config/max_bytes").and_then(Value::as_u64),
         refuses: info.pointer("/config/discard").and_then(Value::as_str) == Some("new"),
     };
-    Ok(topology::info(js, name).await?.map(facts))
+    Ok(api::info(js, name).await?.map(facts))
 }
 
 /// What the server says of a consumer; `None` where there is no such consumer.
@@ -60,7 +62,7 @@ pub async fn stream(js: &jetstream::Context, name: &Name) -> Result<Option<Strea
 /// # Errors
 /// Where the server does not answer or refuses.
 pub async fn consumer(js: &jetstream::Context, name: &Name) -> Result<Option<ConsumerFacts>, ApiError> {
-    let Some(info) = topology::info(js, name).await? else { return Ok(None) };
+    let Some(info) = api::info(js, name).await? else { return Ok(None) };
     let (pending, unsettled) = (number(&info, "/num_pending"), number(&info, "/num_ack_pending"));
     let oldest = if pending + unsettled > 0 { oldest(js, name, &info).await? } else { None };
     Ok(Some(ConsumerFacts { pending, unsettled, oldest }))
@@ -68,11 +70,40 @@ pub async fn consumer(js: &jetstream::Context, name: &Name) -> Result<Option<Con
 
 /// Of the first message above the ack floor: below it all are acknowledged.
 async fn oldest(js: &jetstream::Context, name: &Name, info: &Value) -> Result<Option<Micros>, ApiError> {
-    let floor = number(info, "/ack_floor/stream_seq");
-    let subject = info.pointer("/config/filter_subject").and_then(Value::as_str).unwrap_or(">");
-    let first = topology::first_from(js, &name.stream, floor + 1, subject).await?;
-    let time = first.as_ref().and_then(|message| message["time"].as_str()).and_then(parse_rfc3339);
-    Ok(time.and_then(|written| written.at))
+    let Floor { settled, subject, .. } = Floor::of(info);
+    let first = stored::first_from(js, &name.stream, settled + 1, &subject).await?;
+    Ok(first.map(|message| message.at))
+}
+
+/// Where a consumer stands in its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Floor {
+    /// Up to this sequence all of its messages are settled: the ack floor.
+    pub settled: u64,
+    /// Up to this sequence all of its messages were delivered.
+    pub delivered: u64,
+    /// The subjects of its messages.
+    pub subject: String,
+}
+
+impl Floor {
+    fn of(info: &Value) -> Self {
+        let subject = info.pointer("/config/filter_subject").and_then(Value::as_str).unwrap_or(">");
+        Self {
+            settled: number(info, "/ack_floor/stream_seq"),
+            delivered: number(info, "/delivered/stream_seq"),
+            subject: subject.to_owned(),
+        }
+    }
+}
+
+/// Where a consumer stands; `None` where nothing that it delivered is unsettled.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn floor(js: &jetstream::Context, name: &Name) -> Result<Option<Floor>, ApiError> {
+    let info = api::info(js, name).await?;
+    Ok(info.filter(|info| number(info, "/num_ack_pending") > 0).as_ref().map(Floor::of))
 }
 
 fn number(info: &Value, pointer: &str) -> u64 {

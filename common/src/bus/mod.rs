@@ -1,15 +1,18 @@
 //! NATS: connecting, what streams and consumers must be, binding to them, pulling from them.
 
 mod admin;
+pub mod api;
 mod bind;
 mod dead;
 pub mod facts;
 pub mod monitor;
 pub mod pull;
 pub mod roster;
+pub mod stored;
 pub mod sync;
 pub mod topology;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use admin::{admin_alerts, publish_admin_alert};
@@ -69,6 +72,9 @@ pub struct Unreachable {
     reason: String,
 }
 
+/// How often it is looked whether the client has connected anew; it tells only a callback, which knows no waiter.
+const CONNECTED_LOOK: Duration = Duration::from_millis(200);
+
 fn options(name: &str) -> async_nats::ConnectOptions {
     async_nats::ConnectOptions::new()
         .name(name)
@@ -122,6 +128,21 @@ pub async fn connect_telling(
         std::future::ready(())
     };
     connect_with(|| options(name).event_callback(tell.clone()), url, pauses, stop).await
+}
+
+/// How often the client has connected.
+#[must_use]
+pub fn connects(client: &async_nats::Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
+}
+
+/// Waits until the client has connected more often than `before`: what the server was to send over the connection
+/// of before does not come any more.
+pub async fn reconnected(client: &async_nats::Client, before: u64) {
+    let mut looks = tokio::time::interval(CONNECTED_LOOK);
+    while connects(client) == before {
+        looks.tick().await;
+    }
 }
 
 async fn connect_with(

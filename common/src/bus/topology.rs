@@ -10,6 +10,8 @@ use async_nats::jetstream;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::api::{ApiError, info, request};
+
 /// Names a stream, or a consumer of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
@@ -140,62 +142,6 @@ fn is_default(value: &Value) -> bool {
     *value == json!(false) || *value == json!(0) || *value == json!("") || *value == json!([])
 }
 
-/// The server refused a request about a stream or consumer, or did not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
-pub struct ApiError {
-    /// What it was about.
-    pub name: Name,
-    /// Why.
-    pub reason: String,
-}
-
-/// JetStream API errors "stream not found", "consumer not found" and "no message found" (NATS ADR-7 error codes).
-const NOT_FOUND: [u64; 3] = [10059, 10014, 10037];
-
-async fn request(
-    js: &jetstream::Context,
-    name: &Name,
-    verb: &str,
-    body: Value,
-) -> Result<Option<Value>, ApiError> {
-    let failed = |reason: String| ApiError { name: name.clone(), reason };
-    let subject = match &name.consumer {
-        None => format!("STREAM.{verb}.{}", name.stream),
-        Some(consumer) => format!("CONSUMER.{verb}.{}.{consumer}", name.stream),
-    };
-    let reply: Value = js.request(subject, &body).await.map_err(|error| failed(error.to_string()))?;
-    match reply.get("error") {
-        None => Ok(Some(reply)),
-        Some(error) if error["err_code"].as_u64().is_some_and(|code| NOT_FOUND.contains(&code)) => Ok(None),
-        Some(error) => Err(failed(error["description"].as_str().unwrap_or("unknown error").to_owned())),
-    }
-}
-
-/// The server's description of a stream or consumer: `config`, `created`, `state` …; `None` where missing.
-///
-/// # Errors
-/// Where the server does not answer or refuses.
-pub async fn info(js: &jetstream::Context, name: &Name) -> Result<Option<Value>, ApiError> {
-    request(js, name, "INFO", json!({})).await
-}
-
-/// The first message of `stream` at or above `seq` with a subject that `subject` matches, as the API tells
-/// it: `seq`, `time`, `data` …; `None` where there is none.
-///
-/// # Errors
-/// Where the server does not answer or refuses.
-pub async fn first_from(
-    js: &jetstream::Context,
-    stream: &str,
-    seq: u64,
-    subject: &str,
-) -> Result<Option<Value>, ApiError> {
-    let name = Name { stream: stream.to_owned(), consumer: None };
-    let found = request(js, &name, "MSG.GET", json!({"seq": seq, "next_by_subj": subject})).await?;
-    Ok(found.and_then(|mut found| found.get_mut("message").map(Value::take)))
-}
-
 /// The live configurations of what is declared.
 ///
 /// # Errors
@@ -223,7 +169,7 @@ pub async fn apply(js: &jetstream::Context, plan: &[(Name, Change)]) -> Result<(
             Change::Repair { config, .. } => (config, "UPDATE"),
             Change::Keep(_) => continue,
         };
-        let missing = || ApiError { name: name.clone(), reason: "its stream is missing".to_owned() };
+        let missing = || ApiError::new(name.clone(), "its stream is missing".to_owned());
         match &name.consumer {
             None => request(js, name, verb, json!(config)).await?.ok_or_else(missing)?,
             Some(_) => {

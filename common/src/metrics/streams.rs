@@ -12,8 +12,9 @@ use super::record::set;
 use super::table::{
     CONSUMER_AGE, CONSUMER_PENDING, CONSUMER_UNSETTLED, STREAM_BYTES, STREAM_LIMIT, STREAM_MESSAGES,
 };
+use crate::bus::api::ApiError;
 use crate::bus::facts;
-use crate::bus::topology::{self, ApiError, Name};
+use crate::bus::topology::{self, Name};
 use crate::clock::{Clock as _, SystemClock};
 use crate::process::Vitals;
 

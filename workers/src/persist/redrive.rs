@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_nats::jetstream::{self, stream::RawMessageErrorKind};
+use async_nats::jetstream;
 use common::bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
-use common::bus::{EVENTS, StreamLife, bind_stream};
-use common::clock;
+use common::bus::{EVENTS, StreamLife, bind_stream, stored};
 use common::id::{BatchRef, Src};
 use common::pointer::Pointer;
 use store::Persist;
@@ -59,21 +58,15 @@ impl<R: Role, S: Persist> Redriving<R, S> {
                 "the pointer names message {at} of a life of EVENTS that has ended; the present one is {present}"
             )));
         }
-        let stream = self
-            .js
-            .get_stream_no_info(EVENTS)
-            .await
-            .map_err(|error| later(format!("message {at} of EVENTS"), error))?;
-        // From the leader: a replica that lags would call a message gone.
-        let message = stream.get_raw_message(at.seq).await.map_err(|error| unread(at, &error.kind()))?;
-        Ok(Delivery {
-            seq: at.seq,
-            delivered: pointer.delivered,
-            published_at: clock::of_nanos(message.time.unix_timestamp_nanos()),
-            subject: message.subject.to_string(),
-            headers: message.headers,
-            payload: message.payload,
-        })
+        let message =
+            stored::message(&self.js, EVENTS, at.seq).await.map_err(|error| match error.is_refusal {
+                true => never(format!(
+                    "the pointer names message {at}, for which the server cannot look: {error}"
+                )),
+                false => later(format!("message {at} of EVENTS"), error),
+            })?;
+        let gone = || never(format!("EVENTS no longer holds message {at}, which the pointer names"));
+        Ok(Delivery { delivered: pointer.delivered, ..message.ok_or_else(gone)?.into() })
     }
 }
 
@@ -111,26 +104,6 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
     }
 }
 
-/// Why a message could not be read: the pointer is at fault where the server refuses the question itself.
-fn unread(at: BatchRef, kind: &RawMessageErrorKind) -> Failure {
-    match kind {
-        RawMessageErrorKind::NoMessageFound => {
-            never(format!("EVENTS no longer holds message {at}, which the pointer names"))
-        }
-        RawMessageErrorKind::JetStream(error) if is_refusal(error) => {
-            never(format!("the pointer names message {at}, for which the server cannot look: {error}"))
-        }
-        _ => later(format!("message {at} of EVENTS"), kind),
-    }
-}
-
-/// Of the 4xx, a missing stream is an administrator's to mend, and 408 and 429 are about the moment.
-fn is_refusal(error: &jetstream::Error) -> bool {
-    (400..500).contains(&error.code())
-        && !matches!(error.code(), 408 | 429)
-        && error.error_code() != jetstream::ErrorCode::STREAM_NOT_FOUND
-}
-
 /// The message of EVENTS that the pointer names.
 fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
     let pointer: Pointer = serde_json::from_slice(&one.payload)
@@ -142,25 +115,4 @@ fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
         return Ok(pointer.at);
     }
     Err(never("the pointer is of a replay, which this program cannot do: update it".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_server_refuses_a_pointer_or_is_in_trouble_itself() {
-        let answer = |code: u64, err_code: u64| {
-            let error = serde_json::json!({"code": code, "err_code": err_code, "description": "x"});
-            RawMessageErrorKind::JetStream(serde_json::from_value(error).unwrap())
-        };
-        let blamed = |kind: &RawMessageErrorKind| unread(BatchRef { src: 1, seq: 7 }, kind).blame;
-        for refusal in [answer(400, 10003), answer(404, 10037), RawMessageErrorKind::NoMessageFound] {
-            assert_eq!(blamed(&refusal), Blame::Message, "{refusal}");
-        }
-        let trouble = [answer(503, 10008), answer(408, 0), answer(429, 0), answer(404, 10059)];
-        for trouble in trouble.into_iter().chain([RawMessageErrorKind::Other]) {
-            assert_eq!(blamed(&trouble), Blame::Stream, "{trouble}");
-        }
-    }
 }

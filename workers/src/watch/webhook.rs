@@ -63,7 +63,7 @@ struct Webhook {
     patience: Duration,
 }
 
-/// Nothing is remembered: no message is blamed, so none is given up.
+/// Nothing is remembered: no message is blamed. One that nobody can read is found in DEAD by its message id.
 struct Forgetful;
 
 impl Memory for Forgetful {

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use anyhow::Context as _;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream;
+use common::bus::DEAD;
 
+use super::super::desk::stream;
 use super::super::report::Became;
 use super::super::walk::from;
 
 /// Reads what comes into DEAD, as it comes.
 pub struct Returns {
-    dead: Stream,
+    js: jetstream::Context,
     next: u64,
     /// By the message id that it was redriven under.
     back: HashMap<String, (u64, String)>,
@@ -21,9 +22,9 @@ impl Returns {
     ///
     /// # Errors
     /// Where DEAD cannot be read.
-    pub async fn from_now(dead: &Stream) -> anyhow::Result<Self> {
-        let state = dead.get_info().await.context("The stream DEAD cannot be read")?.state;
-        Ok(Self { dead: dead.clone(), next: state.last_sequence + 1, back: HashMap::new() })
+    pub async fn from_now(js: &jetstream::Context) -> anyhow::Result<Self> {
+        let last = stream(js, DEAD).await?.cached_info().state.last_sequence;
+        Ok(Self { js: js.clone(), next: last + 1, back: HashMap::new() })
     }
 
     /// What became of the message with this id, if it gave up again.
@@ -31,7 +32,7 @@ impl Returns {
     /// # Errors
     /// Where DEAD cannot be read.
     pub async fn of(&mut self, msg_id: &str) -> anyhow::Result<Option<Became>> {
-        while let Some(letter) = from(&self.dead, "dead.*.*", self.next, u64::MAX).await? {
+        while let Some(letter) = from(&self.js, "dead.*.*", self.next, u64::MAX).await? {
             self.next = letter.sequence + 1;
             if let Some(id) = letter.header("Devtrail-Msg-Id") {
                 self.back.insert(id.to_owned(), (letter.sequence, letter.reason().to_owned()));

@@ -65,8 +65,7 @@ impl Sender {
     /// # Errors
     /// Where stream or store cannot be read.
     pub async fn on_the_way(&self, store: &(impl Quarantine + Ledger)) -> anyhow::Result<OnTheWay> {
-        let stream = self.js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
-        on_the_way::read(store, stream, &self.life).await
+        on_the_way::read(store, &self.js, &self.life).await
     }
 
     /// Publishes the events that fit as one message and awaits its PubAck; gives its sequence.

@@ -4,7 +4,8 @@ use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
 use crate::bus::StreamLife;
-use crate::clock::{self, Micros};
+use crate::bus::stored::StoredMessage;
+use crate::clock::Micros;
 use crate::id::BatchRef;
 use crate::job::{BatchState, JobMessage};
 
@@ -30,6 +31,14 @@ impl Delivery {
     #[must_use]
     pub fn developer(&self) -> Option<&str> {
         self.subject.rsplit_once('.').map(|(_, developer)| developer)
+    }
+}
+
+/// A message that was read where it lies: no delivery of it is counted.
+impl From<StoredMessage> for Delivery {
+    fn from(message: StoredMessage) -> Self {
+        let StoredMessage { seq, at, subject, headers, unreadable: _, payload } = message;
+        Self { seq, delivered: 0, published_at: at, subject, headers, payload }
     }
 }
 
@@ -117,13 +126,6 @@ pub trait Role: Send + Sync + 'static {
 /// # Errors
 /// Where it is no message of a stream.
 pub(super) fn delivery(message: &jetstream::Message) -> Result<Delivery, async_nats::Error> {
-    let info = message.info()?;
-    Ok(Delivery {
-        seq: info.stream_sequence,
-        delivered: info.delivered.max(0) as u64,
-        published_at: clock::of_nanos(info.published.unix_timestamp_nanos()),
-        subject: message.subject.to_string(),
-        headers: message.headers.clone().unwrap_or_default(),
-        payload: message.payload.clone(),
-    })
+    let delivered = message.info()?.delivered.max(0) as u64;
+    Ok(Delivery { delivered, ..StoredMessage::try_from(message)?.into() })
 }

@@ -74,7 +74,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             let place = self.place(one.delivery.seq);
             let traced = match one.failed_before {
                 false => Ok(()),
-                true => match self.about(&one).await {
+                true => match self.about(&one.delivery).await {
                     Ok(about) => self.memory.recovered(place, &about, SystemClock.now()).await,
                     Err(failure) => Err(failure),
                 },
@@ -87,7 +87,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         done
     }
 
-    pub(super) async fn forget(&self, seqs: &[u64]) {
+    pub(in crate::bus::pull) async fn forget(&self, seqs: &[u64]) {
         if seqs.is_empty() {
             return;
         }
@@ -113,7 +113,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
     }
 
     /// Its stream and consumer.
-    pub(super) fn name(&self) -> (&str, &str) {
+    pub(in crate::bus::pull) fn name(&self) -> (&str, &str) {
         (&self.life.name, &self.consumer)
     }
 
