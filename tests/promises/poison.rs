@@ -2,6 +2,7 @@
 
 mod dead;
 mod kinds;
+mod raw;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use common::bus::WEBHOOK_ADMIN;
@@ -73,6 +74,7 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
+    site.shorten_ack_wait().await;
     workers(&mut site, engine, &[("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")]);
     until("the tables are made", async || site.has_tables().await.then_some(())).await;
     kinds::refuse_one_event(&site).await;
@@ -109,6 +111,8 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
         site.database.rows("SELECT batch_id, failed, done FROM batches WHERE state = 'failed'").await;
     assert_eq!(failed, [["panics", "2", "5"]], "only its normalization");
     assert_eq!(dead::count(&site).await, wanted as u64, "and no more came");
+    let report = site.verify();
+    assert_eq!(report["dead"], 8, "EVENTS messages that gave up: {report}");
 }
 
 /// It kills two workers in a group, and two more alone: then no third one tries.

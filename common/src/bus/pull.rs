@@ -9,6 +9,7 @@ mod hand_back;
 mod memory;
 mod policy;
 mod probe;
+mod unread;
 mod work;
 
 use std::collections::HashMap;
@@ -20,13 +21,13 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::{BindError, StreamLife, bind_consumer, bind_stream};
+use super::{BindError, StreamLife, bind_consumer, bind_stream, connects, reconnected};
 use crate::breaker::Guard;
 use crate::process::Stop;
 use crate::retry::RetrySettings;
 use delivery::delivery;
 pub use delivery::{About, Blame, Delivery, Failure, Outcome, Role};
-use hand_back::hand_back;
+use hand_back::{QUIET, hand_back};
 pub use memory::{Buried, Memory, Place, Tries};
 pub(super) use policy::GivenUp;
 use work::InHand;
@@ -139,6 +140,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             result
         };
         let progress = report_progress(&unsettled, ack_wait / 3);
+        let unread = self.give_up_the_unread(&unsettled, ack_wait / 3);
         let work = async {
             let (read, handled) = tokio::join!(read, self.work(receiver, &unsettled));
             read.and(handled)
@@ -150,6 +152,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let result = tokio::select! {
             result = work => result,
             () = progress => Ok(()),
+            () = unread => Ok(()),
             () = aborted => {
                 tracing::warn!("messages are left in hand; the server delivers them again");
                 Ok(())
@@ -177,11 +180,20 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 return Ok(());
             }
             let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
+            let (client, mut is_broken) = (self.js.client(), false);
+            let mut broken = std::pin::pin!(reconnected(&client, connects(&client)));
             let mut messages = request.expires(REQUEST_EXPIRES).messages().await?;
             loop {
                 let message = tokio::select! {
-                    message = messages.next() => message,
+                    biased;
                     () = self.stop.draining() => return hand_back(messages).await,
+                    message = messages.next() => message,
+                    // The server forgot the request with its connection: what came is taken, and it is asked anew.
+                    () = &mut broken, if !is_broken => {
+                        is_broken = true;
+                        continue;
+                    }
+                    () = tokio::time::sleep(QUIET), if is_broken => None, // sleep: what came would be there
                 };
                 let Some(message) = message else { break };
                 let message = Arc::new(message?);

@@ -9,11 +9,14 @@ use common::verdict::Counts;
 use harness::{Database, Site};
 
 use super::dead::Dead;
+use super::raw;
 
 /// One kind.
 pub struct Kind {
     subject: String,
     payload: Vec<u8>,
+    /// Headers that no client can read.
+    unreadable: Option<&'static [u8]>,
     /// Where it ends, and whether it ends there.
     dead: &'static str,
     pub goes_to_dead: bool,
@@ -25,6 +28,9 @@ pub struct Kind {
 impl Kind {
     /// Publishes it past the product, with a header of its own.
     pub async fn publish(&self, site: &Site) {
+        if let Some(headers) = self.unreadable {
+            return raw::publish(site, &self.subject, headers, &self.payload).await;
+        }
         let publish = PublishMessage::build().payload(self.payload.clone().into()).header("X-Own", "kept");
         site.js().await.send_publish(self.subject.clone(), publish).await.unwrap().await.unwrap();
     }
@@ -34,8 +40,13 @@ impl Kind {
         let own: Vec<&Dead> = letters.iter().filter(|letter| letter.payload == self.payload).collect();
         let [letter] = own[..] else { panic!("{} of {} in DEAD: {letters:#?}", own.len(), self.reason) };
         assert_eq!(letter.subject, self.dead);
-        assert_eq!((letter.header("X-Own"), letter.header("Devtrail-Subject")), ("kept", &*self.subject));
-        assert_eq!((letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")), ("message", "1"));
+        let (own, attempts) = if self.unreadable.is_some() { (None, "0") } else { (Some("kept"), "1") };
+        assert_eq!((letter.optional("X-Own"), letter.header("Devtrail-Subject")), (own, &*self.subject));
+        assert_eq!(
+            (letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")),
+            ("message", attempts),
+            "{letter:?}"
+        );
         assert!(letter.header("Devtrail-Reason").contains(self.reason), "{letter:?}");
         for (name, value) in &self.known {
             assert_eq!(letter.header(name), value);
@@ -55,7 +66,13 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     let known = [("Devtrail-State", "none".to_owned())].into_iter();
     let known = known.chain((subject != "replay.batch").then_some(developer)).collect();
     let (subject, payload) = (subject.to_owned(), payload.to_vec());
-    Kind { subject, payload, dead, goes_to_dead: true, reason, known }
+    Kind { subject, payload, unreadable: None, dead, goes_to_dead: true, reason, known }
+}
+
+/// No worker can ever have it in hand.
+fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind {
+    let reason = "the headers cannot be read";
+    Kind { unreadable: Some(headers), reason, ..garbage(subject, payload) }
 }
 
 /// A batch as a collector would write it, had it not judged the events so.
@@ -85,7 +102,7 @@ fn lying(batch_id: &str, text: &str, note: Note, reason: &'static str) -> Kind {
 fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -> Kind {
     let payload = serde_json::to_vec(job).unwrap();
     let known = vec![("Devtrail-Batch", job.body.batch.to_string())];
-    Kind { subject: lane.to_owned(), payload, dead, goes_to_dead: true, reason, known }
+    Kind { subject: lane.to_owned(), payload, unreadable: None, dead, goes_to_dead: true, reason, known }
 }
 
 /// All kinds that are published past the product; the jobs among them are made from a stored batch's.
@@ -130,6 +147,11 @@ pub async fn all(site: &Site) -> Vec<Kind> {
             reason: "the sequences of a stream begin at 1",
             ..garbage("replay.batch", pointer.as_bytes())
         },
+        unreadable("events.batch.ada", b"NATS/1.0\r\nno colon here\r\n\r\n", b"first"),
+        unreadable("events.batch.ada", b"NATS/1.0\r\nA: \xff\r\n\r\n", b"second"),
+        unreadable("events.batch.ada", b"NATS/1.0\r\n : x\r\n\r\n", b"third"),
+        unreadable("jobs.normalize.live.ada", b"NATS/1.0\r\nA B: x\r\n\r\n", b"fourth"),
+        unreadable("replay.batch", b"NATS/1.0\r\nno name: x\r\n\r\n", b"fifth"),
         // Nothing is left to be done: it is done, and names nobody.
         Kind { goes_to_dead: false, ..job("jobs.alert.live.ada", &gone, "", "") },
     ]

@@ -7,7 +7,8 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 /// A request that brings nothing for this long while there is something to bring has brought all.
-const QUIET: Duration = Duration::from_millis(100);
+pub const QUIET: Duration = Duration::from_millis(100);
+
 /// Gives back the messages of an open request, so that they need not wait for their `ack_wait`.
 ///
 /// All are taken in before the first is given back: the open request would get it again.
