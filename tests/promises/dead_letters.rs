@@ -1,7 +1,9 @@
 //! What gave up: listed, shown, given another try, dropped; and nothing of it is lost or done twice.
 
+mod asked;
 mod dropped;
 mod killed;
+mod raced;
 
 use std::process::Output;
 

@@ -89,11 +89,12 @@ fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
         .into());
     }
     let mut stderr = std::io::stderr();
-    let which = match settings.letters.len() {
-        0 => "all letters that fit (--dry-run shows them)".to_owned(),
-        count => format!("{count} letters"),
+    let which = match &settings.letters[..] {
+        [] => "all letters that fit (--dry-run shows them) for good, and their messages with them".to_owned(),
+        [letter] => format!("letter {letter} for good, and its message with it"),
+        letters => format!("{} letters for good, and their messages with them", letters.len()),
     };
-    write!(stderr, "Drop {which} for good, and their messages with them? [y/N] ")?;
+    write!(stderr, "Drop {which}? [y/N] ")?;
     stderr.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

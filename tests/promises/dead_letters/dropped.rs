@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{became, dead, json, letters, refuse, running, send};
 
 /// Publishes and awaits the PubAck; gives the sequence.
-async fn publish(site: &Site, subject: &str, payload: &[u8], headers: &[(&str, &str)]) -> u64 {
+pub async fn publish(site: &Site, subject: &str, payload: &[u8], headers: &[(&str, &str)]) -> u64 {
     let mut map = HeaderMap::new();
     headers.iter().for_each(|(name, value)| map.insert(*name, *value));
     let message = PublishMessage::build().payload(payload.to_vec().into()).headers(map);
