@@ -196,9 +196,9 @@ async fn connect(settings: &CollectorSettings, process: &Process) -> anyhow::Res
     for attempt in 0.. {
         match bus::bind_stream(&js, bus::EVENTS).await {
             Ok(life) => return Ok(Some((client, js, life, connected))),
-            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
             // Such as a cluster that elects its leader: over in a moment.
             Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
+            Err(error) => return Err(error.into()),
         }
         tokio::select! {
             () = pauses.pause(attempt) => {}

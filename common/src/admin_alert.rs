@@ -81,7 +81,9 @@ impl Kind {
                 "`devtrail dead list` says why; mend the cause, then `devtrail dead redrive`, or drop them."
             }
             Self::BreakerOpen => "Look whether what it stands before answers; it closes by itself.",
-            Self::Lag => "Look at `devtrail status`: start more workers, or find what slows them.",
+            Self::Lag => {
+                "Look at `devtrail status`: start more workers, or find what slows them; what is missing, `devtrail streams apply` makes again."
+            }
             Self::StreamNearlyFull => {
                 "Find why it is not emptied (`devtrail status`), or raise its max_bytes; full, it refuses."
             }

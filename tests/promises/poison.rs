@@ -3,6 +3,8 @@
 mod dead;
 mod kinds;
 mod raw;
+mod recovers;
+mod unread;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use common::bus::WEBHOOK_ADMIN;
@@ -112,7 +114,7 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
     assert_eq!(failed, [["panics", "2", "5"]], "only its normalization");
     assert_eq!(dead::count(&site).await, wanted as u64, "and no more came");
     let report = site.verify();
-    assert_eq!(report["dead"], 8, "EVENTS messages that gave up: {report}");
+    assert_eq!(report["dead"], 9, "EVENTS messages that gave up: {report}");
 }
 
 /// It kills two workers in a group, and two more alone: then no third one tries.

@@ -113,7 +113,13 @@ impl Reader {
                 () = reconnected(&client, before) => return Ok(page),
                 () = sleep(PATIENCE) => return Ok(page), // sleep: the bound on a message that does not come
             };
-            let Some(message) = next.transpose()? else { break };
+            let message = match next {
+                Some(Ok(message)) => message,
+                // What was read counts; the rest is asked for anew.
+                Some(Err(_)) if !page.is_empty() => return Ok(page),
+                Some(Err(error)) => return Err(error),
+                None => break,
+            };
             let info = message.info()?;
             let (seq, place, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
             if place != source.delivered + 1 {

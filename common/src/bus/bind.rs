@@ -37,6 +37,12 @@ pub enum BindError {
         /// As the file has it.
         declared: Value,
     },
+    /// The client's task has ended: a message made it panic.
+    #[error(
+        "The connection to NATS has ended for good over a message that the client library cannot take (its panic stands above). \
+         Start the program again: it then finds the message, and moves it to DEAD."
+    )]
+    ClientEnded,
     /// The server did not answer, or answered with an error: worth another try.
     #[error(transparent)]
     Api(#[from] ApiError),

@@ -84,6 +84,10 @@ pub struct Floor {
     pub delivered: u64,
     /// The subjects of its messages.
     pub subject: String,
+    /// Messages that were delivered, but not acknowledged yet.
+    pub unsettled: u64,
+    /// Of these, messages that were delivered more than once.
+    pub redelivered: u64,
 }
 
 impl Floor {
@@ -93,6 +97,8 @@ impl Floor {
             settled: number(info, "/ack_floor/stream_seq"),
             delivered: number(info, "/delivered/stream_seq"),
             subject: subject.to_owned(),
+            unsettled: number(info, "/num_ack_pending"),
+            redelivered: number(info, "/num_redelivered"),
         }
     }
 }
@@ -103,7 +109,7 @@ impl Floor {
 /// Where the server does not answer or refuses.
 pub async fn floor(js: &jetstream::Context, name: &Name) -> Result<Option<Floor>, ApiError> {
     let info = api::info(js, name).await?;
-    Ok(info.filter(|info| number(info, "/num_ack_pending") > 0).as_ref().map(Floor::of))
+    Ok(info.as_ref().map(Floor::of).filter(|floor| floor.unsettled > 0))
 }
 
 fn number(info: &Value, pointer: &str) -> u64 {

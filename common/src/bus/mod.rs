@@ -12,12 +12,15 @@ pub mod stored;
 pub mod sync;
 pub mod topology;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use admin::{admin_alerts, publish_admin_alert};
+use async_nats::client::FlushErrorKind;
 pub use bind::{BindError, StreamLife, bind_consumer, bind_stream};
 pub use dead::{OF_DEATH, dead_subject};
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::process::Stop;
@@ -65,7 +68,8 @@ pub struct NatsSettings {
 /// NATS cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "No nats-server answers at {url}: {reason}. Start one (`devtrail up` does), or name another with --nats-url."
+    "No nats-server answers at {url}: {reason}. If one runs there, see in its log whether it hangs; else start one \
+     (`devtrail up` does), or name another with --nats-url."
 )]
 pub struct Unreachable {
     url: String,
@@ -111,7 +115,33 @@ async fn try_once(options: async_nats::ConnectOptions, url: &str) -> Result<asyn
 ///
 /// Afterwards the client reconnects on its own, without limit.
 pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::Client> {
-    connect_with(|| options(name), url, RetryPolicy::DEFAULT, stop).await
+    let tell = telling(None);
+    connect_with(|| options(name).event_callback(tell.clone()), url, RetryPolicy::DEFAULT, stop).await
+}
+
+/// Logs when a connection breaks and when there is one again, and tells `connected` of each.
+fn telling(
+    connected: Option<watch::Sender<()>>,
+) -> impl Fn(async_nats::Event) -> std::future::Ready<()> + Clone + Send + Sync + 'static {
+    let is_broken = Arc::new(AtomicBool::new(false));
+    move |event| {
+        match event {
+            async_nats::Event::Connected => {
+                if is_broken.swap(false, Ordering::Relaxed) {
+                    tracing::info!("connected to NATS again");
+                }
+                if let Some(connected) = &connected {
+                    connected.send_replace(());
+                }
+            }
+            // Told once, however many tries it takes.
+            async_nats::Event::Disconnected if !is_broken.swap(true, Ordering::Relaxed) => {
+                tracing::warn!("the connection to NATS broke; connecting again");
+            }
+            _ => {}
+        }
+        std::future::ready(())
+    }
 }
 
 /// The same with pauses of its own; tells `connected` of each connection, the first one and all later ones.
@@ -121,12 +151,7 @@ pub async fn connect_telling(
     (pauses, connected): (RetryPolicy, watch::Sender<()>),
     stop: &Stop,
 ) -> Option<async_nats::Client> {
-    let tell = move |event| {
-        if matches!(event, async_nats::Event::Connected) {
-            connected.send_replace(());
-        }
-        std::future::ready(())
-    };
+    let tell = telling(Some(connected));
     connect_with(|| options(name).event_callback(tell.clone()), url, pauses, stop).await
 }
 
@@ -136,8 +161,15 @@ pub fn connects(client: &async_nats::Client) -> u64 {
     client.statistics().connects.load(Ordering::Relaxed)
 }
 
-/// Waits until the client has connected more often than `before`: what the server was to send over the connection
-/// of before does not come any more.
+/// Whether the client has ended for good: its task panicked, and nothing connects again.
+pub(crate) fn is_gone(client: &async_nats::Client) -> bool {
+    // It is sent at once or cannot be sent: the answer is not awaited.
+    let flushed = client.flush().now_or_never();
+    flushed.is_some_and(|flushed| flushed.is_err_and(|error| error.kind() == FlushErrorKind::SendError))
+}
+
+/// Waits until the client has connected more often than `before`: of what the server was to send over the
+/// connection of before, hardly anything comes any more.
 pub async fn reconnected(client: &async_nats::Client, before: u64) {
     let mut looks = tokio::time::interval(CONNECTED_LOOK);
     while connects(client) == before {

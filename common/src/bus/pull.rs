@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::{BindError, StreamLife, bind_consumer, bind_stream, connects, reconnected};
+use super::{BindError, StreamLife, bind_consumer, bind_stream, connects, is_gone, reconnected};
 use crate::breaker::Guard;
 use crate::process::Stop;
 use crate::retry::RetrySettings;
@@ -30,6 +30,7 @@ pub use delivery::{About, Blame, Delivery, Failure, Outcome, Role};
 use hand_back::{QUIET, hand_back};
 pub use memory::{Buried, Memory, Place, Tries};
 pub(super) use policy::GivenUp;
+use unread::Looked;
 use work::InHand;
 
 /// Bounds of the loop, and what it does about failures.
@@ -59,8 +60,12 @@ impl PullSettings {
 
 /// One request asks for at most this much payload: two of the largest messages.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// What a request ends with where the next message is larger than what is left of these bytes (NATS ADR-13, 409).
+const NO_MORE_FIT: &str = "Message Size Exceeds MaxBytes";
 /// How long a request waits on the server.
 const REQUEST_EXPIRES: Duration = Duration::from_secs(5);
+/// How long pulling may wait for the first look at what is unsettled.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// After an abort, how long acks and hand-backs may take.
 const ABORT_FOR: Duration = Duration::from_secs(2);
 /// The shortest `ack_wait` that progress can be reported for in time.
@@ -73,7 +78,7 @@ type Unsettled = Arc<Mutex<HashMap<u64, Arc<jetstream::Message>>>>;
 ///
 /// # Errors
 /// Where the consumer or its stream is missing or unsafe when the loop starts. Later, and while
-/// the server is away, it waits and binds again.
+/// the server is away, it waits and binds again; where its client has ended for good, only a new process helps.
 pub async fn run<R: Role, M: Memory>(
     js: jetstream::Context,
     (stream, consumer): (&str, &str),
@@ -82,7 +87,7 @@ pub async fn run<R: Role, M: Memory>(
     stop: Stop,
 ) -> Result<(), BindError> {
     let policy = settings.retry.policy();
-    let (mut attempt, mut was_bound) = (0_u32, false);
+    let (mut attempt, mut was_bound, mut looked) = (0_u32, false, Looked::default());
     loop {
         match bind(&js, stream, consumer).await {
             Ok((life, source)) => {
@@ -91,7 +96,7 @@ pub async fn run<R: Role, M: Memory>(
                 let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
                 let pull = Loop { js, life, consumer, role, memory, settings, stop };
                 // On the heap: it holds all that a role does, too much to be copied through every poll.
-                match Box::pin(pull.until_broken(source)).await {
+                match Box::pin(pull.until_broken(source, &mut looked)).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
                         tracing::warn!(stream, pull.consumer, %error, "pulling broke off; binding again");
@@ -102,6 +107,9 @@ pub async fn run<R: Role, M: Memory>(
                 return Err(error);
             }
             Err(error) => tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again"),
+        }
+        if is_gone(&js.client()) {
+            return Err(BindError::ClientEnded);
         }
         tokio::select! { () = policy.pause(attempt) => {}, () = stop.draining() => return Ok(()) }
         attempt = attempt.saturating_add(1);
@@ -129,9 +137,14 @@ struct Loop<R, M> {
 
 impl<R: Role, M: Memory> Loop<R, M> {
     /// Runs reader, handler and progress beside each other; `Ok` when the process stops.
-    async fn until_broken(&self, source: PullConsumer) -> Result<(), async_nats::Error> {
+    async fn until_broken(&self, source: PullConsumer, looked: &mut Looked) -> Result<(), async_nats::Error> {
         let (sender, receiver) = mpsc::channel(self.settings.group);
         let unsettled = Unsettled::default();
+        // First: what broke the last connection, or ended the last process, would do so again.
+        match timeout(FIRST_LOOK, self.look(looked, &unsettled)).await {
+            Ok(Ok(())) => {}
+            not_now => tracing::warn!(?not_now, "pulling begins without a look at what is unsettled"),
+        }
         // The administrator's: a third of it passes between two reports of progress.
         let ack_wait = source.cached_info().config.ack_wait.max(SHORTEST_ACK_WAIT);
         let read = async {
@@ -140,7 +153,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             result
         };
         let progress = report_progress(&unsettled, ack_wait / 3);
-        let unread = self.give_up_the_unread(&unsettled, ack_wait / 3);
+        let unread = self.give_up_the_unread(looked, &unsettled, ack_wait / 3);
         let work = async {
             let (read, handled) = tokio::join!(read, self.work(receiver, &unsettled));
             read.and(handled)
@@ -180,22 +193,32 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 return Ok(());
             }
             let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
-            let (client, mut is_broken) = (self.js.client(), false);
-            let mut broken = std::pin::pin!(reconnected(&client, connects(&client)));
             let mut messages = request.expires(REQUEST_EXPIRES).messages().await?;
+            let client = self.js.client();
+            // Sent before it is counted how often the client has connected: over the present connection.
+            tokio::select! {
+                flushed = client.flush() => flushed?,
+                () = self.stop.draining() => return hand_back(messages).await,
+            }
+            let mut broken = std::pin::pin!(reconnected(&client, connects(&client)));
+            let mut is_broken = false;
             loop {
                 let message = tokio::select! {
                     biased;
                     () = self.stop.draining() => return hand_back(messages).await,
                     message = messages.next() => message,
-                    // The server forgot the request with its connection: what came is taken, and it is asked anew.
+                    // A request seldom outlives its connection: what came is taken, and it is asked anew.
                     () = &mut broken, if !is_broken => {
                         is_broken = true;
                         continue;
                     }
                     () = tokio::time::sleep(QUIET), if is_broken => None, // sleep: what came would be there
                 };
-                let Some(message) = message else { break };
+                let message = match message {
+                    Some(Err(end)) if end.to_string().contains(NO_MORE_FIT) => break,
+                    Some(message) => message,
+                    None => break,
+                };
                 let message = Arc::new(message?);
                 let delivery = delivery(&message)?;
                 // In the register first: its ack_wait runs while it waits for memory.
@@ -219,8 +242,8 @@ impl<R: Role, M: Memory> Loop<R, M> {
             match bind_stream(&self.js, &self.life.name).await {
                 Ok(now) if now == self.life => return Ok(()),
                 Ok(_) => return Err("the stream was made anew".into()),
-                Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) => return Err(error.into()),
                 Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "waiting for NATS"),
+                Err(error) => return Err(error.into()),
             }
             tokio::select! {
                 () = policy.pause(attempt) => {}

@@ -95,18 +95,28 @@ fn read(told: &Value) -> Option<StoredMessage> {
         None => Some(Vec::new()),
         Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok(),
     };
-    let (headers, unreadable) = match headers(&decoded("hdrs")?) {
+    let (subject, block) = (told["subject"].as_str()?, decoded("hdrs")?);
+    let (headers, unreadable) = match subject_fits(subject).and_then(|()| headers(&block)) {
         Ok(headers) => (headers, None),
         Err(why) => (HeaderMap::new(), Some(why)),
     };
     Some(StoredMessage {
         seq: told["seq"].as_u64()?,
         at: parse_rfc3339(told["time"].as_str()?)?.at?,
-        subject: told["subject"].as_str()?.to_owned(),
+        subject: subject.to_owned(),
         headers,
         unreadable,
         payload: decoded("data")?.into(),
     })
+}
+
+/// A client takes a delivery's first line for UTF-8, which the server's JSON tells of by U+FFFD where it is none,
+/// and parts it at every white space of Unicode; the server parts it at blanks alone.
+fn subject_fits(subject: &str) -> Result<(), String> {
+    match subject.contains(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_whitespace()) {
+        true => Err(format!("the subject cannot be read: {:?}", shorten(subject, MAX_EXCERPT))),
+        false => Ok(()),
+    }
 }
 
 /// Headers as a client reads them (NATS ADR-4), as leniently: what is refused here breaks a connection, or
@@ -122,7 +132,9 @@ fn headers(block: &[u8]) -> Result<HeaderMap, String> {
     };
     let mut lines = text.lines().peekable();
     let version = lines.next().unwrap_or_default();
-    if version.strip_prefix("NATS/1.0").is_none_or(|status| !status.trim().is_empty()) {
+    let status = version.strip_prefix("NATS/1.0").ok_or_else(|| unfit(version))?;
+    // 200 is what no status means.
+    if !matches!(status.split_whitespace().next(), None | Some("200")) {
         return Err(unfit(version));
     }
     while let Some(line) = lines.next() {
@@ -135,7 +147,9 @@ fn headers(block: &[u8]) -> Result<HeaderMap, String> {
         while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
             value.push_str(more);
         }
-        headers.append(name, HeaderValue::from(value.trim_end()));
+        // A lone carriage return panics the client, and ends its connection for good.
+        let value: HeaderValue = value.trim_end().parse().map_err(|_| unfit(line))?;
+        headers.append(name, value);
     }
     Ok(headers)
 }
@@ -163,13 +177,14 @@ mod tests {
 
     #[test]
     fn headers_that_no_client_takes_are_told_and_harm_nothing_else() {
-        let unfit: [&[u8]; 6] = [
+        let unfit: [&[u8]; 7] = [
             b"NATS/1.0\r\nno colon here\r\n\r\n",
             b"NATS/1.0\r\nno name: x\r\n\r\n",
             b"NATS/1.0 503\r\nA: 1\r\n\r\n",
             b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
             b"HTTP/1.1\r\nA: 1\r\n\r\n",
             b"NATS/1.0\r\nA: \xff\r\n\r\n",
+            b"NATS/1.0\r\nA: x\ry\r\n\r\n",
         ];
         for block in unfit {
             let told = json!({
@@ -181,6 +196,11 @@ mod tests {
             assert!(why.starts_with("the headers cannot be read: \""), "{why}");
             assert_eq!((message.headers.len(), &message.payload[..]), (0, &b"kept"[..]));
         }
+        for subject in ["events.batch.\u{fffd}", "events.batch.a\u{a0}b"] {
+            let told = json!({"subject": subject, "seq": 1, "time": "1970-01-01T00:00:00Z"});
+            assert!(read(&told).unwrap().unreadable.unwrap().starts_with("the subject cannot be read"));
+        }
+        assert_eq!(headers(b"NATS/1.0 200\r\nA: 1\r\n\r\n").unwrap().len(), 1);
         let long = format!("NATS/1.0\r\n{}\r\n\r\n", "x".repeat(9999));
         assert!(headers(long.as_bytes()).unwrap_err().len() < MAX_EXCERPT + 64);
     }

@@ -78,9 +78,10 @@ impl Admin {
         process: &Process,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let address = self.address();
+        if let Some(address) = self.address() {
+            tracing::info!(%address, "health and metrics are served");
+        }
         let Some(listener) = self.0 else { return work.await };
-        tracing::info!(?address, "health and metrics are served");
         tokio::select! {
             result = work => result,
             never = serve(listener, process) => match never {},

@@ -19,6 +19,14 @@ impl Site {
     /// # Panics
     /// Where the server refuses.
     pub async fn shorten_ack_wait(&self) {
+        self.set_ack_wait(std::time::Duration::from_secs(2)).await;
+    }
+
+    /// Sets the `ack_wait` of all consumers.
+    ///
+    /// # Panics
+    /// Where a consumer cannot be changed.
+    pub async fn set_ack_wait(&self, ack_wait: std::time::Duration) {
         let js = self.js().await;
         for name in common::bus::topology::declared().keys().cloned() {
             let Some(consumer) = name.consumer else { continue };
@@ -26,7 +34,7 @@ impl Site {
             let info: async_nats::jetstream::consumer::PullConsumer =
                 stream.get_consumer(&consumer).await.expect("the consumer");
             let mut config = serde_json::to_value(&info.cached_info().config).expect("a configuration");
-            config["ack_wait"] = 2_000_000_000_u64.into();
+            config["ack_wait"] = u64::try_from(ack_wait.as_nanos()).expect("a number").into();
             let config: async_nats::jetstream::consumer::pull::Config =
                 serde_json::from_value(config).expect("a configuration");
             stream.update_consumer(config).await.expect("the consumer is changed");

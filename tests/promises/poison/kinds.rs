@@ -70,7 +70,7 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
 }
 
 /// No worker can ever have it in hand.
-fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind {
+pub fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind {
     let reason = "the headers cannot be read";
     Kind { unreadable: Some(headers), reason, ..garbage(subject, payload) }
 }
@@ -152,6 +152,12 @@ pub async fn all(site: &Site) -> Vec<Kind> {
         unreadable("events.batch.ada", b"NATS/1.0\r\n : x\r\n\r\n", b"third"),
         unreadable("jobs.normalize.live.ada", b"NATS/1.0\r\nA B: x\r\n\r\n", b"fourth"),
         unreadable("replay.batch", b"NATS/1.0\r\nno name: x\r\n\r\n", b"fifth"),
+        Kind {
+            dead: "dead.EVENTS.persist",
+            reason: "the subject cannot be read",
+            known: Vec::new(),
+            ..unreadable("events.batch.a\u{a0}b", b"NATS/1.0\r\nA: 1\r\n\r\n", b"sixth")
+        },
         // Nothing is left to be done: it is done, and names nobody.
         Kind { goes_to_dead: false, ..job("jobs.alert.live.ada", &gone, "", "") },
     ]

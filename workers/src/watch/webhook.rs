@@ -175,7 +175,8 @@ impl Webhook {
             Ok(status) => (answer(status), format!("the admin webhook answered {status}")),
             // Its own message holds the address, which may hold a secret.
             Err(error) => {
-                (Answer::NotNow, format!("the admin webhook gave no answer: {}", error.without_url()))
+                let error = anyhow::Error::new(error.without_url());
+                (Answer::NotNow, format!("the admin webhook gave no answer: {error:#}"))
             }
         };
         match answer {

@@ -25,7 +25,16 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 if let Some(given_up) = policy::spent(&tries, max_attempts) {
                     return self.bury(one, &given_up, unsettled).await;
                 }
-                tracing::error!(seq, used, max_attempts, reason, "a message failed; trying again");
+                let (stream, consumer) = self.name();
+                tracing::error!(
+                    stream,
+                    consumer,
+                    seq,
+                    used,
+                    max_attempts,
+                    reason,
+                    "a message failed; trying again"
+                );
                 self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
             }
             Err(error) => self.back(one, &error, unsettled).await,
@@ -35,7 +44,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
     /// Back to the server with a pause; no attempt is used.
     pub(super) async fn back(&self, one: InHand, failure: &Failure, unsettled: &Unsettled) {
         let (seq, delivered, reason) = (one.delivery.seq, one.delivery.delivered, &failure.reason);
-        tracing::error!(seq, delivered, reason, "a message is left for later; trying again");
+        let (stream, consumer) = self.name();
+        tracing::error!(
+            stream,
+            consumer,
+            seq,
+            delivered,
+            reason,
+            "a message is left for later; trying again"
+        );
         let after = self.settings.retry.policy().delay(one.retries());
         self.nak(one, after, unsettled).await;
     }

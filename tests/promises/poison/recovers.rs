@@ -1,0 +1,43 @@
+//! A message that failed and is done after all is not in DEAD, and its audit says what happened to it.
+
+use harness::{Engine, Site, envelope, event, said, until};
+use serde_json::Value;
+
+use super::dead;
+
+async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    let quick = ("DEVTRAIL_RETRY_CAP", "100ms");
+    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    for role in roles {
+        site.worker_with(role, role, &[quick, ("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")]);
+    }
+    client.send(&envelope("panics", &[event("e-panics")])).await;
+    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    let failed = "SELECT count(*) FROM attempts WHERE consumer = 'normalize' AND used > 0";
+    until("attempts failed", async || (site.database.count(failed).await == 1).then_some(())).await;
+    let role = site.role("normalize").to_owned();
+    site.kill(&role);
+    site.worker_with("mended", &role, &[quick]);
+    site.completed(1).await;
+
+    let rows = "SELECT a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id WHERE a.step = 'failed'";
+    // Written as the message is settled, after the job's own transaction.
+    let told = async || Some(site.database.rows(rows).await).filter(|rows| !rows.is_empty());
+    let rows = until("the trace is there", told).await;
+    let [row] = &rows[..] else { panic!("one trace: {rows:?}") };
+    let detail: Value = serde_json::from_str(&row[1]).unwrap();
+    assert_eq!(row[0], "recovered");
+    assert!(detail["attempts"].as_u64().is_some_and(|attempts| (1..8).contains(&attempts)), "{detail}");
+    assert!(detail["reason"].as_str().is_some_and(|reason| reason.contains("handling panicked")), "{detail}");
+    let traced = site.run("devtrail", &["trace", "seq:1"]);
+    let text = String::from_utf8_lossy(&traced.stdout).into_owned();
+    assert!(text.contains("handling panicked"), "{text}{}", said(&traced));
+    assert_eq!(dead::count(&site).await, 0);
+    assert_eq!(site.database.count("SELECT count(*) FROM attempts").await, 0, "nothing more is remembered");
+    let _ = site.verify();
+}
+
+harness::on_both_stores!(attempts_that_failed_leave_one_trace_when_the_message_is_done);
