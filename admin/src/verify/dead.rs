@@ -65,6 +65,14 @@ impl DeadLetters {
         self.known.get(&Was::Message(seq)).copied()
     }
 
+    /// The EVENTS messages that are there.
+    pub fn messages(&self) -> impl Iterator<Item = u64> {
+        self.known.keys().filter_map(|was| match was {
+            Was::Message(seq) => Some(*seq),
+            Was::Job(..) => None,
+        })
+    }
+
     /// The kinds of the batch's jobs that are there.
     pub fn jobs(&self, seq: u64) -> Mask {
         let there = JobKind::ALL.into_iter().filter(|kind| self.known.contains_key(&Was::Job(seq, *kind)));

@@ -1,5 +1,6 @@
 //! Reads a stream in its order, page by page: bounded by count and by bytes, so that memory stays flat.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -38,6 +39,8 @@ pub struct Reader {
     next: u64,
     last: u64,
     payloads: Payloads,
+    /// Messages that are read where they lie: delivered, some of them would break the connection, or end the client.
+    apart: BTreeSet<u64>,
     consumer: Option<Source>,
 }
 
@@ -50,7 +53,13 @@ struct Source {
 impl Reader {
     /// Reads `from..=last`.
     pub fn new((js, stream): (jetstream::Context, Stream), from: u64, last: u64, payloads: Payloads) -> Self {
-        Self { js, stream, next: from.max(1), last, payloads, consumer: None }
+        Self { js, stream, next: from.max(1), last, payloads, apart: BTreeSet::new(), consumer: None }
+    }
+
+    /// Has these messages read where they lie: what DEAD has may be undeliverable.
+    pub fn apart(mut self, messages: impl Iterator<Item = u64>) -> Self {
+        self.apart = messages.collect();
+        self
     }
 
     /// The next messages, their sequences rising; none when all is read.
@@ -62,8 +71,8 @@ impl Reader {
             if self.next > self.last {
                 return Ok(Vec::new());
             }
-            if self.consumer.is_none()
-                && let Some(message) = self.undeliverable().await?
+            if (self.consumer.is_none() || self.apart.contains(&self.next))
+                && let Some(message) = self.where_it_lies().await?
             {
                 return Ok(vec![message]);
             }
@@ -75,6 +84,7 @@ impl Reader {
                 }
                 Err(error) => tracing::debug!(attempt, %error, "a page could not be read; asking anew"),
             }
+            self.consumer = None;
             RetryPolicy::DEFAULT.pause(attempt).await;
         }
         anyhow::bail!(
@@ -83,12 +93,16 @@ impl Reader {
         )
     }
 
-    /// The next message, where no client can take it: it breaks the connection that it is delivered over.
-    async fn undeliverable(&mut self) -> anyhow::Result<Option<StoredMessage>> {
+    /// The next message, where it is to be read apart or no client can take it.
+    async fn where_it_lies(&mut self) -> anyhow::Result<Option<StoredMessage>> {
         let name = &self.stream.cached_info().config.name;
         let next = stored::first_from(&self.js, name, self.next, ">").await?;
-        let next = next.filter(|message| message.unreadable.is_some() && message.seq <= self.last);
-        self.next = next.as_ref().map_or(self.next, |message| message.seq + 1);
+        let is_apart =
+            |message: &StoredMessage| message.unreadable.is_some() || self.apart.contains(&message.seq);
+        let next = next.filter(|message| message.seq <= self.last && is_apart(message));
+        if let Some(message) = &next {
+            (self.next, self.consumer) = (message.seq + 1, None);
+        }
         Ok(next)
     }
 
@@ -103,7 +117,9 @@ impl Reader {
         }
         let client = self.js.client();
         let before = connects(&client);
-        let fetch = source.consumer.fetch().max_messages(PAGE).max_bytes(PAGE_BYTES);
+        let before_apart = self.apart.range(self.next..).next().map_or(u64::MAX, |apart| apart - self.next);
+        let most = usize::try_from(before_apart).map_or(PAGE, |most| most.clamp(1, PAGE));
+        let fetch = source.consumer.fetch().max_messages(most).max_bytes(PAGE_BYTES);
         let mut messages = fetch.messages().await?;
         let mut page = Vec::new();
         loop {

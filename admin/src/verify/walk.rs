@@ -97,7 +97,8 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     /// # Errors
     /// Where stream or store cannot be read, or stdout written.
     pub async fn along(&mut self, from: u64, last: u64) -> anyhow::Result<()> {
-        let mut reader = Reader::new((self.js.clone(), self.stream.clone()), from, last, Payloads::Read);
+        let mut reader = Reader::new((self.js.clone(), self.stream.clone()), from, last, Payloads::Read)
+            .apart(self.dead.messages());
         let mut next = from;
         let mut page = reader.page().await?;
         while !page.is_empty() {

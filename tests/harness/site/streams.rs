@@ -19,17 +19,17 @@ impl Site {
     /// # Panics
     /// Where the server refuses.
     pub async fn shorten_ack_wait(&self) {
-        self.set_ack_wait(std::time::Duration::from_secs(2)).await;
+        self.set_ack_wait("", std::time::Duration::from_secs(2)).await;
     }
 
-    /// Sets the `ack_wait` of all consumers.
+    /// Sets the `ack_wait` of all consumers of streams whose names begin so.
     ///
     /// # Panics
     /// Where a consumer cannot be changed.
-    pub async fn set_ack_wait(&self, ack_wait: std::time::Duration) {
+    pub async fn set_ack_wait(&self, streams: &str, ack_wait: std::time::Duration) {
         let js = self.js().await;
         for name in common::bus::topology::declared().keys().cloned() {
-            let Some(consumer) = name.consumer else { continue };
+            let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else { continue };
             let stream = js.get_stream(&name.stream).await.expect("the stream");
             let info: async_nats::jetstream::consumer::PullConsumer =
                 stream.get_consumer(&consumer).await.expect("the consumer");

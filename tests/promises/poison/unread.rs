@@ -11,7 +11,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// What came after it in the same request got lost: it is asked for again, long before its `ack_wait` is over.
 async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) {
     let mut site = Site::start(engine).await;
-    site.set_ack_wait(LONG).await;
+    // Jobs that get lost with the same connection are no neighbours.
+    site.shorten_ack_wait().await;
+    site.set_ack_wait("EVENTS", LONG).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     let poison =
@@ -31,7 +33,7 @@ async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) 
 /// A lone carriage return makes the client panic: the worker says so and ends. Its next start gives the message up.
 async fn a_message_that_ends_the_client_is_given_up_by_the_next_process(engine: Engine) {
     let mut site = Site::start(engine).await;
-    site.set_ack_wait(LONG).await;
+    site.set_ack_wait("EVENTS", LONG).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     client.send(&envelope("before", &[event("e-before")])).await;
@@ -53,6 +55,7 @@ async fn a_message_that_ends_the_client_is_given_up_by_the_next_process(engine: 
     poison.check(&letters(&site, 1).await);
     site.completed(2).await;
     nothing_is_left(&site).await;
+    assert_eq!(site.verify()["dead"], 1);
 }
 
 harness::on_both_stores!(
