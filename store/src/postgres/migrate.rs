@@ -1,5 +1,7 @@
 //! Bringing a database up to this program's version: by one process at a time, never backwards.
 
+use std::error::Error;
+
 use deadpool_postgres::Object;
 use refinery::Runner;
 use refinery::error::Kind;
@@ -38,7 +40,7 @@ pub async fn run(session: Object, url: &PostgresUrl) -> Result<(), StoreError> {
 async fn migrate(client: &mut Client, runner: &Runner, url: &PostgresUrl) -> Result<(), StoreError> {
     let report = runner.run_async(client).await.map_err(|error| match error.kind() {
         Kind::Connection(what, source) => {
-            match source.downcast_ref().map(Trouble::of).map(StoreError::from) {
+            match of_the_driver(&**source).map(Trouble::of).map(StoreError::from) {
                 // Cut off in the middle: the migration is a transaction, the next try begins anew.
                 Some(error) if error.is_transient() => error,
                 _ => {
@@ -50,6 +52,11 @@ async fn migrate(client: &mut Client, runner: &Runner, url: &PostgresUrl) -> Res
     })?;
     tell(&report);
     Ok(())
+}
+
+/// refinery wraps the driver's error, sometimes twice.
+fn of_the_driver<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a tokio_postgres::Error> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// Looks whether the database fits this program, and changes nothing.

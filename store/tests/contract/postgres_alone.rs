@@ -131,6 +131,25 @@ async fn programs_that_start_at_once_migrate_once() {
     assert_eq!(applied, 3);
 }
 
+/// Whoever starts waits for the database then, as for one that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_while_it_migrates_is_no_defect() {
+    const LOCKED: &str = "FROM pg_locks WHERE NOT granted AND relation = 'refinery_schema_history'::regclass";
+    let name = server::new_name("cut_off");
+    server::create(&name, "template0");
+    let url = server::url(&name);
+    drop(Postgres::connect(&url, "devtrail-test").await.unwrap());
+    let (client, connection) = tokio_postgres::connect(&server::address(&name), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE refinery_schema_history").await.unwrap();
+    let starting = tokio::spawn(async move { Postgres::connect(&url, "devtrail-test").await.map(drop) });
+    let waits = format!("SELECT count(*) > 0 {LOCKED}");
+    until(|| server::with(&name, async |client| client.query_one(&waits, &[]).await.unwrap().get(0)));
+    client.batch_execute(&format!("SELECT pg_terminate_backend(pid) {LOCKED}")).await.unwrap();
+    let error = starting.await.unwrap().unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_a_newer_program_is_refused() {
     let name = server::new_name("newer");
