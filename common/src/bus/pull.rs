@@ -142,7 +142,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let unsettled = Unsettled::default();
         // First: what broke the last connection, or ended the last process, would do so again.
         match timeout(FIRST_LOOK, self.look(looked, &unsettled)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             not_now => tracing::warn!(?not_now, "pulling begins without a look at what is unsettled"),
         }
         // The administrator's: a third of it passes between two reports of progress.

@@ -42,6 +42,14 @@ pub(super) struct Looked {
     ended: BTreeSet<u64>,
 }
 
+/// Whether it was looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    Done,
+    /// The breaker before the store is open.
+    Later,
+}
+
 /// What a look may take for the cause of a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Suspects {
@@ -73,34 +81,34 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let (client, policy) = (self.js.client(), self.settings.retry.policy());
         let mut attempt = 0;
         loop {
-            match self.look(looked, unsettled).await {
-                Ok(()) => attempt = 0,
-                Err(error) => {
-                    let (stream, consumer) = self.name();
-                    tracing::warn!(stream, consumer, %error, attempt, "what is unsettled cannot be looked at; trying again");
-                    policy.pause(attempt).await;
-                    attempt = attempt.saturating_add(1);
-                    continue;
-                }
+            let look = self.look(looked, unsettled).await;
+            if let Err(error) = &look {
+                let (stream, consumer) = self.name();
+                tracing::warn!(stream, consumer, %error, attempt, "what is unsettled cannot be looked at; trying again");
             }
-            let pause = if looked.ended.is_empty() { every.min(EVERY) } else { SOON };
-            // Either way it is looked again.
-            let _ = timeout(pause, reconnected(&client, looked.connected.0)).await;
+            if matches!(look, Ok(Looks::Done)) {
+                attempt = 0;
+                let pause = if looked.ended.is_empty() { every.min(EVERY) } else { SOON };
+                // Either way it is looked again.
+                let _ = timeout(pause, reconnected(&client, looked.connected.0)).await;
+            } else {
+                policy.pause(attempt).await;
+                attempt = attempt.saturating_add(1);
+            }
         }
     }
 
-    /// Looks once.
+    /// Looks once, where the store is well: what is given up is written to it.
     pub(super) async fn look(
         &self,
         looked: &mut Looked,
         unsettled: &Unsettled,
-    ) -> Result<(), async_nats::Error> {
+    ) -> Result<Looks, async_nats::Error> {
         if looked.life.as_ref() != Some(&self.life) {
             *looked = Looked { life: Some(self.life.clone()), ..Looked::default() };
         }
-        // What is given up is written to the store; that is said by its breaker.
         if self.settings.guard.refuses().is_some() {
-            return Ok(());
+            return Ok(Looks::Later);
         }
         let client = self.js.client();
         let now = (connects(&client), client.server_info().server_id);
@@ -125,7 +133,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             }
         }
         looked.connected = now;
-        Ok(())
+        Ok(Looks::Done)
     }
 
     async fn floor(&self) -> Result<Option<Floor>, async_nats::Error> {
