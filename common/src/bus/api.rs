@@ -7,7 +7,7 @@ use super::topology::Name;
 
 /// The server refused a request about a stream or consumer, or did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
+#[error("The {name} cannot be used: {reason}")]
 pub struct ApiError {
     /// What it was about.
     pub name: Name,
