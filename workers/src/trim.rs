@@ -113,12 +113,12 @@ struct Trimmer<S> {
 impl<S: Retention + Ledger> Trimmer<S> {
     /// Looks once, and purges what may go.
     async fn turn(&mut self) -> anyhow::Result<()> {
-        let life = bus::bind_stream(&self.js, EVENTS).await?;
         let stream = self.js.get_stream(EVENTS).await.context("the stream EVENTS cannot be read")?;
         let fill = fill(&stream);
         let Some(wish) = Wish::of(&fill, self.settings.raw_retention, SystemClock.now()) else {
             return Ok(());
         };
+        let life = bus::bind_stream(&self.js, EVENTS).await?;
         // A life the store never saw has nothing that is done with.
         let src = self.store.known_source(&life).await?;
         let reached = match src {

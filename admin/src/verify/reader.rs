@@ -10,7 +10,7 @@ use common::bus::stored::{self, StoredMessage};
 use common::bus::{connects, reconnected};
 use common::retry::RetryPolicy;
 use futures_util::StreamExt as _;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 /// Most messages of a page.
 const PAGE: usize = 500;
@@ -123,18 +123,19 @@ impl Reader {
         let mut messages = fetch.messages().await?;
         let mut page = Vec::new();
         loop {
-            let next = tokio::select! {
-                biased;
-                next = messages.next() => next,
-                () = reconnected(&client, before) => return Ok(page),
-                () = sleep(PATIENCE) => return Ok(page), // sleep: the bound on a message that does not come
-            };
-            let message = match next {
-                Some(Ok(message)) => message,
+            let next = timeout(PATIENCE, async {
+                tokio::select! {
+                    biased;
+                    next = messages.next() => Ok(next),
+                    () = reconnected(&client, before) => Err("the connection broke".into()),
+                }
+            });
+            let message = match next.await.unwrap_or_else(|late| Err(late.into())) {
+                Ok(Some(Ok(message))) => message,
+                Ok(None) => break,
                 // What was read counts; the rest is asked for anew.
-                Some(Err(_)) if !page.is_empty() => return Ok(page),
-                Some(Err(error)) => return Err(error),
-                None => break,
+                Ok(Some(Err(_))) | Err(_) if !page.is_empty() => return Ok(page),
+                Ok(Some(Err(error))) | Err(error) => return Err(error),
             };
             let info = message.info()?;
             let (seq, place, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);

@@ -63,16 +63,13 @@ pub async fn stream(js: &jetstream::Context, name: &Name) -> Result<Option<Strea
 /// Where the server does not answer or refuses.
 pub async fn consumer(js: &jetstream::Context, name: &Name) -> Result<Option<ConsumerFacts>, ApiError> {
     let Some(info) = api::info(js, name).await? else { return Ok(None) };
-    let (pending, unsettled) = (number(&info, "/num_pending"), number(&info, "/num_ack_pending"));
-    let oldest = if pending + unsettled > 0 { oldest(js, name, &info).await? } else { None };
-    Ok(Some(ConsumerFacts { pending, unsettled, oldest }))
-}
-
-/// Of the first message above the ack floor: below it all are acknowledged.
-async fn oldest(js: &jetstream::Context, name: &Name, info: &Value) -> Result<Option<Micros>, ApiError> {
-    let Floor { settled, subject, .. } = Floor::of(info);
-    let first = stored::first_from(js, &name.stream, settled + 1, &subject).await?;
-    Ok(first.map(|message| message.at))
+    let (pending, floor) = (number(&info, "/num_pending"), Floor::of(&info));
+    let oldest = match pending + floor.unsettled {
+        0 => None,
+        // Below the ack floor all are acknowledged.
+        _ => stored::first_from(js, &name.stream, floor.settled + 1, &floor.subject).await?,
+    };
+    Ok(Some(ConsumerFacts { pending, unsettled: floor.unsettled, oldest: oldest.map(|message| message.at) }))
 }
 
 /// Where a consumer stands in its stream.

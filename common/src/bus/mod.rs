@@ -115,8 +115,7 @@ async fn try_once(options: async_nats::ConnectOptions, url: &str) -> Result<asyn
 ///
 /// Afterwards the client reconnects on its own, without limit.
 pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::Client> {
-    let tell = telling(None);
-    connect_with(|| options(name).event_callback(tell.clone()), url, RetryPolicy::DEFAULT, stop).await
+    connect_with(url, name, (RetryPolicy::DEFAULT, None), stop).await
 }
 
 /// Logs when a connection breaks and when there is one again, and tells `connected` of each.
@@ -151,8 +150,7 @@ pub async fn connect_telling(
     (pauses, connected): (RetryPolicy, watch::Sender<()>),
     stop: &Stop,
 ) -> Option<async_nats::Client> {
-    let tell = telling(Some(connected));
-    connect_with(|| options(name).event_callback(tell.clone()), url, pauses, stop).await
+    connect_with(url, name, (pauses, Some(connected)), stop).await
 }
 
 /// How often the client has connected.
@@ -178,14 +176,15 @@ pub async fn reconnected(client: &async_nats::Client, before: u64) {
 }
 
 async fn connect_with(
-    options: impl Fn() -> async_nats::ConnectOptions,
     url: &str,
-    pauses: RetryPolicy,
+    name: &str,
+    (pauses, connected): (RetryPolicy, Option<watch::Sender<()>>),
     stop: &Stop,
 ) -> Option<async_nats::Client> {
+    let tell = telling(connected);
     for attempt in 0.. {
         tokio::select! {
-            connected = try_once(options(), url) => match connected {
+            connected = try_once(options(name).event_callback(tell.clone()), url) => match connected {
                 Ok(client) => return Some(client),
                 Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
             },

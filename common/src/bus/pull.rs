@@ -5,10 +5,10 @@
 //! messages that fail is decided in `policy`, and done in `work`.
 
 mod delivery;
-mod hand_back;
 mod memory;
 mod policy;
 mod probe;
+mod request;
 mod unread;
 mod work;
 
@@ -17,19 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind, consumer::PullConsumer};
-use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::{BindError, StreamLife, bind_consumer, bind_stream, connects, is_gone, reconnected};
+use super::{BindError, StreamLife, bind_consumer, bind_stream, is_gone};
 use crate::breaker::Guard;
 use crate::process::Stop;
 use crate::retry::RetrySettings;
 use delivery::delivery;
 pub use delivery::{About, Blame, Delivery, Failure, Outcome, Role};
-use hand_back::{QUIET, hand_back};
 pub use memory::{Buried, Memory, Place, Tries};
 pub(super) use policy::GivenUp;
+use request::Request;
 use unread::Looked;
 use work::InHand;
 
@@ -60,8 +59,6 @@ impl PullSettings {
 
 /// One request asks for at most this much payload: two of the largest messages.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
-/// What a request ends with where the next message is larger than what is left of these bytes (NATS ADR-13, 409).
-const NO_MORE_FIT: &str = "Message Size Exceeds MaxBytes";
 /// How long a request waits on the server.
 const REQUEST_EXPIRES: Duration = Duration::from_secs(5);
 /// How long pulling may wait for the first look at what is unsettled.
@@ -193,32 +190,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 return Ok(());
             }
             let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
-            let mut messages = request.expires(REQUEST_EXPIRES).messages().await?;
-            let client = self.js.client();
-            // Sent before it is counted how often the client has connected: over the present connection.
-            tokio::select! {
-                flushed = client.flush() => flushed?,
-                () = self.stop.draining() => return hand_back(messages).await,
-            }
-            let mut broken = std::pin::pin!(reconnected(&client, connects(&client)));
-            let mut is_broken = false;
+            let mut request =
+                Request::new(request.expires(REQUEST_EXPIRES).messages().await?, self.js.client());
             loop {
                 let message = tokio::select! {
                     biased;
-                    () = self.stop.draining() => return hand_back(messages).await,
-                    message = messages.next() => message,
-                    // A request seldom outlives its connection: what came is taken, and it is asked anew.
-                    () = &mut broken, if !is_broken => {
-                        is_broken = true;
-                        continue;
-                    }
-                    () = tokio::time::sleep(QUIET), if is_broken => None, // sleep: what came would be there
+                    () = self.stop.draining() => return request.hand_back().await,
+                    message = request.next() => message,
                 };
-                let message = match message {
-                    Some(Err(end)) if end.to_string().contains(NO_MORE_FIT) => break,
-                    Some(message) => message,
-                    None => break,
-                };
+                let Some(message) = message else { break };
                 let message = Arc::new(message?);
                 let delivery = delivery(&message)?;
                 // In the register first: its ack_wait runs while it waits for memory.
