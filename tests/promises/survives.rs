@@ -104,6 +104,9 @@ async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing_and_service
         let (_, before) = up.pids();
         up.kill_nats();
         up.until("nats-server is restarted", || (up.pids().1 != before).then_some(())).await;
+        for said in ["the connection to NATS broke", "connected to NATS again"] {
+            up.until(said, || up.log().contains(said).then_some(())).await;
+        }
         let then = load.count();
         up.until("batches are taken again", || (load.count() > then + 300).then_some(())).await;
     }

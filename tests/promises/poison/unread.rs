@@ -58,7 +58,29 @@ async fn a_message_that_ends_the_client_is_given_up_by_the_next_process(engine: 
     assert_eq!(site.verify()["dead"], 1);
 }
 
+/// Large messages fill a request's bytes: that is no trouble, and none is left out, by the workers or by verify.
+async fn messages_that_fill_a_request_are_all_handled(engine: Engine) {
+    let mut site = Site::start(engine).await;
+    let url = site.collector("collector").await;
+    let client = site.client(&url, "ada").await;
+    // Six of some 3 MB: more than the 16 MiB that a request, and a page of verify, may bring.
+    for batch in 0..6 {
+        let mut events: Vec<_> = (0..200).map(|number| event(&format!("e-{batch}-{number}"))).collect();
+        events.iter_mut().for_each(|event| event["data"]["padding"] = "x".repeat(15_000).into());
+        client.send(&envelope(&format!("b-{batch}"), &events)).await;
+    }
+    site.workers(1);
+    site.completed(6).await;
+    let names = site.names();
+    let broke = |name: &&String| site.log(name).contains("pulling broke off");
+    assert_eq!(names.iter().find(broke), None);
+    let report = site.verify();
+    assert_eq!((&report["messages"], &report["stored"]), (&6.into(), &1200.into()), "{report}");
+    assert_eq!(report["events"], 1200, "each was read: {report}");
+}
+
 harness::on_both_stores!(
     a_message_that_ends_the_client_is_given_up_by_the_next_process,
+    messages_that_fill_a_request_are_all_handled,
     neighbours_of_what_breaks_the_connection_need_not_wait,
 );
