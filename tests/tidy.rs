@@ -19,33 +19,48 @@ struct File {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the project's root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the project's root")
 }
 
 /// The paths of all files that are or could be committed, from the root, in order.
 fn paths() -> BTreeSet<String> {
     let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
         .current_dir(root())
         .output();
     let mut found: BTreeSet<String> = match listed {
-        Ok(git) if git.status.success() => {
-            String::from_utf8_lossy(&git.stdout).split_terminator('\0').map(String::from).collect()
-        }
+        Ok(git) if git.status.success() => String::from_utf8_lossy(&git.stdout)
+            .split_terminator('\0')
+            .map(String::from)
+            .collect(),
         _ => BTreeSet::new(),
     };
     if found.is_empty() {
         walk(root(), &mut found); // a source archive, or no git
     }
     found.retain(|path| root().join(path).is_file()); // git still lists what was just deleted
-    assert!(!found.is_empty(), "no files found under {}", root().display());
+    assert!(
+        !found.is_empty(),
+        "no files found under {}",
+        root().display()
+    );
     found
 }
 
 fn walk(folder: &Path, found: &mut BTreeSet<String>) {
     let entries = fs::read_dir(folder).expect("a folder of the project is readable");
     for path in entries.flatten().map(|entry| entry.path()) {
-        let skipped = ["target", ".tools", ".git"].iter().any(|name| path.ends_with(name));
+        let skipped = ["target", ".tools", ".git"]
+            .iter()
+            .any(|name| path.ends_with(name));
         if path.is_dir() && !path.is_symlink() && !skipped {
             walk(&path, found);
         } else if let Ok(relative) = path.strip_prefix(root()) {
@@ -57,9 +72,16 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
 fn files(wanted: impl Fn(&str) -> bool) -> Vec<File> {
     let read = |path: String| {
         let bytes = fs::read(root().join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        File { text: String::from_utf8_lossy(&bytes).into_owned(), path }
+        File {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            path,
+        }
     };
-    paths().into_iter().filter(|path| wanted(path)).map(read).collect()
+    paths()
+        .into_iter()
+        .filter(|path| wanted(path))
+        .map(read)
+        .collect()
 }
 
 fn is_rust(path: &str) -> bool {
@@ -69,8 +91,14 @@ fn is_rust(path: &str) -> bool {
 /// `path:line: text` of each line that `breaks` says is wrong.
 fn lines_where(files: &[File], breaks: impl Fn(&str) -> bool) -> Vec<String> {
     let broken = |file: &File| -> Vec<String> {
-        let numbered = file.text.lines().enumerate().filter(|(_, line)| breaks(line));
-        numbered.map(|(index, line)| format!("{}:{}: {}", file.path, index + 1, line.trim())).collect()
+        let numbered = file
+            .text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| breaks(line));
+        numbered
+            .map(|(index, line)| format!("{}:{}: {}", file.path, index + 1, line.trim()))
+            .collect()
     };
     files.iter().flat_map(broken).collect()
 }
@@ -90,29 +118,50 @@ fn nothing_is_left_to_do_or_switched_off() {
         concat!("#[", "ignore"),
         concat!("allow(", "dead_code"),
     ];
-    let found = lines_where(&files(is_rust), |line| marks.iter().any(|mark| line.contains(mark)));
+    let found = lines_where(&files(is_rust), |line| {
+        marks.iter().any(|mark| line.contains(mark))
+    });
     assert_none(&found, "finish it, or open an issue instead:");
 }
 
 #[test]
 fn every_sleep_gives_its_reason() {
     let call = concat!("sle", "ep(");
-    let has_reason = |line: &str| line.split_once("// sleep:").is_some_and(|(_, why)| !why.trim().is_empty());
-    let found = lines_where(&files(is_rust), |line| line.contains(call) && !has_reason(line));
-    assert_none(&found, "wait for what you wait for, or say why in a `// sleep: reason` on the line:");
+    let has_reason = |line: &str| {
+        line.split_once("// sleep:")
+            .is_some_and(|(_, why)| !why.trim().is_empty())
+    };
+    let found = lines_where(&files(is_rust), |line| {
+        line.contains(call) && !has_reason(line)
+    });
+    assert_none(
+        &found,
+        "wait for what you wait for, or say why in a `// sleep: reason` on the line:",
+    );
 }
 
 #[test]
 fn no_source_file_is_longer_than_a_few_screens() {
     let too_long = |file: &File| file.text.lines().count() > MAX_LINES;
     let line = |file: &File| format!("{}:{}", file.path, file.text.lines().count());
-    let found: Vec<String> = files(is_rust).iter().filter(|file| too_long(file)).map(line).collect();
-    assert_none(&found, &format!("split files of more than {MAX_LINES} lines:"));
+    let found: Vec<String> = files(is_rust)
+        .iter()
+        .filter(|file| too_long(file))
+        .map(line)
+        .collect();
+    assert_none(
+        &found,
+        &format!("split files of more than {MAX_LINES} lines:"),
+    );
 }
 
 #[test]
 fn no_machine_path_or_registry_is_written_down() {
-    let folders = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")];
+    let folders = [
+        concat!("/ho", "me/"),
+        concat!("/ro", "ot/"),
+        concat!("/wo", "rk/"),
+    ];
     let hosts = [
         concat!("crates", ".io"),
         concat!("py", "pi.org"),
@@ -126,26 +175,39 @@ fn no_machine_path_or_registry_is_written_down() {
         let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
         let by_folder = path.starts_with("scripts/") || path.starts_with(".ci/");
         let by_name = path.ends_with("Makefile") || path.ends_with("package-lock.json");
-        by_folder || by_name || ["rs", "toml", "sh", "sql", "conf", "py", "cjs", "txt"].contains(&kind)
+        by_folder
+            || by_name
+            || ["rs", "toml", "sh", "sql", "conf", "py", "cjs", "txt"].contains(&kind)
     };
-    let breaks =
-        |line: &str| folders.iter().any(|f| is_absolute(line, f)) || hosts.iter().any(|h| line.contains(h));
-    assert_none(&lines_where(&files(wanted), breaks), "this would only hold on one machine:");
+    let breaks = |line: &str| {
+        folders.iter().any(|f| is_absolute(line, f)) || hosts.iter().any(|h| line.contains(h))
+    };
+    assert_none(
+        &lines_where(&files(wanted), breaks),
+        "this would only hold on one machine:",
+    );
 }
 
 /// Is `folder` in the line as the start of a path, not in its middle (as in `target/…` or `{dir}/…`)?
 fn is_absolute(line: &str, folder: &str) -> bool {
     let inner = |c: char| c.is_alphanumeric() || "._-~*})]".contains(c);
-    line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(inner))
+    line.match_indices(folder)
+        .any(|(at, _)| !line[..at].ends_with(inner))
 }
 
 #[test]
 fn sql_is_written_in_the_store_only() {
     let wanted = |path: &str| {
-        is_rust(path) && !["store/", "tests/", "bench/"].iter().any(|folder| path.starts_with(folder))
+        is_rust(path)
+            && !["store/", "tests/", "bench/"]
+                .iter()
+                .any(|folder| path.starts_with(folder))
     };
     let statements = ["SELECT ", "INSERT INTO", "DELETE FROM"];
-    let updates = |line: &str| line.split_once("UPDATE ").is_some_and(|(_, rest)| rest.contains(" SET"));
+    let updates = |line: &str| {
+        line.split_once("UPDATE ")
+            .is_some_and(|(_, rest)| rest.contains(" SET"))
+    };
     let breaks = |line: &str| updates(line) || statements.iter().any(|sql| line.contains(sql));
     let found = lines_where(&files(wanted), breaks);
     assert_none(&found, "ask the store through one of its roles instead:");
@@ -155,7 +217,11 @@ fn sql_is_written_in_the_store_only() {
 fn every_source_file_says_what_it_is_for() {
     let silent = |file: &File| !file.text.starts_with("//!");
     let line = |file: &File| format!("{}:1", file.path);
-    let found: Vec<String> = files(is_rust).iter().filter(|file| silent(file)).map(line).collect();
+    let found: Vec<String> = files(is_rust)
+        .iter()
+        .filter(|file| silent(file))
+        .map(line)
+        .collect();
     assert_none(&found, "begin the file with a `//!` line:");
 }
 
@@ -165,12 +231,19 @@ fn every_schema_has_cases_and_every_case_a_schema() {
     // `1.0/file.edited` of `common/schemas/1.0/file.edited.json`
     let names_in = |folder: &str| -> BTreeSet<&str> {
         let inside = all.iter().filter_map(|path| path.strip_prefix(folder));
-        inside.filter_map(|path| path.rsplit_once('.')).map(|(name, _)| name).collect()
+        inside
+            .filter_map(|path| path.rsplit_once('.'))
+            .map(|(name, _)| name)
+            .collect()
     };
     let (schemas, cases) = (names_in(SCHEMAS), names_in(SCHEMA_CASES));
     assert!(!schemas.is_empty(), "no schemas in {SCHEMAS}");
-    let without_cases = schemas.difference(&cases).map(|name| format!("{SCHEMAS}{name}: no cases"));
-    let without_schema = cases.difference(&schemas).map(|name| format!("{SCHEMA_CASES}{name}: no schema"));
+    let without_cases = schemas
+        .difference(&cases)
+        .map(|name| format!("{SCHEMAS}{name}: no cases"));
+    let without_schema = cases
+        .difference(&schemas)
+        .map(|name| format!("{SCHEMA_CASES}{name}: no schema"));
     let found: Vec<String> = without_cases.chain(without_schema).collect();
     assert_none(&found, "schemas and cases go in pairs of the same name:");
 }
@@ -179,7 +252,10 @@ fn every_schema_has_cases_and_every_case_a_schema() {
 fn manifests_keep_the_direction_of_dependencies() {
     let mut found = Vec::new();
     for (manifest, forbidden) in [
-        ("collector/Cargo.toml", &["store", "devtrail-store", "rusqlite", "tokio-postgres"][..]),
+        (
+            "collector/Cargo.toml",
+            &["store", "devtrail-store", "rusqlite", "tokio-postgres"][..],
+        ),
         ("common/Cargo.toml", &["store", "devtrail-store"][..]),
     ] {
         let manifests = files(|path| path == manifest);
@@ -196,20 +272,35 @@ fn manifests_keep_the_direction_of_dependencies() {
 #[test]
 fn storing_knows_nothing_of_what_is_computed_from_the_store() {
     // R6.2: the persist role computes no metric, and T1 writes no table of the other roles.
-    let folders = ["workers/src/persist", "store/src/sqlite/persist", "store/src/postgres/persist"];
+    let folders = [
+        "workers/src/persist",
+        "store/src/sqlite/persist",
+        "store/src/postgres/persist",
+    ];
     let persist = |path: &str| folders.iter().any(|folder| path.starts_with(folder));
     let files = files(|path| is_rust(path) && persist(path));
-    assert!(files.len() > 3, "the persist role has moved: name its files here");
+    assert!(
+        files.len() > 3,
+        "the persist role has moved: name its files here"
+    );
     let others = ["aggregate", "normalize", "metrics", "windows", "alert"];
-    let found = lines_where(&files, |line| others.iter().any(|word| line.to_lowercase().contains(word)));
-    assert_none(&found, "storing knows nothing of what is computed from the store");
+    let found = lines_where(&files, |line| {
+        others.iter().any(|word| line.to_lowercase().contains(word))
+    });
+    assert_none(
+        &found,
+        "storing knows nothing of what is computed from the store",
+    );
 }
 
 #[test]
 fn every_requirement_has_its_row() {
     let table = files(|path| path == "docs/requirements.md");
     assert_eq!(table.len(), 1, "docs/requirements.md is missing");
-    let cells = table[0].text.lines().map(|line| line.trim_start_matches(['|', ' ']).split('|').next());
+    let cells = table[0]
+        .text
+        .lines()
+        .map(|line| line.trim_start_matches(['|', ' ']).split('|').next());
     let rows: BTreeSet<&str> = cells.flatten().map(str::trim).collect();
     let ids = (1..=7).flat_map(|group| (1..=5).map(move |number| format!("R{group}.{number}")));
     let found: Vec<String> = ids.filter(|id| !rows.contains(id.as_str())).collect();
@@ -224,13 +315,30 @@ fn the_collector_is_built_without_a_database() {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    let (out, err) = (String::from_utf8_lossy(&tree.stdout), String::from_utf8_lossy(&tree.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&tree.stdout),
+        String::from_utf8_lossy(&tree.stderr),
+    );
     assert!(tree.status.success(), "cargo tree: {err}");
-    let packages: BTreeSet<&str> = out.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(packages.contains("devtrail-common"), "this is not the collector's graph:\n{out}");
-    let databases = ["rusqlite", "libsqlite3-sys", "tokio-postgres", "devtrail-store"];
-    let found: Vec<String> =
-        databases.iter().filter(|name| packages.contains(*name)).map(ToString::to_string).collect();
+    let packages: BTreeSet<&str> = out
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(
+        packages.contains("devtrail-common"),
+        "this is not the collector's graph:\n{out}"
+    );
+    let databases = [
+        "rusqlite",
+        "libsqlite3-sys",
+        "tokio-postgres",
+        "devtrail-store",
+    ];
+    let found: Vec<String> = databases
+        .iter()
+        .filter(|name| packages.contains(*name))
+        .map(ToString::to_string)
+        .collect();
     assert_none(&found, "the collector's dependencies hold:");
 }
 
@@ -242,19 +350,36 @@ fn every_mutant_says_what_it_breaks_and_still_applies() {
     let mut found = Vec::new();
     let page = fs::read_to_string(root().join("docs/mutants.md")).expect("the page of mutants");
     for File { path, text } in &mutants {
-        let name = path.trim_start_matches("tests/mutants/").trim_end_matches(".patch");
-        let breaks = text.lines().next().unwrap_or_default().trim_start_matches("Breaks: ");
+        let name = path
+            .trim_start_matches("tests/mutants/")
+            .trim_end_matches(".patch");
+        let breaks = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("Breaks: ");
         if !page.contains(&format!("| `{name}` | {breaks} | `")) {
-            found.push(format!("{path} is not in docs/mutants.md, with what it breaks and what catches it"));
+            found.push(format!(
+                "{path} is not in docs/mutants.md, with what it breaks and what catches it"
+            ));
         }
         if !text.starts_with("Breaks: ") || !text.contains("\nRun: -") {
             found.push(format!("{path} does not begin with `Breaks:` and `Run:`"));
         }
-        let git = Command::new("git").args(["apply", "--check", path]).current_dir(root()).output();
+        let git = Command::new("git")
+            .args(["apply", "--check", path])
+            .current_dir(root())
+            .output();
         let git = git.expect("git checks a patch");
         if !git.status.success() {
-            found.push(format!("{path}: {}", String::from_utf8_lossy(&git.stderr).trim()));
+            found.push(format!(
+                "{path}: {}",
+                String::from_utf8_lossy(&git.stderr).trim()
+            ));
         }
     }
-    assert_none(&found, "every mutant still applies (edit the patch where the code moved)");
+    assert_none(
+        &found,
+        "every mutant still applies (edit the patch where the code moved)",
+    );
 }

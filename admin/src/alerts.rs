@@ -47,14 +47,18 @@ pub struct ListSettings {
 /// Where the database cannot be read.
 pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
     match command {
-        AlertsCommand::List(settings) => with_store!(settings.target, |store| list(&store, &settings).await),
+        AlertsCommand::List(settings) => {
+            with_store!(settings.target, |store| list(&store, &settings).await)
+        }
         AlertsCommand::Admin(settings) => admin::run(&settings).await,
     }
 }
 
 async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<()> {
     // One more than shown tells whether there are more.
-    let mut alerts = store.alerts(settings.developer.clone(), settings.limit.saturating_add(1)).await?;
+    let mut alerts = store
+        .alerts(settings.developer.clone(), settings.limit.saturating_add(1))
+        .await?;
     let more = alerts.len() > settings.limit as usize;
     alerts.truncate(settings.limit as usize);
     if settings.json {
@@ -62,7 +66,10 @@ async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<(
     }
     out::line(text(&alerts))?;
     if more {
-        out::line(format!("There are more than {}; --limit shows them.", settings.limit))?;
+        out::line(format!(
+            "There are more than {}; --limit shows them.",
+            settings.limit
+        ))?;
     }
     Ok(())
 }
@@ -73,8 +80,15 @@ fn text(alerts: &[StoredAlert]) -> String {
         return "No alerts.".to_owned();
     }
     let row = |alert: &StoredAlert| {
-        [&alert.severity, &alert.developer, &alert.window_start, &alert.rule, &alert.title, &alert.state]
-            .map(|field| field.replace('\n', " "))
+        [
+            &alert.severity,
+            &alert.developer,
+            &alert.window_start,
+            &alert.rule,
+            &alert.title,
+            &alert.state,
+        ]
+        .map(|field| field.replace('\n', " "))
     };
     out::as_table(
         ["SEVERITY", "DEVELOPER", "WINDOW", "RULE", "TITLE", "STATE"],
@@ -114,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_line_an_alert_and_nothing_in_it_steers_a_terminal() {
-        let text = text(&[alert("high", "Seven failed builds"), alert("info", "two\nlines \u{1b}[31m")]);
+        let text = text(&[
+            alert("high", "Seven failed builds"),
+            alert("info", "two\nlines \u{1b}[31m"),
+        ]);
         let expected = "
  SEVERITY  DEVELOPER  WINDOW      RULE        TITLE                STATE
  high      ada        2026-03-01  red-builds  Seven failed builds  raised
@@ -126,6 +143,9 @@ mod tests {
     #[test]
     fn programs_get_the_body_as_json() {
         let json = as_json(&alert("high", "t"));
-        assert_eq!((&json["body"]["failed"], &json["revision"]), (&json!(7), &json!(0)));
+        assert_eq!(
+            (&json["body"]["failed"], &json["revision"]),
+            (&json!(7), &json!(0))
+        );
     }
 }

@@ -73,20 +73,38 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     let ImportCommand::Git(settings) = command;
     let repository = Repository::open(&settings.path).await?;
     let selection = select(&repository, &settings).await?;
-    let project = settings.project.clone().unwrap_or_else(|| repository.name.clone());
+    let project = settings
+        .project
+        .clone()
+        .unwrap_or_else(|| repository.name.clone());
     if settings.dry_run {
-        return crate::interruptible(plan(&repository, &selection, project, &settings), &process.stop).await;
+        return crate::interruptible(
+            plan(&repository, &selection, project, &settings),
+            &process.stop,
+        )
+        .await;
     }
     // What is missing is said before a long history is counted.
-    let (client, keys) = (settings.delivery.client("devtrail-import")?.waiting(), settings.delivery.keys()?);
+    let (client, keys) = (
+        settings.delivery.client("devtrail-import")?.waiting(),
+        settings.delivery.keys()?,
+    );
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);
     let total = crate::interruptible(total, &process.stop).await?;
     let progress = Progress::of_events(total, "commits", settings.json);
-    let batches = batches(repository.history(&selection)?, &project, &key, settings.delivery.batch_size);
+    let batches = batches(
+        repository.history(&selection)?,
+        &project,
+        &key,
+        settings.delivery.batch_size,
+    );
     let mut newest = String::new();
     let batches = batches.inspect_ok(|batch| newest.clone_from(&batch.batch_id));
-    let sent = settings.delivery.send(&client, batches, &progress, &process.stop).await;
+    let sent = settings
+        .delivery
+        .send(&client, batches, &progress, &process.stop)
+        .await;
     drop(progress);
     // Whoever imports looks at the metrics next.
     let computed = client.is_completed(&key, &newest, COMPUTED);
@@ -108,7 +126,10 @@ async fn select(repository: &Repository, settings: &GitSettings) -> anyhow::Resu
     for email in given {
         authors.push(repository.known_as(&email).await?);
     }
-    Ok(Selection { authors, since: settings.since.clone() })
+    Ok(Selection {
+        authors,
+        since: settings.since.clone(),
+    })
 }
 
 /// How many commits there are to send.
@@ -121,12 +142,20 @@ async fn count(
     if total > 0 {
         return Ok(total);
     }
-    let since = settings.since.as_ref().map(|day| format!(" since {day}")).unwrap_or_default();
+    let since = settings
+        .since
+        .as_ref()
+        .map(|day| format!(" since {day}"))
+        .unwrap_or_default();
     let who = match &selection.authors[..] {
         [] => "anyone".to_owned(),
         authors => authors.join(" or "),
     };
-    bail!("{} has no commit of {who}{since}.{}", settings.path.display(), repository.who_is_there().await?);
+    bail!(
+        "{} has no commit of {who}{since}.{}",
+        settings.path.display(),
+        repository.who_is_there().await?
+    );
 }
 
 async fn plan(
@@ -138,8 +167,11 @@ async fn plan(
     count(repository, selection, settings).await?;
     let history = repository.history(selection)?;
     let batches = batches(history, &project, "", settings.delivery.batch_size);
-    let planned =
-        Planned { project: project.clone(), authors: selection.authors.clone(), ..Planned::default() };
+    let planned = Planned {
+        project: project.clone(),
+        authors: selection.authors.clone(),
+        ..Planned::default()
+    };
     let add = |planned: Planned, batch: Batch| async move { Ok(planned.with(&batch)) };
     let planned = batches.try_fold(planned, add).await?;
     if settings.json {
@@ -161,7 +193,11 @@ fn batches(
         full: VecDeque<Vec<Box<RawValue>>>,
     }
     let (project, key) = (project.to_owned(), key.to_owned());
-    let open = Open { history, cutter: Some(Cutter::new(usize::from(size))), full: VecDeque::new() };
+    let open = Open {
+        history,
+        cutter: Some(Cutter::new(usize::from(size))),
+        full: VecDeque::new(),
+    };
     stream::try_unfold(open, move |mut open| {
         let (project, key) = (project.clone(), key.clone());
         async move {
@@ -169,11 +205,14 @@ fn batches(
                 if let Some(events) = open.full.pop_front() {
                     return Ok(Some((batch(key, events)?, open)));
                 }
-                let Some(cutter) = &mut open.cutter else { return Ok(None) };
+                let Some(cutter) = &mut open.cutter else {
+                    return Ok(None);
+                };
                 match open.history.next().await? {
                     Some(commits) => {
                         for commit in &commits {
-                            open.full.extend(cutter.push(event::event(commit, &project)?));
+                            open.full
+                                .extend(cutter.push(event::event(commit, &project)?));
                         }
                     }
                     None => open.full.extend(open.cutter.take().and_then(Cutter::rest)),
@@ -188,18 +227,35 @@ fn batch(key: String, events: Vec<Box<RawValue>>) -> anyhow::Result<Batch> {
     let id = |event: Option<&Box<RawValue>>| -> anyhow::Result<String> {
         let event: Value = serde_json::from_str(event.map_or("null", |event| event.get()))?;
         // 32 of a hash's hex digits name a commit well enough, and two of them fit in an id.
-        Ok(event["data"]["commit"].as_str().unwrap_or_default().chars().take(32).collect())
+        Ok(event["data"]["commit"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(32)
+            .collect())
     };
-    let batch_id = format!("git-{}-{}-{}", id(events.first())?, id(events.last())?, events.len());
-    Ok(Batch { key, batch_id, content: Content::Events(events) })
+    let batch_id = format!(
+        "git-{}-{}-{}",
+        id(events.first())?,
+        id(events.last())?,
+        events.len()
+    );
+    Ok(Batch {
+        key,
+        batch_id,
+        content: Content::Events(events),
+    })
 }
 
 fn email(text: &str) -> Result<String, String> {
     let is_one = !text.trim().is_empty() && !text.contains(['<', '>', '\n']);
-    is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no address; write ada@example.org"))
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("{text:?} is no address; write ada@example.org"))
 }
 
 fn project(text: &str) -> Result<String, String> {
     let fits = !text.trim().is_empty() && text.chars().count() <= 4096;
-    fits.then(|| text.to_owned()).ok_or_else(|| "it must have 1 to 4096 characters".to_owned())
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "it must have 1 to 4096 characters".to_owned())
 }

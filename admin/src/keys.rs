@@ -116,20 +116,44 @@ pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
 ///
 /// # Errors
 /// Where the bucket does not take it.
-pub async fn create(bucket: &kv::Store, developer: DeveloperId, grant: &Grant) -> anyhow::Result<String> {
+pub async fn create(
+    bucket: &kv::Store,
+    developer: DeveloperId,
+    grant: &Grant,
+) -> anyhow::Result<String> {
     let made = key::generate();
     let named: BTreeSet<Scope> = grant.scopes.iter().copied().collect();
-    let scopes = if named.is_empty() { Scope::ALL.to_vec() } else { named.into_iter().collect() };
-    let record = KeyRecord { developer, scopes, rate: grant.rate, created_at: rfc3339(SystemClock.now()) };
+    let scopes = if named.is_empty() {
+        Scope::ALL.to_vec()
+    } else {
+        named.into_iter().collect()
+    };
+    let record = KeyRecord {
+        developer,
+        scopes,
+        rate: grant.rate,
+        created_at: rfc3339(SystemClock.now()),
+    };
     let entry = key::key_entry(&key::digest(&made));
-    bucket.put(entry, serde_json::to_vec(&record)?.into()).await.context("The key could not be stored")?;
+    bucket
+        .put(entry, serde_json::to_vec(&record)?.into())
+        .await
+        .context("The key could not be stored")?;
     Ok(made)
 }
 
 async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let names: BTreeSet<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let people = names.into_iter().map(str::parse).collect::<Result<Vec<DeveloperId>, _>>()?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("{} cannot be read", file.display()))?;
+    let names: BTreeSet<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let people = names
+        .into_iter()
+        .map(str::parse)
+        .collect::<Result<Vec<DeveloperId>, _>>()?;
     let make = |developer: DeveloperId| async move {
         let key = create(bucket, developer.clone(), grant).await?;
         Ok::<_, anyhow::Error>(format!("{developer} {key}"))
@@ -145,11 +169,15 @@ async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>>
     let mut records = Vec::new();
     let mut entries = bucket.keys().await?;
     while let Some(entry) = entries.try_next().await? {
-        let Some(digest) = entry.strip_prefix("key.") else { continue };
+        let Some(digest) = entry.strip_prefix("key.") else {
+            continue;
+        };
         // Gone between the listing and now: not a key any more.
-        let Some(value) = bucket.get(entry.as_str()).await? else { continue };
-        let record =
-            serde_json::from_slice(&value).with_context(|| format!("the entry {entry} is damaged"))?;
+        let Some(value) = bucket.get(entry.as_str()).await? else {
+            continue;
+        };
+        let record = serde_json::from_slice(&value)
+            .with_context(|| format!("the entry {entry} is damaged"))?;
         records.push((digest.to_owned(), record));
     }
     records.sort_by(|(a, one), (b, other): &(String, KeyRecord)| {
@@ -161,14 +189,21 @@ async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>>
 async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
     let records = records(bucket).await?;
     if as_json {
-        let list = records.iter().map(|(digest, record)| json!({"sha256": digest, "key": record}));
+        let list = records
+            .iter()
+            .map(|(digest, record)| json!({"sha256": digest, "key": record}));
         return Ok(out::json(&list.collect::<Vec<_>>())?);
     }
     let row = |(digest, record): &(String, KeyRecord)| {
         [
             record.developer.to_string(),
             digest[..SHOWN.min(digest.len())].to_owned(),
-            record.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
+            record
+                .scopes
+                .iter()
+                .map(|scope| scope.as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
             match record.rate {
                 None => "default".to_owned(),
                 Some(0) => "none".to_owned(),
@@ -177,7 +212,10 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
             record.created_at.clone(),
         ]
     };
-    Ok(out::table(["DEVELOPER", "SHA-256", "SCOPES", "RATE", "CREATED"], records.iter().map(row).collect())?)
+    Ok(out::table(
+        ["DEVELOPER", "SHA-256", "SCOPES", "RATE", "CREATED"],
+        records.iter().map(row).collect(),
+    )?)
 }
 
 async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
@@ -192,11 +230,20 @@ async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
         })
         .collect();
     if found.is_empty() {
-        bail!("No key fits {named:?}. `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters.");
+        bail!(
+            "No key fits {named:?}. `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters."
+        );
     }
     for (digest, record) in found {
-        bucket.delete(key::key_entry(&digest)).await.context("The key could not be revoked")?;
-        out::line(format!("revoked {} of {}", &digest[..SHOWN.min(digest.len())], record.developer))?;
+        bucket
+            .delete(key::key_entry(&digest))
+            .await
+            .context("The key could not be revoked")?;
+        out::line(format!(
+            "revoked {} of {}",
+            &digest[..SHOWN.min(digest.len())],
+            record.developer
+        ))?;
     }
     Ok(())
 }

@@ -161,7 +161,9 @@ fn main() -> ExitCode {
             Command::Quarantine(command) => {
                 interruptible(quarantine::run(command, &process), &process.stop).await
             }
-            Command::Dead(command) => interruptible(dead::run(command, &process), &process.stop).await,
+            Command::Dead(command) => {
+                interruptible(dead::run(command, &process), &process.stop).await
+            }
             Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
             Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
             Command::Rules(command) => rules::run(&command),

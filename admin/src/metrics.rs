@@ -71,7 +71,8 @@ async fn show(store: &impl Answers, settings: &ShowSettings) -> anyhow::Result<(
     if let (Some(from), Some(to)) = range
         && from > to
     {
-        let reason = format!("There is no day from {from} to {to}: --from is after --to; exchange them.");
+        let reason =
+            format!("There is no day from {from} to {to}: --from is after --to; exchange them.");
         return Err(Usage(reason).into());
     }
     let mut list = Vec::new();
@@ -94,7 +95,11 @@ async fn show(store: &impl Answers, settings: &ShowSettings) -> anyhow::Result<(
     if settings.json {
         return Ok(out::json(&list)?);
     }
-    if people.is_empty() { Ok(out::line("No developer has metrics yet.")?) } else { Ok(()) }
+    if people.is_empty() {
+        Ok(out::line("No developer has metrics yet.")?)
+    } else {
+        Ok(())
+    }
 }
 
 /// The days of the range; where there is none, the newest, so many.
@@ -103,14 +108,25 @@ fn choose<'a>(all: &'a [Day], range: (Option<&str>, Option<&str>), newest: usize
         return all[all.len() - newest.min(all.len())..].iter().collect();
     }
     let (from, to) = (range.0.unwrap_or(ALWAYS.0), range.1.unwrap_or(ALWAYS.1));
-    all.iter().filter(|day| (from..=to).contains(&day.day.as_str())).collect()
+    all.iter()
+        .filter(|day| (from..=to).contains(&day.day.as_str()))
+        .collect()
 }
 
 async fn days(store: &impl Answers, developer: &str) -> anyhow::Result<Vec<Day>> {
-    let days = store.days(developer.to_owned(), ALWAYS.0.to_owned(), ALWAYS.1.to_owned()).await?;
-    let days = days.into_iter().map(|(day, computed)| Day::read(day, &computed.body));
+    let days = store
+        .days(
+            developer.to_owned(),
+            ALWAYS.0.to_owned(),
+            ALWAYS.1.to_owned(),
+        )
+        .await?;
+    let days = days
+        .into_iter()
+        .map(|(day, computed)| Day::read(day, &computed.body));
     // A day that lost its events is like one that never had any.
-    days.filter(|day| day.as_ref().map_or(true, |day| !day.is_empty())).collect()
+    days.filter(|day| day.as_ref().map_or(true, |day| !day.is_empty()))
+        .collect()
 }
 
 fn as_json(developer: &str, day: &Day) -> Map<String, Value> {
@@ -122,9 +138,14 @@ fn as_json(developer: &str, day: &Day) -> Map<String, Value> {
 /// What to tell who asks for somebody without days.
 fn unknown(developer: &str, people: &[String]) -> String {
     let known = match people {
-        [] => "Nobody has metrics yet; `devtrail import git .` makes some of your commits.".to_owned(),
+        [] => {
+            "Nobody has metrics yet; `devtrail import git .` makes some of your commits.".to_owned()
+        }
         few if few.len() <= NAMED => format!("There are metrics of {}.", few.join(", ")),
-        many => format!("There are metrics of {} developers; --all shows them.", many.len()),
+        many => format!(
+            "There are metrics of {} developers; --all shows them.",
+            many.len()
+        ),
     };
     format!(
         "There are no metrics of {developer:?}. {known} Metrics appear once a batch's aggregate job is done; \
@@ -149,11 +170,20 @@ mod tests {
         let all: Vec<Day> = (1..=20).map(day).collect();
         let numbers = |range, newest| {
             let chosen = choose(&all, range, newest);
-            chosen.iter().map(|day| day.day[8..].parse().unwrap()).collect::<Vec<u32>>()
+            chosen
+                .iter()
+                .map(|day| day.day[8..].parse().unwrap())
+                .collect::<Vec<u32>>()
         };
-        assert_eq!(numbers((None, None), NEWEST), (7..=20).collect::<Vec<u32>>());
+        assert_eq!(
+            numbers((None, None), NEWEST),
+            (7..=20).collect::<Vec<u32>>()
+        );
         assert_eq!(numbers((None, None), usize::MAX).len(), 20);
-        assert_eq!(numbers((Some("2026-03-02"), Some("2026-03-03")), NEWEST), [2, 3]);
+        assert_eq!(
+            numbers((Some("2026-03-02"), Some("2026-03-03")), NEWEST),
+            [2, 3]
+        );
         assert_eq!(numbers((Some("2026-03-02"), None), NEWEST).len(), 19);
         assert!(numbers((None, Some("2026-02-28")), NEWEST).is_empty());
         assert!(choose(&[], (None, None), NEWEST).is_empty());
@@ -163,8 +193,7 @@ mod tests {
     fn programs_get_the_whole_day_with_its_names() {
         let day = Day::read("2026-03-01".to_owned(), r#"{"edits": 3, "new_key": [1]}"#).unwrap();
         let json = Value::from(as_json("ada", &day));
-        let expected =
-            serde_json::json!({"developer": "ada", "day": "2026-03-01", "edits": 3, "new_key": [1]});
+        let expected = serde_json::json!({"developer": "ada", "day": "2026-03-01", "edits": 3, "new_key": [1]});
         assert_eq!(json, expected);
     }
 }

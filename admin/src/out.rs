@@ -22,7 +22,10 @@ pub fn still_read(text: &str) -> io::Result<bool> {
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(io::Error::new(error.kind(), format!("stdout cannot be written: {error}"))),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("stdout cannot be written: {error}"),
+        )),
     }
 }
 

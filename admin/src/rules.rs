@@ -62,30 +62,51 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         return Ok(out::json(&rules.iter().map(entry).collect::<Vec<_>>())?);
     }
     let row = |rule: &Rule| {
-        let days =
-            if rule.window_days == 1 { "1 day".to_owned() } else { format!("{} days", rule.window_days) };
-        [rule.id.clone(), rule.severity.as_str().to_owned(), days, rule.title.clone()]
+        let days = if rule.window_days == 1 {
+            "1 day".to_owned()
+        } else {
+            format!("{} days", rule.window_days)
+        };
+        [
+            rule.id.clone(),
+            rule.severity.as_str().to_owned(),
+            days,
+            rule.title.clone(),
+        ]
     };
-    Ok(out::table(["RULE", "SEVERITY", "WINDOW", "ALERT"], rules.iter().map(row).collect())?)
+    Ok(out::table(
+        ["RULE", "SEVERITY", "WINDOW", "ALERT"],
+        rules.iter().map(row).collect(),
+    )?)
 }
 
 fn show(id: &str) -> anyhow::Result<()> {
     let Some((_, text)) = files().iter().find(|(name, _)| *name == id) else {
         let known: Vec<&str> = files().iter().map(|(name, _)| *name).collect();
-        bail!("There is no rule {id:?}. The rules are: {}.", known.join(", "));
+        bail!(
+            "There is no rule {id:?}. The rules are: {}.",
+            known.join(", ")
+        );
     };
     Ok(out::line(text.trim_end())?)
 }
 
 fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
-    let rules =
-        if paths.is_empty() { builtin() } else { paths.iter().map(read).collect::<Result<_, _>>()? };
+    let rules = if paths.is_empty() {
+        builtin()
+    } else {
+        paths.iter().map(read).collect::<Result<_, _>>()?
+    };
     let schemas = schemas.load()?;
     let mut failed = 0;
     for rule in &rules {
         let problems = examples::check(rule, Engine::default(), &schemas);
         let verdict = if problems.is_empty() { "ok" } else { "FAILED" };
-        out::line(format!("{}: {} examples, {verdict}", rule.id, rule.examples.len()))?;
+        out::line(format!(
+            "{}: {} examples, {verdict}",
+            rule.id,
+            rule.examples.len()
+        ))?;
         for problem in &problems {
             out::line(format!("  {problem}"))?;
         }
@@ -93,11 +114,15 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     }
     match failed {
         0 => Ok(()),
-        _ => bail!("{failed} of {} rules do not do what their examples say.", rules.len()),
+        _ => bail!(
+            "{failed} of {} rules do not do what their examples say.",
+            rules.len()
+        ),
     }
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<Rule> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     Rule::parse(&text).with_context(|| format!("{} is no usable rule file", path.display()))
 }

@@ -41,10 +41,17 @@ fn list(settings: &SchemaSettings, as_json: bool) -> anyhow::Result<()> {
     let rows: Vec<[String; 3]> = schemas
         .types()
         .map(|(kind, files)| {
-            let versions: Vec<String> = files.iter().map(|schema| schema.version.to_string()).collect();
+            let versions: Vec<String> = files
+                .iter()
+                .map(|schema| schema.version.to_string())
+                .collect();
             let text = files.last().map_or("{}", |schema| &schema.text);
             let document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-            [kind.to_owned(), versions.join(", "), document["title"].as_str().unwrap_or_default().to_owned()]
+            [
+                kind.to_owned(),
+                versions.join(", "),
+                document["title"].as_str().unwrap_or_default().to_owned(),
+            ]
         })
         .collect();
     if as_json {

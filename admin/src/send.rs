@@ -39,20 +39,33 @@ pub struct SendSettings {
 /// # Errors
 /// Where the input cannot be read, a key is missing, or a batch was not acknowledged.
 pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()> {
-    let (client, keys) = (settings.delivery.client("devtrail-send")?, settings.delivery.keys()?);
+    let (client, keys) = (
+        settings.delivery.client("devtrail-send")?,
+        settings.delivery.keys()?,
+    );
     // Whoever writes to stdin may never end.
     let text = crate::interruptible(read(&settings.file), &process.stop).await?;
     let batches = input::batches(&text, &keys, usize::from(settings.delivery.batch_size))?;
     if batches.is_empty() {
-        bail!("{} holds no events. It must hold at least one, such as a line of NDJSON.", settings.file);
+        bail!(
+            "{} holds no events. It must hold at least one, such as a line of NDJSON.",
+            settings.file
+        );
     }
     let batches = with_resends(with_overlaps(batches, settings.overlap), settings.resend);
     let progress = Progress::of_batches(batches.len(), settings.json);
     let batches = stream::iter(batches.into_iter().map(Ok));
-    let summary = settings.delivery.send(&client, batches, &progress, &process.stop).await;
+    let summary = settings
+        .delivery
+        .send(&client, batches, &progress, &process.stop)
+        .await;
     drop(progress);
     let summary = summary?;
-    if settings.json { Ok(out::json(&summary)?) } else { Ok(print(&summary)?) }
+    if settings.json {
+        Ok(out::json(&summary)?)
+    } else {
+        Ok(print(&summary)?)
+    }
 }
 
 async fn read(file: &str) -> anyhow::Result<String> {
@@ -66,7 +79,9 @@ fn with_overlaps(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
         Content::Events(events) if nth > 0 && index % nth == nth - 1 && events.len() >= 3 => {
             let third = events.len() / 3;
             let parts = [&events[..events.len() - third], &events[third..]];
-            parts.map(|events| input::batch(batch.key.clone(), events.to_vec())).to_vec()
+            parts
+                .map(|events| input::batch(batch.key.clone(), events.to_vec()))
+                .to_vec()
         }
         _ => vec![batch],
     };
@@ -109,7 +124,9 @@ mod tests {
     use input::Keys;
 
     fn ids(batch: &Batch) -> Vec<&str> {
-        let Content::Events(events) = &batch.content else { panic!("no envelope was given") };
+        let Content::Events(events) = &batch.content else {
+            panic!("no envelope was given")
+        };
         events.iter().map(|event| event.get()).collect()
     }
 
@@ -120,7 +137,10 @@ mod tests {
         let overlapping = with_overlaps(batches.clone(), 2);
         let sizes: Vec<usize> = overlapping.iter().map(|batch| ids(batch).len()).collect();
         assert_eq!(sizes, [6, 4, 4, 1]);
-        assert_eq!([&ids(&overlapping[1])[..2], &ids(&overlapping[2])[..]].concat(), ids(&batches[1]));
+        assert_eq!(
+            [&ids(&overlapping[1])[..2], &ids(&overlapping[2])[..]].concat(),
+            ids(&batches[1])
+        );
         assert_ne!(overlapping[1].batch_id, overlapping[2].batch_id);
         assert_eq!(with_overlaps(batches, 0).len(), 3);
     }

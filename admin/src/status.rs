@@ -87,9 +87,14 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
 async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<Status> {
     let (mut streams, mut consumers) = (Vec::new(), Vec::new());
     for name in topology::declared().keys().cloned() {
-        let Some(info) = api::info(js, &name).await? else { continue };
-        let number =
-            |pointer: &str| info.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let Some(info) = api::info(js, &name).await? else {
+            continue;
+        };
+        let number = |pointer: &str| {
+            info.pointer(pointer)
+                .and_then(serde_json::Value::as_u64)
+                .unwrap_or_default()
+        };
         match name.consumer {
             None => streams.push(Stream {
                 name: name.stream,
@@ -105,8 +110,17 @@ async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<St
             }),
         }
     }
-    let (workers, collectors) = roster::alive(js).await?.into_iter().partition(WorkerEntry::is_worker);
-    Ok(Status { streams, consumers, collectors, workers, store: store.totals().await? })
+    let (workers, collectors) = roster::alive(js)
+        .await?
+        .into_iter()
+        .partition(WorkerEntry::is_worker);
+    Ok(Status {
+        streams,
+        consumers,
+        collectors,
+        workers,
+        store: store.totals().await?,
+    })
 }
 
 /// Shows it again and again. A look that fails is told, and the next one may go well: Devtrail may
@@ -131,13 +145,19 @@ async fn watch(
             looks.tick().await;
             look(js, store).await
         };
-        let Some(next) = stopping.run_until_cancelled(next).await else { return Ok(()) };
+        let Some(next) = stopping.run_until_cancelled(next).await else {
+            return Ok(());
+        };
         seen = next;
     }
 }
 
 /// What `--watch` prints of one look.
-fn block(seen: &anyhow::Result<Status>, as_json: bool, on_terminal: bool) -> anyhow::Result<String> {
+fn block(
+    seen: &anyhow::Result<Status>,
+    as_json: bool,
+    on_terminal: bool,
+) -> anyhow::Result<String> {
     let now = SystemClock.now();
     if as_json {
         return Ok(match seen {
@@ -151,6 +171,10 @@ fn block(seen: &anyhow::Result<Status>, as_json: bool, on_terminal: bool) -> any
     };
     let seconds = rfc3339(now / SECOND * SECOND).replace(".000000", "");
     let head = format!("{seconds} · every {} s until Ctrl-C", EVERY.as_secs());
-    let (before, after) = if on_terminal { (REDRAW, "") } else { ("", "\n----") };
+    let (before, after) = if on_terminal {
+        (REDRAW, "")
+    } else {
+        ("", "\n----")
+    };
     Ok(format!("{before}{head}\n\n{text}{after}"))
 }

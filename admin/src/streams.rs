@@ -52,8 +52,14 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
             let declared = topology::declared();
             let plan = topology::plan(declared, &topology::live(&js, declared).await?);
             report(&plan, settings.json)?;
-            let work = plan.iter().filter(|(_, change)| !matches!(change, Change::Keep(_))).count();
-            anyhow::ensure!(work == 0, "{work} streams or consumers need `devtrail streams apply`.");
+            let work = plan
+                .iter()
+                .filter(|(_, change)| !matches!(change, Change::Keep(_)))
+                .count();
+            anyhow::ensure!(
+                work == 0,
+                "{work} streams or consumers need `devtrail streams apply`."
+            );
         }
     }
     Ok(())
@@ -74,8 +80,7 @@ pub async fn make(
 
 fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
     if as_json {
-        let one =
-            |(name, change): &(Name, Change)| serde_json::json!({"name": name.to_string(), "change": change});
+        let one = |(name, change): &(Name, Change)| serde_json::json!({"name": name.to_string(), "change": change});
         return out::json(&plan.iter().map(one).collect::<Vec<_>>());
     }
     let list = |differences: &[Difference]| {
@@ -89,5 +94,9 @@ fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
             Change::Keep(differences) => format!("keep    {name}: {}", list(differences)),
         })?;
     }
-    if plan.is_empty() { out::line("All streams and consumers are as declared.") } else { Ok(()) }
+    if plan.is_empty() {
+        out::line("All streams and consumers are as declared.")
+    } else {
+        Ok(())
+    }
 }

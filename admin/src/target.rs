@@ -90,10 +90,12 @@ impl Target {
         match Addresses::read(&self.data)? {
             Some(addresses) => Ok(addresses.nats),
             // The server of another folder may listen on the usual port: never mix two of them.
-            None if self.data != Path::new(USUAL_FOLDER) || self.data.join("up.lock").exists() => bail!(
-                "No `devtrail up` runs on {}. Start it, name its folder with --data, or name a nats-server with --nats-url.",
-                self.data.display()
-            ),
+            None if self.data != Path::new(USUAL_FOLDER) || self.data.join("up.lock").exists() => {
+                bail!(
+                    "No `devtrail up` runs on {}. Start it, name its folder with --data, or name a nats-server with --nats-url.",
+                    self.data.display()
+                )
+            }
             None => Ok("nats://127.0.0.1:4222".to_owned()),
         }
     }
@@ -118,7 +120,8 @@ impl Target {
         let mut sync = sync.clone();
         if sync.nats_monitor_url.is_empty() {
             let addresses = Addresses::read(&self.data)?;
-            sync.nats_monitor_url.extend(addresses.map(|addresses| addresses.monitor));
+            sync.nats_monitor_url
+                .extend(addresses.map(|addresses| addresses.monitor));
         }
         let (client, js) = self.connect().await?;
         bus::sync::check(&client, &self.nats_url()?, &sync).await?;
@@ -150,14 +153,18 @@ impl Target {
         if let Some(given) = &self.database_url {
             return Ok(given.clone());
         }
-        let recorded = Addresses::read(&self.data)?.map(|addresses| addresses.database).unwrap_or_default();
+        let recorded = Addresses::read(&self.data)?
+            .map(|addresses| addresses.database)
+            .unwrap_or_default();
         anyhow::ensure!(
             !recorded.contains("***"),
             "The `devtrail up` on {} uses {recorded}, whose password is not written down. Give the whole address \
              with --database-url or DEVTRAIL_DATABASE_URL.",
             self.data.display()
         );
-        Ok(recorded.parse().unwrap_or_else(|_| DatabaseUrl::Sqlite(self.data.join("devtrail.db"))))
+        Ok(recorded
+            .parse()
+            .unwrap_or_else(|_| DatabaseUrl::Sqlite(self.data.join("devtrail.db"))))
     }
 
     /// The store, opened for reading; [`with_store`] makes use of it.
@@ -172,7 +179,9 @@ impl Target {
                 path.display()
             ),
             DatabaseUrl::Sqlite(path) => Ok(Opened::Sqlite(Sqlite::open_read_only(&path)?)),
-            DatabaseUrl::Postgres(url) => Ok(Opened::Postgres(Postgres::attach(&url, "devtrail").await?)),
+            DatabaseUrl::Postgres(url) => {
+                Ok(Opened::Postgres(Postgres::attach(&url, "devtrail").await?))
+            }
         }
     }
 }

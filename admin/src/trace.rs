@@ -70,17 +70,27 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
     let wanted = Wanted::parse(&settings.what, settings.developer.as_deref());
     let (found, more, unstored) = with_store!(settings.target, |store| {
         let (found, more) = follow(&store, &wanted, settings.limit).await?;
-        (found, more, never_stored(&store, &wanted, settings.developer.as_deref()).await?)
+        (
+            found,
+            more,
+            never_stored(&store, &wanted, settings.developer.as_deref()).await?,
+        )
     });
     if found.is_empty() && unstored.is_empty() {
         bail!(wanted.not_found());
     }
     if settings.json {
-        let all = found.iter().map(as_json).chain(unstored.iter().map(unstored_as_json));
+        let all = found
+            .iter()
+            .map(as_json)
+            .chain(unstored.iter().map(unstored_as_json));
         return Ok(out::json(&all.collect::<Vec<_>>())?);
     }
     let texts = found.iter().map(|traced| layout::text(traced, wanted.id()));
-    for (index, text) in texts.chain(unstored.iter().map(layout::unstored)).enumerate() {
+    for (index, text) in texts
+        .chain(unstored.iter().map(layout::unstored))
+        .enumerate()
+    {
         if index > 0 {
             out::line("")?;
         }
@@ -88,7 +98,9 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
     }
     if more {
         let limit = settings.limit;
-        out::line(format!("\nThere are more than {limit} batches; --limit or --developer chooses others."))?;
+        out::line(format!(
+            "\nThere are more than {limit} batches; --limit or --developer chooses others."
+        ))?;
     }
     Ok(())
 }
@@ -99,7 +111,11 @@ async fn follow(
     wanted: &Wanted,
     limit: u32,
 ) -> Result<(Vec<Traced>, bool), store::StoreError> {
-    let asked = if wanted.is_narrowed_here() { LIVES } else { limit.saturating_add(1) };
+    let asked = if wanted.is_narrowed_here() {
+        LIVES
+    } else {
+        limit.saturating_add(1)
+    };
     let mut batches = store.find(wanted.clue(), asked).await?;
     batches.retain(|batch| wanted.fits(batch));
     let more = batches.len() > limit as usize;
@@ -118,9 +134,16 @@ async fn never_stored(
     wanted: &Wanted,
     developer: Option<&str>,
 ) -> Result<Vec<Unstored>, store::StoreError> {
-    let Some(seq) = wanted.sequence() else { return Ok(Vec::new()) };
+    let Some(seq) = wanted.sequence() else {
+        return Ok(Vec::new());
+    };
     let mut found = Vec::new();
-    for at in store.unstored(seq, LIVES).await?.into_iter().filter(|at| wanted.fits_life(at.src)) {
+    for at in store
+        .unstored(seq, LIVES)
+        .await?
+        .into_iter()
+        .filter(|at| wanted.fits_life(at.src))
+    {
         let mut steps = store.audit(at).await?;
         steps.retain(|step| developer.is_none_or(|name| step.developer.as_deref() == Some(name)));
         if !steps.is_empty() {

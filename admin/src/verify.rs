@@ -72,17 +72,29 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
     conclude(&report, settings.json)
 }
 
-async fn walk(ledger: &(impl Ledger + Retention), settings: &VerifySettings) -> anyhow::Result<Report> {
+async fn walk(
+    ledger: &(impl Ledger + Retention),
+    settings: &VerifySettings,
+) -> anyhow::Result<Report> {
     let (_, js) = settings.target.connect().await?;
     let life = bus::bind_stream(&js, EVENTS).await?;
-    let stream = js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
+    let stream = js
+        .get_stream(EVENTS)
+        .await
+        .context("The stream EVENTS cannot be read")?;
     let state = stream.cached_info().state.clone();
     let stored_below = match ledger.known_source(&life).await? {
         Some(src) => ledger.stored_below(src, state.first_sequence).await?,
         None => 0,
     };
-    let first = state.first_sequence.max(settings.from_seq.unwrap_or(1)).max(1);
-    let last = settings.to_seq.unwrap_or(state.last_sequence).min(state.last_sequence);
+    let first = state
+        .first_sequence
+        .max(settings.from_seq.unwrap_or(1))
+        .max(1);
+    let last = settings
+        .to_seq
+        .unwrap_or(state.last_sequence)
+        .min(state.last_sequence);
     let progress = progress(last.saturating_sub(first - 1), settings.json);
     let output = (&progress, settings.json);
     let mut walk = Walk::new((&js, stream, life), ledger, settings.wait, output).await?;
@@ -91,15 +103,24 @@ async fn walk(ledger: &(impl Ledger + Retention), settings: &VerifySettings) -> 
         walk.beyond().await?;
     }
     progress.finish_and_clear();
-    let Walk { messages, found, .. } = walk;
-    Ok(Report { first_sequence: first, last_sequence: last, messages, stored_below, found })
+    let Walk {
+        messages, found, ..
+    } = walk;
+    Ok(Report {
+        first_sequence: first,
+        last_sequence: last,
+        messages,
+        stored_below,
+        found,
+    })
 }
 
 fn progress(length: u64, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} messages · {per_sec} · {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} messages · {per_sec} · {eta} left");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -116,7 +137,10 @@ fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
             out::line("verify: clean. Every acknowledged event is accounted for exactly once.")?;
         }
     }
-    anyhow::ensure!(*finding_count == 0, "{finding_count} findings: stream and store do not agree.");
+    anyhow::ensure!(
+        *finding_count == 0,
+        "{finding_count} findings: stream and store do not agree."
+    );
     Ok(())
 }
 
@@ -137,10 +161,16 @@ fn summary(report: &Report) -> String {
         line += &format!("; messages in DEAD {}", counts.dead);
     }
     if counts.unfinished + counts.failed > 0 {
-        line += &format!("; batches not completed {}, failed {}", counts.unfinished, counts.failed);
+        line += &format!(
+            "; batches not completed {}, failed {}",
+            counts.unfinished, counts.failed
+        );
     }
     if report.stored_below > 0 {
-        line += &format!("; stored batches whose messages were trimmed {}", report.stored_below);
+        line += &format!(
+            "; stored batches whose messages were trimmed {}",
+            report.stored_below
+        );
     }
     line
 }

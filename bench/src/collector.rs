@@ -33,13 +33,30 @@ impl Rig {
         let js = site.js().await;
         raw::make_stream(&js).await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { site, js, http, url, key })
+        Ok(Self {
+            site,
+            js,
+            http,
+            url,
+            key,
+        })
     }
 
     async fn post(&self, body: Vec<u8>) -> anyhow::Result<()> {
-        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
-        let reply = request.header("Content-Type", "application/json").body(body).send().await?;
-        ensure!(reply.status() == 202, "the collector answered {}", reply.status());
+        let request = self
+            .http
+            .post(format!("{}/v1/events", self.url))
+            .bearer_auth(&self.key);
+        let reply = request
+            .header("Content-Type", "application/json")
+            .body(body)
+            .send()
+            .await?;
+        ensure!(
+            reply.status() == 202,
+            "the collector answered {}",
+            reply.status()
+        );
         reply.bytes().await?;
         Ok(())
     }
@@ -52,7 +69,12 @@ impl Rig {
             ceiling.add(raw::publish(&self.js, &format!("raw-{name}"), clients, round).await?);
             ours.add(closed_loop(clients, round, |number| self.post(body(&name, number))).await?);
             for stream in ["RAW", "EVENTS"] {
-                self.js.get_stream(stream).await?.purge().await.context("purge")?;
+                self.js
+                    .get_stream(stream)
+                    .await?
+                    .purge()
+                    .await
+                    .context("purge")?;
             }
         }
         Ok((ours, ceiling))
@@ -61,8 +83,15 @@ impl Rig {
     /// A line of `/proc/PID/status`, in MiB.
     fn memory(&self, name: &str) -> anyhow::Result<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.site.pid("collector")))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-        let kib: f64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .context("no such line")?;
+        let kib: f64 = line
+            .trim_start_matches(':')
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()?;
         Ok(kib / 1024.0)
     }
 }
@@ -77,12 +106,34 @@ pub async fn on_disk(report: &mut Report) -> anyhow::Result<()> {
     let mut rig = Rig::start(folder.path()).await?;
     let idle = rig.memory("VmRSS")?;
     let (mut ours, mut raw) = rig.in_turns(CLIENTS, ROUND).await?;
-    add_rate(report, "collector, 64 clients, on disk", &ours, &raw, "≥ 0.90 (single publishes)");
-    let (our_p99, raw_p99) = (percentile(&mut ours.times, 99), percentile(&mut raw.times, 99));
+    add_rate(
+        report,
+        "collector, 64 clients, on disk",
+        &ours,
+        &raw,
+        "≥ 0.90 (single publishes)",
+    );
+    let (our_p99, raw_p99) = (
+        percentile(&mut ours.times, 99),
+        percentile(&mut raw.times, 99),
+    );
     let ratio = our_p99.as_secs_f64() / raw_p99.as_secs_f64();
-    report.add("its p99 reply", [millis(our_p99), millis(raw_p99)], Some(ratio), "< 50 ms; ratio < 2");
-    let (our_p50, raw_p50) = (percentile(&mut ours.times, 50), percentile(&mut raw.times, 50));
-    report.add("its p50 reply", [millis(our_p50), millis(raw_p50)], None, "");
+    report.add(
+        "its p99 reply",
+        [millis(our_p99), millis(raw_p99)],
+        Some(ratio),
+        "< 50 ms; ratio < 2",
+    );
+    let (our_p50, raw_p50) = (
+        percentile(&mut ours.times, 50),
+        percentile(&mut raw.times, 50),
+    );
+    report.add(
+        "its p50 reply",
+        [millis(our_p50), millis(raw_p50)],
+        None,
+        "",
+    );
     let peak = rig.memory("VmHWM")?;
     report.add(
         "collector's memory under that load",
@@ -90,14 +141,31 @@ pub async fn on_disk(report: &mut Report) -> anyhow::Result<()> {
         None,
         "< 64 MiB",
     );
-    report.add("collector's memory, idle", [format!("{idle:.0} MiB"), String::new()], None, "< 16 MiB");
+    report.add(
+        "collector's memory, idle",
+        [format!("{idle:.0} MiB"), String::new()],
+        None,
+        "< 16 MiB",
+    );
     let (mut ours, mut raw) = rig.in_turns(1, Duration::from_secs(2)).await?;
-    let (our_p50, raw_p50) = (percentile(&mut ours.times, 50), percentile(&mut raw.times, 50));
-    let more = format!("{} (+ {})", millis(our_p50), millis(our_p50.saturating_sub(raw_p50)));
+    let (our_p50, raw_p50) = (
+        percentile(&mut ours.times, 50),
+        percentile(&mut raw.times, 50),
+    );
+    let more = format!(
+        "{} (+ {})",
+        millis(our_p50),
+        millis(our_p50.saturating_sub(raw_p50))
+    );
     report.add("one client, p50", [more, millis(raw_p50)], None, "+ ≤ 1 ms");
     let start = Instant::now();
     rig.site.collector("another").await;
-    report.add("collector, start to ready", [millis(start.elapsed()), String::new()], None, "< 100 ms");
+    report.add(
+        "collector, start to ready",
+        [millis(start.elapsed()), String::new()],
+        None,
+        "< 100 ms",
+    );
     crate::report::say(&format!("  ({} s)", began.elapsed().as_secs()));
     Ok(())
 }
@@ -111,8 +179,21 @@ pub async fn with_slow_sync(report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let rig = Rig::start(folder.path()).await?;
     let pid = rig.site.pid("nats").to_string();
-    let inject = ["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_exit=5000", "-o", "/dev/null"];
-    let strace = Command::new("strace").args(inject).args(["-p", &pid]).stderr(Stdio::null()).spawn();
+    let inject = [
+        "-f",
+        "-qq",
+        "-e",
+        "trace=fsync",
+        "-e",
+        "inject=fsync:delay_exit=5000",
+        "-o",
+        "/dev/null",
+    ];
+    let strace = Command::new("strace")
+        .args(inject)
+        .args(["-p", &pid])
+        .stderr(Stdio::null())
+        .spawn();
     let Ok(mut strace) = strace else {
         report.skip(WHAT, "strace is missing");
         return Ok(());
@@ -144,5 +225,10 @@ pub async fn in_memory(report: &mut Report) -> anyhow::Result<()> {
 
 fn add_rate(report: &mut Report, what: &str, ours: &Load, ceiling: &Load, reach: &str) {
     let text = |load: &Load| rate(load.times.len(), load.took);
-    report.add(what, [text(ours), text(ceiling)], Some(ours.rate() / ceiling.rate()), reach);
+    report.add(
+        what,
+        [text(ours), text(ceiling)],
+        Some(ours.rate() / ceiling.rate()),
+        reach,
+    );
 }

@@ -36,11 +36,24 @@ fn context() -> anyhow::Result<Context> {
 pub fn message(schemas: &Schemas, body: &[u8]) -> anyhow::Result<(String, bytes::Bytes)> {
     let (context, headers) = (context()?, HeaderMap::new());
     let (developer, received_at) = (&context.developer, context.received_at);
-    let request = Request { headers: &headers, body, developer, received_at, max_events: 1000 };
-    let submission = Format::Envelope.read(&request).map_err(|error| anyhow!("{error:?}"))?;
+    let request = Request {
+        headers: &headers,
+        body,
+        developer,
+        received_at,
+        max_events: 1000,
+    };
+    let submission = Format::Envelope
+        .read(&request)
+        .map_err(|error| anyhow!("{error:?}"))?;
     let admitted = admit(submission, schemas, context.clone());
     let header = &admitted.header;
-    let id = id::msg_id(&header.developer, header.epoch, &header.batch_id, admitted.events.iter());
+    let id = id::msg_id(
+        &header.developer,
+        header.epoch,
+        &header.batch_id,
+        admitted.events.iter(),
+    );
     Ok((id, batch::encode(header, &admitted.events)?))
 }
 
@@ -63,6 +76,11 @@ pub fn measure(report: &mut Report) -> anyhow::Result<()> {
     let (ours, plain) = (percentile(&mut ours, 50), percentile(&mut plain, 50));
     let micros = |time: Duration| format!("{:.0} µs", time.as_secs_f64() * 1e6);
     let ratio = ours.as_secs_f64() / plain.as_secs_f64();
-    report.add("CPU a batch: judge, encode, hash", [micros(ours), micros(plain)], Some(ratio), "≤ 2.5");
+    report.add(
+        "CPU a batch: judge, encode, hash",
+        [micros(ours), micros(plain)],
+        Some(ratio),
+        "≤ 2.5",
+    );
     Ok(())
 }

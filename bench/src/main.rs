@@ -15,8 +15,12 @@ use std::process::ExitCode;
 use report::Report;
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let measured = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(measure()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let measured = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(measure()));
     match measured.and_then(|report| report.publish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

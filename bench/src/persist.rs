@@ -24,7 +24,10 @@ const TABLES: [(&str, &str); 4] = [
     ("batches", "seq BETWEEN {from} AND {to}"),
     ("events", "seq BETWEEN {from} AND {to}"),
     ("audit", "seq BETWEEN {from} AND {to}"),
-    ("audit_personal", "id IN (SELECT id FROM audit WHERE seq BETWEEN {from} AND {to})"),
+    (
+        "audit_personal",
+        "id IN (SELECT id FROM audit WHERE seq BETWEEN {from} AND {to})",
+    ),
 ];
 
 /// A stream with the backlog, and no worker.
@@ -37,7 +40,9 @@ async fn backlog(engine: Engine) -> anyhow::Result<Site> {
         async move {
             let (id, payload) = message?;
             let message = PublishMessage::build().payload(payload).message_id(id);
-            js.send_publish("events.batch.bench", message).await?.await?;
+            js.send_publish("events.batch.bench", message)
+                .await?
+                .await?;
             anyhow::Ok(())
         }
     };
@@ -54,8 +59,14 @@ async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     let stop = Stop::manual(Duration::from_secs(10));
     let process = Process::new(Actor::new("bench"), stop.clone());
     let start = Instant::now();
-    let pulling = workers::memory::pulling(RetrySettings::DEFAULT, BreakerSettings::DEFAULT, &process);
-    let running = tokio::spawn(workers::persist::run(client, store.clone(), pulling, process));
+    let pulling =
+        workers::memory::pulling(RetrySettings::DEFAULT, BreakerSettings::DEFAULT, &process);
+    let running = tokio::spawn(workers::persist::run(
+        client,
+        store.clone(),
+        pulling,
+        process,
+    ));
     let stored = async || {
         let totals = store.totals().await.ok()?;
         (totals.batches.values().sum::<u64>() == BATCHES as u64).then(|| start.elapsed())
@@ -74,7 +85,9 @@ fn groups() -> impl Iterator<Item = (i64, i64)> {
 
 fn selects((from, to): (i64, i64)) -> impl Iterator<Item = (&'static str, String)> {
     TABLES.iter().map(move |(table, which)| {
-        let which = which.replace("{from}", &from.to_string()).replace("{to}", &to.to_string());
+        let which = which
+            .replace("{from}", &from.to_string())
+            .replace("{to}", &to.to_string());
         (*table, format!("SELECT * FROM {table} WHERE {which}"))
     })
 }
@@ -82,7 +95,12 @@ fn selects((from, to): (i64, i64)) -> impl Iterator<Item = (&'static str, String
 fn add(report: &mut Report, engine: &str, ours: Duration, by_hand: Duration, how: &str) {
     let ratio = by_hand.as_secs_f64() / ours.as_secs_f64();
     let ceiling = format!("{} {how}", rate(BATCHES, by_hand));
-    report.add(&format!("persist, {engine}"), [rate(BATCHES, ours), ceiling], Some(ratio), "≥ 0.70");
+    report.add(
+        &format!("persist, {engine}"),
+        [rate(BATCHES, ours), ceiling],
+        Some(ratio),
+        "≥ 0.70",
+    );
 }
 
 /// The row of SQLite.
@@ -91,7 +109,9 @@ fn add(report: &mut Report, engine: &str, ours: Duration, by_hand: Duration, how
 /// Where anything fails.
 pub async fn on_sqlite(report: &mut Report) -> anyhow::Result<()> {
     let site = backlog(Engine::Sqlite).await?;
-    let Database::Sqlite(path) = &site.database else { anyhow::bail!("this site is on SQLite") };
+    let Database::Sqlite(path) = &site.database else {
+        anyhow::bail!("this site is on SQLite")
+    };
     let ours = persist(&site, Sqlite::open(path)?).await?;
     let copy = path.with_file_name("by-hand.db");
     drop(Sqlite::open(&copy)?); // the same tables and indexes
@@ -111,7 +131,9 @@ fn sqlite_by_hand(from: &std::path::Path, to: &std::path::Path) -> anyhow::Resul
             let columns = statement.column_count();
             let rows = statement
                 .query_map([], |row| {
-                    (0..columns).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()
+                    (0..columns)
+                        .map(|at| row.get(at))
+                        .collect::<rusqlite::Result<Vec<Value>>>()
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let marks = vec!["?"; columns].join(",");
@@ -120,7 +142,11 @@ fn sqlite_by_hand(from: &std::path::Path, to: &std::path::Path) -> anyhow::Resul
         groups_rows.push(tables);
     }
     let target = rusqlite::Connection::open(to)?;
-    for (pragma, value) in [("synchronous", "FULL"), ("wal_autocheckpoint", "0"), ("cache_size", "-65536")] {
+    for (pragma, value) in [
+        ("synchronous", "FULL"),
+        ("wal_autocheckpoint", "0"),
+        ("cache_size", "-65536"),
+    ] {
         target.pragma_update(None, pragma, value)?;
     }
     let start = Instant::now();
@@ -143,9 +169,13 @@ fn sqlite_by_hand(from: &std::path::Path, to: &std::path::Path) -> anyhow::Resul
 /// Where anything fails.
 pub async fn on_postgres(report: &mut Report) -> anyhow::Result<()> {
     let site = backlog(Engine::Postgres).await?;
-    let Database::Postgres(url) = &site.database else { anyhow::bail!("this site is on Postgres") };
+    let Database::Postgres(url) = &site.database else {
+        anyhow::bail!("this site is on Postgres")
+    };
     let ours = persist(&site, Postgres::connect(&url.parse()?, "bench").await?).await?;
-    let Database::Postgres(copy) = Database::fresh(Engine::Postgres, std::path::Path::new("")).await else {
+    let Database::Postgres(copy) =
+        Database::fresh(Engine::Postgres, std::path::Path::new("")).await
+    else {
         anyhow::bail!("a fresh database on Postgres");
     };
     drop(Postgres::connect(&copy.parse()?, "bench").await?); // the same tables and indexes
@@ -166,22 +196,31 @@ async fn postgres_by_hand(from: &str, to: &str) -> anyhow::Result<Duration> {
     let mut groups_bytes = Vec::new();
     for range in groups() {
         for (table, select) in selects(range) {
-            let copied = source.copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)")).await?;
+            let copied = source
+                .copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))
+                .await?;
             let bytes: Vec<bytes::Bytes> = copied.try_collect().await?;
             groups_bytes.push((table, bytes.concat()));
         }
     }
     let mut target = connect(to).await?;
     target.batch_execute("SET synchronous_commit = on").await?;
-    ensure!(groups_bytes.len().is_multiple_of(TABLES.len()), "each group has every table");
+    ensure!(
+        groups_bytes.len().is_multiple_of(TABLES.len()),
+        "each group has every table"
+    );
     let start = Instant::now();
     for group in groups_bytes.chunks(TABLES.len()) {
         let transaction = target.transaction().await?;
         for (table, bytes) in group {
-            let sink = transaction.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
+            let sink = transaction
+                .copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)"))
+                .await?;
             futures_util::pin_mut!(sink);
             sink.send(bytes::Bytes::copy_from_slice(bytes)).await?;
-            sink.finish().await.with_context(|| format!("COPY {table}"))?;
+            sink.finish()
+                .await
+                .with_context(|| format!("COPY {table}"))?;
         }
         transaction.commit().await?;
     }

@@ -44,7 +44,11 @@ pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()
             stored(&client, body).await.map(|()| sent.elapsed())
         });
     }
-    let mut times = sends.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let mut times = sends
+        .join_all()
+        .await
+        .into_iter()
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
     let at_half = format!("at {:.0} batches/s", 1.0 / every.as_secs_f64());
     let what = format!("request to stored, p50 and p99, {engine:?}, {at_half}");
@@ -53,15 +57,23 @@ pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()
         full.rate(),
         full.rate() * EVENTS as f64
     );
-    report.add(&what, [format!("{} · {}", millis(p50), millis(p99)), whole], None, "p99 < 250 ms");
+    report.add(
+        &what,
+        [format!("{} · {}", millis(p50), millis(p99)), whole],
+        None,
+        "p99 < 250 ms",
+    );
     Ok(())
 }
 
 /// Sends a batch and waits until it is stored.
 async fn stored(client: &Client, body: Vec<u8>) -> anyhow::Result<()> {
     let key = format!("Bearer {}", client.key());
-    let headers =
-        [("Authorization", key.as_str()), ("Content-Type", "application/json"), ("Prefer", "wait=30")];
+    let headers = [
+        ("Authorization", key.as_str()),
+        ("Content-Type", "application/json"),
+        ("Prefer", "wait=30"),
+    ];
     let status = client.raw(&headers, body).await.status();
     ensure!(status == 200, "the batch was not stored in time: {status}");
     Ok(())

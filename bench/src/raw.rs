@@ -36,7 +36,11 @@ impl Load {
 ///
 /// # Errors
 /// Where one of them fails.
-pub async fn closed_loop<F, Fut>(in_flight: usize, length: Duration, send: F) -> anyhow::Result<Load>
+pub async fn closed_loop<F, Fut>(
+    in_flight: usize,
+    length: Duration,
+    send: F,
+) -> anyhow::Result<Load>
 where
     F: Fn(usize) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
@@ -52,8 +56,13 @@ where
         }
         anyhow::Ok(times)
     };
-    let times = try_join_all((0..in_flight).map(|_| client())).await?.concat();
-    Ok(Load { times, took: start.elapsed() })
+    let times = try_join_all((0..in_flight).map(|_| client()))
+        .await?
+        .concat();
+    Ok(Load {
+        times,
+        took: start.elapsed(),
+    })
 }
 
 /// Publishes the bytes of batches one message at a time, as any JetStream client would.
@@ -90,6 +99,8 @@ pub async fn make_stream(js: &jetstream::Context) -> anyhow::Result<()> {
     config.subjects = vec!["raw.*".to_owned()];
     // Purged after each round; both streams must fit on a disk in memory.
     config.max_bytes = 2 << 30;
-    js.create_stream(config).await.context("the stream for raw publishes cannot be made")?;
+    js.create_stream(config)
+        .await
+        .context("the stream for raw publishes cannot be made")?;
     Ok(())
 }

@@ -38,15 +38,32 @@ pub fn say(text: &str) {
 
 impl Report {
     /// Adds a row: a rate or a time, its ceiling, how much of it was reached, and the target.
-    pub fn add(&mut self, what: &str, [ours, ceiling]: [String; 2], ratio: Option<f64>, reach: &str) {
+    pub fn add(
+        &mut self,
+        what: &str,
+        [ours, ceiling]: [String; 2],
+        ratio: Option<f64>,
+        reach: &str,
+    ) {
         let ratio = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         say(&format!("{what}: {ours} | {ceiling} | {ratio} | {reach}"));
-        self.0.push(Row { what: what.to_owned(), ours, ceiling, ratio, reach: reach.to_owned() });
+        self.0.push(Row {
+            what: what.to_owned(),
+            ours,
+            ceiling,
+            ratio,
+            reach: reach.to_owned(),
+        });
     }
 
     /// Adds a row that could not be measured here, with the reason.
     pub fn skip(&mut self, what: &str, reason: &str) {
-        self.add(what, [format!("not measured: {reason}"), String::new()], None, "");
+        self.add(
+            what,
+            [format!("not measured: {reason}"), String::new()],
+            None,
+            "",
+        );
     }
 
     /// Writes the file.
@@ -59,7 +76,14 @@ impl Report {
             rfc3339(SystemClock.now()),
             std::thread::available_parallelism().map_or(0, usize::from)
         );
-        for Row { what, ours, ceiling, ratio, reach } in &self.0 {
+        for Row {
+            what,
+            ours,
+            ceiling,
+            ratio,
+            reach,
+        } in &self.0
+        {
             text += &format!("| {what} | {ours} | {ceiling} | {ratio} | {reach} |\n");
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
@@ -70,7 +94,10 @@ impl Report {
 /// A rate of batches, and of their events.
 pub fn rate(batches: usize, took: Duration) -> String {
     let rate = batches as f64 / took.as_secs_f64();
-    format!("{rate:.0} batches/s ({:.0} events/s)", rate * crate::input::EVENTS as f64)
+    format!(
+        "{rate:.0} batches/s ({:.0} events/s)",
+        rate * crate::input::EVENTS as f64
+    )
 }
 
 /// A time in milliseconds.

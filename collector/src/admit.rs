@@ -53,7 +53,10 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         schema_version: &submission.schema_version,
         skew,
         received_at: context.received_at,
-        zone: submission.members.get("client").and_then(|client| clock::client_zone(client.get().as_bytes())),
+        zone: submission
+            .members
+            .get("client")
+            .and_then(|client| clock::client_zone(client.get().as_bytes())),
     };
     let notes = judge.all(&submission.events);
     let header = Header {
@@ -74,7 +77,11 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         events: notes,
         origin: None,
     };
-    Admitted { header, format: submission.format, events: submission.events.into_iter().map(bytes).collect() }
+    Admitted {
+        header,
+        format: submission.format,
+        events: submission.events.into_iter().map(bytes).collect(),
+    }
 }
 
 fn bytes(event: Event<'_>) -> Cow<'_, [u8]> {

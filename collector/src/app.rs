@@ -114,7 +114,9 @@ impl App {
     /// # Errors
     /// The reason why no batch would be accepted.
     pub fn check(&self) -> Result<(), process::NotReady> {
-        self.ready().map(drop).map_err(|reason| process::NotReady::stream(reason.to_string()))
+        self.ready()
+            .map(drop)
+            .map_err(|reason| process::NotReady::stream(reason.to_string()))
     }
 
     /// Asks the workers what is stored, where not too many ask already.

@@ -59,12 +59,18 @@ impl Asker {
             return Err(Unanswered::NotConnected);
         }
         let question = serde_json::to_vec(question).map_err(|error| failed(&error))?;
-        let request = Request::new().payload(question.into()).timeout(Some(patience));
-        let reply = self.0.send_request(subject, request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => Unanswered::NoWorker,
-            RequestErrorKind::TimedOut => Unanswered::Late(patience),
-            _ => failed(&error),
-        })?;
+        let request = Request::new()
+            .payload(question.into())
+            .timeout(Some(patience));
+        let reply = self
+            .0
+            .send_request(subject, request)
+            .await
+            .map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => Unanswered::NoWorker,
+                RequestErrorKind::TimedOut => Unanswered::Late(patience),
+                _ => failed(&error),
+            })?;
         match serde_json::from_slice(&reply.payload).map_err(|error| failed(&error))? {
             Answer::Ok(answer) => Ok(answer),
             Answer::Unavailable(reason) => Err(Unanswered::Store(reason)),
@@ -81,7 +87,10 @@ impl From<Unanswered> for Problem {
             Unanswered::Failed(_) => "the workers' answer could not be read".to_owned(),
             why => why.to_string(),
         };
-        Problem::new(ErrorCode::StoreUnavailable, format!("This cannot be told now: {why}. Ask again later."))
+        Problem::new(
+            ErrorCode::StoreUnavailable,
+            format!("This cannot be told now: {why}. Ask again later."),
+        )
     }
 }
 
@@ -92,7 +101,13 @@ mod tests {
     #[test]
     fn a_client_hears_no_secret_of_the_store() {
         let problem = Problem::from(Unanswered::Store("postgres://ada:secret@db".to_owned()));
-        assert_eq!((problem.code.as_str(), problem.code.status().as_u16()), ("store_unavailable", 503));
-        assert!(problem.retry_after.is_some() && !problem.detail.contains("secret"), "{problem:?}");
+        assert_eq!(
+            (problem.code.as_str(), problem.code.status().as_u16()),
+            ("store_unavailable", 503)
+        );
+        assert!(
+            problem.retry_after.is_some() && !problem.detail.contains("secret"),
+            "{problem:?}"
+        );
     }
 }

@@ -65,7 +65,9 @@ pub struct Caller {
 /// not look revoked then.
 pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Caller, Problem> {
     let unknown = |detail: &str| Problem::new(ErrorCode::Unauthenticated, detail);
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let (scheme, key) = value.and_then(|value| value.split_once(' ')).ok_or_else(|| {
         unknown("The header Authorization: Bearer <key> is missing. `devtrail keys create` makes a key.")
     })?;
@@ -73,7 +75,8 @@ pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Call
         return Err(unknown("Authorization must have the form Bearer <key>."));
     }
     if !*app.keys_loaded.borrow() {
-        let detail = "The API keys are not loaded yet: this collector is starting, or NATS is away.";
+        let detail =
+            "The API keys are not loaded yet: this collector is starting, or NATS is away.";
         return Err(Problem::new(ErrorCode::StreamUnavailable, detail));
     }
     let caller = app.keys.find(key.trim()).ok_or_else(|| {
@@ -94,7 +97,10 @@ impl Keys {
     /// at least `max_events` at once.
     #[must_use]
     pub fn new(rate: u32, max_events: usize) -> Self {
-        Self { table: Arc::default(), defaults: Defaults { rate, max_events } }
+        Self {
+            table: Arc::default(),
+            defaults: Defaults { rate, max_events },
+        }
     }
 
     /// Looks a key up by its SHA-256: equal time whatever the key, since a hash table of digests
@@ -103,9 +109,18 @@ impl Keys {
     pub fn find(&self, key: &str) -> Option<Caller> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let Key { record, meter } = table.keys.get(&digest(key))?;
-        let epoch = table.epochs.get(record.developer.as_str()).copied().unwrap_or_default();
+        let epoch = table
+            .epochs
+            .get(record.developer.as_str())
+            .copied()
+            .unwrap_or_default();
         let (developer, scopes) = (record.developer.clone(), record.scopes.clone());
-        Some(Caller { developer, epoch, scopes, meter: meter.clone() })
+        Some(Caller {
+            developer,
+            epoch,
+            scopes,
+            meter: meter.clone(),
+        })
     }
 
     /// Follows the bucket until the process stops; `loaded` turns true once all keys are known.
@@ -142,7 +157,11 @@ impl Keys {
     }
 
     /// Reads all of the bucket into a fresh table, then applies changes. Returns why it ended.
-    async fn watch(&self, js: &jetstream::Context, loaded: &watch::Sender<bool>) -> async_nats::Error {
+    async fn watch(
+        &self,
+        js: &jetstream::Context,
+        loaded: &watch::Sender<bool>,
+    ) -> async_nats::Error {
         let run = async {
             let bucket = js.get_key_value(BUCKET).await?;
             let mut changes = bucket.watch_with_history(">").await?;
@@ -173,7 +192,10 @@ impl Keys {
 impl Key {
     fn new(record: KeyRecord, defaults: Defaults) -> Self {
         let policy = Policy::of(record.rate.unwrap_or(defaults.rate), defaults.max_events);
-        Self { record, meter: policy.map(|policy| Arc::new(Meter::new(policy, MonotonicClock))) }
+        Self {
+            record,
+            meter: policy.map(|policy| Arc::new(Meter::new(policy, MonotonicClock))),
+        }
     }
 
     /// What was counted stays counted, unless the rate itself has changed.
@@ -218,32 +240,55 @@ impl Table {
 mod tests {
     use super::*;
 
-    const DEFAULTS: Defaults = Defaults { rate: 1, max_events: 10 };
+    const DEFAULTS: Defaults = Defaults {
+        rate: 1,
+        max_events: 10,
+    };
 
     fn record(rate: Option<u32>) -> KeyRecord {
         let developer = "ada".parse().unwrap();
-        KeyRecord { developer, scopes: vec![Scope::EventsWrite], rate, created_at: String::new() }
+        KeyRecord {
+            developer,
+            scopes: vec![Scope::EventsWrite],
+            rate,
+            created_at: String::new(),
+        }
     }
 
     fn table(keys: &[(&str, Option<u32>)]) -> Table {
-        let key = |(name, rate): &(&str, Option<u32>)| (digest(name), Key::new(record(*rate), DEFAULTS));
-        Table { keys: keys.iter().map(key).collect(), epochs: HashMap::new() }
+        let key =
+            |(name, rate): &(&str, Option<u32>)| (digest(name), Key::new(record(*rate), DEFAULTS));
+        Table {
+            keys: keys.iter().map(key).collect(),
+            epochs: HashMap::new(),
+        }
     }
 
     fn passes(keys: &Keys, key: &str, events: usize) -> bool {
-        keys.find(key).unwrap().meter.is_none_or(|meter| meter.charge(events).is_ok())
+        keys.find(key)
+            .unwrap()
+            .meter
+            .is_none_or(|meter| meter.charge(events).is_ok())
     }
 
     #[test]
     fn what_keys_have_sent_outlives_a_reading_of_the_bucket_and_ends_with_their_rate() {
         let keys = Keys::new(DEFAULTS.rate, DEFAULTS.max_events);
-        keys.replace(table(&[("default", None), ("own", Some(2)), ("free", Some(0))]));
+        keys.replace(table(&[
+            ("default", None),
+            ("own", Some(2)),
+            ("free", Some(0)),
+        ]));
         for (key, more) in [("default", false), ("own", false), ("free", true)] {
             assert!(passes(&keys, key, 10), "{key}");
             assert_eq!(passes(&keys, key, 10), more, "{key}");
         }
         // A key's meter is its own; the default written out is the same rate.
-        keys.replace(table(&[("default", Some(1)), ("own", Some(3)), ("new", None)]));
+        keys.replace(table(&[
+            ("default", Some(1)),
+            ("own", Some(3)),
+            ("new", None),
+        ]));
         for (key, more) in [("default", false), ("own", true), ("new", true)] {
             assert_eq!(passes(&keys, key, 10), more, "{key}");
         }

@@ -37,7 +37,11 @@ pub struct BodyLimits {
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { max_inflated: 4 * 1024 * 1024, max_ratio: 100, timeout: Duration::from_secs(30) }
+        Self {
+            max_inflated: 4 * 1024 * 1024,
+            max_ratio: 100,
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -59,14 +63,19 @@ impl Encoding {
     /// `unsupported_encoding` for any other than gzip (x-gzip), zstd and identity, and for several at once.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
-        let Some(value) = values.next() else { return Ok(Self::Identity) };
-        let encoding = value.to_str().map(|value| value.trim().to_ascii_lowercase());
+        let Some(value) = values.next() else {
+            return Ok(Self::Identity);
+        };
+        let encoding = value
+            .to_str()
+            .map(|value| value.trim().to_ascii_lowercase());
         match (encoding.as_deref(), values.next()) {
             (Ok("" | "identity"), None) => Ok(Self::Identity),
             (Ok("gzip" | "x-gzip"), None) => Ok(Self::Gzip),
             (Ok("zstd"), None) => Ok(Self::Zstd),
             _ => {
-                let detail = "Content-Encoding must be one of gzip, zstd or identity, and only one of them.";
+                let detail =
+                    "Content-Encoding must be one of gzip, zstd or identity, and only one of them.";
                 Err(Problem::new(ErrorCode::UnsupportedEncoding, detail))
             }
         }
@@ -76,7 +85,9 @@ impl Encoding {
 /// How many bytes a body announces, where it does.
 #[must_use]
 pub fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok())
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
 }
 
 /// Reads and inflates a body. Never holds more than `max_inflated` bytes of it as sent, nor twice that inflated.
@@ -97,12 +108,21 @@ pub async fn read(
     let encoding = Encoding::of(headers)?;
     let declared = announced(headers);
     if let Some(declared) = declared.filter(|declared| *declared > limits.max_inflated as u64) {
-        let detail = format!("The body has {declared} bytes, the limit is {}.", limits.max_inflated);
+        let detail = format!(
+            "The body has {declared} bytes, the limit is {}.",
+            limits.max_inflated
+        );
         return Err(too_large(limits.max_inflated, detail).actual(declared));
     }
-    let sent = tokio::time::timeout(limits.timeout, collect(body, declared, limits.max_inflated, place));
+    let sent = tokio::time::timeout(
+        limits.timeout,
+        collect(body, declared, limits.max_inflated, place),
+    );
     let sent = sent.await.map_err(|_| {
-        let detail = format!("The body did not arrive within {} ms.", limits.timeout.as_millis());
+        let detail = format!(
+            "The body did not arrive within {} ms.",
+            limits.timeout.as_millis()
+        );
         Problem::new(ErrorCode::BodyTimeout, detail)
     })??;
     let (limits, as_sent) = (*limits, sent.len());
@@ -112,9 +132,14 @@ pub async fn read(
         _ => {
             let _turn = room.turn().await;
             let place = place.clone();
-            tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits, &place)).await.map_err(
-                |_| Problem::new(ErrorCode::Internal, "The body could not be inflated; send again."),
-            )??
+            tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits, &place))
+                .await
+                .map_err(|_| {
+                    Problem::new(
+                        ErrorCode::Internal,
+                        "The body could not be inflated; send again.",
+                    )
+                })??
         }
     };
     place.release(as_sent);
@@ -122,8 +147,16 @@ pub async fn read(
 }
 
 /// The body as sent, at most `max` bytes.
-async fn collect(mut body: Body, declared: Option<u64>, max: usize, place: &Place) -> Result<Bytes, Problem> {
-    let reserved = declared.and_then(|declared| usize::try_from(declared).ok()).unwrap_or(0).min(RESERVED);
+async fn collect(
+    mut body: Body,
+    declared: Option<u64>,
+    max: usize,
+    place: &Place,
+) -> Result<Bytes, Problem> {
+    let reserved = declared
+        .and_then(|declared| usize::try_from(declared).ok())
+        .unwrap_or(0)
+        .min(RESERVED);
     let mut collected = BytesMut::new();
     let mut only = Bytes::new();
     while let Some(frame) = body.frame().await {
@@ -133,9 +166,14 @@ async fn collect(mut body: Body, declared: Option<u64>, max: usize, place: &Plac
                 format!("The body broke off or is framed wrongly: {error}."),
             )
         };
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
         if collected.len() + only.len() + data.len() > max {
-            return Err(too_large(max, format!("The body has more than {max} bytes, the limit.")));
+            return Err(too_large(
+                max,
+                format!("The body has more than {max} bytes, the limit."),
+            ));
         }
         place.hold(data.len())?;
         // A body of one frame, the usual one, is handed on without a copy.
@@ -149,10 +187,19 @@ async fn collect(mut body: Body, declared: Option<u64>, max: usize, place: &Plac
         }
         collected.extend_from_slice(&data);
     }
-    Ok(if collected.is_empty() { only } else { collected.freeze() })
+    Ok(if collected.is_empty() {
+        only
+    } else {
+        collected.freeze()
+    })
 }
 
-fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits, place: &Place) -> Result<Bytes, Problem> {
+fn inflate(
+    encoding: Encoding,
+    sent: &[u8],
+    limits: &BodyLimits,
+    place: &Place,
+) -> Result<Bytes, Problem> {
     let by_ratio = sent.len().saturating_mul(limits.max_ratio).max(RATIO_FLOOR);
     let max = limits.max_inflated.min(by_ratio);
     let inflated = match encoding {
@@ -166,22 +213,30 @@ fn inflate(encoding: Encoding, sent: &[u8], limits: &BodyLimits, place: &Place) 
         }),
     };
     let inflated = inflated.map_err(|error| {
-        if let Some(problem) = error.get_ref().and_then(|inner| inner.downcast_ref::<Problem>()) {
+        if let Some(problem) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Problem>())
+        {
             return problem.clone();
         }
-        let detail =
-            format!("The body cannot be inflated, its compressed data is corrupt or cut off: {error}.");
+        let detail = format!(
+            "The body cannot be inflated, its compressed data is corrupt or cut off: {error}."
+        );
         Problem::new(ErrorCode::MalformedJson, detail)
     })?;
     if inflated.len() <= max {
         return Ok(inflated.into());
     }
     if max == limits.max_inflated {
-        return Err(too_large(max, format!("The body inflates to more than {max} bytes, the limit.")));
+        return Err(too_large(
+            max,
+            format!("The body inflates to more than {max} bytes, the limit."),
+        ));
     }
     let (ratio, size) = (limits.max_ratio, sent.len());
-    let detail =
-        format!("The body inflates to more than {ratio} times its {size} bytes; the limit is {ratio} times.");
+    let detail = format!(
+        "The body inflates to more than {ratio} times its {size} bytes; the limit is {ratio} times."
+    );
     Err(too_large(ratio, detail))
 }
 

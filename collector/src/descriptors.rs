@@ -12,7 +12,9 @@ const OTHERS: u64 = 128 + TURNED_AWAY as u64;
 /// could not find its way back to NATS either. Takes as many descriptors as the system gives without asking.
 #[must_use]
 pub fn connections(wanted: usize) -> usize {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return wanted;
+    };
     let needed = (wanted as u64).saturating_add(OTHERS);
     let raised = needed.min(hard);
     let have = match raised > soft && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -66,43 +67,64 @@ impl Problem {
     /// Names the place in the body, as a JSON pointer.
     #[must_use]
     pub fn pointer(self, pointer: impl Into<Box<str>>) -> Self {
-        Self { place: Some(Place::Pointer(pointer.into())), ..self }
+        Self {
+            place: Some(Place::Pointer(pointer.into())),
+            ..self
+        }
     }
 
     /// Names the parameter of path or query, or the header.
     #[must_use]
     pub fn parameter(self, name: &'static str) -> Self {
-        Self { place: Some(Place::Parameter(name)), ..self }
+        Self {
+            place: Some(Place::Parameter(name)),
+            ..self
+        }
     }
 
     /// Names the limit that was passed, in the unit that the detail names.
     #[must_use]
     pub fn limit(self, limit: u64) -> Self {
-        Self { limit: Some(limit), ..self }
+        Self {
+            limit: Some(limit),
+            ..self
+        }
     }
 
     /// Names what was sent, in the limit's unit.
     #[must_use]
     pub fn actual(self, actual: u64) -> Self {
-        Self { actual: Some(actual), ..self }
+        Self {
+            actual: Some(actual),
+            ..self
+        }
     }
 
     /// Says after how long to try again. The header has whole seconds, rounded up, at least one.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
-        Self { retry_after: Some(after), ..self }
+        Self {
+            retry_after: Some(after),
+            ..self
+        }
     }
 
     /// Says where the key stands.
     #[must_use]
     pub fn standing(self, standing: Standing) -> Self {
-        Self { standing: Some(Box::new(standing)), ..self }
+        Self {
+            standing: Some(Box::new(standing)),
+            ..self
+        }
     }
 
     /// Names the request's correlation id.
     #[must_use]
     pub fn correlation_id(self, id: impl Into<Box<str>>) -> Self {
-        Self { correlation_id: Some(id.into()), ..self }
+        Self {
+            correlation_id: Some(id.into()),
+            ..self
+        }
     }
 
     fn body(&self) -> Vec<u8> {
@@ -121,14 +143,24 @@ impl Problem {
             None => (None, None),
         };
         let optional = [
-            ("retry_after_ms", self.retry_after.map(|after| json!(u64::try_from(after.as_millis()).ok()))),
+            (
+                "retry_after_ms",
+                self.retry_after
+                    .map(|after| json!(u64::try_from(after.as_millis()).ok())),
+            ),
             ("pointer", pointer.map(Value::from)),
             ("parameter", parameter.map(Value::from)),
             ("limit", self.limit.map(Value::from)),
             ("actual", self.actual.map(Value::from)),
-            ("correlation_id", self.correlation_id.as_deref().map(Value::from)),
+            (
+                "correlation_id",
+                self.correlation_id.as_deref().map(Value::from),
+            ),
         ];
-        for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        for (name, value) in optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+        {
             body[name] = value;
         }
         body.to_string().into_bytes()
@@ -136,7 +168,10 @@ impl Problem {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -85,10 +85,24 @@ impl<'a> Submission<'a> {
         schema_version: String,
         events: Vec<Event<'a>>,
     ) -> Self {
-        let named =
-            [("batch_id", &batch_id), ("sent_at", &sent_at_text), ("schema_version", &schema_version)];
-        let members = named.into_iter().map(|(name, text)| (name.to_owned(), quoted(text))).collect();
-        Self { format, batch_id, sent_at, sent_at_text, schema_version, members, events }
+        let named = [
+            ("batch_id", &batch_id),
+            ("sent_at", &sent_at_text),
+            ("schema_version", &schema_version),
+        ];
+        let members = named
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), quoted(text)))
+            .collect();
+        Self {
+            format,
+            batch_id,
+            sent_at,
+            sent_at_text,
+            schema_version,
+            members,
+            events,
+        }
     }
 }
 
@@ -127,7 +141,11 @@ impl Refusal {
     /// A refusal.
     #[must_use]
     pub fn new(code: Code, pointer: &str, detail: impl Into<String>) -> Self {
-        Self { code, pointer: pointer.to_owned(), detail: detail.into() }
+        Self {
+            code,
+            pointer: pointer.to_owned(),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -157,7 +175,10 @@ pub enum BadEnvelope {
 }
 
 fn invalid(pointer: &'static str, detail: impl Into<String>) -> BadEnvelope {
-    BadEnvelope::Invalid { pointer, detail: detail.into() }
+    BadEnvelope::Invalid {
+        pointer,
+        detail: detail.into(),
+    }
 }
 
 impl Format {
@@ -166,9 +187,16 @@ impl Format {
     /// # Errors
     /// `unsupported_media_type` for any other.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let sent = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let sent = headers
+            .get(CONTENT_TYPE)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
         let sent = sent.unwrap_or_default();
-        let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = sent
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let is_json = essence == "application/json" || essence.ends_with("+json");
         let is_binary = headers.contains_key("ce-specversion") || headers.contains_key("ce-id");
         match essence.as_str() {
@@ -188,7 +216,10 @@ impl Format {
                     "Content-Type is {sent:?}; send application/json, application/x-ndjson, application/cloudevents+json, \
                      application/cloudevents-batch+json, or a CloudEvent in headers with JSON data."
                 );
-                Err(Problem::new(ErrorCode::UnsupportedMediaType, common::json::shorten(&detail, 400)))
+                Err(Problem::new(
+                    ErrorCode::UnsupportedMediaType,
+                    common::json::shorten(&detail, 400),
+                ))
             }
         }
     }
@@ -201,7 +232,9 @@ impl Format {
         match self {
             Self::Envelope => envelope::read(request),
             Self::Ndjson => ndjson::read(request),
-            Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => cloudevents::read(self, request),
+            Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => {
+                cloudevents::read(self, request)
+            }
             Self::Heartbeat | Self::Heartbeats => wakatime::read(request),
         }
     }
@@ -211,7 +244,9 @@ impl Format {
     pub fn as_sent(self, pointer: String) -> String {
         match self {
             Self::Envelope | Self::Ndjson => pointer,
-            Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => cloudevents::as_sent(pointer),
+            Self::CloudEvent | Self::CloudEvents | Self::BinaryCloudEvent => {
+                cloudevents::as_sent(pointer)
+            }
             Self::Heartbeat | Self::Heartbeats => wakatime::as_sent(pointer),
         }
     }

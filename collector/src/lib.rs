@@ -90,7 +90,12 @@ pub struct CollectorSettings {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Most events in a batch
-    #[arg(long, env = "DEVTRAIL_MAX_EVENTS", default_value_t = 1000, value_name = "N")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_MAX_EVENTS",
+        default_value_t = 1000,
+        value_name = "N"
+    )]
     pub max_events: usize,
     /// Most events a second for each key that has no rate of its own, in this process; 0: no limit
     #[arg(long, env = "DEVTRAIL_RATE", default_value = "50000", value_name = "N", value_parser = parse_rate)]
@@ -99,7 +104,12 @@ pub struct Limits {
     #[arg(long, env = "DEVTRAIL_MAX_BODY", default_value_t = 4 * 1024 * 1024, value_name = "BYTES")]
     pub max_body: usize,
     /// A body may inflate to this many times its size
-    #[arg(long, env = "DEVTRAIL_MAX_RATIO", default_value_t = 100, value_name = "N")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_MAX_RATIO",
+        default_value_t = 100,
+        value_name = "N"
+    )]
     pub max_ratio: usize,
     /// How long a request's header may take to arrive
     #[arg(long, env = "DEVTRAIL_HEADER_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
@@ -131,15 +141,33 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// Where a setting or a schema file is not usable, the stream is missing or unsafe, or the server does not sync always.
-pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Process) -> anyhow::Result<()> {
-    settings.limits.room.expect_room_for(settings.limits.max_body)?;
+pub async fn run(
+    settings: CollectorSettings,
+    listener: TcpListener,
+    process: Process,
+) -> anyhow::Result<()> {
+    settings
+        .limits
+        .room
+        .expect_room_for(settings.limits.max_body)?;
     let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
     metrics::install(Program::Collector);
-    let app = App::new(settings.limits.clone(), settings.breakers, schemas, keys_loaded, &process);
-    let app = Arc::new(App { hides_metrics: settings.admin.admin_listen.is_some(), ..app });
+    let app = App::new(
+        settings.limits.clone(),
+        settings.breakers,
+        schemas,
+        keys_loaded,
+        &process,
+    );
+    let app = Arc::new(App {
+        hides_metrics: settings.admin.admin_listen.is_some(),
+        ..app
+    });
     let asked = app.clone();
-    process.vitals.check("collector", move || std::future::ready(asked.check()));
+    process
+        .vitals
+        .check("collector", move || std::future::ready(asked.check()));
     let options = ServeOptions {
         header_timeout: app.limits.header_timeout,
         max_connections: descriptors::connections(app.limits.room.max_connections),
@@ -154,41 +182,93 @@ pub async fn run(settings: CollectorSettings, listener: TcpListener, process: Pr
         served = &mut serve => return Ok(served?),
         connected = connect(&settings, &process) => connected?,
     };
-    let Some((client, js, life, reconnected)) = connected else { return Ok(serve.await?) };
+    let Some((client, js, life, reconnected)) = connected else {
+        return Ok(serve.await?);
+    };
     Streams(js.clone()).follow(&process.vitals);
     let life = Arc::new(Life::new(js.clone(), life));
     let hints = Arc::new(Hints::new(process.actor.instance()));
     // Before the first publish on this connection: no hint can be missed.
-    let hinted = hints.subscribe(&client).await.context("Hints from the workers cannot be subscribed")?;
+    let hinted = hints
+        .subscribe(&client)
+        .await
+        .context("Hints from the workers cannot be subscribed")?;
     let (notes, left) = notes::channel();
     let finished = CancellationToken::new();
     let pauses = settings.pauses;
-    let follow_keys = app.keys.clone().follow(js.clone(), loaded, pauses, process.stop.clone());
-    let recover = recover::run(js.clone(), app.breaker.clone(), reconnected, pauses, process.stop.clone());
+    let follow_keys = app
+        .keys
+        .clone()
+        .follow(js.clone(), loaded, pauses, process.stop.clone());
+    let recover = recover::run(
+        js.clone(),
+        app.breaker.clone(),
+        reconnected,
+        pauses,
+        process.stop.clone(),
+    );
     let follow_hints = hints.follow(hinted, finished.clone());
     let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
     let (deadline, asker) = (app.limits.publish_timeout, Asker::new(client.clone()));
-    let publisher = Publisher::new(js.clone(), life.clone(), app.breaker.clone(), (deadline, pauses));
+    let publisher = Publisher::new(
+        js.clone(),
+        life.clone(),
+        app.breaker.clone(),
+        (deadline, pauses),
+    );
     let entry = WorkerEntry::of(&process.actor, COLLECTOR, SystemClock.now());
-    let announced = roster::announce(js.clone(), entry, process.breakers.clone(), process.stop.clone());
-    app.stream.get_or_init(|| Stream { client, js, life, publisher, hints: hints.clone(), notes, asker });
+    let announced = roster::announce(
+        js.clone(),
+        entry,
+        process.breakers.clone(),
+        process.stop.clone(),
+    );
+    app.stream.get_or_init(|| Stream {
+        client,
+        js,
+        life,
+        publisher,
+        hints: hints.clone(),
+        notes,
+        asker,
+    });
     // Requests in flight still need hints and leave notes, so these end after them.
     let serve_all = async {
         let served = serve.await;
         finished.cancel();
         served
     };
-    let (served, ..) = tokio::join!(serve_all, follow_keys, follow_hints, send_notes, announced, recover);
+    let (served, ..) = tokio::join!(
+        serve_all,
+        follow_keys,
+        follow_hints,
+        send_notes,
+        announced,
+        recover
+    );
     Ok(served?)
 }
 
 /// What the collector works with, and each connection from now on.
-type Connected = (async_nats::Client, jetstream::Context, StreamLife, watch::Receiver<()>);
+type Connected = (
+    async_nats::Client,
+    jetstream::Context,
+    StreamLife,
+    watch::Receiver<()>,
+);
 
-async fn connect(settings: &CollectorSettings, process: &Process) -> anyhow::Result<Option<Connected>> {
-    let (url, actor, pauses) = (&settings.nats.nats_url, process.actor.to_string(), settings.pauses);
+async fn connect(
+    settings: &CollectorSettings,
+    process: &Process,
+) -> anyhow::Result<Option<Connected>> {
+    let (url, actor, pauses) = (
+        &settings.nats.nats_url,
+        process.actor.to_string(),
+        settings.pauses,
+    );
     let (tell, connected) = watch::channel(());
-    let Some(client) = bus::connect_telling(url, &actor, (pauses, tell), &process.stop).await else {
+    let Some(client) = bus::connect_telling(url, &actor, (pauses, tell), &process.stop).await
+    else {
         return Ok(None);
     };
     bus::sync::check(&client, url, &settings.sync).await?;
@@ -197,7 +277,9 @@ async fn connect(settings: &CollectorSettings, process: &Process) -> anyhow::Res
         match bus::bind_stream(&js, bus::EVENTS).await {
             Ok(life) => return Ok(Some((client, js, life, connected))),
             // Such as a cluster that elects its leader: over in a moment.
-            Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
+            Err(BindError::Api(error)) => {
+                tracing::warn!(%error, attempt, "cannot bind; trying again")
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::select! {
@@ -221,7 +303,13 @@ mod tests {
         }
         let own = ["x", "--retry-base", "70ms", "--retry-cap", "3s"];
         let of = |given: &[&str]| <Program as clap::Parser>::parse_from(given).settings.pauses;
-        assert_eq!(of(&own), RetryPolicy { base: Duration::from_millis(70), cap: Duration::from_secs(3) });
+        assert_eq!(
+            of(&own),
+            RetryPolicy {
+                base: Duration::from_millis(70),
+                cap: Duration::from_secs(3)
+            }
+        );
         assert_eq!(of(&own[..1]), RetryPolicy::DEFAULT);
     }
 }

@@ -20,7 +20,11 @@ impl Life {
     /// Of the stream that was bound now.
     #[must_use]
     pub fn new(js: jetstream::Context, bound: StreamLife) -> Self {
-        Self { js, seen: watch::Sender::new(bound), looked: Mutex::new(Instant::now()) }
+        Self {
+            js,
+            seen: watch::Sender::new(bound),
+            looked: Mutex::new(Instant::now()),
+        }
     }
 
     /// The life as it was seen last; to be taken before a publish.

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
         let listener = collector::listen(&program.collector.listen).await?;
         let admin = Admin::listen(&program.collector.admin).await?;
         let asked = process.clone();
-        admin.beside(&asked, collector::run(program.collector, listener, process)).await
+        admin
+            .beside(&asked, collector::run(program.collector, listener, process))
+            .await
     })
 }

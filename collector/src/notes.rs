@@ -66,7 +66,11 @@ pub async fn run(mut left: Left, client: Client, life: Arc<Life>, finished: Canc
         if more == 0 {
             break;
         }
-        let acked = group.iter().map(|resend| resend.acked).max().unwrap_or_else(Instant::now);
+        let acked = group
+            .iter()
+            .map(|resend| resend.acked)
+            .max()
+            .unwrap_or_else(Instant::now);
         for resend in group.drain(..) {
             if let Err(reason) = send(&client, &life, &resend.note, acked).await {
                 tracing::debug!(seq = resend.note.seq, %reason, "a resend leaves no note");
@@ -87,6 +91,8 @@ async fn send(
     if !life.still(&note.life, acked).await? {
         return Err("the stream was made anew, so the sequence may be another batch's".into());
     }
-    client.publish(NOTE_DUPLICATE, serde_json::to_vec(note)?.into()).await?;
+    client
+        .publish(NOTE_DUPLICATE, serde_json::to_vec(note)?.into())
+        .await?;
     Ok(())
 }

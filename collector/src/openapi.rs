@@ -60,7 +60,8 @@ fn complete(described: OpenApi) -> Value {
             "description": "W3C trace context. Taken over where it is well formed."}});
     components["headers"] = headers();
     components["schemas"]["Problem"] = problem();
-    let bodies: Map<String, Value> = serde_json::from_str(BODIES).expect("bodies.json is an object");
+    let bodies: Map<String, Value> =
+        serde_json::from_str(BODIES).expect("bodies.json is an object");
     for (name, schema) in bodies.into_iter().chain(event_types()) {
         components["schemas"][name] = schema;
     }
@@ -90,7 +91,8 @@ fn complete_operation(operation: &mut Value) {
 }
 
 fn headers() -> Value {
-    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let text =
+        |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "X-Correlation-Id": text("The request's correlation id: the client's, or a fresh one."),
         "traceparent": text("The request's W3C trace context."),
@@ -135,8 +137,10 @@ fn event_types() -> Map<String, Value> {
             found.insert(format!("{kind}-{}", schema.version), text);
         }
     }
-    let any: Vec<Value> =
-        found.keys().map(|name| json!({"$ref": format!("#/components/schemas/{name}")})).collect();
+    let any: Vec<Value> = found
+        .keys()
+        .map(|name| json!({"$ref": format!("#/components/schemas/{name}")}))
+        .collect();
     found.insert(
         "Event".to_owned(),
         json!({"description": "An event of a type that this version knows.", "anyOf": any}),
@@ -145,7 +149,10 @@ fn event_types() -> Map<String, Value> {
 }
 
 fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_object_mut().into_iter().flat_map(|members| members.values_mut())
+    value
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|members| members.values_mut())
 }
 
 #[cfg(test)]

@@ -22,8 +22,13 @@ impl Wait {
     /// preference never makes a request fail. Where it is named more than once, the first one counts.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let lists = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-        let (_, value) = lists.flat_map(preferences).find(|(name, _)| name.eq_ignore_ascii_case("wait"))?;
+        let lists = headers
+            .get_all(PREFER)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let (_, value) = lists
+            .flat_map(preferences)
+            .find(|(name, _)| name.eq_ignore_ascii_case("wait"))?;
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         // Digits that no number can hold mean a very long wait.
         let seconds = digits.then(|| value.parse().unwrap_or(u64::MAX))?;
@@ -49,7 +54,10 @@ fn preferences(list: &str) -> impl Iterator<Item = (&str, &str)> {
         let preference = unquoted(preference, ';').next().unwrap_or_default();
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
         let value = value.trim();
-        let word = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+        let word = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or(value);
         (name.trim(), word)
     })
 }

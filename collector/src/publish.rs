@@ -42,7 +42,10 @@ const PAYLOAD_MARGIN: usize = 64 * 1024;
 /// The most bytes that an EVENTS message may have on the server that `client` is connected to.
 #[must_use]
 pub fn max_message(client: &async_nats::Client) -> usize {
-    client.server_info().max_payload.saturating_sub(PAYLOAD_MARGIN)
+    client
+        .server_info()
+        .max_payload
+        .saturating_sub(PAYLOAD_MARGIN)
 }
 
 impl Message {
@@ -57,7 +60,12 @@ impl Message {
         headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
         headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
         Ok(Self {
-            id: id::msg_id(&header.developer, header.epoch, &header.batch_id, events.iter()),
+            id: id::msg_id(
+                &header.developer,
+                header.epoch,
+                &header.batch_id,
+                events.iter(),
+            ),
             subject: bus::batch_subject(&header.developer),
             headers,
             payload,
@@ -134,7 +142,14 @@ impl Publisher {
         breaker: Guard,
         (deadline, pauses): (Duration, RetryPolicy),
     ) -> Self {
-        Self { js, life, breaker, waiting: Waiting::default(), deadline, pauses }
+        Self {
+            js,
+            life,
+            breaker,
+            waiting: Waiting::default(),
+            deadline,
+            pauses,
+        }
     }
 
     /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `place` is what the message
@@ -146,10 +161,18 @@ impl Publisher {
     pub async fn publish(&self, message: Message, place: impl Send + 'static) -> Outcome {
         let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
         let (mut outcome, joined) = self.join_or_start(message, place);
-        let outcome = outcome.wait_for(Option::is_some).await.map_err(|_| lost())?.clone();
+        let outcome = outcome
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| lost())?
+            .clone();
         let published = outcome.unwrap_or_else(|| Err(lost()))?;
         // Whoever joined sent what another request had sent before.
-        Ok(Published { duplicate: published.duplicate || joined, joined, ..published })
+        Ok(Published {
+            duplicate: published.duplicate || joined,
+            joined,
+            ..published
+        })
     }
 
     /// The outcome to come, and whether another request's publish brings it.
@@ -169,7 +192,11 @@ impl Publisher {
             let started = Instant::now();
             let outcome = publisher.until_deadline(&message).await;
             metrics::published(outcome_of(&outcome), started.elapsed());
-            publisher.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
+            publisher
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&message.id);
             // Nobody may wait any more.
             let _ = sender.send(Some(outcome));
             drop((message, place));
@@ -184,7 +211,10 @@ impl Publisher {
         let mut last = "no nats-server is connected".to_owned();
         for attempt in 0.. {
             let sent = attempt > 0;
-            let permit = self.breaker.acquire().map_err(|left| NotPublished::CircuitOpen { left, sent })?;
+            let permit = self
+                .breaker
+                .acquire()
+                .map_err(|left| NotPublished::CircuitOpen { left, sent })?;
             let attempt_ends = (Instant::now() + ATTEMPT).min(deadline);
             let tried = tokio::select! {
                 biased;
@@ -195,7 +225,12 @@ impl Publisher {
                 Ok(Ok(ack)) => {
                     permit.done(breaker::Outcome::Ok);
                     let (sequence, duplicate) = (ack.sequence, ack.duplicate);
-                    return Ok(Published { life, sequence, duplicate, joined: false });
+                    return Ok(Published {
+                        life,
+                        sequence,
+                        duplicate,
+                        joined: false,
+                    });
                 }
                 Ok(Err(error)) => {
                     last = error.to_string();
@@ -229,7 +264,12 @@ impl Publisher {
                 break;
             }
             metrics::publish_retried();
-            tracing::debug!(id = message.id, attempt, last, "publishing again with the same id");
+            tracing::debug!(
+                id = message.id,
+                attempt,
+                last,
+                "publishing again with the same id"
+            );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {} // sleep: the retry policy's delay
                 () = self.breaker.opened() => return Err(self.opened_meanwhile()),
@@ -240,7 +280,10 @@ impl Publisher {
 
     /// Once the message was sent.
     fn opened_meanwhile(&self) -> NotPublished {
-        NotPublished::CircuitOpen { left: self.breaker.open_for(), sent: true }
+        NotPublished::CircuitOpen {
+            left: self.breaker.open_for(),
+            sent: true,
+        }
     }
 
     async fn once(&self, message: &Message) -> Result<PublishAck, PublishError> {
@@ -248,7 +291,10 @@ impl Publisher {
             .payload(message.payload.clone())
             .headers(message.headers.clone())
             .message_id(&message.id);
-        self.js.send_publish(message.subject.clone(), publish).await?.await
+        self.js
+            .send_publish(message.subject.clone(), publish)
+            .await?
+            .await
     }
 }
 

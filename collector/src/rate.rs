@@ -39,7 +39,8 @@ impl Policy {
     pub fn of(rate: u32, max_events: usize) -> Option<Self> {
         let rate = NonZeroU32::new(rate.min(MAX_RATE))?;
         let batch = u32::try_from(max_events).unwrap_or(u32::MAX);
-        let burst = NonZeroU32::new(rate.get().saturating_mul(BURST_SECONDS).max(batch)).unwrap_or(rate);
+        let burst =
+            NonZeroU32::new(rate.get().saturating_mul(BURST_SECONDS).max(batch)).unwrap_or(rate);
         Some(Self { rate, burst })
     }
 
@@ -65,11 +66,22 @@ impl Standing {
     /// `Retry-After`, as section 6 of the draft wants it.
     #[must_use]
     pub fn headers(self) -> [(HeaderName, HeaderValue); 2] {
-        let (Self { policy, left, reset }, burst) = (self, self.policy.burst.get());
-        let value =
-            |text: String| HeaderValue::from_str(&text).expect("digits and letters are a header value");
+        let (
+            Self {
+                policy,
+                left,
+                reset,
+            },
+            burst,
+        ) = (self, self.policy.burst.get());
+        let value = |text: String| {
+            HeaderValue::from_str(&text).expect("digits and letters are a header value")
+        };
         [
-            (RATE_LIMIT_POLICY, value(format!("\"events\";q={burst};w={}", policy.seconds(burst)))),
+            (
+                RATE_LIMIT_POLICY,
+                value(format!("\"events\";q={burst};w={}", policy.seconds(burst))),
+            ),
             (RATE_LIMIT, value(format!("\"events\";r={left};t={reset}"))),
         ]
     }
@@ -96,7 +108,10 @@ impl<C: Clock> Meter<C> {
     #[must_use]
     pub fn new(policy: Policy, clock: C) -> Self {
         let quota = Quota::per_second(policy.rate).allow_burst(policy.burst);
-        Self { policy, limiter: RateLimiter::direct_with_clock(quota, clock).with_middleware() }
+        Self {
+            policy,
+            limiter: RateLimiter::direct_with_clock(quota, clock).with_middleware(),
+        }
     }
 
     /// What its key may send.
@@ -112,13 +127,23 @@ impl<C: Clock> Meter<C> {
     pub fn charge(&self, events: usize) -> Result<Standing, Limited> {
         let policy = self.policy;
         // Never more than the burst, so that there always is a time at which it passes.
-        let cost = u32::try_from(events).unwrap_or(u32::MAX).clamp(1, policy.burst.get());
+        let cost = u32::try_from(events)
+            .unwrap_or(u32::MAX)
+            .clamp(1, policy.burst.get());
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
-        match self.limiter.check_n(cost).expect("a batch costs at most the burst") {
+        match self
+            .limiter
+            .check_n(cost)
+            .expect("a batch costs at most the burst")
+        {
             Ok(state) => {
                 let left = state.remaining_burst_capacity();
                 let reset = policy.seconds(policy.burst.get().saturating_sub(left));
-                Ok(Standing { policy, left, reset })
+                Ok(Standing {
+                    policy,
+                    left,
+                    reset,
+                })
             }
             Err(until) => {
                 let after = until.wait_time_from(self.limiter.clock().now());
@@ -127,7 +152,14 @@ impl<C: Clock> Meter<C> {
                 let lacking = u32::try_from(after.as_nanos().div_ceil(step)).unwrap_or(u32::MAX);
                 let left = cost.get().saturating_sub(lacking.max(1));
                 let reset = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-                Err(Limited { standing: Standing { policy, left, reset }, after })
+                Err(Limited {
+                    standing: Standing {
+                        policy,
+                        left,
+                        reset,
+                    },
+                    after,
+                })
             }
         }
     }
@@ -139,14 +171,27 @@ impl<C: Clock> Meter<C> {
 /// `rate_limited` where the batch has to wait.
 pub fn charge(meter: Option<&Meter>, events: usize) -> Result<Option<Standing>, Problem> {
     let Some(meter) = meter else { return Ok(None) };
-    meter.charge(events).map(Some).map_err(|limited| refusal(limited, events))
+    meter
+        .charge(events)
+        .map(Some)
+        .map_err(|limited| refusal(limited, events))
 }
 
 fn refusal(limited: Limited, events: usize) -> Problem {
     // Whole milliseconds, rounded up: a client that keeps to them must not come too early.
-    let after =
-        Duration::from_millis(limited.after.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX));
-    let Standing { policy: Policy { rate, burst }, left, .. } = limited.standing;
+    let after = Duration::from_millis(
+        limited
+            .after
+            .as_nanos()
+            .div_ceil(1_000_000)
+            .try_into()
+            .unwrap_or(u64::MAX),
+    );
+    let Standing {
+        policy: Policy { rate, burst },
+        left,
+        ..
+    } = limited.standing;
     let detail = format!(
         "The key may send {rate} events a second, at most {burst} at once; {left} are left, the batch has {events}. Send the same batch again in {} ms.",
         after.as_millis()

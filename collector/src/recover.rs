@@ -59,11 +59,17 @@ async fn hint(js: &jetstream::Context, breaker: &Guard, pauses: RetryPolicy) {
         }
         match answers(js).await {
             Ok(()) => {
-                tracing::info!("NATS is connected again and the stream answers: batches are tried at once");
+                tracing::info!(
+                    "NATS is connected again and the stream answers: batches are tried at once"
+                );
                 return breaker.hint();
             }
             Err(reason) => {
-                tracing::debug!(reason, attempt, "NATS is connected, its stream does not answer yet");
+                tracing::debug!(
+                    reason,
+                    attempt,
+                    "NATS is connected, its stream does not answer yet"
+                );
             }
         }
         pauses.pause(attempt).await;
@@ -75,6 +81,9 @@ async fn answers(js: &jetstream::Context) -> Result<(), String> {
     match timeout(ANSWERS_WITHIN, bus::bind_stream(js, bus::EVENTS)).await {
         Ok(Ok(_) | Err(BindError::Unsafe { .. })) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the stream {} did not tell of itself within {ANSWERS_WITHIN:?}", bus::EVENTS)),
+        Err(_) => Err(format!(
+            "the stream {} did not tell of itself within {ANSWERS_WITHIN:?}",
+            bus::EVENTS
+        )),
     }
 }

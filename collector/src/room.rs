@@ -41,8 +41,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 impl RoomSettings {
     /// 4,096 connections, 1,024 batches, 256 MiB: 64 bodies of the largest size, and some 20,000 usual ones.
-    pub const DEFAULT: Self =
-        Self { max_connections: 4096, max_in_flight: 1024, max_in_flight_bytes: 256 * 1024 * 1024 };
+    pub const DEFAULT: Self = Self {
+        max_connections: 4096,
+        max_in_flight: 1024,
+        max_in_flight_bytes: 256 * 1024 * 1024,
+    };
 
     /// Checks that one batch fits that is as large as `max_body` allows.
     ///
@@ -102,13 +105,28 @@ impl Room {
     #[must_use]
     pub fn new(settings: &RoomSettings) -> Arc<Self> {
         let requests = settings.max_in_flight;
-        let (waiting, questions) = ((requests / WAITING_SHARE).max(1), (requests / QUESTIONS_SHARE).max(1));
+        let (waiting, questions) = (
+            (requests / WAITING_SHARE).max(1),
+            (requests / QUESTIONS_SHARE).max(1),
+        );
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Arc::new(Self {
             requests: Count::new("batches", "--max-in-flight", requests),
-            bytes: Count::new("bytes of batches", "--max-in-flight-bytes", settings.max_in_flight_bytes),
-            waiting: Count::new("batches that wait for the store", "half of --max-in-flight", waiting),
-            questions: Count::new("questions to the workers", "a quarter of --max-in-flight", questions),
+            bytes: Count::new(
+                "bytes of batches",
+                "--max-in-flight-bytes",
+                settings.max_in_flight_bytes,
+            ),
+            waiting: Count::new(
+                "batches that wait for the store",
+                "half of --max-in-flight",
+                waiting,
+            ),
+            questions: Count::new(
+                "questions to the workers",
+                "a quarter of --max-in-flight",
+                questions,
+            ),
             heavy: Semaphore::new(processors),
         })
     }
@@ -121,7 +139,10 @@ impl Room {
         let _request = Held::of(&self.requests, 1)?;
         // Nothing is reserved for what may never come.
         drop(Held::of(&self.bytes, announced)?);
-        Ok(Place { bytes: Held::of(&self.bytes, 0)?, _request })
+        Ok(Place {
+            bytes: Held::of(&self.bytes, 0)?,
+            _request,
+        })
     }
 
     /// A place among those that wait for the store, where there is one.
@@ -171,7 +192,10 @@ impl Place {
 
 impl Held {
     fn of(count: &Arc<Count>, number: usize) -> Result<Self, Problem> {
-        let held = Self { count: count.clone(), held: AtomicUsize::new(0) };
+        let held = Self {
+            count: count.clone(),
+            held: AtomicUsize::new(0),
+        };
         held.more(number).map(|()| held)
     }
 
@@ -190,17 +214,37 @@ impl Drop for Held {
 
 impl Count {
     fn new(what: &'static str, setting: &'static str, max: usize) -> Arc<Self> {
-        Arc::new(Self { what, setting, max, taken: AtomicUsize::new(0), told: AtomicBool::new(false) })
+        Arc::new(Self {
+            what,
+            setting,
+            max,
+            taken: AtomicUsize::new(0),
+            told: AtomicBool::new(false),
+        })
     }
 
     fn take(&self, number: usize) -> Result<(), Problem> {
-        let sum = |taken: usize| taken.checked_add(number).filter(|sum| number == 0 || *sum <= self.max);
-        if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok() {
+        let sum = |taken: usize| {
+            taken
+                .checked_add(number)
+                .filter(|sum| number == 0 || *sum <= self.max)
+        };
+        if self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum)
+            .is_ok()
+        {
             return Ok(());
         }
-        let Self { what, setting, max, .. } = self;
+        let Self {
+            what, setting, max, ..
+        } = self;
         if !self.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(what, max, "there is no more room: requests are answered 503 overloaded");
+            tracing::warn!(
+                what,
+                max,
+                "there is no more room: requests are answered 503 overloaded"
+            );
         }
         let detail = format!(
             "This collector has no more room: {max} {what} is its limit ({setting}). Send again later."

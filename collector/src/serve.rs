@@ -55,7 +55,12 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         let (header_timeout, idle_timeout) = (Duration::from_secs(10), Duration::from_secs(75));
-        Self { header_timeout, idle_timeout, max_header: 64 * 1024, max_connections: 4096 }
+        Self {
+            header_timeout,
+            idle_timeout,
+            max_header: 64 * 1024,
+            max_connections: 4096,
+        }
     }
 }
 
@@ -84,13 +89,21 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = drain.run_until_cancelled(places.next()).await else { break };
-                let connection = Connection { app: app.clone(), peer, clock: Arc::new(Clock::new(options)) };
+                let Some(place) = drain.run_until_cancelled(places.next()).await else {
+                    break;
+                };
+                let connection = Connection {
+                    app: app.clone(),
+                    peer,
+                    clock: Arc::new(Clock::new(options)),
+                };
                 let (builder, watcher) = (builder.clone(), graceful.watcher());
                 let served = async move {
                     match place {
                         Place::Served(_place) => connection.run(stream, builder, watcher).await,
-                        Place::TurnedAway(_place) => close::turn_away(stream, options.max_connections).await,
+                        Place::TurnedAway(_place) => {
+                            close::turn_away(stream, options.max_connections).await
+                        }
                     }
                 };
                 let abort = abort.clone();
@@ -128,7 +141,10 @@ enum Place {
 impl Places {
     fn new(max_connections: usize) -> Self {
         let served = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Self { served, turned_away: Arc::new(Semaphore::new(TURNED_AWAY)) }
+        Self {
+            served,
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+        }
     }
 
     /// A place for the next connection: an answer that says there is none is better than silence, for its client
@@ -162,7 +178,10 @@ fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
 /// Whether a failed accept concerns only the connection that was to be accepted.
 fn is_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// One connection, except for its socket.
@@ -181,10 +200,18 @@ impl Connection {
         let clock = self.clock.clone();
         // The socket outlives hyper's hold on it, so that it can still be answered on.
         let socket = Arc::new(Mutex::new(stream));
-        let wire = Wire { socket: socket.clone(), clock: clock.clone() };
-        let service =
-            service_fn(move |request| answer(self.app.clone(), self.peer, self.clock.clone(), request));
-        let served = watcher.watch(builder.serve_connection(TokioIo::new(wire), service).into_owned());
+        let wire = Wire {
+            socket: socket.clone(),
+            clock: clock.clone(),
+        };
+        let service = service_fn(move |request| {
+            answer(self.app.clone(), self.peer, self.clock.clone(), request)
+        });
+        let served = watcher.watch(
+            builder
+                .serve_connection(TokioIo::new(wire), service)
+                .into_owned(),
+        );
         let expired = tokio::select! {
             biased;
             served = served => {
@@ -195,7 +222,9 @@ impl Connection {
             }
             phase = clock.expired() => Some(phase),
         };
-        let Some(socket) = Arc::into_inner(socket) else { return };
+        let Some(socket) = Arc::into_inner(socket) else {
+            return;
+        };
         let stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
         let refusal = clock.refusal(expired);
         if refusal.is_some() || clock.state().request_unread {
@@ -213,9 +242,18 @@ async fn answer(
 ) -> Result<Response<Tracked<Body>>, Infallible> {
     clock.request_began();
     let http1 = request.version() != Version::HTTP_2;
-    let refusal = if http1 { None } else { header::too_large(&request, clock.max_header()) };
+    let refusal = if http1 {
+        None
+    } else {
+        header::too_large(&request, clock.max_header())
+    };
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
-    let mut request = request.map(|body| Body::new(Tracked { body, on_end: OnEnd::Request(unread.clone()) }));
+    let mut request = request.map(|body| {
+        Body::new(Tracked {
+            body,
+            on_end: OnEnd::Request(unread.clone()),
+        })
+    });
     request.extensions_mut().insert(ConnectInfo(peer));
     let mut response = match refusal {
         Some(refusal) => refusal.into_response(),
@@ -227,9 +265,14 @@ async fn answer(
     // What is still to come of the request is not waited for: the client must not send another one after it.
     if http1 && unread.load(Ordering::Relaxed) {
         clock.state().request_unread = true;
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Tracked { body, on_end: OnEnd::Response(clock) }))
+    Ok(response.map(|body| Tracked {
+        body,
+        on_end: OnEnd::Response(clock),
+    }))
 }
 
 #[cfg(test)]

@@ -44,7 +44,11 @@ impl Hints {
     /// Of the collector with this instance token.
     #[must_use]
     pub fn new(collector: &str) -> Self {
-        Self { collector: collector.to_owned(), next: AtomicU64::new(0), waiting: Mutex::default() }
+        Self {
+            collector: collector.to_owned(),
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Subscribes the hints of every waiter, those to come as well.
@@ -68,7 +72,11 @@ impl Hints {
         let token = format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed));
         let hinted = Arc::new(Notify::new());
         self.waiting().insert(token.clone(), hinted.clone());
-        Waiter { hints: self.clone(), token, hinted }
+        Waiter {
+            hints: self.clone(),
+            token,
+            hinted,
+        }
     }
 
     fn hint(&self, subject: &str) {
@@ -148,14 +156,26 @@ impl Awaited {
         }
     }
 
-    async fn ask(&self, asker: &Asker, life: &Life, acked: Instant) -> Result<Option<StoredReply>, NoAnswer> {
-        let Published { life: before, sequence: seq, .. } = &self.published;
+    async fn ask(
+        &self,
+        asker: &Asker,
+        life: &Life,
+        acked: Instant,
+    ) -> Result<Option<StoredReply>, NoAnswer> {
+        let Published {
+            life: before,
+            sequence: seq,
+            ..
+        } = &self.published;
         match life.still(before, acked).await {
             Ok(true) => {}
             Ok(false) => return Err(NoAnswer::MadeAnew),
             Err(error) => return Err(NoAnswer::LifeUnknown(error.to_string())),
         }
-        let question = BatchQuery::Stored { life: before.clone(), seq: *seq };
+        let question = BatchQuery::Stored {
+            life: before.clone(),
+            seq: *seq,
+        };
         Ok(asker.ask(BATCH, &question, LONGEST).await?)
     }
 }
@@ -174,7 +194,9 @@ enum NoAnswer {
 /// When to ask next after `asked` questions; `None` once the last one was asked.
 fn next_question(now: Instant, asked: u32, deadline: Instant) -> Option<Instant> {
     let last = deadline.checked_sub(LAST)?;
-    let pause = FIRST.saturating_mul(1 << asked.saturating_sub(1).min(16)).min(LONGEST);
+    let pause = FIRST
+        .saturating_mul(1 << asked.saturating_sub(1).min(16))
+        .min(LONGEST);
     (now < last).then(|| (now + pause).min(last))
 }
 

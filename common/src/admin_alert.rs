@@ -87,8 +87,12 @@ impl Kind {
             Self::StreamNearlyFull => {
                 "Find why it is not emptied (`devtrail status`), or raise its max_bytes; full, it refuses."
             }
-            Self::DiskNearlyFull => "Free space or give it a larger disk; full, nothing is stored any more.",
-            Self::RoleSilent => "Start a process of this role; its work waits, and nothing is lost.",
+            Self::DiskNearlyFull => {
+                "Free space or give it a larger disk; full, nothing is stored any more."
+            }
+            Self::RoleSilent => {
+                "Start a process of this role; its work waits, and nothing is lost."
+            }
             Self::BatchOverdue => {
                 "`devtrail trace seq:N` of the oldest shows the step that is missing; look for its worker."
             }

@@ -215,10 +215,39 @@ mod tests {
         let base = of(0, &skeleton(), &personal());
         let others = [
             of(1, &skeleton(), &personal()),
-            of(0, &Skeleton { seq: 3, ..skeleton() }, &personal()),
-            of(0, &Skeleton { replay_id: Some(String::new()), ..skeleton() }, &personal()),
-            of(0, &skeleton(), &Personal { event_id: Some(String::new()), ..personal() }),
-            of(0, &skeleton(), &Personal { developer: "ad".into(), batch_id: "ab".into(), ..personal() }),
+            of(
+                0,
+                &Skeleton {
+                    seq: 3,
+                    ..skeleton()
+                },
+                &personal(),
+            ),
+            of(
+                0,
+                &Skeleton {
+                    replay_id: Some(String::new()),
+                    ..skeleton()
+                },
+                &personal(),
+            ),
+            of(
+                0,
+                &skeleton(),
+                &Personal {
+                    event_id: Some(String::new()),
+                    ..personal()
+                },
+            ),
+            of(
+                0,
+                &skeleton(),
+                &Personal {
+                    developer: "ad".into(),
+                    batch_id: "ab".into(),
+                    ..personal()
+                },
+            ),
         ];
         assert!(others.iter().all(|other| *other != base));
         assert_eq!(base, of(0, &skeleton(), &personal()));

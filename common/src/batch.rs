@@ -76,7 +76,9 @@ pub fn encode(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Bytes, ser
     let mut message = Vec::with_capacity(body + 512 + events.len() * 64);
     serde_json::to_writer(&mut message, header)?;
     message.push(b'\n');
-    events.iter().for_each(|event| message.extend_from_slice(event.as_ref()));
+    events
+        .iter()
+        .for_each(|event| message.extend_from_slice(event.as_ref()));
     Ok(message.into())
 }
 
@@ -105,7 +107,10 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
         events.push(start..end);
     }
     if end != message.len() {
-        return Err(BadMessage::Length { promised: end - line - 1, held: message.len() - line - 1 });
+        return Err(BadMessage::Length {
+            promised: end - line - 1,
+            held: message.len() - line - 1,
+        });
     }
     // Only a line that is no event at all may hold any bytes: it is kept as it came, for audit.
     let mut judged = header.events.iter().zip(&events);
@@ -115,7 +120,11 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     if let Some(at) = judged.position(is_garbage) {
         return Err(BadMessage::NotUtf8(at));
     }
-    Ok(Batch { header, message, events })
+    Ok(Batch {
+        header,
+        message,
+        events,
+    })
 }
 
 /// The JSON value that `message` begins with, and where it ends.
@@ -128,7 +137,11 @@ fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMes
 impl Batch {
     /// The events' notes and exact bytes, in their order. Those of a rejected event may be no JSON, and no text.
     pub fn events(&self) -> impl ExactSizeIterator<Item = (&Note, &[u8])> {
-        self.header.events.iter().zip(&self.events).map(|(note, range)| (note, &self.message[range.clone()]))
+        self.header
+            .events
+            .iter()
+            .zip(&self.events)
+            .map(|(note, range)| (note, &self.message[range.clone()]))
     }
 
     /// The events that were not simply accepted, as the first reply listed them.
@@ -149,8 +162,9 @@ pub fn exceptions<'a>(
     events: impl Iterator<Item = (&'a Note, &'a [u8])>,
     supported: &[String],
 ) -> Vec<Exception> {
-    let refused =
-        events.enumerate().filter_map(|(index, (note, bytes))| Some((index, note, note.code?, bytes)));
+    let refused = events
+        .enumerate()
+        .filter_map(|(index, (note, bytes))| Some((index, note, note.code?, bytes)));
     let list = refused.map(|(index, note, code, bytes)| Exception {
         index: index as u32,
         id: Head::of(bytes).and_then(|head| head.id()),

@@ -82,8 +82,16 @@ impl Breaker {
     /// A closed one.
     #[must_use]
     pub fn new(settings: BreakerSettings) -> Self {
-        let phase = Phase::Closed { window: Window::new(settings.window), in_a_row: 0 };
-        Self { settings, phase, generation: 0, open_for: settings.first_opening() }
+        let phase = Phase::Closed {
+            window: Window::new(settings.window),
+            in_a_row: 0,
+        };
+        Self {
+            settings,
+            phase,
+            generation: 0,
+            open_for: settings.first_opening(),
+        }
     }
 
     /// Its state at `now`: an opening that has run out is half-open.
@@ -101,9 +109,10 @@ impl Breaker {
     pub fn refuses(&self, now: Duration) -> Option<Duration> {
         match self.phase {
             Phase::Open { until } if now < until => Some(until - now),
-            Phase::HalfOpen { under_way, succeeded } if under_way + succeeded >= self.settings.probes => {
-                Some(Duration::ZERO)
-            }
+            Phase::HalfOpen {
+                under_way,
+                succeeded,
+            } if under_way + succeeded >= self.settings.probes => Some(Duration::ZERO),
             Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } => None,
         }
     }
@@ -117,12 +126,17 @@ impl Breaker {
             return Err(left);
         }
         if matches!(self.phase, Phase::Open { .. }) {
-            self.enter(Phase::HalfOpen { under_way: 0, succeeded: 0 });
+            self.enter(Phase::HalfOpen {
+                under_way: 0,
+                succeeded: 0,
+            });
         }
         if let Phase::HalfOpen { under_way, .. } = &mut self.phase {
             *under_way += 1;
         }
-        Ok(Ticket { generation: self.generation })
+        Ok(Ticket {
+            generation: self.generation,
+        })
     }
 
     /// Whether the end of a call would still count: it was let through by the state that there is now.
@@ -148,7 +162,10 @@ impl Breaker {
                     self.open(now);
                 }
             }
-            Phase::HalfOpen { under_way, succeeded } => {
+            Phase::HalfOpen {
+                under_way,
+                succeeded,
+            } => {
                 *under_way -= 1;
                 match outcome {
                     Outcome::Ok => *succeeded += 1,
@@ -157,7 +174,10 @@ impl Breaker {
                 }
                 if *succeeded >= self.settings.probes {
                     self.open_for = self.settings.first_opening();
-                    self.enter(Phase::Closed { window: Window::new(self.settings.window), in_a_row: 0 });
+                    self.enter(Phase::Closed {
+                        window: Window::new(self.settings.window),
+                        in_a_row: 0,
+                    });
                 }
             }
             // Nothing was let through in this generation.
@@ -183,7 +203,9 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Duration) {
-        self.enter(Phase::Open { until: now + self.open_for });
+        self.enter(Phase::Open {
+            until: now + self.open_for,
+        });
         self.open_for = (self.open_for * 2).min(self.settings.open_at_most);
     }
 

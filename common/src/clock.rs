@@ -75,7 +75,10 @@ pub fn parse_rfc3339(text: &str) -> Option<Written> {
     let second = if second == 60 { 59 } else { second };
     let time = Time::new(hour as i8, minute as i8, second as i8, micros * 1000).ok()?;
     let offset = offset(zone)?;
-    let at = offset.to_timestamp(date.to_datetime(time)).ok().map(Timestamp::as_microsecond);
+    let at = offset
+        .to_timestamp(date.to_datetime(time))
+        .ok()
+        .map(Timestamp::as_microsecond);
     Some(Written { at, offset })
 }
 
@@ -88,7 +91,9 @@ fn offset(text: &str) -> Option<Offset> {
     };
     let [hours, minutes] = fields(rest, ':', [2, 2])?;
     let valid = hours <= 23 && minutes <= 59;
-    valid.then(|| Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok())?
+    valid.then(|| {
+        Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok()
+    })?
 }
 
 /// Splits `text` into exactly N numbers of the given digits each.
@@ -137,7 +142,9 @@ pub fn local_day(at: Micros, zone: Option<&TimeZone>, offset: Offset) -> String 
 #[must_use]
 pub fn zone(name: &str) -> Option<TimeZone> {
     // "+01:00" and POSIX strings are no IANA names; only a name of the database is taken.
-    let known = name.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| TimeZone::get(name).ok())?;
+    let known = name
+        .starts_with(|c: char| c.is_ascii_alphabetic())
+        .then(|| TimeZone::get(name).ok())?;
     // "Etc/Unknown" has a name, and says that the client does not know either.
     known.filter(|zone| !zone.is_unknown())
 }
@@ -163,15 +170,23 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Micros {
-        parse_rfc3339(text).and_then(|written| written.at).unwrap_or_else(|| panic!("{text}"))
+        parse_rfc3339(text)
+            .and_then(|written| written.at)
+            .unwrap_or_else(|| panic!("{text}"))
     }
 
     #[test]
     fn rfc_3339_times_with_offset_are_read() {
-        assert_eq!(at("2026-03-01T09:14:58.001+01:00"), at("2026-03-01T08:14:58.001Z"));
+        assert_eq!(
+            at("2026-03-01T09:14:58.001+01:00"),
+            at("2026-03-01T08:14:58.001Z")
+        );
         assert_eq!(at("1970-01-01t00:00:00z"), 0);
         assert_eq!(at("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
-        assert_eq!(at("2026-03-01T00:00:00.1234567891234Z") - at("2026-03-01T00:00:00Z"), 123_456);
+        assert_eq!(
+            at("2026-03-01T00:00:00.1234567891234Z") - at("2026-03-01T00:00:00Z"),
+            123_456
+        );
         assert_eq!(
             at("2026-03-01T00:00:00-23:59") - at("2026-03-01T00:00:00Z"),
             (23 * 60 + 59) * 60 * SECOND
@@ -219,10 +234,17 @@ mod tests {
     fn the_local_day_follows_the_zone_then_the_offset() {
         let evening = at("2026-03-01T23:30:00Z");
         let berlin = zone("Europe/Berlin");
-        assert_eq!(local_day(evening, berlin.as_ref(), Offset::UTC), "2026-03-02");
+        assert_eq!(
+            local_day(evening, berlin.as_ref(), Offset::UTC),
+            "2026-03-02"
+        );
         assert_eq!(local_day(evening, None, Offset::UTC), "2026-03-01");
         assert!(zone("Mars/Olympus").is_none() && zone("+01:00").is_none() && zone("").is_none());
-        assert!(zone("Etc/Unknown").is_none() && zone("etc/unknown").is_none() && zone("Etc/UTC").is_some());
+        assert!(
+            zone("Etc/Unknown").is_none()
+                && zone("etc/unknown").is_none()
+                && zone("Etc/UTC").is_some()
+        );
     }
 
     #[test]

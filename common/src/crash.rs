@@ -10,21 +10,29 @@
 pub fn point(name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PASSED: AtomicU32 = AtomicU32::new(0);
-    let Ok(wanted) = std::env::var("DEVTRAIL_CRASH_POINT") else { return };
+    let Ok(wanted) = std::env::var("DEVTRAIL_CRASH_POINT") else {
+        return;
+    };
     let (how, wanted) = wanted.split_once('@').unwrap_or(("die", &wanted));
     let (point, times) = match wanted.rsplit_once(':') {
         Some((point, times)) => (point, times.parse().unwrap_or(1)),
         None => (wanted, 1),
     };
-    assert!(!(point == name && how == "panic"), "a test wants a panic at {name}");
+    assert!(
+        !(point == name && how == "panic"),
+        "a test wants a panic at {name}"
+    );
     if point != name || PASSED.fetch_add(1, Ordering::SeqCst) + 1 != times {
         return;
     }
     if how == "stop" {
         // The child ends only when this process stands still: sent alone, the signal arrives a moment
         // later, and this thread would be past the point by then, in the middle of what follows.
-        let still = "kill -STOP $PPID; until grep -q '^State:[[:space:]]*T' /proc/$PPID/status; do :; done";
-        let stopped = std::process::Command::new("sh").args(["-c", still]).status();
+        let still =
+            "kill -STOP $PPID; until grep -q '^State:[[:space:]]*T' /proc/$PPID/status; do :; done";
+        let stopped = std::process::Command::new("sh")
+            .args(["-c", still])
+            .status();
         tracing::warn!(?stopped, name, "stood still at a crash point");
     } else {
         // No destructor, no flush, no signal handler runs: what is not on disk is lost.

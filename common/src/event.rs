@@ -64,7 +64,9 @@ impl<'a> Head<'a> {
     /// # Errors
     /// Where it is something else than a string.
     pub fn schema_version(&self) -> Result<Option<String>, NotAString> {
-        self.schema_version.map(|value| json::string(value).ok_or(NotAString)).transpose()
+        self.schema_version
+            .map(|value| json::string(value).ok_or(NotAString))
+            .transpose()
     }
 }
 
@@ -86,18 +88,33 @@ mod tests {
     #[test]
     fn a_head_is_read_and_a_repeated_member_is_refused() {
         let head = Head::parse(r#"{"id":"e1","type":"heartbeat","data":{"id":1},"x":[]}"#).unwrap();
-        assert_eq!((head.id().as_deref(), head.kind().as_deref()), (Some("e1"), Some("heartbeat")));
+        assert_eq!(
+            (head.id().as_deref(), head.kind().as_deref()),
+            (Some("e1"), Some("heartbeat"))
+        );
         assert_eq!(head.schema_version(), Ok(None));
         assert!(Head::parse(r#"{"id":"e1","id":"e2"}"#).is_err());
-        for other in ["[1]", r#"["x","t","o","1.0"]"#, " [\"x\",\"t\",\"o\",\"1.0\"]", "7", "null", r#""x""#]
-        {
+        for other in [
+            "[1]",
+            r#"["x","t","o","1.0"]"#,
+            " [\"x\",\"t\",\"o\",\"1.0\"]",
+            "7",
+            "null",
+            r#""x""#,
+        ] {
             assert!(Head::parse(other).is_err(), "{other}");
         }
         assert!(Head::parse(" \n{}").is_ok());
         assert!(
-            Head::of(b"{\"id\":\"e1\"}").is_some() && Head::of(b"{\"id\":\"e1\",\"x\":\"\xff\"}").is_none()
+            Head::of(b"{\"id\":\"e1\"}").is_some()
+                && Head::of(b"{\"id\":\"e1\",\"x\":\"\xff\"}").is_none()
         );
         assert_eq!(Head::parse(r#"{"id":" "}"#).unwrap().id(), None);
-        assert_eq!(Head::parse(r#"{"schema_version":1}"#).unwrap().schema_version(), Err(NotAString));
+        assert_eq!(
+            Head::parse(r#"{"schema_version":1}"#)
+                .unwrap()
+                .schema_version(),
+            Err(NotAString)
+        );
     }
 }

@@ -22,7 +22,9 @@ pub struct BatchRef {
 }
 
 /// An event of a batch. The order decides which of two events with one id came first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub struct EventRef {
     /// The stream's life.
     #[schema(value_type = i64)]
@@ -37,7 +39,11 @@ impl BatchRef {
     /// The event at `ordinal` of this batch.
     #[must_use]
     pub fn event(self, ordinal: u32) -> EventRef {
-        EventRef { src: self.src, seq: self.seq, ordinal }
+        EventRef {
+            src: self.src,
+            seq: self.seq,
+            ordinal,
+        }
     }
 }
 
@@ -45,7 +51,10 @@ impl EventRef {
     /// The batch the event came in.
     #[must_use]
     pub fn batch(self) -> BatchRef {
-        BatchRef { src: self.src, seq: self.seq }
+        BatchRef {
+            src: self.src,
+            seq: self.seq,
+        }
     }
 }
 
@@ -193,7 +202,10 @@ pub fn traceparent(sent: Option<&str>) -> String {
 
 fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        part.len() == len
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     let id = |part: &str, len: usize| hex(part, len) && part.bytes().any(|b| b != b'0');
     let parts: Vec<&str> = text.split('-').collect();
@@ -207,7 +219,9 @@ mod tests {
     #[test]
     fn ids_have_1_to_128_printable_characters() {
         assert!(is_id("a") && is_id(&"x".repeat(128)) && is_id("!~"));
-        assert!(!is_id("") && !is_id(&"x".repeat(129)) && !is_id("a b") && !is_id("ü") && !is_id("a\0"));
+        assert!(
+            !is_id("") && !is_id(&"x".repeat(129)) && !is_id("a b") && !is_id("ü") && !is_id("a\0")
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::id::{BatchRef, DeveloperId, is_id};
 pub use progress::Progress;
 
 /// A kind of job. Each is one bit of a batch's masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Metrics of the touched windows.
@@ -31,7 +33,9 @@ pub struct Mask(pub u8);
 impl Mask {
     /// The kinds in the set, in the order of their bits.
     pub fn kinds(self) -> impl Iterator<Item = JobKind> {
-        JobKind::ALL.into_iter().filter(move |kind| self.0 & kind.bit().0 != 0)
+        JobKind::ALL
+            .into_iter()
+            .filter(move |kind| self.0 & kind.bit().0 != 0)
     }
 
     /// No job.
@@ -75,13 +79,19 @@ impl JobKind {
     /// before live ones.
     #[must_use]
     pub fn subject(self, replay_id: Option<&str>, developer: &str) -> String {
-        let lane = if replay_id.is_some() { "replay" } else { "live" };
+        let lane = if replay_id.is_some() {
+            "replay"
+        } else {
+            "live"
+        };
         format!("jobs.{}.{lane}.{developer}", self.as_str())
     }
 }
 
 /// How far a stored batch has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchState {
     /// Stored; its jobs are not all published: the row is their outbox.
@@ -107,7 +117,12 @@ impl BatchState {
     }
 
     /// Every state, in the order a batch goes through them.
-    pub const ALL: [Self; 4] = [Self::Persisted, Self::Triggered, Self::Completed, Self::Failed];
+    pub const ALL: [Self; 4] = [
+        Self::Persisted,
+        Self::Triggered,
+        Self::Completed,
+        Self::Failed,
+    ];
 
     /// The state of this name.
     #[must_use]
@@ -118,7 +133,11 @@ impl BatchState {
     /// The state T1 gives a batch: one that needs no job is complete.
     #[must_use]
     pub fn stored(need: Mask) -> Self {
-        if need == Mask::NONE { Self::Completed } else { Self::Persisted }
+        if need == Mask::NONE {
+            Self::Completed
+        } else {
+            Self::Persisted
+        }
     }
 }
 
@@ -164,10 +183,17 @@ pub struct JobBody {
 impl JobBody {
     /// Adds one new event to the sums, where events come in any order.
     pub fn add(&mut self, event: EventSummary<'_>) {
-        *self.counts_by_type.entry(event.kind.to_owned()).or_default() += 1;
+        *self
+            .counts_by_type
+            .entry(event.kind.to_owned())
+            .or_default() += 1;
         // RFC 3339 in UTC with a fixed number of digits sorts as the instants do.
         let at = rfc3339(event.effective_at);
-        if self.first_occurred_at.as_ref().is_none_or(|first| at < *first) {
+        if self
+            .first_occurred_at
+            .as_ref()
+            .is_none_or(|first| at < *first)
+        {
             self.first_occurred_at = Some(at.clone());
         }
         if self.last_occurred_at.as_ref().is_none_or(|last| at > *last) {
@@ -198,7 +224,13 @@ impl JobMessage {
     /// The live job of this kind.
     #[must_use]
     pub fn live(kind: JobKind, body: JobBody) -> Self {
-        Self { job_id: kind.id(body.batch, None), kind, body, replay_id: None, attempt: 1 }
+        Self {
+            job_id: kind.id(body.batch, None),
+            kind,
+            body,
+            replay_id: None,
+            attempt: 1,
+        }
     }
 
     /// Reads a message of JOBS.
@@ -231,7 +263,8 @@ impl JobMessage {
     /// The subject it is published on.
     #[must_use]
     pub fn subject(&self) -> String {
-        self.kind.subject(self.replay_id.as_deref(), &self.body.developer)
+        self.kind
+            .subject(self.replay_id.as_deref(), &self.body.developer)
     }
 }
 

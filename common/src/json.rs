@@ -35,7 +35,9 @@ impl<'a> RawObject<'a> {
     /// # Errors
     /// Where it occurs more than once.
     pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Repeated> {
-        let Some(at) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let Some(at) = self.0.iter().position(|(key, _)| key == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.0.remove(at);
         if self.0.iter().any(|(key, _)| key == name) {
             Err(Repeated(name.to_owned()))
@@ -82,7 +84,10 @@ pub fn shorten(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
     }
-    let cut = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let cut = (0..=max)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     format!("{}…", &text[..cut])
 }
 
@@ -92,7 +97,8 @@ mod tests {
 
     #[test]
     fn members_keep_their_exact_text() {
-        let mut object: RawObject<'_> = serde_json::from_str(r#"{"a": 1.0 , "b":[ 1,2 ],"a":2}"#).unwrap();
+        let mut object: RawObject<'_> =
+            serde_json::from_str(r#"{"a": 1.0 , "b":[ 1,2 ],"a":2}"#).unwrap();
         assert_eq!(object.take("b").unwrap().unwrap().get(), "[ 1,2 ]");
         assert_eq!(object.take("a").unwrap_err(), Repeated("a".to_owned()));
         assert!(object.take("c").unwrap().is_none());
@@ -102,9 +108,18 @@ mod tests {
     fn an_object_has_so_many_members_and_no_more() {
         let object = |count: usize| format!("{{{}}}", vec!["\"\":0"; count].join(","));
         let text = object(MAX_VALUES);
-        assert_eq!(serde_json::from_str::<RawObject<'_>>(&text).unwrap().0.len(), MAX_VALUES);
+        assert_eq!(
+            serde_json::from_str::<RawObject<'_>>(&text)
+                .unwrap()
+                .0
+                .len(),
+            MAX_VALUES
+        );
         let error = serde_json::from_str::<RawObject<'_>>(&object(MAX_VALUES + 1)).unwrap_err();
-        assert!(error.is_data() && error.to_string().starts_with(&TooManyMembers.to_string()), "{error}");
+        assert!(
+            error.is_data() && error.to_string().starts_with(&TooManyMembers.to_string()),
+            "{error}"
+        );
     }
 
     #[test]

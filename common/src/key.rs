@@ -83,7 +83,10 @@ pub fn generate() -> String {
 /// The lower-case hex SHA-256 of a key.
 #[must_use]
 pub fn digest(key: &str) -> String {
-    Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(key.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Where the bucket holds the key with this digest.
@@ -108,7 +111,12 @@ mod tests {
             assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
             assert_eq!(scope.as_str().parse(), Ok(scope));
         }
-        assert!("events".parse::<Scope>().unwrap_err().contains("events:write, metrics:read"));
+        assert!(
+            "events"
+                .parse::<Scope>()
+                .unwrap_err()
+                .contains("events:write, metrics:read")
+        );
     }
 
     #[test]

@@ -49,7 +49,12 @@ impl Pointer {
     /// The redrive of a message of EVENTS.
     #[must_use]
     pub fn redrive(at: BatchRef) -> Self {
-        Self { replay_id: None, at, targets: vec![Target::Persist], source: Source::Stream }
+        Self {
+            replay_id: None,
+            at,
+            targets: vec![Target::Persist],
+            source: Source::Stream,
+        }
     }
 
     /// Whether it is a [`Pointer::redrive`].
@@ -67,10 +72,17 @@ mod tests {
     #[test]
     fn a_redrive_is_written_as_the_contract_says() {
         let pointer = Pointer::redrive(BatchRef { src: 2, seq: 4711 });
-        let text = r#"{"replay_id":null,"src":2,"seq":4711,"targets":["persist"],"source":"stream"}"#;
+        let text =
+            r#"{"replay_id":null,"src":2,"seq":4711,"targets":["persist"],"source":"stream"}"#;
         assert_eq!(serde_json::to_string(&pointer).unwrap(), text);
         assert_eq!(serde_json::from_str::<Pointer>(text).unwrap(), pointer);
         assert!(pointer.is_redrive());
-        assert!(!Pointer { replay_id: Some("r".to_owned()), ..pointer }.is_redrive());
+        assert!(
+            !Pointer {
+                replay_id: Some("r".to_owned()),
+                ..pointer
+            }
+            .is_redrive()
+        );
     }
 }

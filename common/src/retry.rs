@@ -22,7 +22,10 @@ pub struct RetrySettings {
 
 impl RetrySettings {
     /// Eight attempts, and the pauses of [`RetryPolicy::DEFAULT`].
-    pub const DEFAULT: Self = Self { max_attempts: 8, pauses: RetryPolicy::DEFAULT };
+    pub const DEFAULT: Self = Self {
+        max_attempts: 8,
+        pauses: RetryPolicy::DEFAULT,
+    };
 
     /// The pauses.
     #[must_use]
@@ -40,7 +43,11 @@ impl Default for RetrySettings {
 /// Reads a time span that is no zero: without a pause a step that fails would keep a processor busy.
 pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
     let pause = parse_duration(text)?;
-    if pause.is_zero() { Err("a pause is at least 1ms; write 50ms or 5s".to_owned()) } else { Ok(pause) }
+    if pause.is_zero() {
+        Err("a pause is at least 1ms; write 50ms or 5s".to_owned())
+    } else {
+        Ok(pause)
+    }
 }
 
 /// Exponential backoff with full jitter: attempt n waits a random time up to `base × 2ⁿ`, at most
@@ -65,12 +72,17 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// For a step that reaches another process: 50 ms doubling to 5 s.
-    pub const DEFAULT: Self = Self { base: Duration::from_millis(50), cap: Duration::from_secs(5) };
+    pub const DEFAULT: Self = Self {
+        base: Duration::from_millis(50),
+        cap: Duration::from_secs(5),
+    };
 
     /// The longest that attempt `attempt` (from 0) may wait.
     #[must_use]
     pub fn bound(&self, attempt: u32) -> Duration {
-        self.base.saturating_mul(2_u32.saturating_pow(attempt.min(31))).min(self.cap)
+        self.base
+            .saturating_mul(2_u32.saturating_pow(attempt.min(31)))
+            .min(self.cap)
     }
 
     /// The wait before the attempt after `attempt` (from 0), `random` being uniform in [0, 1).
@@ -113,9 +125,24 @@ mod tests {
     #[test]
     fn the_flags_default_to_the_default_policy_and_take_no_zero() {
         assert_eq!(parsed(&[]).unwrap(), RetrySettings::DEFAULT);
-        let own = parsed(&["--max-attempts", "2", "--retry-base", "1ms", "--retry-cap", "1m"]).unwrap();
-        assert_eq!((own.max_attempts, own.policy().bound(20)), (2, Duration::from_secs(60)));
-        for wrong in [["--max-attempts", "0"], ["--retry-base", "0s"], ["--retry-cap", "0ms"]] {
+        let own = parsed(&[
+            "--max-attempts",
+            "2",
+            "--retry-base",
+            "1ms",
+            "--retry-cap",
+            "1m",
+        ])
+        .unwrap();
+        assert_eq!(
+            (own.max_attempts, own.policy().bound(20)),
+            (2, Duration::from_secs(60))
+        );
+        for wrong in [
+            ["--max-attempts", "0"],
+            ["--retry-base", "0s"],
+            ["--retry-cap", "0ms"],
+        ] {
             assert!(parsed(&wrong).is_err(), "{wrong:?}");
         }
     }

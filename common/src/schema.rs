@@ -44,9 +44,18 @@ pub struct Misfit {
 }
 
 impl Schema {
-    fn compile(version: Version, text: Cow<'static, str>, document: &Value) -> Result<Self, String> {
-        let validator = jsonschema::draft202012::new(document).map_err(|error| error.to_string())?;
-        Ok(Self { version, text, validator })
+    fn compile(
+        version: Version,
+        text: Cow<'static, str>,
+        document: &Value,
+    ) -> Result<Self, String> {
+        let validator =
+            jsonschema::draft202012::new(document).map_err(|error| error.to_string())?;
+        Ok(Self {
+            version,
+            text,
+            validator,
+        })
     }
 
     /// Checks a whole event.
@@ -66,7 +75,10 @@ impl Schema {
             };
             // An error names the offending value whole; a long one is cut.
             let detail = shorten(&detail, MAX_DETAIL);
-            Misfit { pointer: error.instance_path().to_string(), detail }
+            Misfit {
+                pointer: error.instance_path().to_string(),
+                detail,
+            }
         })
     }
 }
@@ -100,7 +112,9 @@ impl Schemas {
         let mut schemas = Self::default();
         for &(version, kind, text) in builtin::FILES {
             let document: Value = serde_json::from_str(text).expect("an embedded schema is JSON");
-            let version = version.parse().expect("a schema folder is named by its version");
+            let version = version
+                .parse()
+                .expect("a schema folder is named by its version");
             let schema = Schema::compile(version, Cow::Borrowed(text), &document);
             schemas.add(kind, schema.expect("an embedded schema compiles"));
         }
@@ -116,7 +130,12 @@ impl Schemas {
     pub fn extended(mut self, files: &[SchemaFile]) -> Result<Self, Vec<String>> {
         let mut found = Vec::new();
         for file in files {
-            let SchemaFile { path, version, kind, text } = file;
+            let SchemaFile {
+                path,
+                version,
+                kind,
+                text,
+            } = file;
             let wrong = problems(*version, kind, text);
             if self.has(kind, *version) {
                 found.push(format!("{path}: {}", file.is_known()));
@@ -129,7 +148,11 @@ impl Schemas {
             }
             found.extend(wrong.into_iter().map(|wrong| format!("{path}: {wrong}")));
         }
-        if found.is_empty() { Ok(self) } else { Err(found) }
+        if found.is_empty() {
+            Ok(self)
+        } else {
+            Err(found)
+        }
     }
 
     fn add(&mut self, kind: &str, schema: Schema) {
@@ -144,7 +167,9 @@ impl Schemas {
     /// Whether there is a file of exactly this type and version.
     #[must_use]
     pub fn has(&self, kind: &str, version: Version) -> bool {
-        self.types.get(kind).is_some_and(|known| known.iter().any(|one| one.version == version))
+        self.types
+            .get(kind)
+            .is_some_and(|known| known.iter().any(|one| one.version == version))
     }
 
     /// The supported versions, rising.
@@ -161,21 +186,31 @@ impl Schemas {
 
     /// Every type with its schemas, sorted.
     pub fn types(&self) -> impl Iterator<Item = (&str, &[Schema])> {
-        self.types.iter().map(|(kind, schemas)| (kind.as_str(), schemas.as_slice()))
+        self.types
+            .iter()
+            .map(|(kind, schemas)| (kind.as_str(), schemas.as_slice()))
     }
 
     /// The schema that holds for `kind` at `version`: the newest file of the major up to it.
     #[must_use]
     pub fn get(&self, kind: &str, version: Version) -> Option<&Schema> {
-        let fits = |schema: &&Schema| schema.version.major == version.major && schema.version <= version;
+        let fits =
+            |schema: &&Schema| schema.version.major == version.major && schema.version <= version;
         self.types.get(kind)?.iter().rev().find(fits)
     }
 
     /// What is known of an event that calls itself `kind` in schema version `version`.
     #[must_use]
     pub fn find(&self, kind: &str, version: &str) -> Found<'_> {
-        let Ok(version) = version.parse::<Version>() else { return Found::UnsupportedVersion };
-        let Some(newest) = self.versions.iter().rev().find(|known| known.major == version.major) else {
+        let Ok(version) = version.parse::<Version>() else {
+            return Found::UnsupportedVersion;
+        };
+        let Some(newest) = self
+            .versions
+            .iter()
+            .rev()
+            .find(|known| known.major == version.major)
+        else {
             return Found::UnsupportedVersion;
         };
         match self.get(kind, version) {
@@ -214,9 +249,15 @@ mod tests {
         assert_eq!(version(schemas.find("test.finished", "1.1")), "known 1.1");
         assert_eq!(version(schemas.find("test.finished", "1.0")), "known 1.0");
         assert_eq!(version(schemas.find("test.finished", "1.9")), "newer 1.1");
-        assert_eq!(version(schemas.find("coffee.brewed", "1.0")), "unknown type");
+        assert_eq!(
+            version(schemas.find("coffee.brewed", "1.0")),
+            "unknown type"
+        );
         assert_eq!(version(schemas.find("test.finished", "2.0")), "unsupported");
-        assert_eq!(version(schemas.find("test.finished", "latest")), "unsupported");
+        assert_eq!(
+            version(schemas.find("test.finished", "latest")),
+            "unsupported"
+        );
     }
 
     #[test]

@@ -34,13 +34,18 @@ impl Severity {
     /// The severity of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == name)
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str() == name)
     }
 
     /// The place of a name in the order of delivery, from 0; an unknown name comes last.
     #[must_use]
     pub fn rank(name: &str) -> usize {
-        Self::ALL.iter().position(|severity| severity.as_str() == name).unwrap_or(Self::ALL.len())
+        Self::ALL
+            .iter()
+            .position(|severity| severity.as_str() == name)
+            .unwrap_or(Self::ALL.len())
     }
 }
 

@@ -70,9 +70,10 @@ impl Code {
             Self::SchemaInvalid | Self::IdInvalid | Self::TimeInvalid | Self::NotAnObject => {
                 Verdict::Rejected
             }
-            Self::TypeUnknown | Self::SchemaVersionUnsupported | Self::TimeImplausible | Self::IdConflict => {
-                Verdict::Quarantined
-            }
+            Self::TypeUnknown
+            | Self::SchemaVersionUnsupported
+            | Self::TimeImplausible
+            | Self::IdConflict => Verdict::Quarantined,
             Self::DuplicateId => Verdict::Duplicate,
         }
     }

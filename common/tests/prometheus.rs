@@ -22,21 +22,40 @@ could not be read is `NaN`, not a number from before.
 
 fn page() -> String {
     let mut page = String::from(HEAD);
-    for (title, program) in
-        [("Collector", Program::Collector), ("Worker", Program::Worker), ("Every process", Program::Every)]
-    {
-        let _ = writeln!(page, "\n## {title}\n\n| name | kind | labels | meaning |\n|---|---|---|---|");
-        for Metric { name, kind, labels, help, .. } in ALL.iter().filter(|one| one.program == program) {
+    for (title, program) in [
+        ("Collector", Program::Collector),
+        ("Worker", Program::Worker),
+        ("Every process", Program::Every),
+    ] {
+        let _ = writeln!(
+            page,
+            "\n## {title}\n\n| name | kind | labels | meaning |\n|---|---|---|---|"
+        );
+        for Metric {
+            name,
+            kind,
+            labels,
+            help,
+            ..
+        } in ALL.iter().filter(|one| one.program == program)
+        {
             let kind = match kind {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
                 Kind::Histogram(_) => "histogram",
             };
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-            let _ = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+            let _ = writeln!(
+                page,
+                "| `{name}` | {kind} | {} | {help} |",
+                labels.join(", ")
+            );
         }
     }
-    let _ = writeln!(page, "\nThis page is made from `common/src/metrics/table.rs`: `{HOW}`");
+    let _ = writeln!(
+        page,
+        "\nThis page is made from `common/src/metrics/table.rs`: `{HOW}`"
+    );
     page
 }
 
@@ -47,22 +66,46 @@ fn the_page_of_metrics_says_what_the_table_says() {
         fs::write(&file, page()).expect("docs/metrics-prometheus.md can be written");
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
-    assert!(written == page(), "docs/metrics-prometheus.md is out of date: renew it with `{HOW}`");
+    assert!(
+        written == page(),
+        "docs/metrics-prometheus.md is out of date: renew it with `{HOW}`"
+    );
 }
 
 /// Prometheus, "Metric and label naming": a prefix, base units, `_total` for what only counts.
 #[test]
 fn names_keep_to_prometheuss_conventions() {
-    for Metric { name, kind, labels, help, .. } in ALL {
+    for Metric {
+        name,
+        kind,
+        labels,
+        help,
+        ..
+    } in ALL
+    {
         let plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        assert!(plain(name) && labels.iter().all(|label| plain(label)), "{name}");
-        assert!(name.starts_with("devtrail_") || name.starts_with("process_"), "{name}");
-        assert_eq!(matches!(kind, Kind::Counter), name.ends_with("_total"), "{name}");
-        let foreign = ["_ms", "_millis", "_minutes", "_kib", "_mib", "_percent", "_count", "_sum", "_bucket"];
+        assert!(
+            plain(name) && labels.iter().all(|label| plain(label)),
+            "{name}"
+        );
+        assert!(
+            name.starts_with("devtrail_") || name.starts_with("process_"),
+            "{name}"
+        );
+        assert_eq!(
+            matches!(kind, Kind::Counter),
+            name.ends_with("_total"),
+            "{name}"
+        );
+        let foreign = [
+            "_ms", "_millis", "_minutes", "_kib", "_mib", "_percent", "_count", "_sum", "_bucket",
+        ];
         assert!(!foreign.iter().any(|unit| name.contains(unit)), "{name}");
         assert!(help.ends_with('.') && !help.contains('|'), "{name}: {help}");
         assert!(
-            !labels.iter().any(|label| ["le", "developer", "batch", "quantile"].contains(label)),
+            !labels
+                .iter()
+                .any(|label| ["le", "developer", "batch", "quantile"].contains(label)),
             "{name}"
         );
     }

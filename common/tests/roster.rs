@@ -53,7 +53,9 @@ async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }
 
 impl Server {
@@ -61,13 +63,27 @@ impl Server {
     async fn start(life: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(nats_server());
-        command.args(["-js", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"]).arg(folder.path());
-        command.arg("-sd").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-js", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
+            .arg(folder.path());
+        command
+            .arg("-sd")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = command.spawn().unwrap();
-        let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
-        let ports: Value =
-            until("it listens", async || serde_json::from_slice(&std::fs::read(&file).ok()?).ok()).await;
-        let server = Self { child, url: ports["nats"][0].as_str().unwrap().to_owned(), _folder: folder };
+        let file = folder
+            .path()
+            .join(format!("nats-server_{}.ports", child.id()));
+        let ports: Value = until("it listens", async || {
+            serde_json::from_slice(&std::fs::read(&file).ok()?).ok()
+        })
+        .await;
+        let server = Self {
+            child,
+            url: ports["nats"][0].as_str().unwrap().to_owned(),
+            _folder: folder,
+        };
         let mut declared = topology::declared().clone();
         declared.retain(|name, _| name.stream == format!("KV_{BUCKET}"));
         for config in declared.values_mut() {
@@ -76,7 +92,9 @@ impl Server {
             }
         }
         let plan = topology::plan(&declared, &Default::default());
-        topology::apply(&server.connect().await, &plan).await.unwrap();
+        topology::apply(&server.connect().await, &plan)
+            .await
+            .unwrap();
         server
     }
 
@@ -86,7 +104,10 @@ impl Server {
 
     /// What `start` gives, on a runtime of its own: a process that [`Doomed::kill`] ends.
     fn process<T: Send>(&self, start: impl FnOnce(jetstream::Context) -> T + Send) -> (Doomed, T) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let made = std::thread::scope(|scope| {
             let run = || runtime.block_on(async { start(self.connect().await) });
             scope.spawn(run).join().unwrap()
@@ -123,13 +144,28 @@ async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
     let js = server.connect().await;
     assert_eq!(alive(&js).await.unwrap(), []);
     let (persist, alert, stop) = (worker("persist"), worker("alert"), Stop::manual(PATIENCE));
-    let _stays =
-        tokio::spawn(announce(js.clone(), alert.clone(), Breakers::default(), Stop::manual(PATIENCE)));
-    let leaves = tokio::spawn(announce(js.clone(), persist.clone(), Breakers::default(), stop.clone()));
+    let _stays = tokio::spawn(announce(
+        js.clone(),
+        alert.clone(),
+        Breakers::default(),
+        Stop::manual(PATIENCE),
+    ));
+    let leaves = tokio::spawn(announce(
+        js.clone(),
+        persist.clone(),
+        Breakers::default(),
+        stop.clone(),
+    ));
     let listed = async || Some(alive(&js).await.unwrap()).filter(|workers| workers.len() == 2);
-    assert_eq!(until("both are there", listed).await, [alert.clone(), persist]);
+    assert_eq!(
+        until("both are there", listed).await,
+        [alert.clone(), persist]
+    );
     stop.begin();
-    tokio::time::timeout(PATIENCE, leaves).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, leaves)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(alive(&js).await.unwrap(), [alert]);
 }
 
@@ -144,7 +180,12 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
     let start = |role: &str| {
         let entry = WorkerEntry::of(&actor.part(role), role, 0);
         let own = breakers.part(role);
-        tokio::spawn(announce(js.clone(), entry, own.clone(), Stop::manual(PATIENCE)));
+        tokio::spawn(announce(
+            js.clone(),
+            entry,
+            own.clone(),
+            Stop::manual(PATIENCE),
+        ));
         own
     };
     let (collector, worker) = (start(COLLECTOR), start("all"));
@@ -155,20 +196,32 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
             let alive = alive(&js).await.unwrap();
             let told: Vec<_> = alive
                 .iter()
-                .flat_map(|entry| entry.breakers.iter().map(|one| (&*entry.role, &*one.name, one.state)))
+                .flat_map(|entry| {
+                    entry
+                        .breakers
+                        .iter()
+                        .map(|one| (&*entry.role, &*one.name, one.state))
+                })
                 .collect();
             (told == [expected[1], expected[0]]).then_some(())
         };
         until(what, seen).await;
     };
     let store = ("all", "store", State::Closed);
-    told("both are closed", [(COLLECTOR, "stream", State::Closed), store]).await;
+    told(
+        "both are closed",
+        [(COLLECTOR, "stream", State::Closed), store],
+    )
+    .await;
     let began = std::time::Instant::now();
     for _ in 0..5 {
         stream.acquire().ok().unwrap().failed("no PubAck");
     }
     told("one is open", [(COLLECTOR, "stream", State::Open), store]).await;
-    assert!(began.elapsed() < PATIENCE / 2, "told only with the next sign of life");
+    assert!(
+        began.elapsed() < PATIENCE / 2,
+        "told only with the next sign of life"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,9 +231,19 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
     let entry = worker("persist");
     let (process, task) = server.process({
         let entry = entry.clone();
-        |js| tokio::spawn(announce(js, entry, Breakers::default(), Stop::manual(PATIENCE)))
+        |js| {
+            tokio::spawn(announce(
+                js,
+                entry,
+                Breakers::default(),
+                Stop::manual(PATIENCE),
+            ))
+        }
     });
-    let name = topology::Name { stream: format!("KV_{BUCKET}"), consumer: None };
+    let name = topology::Name {
+        stream: format!("KV_{BUCKET}"),
+        consumer: None,
+    };
     // Each renewal comes after a third of a life: the first entry has expired by the fifth.
     until("it was renewed", async || {
         let info = api::info(&js, &name).await.unwrap().unwrap();
@@ -189,8 +252,14 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
     .await;
     assert_eq!(alive(&js).await.unwrap(), [entry]);
     process.kill();
-    until("it is gone", async || alive(&js).await.unwrap().is_empty().then_some(())).await;
-    assert!(task.await.is_err(), "it was killed, it did not say farewell");
+    until("it is gone", async || {
+        alive(&js).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert!(
+        task.await.is_err(),
+        "it was killed, it did not say farewell"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +268,10 @@ async fn two_never_hold_a_lease_at_once_and_the_second_gets_it_after_the_first_d
     let (process, first) = server.process(|js| Lease::hold(js, "sweep", "first"));
     tokio::time::timeout(PATIENCE, first.held()).await.unwrap();
     let second = Lease::hold(server.connect().await, "sweep", "second");
-    let name = topology::Name { stream: format!("KV_{BUCKET}"), consumer: None };
+    let name = topology::Name {
+        stream: format!("KV_{BUCKET}"),
+        consumer: None,
+    };
     let js = server.connect().await;
     until("it was renewed", async || {
         assert!(!(second.is_held() && first.is_held()), "two hold it");
@@ -225,9 +297,14 @@ async fn a_released_lease_is_free_at_once_and_only_one_of_many_gets_it() {
     let first = Lease::hold(js.clone(), "sweep", "first");
     first.held().await;
     first.release().await;
-    let many: Vec<Lease> = (0..8).map(|_| Lease::hold(js.clone(), "sweep", "one of many")).collect();
+    let many: Vec<Lease> = (0..8)
+        .map(|_| Lease::hold(js.clone(), "sweep", "one of many"))
+        .collect();
     let others = Lease::hold(js.clone(), "another", "one of many");
-    until("one has it", async || many.iter().any(Lease::is_held).then_some(())).await;
+    until("one has it", async || {
+        many.iter().any(Lease::is_held).then_some(())
+    })
+    .await;
     others.held().await;
     // Another lease, asked for later, was had meanwhile.
     assert_eq!(many.iter().filter(|lease| lease.is_held()).count(), 1);

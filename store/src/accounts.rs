@@ -89,10 +89,20 @@ impl Accounts {
     }
 
     /// The audit says so of it; `detail` is the row's, where it names a job.
-    pub fn step(&mut self, at: BatchRef, step: String, replay_id: Option<String>, detail: Option<&str>) {
+    pub fn step(
+        &mut self,
+        at: BatchRef,
+        step: String,
+        replay_id: Option<String>,
+        detail: Option<&str>,
+    ) {
         let detail = detail.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
         let job_id = detail.and_then(|detail| detail["job_id"].as_str().map(str::to_owned));
-        self.of(at).steps.push(StepTaken { step, replay_id, job_id });
+        self.of(at).steps.push(StepTaken {
+            step,
+            replay_id,
+            job_id,
+        });
     }
 
     /// By (src, seq).
@@ -101,7 +111,12 @@ impl Accounts {
     }
 
     fn of(&mut self, at: BatchRef) -> &mut Account {
-        let empty = Account { at, row: None, kept: Vec::new(), steps: Vec::new() };
+        let empty = Account {
+            at,
+            row: None,
+            kept: Vec::new(),
+            steps: Vec::new(),
+        };
         self.0.entry(at).or_insert(empty)
     }
 }
@@ -109,13 +124,25 @@ impl Accounts {
 impl Kept {
     /// In `events`.
     pub(crate) fn event(hash: [u8; 32], body: &[u8]) -> Self {
-        if event::hash(body) == hash { Self::Event(hash) } else { Self::Altered }
+        if event::hash(body) == hash {
+            Self::Event(hash)
+        } else {
+            Self::Altered
+        }
     }
 
     /// Among the refused, under the verdict of this name.
     pub(crate) fn refused(verdict: &str, hash: [u8; 32], body: &[u8]) -> Self {
         let is_quarantined = verdict == Verdict::Quarantined.as_str();
-        let verdict = if is_quarantined { Verdict::Quarantined } else { Verdict::Rejected };
-        if event::hash(body) == hash { Self::Refused(verdict, hash) } else { Self::Altered }
+        let verdict = if is_quarantined {
+            Verdict::Quarantined
+        } else {
+            Verdict::Rejected
+        };
+        if event::hash(body) == hash {
+            Self::Refused(verdict, hash)
+        } else {
+            Self::Altered
+        }
     }
 }

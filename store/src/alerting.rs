@@ -51,12 +51,20 @@ pub fn change(standing: Option<&Alert>, window: &RuleWindow) -> Option<Change> {
                 return None;
             }
             let push = alert.push && !is_silent;
-            Alert { is_raised: false, revision: alert.revision + 1, push, ..alert.clone() }
+            Alert {
+                is_raised: false,
+                revision: alert.revision + 1,
+                push,
+                ..alert.clone()
+            }
         }
         (standing, Some(finding)) => {
             let again = standing.is_none_or(|alert| !alert.is_raised);
-            let push =
-                if again { finding.push && !is_silent } else { standing.is_some_and(|alert| alert.push) };
+            let push = if again {
+                finding.push && !is_silent
+            } else {
+                standing.is_some_and(|alert| alert.push)
+            };
             let revision = standing.map_or(0, |alert| alert.revision + i64::from(again));
             Alert {
                 alert_id: finding.alert_id.clone(),
@@ -69,18 +77,27 @@ pub fn change(standing: Option<&Alert>, window: &RuleWindow) -> Option<Change> {
                 is_raised: true,
                 revision,
                 push,
-                replay_id: standing.map_or(window.replay_id.clone(), |alert| alert.replay_id.clone()),
+                replay_id: standing
+                    .map_or(window.replay_id.clone(), |alert| alert.replay_id.clone()),
             }
         }
     };
     let is_revision = standing.is_none_or(|standing| standing.revision != alert.revision);
-    Some(Change { alert, is_revision, is_silent })
+    Some(Change {
+        alert,
+        is_revision,
+        is_silent,
+    })
 }
 
 impl Alert {
     /// The state as the store names it.
     pub fn state(&self) -> &'static str {
-        if self.is_raised { "raised" } else { "retracted" }
+        if self.is_raised {
+            "raised"
+        } else {
+            "retracted"
+        }
     }
 }
 
@@ -88,7 +105,11 @@ impl Change {
     /// What of the alert counts as published without having been: a silent revision does, so that
     /// the outbox never finds it. Less than any revision for all others.
     pub fn published(&self) -> i64 {
-        if self.is_revision && self.is_silent { self.alert.revision } else { -1 }
+        if self.is_revision && self.is_silent {
+            self.alert.revision
+        } else {
+            -1
+        }
     }
 
     /// The revision that ALERTS must have; `None` where there is none, or it is never delivered.
@@ -111,7 +132,9 @@ impl Change {
 /// # Errors
 /// Where none of `jobs` is of the window's batch and replay: a defect of the caller.
 pub fn job_of<'a>(window: &RuleWindow, jobs: &'a [JobDone]) -> Result<&'a JobDone, StoreError> {
-    let its = |done: &&JobDone| done.job.body.batch == window.batch && done.job.replay_id == window.replay_id;
+    let its = |done: &&JobDone| {
+        done.job.body.batch == window.batch && done.job.replay_id == window.replay_id
+    };
     jobs.iter().find(its).ok_or_else(|| {
         StoreError::Failed(format!(
             "rule {} names batch {} for the window of {}, but no job of that batch is finished with it",
@@ -158,7 +181,12 @@ mod tests {
             let change = change(standing.as_ref(), &window);
             told.push(change.as_ref().map(|change| {
                 let alert = &change.alert;
-                (alert.state(), alert.revision, alert.push, change.to_publish(&window).is_some())
+                (
+                    alert.state(),
+                    alert.revision,
+                    alert.push,
+                    change.to_publish(&window).is_some(),
+                )
             }));
             standing = change.map(|change| change.alert).or(standing);
         }
@@ -167,7 +195,13 @@ mod tests {
 
     #[test]
     fn each_change_of_state_is_a_revision_and_only_those_are_published() {
-        let told = story(&[(false, false), (true, false), (true, false), (false, false), (true, false)]);
+        let told = story(&[
+            (false, false),
+            (true, false),
+            (true, false),
+            (false, false),
+            (true, false),
+        ]);
         let expected = [
             None,
             Some(("raised", 0, true, true)),
@@ -176,13 +210,19 @@ mod tests {
             Some(("raised", 2, true, true)),
         ];
         assert_eq!(told, expected);
-        assert_eq!(story(&[(true, false), (false, false), (false, false)])[2], None);
+        assert_eq!(
+            story(&[(true, false), (false, false), (false, false)])[2],
+            None
+        );
     }
 
     #[test]
     fn only_a_silent_revision_counts_as_published_at_once() {
         let raised = |replay| change(None, &window(true, replay)).unwrap();
-        assert_eq!((raised(false).published(), raised(true).published()), (-1, 0));
+        assert_eq!(
+            (raised(false).published(), raised(true).published()),
+            (-1, 0)
+        );
         // Found again by a replay: nothing new to keep silent about, and the live revision still goes out.
         let refreshed = change(Some(&raised(false).alert), &window(true, true)).unwrap();
         assert_eq!((refreshed.is_revision, refreshed.published()), (false, -1));

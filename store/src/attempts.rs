@@ -90,7 +90,10 @@ pub struct Recovery {
 /// Remembering what did not succeed at once. A message without a row has never failed.
 pub trait Attempts: Send + Sync + 'static {
     /// The state of a batch; `None` where it is not stored.
-    fn state(&self, at: BatchRef) -> impl Future<Output = Result<Option<BatchState>, StoreError>> + Send;
+    fn state(
+        &self,
+        at: BatchRef,
+    ) -> impl Future<Output = Result<Option<BatchState>, StoreError>> + Send;
 
     /// What is remembered of these messages, by sequence; those without a row are left out.
     fn remembered(
@@ -102,7 +105,11 @@ pub trait Attempts: Send + Sync + 'static {
 
     /// The message is about to be handled alone: committed before it is. Gives what is remembered,
     /// this mark included.
-    fn mark(&self, key: MessageKey, at: Micros) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
+    fn mark(
+        &self,
+        key: MessageKey,
+        at: Micros,
+    ) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
 
     /// Handling it alone has ended, the worker is alive: takes one mark back.
     fn unmark(&self, key: MessageKey) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -135,7 +142,10 @@ pub trait Attempts: Send + Sync + 'static {
 impl Recovery {
     /// Where its audit row belongs: to the batch, else to the message's own place.
     pub(crate) fn place(&self) -> BatchRef {
-        self.batch.unwrap_or(BatchRef { src: self.key.src, seq: self.key.seq })
+        self.batch.unwrap_or(BatchRef {
+            src: self.key.src,
+            seq: self.key.seq,
+        })
     }
 }
 
@@ -153,10 +163,18 @@ impl DeadLetter {
     /// What T3f is told of the job.
     pub(crate) fn job_failed(&self, job: &JobMessage) -> JobFailed {
         let (actor, reason) = (self.actor.clone(), self.reason.clone());
-        JobFailed { job: job.clone(), at: self.at, actor, reason }
+        JobFailed {
+            job: job.clone(),
+            at: self.at,
+            actor,
+            reason,
+        }
     }
 
     fn own_place(&self) -> BatchRef {
-        BatchRef { src: self.key.src, seq: self.key.seq }
+        BatchRef {
+            src: self.key.src,
+            seq: self.key.seq,
+        }
     }
 }

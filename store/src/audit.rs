@@ -38,7 +38,11 @@ pub struct Whose<'a> {
 
 impl<'a> From<&'a JobBody> for Whose<'a> {
     fn from(body: &'a JobBody) -> Self {
-        Self { developer: &body.developer, batch_id: &body.batch_id, correlation_id: &body.correlation_id }
+        Self {
+            developer: &body.developer,
+            batch_id: &body.batch_id,
+            correlation_id: &body.correlation_id,
+        }
     }
 }
 
@@ -66,7 +70,16 @@ pub struct Happened<'a> {
 impl<'a> Happened<'a> {
     /// A step of a batch that went well.
     pub fn ok(at: BatchRef, step: Step, time: Micros, actor: &'a str) -> Self {
-        Self { at, step, outcome: "ok", time, actor, event_id: None, detail: None, replay_id: None }
+        Self {
+            at,
+            step,
+            outcome: "ok",
+            time,
+            actor,
+            event_id: None,
+            detail: None,
+            replay_id: None,
+        }
     }
 }
 
@@ -100,7 +113,13 @@ impl AuditRow {
         let salt = *Uuid::new_v4().as_bytes();
         let personal_hash = personal_hash(&salt, &personal);
         let hash = row_hash(&skeleton, &personal_hash);
-        Self { skeleton, personal, salt, personal_hash, hash }
+        Self {
+            skeleton,
+            personal,
+            salt,
+            personal_hash,
+            hash,
+        }
     }
 }
 
@@ -115,15 +134,26 @@ impl<'a> AuditTrail<'a> {
     /// The steps that every stored batch has gone through. The collector's travelled with the
     /// message; "published" is the stream's own timestamp.
     pub fn of(batch: &'a Incoming) -> Self {
-        let mut trail = Self { batch, rows: Vec::new() };
+        let mut trail = Self {
+            batch,
+            rows: Vec::new(),
+        };
         let header = &batch.header;
         // A readmitted batch was received long ago, by another program than judged it again.
         let origin = header.origin.as_ref();
         let received_by = origin.map_or(&header.collector, |origin| &origin.collector);
         trail.step(Step::Received, header.received_at, received_by);
         let origin = origin.map(|origin| json!({"origin": origin}));
-        let validated = Happened::ok(batch.at, Step::Validated, header.validated_at, &header.collector);
-        trail.add(Happened { detail: origin, ..validated });
+        let validated = Happened::ok(
+            batch.at,
+            Step::Validated,
+            header.validated_at,
+            &header.collector,
+        );
+        trail.add(Happened {
+            detail: origin,
+            ..validated
+        });
         trail.step(Step::Published, batch.published_at, "nats");
         trail.step(Step::Persisted, batch.persisted_at, &batch.actor);
         trail
@@ -150,8 +180,10 @@ impl<'a> AuditTrail<'a> {
         receipt: Option<&(String, Micros)>,
     ) {
         let header = &self.batch.header;
-        let (batch_id, received_at) =
-            receipt.map_or((&header.batch_id, header.received_at), |(batch_id, at)| (batch_id, *at));
+        let (batch_id, received_at) = receipt
+            .map_or((&header.batch_id, header.received_at), |(batch_id, at)| {
+                (batch_id, *at)
+            });
         let original = json!({
             "src": original.src, "seq": original.seq, "ordinal": original.ordinal,
             "batch_id": batch_id, "received_at": rfc3339(received_at),
@@ -171,7 +203,12 @@ impl<'a> AuditTrail<'a> {
     fn event(&mut self, step: Step, code: Code, event_id: Option<&str>, detail: Value) {
         let batch = self.batch;
         let happened = Happened::ok(batch.at, step, batch.persisted_at, &batch.actor);
-        self.add(Happened { outcome: code.as_str(), event_id, detail: Some(detail), ..happened });
+        self.add(Happened {
+            outcome: code.as_str(),
+            event_id,
+            detail: Some(detail),
+            ..happened
+        });
     }
 
     fn add(&mut self, happened: Happened<'_>) {

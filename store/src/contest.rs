@@ -85,7 +85,11 @@ impl Holder {
     /// As it takes part in the contest.
     #[must_use]
     pub fn submission(&self) -> Submission<'_> {
-        Submission { at: self.at, hash: &self.hash, body: &self.body }
+        Submission {
+            at: self.at,
+            hash: &self.hash,
+            body: &self.body,
+        }
     }
 }
 
@@ -138,12 +142,23 @@ pub fn judged_anew<'a>(
 ) -> impl Iterator<Item = Lost<'a>> {
     let beaten = beaten.into_iter().map(|one| {
         let body = one.body.as_deref().unwrap_or(&holder.body);
-        Submission { at: one.at, hash: &one.hash, body }
+        Submission {
+            at: one.at,
+            hash: &one.hash,
+            body,
+        }
     });
-    std::iter::once(holder.submission()).chain(beaten).map(move |submission| {
-        let loser = beside(original, submission);
-        Lost { developer, id, submission, loser }
-    })
+    std::iter::once(holder.submission())
+        .chain(beaten)
+        .map(move |submission| {
+            let loser = beside(original, submission);
+            Lost {
+                developer,
+                id,
+                submission,
+                loser,
+            }
+        })
 }
 
 #[cfg(test)]
@@ -151,20 +166,38 @@ mod tests {
     use super::*;
 
     fn at(seq: u64) -> EventRef {
-        EventRef { src: 1, seq, ordinal: 0 }
+        EventRef {
+            src: 1,
+            seq,
+            ordinal: 0,
+        }
     }
 
     #[test]
     fn the_lowest_reference_holds_the_id_and_meaning_decides_about_the_rest() {
         let (one, same, other) = (br#"{"a":1}"#, br#"{ "a": 1 }"#, br#"{"a":2}"#);
-        let hashes = [common::event::hash(one), common::event::hash(same), common::event::hash(other)];
-        let submission = |seq, n: usize, body| Submission { at: at(seq), hash: &hashes[n], body };
+        let hashes = [
+            common::event::hash(one),
+            common::event::hash(same),
+            common::event::hash(other),
+        ];
+        let submission = |seq, n: usize, body| Submission {
+            at: at(seq),
+            hash: &hashes[n],
+            body,
+        };
         let holder = submission(5, 0, one);
         assert_eq!(decide(holder, submission(5, 0, one)), Decision::Own);
         assert_eq!(decide(holder, submission(4, 2, other)), Decision::Takes);
         let loses = |seq, n, body| decide(holder, submission(seq, n, body));
-        assert_eq!(loses(6, 0, one), Decision::Loses(Loser::Duplicate { same_bytes: true }));
-        assert_eq!(loses(6, 1, same), Decision::Loses(Loser::Duplicate { same_bytes: false }));
+        assert_eq!(
+            loses(6, 0, one),
+            Decision::Loses(Loser::Duplicate { same_bytes: true })
+        );
+        assert_eq!(
+            loses(6, 1, same),
+            Decision::Loses(Loser::Duplicate { same_bytes: false })
+        );
         assert_eq!(loses(6, 2, other), Decision::Loses(Loser::Conflict));
     }
 
@@ -180,18 +213,44 @@ mod tests {
             local_day: String::new(),
         };
         let beaten = [
-            Beaten { at: at(6), hash: hash(other), body: None },
-            Beaten { at: at(7), hash: hash(same), body: Some(same.to_vec()) },
-            Beaten { at: at(8), hash: hash(one), body: Some(one.to_vec()) },
+            Beaten {
+                at: at(6),
+                hash: hash(other),
+                body: None,
+            },
+            Beaten {
+                at: at(7),
+                hash: hash(same),
+                body: Some(same.to_vec()),
+            },
+            Beaten {
+                at: at(8),
+                hash: hash(one),
+                body: Some(one.to_vec()),
+            },
         ];
-        let original = Submission { at: at(4), hash: &hash(one), body: one };
+        let original = Submission {
+            at: at(4),
+            hash: &hash(one),
+            body: one,
+        };
         let lost: Vec<_> = judged_anew(("ada", "e", original), &holder, &beaten).collect();
-        let told: Vec<_> = lost.iter().map(|lost| (lost.submission.at.seq, lost.loser)).collect();
+        let told: Vec<_> = lost
+            .iter()
+            .map(|lost| (lost.submission.at.seq, lost.loser))
+            .collect();
         let duplicate = |same_bytes| Loser::Duplicate { same_bytes };
-        let expected =
-            [(5, Loser::Conflict), (6, Loser::Conflict), (7, duplicate(false)), (8, duplicate(true))];
+        let expected = [
+            (5, Loser::Conflict),
+            (6, Loser::Conflict),
+            (7, duplicate(false)),
+            (8, duplicate(true)),
+        ];
         assert_eq!(told, expected);
         assert_eq!(lost[1].submission.body, other);
-        assert_eq!((lost[2].own_bytes(), lost[3].own_bytes()), (Some(&same[..]), None));
+        assert_eq!(
+            (lost[2].own_bytes(), lost[3].own_bytes()),
+            (Some(&same[..]), None)
+        );
     }
 }

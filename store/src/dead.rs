@@ -38,7 +38,12 @@ impl Decision {
     /// The id of its audit row: the same for the same letter and step, so that it is written once. Made
     /// as a UUIDv7 from the letter's time, and BLAKE3 where those have random bits.
     pub(crate) fn id(&self) -> Uuid {
-        let name = format!("{}:{}:{}", self.step.as_str(), self.dead_sequence, self.dead_at);
+        let name = format!(
+            "{}:{}:{}",
+            self.step.as_str(),
+            self.dead_sequence,
+            self.dead_at
+        );
         let hash = blake3::hash(name.as_bytes());
         let mut bits = [0; 10];
         bits.copy_from_slice(&hash.as_bytes()[..10]);
@@ -82,12 +87,25 @@ mod tests {
             time: 0,
             actor: "devtrail/1".to_owned(),
         };
-        let again = Decision { by: "bob@host".to_owned(), time: 9, ..one.clone() };
+        let again = Decision {
+            by: "bob@host".to_owned(),
+            time: 9,
+            ..one.clone()
+        };
         assert_eq!(one.id(), again.id());
         let others = [
-            Decision { step: Step::Dropped, ..one.clone() },
-            Decision { dead_sequence: 8, ..one.clone() },
-            Decision { dead_at: one.dead_at + 1, ..one.clone() },
+            Decision {
+                step: Step::Dropped,
+                ..one.clone()
+            },
+            Decision {
+                dead_sequence: 8,
+                ..one.clone()
+            },
+            Decision {
+                dead_at: one.dead_at + 1,
+                ..one.clone()
+            },
         ];
         assert!(others.iter().all(|other| other.id() != one.id()));
         assert_eq!(one.id().get_version_num(), 7);

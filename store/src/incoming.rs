@@ -98,7 +98,8 @@ impl Incoming {
     pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
         let header = &self.header;
         let forgotten = row.developer.is_empty();
-        let same_person = row.developer == header.developer.as_str() && row.batch_id == header.batch_id;
+        let same_person =
+            row.developer == header.developer.as_str() && row.batch_id == header.batch_id;
         if row.published_at == self.published_at && (forgotten || same_person) {
             return Ok(());
         }
@@ -168,7 +169,8 @@ impl Incoming {
                         ordinal,
                         id: head.id().ok_or(BadEvent(index))?,
                         kind: head.kind().ok_or(BadEvent(index))?,
-                        schema_version: own_version.unwrap_or_else(|| header.schema_version.clone()),
+                        schema_version: own_version
+                            .unwrap_or_else(|| header.schema_version.clone()),
                         effective_at: note.at.ok_or(BadEvent(index))?,
                         local_day: note.day.clone().ok_or(BadEvent(index))?,
                         body,
@@ -178,7 +180,16 @@ impl Incoming {
             }
         }
         let events_hash = id::events_hash(batch.events().map(|(_, bytes)| bytes));
-        Ok(Self { at, header, events_hash, published_at, persisted_at, actor, competitors, refused })
+        Ok(Self {
+            at,
+            header,
+            events_hash,
+            published_at,
+            persisted_at,
+            actor,
+            competitors,
+            refused,
+        })
     }
 }
 

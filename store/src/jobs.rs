@@ -23,7 +23,9 @@ impl Pending {
     /// The batch as its row has it: `body` is the JSON that T1 wrote.
     pub(crate) fn read(at: BatchRef, need: Mask, body: &str) -> Result<Self, StoreError> {
         let body = serde_json::from_str(body).map_err(|error| {
-            StoreError::Failed(format!("the job body of batch {at} cannot be read: {error}"))
+            StoreError::Failed(format!(
+                "the job body of batch {at} cannot be read: {error}"
+            ))
         })?;
         Ok(Self { need, body })
     }
@@ -140,7 +142,14 @@ impl Snapshot {
             Want::Stale(version) => hour.is_stale(version),
         };
         let wanted = self.hours.iter().filter(|(_, hour)| is_wanted(hour));
-        ranges::merged(wanted.map(|(&hour, _)| HourRange { first: hour, last: hour }).collect())
+        ranges::merged(
+            wanted
+                .map(|(&hour, _)| HourRange {
+                    first: hour,
+                    last: hour,
+                })
+                .collect(),
+        )
     }
 }
 
@@ -151,14 +160,19 @@ pub trait Outbox: Send + Sync + 'static {
     fn claim(&self, limit: u32) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
     /// T2b: these batches' jobs are all published. Idempotent: only rows in state `persisted` change.
-    fn triggered(&self, batches: Vec<Triggered>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn triggered(
+        &self,
+        batches: Vec<Triggered>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Doing jobs: what they read, and T3.
 pub trait Jobs: Send + Sync + 'static {
     /// Of these jobs, those that the ledger says are done.
-    fn done(&self, job_ids: Vec<String>)
-    -> impl Future<Output = Result<BTreeSet<String>, StoreError>> + Send;
+    fn done(
+        &self,
+        job_ids: Vec<String>,
+    ) -> impl Future<Output = Result<BTreeSet<String>, StoreError>> + Send;
 
     /// The events that these batches hold, by (src, seq, ordinal): each batch in the order it was
     /// sent. An event that another batch submitted first is that one's.
@@ -192,9 +206,14 @@ pub trait Jobs: Send + Sync + 'static {
 /// Publishing alerts: the alert row is the outbox.
 pub trait AlertOutbox: Send + Sync + 'static {
     /// Up to `limit` revisions that are not marked as published, oldest first.
-    fn unpublished(&self, limit: u32) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
+    fn unpublished(
+        &self,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
 
     /// These (alert id, revision) have their PubAcks.
-    fn published(&self, revisions: Vec<(String, i64)>)
-    -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn published(
+        &self,
+        revisions: Vec<(String, i64)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

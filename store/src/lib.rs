@@ -34,17 +34,19 @@ use common::verdict::Counts;
 pub use accounts::{Account, Kept, Standing, StepTaken};
 pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey, Recovery};
 pub use dead::{DeadLetters, Decision};
-pub use effects::{AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
+pub use effects::{
+    AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow,
+};
 pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
 pub use jobs::{
-    AlertOutbox, Computed, Hour, HourRange, Jobs, Outbox, Pending, Receipt, Snapshot, StoredEvent, Triggered,
-    Want,
+    AlertOutbox, Computed, Hour, HourRange, Jobs, Outbox, Pending, Receipt, Snapshot, StoredEvent,
+    Triggered, Want,
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 pub use reading::{
-    Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission, Totals,
-    Watching,
+    Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission,
+    Totals, Watching,
 };
 pub use retention::{Retention, Stage};
 pub use sqlite::Sqlite;
@@ -106,7 +108,10 @@ pub trait Persist: Send + Sync + 'static {
     /// Idempotent by (src, seq), where the row is of the same message (else the group fails: see
     /// [`Incoming::expect_own`]); events by (developer, event id), of which the lowest
     /// (src, seq, ordinal) is the original in whatever order batches are stored.
-    fn persist(&self, group: Vec<Incoming>) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
+    fn persist(
+        &self,
+        group: Vec<Incoming>,
+    ) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
 }
 
 /// All that the workers ask of a store. Cheap to clone; all clones share connections and writer.

@@ -27,7 +27,9 @@ pub async fn t1(
     work: impl Future<Output = Result<Vec<Stored>, StoreError>>,
 ) -> Result<Vec<Stored>, StoreError> {
     let stored = transaction("T1", work).await?;
-    stored.iter().for_each(|one| metrics::batch_stored((!one.already).then_some(&one.counts)));
+    stored
+        .iter()
+        .for_each(|one| metrics::batch_stored((!one.already).then_some(&one.counts)));
     Ok(stored)
 }
 
@@ -50,6 +52,8 @@ pub async fn t3(
     let kinds: Vec<_> = jobs.iter().map(|done| done.job.kind).collect();
     let revisions = transaction("T3", work(jobs)).await?;
     kinds.into_iter().for_each(metrics::job_done);
-    revisions.iter().for_each(|revision| metrics::alert(&revision.state, &revision.severity));
+    revisions
+        .iter()
+        .for_each(|revision| metrics::alert(&revision.state, &revision.severity));
     Ok(revisions)
 }

@@ -33,14 +33,23 @@ pub fn incompatible(database: &impl Display, reason: &str, runner: &Runner) -> S
 }
 
 fn newest(runner: &Runner) -> i64 {
-    runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or_default()
+    runner
+        .get_migrations()
+        .iter()
+        .map(|migration| i64::from(migration.version()))
+        .max()
+        .unwrap_or_default()
 }
 
 /// Why a database does not fit this program.
 pub fn misfit(kind: &Kind) -> String {
     match kind {
         Kind::MissingVersion(newer) => {
-            format!("a newer program brought it to version {} ({})", newer.version(), newer.name())
+            format!(
+                "a newer program brought it to version {} ({})",
+                newer.version(),
+                newer.name()
+            )
         }
         Kind::DivergentVersion(..) => format!("another program made it: {kind}"),
         _ => kind.to_string(),
@@ -49,7 +58,10 @@ pub fn misfit(kind: &Kind) -> String {
 
 /// Logs what was done: an upgrade is news, making a database is not.
 pub fn tell(report: &Report) {
-    let is_new = report.applied_migrations().iter().any(|migration| migration.version() == 1);
+    let is_new = report
+        .applied_migrations()
+        .iter()
+        .any(|migration| migration.version() == 1);
     for migration in report.applied_migrations() {
         if is_new {
             tracing::debug!(%migration, "database made");

@@ -116,7 +116,11 @@ impl Held {
         holder: (&[u8; 32], &[u8]),
         (at, hash, body): (EventRef, &[u8; 32], &[u8]),
     ) -> Self {
-        let holder = Submission { at: by, hash: holder.0, body: holder.1 };
+        let holder = Submission {
+            at: by,
+            hash: holder.0,
+            body: holder.1,
+        };
         let same = match beside(holder, Submission { at, hash, body }) {
             Loser::Duplicate { .. } => true,
             Loser::Conflict => false,

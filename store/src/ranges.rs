@@ -13,7 +13,9 @@ pub fn merged(mut ranges: Vec<HourRange>) -> Vec<HourRange> {
     let mut merged: Vec<HourRange> = Vec::with_capacity(ranges.len());
     for range in ranges {
         match merged.last_mut() {
-            Some(last) if range.first <= last.last.saturating_add(1) => last.last = last.last.max(range.last),
+            Some(last) if range.first <= last.last.saturating_add(1) => {
+                last.last = last.last.max(range.last)
+            }
             _ => merged.push(range),
         }
     }
@@ -22,7 +24,10 @@ pub fn merged(mut ranges: Vec<HourRange>) -> Vec<HourRange> {
 
 /// The instants of a range: from the first included to the second excluded.
 pub fn instants(range: HourRange) -> (Micros, Micros) {
-    (range.first.saturating_mul(HOUR), range.last.saturating_add(1).saturating_mul(HOUR))
+    (
+        range.first.saturating_mul(HOUR),
+        range.last.saturating_add(1).saturating_mul(HOUR),
+    )
 }
 
 #[cfg(test)]
@@ -35,9 +40,14 @@ mod tests {
 
     #[test]
     fn ranges_that_touch_or_overlap_become_one() {
-        let ranges = [(5, 6), (-2, 0), (1, 1), (9, 12), (10, 11), (3, 2), (5, 5)].map(range).to_vec();
+        let ranges = [(5, 6), (-2, 0), (1, 1), (9, 12), (10, 11), (3, 2), (5, 5)]
+            .map(range)
+            .to_vec();
         assert_eq!(merged(ranges), [(-2, 1), (5, 6), (9, 12)].map(range));
-        assert_eq!(merged(vec![range((0, i64::MAX)), range((i64::MAX, i64::MAX))]), [range((0, i64::MAX))]);
+        assert_eq!(
+            merged(vec![range((0, i64::MAX)), range((i64::MAX, i64::MAX))]),
+            [range((0, i64::MAX))]
+        );
     }
 
     #[test]

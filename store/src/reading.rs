@@ -148,8 +148,10 @@ pub struct StoredAlert {
 /// Reading what is stored, page by page, beside writers.
 pub trait Ledger: Send + Sync + 'static {
     /// The number of a stream's life; `None` where nothing of it was ever stored.
-    fn known_source(&self, life: &StreamLife)
-    -> impl Future<Output = Result<Option<Src>, StoreError>> + Send;
+    fn known_source(
+        &self,
+        life: &StreamLife,
+    ) -> impl Future<Output = Result<Option<Src>, StoreError>> + Send;
 
     /// The accounts of `src` with sequences in `from..=to`, rising, of one moment; sequences without any
     /// are left out.
@@ -214,7 +216,10 @@ pub trait History: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Submission>, StoreError>> + Send;
 
     /// The audit of one batch, by (time, id).
-    fn audit(&self, at: BatchRef) -> impl Future<Output = Result<Vec<AuditEntry>, StoreError>> + Send;
+    fn audit(
+        &self,
+        at: BatchRef,
+    ) -> impl Future<Output = Result<Vec<AuditEntry>, StoreError>> + Send;
 
     /// Writes that the stream dropped a resend of a batch: `correlation_id` is the resend's. Nothing
     /// is written, and the answer is false, for a batch that is not stored (yet). Of a forgotten
@@ -245,5 +250,8 @@ pub struct Overdue {
 /// Watching over what is stored.
 pub trait Watching: Send + Sync + 'static {
     /// The batches that were stored before `before` and are not completed; `None` where there are none.
-    fn overdue(&self, before: Micros) -> impl Future<Output = Result<Option<Overdue>, StoreError>> + Send;
+    fn overdue(
+        &self,
+        before: Micros,
+    ) -> impl Future<Output = Result<Option<Overdue>, StoreError>> + Send;
 }

@@ -38,5 +38,9 @@ pub trait Retention: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
 
     /// How many batches of `src` have a sequence below `seq`.
-    fn stored_below(&self, src: Src, seq: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn stored_below(
+        &self,
+        src: Src,
+        seq: u64,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }

@@ -39,7 +39,11 @@ impl Tally {
     /// The jobs that the batch needs: all, where it brought anything new, else none.
     #[must_use]
     pub fn need(&self) -> Mask {
-        if self.new.is_empty() { Mask::NONE } else { Mask::ALL }
+        if self.new.is_empty() {
+            Mask::NONE
+        } else {
+            Mask::ALL
+        }
     }
 
     /// What the batch's job messages will say of its new events.
@@ -58,7 +62,11 @@ impl Tally {
             touched_days: self.left_days.clone(),
             schema_versions: BTreeSet::new(),
         };
-        for event in batch.competitors.iter().filter(|event| self.new.contains(&event.ordinal)) {
+        for event in batch
+            .competitors
+            .iter()
+            .filter(|event| self.new.contains(&event.ordinal))
+        {
             body.add(EventSummary {
                 kind: &event.kind,
                 schema_version: &event.schema_version,
@@ -73,8 +81,17 @@ impl Tally {
     #[must_use]
     pub fn stored(&self, batch: &Incoming) -> Stored {
         let need = self.need();
-        let pending = (need != Mask::NONE).then(|| Pending { need, body: self.job_body(batch) });
+        let pending = (need != Mask::NONE).then(|| Pending {
+            need,
+            body: self.job_body(batch),
+        });
         let state = BatchState::stored(need);
-        Stored { at: batch.at, already: false, counts: self.counts, state, pending }
+        Stored {
+            at: batch.at,
+            already: false,
+            counts: self.counts,
+            state,
+            pending,
+        }
     }
 }

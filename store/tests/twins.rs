@@ -19,7 +19,8 @@ const POSTGRES_COLUMNS: &str = "SELECT c.relname::text, a.attname::text, format_
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
     ORDER BY c.relname, a.attnum";
-const SQLITE_COLUMNS: &str = "SELECT m.name, c.name, c.type, c.\"notnull\" OR c.pk > 0 OR m.type = 'view'
+const SQLITE_COLUMNS: &str =
+    "SELECT m.name, c.name, c.type, c.\"notnull\" OR c.pk > 0 OR m.type = 'view'
     FROM sqlite_master m JOIN pragma_table_info(m.name) c
     WHERE m.type IN ('table', 'view') ORDER BY m.name, c.cid";
 
@@ -45,7 +46,10 @@ fn sqlite() -> Shape {
         let (table, column): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
         if table != HISTORY {
             let kind = holds(&row.get::<_, String>(2).unwrap());
-            shape.entry(table).or_default().push((column, kind, row.get(3).unwrap()));
+            shape
+                .entry(table)
+                .or_default()
+                .push((column, kind, row.get(3).unwrap()));
         }
     }
     shape
@@ -61,33 +65,53 @@ async fn postgres() -> Shape {
     let name = format!("devtrail_twins_{}", std::process::id());
     let (client, connection) = tokio_postgres::connect(&server, NoTls).await.unwrap();
     tokio::spawn(connection);
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    client
+        .batch_execute(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
     let (base, _) = server.rsplit_once('/').unwrap();
     let address = format!("{base}/{name}");
-    drop(Postgres::connect(&address.parse().unwrap(), "devtrail-test").await.unwrap());
+    drop(
+        Postgres::connect(&address.parse().unwrap(), "devtrail-test")
+            .await
+            .unwrap(),
+    );
     let (twin, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
     tokio::spawn(connection);
     let mut shape = Shape::new();
     for row in twin.query(POSTGRES_COLUMNS, &[]).await.unwrap() {
         let (table, column): (String, String) = (row.get(0), row.get(1));
         if table != HISTORY {
-            shape.entry(table).or_default().push((column, holds(row.get(2)), row.get(3)));
+            shape
+                .entry(table)
+                .or_default()
+                .push((column, holds(row.get(2)), row.get(3)));
         }
     }
-    client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+    client
+        .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .await
+        .unwrap();
     shape
 }
 
 fn migrations(engine: &str) -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
-    let names = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("migrations")
+        .join(engine);
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
 #[test]
 fn each_migration_has_a_twin_of_the_same_number_and_name() {
     let names = migrations("sqlite");
-    assert!(names.len() > 1 && names.iter().all(|name| name.starts_with('V')), "{names:?}");
+    assert!(
+        names.len() > 1 && names.iter().all(|name| name.starts_with('V')),
+        "{names:?}"
+    );
     assert_eq!(names, migrations("postgres"));
 }
 
@@ -95,7 +119,10 @@ fn each_migration_has_a_twin_of_the_same_number_and_name() {
 async fn both_engines_have_the_same_tables_views_and_columns() {
     let (sqlite, postgres) = (sqlite(), postgres().await);
     assert!(sqlite.contains_key("batches") && sqlite.contains_key("duplicates_with_originals"));
-    assert_eq!(sqlite.keys().collect::<Vec<_>>(), postgres.keys().collect::<Vec<_>>());
+    assert_eq!(
+        sqlite.keys().collect::<Vec<_>>(),
+        postgres.keys().collect::<Vec<_>>()
+    );
     for (table, columns) in &sqlite {
         assert_eq!(columns, &postgres[table], "{table}");
     }

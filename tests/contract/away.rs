@@ -14,7 +14,8 @@ async fn without_a_worker_questions_are_refused_and_batches_taken() {
     let url = site.collector("collector").await;
     let talk = Talk::with(&site.client(&url, "ada").await);
     for target in ["/v1/batches/b1", "/v1/metrics/daily"] {
-        talk.refused(talk.request("GET", target), "store_unavailable").await;
+        talk.refused(talk.request("GET", target), "store_unavailable")
+            .await;
         talk.still_fine().await;
     }
 }
@@ -36,7 +37,11 @@ async fn a_collector_that_stops_refuses_what_comes_late() {
         talk.still_fine().await;
         site.signal("collector", signal);
         let address = url.trim_start_matches("http://").to_owned();
-        let closed = async || std::net::TcpStream::connect(&address).is_err().then_some(());
+        let closed = async || {
+            std::net::TcpStream::connect(&address)
+                .is_err()
+                .then_some(())
+        };
         until("nothing is accepted any more", closed).await;
         late.send(&request[20..]).await;
         let answer = late.answer().await;

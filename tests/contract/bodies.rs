@@ -42,7 +42,13 @@ async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
         let chunks: String = body
             .as_bytes()
             .chunks(7)
-            .map(|chunk| format!("{:x};note=1\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)))
+            .map(|chunk| {
+                format!(
+                    "{:x};note=1\r\n{}\r\n",
+                    chunk.len(),
+                    String::from_utf8_lossy(chunk)
+                )
+            })
             .collect();
         [&head[..], chunks.as_bytes(), b"0\r\ntrailer: x\r\n\r\n"].concat()
     };
@@ -78,14 +84,27 @@ async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
     let expect = ("expect", "100-continue");
     let length = body.len().to_string();
     let mut wire = talk.wire().await;
-    wire.send(talk.post_head(&[], &[expect, ("content-length", &length)])).await;
+    wire.send(talk.post_head(&[], &[expect, ("content-length", &length)]))
+        .await;
     assert_eq!(wire.answer().await.status, 100);
     wire.send(&body).await;
     assert_eq!(wire.answer().await.status, 202);
     for (headers, code) in [
-        ([("authorization", "Bearer nobody"), ("content-length", length.as_str())], "unauthenticated"),
-        ([("content-type", "text/plain"), ("content-length", &length)], "unsupported_media_type"),
-        ([("x", "y"), ("content-length", "4194305")], "body_too_large"),
+        (
+            [
+                ("authorization", "Bearer nobody"),
+                ("content-length", length.as_str()),
+            ],
+            "unauthenticated",
+        ),
+        (
+            [("content-type", "text/plain"), ("content-length", &length)],
+            "unsupported_media_type",
+        ),
+        (
+            [("x", "y"), ("content-length", "4194305")],
+            "body_too_large",
+        ),
     ] {
         let mut wire = talk.wire().await;
         wire.send(talk.post_head(&headers, &[expect])).await;
@@ -104,7 +123,10 @@ async fn a_truncated_body_is_no_batch() {
     let up = shared().await;
     let talk = Talk::to(&up);
     let id = fresh("b");
-    let whole = talk.post(&[], body_of(&id, &format!("[{}]", harness::event(&fresh("e")))));
+    let whole = talk.post(
+        &[],
+        body_of(&id, &format!("[{}]", harness::event(&fresh("e")))),
+    );
     for cut in [1, 10, 150] {
         let mut wire = talk.wire().await;
         wire.send(&whole[..whole.len() - cut]).await;
@@ -119,5 +141,8 @@ async fn a_truncated_body_is_no_batch() {
     }
     talk.still_fine().await;
     let first = talk.ask(&whole).await;
-    assert_eq!((first.status, &first.json()["duplicate_batch"]), (202, &json!(false)));
+    assert_eq!(
+        (first.status, &first.json()["duplicate_batch"]),
+        (202, &json!(false))
+    );
 }

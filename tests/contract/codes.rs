@@ -13,15 +13,37 @@ async fn without_a_valid_key_nothing_is_taken() {
     let up = shared().await;
     let talk = Talk::to(&up);
     let bearer = format!("bEaReR {}", talk.key);
-    for wrong in ["", "Bearer", "Bearer ", "Basic eDp5", "Bearer nobody", "Bearer \u{e9}", &talk.key] {
-        let body = talk.refused(talk.post(&[("authorization", wrong)], good()), "unauthenticated").await;
+    for wrong in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic eDp5",
+        "Bearer nobody",
+        "Bearer \u{e9}",
+        &talk.key,
+    ] {
+        let body = talk
+            .refused(
+                talk.post(&[("authorization", wrong)], good()),
+                "unauthenticated",
+            )
+            .await;
         assert!(body["detail"].as_str().unwrap().len() > 20, "{body}");
     }
     for path in ["/v1/batches/b1", "/v1/metrics/daily"] {
-        talk.refused(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"), "unauthenticated").await;
+        talk.refused(
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"),
+            "unauthenticated",
+        )
+        .await;
     }
     // The scheme's case does not matter (RFC 9110, section 11.1).
-    assert_eq!(talk.ask(talk.post(&[("authorization", &bearer)], good())).await.status, 202);
+    assert_eq!(
+        talk.ask(talk.post(&[("authorization", &bearer)], good()))
+            .await
+            .status,
+        202
+    );
     talk.still_fine().await;
 }
 
@@ -33,20 +55,44 @@ async fn without_a_valid_key_nothing_is_taken() {
 async fn other_media_types_and_encodings_are_refused_by_name() {
     let up = shared().await;
     let talk = Talk::to(&up);
-    for kind in ["text/plain", "application/jsonx", "json", "", "application/xml; x=application/json"] {
-        talk.refused(talk.post(&[("content-type", kind)], good()), "unsupported_media_type").await;
+    for kind in [
+        "text/plain",
+        "application/jsonx",
+        "json",
+        "",
+        "application/xml; x=application/json",
+    ] {
+        talk.refused(
+            talk.post(&[("content-type", kind)], good()),
+            "unsupported_media_type",
+        )
+        .await;
     }
     for kind in ["application/json; charset=utf-8", "Application/JSON ; x"] {
-        assert_eq!(talk.ask(talk.post(&[("content-type", kind)], good())).await.status, 202, "{kind}");
+        assert_eq!(
+            talk.ask(talk.post(&[("content-type", kind)], good()))
+                .await
+                .status,
+            202,
+            "{kind}"
+        );
     }
-    for encoding in ["br", "deflate", "gzip, gzip", "gzip, identity", "compress", "*"] {
+    for encoding in [
+        "br",
+        "deflate",
+        "gzip, gzip",
+        "gzip, identity",
+        "compress",
+        "*",
+    ] {
         let request = talk.post(&[("content-encoding", encoding)], good());
         let answer = talk.ask(request).await;
         problem(&answer, "unsupported_encoding");
         assert_eq!(answer.header("accept-encoding"), Some("gzip, zstd"));
     }
     let twice = [("content-encoding", "gzip"), ("content-encoding", "gzip")];
-    talk.refused(talk.post(&twice, good()), "unsupported_encoding").await;
+    talk.refused(talk.post(&twice, good()), "unsupported_encoding")
+        .await;
     talk.still_fine().await;
 }
 
@@ -63,8 +109,16 @@ async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
         assert_eq!(body["pointer"], "/developer_id");
     }
     talk.taken(named("me")).await;
-    let body = talk.refused(talk.request("GET", "/v1/metrics/daily?to=never"), "invalid_parameter").await;
-    assert_eq!((&body["parameter"], body.get("pointer")), (&json!("to"), None));
+    let body = talk
+        .refused(
+            talk.request("GET", "/v1/metrics/daily?to=never"),
+            "invalid_parameter",
+        )
+        .await;
+    assert_eq!(
+        (&body["parameter"], body.get("pointer")),
+        (&json!("to"), None)
+    );
 }
 
 /// Promise: 403 `scope_missing` (the detail names the scope)
@@ -74,27 +128,52 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
     use common::key::{BUCKET, KeyRecord, Scope, digest, generate, key_entry};
     let up = shared().await;
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
-    let bucket = async_nats::jetstream::new(nats).get_key_value(BUCKET).await.unwrap();
+    let bucket = async_nats::jetstream::new(nats)
+        .get_key_value(BUCKET)
+        .await
+        .unwrap();
     let with = async |scope: Scope| {
         let (key, created_at) = (generate(), "2026-03-01T00:00:00Z".to_owned());
         let developer = "scoped".parse().unwrap();
-        let record = KeyRecord { developer, scopes: vec![scope], rate: None, created_at };
+        let record = KeyRecord {
+            developer,
+            scopes: vec![scope],
+            rate: None,
+            created_at,
+        };
         let record = serde_json::to_vec(&record).unwrap();
-        bucket.put(key_entry(&digest(&key)), record.into()).await.unwrap();
-        let talk = Talk { url: up.address("collector"), key };
+        bucket
+            .put(key_entry(&digest(&key)), record.into())
+            .await
+            .unwrap();
+        let talk = Talk {
+            url: up.address("collector"),
+            key,
+        };
         let known = async || (talk.get("/v1/batches/b1").await.status != 401).then_some(());
         until("the key is known", known).await;
         talk
     };
     let reads = with(Scope::MetricsRead).await;
-    for request in [reads.post(&[], good()), reads.request("GET", "/v1/batches/b1").into_bytes()] {
+    for request in [
+        reads.post(&[], good()),
+        reads.request("GET", "/v1/batches/b1").into_bytes(),
+    ] {
         let body = reads.refused(request, "scope_missing").await;
-        assert!(body["detail"].as_str().unwrap().contains("events:write"), "{body}");
+        assert!(
+            body["detail"].as_str().unwrap().contains("events:write"),
+            "{body}"
+        );
     }
     assert_eq!(reads.get("/v1/metrics/daily").await.status, 200);
     let writes = with(Scope::EventsWrite).await;
-    let body = writes.refused(writes.request("GET", "/v1/metrics/daily"), "scope_missing").await;
-    assert!(body["detail"].as_str().unwrap().contains("metrics:read"), "{body}");
+    let body = writes
+        .refused(writes.request("GET", "/v1/metrics/daily"), "scope_missing")
+        .await;
+    assert!(
+        body["detail"].as_str().unwrap().contains("metrics:read"),
+        "{body}"
+    );
     writes.still_fine().await;
 }
 
@@ -104,7 +183,13 @@ async fn a_full_stream_is_said_to_be_full_with_a_longer_pause() {
     let up = Up::start().await;
     let talk = Talk::to(&up);
     let js = async_nats::jetstream::new(async_nats::connect(up.address("nats")).await.unwrap());
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     let room = config.max_bytes;
     config.max_bytes = 1;
     js.update_stream(config.clone()).await.unwrap();
@@ -125,7 +210,9 @@ async fn a_full_stream_is_said_to_be_full_with_a_longer_pause() {
 async fn a_stream_that_does_not_answer_is_a_503_after_which_the_batch_is_kept_once() {
     use nix::sys::signal::Signal;
     let mut site = Site::start(Engine::Sqlite).await;
-    let url = site.collector_with("collector", &["--publish-timeout", "300ms"]).await;
+    let url = site
+        .collector_with("collector", &["--publish-timeout", "300ms"])
+        .await;
     let talk = Talk::with(&site.client(&url, "ada").await);
     let batch = body_of("b1", &format!("[{}]", event("e1")));
     site.signal("nats", Signal::SIGSTOP);
@@ -133,8 +220,17 @@ async fn a_stream_that_does_not_answer_is_a_503_after_which_the_batch_is_kept_on
     let answer = talk.ask(talk.post(&[], &batch)).await;
     site.signal("nats", Signal::SIGCONT);
     let body = problem(&answer, "stream_unavailable");
-    assert!(body["detail"].as_str().unwrap().contains("Send the same batch again"), "{body}");
-    until("it is taken", async || (talk.ask(talk.post(&[], &batch)).await.status == 202).then_some(())).await;
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Send the same batch again"),
+        "{body}"
+    );
+    until("it is taken", async || {
+        (talk.ask(talk.post(&[], &batch)).await.status == 202).then_some(())
+    })
+    .await;
     site.worker("all", "all", None);
     site.completed(1).await;
     assert_eq!(site.verify()["stored"], 1);
@@ -152,12 +248,18 @@ async fn a_batch_has_1_to_1000_events() {
         let events: Vec<String> = (0..count).map(|_| event(&fresh("e")).to_string()).collect();
         body_of(&fresh("b"), &format!("[{}]", events.join(",")))
     };
-    assert_eq!(talk.body_refused(batch(0), "invalid_envelope").await["pointer"], "/events");
+    assert_eq!(
+        talk.body_refused(batch(0), "invalid_envelope").await["pointer"],
+        "/events"
+    );
     for count in [1, 1000] {
         assert_eq!(talk.taken(batch(count)).await["counts"]["accepted"], count);
     }
     let body = talk.body_refused(batch(1001), "too_many_events").await;
-    assert_eq!((&body["limit"], &body["actual"]), (&json!(1000), &json!(1001)));
+    assert_eq!(
+        (&body["limit"], &body["actual"]),
+        (&json!(1000), &json!(1001))
+    );
     talk.still_fine().await;
 }
 
@@ -169,25 +271,40 @@ async fn ids_of_a_request_are_taken_over_or_made_and_returned_with_every_answer(
     let up = shared().await;
     let talk = Talk::to(&up);
     let long = "x".repeat(129);
-    for (sent, taken) in
-        [("a", true), (&long[..128], true), ("~!", true), (&long, false), ("a b", false), ("\u{e9}", false)]
-    {
+    for (sent, taken) in [
+        ("a", true),
+        (&long[..128], true),
+        ("~!", true),
+        (&long, false),
+        ("a b", false),
+        ("\u{e9}", false),
+    ] {
         for (body, status) in [(good(), 202), ("{".to_owned(), 400)] {
-            let answer = talk.ask(talk.post(&[("x-correlation-id", sent)], body)).await;
+            let answer = talk
+                .ask(talk.post(&[("x-correlation-id", sent)], body))
+                .await;
             let id = answer.header("x-correlation-id").unwrap();
             assert_eq!((answer.status, id == sent), (status, taken), "{sent}");
             assert_eq!(answer.json()["correlation_id"], id);
         }
     }
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    for (sent, taken) in
-        [(parent, true), ("", false), ("00-nothing", false), (&parent.replace("4b", "XY"), false)]
-    {
+    for (sent, taken) in [
+        (parent, true),
+        ("", false),
+        ("00-nothing", false),
+        (&parent.replace("4b", "XY"), false),
+    ] {
         for target in ["/health/live", "/nothing"] {
-            let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\ntraceparent: {sent}\r\n\r\n");
+            let request =
+                format!("GET {target} HTTP/1.1\r\nhost: x\r\ntraceparent: {sent}\r\n\r\n");
             let answer = talk.ask(request).await;
             let returned = answer.header("traceparent").unwrap();
-            assert_eq!((returned == sent, returned.len()), (taken, parent.len()), "{sent}");
+            assert_eq!(
+                (returned == sent, returned.len()),
+                (taken, parent.len()),
+                "{sent}"
+            );
         }
     }
 }
@@ -201,17 +318,27 @@ async fn the_same_ids_of_two_developers_are_two_events() {
     let made = up.devtrail(&["keys", "create", "bob"]);
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     let bobs = Talk::with(&Client::new(&mine.url, &key));
-    until("bob's key is known", async || (bobs.get("/v1/batches/x").await.status != 401).then_some(())).await;
+    until("bob's key is known", async || {
+        (bobs.get("/v1/batches/x").await.status != 401).then_some(())
+    })
+    .await;
     let batch = good();
     for talk in [&mine, &bobs] {
         let reply = talk.taken(&batch).await;
-        assert_eq!((&reply["duplicate_batch"], &reply["counts"]["accepted"]), (&json!(false), &json!(1)));
+        assert_eq!(
+            (&reply["duplicate_batch"], &reply["counts"]["accepted"]),
+            (&json!(false), &json!(1))
+        );
     }
-    let id = mine.taken(&batch).await["batch_id"].as_str().unwrap().to_owned();
-    let sql =
-        format!("SELECT count(DISTINCT developer) FROM batches WHERE batch_id = '{id}' AND duplicate = 0");
-    up.until("both are stored", || (up.count(&sql) == 2).then_some(())).await;
-    let sql =
-        "SELECT count(*) FROM events WHERE developer IN ('me', 'bob') GROUP BY event_id HAVING count(*) = 2";
+    let id = mine.taken(&batch).await["batch_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let sql = format!(
+        "SELECT count(DISTINCT developer) FROM batches WHERE batch_id = '{id}' AND duplicate = 0"
+    );
+    up.until("both are stored", || (up.count(&sql) == 2).then_some(()))
+        .await;
+    let sql = "SELECT count(*) FROM events WHERE developer IN ('me', 'bob') GROUP BY event_id HAVING count(*) = 2";
     assert_eq!(up.count(sql), 2);
 }

@@ -25,16 +25,30 @@ async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     for name in ["batch_id", "sent_at", "schema_version", "events"] {
         let mut envelope = envelope();
         envelope.as_object_mut().unwrap().remove(name);
-        let body = talk.body_refused(envelope.to_string(), "invalid_envelope").await;
+        let body = talk
+            .body_refused(envelope.to_string(), "invalid_envelope")
+            .await;
         assert_eq!(body["pointer"], json!(format!("/{name}")));
-        assert!(body["detail"].as_str().unwrap().contains(&format!("{name} is missing")), "{body}");
+        assert!(
+            body["detail"]
+                .as_str()
+                .unwrap()
+                .contains(&format!("{name} is missing")),
+            "{body}"
+        );
         for other in [json!(null), json!(7), json!({"a": 1}), json!(true)] {
-            let body = talk.body_refused(with(name, other), "invalid_envelope").await;
+            let body = talk
+                .body_refused(with(name, other), "invalid_envelope")
+                .await;
             assert_eq!(body["pointer"], json!(format!("/{name}")));
         }
     }
     for body in ["[]", "7", "\"x\"", "null", "true", "[{}]"] {
-        assert_eq!(talk.body_refused(body, "invalid_envelope").await["pointer"], "", "{body}");
+        assert_eq!(
+            talk.body_refused(body, "invalid_envelope").await["pointer"],
+            "",
+            "{body}"
+        );
     }
     talk.still_fine().await;
 }
@@ -47,17 +61,36 @@ async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() 
     let id = fresh("b");
     let mut envelope = envelope();
     envelope.as_object_mut().unwrap().remove("batch_id");
-    let answer = talk.ask(talk.post(&[("idempotency-key", &id)], envelope.to_string())).await;
-    assert_eq!((answer.status, &answer.json()["batch_id"]), (202, &json!(id)));
+    let answer = talk
+        .ask(talk.post(&[("idempotency-key", &id)], envelope.to_string()))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.json()["batch_id"]),
+        (202, &json!(id))
+    );
     envelope["batch_id"] = json!(id);
-    let answer = talk.ask(talk.post(&[("idempotency-key", &id)], envelope.to_string())).await;
-    assert_eq!((answer.status, &answer.json()["duplicate_batch"]), (202, &json!(true)));
+    let answer = talk
+        .ask(talk.post(&[("idempotency-key", &id)], envelope.to_string()))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.json()["duplicate_batch"]),
+        (202, &json!(true))
+    );
     let unequal = talk.post(&[("idempotency-key", "other")], envelope.to_string());
-    assert_eq!(talk.refused(unequal, "invalid_envelope").await["pointer"], "/batch_id");
+    assert_eq!(
+        talk.refused(unequal, "invalid_envelope").await["pointer"],
+        "/batch_id"
+    );
     // Of two headers, which is meant is unknowable.
     envelope.as_object_mut().unwrap().remove("batch_id");
-    let twice = talk.post(&[("idempotency-key", "one"), ("idempotency-key", "two")], envelope.to_string());
-    assert_eq!(talk.refused(twice, "invalid_envelope").await["parameter"], "Idempotency-Key");
+    let twice = talk.post(
+        &[("idempotency-key", "one"), ("idempotency-key", "two")],
+        envelope.to_string(),
+    );
+    assert_eq!(
+        talk.refused(twice, "invalid_envelope").await["parameter"],
+        "Idempotency-Key"
+    );
 }
 
 /// A member that occurs twice at the level of the envelope is refused; within an event it is that event's verdict.
@@ -83,10 +116,15 @@ async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
             _ => json!("me"),
         };
         envelope[name] = value.clone();
-        let twice = envelope.to_string().replacen('{', &format!("{{\"{name}\":{value},"), 1);
+        let twice = envelope
+            .to_string()
+            .replacen('{', &format!("{{\"{name}\":{value},"), 1);
         let body = talk.body_refused(twice, "invalid_envelope").await;
         assert_eq!(body["pointer"], pointer, "{body}");
-        assert!(body["detail"].as_str().unwrap().contains("more than once"), "{body}");
+        assert!(
+            body["detail"].as_str().unwrap().contains("more than once"),
+            "{body}"
+        );
     }
     // The same name written differently is the same name.
     let twice = good().replacen('{', "{\"batch\\u005fid\":\"x\",", 1);
@@ -107,18 +145,27 @@ async fn unknown_members_are_kept_in_envelope_event_and_data() {
         "batch_id": fresh("b"), "sent_at": "2026-03-01T09:15:02Z", "schema_version": "1.0",
         "client": {"name": "vscode-devtrail", "shoe_size": 42}, "weather": {"rain": true}, "events": ["X"],
     });
-    let reply = talk.taken(envelope.to_string().replace("\"X\"", &text)).await;
+    let reply = talk
+        .taken(envelope.to_string().replace("\"X\"", &text))
+        .await;
     let js = async_nats::jetstream::new(async_nats::connect(up.address("nats")).await.unwrap());
     let stream = js.get_stream("EVENTS").await.unwrap();
-    let message = stream.get_raw_message(reply["stream_sequence"].as_u64().unwrap()).await.unwrap();
+    let message = stream
+        .get_raw_message(reply["stream_sequence"].as_u64().unwrap())
+        .await
+        .unwrap();
     let kept = common::batch::decode(message.payload).unwrap();
-    let member = |name: &str| serde_json::from_str::<Value>(kept.header.envelope[name].get()).unwrap();
+    let member =
+        |name: &str| serde_json::from_str::<Value>(kept.header.envelope[name].get()).unwrap();
     assert_eq!(
         (member("client"), member("weather")),
         (envelope["client"].clone(), envelope["weather"].clone())
     );
     let sql = format!("SELECT count(*) FROM events WHERE event_id = '{id}'");
-    up.until("the event is stored", || (up.count(&sql) == 1).then_some(())).await;
+    up.until("the event is stored", || {
+        (up.count(&sql) == 1).then_some(())
+    })
+    .await;
     let sql = format!("SELECT body FROM events WHERE event_id = '{id}'");
     let body: Vec<u8> = up.database().query_row(&sql, [], |row| row.get(0)).unwrap();
     assert_eq!(String::from_utf8(body).unwrap(), text, "kept to the letter");
@@ -139,8 +186,15 @@ async fn an_event_without_one_of_its_members_is_rejected() {
         one.as_object_mut().unwrap().remove(name);
         let reply = talk.judged(&[one.to_string()]).await;
         let exception = &reply["exceptions"][0];
-        assert_eq!((&exception["code"], &exception["verdict"]), (&json!(code), &json!("rejected")), "{name}");
-        assert!(exception["detail"].as_str().unwrap().contains(name), "{exception}");
+        assert_eq!(
+            (&exception["code"], &exception["verdict"]),
+            (&json!(code), &json!("rejected")),
+            "{name}"
+        );
+        assert!(
+            exception["detail"].as_str().unwrap().contains(name),
+            "{exception}"
+        );
         for other in [json!(null), json!(7), json!([1]), json!(true)] {
             one[name] = other;
             assert_eq!(talk.verdict(&one.to_string()).await, code, "{one}");
@@ -165,7 +219,10 @@ async fn an_events_schema_version_is_the_envelopes_unless_it_has_its_own() {
         ("1.0", Some("1.1"), "schema_invalid"),
     ] {
         let mut one = event(&fresh("e"));
-        (one["type"], one["data"]) = (json!("test.finished"), json!({"outcome": "passed", "flaky": -1}));
+        (one["type"], one["data"]) = (
+            json!("test.finished"),
+            json!({"outcome": "passed", "flaky": -1}),
+        );
         if let Some(version) = events {
             one["schema_version"] = json!(version);
         }

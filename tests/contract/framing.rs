@@ -32,8 +32,12 @@ async fn what_is_no_request_is_refused_and_the_connection_closed() {
     let body = good();
     let length = body.len();
     let head = String::from_utf8(talk.post_head(&[], &[])).unwrap();
-    let with =
-        |lines: &str| format!("{}{lines}\r\n\r\n{body}", head.trim_end_matches("\r\n").to_owned() + "\r\n");
+    let with = |lines: &str| {
+        format!(
+            "{}{lines}\r\n\r\n{body}",
+            head.trim_end_matches("\r\n").to_owned() + "\r\n"
+        )
+    };
     // A TLS hello on the plain port.
     let mut hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
     hello.extend([0x5a; 506]);
@@ -71,18 +75,26 @@ async fn a_header_has_up_to_64_kib_and_100_fields() {
     let talk = Talk::to(&up);
     let sized = |size: usize| {
         let rest = "GET /health/live HTTP/1.1\r\nhost: x\r\nx: \r\n\r\n".len();
-        format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(size - rest))
+        format!(
+            "GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+            "y".repeat(size - rest)
+        )
     };
     assert_eq!(talk.ask(sized(63 * 1024)).await.status, 200);
     let answer = refused_outright(&talk, sized(200 * 1024), "headers_too_large").await;
     assert_eq!(answer.json()["limit"], 64 * 1024);
     let many = |count: usize| {
-        let lines: String = (0..count - 1).map(|number| format!("x{number}: y\r\n")).collect();
+        let lines: String = (0..count - 1)
+            .map(|number| format!("x{number}: y\r\n"))
+            .collect();
         format!("GET /health/live HTTP/1.1\r\nhost: x\r\n{lines}\r\n")
     };
     assert_eq!(talk.ask(many(100)).await.status, 200);
     refused_outright(&talk, many(101), "headers_too_large").await;
-    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100 * 1024));
+    let path = format!(
+        "GET /{} HTTP/1.1\r\nhost: x\r\n\r\n",
+        "x".repeat(100 * 1024)
+    );
     refused_outright(&talk, path, "headers_too_large").await;
     talk.still_fine().await;
 }
@@ -95,8 +107,20 @@ async fn with_a_length_and_chunks_the_chunks_count() {
     let up = shared().await;
     let talk = Talk::to(&up);
     let body = good();
-    for order in [["content-length", "transfer-encoding"], ["transfer-encoding", "content-length"]] {
-        let lines = order.map(|name| (name, if name == "content-length" { "3" } else { "chunked" }));
+    for order in [
+        ["content-length", "transfer-encoding"],
+        ["transfer-encoding", "content-length"],
+    ] {
+        let lines = order.map(|name| {
+            (
+                name,
+                if name == "content-length" {
+                    "3"
+                } else {
+                    "chunked"
+                },
+            )
+        });
         let mut bytes = talk.post_head(&[], &lines);
         bytes.extend(format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).bytes());
         let mut wire = talk.wire().await;
@@ -110,7 +134,10 @@ async fn with_a_length_and_chunks_the_chunks_count() {
     }
     // The same length twice is one length.
     let length = body.len().to_string();
-    let mut bytes = talk.post_head(&[], &[("content-length", &length), ("content-length", &length)]);
+    let mut bytes = talk.post_head(
+        &[],
+        &[("content-length", &length), ("content-length", &length)],
+    );
     bytes.extend(body.bytes());
     assert_eq!(talk.ask(bytes).await.status, 202);
 }
@@ -134,7 +161,10 @@ async fn pipelined_requests_are_answered_in_order() {
     wire.send(bytes).await;
     for id in &ids {
         let answer = wire.answer().await;
-        assert_eq!((answer.status, &answer.json()["batch_id"]), (202, &json!(id)));
+        assert_eq!(
+            (answer.status, &answer.json()["batch_id"]),
+            (202, &json!(id))
+        );
         problem(&wire.answer().await, "not_found");
         problem(&wire.answer().await, "malformed_json");
     }
@@ -152,12 +182,27 @@ async fn a_connection_is_kept_after_an_error_whose_body_was_read() {
     let kept = [
         (talk.post(&[], "{"), "malformed_json"),
         (talk.post(&[], empty), "invalid_envelope"),
-        (talk.post(&[], good().replacen('{', "{\"developer_id\":\"x\",", 1)), "wrong_developer"),
-        (talk.post(&[("content-encoding", "gzip")], "no gzip"), "malformed_json"),
-        (talk.request("GET", "/v1/batches/%FF").into_bytes(), "invalid_parameter"),
-        (talk.request("GET", "/v1/batches/none").into_bytes(), "batch_unknown"),
+        (
+            talk.post(&[], good().replacen('{', "{\"developer_id\":\"x\",", 1)),
+            "wrong_developer",
+        ),
+        (
+            talk.post(&[("content-encoding", "gzip")], "no gzip"),
+            "malformed_json",
+        ),
+        (
+            talk.request("GET", "/v1/batches/%FF").into_bytes(),
+            "invalid_parameter",
+        ),
+        (
+            talk.request("GET", "/v1/batches/none").into_bytes(),
+            "batch_unknown",
+        ),
         (talk.request("GET", "/nothing").into_bytes(), "not_found"),
-        (talk.request("DELETE", "/v1/events").into_bytes(), "method_not_allowed"),
+        (
+            talk.request("DELETE", "/v1/events").into_bytes(),
+            "method_not_allowed",
+        ),
         (talk.post_head(&[], &[]), "length_required"),
     ];
     for (request, code) in kept {
@@ -171,10 +216,22 @@ async fn a_connection_is_kept_after_an_error_whose_body_was_read() {
     // Refused before the body was read: what is still to come of it is no request.
     let body = "x".repeat(100_000);
     for (request, code) in [
-        (talk.post(&[("authorization", "")], &body), "unauthenticated"),
-        (talk.post(&[("content-type", "text/plain")], &body), "unsupported_media_type"),
-        (talk.post(&[("content-encoding", "br")], &body), "unsupported_encoding"),
-        (talk.post_head(&[], &[("content-length", "9999999")]), "body_too_large"),
+        (
+            talk.post(&[("authorization", "")], &body),
+            "unauthenticated",
+        ),
+        (
+            talk.post(&[("content-type", "text/plain")], &body),
+            "unsupported_media_type",
+        ),
+        (
+            talk.post(&[("content-encoding", "br")], &body),
+            "unsupported_encoding",
+        ),
+        (
+            talk.post_head(&[], &[("content-length", "9999999")]),
+            "body_too_large",
+        ),
         (
             String::from_utf8(talk.post(&[], &body))
                 .unwrap()

@@ -23,7 +23,9 @@ async fn connected(talk: &Talk) -> SendRequest<Bytes> {
 }
 
 fn request(talk: &Talk, method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
-    let mut request = Request::builder().method(method).uri(format!("{}{path}", talk.url));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", talk.url));
     request = request.header("authorization", format!("Bearer {}", talk.key));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -42,7 +44,11 @@ async fn read(response: Response<h2::RecvStream>) -> Answer {
         bytes.extend(data);
     }
     let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect();
     Answer::new(parts.status.as_u16(), headers, bytes)
 }
 
@@ -50,9 +56,13 @@ async fn ask(send: &SendRequest<Bytes>, request: Request<()>, body: Option<&str>
     let mut send = send.clone().ready().await.unwrap();
     let (response, mut stream) = send.send_request(request, body.is_none()).unwrap();
     if let Some(body) = body {
-        stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
+        stream
+            .send_data(Bytes::copy_from_slice(body.as_bytes()), true)
+            .unwrap();
     }
-    let answer = tokio::time::timeout(Duration::from_secs(60), response).await.expect("an answer in time");
+    let answer = tokio::time::timeout(Duration::from_secs(60), response)
+        .await
+        .expect("an answer in time");
     read(answer.unwrap()).await
 }
 
@@ -65,8 +75,17 @@ async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
     let asked = (0..100).map(|number| {
         let (send, talk) = (&send, &talk);
         async move {
-            let (body, expected) = if number % 2 == 0 { (good(), 202) } else { ("{".to_owned(), 400) };
-            let answer = ask(send, request(talk, "POST", "/v1/events", &[JSON]), Some(&body)).await;
+            let (body, expected) = if number % 2 == 0 {
+                (good(), 202)
+            } else {
+                ("{".to_owned(), 400)
+            };
+            let answer = ask(
+                send,
+                request(talk, "POST", "/v1/events", &[JSON]),
+                Some(&body),
+            )
+            .await;
             assert_eq!(answer.status, expected);
             if expected == 400 {
                 problem(&answer, "malformed_json");
@@ -88,26 +107,57 @@ async fn refusals_are_the_same_and_the_connection_is_kept() {
         ("PUT", "/v1/events", &[], None, "method_not_allowed"),
         ("POST", "/v1/events", &[JSON], None, "length_required"),
         ("POST", "/v1/events", &empty, None, "malformed_json"),
-        ("POST", "/v1/events", &[JSON], Some("[]"), "invalid_envelope"),
-        ("POST", "/v1/events", &[], Some("{}"), "unsupported_media_type"),
+        (
+            "POST",
+            "/v1/events",
+            &[JSON],
+            Some("[]"),
+            "invalid_envelope",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            &[],
+            Some("{}"),
+            "unsupported_media_type",
+        ),
         ("GET", "/v1/batches/%FF", &[], None, "invalid_parameter"),
-        ("GET", "/v1/metrics/daily?to=x", &[], None, "invalid_parameter"),
-        ("POST", "/v1/events", &[JSON, ("content-length", "4194305")], Some(""), "body_too_large"),
+        (
+            "GET",
+            "/v1/metrics/daily?to=x",
+            &[],
+            None,
+            "invalid_parameter",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            &[JSON, ("content-length", "4194305")],
+            Some(""),
+            "body_too_large",
+        ),
     ] {
         if code == "body_too_large" {
             // The announced body never comes.
             let mut ready = send.clone().ready().await.unwrap();
-            let (response, stream) =
-                ready.send_request(request(&talk, method, path, headers), false).unwrap();
+            let (response, stream) = ready
+                .send_request(request(&talk, method, path, headers), false)
+                .unwrap();
             let body = problem(&read(response.await.unwrap()).await, code);
             assert_eq!(body["actual"], 4_194_305);
             drop(stream);
             continue;
         }
-        problem(&ask(&send, request(&talk, method, path, headers), body).await, code);
+        problem(
+            &ask(&send, request(&talk, method, path, headers), body).await,
+            code,
+        );
     }
     let answer = ask(&send, request(&talk, "GET", "/health/live", &[]), None).await;
-    assert_eq!((answer.status, answer.json()), (200, json!({"status": "live"})));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!({"status": "live"}))
+    );
 }
 
 /// Promise: 431 `headers_too_large`
@@ -121,7 +171,12 @@ async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
     let send = connected(&talk).await;
     for (size, fine) in [(60 * 1024, true), (65 * 1024, false), (120 * 1024, false)] {
         let value = "y".repeat(size);
-        let answer = ask(&send, request(&talk, "GET", "/health/live", &[("x", &value)]), None).await;
+        let answer = ask(
+            &send,
+            request(&talk, "GET", "/health/live", &[("x", &value)]),
+            None,
+        )
+        .await;
         if fine {
             assert_eq!(answer.status, 200, "{size}");
         } else {
@@ -132,7 +187,12 @@ async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
     let fields = [("x", value.as_str()), ("y", &value[..20 * 1024])];
     let answer = ask(&send, request(&talk, "GET", "/health/live", &fields), None).await;
     assert_eq!((answer.status, answer.body.len()), (431, 0));
-    let answer = ask(&send, request(&talk, "POST", "/v1/events", &[JSON]), Some(&good())).await;
+    let answer = ask(
+        &send,
+        request(&talk, "POST", "/v1/events", &[JSON]),
+        Some(&good()),
+    )
+    .await;
     assert_eq!(answer.status, 202);
 }
 
@@ -144,14 +204,25 @@ async fn a_request_that_is_reset_is_no_batch_and_hinders_no_other() {
     let body = good();
     for _ in 0..10 {
         let mut ready = send.clone().ready().await.unwrap();
-        let (response, mut stream) =
-            ready.send_request(request(&talk, "POST", "/v1/events", &[JSON]), false).unwrap();
-        stream.send_data(Bytes::copy_from_slice(&body.as_bytes()[..100]), false).unwrap();
+        let (response, mut stream) = ready
+            .send_request(request(&talk, "POST", "/v1/events", &[JSON]), false)
+            .unwrap();
+        stream
+            .send_data(Bytes::copy_from_slice(&body.as_bytes()[..100]), false)
+            .unwrap();
         stream.send_reset(h2::Reason::CANCEL);
         drop(response);
     }
-    let answer = ask(&send, request(&talk, "POST", "/v1/events", &[JSON]), Some(&body)).await;
-    assert_eq!((answer.status, &answer.json()["duplicate_batch"]), (202, &json!(false)));
+    let answer = ask(
+        &send,
+        request(&talk, "POST", "/v1/events", &[JSON]),
+        Some(&body),
+    )
+    .await;
+    assert_eq!(
+        (answer.status, &answer.json()["duplicate_batch"]),
+        (202, &json!(false))
+    );
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -181,9 +252,14 @@ async fn flooded(
     }
     while let Some(head) = wire.take(9).await {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let Some(payload) = wire.take(length as usize).await else { break };
+        let Some(payload) = wire.take(length as usize).await else {
+            break;
+        };
         if head[3] == GOAWAY {
-            return (sent, Some(u32::from_be_bytes(payload[4..8].try_into().unwrap())));
+            return (
+                sent,
+                Some(u32::from_be_bytes(payload[4..8].try_into().unwrap())),
+            );
         }
     }
     (sent, None)
@@ -197,14 +273,24 @@ async fn floods_of_headers_and_of_resets_end_the_connection_only() {
     // A literal header without indexing: "x" with 1,000 bytes.
     let literal = [&[0, 1, b'x', 0x7f, 0xe9, 6][..], &[b'y'; 1000]].concat();
     let start = frame(HEADERS, 0, 1, &literal);
-    let (sent, _) = flooded(&talk, start, |_| frame(CONTINUATION, 0, 1, &literal), 100_000).await;
+    let (sent, _) = flooded(
+        &talk,
+        start,
+        |_| frame(CONTINUATION, 0, 1, &literal),
+        100_000,
+    )
+    .await;
     assert!(sent < 100_000, "100 MB of headers were read");
     talk.still_fine().await;
     // :method GET, :scheme http, :path /, :authority x
     let get = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
     let rapid = |number: u32| {
         let stream = 2 * number + 1;
-        [frame(HEADERS, END_BOTH, stream, &get), frame(RESET, 0, stream, &8_u32.to_be_bytes())].concat()
+        [
+            frame(HEADERS, END_BOTH, stream, &get),
+            frame(RESET, 0, stream, &8_u32.to_be_bytes()),
+        ]
+        .concat()
     };
     let (_, reason) = flooded(&talk, Vec::new(), rapid, 100_000).await;
     // ENHANCE_YOUR_CALM, unless the connection was gone before it could be read.

@@ -12,8 +12,12 @@ fn cases() -> Vec<(String, bool)> {
         let rest = "x".repeat(length - id.len());
         id + &rest
     };
-    let mut cases =
-        vec![(String::new(), false), (long(128), true), (long(129), false), (long(100_000), false)];
+    let mut cases = vec![
+        (String::new(), false),
+        (long(128), true),
+        (long(129), false),
+        (long(100_000), false),
+    ];
     for good in ["!", "~", "\"", "\\", "%", "/", "<>&'", "a:b|c*>"] {
         cases.push((good.to_owned(), true));
     }
@@ -46,16 +50,33 @@ async fn ids_have_1_to_128_printable_characters() {
     // Of events: one batch has them all, and each has its own verdict.
     let events: Vec<String> = made.iter().map(|(id, _)| event(id).to_string()).collect();
     let reply = talk.judged(&events).await;
-    let refused: Vec<u64> =
-        reply["exceptions"].as_array().unwrap().iter().map(|one| one["index"].as_u64().unwrap()).collect();
-    let expected: Vec<u64> =
-        (0..).zip(&made).filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
+    let refused: Vec<u64> = reply["exceptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["index"].as_u64().unwrap())
+        .collect();
+    let expected: Vec<u64> = (0..)
+        .zip(&made)
+        .filter(|(_, (_, good))| !good)
+        .map(|(index, _)| index)
+        .collect();
     assert_eq!(refused, expected, "{reply}");
     for exception in reply["exceptions"].as_array().unwrap() {
-        let told = (&exception["code"], &exception["verdict"], &exception["id"], &exception["pointer"]);
+        let told = (
+            &exception["code"],
+            &exception["verdict"],
+            &exception["id"],
+            &exception["pointer"],
+        );
         assert_eq!(
             told,
-            (&json!("id_invalid"), &json!("rejected"), &Value::Null, &json!("/id")),
+            (
+                &json!("id_invalid"),
+                &json!("rejected"),
+                &Value::Null,
+                &json!("/id")
+            ),
             "{exception}"
         );
     }
@@ -64,9 +85,14 @@ async fn ids_have_1_to_128_printable_characters() {
         let mut envelope: Value = serde_json::from_str(&good()).unwrap();
         envelope["batch_id"] = json!(id);
         if *good_one {
-            assert_eq!(talk.taken(envelope.to_string()).await["batch_id"], json!(id));
+            assert_eq!(
+                talk.taken(envelope.to_string()).await["batch_id"],
+                json!(id)
+            );
         } else {
-            let body = talk.body_refused(envelope.to_string(), "invalid_envelope").await;
+            let body = talk
+                .body_refused(envelope.to_string(), "invalid_envelope")
+                .await;
             assert_eq!(body["pointer"], "/batch_id");
         }
     }
@@ -80,8 +106,15 @@ async fn ids_have_1_to_128_printable_characters() {
 async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
     let up = shared().await;
     let talk = Talk::to(&up);
-    let encoded = |id: &str| id.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-    for (id, good_one) in cases().into_iter().filter(|(id, _)| !id.is_empty() && id.len() < 1000) {
+    let encoded = |id: &str| {
+        id.bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect::<String>()
+    };
+    for (id, good_one) in cases()
+        .into_iter()
+        .filter(|(id, _)| !id.is_empty() && id.len() < 1000)
+    {
         let answer = talk.get(&format!("/v1/batches/{}", encoded(&id))).await;
         if good_one && answer.status == 200 {
             assert_eq!(answer.json()["batch_id"], json!(id));
@@ -93,11 +126,19 @@ async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
         }
     }
     for broken in ["%FF", "%C3%28", "%00", "%ED%A0%80"] {
-        let body =
-            talk.refused(talk.request("GET", &format!("/v1/batches/{broken}")), "invalid_parameter").await;
+        let body = talk
+            .refused(
+                talk.request("GET", &format!("/v1/batches/{broken}")),
+                "invalid_parameter",
+            )
+            .await;
         assert_eq!(body["parameter"], "batch_id");
     }
     for unencoded in ["5%", "%4", "%zz", "a%"] {
-        talk.refused(talk.request("GET", &format!("/v1/batches/{unencoded}")), "batch_unknown").await;
+        talk.refused(
+            talk.request("GET", &format!("/v1/batches/{unencoded}")),
+            "batch_unknown",
+        )
+        .await;
     }
 }

@@ -19,11 +19,21 @@ async fn what_is_no_json_is_refused_whole() {
     let talk = Talk::to(&up);
     let good = good();
     let cut = &good[..good.len() - 1];
-    let mut bodies: Vec<Vec<u8>> =
-        ["", " ", "{", cut, "{]", "{'a':1}", "nul", "{\"a\":01}", "{\"a\":+1}", "{\"a\":.5}"]
-            .iter()
-            .map(|text| text.as_bytes().to_vec())
-            .collect();
+    let mut bodies: Vec<Vec<u8>> = [
+        "",
+        " ",
+        "{",
+        cut,
+        "{]",
+        "{'a':1}",
+        "nul",
+        "{\"a\":01}",
+        "{\"a\":+1}",
+        "{\"a\":.5}",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
     for text in [
         "{\"a\":NaN}",
         "{\"a\":Infinity}",
@@ -41,7 +51,13 @@ async fn what_is_no_json_is_refused_whole() {
     bodies.push(good.replace("file.saved", "file\0saved").into_bytes());
     bodies.push(good.encode_utf16().flat_map(u16::to_le_bytes).collect());
     // Invalid UTF-8 anywhere: alone, cut off, too long, a surrogate, beyond the last character.
-    for bad in [&b"\xff"[..], b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
+    for bad in [
+        &b"\xff"[..],
+        b"\xc3",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+    ] {
         let mut body = good.clone().into_bytes();
         let at = good.find("main.rs").unwrap();
         body.splice(at..at, bad.iter().copied());
@@ -49,7 +65,11 @@ async fn what_is_no_json_is_refused_whole() {
     }
     for body in bodies {
         let refused = talk.body_refused(&body, "malformed_json").await;
-        assert!(refused.get("pointer").is_none(), "{refused} for {}", String::from_utf8_lossy(&body));
+        assert!(
+            refused.get("pointer").is_none(),
+            "{refused} for {}",
+            String::from_utf8_lossy(&body)
+        );
     }
     talk.still_fine().await;
 }
@@ -124,8 +144,16 @@ async fn deep_nesting_is_the_events_verdict_and_costs_nothing() {
             // The event and its data are the first two levels.
             let inside = levels - 2;
             let middle = if open == "[" { "" } else { "1" };
-            let member = format!("\"x\":{}{middle}{}", open.repeat(inside), close.repeat(inside));
-            assert_eq!(talk.verdict(&with(&member)).await, code, "{levels} levels of {open}");
+            let member = format!(
+                "\"x\":{}{middle}{}",
+                open.repeat(inside),
+                close.repeat(inside)
+            );
+            assert_eq!(
+                talk.verdict(&with(&member)).await,
+                code,
+                "{levels} levels of {open}"
+            );
             // The envelope's own unknown members are kept unread.
             let deep = format!("{{{member},");
             talk.taken(good().replacen('{', &deep, 1)).await;
@@ -148,7 +176,11 @@ async fn an_event_holds_up_to_100000_values() {
     // The event, its four members, and the list within its data are values as well, as is the path.
     for (zeros, code) in [(100_000 - 7, ""), (100_000 - 6, "schema_invalid")] {
         let list = vec!["0"; zeros].join(",");
-        assert_eq!(talk.verdict(&with(&format!("\"x\":[{list}]"))).await, code, "{zeros}");
+        assert_eq!(
+            talk.verdict(&with(&format!("\"x\":[{list}]"))).await,
+            code,
+            "{zeros}"
+        );
     }
     talk.still_fine().await;
 }
@@ -166,8 +198,11 @@ async fn repeated_members_within_an_event_are_its_own_verdict() {
         ("schema_version", "\"1.0\""),
     ] {
         let one = with("\"schema_version\":1").replacen('{', &format!("{{\"{name}\":{value},"), 1);
-        let one =
-            if name == "schema_version" { one.replacen('{', "{\"schema_version\":\"1.0\",", 1) } else { one };
+        let one = if name == "schema_version" {
+            one.replacen('{', "{\"schema_version\":\"1.0\",", 1)
+        } else {
+            one
+        };
         assert_eq!(talk.verdict(&one).await, "schema_invalid", "{one}");
     }
     // Of the others the last one counts, as JSON readers have it; the text is kept as it is.

@@ -20,7 +20,11 @@ async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
         let mut one = event("e1");
         one["data"]["pad"] = json!("x".repeat(padding));
         // The id has a length of its own in the message.
-        talk.ask(talk.post(&[("x-correlation-id", "c1")], body_of(&id, &format!("[{one}]")))).await
+        talk.ask(talk.post(
+            &[("x-correlation-id", "c1")],
+            body_of(&id, &format!("[{one}]")),
+        ))
+        .await
     };
     let first = crate::problem::problem(&ask(limit).await, "batch_too_large");
     assert_eq!(first["limit"], json!(limit));
@@ -34,7 +38,11 @@ async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
     site.completed(3).await;
     assert_eq!(site.verify()["messages"], 3);
     let given = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
-    assert!(std::fs::read_to_string(given).unwrap().contains("max_payload: 8MB"));
+    assert!(
+        std::fs::read_to_string(given)
+            .unwrap()
+            .contains("max_payload: 8MB")
+    );
 }
 
 /// Promise: events in a batch | 1,000 | `--max-events`
@@ -59,21 +67,53 @@ async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
     ] {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
-    std::fs::write(site.path("set.toml"), "max-events = 1\nmax-body = 1000\nmax-ratio = 3\n").unwrap();
-    let mut command =
-        site.command("devtrail-collector", &["--config", "set.toml", "--max-events", "3", "--print-config"]);
-    let printed = command.env("DEVTRAIL_MAX_EVENTS", "2").env("DEVTRAIL_MAX_BODY", "2000").output().unwrap();
+    std::fs::write(
+        site.path("set.toml"),
+        "max-events = 1\nmax-body = 1000\nmax-ratio = 3\n",
+    )
+    .unwrap();
+    let mut command = site.command(
+        "devtrail-collector",
+        &[
+            "--config",
+            "set.toml",
+            "--max-events",
+            "3",
+            "--print-config",
+        ],
+    );
+    let printed = command
+        .env("DEVTRAIL_MAX_EVENTS", "2")
+        .env("DEVTRAIL_MAX_BODY", "2000")
+        .output()
+        .unwrap();
     let printed = String::from_utf8(printed.stdout).unwrap();
     for line in ["max-events = 3", "max-body = 2000", "max-ratio = 3"] {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
-    let url =
-        site.collector_with("small", &["--max-events", "2", "--max-body", "2000", "--max-ratio", "3"]).await;
+    let url = site
+        .collector_with(
+            "small",
+            &[
+                "--max-events",
+                "2",
+                "--max-body",
+                "2000",
+                "--max-ratio",
+                "3",
+            ],
+        )
+        .await;
     let talk = Talk::with(&site.client(&url, "ada").await);
     let three: Vec<Value> = (0..3).map(|_| event(&fresh("e"))).collect();
-    let body = talk.body_refused(body_of("b1", &json!(three).to_string()), "too_many_events").await;
+    let body = talk
+        .body_refused(body_of("b1", &json!(three).to_string()), "too_many_events")
+        .await;
     assert_eq!((&body["limit"], &body["actual"]), (&json!(2), &json!(3)));
     let body = talk.body_refused("x".repeat(2001), "body_too_large").await;
-    assert_eq!((&body["limit"], &body["actual"]), (&json!(2000), &json!(2001)));
+    assert_eq!(
+        (&body["limit"], &body["actual"]),
+        (&json!(2000), &json!(2001))
+    );
     assert_eq!(talk.ask(talk.post(&[], good())).await.status, 202);
 }

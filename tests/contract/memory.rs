@@ -22,7 +22,10 @@ const SLACK: usize = 64 * MIB;
 /// The most memory a process ever had, in bytes: `VmHWM` of `/proc/PID/status`.
 pub fn peak(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
 }
 
@@ -47,7 +50,8 @@ fn with_client(text: &str) -> String {
 
 /// Requests that cost a collector the most, by name.
 fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
-    let packed = |encoding: &str| talk.post(&[("content-encoding", encoding)], bomb(encoding, 1 << 30));
+    let packed =
+        |encoding: &str| talk.post(&[("content-encoding", encoding)], bomb(encoding, 1 << 30));
     let post = |events: &str| talk.post(&[], body_of(&fresh("b"), events));
     let mut cut_off = talk.post_head(&[], &[("content-length", "4194304")]);
     cut_off.extend(vec![b' '; 4 * MIB - 1]);
@@ -56,11 +60,30 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
         ("a bomb of 1 GiB by zstd", packed("zstd")),
         ("a body that does not end", cut_off),
         ("a full body", talk.post(&[], coarse(4 * MIB))),
-        ("two million levels", post(&around(&format!("{}{}", "[".repeat(2_000_000), "]".repeat(2_000_000))))),
+        (
+            "two million levels",
+            post(&around(&format!(
+                "{}{}",
+                "[".repeat(2_000_000),
+                "]".repeat(2_000_000)
+            ))),
+        ),
         ("two million events", post(&format!("[{}]", many("7")))),
-        ("objects of 7 bytes", post(&around(&format!("[{}]", many("{\"\":0}"))))),
-        ("a client of objects", talk.post(&[], with_client(&format!("[{}]", many("{\"\":0}"))))),
-        ("as many values as may be", post(&around(&format!("[{}]", vec!["{\"\":0}"; 49_990].join(","))))),
+        (
+            "objects of 7 bytes",
+            post(&around(&format!("[{}]", many("{\"\":0}")))),
+        ),
+        (
+            "a client of objects",
+            talk.post(&[], with_client(&format!("[{}]", many("{\"\":0}")))),
+        ),
+        (
+            "as many values as may be",
+            post(&around(&format!(
+                "[{}]",
+                vec!["{\"\":0}"; 49_990].join(",")
+            ))),
+        ),
     ]
 }
 
@@ -68,7 +91,9 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_sent_at_once_memory_stays_within_what_the_limits_allow() {
     let mut site = Site::start(Engine::Sqlite).await;
-    let url = site.collector_with("collector", &["--body-timeout", "2s"]).await;
+    let url = site
+        .collector_with("collector", &["--body-timeout", "2s"])
+        .await;
     let talk = Talk::with(&site.client(&url, "ada").await);
     let (pid, mut seen) = (site.pid("collector"), Vec::new());
     for (what, request) in costly(&talk) {
@@ -83,7 +108,12 @@ async fn whatever_is_sent_at_once_memory_stays_within_what_the_limits_allow() {
         seen.push(format!("{what}: {} MiB", peak(pid) / MIB));
     }
     let bound = AT_ONCE * (BYTES + VALUES) + SLACK;
-    assert!(peak(pid) <= bound, "more than {} MiB:\n{}", bound / MIB, seen.join("\n"));
+    assert!(
+        peak(pid) <= bound,
+        "more than {} MiB:\n{}",
+        bound / MIB,
+        seen.join("\n")
+    );
     println!("of {} MiB:\n{}", bound / MIB, seen.join("\n"));
     talk.still_fine().await;
 }

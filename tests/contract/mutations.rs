@@ -56,10 +56,14 @@ fn value() -> impl Strategy<Value = Value> {
         select(vec!["2026-03-01T09:14:58Z", "1.1", "heartbeat", "x"]).prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
-        let names = prop_oneof![any::<String>(), select(vec!["id", "data", "path"]).prop_map(str::to_owned)];
+        let names = prop_oneof![
+            any::<String>(),
+            select(vec!["id", "data", "path"]).prop_map(str::to_owned)
+        ];
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            vec((names, inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            vec((names, inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }
@@ -82,10 +86,16 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
         Value::Object(members) => members.iter().for_each(|(name, member)| {
-            places(member, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            places(
+                member,
+                &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
+                found,
+            );
         }),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, one)| places(one, &format!("{at}/{index}"), found));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, one)| places(one, &format!("{at}/{index}"), found));
         }
         _ => {}
     }
@@ -115,7 +125,9 @@ fn damaged(mut body: Vec<u8>, damages: &[Damage]) -> Vec<u8> {
                 body.splice(at..at, piece);
             }
             Damage::Replace(at, value) => {
-                let Ok(mut whole) = serde_json::from_slice::<Value>(&body) else { continue };
+                let Ok(mut whole) = serde_json::from_slice::<Value>(&body) else {
+                    continue;
+                };
                 let mut found = Vec::new();
                 places(&whole, "", &mut found);
                 let place = whole.pointer_mut(&found[at.index(found.len())]);
@@ -129,9 +141,15 @@ fn damaged(mut body: Vec<u8>, damages: &[Damage]) -> Vec<u8> {
 
 fn batch() -> Vec<u8> {
     let mut run = event(&fresh("e"));
-    (run["type"], run["data"]) =
-        (json!("test.finished"), json!({"outcome": "passed", "failures": ["a", "b"]}));
-    body_of(&fresh("b"), &json!([event(&fresh("e")), run, event(&fresh("e"))]).to_string()).into_bytes()
+    (run["type"], run["data"]) = (
+        json!("test.finished"),
+        json!({"outcome": "passed", "failures": ["a", "b"]}),
+    );
+    body_of(
+        &fresh("b"),
+        &json!([event(&fresh("e")), run, event(&fresh("e"))]).to_string(),
+    )
+    .into_bytes()
 }
 
 #[test]
@@ -139,7 +157,11 @@ fn a_damaged_batch_is_taken_with_counts_that_add_up_or_refused_with_a_known_code
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let up = runtime.block_on(shared());
     let talk = Talk::to(&up);
-    let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let ran = TestRunner::new(config).run(&vec(damage(), 1..4), |damages| {
         let body = damaged(batch(), &damages);
         runtime.block_on(async {
@@ -151,8 +173,16 @@ fn a_damaged_batch_is_taken_with_counts_that_add_up_or_refused_with_a_known_code
                 prop_assert_eq!(counts["received"].as_u64(), Some(parts.iter().sum()));
                 return Ok(());
             }
-            let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
-            prop_assert!(answer.status < 500 && is_known(&code, answer.status), "{} {}", answer.status, code);
+            let code = answer.json()["code"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            prop_assert!(
+                answer.status < 500 && is_known(&code, answer.status),
+                "{} {}",
+                answer.status,
+                code
+            );
             problem(&answer, &code);
             Ok(())
         })
@@ -167,7 +197,11 @@ fn a_damaged_request_is_answered_or_its_connection_closed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let up = runtime.block_on(shared());
     let talk = Talk::to(&up);
-    let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let ran = TestRunner::new(config).run(&vec(damage(), 1..4), |damages| {
         let body = batch();
         let head = talk.post_head(&[], &[("content-length", &body.len().to_string())]);
@@ -176,12 +210,21 @@ fn a_damaged_request_is_answered_or_its_connection_closed() {
             let mut wire = talk.wire().await;
             wire.send(request).await;
             wire.end().await;
-            let Some(answer) = wire.answer_or_end().await else { return Ok(()) };
+            let Some(answer) = wire.answer_or_end().await else {
+                return Ok(());
+            };
             if answer.status == 100 || answer.status == 202 {
                 return Ok(());
             }
-            let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
-            prop_assert!(answer.status < 500 && is_known(&code, answer.status), "{:?}", answer);
+            let code = answer.json()["code"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            prop_assert!(
+                answer.status < 500 && is_known(&code, answer.status),
+                "{:?}",
+                answer
+            );
             Ok(())
         })
     });

@@ -22,7 +22,11 @@ async fn bounded(arguments: &[&str]) -> (Site, Talk) {
 async fn in_hand(talk: &Talk, body: &str) -> Wire {
     let mut wire = talk.wire().await;
     let length = body.len().to_string();
-    wire.send(talk.post_head(&[("expect", "100-continue")], &[("content-length", &length)])).await;
+    wire.send(talk.post_head(
+        &[("expect", "100-continue")],
+        &[("content-length", &length)],
+    ))
+    .await;
     assert_eq!(wire.answer().await.status, 100);
     wire
 }
@@ -53,10 +57,17 @@ async fn so_many_batches_are_in_hand_and_the_next_is_refused_until_one_is_done()
         wires.push(in_hand(&talk, body).await);
     }
     assert_eq!(refused_unread(&talk, 1000).await["limit"], json!(4));
-    assert_eq!(talk.get("/health/live").await.status, 200, "other routes answer");
+    assert_eq!(
+        talk.get("/health/live").await.status,
+        200,
+        "other routes answer"
+    );
     // Whoever hangs up gives the place back, and whoever is answered.
     drop(wires.pop());
-    until("one fits again", async || (tried(&talk).await.status == 202).then_some(())).await;
+    until("one fits again", async || {
+        (tried(&talk).await.status == 202).then_some(())
+    })
+    .await;
     for (wire, body) in wires.iter_mut().zip(&bodies) {
         wire.send(body).await;
         assert_eq!(wire.answer().await.status, 202);
@@ -83,17 +94,26 @@ async fn so_many_bytes_are_in_hand_and_more_are_refused_however_they_come() {
         wire.send(&body[..4000]).await;
         slow.push((wire, body));
     }
-    until("they have come", async || (tried(&talk).await.status == 503).then_some(())).await;
+    until("they have come", async || {
+        (tried(&talk).await.status == 503).then_some(())
+    })
+    .await;
     assert_eq!(refused_unread(&talk, 4096).await["limit"], json!(8192));
     // 192 bytes are left: so much may come without being announced, and no byte more.
     let mut chunked = talk.wire().await;
-    chunked.send(talk.post_head(&[], &[("transfer-encoding", "chunked")])).await;
+    chunked
+        .send(talk.post_head(&[], &[("transfer-encoding", "chunked")]))
+        .await;
     chunked.send(format!("c0\r\n{}\r\n", " ".repeat(192))).await;
     chunked.send("1\r\n \r\n").await;
     problem(&chunked.answer().await, "overloaded");
     let packed = gzip(padded(3000).as_bytes());
     assert!(packed.len() < 192, "{}", packed.len());
-    talk.refused(talk.post(&[("content-encoding", "gzip")], packed), "overloaded").await;
+    talk.refused(
+        talk.post(&[("content-encoding", "gzip")], packed),
+        "overloaded",
+    )
+    .await;
     let (mut one, body) = slow.pop().unwrap();
     one.send(&body[4000..]).await;
     assert_eq!(one.answer().await.status, 202);
@@ -110,13 +130,15 @@ async fn so_many_bytes_are_in_hand_and_more_are_refused_however_they_come() {
 /// Promise: bytes of batches in hand at once | 256 MiB | `--max-in-flight-bytes`
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
-    let (site, talk) = bounded(&["--max-in-flight-bytes", "16777216", "--body-timeout", "20s"]).await;
+    let (site, talk) =
+        bounded(&["--max-in-flight-bytes", "16777216", "--body-timeout", "20s"]).await;
     let before = peak(site.pid("collector"));
     let piece = vec![b' '; MIB];
     let mut wires = Vec::new();
     for _ in 0..200 {
         let mut wire = talk.wire().await;
-        wire.send(talk.post_head(&[], &[("transfer-encoding", "chunked")])).await;
+        wire.send(talk.post_head(&[], &[("transfer-encoding", "chunked")]))
+            .await;
         // Who is refused may be cut off while still sending.
         let _ = wire.offer(format!("{MIB:x}\r\n")).await;
         let _ = wire.offer(&piece).await;
@@ -126,9 +148,16 @@ async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
     tried(&talk).await;
     let grown = peak(site.pid("collector")) - before;
     println!("{} MiB more", grown / MIB);
-    assert!(grown < 64 * MIB, "{} MiB more for a bound of 16", grown / MIB);
+    assert!(
+        grown < 64 * MIB,
+        "{} MiB more for a bound of 16",
+        grown / MIB
+    );
     drop(wires);
-    until("a good batch is taken", async || (tried(&talk).await.status == 202).then_some(())).await;
+    until("a good batch is taken", async || {
+        (tried(&talk).await.status == 202).then_some(())
+    })
+    .await;
 }
 
 /// Promise: connections at once | 4,096 | `--max-connections`
@@ -147,7 +176,10 @@ async fn a_connection_too_many_is_answered_and_closed() {
         (kept.len() == 4).then_some(())
     })
     .await;
-    for request in [talk.post(&[], good()), talk.request("GET", "/health/live").into_bytes()] {
+    for request in [
+        talk.post(&[], good()),
+        talk.request("GET", "/health/live").into_bytes(),
+    ] {
         let mut fifth = talk.wire().await;
         fifth.send(request).await;
         let answer = fifth.answer().await;
@@ -159,7 +191,10 @@ async fn a_connection_too_many_is_answered_and_closed() {
     kept[0].send(talk.post(&[], good())).await;
     assert_eq!(kept[0].answer().await.status, 202);
     kept.pop();
-    until("another one fits", async || (tried(&talk).await.status == 202).then_some(())).await;
+    until("another one fits", async || {
+        (tried(&talk).await.status == 202).then_some(())
+    })
+    .await;
 }
 
 /// Promise: Questions to the workers are bounded as well: at once there are a quarter as many as batches.
@@ -173,10 +208,18 @@ async fn so_many_questions_and_waiting_batches_and_no_more() {
     nats.flush().await.unwrap();
     let mut first = talk.wire().await;
     first.send(talk.request("GET", "/v1/batches/b1")).await;
-    let question = tokio::time::timeout(Duration::from_secs(60), questions.next()).await.unwrap().unwrap();
-    assert_eq!(problem(&talk.get("/v1/batches/b1").await, "overloaded")["limit"], json!(1));
+    let question = tokio::time::timeout(Duration::from_secs(60), questions.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        problem(&talk.get("/v1/batches/b1").await, "overloaded")["limit"],
+        json!(1)
+    );
     problem(&talk.get("/v1/metrics/daily").await, "overloaded");
-    nats.publish(question.reply.unwrap(), r#"{"ok":[]}"#.into()).await.unwrap();
+    nats.publish(question.reply.unwrap(), r#"{"ok":[]}"#.into())
+        .await
+        .unwrap();
     problem(&first.answer().await, "batch_unknown");
     let waiting = async || {
         let mut wire = talk.wire().await;
@@ -188,7 +231,10 @@ async fn so_many_questions_and_waiting_batches_and_no_more() {
     let mut waiting = waiting;
     let _two = [waiting().await, waiting().await];
     let third = talk.ask(talk.post(&[("prefer", "wait=30")], good())).await;
-    assert_eq!((third.status, &third.json()["durability"]), (202, &json!("stream")));
+    assert_eq!(
+        (third.status, &third.json()["durability"]),
+        (202, &json!("stream"))
+    );
     assert_eq!(third.header("preference-applied"), None);
 }
 
@@ -196,12 +242,30 @@ async fn so_many_questions_and_waiting_batches_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bounds_that_one_batch_could_not_keep_are_wrong_usage() {
     let site = Site::start(Engine::Sqlite).await;
-    let started =
-        site.run("devtrail-collector", &["--listen", "127.0.0.1:0", "--max-in-flight-bytes", "8388607"]);
+    let started = site.run(
+        "devtrail-collector",
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--max-in-flight-bytes",
+            "8388607",
+        ],
+    );
     let said = harness::said(&started);
     assert_eq!(started.status.code(), Some(2), "{said}");
-    assert!(said.contains("8388607") && said.contains("--max-body"), "{said}");
-    for flag in ["--max-connections", "--max-in-flight", "--max-in-flight-bytes"] {
-        assert_eq!(site.run("devtrail-collector", &[flag, "0"]).status.code(), Some(2), "{flag}");
+    assert!(
+        said.contains("8388607") && said.contains("--max-body"),
+        "{said}"
+    );
+    for flag in [
+        "--max-connections",
+        "--max-in-flight",
+        "--max-in-flight-bytes",
+    ] {
+        assert_eq!(
+            site.run("devtrail-collector", &[flag, "0"]).status.code(),
+            Some(2),
+            "{flag}"
+        );
     }
 }

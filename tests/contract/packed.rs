@@ -25,7 +25,11 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 pub fn bomb(encoding: &str, size: usize) -> Vec<u8> {
     let spaces = vec![b' '; size.min(1 << 20)];
     let repeated = size / spaces.len();
-    let one = if encoding == "gzip" { gzip(&spaces) } else { zstd(&spaces) };
+    let one = if encoding == "gzip" {
+        gzip(&spaces)
+    } else {
+        zstd(&spaces)
+    };
     one.repeat(repeated)
 }
 
@@ -38,15 +42,22 @@ const MOST: usize = 4 * 1024 * 1024;
 pub fn coarse(size: usize) -> Vec<u8> {
     let mut seed = 1_u64;
     let mut noise = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         b' ' + (seed >> 58) as u8
     };
     let body = good();
-    let start = format!("{{\"pad\":\"{}\",", "@".repeat(size - body.len() - "\"pad\":\"\",".len()));
+    let start = format!(
+        "{{\"pad\":\"{}\",",
+        "@".repeat(size - body.len() - "\"pad\":\"\",".len())
+    );
     let mut body = body.replacen('{', &start, 1).into_bytes();
     assert_eq!(body.len(), size);
     for byte in body.iter_mut().filter(|byte| **byte == b'@') {
-        *byte = Some(noise()).filter(|byte| !b"\"\\".contains(byte)).unwrap_or(b'x');
+        *byte = Some(noise())
+            .filter(|byte| !b"\"\\".contains(byte))
+            .unwrap_or(b'x');
     }
     body
 }
@@ -66,13 +77,23 @@ async fn a_body_inflates_to_at_most_100_times_its_size() {
             pack(&body)
         };
         let floor = padded(FLOOR);
-        assert!(floor.len() * 100 < FLOOR, "{} bytes are no case of the ratio", floor.len());
+        assert!(
+            floor.len() * 100 < FLOOR,
+            "{} bytes are no case of the ratio",
+            floor.len()
+        );
         assert_eq!(talk.ask(post(&floor)).await.status, 202, "{encoding}");
-        let body = talk.refused(post(&padded(FLOOR + 1)), "body_too_large").await;
+        let body = talk
+            .refused(post(&padded(FLOOR + 1)), "body_too_large")
+            .await;
         assert_eq!(body["limit"], 100, "{body}");
-        assert!(body["detail"].as_str().unwrap().contains("100 times"), "{body}");
+        assert!(
+            body["detail"].as_str().unwrap().contains("100 times"),
+            "{body}"
+        );
         for size in [1 << 20, MOST, 64 << 20] {
-            talk.refused(post(&bomb(encoding, size)), "body_too_large").await;
+            talk.refused(post(&bomb(encoding, size)), "body_too_large")
+                .await;
         }
         talk.still_fine().await;
     }
@@ -88,20 +109,38 @@ async fn a_body_has_up_to_4_mib_sent_and_inflated() {
         let packed = ENCODINGS.map(|(encoding, pack)| (encoding, pack(&body)));
         let whole = [("", body.clone())].into_iter().chain(packed);
         for (encoding, sent) in whole {
-            assert!(sent.len() <= size && sent.len() * 90 > size, "{encoding}: {}", sent.len());
+            assert!(
+                sent.len() <= size && sent.len() * 90 > size,
+                "{encoding}: {}",
+                sent.len()
+            );
             let request = talk.post(&[("content-encoding", encoding)], &sent);
             if fine {
                 assert_eq!(talk.ask(request).await.status, 202, "{encoding} {size}");
                 continue;
             }
             let refused = talk.refused(request, "body_too_large").await;
-            let actual = if encoding.is_empty() { json!(size) } else { json!(null) };
-            assert_eq!((&refused["limit"], &refused["actual"]), (&json!(MOST), &actual), "{encoding}");
+            let actual = if encoding.is_empty() {
+                json!(size)
+            } else {
+                json!(null)
+            };
+            assert_eq!(
+                (&refused["limit"], &refused["actual"]),
+                (&json!(MOST), &actual),
+                "{encoding}"
+            );
         }
         // Without a length it is refused when the limit is passed.
         let mut wire = talk.wire().await;
         let head = talk.post_head(&[], &[("transfer-encoding", "chunked")]);
-        let sent = [&head[..], format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        let sent = [
+            &head[..],
+            format!("{:x}\r\n", body.len()).as_bytes(),
+            &body,
+            b"\r\n0\r\n\r\n",
+        ]
+        .concat();
         let _ = wire.offer(sent).await;
         let answer = wire.answer().await;
         if fine {
@@ -120,15 +159,26 @@ async fn broken_compression_is_refused() {
     let up = shared().await;
     let talk = Talk::to(&up);
     for (encoding, pack) in ENCODINGS {
-        let ask = async |body: Vec<u8>| talk.ask(talk.post(&[("content-encoding", encoding)], body)).await;
+        let ask = async |body: Vec<u8>| {
+            talk.ask(talk.post(&[("content-encoding", encoding)], body))
+                .await
+        };
         let body = good().into_bytes();
         let (front, back) = body.split_at(body.len() / 2);
-        assert_eq!(ask([pack(front), pack(back)].concat()).await.status, 202, "{encoding}");
+        assert_eq!(
+            ask([pack(front), pack(back)].concat()).await.status,
+            202,
+            "{encoding}"
+        );
         let whole = pack(&body);
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
         flipped[middle] ^= 0xff;
-        let wrong = if encoding == "gzip" { zstd(&body) } else { gzip(&body) };
+        let wrong = if encoding == "gzip" {
+            zstd(&body)
+        } else {
+            gzip(&body)
+        };
         for broken in [
             Vec::new(),
             whole[..1].to_vec(),

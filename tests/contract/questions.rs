@@ -9,15 +9,21 @@ use crate::talk::{Talk, body_of, fresh, good, shared, started};
 
 /// The answer of the batch's route, once it is there.
 async fn asked(up: &Up, talk: &Talk, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    harness::until(&format!("{id} is told as expected; {}", up.log()), async || {
-        let answer = talk.get(&format!("/v1/batches/{id}")).await;
-        if answer.status == 404 {
-            problem(&answer, "batch_unknown");
-            return None;
-        }
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-        Some(answer.json()).filter(|reply| fits(reply))
-    })
+    harness::until(
+        &format!("{id} is told as expected; {}", up.log()),
+        async || {
+            let answer = talk.get(&format!("/v1/batches/{id}")).await;
+            if answer.status == 404 {
+                problem(&answer, "batch_unknown");
+                return None;
+            }
+            assert_eq!(
+                (answer.status, answer.header("content-type")),
+                (200, Some("application/json"))
+            );
+            Some(answer.json()).filter(|reply| fits(reply))
+        },
+    )
     .await
 }
 
@@ -30,7 +36,10 @@ async fn a_batch_is_unknown_until_it_is_stored_and_then_told_with_all_its_submis
     let up = shared().await;
     let talk = Talk::to(&up);
     let id = fresh("b");
-    problem(&talk.get(&format!("/v1/batches/{id}")).await, "batch_unknown");
+    problem(
+        &talk.get(&format!("/v1/batches/{id}")).await,
+        "batch_unknown",
+    );
     let events = |count: usize| {
         let events: Vec<Value> = (0..count).map(|_| event(&fresh("e"))).collect();
         body_of(&id, &json!(events).to_string())
@@ -38,26 +47,38 @@ async fn a_batch_is_unknown_until_it_is_stored_and_then_told_with_all_its_submis
     let first = talk.taken(events(1)).await;
     let second = talk.taken(events(2)).await;
     let is_done = |reply: &Value| {
-        reply["submissions"].as_array().unwrap().iter().all(|one| one["state"] == "completed")
+        reply["submissions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["state"] == "completed")
     };
-    let reply =
-        asked(&up, &talk, &id, |reply| reply["submissions"].as_array().unwrap().len() == 2 && is_done(reply))
-            .await;
+    let reply = asked(&up, &talk, &id, |reply| {
+        reply["submissions"].as_array().unwrap().len() == 2 && is_done(reply)
+    })
+    .await;
     let submissions = reply["submissions"].as_array().unwrap();
     for (one, sent) in submissions.iter().zip([&second, &first]) {
         for name in ["stream_sequence", "correlation_id", "batch_id", "counts"] {
             assert_eq!(one[name], sent[name], "{name}");
         }
-        assert_eq!((&one["need"], &one["done"]), (&json!(["aggregate", "normalize", "alert"]), &one["need"]));
+        assert_eq!(
+            (&one["need"], &one["done"]),
+            (&json!(["aggregate", "normalize", "alert"]), &one["need"])
+        );
         let time = |name: &str| one[name].as_str().unwrap().to_owned();
         assert!(
-            time("received_at") <= time("published_at") && time("published_at") <= time("persisted_at"),
+            time("received_at") <= time("published_at")
+                && time("published_at") <= time("persisted_at"),
             "{one}"
         );
     }
     let mut top = reply.clone();
     top.as_object_mut().unwrap().remove("submissions");
-    assert_eq!(top, submissions[0], "the newest one's members stand at the top level as well");
+    assert_eq!(
+        top, submissions[0],
+        "the newest one's members stand at the top level as well"
+    );
 }
 
 /// Promise: States: `persisted` (stored), `triggered` (its jobs are published), `completed` (they are done), `failed` (one of them gave up).
@@ -67,23 +88,39 @@ async fn states_and_jobs_are_told_as_the_store_has_them() {
     let up = started().await;
     let talk = Talk::to(&up);
     let id = fresh("b");
-    talk.taken(body_of(&id, &format!("[{}]", event(&fresh("e"))))).await;
+    talk.taken(body_of(&id, &format!("[{}]", event(&fresh("e")))))
+        .await;
     asked(&up, &talk, &id, |reply| reply["state"] == "completed").await;
     let database = rusqlite::Connection::open(up.path("devtrail.db")).unwrap();
-    database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    database
+        .busy_timeout(std::time::Duration::from_secs(30))
+        .unwrap();
     // Bits: 1 aggregate, 2 normalize, 4 alert. A lease far ahead keeps the sweep from going on with it.
     for (state, done, failed, jobs) in [
         ("persisted", 0, 0, json!([[], []])),
         ("triggered", 3, 0, json!([["aggregate", "normalize"], []])),
-        ("failed", 3, 4, json!([["aggregate", "normalize"], ["alert"]])),
-        ("completed", 7, 0, json!([["aggregate", "normalize", "alert"], []])),
+        (
+            "failed",
+            3,
+            4,
+            json!([["aggregate", "normalize"], ["alert"]]),
+        ),
+        (
+            "completed",
+            7,
+            0,
+            json!([["aggregate", "normalize", "alert"], []]),
+        ),
     ] {
         let sql = format!(
             "UPDATE batches SET state = '{state}', done = {done}, failed = {failed}, lease_until = 9000000000000000"
         );
         assert_eq!(database.execute(&sql, []).unwrap(), 1);
         let reply = asked(&up, &talk, &id, |_| true).await;
-        assert_eq!((&reply["state"], json!([reply["done"], reply["failed"]])), (&json!(state), jobs));
+        assert_eq!(
+            (&reply["state"], json!([reply["done"], reply["failed"]])),
+            (&json!(state), jobs)
+        );
     }
 }
 
@@ -95,10 +132,14 @@ async fn of_more_than_1000_submissions_the_newest_are_told() {
     let id = fresh("b");
     let mut wire = talk.wire().await;
     for _ in 0..1001 {
-        wire.send(talk.post(&[], body_of(&id, &format!("[{}]", event(&fresh("e")))))).await;
+        wire.send(talk.post(&[], body_of(&id, &format!("[{}]", event(&fresh("e"))))))
+            .await;
         assert_eq!(wire.answer().await.status, 202);
     }
-    up.until("all are stored", || (up.count("SELECT count(*) FROM batches") == 1001).then_some(())).await;
+    up.until("all are stored", || {
+        (up.count("SELECT count(*) FROM batches") == 1001).then_some(())
+    })
+    .await;
     let reply = asked(&up, &talk, &id, |_| true).await;
     let told: Vec<u64> = reply["submissions"]
         .as_array()
@@ -124,7 +165,9 @@ async fn metrics_are_told_for_the_days_asked_for() {
     let day = 24 * 3600 * 1_000_000;
     let now = SystemClock.now();
     let date = |ago: i64| rfc3339(now - ago * day)[..10].to_owned();
-    let events: Vec<String> = [40, 20, 10, 9].map(|ago| on(rfc3339(now - ago * day))).into();
+    let events: Vec<String> = [40, 20, 10, 9]
+        .map(|ago| on(rfc3339(now - ago * day)))
+        .into();
     let reply = talk.judged(&events).await;
     let id = reply["batch_id"].as_str().unwrap();
     asked(&up, &talk, id, |reply| reply["state"] == "completed").await;
@@ -133,19 +176,31 @@ async fn metrics_are_told_for_the_days_asked_for() {
         assert_eq!(answer.status, 200);
         let reply = answer.json();
         let days = reply["days"].as_array().unwrap().iter();
-        let days: Vec<String> = days.map(|day| day["day"].as_str().unwrap().to_owned()).collect();
-        (reply["from"].as_str().unwrap().to_owned(), reply["to"].as_str().unwrap().to_owned(), days)
+        let days: Vec<String> = days
+            .map(|day| day["day"].as_str().unwrap().to_owned())
+            .collect();
+        (
+            reply["from"].as_str().unwrap().to_owned(),
+            reply["to"].as_str().unwrap().to_owned(),
+            days,
+        )
     };
     let (first, last) = (date(20), date(10));
     let told = days(&format!("?from={first}&to={last}")).await;
-    assert_eq!(told, (first.clone(), last.clone(), vec![first.clone(), last]));
+    assert_eq!(
+        told,
+        (first.clone(), last.clone(), vec![first.clone(), last])
+    );
     let (from, to, told) = days("").await;
     assert_eq!(told, [date(20), date(10), date(9)]);
     // Midnight may have passed meanwhile.
     let later = SystemClock.now();
     let tomorrow = [now, later].map(|now| rfc3339(now + day)[..10].to_owned());
     let earliest = [now, later].map(|now| rfc3339(now - 28 * day)[..10].to_owned());
-    assert!(tomorrow.contains(&to) && earliest.contains(&from), "{from} {to}");
+    assert!(
+        tomorrow.contains(&to) && earliest.contains(&from),
+        "{from} {to}"
+    );
     let (from, ..) = days(&format!("?to={first}")).await;
     assert_eq!(from, date(49));
 }
@@ -156,18 +211,26 @@ async fn nobody_is_told_of_anothers_data() {
     let up = shared().await;
     let mine = Talk::to(&up);
     let made = up.devtrail(&["keys", "create", "eve"]);
-    let eve = Talk { url: mine.url.clone(), key: String::from_utf8(made.stdout).unwrap().trim().to_owned() };
+    let eve = Talk {
+        url: mine.url.clone(),
+        key: String::from_utf8(made.stdout).unwrap().trim().to_owned(),
+    };
     let known = async || (eve.get("/v1/metrics/daily").await.status != 401).then_some(());
     harness::until("eve's key is known", known).await;
     let reply = mine.taken(good()).await;
     let id = reply["batch_id"].as_str().unwrap();
     asked(&up, &mine, id, |reply| reply["state"] == "completed").await;
-    problem(&eve.get(&format!("/v1/batches/{id}")).await, "batch_unknown");
+    problem(
+        &eve.get(&format!("/v1/batches/{id}")).await,
+        "batch_unknown",
+    );
     let days = "/v1/metrics/daily?from=2026-02-01&to=2026-03-31";
     assert_eq!(eve.get(days).await.json()["days"], json!([]));
     assert_ne!(mine.get(days).await.json()["days"], json!([]));
     for path in [days, &format!("/v1/batches/{id}")] {
-        let answer = mine.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        let answer = mine
+            .ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+            .await;
         problem(&answer, "unauthenticated");
     }
 }

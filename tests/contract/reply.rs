@@ -21,9 +21,14 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
         ("x-gzip", &gzip),
         ("zstd", &zstd),
     ] {
-        let answer = talk.ask(talk.post(&[("content-encoding", encoding)], sent)).await;
+        let answer = talk
+            .ask(talk.post(&[("content-encoding", encoding)], sent))
+            .await;
         let reply = answer.json();
-        assert_eq!((answer.status, answer.header("content-type")), (202, Some("application/json")));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (202, Some("application/json"))
+        );
         let names: Vec<&String> = reply.as_object().unwrap().keys().collect();
         let expected = [
             "batch_id",
@@ -38,7 +43,10 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
         assert_eq!(reply["durability"], "stream");
         let js = async_nats::jetstream::new(async_nats::connect(up.address("nats")).await.unwrap());
         let stream = js.get_stream("EVENTS").await.unwrap();
-        let message = stream.get_raw_message(reply["stream_sequence"].as_u64().unwrap()).await.unwrap();
+        let message = stream
+            .get_raw_message(reply["stream_sequence"].as_u64().unwrap())
+            .await
+            .unwrap();
         assert_eq!(
             message.headers.get("Devtrail-Batch-Id").unwrap().as_str(),
             reply["batch_id"].as_str().unwrap()
@@ -68,11 +76,36 @@ async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
     let cases = [
         (first.clone(), "accepted", "", vec![]),
         (first, "duplicate", "duplicate_id", vec!["original"]),
-        (other, "quarantined", "id_conflict", vec!["detail", "original", "pointer"]),
-        (odd("data", json!({"path": 7})), "rejected", "schema_invalid", vec!["detail", "pointer"]),
-        (odd("id", json!("")), "rejected", "id_invalid", vec!["detail", "pointer"]),
-        (odd("occurred_at", json!("never")), "rejected", "time_invalid", vec!["detail", "pointer"]),
-        (json!([1]), "rejected", "not_an_object", vec!["detail", "pointer"]),
+        (
+            other,
+            "quarantined",
+            "id_conflict",
+            vec!["detail", "original", "pointer"],
+        ),
+        (
+            odd("data", json!({"path": 7})),
+            "rejected",
+            "schema_invalid",
+            vec!["detail", "pointer"],
+        ),
+        (
+            odd("id", json!("")),
+            "rejected",
+            "id_invalid",
+            vec!["detail", "pointer"],
+        ),
+        (
+            odd("occurred_at", json!("never")),
+            "rejected",
+            "time_invalid",
+            vec!["detail", "pointer"],
+        ),
+        (
+            json!([1]),
+            "rejected",
+            "not_an_object",
+            vec!["detail", "pointer"],
+        ),
         (
             odd("type", json!("no.type")),
             "quarantined",
@@ -100,23 +133,39 @@ async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
     );
     let seq = reply["stream_sequence"].as_i64().unwrap();
     let sql = format!("SELECT count(*) FROM batches WHERE seq = {seq}");
-    up.until("the batch is stored", || (up.count(&sql) == 1).then_some(())).await;
+    up.until("the batch is stored", || {
+        (up.count(&sql) == 1).then_some(())
+    })
+    .await;
     let exceptions = reply["exceptions"].as_array().unwrap();
     for ((index, (event, verdict, code, members)), exception) in
         cases.iter().enumerate().skip(1).zip(exceptions)
     {
         assert_eq!(
-            (&exception["index"], &exception["verdict"], &exception["code"]),
+            (
+                &exception["index"],
+                &exception["verdict"],
+                &exception["code"]
+            ),
             (&json!(index), &json!(verdict), &json!(code))
         );
-        let mut names: Vec<&str> = exception.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = exception
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         names.retain(|name| !["index", "id", "verdict", "code"].contains(name));
         assert_eq!(names, *members, "{exception}");
         assert!(
             exception["original"].is_null() || exception["original"] == json!({"index": 0}),
             "{exception}"
         );
-        let table = if *verdict == "duplicate" { "duplicates" } else { "refused" };
+        let table = if *verdict == "duplicate" {
+            "duplicates"
+        } else {
+            "refused"
+        };
         let sql = format!("SELECT body FROM {table} WHERE seq = {seq} AND ordinal = {index}");
         let kept: Option<Vec<u8>> = up.database().query_row(&sql, [], |row| row.get(0)).unwrap();
         // A duplicate's bytes are its original's.
@@ -134,7 +183,10 @@ async fn a_batch_of_nothing_but_refused_events_is_taken() {
     let talk = Talk::to(&up);
     let refused = ["null", "7", "\"x\"", "[]", "{}", "true", "{\"id\":\"x\"}"].map(str::to_owned);
     let reply = talk.judged(&refused).await;
-    assert_eq!((&reply["counts"]["rejected"], &reply["counts"]["accepted"]), (&json!(7), &json!(0)));
+    assert_eq!(
+        (&reply["counts"]["rejected"], &reply["counts"]["accepted"]),
+        (&json!(7), &json!(0))
+    );
     assert!(reply["stream_sequence"].as_u64().unwrap() > 0);
 }
 
@@ -150,22 +202,35 @@ async fn the_same_batch_again_has_the_first_reply_and_other_events_are_another_b
     let mut again: Value = serde_json::from_str(&body_of(&id, &format!("[{one},7]"))).unwrap();
     (again["sent_at"], again["client"]) = (json!("2026-04-01T00:00:00Z"), json!({"name": "other"}));
     // The events' own bytes are the same, the rest is not.
-    let again =
-        again.to_string().replace(&serde_json::to_string(&json!([one, 7])).unwrap(), &format!("[{one},7]"));
+    let again = again.to_string().replace(
+        &serde_json::to_string(&json!([one, 7])).unwrap(),
+        &format!("[{one},7]"),
+    );
     let packed = talk
-        .ask(talk.post(&[("content-encoding", "gzip")], crate::packed::gzip(again.as_bytes())))
+        .ask(talk.post(
+            &[("content-encoding", "gzip")],
+            crate::packed::gzip(again.as_bytes()),
+        ))
         .await
         .json();
-    assert_eq!((&packed["duplicate_batch"], &first["duplicate_batch"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&packed["duplicate_batch"], &first["duplicate_batch"]),
+        (&json!(true), &json!(false))
+    );
     for same in ["stream_sequence", "counts", "exceptions", "batch_id"] {
         assert_eq!(first[same], packed[same], "{same}");
     }
     let other = talk.taken(body_of(&id, &format!("[{one},{two}]"))).await;
-    assert_eq!((&other["duplicate_batch"], &other["counts"]["accepted"]), (&json!(false), &json!(2)));
+    assert_eq!(
+        (&other["duplicate_batch"], &other["counts"]["accepted"]),
+        (&json!(false), &json!(2))
+    );
     let seq = other["stream_sequence"].as_i64().unwrap();
     let sql = format!("SELECT duplicate FROM batches WHERE seq = {seq} AND accepted = 1");
     up.until("the store knows one of them", || {
-        let found = up.database().query_row(&sql, [], |row| row.get::<_, i64>(0));
+        let found = up
+            .database()
+            .query_row(&sql, [], |row| row.get::<_, i64>(0));
         found.ok().filter(|duplicates| *duplicates == 1)
     })
     .await;

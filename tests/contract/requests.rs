@@ -38,7 +38,8 @@ async fn where_nothing_is_every_method_is_not_found() {
         &long,
     ] {
         for method in ["GET", "POST", "DELETE"] {
-            talk.refused(talk.request(method, target), "not_found").await;
+            talk.refused(talk.request(method, target), "not_found")
+                .await;
         }
     }
     for target in [
@@ -61,7 +62,9 @@ async fn another_method_is_refused_and_the_allowed_ones_are_named() {
     let up = shared().await;
     let talk = Talk::to(&up);
     for (target, allowed) in ROUTES {
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+        for method in [
+            "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
+        ] {
             if allowed.contains(method) {
                 continue;
             }
@@ -95,7 +98,11 @@ async fn head_has_the_headers_of_get_and_no_body() {
             wire.send(talk.request("HEAD", target)).await;
             let answer = wire.answer_to_head().await;
             assert_eq!(answer.status, status, "{target}");
-            let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+            let kind = if status == 200 {
+                "application/json"
+            } else {
+                "application/problem+json"
+            };
             assert_eq!(answer.header("content-type"), Some(kind));
             assert!(answer.header("x-correlation-id").is_some());
         }
@@ -108,14 +115,22 @@ async fn a_target_may_be_absolute_and_other_forms_are_not_found() {
     let up = shared().await;
     let talk = Talk::to(&up);
     assert_eq!(talk.get("http://x/health/live").await.status, 200);
-    assert_eq!(talk.get("http://elsewhere.example:81/health/live").await.status, 200);
+    assert_eq!(
+        talk.get("http://elsewhere.example:81/health/live")
+            .await
+            .status,
+        200
+    );
     let post = String::from_utf8(talk.post(&[], good())).unwrap();
     let absolute = post.replacen("/v1/events", "http://x/v1/events?a=b#c", 1);
     assert_eq!(talk.ask(absolute).await.status, 202);
     for (method, target) in [("OPTIONS", "*"), ("CONNECT", "x:80")] {
         let answer = talk.ask(talk.request(method, target)).await;
         let code = answer.json()["code"].as_str().unwrap().to_owned();
-        assert!(["not_found", "method_not_allowed"].contains(&code.as_str()), "{method}: {code}");
+        assert!(
+            ["not_found", "method_not_allowed"].contains(&code.as_str()),
+            "{method}: {code}"
+        );
         problem(&answer, &code);
     }
     talk.still_fine().await;
@@ -130,7 +145,9 @@ async fn http_1_0_is_answered_once() {
     wire.send("GET /health/live HTTP/1.0\r\n\r\n").await;
     assert_eq!(wire.answer().await.status, 200);
     assert!(wire.rest().await.is_empty());
-    let post = String::from_utf8(talk.post(&[], good())).unwrap().replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let post = String::from_utf8(talk.post(&[], good()))
+        .unwrap()
+        .replacen("HTTP/1.1", "HTTP/1.0", 1);
     assert_eq!(talk.ask(post).await.status, 202);
 }
 
@@ -155,16 +172,32 @@ async fn a_bad_query_is_named_by_its_parameter() {
         (&format!("from={}", "9".repeat(20_000)), "from"),
     ] {
         let target = format!("/v1/metrics/daily?{query}");
-        let body = talk.refused(talk.request("GET", &target), "invalid_parameter").await;
+        let body = talk
+            .refused(talk.request("GET", &target), "invalid_parameter")
+            .await;
         assert_eq!(body["parameter"], parameter, "{query}");
     }
     // The limit is named where it was passed.
     let target = "/v1/metrics/daily?from=2024-01-01&to=2025-01-01";
-    let body = talk.refused(talk.request("GET", target), "invalid_parameter").await;
-    assert_eq!((&body["limit"], &body["actual"]), (&json!(366), &json!(367)));
-    for fine in
-        ["", "?", "?&&", "?x=%FF&y", "?from=2024-01-01&to=2024-12-31", "?from=2026%2D01-05&to=2026-01-05"]
-    {
-        assert_eq!(talk.get(&format!("/v1/metrics/daily{fine}")).await.status, 200, "{fine}");
+    let body = talk
+        .refused(talk.request("GET", target), "invalid_parameter")
+        .await;
+    assert_eq!(
+        (&body["limit"], &body["actual"]),
+        (&json!(366), &json!(367))
+    );
+    for fine in [
+        "",
+        "?",
+        "?&&",
+        "?x=%FF&y",
+        "?from=2024-01-01&to=2024-12-31",
+        "?from=2026%2D01-05&to=2026-01-05",
+    ] {
+        assert_eq!(
+            talk.get(&format!("/v1/metrics/daily{fine}")).await.status,
+            200,
+            "{fine}"
+        );
     }
 }

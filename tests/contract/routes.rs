@@ -19,7 +19,10 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
     let up = shared().await;
     let talk = Talk::to(&up);
     let answer = talk.ask(get("/v1/schemas")).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("application/json"))
+    );
     let list = answer.json();
     assert_eq!(list["supported"], json!(["1.0", "1.1"]));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../common/schemas");
@@ -28,13 +31,18 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
         let kind = one["type"].as_str().unwrap();
         for version in one["versions"].as_array().unwrap() {
             let version = version.as_str().unwrap();
-            let answer = talk.ask(get(&format!("/v1/schemas/{version}/{kind}"))).await;
+            let answer = talk
+                .ask(get(&format!("/v1/schemas/{version}/{kind}")))
+                .await;
             assert_eq!(
                 (answer.status, answer.header("content-type")),
                 (200, Some("application/schema+json"))
             );
             let file = std::fs::read(folder.join(version).join(format!("{kind}.json"))).unwrap();
-            assert_eq!(answer.json(), serde_json::from_slice::<Value>(&file).unwrap());
+            assert_eq!(
+                answer.json(),
+                serde_json::from_slice::<Value>(&file).unwrap()
+            );
             served += 1;
         }
         // Of a version that has no file of the type, the one that holds.
@@ -53,7 +61,10 @@ async fn a_collector_says_whether_it_is_ready() {
     let talk = Talk::with(&site.client(&url, "ada").await);
     for (path, status) in [("/health/live", "live"), ("/health/ready", "ready")] {
         let answer = talk.ask(get(path)).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({"status": status})));
+        assert_eq!(
+            (answer.status, answer.json()),
+            (200, json!({"status": status}))
+        );
     }
     talk.still_fine().await;
     site.kill("nats");

@@ -60,7 +60,8 @@ async fn a_body_that_does_not_come_in_time_is_a_408_and_dripping_does_not_help()
         assert!(wire.rest().await.is_empty());
     }
     let mut wire = talk.wire().await;
-    wire.send(talk.post_head(&[], &[("content-length", "100000")])).await;
+    wire.send(talk.post_head(&[], &[("content-length", "100000")]))
+        .await;
     let mut drips = tokio::time::interval(Duration::from_millis(20));
     let answer = loop {
         tokio::select! {
@@ -87,7 +88,8 @@ async fn a_client_that_never_reads_its_answers_is_not_served_without_bound() {
     let many = talk.request("GET", "/v1/schemas").repeat(1000);
     let mut sent = 0;
     // The collector stops reading once its answers are not taken: the sockets' buffers fill up.
-    while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), wire.offer(&many)).await {
+    while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), wire.offer(&many)).await
+    {
         sent += 1000;
         assert!(sent < 500_000, "it answers without end");
     }

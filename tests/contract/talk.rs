@@ -91,7 +91,10 @@ impl Talk {
 
     /// As a client would.
     pub fn with(client: &Client) -> Self {
-        Self { url: client.url().to_owned(), key: client.key().to_owned() }
+        Self {
+            url: client.url().to_owned(),
+            key: client.key().to_owned(),
+        }
     }
 
     /// A whole POST of a body; `headers` stand in for those of the same name.
@@ -105,17 +108,26 @@ impl Talk {
     /// The head of a POST; of `headers`, empty ones are left out.
     pub fn post_head(&self, headers: &[(&str, &str)], more: &[(&str, &str)]) -> Vec<u8> {
         let bearer = format!("Bearer {}", self.key);
-        let usual = [("host", "x"), ("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let usual = [
+            ("host", "x"),
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
         let replaced = |name: &str| headers.iter().any(|(header, _)| *header == name);
         let usual = usual.iter().chain(more).filter(|(name, _)| !replaced(name));
         let lines = usual.chain(headers).filter(|(_, value)| !value.is_empty());
-        let lines: String = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines: String = lines
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         format!("POST /v1/events HTTP/1.1\r\n{lines}\r\n").into_bytes()
     }
 
     /// A request without a body, with the key.
     pub fn request(&self, method: &str, target: &str) -> String {
-        format!("{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", self.key)
+        format!(
+            "{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+            self.key
+        )
     }
 
     /// A connection of its own.
@@ -150,10 +162,17 @@ impl Talk {
         let answer = self.ask(self.post(&[], body)).await;
         let reply = answer.json();
         assert_eq!(answer.status, 202, "{reply}");
-        assert_eq!(answer.header("x-correlation-id"), reply["correlation_id"].as_str(), "{reply}");
+        assert_eq!(
+            answer.header("x-correlation-id"),
+            reply["correlation_id"].as_str(),
+            "{reply}"
+        );
         let counts = &reply["counts"];
         let parts = ["accepted", "duplicate", "rejected", "quarantined"];
-        let sum: u64 = parts.iter().map(|part| counts[part].as_u64().unwrap()).sum();
+        let sum: u64 = parts
+            .iter()
+            .map(|part| counts[part].as_u64().unwrap())
+            .sum();
         assert_eq!(counts["received"], json!(sum), "{reply}");
         let exceptions = reply["exceptions"].as_array().unwrap().len() as u64;
         assert_eq!(counts["accepted"], json!(sum - exceptions), "{reply}");
@@ -162,13 +181,17 @@ impl Talk {
 
     /// The verdicts on events given as text, in one batch; the reply's exceptions, or the one verdict.
     pub async fn judged(&self, events: &[String]) -> Value {
-        self.taken(body_of(&fresh("b"), &format!("[{}]", events.join(",")))).await
+        self.taken(body_of(&fresh("b"), &format!("[{}]", events.join(","))))
+            .await
     }
 
     /// The code of the only event's exception; empty where it is accepted.
     pub async fn verdict(&self, event: &str) -> String {
         let reply = self.judged(&[event.to_owned()]).await;
-        reply["exceptions"][0]["code"].as_str().unwrap_or_default().to_owned()
+        reply["exceptions"][0]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The next good batch is accepted.

@@ -77,10 +77,23 @@ const NONE: &[&str] = &[
 fn written() -> Vec<(String, &'static str)> {
     let fractions = (1..=12).map(|digits| format!("2026-03-01T09:14:58.{:0<digits$}Z", 1));
     let long = format!("2026-03-01T09:14:58.{}Z", "1".repeat(10_000));
-    let owned = |times: &[&str]| times.iter().map(|time| (*time).to_owned()).collect::<Vec<String>>();
-    let good = owned(GOOD).into_iter().chain(fractions).chain([long]).map(|time| (time, ""));
-    let implausible = owned(IMPLAUSIBLE).into_iter().map(|time| (time, "time_implausible"));
-    good.chain(implausible).chain(owned(NONE).into_iter().map(|time| (time, "time_invalid"))).collect()
+    let owned = |times: &[&str]| {
+        times
+            .iter()
+            .map(|time| (*time).to_owned())
+            .collect::<Vec<String>>()
+    };
+    let good = owned(GOOD)
+        .into_iter()
+        .chain(fractions)
+        .chain([long])
+        .map(|time| (time, ""));
+    let implausible = owned(IMPLAUSIBLE)
+        .into_iter()
+        .map(|time| (time, "time_implausible"));
+    good.chain(implausible)
+        .chain(owned(NONE).into_iter().map(|time| (time, "time_invalid")))
+        .collect()
 }
 
 /// Promise: Times are RFC 3339 with an offset or `Z`.
@@ -106,7 +119,8 @@ async fn each_way_to_write_a_time_has_its_verdict() {
         envelope["sent_at"] = json!(time);
         if *code == "time_invalid" {
             assert_eq!(
-                talk.body_refused(envelope.to_string(), "invalid_envelope").await["pointer"],
+                talk.body_refused(envelope.to_string(), "invalid_envelope")
+                    .await["pointer"],
                 "/sent_at"
             );
         } else {
@@ -120,10 +134,11 @@ async fn each_way_to_write_a_time_has_its_verdict() {
 async fn stored(up: &Shared, id: &str) -> (Micros, String, String) {
     let sql = format!("SELECT effective_at, local_day, body FROM events WHERE event_id = '{id}'");
     up.until("the event is stored", || {
-        let row = up
-            .database()
-            .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)));
-        row.ok().map(|(at, day, body)| (at, day, String::from_utf8(body).unwrap()))
+        let row = up.database().query_row(&sql, [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
+        });
+        row.ok()
+            .map(|(at, day, body)| (at, day, String::from_utf8(body).unwrap()))
     })
     .await
 }
@@ -132,9 +147,13 @@ async fn stored(up: &Shared, id: &str) -> (Micros, String, String) {
 async fn sent(talk: &Talk, sent_at: &str, occurred_at: &str, client: Value) -> (String, String) {
     let one = at(occurred_at);
     let mut envelope: Value = serde_json::from_str(&good()).unwrap();
-    (envelope["sent_at"], envelope["client"], envelope["events"]) = (json!(sent_at), client, json!([one]));
+    (envelope["sent_at"], envelope["client"], envelope["events"]) =
+        (json!(sent_at), client, json!([one]));
     let reply = talk.taken(envelope.to_string()).await;
-    let code = reply["exceptions"][0]["code"].as_str().unwrap_or_default().to_owned();
+    let code = reply["exceptions"][0]["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     (code, one["id"].as_str().unwrap().to_owned())
 }
 
@@ -147,7 +166,11 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
     let up = shared().await;
     let talk = Talk::to(&up);
     let now = SystemClock.now();
-    for (ahead, moved) in [(2 * HOUR, true), (30 * SECOND, false), (-1000 * HOUR, false)] {
+    for (ahead, moved) in [
+        (2 * HOUR, true),
+        (30 * SECOND, false),
+        (-1000 * HOUR, false),
+    ] {
         let (occurred, sent_at) = (now + ahead - HOUR, rfc3339(now + ahead));
         let (code, id) = sent(&talk, &sent_at, &rfc3339(occurred), json!({})).await;
         assert_eq!(code, "");
@@ -155,14 +178,27 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
         let difference = occurred - effective;
         // Received after `now`: the difference is at most what it was then.
         let expected = if moved { ahead - HOUR..=ahead } else { 0..=0 };
-        assert!(expected.contains(&difference), "{ahead}: moved by {difference}");
+        assert!(
+            expected.contains(&difference),
+            "{ahead}: moved by {difference}"
+        );
         assert!(body.contains(&rfc3339(occurred)), "{body}");
     }
     // Two days ahead, but so is the clock: plausible.
     let ahead = now + 48 * HOUR;
-    assert_eq!(sent(&talk, &rfc3339(ahead), &rfc3339(ahead), json!({})).await.0, "");
+    assert_eq!(
+        sent(&talk, &rfc3339(ahead), &rfc3339(ahead), json!({}))
+            .await
+            .0,
+        ""
+    );
     for (occurred, code) in [(now + 23 * HOUR, ""), (now + 25 * HOUR, "time_implausible")] {
-        assert_eq!(sent(&talk, &rfc3339(now), &rfc3339(occurred), json!({})).await.0, code);
+        assert_eq!(
+            sent(&talk, &rfc3339(now), &rfc3339(occurred), json!({}))
+                .await
+                .0,
+            code
+        );
     }
 }
 
@@ -172,14 +208,42 @@ async fn the_local_day_is_that_of_the_clients_zone_or_of_the_written_offset() {
     let up = shared().await;
     let talk = Talk::to(&up);
     for (client, occurred_at, day) in [
-        (json!({"time_zone": "Europe/Berlin"}), "2026-03-01T23:30:00Z", "2026-03-02"),
-        (json!({"time_zone": "America/New_York"}), "2026-03-01T03:00:00+01:00", "2026-02-28"),
+        (
+            json!({"time_zone": "Europe/Berlin"}),
+            "2026-03-01T23:30:00Z",
+            "2026-03-02",
+        ),
+        (
+            json!({"time_zone": "America/New_York"}),
+            "2026-03-01T03:00:00+01:00",
+            "2026-02-28",
+        ),
         // Summer and winter time.
-        (json!({"time_zone": "Europe/Berlin"}), "2026-07-01T22:30:00Z", "2026-07-02"),
-        (json!({"time_zone": "Europe/Berlin"}), "2026-01-01T22:30:00Z", "2026-01-01"),
-        (json!({"time_zone": "Mars/Olympus"}), "2026-03-01T23:30:00Z", "2026-03-01"),
-        (json!({"time_zone": "Mars/Olympus"}), "2026-03-02T00:30:00+02:00", "2026-03-02"),
-        (json!({"time_zone": 7}), "2026-03-02T00:30:00+23:59", "2026-03-02"),
+        (
+            json!({"time_zone": "Europe/Berlin"}),
+            "2026-07-01T22:30:00Z",
+            "2026-07-02",
+        ),
+        (
+            json!({"time_zone": "Europe/Berlin"}),
+            "2026-01-01T22:30:00Z",
+            "2026-01-01",
+        ),
+        (
+            json!({"time_zone": "Mars/Olympus"}),
+            "2026-03-01T23:30:00Z",
+            "2026-03-01",
+        ),
+        (
+            json!({"time_zone": "Mars/Olympus"}),
+            "2026-03-02T00:30:00+02:00",
+            "2026-03-02",
+        ),
+        (
+            json!({"time_zone": 7}),
+            "2026-03-02T00:30:00+23:59",
+            "2026-03-02",
+        ),
         (json!({}), "2026-03-01T23:59:59-23:59", "2026-03-01"),
         (json!("none"), "2026-03-01T00:00:00+14:00", "2026-03-01"),
         (json!(null), "2026-03-01T00:00:00Z", "2026-03-01"),

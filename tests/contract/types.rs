@@ -34,7 +34,12 @@ impl Kind {
         values.extend(match self {
             Text => vec![json!(1), json!(["x"])],
             Texts => vec![json!("a"), json!([1])],
-            Count => vec![json!(-1), json!(1.5), json!("1"), json!(9_007_199_254_740_992_u64)],
+            Count => vec![
+                json!(-1),
+                json!(1.5),
+                json!("1"),
+                json!(9_007_199_254_740_992_u64),
+            ],
             Whole => vec![json!(1.5), json!("1")],
             Flag => vec![json!(0), json!("true")],
             OneOf(_) => vec![json!("other"), json!(""), json!(1)],
@@ -85,7 +90,13 @@ const TYPES: &[(&str, Members)] = &[
     ),
     (
         "terminal.command",
-        &[("command!", Text), ("exit_code", Whole), ("duration_ms", Count), ("cwd", Text), ("shell", Text)],
+        &[
+            ("command!", Text),
+            ("exit_code", Whole),
+            ("duration_ms", Count),
+            ("cwd", Text),
+            ("shell", Text),
+        ],
     ),
     (
         "build.finished",
@@ -114,7 +125,10 @@ const TYPES: &[(&str, Members)] = &[
     ),
     ("debug.started", &[("target", Text), ("duration_ms", Count)]),
     ("debug.ended", &[("target", Text), ("duration_ms", Count)]),
-    ("diagnostics.changed", &[("errors!", Count), ("warnings!", Count)]),
+    (
+        "diagnostics.changed",
+        &[("errors!", Count), ("warnings!", Count)],
+    ),
     (
         "git.commit",
         &[
@@ -127,14 +141,37 @@ const TYPES: &[(&str, Members)] = &[
             ("paths", Texts),
         ],
     ),
-    ("git.push", &[("branch!", Text), ("remote", Text), ("commits", Count), ("force", Flag)]),
+    (
+        "git.push",
+        &[
+            ("branch!", Text),
+            ("remote", Text),
+            ("commits", Count),
+            ("force", Flag),
+        ],
+    ),
     ("git.branch_switched", &[("to!", Text), ("from", Text)]),
     ("task.switched", &[("to!", Text), ("from", Text)]),
-    ("ai.suggestion", &[("outcome!", SUGGESTIONS), ("chars", Count), ("lines", Count), ("model", Text)]),
+    (
+        "ai.suggestion",
+        &[
+            ("outcome!", SUGGESTIONS),
+            ("chars", Count),
+            ("lines", Count),
+            ("model", Text),
+        ],
+    ),
 ];
 
 /// What the data of every type may have.
-const COMMON: &[&str] = &["project", "language", "path", "branch", "editor", "workspace"];
+const COMMON: &[&str] = &[
+    "project",
+    "language",
+    "path",
+    "branch",
+    "editor",
+    "workspace",
+];
 
 fn of_type(kind: &str, data: &Map<String, Value>) -> Value {
     let mut one = event(&fresh("e"));
@@ -159,17 +196,28 @@ fn cases() -> Vec<(Value, Option<String>)> {
             cases.push((of_type(kind, &data), Some("/data".to_owned())));
         }
         let commons = COMMON.iter().map(|name| ((*name).to_owned(), Text));
-        let all: Vec<(String, Kind)> =
-            members.iter().map(|(name, kind)| (bare(name), *kind)).chain(commons).collect();
+        let all: Vec<(String, Kind)> = members
+            .iter()
+            .map(|(name, kind)| (bare(name), *kind))
+            .chain(commons)
+            .collect();
         for (name, member) in all {
             let with = |value: Value| {
                 let mut data = required.clone();
                 data.insert(name.clone(), value);
                 of_type(kind, &data)
             };
-            cases.extend(member.fitting().into_iter().map(|value| (with(value), None)));
             cases.extend(
-                member.unfitting().into_iter().map(|value| (with(value), Some(format!("/data/{name}")))),
+                member
+                    .fitting()
+                    .into_iter()
+                    .map(|value| (with(value), None)),
+            );
+            cases.extend(
+                member
+                    .unfitting()
+                    .into_iter()
+                    .map(|value| (with(value), Some(format!("/data/{name}")))),
             );
         }
     }
@@ -216,7 +264,13 @@ async fn each_type_takes_what_its_row_says_and_nothing_else() {
                 "{event}"
             );
             // Within an array it is the element that does not fit.
-            assert!(told["pointer"].as_str().unwrap().starts_with(pointer.as_str()), "{told} for {event}");
+            assert!(
+                told["pointer"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(pointer.as_str()),
+                "{told} for {event}"
+            );
         }
     }
 }

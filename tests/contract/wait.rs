@@ -26,14 +26,25 @@ async fn a_wait_is_found_among_preferences_and_is_said_to_be_applied() {
         (&["wait=31"], "wait=30"),
         (&["wait=99999999999999999999"], "wait=30"),
         (&["WAIT = \"9\""], "wait=9"),
-        (&["respond-async, handling=lenient; x=\"wait=1\", wait=25"], "wait=25"),
+        (
+            &["respond-async, handling=lenient; x=\"wait=1\", wait=25"],
+            "wait=25",
+        ),
         (&["wait=28, wait=3"], "wait=28"),
         (&["return=minimal", "wait=27", "wait=1"], "wait=27"),
     ] {
         let answer = preferring(&talk, preferences).await;
         let reply = answer.json();
-        assert_eq!((answer.status, &reply["durability"]), (200, &json!("stored")), "{preferences:?} {reply}");
-        assert_eq!(answer.header("preference-applied"), Some(applied), "{preferences:?}");
+        assert_eq!(
+            (answer.status, &reply["durability"]),
+            (200, &json!("stored")),
+            "{preferences:?} {reply}"
+        );
+        assert_eq!(
+            answer.header("preference-applied"),
+            Some(applied),
+            "{preferences:?}"
+        );
         let seq = &reply["stream_sequence"];
         assert_eq!(
             up.count(&format!("SELECT count(*) FROM batches WHERE seq = {seq}")),
@@ -65,7 +76,11 @@ async fn what_is_no_wait_is_no_preference() {
         &long,
     ] {
         let answer = preferring(&talk, &[preference]).await;
-        assert_eq!((answer.status, &answer.json()["durability"]), (202, &json!("stream")), "{preference}");
+        assert_eq!(
+            (answer.status, &answer.json()["durability"]),
+            (202, &json!("stream")),
+            "{preference}"
+        );
         assert_eq!(answer.header("preference-applied"), None, "{preference}");
     }
 }
@@ -79,7 +94,10 @@ async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
     let url = site.collector("collector").await;
     let talk = Talk::with(&site.client(&url, "ada").await);
     let answer = preferring(&talk, &["wait=1"]).await;
-    assert_eq!((answer.status, answer.header("preference-applied")), (202, Some("wait=1")));
+    assert_eq!(
+        (answer.status, answer.header("preference-applied")),
+        (202, Some("wait=1"))
+    );
     // Made anew while somebody waits: whether the batch is there is no longer known by its sequence.
     let js = site.js().await;
     let messages = async |count: u64| {
@@ -94,7 +112,10 @@ async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
     js.delete_stream("EVENTS").await.unwrap();
     assert!(site.run("devtrail", &["streams", "apply"]).status.success());
     let answer = waiting.await.unwrap();
-    assert_eq!((answer.status, answer.header("preference-applied")), (202, None));
+    assert_eq!(
+        (answer.status, answer.header("preference-applied")),
+        (202, None)
+    );
     // Stopped while somebody waits.
     let waiting = tokio::spawn({
         let talk = talk.clone();
@@ -103,7 +124,10 @@ async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
     until("the batch is in the new stream", async || messages(1).await).await;
     site.signal("collector", Signal::SIGTERM);
     let answer = waiting.await.unwrap();
-    assert_eq!((answer.status, answer.header("preference-applied")), (202, None));
+    assert_eq!(
+        (answer.status, answer.header("preference-applied")),
+        (202, None)
+    );
     assert!(site.ended("collector").await.success());
     site.worker("all", "all", None);
     site.completed(1).await;

@@ -20,7 +20,11 @@ impl LeftOut {
 }
 
 const fn out(heading: &'static str, beginning: &'static str, reason: &'static str) -> LeftOut {
-    LeftOut { heading, beginning, reason }
+    LeftOut {
+        heading,
+        beginning,
+        reason,
+    }
 }
 
 const NATS: &str = "about NATS, not about a route; the tests of the streams show it";
@@ -39,10 +43,26 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "500 `internal`",
         "a defect, which nobody outside can call forth: `collector/src/routes/mod.rs` has one",
     ),
-    out("POST /v1/events › Event types", "[event-types.md]", "about the docs"),
+    out(
+        "POST /v1/events › Event types",
+        "[event-types.md]",
+        "about the docs",
+    ),
     out("In NATS", "", NATS),
-    out("Admin alerts", "", "about NATS, not about a route; `tests/promises/admin_alerts/` shows it"),
-    out("Admin alerts › Webhook", "What is older than two days", "no test waits for two days"),
+    out(
+        "Admin alerts",
+        "",
+        "about NATS, not about a route; `tests/promises/admin_alerts/` shows it",
+    ),
+    out(
+        "Admin alerts › Webhook",
+        "What is older than two days",
+        "no test waits for two days",
+    ),
     out("Commands", "They are listed in", "about the docs"),
-    out("Commands › Importing a history", "It needs git", "the tests take the git that is there"),
+    out(
+        "Commands › Importing a history",
+        "It needs git",
+        "the tests take the git that is there",
+    ),
 ];

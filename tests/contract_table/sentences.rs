@@ -58,7 +58,8 @@ impl Cutter {
             if line.trim().is_empty() || line.starts_with("- ") {
                 self.flush();
             }
-            self.paragraph.push_str(line.strip_prefix("- ").unwrap_or(line).trim());
+            self.paragraph
+                .push_str(line.strip_prefix("- ").unwrap_or(line).trim());
             self.paragraph.push(' ');
         }
     }
@@ -71,7 +72,10 @@ impl Cutter {
 
     fn row(&mut self, line: &str) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let is_codes = self.headings.last().is_some_and(|(_, title)| title == CODES);
+        let is_codes = self
+            .headings
+            .last()
+            .is_some_and(|(_, title)| title == CODES);
         match (is_codes, &cells[..]) {
             (true, [status, codes]) => {
                 for code in split_outside(codes, ",") {
@@ -87,7 +91,11 @@ impl Cutter {
 
     fn push(&mut self, text: String) {
         // The title is the page's name, not a place in it.
-        let titles = self.headings.iter().filter(|(level, _)| *level > 1).map(|(_, title)| title.as_str());
+        let titles = self
+            .headings
+            .iter()
+            .filter(|(level, _)| *level > 1)
+            .map(|(_, title)| title.as_str());
         let heading = titles.collect::<Vec<_>>().join(" › ");
         self.sentences.push(Sentence { heading, text });
     }
@@ -103,7 +111,10 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 fn in_sentences(paragraph: &str) -> Vec<String> {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let text = words.join(" ");
-    split_outside(&text, ". ").into_iter().map(str::to_owned).collect()
+    split_outside(&text, ". ")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Splits at `mark` where it stands outside code and parentheses; a mark's full stop stays with what it ends.
@@ -121,7 +132,9 @@ fn split_outside<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
             continue;
         }
         let after = rest[mark.len()..].chars().next();
-        if mark == "," || after.is_some_and(|c| c.is_uppercase() || c.is_numeric() || "`*\"(".contains(c)) {
+        if mark == ","
+            || after.is_some_and(|c| c.is_uppercase() || c.is_numeric() || "`*\"(".contains(c))
+        {
             let keep = usize::from(mark.starts_with('.'));
             parts.push(&text[start..at + keep]);
             start = at + mark.len();
@@ -137,16 +150,24 @@ mod tests {
     use super::*;
 
     fn texts(page: &str) -> Vec<String> {
-        cut(page).into_iter().map(|sentence| sentence.text).collect()
+        cut(page)
+            .into_iter()
+            .map(|sentence| sentence.text)
+            .collect()
     }
 
     #[test]
     fn prose_and_bullets_are_cut_at_full_stops_outside_code_and_parentheses() {
-        let page =
-            "One `a. B` is\nlong. **Two.** It (as. So) is it, 1.5 of it. `three`\n- Four. Five:\n  on\n";
+        let page = "One `a. B` is\nlong. **Two.** It (as. So) is it, 1.5 of it. `three`\n- Four. Five:\n  on\n";
         assert_eq!(
             texts(page),
-            ["One `a. B` is long.", "**Two.** It (as. So) is it, 1.5 of it.", "`three`", "Four.", "Five: on"]
+            [
+                "One `a. B` is long.",
+                "**Two.** It (as. So) is it, 1.5 of it.",
+                "`three`",
+                "Four.",
+                "Five: on"
+            ]
         );
     }
 
@@ -160,10 +181,17 @@ mod tests {
 
     #[test]
     fn a_sentence_knows_its_headings_and_fences_are_examples() {
-        let page = "# Title\n## A\n### B\nIn b.\n```json\nNo. Promise.\n```\n## C\nIn c, *planned*.\n";
+        let page =
+            "# Title\n## A\n### B\nIn b.\n```json\nNo. Promise.\n```\n## C\nIn c, *planned*.\n";
         let cut = cut(page);
-        let headings: Vec<&str> = cut.iter().map(|sentence| sentence.heading.as_str()).collect();
+        let headings: Vec<&str> = cut
+            .iter()
+            .map(|sentence| sentence.heading.as_str())
+            .collect();
         assert_eq!(headings, ["A › B", "C"]);
-        assert_eq!(cut.iter().map(Sentence::is_planned).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(
+            cut.iter().map(Sentence::is_planned).collect::<Vec<_>>(),
+            [false, true]
+        );
     }
 }

@@ -34,28 +34,43 @@ impl<'a> Table<'a> {
             match matching(sentences, &citation.words)[..] {
                 [one] => tests[one].push(citation.test.clone()),
                 [] => {
-                    complaints.push(format!("{} cites what is not there: {}", citation.test, citation.words));
+                    complaints.push(format!(
+                        "{} cites what is not there: {}",
+                        citation.test, citation.words
+                    ));
                 }
-                _ => complaints
-                    .push(format!("{} cites several, name more words: {}", citation.test, citation.words)),
+                _ => complaints.push(format!(
+                    "{} cites several, name more words: {}",
+                    citation.test, citation.words
+                )),
             }
         }
-        for reason in
-            left_out.iter().filter(|reason| !sentences.iter().any(|sentence| reason.covers(sentence)))
+        for reason in left_out
+            .iter()
+            .filter(|reason| !sentences.iter().any(|sentence| reason.covers(sentence)))
         {
-            complaints.push(format!("left out, but not there: {} / {}", reason.heading, reason.beginning));
+            complaints.push(format!(
+                "left out, but not there: {} / {}",
+                reason.heading, reason.beginning
+            ));
         }
         let mut rows = Vec::new();
         for (sentence, mut tests) in sentences.iter().zip(tests) {
             tests.sort();
             tests.dedup();
-            let reason = left_out.iter().find(|reason| reason.covers(sentence)).map(|reason| reason.reason);
+            let reason = left_out
+                .iter()
+                .find(|reason| reason.covers(sentence))
+                .map(|reason| reason.reason);
             let reason = reason.or(sentence.is_planned().then_some(PLANNED));
             let standing = match (tests.is_empty(), reason) {
                 (false, _) => Standing::Shown(tests),
                 (true, Some(reason)) => Standing::LeftOut(reason),
                 (true, None) => {
-                    complaints.push(format!("no test shows ({}): {}", sentence.heading, sentence.text));
+                    complaints.push(format!(
+                        "no test shows ({}): {}",
+                        sentence.heading, sentence.text
+                    ));
                     continue;
                 }
             };
@@ -66,7 +81,11 @@ impl<'a> Table<'a> {
 
     /// The page for people.
     pub fn page(&self) -> String {
-        let shown = self.rows.iter().filter(|(_, standing)| matches!(standing, Standing::Shown(_))).count();
+        let shown = self
+            .rows
+            .iter()
+            .filter(|(_, standing)| matches!(standing, Standing::Shown(_)))
+            .count();
         let mut page = format!(
             "# The contract and its tests\n\nEach sentence and row of [contract.md](contract.md), and the tests that show it against real processes.\n\
              {shown} are shown by tests, {} are left out for the reason given.\n\n\
@@ -77,14 +96,20 @@ impl<'a> Table<'a> {
         let mut heading = None;
         for (sentence, standing) in &self.rows {
             if heading != Some(&sentence.heading) {
-                let title = if sentence.heading.is_empty() { "The page" } else { &sentence.heading };
+                let title = if sentence.heading.is_empty() {
+                    "The page"
+                } else {
+                    &sentence.heading
+                };
                 let _ = write!(page, "\n## {title}\n\n| sentence | shown by |\n|---|---|\n");
                 heading = Some(&sentence.heading);
             }
             let shown = match standing {
-                Standing::Shown(tests) => {
-                    tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join("<br>")
-                }
+                Standing::Shown(tests) => tests
+                    .iter()
+                    .map(|test| format!("`{test}`"))
+                    .collect::<Vec<_>>()
+                    .join("<br>"),
                 Standing::LeftOut(reason) => format!("*left out: {reason}*"),
             };
             let _ = writeln!(page, "| {} | {shown} |", sentence.text.replace('|', "\\|"));
@@ -96,11 +121,18 @@ impl<'a> Table<'a> {
 /// The sentences that `words` may mean: the one that is exactly so, else those that hold them.
 fn matching(sentences: &[Sentence], words: &str) -> Vec<usize> {
     let all = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        let numbered = sentences.iter().enumerate().filter(|(_, sentence)| fits(&sentence.text));
+        let numbered = sentences
+            .iter()
+            .enumerate()
+            .filter(|(_, sentence)| fits(&sentence.text));
         numbered.map(|(index, _)| index).collect()
     };
     let exact = all(&|text| text == words);
-    if exact.is_empty() { all(&|text| text.contains(words)) } else { exact }
+    if exact.is_empty() {
+        all(&|text| text.contains(words))
+    } else {
+        exact
+    }
 }
 
 #[cfg(test)]
@@ -108,14 +140,24 @@ mod tests {
     use super::*;
 
     fn sentence(heading: &str, text: &str) -> Sentence {
-        Sentence { heading: heading.to_owned(), text: text.to_owned() }
+        Sentence {
+            heading: heading.to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     fn cite(words: &str) -> Citation {
-        Citation { words: words.to_owned(), test: "t.rs::shown".to_owned() }
+        Citation {
+            words: words.to_owned(),
+            test: "t.rs::shown".to_owned(),
+        }
     }
 
-    const NATS: &[LeftOut] = &[LeftOut { heading: "In NATS", beginning: "", reason: "no route" }];
+    const NATS: &[LeftOut] = &[LeftOut {
+        heading: "In NATS",
+        beginning: "",
+        reason: "no route",
+    }];
 
     fn complaints(sentences: &[Sentence], cited: &[Citation]) -> Vec<String> {
         Table::of(sentences, cited, NATS).1
@@ -124,22 +166,36 @@ mod tests {
     #[test]
     fn a_promise_without_a_test_and_a_citation_without_a_promise_are_named() {
         let nats = sentence("In NATS", "A stream.");
-        let all = [nats.clone(), sentence("A", "One is so."), sentence("A", "Later, *planned*.")];
+        let all = [
+            nats.clone(),
+            sentence("A", "One is so."),
+            sentence("A", "Later, *planned*."),
+        ];
         assert_eq!(complaints(&all, &[]), ["no test shows (A): One is so."]);
         assert_eq!(complaints(&all, &[cite("One is")]), Vec::<String>::new());
-        let twice = [nats.clone(), sentence("A", "One is so."), sentence("B", "One is so too.")];
+        let twice = [
+            nats.clone(),
+            sentence("A", "One is so."),
+            sentence("B", "One is so too."),
+        ];
         assert!(complaints(&twice, &[cite("One is")])[0].contains("cites several"));
         assert!(
-            complaints(&all, &[cite("One is so."), cite("two")])[0].contains("cites what is not there: two")
+            complaints(&all, &[cite("One is so."), cite("two")])[0]
+                .contains("cites what is not there: two")
         );
         assert!(
-            complaints(&[sentence("A", "Later, *planned*.")], &[])[0].starts_with("left out, but not there")
+            complaints(&[sentence("A", "Later, *planned*.")], &[])[0]
+                .starts_with("left out, but not there")
         );
     }
 
     #[test]
     fn words_that_are_a_whole_sentence_mean_that_one() {
-        let all = [sentence("In NATS", "No key."), sentence("A", "`x`"), sentence("A", "`x` and `y`")];
+        let all = [
+            sentence("In NATS", "No key."),
+            sentence("A", "`x`"),
+            sentence("A", "`x` and `y`"),
+        ];
         assert!(complaints(&all, &[cite("`x`"), cite("and `y`")]).is_empty());
     }
 
@@ -151,9 +207,14 @@ mod tests {
         assert!(complaints.is_empty(), "{complaints:?}");
         let page = table.page();
         assert!(
-            page.contains("## A\n\n| sentence | shown by |\n|---|---|\n| a \\| b | `t.rs::shown` |\n"),
+            page.contains(
+                "## A\n\n| sentence | shown by |\n|---|---|\n| a \\| b | `t.rs::shown` |\n"
+            ),
             "{page}"
         );
-        assert!(page.contains("| A stream. | *left out: no route* |"), "{page}");
+        assert!(
+            page.contains("| A stream. | *left out: no route* |"),
+            "{page}"
+        );
     }
 }

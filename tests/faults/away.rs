@@ -19,20 +19,35 @@ async fn postgres_stopped_under_load_delays_and_loses_nothing() {
     let away = Duration::from_secs(number("DEVTRAIL_FAULTS_AWAY", AWAY));
     let mut world = World::start(Engine::Postgres, false).await;
     let load = Load::start(&service(&world.site, world.urls()).await, 1);
-    until("the load runs", async || (load.log().acks.len() > 50).then_some(())).await;
+    until("the load runs", async || {
+        (load.log().acks.len() > 50).then_some(())
+    })
+    .await;
     let stopped = Fault::Postgres(Blow::Stop);
     world.begin(stopped);
     let before = load.log().acks.len();
     tokio::time::sleep(away).await; // sleep: the outage
     let meanwhile = load.log().acks.len() - before;
-    assert!(meanwhile > 50, "only {meanwhile} batches were acknowledged while the store was away");
+    assert!(
+        meanwhile > 50,
+        "only {meanwhile} batches were acknowledged while the store was away"
+    );
     world.end(stopped).await;
     let then = load.log().acks.len();
-    until("the load goes on", async || (load.log().acks.len() > then + 50).then_some(())).await;
+    until("the load goes on", async || {
+        (load.log().acks.len() > then + 50).then_some(())
+    })
+    .await;
     let log = load.finish().await;
     let faults = BTreeMap::from([(stopped.kind(), 1)]);
     let ended = world.ended.clone();
-    let run =
-        Run { title: "store away".to_owned(), seed: 1, engine: Engine::Postgres, span: away, faults, ended };
+    let run = Run {
+        title: "store away".to_owned(),
+        seed: 1,
+        engine: Engine::Postgres,
+        span: away,
+        faults,
+        ended,
+    };
     conclude(&mut world, log, run).await;
 }

@@ -25,7 +25,13 @@ struct Node {
 
 /// Starts a node with what `nats/cluster/node.conf` says.
 fn start(site: &mut Site, node: &Node, routes: &str) {
-    let port = |address: &str| address.rsplit_once(':').expect("an address with a port").1.to_owned();
+    let port = |address: &str| {
+        address
+            .rsplit_once(':')
+            .expect("an address with a port")
+            .1
+            .to_owned()
+    };
     let mut command = Command::new(nats_server());
     command.arg("-c").arg(site.path("cluster/node.conf")).args([
         "-n",
@@ -35,8 +41,16 @@ fn start(site: &mut Site, node: &Node, routes: &str) {
         "-p",
         &port(&node.client),
     ]);
-    command.args(["-m", &port(&node.monitor), "--cluster", &format!("nats://{}", node.route)]);
-    command.args(["--routes", routes]).arg("-sd").arg(site.path(node.name));
+    command.args([
+        "-m",
+        &port(&node.monitor),
+        "--cluster",
+        &format!("nats://{}", node.route),
+    ]);
+    command
+        .args(["--routes", routes])
+        .arg("-sd")
+        .arg(site.path(node.name));
     site.spawn(node.name, &mut command);
 }
 
@@ -44,9 +58,19 @@ fn start(site: &mut Site, node: &Node, routes: &str) {
 async fn settled(site: &Site, stream: &str) -> Option<ClusterInfo> {
     let addresses = common::bus::addresses(&site.nats).ok()?;
     let js = async_nats::jetstream::new(async_nats::connect(addresses).await.ok()?);
-    let info = js.get_stream(stream).await.ok()?.cached_info().cluster.clone()?;
+    let info = js
+        .get_stream(stream)
+        .await
+        .ok()?
+        .cached_info()
+        .cluster
+        .clone()?;
     info.leader.as_ref()?;
-    let current = info.replicas.iter().filter(|replica| replica.current && !replica.offline).count();
+    let current = info
+        .replicas
+        .iter()
+        .filter(|replica| replica.current && !replica.offline)
+        .count();
     (current + 1 == NODES.len()).then_some(info)
 }
 
@@ -56,7 +80,12 @@ async fn site() -> (Site, [Node; 3], String) {
     // Its one server makes room for three.
     site.kill("nats");
     let address = free_address;
-    let nodes = NODES.map(|name| Node { name, client: address(), monitor: address(), route: address() });
+    let nodes = NODES.map(|name| Node {
+        name,
+        client: address(),
+        monitor: address(),
+        route: address(),
+    });
     let all = |of: &dyn Fn(&Node) -> String| nodes.iter().map(of).collect::<Vec<_>>().join(",");
     let routes = all(&|node| format!("nats://{}", node.route));
     site.nats = all(&|node| format!("nats://{}", node.client));
@@ -79,11 +108,24 @@ async fn site() -> (Site, [Node; 3], String) {
     // What a dead server delivered comes again after seconds.
     site.shorten_ack_wait().await;
     let js = site.js().await;
-    for name in common::bus::topology::declared().keys().filter(|name| name.consumer.is_none()).cloned() {
-        let mut config = js.get_stream(&name.stream).await.expect("the stream").cached_info().config.clone();
+    for name in common::bus::topology::declared()
+        .keys()
+        .filter(|name| name.consumer.is_none())
+        .cloned()
+    {
+        let mut config = js
+            .get_stream(&name.stream)
+            .await
+            .expect("the stream")
+            .cached_info()
+            .config
+            .clone();
         config.num_replicas = NODES.len();
         js.update_stream(config).await.expect("three replicas");
-        until("a stream has its replicas", async || settled(&site, &name.stream).await).await;
+        until("a stream has its replicas", async || {
+            settled(&site, &name.stream).await
+        })
+        .await;
     }
     (site, nodes, routes)
 }
@@ -91,27 +133,49 @@ async fn site() -> (Site, [Node; 3], String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_of_three_loses_and_doubles_nothing_and_service_goes_on() {
     let (mut site, nodes, routes) = site().await;
-    let urls = vec![site.collector("collector-0").await, site.collector("collector-1").await];
+    let urls = vec![
+        site.collector("collector-0").await,
+        site.collector("collector-1").await,
+    ];
     site.workers(1);
     let load = Load::start(&service(&site, urls).await, 1);
     let more = async |what: &str| {
         let then = load.log().acks.len();
-        until(what, async || (load.log().acks.len() > then + 40).then_some(())).await;
+        until(what, async || {
+            (load.log().acks.len() > then + 40).then_some(())
+        })
+        .await;
     };
     more("batches are taken").await;
-    let info = until("EVENTS has a leader", async || settled(&site, "EVENTS").await).await;
+    let info = until("EVENTS has a leader", async || {
+        settled(&site, "EVENTS").await
+    })
+    .await;
     let leader = info.leader.expect("settled means led");
     site.kill(&leader);
     let faults = BTreeMap::from([("kill -9 leader of EVENTS".to_owned(), 1)]);
     more("service goes on with two of three").await;
-    let node = nodes.iter().find(|node| node.name == leader).expect("one of ours");
+    let node = nodes
+        .iter()
+        .find(|node| node.name == leader)
+        .expect("one of ours");
     start(&mut site, node, &routes);
     more("the node comes back").await;
     let log = load.finish().await;
     for stream in ["EVENTS", "JOBS", "ALERTS", "DEAD"] {
-        until("the cluster is whole", async || settled(&site, stream).await).await;
+        until("the cluster is whole", async || {
+            settled(&site, stream).await
+        })
+        .await;
     }
     let (engine, span, ended) = (Engine::Sqlite, Duration::ZERO, BTreeMap::new());
-    let run = Run { title: "cluster".to_owned(), seed: 1, engine, span, faults, ended };
+    let run = Run {
+        title: "cluster".to_owned(),
+        seed: 1,
+        engine,
+        span,
+        faults,
+        ended,
+    };
     conclude(&mut World::around(site), log, run).await;
 }

@@ -12,9 +12,15 @@ use crate::world::World;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Carries `planned` out; returns when `span` is over and every fault has ended. Gives the faults by kind.
-pub async fn carry_out(world: &mut World, planned: &[Planned], span: Duration) -> BTreeMap<String, u32> {
+pub async fn carry_out(
+    world: &mut World,
+    planned: &[Planned],
+    span: Duration,
+) -> BTreeMap<String, u32> {
     let begins = planned.iter().map(|one| (one.at, true, one.fault));
-    let ends = planned.iter().map(|one| (one.at + one.lasts, false, one.fault));
+    let ends = planned
+        .iter()
+        .map(|one| (one.at + one.lasts, false, one.fault));
     let mut steps: Vec<(Duration, bool, Fault)> = begins.chain(ends).collect();
     // Stable: what is over at once begins before it ends.
     steps.sort_by_key(|(at, ..)| *at);

@@ -40,13 +40,19 @@ impl Run {
         say(&format!("the longest wait, {}", log.longest_story));
         say(&format!("acknowledged in each second: {:?}", log.pace));
         say(&format!("figures: {figures}"));
-        let Some(folder) = std::env::var_os("DEVTRAIL_FAULTS_FIGURES").map(PathBuf::from) else { return };
+        let Some(folder) = std::env::var_os("DEVTRAIL_FAULTS_FIGURES").map(PathBuf::from) else {
+            return;
+        };
         let file = format!("{}-{}-{}.json", self.title, name(self.engine), self.seed);
         std::fs::write(folder.join(file), figures.to_string()).expect("the figures can be written");
     }
 
     fn figures(&self, log: &Log, judgement: &Judgement) -> Value {
-        let events: usize = log.acks.iter().map(|ack| log.batches[ack.batch].events.len()).sum();
+        let events: usize = log
+            .acks
+            .iter()
+            .map(|ack| log.batches[ack.batch].events.len())
+            .sum();
         json!({
             "run": self.title,
             "store": name(self.engine),

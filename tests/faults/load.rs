@@ -43,13 +43,20 @@ impl Load {
     /// Starts the clients of this seed.
     pub fn start(service: &Service, seed: u64) -> Self {
         common::process::install_tls();
-        let (log, stop) = (Arc::<Mutex<Log>>::default(), Arc::new(AtomicBool::new(false)));
+        let (log, stop) = (
+            Arc::<Mutex<Log>>::default(),
+            Arc::new(AtomicBool::new(false)),
+        );
         let client = |number: usize| {
             let developer = number % DEVELOPERS.len();
             let client = Client {
                 service: service.clone(),
                 key: service.keys[developer].clone(),
-                http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client"),
+                http: reqwest::Client::builder()
+                    .no_proxy()
+                    .timeout(PATIENCE)
+                    .build()
+                    .expect("a client"),
                 rng: Rng::with_seed(seed ^ (number as u64 + 1)),
                 began: Instant::now(),
                 log: log.clone(),
@@ -143,8 +150,10 @@ impl Client {
             }
             let collector = self.rng.usize(..self.service.urls.len());
             let answer = self.once(place, collector).await;
-            story
-                .push(format!("collector-{collector} {answer} after {:.1} s", start.elapsed().as_secs_f64()));
+            story.push(format!(
+                "collector-{collector} {answer} after {:.1} s",
+                start.elapsed().as_secs_f64()
+            ));
             match answer {
                 Answer::Acknowledged(reply) => {
                     let mut log = lock(&self.log);
@@ -161,7 +170,9 @@ impl Client {
                 Answer::Broken(reply) => return lock(&self.log).broken.push(reply),
                 Answer::Again(_) if start.elapsed() > GIVES_UP => {
                     let batch = lock(&self.log).batches[place].id.clone();
-                    return lock(&self.log).broken.push(format!("{batch} has no 2xx within {GIVES_UP:?}"));
+                    return lock(&self.log)
+                        .broken
+                        .push(format!("{batch} has no 2xx within {GIVES_UP:?}"));
                 }
                 Answer::Again(pause) => {
                     let bound = 50 << attempt.min(5);
@@ -176,7 +187,11 @@ impl Client {
         let batch = lock(&self.log).batches[place].clone();
         let (headers, body) = request(&batch, &rfc3339(SystemClock.now()), self.rng.u8(..4) == 0);
         let url = &self.service.urls[collector];
-        let mut post = self.http.post(format!("{url}/v1/events")).bearer_auth(&self.key).body(body);
+        let mut post = self
+            .http
+            .post(format!("{url}/v1/events"))
+            .bearer_auth(&self.key)
+            .body(body);
         for (name, value) in headers {
             post = post.header(name, value);
         }
@@ -187,8 +202,10 @@ impl Client {
             Err(_) => return self.note("none", Answer::Again(Duration::ZERO)),
             Ok(reply) => {
                 let status = reply.status().as_u16();
-                let pause =
-                    reply.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                let pause = reply
+                    .headers()
+                    .get("retry-after")
+                    .and_then(|value| value.to_str().ok()?.parse().ok());
                 // A reply that breaks off is none.
                 let Ok(text) = reply.text().await else {
                     return self.note("none", Answer::Again(Duration::ZERO));
@@ -197,8 +214,13 @@ impl Client {
             }
         };
         let reply: Value = serde_json::from_str(&text).unwrap_or_default();
-        let name =
-            format!("{status} {}", reply["code"].as_str().or(reply["durability"].as_str()).unwrap_or("?"));
+        let name = format!(
+            "{status} {}",
+            reply["code"]
+                .as_str()
+                .or(reply["durability"].as_str())
+                .unwrap_or("?")
+        );
         let pause = Duration::from_secs(pause.unwrap_or_default());
         let answer = match status {
             200 | 202 => Answer::Acknowledged(reply),

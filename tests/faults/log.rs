@@ -76,8 +76,13 @@ pub struct Log {
 impl Log {
     /// Whether every batch has its acknowledgment.
     pub fn unacknowledged(&self) -> Vec<&Batch> {
-        let acked: std::collections::BTreeSet<usize> = self.acks.iter().map(|ack| ack.batch).collect();
-        let open = self.batches.iter().enumerate().filter(|(place, _)| !acked.contains(place));
+        let acked: std::collections::BTreeSet<usize> =
+            self.acks.iter().map(|ack| ack.batch).collect();
+        let open = self
+            .batches
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !acked.contains(place));
         open.map(|(_, batch)| batch).collect()
     }
 
@@ -87,23 +92,40 @@ impl Log {
         let count = |name: &str| reply["counts"][name].as_u64().unwrap_or(u64::MAX);
         let parts = ["accepted", "duplicate", "rejected", "quarantined"].map(count);
         let refused = |code: &'static str| {
-            batch.events.iter().filter(|event| event.fate == Fate::Refused(code)).count() as u64
+            batch
+                .events
+                .iter()
+                .filter(|event| event.fate == Fate::Refused(code))
+                .count() as u64
         };
         // With `stored`, ids that other batches hold are duplicates or conflicts; rejected ones never change.
         let sound = count("received") == batch.events.len() as u64
-            && parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part)) == count("received")
+            && parts
+                .iter()
+                .fold(0_u64, |sum, part| sum.saturating_add(*part))
+                == count("received")
             && count("rejected") == refused("schema_invalid")
             && (reply["durability"] == "stored" || count("quarantined") == refused("type_unknown"))
             && reply["batch_id"] == batch.id.as_str();
         let sequence = reply["stream_sequence"].as_i64();
         if !sound || sequence.is_none() {
-            self.broken.push(format!("the reply to {} of {} is {reply}", batch.id, batch.developer));
+            self.broken.push(format!(
+                "the reply to {} of {} is {reply}",
+                batch.id, batch.developer
+            ));
         }
-        self.acks.push(Ack { batch: place, sequence: sequence.unwrap_or_default() });
+        self.acks.push(Ack {
+            batch: place,
+            sequence: sequence.unwrap_or_default(),
+        });
     }
 }
 
 /// `sqlite` or `postgres`.
 pub fn name(engine: Engine) -> &'static str {
-    if engine == Engine::Sqlite { "sqlite" } else { "postgres" }
+    if engine == Engine::Sqlite {
+        "sqlite"
+    } else {
+        "postgres"
+    }
 }

@@ -23,7 +23,10 @@ use harness::{Engine, Mounts, own_mounts};
 
 /// Faults of every kind under load: nothing acknowledged is lost or doubled, and all work is done.
 async fn a_seeded_day_of_faults_loses_and_doubles_nothing(engine: Engine) {
-    let test = format!("{}::a_seeded_day_of_faults_loses_and_doubles_nothing", log::name(engine));
+    let test = format!(
+        "{}::a_seeded_day_of_faults_loses_and_doubles_nothing",
+        log::name(engine)
+    );
     match own_mounts(&test, engine == Engine::Postgres) {
         Mounts::Done => {}
         mounts => run::seeded(engine, mounts == Mounts::Here, 1, 10).await,

@@ -89,8 +89,16 @@ pub struct Planned {
 /// The processes on SQLite, where one worker process has every role.
 const ON_SQLITE: [&str; 4] = ["nats", "collector-0", "collector-1", "all"];
 /// The processes on Postgres: two that store, as they compete for rows and messages.
-const ON_POSTGRES: [&str; 8] =
-    ["nats", "collector-0", "collector-1", "persist-0", "persist-1", "aggregate-0", "normalize-0", "alert-0"];
+const ON_POSTGRES: [&str; 8] = [
+    "nats",
+    "collector-0",
+    "collector-1",
+    "persist-0",
+    "persist-1",
+    "aggregate-0",
+    "normalize-0",
+    "alert-0",
+];
 
 /// The kinds of faults: each is dealt once before any comes again, so a short run has most of them.
 const KINDS: [&str; 12] = [
@@ -204,8 +212,10 @@ pub fn plan(seed: u64, span: Duration, engine: Engine) -> Vec<Planned> {
     let mut at = Duration::from_millis(rng.u64(300..1000));
     while at < span {
         if deck.is_empty() {
-            deck =
-                KINDS.into_iter().filter(|kind| engine == Engine::Postgres || *kind != "postgres").collect();
+            deck = KINDS
+                .into_iter()
+                .filter(|kind| engine == Engine::Postgres || *kind != "postgres")
+                .collect();
             rng.shuffle(&mut deck);
         }
         let kind = deck.pop().unwrap_or_default();
@@ -227,7 +237,13 @@ fn of_kind(kind: &str, engine: Engine, rng: &mut Rng) -> Fault {
         Fault::Process(blow, names[rng.usize(..names.len())])
     };
     let link = |rng: &mut Rng| {
-        let links = [Link::Clients(0), Link::Clients(1), Link::Collectors, Link::Workers, Link::Store];
+        let links = [
+            Link::Clients(0),
+            Link::Clients(1),
+            Link::Collectors,
+            Link::Workers,
+            Link::Store,
+        ];
         // The last one leads to Postgres.
         links[rng.usize(..if engine == Engine::Postgres { 5 } else { 4 })]
     };

@@ -40,7 +40,11 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let state = watch::Sender::new(State::default());
         let task = tokio::spawn(accept(listener, server.to_owned(), state.subscribe()));
-        Self { address, state, task }
+        Self {
+            address,
+            state,
+            task,
+        }
     }
 
     /// Where it listens, as `host:port`.
@@ -62,7 +66,11 @@ impl Proxy {
     /// Ends whatever trouble there is.
     pub fn end(&self) {
         self.state.send_modify(|state| {
-            *state = State { cuts: state.cuts, halves: state.halves, ..State::default() }
+            *state = State {
+                cuts: state.cuts,
+                halves: state.halves,
+                ..State::default()
+            }
         });
     }
 }
@@ -87,7 +95,9 @@ async fn connection(mut client: TcpStream, server: String, mut state: watch::Rec
         return;
     }
     // A server that is down resets its client: by dropping the connection.
-    let Ok(mut server) = TcpStream::connect(&server).await else { return };
+    let Ok(mut server) = TcpStream::connect(&server).await else {
+        return;
+    };
     let _ = server.set_nodelay(true);
     let was_cut = {
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());

@@ -22,7 +22,9 @@ const STUCK: Duration = Duration::from_secs(90);
 
 /// A number that the environment gives, such as `make chaos`, else the default.
 pub fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().expect(name))
 }
 
 /// A run of the seed and span that the environment names, else of these. Where no disk can be mounted,
@@ -38,8 +40,15 @@ pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
         planned.retain(|one| !matches!(one.fault, Fault::FullDisk(_)));
         say("left out: full disks");
     }
-    let again = format!("DEVTRAIL_FAULTS_SEED={seed} DEVTRAIL_FAULTS_SECONDS={}", span.as_secs());
-    say(&format!("seed {seed} on {}, {} faults; again by {again}", name(engine), planned.len()));
+    let again = format!(
+        "DEVTRAIL_FAULTS_SEED={seed} DEVTRAIL_FAULTS_SECONDS={}",
+        span.as_secs()
+    );
+    say(&format!(
+        "seed {seed} on {}, {} faults; again by {again}",
+        name(engine),
+        planned.len()
+    ));
     planned.iter().for_each(|one| say(&one.to_string()));
     let mut world = World::start(engine, can_mount).await;
     let load = Load::start(&service(&world.site, world.urls()).await, seed);
@@ -49,7 +58,19 @@ pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
     log.garbage = spoiler.finish(&world.site).await;
     let ended = world.ended.clone();
     let title = std::env::var("DEVTRAIL_FAULTS_TITLE").unwrap_or_else(|_| "seeds".to_owned());
-    conclude(&mut world, log, Run { title, seed, engine, span, faults, ended }).await;
+    conclude(
+        &mut world,
+        log,
+        Run {
+            title,
+            seed,
+            engine,
+            span,
+            faults,
+            ended,
+        },
+    )
+    .await;
 }
 
 /// The collectors as clients know them, once they know the clients' keys.
@@ -70,17 +91,37 @@ pub async fn service(site: &Site, urls: Vec<String>) -> Service {
 /// # Panics
 /// Where anything is lost, doubled, changed, invented or left undone.
 pub async fn conclude(world: &mut World, log: Log, run: Run) {
-    say(&format!("the clients are done: {} requests, {} retries", log.requests, log.retries));
+    say(&format!(
+        "the clients are done: {} requests, {} retries",
+        log.requests, log.retries
+    ));
     until_done(world, &log).await;
     let found = Found::read(&world.site).await;
     let mut judgement = judge(&log, &found);
-    judgement.findings.splice(..0, world.site.crashes.iter().map(|crash| format!("crashed: {crash}")));
+    judgement.findings.splice(
+        ..0,
+        world
+            .site
+            .crashes
+            .iter()
+            .map(|crash| format!("crashed: {crash}")),
+    );
     run.conclude(&log, &judgement);
     keep_logs(world, &run);
     let findings = &judgement.findings;
     if !findings.is_empty() {
-        let first = findings.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-        panic!("seed {}: {} findings, the first:\n{first}\n{}", run.seed, findings.len(), world.site.logs());
+        let first = findings
+            .iter()
+            .take(20)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n");
+        panic!(
+            "seed {}: {} findings, the first:\n{first}\n{}",
+            run.seed,
+            findings.len(),
+            world.site.logs()
+        );
     }
     second_opinion(world, &log);
 }
@@ -99,14 +140,31 @@ async fn until_done(world: &mut World, log: &Log) {
             return say("a process has crashed: the rest of the work is not waited for");
         }
         let js = world.site.js().await;
-        let last = js.get_stream("EVENTS").await.expect("EVENTS").cached_info().state.last_sequence;
-        let dead = js.get_stream("DEAD").await.expect("DEAD").cached_info().state.messages;
+        let last = js
+            .get_stream("EVENTS")
+            .await
+            .expect("EVENTS")
+            .cached_info()
+            .state
+            .last_sequence;
+        let dead = js
+            .get_stream("DEAD")
+            .await
+            .expect("DEAD")
+            .cached_info()
+            .state
+            .messages;
         // A letter may be there while its message is still to come again, and to become another one.
         let open = open(&js).await;
         let mut now = world.database().rows(LEFT).await.remove(0);
         let stored: u64 = now[2].parse().expect("a count");
         let garbage = log.garbage.len() as u64;
-        if now[0] == "0" && now[1] == "0" && stored + garbage >= last && dead >= garbage && open == 0 {
+        if now[0] == "0"
+            && now[1] == "0"
+            && stored + garbage >= last
+            && dead >= garbage
+            && open == 0
+        {
             return;
         }
         now.push(format!("{last} {dead} {open}"));
@@ -132,17 +190,30 @@ async fn open(js: &async_nats::jetstream::Context) -> u64 {
 /// `devtrail verify` finds nothing wrong, and the garbage in DEAD.
 fn second_opinion(world: &World, log: &Log) {
     let report = world.site.verify();
-    assert!(report["stored"].as_u64().is_some_and(|stored| stored > 0), "verify saw nothing: {report}");
-    assert_eq!(report["dead"], log.garbage.len(), "verify counts other messages in DEAD: {report}");
+    assert!(
+        report["stored"].as_u64().is_some_and(|stored| stored > 0),
+        "verify saw nothing: {report}"
+    );
+    assert_eq!(
+        report["dead"],
+        log.garbage.len(),
+        "verify counts other messages in DEAD: {report}"
+    );
 }
 
 /// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, where that names one.
 fn keep_logs(world: &World, run: &Run) {
-    let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else { return };
+    let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else {
+        return;
+    };
     let folder = format!("{}-{}-{}", run.title, name(run.engine), run.seed);
     let folder = std::path::Path::new(&parent).join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     for process in world.site.names() {
-        std::fs::write(folder.join(format!("{process}.log")), world.site.log(&process)).expect("a log");
+        std::fs::write(
+            folder.join(format!("{process}.log")),
+            world.site.log(&process),
+        )
+        .expect("a log");
     }
 }

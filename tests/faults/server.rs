@@ -19,18 +19,31 @@ pub struct Server {
 fn script(arguments: &[&str]) -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut command = Command::new(root.join("scripts/postgres.sh"));
-    let output = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
     let output = output.expect("scripts/postgres.sh runs");
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 impl Server {
     /// Starts one with fsync and synchronous commit.
     pub async fn start() -> Self {
         let started = tokio::task::spawn_blocking(|| script(&["start", "--fsync", "faults"]));
-        let started = started.await.expect("no panic").expect("a Postgres server (its reason is above)");
+        let started = started
+            .await
+            .expect("no panic")
+            .expect("a Postgres server (its reason is above)");
         let (folder, url) = started.split_once(' ').expect("`DIR URL`");
-        Self { folder: folder.into(), url: url.to_owned() }
+        Self {
+            folder: folder.into(),
+            url: url.to_owned(),
+        }
     }
 
     /// `host:port`.
@@ -46,18 +59,26 @@ impl Server {
 
     /// The server's process and its children's. Empty where it does not run.
     fn pids(&self) -> Vec<i32> {
-        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-        let Some(server) = file.lines().next().and_then(|line| line.parse::<i32>().ok()) else {
+        let file =
+            std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        let Some(server) = file
+            .lines()
+            .next()
+            .and_then(|line| line.parse::<i32>().ok())
+        else {
             return Vec::new();
         };
-        let command = std::fs::read_to_string(format!("/proc/{server}/cmdline")).unwrap_or_default();
+        let command =
+            std::fs::read_to_string(format!("/proc/{server}/cmdline")).unwrap_or_default();
         // The file outlives a kill -9: whose pid is it now?
         if !command.contains(&*self.folder.to_string_lossy()) {
             return Vec::new();
         }
-        let children =
-            std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"))
+            .unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
         std::iter::once(server).chain(children).collect()
     }
 

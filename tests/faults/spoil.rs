@@ -36,8 +36,14 @@ impl Spoiler {
         self.stop.store(true, Ordering::Relaxed);
         let acknowledged = self.task.await.expect("no panic");
         let there = published(site).await;
-        let lost: Vec<&i64> = acknowledged.iter().filter(|seq| !there.contains(seq)).collect();
-        assert!(lost.is_empty(), "garbage that nats-server acknowledged is not in EVENTS: {lost:?}");
+        let lost: Vec<&i64> = acknowledged
+            .iter()
+            .filter(|seq| !there.contains(seq))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "garbage that nats-server acknowledged is not in EVENTS: {lost:?}"
+        );
         there
     }
 }
@@ -45,7 +51,9 @@ impl Spoiler {
 /// Publishes until it is told to stop; what meets a fault is not tried again.
 async fn spoil(nats: String, mut rng: Rng, stop: Arc<AtomicBool>) -> Vec<i64> {
     let mut acknowledged = Vec::new();
-    let client = async_nats::connect(&nats).await.expect("nats-server answers");
+    let client = async_nats::connect(&nats)
+        .await
+        .expect("nats-server answers");
     let js = jetstream::new(client.clone());
     for number in 0.. {
         if number >= GARBAGE.len() && stop.load(Ordering::Relaxed) {
@@ -67,16 +75,28 @@ async fn spoil(nats: String, mut rng: Rng, stop: Arc<AtomicBool>) -> Vec<i64> {
 /// The sequences of the garbage in EVENTS.
 async fn published(site: &Site) -> Vec<i64> {
     let stream = site.js().await.get_stream("EVENTS").await.expect("EVENTS");
-    let found = stream.info_with_subjects(SUBJECT).await.expect("its subjects");
+    let found = stream
+        .info_with_subjects(SUBJECT)
+        .await
+        .expect("its subjects");
     let counts: Vec<(String, usize)> = found.filter_map(async |one| one.ok()).collect().await;
     let count = counts.iter().map(|(_, count)| count).sum();
     let filter = SUBJECT.to_owned();
-    let config = consumer::pull::OrderedConfig { filter_subject: filter, ..Default::default() };
+    let config = consumer::pull::OrderedConfig {
+        filter_subject: filter,
+        ..Default::default()
+    };
     let consumer = stream.create_consumer(config).await.expect("a consumer");
     let messages = consumer.messages().await.expect("messages").take(count);
     let sequence = |message: Result<jetstream::Message, _>| {
         let message = message.ok()?;
-        message.info().ok().map(|info| info.stream_sequence.cast_signed())
+        message
+            .info()
+            .ok()
+            .map(|info| info.stream_sequence.cast_signed())
     };
-    messages.map(|message| sequence(message).expect("a message of the stream")).collect().await
+    messages
+        .map(|message| sequence(message).expect("a message of the stream"))
+        .collect()
+        .await
 }

@@ -45,14 +45,22 @@ const DISK_MIB: u32 = 400;
 impl World {
     /// Starts everything; on small disks of its own, where they can be mounted.
     pub async fn start(engine: Engine, can_mount: bool) -> Self {
-        let server = if engine == Engine::Postgres { Some(Server::start().await) } else { None };
+        let server = if engine == Engine::Postgres {
+            Some(Server::start().await)
+        } else {
+            None
+        };
         let mut site = match &server {
             None => Site::start(engine).await,
             Some(server) => Site::start_on_postgres(server.url.clone()).await,
         };
         // A killed worker's messages come again after seconds, so that a short run sees it.
         site.shorten_ack_wait().await;
-        let disks = if can_mount { disks(engine, &mut site).await } else { BTreeMap::new() };
+        let disks = if can_mount {
+            disks(engine, &mut site).await
+        } else {
+            BTreeMap::new()
+        };
         let listen = [free_address(), free_address()];
         let nats = site.nats.trim_start_matches("nats://").to_owned();
         let mut links = BTreeMap::new();
@@ -64,8 +72,14 @@ impl World {
         if let Some(server) = &server {
             links.insert(Link::Store, Proxy::before(server.address()).await);
         }
-        let mut world =
-            Self { processes: plan::processes(engine), server, disks, links, listen, ..Self::around(site) };
+        let mut world = Self {
+            processes: plan::processes(engine),
+            server,
+            disks,
+            links,
+            listen,
+            ..Self::around(site)
+        };
         world.raise();
         world
     }
@@ -88,7 +102,9 @@ impl World {
 
     /// The collectors' URLs as clients know them.
     pub fn urls(&self) -> Vec<String> {
-        [0, 1].map(|number| format!("http://{}", self.links[&Link::Clients(number)].address())).into()
+        [0, 1]
+            .map(|number| format!("http://{}", self.links[&Link::Clients(number)].address()))
+            .into()
     }
 
     /// Starts every process that should run and does not; counts those that had ended on their own.
@@ -113,12 +129,16 @@ impl World {
         let through = |link| format!("nats://{}", self.links[&link].address());
         let (program, arguments, nats) = match name {
             "nats" => return self.site.nats_again(),
-            "collector-0" => {
-                ("devtrail-collector", ["--listen", &self.listen[0]].to_vec(), through(Link::Collectors))
-            }
-            "collector-1" => {
-                ("devtrail-collector", ["--listen", &self.listen[1]].to_vec(), through(Link::Collectors))
-            }
+            "collector-0" => (
+                "devtrail-collector",
+                ["--listen", &self.listen[0]].to_vec(),
+                through(Link::Collectors),
+            ),
+            "collector-1" => (
+                "devtrail-collector",
+                ["--listen", &self.listen[1]].to_vec(),
+                through(Link::Collectors),
+            ),
             worker => {
                 let role = worker.split('-').next().unwrap_or(worker);
                 ("devtrail-worker", vec![role], through(Link::Workers))
@@ -126,9 +146,15 @@ impl World {
         };
         let mut command = self.site.command(program, &arguments);
         command.env("DEVTRAIL_NATS_URL", nats);
-        command.env("DEVTRAIL_SHUTDOWN_TIMEOUT", format!("{}s", SHUTDOWN.as_secs()));
+        command.env(
+            "DEVTRAIL_SHUTDOWN_TIMEOUT",
+            format!("{}s", SHUTDOWN.as_secs()),
+        );
         if let Some(server) = &self.server {
-            command.env("DEVTRAIL_DATABASE_URL", server.url_at(&self.links[&Link::Store].address()));
+            command.env(
+                "DEVTRAIL_DATABASE_URL",
+                server.url_at(&self.links[&Link::Store].address()),
+            );
         }
         self.site.spawn(name, &mut command);
     }
@@ -141,7 +167,9 @@ impl World {
             Fault::Connections(trouble, link) => self.links[&link].begin(trouble),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = 512),
             Fault::LostMessageIds => {
-                self.change("EVENTS", |config| config.duplicate_window = Duration::from_millis(100));
+                self.change("EVENTS", |config| {
+                    config.duplicate_window = Duration::from_millis(100)
+                });
             }
             Fault::FullDisk(room) => tokio::task::block_in_place(|| self.disks[&room].fill()),
         }
@@ -182,7 +210,9 @@ impl World {
             Fault::Postgres(_) => self.postgres_again().await,
             Fault::Connections(_, link) => self.links[&link].end(),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = JOBS_ROOM),
-            Fault::LostMessageIds => self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW),
+            Fault::LostMessageIds => {
+                self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW)
+            }
             Fault::FullDisk(room) => self.free(room),
         }
     }
@@ -198,7 +228,10 @@ impl World {
 
     async fn postgres_again(&mut self) {
         let Some(server) = &self.server else { return };
-        harness::until("Postgres has ended", async || (!server.runs()).then_some(())).await;
+        harness::until("Postgres has ended", async || {
+            (!server.runs()).then_some(())
+        })
+        .await;
         let again = async || tokio::task::block_in_place(|| server.again()).then_some(());
         harness::until("Postgres runs again", again).await;
     }
@@ -253,7 +286,13 @@ async fn disks(engine: Engine, site: &mut Site) -> BTreeMap<Room, Disk> {
 /// Changes a stream's configuration once; `None` where the server does not do it now.
 async fn changed(address: &str, stream: &str, edit: fn(&mut Config)) -> Option<()> {
     let js = async_nats::jetstream::new(async_nats::connect(address).await.ok()?);
-    let mut config = js.get_stream(stream).await.ok()?.cached_info().config.clone();
+    let mut config = js
+        .get_stream(stream)
+        .await
+        .ok()?
+        .cached_info()
+        .config
+        .clone();
     edit(&mut config);
     js.update_stream(config).await.ok().map(drop)
 }

@@ -44,9 +44,16 @@ impl Client {
     #[must_use]
     pub fn new(url: &str, key: &str) -> Self {
         common::process::install_tls();
-        let http =
-            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
-        Self { http, url: url.to_owned(), key: key.to_owned() }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client");
+        Self {
+            http,
+            url: url.to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     /// Posts a body once.
@@ -54,7 +61,10 @@ impl Client {
     /// # Errors
     /// Where there is no reply.
     pub async fn post(&self, body: &Value) -> reqwest::Result<Response> {
-        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
+        let request = self
+            .http
+            .post(format!("{}/v1/events", self.url))
+            .bearer_auth(&self.key);
         request.json(body).send().await
     }
 
@@ -74,12 +84,28 @@ impl Client {
     /// # Panics
     /// Where there is no reply, or none in JSON.
     pub async fn send_waiting(&self, envelope: &Value, seconds: u32) -> Waited {
-        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key);
-        let request = request.header("Prefer", format!("wait={seconds}")).json(envelope);
-        let response = request.timeout(Duration::from_secs(60)).send().await.expect("a reply");
-        let applied = response.headers().get("preference-applied").and_then(|value| value.to_str().ok());
+        let request = self
+            .http
+            .post(format!("{}/v1/events", self.url))
+            .bearer_auth(&self.key);
+        let request = request
+            .header("Prefer", format!("wait={seconds}"))
+            .json(envelope);
+        let response = request
+            .timeout(Duration::from_secs(60))
+            .send()
+            .await
+            .expect("a reply");
+        let applied = response
+            .headers()
+            .get("preference-applied")
+            .and_then(|value| value.to_str().ok());
         let (status, applied) = (response.status().as_u16(), applied.map(str::to_owned));
-        Waited { status, applied, body: response.json().await.expect("a reply is JSON") }
+        Waited {
+            status,
+            applied,
+            body: response.json().await.expect("a reply is JSON"),
+        }
     }
 
     /// Gets a path with the key.
@@ -87,7 +113,10 @@ impl Client {
     /// # Panics
     /// Where there is no reply.
     pub async fn get_with_key(&self, path: &str) -> Response {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key);
+        let request = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(&self.key);
         request.send().await.expect("a reply")
     }
 
@@ -102,7 +131,11 @@ impl Client {
     /// # Panics
     /// Where there is no reply.
     pub async fn get(&self, path: &str) -> Response {
-        self.http.get(format!("{}{path}", self.url)).send().await.expect("a reply")
+        self.http
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .expect("a reply")
     }
 
     /// Posts raw bytes with headers of the caller's.
@@ -131,10 +164,16 @@ impl Client {
     /// Where there is no reply, or none in JSON.
     pub async fn send_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> (u16, Value) {
         let bearer = format!("Bearer {}", self.key);
-        let headers: Vec<(&str, &str)> =
-            headers.iter().copied().chain([("authorization", &*bearer)]).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .copied()
+            .chain([("authorization", &*bearer)])
+            .collect();
         let reply = self.raw(&headers, body.as_ref().to_vec()).await;
-        (reply.status().as_u16(), reply.json().await.expect("a reply is JSON"))
+        (
+            reply.status().as_u16(),
+            reply.json().await.expect("a reply is JSON"),
+        )
     }
 
     /// The same, and waits until it is stored; gives the reply.
@@ -142,9 +181,17 @@ impl Client {
     /// # Panics
     /// Where it is not stored.
     pub async fn store_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Value {
-        let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("prefer", "wait=30")]).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .copied()
+            .chain([("prefer", "wait=30")])
+            .collect();
         let (status, reply) = self.send_as(&headers, body).await;
-        assert_eq!((status, reply["durability"].as_str()), (200, Some("stored")), "{reply}");
+        assert_eq!(
+            (status, reply["durability"].as_str()),
+            (200, Some("stored")),
+            "{reply}"
+        );
         reply
     }
 

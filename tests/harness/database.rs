@@ -35,8 +35,14 @@ impl Database {
             "DEVTRAIL_TEST_POSTGRES names no server: run `make test`, or start one with scripts/postgres.sh",
         );
         let name = format!("e2e_{}", uuid::Uuid::new_v4().simple());
-        connect(&server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
-        let (base, _) = server.rsplit_once('/').expect("the server's URL ends in a database");
+        connect(&server)
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .expect("a database");
+        let (base, _) = server
+            .rsplit_once('/')
+            .expect("the server's URL ends in a database");
         Self::Postgres(format!("{base}/{name}"))
     }
 
@@ -76,10 +82,16 @@ impl Database {
         match self {
             Self::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path).expect("the database opens");
-                connection.busy_timeout(std::time::Duration::from_secs(30)).expect("a timeout");
+                connection
+                    .busy_timeout(std::time::Duration::from_secs(30))
+                    .expect("a timeout");
                 connection.execute_batch(sql).expect("the statements run");
             }
-            Self::Postgres(url) => connect(url).await.batch_execute(sql).await.expect("the statements run"),
+            Self::Postgres(url) => connect(url)
+                .await
+                .batch_execute(sql)
+                .await
+                .expect("the statements run"),
         }
     }
 }
@@ -100,7 +112,10 @@ impl Held {
     pub async fn release(self) {
         match self {
             Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").expect("it is let go"),
-            Self::Postgres(client) => client.batch_execute("ROLLBACK").await.expect("it is let go"),
+            Self::Postgres(client) => client
+                .batch_execute("ROLLBACK")
+                .await
+                .expect("it is let go"),
         }
     }
 }
@@ -114,8 +129,12 @@ impl Database {
         match self {
             Self::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path).expect("the database opens");
-                connection.busy_timeout(std::time::Duration::from_secs(30)).expect("a timeout");
-                connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+                connection
+                    .busy_timeout(std::time::Duration::from_secs(30))
+                    .expect("a timeout");
+                connection
+                    .execute_batch("BEGIN IMMEDIATE")
+                    .expect("the lock");
                 Held::Sqlite(connection)
             }
             Self::Postgres(url) => {
@@ -130,18 +149,26 @@ impl Database {
 }
 
 async fn connect(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("Postgres answers");
     // Ends with its client.
     tokio::spawn(connection);
     client
 }
 
 async fn postgres_rows(url: &str, sql: &str) -> Vec<Vec<String>> {
-    let messages = connect(url).await.simple_query(sql).await.expect("the query runs");
+    let messages = connect(url)
+        .await
+        .simple_query(sql)
+        .await
+        .expect("the query runs");
     let rows = messages.into_iter().filter_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect())
-        }
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(
+            (0..row.len())
+                .map(|column| row.get(column).unwrap_or_default().to_owned())
+                .collect(),
+        ),
         _ => None,
     });
     rows.collect()
@@ -150,8 +177,11 @@ async fn postgres_rows(url: &str, sql: &str) -> Vec<Vec<String>> {
 fn sqlite_rows(path: &std::path::Path, sql: &str) -> Vec<Vec<String>> {
     use rusqlite::types::ValueRef;
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = rusqlite::Connection::open_with_flags(path, flags).expect("the database opens");
-    connection.busy_timeout(std::time::Duration::from_secs(30)).expect("a timeout");
+    let connection =
+        rusqlite::Connection::open_with_flags(path, flags).expect("the database opens");
+    connection
+        .busy_timeout(std::time::Duration::from_secs(30))
+        .expect("a timeout");
     let mut statement = connection.prepare(sql).expect("the query is sound");
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {
@@ -160,10 +190,14 @@ fn sqlite_rows(path: &std::path::Path, sql: &str) -> Vec<Vec<String>> {
                 ValueRef::Null => String::new(),
                 ValueRef::Integer(number) => number.to_string(),
                 ValueRef::Real(number) => number.to_string(),
-                ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Text(text) | ValueRef::Blob(text) => {
+                    String::from_utf8_lossy(text).into_owned()
+                }
             })
         });
         cells.collect::<rusqlite::Result<Vec<String>>>()
     });
-    rows.expect("the query runs").map(|row| row.expect("a row")).collect()
+    rows.expect("the query runs")
+        .map(|row| row.expect("a row"))
+        .collect()
 }

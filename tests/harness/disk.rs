@@ -10,8 +10,7 @@ use tempfile::TempDir;
 const INSIDE: &str = "DEVTRAIL_TEST_OWN_MOUNTS";
 
 /// Mounts and unmounts a disk, to see whether that works.
-const TRY: &str =
-    "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs \"$d\" && umount \"$d\"; s=$?; rmdir \"$d\"; exit $s";
+const TRY: &str = "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs \"$d\" && umount \"$d\"; s=$?; rmdir \"$d\"; exit $s";
 
 /// Where a test may mount disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +37,9 @@ pub fn own_mounts(test: &str, as_root: bool) -> Mounts {
     }
     // As root a mount namespace will do; else one of users makes root of anybody.
     let works = |flags: &&&str| {
-        let tried = Command::new("unshare").args([**flags, "sh", "-c", TRY]).output();
+        let tried = Command::new("unshare")
+            .args([**flags, "sh", "-c", TRY])
+            .output();
         tried.is_ok_and(|tried| tried.status.success())
     };
     let ways: &[&str] = if as_root { &["-m"] } else { &["-m", "-Urm"] };
@@ -51,7 +52,10 @@ pub fn own_mounts(test: &str, as_root: bool) -> Mounts {
     };
     let program = std::env::current_exe().expect("a test knows its own program");
     let mut command = Command::new("unshare");
-    command.arg(flags).arg(program).args(["--exact", test, "--nocapture"]);
+    command
+        .arg(flags)
+        .arg(program)
+        .args(["--exact", test, "--nocapture"]);
     let status = command.env(INSIDE, "yes").status().expect("unshare runs");
     assert!(status.success(), "{test} failed in its namespace");
     Mounts::Done
@@ -69,8 +73,13 @@ impl Disk {
     pub fn mount(mib: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(folder.path());
-        assert!(command.status().expect("mount runs").success(), "a disk of {mib} MiB cannot be mounted");
+        command
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
+            .arg(folder.path());
+        assert!(
+            command.status().expect("mount runs").success(),
+            "a disk of {mib} MiB cannot be mounted"
+        );
         Self(folder)
     }
 
@@ -88,7 +97,8 @@ impl Disk {
         let zeros = std::fs::File::open("/dev/zero").expect("zeros");
         let mut filler = std::fs::File::create(self.path().join("filler")).expect("a file");
         let mut zeros = std::io::BufReader::with_capacity(1 << 20, zeros);
-        let full = std::io::copy(&mut zeros, &mut filler).expect_err("no disk takes zeros without end");
+        let full =
+            std::io::copy(&mut zeros, &mut filler).expect_err("no disk takes zeros without end");
         assert_eq!(full.kind(), ErrorKind::StorageFull);
     }
 

@@ -33,7 +33,9 @@ impl Post {
     /// Where it is no text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("a header is text"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a header is text"))
     }
 
     /// The body as JSON.
@@ -78,10 +80,19 @@ impl Hook {
     /// Where no port is free.
     #[must_use]
     pub fn reserved() -> (Self, u16) {
-        let kept = Arc::new(Mutex::new(Kept { status: 204, ..Kept::default() }));
+        let kept = Arc::new(Mutex::new(Kept {
+            status: 204,
+            ..Kept::default()
+        }));
         let address = crate::free_address();
         let (_, port) = address.rsplit_once(':').expect("host:port");
-        (Self { url: format!("http://{address}/alerts"), kept }, port.parse().expect("a port"))
+        (
+            Self {
+                url: format!("http://{address}/alerts"),
+                kept,
+            },
+            port.parse().expect("a port"),
+        )
     }
 
     /// Takes posts from now on.
@@ -89,7 +100,9 @@ impl Hook {
     /// # Panics
     /// Where it cannot listen.
     pub async fn listen(&self, port: u16) {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("its port");
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("its port");
         let routes = Router::new().fallback(take).with_state(self.kept.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
     }
@@ -109,7 +122,11 @@ impl Hook {
     /// Where a test panicked with it.
     #[must_use]
     pub fn posts(&self) -> Vec<Post> {
-        self.kept.lock().expect("no test panics with it").posts.clone()
+        self.kept
+            .lock()
+            .expect("no test panics with it")
+            .posts
+            .clone()
     }
 }
 
@@ -118,10 +135,18 @@ async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: By
     let (index, status, delay) = {
         let mut kept = kept.lock().expect("no test panics with it");
         let (status, delay) = (kept.status, kept.delay);
-        kept.posts.push(Post { headers, body, status, answered: false });
+        kept.posts.push(Post {
+            headers,
+            body,
+            status,
+            answered: false,
+        });
         (kept.posts.len() - 1, status, delay)
     };
     tokio::time::sleep(delay).await; // sleep: a receiver that is slow
     kept.lock().expect("no test panics with it").posts[index].answered = true;
-    (StatusCode::from_u16(status).expect("a status"), [(LOCATION, "/elsewhere")])
+    (
+        StatusCode::from_u16(status).expect("a status"),
+        [(LOCATION, "/elsewhere")],
+    )
 }

@@ -21,11 +21,16 @@ pub fn real_input(paths: &[&Path]) -> Option<Vec<Person>> {
     for path in paths {
         let file = std::fs::File::open(path).ok()?;
         let mut text = String::new();
-        GzDecoder::new(file).read_to_string(&mut text).expect("the file is whole");
+        GzDecoder::new(file)
+            .read_to_string(&mut text)
+            .expect("the file is whole");
         for line in text.lines() {
             let mut line: Value = serde_json::from_str(line).expect("a line is JSON");
             let developer = line["developer"].as_str().expect("a developer").to_owned();
-            people.entry(developer).or_default().push(line["event"].take());
+            people
+                .entry(developer)
+                .or_default()
+                .push(line["event"].take());
         }
     }
     Some(people.into_iter().collect())

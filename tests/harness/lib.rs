@@ -50,7 +50,11 @@ pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("a test knows its own program");
     // target/PROFILE/deps/promises-… (a test) or target/PROFILE/devtrail-bench
     let folder = tests.parent().expect("a program lies in a folder");
-    let folder = if folder.ends_with("deps") { folder.parent().expect("cargo's folders") } else { folder };
+    let folder = if folder.ends_with("deps") {
+        folder.parent().expect("cargo's folders")
+    } else {
+        folder
+    };
     let path = folder.join(name);
     assert!(
         path.exists(),

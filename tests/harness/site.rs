@@ -57,7 +57,9 @@ impl Site {
     /// # Panics
     /// Where the streams cannot be made.
     pub async fn configured(engine: Engine, edit: impl FnOnce(&str) -> String) -> Self {
-        Self::bare_in(engine, &std::env::temp_dir(), edit).await.with_streams()
+        Self::bare_in(engine, &std::env::temp_dir(), edit)
+            .await
+            .with_streams()
     }
 
     /// The same in a folder of its own under `parent`.
@@ -65,7 +67,9 @@ impl Site {
     /// # Panics
     /// Where the streams cannot be made.
     pub async fn start_in(engine: Engine, parent: &Path) -> Self {
-        Self::bare_in(engine, parent, str::to_owned).await.with_streams()
+        Self::bare_in(engine, parent, str::to_owned)
+            .await
+            .with_streams()
     }
 
     async fn bare_in(engine: Engine, parent: &Path, edit: impl FnOnce(&str) -> String) -> Self {
@@ -82,8 +86,15 @@ impl Site {
     ) -> Self {
         let none = String::new();
         let (processes, crashes) = (BTreeMap::new(), Vec::new());
-        let mut site =
-            Self { folder, engine, database, nats: none.clone(), monitor: none, processes, crashes };
+        let mut site = Self {
+            folder,
+            engine,
+            database,
+            nats: none.clone(),
+            monitor: none,
+            processes,
+            crashes,
+        };
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
         let given = std::fs::read_to_string(given).expect("the server's configuration");
         // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.
@@ -131,9 +142,17 @@ impl Site {
     }
 
     /// The same with more arguments, and a point where it dies.
-    pub fn worker_given(&mut self, name: &str, role: &str, arguments: &[&str], crash: Option<&str>) {
+    pub fn worker_given(
+        &mut self,
+        name: &str,
+        role: &str,
+        arguments: &[&str],
+        crash: Option<&str>,
+    ) {
         let mut command = self.command("devtrail-worker", &[role]);
-        command.args(arguments).envs(crash.map(|point| ("DEVTRAIL_CRASH_POINT", point)));
+        command
+            .args(arguments)
+            .envs(crash.map(|point| ("DEVTRAIL_CRASH_POINT", point)));
         self.spawn(name, &mut command);
     }
 
@@ -152,7 +171,11 @@ impl Site {
     /// The role that does `role`'s work on this engine.
     #[must_use]
     pub fn role<'a>(&self, role: &'a str) -> &'a str {
-        if self.engine == Engine::Sqlite { "all" } else { role }
+        if self.engine == Engine::Sqlite {
+            "all"
+        } else {
+            role
+        }
     }
 
     /// Starts a program under `name`; what it logs goes to a file of the site.
@@ -160,10 +183,19 @@ impl Site {
     /// # Panics
     /// Where it does not start, or one of that name runs.
     pub fn spawn(&mut self, name: &str, command: &mut Command) {
-        let log = std::fs::File::options().create(true).append(true).open(self.log_file(name));
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file(name));
         let log = log.expect("a log file");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let before = self.processes.insert(name.to_owned(), child.expect("the program starts"));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let before = self
+            .processes
+            .insert(name.to_owned(), child.expect("the program starts"));
         assert!(before.is_none(), "{name} runs already");
     }
 
@@ -181,7 +213,10 @@ impl Site {
     #[must_use]
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(name));
-        command.args(arguments).current_dir(&self.folder).env("DEVTRAIL_NATS_URL", &self.nats);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("DEVTRAIL_NATS_URL", &self.nats);
         command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor);
         command.env("DEVTRAIL_DATABASE_URL", self.database.url());
         command
@@ -193,7 +228,9 @@ impl Site {
     /// Where it cannot be run.
     #[must_use]
     pub fn run(&self, name: &str, arguments: &[&str]) -> Output {
-        self.command(name, arguments).output().expect("the program runs")
+        self.command(name, arguments)
+            .output()
+            .expect("the program runs")
     }
 
     /// A fresh key of a developer.
@@ -204,7 +241,10 @@ impl Site {
     pub fn key(&self, developer: &str) -> String {
         let made = self.run("devtrail", &["keys", "create", developer]);
         assert!(made.status.success(), "{}", said(&made));
-        String::from_utf8(made.stdout).expect("a key is text").trim().to_owned()
+        String::from_utf8(made.stdout)
+            .expect("a key is text")
+            .trim()
+            .to_owned()
     }
 
     /// A client of the collector at `url`, with a fresh key of a developer that the collector knows.
@@ -224,7 +264,10 @@ impl Site {
     /// Where it does not run.
     pub fn kill(&mut self, name: &str) {
         let mut child = self.processes.remove(name).expect("it runs");
-        child.kill().and_then(|()| child.wait()).expect("it can be killed");
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .expect("it can be killed");
     }
 
     /// Asks the process to stop and waits for its exit.
@@ -266,7 +309,10 @@ impl Site {
     /// Where it does not.
     pub async fn ended(&mut self, name: &str) -> ExitStatus {
         let child = self.processes.get_mut(name).expect("it was started");
-        let status = until("the process ends", async || child.try_wait().expect("it can be asked")).await;
+        let status = until("the process ends", async || {
+            child.try_wait().expect("it can be asked")
+        })
+        .await;
         // Only now: one that does not end is still killed with the site.
         self.processes.remove(name);
         status

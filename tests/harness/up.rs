@@ -55,8 +55,15 @@ impl Up {
     /// # Panics
     /// Where it does not start.
     pub async fn start_in(parent: &Path, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut up = Self { folder: tempfile::tempdir_in(parent).expect("a folder"), arguments, child: None };
+        let arguments = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let mut up = Self {
+            folder: tempfile::tempdir_in(parent).expect("a folder"),
+            arguments,
+            child: None,
+        };
         up.restart().await;
         up
     }
@@ -76,19 +83,34 @@ impl Up {
     pub async fn restart_with(&mut self, flags: &[&str]) {
         assert!(self.child.is_none(), "it still runs");
         let _ = std::fs::remove_file(self.path("addresses.json"));
-        let log =
-            std::fs::File::options().create(true).append(true).open(self.path("up.log")).expect("a log");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("up.log"))
+            .expect("a log");
         let mut command = Command::new(program("devtrail"));
-        command.arg("up").arg("--data").arg(self.folder.path()).args([
-            "--listen",
-            "127.0.0.1:0",
-            "--nats-port",
-            "0",
-        ]);
-        command.arg("--nats-server").arg(nats_server()).args(&self.arguments).args(flags);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        command
+            .arg("up")
+            .arg("--data")
+            .arg(self.folder.path())
+            .args(["--listen", "127.0.0.1:0", "--nats-port", "0"]);
+        command
+            .arg("--nats-server")
+            .arg(nats_server())
+            .args(&self.arguments)
+            .args(flags);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
         self.child = Some(child.expect("devtrail up starts"));
-        self.until("it listens", || Path::new(&self.path("addresses.json")).exists().then_some(())).await;
+        self.until("it listens", || {
+            Path::new(&self.path("addresses.json"))
+                .exists()
+                .then_some(())
+        })
+        .await;
     }
 
     /// A file of its folder.
@@ -128,7 +150,8 @@ impl Up {
         let start = Instant::now();
         // A server that starts makes the file before it writes it.
         let pid = loop {
-            let text = std::fs::read_to_string(self.path("nats-server.pid")).expect("nats-server.pid");
+            let text =
+                std::fs::read_to_string(self.path("nats-server.pid")).expect("nats-server.pid");
             match text.trim().parse() {
                 Ok(pid) => break pid,
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{text:?} is no pid: {error}"),
@@ -144,7 +167,10 @@ impl Up {
     /// Where it does not run.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
-        child.kill().and_then(|()| child.wait()).expect("it can be killed");
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .expect("it can be killed");
     }
 
     /// kill -9 of the nats-server.
@@ -186,7 +212,11 @@ impl Up {
     #[must_use]
     pub fn devtrail(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("devtrail"));
-        command.args(arguments).arg("--data").arg(self.folder.path()).env("DEVTRAIL_LOG", "warn");
+        command
+            .args(arguments)
+            .arg("--data")
+            .arg(self.folder.path())
+            .env("DEVTRAIL_LOG", "warn");
         command.output().expect("devtrail runs")
     }
 
@@ -198,7 +228,11 @@ impl Up {
     pub fn verify(&self) -> Value {
         let output = self.devtrail(&["verify", "--json"]);
         let report = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "verify: {report}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "verify: {report}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_str(&report).expect("a report")
     }
 
@@ -209,7 +243,8 @@ impl Up {
     #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        rusqlite::Connection::open_with_flags(self.path("devtrail.db"), flags).expect("the database opens")
+        rusqlite::Connection::open_with_flags(self.path("devtrail.db"), flags)
+            .expect("the database opens")
     }
 
     /// A single number of the database.
@@ -218,7 +253,9 @@ impl Up {
     /// Where the query fails.
     #[must_use]
     pub fn count(&self, sql: &str) -> i64 {
-        self.database().query_row(sql, [], |row| row.get(0)).expect("the query runs")
+        self.database()
+            .query_row(sql, [], |row| row.get(0))
+            .expect("the query runs")
     }
 
     /// The bytes of a single column of the one row that `sql` finds.
@@ -227,7 +264,9 @@ impl Up {
     /// Where the query fails.
     #[must_use]
     pub fn bytes(&self, sql: &str) -> Vec<u8> {
-        self.database().query_row(sql, [], |row| row.get(0)).expect("the query runs")
+        self.database()
+            .query_row(sql, [], |row| row.get(0))
+            .expect("the query runs")
     }
 
     /// The text of the stored event of this id.
@@ -236,7 +275,9 @@ impl Up {
     /// Where there is none.
     #[must_use]
     pub fn kept(&self, event_id: &str) -> String {
-        let body = self.bytes(&format!("SELECT body FROM events WHERE event_id = '{event_id}'"));
+        let body = self.bytes(&format!(
+            "SELECT body FROM events WHERE event_id = '{event_id}'"
+        ));
         String::from_utf8(body).expect("a stored event is text")
     }
 
@@ -245,13 +286,20 @@ impl Up {
     /// # Panics
     /// Where it does not in time; the end of the log says why.
     pub async fn until<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-        let (start, mut polls) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
+        let (start, mut polls) = (
+            Instant::now(),
+            tokio::time::interval(Duration::from_millis(10)),
+        );
         loop {
             polls.tick().await;
             if let Some(value) = condition() {
                 return value;
             }
-            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}. The log:\n{}", self.log());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited in vain until {what}. The log:\n{}",
+                self.log()
+            );
         }
     }
 
@@ -280,7 +328,8 @@ impl Drop for Up {
             .ok()
             .and_then(|pid| pid.trim().parse().ok());
         if let Some(pid) = left {
-            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command =
+                std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             if command.contains(&*self.folder.path().to_string_lossy()) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }

@@ -23,7 +23,13 @@ pub struct Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {}", self.status, self.headers, String::from_utf8_lossy(&self.body))
+        write!(
+            f,
+            "{} {:?} {}",
+            self.status,
+            self.headers,
+            String::from_utf8_lossy(&self.body)
+        )
     }
 }
 
@@ -31,13 +37,20 @@ impl Answer {
     /// An answer that came by other ways.
     #[must_use]
     pub fn new(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
-        Self { status, headers, body }
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// A header's value, where there is exactly one of the name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(header, _)| header.eq_ignore_ascii_case(name));
         let (_, value) = values.next()?;
         values.next().is_none().then_some(value)
     }
@@ -49,7 +62,8 @@ impl Answer {
     #[must_use]
     pub fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {} {text}", self.status))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {text}", self.status))
     }
 }
 
@@ -66,8 +80,13 @@ impl Wire {
     /// # Panics
     /// Where there is none.
     pub async fn open(url: &str) -> Self {
-        let stream = TcpStream::connect(url.trim_start_matches("http://")).await.expect("a connection");
-        Self { stream, came: Vec::new() }
+        let stream = TcpStream::connect(url.trim_start_matches("http://"))
+            .await
+            .expect("a connection");
+        Self {
+            stream,
+            came: Vec::new(),
+        }
     }
 
     /// Sends bytes.
@@ -83,7 +102,9 @@ impl Wire {
     /// # Errors
     /// Where it has.
     pub async fn offer(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.expect("bytes are taken in time")
+        timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))
+            .await
+            .expect("bytes are taken in time")
     }
 
     /// Says that nothing more will be sent.
@@ -99,7 +120,9 @@ impl Wire {
     /// # Panics
     /// Where none comes.
     pub async fn answer(&mut self) -> Answer {
-        self.next_answer(true).await.expect("an answer before the connection is closed")
+        self.next_answer(true)
+            .await
+            .expect("an answer before the connection is closed")
     }
 
     /// The next reply to a HEAD request: it names a body's length, and has none.
@@ -107,7 +130,9 @@ impl Wire {
     /// # Panics
     /// Where none comes.
     pub async fn answer_to_head(&mut self) -> Answer {
-        self.next_answer(false).await.expect("an answer before the connection is closed")
+        self.next_answer(false)
+            .await
+            .expect("an answer before the connection is closed")
     }
 
     /// The next reply, or `None` where the connection is closed without one.
@@ -130,17 +155,29 @@ impl Wire {
         let head: Vec<u8> = self.came.drain(..head_end).collect();
         let head = String::from_utf8(head).expect("a head is text");
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {head:?}"));
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-        let mut answer = Answer { status, headers, body: Vec::new() };
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         // An interim answer (RFC 9110, section 15.2) has no body.
         if with_body && status >= 200 {
-            let length: usize =
-                answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+            let length: usize = answer
+                .header("content-length")
+                .map_or(0, |length| length.parse().expect("a length"));
             while self.came.len() < length {
-                assert!(self.more().await > 0, "closed within a body of {length}: {head}");
+                assert!(
+                    self.more().await > 0,
+                    "closed within a body of {length}: {head}"
+                );
             }
             answer.body = self.came.drain(..length).collect();
         }
@@ -149,7 +186,9 @@ impl Wire {
 
     /// Reads what there is; 0 where the other side has closed.
     async fn more(&mut self) -> usize {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.came)).await.expect("something in time");
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.came))
+            .await
+            .expect("something in time");
         // A reset is an end, too.
         read.unwrap_or(0)
     }

@@ -42,7 +42,13 @@ async fn site(engine: Engine) -> (Site, Client) {
 /// Entries of the roster, and leases, live three seconds instead of fifteen.
 async fn shorten_life(site: &Site) {
     let js = site.js().await;
-    let mut config = js.get_stream("KV_workers").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("KV_workers")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.max_age = Duration::from_secs(3);
     config.duplicate_window = Duration::from_secs(3);
     js.update_stream(config).await.unwrap();
@@ -52,9 +58,18 @@ async fn shorten_life(site: &Site) {
 fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&str]) {
     let mut all = [QUICK.as_slice(), arguments].concat();
     if let Some(hook) = hook {
-        all.extend(["--admin-webhook-url", &hook.url, "--admin-webhook-secret", SECRET]);
+        all.extend([
+            "--admin-webhook-url",
+            &hook.url,
+            "--admin-webhook-secret",
+            SECRET,
+        ]);
     }
-    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    let roles: &[&str] = if engine == Engine::Sqlite {
+        &["all"]
+    } else {
+        &harness::ROLES
+    };
     for role in roles {
         site.worker_given(role, role, &all, None);
     }
@@ -63,25 +78,43 @@ fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&s
 /// Something that no worker can read.
 async fn send_garbage(site: &Site) {
     let js = site.js().await;
-    js.publish("events.batch.ada", "no batch at all".into()).await.unwrap().await.unwrap();
+    js.publish("events.batch.ada", "no batch at all".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
 }
 
 async fn empty_dead(site: &Site) {
-    let purged = site.js().await.get_stream("DEAD").await.unwrap().purge().await.unwrap();
+    let purged = site
+        .js()
+        .await
+        .get_stream("DEAD")
+        .await
+        .unwrap()
+        .purge()
+        .await
+        .unwrap();
     assert!(purged.success && purged.purged > 0);
 }
 
 /// The messages of ADMIN about this kind, oldest first.
 async fn told(site: &Site, kind: Kind) -> Vec<AdminAlert> {
     let (alerts, _) = admin_alerts(&site.js().await, 1).await.unwrap();
-    alerts.into_iter().filter(|alert| alert.kind == kind).collect()
+    alerts
+        .into_iter()
+        .filter(|alert| alert.kind == kind)
+        .collect()
 }
 
 /// Waits until the newest message about the kind and subject is of this state.
 async fn until_told(site: &Site, kind: Kind, subject: &str, state: State) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
-        let newest = told(site, kind).await.into_iter().rfind(|alert| alert.subject == subject)?;
+        let newest = told(site, kind)
+            .await
+            .into_iter()
+            .rfind(|alert| alert.subject == subject)?;
         (newest.state == state).then_some(newest)
     })
     .await

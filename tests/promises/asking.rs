@@ -18,24 +18,51 @@ async fn who_waits_is_told_when_the_batch_is_stored(engine: Engine) {
     let (site, client) = running(engine).await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let first = client.send_waiting(&batch, 30).await;
-    assert_eq!((first.status, &first.body["durability"]), (200, &json!("stored")), "{}", first.body);
+    assert_eq!(
+        (first.status, &first.body["durability"]),
+        (200, &json!("stored")),
+        "{}",
+        first.body
+    );
     assert_eq!(first.applied.as_deref(), Some("wait=30"));
     let seq = first.body["stream_sequence"].clone();
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, 2, "stored means stored");
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM events").await,
+        2,
+        "stored means stored"
+    );
     // Inside the window the server knows it; the counts are the first's.
     let again = client.send_waiting(&batch, 30).await;
-    assert_eq!((again.status, &again.body["duplicate_batch"]), (200, &json!(true)));
-    assert_eq!((&again.body["stream_sequence"], &again.body["counts"]), (&seq, &first.body["counts"]));
+    assert_eq!(
+        (again.status, &again.body["duplicate_batch"]),
+        (200, &json!(true))
+    );
+    assert_eq!(
+        (&again.body["stream_sequence"], &again.body["counts"]),
+        (&seq, &first.body["counts"])
+    );
     // Events that another batch had stored are duplicates, each with its original.
-    let other = client.send_waiting(&envelope("b2", &[event("e2"), event("e3")]), 30).await;
+    let other = client
+        .send_waiting(&envelope("b2", &[event("e2"), event("e3")]), 30)
+        .await;
     assert_eq!(
         other.body["counts"],
         json!({"received": 2, "accepted": 1, "duplicate": 1, "rejected": 0, "quarantined": 0})
     );
     let original = &other.body["exceptions"][0]["original"];
-    let place = json!([original["src"], original["seq"], original["ordinal"], original["batch_id"]]);
+    let place = json!([
+        original["src"],
+        original["seq"],
+        original["ordinal"],
+        original["batch_id"]
+    ]);
     assert_eq!(place, json!([1, seq, 1, "b1"]), "{original}");
-    assert!(original["received_at"].as_str().is_some_and(|time| time.ends_with('Z')), "{original}");
+    assert!(
+        original["received_at"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z')),
+        "{original}"
+    );
     // The id taken by other content: quarantined.
     let mut changed = event("e1");
     changed["data"]["path"] = json!("other.rs");
@@ -48,7 +75,13 @@ async fn who_waits_is_told_when_the_batch_is_stored(engine: Engine) {
 async fn a_resend_outside_the_window_is_a_duplicate_batch_for_who_waits(engine: Engine) {
     let (site, client) = running(engine).await;
     let js = site.js().await;
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
     js.update_stream(config).await.unwrap();
     let batch = envelope("b1", &[event("e1"), event("e2")]);
@@ -60,7 +93,10 @@ async fn a_resend_outside_the_window_is_a_duplicate_batch_for_who_waits(engine: 
     .await;
     let again = client.send_waiting(&batch, 30).await.body;
     assert_eq!(again["duplicate_batch"], true, "{again}");
-    assert_eq!((&again["stream_sequence"], &again["counts"]), (&first["stream_sequence"], &first["counts"]));
+    assert_eq!(
+        (&again["stream_sequence"], &again["counts"]),
+        (&first["stream_sequence"], &first["counts"])
+    );
 }
 
 /// Promise: 404 `batch_unknown` until the batch is stored: ask again.
@@ -74,23 +110,41 @@ async fn a_batch_can_be_asked_for(engine: Engine) {
     .await;
     assert_eq!(unknown.status(), 404);
     let problem: Value = unknown.json().await.unwrap();
-    assert_eq!((&problem["code"], &problem["retryable"]), (&json!("batch_unknown"), &json!(true)));
+    assert_eq!(
+        (&problem["code"], &problem["retryable"]),
+        (&json!("batch_unknown"), &json!(true))
+    );
     client.send(&envelope("b1", &[event("e1")])).await;
     client.send(&envelope("b1", &[event("e2")])).await;
     site.completed(2).await;
-    let answer: Value = client.get_with_key("/v1/batches/b1").await.json().await.unwrap();
-    assert_eq!((&answer["state"], &answer["stream_sequence"]), (&json!("completed"), &json!(2)), "{answer}");
+    let answer: Value = client
+        .get_with_key("/v1/batches/b1")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&answer["state"], &answer["stream_sequence"]),
+        (&json!("completed"), &json!(2)),
+        "{answer}"
+    );
     assert_eq!(answer["submissions"].as_array().unwrap().len(), 2);
     let other = Client::new(client.url(), &site.key("bob"));
     let known = async || (other.get_with_key("/v1/batches/b1").await.status() != 401).then_some(());
     until("bob's key is known", known).await;
-    assert_eq!(other.get_with_key("/v1/batches/b1").await.status(), 404, "another developer's batch");
+    assert_eq!(
+        other.get_with_key("/v1/batches/b1").await.status(),
+        404,
+        "another developer's batch"
+    );
 }
 
 /// Promise: `devtrail metrics show DEVELOPER` | the metrics of local days
 async fn metrics_are_the_developers_own(engine: Engine) {
     let (site, client) = running(engine).await;
-    client.send(&envelope("b1", &[event("e1"), event("e2")])).await;
+    client
+        .send(&envelope("b1", &[event("e1"), event("e2")]))
+        .await;
     site.completed(1).await;
     let path = "/v1/metrics/daily?from=2026-02-28&to=2026-03-02";
     let answer: Value = client.get_with_key(path).await.json().await.unwrap();
@@ -100,8 +154,19 @@ async fn metrics_are_the_developers_own(engine: Engine) {
         (1, &json!("2026-03-01"), &json!(2)),
         "{answer}"
     );
-    let shown = site
-        .run("devtrail", &["metrics", "show", "ada", "--json", "--from", "2026-03-01", "--to", "2026-03-01"]);
+    let shown = site.run(
+        "devtrail",
+        &[
+            "metrics",
+            "show",
+            "ada",
+            "--json",
+            "--from",
+            "2026-03-01",
+            "--to",
+            "2026-03-01",
+        ],
+    );
     assert!(
         shown.status.success() && String::from_utf8_lossy(&shown.stdout).contains("\"saves\": 2"),
         "{}",
@@ -116,12 +181,27 @@ async fn without_a_worker_questions_are_503_and_waiting_ends_with_202(engine: En
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
-    let waited = client.send_waiting(&envelope("b1", &[event("e1")]), 1).await;
-    assert_eq!((waited.status, &waited.body["durability"]), (202, &json!("stream")));
+    let waited = client
+        .send_waiting(&envelope("b1", &[event("e1")]), 1)
+        .await;
+    assert_eq!(
+        (waited.status, &waited.body["durability"]),
+        (202, &json!("stream"))
+    );
     for path in ["/v1/batches/b1", "/v1/metrics/daily"] {
         let refused = client.get_with_key(path).await;
-        assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
-        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "store_unavailable", "{path}");
+        assert_eq!(
+            (
+                refused.status().as_u16(),
+                refused.headers().contains_key("retry-after")
+            ),
+            (503, true)
+        );
+        assert_eq!(
+            refused.json::<Value>().await.unwrap()["code"],
+            "store_unavailable",
+            "{path}"
+        );
     }
 }
 
@@ -133,19 +213,40 @@ async fn a_trace_shows_every_step_and_a_dropped_resend(engine: Engine) {
     site.completed(1).await;
     client.send(&batch).await; // the server drops it; a note tells the audit
     let noted = "SELECT count(*) FROM audit WHERE outcome = 'duplicate_batch'";
-    until("the resend is written down", async || (site.database.count(noted).await == 1).then_some(())).await;
+    until("the resend is written down", async || {
+        (site.database.count(noted).await == 1).then_some(())
+    })
+    .await;
     client.send(&envelope("b2", &[event("e1")])).await;
     site.completed(2).await;
     let traced = site.run("devtrail", &["trace", "e1"]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
     assert!(traced.status.success(), "{}", said(&traced));
-    for step in ["received", "validated", "published", "persisted", "triggered", "completed"] {
+    for step in [
+        "received",
+        "validated",
+        "published",
+        "persisted",
+        "triggered",
+        "completed",
+    ] {
         assert!(text.contains(step), "{step} is not in\n{text}");
     }
-    for named in ["1:1:aggregate", "1:1:normalize", "1:1:alert", "jobs.alert.live.ada", "b2"] {
+    for named in [
+        "1:1:aggregate",
+        "1:1:normalize",
+        "1:1:alert",
+        "jobs.alert.live.ada",
+        "b2",
+    ] {
         assert!(text.contains(named), "{named} is not in\n{text}");
     }
-    assert!(!site.run("devtrail", &["trace", "nothing-of-that-name"]).status.success());
+    assert!(
+        !site
+            .run("devtrail", &["trace", "nothing-of-that-name"])
+            .status
+            .success()
+    );
 }
 
 /// Promise: `devtrail status` | streams, what waits, collectors and workers with their circuit breakers, batches by state; `--watch` goes on
@@ -162,9 +263,17 @@ async fn status_shows_lag_workers_and_states(engine: Engine) {
     let status = until("every worker is in the roster", alive).await;
     assert_eq!(status["store"]["batches"]["completed"], 1, "{status}");
     let collectors = status["collectors"].as_array().unwrap();
-    assert_eq!((collectors.len(), &collectors[0]["role"]), (1, &Value::from("collector")), "{status}");
-    let names: Vec<&str> =
-        status["consumers"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        (collectors.len(), &collectors[0]["role"]),
+        (1, &Value::from("collector")),
+        "{status}"
+    );
+    let names: Vec<&str> = status["consumers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     for name in ["EVENTS/persist", "JOBS/aggregate", "JOBS/normalize-replay"] {
         assert!(names.contains(&name), "{names:?}");
     }

@@ -23,12 +23,20 @@ impl Told {
     /// As long as the client is asked to stay away.
     async fn kept(&self) {
         let pause = self.body["retry_after_ms"].as_u64().expect("a pause");
-        assert_eq!(self.retry_after, Some(pause.div_ceil(1000)), "{}", self.body);
+        assert_eq!(
+            self.retry_after,
+            Some(pause.div_ceil(1000)),
+            "{}",
+            self.body
+        );
         tokio::time::sleep(Duration::from_millis(pause)).await; // sleep: what the reply asks for
     }
 
     fn is_unknown(&self) -> bool {
-        self.body["detail"].as_str().unwrap().contains("It is unknown whether the batch was stored")
+        self.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("It is unknown whether the batch was stored")
     }
 }
 
@@ -37,11 +45,18 @@ async fn send(client: &Client, id: &str) -> Told {
 }
 
 async fn told(reply: reqwest::Response) -> Told {
-    let retry_after =
-        reply.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
+    let retry_after = reply
+        .headers()
+        .get("retry-after")
+        .map(|value| value.to_str().unwrap().parse().unwrap());
     let status = reply.status().as_u16();
     let body: Value = reply.json().await.unwrap();
-    Told { status, code: body["code"].as_str().unwrap_or_default().to_owned(), retry_after, body }
+    Told {
+        status,
+        code: body["code"].as_str().unwrap_or_default().to_owned(),
+        retry_after,
+        body,
+    }
 }
 
 /// A site whose collector takes these arguments, and a client that it knows.
@@ -66,7 +81,10 @@ fn status(site: &Site) -> Option<(String, bool)> {
     assert_eq!(breaker["name"], "stream", "{json}");
     let text = site.run("devtrail", &["status"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    Some((breaker["state"].as_str()?.to_owned(), text.contains("The breaker stream of collector")))
+    Some((
+        breaker["state"].as_str()?.to_owned(),
+        text.contains("The breaker stream of collector"),
+    ))
 }
 
 /// Five attempts that fail open it, whosever they are: here those of five requests that have a minute each.
@@ -84,7 +102,12 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     stop_nats(&site).await;
     let ids = ["b1", "b2", "b3", "b4", "b5"];
     for told in join_all(ids.map(|id| send(&client, id))).await {
-        assert_eq!((told.status, &*told.code), (503, "circuit_open"), "{}", told.body);
+        assert_eq!(
+            (told.status, &*told.code),
+            (503, "circuit_open"),
+            "{}",
+            told.body
+        );
         assert!(told.is_unknown(), "{}", told.body);
     }
     // A body that never comes is not waited for.
@@ -96,16 +119,30 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     );
     wire.send(head).await;
     let refused = wire.answer().await;
-    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("circuit_open")));
-    assert!(refused.json()["detail"].as_str().unwrap().contains("Nothing was stored"), "{refused:?}");
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (503, &json!("circuit_open"))
+    );
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Nothing was stored"),
+        "{refused:?}"
+    );
     let ready = told(client.get("/health/ready").await).await;
     assert_eq!((ready.status, &*ready.code), (503, "circuit_open"));
-    assert!(site.log("collector").contains("no PubAck within"), "the log says why it opened");
+    assert!(
+        site.log("collector").contains("no PubAck within"),
+        "the log says why it opened"
+    );
     // The client of the commands keeps trying, and keeps the pause.
     std::fs::write(site.path("events"), event("sent").to_string()).unwrap();
     std::fs::write(site.path("key"), client.key()).unwrap();
-    let mut sending =
-        site.command("devtrail", &["send", "events", "--url", client.url(), "--key-file", "key"]);
+    let mut sending = site.command(
+        "devtrail",
+        &["send", "events", "--url", client.url(), "--key-file", "key"],
+    );
     let sending = tokio::task::spawn_blocking(move || sending.output().unwrap());
     site.signal("nats", Signal::SIGCONT);
     let opened = send(&client, "b1").await;
@@ -118,12 +155,16 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     assert_eq!(client.get("/health/ready").await.status(), 200);
     let sent = sending.await.unwrap();
     assert!(sent.status.success(), "{}", said(&sent));
-    until("it is told as closed", async || (status(&site)? == ("closed".to_owned(), false)).then_some(()))
-        .await;
+    until("it is told as closed", async || {
+        (status(&site)? == ("closed".to_owned(), false)).then_some(())
+    })
+    .await;
     let log = site.log("collector");
-    for line in
-        ["a circuit breaker opened", "a circuit breaker lets probes through", "a circuit breaker closed"]
-    {
+    for line in [
+        "a circuit breaker opened",
+        "a circuit breaker lets probes through",
+        "a circuit breaker closed",
+    ] {
         assert_eq!(log.matches(line).count(), 1, "{line} in\n{log}");
     }
     site.completed(7).await;
@@ -140,12 +181,20 @@ async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
         assert_eq!(told.code, "circuit_open", "{}", told.body);
     }
     let opened = send(&client, "b1").await;
-    assert!(opened.body["retry_after_ms"].as_u64().unwrap() <= 1000, "{}", opened.body);
+    assert!(
+        opened.body["retry_after_ms"].as_u64().unwrap() <= 1000,
+        "{}",
+        opened.body
+    );
     opened.kept().await;
     let ids: Vec<String> = (0..10).map(|number| format!("probe-{number}")).collect();
     let all = join_all(ids.iter().map(|id| send(&client, id))).await;
     assert!(all.iter().all(|told| told.code == "circuit_open"));
-    assert_eq!(all.iter().filter(|told| told.is_unknown()).count(), 3, "so many were tried");
+    assert_eq!(
+        all.iter().filter(|told| told.is_unknown()).count(),
+        3,
+        "so many were tried"
+    );
     let again = send(&client, "b1").await;
     let pause = again.body["retry_after_ms"].as_u64().unwrap();
     assert!((1001..=2000).contains(&pause), "{}", again.body);
@@ -163,7 +212,10 @@ async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can(
         assert_eq!(told.code, "circuit_open", "{}", told.body);
     }
     site.signal("nats", Signal::SIGCONT);
-    until("status names it", async || (status(&site)? == ("open".to_owned(), true)).then_some(())).await;
+    until("status names it", async || {
+        (status(&site)? == ("open".to_owned(), true)).then_some(())
+    })
+    .await;
     let mut other = Site::start(Engine::Sqlite).await;
     let url = other.collector("collector").await;
     let client = other.client(&url, "ada").await;
@@ -185,7 +237,13 @@ async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can(
 async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
     let (site, client) = site(&["--rate", "0"]).await;
     let js = async_nats::jetstream::new(async_nats::connect(&site.nats).await.unwrap());
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     let room = config.max_bytes;
     config.max_bytes = 1;
     js.update_stream(config.clone()).await.unwrap();
@@ -204,11 +262,20 @@ async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
         });
         assert!(join_all(bad).await.iter().all(|status| *status == 400));
         let told = send(&client, &format!("full-{round}")).await;
-        assert_eq!((told.status, &*told.code), (503, "stream_full"), "{}", told.body);
+        assert_eq!(
+            (told.status, &*told.code),
+            (503, "stream_full"),
+            "{}",
+            told.body
+        );
     }
     config.max_bytes = room;
     js.update_stream(config).await.unwrap();
     assert_eq!(send(&client, "good").await.status, 202);
-    assert!(!site.log("collector").contains("circuit breaker"), "{}", site.log("collector"));
+    assert!(
+        !site.log("collector").contains("circuit breaker"),
+        "{}",
+        site.log("collector")
+    );
     site.completed(1).await;
 }

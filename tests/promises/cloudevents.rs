@@ -13,7 +13,9 @@ fn cloud_event(id: &str) -> Value {
 
 /// An event's JSON as the CloudEvent it was: the contract's table, read from right to left.
 fn back(text: &str) -> Value {
-    let Value::Object(event) = serde_json::from_str(text).unwrap() else { panic!("{text}") };
+    let Value::Object(event) = serde_json::from_str(text).unwrap() else {
+        panic!("{text}")
+    };
     let renamed = event.into_iter().map(|(name, value)| match name.as_str() {
         "occurred_at" => ("time".to_owned(), value),
         "schema_version" => ("schemaversion".to_owned(), value),
@@ -36,15 +38,24 @@ fn back(text: &str) -> Value {
 async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_same_batch() {
     let up = Up::start().await;
     let client = up.client();
-    let structured = [("content-type", "application/cloudevents+json; charset=utf-8")];
+    let structured = [(
+        "content-type",
+        "application/cloudevents+json; charset=utf-8",
+    )];
     let sent = cloud_event("c1");
     let first = client.store_as(&structured, sent.to_string()).await;
     assert_eq!(first["counts"]["accepted"], 1, "{first}");
     let kept = up.kept("c1");
     assert_eq!(back(&kept), sent);
     let event: Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!((&event["occurred_at"], &event["schema_version"]), (&sent["time"], &json!("1.1")));
-    assert!(first["batch_id"].as_str().unwrap().starts_with("ce-"), "{first}");
+    assert_eq!(
+        (&event["occurred_at"], &event["schema_version"]),
+        (&sent["time"], &json!("1.1"))
+    );
+    assert!(
+        first["batch_id"].as_str().unwrap().starts_with("ce-"),
+        "{first}"
+    );
     let again = client.store_as(&structured, sent.to_string()).await;
     assert_eq!(again["duplicate_batch"], true, "{again}");
     for member in ["batch_id", "stream_sequence", "counts"] {
@@ -56,10 +67,18 @@ async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_sa
     encoded["subject"] = Value::Null;
     encoded["data_base64"] = json!("eyAib3V0Y29tZSI6InBhc3NlZCJ9");
     let batch = format!("[{encoded},{}]", cloud_event("c3"));
-    let reply = client.store_as(&[("content-type", "application/cloudevents-batch+json")], batch).await;
+    let reply = client
+        .store_as(
+            &[("content-type", "application/cloudevents-batch+json")],
+            batch,
+        )
+        .await;
     assert_eq!(reply["counts"]["accepted"], 2, "{reply}");
     let kept: Value = serde_json::from_str(&up.kept("c2")).unwrap();
-    assert_eq!((&kept["data"], kept.get("subject")), (&json!({"outcome": "passed"}), None));
+    assert_eq!(
+        (&kept["data"], kept.get("subject")),
+        (&json!({"outcome": "passed"}), None)
+    );
     let row = "SELECT schema_version FROM batches WHERE seq = 1 AND abs(received_at - unixepoch(sent_at) * 1000000) < 2000000";
     let version: String = up.database().query_row(row, [], |row| row.get(0)).unwrap();
     assert_eq!(version, "1.0");
@@ -76,12 +95,25 @@ async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
     let [first, mut second] = [cloud_event("c1"), cloud_event("c1")];
     second["source"] = json!("/editors/emacs");
     let batch = format!("[{first},{second}]");
-    let together = client.store_as(&[("content-type", "application/cloudevents-batch+json")], batch).await;
-    let apart =
-        client.store_as(&[("content-type", "application/cloudevents+json")], second.to_string()).await;
+    let together = client
+        .store_as(
+            &[("content-type", "application/cloudevents-batch+json")],
+            batch,
+        )
+        .await;
+    let apart = client
+        .store_as(
+            &[("content-type", "application/cloudevents+json")],
+            second.to_string(),
+        )
+        .await;
     for (reply, index) in [(together, 1), (apart, 0)] {
         let refused = &reply["exceptions"][0];
-        assert_eq!((&refused["index"], &refused["code"]), (&json!(index), &json!("id_conflict")), "{reply}");
+        assert_eq!(
+            (&refused["index"], &refused["code"]),
+            (&json!(index), &json!("id_conflict")),
+            "{reply}"
+        );
     }
     assert_eq!(back(&up.kept("c1")), first);
     assert_eq!(up.verify()["stored"], 1);
@@ -117,7 +149,10 @@ async fn a_cloud_event_in_headers_is_the_same_event() {
     assert!(kept.ends_with(&format!("\"data\":{data}}}")), "{kept}");
     let mut turned = headers;
     turned.reverse();
-    assert_eq!(client.store_as(&turned, data).await["duplicate_batch"], true);
+    assert_eq!(
+        client.store_as(&turned, data).await["duplicate_batch"],
+        true
+    );
     // The same in one piece is the same event: what its members mean is compared.
     let own = [
         ("content-type", "application/cloudevents+json"),
@@ -126,7 +161,11 @@ async fn a_cloud_event_in_headers_is_the_same_event() {
         ("devtrail-schema-version", "1.1"),
     ];
     let reply = client.store_as(&own, expected.to_string()).await;
-    assert_eq!((&reply["batch_id"], &reply["counts"]["duplicate"]), (&json!("mine"), &json!(1)), "{reply}");
+    assert_eq!(
+        (&reply["batch_id"], &reply["counts"]["duplicate"]),
+        (&json!("mine"), &json!(1)),
+        "{reply}"
+    );
 }
 
 /// Promise: `specversion` must be `1.0`, and `source` must not be empty; otherwise the event is rejected with `schema_invalid`.
@@ -160,7 +199,12 @@ async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
         .unwrap()
         .iter()
         .map(|exception| {
-            json!([exception["index"], exception["id"], exception["code"], exception["pointer"]])
+            json!([
+                exception["index"],
+                exception["id"],
+                exception["code"],
+                exception["pointer"]
+            ])
         })
         .collect();
     let expected = json!([
@@ -174,10 +218,15 @@ async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
     assert_eq!(json!(said), expected, "{reply}");
     let kept = up.bytes("SELECT body FROM refused WHERE event_id = 'c3'");
     assert_eq!(String::from_utf8(kept).unwrap(), events[3].to_string());
-    let binary = [("content-type", "application/json"), ("ce-specversion", "1.0"), ("ce-id", "c7")];
+    let binary = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "c7"),
+    ];
     client.store_as(&binary, "{}").await;
     let kept = up.bytes("SELECT body FROM refused WHERE event_id = 'c7'");
-    let structured = r#"{"datacontenttype":"application/json","id":"c7","specversion":"1.0","data":{}}"#;
+    let structured =
+        r#"{"datacontenttype":"application/json","id":"c7","specversion":"1.0","data":{}}"#;
     assert_eq!(String::from_utf8(kept).unwrap(), structured);
     let whole = [("content-type", "application/cloudevents+json")];
     for (headers, body, code) in [
@@ -188,9 +237,17 @@ async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
         (&binary[..], "no json", "malformed_json"),
     ] {
         let (status, problem) = client.send_as(headers, body).await;
-        assert_eq!((status, &problem["code"]), (400, &json!(code)), "{body} {problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!(code)),
+            "{body} {problem}"
+        );
     }
     let report = up.verify();
-    let found = (&report["stored"], &report["rejected"], &report["quarantined"]);
+    let found = (
+        &report["stored"],
+        &report["rejected"],
+        &report["quarantined"],
+    );
     assert_eq!(found, (&json!(1), &json!(5), &json!(2)), "{report}");
 }

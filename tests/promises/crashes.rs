@@ -42,7 +42,11 @@ async fn heals(engine: Engine, role: &str, point: &str) {
     let doing = site.role(role).to_owned();
     site.worker("dies", &doing, Some(point));
     let status = site.ended("dies").await;
-    assert!(!status.success(), "it died at {point}: {}", site.log("dies"));
+    assert!(
+        !status.success(),
+        "it died at {point}: {}",
+        site.log("dies")
+    );
     site.worker("lives", &doing, None);
     everything_is_there_once(&site).await;
 }
@@ -54,13 +58,21 @@ async fn everything_is_there_once(site: &Site) {
     assert_eq!(count("SELECT count(*) FROM normalized").await, EVENTS);
     assert_eq!(count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
     assert_eq!(count("SELECT count(*) FROM duplicates").await, 0);
-    for (step, rows) in [("persisted", 1), ("triggered", 1), ("job_finished", 3), ("completed", 1)] {
+    for (step, rows) in [
+        ("persisted", 1),
+        ("triggered", 1),
+        ("job_finished", 3),
+        ("completed", 1),
+    ] {
         let sql = format!("SELECT count(*) FROM audit WHERE step = '{step}'");
         assert_eq!(count(&sql).await, rows * BATCHES, "{step}");
     }
     let days = site.database.rows("SELECT body FROM days").await;
     let day: Value = serde_json::from_str(&days[0][0]).unwrap();
-    assert_eq!((days.len(), &day["events"], &day["edits"]), (1, &json!(EVENTS), &json!(BATCHES)));
+    assert_eq!(
+        (days.len(), &day["events"], &day["edits"]),
+        (1, &json!(EVENTS), &json!(BATCHES))
+    );
     let js = site.js().await;
     let published = async || {
         let waiting = count("SELECT count(*) FROM alerts WHERE published < revision").await;
@@ -69,12 +81,24 @@ async fn everything_is_there_once(site: &Site) {
     until("every alert is published", published).await;
     let raised = count("SELECT count(*) FROM alerts WHERE state = 'raised'").await;
     assert_eq!(raised, 1, "three forced pushes of a day are one alert");
-    let messages = js.get_stream("ALERTS").await.unwrap().cached_info().state.messages;
+    let messages = js
+        .get_stream("ALERTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .state
+        .messages;
     assert_eq!(messages, 1, "receivers get each revision once");
     let jobs = js.get_stream("JOBS").await.unwrap();
-    until("no job is left", async || (jobs.get_info().await.ok()?.state.messages == 0).then_some(())).await;
+    until("no job is left", async || {
+        (jobs.get_info().await.ok()?.state.messages == 0).then_some(())
+    })
+    .await;
     let report = site.verify();
-    assert_eq!((&report["stored"], &report["duplicates"]), (&json!(EVENTS), &json!(0)));
+    assert_eq!(
+        (&report["stored"], &report["duplicates"]),
+        (&json!(EVENTS), &json!(0))
+    );
 }
 
 /// One case a row of the table: a worker of this role dies at this point, and what it left heals.
@@ -106,7 +130,9 @@ async fn jobs_done_before_t2b_complete_the_batch(engine: Engine) {
     site.worker("dies", &role, Some("trigger.after_jobs"));
     site.ended("dies").await;
     // T1's own lease ran for the dead process: hold the sweep back until the jobs are done.
-    site.database.execute("UPDATE batches SET lease_until = lease_until + 3600000000").await;
+    site.database
+        .execute("UPDATE batches SET lease_until = lease_until + 3600000000")
+        .await;
     if engine == Engine::Postgres {
         for other in ["aggregate", "normalize", "alert"] {
             site.worker(other, other, None);
@@ -115,8 +141,13 @@ async fn jobs_done_before_t2b_complete_the_batch(engine: Engine) {
     site.worker("lives", &role, None);
     let done = "SELECT count(*) FROM batches WHERE done = 7 AND state = 'persisted'";
     let database = site.database.clone();
-    until("the jobs are done", async || (database.count(done).await == BATCHES).then_some(())).await;
-    site.database.execute("UPDATE batches SET lease_until = 0").await;
+    until("the jobs are done", async || {
+        (database.count(done).await == BATCHES).then_some(())
+    })
+    .await;
+    site.database
+        .execute("UPDATE batches SET lease_until = 0")
+        .await;
     everything_is_there_once(&site).await;
 }
 

@@ -65,12 +65,19 @@ async fn running(engine: Engine) -> (Site, Client) {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     (site, client)
 }
 
 async fn send(client: &Client) {
-    for (batch, ids) in [("b1", ["e1", "e2"]), ("b2", ["poison", "e3"]), ("b3", ["e4", "e5"])] {
+    for (batch, ids) in [
+        ("b1", ["e1", "e2"]),
+        ("b2", ["poison", "e3"]),
+        ("b3", ["e4", "e5"]),
+    ] {
         client.send(&envelope(batch, &ids.map(event))).await;
     }
 }
@@ -81,7 +88,11 @@ fn dead(site: &Site, arguments: &[&str]) -> Output {
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}{}", String::from_utf8_lossy(&output.stdout), said(output))
+        panic!(
+            "{error}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            said(output)
+        )
     })
 }
 
@@ -97,7 +108,12 @@ async fn letters(site: &Site, count: usize) -> Vec<Value> {
 }
 
 fn became(report: &Value) -> Vec<&str> {
-    report["letters"].as_array().unwrap().iter().map(|one| one["became"].as_str().unwrap()).collect()
+    report["letters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["became"].as_str().unwrap())
+        .collect()
 }
 
 /// Promise: what gave up, and why
@@ -121,9 +137,19 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     let found = letters(&site, 2).await;
     let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
     let (message, job) = (of("EVENTS"), of("JOBS"));
-    assert_eq!((&message["batch"], &message["developer"]), (&"1:2".into(), &"ada".into()), "{message}");
+    assert_eq!(
+        (&message["batch"], &message["developer"]),
+        (&"1:2".into(), &"ada".into()),
+        "{message}"
+    );
     assert_eq!(message["event_ids"], serde_json::json!(["poison", "e3"]));
-    assert!(message["reason"].as_str().unwrap().contains("refused by the test"), "{message}");
+    assert!(
+        message["reason"]
+            .as_str()
+            .unwrap()
+            .contains("refused by the test"),
+        "{message}"
+    );
     assert_eq!(job["job_id"], "1:3:normalize");
     for (filters, count) in [
         (&["--stream", "JOBS"][..], 1),
@@ -141,21 +167,46 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     assert_eq!(became(&json(&again)), ["gave_up_again"; 2]);
     let found = letters(&site, 2).await;
     let pointer = found.iter().find(|one| one["stream"] == "REPLAY").unwrap();
-    assert_eq!((&pointer["batch"], &pointer["developer"]), (&"1:2".into(), &"ada".into()), "{pointer}");
-    let only_jobs = json(&dead(&site, &["redrive", "--all", "--stream", "JOBS", "--dry-run", "--json"]));
+    assert_eq!(
+        (&pointer["batch"], &pointer["developer"]),
+        (&"1:2".into(), &"ada".into()),
+        "{pointer}"
+    );
+    let only_jobs = json(&dead(
+        &site,
+        &[
+            "redrive",
+            "--all",
+            "--stream",
+            "JOBS",
+            "--dry-run",
+            "--json",
+        ],
+    ));
     assert_eq!(became(&only_jobs), ["would_be_redriven"]);
 
     mend(&site, "events").await;
     mend(&site, "normalized").await;
     let redrive = || {
         let mut command = site.command("devtrail", &["dead", "redrive", "--all", "--json"]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         command.spawn().unwrap()
     };
     for one in [redrive(), redrive()] {
         let output = one.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
-        assert!(became(&json(&output)).iter().all(|one| ["stored", "done"].contains(one)));
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            said(&output)
+        );
+        assert!(
+            became(&json(&output))
+                .iter()
+                .all(|one| ["stored", "done"].contains(one))
+        );
     }
     site.completed(3).await;
     assert_eq!(derived(&site).await, expected);
@@ -163,7 +214,11 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     let ledger = "SELECT job_id FROM ledger WHERE kind = 'normalize' AND seq = 3";
     assert_eq!(site.database.rows(ledger).await, [["1:3:normalize:r2"]]);
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
-    assert_eq!(site.database.count(redriven).await, 4, "each letter's redrive is written down once");
+    assert_eq!(
+        site.database.count(redriven).await,
+        4,
+        "each letter's redrive is written down once"
+    );
     let _ = site.verify();
 }
 
@@ -180,25 +235,45 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
         (&shown["payload"]["kind"], &shown["payload"]["job"]["kind"]),
         (&"job".into(), &"normalize".into())
     );
-    assert!(shown["headers"]["Devtrail-Reason"][0].as_str().unwrap().contains("refused"), "{shown}");
+    assert!(
+        shown["headers"]["Devtrail-Reason"][0]
+            .as_str()
+            .unwrap()
+            .contains("refused"),
+        "{shown}"
+    );
     let now = shown["now"].as_str().unwrap();
     assert!(
         now.contains("batch 1:3 (b3) is stored and failed") && now.contains("failed: normalize"),
         "{now}"
     );
     let text = String::from_utf8(dead(&site, &["show", &number]).stdout).unwrap();
-    assert!(text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "), "{text}");
+    assert!(
+        text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "),
+        "{text}"
+    );
     mend(&site, "normalized").await;
     let redriven = dead(&site, &["redrive", &number]);
     assert!(redriven.status.success(), "{}", said(&redriven));
-    assert!(String::from_utf8_lossy(&redriven.stdout).contains("(job 1:3:normalize): done"), "{redriven:?}");
+    assert!(
+        String::from_utf8_lossy(&redriven.stdout).contains("(job 1:3:normalize): done"),
+        "{redriven:?}"
+    );
     let traced = site.run("devtrail", &["trace", "job:1:3:normalize", "--json"]);
     let traced = json(&traced);
     let steps: Vec<&Value> = traced[0]["steps"].as_array().unwrap().iter().collect();
     let step = |name: &str| {
-        steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{name}: {traced}"))
+        steps
+            .iter()
+            .find(|step| step["step"] == name)
+            .unwrap_or_else(|| panic!("{name}: {traced}"))
     };
-    assert!(step("dead")["detail"]["reason"].as_str().unwrap().contains("refused"));
+    assert!(
+        step("dead")["detail"]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("refused")
+    );
     let redriven = &step("redriven")["detail"];
     assert!(
         redriven["by"].as_str().unwrap().contains('@') && redriven["job_id"] == "1:3:normalize:r1",
@@ -206,11 +281,23 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
     );
     // It is gone: the second time there is nothing to do.
     let second = dead(&site, &["redrive", &number, "--json"]);
-    assert_eq!((second.status.code(), became(&json(&second))), (Some(1), vec!["gone"]));
+    assert_eq!(
+        (second.status.code(), became(&json(&second))),
+        (Some(1), vec!["gone"])
+    );
     let unknown = dead(&site, &["show", &number]);
-    assert!(unknown.status.code() == Some(1) && said(&unknown).contains("dead list"), "{}", said(&unknown));
+    assert!(
+        unknown.status.code() == Some(1) && said(&unknown).contains("dead list"),
+        "{}",
+        said(&unknown)
+    );
     site.completed(3).await;
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger WHERE seq = 3").await, 3);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM ledger WHERE seq = 3")
+            .await,
+        3
+    );
 }
 
 harness::on_both_stores!(

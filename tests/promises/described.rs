@@ -20,7 +20,9 @@ async fn the_interface_describes_itself_without_a_key() {
     let example = &described["components"]["schemas"]["Envelope"]["examples"][0];
     assert_eq!(client.send(example).await["counts"]["accepted"], 1);
     for (path, operations) in described["paths"].as_object().unwrap() {
-        if operations["get"].is_object() && operations["get"].get("security").is_none() && !path.contains('{')
+        if operations["get"].is_object()
+            && operations["get"].get("security").is_none()
+            && !path.contains('{')
         {
             assert_eq!(client.get(path).await.status(), 200, "{path}");
         }
@@ -32,8 +34,9 @@ async fn the_interface_describes_itself_without_a_key() {
 async fn the_program_prints_what_it_serves() {
     let up = Up::start().await;
     let served = up.client().get("/openapi.json").await.text().await.unwrap();
-    let printed =
-        std::process::Command::new(harness::program("devtrail-collector")).arg("--print-openapi").output();
+    let printed = std::process::Command::new(harness::program("devtrail-collector"))
+        .arg("--print-openapi")
+        .output();
     let printed = printed.unwrap();
     assert!(printed.status.success());
     assert_eq!(String::from_utf8(printed.stdout).unwrap(), served);

@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `devtrail` in `folder`, with nothing of the environment but what a test adds.
 fn devtrail(folder: &Path) -> Command {
     let mut command = Command::new(program("devtrail"));
-    command.current_dir(folder).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .current_dir(folder)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("DEVTRAIL_") {
             command.env_remove(name);
@@ -36,14 +39,26 @@ fn up(folder: &Path, data: &str) -> Command {
 /// The same on given ports.
 fn up_at(folder: &Path, data: &str, listen: &str, nats_port: &str) -> Command {
     let mut command = devtrail(folder);
-    command.args(["up", "--data", data, "--listen", listen, "--nats-port", nats_port, "--nats-server"]);
+    command.args([
+        "up",
+        "--data",
+        data,
+        "--listen",
+        listen,
+        "--nats-port",
+        nats_port,
+        "--nats-server",
+    ]);
     command.arg(nats_server());
     command
 }
 
 /// What the command prints until it ends by itself.
 async fn ended(command: &mut Command) -> Output {
-    timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs")
+    timeout(PATIENCE, command.output())
+        .await
+        .expect("it ends")
+        .expect("it runs")
 }
 
 /// Asserts that the command is refused with `code`, by one message for people that has all of `parts`.
@@ -55,13 +70,26 @@ async fn refused(command: &mut Command, code: i32, parts: &[&str]) {
     let told = told.join("\n");
     let asked = format!("{:?}", command.as_std());
     assert_eq!(output.status.code(), Some(code), "{asked}: {all}");
-    assert!(told.starts_with("error: ") && told.matches("error: ").count() == 1, "{asked}: {all}");
+    assert!(
+        told.starts_with("error: ") && told.matches("error: ").count() == 1,
+        "{asked}: {all}"
+    );
     for part in parts {
         assert!(told.contains(part), "{asked}: {part:?} is not in: {told}");
     }
-    for noise in ["panicked", "RUST_BACKTRACE", "stack backtrace", "Os {", "Err(", "Some("] {
+    for noise in [
+        "panicked",
+        "RUST_BACKTRACE",
+        "stack backtrace",
+        "Os {",
+        "Err(",
+        "Some(",
+    ] {
         assert!(!all.contains(noise), "{asked}: {noise:?} is in: {all}");
     }
     let links: Vec<&str> = told.split(": ").collect();
-    assert!(links.windows(2).all(|pair| pair[0] != pair[1]), "{asked}: says the same twice: {told}");
+    assert!(
+        links.windows(2).all(|pair| pair[0] != pair[1]),
+        "{asked}: says the same twice: {told}"
+    );
 }

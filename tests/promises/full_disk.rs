@@ -8,18 +8,26 @@ use crate::survives::{Load, assert_each_stored_once};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself() {
-    if own_mounts("full_disk::a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself", false)
-        != Mounts::Here
+    if own_mounts(
+        "full_disk::a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself",
+        false,
+    ) != Mounts::Here
     {
         return;
     }
     let disk = Disk::mount(400);
     let up = Up::start_in(disk.path(), &[]).await;
     let load = Load::start(&up.client(), "full");
-    up.until("the load runs", || (load.count() > 300).then_some(())).await;
+    up.until("the load runs", || (load.count() > 300).then_some(()))
+        .await;
     disk.fill();
-    let said = |text: &str| std::fs::read_to_string(up.path("up.log")).unwrap_or_default().contains(text);
-    up.until("clients get 503", || (load.refused() > 0).then_some(())).await;
+    let said = |text: &str| {
+        std::fs::read_to_string(up.path("up.log"))
+            .unwrap_or_default()
+            .contains(text)
+    };
+    up.until("clients get 503", || (load.refused() > 0).then_some(()))
+        .await;
     up.until("the full disk is said", || {
         said("is full: batches get 503 until 64 MiB are free").then_some(())
     })
@@ -31,19 +39,31 @@ async fn a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself()
     })
     .await;
     let then = load.count();
-    up.until("batches are taken again", || (load.count() > then + 300).then_some(())).await;
+    up.until("batches are taken again", || {
+        (load.count() > then + 300).then_some(())
+    })
+    .await;
     let acknowledged = load.finish().await;
     let completed = "SELECT count(*) FROM batches WHERE state <> 'completed'";
-    up.until("all is completed", || (up.count(completed) == 0).then_some(())).await;
+    up.until("all is completed", || {
+        (up.count(completed) == 0).then_some(())
+    })
+    .await;
     assert_each_stored_once(&up, &acknowledged);
-    assert_eq!(up.count("SELECT count(*) FROM refused"), 0, "nothing is quarantined for a full disk");
+    assert_eq!(
+        up.count("SELECT count(*) FROM refused"),
+        0,
+        "nothing is quarantined for a full disk"
+    );
     assert_eq!(up.verify()["dead"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_database_delays_storing_and_gives_nothing_up() {
-    if own_mounts("full_disk::a_full_disk_under_the_database_delays_storing_and_gives_nothing_up", false)
-        != Mounts::Here
+    if own_mounts(
+        "full_disk::a_full_disk_under_the_database_delays_storing_and_gives_nothing_up",
+        false,
+    ) != Mounts::Here
     {
         return;
     }
@@ -58,16 +78,30 @@ async fn a_full_disk_under_the_database_delays_storing_and_gives_nothing_up() {
     site.completed(1).await;
     disk.fill();
     for number in 0..BATCHES {
-        let events: Vec<_> = (0..20).map(|index| event(&format!("e{number}-{index}"))).collect();
+        let events: Vec<_> = (0..20)
+            .map(|index| event(&format!("e{number}-{index}")))
+            .collect();
         client.send(&envelope(&format!("b{number}"), &events)).await;
     }
-    until("the worker meets the full disk", async || site.log("all").contains("disk is full").then_some(()))
-        .await;
+    until("the worker meets the full disk", async || {
+        site.log("all").contains("disk is full").then_some(())
+    })
+    .await;
     let stored = site.database.count("SELECT count(*) FROM batches").await;
-    assert!(stored <= BATCHES, "{stored} of {BATCHES} were stored: the disk was not full");
+    assert!(
+        stored <= BATCHES,
+        "{stored} of {BATCHES} were stored: the disk was not full"
+    );
     disk.free();
     site.completed(BATCHES + 1).await;
     let report = site.verify();
-    assert_eq!((&report["dead"], &report["quarantined"]), (&0.into(), &0.into()), "{report}");
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, BATCHES * 20 + 1);
+    assert_eq!(
+        (&report["dead"], &report["quarantined"]),
+        (&0.into(), &0.into()),
+        "{report}"
+    );
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM events").await,
+        BATCHES * 20 + 1
+    );
 }

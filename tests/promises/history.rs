@@ -31,7 +31,10 @@ fn counts(imported: &Value) -> [u64; 3] {
 /// The data of a commit's event as it is stored.
 fn stored(up: &Up, hash: &str) -> Value {
     let sql = "SELECT body FROM events WHERE event_id = ?1";
-    let body: Vec<u8> = up.database().query_row(sql, [format!("git-{hash}")], |row| row.get(0)).unwrap();
+    let body: Vec<u8> = up
+        .database()
+        .query_row(sql, [format!("git-{hash}")], |row| row.get(0))
+        .unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -40,9 +43,12 @@ async fn days(up: &Up, expected: u64) -> Vec<(String, u64)> {
     up.until(&format!("{expected} commits are counted"), || {
         let output = up.devtrail(&["metrics", "show", "me", "--json"]);
         let days: Vec<Value> = serde_json::from_slice(&output.stdout).ok()?;
-        let days = days
-            .iter()
-            .map(|day| (day["day"].as_str().unwrap().to_owned(), day["commits"].as_u64().unwrap()));
+        let days = days.iter().map(|day| {
+            (
+                day["day"].as_str().unwrap().to_owned(),
+                day["commits"].as_u64().unwrap(),
+            )
+        });
         let days: Vec<(String, u64)> = days.collect();
         (days.iter().map(|(_, commits)| commits).sum::<u64>() == expected).then_some(days)
     })
@@ -75,16 +81,26 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
     repository.write("bob", "b\n");
     let bobs = repository.commit("2026-03-02T10:00:00+01:00", "bob@example.org", "of bob");
     repository.git(&["checkout", "--quiet", "main"]);
-    repository.git_at("2026-03-03T00:30:00+14:00", &["merge", "--quiet", "--no-ff", "-m", "merge", "side"]);
+    repository.git_at(
+        "2026-03-03T00:30:00+14:00",
+        &["merge", "--quiet", "--no-ff", "-m", "merge", "side"],
+    );
     let merge = repository.git(&["rev-parse", "HEAD"]);
 
     let imported = import(&up, &repository, &[]);
     assert_eq!(counts(&imported), [3, 3, 0], "{imported}");
     assert_eq!(counts(&import(&up, &repository, &[])), [3, 0, 3], "again");
     // In other batches the store finds out.
-    assert_eq!(counts(&import(&up, &repository, &["--batch-size", "2"])), [3, 0, 3], "in other batches");
+    assert_eq!(
+        counts(&import(&up, &repository, &["--batch-size", "2"])),
+        [3, 0, 3],
+        "in other batches"
+    );
     let expected = [("2026-03-01", 1), ("2026-03-02", 1), ("2026-03-03", 1)];
-    assert_eq!(days(&up, 3).await, expected.map(|(day, commits)| (day.to_owned(), commits)));
+    assert_eq!(
+        days(&up, 3).await,
+        expected.map(|(day, commits)| (day.to_owned(), commits))
+    );
 
     let project = repository.0.path().file_name().unwrap().to_str().unwrap();
     let event = stored(&up, &first);
@@ -106,7 +122,11 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
         ])
     };
     assert_eq!(parts(&moved), json!([1, 2, 0, 0, ["binary", "new.txt"]]));
-    assert_eq!(parts(&merge), json!([2, 0, 0, 0, []]), "as in tests/data: a merge has no paths");
+    assert_eq!(
+        parts(&merge),
+        json!([2, 0, 0, 0, []]),
+        "as in tests/data: a merge has no paths"
+    );
 
     let everyone = import(&up, &repository, &["--all-authors"]);
     assert_eq!(counts(&everyone), [4, 1, 3], "{everyone}");
@@ -122,10 +142,19 @@ async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
     let (up, repository) = (Up::start().await, Repository::new());
     repository.one_commit_a_day(DAYS);
     let imported = import(&up, &repository, &["--batch-size", "1000"]);
-    assert_eq!(counts(&imported), [DAYS as u64, DAYS as u64, 0], "{imported}");
+    assert_eq!(
+        counts(&imported),
+        [DAYS as u64, DAYS as u64, 0],
+        "{imported}"
+    );
     let shown = up.devtrail(&["metrics", "show", "me", "--json"]);
     let shown: Vec<Value> = serde_json::from_slice(&shown.stdout).unwrap_or_default();
-    assert_eq!(shown.len(), DAYS, "{}", said(&up.devtrail(&["metrics", "show", "me"])));
+    assert_eq!(
+        shown.len(),
+        DAYS,
+        "{}",
+        said(&up.devtrail(&["metrics", "show", "me"]))
+    );
 }
 
 /// Promise: Nothing of the repository is run, and its configuration changes no event.
@@ -143,10 +172,18 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
     let hash = repository.signed();
     let trap = repository.0.path().join("trap");
     let sprung = repository.0.path().join("sprung");
-    fs::write(&trap, format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\n", sprung.display())).unwrap();
+    fs::write(
+        &trap,
+        format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\n", sprung.display()),
+    )
+    .unwrap();
     fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
     let trap = trap.to_str().unwrap();
-    fs::write(repository.0.path().join(".git/info/attributes"), "* diff=trap filter=trap\n").unwrap();
+    fs::write(
+        repository.0.path().join(".git/info/attributes"),
+        "* diff=trap filter=trap\n",
+    )
+    .unwrap();
     for name in [
         "diff.external",
         "diff.trap.command",
@@ -184,7 +221,11 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
     fs::write(repository.0.path().join("trap-attributes"), "* binary\n").unwrap();
     // The other commit with more files, and a graft without parents: the history would begin here.
     repository.git(&["replace", &first, &hash]);
-    fs::write(repository.0.path().join(".git/info/grafts"), format!("{hash}\n")).unwrap();
+    fs::write(
+        repository.0.path().join(".git/info/grafts"),
+        format!("{hash}\n"),
+    )
+    .unwrap();
     // From a folder inside: the whole repository is meant.
     let inside = repository.0.path().join("sub");
     let output = up.devtrail(&["import", "git", inside.to_str().unwrap(), "--json"]);
@@ -194,11 +235,21 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
         (&hash, json!([1, ["c.txt", "sub/b.txt"], 2, 1, 2])),
     ] {
         let data = stored(&up, hash)["data"].take();
-        let told =
-            ["parents", "paths", "files_changed", "lines_added", "lines_removed"].map(|name| &data[name]);
+        let told = [
+            "parents",
+            "paths",
+            "files_changed",
+            "lines_added",
+            "lines_removed",
+        ]
+        .map(|name| &data[name]);
         assert_eq!(json!(told), expected);
     }
-    assert!(!sprung.exists(), "it ran {}", fs::read_to_string(&sprung).unwrap_or_default());
+    assert!(
+        !sprung.exists(),
+        "it ran {}",
+        fs::read_to_string(&sprung).unwrap_or_default()
+    );
 }
 
 /// Promise: A commit whose time is not plausible, or no time at all, is quarantined.
@@ -212,9 +263,13 @@ async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
     repository.edited("<ada@example.org> ", "<ada@example.org> -");
     let output = up.devtrail(&["import", "git", repository.path()]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.contains("4 commits") && told.contains("1 new"), "{told}");
     assert!(
-        told.contains("3 quarantined, 0 rejected") && told.contains("time_implausible: 3, such as git-"),
+        output.status.success() && told.contains("4 commits") && told.contains("1 new"),
+        "{told}"
+    );
+    assert!(
+        told.contains("3 quarantined, 0 rejected")
+            && told.contains("time_implausible: 3, such as git-"),
         "{told}"
     );
     assert_eq!(days(&up, 1).await, [("2004-05-06".to_owned(), 1)]);
@@ -226,16 +281,31 @@ async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
 async fn this_project_s_own_history_is_imported() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(&root).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(&root)
+            .args(arguments)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let whole = git(&["rev-parse", "--is-shallow-repository"]).is_some_and(|shallow| shallow == "false");
+    let whole =
+        git(&["rev-parse", "--is-shallow-repository"]).is_some_and(|shallow| shallow == "false");
     let Some(expected) = git(&["rev-list", "--count", "HEAD"]).filter(|_| whole) else {
         eprintln!("skipped: this is no repository, or not a whole one");
         return;
     };
     let up = Up::start().await;
-    let output = up.devtrail(&["import", "git", root.to_str().unwrap(), "--all-authors", "--json"]);
+    let output = up.devtrail(&[
+        "import",
+        "git",
+        root.to_str().unwrap(),
+        "--all-authors",
+        "--json",
+    ]);
     assert!(output.status.success(), "{}", said(&output));
     let imported: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected: u64 = expected.parse().unwrap();

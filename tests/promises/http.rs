@@ -4,12 +4,20 @@ use harness::{Client, Up, envelope, event};
 use serde_json::Value;
 
 async fn problem(response: reqwest::Response) -> (u16, String, Value) {
-    let (status, kind) =
-        (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap().to_owned());
+    let (status, kind) = (
+        response.status().as_u16(),
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned(),
+    );
     assert!(response.headers().contains_key("x-correlation-id"));
     assert_eq!(kind, "application/problem+json");
     let body: Value = response.json().await.unwrap();
-    assert!(body["correlation_id"].is_string() && body["retryable"].is_boolean(), "{body}");
+    assert!(
+        body["correlation_id"].is_string() && body["retryable"].is_boolean(),
+        "{body}"
+    );
     (status, body["code"].as_str().unwrap().to_owned(), body)
 }
 
@@ -33,13 +41,19 @@ async fn a_correlation_id_and_trace_context_are_taken_over_and_follow_the_batch(
     let body = serde_json::to_vec(&envelope("b1", &[event("e1")])).unwrap();
     let reply = client.raw(&headers, body).await;
     assert_eq!(
-        (&reply.headers()["x-correlation-id"], &reply.headers()["traceparent"]),
+        (
+            &reply.headers()["x-correlation-id"],
+            &reply.headers()["traceparent"]
+        ),
         (&"my-own-1".parse().unwrap(), &traceparent.parse().unwrap())
     );
     let found = format!(
         "SELECT count(*) FROM batches WHERE correlation_id = 'my-own-1' AND traceparent = '{traceparent}'"
     );
-    up.until("the batch is stored", || (up.count("SELECT count(*) FROM batches") == 1).then_some(())).await;
+    up.until("the batch is stored", || {
+        (up.count("SELECT count(*) FROM batches") == 1).then_some(())
+    })
+    .await;
     assert_eq!(up.count(&found), 1);
 }
 
@@ -76,7 +90,13 @@ async fn without_the_stream_a_batch_is_503_and_sent_again_it_is_kept_once() {
     let (status, code, body) = refused(&client, &batch).await;
     nix::sys::signal::kill(nats, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!((status, code.as_str()), (503, "stream_unavailable"));
-    assert!(body["detail"].as_str().unwrap().contains("Send the same batch again"), "{body}");
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Send the same batch again"),
+        "{body}"
+    );
     while client.post(&batch).await.unwrap().status() != 202 {
         tokio::task::yield_now().await;
     }

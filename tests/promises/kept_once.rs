@@ -5,8 +5,10 @@ use harness::{Up, envelope, event};
 use serde_json::json;
 
 async fn stored(up: &Up, events: i64) {
-    up.until("the events are stored", || (up.count("SELECT count(*) FROM events") >= events).then_some(()))
-        .await;
+    up.until("the events are stored", || {
+        (up.count("SELECT count(*) FROM events") >= events).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,10 +22,18 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once() {
     let replies = futures_util::future::join_all(sends).await;
     let replies: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
     assert!(
-        replies.iter().all(|reply| reply["stream_sequence"] == 1 && reply["counts"] == replies[0]["counts"])
+        replies
+            .iter()
+            .all(|reply| reply["stream_sequence"] == 1 && reply["counts"] == replies[0]["counts"])
     );
-    let first = replies.iter().filter(|reply| reply["duplicate_batch"] == false).count();
-    assert_eq!(first, 1, "one of them was first, the others were duplicates");
+    let first = replies
+        .iter()
+        .filter(|reply| reply["duplicate_batch"] == false)
+        .count();
+    assert_eq!(
+        first, 1,
+        "one of them was first, the others were duplicates"
+    );
     stored(&up, 2).await;
     assert_eq!(up.verify()["messages"], 1);
     assert_eq!(up.count("SELECT count(*) FROM batches"), 1);
@@ -35,13 +45,18 @@ async fn a_resend_inside_the_window_gets_the_first_reply_again() {
     let up = Up::start().await;
     let client = up.client();
     let bad = json!({"id": "e2", "type": "file.saved", "occurred_at": "never"});
-    let first = client.send(&envelope("b1", &[event("e1"), bad.clone()])).await;
+    let first = client
+        .send(&envelope("b1", &[event("e1"), bad.clone()]))
+        .await;
     // Another attempt: later, by another version of the client.
     let mut again = envelope("b1", &[event("e1"), bad]);
     again["sent_at"] = json!("2026-03-02T00:00:00Z");
     again["client"] = json!({"name": "other"});
     let again = client.send(&again).await;
-    assert_eq!((&first["duplicate_batch"], &again["duplicate_batch"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&first["duplicate_batch"], &again["duplicate_batch"]),
+        (&json!(false), &json!(true))
+    );
     for same in ["stream_sequence", "counts", "exceptions", "batch_id"] {
         assert_eq!(first[same], again[same], "{same}");
     }
@@ -56,7 +71,13 @@ async fn a_resend_outside_the_window_is_dropped_by_the_store_which_names_the_ori
     let client = up.client();
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let js = jetstream::new(nats);
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
     js.update_stream(config).await.unwrap();
     let batch = envelope("b1", &[event("e1"), event("e2")]);
@@ -67,8 +88,10 @@ async fn a_resend_outside_the_window_is_dropped_by_the_store_which_names_the_ori
         again = client.send(&batch).await;
     }
     let at = again["stream_sequence"].as_i64().unwrap();
-    up.until("both batches are stored", || (up.count("SELECT count(*) FROM batches") == 2).then_some(()))
-        .await;
+    up.until("both batches are stored", || {
+        (up.count("SELECT count(*) FROM batches") == 2).then_some(())
+    })
+    .await;
     assert_eq!(up.count("SELECT count(*) FROM events"), 2);
     // R7.2: sequence, ordinal, batch id and received_at of the original.
     let named = format!(
@@ -94,13 +117,19 @@ async fn a_stream_made_anew_has_lost_its_dedup_state_and_nothing_is_stored_twice
     jetstream::new(nats).delete_stream("EVENTS").await.unwrap();
     assert!(up.devtrail(&["streams", "apply"]).status.success());
     let again = client.send(&batch).await;
-    assert_eq!((&again["stream_sequence"], &again["duplicate_batch"]), (&json!(1), &json!(false)));
+    assert_eq!(
+        (&again["stream_sequence"], &again["duplicate_batch"]),
+        (&json!(1), &json!(false))
+    );
     client.send(&envelope("b2", &[event("e3")])).await;
     stored(&up, 3).await;
     assert_eq!(up.count("SELECT count(*) FROM events"), 3);
     assert_eq!(up.count("SELECT count(*) FROM sources"), 2);
     let report = up.verify();
-    assert_eq!((&report["stored"], &report["duplicates"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&report["stored"], &report["duplicates"]),
+        (&json!(1), &json!(2))
+    );
 }
 
 /// Promise: An event id is unique for its developer.
@@ -112,13 +141,25 @@ async fn an_id_with_other_content_is_quarantined_whole_and_the_first_one_stays()
     client.send(&envelope("b1", &[event("e1")])).await;
     let mut other = event("e1");
     other["data"]["path"] = json!("other.rs");
-    client.send(&envelope("b2", std::slice::from_ref(&other))).await;
-    up.until("both are stored", || (up.count("SELECT count(*) FROM batches") == 2).then_some(())).await;
+    client
+        .send(&envelope("b2", std::slice::from_ref(&other)))
+        .await;
+    up.until("both are stored", || {
+        (up.count("SELECT count(*) FROM batches") == 2).then_some(())
+    })
+    .await;
     let body: Vec<u8> = up
         .database()
-        .query_row("SELECT body FROM refused WHERE code = 'id_conflict' AND seq = 2", [], |row| row.get(0))
+        .query_row(
+            "SELECT body FROM refused WHERE code = 'id_conflict' AND seq = 2",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), other);
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+        other
+    );
     assert_eq!(up.count("SELECT seq FROM events"), 1);
     assert_eq!(up.verify()["quarantined"], 1);
 }

@@ -24,24 +24,51 @@ async fn late_events_change_only_the_windows_they_touch(engine: Engine) {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
-    for (number, day) in ["2026-03-10", "2026-03-20", "2026-03-05"].iter().enumerate() {
-        client.send(&envelope(&format!("b{number}"), &[edit(&format!("e{number}"), day)])).await;
+    for (number, day) in ["2026-03-10", "2026-03-20", "2026-03-05"]
+        .iter()
+        .enumerate()
+    {
+        client
+            .send(&envelope(
+                &format!("b{number}"),
+                &[edit(&format!("e{number}"), day)],
+            ))
+            .await;
     }
     site.completed(3).await;
     let before = derived(&site).await;
     // A client that was offline since autumn.
-    client.send(&envelope("late", &[edit("late-1", "2025-10-01"), edit("late-2", "2026-03-10")])).await;
+    client
+        .send(&envelope(
+            "late",
+            &[edit("late-1", "2025-10-01"), edit("late-2", "2026-03-10")],
+        ))
+        .await;
     site.completed(4).await;
     let after = derived(&site).await;
     let changed: Vec<&Vec<String>> = after.iter().filter(|row| !before.contains(row)).collect();
-    let names: Vec<(&str, bool)> =
-        changed.iter().map(|row| (row[1].as_str(), before.iter().any(|old| old[..2] == row[..2]))).collect();
+    let names: Vec<(&str, bool)> = changed
+        .iter()
+        .map(|row| {
+            (
+                row[1].as_str(),
+                before.iter().any(|old| old[..2] == row[..2]),
+            )
+        })
+        .collect();
     let hour = |day: &str| {
-        let noon = format!("{day}T12:00:00Z").parse::<jiff::Timestamp>().unwrap();
+        let noon = format!("{day}T12:00:00Z")
+            .parse::<jiff::Timestamp>()
+            .unwrap();
         (noon.as_second() / 3600).to_string()
     };
     let (old, new) = (hour("2026-03-10"), hour("2025-10-01"));
-    let mut expected = [("2025-10-01", false), ("2026-03-10", true), (&new, false), (&old, true)];
+    let mut expected = [
+        ("2025-10-01", false),
+        ("2026-03-10", true),
+        (&new, false),
+        (&old, true),
+    ];
     expected.sort_unstable();
     let mut names = names;
     names.sort_unstable();
@@ -54,15 +81,24 @@ async fn late_events_change_only_the_windows_they_touch(engine: Engine) {
 /// Alerts on their way to the developer, in order: (state, revision, push).
 async fn delivered(site: &Site, count: usize) -> Vec<(String, i64, bool)> {
     let stream = site.js().await.get_stream("ALERTS").await.unwrap();
-    let config = pull::Config { ack_policy: AckPolicy::None, ..Default::default() };
+    let config = pull::Config {
+        ack_policy: AckPolicy::None,
+        ..Default::default()
+    };
     let consumer = stream.create_consumer(config).await.unwrap();
     let messages = consumer.stream().messages().await.unwrap().take(count);
     let read = messages.map(|message| {
         let body: Value = serde_json::from_slice(&message.unwrap().payload).unwrap();
         let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        (text("state"), body["revision"].as_i64().unwrap(), body["push"].as_bool().unwrap())
+        (
+            text("state"),
+            body["revision"].as_i64().unwrap(),
+            body["push"].as_bool().unwrap(),
+        )
     });
-    tokio::time::timeout(std::time::Duration::from_secs(60), read.collect()).await.expect("in time")
+    tokio::time::timeout(std::time::Duration::from_secs(60), read.collect())
+        .await
+        .expect("in time")
 }
 
 async fn an_alert_of_long_ago_is_recorded_but_no_news_and_one_of_today_is(engine: Engine) {
@@ -70,11 +106,18 @@ async fn an_alert_of_long_ago_is_recorded_but_no_news_and_one_of_today_is(engine
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
-    client.send(&envelope("old", &[push("p1", "2026-03-01T10:00:00Z", true)])).await;
+    client
+        .send(&envelope(
+            "old",
+            &[push("p1", "2026-03-01T10:00:00Z", true)],
+        ))
+        .await;
     site.completed(1).await;
     assert_eq!(delivered(&site, 1).await, [("raised".to_owned(), 0, false)]);
     let now = jiff::Timestamp::now().to_string();
-    client.send(&envelope("new", &[push("p2", &now, true)])).await;
+    client
+        .send(&envelope("new", &[push("p2", &now, true)]))
+        .await;
     site.completed(2).await;
     assert_eq!(delivered(&site, 2).await[1], ("raised".to_owned(), 0, true));
 }
@@ -86,21 +129,36 @@ async fn an_alert_that_late_data_disproves_is_retracted(engine: Engine) {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     let now = jiff::Timestamp::now().to_string();
-    client.send(&envelope("first", &[push("p1", &now, false)])).await;
-    client.send(&envelope("second", &[push("p1", &now, true)])).await;
+    client
+        .send(&envelope("first", &[push("p1", &now, false)]))
+        .await;
+    client
+        .send(&envelope("second", &[push("p1", &now, true)]))
+        .await;
     let first = site.hold_back("EVENTS", "persist", 1).await;
     site.workers(1);
     site.completed(1).await;
     let raised = "SELECT count(*) FROM alerts WHERE state = 'raised'";
     assert_eq!(site.database.count(raised).await, 1);
-    first.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
+    first
+        .ack_with(async_nats::jetstream::AckKind::Nak(None))
+        .await
+        .unwrap();
     site.completed(2).await;
     assert_eq!(site.database.count(raised).await, 0);
     assert_eq!(
         delivered(&site, 2).await,
-        [("raised".to_owned(), 0, true), ("retracted".to_owned(), 1, true)]
+        [
+            ("raised".to_owned(), 0, true),
+            ("retracted".to_owned(), 1, true)
+        ]
     );
-    assert_eq!(site.database.count("SELECT count(*) FROM refused WHERE code = 'id_conflict'").await, 1);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM refused WHERE code = 'id_conflict'")
+            .await,
+        1
+    );
     let _ = site.verify();
 }
 

@@ -39,18 +39,30 @@ async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503
         let live = "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         assert_eq!(sent(&up, live).await.answer().await.status, 200);
     }
-    let address = up.address("collector").trim_start_matches("http://").to_owned();
+    let address = up
+        .address("collector")
+        .trim_start_matches("http://")
+        .to_owned();
     kill(Pid::from_raw(up.pids().0), Signal::SIGTERM).unwrap();
     up.until("nothing is accepted any more", || {
-        std::net::TcpStream::connect(&address).is_err().then_some(())
+        std::net::TcpStream::connect(&address)
+            .is_err()
+            .then_some(())
     })
     .await;
     late.send(format!("{length}{body}")).await;
     let problem = late.answer().await;
-    assert_eq!((problem.status, &problem.json()["code"]), (503, &json!("shutting_down")));
+    assert_eq!(
+        (problem.status, &problem.json()["code"]),
+        (503, &json!("shutting_down"))
+    );
     in_flight.send(rest).await;
     let reply = in_flight.answer().await;
-    assert_eq!((reply.status, &reply.json()["stream_sequence"]), (202, &json!(1)), "{reply:?}");
+    assert_eq!(
+        (reply.status, &reply.json()["stream_sequence"]),
+        (202, &json!(1)),
+        "{reply:?}"
+    );
     assert_eq!(up.ended().await, Some(0));
     up.restart().await;
     assert_eq!(up.verify()["stored"], 1);

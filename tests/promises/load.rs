@@ -14,8 +14,17 @@ const DAYS: usize = 5;
 fn events(developer: usize) -> Vec<Value> {
     let one = |number: usize| {
         let (day, minute) = (1 + number % DAYS, (number * 7 + developer) % 1440);
-        let at = format!("2026-03-{day:02}T{:02}:{:02}:{:02}Z", minute / 60, minute % 60, number % 60);
-        let kind = if number.is_multiple_of(3) { "file.saved" } else { "file.edited" };
+        let at = format!(
+            "2026-03-{day:02}T{:02}:{:02}:{:02}Z",
+            minute / 60,
+            minute % 60,
+            number % 60
+        );
+        let kind = if number.is_multiple_of(3) {
+            "file.saved"
+        } else {
+            "file.edited"
+        };
         json!({"id": format!("e{number}"), "type": kind, "occurred_at": at,
             "data": {"path": format!("src/{}.rs", number % 10), "project": "demo"}})
     };
@@ -26,7 +35,9 @@ fn events(developer: usize) -> Vec<Value> {
 fn batches(developer: usize) -> Vec<Value> {
     let events = events(developer);
     let window = |start: usize| {
-        let part: Vec<Value> = (start..start + 40).map(|at| events[at % EVENTS].clone()).collect();
+        let part: Vec<Value> = (start..start + 40)
+            .map(|at| events[at % EVENTS].clone())
+            .collect();
         envelope(&format!("b{start}"), &part)
     };
     (0..EVENTS).step_by(20).map(window).collect()
@@ -40,7 +51,11 @@ fn oracle(developer: usize) -> BTreeMap<String, BTreeMap<String, i64>> {
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
         if seen.insert(text("id")) {
             let day = text("occurred_at")[..10].to_owned();
-            *days.entry(day).or_default().entry(text("type")).or_default() += 1;
+            *days
+                .entry(day)
+                .or_default()
+                .entry(text("type"))
+                .or_default() += 1;
         }
     }
     days
@@ -49,7 +64,10 @@ fn oracle(developer: usize) -> BTreeMap<String, BTreeMap<String, i64>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_persisters_and_four_aggregators_miss_nothing_and_no_deadlock_surfaces() {
     let mut site = Site::start(Engine::Postgres).await;
-    let urls = [site.collector("collector-1").await, site.collector("collector-2").await];
+    let urls = [
+        site.collector("collector-1").await,
+        site.collector("collector-2").await,
+    ];
     let mut sends = Vec::new();
     for developer in 0..DEVELOPERS {
         let key = site.key(&format!("dev-{developer}"));
@@ -69,7 +87,8 @@ async fn four_persisters_and_four_aggregators_miss_nothing_and_no_deadlock_surfa
     }
     site.worker("normalize", "normalize", None);
     site.worker("alert", "alert", None);
-    let sending = stream::iter(sends).map(|(client, batch)| async move { client.send(&batch).await });
+    let sending =
+        stream::iter(sends).map(|(client, batch)| async move { client.send(&batch).await });
     assert_eq!(sending.buffer_unordered(32).count().await as i64, sent);
     site.completed(sent).await;
     for developer in 0..DEVELOPERS {
@@ -84,16 +103,33 @@ async fn four_persisters_and_four_aggregators_miss_nothing_and_no_deadlock_surfa
         assert_eq!(days, oracle(developer), "dev-{developer}");
     }
     let distinct = (DEVELOPERS * EVENTS) as i64;
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, distinct);
-    assert_eq!(site.database.count("SELECT count(*) FROM normalized").await, distinct);
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM events").await,
+        distinct
+    );
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM normalized").await,
+        distinct
+    );
     for role in ["persist", "aggregate"] {
         for number in 0..4 {
             let log = site.log(&format!("{role}-{number}"));
-            let bad: Vec<&str> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
-            assert!(bad.is_empty(), "{role}-{number} logged errors: {}", bad.join("\n"));
+            let bad: Vec<&str> = log
+                .lines()
+                .filter(|line| line.contains("\"ERROR\""))
+                .collect();
+            assert!(
+                bad.is_empty(),
+                "{role}-{number} logged errors: {}",
+                bad.join("\n")
+            );
         }
     }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(site.database.count(deadlocks).await, 0, "locks are taken in one order");
+    assert_eq!(
+        site.database.count(deadlocks).await,
+        0,
+        "locks are taken in one order"
+    );
     let _ = site.verify();
 }

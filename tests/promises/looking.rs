@@ -22,7 +22,10 @@ async fn traced(up: &Up, what: &str, expected: usize) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_traced_by_any_of_its_names_and_duplicates_name_their_original() {
     let up = Up::start().await;
-    let first = up.client().send(&envelope("b1", &[event("e1"), event("e2")])).await;
+    let first = up
+        .client()
+        .send(&envelope("b1", &[event("e1"), event("e2")]))
+        .await;
     let second = up.client().send(&envelope("b2", &[event("e1")])).await;
     let names = [
         "b2".to_owned(),
@@ -37,15 +40,28 @@ async fn a_batch_is_traced_by_any_of_its_names_and_duplicates_name_their_origina
     assert_eq!([&both[0]["batch_id"], &both[1]["batch_id"]], ["b1", "b2"]);
     assert_eq!(both[0]["correlation_id"], first["correlation_id"]);
     let steps = both[1]["steps"].as_array().unwrap();
-    let names: Vec<&str> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    let expected = ["received", "validated", "published", "persisted", "deduplicated", "completed"];
+    let names: Vec<&str> = steps
+        .iter()
+        .map(|step| step["step"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "received",
+        "validated",
+        "published",
+        "persisted",
+        "deduplicated",
+        "completed",
+    ];
     assert_eq!(names, expected);
     let original = &steps[4]["detail"]["original"];
     let place = json!([original["seq"], original["ordinal"], original["batch_id"]]);
     assert_eq!(place, json!([1, 0, "b1"]));
     let text = up.devtrail(&["trace", "e1", "--limit", "1"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.starts_with("batch b1 of me: ") && text.contains("more than 1 batches"), "{text}");
+    assert!(
+        text.starts_with("batch b1 of me: ") && text.contains("more than 1 batches"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,13 +71,22 @@ async fn who_looks_for_nothing_is_told_what_to_try() {
     traced(&up, "b1", 1).await;
     for (arguments, remedy) in [
         (&["trace", "b2"][..], "seq:N"),
-        (&["trace", "b1", "--developer", "nobody"][..], "without --developer"),
+        (
+            &["trace", "b1", "--developer", "nobody"][..],
+            "without --developer",
+        ),
         (&["trace", "job:2:1:alert"][..], "batch id"),
-        (&["metrics", "show", "nobody"][..], "no metrics of \"nobody\""),
+        (
+            &["metrics", "show", "nobody"][..],
+            "no metrics of \"nobody\"",
+        ),
     ] {
         let output = up.devtrail(arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && told.contains(remedy), "{arguments:?}: {told}");
+        assert!(
+            output.status.code() == Some(1) && told.contains(remedy),
+            "{arguments:?}: {told}"
+        );
     }
 }
 
@@ -70,12 +95,18 @@ async fn who_looks_for_nothing_is_told_what_to_try() {
 async fn status_is_watched_block_by_block_until_it_is_interrupted() {
     let up = Up::start().await;
     let mut command = Command::new(program("devtrail"));
-    command.args(["status", "--watch", "--data"]).arg(up.path("")).env("DEVTRAIL_LOG", "warn");
+    command
+        .args(["status", "--watch", "--data"])
+        .arg(up.path(""))
+        .env("DEVTRAIL_LOG", "warn");
     let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut blocks = 0;
     for line in lines.map(|line| line.unwrap()) {
-        assert!(!line.contains('\u{1b}'), "nothing steers a terminal where there is none: {line}");
+        assert!(
+            !line.contains('\u{1b}'),
+            "nothing steers a terminal where there is none: {line}"
+        );
         blocks += usize::from(line == "----");
         if blocks == 2 {
             kill(Pid::from_raw(watch.id().cast_signed()), Signal::SIGINT).unwrap();

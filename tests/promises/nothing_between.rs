@@ -31,7 +31,10 @@ fn in_request<S: tracing::Subscriber + for<'a> LookupSpan<'a>>(
     id: &span::Id,
 ) -> Option<&'static str> {
     let span = context.span(id)?;
-    let inside = span.parent()?.scope().any(|outer| outer.name() == "request");
+    let inside = span
+        .parent()?
+        .scope()
+        .any(|outer| outer.name() == "request");
     inside.then(|| span.name())
 }
 
@@ -43,8 +46,9 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
-        let inside =
-            context.event_scope(event).is_some_and(|mut scope| scope.any(|outer| outer.name() == "request"));
+        let inside = context
+            .event_scope(event)
+            .is_some_and(|mut scope| scope.any(|outer| outer.name() == "request"));
         if inside {
             self.note(format!("event of {}", event.metadata().target()));
         }
@@ -61,8 +65,13 @@ fn settings(up: &Up) -> CollectorSettings {
     CollectorSettings {
         admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
-        nats: NatsSettings { nats_url: up.address("nats") },
-        sync: SyncSettings { nats_monitor_url: vec![up.address("monitor")], allow_unsafe_sync: false },
+        nats: NatsSettings {
+            nats_url: up.address("nats"),
+        },
+        sync: SyncSettings {
+            nats_monitor_url: vec![up.address("monitor")],
+            allow_unsafe_sync: false,
+        },
         limits: Limits {
             max_events: 1000,
             rate: 0,
@@ -88,7 +97,10 @@ async fn between_puback_and_reply_there_is_nothing() {
     let process = Process::new(Actor::new("collector-under-test"), stop.clone());
     let settings = settings(&up);
     let listener = collector::listen(&settings.listen).await.unwrap();
-    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), up.client().key());
+    let client = Client::new(
+        &format!("http://{}", listener.local_addr().unwrap()),
+        up.client().key(),
+    );
     let running = tokio::spawn(collector::run(settings, listener, process));
     while client.get("/health/ready").await.status() != 200 {
         tokio::task::yield_now().await;

@@ -46,7 +46,15 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
         jobs_after,
         rotate,
     };
-    (events, batches, arrivals, 1..4_usize, 1..4_usize, 0..7_usize).prop_map(build)
+    (
+        events,
+        batches,
+        arrivals,
+        1..4_usize,
+        1..4_usize,
+        0..7_usize,
+    )
+        .prop_map(build)
 }
 
 /// Pushes, edits, builds and saves; every id has one type, variants differ in time and data.
@@ -55,9 +63,18 @@ fn event((id, variant, minute): Drawn) -> Value {
     let (day, hour, minute) = (1 + minute / 1440, minute / 60 % 24, minute % 60);
     let at = format!("2026-03-{day:02}T{hour:02}:{minute:02}:00+05:30");
     let (kind, data) = match id % 4 {
-        0 => ("git.push", json!({"branch": "main", "force": variant == 0, "project": "demo"})),
-        1 => ("build.finished", json!({"outcome": if variant == 2 { "succeeded" } else { "failed" }})),
-        2 => ("file.edited", json!({"path": format!("src/{variant}.rs"), "lines_added": variant})),
+        0 => (
+            "git.push",
+            json!({"branch": "main", "force": variant == 0, "project": "demo"}),
+        ),
+        1 => (
+            "build.finished",
+            json!({"outcome": if variant == 2 { "succeeded" } else { "failed" }}),
+        ),
+        2 => (
+            "file.edited",
+            json!({"path": format!("src/{variant}.rs"), "lines_added": variant}),
+        ),
         _ => ("file.saved", json!({"path": "lib.py"})),
     };
     json!({"id": format!("e{id}"), "type": kind, "occurred_at": at, "data": data})
@@ -70,45 +87,77 @@ fn at(text: &str) -> Micros {
 /// The messages, with sequences and times fixed.
 fn incoming(scenario: &Scenario) -> Vec<Incoming> {
     let schemas = Schemas::builtin();
-    let batches = scenario.batches.iter().zip(1_u64..).map(|((start, length), seq)| {
-        let start = start.index(scenario.events.len());
-        let end = scenario.events.len().min(start + length);
-        let events: Vec<Value> = scenario.events[start..end].iter().map(|drawn| event(*drawn)).collect();
-        let body = harness::envelope(&format!("b{seq}"), &events).to_string();
-        let received_at = at("2026-03-10T00:00:00Z") + seq as Micros * SECOND;
-        let context = admit::Context {
-            developer: "ada".parse().unwrap(),
-            epoch: 0,
-            correlation_id: format!("c{seq}"),
-            traceparent: String::new(),
-            received_at,
-            collector: "collector/test".to_owned(),
-        };
-        let (headers, developer) = (HeaderMap::new(), &context.developer);
-        let request =
-            Request { headers: &headers, body: body.as_bytes(), developer, received_at, max_events: 1000 };
-        let submission = Format::Envelope.read(&request).unwrap();
-        let admitted = admit(submission, &schemas, context.clone());
-        let message = batch::encode(&admitted.header, &admitted.events).unwrap();
-        let times = (received_at + 1, received_at + 2);
-        let batch = batch::decode(message).unwrap();
-        Incoming::new(BatchRef { src: 1, seq }, &batch, times, "worker/test".to_owned()).unwrap()
-    });
+    let batches = scenario
+        .batches
+        .iter()
+        .zip(1_u64..)
+        .map(|((start, length), seq)| {
+            let start = start.index(scenario.events.len());
+            let end = scenario.events.len().min(start + length);
+            let events: Vec<Value> = scenario.events[start..end]
+                .iter()
+                .map(|drawn| event(*drawn))
+                .collect();
+            let body = harness::envelope(&format!("b{seq}"), &events).to_string();
+            let received_at = at("2026-03-10T00:00:00Z") + seq as Micros * SECOND;
+            let context = admit::Context {
+                developer: "ada".parse().unwrap(),
+                epoch: 0,
+                correlation_id: format!("c{seq}"),
+                traceparent: String::new(),
+                received_at,
+                collector: "collector/test".to_owned(),
+            };
+            let (headers, developer) = (HeaderMap::new(), &context.developer);
+            let request = Request {
+                headers: &headers,
+                body: body.as_bytes(),
+                developer,
+                received_at,
+                max_events: 1000,
+            };
+            let submission = Format::Envelope.read(&request).unwrap();
+            let admitted = admit(submission, &schemas, context.clone());
+            let message = batch::encode(&admitted.header, &admitted.events).unwrap();
+            let times = (received_at + 1, received_at + 2);
+            let batch = batch::decode(message).unwrap();
+            Incoming::new(
+                BatchRef { src: 1, seq },
+                &batch,
+                times,
+                "worker/test".to_owned(),
+            )
+            .unwrap()
+        });
     batches.collect()
 }
 
 /// Does one kind of job for these batches, as the role does.
 async fn work<W: Work>(store: &impl Store, work: &W, batches: &[Pending]) {
-    let jobs: Vec<JobMessage> =
-        batches.iter().map(|pending| JobMessage::live(W::KIND, pending.body.clone())).collect();
+    let jobs: Vec<JobMessage> = batches
+        .iter()
+        .map(|pending| JobMessage::live(W::KIND, pending.body.clone()))
+        .collect();
     let effects = work.compute(&jobs).await.unwrap();
-    let done = |job| JobDone { job, started_at: 1, finished_at: 2, actor: "worker/test".to_owned() };
-    store.finish(effects, jobs.into_iter().map(done).collect()).await.unwrap();
+    let done = |job| JobDone {
+        job,
+        started_at: 1,
+        finished_at: 2,
+        actor: "worker/test".to_owned(),
+    };
+    store
+        .finish(effects, jobs.into_iter().map(done).collect())
+        .await
+        .unwrap();
 }
 
 async fn do_jobs(store: &impl Store, batches: &[Pending], rotate: usize) {
-    let aggregating = workers::aggregate::Aggregating { store: store.clone() };
-    let normalizing = workers::normalize::Normalizing { store: store.clone() };
+    let aggregating = workers::aggregate::Aggregating {
+        store: store.clone(),
+    };
+    let normalizing = workers::normalize::Normalizing {
+        store: store.clone(),
+    };
     let evaluating = workers::alert::Evaluating::new(store.clone());
     let mut kinds = JobKind::ALL;
     kinds.rotate_left(rotate % 3);
@@ -140,10 +189,14 @@ async fn result(
     let folder = tempfile::tempdir().unwrap();
     let database = Database::fresh(engine, folder.path()).await;
     match &database {
-        Database::Sqlite(path) => handle(Sqlite::open(path).unwrap(), groups, jobs_after, rotate).await,
+        Database::Sqlite(path) => {
+            handle(Sqlite::open(path).unwrap(), groups, jobs_after, rotate).await
+        }
         Database::Postgres(url) => {
             handle(
-                Postgres::connect(&url.parse().unwrap(), "test").await.unwrap(),
+                Postgres::connect(&url.parse().unwrap(), "test")
+                    .await
+                    .unwrap(),
                 groups,
                 jobs_after,
                 rotate,
@@ -159,7 +212,10 @@ async fn result(
 }
 
 async fn handle(store: impl Store, groups: Vec<Vec<Incoming>>, jobs_after: usize, rotate: usize) {
-    let life = StreamLife { name: "EVENTS".to_owned(), created: 1 };
+    let life = StreamLife {
+        name: "EVENTS".to_owned(),
+        created: 1,
+    };
     assert_eq!(store.source(&life).await.unwrap(), 1);
     let mut waiting: Vec<Pending> = Vec::new();
     for (number, group) in groups.into_iter().enumerate() {
@@ -177,16 +233,28 @@ async fn handle(store: impl Store, groups: Vec<Vec<Incoming>>, jobs_after: usize
 
 async fn check(engine: Engine, scenario: &Scenario) -> Result<(), TestCaseError> {
     let incoming = incoming(scenario);
-    let named = scenario.arrivals.iter().map(|index| index.index(incoming.len()));
-    let order: Vec<Incoming> = named.chain(0..incoming.len()).map(|index| incoming[index].clone()).collect();
-    let groups = order.chunks(scenario.group).map(<[Incoming]>::to_vec).collect();
+    let named = scenario
+        .arrivals
+        .iter()
+        .map(|index| index.index(incoming.len()));
+    let order: Vec<Incoming> = named
+        .chain(0..incoming.len())
+        .map(|index| incoming[index].clone())
+        .collect();
+    let groups = order
+        .chunks(scenario.group)
+        .map(<[Incoming]>::to_vec)
+        .collect();
     let any = result(engine, groups, scenario.jobs_after, scenario.rotate).await;
     let rising = incoming.into_iter().map(|batch| vec![batch]).collect();
     let expected = result(engine, rising, 1, 0).await;
     for ((any, expected), sql) in any.iter().zip(&expected).zip(COMPARED) {
         prop_assert_eq!(any, expected, "{}", sql);
     }
-    prop_assert!(!any[0].is_empty() && any[1].len() == any[0].len(), "each event has its record");
+    prop_assert!(
+        !any[0].is_empty() && any[1].len() == any[0].len(),
+        "each event has its record"
+    );
     Ok(())
 }
 
@@ -199,8 +267,9 @@ fn any_order_gives_the_same(engine: Engine, cases: u32) {
         max_shrink_iters: 64,
         ..ProptestConfig::default()
     };
-    let run =
-        TestRunner::new(config).run(&scenarios(), |scenario| runtime.block_on(check(engine, &scenario)));
+    let run = TestRunner::new(config).run(&scenarios(), |scenario| {
+        runtime.block_on(check(engine, &scenario))
+    });
     run.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
@@ -221,11 +290,15 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     // Three variants of each id in six overlapping batches: conflicts, moves and duplicates.
-    let drawn: Vec<Drawn> = (0..36).map(|n| (n % 12, n / 12, u16::from(n) * 97)).collect();
+    let drawn: Vec<Drawn> = (0..36)
+        .map(|n| (n % 12, n / 12, u16::from(n) * 97))
+        .collect();
     for (number, start) in (0..36).step_by(6).enumerate() {
         let end = drawn.len().min(start + 9);
         let events: Vec<Value> = drawn[start..end].iter().map(|one| event(*one)).collect();
-        client.send(&harness::envelope(&format!("b{number}"), &events)).await;
+        client
+            .send(&harness::envelope(&format!("b{number}"), &events))
+            .await;
     }
     let mut messages = Vec::new();
     for seq in 1..=held {
@@ -236,8 +309,14 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     for message in messages.iter().rev() {
         let stored = "SELECT count(*) FROM batches";
         let before = site.database.count(stored).await;
-        message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
-        until("it is stored", async || (site.database.count(stored).await > before).then_some(())).await;
+        message
+            .ack_with(async_nats::jetstream::AckKind::Nak(None))
+            .await
+            .unwrap();
+        until("it is stored", async || {
+            (site.database.count(stored).await > before).then_some(())
+        })
+        .await;
     }
     site.completed(6).await;
     let mut compared = Vec::new();
@@ -249,7 +328,11 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     for row in site.database.rows(order).await {
         let (seq, ordinal): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
         let sent = event(drawn[(seq - 1) * 6 + ordinal]);
-        assert_eq!(sent["id"], row[2].as_str(), "event {ordinal} of batch {seq}");
+        assert_eq!(
+            sent["id"],
+            row[2].as_str(),
+            "event {ordinal} of batch {seq}"
+        );
     }
     let _ = site.verify();
     compared
@@ -259,7 +342,11 @@ async fn messages_that_come_last_and_backwards_change_nothing(engine: Engine) {
     let expected = through_the_pipe(engine, 0).await;
     assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
     for held in [2, 5] {
-        assert_eq!(through_the_pipe(engine, held).await, expected, "{held} messages held back");
+        assert_eq!(
+            through_the_pipe(engine, held).await,
+            expected,
+            "{held} messages held back"
+        );
     }
 }
 

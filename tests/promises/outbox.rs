@@ -21,7 +21,13 @@ async fn count_inserts(site: &Site) {
 
 async fn set_jobs_bytes(site: &Site, max_bytes: i64) {
     let js = site.js().await;
-    let mut config = js.get_stream("JOBS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("JOBS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.max_bytes = max_bytes;
     js.update_stream(config).await.unwrap();
 }
@@ -32,27 +38,51 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.workers(1);
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     count_inserts(&site).await;
     // Full: every job is refused.
     set_jobs_bytes(&site, 1).await;
     for number in 0..BATCHES {
-        let events: Vec<_> = (0..5).map(|index| event(&format!("e-{number}-{index}"))).collect();
-        client.send(&envelope(&format!("b-{number}"), &events)).await;
+        let events: Vec<_> = (0..5)
+            .map(|index| event(&format!("e-{number}-{index}")))
+            .collect();
+        client
+            .send(&envelope(&format!("b-{number}"), &events))
+            .await;
     }
     let persisted = async || {
-        let stored = site.database.count("SELECT count(*) FROM batches WHERE state = 'persisted'").await;
+        let stored = site
+            .database
+            .count("SELECT count(*) FROM batches WHERE state = 'persisted'")
+            .await;
         (stored == BATCHES).then_some(())
     };
     until("all is stored while jobs are refused", persisted).await;
-    assert_eq!(site.database.count("SELECT n FROM inserts").await, 5 * BATCHES);
+    assert_eq!(
+        site.database.count("SELECT n FROM inserts").await,
+        5 * BATCHES
+    );
     assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 0);
     set_jobs_bytes(&site, 1 << 30).await;
     site.completed(BATCHES).await;
-    assert_eq!(site.database.count("SELECT n FROM inserts").await, 5 * BATCHES, "nothing is stored again");
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
+    assert_eq!(
+        site.database.count("SELECT n FROM inserts").await,
+        5 * BATCHES,
+        "nothing is stored again"
+    );
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM ledger").await,
+        3 * BATCHES
+    );
     let finished = "SELECT count(*) FROM audit WHERE step = 'job_finished'";
-    assert_eq!(site.database.count(finished).await, 3 * BATCHES, "each job is done once");
+    assert_eq!(
+        site.database.count(finished).await,
+        3 * BATCHES,
+        "each job is done once"
+    );
     let _ = site.verify();
 }
 
@@ -79,7 +109,17 @@ async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(e
     })
     .await;
     site.kill("dies");
-    assert_eq!(site.js().await.get_stream("JOBS").await.unwrap().cached_info().state.last_sequence, 0);
+    assert_eq!(
+        site.js()
+            .await
+            .get_stream("JOBS")
+            .await
+            .unwrap()
+            .cached_info()
+            .state
+            .last_sequence,
+        0
+    );
     set_jobs_bytes(&site, 1 << 30).await;
     site.workers(1);
     site.completed(1).await;
@@ -92,7 +132,13 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     let js = site.js().await;
-    let mut config = js.get_stream("JOBS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("JOBS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.max_message_size = 1500;
     js.update_stream(config).await.unwrap();
     site.workers(1);
@@ -111,7 +157,10 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
     let again = "UPDATE batches SET state = 'persisted', lease_until = 0 WHERE state = 'completed'";
     site.database.execute(again).await;
     // The wide one keeps failing meanwhile, in memory as well.
-    let (sender, stop) = (client.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let (sender, stop) = (
+        client.clone(),
+        std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)),
+    );
     let stopped = stop.clone();
     let failing = tokio::spawn(async move {
         let mut pauses = tokio::time::interval(std::time::Duration::from_secs(1));
@@ -121,14 +170,23 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
                 return;
             }
             let mut events = wide.clone();
-            events.iter_mut().for_each(|one| one["id"] = format!("{number}-{}", one["id"]).into());
-            sender.send(&envelope(&format!("wide-{number}"), &events)).await;
+            events
+                .iter_mut()
+                .for_each(|one| one["id"] = format!("{number}-{}", one["id"]).into());
+            sender
+                .send(&envelope(&format!("wide-{number}"), &events))
+                .await;
         }
     });
     site.completed(1).await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     failing.await.unwrap();
-    assert_eq!(site.database.count("SELECT count(*) FROM batches WHERE state = 'completed'").await, 1);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM batches WHERE state = 'completed'")
+            .await,
+        1
+    );
 }
 
 async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
@@ -136,7 +194,13 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     let js = site.js().await;
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
     js.update_stream(config).await.unwrap();
     let batch = envelope("b1", &[event("e1"), event("e2")]);
@@ -153,8 +217,18 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     site.completed(messages).await;
     assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3);
     assert_eq!(site.database.count("SELECT count(*) FROM events").await, 2);
-    assert_eq!(site.database.count("SELECT count(*) FROM batches WHERE need <> 0").await, 1);
-    assert_eq!(site.database.count("SELECT count(*) FROM audit WHERE step = 'triggered'").await, 1);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM batches WHERE need <> 0")
+            .await,
+        1
+    );
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM audit WHERE step = 'triggered'")
+            .await,
+        1
+    );
 }
 
 harness::on_both_stores!(

@@ -15,12 +15,19 @@ use dead::{Dead, letters};
 /// Batches of live traffic beside the poison.
 const BATCHES: i64 = 24;
 /// Two attempts, and short pauses: what fails for an unknown reason need not take its time here.
-const QUICK: [(&str, &str); 2] = [("DEVTRAIL_MAX_ATTEMPTS", "2"), ("DEVTRAIL_RETRY_CAP", "100ms")];
+const QUICK: [(&str, &str); 2] = [
+    ("DEVTRAIL_MAX_ATTEMPTS", "2"),
+    ("DEVTRAIL_RETRY_CAP", "100ms"),
+];
 
 /// Starts a worker of each role, with more in the environment.
 fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
     let environment = [&QUICK[..], more].concat();
-    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &ROLES };
+    let roles: &[&str] = if engine == Engine::Sqlite {
+        &["all"]
+    } else {
+        &ROLES
+    };
     for role in roles {
         site.worker_with(role, role, &environment);
     }
@@ -30,7 +37,9 @@ fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
 async fn nothing_is_left(site: &Site) {
     let js = site.js().await;
     for name in common::bus::topology::declared().keys().cloned() {
-        let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else { continue };
+        let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else {
+            continue;
+        };
         let stream = js.get_stream(&name.stream).await.unwrap();
         let mut consumer: PullConsumer = stream.get_consumer(&consumer).await.unwrap();
         let settled = async || {
@@ -39,13 +48,15 @@ async fn nothing_is_left(site: &Site) {
         };
         until("every message is settled", settled).await;
     }
-    let forgotten = async || (site.database.count("SELECT count(*) FROM attempts").await == 0).then_some(());
+    let forgotten =
+        async || (site.database.count("SELECT count(*) FROM attempts").await == 0).then_some(());
     until("nothing is remembered of messages that are done", forgotten).await;
 }
 
 /// Each letter has its audit row, with the same reason and the ids of its events (R7.4).
 async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
-    let rows = "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
+    let rows =
+        "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
         WHERE a.step = 'dead'";
     let rows = site.database.rows(rows).await;
     assert_eq!(rows.len(), letters.len(), "{rows:#?}");
@@ -55,20 +66,38 @@ async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
             let seq = detail["stream_sequence"].as_u64();
             detail["subject"] == letter.subject && seq == letter.sequence().parse().ok()
         };
-        let row = rows.iter().find(fits).unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
+        let row = rows
+            .iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
         let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
         assert_eq!(row[2], "failed");
         assert_eq!(detail["blame"], letter.header("Devtrail-Blame"));
-        assert_eq!(detail["attempts"].to_string(), letter.header("Devtrail-Attempts"));
-        assert_eq!(detail["state"].as_str().unwrap_or("none"), letter.header("Devtrail-State"));
+        assert_eq!(
+            detail["attempts"].to_string(),
+            letter.header("Devtrail-Attempts")
+        );
+        assert_eq!(
+            detail["state"].as_str().unwrap_or("none"),
+            letter.header("Devtrail-State")
+        );
         let reason = detail["reason"].as_str().unwrap();
         assert!(
             !reason.is_empty()
-                && letter.header("Devtrail-Reason").starts_with(&reason[..reason.len().min(20)])
+                && letter
+                    .header("Devtrail-Reason")
+                    .starts_with(&reason[..reason.len().min(20)])
         );
-        let ids: Vec<&str> =
-            detail["event_ids"].as_array().unwrap().iter().flat_map(|id| id.as_str()).collect();
-        assert_eq!(ids.join(","), letter.optional("Devtrail-Event-Ids").unwrap_or_default());
+        let ids: Vec<&str> = detail["event_ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|id| id.as_str())
+            .collect();
+        assert_eq!(
+            ids.join(","),
+            letter.optional("Devtrail-Event-Ids").unwrap_or_default()
+        );
     }
 }
 
@@ -77,8 +106,15 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     site.shorten_ack_wait().await;
-    workers(&mut site, engine, &[("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")]);
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    workers(
+        &mut site,
+        engine,
+        &[("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")],
+    );
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     kinds::refuse_one_event(&site).await;
     // One that jobs of other batches can be forged from.
     client.send(&envelope("b-first", &[event("e-first")])).await;
@@ -89,12 +125,21 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
         if let Some(kind) = kinds.next() {
             kind.publish(&site).await;
         }
-        let events: Vec<_> = (0..3).map(|index| event(&format!("e-{number}-{index}"))).collect();
-        client.send(&envelope(&format!("b-{number}"), &events)).await;
+        let events: Vec<_> = (0..3)
+            .map(|index| event(&format!("e-{number}-{index}")))
+            .collect();
+        client
+            .send(&envelope(&format!("b-{number}"), &events))
+            .await;
     }
     assert!(kinds.next().is_none(), "all poison was sent");
     // Poison that comes the usual way.
-    client.send(&envelope("refused", &[event("beside-it"), event("refused")])).await;
+    client
+        .send(&envelope(
+            "refused",
+            &[event("beside-it"), event("refused")],
+        ))
+        .await;
     client.send(&envelope("panics", &[event("e-panics")])).await;
     let wanted = poison.len() - 1 + 2;
     let letters = letters(&site, wanted).await;
@@ -106,11 +151,23 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
     nothing_is_left(&site).await;
     each_is_in_the_audit(&site, &letters).await;
     let count = async |sql: &str| site.database.count(sql).await;
-    assert_eq!(count("SELECT count(*) FROM refused").await, 0, "nothing is in quarantine");
-    assert_eq!(count("SELECT count(*) FROM events").await, 1 + 3 * BATCHES + 1);
-    assert_eq!(count("SELECT count(*) FROM normalized").await, 1 + 3 * BATCHES);
-    let failed =
-        site.database.rows("SELECT batch_id, failed, done FROM batches WHERE state = 'failed'").await;
+    assert_eq!(
+        count("SELECT count(*) FROM refused").await,
+        0,
+        "nothing is in quarantine"
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM events").await,
+        1 + 3 * BATCHES + 1
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM normalized").await,
+        1 + 3 * BATCHES
+    );
+    let failed = site
+        .database
+        .rows("SELECT batch_id, failed, done FROM batches WHERE state = 'failed'")
+        .await;
     assert_eq!(failed, [["panics", "2", "5"]], "only its normalization");
     assert_eq!(dead::count(&site).await, wanted as u64, "and no more came");
     let report = site.verify();
@@ -124,7 +181,9 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     for name in ["before", "kills", "after"] {
-        client.send(&envelope(name, &[event(&format!("e-{name}"))])).await;
+        client
+            .send(&envelope(name, &[event(&format!("e-{name}"))]))
+            .await;
     }
     let crash = [&QUICK[..], &[("DEVTRAIL_CRASH_POINT", "persist=kills")]].concat();
     if engine == Engine::Postgres {
@@ -142,10 +201,28 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
     site.worker_with("lives", &role, &crash);
     let letters = letters(&site, 1).await;
     let letter = &letters[0];
-    assert_eq!((letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")), ("died", "2"));
-    assert_eq!((letter.header("Devtrail-Delivered"), letter.header("Devtrail-State")), ("5", "none"));
-    assert_eq!((letter.header("Devtrail-Event-Ids"), letter.sequence()), ("e-kills", "2"));
-    assert!(letter.header("Devtrail-Reason").contains("2 workers died"), "{letter:?}");
+    assert_eq!(
+        (
+            letter.header("Devtrail-Blame"),
+            letter.header("Devtrail-Attempts")
+        ),
+        ("died", "2")
+    );
+    assert_eq!(
+        (
+            letter.header("Devtrail-Delivered"),
+            letter.header("Devtrail-State")
+        ),
+        ("5", "none")
+    );
+    assert_eq!(
+        (letter.header("Devtrail-Event-Ids"), letter.sequence()),
+        ("e-kills", "2")
+    );
+    assert!(
+        letter.header("Devtrail-Reason").contains("2 workers died"),
+        "{letter:?}"
+    );
     site.completed(2).await;
     nothing_is_left(&site).await;
     each_is_in_the_audit(&site, &letters).await;
@@ -163,8 +240,12 @@ async fn what_is_given_up_waits_while_dead_is_full(engine: Engine) {
     client.send(&envelope("b", &[event("e")])).await;
     site.completed(1).await;
     let names = site.names();
-    let said =
-        async || names.iter().any(|name| site.log(name).contains("cannot be moved to DEAD")).then_some(());
+    let said = async || {
+        names
+            .iter()
+            .any(|name| site.log(name).contains("cannot be moved to DEAD"))
+            .then_some(())
+    };
     until("a worker says that DEAD is full", said).await;
     assert_eq!(dead::count(&site).await, 0);
     dead::set_bytes(&site, 1 << 20).await;
@@ -185,7 +266,11 @@ async fn heals_after(engine: Engine, point: &str) {
     let role = site.role("persist").to_owned();
     site.worker("dies", &role, Some(point));
     let status = site.ended("dies").await;
-    assert!(!status.success(), "it died at {point}: {}", site.log("dies"));
+    assert!(
+        !status.success(),
+        "it died at {point}: {}",
+        site.log("dies")
+    );
     site.worker("lives", &role, None);
     let letters = letters(&site, 1).await;
     garbage.check(&letters);

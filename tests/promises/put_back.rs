@@ -31,22 +31,32 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
     copy(&up.path("nats"), backup.path());
     up.restart().await;
     for n in 2..=3 {
-        up.client().send(&envelope(&format!("b{n}"), &[event(&format!("e{n}"))])).await;
+        up.client()
+            .send(&envelope(&format!("b{n}"), &[event(&format!("e{n}"))]))
+            .await;
     }
     assert_eq!(up.verify()["stored"], 3);
     assert_eq!(up.stop().await, Some(0));
     std::fs::remove_dir_all(up.path("nats")).unwrap();
     copy(backup.path(), &up.path("nats"));
-    up.restart_with(&["--alert-overdue", "1s", "--alert-every", "200ms"]).await;
+    up.restart_with(&["--alert-overdue", "1s", "--alert-every", "200ms"])
+        .await;
     let verify = up.devtrail(&["verify", "--wait", "0s"]);
     let said = String::from_utf8_lossy(&verify.stdout).into_owned();
     assert!(
-        verify.status.code() == Some(1) && said.matches("surplus: the store holds batch").count() == 2,
+        verify.status.code() == Some(1)
+            && said.matches("surplus: the store holds batch").count() == 2,
         "{said}"
     );
     let reply = up.client().send(&envelope("b4", &[event("e4")])).await;
-    assert_eq!(reply["stream_sequence"], 2, "a sequence that the store already has");
-    up.until("the trouble is said aloud", || up.log().contains("Putting back a backup").then_some(())).await;
+    assert_eq!(
+        reply["stream_sequence"], 2,
+        "a sequence that the store already has"
+    );
+    up.until("the trouble is said aloud", || {
+        up.log().contains("Putting back a backup").then_some(())
+    })
+    .await;
     assert_eq!(up.count("SELECT count(*) FROM batches"), 3);
     // Not acked: it is still to be delivered.
     let persist: PullConsumer = events(&up).await.get_consumer("persist").await.unwrap();
@@ -56,16 +66,26 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
     let js = async_nats::jetstream::new(nats);
     let lag = until("it is told that a message waits", async || {
         let (alerts, _) = admin_alerts(&js, 1).await.ok()?;
-        alerts.into_iter().find(|alert| alert.kind == Kind::Lag && alert.subject == "EVENTS/persist")
+        alerts
+            .into_iter()
+            .find(|alert| alert.kind == Kind::Lag && alert.subject == "EVENTS/persist")
     })
     .await;
-    assert!(lag.title.starts_with("A message has waited for EVENTS/persist"), "{}", lag.title);
+    assert!(
+        lag.title
+            .starts_with("A message has waited for EVENTS/persist"),
+        "{}",
+        lag.title
+    );
     put_right(&mut up).await;
 }
 
 async fn events(up: &Up) -> Stream {
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
-    async_nats::jetstream::new(nats).get_stream("EVENTS").await.unwrap()
+    async_nats::jetstream::new(nats)
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
 }
 
 /// The steps of docs/operations.md, Putting back a backup.
@@ -78,13 +98,26 @@ async fn put_right(up: &mut Up) {
         }
     }
     up.restart().await;
-    up.until("the stream is stored", || (up.count("SELECT count(*) FROM events") == 2).then_some(())).await;
+    up.until("the stream is stored", || {
+        (up.count("SELECT count(*) FROM events") == 2).then_some(())
+    })
+    .await;
     let old = rusqlite::Connection::open(up.path("old-devtrail.db")).unwrap();
-    let mut bodies = old.prepare("SELECT CAST(body AS TEXT) FROM events").unwrap();
-    let bodies: Vec<String> = bodies.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut bodies = old
+        .prepare("SELECT CAST(body AS TEXT) FROM events")
+        .unwrap();
+    let bodies: Vec<String> = bodies
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     std::fs::write(up.path("bodies"), bodies.join("\n")).unwrap();
     let sent = up.devtrail(&["send", &up.path("bodies").to_string_lossy()]);
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert!(
+        sent.status.success(),
+        "{}",
+        String::from_utf8_lossy(&sent.stderr)
+    );
     assert_eq!(up.verify()["duplicates"], 1, "e1 was in both");
     assert_eq!(up.count("SELECT count(*) FROM events"), 4);
 }

@@ -19,7 +19,9 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 /// Batches of 50 events, none like another.
 fn batch(name: &str, number: usize) -> Value {
-    let events: Vec<Value> = (0..50).map(|index| event(&format!("{name}-{number}-{index}"))).collect();
+    let events: Vec<Value> = (0..50)
+        .map(|index| event(&format!("{name}-{number}-{index}")))
+        .collect();
     envelope(&format!("{name}-{number}"), &events)
 }
 
@@ -39,7 +41,10 @@ async fn workers_that_stand_still_never_slow_the_collector(engine: Engine) {
     site.workers(1);
     let names: Vec<String> = match engine {
         Engine::Sqlite => vec!["all".to_owned()],
-        Engine::Postgres => harness::ROLES.iter().map(|role| format!("{role}-0")).collect(),
+        Engine::Postgres => harness::ROLES
+            .iter()
+            .map(|role| format!("{role}-0"))
+            .collect(),
     };
     let signal = |signal| names.iter().for_each(|name| site.signal(name, signal));
     let (mut running, mut still) = (Vec::new(), Vec::new());
@@ -51,12 +56,19 @@ async fn workers_that_stand_still_never_slow_the_collector(engine: Engine) {
         }
         for number in 0..SENDS {
             let time = timed(&client, &batch(&format!("b{round}"), number)).await;
-            if stand_still { still.push(time) } else { running.push(time) }
+            if stand_still {
+                still.push(time)
+            } else {
+                running.push(time)
+            }
         }
         signal(nix::sys::signal::Signal::SIGCONT);
     }
     let ratio = median(still).as_secs_f64() / median(running).as_secs_f64();
-    assert!(ratio <= 1.1, "with workers standing still, replies take {ratio:.2} times as long");
+    assert!(
+        ratio <= 1.1,
+        "with workers standing still, replies take {ratio:.2} times as long"
+    );
     site.completed((2 * ROUNDS * SENDS) as i64).await;
 }
 
@@ -85,14 +97,21 @@ async fn p99_of_64_clients_is_at_most_four_times_that_of_a_raw_publish() {
             let (js, payload) = (js.clone(), payload.clone());
             async move {
                 let start = Instant::now();
-                let message =
-                    PublishMessage::build().payload(payload).message_id(format!("{round}-{number}"));
-                js.send_publish("raw.one", message).await.unwrap().await.unwrap();
+                let message = PublishMessage::build()
+                    .payload(payload)
+                    .message_id(format!("{round}-{number}"));
+                js.send_publish("raw.one", message)
+                    .await
+                    .unwrap()
+                    .await
+                    .unwrap();
                 start.elapsed()
             }
         });
         published.push(p99(publishes.buffer_unordered(CLIENTS).collect().await));
-        let batches: Vec<Value> = (0..ROUND).map(|number| batch(&format!("r{round}"), number)).collect();
+        let batches: Vec<Value> = (0..ROUND)
+            .map(|number| batch(&format!("r{round}"), number))
+            .collect();
         let sends = stream::iter(batches).map(|batch| {
             let client = client.clone();
             async move { timed(&client, &batch).await }

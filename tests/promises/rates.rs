@@ -8,15 +8,24 @@ use serde_json::{Value, json};
 
 /// A batch of this many events, with ids of its own.
 fn batch(id: &str, events: usize) -> Value {
-    let events: Vec<Value> = (0..events).map(|number| event(&format!("{id}-{number}"))).collect();
+    let events: Vec<Value> = (0..events)
+        .map(|number| event(&format!("{id}-{number}")))
+        .collect();
     envelope(id, &events)
 }
 
 /// A client with a fresh key, once the collector knows it.
 async fn keyed(up: &Up, developer: &str, arguments: &[&str]) -> Client {
     let made = up.devtrail(&[&["keys", "create", developer], arguments].concat());
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let client = Client::new(&up.address("collector"), String::from_utf8(made.stdout).unwrap().trim());
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let client = Client::new(
+        &up.address("collector"),
+        String::from_utf8(made.stdout).unwrap().trim(),
+    );
     while client.get_with_key("/v1/batches/none").await.status() == 401 {
         tokio::task::yield_now().await;
     }
@@ -26,22 +35,37 @@ async fn keyed(up: &Up, developer: &str, arguments: &[&str]) -> Client {
 /// Changes a key's record, as an administrator's program may.
 async fn change(up: &Up, client: &Client, member: &str, value: Value) {
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
-    let bucket = async_nats::jetstream::new(nats).get_key_value("api_keys").await.unwrap();
+    let bucket = async_nats::jetstream::new(nats)
+        .get_key_value("api_keys")
+        .await
+        .unwrap();
     let entry = common::key::key_entry(&common::key::digest(client.key()));
-    let mut record: Value = serde_json::from_slice(&bucket.get(&entry).await.unwrap().unwrap()).unwrap();
+    let mut record: Value =
+        serde_json::from_slice(&bucket.get(&entry).await.unwrap().unwrap()).unwrap();
     record[member] = value;
     bucket.put(&entry, record.to_string().into()).await.unwrap();
 }
 
 fn header(response: &Response, name: &str) -> Option<String> {
-    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().unwrap().to_owned())
 }
 
 /// The policy, and the parameters `r` and `t` of where the key stands.
 fn standing(response: &Response) -> (String, u64, u64) {
     let standing = header(response, "ratelimit").unwrap();
-    let (left, reset) = standing.strip_prefix("\"events\";r=").unwrap().split_once(";t=").unwrap();
-    (header(response, "ratelimit-policy").unwrap(), left.parse().unwrap(), reset.parse().unwrap())
+    let (left, reset) = standing
+        .strip_prefix("\"events\";r=")
+        .unwrap()
+        .split_once(";t=")
+        .unwrap();
+    (
+        header(response, "ratelimit-policy").unwrap(),
+        left.parse().unwrap(),
+        reset.parse().unwrap(),
+    )
 }
 
 /// Sends until the key is refused; gives the refusal and the batch.
@@ -85,13 +109,30 @@ async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
     let (policy, left, reset) = standing(&refusal);
     assert_eq!((policy.as_str(), reset), ("\"events\";q=10;w=10", after));
     assert!(left < 3 && (1..=3).contains(&after), "{left} {after}");
-    assert_eq!(header(&refusal, "content-type").as_deref(), Some("application/problem+json"));
+    assert_eq!(
+        header(&refusal, "content-type").as_deref(),
+        Some("application/problem+json")
+    );
     let problem: Value = refusal.json().await.unwrap();
-    assert_eq!((&problem["code"], &problem["retryable"]), (&json!("rate_limited"), &json!(true)));
-    assert_eq!(problem["retry_after_ms"].as_u64().unwrap().div_ceil(1000).max(1), after, "{problem}");
+    assert_eq!(
+        (&problem["code"], &problem["retryable"]),
+        (&json!("rate_limited"), &json!(true))
+    );
+    assert_eq!(
+        problem["retry_after_ms"]
+            .as_u64()
+            .unwrap()
+            .div_ceil(1000)
+            .max(1),
+        after,
+        "{problem}"
+    );
     // Another key is none the worse.
     let other = up.client().post(&batch).await.unwrap();
-    assert_eq!((other.status().as_u16(), standing(&other).0.as_str()), (202, "\"events\";q=100000;w=2"));
+    assert_eq!(
+        (other.status().as_u16(), standing(&other).0.as_str()),
+        (202, "\"events\";q=100000;w=2")
+    );
     // However often it is refused meanwhile, the pause is over when it was said to be.
     for _ in 0..3 {
         slow.post(&batch).await.unwrap();
@@ -108,7 +149,10 @@ async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
 async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
     let up = Up::start_with(&["--rate", "0", "--max-events", "5"]).await;
     let free = up.client().post(&batch("b1", 5)).await.unwrap();
-    assert_eq!((free.status().as_u16(), header(&free, "ratelimit")), (202, None));
+    assert_eq!(
+        (free.status().as_u16(), header(&free, "ratelimit")),
+        (202, None)
+    );
     assert_eq!(header(&free, "ratelimit-policy"), None);
     let own = keyed(&up, "ada", &["--rate", "1"]).await;
     assert_eq!(refused(&own, 5).await.0.status(), 429);
@@ -118,7 +162,10 @@ async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
     }
     for number in 0..5 {
         let reply = own.post(&batch(&format!("c{number}"), 5)).await.unwrap();
-        assert_eq!((reply.status().as_u16(), header(&reply, "ratelimit")), (202, None));
+        assert_eq!(
+            (reply.status().as_u16(), header(&reply, "ratelimit")),
+            (202, None)
+        );
     }
 }
 
@@ -149,8 +196,13 @@ async fn neither_a_loss_of_nats_nor_another_change_gives_a_key_a_fresh_burst() {
 #[tokio::test(flavor = "multi_thread")]
 async fn send_keeps_to_a_rate_and_gives_nothing_up() {
     let up = Up::start_with(&["--max-events", "10"]).await;
-    let key = keyed(&up, "ada", &["--rate", "20/s"]).await.key().to_owned();
-    let events: Vec<String> = (0..80).map(|number| event(&format!("e{number}")).to_string()).collect();
+    let key = keyed(&up, "ada", &["--rate", "20/s"])
+        .await
+        .key()
+        .to_owned();
+    let events: Vec<String> = (0..80)
+        .map(|number| event(&format!("e{number}")).to_string())
+        .collect();
     std::fs::write(up.path("events"), events.join("\n")).unwrap();
     std::fs::write(up.path("ada.key"), key).unwrap();
     let (file, key_file) = (up.path("events"), up.path("ada.key"));
@@ -166,7 +218,11 @@ async fn send_keeps_to_a_rate_and_gives_nothing_up() {
         "500ms",
         "--json",
     ]);
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert!(
+        sent.status.success(),
+        "{}",
+        String::from_utf8_lossy(&sent.stderr)
+    );
     let summary: Value = serde_json::from_slice(&sent.stdout).unwrap();
     assert_eq!(summary["accepted"], 80, "{summary}");
     assert!(summary["retries"].as_u64() > Some(0), "{summary}");
@@ -181,8 +237,20 @@ async fn each_collector_counts_for_itself_and_anew() {
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     for (name, id) in [("one", "b1"), ("two", "b2"), ("three", "b3")] {
         let client = Client::new(&site.collector(name).await, &key);
-        assert_eq!(client.post(&batch(id, 1000)).await.unwrap().status(), 202, "{name}");
-        assert_eq!(client.post(&batch(&format!("{id}-more"), 900)).await.unwrap().status(), 429, "{name}");
+        assert_eq!(
+            client.post(&batch(id, 1000)).await.unwrap().status(),
+            202,
+            "{name}"
+        );
+        assert_eq!(
+            client
+                .post(&batch(&format!("{id}-more"), 900))
+                .await
+                .unwrap()
+                .status(),
+            429,
+            "{name}"
+        );
     }
     site.kill("one");
     let client = Client::new(&site.collector("one").await, &key);

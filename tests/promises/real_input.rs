@@ -31,10 +31,17 @@ fn batches(person: &Person) -> Vec<Value> {
 
 async fn keys(up: &Up, people: &[Person]) -> BTreeMap<String, String> {
     let file = up.path("people");
-    let names: Vec<&str> = people.iter().map(|(developer, _)| developer.as_str()).collect();
+    let names: Vec<&str> = people
+        .iter()
+        .map(|(developer, _)| developer.as_str())
+        .collect();
     std::fs::write(&file, names.join("\n")).unwrap();
     let output = up.devtrail(&["keys", "create", "--from-file", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines()
         .map(|line| line.split_once(' ').unwrap())
@@ -57,7 +64,9 @@ async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
     }
     let sends = people.iter().flat_map(|person| {
         let client = Client::new(&url, &keys[&person.0]);
-        batches(person).into_iter().map(move |batch| (client.clone(), batch))
+        batches(person)
+            .into_iter()
+            .map(move |batch| (client.clone(), batch))
     });
     let sends: Vec<_> = sends.collect();
     let sent = sends.len();
@@ -71,7 +80,9 @@ async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
     let distinct: BTreeSet<(&str, &str)> = people
         .iter()
         .flat_map(|(developer, events)| {
-            events.iter().map(move |event| (developer.as_str(), event["id"].as_str().unwrap()))
+            events
+                .iter()
+                .map(move |event| (developer.as_str(), event["id"].as_str().unwrap()))
         })
         .collect();
     let stored = up.count("SELECT count(*) FROM events");
@@ -82,8 +93,14 @@ async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
     );
     // Every duplicate with its original: the view joins, so a missing one would be missing here.
     let duplicates = up.count("SELECT count(*) FROM duplicates");
-    assert_eq!(up.count("SELECT count(*) FROM duplicates_with_originals"), duplicates);
-    assert!(duplicates > 0 && report["duplicates"] == duplicates, "{report}");
+    assert_eq!(
+        up.count("SELECT count(*) FROM duplicates_with_originals"),
+        duplicates
+    );
+    assert!(
+        duplicates > 0 && report["duplicates"] == duplicates,
+        "{report}"
+    );
 }
 
 fn data(name: &str) -> PathBuf {

@@ -10,11 +10,18 @@ use crate::readmitted::{coffee, schema, with_coffee};
 
 fn check(arguments: &[&str]) -> (Option<i32>, Value, String) {
     let output = devtrail(&[&["schemas", "check", "--json"], arguments].concat());
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default(), said(&output))
+    (
+        output.status.code(),
+        serde_json::from_slice(&output.stdout).unwrap_or_default(),
+        said(&output),
+    )
 }
 
 fn devtrail(arguments: &[&str]) -> Output {
-    Command::new(program("devtrail")).args(arguments).output().unwrap()
+    Command::new(program("devtrail"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn path(folder: &Path, name: &str) -> String {
@@ -27,18 +34,31 @@ fn a_schema_file_is_checked_and_every_fault_is_named() {
     let folder = with_coffee();
     let good = path(folder.path(), "1.0/coffee.brewed.json");
     let (code, told, _) = check(&[&good]);
-    assert_eq!((code, &told["files"][0]["usable"]), (Some(0), &json!(true)), "{told}");
+    assert_eq!(
+        (code, &told["files"][0]["usable"]),
+        (Some(0), &json!(true)),
+        "{told}"
+    );
     schema(folder.path(), "1.0", "heartbeat", &json!({}));
-    schema(folder.path(), "1.0", "tea.brewed", &json!({"$ref": "https://example.org/tea.json"}));
-    let bad =
-        ["1.0/heartbeat.json", "1.0/tea.brewed.json", "1.0/gone.json"].map(|name| path(folder.path(), name));
+    schema(
+        folder.path(),
+        "1.0",
+        "tea.brewed",
+        &json!({"$ref": "https://example.org/tea.json"}),
+    );
+    let bad = ["1.0/heartbeat.json", "1.0/tea.brewed.json", "1.0/gone.json"]
+        .map(|name| path(folder.path(), name));
     let (code, told, error) = check(&[&good, &bad[0], &bad[1], &bad[2]]);
     assert!(code == Some(1) && error.contains("3 of 4 files"), "{error}");
     for (index, part) in [(1, "known already"), (2, "$defs"), (3, "cannot be read")] {
         let problems = told["files"][index]["problems"].to_string();
         assert!(problems.contains(part), "{part}: {problems}");
     }
-    assert_eq!(devtrail(&["schemas", "check"]).status.code(), Some(2), "a file or --event is needed");
+    assert_eq!(
+        devtrail(&["schemas", "check"]).status.code(),
+        Some(2),
+        "a file or --event is needed"
+    );
 }
 
 /// Promise: the verdict that admission would give on each line, by the built-in schemas, those of `--schemas` and the files that are named
@@ -50,17 +70,35 @@ fn events_are_checked_as_admission_would() {
     std::fs::write(&events, format!("{}\n{}\n", lines[0], lines[1])).unwrap();
     let verdicts = |arguments: &[&str]| {
         let (code, told, _) = check(&[&["--event", &events], arguments].concat());
-        (code, [&told["events"][0]["verdict"], &told["events"][1]["verdict"]].map(Clone::clone))
+        (
+            code,
+            [&told["events"][0]["verdict"], &told["events"][1]["verdict"]].map(Clone::clone),
+        )
     };
-    assert_eq!(verdicts(&[]), (Some(1), [json!("quarantined"), json!("quarantined")]));
+    assert_eq!(
+        verdicts(&[]),
+        (Some(1), [json!("quarantined"), json!("quarantined")])
+    );
     let file = path(folder.path(), "1.0/coffee.brewed.json");
     let folder = folder.path().to_str().unwrap();
-    for known in [&[file.as_str()][..], &["--schemas", folder], &[&file, "--schemas", folder]] {
-        assert_eq!(verdicts(known), (Some(1), [json!("accepted"), json!("rejected")]), "{known:?}");
+    for known in [
+        &[file.as_str()][..],
+        &["--schemas", folder],
+        &[&file, "--schemas", folder],
+    ] {
+        assert_eq!(
+            verdicts(known),
+            (Some(1), [json!("accepted"), json!("rejected")]),
+            "{known:?}"
+        );
     }
     std::fs::write(&events, lines[0].to_string()).unwrap();
     let (code, told, error) = check(&["--event", &events, "--schemas", folder]);
-    assert_eq!((code, told["events"].as_array().unwrap().len()), (Some(0), 1), "{error}");
+    assert_eq!(
+        (code, told["events"].as_array().unwrap().len()),
+        (Some(0), 1),
+        "{error}"
+    );
 }
 
 /// Promise: `--schemas DIR` on `devtrail-collector` and `devtrail up` adds the files `DIR/<version>/<type>.json` to the built-in schemas.
@@ -70,9 +108,16 @@ fn events_are_checked_as_admission_would() {
 async fn a_collector_with_schemas_takes_and_lists_their_types() {
     let mut site = Site::start(Engine::Sqlite).await;
     let folder = with_coffee();
-    schema(folder.path(), "2.0", "file.saved", &json!({"required": ["path"]}));
+    schema(
+        folder.path(),
+        "2.0",
+        "file.saved",
+        &json!({"required": ["path"]}),
+    );
     let schemas = folder.path().to_str().unwrap().to_owned();
-    let url = site.collector_with("collector", &["--schemas", &schemas]).await;
+    let url = site
+        .collector_with("collector", &["--schemas", &schemas])
+        .await;
     site.worker("all", "all", None);
     let client = site.client(&url, "ada").await;
     let mut major = coffee("e2", &json!({}));
@@ -92,11 +137,22 @@ async fn a_collector_with_schemas_takes_and_lists_their_types() {
     let list: Value = client.get("/v1/schemas").await.json().await.unwrap();
     assert_eq!(list["supported"], json!(["1.0", "1.1", "2.0"]));
     assert!(
-        list["types"].as_array().unwrap().contains(&json!({"type": "coffee.brewed", "versions": ["1.0"]}))
+        list["types"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"type": "coffee.brewed", "versions": ["1.0"]}))
     );
-    let served: Value = client.get("/v1/schemas/1.0/coffee.brewed").await.json().await.unwrap();
+    let served: Value = client
+        .get("/v1/schemas/1.0/coffee.brewed")
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(served["properties"]["type"]["const"], "coffee.brewed");
-    let listed = site.run("devtrail", &["schemas", "list", "--schemas", &schemas, "--json"]);
+    let listed = site.run(
+        "devtrail",
+        &["schemas", "list", "--schemas", &schemas, "--json"],
+    );
     assert!(String::from_utf8_lossy(&listed.stdout).contains("coffee.brewed"));
     until("the record is made", async || {
         let records = "SELECT count(*) FROM normalized WHERE type = 'coffee.brewed'";
@@ -112,7 +168,12 @@ async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
     let site = Site::start(Engine::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
     schema(folder.path(), "1.1", "test.finished", &json!({}));
-    schema(folder.path(), "1.0", "tea.brewed", &json!({"type": "objekt"}));
+    schema(
+        folder.path(),
+        "1.0",
+        "tea.brewed",
+        &json!({"type": "objekt"}),
+    );
     let schemas = folder.path().to_str().unwrap();
     let data = site.path("data");
     for (name, arguments) in [
@@ -124,12 +185,23 @@ async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
     ] {
         let refused = site.run(name, &[arguments, &["--schemas", schemas]].concat());
         let told = said(&refused);
-        assert_eq!(refused.status.code(), Some(2), "{name} {arguments:?}: {told}");
-        for part in
-            ["2 faults", "1.1/test.finished.json", "newer version", "1.0/tea.brewed.json", "not valid"]
-        {
+        assert_eq!(
+            refused.status.code(),
+            Some(2),
+            "{name} {arguments:?}: {told}"
+        );
+        for part in [
+            "2 faults",
+            "1.1/test.finished.json",
+            "newer version",
+            "1.0/tea.brewed.json",
+            "not valid",
+        ] {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
-    assert!(!data.exists(), "nothing is made before what is wrong is said");
+    assert!(
+        !data.exists(),
+        "nothing is made before what is wrong is said"
+    );
 }

@@ -27,16 +27,26 @@ async fn each_route_needs_its_scope_and_names_it() {
         let replies = [
             ("events:write", client.post(&batch).await.unwrap()),
             ("events:write", client.get_with_key("/v1/batches/b1").await),
-            ("metrics:read", client.get_with_key("/v1/metrics/daily").await),
+            (
+                "metrics:read",
+                client.get_with_key("/v1/metrics/daily").await,
+            ),
         ];
         for (needed, reply) in replies {
             let (status, url) = (reply.status().as_u16(), reply.url().path().to_owned());
             if needed == scope {
-                assert!(status != 401 && status != 403, "{url} with {scope}: {status}");
+                assert!(
+                    status != 401 && status != 403,
+                    "{url} with {scope}: {status}"
+                );
                 continue;
             }
             let body: Value = reply.json().await.unwrap();
-            assert_eq!((status, &body["code"]), (403, &json!("scope_missing")), "{url} with {scope}");
+            assert_eq!(
+                (status, &body["code"]),
+                (403, &json!("scope_missing")),
+                "{url} with {scope}"
+            );
             assert!(body["detail"].as_str().unwrap().contains(needed), "{body}");
         }
     }
@@ -53,10 +63,23 @@ async fn each_route_needs_its_scope_and_names_it() {
     ]);
     assert!(made.status.success());
     let list = String::from_utf8(up.devtrail(&["keys", "list"]).stdout).unwrap();
-    let line = |name: &str| list.lines().find(|line| line.contains(name)).unwrap().to_owned();
-    assert!(line("bob").contains(" metrics:read alerts:read ") && line("bob").contains(" 7/s "), "{list}");
-    assert!(line("me ").contains("events:write metrics:read alerts:read  default"), "{list}");
+    let line = |name: &str| {
+        list.lines()
+            .find(|line| line.contains(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line("bob").contains(" metrics:read alerts:read ") && line("bob").contains(" 7/s "),
+        "{list}"
+    );
+    assert!(
+        line("me ").contains("events:write metrics:read alerts:read  default"),
+        "{list}"
+    );
     let bad = up.devtrail(&["keys", "create", "bob", "--scope", "everything"]);
     assert_eq!(bad.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&bad.stderr).contains("events:write, metrics:read, alerts:read"));
+    assert!(
+        String::from_utf8_lossy(&bad.stderr).contains("events:write, metrics:read, alerts:read")
+    );
 }

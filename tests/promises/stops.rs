@@ -38,28 +38,56 @@ async fn ended(running: &mut Running) -> (Option<i32>, String) {
 /// Starts `devtrail up` on `folder`.
 fn up_on(folder: &Path) -> Running {
     let mut command = Command::new(program("devtrail"));
-    command.args(["up", "--listen", "127.0.0.1:0", "--nats-port", "0", "--data"]).arg(folder);
-    command.arg("--nats-server").arg(nats_server()).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args([
+            "up",
+            "--listen",
+            "127.0.0.1:0",
+            "--nats-port",
+            "0",
+            "--data",
+        ])
+        .arg(folder);
+    command
+        .arg("--nats-server")
+        .arg(nats_server())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     Running(command.stderr(Stdio::piped()).spawn().unwrap())
 }
 
 /// The pid of the folder's nats-server, once it has written it.
 fn server_pid(folder: &Path) -> Option<i32> {
-    std::fs::read_to_string(folder.join("nats-server.pid")).ok()?.trim().parse().ok()
+    std::fs::read_to_string(folder.join("nats-server.pid"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn assert_no_server(folder: &Path) {
-    let command = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command =
+        |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let left = server_pid(folder).map(command).unwrap_or_default();
-    assert!(!left.contains(&*folder.to_string_lossy()), "a nats-server is left: {left}");
+    assert!(
+        !left.contains(&*folder.to_string_lossy()),
+        "a nats-server is left: {left}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn up_ends_with_the_reason_where_a_part_cannot_start() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("devtrail.db"), "no database ".repeat(1000)).unwrap();
+    std::fs::write(
+        folder.path().join("devtrail.db"),
+        "no database ".repeat(1000),
+    )
+    .unwrap();
     let (code, said) = ended(&mut up_on(folder.path())).await;
-    assert!(code == Some(1) && said.contains("cannot be used as database"), "{code:?}: {said}");
+    assert!(
+        code == Some(1) && said.contains("cannot be used as database"),
+        "{code:?}: {said}"
+    );
     assert_no_server(folder.path());
 }
 
@@ -79,19 +107,28 @@ async fn up_stops_in_order_before_it_is_ready() {
 async fn a_command_that_waits_for_its_input_ends_at_a_signal() {
     let up = Up::start().await;
     let mut command = Command::new(program("devtrail"));
-    command.args(["send", "-", "--data"]).arg(up.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+        .args(["send", "-", "--data"])
+        .arg(up.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
     let mut send = Running(command.stderr(Stdio::piped()).spawn().unwrap());
     let status = format!("/proc/{}/status", send.0.id());
     // It waits once it catches SIGTERM: the bit of signal 15 in the mask of caught ones.
     until("it catches SIGTERM", async || {
         let status = std::fs::read_to_string(&status).ok()?;
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))?;
         (u64::from_str_radix(caught.trim(), 16).ok()? & (1 << 14) != 0).then_some(())
     })
     .await;
     signal(&send.0);
     let (code, said) = ended(&mut send).await;
-    assert!(code == Some(1) && said.contains("Stopped by a signal"), "{code:?}: {said}");
+    assert!(
+        code == Some(1) && said.contains("Stopped by a signal"),
+        "{code:?}: {said}"
+    );
 }
 
 const BATCHES: u64 = 2000;
@@ -105,9 +142,22 @@ async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() 
     let url = site.collector("collector").await;
     let key = site.client(&url, "ada").await.key().to_owned();
     std::fs::write(site.path("key"), key).unwrap();
-    let events: String = (0..BATCHES).map(|id| format!("{}\n", harness::event(&id.to_string()))).collect();
+    let events: String = (0..BATCHES)
+        .map(|id| format!("{}\n", harness::event(&id.to_string())))
+        .collect();
     std::fs::write(site.path("events"), events).unwrap();
-    let send = ["send", "events", "--url", &url, "--key-file", "key", "--batch-size", "1", "--clients", "32"];
+    let send = [
+        "send",
+        "events",
+        "--url",
+        &url,
+        "--key-file",
+        "key",
+        "--batch-size",
+        "1",
+        "--clients",
+        "32",
+    ];
     let sent = site.run("devtrail", &send);
     assert!(sent.status.success(), "{}", harness::said(&sent));
     site.worker("worker", "all", None);
@@ -116,20 +166,38 @@ async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() 
             return BTreeSet::new();
         }
         let rows = site.database.rows("SELECT seq FROM batches").await;
-        rows.iter().map(|row| row[0].parse::<u64>().unwrap()).collect::<BTreeSet<u64>>()
+        rows.iter()
+            .map(|row| row[0].parse::<u64>().unwrap())
+            .collect::<BTreeSet<u64>>()
     };
-    until("some are stored", async || Some(stored().await).filter(|seqs| !seqs.is_empty())).await;
+    until("some are stored", async || {
+        Some(stored().await).filter(|seqs| !seqs.is_empty())
+    })
+    .await;
     let ended = site.stop("worker").await;
     assert_eq!(ended.code(), Some(0), "{}", site.log("worker"));
     let stored = site.database.rows("SELECT seq FROM batches").await;
     let stored: BTreeSet<u64> = stored.iter().map(|row| row[0].parse().unwrap()).collect();
-    assert!((stored.len() as u64) < BATCHES, "the backlog was too small to be stopped under");
+    assert!(
+        (stored.len() as u64) < BATCHES,
+        "the backlog was too small to be stopped under"
+    );
     let js = site.js().await;
-    let consumer: async_nats::jetstream::consumer::PullConsumer =
-        js.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    let consumer: async_nats::jetstream::consumer::PullConsumer = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .get_consumer("persist")
+        .await
+        .unwrap();
     // Without waiting: what has not been handed back would come after 30 s only.
     let mut there = stored;
-    let mut messages = consumer.fetch().max_messages(5000).messages().await.unwrap();
+    let mut messages = consumer
+        .fetch()
+        .max_messages(5000)
+        .messages()
+        .await
+        .unwrap();
     while let Some(message) = messages.next().await {
         there.insert(message.unwrap().info().unwrap().stream_sequence);
     }

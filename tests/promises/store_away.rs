@@ -10,14 +10,21 @@ const BATCHES: i64 = 40;
 
 async fn send(client: &Client, from: i64, to: i64) {
     for number in from..to {
-        let events: Vec<_> = (0..5).map(|index| event(&format!("e-{number}-{index}"))).collect();
-        client.send(&envelope(&format!("b-{number}"), &events)).await;
+        let events: Vec<_> = (0..5)
+            .map(|index| event(&format!("e-{number}-{index}")))
+            .collect();
+        client
+            .send(&envelope(&format!("b-{number}"), &events))
+            .await;
     }
 }
 
 /// Has the database remember every attempt that is used: the rows themselves go when their messages are done.
 async fn watch_attempts(site: &Site) {
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     let sql = match site.database {
         Database::Sqlite(_) => {
             "CREATE TABLE used (reason TEXT);
@@ -40,15 +47,40 @@ async fn watch_attempts(site: &Site) {
 /// Everything there once, nothing in DEAD or quarantine: an outage is nobody's fault.
 async fn everything_is_there_once(site: &Site) {
     site.completed(BATCHES).await;
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, 5 * BATCHES);
-    assert_eq!(site.database.count("SELECT count(*) FROM normalized").await, 5 * BATCHES);
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM events").await,
+        5 * BATCHES
+    );
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM normalized").await,
+        5 * BATCHES
+    );
     assert_eq!(site.database.count("SELECT count(*) FROM refused").await, 0);
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
-    let dead = site.js().await.get_stream("DEAD").await.unwrap().cached_info().state.messages;
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM ledger").await,
+        3 * BATCHES
+    );
+    let dead = site
+        .js()
+        .await
+        .get_stream("DEAD")
+        .await
+        .unwrap()
+        .cached_info()
+        .state
+        .messages;
     assert_eq!(dead, 0);
-    assert_eq!(site.database.count("SELECT count(*) FROM used").await, 0, "no attempt is used");
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM used").await,
+        0,
+        "no attempt is used"
+    );
     for name in site.names() {
-        assert!(!site.log(&name).contains("a message failed; trying again"), "{name}: {}", site.log(&name));
+        assert!(
+            !site.log(&name).contains("a message failed; trying again"),
+            "{name}: {}",
+            site.log(&name)
+        );
     }
     let _ = site.verify();
 }
@@ -72,15 +104,29 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
     let (site, holder) = locked(engine).await;
     // Awaited: a worker has given up waiting at least once, and says so.
     let names = site.names();
-    let refused =
-        async || names.iter().any(|name| site.log(name).contains("messages are kept in hand")).then_some(());
+    let refused = async || {
+        names
+            .iter()
+            .any(|name| site.log(name).contains("messages are kept in hand"))
+            .then_some(())
+    };
     until("a worker meets the lock", refused).await;
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
     // It is kept in hand meanwhile, not handed back and forth.
-    let persist: PullConsumer =
-        site.js().await.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    let persist: PullConsumer = site
+        .js()
+        .await
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .get_consumer("persist")
+        .await
+        .unwrap();
     let info = persist.cached_info();
-    assert!(info.num_redelivered == 0 && info.num_ack_pending > 0, "{info:?}");
+    assert!(
+        info.num_redelivered == 0 && info.num_ack_pending > 0,
+        "{info:?}"
+    );
     holder.release().await;
     everything_is_there_once(&site).await;
 }
@@ -90,12 +136,23 @@ async fn a_lock_held_longer_than_a_writer_waits_delays_and_loses_nothing(engine:
 async fn the_breaker_opens_in_a_long_outage_and_all_is_stored_when_it_is_over(engine: Engine) {
     let (site, holder) = locked(engine).await;
     let names = site.names();
-    let says = |text: &'static str| names.iter().any(|name| site.log(name).contains(text)).then_some(());
-    until("the breaker opens", async || says("a circuit breaker opened")).await;
+    let says = |text: &'static str| {
+        names
+            .iter()
+            .any(|name| site.log(name).contains(text))
+            .then_some(())
+    };
+    until("the breaker opens", async || {
+        says("a circuit breaker opened")
+    })
+    .await;
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 1);
     holder.release().await;
     everything_is_there_once(&site).await;
-    until("the breaker closes", async || says("a circuit breaker closed")).await;
+    until("the breaker closes", async || {
+        says("a circuit breaker closed")
+    })
+    .await;
 }
 
 /// Until it is lifted, the store takes no write: SQLite's file is locked, Postgres's disk is full.
@@ -130,29 +187,50 @@ async fn a_breaker_closes_though_no_further_batch_comes(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
-    let breaker = ["--breaker-in-a-row", "1", "--breaker-open-for", "1s", "--breaker-probes", "20"];
+    let breaker = [
+        "--breaker-in-a-row",
+        "1",
+        "--breaker-open-for",
+        "1s",
+        "--breaker-probes",
+        "20",
+    ];
     let role = site.role("persist").to_owned();
     site.worker_given("worker", &role, &breaker, None);
-    let first = client.send_waiting(&envelope("b-0", &[event("e-0")]), 60).await;
+    let first = client
+        .send_waiting(&envelope("b-0", &[event("e-0")]), 60)
+        .await;
     assert_eq!(first.status, 200, "{}", first.body);
     let outage = Outage::begin(&site.database).await;
     send(&client, 1, 2).await;
     let says = |text: &str| site.log("worker").contains(text).then_some(());
-    until("the breaker opens", async || says("a circuit breaker opened")).await;
+    until("the breaker opens", async || {
+        says("a circuit breaker opened")
+    })
+    .await;
     outage.lift().await;
     stored(&site, 2).await;
-    until("the breaker closes", async || says("a circuit breaker closed")).await;
+    until("the breaker closes", async || {
+        says("a circuit breaker closed")
+    })
+    .await;
     until("it is told as closed", async || {
         let status = site.run("devtrail", &["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
         (status["workers"][0]["breakers"][0]["state"] == "closed").then_some(())
     })
     .await;
-    assert_eq!(site.database.count("SELECT count(*) FROM attempts").await, 0, "asking leaves nothing");
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM attempts").await,
+        0,
+        "asking leaves nothing"
+    );
 }
 
 async fn stored(site: &Site, batches: i64) {
-    let all = async || (site.database.count("SELECT count(*) FROM batches").await == batches).then_some(());
+    let all = async || {
+        (site.database.count("SELECT count(*) FROM batches").await == batches).then_some(())
+    };
     until("the batches are stored", all).await;
 }
 
@@ -176,10 +254,21 @@ async fn while_the_breaker_is_open_nothing_is_pulled(engine: Engine) {
     until("a batch is stored", is_stored).await;
     let _holder = site.database.hold_locked().await;
     send(&client, 1, 2).await;
-    let opened = async || site.log("worker").contains("a circuit breaker opened").then_some(());
+    let opened = async || {
+        site.log("worker")
+            .contains("a circuit breaker opened")
+            .then_some(())
+    };
     until("the breaker opens", opened).await;
-    let mut persist: PullConsumer =
-        site.js().await.get_stream("EVENTS").await.unwrap().get_consumer("persist").await.unwrap();
+    let mut persist: PullConsumer = site
+        .js()
+        .await
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .get_consumer("persist")
+        .await
+        .unwrap();
     // A request that was open goes on for 5 s at most.
     let asks_for_nothing = async || {
         let info = persist.info().await.ok()?;
@@ -188,7 +277,11 @@ async fn while_the_breaker_is_open_nothing_is_pulled(engine: Engine) {
     let in_hand = until("the worker asks for nothing", asks_for_nothing).await;
     send(&client, 2, 12).await;
     let info = persist.info().await.unwrap();
-    assert_eq!((info.num_ack_pending, info.num_pending), (in_hand, 10), "{info:?}");
+    assert_eq!(
+        (info.num_ack_pending, info.num_pending),
+        (in_hand, 10),
+        "{info:?}"
+    );
 }
 
 harness::on_both_stores!(
@@ -213,7 +306,8 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
         let mut pauses = tokio::time::interval(std::time::Duration::from_millis(50));
         while !stop.load(Ordering::Relaxed) {
             pauses.tick().await;
-            let others = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            let others =
+                "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid()) cut";
             cuts += database.count(others).await;
         }

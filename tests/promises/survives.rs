@@ -22,22 +22,25 @@ impl Load {
         let (acknowledged, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let refused = Arc::new(AtomicUsize::new(0));
         let task = |number: usize| {
-            let (client, log, stop) = (client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
+            let (client, log, stop) =
+                (client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
             let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 for batch in 0.. {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let ids: Vec<String> =
-                        (0..5).map(|index| format!("{name}-{number}-{batch}-{index}")).collect();
+                    let ids: Vec<String> = (0..5)
+                        .map(|index| format!("{name}-{number}-{batch}-{index}"))
+                        .collect();
                     let events: Vec<_> = ids.iter().map(|id| event(id)).collect();
                     let body = envelope(&format!("{name}-{number}-{batch}"), &events);
                     match client.post(&body).await {
                         Ok(reply) if reply.status().is_success() => lock(&log).extend(ids),
                         // Refused or cut off: outcome unknown, nothing promised.
                         Ok(reply) => {
-                            refused.fetch_add(usize::from(reply.status() == 503), Ordering::Relaxed);
+                            refused
+                                .fetch_add(usize::from(reply.status() == 503), Ordering::Relaxed);
                         }
                         Err(_) => tokio::task::yield_now().await,
                     }
@@ -45,7 +48,12 @@ impl Load {
             })
         };
         let tasks = (0..CLIENTS).map(task).collect();
-        Self { acknowledged, refused, stop, tasks }
+        Self {
+            acknowledged,
+            refused,
+            stop,
+            tasks,
+        }
     }
 
     /// How many batches were refused with 503.
@@ -72,8 +80,11 @@ pub fn assert_each_stored_once(up: &Up, acknowledged: &BTreeSet<String>) {
     let _ = up.verify();
     let database = up.database();
     let mut statement = database.prepare("SELECT event_id FROM events").unwrap();
-    let stored: Vec<String> =
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let stored: Vec<String> = statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     let distinct: BTreeSet<String> = stored.iter().cloned().collect();
     assert_eq!(stored.len(), distinct.len(), "stored twice");
     let lost: Vec<_> = acknowledged.difference(&distinct).take(5).collect();
@@ -86,7 +97,8 @@ async fn kill_9_of_devtrail_up_in_mid_load_loses_and_doubles_nothing() {
     let mut all = BTreeSet::new();
     for round in ["first", "second"] {
         let load = Load::start(&up.client(), round);
-        up.until("the load runs", || (load.count() > 300).then_some(())).await;
+        up.until("the load runs", || (load.count() > 300).then_some(()))
+            .await;
         up.kill();
         all.extend(load.finish().await);
         up.restart().await;
@@ -99,22 +111,33 @@ async fn kill_9_of_devtrail_up_in_mid_load_loses_and_doubles_nothing() {
 async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing_and_service_comes_back() {
     let up = Up::start().await;
     let load = Load::start(&up.client(), "load");
-    up.until("the load runs", || (load.count() > 300).then_some(())).await;
+    up.until("the load runs", || (load.count() > 300).then_some(()))
+        .await;
     for _ in 0..2 {
         let (_, before) = up.pids();
         up.kill_nats();
-        up.until("nats-server is restarted", || (up.pids().1 != before).then_some(())).await;
+        up.until("nats-server is restarted", || {
+            (up.pids().1 != before).then_some(())
+        })
+        .await;
         for said in ["the connection to NATS broke", "connected to NATS again"] {
-            up.until(said, || up.log().contains(said).then_some(())).await;
+            up.until(said, || up.log().contains(said).then_some(()))
+                .await;
         }
         let then = load.count();
-        up.until("batches are taken again", || (load.count() > then + 300).then_some(())).await;
+        up.until("batches are taken again", || {
+            (load.count() > then + 300).then_some(())
+        })
+        .await;
     }
     let acknowledged = load.finish().await;
     assert_each_stored_once(&up, &acknowledged);
     // Nobody but the surroundings was at fault.
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
-    let dead = async_nats::jetstream::new(nats).get_stream("DEAD").await.unwrap();
+    let dead = async_nats::jetstream::new(nats)
+        .get_stream("DEAD")
+        .await
+        .unwrap();
     assert_eq!(dead.cached_info().state.messages, 0);
     assert_eq!(up.count("SELECT count(*) FROM refused"), 0);
 }
@@ -126,7 +149,10 @@ async fn a_stop_in_order_exits_0_leaves_no_server_and_keeps_everything() {
     let (_, nats) = up.pids();
     up.client().send(&envelope("b1", &[event("e1")])).await;
     assert_eq!(up.stop().await, Some(0));
-    assert!(!std::path::Path::new(&format!("/proc/{nats}")).exists(), "nats-server is left");
+    assert!(
+        !std::path::Path::new(&format!("/proc/{nats}")).exists(),
+        "nats-server is left"
+    );
     up.restart().await;
     assert_eq!(up.verify()["stored"], 1);
 }

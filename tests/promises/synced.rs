@@ -18,7 +18,12 @@ async fn the_server_says_that_it_syncs_always() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fsync_is_seen_before_the_puback() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+    if Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
         eprintln!("skipped: strace is missing");
         return;
     }
@@ -41,7 +46,9 @@ async fn fsync_is_seen_before_the_puback() {
         .spawn()
         .unwrap();
     let mut said = String::new();
-    std::io::BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    std::io::BufReader::new(strace.stderr.as_mut().unwrap())
+        .read_line(&mut said)
+        .unwrap();
     if said.contains("Operation not permitted") || said.contains("ptrace") {
         eprintln!("skipped: strace may not look at other processes here: {said}");
         strace.wait().unwrap();
@@ -53,13 +60,16 @@ async fn fsync_is_seen_before_the_puback() {
     kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT).unwrap();
     strace.wait().unwrap();
     let text = std::fs::read_to_string(&trace).unwrap();
-    let acknowledged = |line: &&str| line.contains("write") && line.contains("\\\"stream\\\":\\\"EVENTS\\\"");
+    let acknowledged =
+        |line: &&str| line.contains("write") && line.contains("\\\"stream\\\":\\\"EVENTS\\\"");
     let lines: Vec<&str> = text.lines().collect();
     let puback = lines.iter().position(acknowledged).unwrap();
     // The message's block is written, synced, and only then acknowledged.
     let block = |line: &&str| line.contains("Nats-Msg-Id") && !line.contains("HMSG"); // no delivery to the worker
     let written = lines[..puback].iter().rposition(block).unwrap();
-    let synced = lines[written..puback].iter().any(|line| line.contains("sync(") && !line.contains("= -1"));
+    let synced = lines[written..puback]
+        .iter()
+        .any(|line| line.contains("sync(") && !line.contains("= -1"));
     assert!(synced, "{}", lines[written..=puback].join("\n"));
 }
 
@@ -67,36 +77,74 @@ async fn fsync_is_seen_before_the_puback() {
 async fn a_server_that_does_not_sync_always_is_refused_unless_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Command::new(nats_server())
-        .args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1", "-js", "--ports_file_dir"])
+        .args([
+            "-a",
+            "127.0.0.1",
+            "-p",
+            "-1",
+            "-m",
+            "-1",
+            "-js",
+            "--ports_file_dir",
+        ])
         .arg(folder.path())
         .arg("-sd")
         .arg(folder.path())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let ports = folder.path().join(format!("nats-server_{}.ports", server.id()));
+    let ports = folder
+        .path()
+        .join(format!("nats-server_{}.ports", server.id()));
     let ports: Value = loop {
-        if let Some(ports) = std::fs::read(&ports).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        if let Some(ports) = std::fs::read(&ports)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         {
             break ports;
         }
         tokio::task::yield_now().await;
     };
-    let (nats, monitor) = (ports["nats"][0].as_str().unwrap(), ports["monitoring"][0].as_str().unwrap());
+    let (nats, monitor) = (
+        ports["nats"][0].as_str().unwrap(),
+        ports["monitoring"][0].as_str().unwrap(),
+    );
     let apply = |more: &[&str]| {
         let mut command = Command::new(program("devtrail"));
-        command.args(["streams", "apply", "--nats-url", nats, "--nats-monitor-url", monitor]).args(more);
+        command
+            .args([
+                "streams",
+                "apply",
+                "--nats-url",
+                nats,
+                "--nats-monitor-url",
+                monitor,
+            ])
+            .args(more);
         command.output().unwrap()
     };
     let refused = apply(&[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("sync_interval: always"), "{said}");
+    assert!(
+        refused.status.code() == Some(1) && said.contains("sync_interval: always"),
+        "{said}"
+    );
     let collector = Command::new(program("devtrail-collector"))
-        .args(["--listen", "127.0.0.1:0", "--nats-url", nats, "--nats-monitor-url", monitor])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--nats-url",
+            nats,
+            "--nats-monitor-url",
+            monitor,
+        ])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&collector.stderr).into_owned();
-    assert!(collector.status.code() == Some(1) && said.contains("--allow-unsafe-sync"), "{said}");
+    assert!(
+        collector.status.code() == Some(1) && said.contains("--allow-unsafe-sync"),
+        "{said}"
+    );
     assert!(apply(&["--allow-unsafe-sync"]).status.success());
     server.kill().unwrap();
     server.wait().unwrap();

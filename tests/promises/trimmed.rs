@@ -22,7 +22,13 @@ fn large(number: u64) -> Value {
 async fn with_little_room(engine: Engine, arguments: &[&str]) -> (Site, Client) {
     let mut site = Site::start(engine).await;
     let js = site.js().await;
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.max_bytes = MAX_BYTES;
     js.update_stream(config).await.unwrap();
     let url = site.collector_with("collector", arguments).await;
@@ -31,7 +37,14 @@ async fn with_little_room(engine: Engine, arguments: &[&str]) -> (Site, Client) 
 }
 
 async fn first_sequence(site: &Site) -> u64 {
-    site.js().await.get_stream("EVENTS").await.unwrap().cached_info().state.first_sequence
+    site.js()
+        .await
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .state
+        .first_sequence
 }
 
 /// Four clients at once, each waiting until its batch is stored, and sending again what was refused: jobs
@@ -79,7 +92,10 @@ async fn a_flood_is_taken_whole_while_workers_complete_it(engine: Engine) {
         "{report}"
     );
     // Nothing is lost with the raw messages.
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, FLOOD as i64);
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM events").await,
+        FLOOD as i64
+    );
 }
 
 /// Promise: So 503 `stream_full` only comes while batches wait to be completed.
@@ -95,14 +111,21 @@ async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engi
         }
     }
     assert_eq!(full["code"], "stream_full", "after {sent} batches: {full}");
-    assert_eq!(first_sequence(&site).await, 1, "nothing is trimmed that is not stored");
+    assert_eq!(
+        first_sequence(&site).await,
+        1,
+        "nothing is trimmed that is not stored"
+    );
     site.workers(1);
     until("there is room again", async || {
         (client.post(&large(sent)).await.ok()?.status() == 202).then_some(())
     })
     .await;
     site.completed(sent as i64 + 1).await;
-    until("the stream is trimmed", async || (first_sequence(&site).await > 1).then_some(())).await;
+    until("the stream is trimmed", async || {
+        (first_sequence(&site).await > 1).then_some(())
+    })
+    .await;
     let _ = site.verify();
 }
 
@@ -110,7 +133,11 @@ async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engi
 async fn a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on(engine: Engine) {
     let (mut site, client) = with_little_room(engine, &[]).await;
     let js = site.js().await;
-    js.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
+    js.publish("events.batch.ada", "garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     let mut sent = 0;
     while client.post(&large(sent)).await.unwrap().status() == 202 {
         sent += 1;
@@ -118,11 +145,15 @@ async fn a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on(engine: Eng
     site.workers(1);
     let said = async || {
         let log = site.logs();
-        let line =
-            log.lines().find(|line| line.contains("nothing can be trimmed: message 1 is not stored"))?;
+        let line = log
+            .lines()
+            .find(|line| line.contains("nothing can be trimmed: message 1 is not stored"))?;
         Some(line.contains("devtrail dead list"))
     };
-    assert!(until("it says what it hangs on", said).await, "with the remedy");
+    assert!(
+        until("it says what it hangs on", said).await,
+        "with the remedy"
+    );
 }
 
 /// Of ten batches, the second without its message, the fourth dead: what came after it stays.
@@ -133,9 +164,18 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     let js = site.js().await;
     for number in 1..=10 {
         if number == 4 {
-            js.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
+            js.publish("events.batch.ada", "garbage".into())
+                .await
+                .unwrap()
+                .await
+                .unwrap();
         } else {
-            client.send(&envelope(&format!("b{number}"), &[event(&format!("e{number}"))])).await;
+            client
+                .send(&envelope(
+                    &format!("b{number}"),
+                    &[event(&format!("e{number}"))],
+                ))
+                .await;
         }
     }
     site.workers(1);
@@ -143,22 +183,44 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     let stream = js.get_stream("EVENTS").await.unwrap();
     // An administrator's deletion is no gap.
     stream.delete_message(2).await.unwrap();
-    assert_eq!(first_sequence(&site).await, 1, "without a setting, and with room, nothing goes");
+    assert_eq!(
+        first_sequence(&site).await,
+        1,
+        "without a setting, and with room, nothing goes"
+    );
     // The same workers again, which keep nothing that is done with.
-    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+    for name in site
+        .names()
+        .into_iter()
+        .filter(|name| name != "nats" && name != "collector")
+    {
         site.stop(&name).await;
     }
     let role = site.role("persist").to_owned();
     site.worker_with("trimming", &role, &[("DEVTRAIL_RAW_RETENTION", "0s")]);
-    until("the stream is trimmed", async || (first_sequence(&site).await > 1).then_some(())).await;
+    until("the stream is trimmed", async || {
+        (first_sequence(&site).await > 1).then_some(())
+    })
+    .await;
     assert_eq!(first_sequence(&site).await, 4, "{}", site.logs());
     let log = site.log("trimming");
-    assert!(log.contains("trimmed EVENTS") && log.contains("\"below\":4"), "{log}");
+    assert!(
+        log.contains("trimmed EVENTS") && log.contains("\"below\":4"),
+        "{log}"
+    );
     // The dead one is dropped: it is a gap no more.
     stream.delete_message(4).await.unwrap();
-    until("the rest is trimmed", async || (first_sequence(&site).await == 11).then_some(())).await;
+    until("the rest is trimmed", async || {
+        (first_sequence(&site).await == 11).then_some(())
+    })
+    .await;
     let again = site.run("devtrail", &["verify", "--json"]);
-    assert!(again.status.success(), "{}{}", String::from_utf8_lossy(&again.stdout), said(&again));
+    assert!(
+        again.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&again.stdout),
+        said(&again)
+    );
 }
 
 harness::on_both_stores!(

@@ -13,10 +13,18 @@ fn findings(site: &Site) -> Vec<String> {
     let output = site.run("devtrail", &["verify", "--json", "--wait", "0s"]);
     let report: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
-    let found: Vec<String> =
-        report["findings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    let found: Vec<String> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(report["finding_count"], found.len());
-    assert_eq!(output.status.code(), Some(i32::from(!found.is_empty())), "{report}");
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(!found.is_empty())),
+        "{report}"
+    );
     found
 }
 
@@ -25,7 +33,9 @@ async fn with_some_of_everything(engine: Engine) -> (Site, Client) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
-    client.send(&envelope("b1", &[event("e1"), event("e2"), event("e3")])).await;
+    client
+        .send(&envelope("b1", &[event("e1"), event("e2"), event("e3")]))
+        .await;
     let mut conflict = event("e2");
     conflict["data"]["path"] = json!("other.rs");
     client.send(&envelope("b2", &[event("e1"), conflict])).await;
@@ -35,8 +45,19 @@ async fn with_some_of_everything(engine: Engine) -> (Site, Client) {
             &[json!({"id": "u", "type": "coffee.drunk", "occurred_at": "2026-03-01T09:00:00Z"})],
         ))
         .await;
-    site.js().await.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
-    client.send(&envelope("b5", &[json!({"id": "r", "type": "file.saved", "occurred_at": "never"})])).await;
+    site.js()
+        .await
+        .publish("events.batch.ada", "garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    client
+        .send(&envelope(
+            "b5",
+            &[json!({"id": "r", "type": "file.saved", "occurred_at": "never"})],
+        ))
+        .await;
     site.workers(1);
     site.completed(4).await;
     (site, client)
@@ -51,9 +72,21 @@ async fn with_some_of_everything(engine: Engine) -> (Site, Client) {
 async fn each_kind_of_damage_is_named(engine: Engine) {
     let (site, _) = with_some_of_everything(engine).await;
     let report = site.verify();
-    let counts =
-        ["messages", "events", "stored", "duplicates", "quarantined", "rejected", "dead", "finding_count"];
-    assert_eq!(counts.map(|name| report[name].as_u64().unwrap()), [5, 7, 3, 1, 2, 1, 1, 0], "{report}");
+    let counts = [
+        "messages",
+        "events",
+        "stored",
+        "duplicates",
+        "quarantined",
+        "rejected",
+        "dead",
+        "finding_count",
+    ];
+    assert_eq!(
+        counts.map(|name| report[name].as_u64().unwrap()),
+        [5, 7, 3, 1, 2, 1, 1, 0],
+        "{report}"
+    );
     what_is_taken_away_is_named(&site).await;
     what_is_changed_is_named(&site, engine).await;
     assert_eq!(findings(&site), Vec::<String>::new(), "all of it is undone");
@@ -68,9 +101,21 @@ async fn what_is_taken_away_is_named(site: &Site) {
             "seq = 1",
             &["missing: batch 1:1 (b1 of ada, 3 events) is neither stored nor in DEAD"][..],
         ),
-        ("events", "event_id = 'e3'", &["missing: event 1:1:2 (e3) is nowhere in the store"]),
-        ("duplicates", "seq = 2", &["missing: event 1:2:0 (e1) is nowhere in the store"]),
-        ("refused", "seq = 3", &["missing: event 1:3:0 (u) is nowhere in the store"]),
+        (
+            "events",
+            "event_id = 'e3'",
+            &["missing: event 1:1:2 (e3) is nowhere in the store"],
+        ),
+        (
+            "duplicates",
+            "seq = 2",
+            &["missing: event 1:2:0 (e1) is nowhere in the store"],
+        ),
+        (
+            "refused",
+            "seq = 3",
+            &["missing: event 1:3:0 (u) is nowhere in the store"],
+        ),
         (
             "audit",
             "seq = 1 AND step = 'validated'",
@@ -102,7 +147,9 @@ async fn what_is_taken_away_is_named(site: &Site) {
         .await;
         let found = findings(site);
         site.database
-            .execute(&format!("INSERT INTO {table} SELECT * FROM kept_aside; DROP TABLE kept_aside"))
+            .execute(&format!(
+                "INSERT INTO {table} SELECT * FROM kept_aside; DROP TABLE kept_aside"
+            ))
             .await;
         assert_eq!(found, expected, "{table}: {rows}");
     }
@@ -110,9 +157,17 @@ async fn what_is_taken_away_is_named(site: &Site) {
 
 /// Rows that are changed, doubled or made up by hand.
 async fn what_is_changed_is_named(site: &Site, engine: Engine) {
-    let bytes = if engine == Engine::Sqlite { "X'7b7d'" } else { r"'\x7b7d'::bytea" };
+    let bytes = if engine == Engine::Sqlite {
+        "X'7b7d'"
+    } else {
+        r"'\x7b7d'::bytea"
+    };
     let ones = "ff".repeat(16);
-    let id = if engine == Engine::Sqlite { format!("X'{ones}'") } else { format!("decode('{ones}', 'hex')") };
+    let id = if engine == Engine::Sqlite {
+        format!("X'{ones}'")
+    } else {
+        format!("decode('{ones}', 'hex')")
+    };
     let copied = format!("DELETE FROM audit WHERE id = {id}");
     let columns = "time, step, outcome, actor, src, seq, replay_id, personal_hash, hash FROM audit";
     for (damage, undo, expected) in [
@@ -152,25 +207,45 @@ async fn in_dead(site: &Site) {
     site.database.execute(failed).await;
     let found = findings(site);
     assert!(
-        found.iter().any(
-            |text| text.contains("the alert job of batch 1:1 failed, and is neither in DEAD nor dropped")
-        ),
+        found.iter().any(|text| text
+            .contains("the alert job of batch 1:1 failed, and is neither in DEAD nor dropped")),
         "{found:?}"
     );
-    assert!(found.iter().any(|text| text.contains("failed, and its audit has no step of that")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|text| text.contains("failed, and its audit has no step of that")),
+        "{found:?}"
+    );
     let js = site.js().await;
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Devtrail-Msg-Id", "1:1:alert");
-    js.publish_with_headers("dead.JOBS.alert", headers, "{}".into()).await.unwrap().await.unwrap();
-    assert!(!findings(site).iter().any(|text| text.contains("neither in DEAD")));
-    site.database.execute("UPDATE batches SET state = 'completed', done = 7, failed = 0 WHERE seq = 1").await;
+    js.publish_with_headers("dead.JOBS.alert", headers, "{}".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(
+        !findings(site)
+            .iter()
+            .any(|text| text.contains("neither in DEAD"))
+    );
+    site.database
+        .execute("UPDATE batches SET state = 'completed', done = 7, failed = 0 WHERE seq = 1")
+        .await;
     // A message that is stored, and in DEAD as well.
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Devtrail-Stream-Sequence", "2");
-    js.publish_with_headers("dead.EVENTS.persist", headers, "{}".into()).await.unwrap().await.unwrap();
+    js.publish_with_headers("dead.EVENTS.persist", headers, "{}".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     let found = findings(site);
     assert!(
-        found.contains(&"surplus: batch 1:2 is stored, and is in DEAD as well (sequence 3)".to_owned()),
+        found.contains(
+            &"surplus: batch 1:2 is stored, and is in DEAD as well (sequence 3)".to_owned()
+        ),
         "{found:?}"
     );
     dead.delete_message(3).await.unwrap();
@@ -184,9 +259,19 @@ async fn in_dead(site: &Site) {
                 && text.ends_with("is not in DEAD")),
         "{found:?}"
     );
-    let pointer = json!({"replay_id": null, "src": 1, "seq": 4, "targets": ["persist"], "source": "stream"});
-    js.publish("dead.REPLAY.persist-replay", pointer.to_string().into()).await.unwrap().await.unwrap();
-    assert!(!findings(site).iter().any(|text| text.contains("message 1:4")), "the pointer stands for it");
+    let pointer =
+        json!({"replay_id": null, "src": 1, "seq": 4, "targets": ["persist"], "source": "stream"});
+    js.publish("dead.REPLAY.persist-replay", pointer.to_string().into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(
+        !findings(site)
+            .iter()
+            .any(|text| text.contains("message 1:4")),
+        "the pointer stands for it"
+    );
 }
 
 /// Promise: It shows the first 100 findings, with `--json` as well, and counts all of them (`finding_count`).
@@ -205,9 +290,12 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
             let mut sent = 0;
             while !stop.load(Ordering::Relaxed) {
                 // Half of the events come twice.
-                let events: Vec<_> =
-                    (0..6).map(|index| event(&format!("e{sender}-{}", sent * 3 + index))).collect();
-                client.send(&envelope(&format!("b{sender}-{sent}"), &events)).await;
+                let events: Vec<_> = (0..6)
+                    .map(|index| event(&format!("e{sender}-{}", sent * 3 + index)))
+                    .collect();
+                client
+                    .send(&envelope(&format!("b{sender}-{sent}"), &events))
+                    .await;
                 sent += 1;
             }
             sent
@@ -219,21 +307,44 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
         assert_eq!(report["finding_count"], 0);
     }
     stop.store(true, Ordering::Relaxed);
-    let sent: i64 = futures_util::future::join_all(senders).await.into_iter().map(|sent| sent.unwrap()).sum();
+    let sent: i64 = futures_util::future::join_all(senders)
+        .await
+        .into_iter()
+        .map(|sent| sent.unwrap())
+        .sum();
     site.completed(sent + 1).await;
     let report = site.verify();
-    assert_eq!((&report["messages"], &report["events"]), (&json!(sent + 1), &json!(sent * 6 + 1)));
+    assert_eq!(
+        (&report["messages"], &report["events"]),
+        (&json!(sent + 1), &json!(sent * 6 + 1))
+    );
     // More than are shown.
-    let damage = "DELETE FROM audit WHERE step = 'received'; DELETE FROM audit WHERE step = 'validated'";
+    let damage =
+        "DELETE FROM audit WHERE step = 'received'; DELETE FROM audit WHERE step = 'validated'";
     site.database.execute(damage).await;
     let output = site.run("devtrail", &["verify", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let shown = report["findings"].as_array().unwrap().len() as i64;
-    assert!(2 * sent + 2 > 100, "{sent} batches are too few to show the bound");
-    assert_eq!((shown, &report["finding_count"]), (100, &json!(2 * sent + 2)));
+    assert!(
+        2 * sent + 2 > 100,
+        "{sent} batches are too few to show the bound"
+    );
+    assert_eq!(
+        (shown, &report["finding_count"]),
+        (100, &json!(2 * sent + 2))
+    );
     let output = site.run("devtrail", &["verify"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(text.lines().filter(|line| line.starts_with("  missing")).count() as i64, shown, "{text}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.starts_with("  missing"))
+            .count() as i64,
+        shown,
+        "{text}"
+    );
 }
 
-harness::on_both_stores!(each_kind_of_damage_is_named, under_load_there_is_no_false_alarm);
+harness::on_both_stores!(
+    each_kind_of_damage_is_named,
+    under_load_there_is_no_false_alarm
+);

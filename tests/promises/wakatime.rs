@@ -10,10 +10,18 @@ const BULK: &str = "/api/v1/users/current/heartbeats.bulk";
 fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let encode = |chunk: &[u8]| -> String {
-        let bits =
-            chunk.iter().chain([0, 0].iter()).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let digit =
-            |at: usize| if at > chunk.len() { '=' } else { DIGITS[bits >> (18 - 6 * at) & 63] as char };
+        let bits = chunk
+            .iter()
+            .chain([0, 0].iter())
+            .take(3)
+            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        let digit = |at: usize| {
+            if at > chunk.len() {
+                '='
+            } else {
+                DIGITS[bits >> (18 - 6 * at) & 63] as char
+            }
+        };
         (0..4).map(digit).collect()
     };
     text.as_bytes().chunks(3).map(encode).collect()
@@ -21,11 +29,19 @@ fn base64(text: &str) -> String {
 
 async fn post(client: &Client, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
     let basic = format!("Basic {}", base64(client.key()));
-    let base = [("authorization", &*basic), ("content-type", "application/json")];
+    let base = [
+        ("authorization", &*basic),
+        ("content-type", "application/json"),
+    ];
     let named = |name: &str| headers.iter().any(|(other, _)| *other == name);
-    let headers: Vec<_> =
-        base.into_iter().filter(|(name, _)| !named(name)).chain(headers.iter().copied()).collect();
-    let reply = client.raw_at(path, &headers, body.to_string().into_bytes()).await;
+    let headers: Vec<_> = base
+        .into_iter()
+        .filter(|(name, _)| !named(name))
+        .chain(headers.iter().copied())
+        .collect();
+    let reply = client
+        .raw_at(path, &headers, body.to_string().into_bytes())
+        .await;
     (reply.status().as_u16(), reply.json().await.unwrap())
 }
 
@@ -65,13 +81,23 @@ async fn stored(up: &Up, batches: i64) {
 async fn a_heartbeat_is_stored_with_all_that_it_says() {
     let up = Up::start().await;
     let client = up.client();
-    let headers =
-        [("user-agent", "wakatime/13.1.0 vim"), ("x-machine-name", "desk"), ("timezone", "Asia/Tokyo")];
+    let headers = [
+        ("user-agent", "wakatime/13.1.0 vim"),
+        ("x-machine-name", "desk"),
+        ("timezone", "Asia/Tokyo"),
+    ];
     let (status, reply) = post(&client, ONE, &headers, &heartbeat(1_772_352_898.123_456)).await;
     assert_eq!(status, 201, "{reply}");
     let data = &reply["data"];
     let echoed = (&data["entity"], &data["type"], &data["time"]);
-    assert_eq!(echoed, (&json!("/src/main.rs"), &json!("file"), &json!(1_772_352_898.123_456)));
+    assert_eq!(
+        echoed,
+        (
+            &json!("/src/main.rs"),
+            &json!("file"),
+            &json!(1_772_352_898.123_456)
+        )
+    );
     stored(&up, 1).await;
     let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id, b.sent_at, b.received_at FROM events e JOIN batches b USING (src, seq)";
     let read = |row: &rusqlite::Row<'_>| {
@@ -97,10 +123,18 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
     let of_client: Value = serde_json::from_slice(&of_client).unwrap();
     assert_eq!(
         (of_client, day.as_str()),
-        (json!({"name": "wakatime/13.1.0 vim", "host_id": "desk", "time_zone": "Asia/Tokyo"}), "2026-03-01")
+        (
+            json!({"name": "wakatime/13.1.0 vim", "host_id": "desk", "time_zone": "Asia/Tokyo"}),
+            "2026-03-01"
+        )
     );
     assert_eq!(sent_at, common::clock::rfc3339(received_at));
-    assert!(batch_id.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{batch_id}");
+    assert!(
+        batch_id
+            .strip_prefix("wakatime-")
+            .is_some_and(|hex| hex.len() == 32),
+        "{batch_id}"
+    );
 }
 
 /// Promise: An array is answered with 201 `{"responses": [[{…}, 201], …]}`: one entry for each heartbeat, in order.
@@ -126,20 +160,54 @@ async fn each_heartbeat_gets_its_own_status() {
     assert_eq!(status, 201, "{reply}");
     let responses = reply["responses"].as_array().unwrap();
     let statuses: Vec<&Value> = responses.iter().map(|response| &response[1]).collect();
-    assert_eq!(json!(statuses), json!([201, 400, 201, 202, 400, 400, 201]), "{reply}");
-    for (response, begin) in [(1, "lineno: "), (4, "a heartbeat must be"), (5, "time: time must be")] {
+    assert_eq!(
+        json!(statuses),
+        json!([201, 400, 201, 202, 400, 400, 201]),
+        "{reply}"
+    );
+    for (response, begin) in [
+        (1, "lineno: "),
+        (4, "a heartbeat must be"),
+        (5, "time: time must be"),
+    ] {
         let error = responses[response][0]["error"].as_str().unwrap();
         assert!(error.starts_with(begin), "{error}");
     }
     assert_eq!(responses[0][0]["data"]["id"], responses[2][0]["data"]["id"]);
     let (status, problem) = post(&client, ONE, &[], &with("type", json!("planet"))).await;
-    let said = (status, &problem["code"], &problem["pointer"], &problem["retryable"]);
-    assert_eq!(said, (400, &json!("invalid_envelope"), &json!("/type"), &json!(false)), "{problem}");
-    assert_eq!(post(&client, ONE, &[], &heartbeat(946_684_799.0)).await.0, 202);
+    let said = (
+        status,
+        &problem["code"],
+        &problem["pointer"],
+        &problem["retryable"],
+    );
+    assert_eq!(
+        said,
+        (
+            400,
+            &json!("invalid_envelope"),
+            &json!("/type"),
+            &json!(false)
+        ),
+        "{problem}"
+    );
+    assert_eq!(
+        post(&client, ONE, &[], &heartbeat(946_684_799.0)).await.0,
+        202
+    );
     stored(&up, 3).await;
     let report = up.verify();
-    let found = (&report["stored"], &report["rejected"], &report["quarantined"], &report["duplicates"]);
-    assert_eq!(found, (&json!(2), &json!(4), &json!(2), &json!(1)), "{report}");
+    let found = (
+        &report["stored"],
+        &report["rejected"],
+        &report["quarantined"],
+        &report["duplicates"],
+    );
+    assert_eq!(
+        found,
+        (&json!(2), &json!(4), &json!(2), &json!(1)),
+        "{report}"
+    );
 }
 
 /// Promise: `POST /api/v1/users/current/heartbeats.bulk` each take one heartbeat of a WakaTime client, or an array of 1 to 1,000.
@@ -151,7 +219,11 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
     for path in [ONE, BULK] {
         let beat = heartbeat(1_772_352_898.5);
         let (status, reply) = post(&client, path, &[], &beat).await;
-        assert_eq!((status, &reply["data"]["entity"]), (201, &beat["entity"]), "{path} {reply}");
+        assert_eq!(
+            (status, &reply["data"]["entity"]),
+            (201, &beat["entity"]),
+            "{path} {reply}"
+        );
         let (status, reply) = post(&client, path, &[], &json!([beat])).await;
         let entry = &reply["responses"][0];
         assert_eq!(
@@ -162,14 +234,28 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
         // Alone it is the request's status, among others its own: neither makes a client lose the others.
         let bad = with("lineno", json!(-5));
         let (status, problem) = post(&client, path, &[], &bad).await;
-        assert_eq!((status, &problem["pointer"]), (400, &json!("/lineno")), "{path} {problem}");
-        let (status, reply) = post(&client, path, &[], &json!([bad, heartbeat(946_684_799.0)])).await;
+        assert_eq!(
+            (status, &problem["pointer"]),
+            (400, &json!("/lineno")),
+            "{path} {problem}"
+        );
+        let (status, reply) =
+            post(&client, path, &[], &json!([bad, heartbeat(946_684_799.0)])).await;
         let statuses = (&reply["responses"][0][1], &reply["responses"][1][1]);
-        assert_eq!((status, statuses), (201, (&json!(400), &json!(202))), "{path} {reply}");
-        let many: Vec<Value> =
-            (0..1000).map(|second| heartbeat(1_772_300_000.0 + f64::from(second))).collect();
+        assert_eq!(
+            (status, statuses),
+            (201, (&json!(400), &json!(202))),
+            "{path} {reply}"
+        );
+        let many: Vec<Value> = (0..1000)
+            .map(|second| heartbeat(1_772_300_000.0 + f64::from(second)))
+            .collect();
         let (status, reply) = post(&client, path, &[], &json!(many)).await;
-        assert_eq!((status, reply["responses"].as_array().unwrap().len()), (201, 1000), "{path}");
+        assert_eq!(
+            (status, reply["responses"].as_array().unwrap().len()),
+            (201, 1000),
+            "{path}"
+        );
     }
 }
 
@@ -179,17 +265,34 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offline_queue_may_send_again_in_other_portions() {
     let mut up = Up::start().await;
-    let beats: Vec<Value> = (0..40).map(|second| heartbeat(1_772_352_000.0 + f64::from(second))).collect();
+    let beats: Vec<Value> = (0..40)
+        .map(|second| heartbeat(1_772_352_000.0 + f64::from(second)))
+        .collect();
     let client = up.client();
     for portion in [&beats[..25], &beats[..25], &beats[20..], &beats[..]] {
         let headers = [("prefer", "wait=30")];
         let (status, reply) = post(&client, BULK, &headers, &json!(portion)).await;
-        assert_eq!((status, reply["responses"].as_array().unwrap().len()), (201, portion.len()));
-        assert!(reply["responses"].as_array().unwrap().iter().all(|response| response[1] == 201), "{reply}");
+        assert_eq!(
+            (status, reply["responses"].as_array().unwrap().len()),
+            (201, portion.len())
+        );
+        assert!(
+            reply["responses"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|response| response[1] == 201),
+            "{reply}"
+        );
     }
     assert_eq!(up.count("SELECT count(*) FROM events"), 40);
     // What was answered is there after kill -9 of everything, whether it was stored yet or not.
-    assert_eq!(post(&client, BULK, &[], &json!([heartbeat(1_772_353_000.0)])).await.0, 201);
+    assert_eq!(
+        post(&client, BULK, &[], &json!([heartbeat(1_772_353_000.0)]))
+            .await
+            .0,
+        201
+    );
     up.kill_nats();
     up.kill();
     up.restart().await;
@@ -219,19 +322,41 @@ async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
     let many = json!(vec![beat.clone(); 1001]);
     let expect = |status: u16, code: &str| (status, json!(code));
     let said = |(status, problem): (u16, Value)| (status, problem["code"].clone());
-    for bad in [format!("Basic {}", base64("other")), "Basic !".to_owned(), "Digest x".to_owned()] {
+    for bad in [
+        format!("Basic {}", base64("other")),
+        "Basic !".to_owned(),
+        "Digest x".to_owned(),
+    ] {
         let refused = post(&client, BULK, &[("authorization", &bad)], &beat).await;
         assert_eq!(said(refused), expect(401, "unauthenticated"), "{bad}");
     }
-    assert_eq!(said(post(&client, BULK, &[], &many).await), expect(413, "too_many_events"));
-    for (path, body) in [(BULK, json!([])), (ONE, json!([])), (BULK, json!("x")), (ONE, json!(7))] {
-        assert_eq!(said(post(&client, path, &[], &body).await), expect(400, "invalid_envelope"), "{body}");
+    assert_eq!(
+        said(post(&client, BULK, &[], &many).await),
+        expect(413, "too_many_events")
+    );
+    for (path, body) in [
+        (BULK, json!([])),
+        (ONE, json!([])),
+        (BULK, json!("x")),
+        (ONE, json!(7)),
+    ] {
+        assert_eq!(
+            said(post(&client, path, &[], &body).await),
+            expect(400, "invalid_envelope"),
+            "{body}"
+        );
     }
     let basic = [("authorization", schemes[0].as_str())];
     let malformed = client.raw_at(BULK, &basic, b"[{".to_vec()).await;
     assert_eq!(
-        (malformed.status().as_u16(), &malformed.headers()["content-type"]),
+        (
+            malformed.status().as_u16(),
+            &malformed.headers()["content-type"]
+        ),
         (400, &"application/problem+json".parse().unwrap())
     );
-    assert_eq!(malformed.json::<Value>().await.unwrap()["code"], "malformed_json");
+    assert_eq!(
+        malformed.json::<Value>().await.unwrap()["code"],
+        "malformed_json"
+    );
 }

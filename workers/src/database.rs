@@ -42,7 +42,10 @@ impl FromStr for DatabaseUrl {
             return Ok(Self::Sqlite(path.into()));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return text.parse().map(Self::Postgres).map_err(|error| format!("{error}"));
+            return text
+                .parse()
+                .map(Self::Postgres)
+                .map_err(|error| format!("{error}"));
         }
         Err("it is no database: write sqlite:PATH or postgres://USER@HOST:PORT/DATABASE".to_owned())
     }
@@ -103,8 +106,12 @@ impl DatabaseSettings {
     /// The folder of a SQLite file.
     #[must_use]
     pub fn folder(&self) -> Option<PathBuf> {
-        let DatabaseUrl::Sqlite(path) = &self.database_url else { return None };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let DatabaseUrl::Sqlite(path) = &self.database_url else {
+            return None;
+        };
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         Some(folder.unwrap_or(Path::new(".")).to_owned())
     }
 
@@ -116,9 +123,14 @@ impl DatabaseSettings {
         match &self.database_url {
             DatabaseUrl::Sqlite(path) => {
                 let lock = lock(path)?;
-                Ok(Opened::Sqlite { store: Sqlite::open(path)?, lock })
+                Ok(Opened::Sqlite {
+                    store: Sqlite::open(path)?,
+                    lock,
+                })
             }
-            DatabaseUrl::Postgres(url) => Ok(Opened::Postgres(Postgres::connect(url, &program()).await?)),
+            DatabaseUrl::Postgres(url) => {
+                Ok(Opened::Postgres(Postgres::connect(url, &program()).await?))
+            }
         }
     }
 }
@@ -126,7 +138,11 @@ impl DatabaseSettings {
 /// What the server's views call this process.
 fn program() -> String {
     let path = std::env::current_exe().ok();
-    let name = path.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or("devtrail");
+    let name = path
+        .as_deref()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str())
+        .unwrap_or("devtrail");
     format!("{name}/{}", std::process::id())
 }
 
@@ -136,22 +152,30 @@ fn real(database: &Path) -> anyhow::Result<PathBuf> {
     if database.exists() {
         return database.canonicalize().with_context(unreadable);
     }
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).canonicalize().with_context(unreadable)?;
+    let folder = database
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder
+        .unwrap_or(Path::new("."))
+        .canonicalize()
+        .with_context(unreadable)?;
     Ok(folder.join(database.file_name().with_context(unreadable)?))
 }
 
 /// Takes `PATH.lock`; the operating system gives it back when the process ends, however it ends.
 fn lock(database: &Path) -> anyhow::Result<File> {
-    if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = database
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("The folder {} cannot be made", folder.display()))?;
     }
     let mut name = real(database)?.into_os_string();
     name.push(".lock");
     let path = PathBuf::from(name);
-    let file =
-        File::create(&path).with_context(|| format!("The lock file {} cannot be made", path.display()))?;
+    let file = File::create(&path)
+        .with_context(|| format!("The lock file {} cannot be made", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
@@ -172,15 +196,25 @@ mod tests {
     #[tokio::test]
     async fn a_second_process_is_refused_with_the_reason_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = DatabaseSettings { database_url: DatabaseUrl::Sqlite(folder.path().join("d.db")) };
+        let settings = DatabaseSettings {
+            database_url: DatabaseUrl::Sqlite(folder.path().join("d.db")),
+        };
         let held = settings.open().await.unwrap();
         let refusal = settings.open().await.err().unwrap().to_string();
-        assert!(refusal.contains("Another process writes") && refusal.contains("postgres://"), "{refusal}");
+        assert!(
+            refusal.contains("Another process writes") && refusal.contains("postgres://"),
+            "{refusal}"
+        );
         // The same file by another name.
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(folder.path().join("d.db"), &link).unwrap();
-        let linked = DatabaseSettings { database_url: DatabaseUrl::Sqlite(link) };
-        assert!(linked.open().await.is_err(), "the lock is the file's, not the path's");
+        let linked = DatabaseSettings {
+            database_url: DatabaseUrl::Sqlite(link),
+        };
+        assert!(
+            linked.open().await.is_err(),
+            "the lock is the file's, not the path's"
+        );
         drop(held);
         assert!(settings.open().await.is_ok());
     }
@@ -189,10 +223,20 @@ mod tests {
     fn addresses_are_told_apart_and_shown_without_password() {
         let shown = |text: &str| text.parse::<DatabaseUrl>().map(|url| url.to_string());
         assert_eq!(shown("sqlite:a/b.db").as_deref(), Ok("sqlite:a/b.db"));
-        assert_eq!(shown("postgres://ada:s3cret@db/x").as_deref(), Ok("postgres://ada:***@db/x"));
-        for text in ["sqlite:", "mysql://ada:s3cret@db/x", "postgres://ada:s3cret@db:port/x"] {
+        assert_eq!(
+            shown("postgres://ada:s3cret@db/x").as_deref(),
+            Ok("postgres://ada:***@db/x")
+        );
+        for text in [
+            "sqlite:",
+            "mysql://ada:s3cret@db/x",
+            "postgres://ada:s3cret@db:port/x",
+        ] {
             let refusal = shown(text).unwrap_err();
-            assert!(refusal.contains("postgres://USER@HOST") && !refusal.contains("s3cret"), "{refusal}");
+            assert!(
+                refusal.contains("postgres://USER@HOST") && !refusal.contains("s3cret"),
+                "{refusal}"
+            );
         }
     }
 
@@ -200,10 +244,22 @@ mod tests {
     fn no_usage_error_and_no_help_repeats_the_password() {
         let command = || <DatabaseSettings as clap::Args>::augment_args(clap::Command::new("x"));
         let given = ["x", "--database-url", "postgres://ada:s3cret@db:port/x"];
-        let refusal = command().try_get_matches_from(given).unwrap_err().to_string();
-        assert!(refusal.contains("ada:***@db:port") && !refusal.contains("s3cret"), "{refusal}");
+        let refusal = command()
+            .try_get_matches_from(given)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("ada:***@db:port") && !refusal.contains("s3cret"),
+            "{refusal}"
+        );
         let command = command();
-        let url = command.get_arguments().find(|arg| arg.get_id() == "database_url").unwrap();
-        assert!(url.is_hide_env_values_set(), "--help shows what the environment holds");
+        let url = command
+            .get_arguments()
+            .find(|arg| arg.get_id() == "database_url")
+            .unwrap();
+        assert!(
+            url.is_hide_env_values_set(),
+            "--help shows what the environment holds"
+        );
     }
 }

@@ -24,7 +24,10 @@ pub trait Work: Send + Sync + 'static {
 
     /// Computes what these jobs write, from a snapshot, with no lock held. Depends only on what is
     /// stored: a job that runs twice gives the same.
-    fn compute(&self, jobs: &[JobMessage]) -> impl Future<Output = Result<Effects, StoreError>> + Send;
+    fn compute(
+        &self,
+        jobs: &[JobMessage],
+    ) -> impl Future<Output = Result<Effects, StoreError>> + Send;
 
     /// Goes on after T3 has committed, before the jobs are acked.
     fn committed(&self, revisions: Vec<AlertRevision>) -> impl Future<Output = ()> + Send;
@@ -47,11 +50,20 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     let actor = process.actor.to_string();
     let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
     let both = (Arc::new(JobRole { store, work, actor }), memory);
-    let settings = PullSettings { group: GROUP, ..pulling };
+    let settings = PullSettings {
+        group: GROUP,
+        ..pulling
+    };
     let live = W::KIND.as_str();
     let replay = format!("{live}-replay");
     // Lanes of their own: a replay's jobs never queue before live ones.
-    let one = pull::run(js.clone(), (JOBS, live), both.clone(), settings.clone(), process.stop.clone());
+    let one = pull::run(
+        js.clone(),
+        (JOBS, live),
+        both.clone(),
+        settings.clone(),
+        process.stop.clone(),
+    );
     let two = pull::run(js, (JOBS, &replay), both, settings, process.stop);
     let (one, two) = tokio::join!(one, two);
     one.and(two)
@@ -66,7 +78,8 @@ pub struct JobRole<S, W> {
 
 impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
-        let jobs: Vec<Result<JobMessage, String>> = group.iter().map(|one| job(one, W::KIND)).collect();
+        let jobs: Vec<Result<JobMessage, String>> =
+            group.iter().map(|one| job(one, W::KIND)).collect();
         let sound: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
         let done = self.run(sound).await;
         let outcome = |job: Result<JobMessage, String>| match (job, &done) {
@@ -80,10 +93,17 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     async fn about(&self, _life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
         let Ok(job) = JobMessage::read(&delivery.payload) else {
             let developer = delivery.developer().map(str::to_owned);
-            return Ok(About { developer, ..About::default() });
+            return Ok(About {
+                developer,
+                ..About::default()
+            });
         };
         let body = &job.body;
-        let state = self.store.state(body.batch).await.map_err(|error| setback::failure(&error))?;
+        let state = self
+            .store
+            .state(body.batch)
+            .await
+            .map_err(|error| setback::failure(&error))?;
         let event_ids = match self.store.events_of(vec![body.batch]).await {
             Ok(events) => events.into_iter().map(|event| event.id).collect(),
             Err(error) if error.is_transient() => return Err(setback::failure(&error)),
@@ -108,14 +128,21 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
     if job.kind == kind {
         return Ok(job);
     }
-    Err(format!("a job of kind {} came to the consumer of kind {}", job.kind.as_str(), kind.as_str()))
+    Err(format!(
+        "a job of kind {} came to the consumer of kind {}",
+        job.kind.as_str(),
+        kind.as_str()
+    ))
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
     /// Does what the ledger does not know yet, all in one T3.
     async fn run(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
         let started_at = SystemClock.now();
-        let done = self.store.done(jobs.iter().map(|job| job.job_id.clone()).collect()).await?;
+        let done = self
+            .store
+            .done(jobs.iter().map(|job| job.job_id.clone()).collect())
+            .await?;
         jobs.retain(|job| !done.contains(&job.job_id));
         if jobs.is_empty() {
             return Ok(());
@@ -125,8 +152,16 @@ impl<S: Jobs, W: Work> JobRole<S, W> {
         }
         let effects = self.work.compute(&jobs).await?;
         let finished_at = SystemClock.now();
-        let entry = |job| JobDone { job, started_at, finished_at, actor: self.actor.clone() };
-        let revisions = self.store.finish(effects, jobs.into_iter().map(entry).collect()).await?;
+        let entry = |job| JobDone {
+            job,
+            started_at,
+            finished_at,
+            actor: self.actor.clone(),
+        };
+        let revisions = self
+            .store
+            .finish(effects, jobs.into_iter().map(entry).collect())
+            .await?;
         crash::point("job.after_commit");
         self.work.committed(revisions).await;
         Ok(())

@@ -114,13 +114,22 @@ pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyh
         .into());
     }
     vitals::starting(&process);
-    let Some(opened) = open(&settings.database, settings.retry, &process).await? else { return Ok(()) };
-    let Some(client) = bus::connect(&settings.nats.nats_url, &process.actor.to_string(), &process.stop).await
+    let Some(opened) = open(&settings.database, settings.retry, &process).await? else {
+        return Ok(());
+    };
+    let Some(client) = bus::connect(
+        &settings.nats.nats_url,
+        &process.actor.to_string(),
+        &process.stop,
+    )
+    .await
     else {
         return Ok(());
     };
     match opened {
-        Opened::Sqlite { store, lock: _held } => run_parts(role, &client, store, &settings, &process).await,
+        Opened::Sqlite { store, lock: _held } => {
+            run_parts(role, &client, store, &settings, &process).await
+        }
         Opened::Postgres(store) => run_parts(role, &client, store, &settings, &process).await,
     }
 }
@@ -140,7 +149,11 @@ async fn open(
     for attempt in 0.. {
         match database.open().await {
             Err(error) if may_come(&error) => {
-                tracing::warn!(error = format!("{error:#}"), attempt, "waiting for the database");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    attempt,
+                    "waiting for the database"
+                );
             }
             opened => return opened.map(Some),
         }
@@ -179,8 +192,17 @@ async fn run_parts<S: Store>(
             retry.policy(),
             process.stop.clone(),
         )));
-        parts.add(bound(persist::run(client.clone(), store.clone(), pulling(), process.clone()), "persist"));
-        let trimming = trim::run(js.clone(), store.clone(), settings.trim, retry.policy(), process.clone());
+        parts.add(bound(
+            persist::run(client.clone(), store.clone(), pulling(), process.clone()),
+            "persist",
+        ));
+        let trimming = trim::run(
+            js.clone(),
+            store.clone(),
+            settings.trim,
+            retry.policy(),
+            process.clone(),
+        );
         parts.add(forever(trimming));
     }
     if role.includes(Role::Aggregate) {
@@ -190,21 +212,44 @@ async fn run_parts<S: Store>(
             retry.policy(),
             process.stop.clone(),
         )));
-        let work = aggregate::Aggregating { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "aggregate"));
+        let work = aggregate::Aggregating {
+            store: store.clone(),
+        };
+        parts.add(bound(
+            jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()),
+            "aggregate",
+        ));
     }
     if role.includes(Role::Normalize) {
-        let work = normalize::Normalizing { store: store.clone() };
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "normalize"));
+        let work = normalize::Normalizing {
+            store: store.clone(),
+        };
+        parts.add(bound(
+            jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()),
+            "normalize",
+        ));
     }
     if role.includes(Role::Alert) {
-        parts.add(forever(sweep_alerts(js.clone(), store.clone(), retry, process.clone())));
+        parts.add(forever(sweep_alerts(
+            js.clone(),
+            store.clone(),
+            retry,
+            process.clone(),
+        )));
         let work = alert::Alerting::new(js.clone(), store.clone());
-        parts.add(bound(jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()), "alert"));
+        parts.add(bound(
+            jobs::run(js.clone(), store.clone(), work, pulling(), process.clone()),
+            "alert",
+        ));
     }
     parts.watch(client, store, settings, process);
     let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
-    parts.add(forever(roster::announce(js, entry, process.breakers.clone(), process.stop.clone())));
+    parts.add(forever(roster::announce(
+        js,
+        entry,
+        process.breakers.clone(),
+        process.stop.clone(),
+    )));
     parts.run(process).await
 }
 
@@ -218,17 +263,33 @@ impl Parts {
     }
 
     /// Alerts to administrators: every worker has them, one at a time looks.
-    fn watch<S: Store>(&mut self, client: &Client, store: S, settings: &WorkerSettings, process: &Process) {
+    fn watch<S: Store>(
+        &mut self,
+        client: &Client,
+        store: S,
+        settings: &WorkerSettings,
+        process: &Process,
+    ) {
         let (client, folder) = (client.clone(), settings.database.folder());
         let (js, webhook) = (jetstream::new(client.clone()), settings.watch.clone());
         let failing = (settings.retry, settings.breakers);
         let monitors = settings.nats_monitor_url.clone();
         let (settings, process) = (settings.watch.clone(), process.clone());
         let retry = failing.0.policy();
-        let watch = Watch { client, store, folder, monitors, settings, retry, process: process.clone() };
+        let watch = Watch {
+            client,
+            store,
+            folder,
+            monitors,
+            settings,
+            retry,
+            process: process.clone(),
+        };
         self.add(bound(watch::run(watch), "watch"));
         self.add(async move {
-            watch::deliver(js, &webhook, failing, process).await.context("the admin webhook cannot be served")
+            watch::deliver(js, &webhook, failing, process)
+                .await
+                .context("the admin webhook cannot be served")
         });
     }
 
@@ -257,7 +318,10 @@ async fn forever(part: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
 }
 
 /// A part that must find its stream and consumer.
-async fn bound(part: impl Future<Output = Result<(), BindError>> + Send, role: &str) -> anyhow::Result<()> {
+async fn bound(
+    part: impl Future<Output = Result<(), BindError>> + Send,
+    role: &str,
+) -> anyhow::Result<()> {
     let context = format!("the {role} role cannot start");
     Box::pin(part).await.context(context)
 }

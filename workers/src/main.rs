@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             metrics::install(metrics::Program::Worker);
         }
         let asked = process.clone();
-        admin.beside(&asked, workers::run(program.role, program.worker, process)).await
+        admin
+            .beside(&asked, workers::run(program.role, program.worker, process))
+            .await
     })
 }

@@ -34,7 +34,11 @@ impl<S: Persist + Attempts> Remembering<S> {
 
     async fn key(&self, place: Place<'_>) -> Result<MessageKey, Failure> {
         let src = self.source(place.life).await?;
-        Ok(MessageKey { src, consumer: place.consumer.to_owned(), seq: place.seq })
+        Ok(MessageKey {
+            src,
+            consumer: place.consumer.to_owned(),
+            seq: place.seq,
+        })
     }
 }
 
@@ -51,7 +55,11 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
     async fn probe(&self, nobodys: Place<'_>) -> Result<bool, Failure> {
         let key = self.key(nobodys).await?;
         told(self.store.mark(key.clone(), SystemClock.now()).await)?;
-        told(self.store.settled(key.src, key.consumer, vec![key.seq]).await)?;
+        told(
+            self.store
+                .settled(key.src, key.consumer, vec![key.seq])
+                .await,
+        )?;
         Ok(true)
     }
 
@@ -62,8 +70,15 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
         seqs: &[u64],
     ) -> Result<BTreeMap<u64, Tries>, Failure> {
         let src = self.source(life).await?;
-        let found = told(self.store.remembered(src, consumer.to_owned(), seqs.to_vec()).await)?;
-        Ok(found.into_iter().map(|(seq, attempt)| (seq, tries(attempt, 0))).collect())
+        let found = told(
+            self.store
+                .remembered(src, consumer.to_owned(), seqs.to_vec())
+                .await,
+        )?;
+        Ok(found
+            .into_iter()
+            .map(|(seq, attempt)| (seq, tries(attempt, 0)))
+            .collect())
     }
 
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {
@@ -82,7 +97,12 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
         Ok(attempt.used)
     }
 
-    async fn buried(&self, place: Place<'_>, buried: Buried<'_>, now: Micros) -> Result<(), Failure> {
+    async fn buried(
+        &self,
+        place: Place<'_>,
+        buried: Buried<'_>,
+        now: Micros,
+    ) -> Result<(), Failure> {
         let about = buried.about;
         let letter = DeadLetter {
             key: self.key(place).await?,
@@ -118,9 +138,18 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
         told(self.store.recovered(recovery).await)
     }
 
-    async fn settled(&self, life: &StreamLife, consumer: &str, seqs: &[u64]) -> Result<(), Failure> {
+    async fn settled(
+        &self,
+        life: &StreamLife,
+        consumer: &str,
+        seqs: &[u64],
+    ) -> Result<(), Failure> {
         let src = self.source(life).await?;
-        told(self.store.settled(src, consumer.to_owned(), seqs.to_vec()).await)
+        told(
+            self.store
+                .settled(src, consumer.to_owned(), seqs.to_vec())
+                .await,
+        )
     }
 }
 

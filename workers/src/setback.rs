@@ -12,7 +12,10 @@ pub fn failure(error: &StoreError) -> Failure {
         StoreError::Refused(_) => Blame::Message,
         StoreError::Failed(_) => Blame::Unknown,
     };
-    Failure { blame, reason: error.to_string() }
+    Failure {
+        blame,
+        reason: error.to_string(),
+    }
 }
 
 /// The same as an outcome.
@@ -30,7 +33,10 @@ mod tests {
         let why = || "why".to_owned();
         assert_eq!(blamed(StoreError::Unavailable(why())), Blame::Environment);
         assert_eq!(blamed(StoreError::PutBack(why())), Blame::Administrator);
-        assert_eq!(blamed(StoreError::Incompatible(why())), Blame::Administrator);
+        assert_eq!(
+            blamed(StoreError::Incompatible(why())),
+            Blame::Administrator
+        );
         assert_eq!(blamed(StoreError::Refused(why())), Blame::Message);
         assert_eq!(blamed(StoreError::Failed(why())), Blame::Unknown);
         assert!(failure(&StoreError::Refused(why())).reason.contains("why"));

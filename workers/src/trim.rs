@@ -54,7 +54,12 @@ pub async fn run<S: Retention + Ledger>(
     process: Process,
 ) {
     let lease = Lease::hold(js.clone(), "trim", &process.actor.to_string());
-    let mut trimmer = Trimmer { js, store, settings, stuck_on: None };
+    let mut trimmer = Trimmer {
+        js,
+        store,
+        settings,
+        stuck_on: None,
+    };
     let mut trouble = Trouble::default();
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +68,11 @@ pub async fn run<S: Retention + Ledger>(
         if !lease.is_held() {
             continue;
         }
-        let turn = process.stop.drain_token().run_until_cancelled_owned(trimmer.turn()).await;
+        let turn = process
+            .stop
+            .drain_token()
+            .run_until_cancelled_owned(trimmer.turn())
+            .await;
         match turn {
             Some(Err(error)) => {
                 let attempt = trouble.meets(format!("{error:#}"));
@@ -113,7 +122,11 @@ struct Trimmer<S> {
 impl<S: Retention + Ledger> Trimmer<S> {
     /// Looks once, and purges what may go.
     async fn turn(&mut self) -> anyhow::Result<()> {
-        let stream = self.js.get_stream(EVENTS).await.context("the stream EVENTS cannot be read")?;
+        let stream = self
+            .js
+            .get_stream(EVENTS)
+            .await
+            .context("the stream EVENTS cannot be read")?;
         let fill = fill(&stream);
         let Some(wish) = Wish::of(&fill, self.settings.raw_retention, SystemClock.now()) else {
             return Ok(());
@@ -131,7 +144,11 @@ impl<S: Retention + Ledger> Trimmer<S> {
             }
             return Ok(());
         }
-        let purged = stream.purge().sequence(reached).await.context("the stream EVENTS cannot be trimmed")?;
+        let purged = stream
+            .purge()
+            .sequence(reached)
+            .await
+            .context("the stream EVENTS cannot be trimmed")?;
         self.stuck_on = None;
         tracing::info!(
             from = fill.first,
@@ -139,7 +156,11 @@ impl<S: Retention + Ledger> Trimmer<S> {
             messages = purged.purged,
             bytes_before = fill.bytes,
             max_bytes = fill.max_bytes,
-            because = if fill.is_pressed() { "80 % full" } else { "older than --raw-retention" },
+            because = if fill.is_pressed() {
+                "80 % full"
+            } else {
+                "older than --raw-retention"
+            },
             "trimmed EVENTS: these batches are completed"
         );
         Ok(())
@@ -153,13 +174,15 @@ impl<S: Retention + Ledger> Trimmer<S> {
         for page in std::iter::once(1).chain(std::iter::repeat_n(PAGE, PAGES)) {
             let stages = self.store.stages(src, reached, page).await?;
             let may_go = keep_from(reached, &stages, wish);
-            let is_whole =
-                stages.len() == page as usize && stages.last().is_some_and(|last| may_go > last.seq);
+            let is_whole = stages.len() == page as usize
+                && stages.last().is_some_and(|last| may_go > last.seq);
             let mut to = may_go;
             for gap in gaps(reached, may_go, &stages) {
                 asked += 1;
                 if asked > GAPS
-                    || first_message(&self.js, gap.start).await?.is_some_and(|message| message.seq < gap.end)
+                    || first_message(&self.js, gap.start)
+                        .await?
+                        .is_some_and(|message| message.seq < gap.end)
                 {
                     to = gap.start;
                     break;
@@ -174,7 +197,11 @@ impl<S: Retention + Ledger> Trimmer<S> {
             }
         }
         seen.retain(|stage| stage.seq < reached);
-        Ok(if is_of_this_stream(&self.js, &seen).await? { reached } else { first })
+        Ok(if is_of_this_stream(&self.js, &seen).await? {
+            reached
+        } else {
+            first
+        })
     }
 
     /// A full stream that cannot be trimmed is said aloud, once for each that it hangs on.
@@ -184,8 +211,10 @@ impl<S: Retention + Ledger> Trimmer<S> {
             None => Vec::new(),
         };
         let before_row = |seq: &u64| rows.first().is_none_or(|row| *seq < row.seq);
-        let message =
-            first_message(&self.js, fill.first).await?.map(|message| message.seq).filter(before_row);
+        let message = first_message(&self.js, fill.first)
+            .await?
+            .map(|message| message.seq)
+            .filter(before_row);
         let blocks = Blocks::by(fill.first, &rows, message);
         // What is done with was not when it was looked before: the next turn sees to it.
         let is_done = message.is_none() && rows.first().is_some_and(|row| row.is_done);
@@ -207,7 +236,9 @@ fn fill(stream: &Stream) -> Fill {
         first: info.state.first_sequence,
         messages: info.state.messages,
         bytes: info.state.bytes,
-        max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|max| *max > 0),
+        max_bytes: u64::try_from(info.config.max_bytes)
+            .ok()
+            .filter(|max| *max > 0),
     }
 }
 
@@ -223,7 +254,9 @@ async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Opti
 async fn is_of_this_stream(js: &jetstream::Context, rows: &[Stage]) -> anyhow::Result<bool> {
     for row in rows.iter().rev().take(GAPS) {
         // An administrator may have deleted this one.
-        let Some(message) = first_message(js, row.seq).await? else { continue };
+        let Some(message) = first_message(js, row.seq).await? else {
+            continue;
+        };
         if message.seq == row.seq {
             ensure!(
                 message.at == row.published_at,
@@ -243,11 +276,20 @@ mod tests {
     #[test]
     fn errors_in_a_row_wait_longer_and_longer_and_are_said_when_they_change() {
         let mut trouble = Trouble::default();
-        assert_eq!([0, 1].map(|_| trouble.meets("no answer".to_owned())), [0, 1]);
+        assert_eq!(
+            [0, 1].map(|_| trouble.meets("no answer".to_owned())),
+            [0, 1]
+        );
         assert_eq!(trouble.said.as_deref(), Some("no answer"));
         assert_eq!(trouble.meets("another".to_owned()), 2);
         assert_eq!(trouble.said.as_deref(), Some("another"));
         trouble.ends();
-        assert_eq!((trouble.meets("no answer".to_owned()), trouble.said.is_some()), (0, true));
+        assert_eq!(
+            (
+                trouble.meets("no answer".to_owned()),
+                trouble.said.is_some()
+            ),
+            (0, true)
+        );
     }
 }

@@ -19,8 +19,12 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// Nothing is there yet: the process is not ready.
 pub fn starting(process: &Process) {
-    process.vitals.check("store", || std::future::ready(Err(NotReady::store("the store is not open yet"))));
-    process.vitals.check("nats", || std::future::ready(Err(NotReady::stream("NATS is not connected yet"))));
+    process.vitals.check("store", || {
+        std::future::ready(Err(NotReady::store("the store is not open yet")))
+    });
+    process.vitals.check("nats", || {
+        std::future::ready(Err(NotReady::stream("NATS is not connected yet")))
+    });
 }
 
 /// From now on the process is ready where NATS is connected, the streams and consumers of its role are as
@@ -34,13 +38,22 @@ pub fn running<S: Store>(role: Role, client: &async_nats::Client, store: &S, pro
         std::future::ready(is_connected.then_some(()).ok_or_else(away))
     });
     let (asked, wanted) = (js.clone(), consumers(role));
-    process.vitals.check("consumers", move || bound(asked.clone(), wanted.clone()));
+    process
+        .vitals
+        .check("consumers", move || bound(asked.clone(), wanted.clone()));
     let asked = store.clone();
-    process.vitals.check("store", move || answers(asked.clone()));
+    process
+        .vitals
+        .check("store", move || answers(asked.clone()));
     Streams(js).follow(&process.vitals);
     if role.includes(Role::Persist) {
         let asked = store.clone();
-        process.vitals.source("batches", COUNT_EVERY, move || count(asked.clone()), || counted(None));
+        process.vitals.source(
+            "batches",
+            COUNT_EVERY,
+            move || count(asked.clone()),
+            || counted(None),
+        );
     }
 }
 
@@ -63,7 +76,10 @@ fn consumers(role: Role) -> Vec<(&'static str, String)> {
     wanted
 }
 
-async fn bound(js: jetstream::Context, wanted: Vec<(&'static str, String)>) -> Result<(), NotReady> {
+async fn bound(
+    js: jetstream::Context,
+    wanted: Vec<(&'static str, String)>,
+) -> Result<(), NotReady> {
     let js = &js;
     // All at once: a server that is slow has the time of one answer.
     let asked = wanted.into_iter().map(async |(stream, consumer)| {
@@ -71,14 +87,21 @@ async fn bound(js: jetstream::Context, wanted: Vec<(&'static str, String)>) -> R
         bus::bind_consumer(js, stream, &consumer).await
     });
     let found = try_join_all(asked).await;
-    found.map(drop).map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))
+    found
+        .map(drop)
+        .map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))
 }
 
 /// Whether the store answers a question that costs nothing.
 async fn answers(store: impl Ledger) -> Result<(), NotReady> {
-    let nobodys = StreamLife { name: String::new(), created: 0 };
+    let nobodys = StreamLife {
+        name: String::new(),
+        created: 0,
+    };
     let answer = store.known_source(&nobodys).await;
-    answer.map(drop).map_err(|error| NotReady::store(error.to_string().trim_end_matches('.')))
+    answer
+        .map(drop)
+        .map_err(|error| NotReady::store(error.to_string().trim_end_matches('.')))
 }
 
 async fn count(store: impl Ledger) {
@@ -91,8 +114,13 @@ async fn count(store: impl Ledger) {
 
 /// `None` where the count is not known.
 fn counted(unfinished: Option<&BTreeMap<String, u64>>) {
-    for state in BatchState::ALL.into_iter().filter(|state| *state != BatchState::Completed) {
-        let of = |counts: &BTreeMap<String, u64>| counts.get(state.as_str()).copied().unwrap_or(0) as f64;
+    for state in BatchState::ALL
+        .into_iter()
+        .filter(|state| *state != BatchState::Completed)
+    {
+        let of = |counts: &BTreeMap<String, u64>| {
+            counts.get(state.as_str()).copied().unwrap_or(0) as f64
+        };
         metrics::batches(state.as_str(), unfinished.map_or(f64::NAN, of));
     }
 }

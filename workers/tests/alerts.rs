@@ -43,12 +43,26 @@ impl AlertOutbox for Rows {
     async fn unpublished(&self, limit: u32) -> Result<Vec<AlertRevision>, StoreError> {
         let mut table = self.0.lock().expect("no test panics with it");
         table.asked += 1;
-        let open = |row: &&AlertRevision| !table.published.contains(&(row.alert_id.clone(), row.revision));
-        Ok(table.rows.iter().filter(open).take(limit as usize).cloned().collect())
+        let open = |row: &&AlertRevision| {
+            !table
+                .published
+                .contains(&(row.alert_id.clone(), row.revision))
+        };
+        Ok(table
+            .rows
+            .iter()
+            .filter(open)
+            .take(limit as usize)
+            .cloned()
+            .collect())
     }
 
     async fn published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
-        self.0.lock().expect("no test panics with it").published.extend(revisions);
+        self.0
+            .lock()
+            .expect("no test panics with it")
+            .published
+            .extend(revisions);
         Ok(())
     }
 }
@@ -71,14 +85,32 @@ impl Nats {
         };
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(&program);
-        command.arg("-c").arg(root.join("nats/server.conf")).args(["-a", "127.0.0.1", "-p", "-1"]);
-        command.arg("-sd").arg(folder.path()).arg("--ports_file_dir").arg(folder.path());
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        command
+            .arg("-c")
+            .arg(root.join("nats/server.conf"))
+            .args(["-a", "127.0.0.1", "-p", "-1"]);
+        command
+            .arg("-sd")
+            .arg(folder.path())
+            .arg("--ports_file_dir")
+            .arg(folder.path());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let child = child.unwrap_or_else(|error| {
-            panic!("{} cannot be run ({error}): `make test` gets one", program.display())
+            panic!(
+                "{} cannot be run ({error}): `make test` gets one",
+                program.display()
+            )
         });
         let url = until("the server says its port", || ports(folder.path())).await;
-        Self { child, url, _folder: folder }
+        Self {
+            child,
+            url,
+            _folder: folder,
+        }
     }
 }
 
@@ -110,7 +142,11 @@ async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 }
 
 async fn connect(nats: &Nats) -> jetstream::Context {
-    jetstream::new(async_nats::connect(&nats.url).await.expect("the server answers"))
+    jetstream::new(
+        async_nats::connect(&nats.url)
+            .await
+            .expect("the server answers"),
+    )
 }
 
 /// Makes ALERTS as `nats/streams/ALERTS.json` declares it.
@@ -118,7 +154,9 @@ async fn make_stream(js: &jetstream::Context) {
     let mut declared = topology::declared().clone();
     declared.retain(|name, _| name.stream == ALERTS);
     let plan = topology::plan(&declared, &Default::default());
-    topology::apply(js, &plan).await.expect("the stream is made");
+    topology::apply(js, &plan)
+        .await
+        .expect("the stream is made");
 }
 
 fn revision(alert: &str, revision: i64, severity: &str) -> AlertRevision {
@@ -127,7 +165,12 @@ fn revision(alert: &str, revision: i64, severity: &str) -> AlertRevision {
         revision,
         developer: "ada".to_owned(),
         severity: severity.to_owned(),
-        state: if revision % 2 == 0 { "raised" } else { "retracted" }.to_owned(),
+        state: if revision % 2 == 0 {
+            "raised"
+        } else {
+            "retracted"
+        }
+        .to_owned(),
         push: true,
         body: format!(r#"{{"alert_id":"{alert}","title":"A sentence"}}"#),
         correlation_id: format!("corr-{alert}"),
@@ -137,14 +180,34 @@ fn revision(alert: &str, revision: i64, severity: &str) -> AlertRevision {
 /// Every message of ALERTS: subject, message id, correlation id, payload.
 async fn messages(js: &jetstream::Context) -> Vec<(String, String, String, Value)> {
     let mut stream: stream::Stream = js.get_stream(ALERTS).await.expect("the stream is there");
-    let last = stream.info().await.expect("the server answers").state.last_sequence;
+    let last = stream
+        .info()
+        .await
+        .expect("the server answers")
+        .state
+        .last_sequence;
     let mut found = Vec::new();
     for sequence in 1..=last {
-        let message = stream.get_raw_message(sequence).await.expect("nothing was deleted");
-        let header = |name: &str| message.headers.get(name).expect("the header is set").as_str().to_owned();
+        let message = stream
+            .get_raw_message(sequence)
+            .await
+            .expect("nothing was deleted");
+        let header = |name: &str| {
+            message
+                .headers
+                .get(name)
+                .expect("the header is set")
+                .as_str()
+                .to_owned()
+        };
         let payload = serde_json::from_slice(&message.payload).expect("the payload is JSON");
         let subject = message.subject.to_string();
-        found.push((subject, header("Nats-Msg-Id"), header("Devtrail-Correlation-Id"), payload));
+        found.push((
+            subject,
+            header("Nats-Msg-Id"),
+            header("Devtrail-Correlation-Id"),
+            payload,
+        ));
     }
     found
 }
@@ -172,7 +235,10 @@ async fn alerts_go_out_once_each_and_the_worst_first() {
     let ids: Vec<&str> = found.iter().map(|(_, id, ..)| id.as_str()).collect();
     assert_eq!(ids, ["c:3", "h:0", "w:0", "i:0"]);
     let (subject, _, correlation, payload) = &found[0];
-    assert_eq!((subject.as_str(), correlation.as_str()), ("alerts.critical.ada", "corr-c"));
+    assert_eq!(
+        (subject.as_str(), correlation.as_str()),
+        ("alerts.critical.ada", "corr-c")
+    );
     let wanted = serde_json::json!({"alert_id": "c", "revision": 3, "state": "retracted", "push": true, "title": "A sentence"});
     assert_eq!(*payload, wanted);
 }
@@ -183,7 +249,9 @@ async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
     let js = connect(&nats).await;
     let rows = Rows::default();
     // More than the sweep publishes together.
-    rows.0.lock().unwrap().rows = (0..600).map(|n| revision(&format!("a{n}"), 0, "high")).collect();
+    rows.0.lock().unwrap().rows = (0..600)
+        .map(|n| revision(&format!("a{n}"), 0, "high"))
+        .collect();
     let first = rows.unpublished(10).await.unwrap();
     assert_eq!(
         publish(&js, &rows, first).await.unwrap(),
@@ -196,9 +264,16 @@ async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
     let stop = Stop::manual(Duration::from_secs(5));
     let before = rows.0.lock().unwrap().asked;
     sweep_until(&js, &rows, &stop, false, |asked, _| asked >= 1).await;
-    assert_eq!(rows.0.lock().unwrap().asked, before, "another process holds the lease");
+    assert_eq!(
+        rows.0.lock().unwrap().asked,
+        before,
+        "another process holds the lease"
+    );
     let turns = sweep_until(&js, &rows, &stop, true, |_, left| left == 0).await;
-    assert_eq!(turns, 1, "a backlog is published in one turn, page after page");
+    assert_eq!(
+        turns, 1,
+        "a backlog is published in one turn, page after page"
+    );
     assert_eq!(messages(&js).await.len(), 600);
     stop.begin();
     // A sweep that is told to stop comes back.
@@ -232,10 +307,20 @@ async fn a_rule_that_panics_is_noted_for_the_watcher() {
     let js = connect(&nats).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = Sqlite::open(&folder.path().join("devtrail.db")).expect("a database");
-    let mut notes = js.client().subscribe(NOTE_RULE_FAILED).await.expect("a subscription");
+    let mut notes = js
+        .client()
+        .subscribe(NOTE_RULE_FAILED)
+        .await
+        .expect("a subscription");
     js.client().flush().await.expect("the server answers");
     let broken = Engine {
-        judge: |rule, _| if rule.id == "force-push" { panic!("it is broken") } else { None },
+        judge: |rule, _| {
+            if rule.id == "force-push" {
+                panic!("it is broken")
+            } else {
+                None
+            }
+        },
         ..Engine::default()
     };
     let alerting = Alerting::new(js, store).with_engine(broken);
@@ -250,8 +335,16 @@ async fn a_rule_that_panics_is_noted_for_the_watcher() {
     let Effects::Rules(windows) = alerting.compute(&[job]).await.expect("the job is done") else {
         panic!("other effects")
     };
-    assert!(windows.iter().all(|window| window.rule != "force-push") && !windows.is_empty(), "{windows:?}");
-    let note = tokio::time::timeout(Duration::from_secs(20), notes.next()).await.expect("a note in time");
+    assert!(
+        windows.iter().all(|window| window.rule != "force-push") && !windows.is_empty(),
+        "{windows:?}"
+    );
+    let note = tokio::time::timeout(Duration::from_secs(20), notes.next())
+        .await
+        .expect("a note in time");
     let note: RuleFailed = serde_json::from_slice(&note.expect("a note").payload).expect("a note");
-    assert_eq!((&*note.rule, &*note.error), ("force-push", "the rule panicked: it is broken"));
+    assert_eq!(
+        (&*note.rule, &*note.error),
+        ("force-push", "the rule panicked: it is broken")
+    );
 }

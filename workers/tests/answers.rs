@@ -16,8 +16,8 @@ use common::id::{BatchRef, Src};
 use common::job::{BatchState, Mask};
 use common::process::Stop;
 use common::query::{
-    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote, StoredReply,
-    SubmissionReply,
+    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote,
+    StoredReply, SubmissionReply,
 };
 use common::retry::RetryPolicy;
 use common::verdict::Counts;
@@ -25,8 +25,8 @@ use nats::Nats;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
-    Account, Answers, AuditEntry, Clue, Computed, History, Ledger, NotAccepted, StoreError, StoredAlert,
-    Submission, Totals,
+    Account, Answers, AuditEntry, Clue, Computed, History, Ledger, NotAccepted, StoreError,
+    StoredAlert, Submission, Totals,
 };
 use workers::answers;
 
@@ -41,7 +41,10 @@ struct Noted {
 }
 
 fn life(created: Micros) -> StreamLife {
-    StreamLife { name: "EVENTS".to_owned(), created }
+    StreamLife {
+        name: "EVENTS".to_owned(),
+        created,
+    }
 }
 
 fn batch(seq: u64) -> Submission {
@@ -52,7 +55,11 @@ fn batch(seq: u64) -> Submission {
         correlation_id: "c1".to_owned(),
         state: BatchState::Persisted,
         masks: [Mask::ALL, Mask::NONE, Mask::NONE],
-        counts: Counts { received: 1, accepted: 1, ..Counts::default() },
+        counts: Counts {
+            received: 1,
+            accepted: 1,
+            ..Counts::default()
+        },
         received_at: 0,
         published_at: 0,
         persisted_at: 0,
@@ -78,7 +85,11 @@ impl Ledger for Known {
 }
 
 impl Answers for Known {
-    async fn submissions(&self, developer: String, batch_id: String) -> Result<Vec<Submission>, StoreError> {
+    async fn submissions(
+        &self,
+        developer: String,
+        batch_id: String,
+    ) -> Result<Vec<Submission>, StoreError> {
         match (developer.as_str(), batch_id.as_str()) {
             ("ada", "b1") => Ok(vec![batch(1), batch(2)]),
             ("ada", "many") => Ok((1..=1500).map(batch).collect()),
@@ -95,9 +106,21 @@ impl Answers for Known {
         Ok((seq <= 2).then(|| (batch(1), Vec::new())))
     }
 
-    async fn days(&self, _: String, from: String, to: String) -> Result<Vec<(String, Computed)>, StoreError> {
-        let body = |body: &str| Computed { generation: 1, version: 1, body: body.to_owned() };
-        Ok(vec![(from, body(r#"{"edits":3}"#)), (to.clone(), body(if to == "bad" { "3" } else { "{}" }))])
+    async fn days(
+        &self,
+        _: String,
+        from: String,
+        to: String,
+    ) -> Result<Vec<(String, Computed)>, StoreError> {
+        let body = |body: &str| Computed {
+            generation: 1,
+            version: 1,
+            body: body.to_owned(),
+        };
+        Ok(vec![
+            (from, body(r#"{"edits":3}"#)),
+            (to.clone(), body(if to == "bad" { "3" } else { "{}" })),
+        ])
     }
 
     async fn developers(&self) -> Result<Vec<String>, StoreError> {
@@ -145,7 +168,9 @@ async fn ask<T: DeserializeOwned>(
     subject: &'static str,
     question: &impl serde::Serialize,
 ) -> Answer<T> {
-    let question: bytes::Bytes = serde_json::to_vec(question).expect("a question is JSON").into();
+    let question: bytes::Bytes = serde_json::to_vec(question)
+        .expect("a question is JSON")
+        .into();
     for _ in 0..500 {
         match client.request(subject, question.clone()).await {
             Ok(reply) => return serde_json::from_slice(&reply.payload).expect("an answer is JSON"),
@@ -174,7 +199,10 @@ fn unavailable<T: std::fmt::Debug>(answer: Answer<T>) -> String {
 }
 
 fn submissions_of(batch_id: &str) -> BatchQuery {
-    BatchQuery::Submissions { developer: "ada".to_owned(), batch_id: batch_id.to_owned() }
+    BatchQuery::Submissions {
+        developer: "ada".to_owned(),
+        batch_id: batch_id.to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,16 +217,39 @@ async fn every_question_about_batches_and_days_is_answered() {
         RetryPolicy::DEFAULT,
         stop.clone(),
     ));
-    let metrics = tokio::spawn(answers::metrics(client.clone(), store, RetryPolicy::DEFAULT, stop.clone()));
+    let metrics = tokio::spawn(answers::metrics(
+        client.clone(),
+        store,
+        RetryPolicy::DEFAULT,
+        stop.clone(),
+    ));
     let told: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("b1")).await);
-    assert_eq!(told.iter().map(|one| one.stream_sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        told.iter()
+            .map(|one| one.stream_sequence)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
     let many: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("many")).await);
-    assert_eq!((many.len(), many[0].stream_sequence, many[999].stream_sequence), (1000, 501, 1500));
-    assert_eq!(ok::<Vec<SubmissionReply>>(ask(&client, BATCH, &submissions_of("b2")).await), []);
+    assert_eq!(
+        (
+            many.len(),
+            many[0].stream_sequence,
+            many[999].stream_sequence
+        ),
+        (1000, 501, 1500)
+    );
+    assert_eq!(
+        ok::<Vec<SubmissionReply>>(ask(&client, BATCH, &submissions_of("b2")).await),
+        []
+    );
     let busy: Answer<Vec<SubmissionReply>> = ask(&client, BATCH, &submissions_of("busy")).await;
     assert!(unavailable(busy).contains("busy"));
     let stored = async |created, seq| {
-        let question = BatchQuery::Stored { life: life(created), seq };
+        let question = BatchQuery::Stored {
+            life: life(created),
+            seq,
+        };
         let told: Option<StoredReply> = ok(ask(&client, BATCH, &question).await);
         told.map(|told| (told.stream_sequence, told.duplicate_batch))
     };
@@ -209,10 +260,19 @@ async fn every_question_about_batches_and_days_is_answered() {
     assert_eq!((stored(1, 3).await, stored(9, 1).await), (None, None));
     let strange: Answer<Vec<SubmissionReply>> = ask(&client, BATCH, &json!({"weather": {}})).await;
     assert!(unavailable(strange).contains("cannot be read"));
-    let days = |to: &str| MetricsQuery { developer: "ada".into(), from: "2026-03-01".into(), to: to.into() };
+    let days = |to: &str| MetricsQuery {
+        developer: "ada".into(),
+        from: "2026-03-01".into(),
+        to: to.into(),
+    };
     let told: Vec<DayReply> = ok(ask(&client, METRICS, &days("2026-03-02")).await);
-    assert_eq!((told[0].metrics["edits"].as_u64(), told[1].day.as_str()), (Some(3), "2026-03-02"));
-    assert!(unavailable(ask::<Vec<DayReply>>(&client, METRICS, &days("bad")).await).contains("bad"));
+    assert_eq!(
+        (told[0].metrics["edits"].as_u64(), told[1].day.as_str()),
+        (Some(3), "2026-03-02")
+    );
+    assert!(
+        unavailable(ask::<Vec<DayReply>>(&client, METRICS, &days("bad")).await).contains("bad")
+    );
     stop.begin();
     batches.await.unwrap();
     metrics.await.unwrap();
@@ -242,7 +302,11 @@ async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobo
     let send = async |note: serde_json::Value| {
         let request = async_nats::Request::new().payload(serde_json::to_vec(&note).unwrap().into());
         let request = request.timeout(Some(Duration::from_millis(200)));
-        client.send_request(NOTE_DUPLICATE, request).await.unwrap_err().kind()
+        client
+            .send_request(NOTE_DUPLICATE, request)
+            .await
+            .unwrap_err()
+            .kind()
     };
     // Once somebody listens there is silence, as nobody answers a note.
     while send(json!("no note")).await == async_nats::RequestErrorKind::NoResponders {}
@@ -254,9 +318,14 @@ async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobo
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), written).await.expect("the note is written");
+    tokio::time::timeout(Duration::from_secs(30), written)
+        .await
+        .expect("the note is written");
     stop.begin();
     running.await.unwrap();
     let noted = store.0.lock().unwrap();
-    assert_eq!((noted.asked, &noted.notes[..]), (3, &[(7, "c9".to_owned(), 42, "c/1".to_owned())][..]));
+    assert_eq!(
+        (noted.asked, &noted.notes[..]),
+        (3, &[(7, "c9".to_owned(), 42, "c/1".to_owned())][..])
+    );
 }

@@ -41,7 +41,11 @@ pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
     if settings.follow {
         return follow(&js, alerts, last, settings.json).await;
     }
-    if settings.json { Ok(out::json(&alerts)?) } else { Ok(out::line(text(&alerts))?) }
+    if settings.json {
+        Ok(out::json(&alerts)?)
+    } else {
+        Ok(out::line(text(&alerts))?)
+    }
 }
 
 async fn read(js: &jetstream::Context, from: u64) -> anyhow::Result<(Vec<AdminAlert>, u64)> {
@@ -63,7 +67,11 @@ async fn follow(
     let mut looks = tokio::time::interval(EVERY);
     loop {
         for alert in &messages {
-            let line = if as_json { serde_json::to_string(alert)? } else { line(alert) };
+            let line = if as_json {
+                serde_json::to_string(alert)?
+            } else {
+                line(alert)
+            };
             if !out::still_read(&line)? {
                 return Ok(());
             }
@@ -90,7 +98,13 @@ fn text(alerts: &[AdminAlert]) -> String {
 
 /// One message as a line.
 fn line(alert: &AdminAlert) -> String {
-    let AdminAlert { kind, severity, title, first_seen, .. } = alert;
+    let AdminAlert {
+        kind,
+        severity,
+        title,
+        first_seen,
+        ..
+    } = alert;
     let (severity, kind) = (severity.as_str(), kind.as_str());
     let state = match alert.state {
         State::Raised => format!("since {}", rfc3339(*first_seen)),
@@ -131,6 +145,9 @@ mod tests {
         let expected = "warning lag since 1970-01-01T00:00:00.000000Z: Two lines \u{fffd}[31m
     Do this. (docs/runbook.md#lag)
 warning lag resolved 1970-01-01T00:00:01.000000Z: Two lines \u{fffd}[31m";
-        assert_eq!(text(&[alert(State::Raised), alert(State::Resolved)]), expected);
+        assert_eq!(
+            text(&[alert(State::Raised), alert(State::Resolved)]),
+            expected
+        );
     }
 }

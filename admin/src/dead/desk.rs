@@ -48,7 +48,9 @@ pub struct Desk {
 /// # Errors
 /// Where it is missing, or the server does not answer.
 pub async fn stream(js: &jetstream::Context, name: &str) -> anyhow::Result<Stream> {
-    js.get_stream(name).await.with_context(|| format!("The stream {name} cannot be read"))
+    js.get_stream(name)
+        .await
+        .with_context(|| format!("The stream {name} cannot be read"))
 }
 
 /// What was published of a letter.
@@ -73,7 +75,15 @@ impl Desk {
         let life = bus::bind_stream(&js, EVENTS).await?;
         let src = store.known_source(&life).await?;
         let (dead, events) = (stream(&js, DEAD).await?, stream(&js, EVENTS).await?);
-        Ok(Self { client, js, dead, events, life, src, actor: process.actor.to_string() })
+        Ok(Self {
+            client,
+            js,
+            dead,
+            events,
+            life,
+            src,
+            actor: process.actor.to_string(),
+        })
     }
 
     /// What EVENTS holds of the letter.
@@ -83,9 +93,14 @@ impl Desk {
     pub async fn now(&self, letter: &Letter) -> anyhow::Result<Now> {
         let message = match plan::in_events(letter) {
             None => None,
-            Some(seq) => stored::message(&self.js, EVENTS, seq).await?.map(|message| message.payload),
+            Some(seq) => stored::message(&self.js, EVENTS, seq)
+                .await?
+                .map(|message| message.payload),
         };
-        Ok(Now { src: self.src, message })
+        Ok(Now {
+            src: self.src,
+            message,
+        })
     }
 
     /// Has a worker write down what is decided about the letter, before it is done.
@@ -101,10 +116,14 @@ impl Desk {
     ) -> anyhow::Result<DeadNoted> {
         let seq = letter.origin().unwrap_or_default();
         // A letter of an earlier version names no life; where its message is, the present one is meant.
-        let batch = letter.batch().or_else(|| letter.src().map(|src| common::id::BatchRef { src, seq }));
+        let batch = letter
+            .batch()
+            .or_else(|| letter.src().map(|src| common::id::BatchRef { src, seq }));
         // Only what names no batch is found by its stream's life.
         let life = match letter.stream.as_str() {
-            other if batch.is_none() && other != EVENTS => bus::bind_stream(&self.js, other).await?,
+            other if batch.is_none() && other != EVENTS => {
+                bus::bind_stream(&self.js, other).await?
+            }
             _ => self.life.clone(),
         };
         let note = DeadNote {
@@ -134,7 +153,9 @@ impl Desk {
             Ok(Err(error)) => return Err(error).context(UNANSWERED),
             Err(late) => return Err(late).context(UNANSWERED),
         };
-        match serde_json::from_slice(&message.payload).context("A worker's answer cannot be read")? {
+        match serde_json::from_slice(&message.payload)
+            .context("A worker's answer cannot be read")?
+        {
             Answer::Ok(noted) => Ok(noted),
             Answer::Unavailable(why) => {
                 bail!("{nothing}: the audit cannot be written: {why}. Run the command again.")
@@ -149,16 +170,28 @@ impl Desk {
     pub async fn publish(&self, letter: &Letter, plan: &Plan) -> anyhow::Result<Sent> {
         let msg_id = plan::msg_id(letter, plan);
         let (subject, headers, payload) = match plan {
-            Plan::Pointer(pointer) => {
-                (pointer::SUBJECT.to_owned(), followed(letter), serde_json::to_vec(pointer)?.into())
-            }
-            Plan::Job(job) => (job.subject(), followed(letter), serde_json::to_vec(job)?.into()),
+            Plan::Pointer(pointer) => (
+                pointer::SUBJECT.to_owned(),
+                followed(letter),
+                serde_json::to_vec(pointer)?.into(),
+            ),
+            Plan::Job(job) => (
+                job.subject(),
+                followed(letter),
+                serde_json::to_vec(job)?.into(),
+            ),
             Plan::Raw(subject) => (subject.clone(), own(letter), letter.payload.clone()),
         };
-        let message = PublishMessage::build().payload(payload).headers(headers).message_id(&msg_id);
+        let message = PublishMessage::build()
+            .payload(payload)
+            .headers(headers)
+            .message_id(&msg_id);
         let published = async {
             let ack = self.js.send_publish(subject, message).await?;
-            timeout(CONFIRM, ack).await.context("the stream does not confirm")?.map_err(anyhow::Error::from)
+            timeout(CONFIRM, ack)
+                .await
+                .context("the stream does not confirm")?
+                .map_err(anyhow::Error::from)
         };
         let ack = published.await.with_context(|| {
             format!(
@@ -166,7 +199,10 @@ impl Desk {
                 letter.sequence
             )
         })?;
-        Ok(Sent { msg_id, place: (ack.stream, ack.sequence) })
+        Ok(Sent {
+            msg_id,
+            place: (ack.stream, ack.sequence),
+        })
     }
 
     /// Deletes a message securely; one that is gone already is no error.
@@ -175,12 +211,15 @@ impl Desk {
     /// Where the stream does not do it.
     pub async fn remove(&self, stream: &Stream, seq: u64) -> anyhow::Result<()> {
         // The server overwrites what is deleted unless it is asked not to (`no_erase`).
-        let Err(error) = stream.delete_message(seq).await else { return Ok(()) };
+        let Err(error) = stream.delete_message(seq).await else {
+            return Ok(());
+        };
         let name = &stream.cached_info().config.name;
         match stored::message(&self.js, name, seq).await {
             Ok(None) => Ok(()),
-            _ => Err(error)
-                .with_context(|| format!("Message {seq} of {name} cannot be deleted; run the command again")),
+            _ => Err(error).with_context(|| {
+                format!("Message {seq} of {name} cannot be deleted; run the command again")
+            }),
         }
     }
 
@@ -199,7 +238,9 @@ fn own(letter: &Letter) -> HeaderMap {
     for (name, values) in letter.headers.iter() {
         let text: &str = name.as_ref();
         if !bus::OF_DEATH.contains(&text) && !text.starts_with("Nats-") {
-            values.iter().for_each(|value| own.append(name.clone(), value.clone()));
+            values
+                .iter()
+                .for_each(|value| own.append(name.clone(), value.clone()));
         }
     }
     own
@@ -218,7 +259,9 @@ fn followed(letter: &Letter) -> HeaderMap {
 
 /// Who decides: `user@host`.
 fn administrator() -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten();
     let user = user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name);
     let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
     format!("{user}@{}", host.unwrap_or_else(|_| "unknown".to_owned()))

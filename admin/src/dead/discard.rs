@@ -56,7 +56,9 @@ fn parse_reason(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("the reason is empty; say why the letters are dropped".to_owned()),
         1..=MAX_REASON => Ok(text.to_owned()),
-        length => Err(format!("the reason has {length} bytes, the limit is {MAX_REASON}")),
+        length => Err(format!(
+            "the reason has {length} bytes, the limit is {MAX_REASON}"
+        )),
     }
 }
 
@@ -68,14 +70,26 @@ pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<(
     if !settings.dry_run && !settings.yes && !confirmed(settings)? {
         return Ok(out::line("Nothing was dropped.")?);
     }
-    let mut report = Report { dry_run: settings.dry_run, ..Report::default() };
-    let done = with_store!(settings.target, |store| each(&store, settings, process, &mut report).await);
+    let mut report = Report {
+        dry_run: settings.dry_run,
+        ..Report::default()
+    };
+    let done = with_store!(settings.target, |store| each(
+        &store,
+        settings,
+        process,
+        &mut report
+    )
+    .await);
     if settings.json {
         out::json(&report)?;
     } else if report.letters.is_empty() && done.is_ok() {
         out::line("No dead letter fits.")?;
     } else {
-        report.lines(SHOWN.max(settings.letters.len())).iter().try_for_each(out::line)?;
+        report
+            .lines(SHOWN.max(settings.letters.len()))
+            .iter()
+            .try_for_each(out::line)?;
     }
     done?;
     report.conclude()
@@ -90,9 +104,13 @@ fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
     }
     let mut stderr = std::io::stderr();
     let which = match &settings.letters[..] {
-        [] => "all letters that fit (--dry-run shows them) for good, and their messages with them".to_owned(),
+        [] => "all letters that fit (--dry-run shows them) for good, and their messages with them"
+            .to_owned(),
         [letter] => format!("letter {letter} for good, and its message with it"),
-        letters => format!("{} letters for good, and their messages with them", letters.len()),
+        letters => format!(
+            "{} letters for good, and their messages with them",
+            letters.len()
+        ),
     };
     write!(stderr, "Drop {which}? [y/N] ")?;
     stderr.flush()?;
@@ -134,12 +152,18 @@ async fn each(
 }
 
 /// What [`discard`] would do.
-async fn would_discard(desk: &Desk, store: &impl Answers, letter: &Letter) -> anyhow::Result<Became> {
+async fn would_discard(
+    desk: &Desk,
+    store: &impl Answers,
+    letter: &Letter,
+) -> anyhow::Result<Became> {
     let deletes_from_events = match message_to_delete(letter, &desk.now(letter).await?) {
         Some(seq) => store.stored(desk.life.clone(), seq).await?.is_none(),
         None => false,
     };
-    Ok(Became::WouldBeDropped { deletes_from_events })
+    Ok(Became::WouldBeDropped {
+        deletes_from_events,
+    })
 }
 
 /// Written down first; then the message goes, so that stream and store agree; the letter goes last.
@@ -149,7 +173,9 @@ async fn would_discard(desk: &Desk, store: &impl Answers, letter: &Letter) -> an
 /// audit tells `verify` why the store has it and EVENTS has not.
 async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<Became> {
     let now = desk.now(letter).await?;
-    let noted = desk.note(DEAD_DROP, letter, letter.job_id(), Some(reason)).await?;
+    let noted = desk
+        .note(DEAD_DROP, letter, letter.job_id(), Some(reason))
+        .await?;
     if walk::at(&desk.js, letter.sequence).await?.is_none() {
         return Ok(Became::Gone);
     }
@@ -158,7 +184,9 @@ async fn discard(desk: &Desk, letter: &Letter, reason: &str) -> anyhow::Result<B
         desk.remove(&desk.events, seq).await?;
     }
     desk.remove(&desk.dead, letter.sequence).await?;
-    Ok(Became::Dropped { deleted_from_events: in_events.is_some() })
+    Ok(Became::Dropped {
+        deleted_from_events: in_events.is_some(),
+    })
 }
 
 /// The letter's message in EVENTS, where that still holds it: never another one.
@@ -173,8 +201,15 @@ mod tests {
 
     #[test]
     fn a_reason_says_something_and_not_too_much() {
-        assert_eq!(parse_reason(" broken client "), Ok("broken client".to_owned()));
+        assert_eq!(
+            parse_reason(" broken client "),
+            Ok("broken client".to_owned())
+        );
         assert!(parse_reason("  ").unwrap_err().contains("say why"));
-        assert!(parse_reason(&"x".repeat(2000)).unwrap_err().contains("2000 bytes, the limit is 1024"));
+        assert!(
+            parse_reason(&"x".repeat(2000))
+                .unwrap_err()
+                .contains("2000 bytes, the limit is 1024")
+        );
     }
 }

@@ -47,11 +47,17 @@ impl Content {
     /// What a payload of this stream is.
     pub fn of(stream: &str, payload: &Bytes) -> Self {
         match stream {
-            EVENTS => batch::decode(payload.clone())
-                .map_or_else(|error| Self::Raw(error.to_string()), |batch| Self::Batch(Box::new(batch))),
-            JOBS => JobMessage::read(payload).map_or_else(Self::Raw, |job| Self::Job(Box::new(job))),
-            REPLAY => serde_json::from_slice(payload)
-                .map_or_else(|error| Self::Raw(format!("no pointer: {error}")), Self::Pointer),
+            EVENTS => batch::decode(payload.clone()).map_or_else(
+                |error| Self::Raw(error.to_string()),
+                |batch| Self::Batch(Box::new(batch)),
+            ),
+            JOBS => {
+                JobMessage::read(payload).map_or_else(Self::Raw, |job| Self::Job(Box::new(job)))
+            }
+            REPLAY => serde_json::from_slice(payload).map_or_else(
+                |error| Self::Raw(format!("no pointer: {error}")),
+                Self::Pointer,
+            ),
             other => Self::Raw(format!("this program knows no messages of {other}")),
         }
     }
@@ -60,18 +66,37 @@ impl Content {
 impl Letter {
     /// Reads a message of DEAD; `None` where its subject is not `dead.<stream>.<consumer>`.
     pub fn read(message: StoredMessage) -> Option<Self> {
-        Self::of(&message.subject, (message.seq, message.at), message.headers, message.payload)
+        Self::of(
+            &message.subject,
+            (message.seq, message.at),
+            message.headers,
+            message.payload,
+        )
     }
 
-    fn of(subject: &str, (sequence, at): (u64, Micros), headers: HeaderMap, payload: Bytes) -> Option<Self> {
+    fn of(
+        subject: &str,
+        (sequence, at): (u64, Micros),
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Option<Self> {
         let mut tokens = subject.split('.');
-        let (Some("dead"), Some(stream), Some(consumer)) = (tokens.next(), tokens.next(), tokens.next())
+        let (Some("dead"), Some(stream), Some(consumer)) =
+            (tokens.next(), tokens.next(), tokens.next())
         else {
             return None;
         };
         let (stream, consumer) = (stream.to_owned(), consumer.to_owned());
         let content = Content::of(&stream, &payload);
-        Some(Self { sequence, at, stream, consumer, headers, payload, content })
+        Some(Self {
+            sequence,
+            at,
+            stream,
+            consumer,
+            headers,
+            payload,
+            content,
+        })
     }
 
     /// Its id, where it is a job.
@@ -103,7 +128,8 @@ impl Letter {
 
     /// What it gave up on.
     pub fn reason(&self) -> &str {
-        self.header("Devtrail-Reason").unwrap_or("the letter names no reason")
+        self.header("Devtrail-Reason")
+            .unwrap_or("the letter names no reason")
     }
 
     /// The batch that the message is or is about, where that is known.
@@ -111,25 +137,32 @@ impl Letter {
         match &self.content {
             Content::Job(job) => Some(job.body.batch),
             Content::Pointer(pointer) => Some(pointer.at),
-            Content::Batch(_) | Content::Raw(_) if self.stream == EVENTS => {
-                Some(BatchRef { src: self.src()?, seq: self.origin()? })
-            }
+            Content::Batch(_) | Content::Raw(_) if self.stream == EVENTS => Some(BatchRef {
+                src: self.src()?,
+                seq: self.origin()?,
+            }),
             Content::Batch(_) | Content::Raw(_) => {
                 let (src, seq) = self.header("Devtrail-Batch")?.split_once(':')?;
-                Some(BatchRef { src: src.parse().ok()?, seq: seq.parse().ok()? })
+                Some(BatchRef {
+                    src: src.parse().ok()?,
+                    seq: seq.parse().ok()?,
+                })
             }
         }
     }
 
     /// Whose it is: as the letter says, else as the payload does, else as the subject does.
     pub fn developer(&self) -> Option<String> {
-        let told = self.header("Devtrail-Developer").filter(|name| !name.is_empty());
+        let told = self
+            .header("Devtrail-Developer")
+            .filter(|name| !name.is_empty());
         let told = told.or(match &self.content {
             Content::Batch(batch) => Some(batch.header.developer.as_str()),
             Content::Job(job) => Some(&job.body.developer),
             Content::Pointer(_) | Content::Raw(_) => None,
         });
-        told.map(str::to_owned).or_else(|| of_subject(self.header("Devtrail-Subject")?))
+        told.map(str::to_owned)
+            .or_else(|| of_subject(self.header("Devtrail-Subject")?))
     }
 
     /// Ids of the batch's events, as far as the letter names them. In the header a comma within an id is
@@ -137,7 +170,8 @@ impl Letter {
     pub fn event_ids(&self) -> Vec<String> {
         let ids = self.header("Devtrail-Event-Ids").unwrap_or_default();
         let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
-        ids.map(|id| id.replace("%2C", ",").replace("%25", "%")).collect()
+        ids.map(|id| id.replace("%2C", ",").replace("%25", "%"))
+            .collect()
     }
 }
 

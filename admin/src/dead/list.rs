@@ -49,24 +49,40 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
     if entries.is_empty() {
         return Ok(out::line("No dead letter fits.")?);
     }
-    let head = ["LETTER", "GAVE UP (UTC)", "FROM", "BATCH", "DEVELOPER", "TRIES", "REASON"];
+    let head = [
+        "LETTER",
+        "GAVE UP (UTC)",
+        "FROM",
+        "BATCH",
+        "DEVELOPER",
+        "TRIES",
+        "REASON",
+    ];
     out::table(head, entries.iter().map(row).collect())?;
     if more {
-        out::line(format!("\nThere are more than {limit} letters; --limit or a filter chooses others."))?;
+        out::line(format!(
+            "\nThere are more than {limit} letters; --limit or a filter chooses others."
+        ))?;
     }
     Ok(())
 }
 
 fn row(entry: &Entry) -> [String; 7] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let sequence = entry.stream_sequence.map(|seq| format!(" {seq}")).unwrap_or_default();
+    let sequence = entry
+        .stream_sequence
+        .map(|seq| format!(" {seq}"))
+        .unwrap_or_default();
     [
         entry.sequence.to_string(),
         entry.dead_at.clone(),
         format!("{}/{}{sequence}", entry.stream, entry.consumer),
         entry.job_id.clone().unwrap_or_else(|| text(&entry.batch)),
         text(&entry.developer),
-        entry.attempts.map(|attempts| attempts.to_string()).unwrap_or_default(),
+        entry
+            .attempts
+            .map(|attempts| attempts.to_string())
+            .unwrap_or_default(),
         common::json::shorten(&entry.reason.replace('\n', " "), REASON),
     ]
 }

@@ -41,7 +41,9 @@ pub fn in_events(letter: &Letter) -> Option<u64> {
 /// life: its message is the one with the same payload.
 pub fn message(letter: &Letter, now: &Now) -> Result<BatchRef, String> {
     let (Some(seq), Some(src)) = (in_events(letter), now.src) else {
-        return Err("the store knows nothing of this life of EVENTS: start a worker first".to_owned());
+        return Err(
+            "the store knows nothing of this life of EVENTS: start a worker first".to_owned(),
+        );
     };
     let only_copy = "this letter is the only copy, `devtrail dead show` prints it";
     let (told, is_copy) = match &letter.content {
@@ -55,7 +57,9 @@ pub fn message(letter: &Letter, now: &Now) -> Result<BatchRef, String> {
     }
     match &now.message {
         Some(payload) if !is_copy || *payload == letter.payload => Ok(BatchRef { src, seq }),
-        Some(_) => Err(format!("EVENTS holds another message at {seq}: {only_copy}")),
+        Some(_) => Err(format!(
+            "EVENTS holds another message at {seq}: {only_copy}"
+        )),
         None => Err(format!("EVENTS no longer holds message {seq}: {only_copy}")),
     }
 }
@@ -101,7 +105,10 @@ mod tests {
     }
 
     fn now(message: Option<&'static [u8]>) -> Now {
-        Now { src: Some(2), message: message.map(Bytes::from_static) }
+        Now {
+            src: Some(2),
+            message: message.map(Bytes::from_static),
+        }
     }
 
     fn why(plan: &Result<Plan, String>) -> &str {
@@ -113,14 +120,23 @@ mod tests {
         let at = BatchRef { src: 2, seq: 5 };
         let pointer = Ok(Plan::Pointer(Pointer::redrive(at)));
         assert_eq!(plan(&events(&[]), &now(Some(GARBAGE))), pointer);
-        assert_eq!(plan(&events(&[("Devtrail-Src", "2")]), &now(Some(GARBAGE))), pointer);
+        assert_eq!(
+            plan(&events(&[("Devtrail-Src", "2")]), &now(Some(GARBAGE))),
+            pointer
+        );
         let ended = plan(&events(&[("Devtrail-Src", "1")]), &now(Some(GARBAGE)));
         assert!(why(&ended).contains("has ended"), "{ended:?}");
         let other = plan(&events(&[]), &now(Some(b"other")));
         assert!(why(&other).contains("another message"), "{other:?}");
         let gone = plan(&events(&[]), &now(None));
         assert!(why(&gone).contains("only copy"), "{gone:?}");
-        let unseen = plan(&events(&[]), &Now { src: None, ..now(Some(GARBAGE)) });
+        let unseen = plan(
+            &events(&[]),
+            &Now {
+                src: None,
+                ..now(Some(GARBAGE))
+            },
+        );
         assert!(why(&unseen).contains("start a worker"), "{unseen:?}");
     }
 
@@ -128,19 +144,38 @@ mod tests {
     fn a_pointer_that_gave_up_is_redriven_as_the_message_it_names() {
         let at = BatchRef { src: 2, seq: 5 };
         let payload = serde_json::to_vec(&Pointer::redrive(at)).unwrap();
-        let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Subject", "replay.batch")], &payload);
-        assert_eq!(plan(&one, &now(Some(b"any"))), Ok(Plan::Pointer(Pointer::redrive(at))));
+        let one = letter(
+            "dead.REPLAY.persist-replay",
+            &[("Devtrail-Subject", "replay.batch")],
+            &payload,
+        );
+        assert_eq!(
+            plan(&one, &now(Some(b"any"))),
+            Ok(Plan::Pointer(Pointer::redrive(at)))
+        );
         assert!(plan(&one, &now(None)).is_err());
-        let replays = Pointer { replay_id: Some("r".to_owned()), ..Pointer::redrive(at) };
+        let replays = Pointer {
+            replay_id: Some("r".to_owned()),
+            ..Pointer::redrive(at)
+        };
         let payload = serde_json::to_vec(&replays).unwrap();
-        let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Subject", "replay.batch")], &payload);
-        assert_eq!(plan(&one, &now(None)), Ok(Plan::Raw("replay.batch".to_owned())));
+        let one = letter(
+            "dead.REPLAY.persist-replay",
+            &[("Devtrail-Subject", "replay.batch")],
+            &payload,
+        );
+        assert_eq!(
+            plan(&one, &now(None)),
+            Ok(Plan::Raw("replay.batch".to_owned()))
+        );
     }
 
     #[test]
     fn a_job_gets_a_new_id_and_what_is_no_job_goes_back_as_it_is() {
         let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
-        let Ok(Plan::Job(again)) = plan(&one, &Now::default()) else { panic!() };
+        let Ok(Plan::Job(again)) = plan(&one, &Now::default()) else {
+            panic!()
+        };
         assert_eq!((again.job_id.as_str(), again.attempt), ("2:5:alert:r1", 2));
         assert_eq!(msg_id(&one, &Plan::Job(again)), "2:5:alert:r1");
         let subject = ("Devtrail-Subject", "jobs.alert.live.ada");
@@ -148,7 +183,11 @@ mod tests {
         let planned = plan(&raw, &Now::default()).unwrap();
         assert_eq!(planned, Plan::Raw("jobs.alert.live.ada".to_owned()));
         assert_eq!(msg_id(&raw, &planned), format!("redrive:7:{}", raw.at));
-        let elsewhere = letter("dead.JOBS.alert", &[("Devtrail-Subject", "events.batch.ada")], GARBAGE);
+        let elsewhere = letter(
+            "dead.JOBS.alert",
+            &[("Devtrail-Subject", "events.batch.ada")],
+            GARBAGE,
+        );
         assert!(why(&plan(&elsewhere, &Now::default())).contains("nothing is redriven"));
     }
 }

@@ -66,8 +66,17 @@ struct OnTheWay {
 /// Where a letter is gone or cannot be redriven, gave up again, or is not taken in time; where streams, database or
 /// workers do not answer.
 pub async fn run(settings: &RedriveSettings, process: &Process) -> anyhow::Result<()> {
-    let mut report = Report { dry_run: settings.dry_run, ..Report::default() };
-    let done = with_store!(settings.target, |store| redrive(&store, settings, process, &mut report).await);
+    let mut report = Report {
+        dry_run: settings.dry_run,
+        ..Report::default()
+    };
+    let done = with_store!(settings.target, |store| redrive(
+        &store,
+        settings,
+        process,
+        &mut report
+    )
+    .await);
     // What was published before something failed is told as well.
     if settings.json {
         out::json(&report)?;
@@ -101,11 +110,19 @@ async fn redrive(
         match found {
             Found::Gone(sequence) => report.letters.push(Line::gone(sequence)),
             Found::Letter(letter) => match plan(&letter, &desk.now(&letter).await?) {
-                Err(why) => report.letters.push(Line::of(&letter, Became::Stays { why })),
-                _ if settings.dry_run => report.letters.push(Line::of(&letter, Became::WouldBeRedriven)),
+                Err(why) => report
+                    .letters
+                    .push(Line::of(&letter, Became::Stays { why })),
+                _ if settings.dry_run => report
+                    .letters
+                    .push(Line::of(&letter, Became::WouldBeRedriven)),
                 Ok(plan) => {
                     let sent = send(&desk, &letter, &plan).await?;
-                    on_the_way.push(OnTheWay { line: report.letters.len(), plan, sent });
+                    on_the_way.push(OnTheWay {
+                        line: report.letters.len(),
+                        plan,
+                        sent,
+                    });
                     report.letters.push(Line::of(&letter, Became::Waits));
                 }
             },
@@ -172,9 +189,10 @@ async fn settled(
     one: &OnTheWay,
 ) -> anyhow::Result<Option<Became>> {
     Ok(match &one.plan {
-        Plan::Pointer(pointer) => {
-            store.stored(desk.life.clone(), pointer.at.seq).await?.map(|_| Became::Stored)
-        }
+        Plan::Pointer(pointer) => store
+            .stored(desk.life.clone(), pointer.at.seq)
+            .await?
+            .map(|_| Became::Stored),
         Plan::Job(job) => {
             let done = store.done(vec![job.job_id.clone()]).await?;
             done.contains(&job.job_id).then_some(Became::Done)

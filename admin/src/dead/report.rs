@@ -42,7 +42,10 @@ pub enum Became {
 impl Became {
     /// Whether the command has not reached what it is for.
     fn is_failure(&self) -> bool {
-        matches!(self, Self::GaveUpAgain { .. } | Self::Waits | Self::Stays { .. } | Self::Gone)
+        matches!(
+            self,
+            Self::GaveUpAgain { .. } | Self::Waits | Self::Stays { .. } | Self::Gone
+        )
     }
 
     fn words(&self) -> String {
@@ -56,14 +59,18 @@ impl Became {
             }
             Self::Waits => "published, but not taken yet; nothing is lost".to_owned(),
             Self::Stays { why } => format!("stays: {why}"),
-            Self::WouldBeDropped { deletes_from_events: true } => {
-                "would be dropped, and its message deleted from EVENTS".to_owned()
-            }
-            Self::WouldBeDropped { deletes_from_events: false } => "would be dropped".to_owned(),
-            Self::Dropped { deleted_from_events: true } => {
-                "dropped, and its message deleted from EVENTS".to_owned()
-            }
-            Self::Dropped { deleted_from_events: false } => "dropped".to_owned(),
+            Self::WouldBeDropped {
+                deletes_from_events: true,
+            } => "would be dropped, and its message deleted from EVENTS".to_owned(),
+            Self::WouldBeDropped {
+                deletes_from_events: false,
+            } => "would be dropped".to_owned(),
+            Self::Dropped {
+                deleted_from_events: true,
+            } => "dropped, and its message deleted from EVENTS".to_owned(),
+            Self::Dropped {
+                deleted_from_events: false,
+            } => "dropped".to_owned(),
             Self::Gone => "is gone: redriven or dropped before, or never there".to_owned(),
         }
     }
@@ -86,18 +93,33 @@ impl Line {
     /// Of a letter.
     pub fn of(letter: &Letter, became: Became) -> Self {
         let batch = letter.batch().map(|at| at.to_string());
-        Self { sequence: letter.sequence, batch, job_id: letter.job_id(), became }
+        Self {
+            sequence: letter.sequence,
+            batch,
+            job_id: letter.job_id(),
+            became,
+        }
     }
 
     /// Of a number that stands for no letter.
     pub fn gone(sequence: u64) -> Self {
-        Self { sequence, batch: None, job_id: None, became: Became::Gone }
+        Self {
+            sequence,
+            batch: None,
+            job_id: None,
+            became: Became::Gone,
+        }
     }
 
     fn words(&self) -> String {
         let what = self.job_id.as_ref().map(|id| format!(" (job {id})"));
         let what = what.or_else(|| self.batch.as_ref().map(|at| format!(" (message {at})")));
-        plain(&format!("letter {}{}: {}", self.sequence, what.unwrap_or_default(), self.became.words()))
+        plain(&format!(
+            "letter {}{}: {}",
+            self.sequence,
+            what.unwrap_or_default(),
+            self.became.words()
+        ))
     }
 }
 
@@ -127,7 +149,11 @@ impl Report {
     /// # Errors
     /// Where anything does.
     pub fn conclude(&self) -> anyhow::Result<()> {
-        let failed = self.letters.iter().filter(|line| line.became.is_failure()).count();
+        let failed = self
+            .letters
+            .iter()
+            .filter(|line| line.became.is_failure())
+            .count();
         anyhow::ensure!(
             failed == 0,
             "{failed} of {} letters were not dealt with; the lines above say why, and `devtrail dead list` shows what is \
@@ -143,7 +169,8 @@ pub fn progress(length: u64, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters · {per_sec} · {eta} left {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} letters · {per_sec} · {eta} left {msg}");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -155,10 +182,18 @@ mod tests {
     #[test]
     fn each_letter_has_its_line_and_what_went_wrong_fails_the_command() {
         let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
-        let mut report = Report { dry_run: false, letters: vec![Line::of(&one, Became::Done)] };
+        let mut report = Report {
+            dry_run: false,
+            letters: vec![Line::of(&one, Became::Done)],
+        };
         report.conclude().unwrap();
-        let again = Became::GaveUpAgain { sequence: 9, reason: "a\u{7} panic".to_owned() };
-        report.letters.extend([Line::of(&one, again), Line::gone(8)]);
+        let again = Became::GaveUpAgain {
+            sequence: 9,
+            reason: "a\u{7} panic".to_owned(),
+        };
+        report
+            .letters
+            .extend([Line::of(&one, again), Line::gone(8)]);
         assert_eq!(
             report.lines(SHOWN),
             [
@@ -169,8 +204,17 @@ mod tests {
             ]
         );
         assert_eq!(report.lines(2).len(), 3, "of many, what failed is told");
-        assert!(report.conclude().unwrap_err().to_string().contains("2 of 3"));
+        assert!(
+            report
+                .conclude()
+                .unwrap_err()
+                .to_string()
+                .contains("2 of 3")
+        );
         let text = serde_json::to_value(&report.letters[1]).unwrap();
-        assert_eq!((text["became"].as_str(), text["letter_now"].as_u64()), (Some("gave_up_again"), Some(9)));
+        assert_eq!(
+            (text["became"].as_str(), text["letter_now"].as_u64()),
+            (Some("gave_up_again"), Some(9))
+        );
     }
 }

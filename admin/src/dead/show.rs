@@ -68,35 +68,58 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
         None => "the letter names no batch".to_owned(),
         Some(at) => with_store!(settings.target, |store| stands(&store, at).await?),
     };
-    let shown = Shown { entry: Entry::of(&letter), headers: headers(&letter), payload, now };
-    if settings.json { Ok(out::json(&shown)?) } else { Ok(out::line(text(&shown)?)?) }
+    let shown = Shown {
+        entry: Entry::of(&letter),
+        headers: headers(&letter),
+        payload,
+        now,
+    };
+    if settings.json {
+        Ok(out::json(&shown)?)
+    } else {
+        Ok(out::line(text(&shown)?)?)
+    }
 }
 
 /// The message that a pointer names; null where it is gone.
 async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
     let message = stored::message(js, EVENTS, at.seq).await?;
-    Ok(message.map_or(Value::Null, |one| payload(&Content::of(EVENTS, &one.payload), &one.payload)))
+    Ok(message.map_or(Value::Null, |one| {
+        payload(&Content::of(EVENTS, &one.payload), &one.payload)
+    }))
 }
 
 async fn stands(store: &impl History, at: BatchRef) -> anyhow::Result<String> {
     let found = store.find(Clue::Sequence(at.seq), LIVES).await?;
     let batch = found.into_iter().find(|batch| batch.at == at);
-    Ok(batch.map_or_else(|| format!("batch {at} is not stored"), |batch| sentence(&batch)))
+    Ok(batch.map_or_else(
+        || format!("batch {at} is not stored"),
+        |batch| sentence(&batch),
+    ))
 }
 
 fn sentence(batch: &Submission) -> String {
     let [_, done, failed] = batch.masks.map(|mask| {
         let names: Vec<&str> = mask.kinds().map(common::job::JobKind::as_str).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
     });
     let (at, id, state) = (batch.at, &batch.batch_id, batch.state.as_str());
     format!("batch {at} ({id}) is stored and {state}; jobs done: {done}; failed: {failed}")
 }
 
 fn headers(letter: &Letter) -> BTreeMap<String, Vec<String>> {
-    let text =
-        |values: &Vec<async_nats::HeaderValue>| values.iter().map(|one| one.as_str().to_owned()).collect();
-    letter.headers.iter().map(|(name, values)| (name.to_string(), text(values))).collect()
+    let text = |values: &Vec<async_nats::HeaderValue>| {
+        values.iter().map(|one| one.as_str().to_owned()).collect()
+    };
+    letter
+        .headers
+        .iter()
+        .map(|(name, values)| (name.to_string(), text(values)))
+        .collect()
 }
 
 /// The payload for programs: taken apart where that can be done.
@@ -133,21 +156,33 @@ fn text(shown: &Shown) -> anyhow::Result<String> {
     let entry = &shown.entry;
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let tries = match (entry.attempts, entry.delivered) {
-        (Some(attempts), Some(delivered)) => format!("{attempts} attempts, delivered {delivered} times"),
+        (Some(attempts), Some(delivered)) => {
+            format!("{attempts} attempts, delivered {delivered} times")
+        }
         (Some(attempts), None) => format!("{attempts} attempts"),
         _ => "attempts unknown".to_owned(),
     };
-    let ids = if entry.event_ids.is_empty() { "unknown".to_owned() } else { entry.event_ids.join(", ") };
-    let headers =
-        shown.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    let headers: Vec<String> = headers.map(|(name, value)| format!("  {name}: {value}")).collect();
+    let ids = if entry.event_ids.is_empty() {
+        "unknown".to_owned()
+    } else {
+        entry.event_ids.join(", ")
+    };
+    let headers = shown
+        .headers
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let headers: Vec<String> = headers
+        .map(|(name, value)| format!("  {name}: {value}"))
+        .collect();
     let text = format!(
         "letter {} from {}/{} message {}, of {}\ngave up {} ({tries}, to blame: {}): {}\nevents: {ids}\nnow: {}\n\
          headers:\n{}\npayload:\n{}",
         entry.sequence,
         entry.stream,
         entry.consumer,
-        entry.stream_sequence.map_or_else(|| "unknown".to_owned(), |seq| seq.to_string()),
+        entry
+            .stream_sequence
+            .map_or_else(|| "unknown".to_owned(), |seq| seq.to_string()),
         or(&entry.developer),
         entry.dead_at,
         or(&entry.blame),

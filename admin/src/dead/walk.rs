@@ -45,18 +45,29 @@ fn parse_token(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(is_plain) {
         return Ok(text.to_owned());
     }
-    Err(format!("{text:?} is no name of a stream or consumer; `devtrail status` shows them"))
+    Err(format!(
+        "{text:?} is no name of a stream or consumer; `devtrail status` shows them"
+    ))
 }
 
 impl Filter {
     /// The subjects of DEAD that may fit.
     fn subject(&self) -> String {
         let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
-        format!("dead.{}.{}", token(&self.origin.stream), token(&self.origin.consumer))
+        format!(
+            "dead.{}.{}",
+            token(&self.origin.stream),
+            token(&self.origin.consumer)
+        )
     }
 
     fn fits(&self, letter: &Letter) -> bool {
-        let contains = |text: &String| letter.reason().to_lowercase().contains(&text.to_lowercase());
+        let contains = |text: &String| {
+            letter
+                .reason()
+                .to_lowercase()
+                .contains(&text.to_lowercase())
+        };
         self.origin
             .developer
             .as_ref()
@@ -104,7 +115,13 @@ impl Walk {
             Wanted::Fitting(_) => VecDeque::new(),
             Wanted::Named(sequences) => sequences.iter().copied().collect(),
         };
-        Ok(Self { js: js.clone(), wanted, named, next: state.first_sequence, last: state.last_sequence })
+        Ok(Self {
+            js: js.clone(),
+            wanted,
+            named,
+            next: state.first_sequence,
+            last: state.last_sequence,
+        })
     }
 
     /// How many letters there may be at most.
@@ -123,7 +140,9 @@ impl Walk {
         let filter = match &self.wanted {
             Wanted::Fitting(filter) => filter.clone(),
             Wanted::Named(_) => {
-                let Some(sequence) = self.named.pop_front() else { return Ok(None) };
+                let Some(sequence) = self.named.pop_front() else {
+                    return Ok(None);
+                };
                 let Some(letter) = at(&self.js, sequence).await? else {
                     return Ok(Some(Found::Gone(sequence)));
                 };
@@ -131,7 +150,8 @@ impl Walk {
             }
         };
         loop {
-            let Some(letter) = from(&self.js, &filter.subject(), self.next, self.last).await? else {
+            let Some(letter) = from(&self.js, &filter.subject(), self.next, self.last).await?
+            else {
                 return Ok(None);
             };
             self.next = letter.sequence + 1;
@@ -147,7 +167,9 @@ impl Walk {
 /// # Errors
 /// Where DEAD cannot be read.
 pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<Letter>> {
-    Ok(stored::message(js, DEAD, sequence).await?.and_then(Letter::read))
+    Ok(stored::message(js, DEAD, sequence)
+        .await?
+        .and_then(Letter::read))
 }
 
 /// The first letter with such a subject in `next..=last`.
@@ -164,11 +186,15 @@ pub async fn from(
         return Ok(None);
     }
     let found = stored::first_from(js, DEAD, next, subject).await?;
-    let Some(message) = found.filter(|message| message.seq <= last) else { return Ok(None) };
+    let Some(message) = found.filter(|message| message.seq <= last) else {
+        return Ok(None);
+    };
     let (sequence, subject) = (message.seq, message.subject.clone());
     // Nothing else fits the subjects of DEAD.
     let letter = Letter::read(message);
-    letter.with_context(|| format!("message {sequence} of DEAD has the subject {subject}")).map(Some)
+    letter
+        .with_context(|| format!("message {sequence} of DEAD has the subject {subject}"))
+        .map(Some)
 }
 
 #[cfg(test)]
@@ -180,19 +206,60 @@ mod tests {
     fn a_filter_asks_for_its_subjects_and_keeps_what_fits() {
         let all = Filter::default();
         assert_eq!(all.subject(), "dead.*.*");
-        let origin = Origin { stream: Some("JOBS".to_owned()), since: Some(5), ..Origin::default() };
-        let filter = Filter { origin, reason: Some("WINDOW".to_owned()) };
+        let origin = Origin {
+            stream: Some("JOBS".to_owned()),
+            since: Some(5),
+            ..Origin::default()
+        };
+        let filter = Filter {
+            origin,
+            reason: Some("WINDOW".to_owned()),
+        };
         assert_eq!(filter.subject(), "dead.JOBS.*");
-        let one = letter("dead.JOBS.alert", &[("Devtrail-Reason", "no window fits")], b"{}");
+        let one = letter(
+            "dead.JOBS.alert",
+            &[("Devtrail-Reason", "no window fits")],
+            b"{}",
+        );
         assert!(filter.fits(&one) && all.fits(&one));
-        let origin = Origin { since: Some(one.at + 1), ..filter.origin.clone() };
-        assert!(!Filter { origin, ..filter.clone() }.fits(&one));
-        assert!(!Filter { reason: Some("panic".to_owned()), ..filter }.fits(&one));
-        let origin = Origin { developer: Some("ada".parse().unwrap()), ..Origin::default() };
-        let ada = Filter { origin, reason: None };
-        let of =
-            |developer| letter("dead.REPLAY.persist-replay", &[("Devtrail-Developer", developer)], b"{}");
+        let origin = Origin {
+            since: Some(one.at + 1),
+            ..filter.origin.clone()
+        };
+        assert!(
+            !Filter {
+                origin,
+                ..filter.clone()
+            }
+            .fits(&one)
+        );
+        assert!(
+            !Filter {
+                reason: Some("panic".to_owned()),
+                ..filter
+            }
+            .fits(&one)
+        );
+        let origin = Origin {
+            developer: Some("ada".parse().unwrap()),
+            ..Origin::default()
+        };
+        let ada = Filter {
+            origin,
+            reason: None,
+        };
+        let of = |developer| {
+            letter(
+                "dead.REPLAY.persist-replay",
+                &[("Devtrail-Developer", developer)],
+                b"{}",
+            )
+        };
         assert!(ada.fits(&of("ada")) && !ada.fits(&of("bob")) && !ada.fits(&one));
-        assert!(parse_token("JOBS.*").unwrap_err().contains("devtrail status"));
+        assert!(
+            parse_token("JOBS.*")
+                .unwrap_err()
+                .contains("devtrail status")
+        );
     }
 }

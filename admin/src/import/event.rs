@@ -50,7 +50,9 @@ pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>
         id: format!("git-{}", commit.hash),
         kind: "git.commit",
         schema_version: "1.0",
-        occurred_at: occurred_at.clone().unwrap_or_else(|| nearest(commit.authored)),
+        occurred_at: occurred_at
+            .clone()
+            .unwrap_or_else(|| nearest(commit.authored)),
         data: Data {
             project,
             commit: &commit.hash,
@@ -62,7 +64,10 @@ pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>
             paths: &commit.paths,
             author_time: match occurred_at {
                 Some(_) => None,
-                None => Some(format!("{} {:+05}", commit.authored.seconds, commit.authored.offset)),
+                None => Some(format!(
+                    "{} {:+05}",
+                    commit.authored.seconds, commit.authored.offset
+                )),
             },
         },
     })
@@ -75,13 +80,20 @@ fn written(when: When) -> Option<String> {
         return None;
     }
     let offset = Offset::from_seconds(hours * 3600 + minutes * 60).ok()?;
-    Some(Timestamp::from_second(when.seconds).ok()?.display_with_offset(offset).to_string())
+    Some(
+        Timestamp::from_second(when.seconds)
+            .ok()?
+            .display_with_offset(offset)
+            .to_string(),
+    )
 }
 
 /// The moment in UTC, moved to where it can be written.
 fn nearest(when: When) -> String {
     let seconds = when.seconds.clamp(WRITTEN.0, WRITTEN.1);
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 #[cfg(test)]
@@ -110,19 +122,30 @@ mod tests {
     #[test]
     fn an_event_has_the_author_s_own_time_and_the_commit_s() {
         let mut one = commit(1_720_000_000, -330);
-        one.committed = When { seconds: 1_720_000_060, offset: 200 };
+        one.committed = When {
+            seconds: 1_720_000_060,
+            offset: 200,
+        };
         let event = value(&one);
         assert_eq!(event["id"], format!("git-{}", one.hash));
         assert_eq!(event["occurred_at"], "2024-07-03T06:16:40-03:30");
         assert_eq!(event["data"]["committed_at"], "2024-07-03T11:47:40+02:00");
-        assert!(event["data"].get("author_time").is_none() && event["data"].get("branch").is_none());
+        assert!(
+            event["data"].get("author_time").is_none() && event["data"].get("branch").is_none()
+        );
     }
 
     #[test]
     fn a_time_that_cannot_be_written_is_moved_and_kept_beside() {
         let far = value(&commit(i64::MAX, 100));
         assert_eq!(far["data"]["author_time"], format!("{} +0100", i64::MAX));
-        assert!(far["occurred_at"].as_str().unwrap().starts_with("9999-12-28T"), "{far}");
+        assert!(
+            far["occurred_at"]
+                .as_str()
+                .unwrap()
+                .starts_with("9999-12-28T"),
+            "{far}"
+        );
         // Only the offset is wrong: the instant is kept.
         let odd = value(&commit(1_720_000_000, 7530));
         assert_eq!(

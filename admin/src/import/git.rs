@@ -50,8 +50,16 @@ impl Repository {
     /// Where git is missing, or the history is not there as a whole.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        ensure!(path.is_dir(), "There is no folder {shown}. Name the folder of a git repository.");
-        let asked = ["rev-parse", "--is-bare-repository", "--is-shallow-repository", "--git-common-dir"];
+        ensure!(
+            path.is_dir(),
+            "There is no folder {shown}. Name the folder of a git repository."
+        );
+        let asked = [
+            "rev-parse",
+            "--is-bare-repository",
+            "--is-shallow-repository",
+            "--git-common-dir",
+        ];
         let output = run(path, &asked).await?;
         if !output.status.success() {
             bail!(
@@ -62,17 +70,27 @@ impl Repository {
         let text = text(&output.stdout);
         let mut lines = text.lines();
         let (bare, shallow) = (lines.next() == Some("true"), lines.next() == Some("true"));
-        ensure!(!bare, "{shown} is a bare repository, which nobody works in. Name a clone of it.");
+        ensure!(
+            !bare,
+            "{shown} is a bare repository, which nobody works in. Name a clone of it."
+        );
         ensure!(
             !shallow,
             "{shown} is a shallow clone: a part of its history is missing. Run `git -C {shown} fetch --unshallow`, then import again."
         );
         let common = path.join(lines.next().unwrap_or(".git"));
         let head = run(path, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
-        ensure!(head.status.success(), "{shown} has no commit yet. Commit something, then import again.");
+        ensure!(
+            head.status.success(),
+            "{shown} has no commit yet. Commit something, then import again."
+        );
         let head = self::text(&head.stdout).trim().to_owned();
         let name = name(path, &common).await?;
-        Ok(Self { path: path.to_owned(), head, name })
+        Ok(Self {
+            path: path.to_owned(),
+            head,
+            name,
+        })
     }
 
     /// The address that git writes into this repository's commits.
@@ -99,7 +117,10 @@ impl Repository {
     pub async fn known_as(&self, email: &str) -> anyhow::Result<String> {
         let output = run(&self.path, &["check-mailmap", &format!("<{email}>")]).await?;
         let text = text(&output.stdout);
-        let mapped = text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<'));
+        let mapped = text
+            .trim()
+            .strip_suffix('>')
+            .and_then(|text| text.rsplit_once('<'));
         Ok(mapped.map_or(email, |(_, mapped)| mapped).to_owned())
     }
 
@@ -110,14 +131,21 @@ impl Repository {
     pub async fn who_is_there(&self) -> anyhow::Result<String> {
         let output = run(&self.path, &["shortlog", "-sne", &self.head]).await?;
         let text = text(&output.stdout);
-        let lines: Vec<String> =
-            text.lines().map(|line| crate::out::plain(line).replace('\u{fffd}', " ")).collect();
-        let mut list: String =
-            lines.iter().take(NAMED).map(|line| format!("\n{}", shorten(line, 120))).collect();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| crate::out::plain(line).replace('\u{fffd}', " "))
+            .collect();
+        let mut list: String = lines
+            .iter()
+            .take(NAMED)
+            .map(|line| format!("\n{}", shorten(line, 120)))
+            .collect();
         if lines.len() > NAMED {
             list += &format!("\n    and {} more", lines.len() - NAMED);
         }
-        Ok(format!(" Commits by author:{list}\nChoose with --author EMAIL, or take all with --all-authors."))
+        Ok(format!(
+            " Commits by author:{list}\nChoose with --author EMAIL, or take all with --all-authors."
+        ))
     }
 
     /// How many commits are selected.
@@ -126,7 +154,8 @@ impl Repository {
     /// Where git fails.
     pub async fn count(&self, selection: &Selection) -> anyhow::Result<u64> {
         // As the history itself is read, not with `rev-list --count`, which knows no mailmap.
-        let mut process = Reading::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
+        let mut process =
+            Reading::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
         let mut count = 0;
         while let Some(bytes) = process.next().await? {
             count += bytes.iter().filter(|byte| **byte == b'x').count() as u64;
@@ -140,17 +169,45 @@ impl Repository {
     /// Where git cannot be started.
     pub fn history(&self, selection: &Selection) -> anyhow::Result<History> {
         // Oldest first: what was imported before comes in the same batches again when the history grows.
-        let command = self
-            .log(selection, &["-z", "--reverse", "--numstat", "-M", "-l1000", "-O/dev/null", DATES, FORMAT]);
-        Ok(History { reading: Reading::start(command)?, log: Some(Log::default()) })
+        let command = self.log(
+            selection,
+            &[
+                "-z",
+                "--reverse",
+                "--numstat",
+                "-M",
+                "-l1000",
+                "-O/dev/null",
+                DATES,
+                FORMAT,
+            ],
+        );
+        Ok(History {
+            reading: Reading::start(command)?,
+            log: Some(Log::default()),
+        })
     }
 
     fn log(&self, selection: &Selection, how: &[&str]) -> Command {
         let mut command = git(&self.path);
-        command.arg("log").args(PLAIN).args(how).args(["--fixed-strings", "--regexp-ignore-case"]);
-        command.args(selection.authors.iter().map(|email| format!("--author=<{email}>")));
+        command
+            .arg("log")
+            .args(PLAIN)
+            .args(how)
+            .args(["--fixed-strings", "--regexp-ignore-case"]);
+        command.args(
+            selection
+                .authors
+                .iter()
+                .map(|email| format!("--author=<{email}>")),
+        );
         // Not --since, which ends the reading at the first older commits: clocks go wrong in the middle of a history.
-        command.args(selection.since.iter().map(|day| format!("--since-as-filter={day}T00:00:00")));
+        command.args(
+            selection
+                .since
+                .iter()
+                .map(|day| format!("--since-as-filter={day}T00:00:00")),
+        );
         command.arg(&self.head).arg("--");
         command
     }
@@ -159,7 +216,9 @@ impl Repository {
 /// Of `git@host:team/demo.git` and `https://host/team/demo`: `demo`.
 async fn name(path: &Path, common: &Path) -> anyhow::Result<String> {
     let origin = run(path, &["config", "--get", "remote.origin.url"]).await?;
-    let folder = common.canonicalize().with_context(|| format!("{} cannot be read", common.display()))?;
+    let folder = common
+        .canonicalize()
+        .with_context(|| format!("{} cannot be read", common.display()))?;
     Ok(project_name(&text(&origin.stdout), &folder))
 }
 
@@ -170,8 +229,14 @@ fn project_name(origin: &str, common: &Path) -> String {
     if !matches!(last, "" | "." | "..") {
         return shorten(last, 200).to_owned();
     }
-    let folder = if common.ends_with(".git") { common.parent() } else { Some(common) };
-    let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let folder = if common.ends_with(".git") {
+        common.parent()
+    } else {
+        Some(common)
+    };
+    let name = folder
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "git".to_owned())
 }
 
@@ -188,7 +253,9 @@ impl History {
     /// # Errors
     /// Where git fails on the way.
     pub async fn next(&mut self) -> anyhow::Result<Option<Vec<Commit>>> {
-        let Some(log) = &mut self.log else { return Ok(None) };
+        let Some(log) = &mut self.log else {
+            return Ok(None);
+        };
         match self.reading.next().await? {
             Some(bytes) => log.feed(bytes).map(Some),
             None => {
@@ -214,7 +281,11 @@ mod tests {
             ("", "/src/bare.git", "bare.git"),
             ("", "/", "git"),
         ] {
-            assert_eq!(project_name(origin, Path::new(folder)), name, "{origin:?} {folder}");
+            assert_eq!(
+                project_name(origin, Path::new(folder)),
+                name,
+                "{origin:?} {folder}"
+            );
         }
     }
 }

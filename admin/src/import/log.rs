@@ -73,7 +73,11 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { field: Vec::new(), next: Next::Any, open: None }
+        Self {
+            field: Vec::new(),
+            next: Next::Any,
+            open: None,
+        }
     }
 }
 
@@ -99,19 +103,27 @@ impl Log {
     /// # Errors
     /// Where it ends in the middle of a commit.
     pub fn finish(self) -> anyhow::Result<Option<Commit>> {
-        anyhow::ensure!(self.field.is_empty() && self.next == Next::Any, "git's output ends within a commit");
+        anyhow::ensure!(
+            self.field.is_empty() && self.next == Next::Any,
+            "git's output ends within a commit"
+        );
         Ok(self.open)
     }
 
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_FIELD.saturating_sub(self.field.len());
-        self.field.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.field
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// Takes a whole field; gives the commit before it, where it begins another one.
     fn take(&mut self, field: &[u8]) -> anyhow::Result<Option<Commit>> {
-        let unreadable =
-            || format!("git's output cannot be read at {:?}", String::from_utf8_lossy(shown(field)));
+        let unreadable = || {
+            format!(
+                "git's output cannot be read at {:?}",
+                String::from_utf8_lossy(shown(field))
+            )
+        };
         if self.next == Next::Any && field == MARK {
             self.next = Next::Hash;
             return Ok(self.open.replace(Commit::default()));
@@ -124,7 +136,9 @@ impl Log {
                 Next::Parents
             }
             Next::Parents => {
-                let parents = field.split(|byte| *byte == b' ').filter(|parent| !parent.is_empty());
+                let parents = field
+                    .split(|byte| *byte == b' ')
+                    .filter(|parent| !parent.is_empty());
                 commit.parents = u32::try_from(parents.count()).unwrap_or(u32::MAX);
                 Next::Authored
             }
@@ -150,7 +164,11 @@ impl Commit {
     /// Takes `added TAB removed TAB path`, with `-` for both of a binary file and no path where it moved.
     fn file(&mut self, field: &[u8]) -> Option<Next> {
         // git puts an end of line between a commit and its files.
-        let field = if self.files_changed == 0 { field.strip_prefix(b"\n").unwrap_or(field) } else { field };
+        let field = if self.files_changed == 0 {
+            field.strip_prefix(b"\n").unwrap_or(field)
+        } else {
+            field
+        };
         let mut parts = field.splitn(3, |byte| *byte == b'\t');
         let mut lines = || match parts.next()? {
             b"-" => Some(0),
@@ -180,7 +198,10 @@ impl Commit {
 impl When {
     /// A date that git cannot read, such as one before 1970 or none: it prints nothing. As implausible as a
     /// date can be, so that one damaged commit keeps no history out.
-    const UNREADABLE: Self = Self { seconds: i64::MIN, offset: 0 };
+    const UNREADABLE: Self = Self {
+        seconds: i64::MIN,
+        offset: 0,
+    };
 
     fn read(field: &[u8]) -> Option<Self> {
         if field.is_empty() {
@@ -194,7 +215,10 @@ impl When {
         };
         let seconds = clamped(seconds, i64::MIN.into(), i64::MAX.into())?;
         let offset = clamped(offset, i32::MIN.into(), i32::MAX.into())?;
-        Some(Self { seconds, offset: i32::try_from(offset).ok()? })
+        Some(Self {
+            seconds,
+            offset: i32::try_from(offset).ok()?,
+        })
     }
 }
 

@@ -45,13 +45,22 @@ pub fn git(path: &Path) -> Command {
         command.env_remove(name);
     }
     // Missing objects are not fetched: that would run what the repository names as its transport.
-    command.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_NO_LAZY_FETCH", "1");
+    command
+        .env("GIT_ALLOW_PROTOCOL", "none")
+        .env("GIT_NO_LAZY_FETCH", "1");
     // Grafts give commits other parents, as replacements do, and cut histories off without a word.
     command.env("GIT_GRAFT_FILE", "/dev/null");
-    command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    command
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("LC_ALL", "C");
     // -C takes the next argument whatever it is; a working directory would change where `git` is looked for.
     command.arg("-C").arg(path).args(SAFE);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
@@ -88,8 +97,10 @@ impl Reading {
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.spawn().map_err(missing)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, mut stderr) =
-            (stdout.context("git has no stdout")?, stderr.context("git has no stderr")?);
+        let (stdout, mut stderr) = (
+            stdout.context("git has no stdout")?,
+            stderr.context("git has no stderr")?,
+        );
         let complaints = tokio::spawn(async move {
             let mut kept = Vec::new();
             let mut first = (&mut stderr).take(COMPLAINTS);
@@ -98,7 +109,12 @@ impl Reading {
             let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
             kept
         });
-        Ok(Self { child, stdout, stderr: complaints, buffer: vec![0; 64 * 1024] })
+        Ok(Self {
+            child,
+            stdout,
+            stderr: complaints,
+            buffer: vec![0; 64 * 1024],
+        })
     }
 
     /// The next bytes; `None` where git has ended well.
@@ -106,7 +122,11 @@ impl Reading {
     /// # Errors
     /// Where it has not, with what it said.
     pub async fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
-        let length = self.stdout.read(&mut self.buffer).await.context("git's output cannot be read")?;
+        let length = self
+            .stdout
+            .read(&mut self.buffer)
+            .await
+            .context("git's output cannot be read")?;
         if length > 0 {
             return Ok(Some(&self.buffer[..length]));
         }
@@ -141,6 +161,9 @@ mod tests {
 
     #[test]
     fn what_git_says_is_one_line_that_steers_no_terminal() {
-        assert_eq!(complaint(b"fatal: not a git\n\trepository\x1b[2J\n"), "not a git repository\u{fffd}[2J");
+        assert_eq!(
+            complaint(b"fatal: not a git\n\trepository\x1b[2J\n"),
+            "not a git repository\u{fffd}[2J"
+        );
     }
 }

@@ -45,11 +45,18 @@ impl Planned {
     /// The plan with one more batch.
     #[must_use]
     pub fn with(mut self, batch: &Batch) -> Self {
-        let Content::Events(events) = &batch.content else { return self };
+        let Content::Events(events) = &batch.content else {
+            return self;
+        };
         self.batches += 1;
         for event in events {
             let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
-            let day = event["occurred_at"].as_str().unwrap_or_default().chars().take(10).collect::<String>();
+            let day = event["occurred_at"]
+                .as_str()
+                .unwrap_or_default()
+                .chars()
+                .take(10)
+                .collect::<String>();
             self.commits += 1;
             if self.first.as_ref().is_none_or(|first| day < *first) {
                 self.first = Some(day.clone());
@@ -66,7 +73,14 @@ impl Planned {
     /// # Errors
     /// Where stdout cannot be written.
     pub fn print(&self) -> std::io::Result<()> {
-        let Self { project, commits, batches, first, last, .. } = self;
+        let Self {
+            project,
+            commits,
+            batches,
+            first,
+            last,
+            ..
+        } = self;
         let day = |day: &Option<String>| day.clone().unwrap_or_default();
         out::line(format!(
             "would send {commits} commits of {project} in {batches} batches, written from {} to {}; nothing was sent",
@@ -82,7 +96,14 @@ impl Imported {
     pub fn new(project: String, authors: Vec<String>, sent: Summary) -> Self {
         let counts = sent.counts;
         let known = u64::from(counts.accepted) + u64::from(counts.duplicate) - sent.new;
-        Self { project, authors, commits: counts.received.into(), new: sent.new, known, sent }
+        Self {
+            project,
+            authors,
+            commits: counts.received.into(),
+            new: sent.new,
+            known,
+            sent,
+        }
     }
 
     /// Prints it for people.
@@ -90,7 +111,14 @@ impl Imported {
     /// # Errors
     /// Where stdout cannot be written.
     pub fn print(&self, computed: bool, as_me: bool) -> std::io::Result<()> {
-        let Self { project, commits, new, known, sent, .. } = self;
+        let Self {
+            project,
+            commits,
+            new,
+            known,
+            sent,
+            ..
+        } = self;
         out::line(format!(
             "imported {commits} commits of {project} in {:.1} s: {new} new, {known} known already",
             sent.seconds
@@ -109,8 +137,14 @@ impl Imported {
             ))?;
         }
         if !computed {
-            out::line("Their metrics are not computed yet; `devtrail status` shows the jobs that wait.")?;
+            out::line(
+                "Their metrics are not computed yet; `devtrail status` shows the jobs that wait.",
+            )?;
         }
-        if as_me { out::line("See them with `devtrail metrics show me`.") } else { Ok(()) }
+        if as_me {
+            out::line("See them with `devtrail metrics show me`.")
+        } else {
+            Ok(())
+        }
     }
 }

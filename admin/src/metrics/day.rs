@@ -73,13 +73,19 @@ impl Sums {
         self.edits += other.edits;
         self.saves += other.saves;
         self.commits += other.commits;
-        let outcomes = [(&mut self.builds, &other.builds), (&mut self.tests, &other.tests)];
+        let outcomes = [
+            (&mut self.builds, &other.builds),
+            (&mut self.tests, &other.tests),
+        ];
         for (sums, counts) in outcomes {
             for (outcome, count) in counts {
                 *sums.entry(outcome.clone()).or_default() += count;
             }
         }
-        let shares = [(&mut self.languages, &other.languages), (&mut self.projects, &other.projects)];
+        let shares = [
+            (&mut self.languages, &other.languages),
+            (&mut self.projects, &other.projects),
+        ];
         for (sums, shares) in shares {
             for share in shares {
                 match sums.iter_mut().find(|sum| sum.name == share.name) {
@@ -97,8 +103,13 @@ impl Sums {
 /// Where it is none, with the form it must have.
 pub fn date(text: &str) -> Result<String, String> {
     // The calendar's own parser takes other forms as well, which would not sort as days do.
-    let parsed = text.parse::<jiff::civil::Date>().ok().filter(|day| day.to_string() == text);
-    parsed.map(|day| day.to_string()).ok_or_else(|| format!("{text:?} is no day; write 2026-03-01"))
+    let parsed = text
+        .parse::<jiff::civil::Date>()
+        .ok()
+        .filter(|day| day.to_string() == text);
+    parsed
+        .map(|day| day.to_string())
+        .ok_or_else(|| format!("{text:?} is no day; write 2026-03-01"))
 }
 
 #[cfg(test)]
@@ -108,7 +119,14 @@ mod tests {
     #[test]
     fn a_day_is_written_in_one_form_only() {
         assert_eq!(date("2026-03-01"), Ok("2026-03-01".to_owned()));
-        for bad in ["", "2026-3-1", "2026-02-30", "20260301", "2026-03-01T00:00", "tomorrow"] {
+        for bad in [
+            "",
+            "2026-3-1",
+            "2026-02-30",
+            "20260301",
+            "2026-03-01T00:00",
+            "tomorrow",
+        ] {
             assert!(date(bad).is_err(), "{bad}");
         }
     }
@@ -116,9 +134,18 @@ mod tests {
     #[test]
     fn what_a_body_leaves_out_is_zero_and_a_damaged_one_is_named() {
         let day = Day::read("2026-03-01".to_owned(), r#"{"edits": 2, "events": 9}"#).unwrap();
-        assert_eq!(day.sums, Sums { edits: 2, ..Sums::default() });
+        assert_eq!(
+            day.sums,
+            Sums {
+                edits: 2,
+                ..Sums::default()
+            }
+        );
         assert!(
-            !day.is_empty() && Day::read("2026-03-01".to_owned(), r#"{"events": 0}"#).unwrap().is_empty()
+            !day.is_empty()
+                && Day::read("2026-03-01".to_owned(), r#"{"events": 0}"#)
+                    .unwrap()
+                    .is_empty()
         );
         let error = Day::read("2026-03-01".to_owned(), "[]").unwrap_err();
         assert!(error.to_string().contains("2026-03-01"), "{error}");

@@ -15,7 +15,12 @@ pub fn text(developer: &str, chosen: &[&Day], all: &[Day]) -> String {
     let (Some(first), Some(last)) = (all.first(), all.last()) else {
         return format!("{developer}: no events.");
     };
-    let range = format!("{} with events, from {} to {}", days(all.len()), first.day, last.day);
+    let range = format!(
+        "{} with events, from {} to {}",
+        days(all.len()),
+        first.day,
+        last.day
+    );
     if chosen.is_empty() {
         return format!("{developer}: no events on the days asked for. There are {range}.");
     }
@@ -26,9 +31,22 @@ pub fn text(developer: &str, chosen: &[&Day], all: &[Day]) -> String {
         rows.push(row(&day.day, &day.sums));
     }
     rows.push(row(&format!("total, {}", days(chosen.len())), &totals));
-    let head = ["DAY", "ACTIVE", "EDITS", "SAVES", "COMMITS", "BUILDS", "TESTS", "LANGUAGES", "PROJECTS"];
+    let head = [
+        "DAY",
+        "ACTIVE",
+        "EDITS",
+        "SAVES",
+        "COMMITS",
+        "BUILDS",
+        "TESTS",
+        "LANGUAGES",
+        "PROJECTS",
+    ];
     let note = if chosen.len() < all.len() {
-        format!("\n{} of {range}; --from and --to show others.", chosen.len())
+        format!(
+            "\n{} of {range}; --from and --to show others.",
+            chosen.len()
+        )
     } else {
         String::new()
     };
@@ -36,7 +54,13 @@ pub fn text(developer: &str, chosen: &[&Day], all: &[Day]) -> String {
 }
 
 fn row(day: &str, sums: &Sums) -> [String; 9] {
-    let count = |count: u64| if count == 0 { "-".to_owned() } else { count.to_string() };
+    let count = |count: u64| {
+        if count == 0 {
+            "-".to_owned()
+        } else {
+            count.to_string()
+        }
+    };
     [
         day.to_owned(),
         hours(sums.active_seconds),
@@ -59,12 +83,18 @@ fn hours(seconds: u64) -> String {
 /// Builds that went well and builds that failed; others, such as cancelled ones, where there are any.
 fn builds(counts: &BTreeMap<String, u64>) -> String {
     let [well, failed] = ["succeeded", "failed"].map(|outcome| of(counts, outcome));
-    in_words(well, failed, counts.values().sum::<u64>() - well - failed, "other")
+    in_words(
+        well,
+        failed,
+        counts.values().sum::<u64>() - well - failed,
+        "other",
+    )
 }
 
 /// Tests that passed and tests that failed; skipped ones where there are any.
 fn tests(counts: &BTreeMap<String, u64>) -> String {
-    let [well, failed, skipped] = ["passed", "failed", "skipped"].map(|outcome| of(counts, outcome));
+    let [well, failed, skipped] =
+        ["passed", "failed", "skipped"].map(|outcome| of(counts, outcome));
     in_words(well, failed, skipped, "skipped")
 }
 
@@ -93,11 +123,19 @@ fn top(shares: &[Share]) -> String {
     });
     let more = (sorted.len() > TOP).then(|| format!("{} more", sorted.len() - TOP));
     let all: Vec<String> = named.chain(more).collect();
-    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
+    if all.is_empty() {
+        "-".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn days(count: usize) -> String {
-    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+    if count == 1 {
+        "1 day".to_owned()
+    } else {
+        format!("{count} days")
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +186,10 @@ ada
         let week = week();
         let some = text("ada", &[&week[0]], &week);
         let range = "3 days with events, from 2026-03-01 to 2026-03-04";
-        assert!(some.ends_with(&format!("1 of {range}; --from and --to show others.")), "{some}");
+        assert!(
+            some.ends_with(&format!("1 of {range}; --from and --to show others.")),
+            "{some}"
+        );
         let none = format!("ada: no events on the days asked for. There are {range}.");
         assert_eq!(text("ada", &[], &week), none);
     }

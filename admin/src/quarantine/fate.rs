@@ -45,7 +45,8 @@ impl OnTheWay {
 
     fn has(&self, developer: &str, id: Option<&str>) -> bool {
         // Most often there is nothing: no names are copied then.
-        !self.0.is_empty() && id.is_some_and(|id| self.0.contains(&(developer.to_owned(), id.to_owned())))
+        !self.0.is_empty()
+            && id.is_some_and(|id| self.0.contains(&(developer.to_owned(), id.to_owned())))
     }
 }
 
@@ -60,44 +61,78 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         received_at: batch.received_at,
         zone: batch.client.as_deref().and_then(clock::client_zone),
     };
-    let known: Vec<Option<Fate>> =
-        batch.events.iter().map(|event| decided(batch, event, on_the_way)).collect();
-    let open = batch.events.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let texts = open.filter_map(|(event, _)| text(event)).map(|raw| Event::Text(raw.get().into()));
+    let known: Vec<Option<Fate>> = batch
+        .events
+        .iter()
+        .map(|event| decided(batch, event, on_the_way))
+        .collect();
+    let open = batch
+        .events
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| known.is_none());
+    let texts = open
+        .filter_map(|(event, _)| text(event))
+        .map(|raw| Event::Text(raw.get().into()));
     let mut notes = judge.all(&texts.collect::<Vec<_>>()).into_iter();
     known
         .into_iter()
-        .map(|known| known.or_else(|| notes.next().map(judged)).unwrap_or_else(damaged))
+        .map(|known| {
+            known
+                .or_else(|| notes.next().map(judged))
+                .unwrap_or_else(damaged)
+        })
         .collect()
 }
 
 /// The event's exact text; `None` where it is no JSON, which no admission keeps.
 pub fn text(event: &QuarantinedEvent) -> Option<&RawValue> {
-    serde_json::from_slice::<&RawValue>(&event.body).ok().filter(|raw| raw.get().len() == event.body.len())
+    serde_json::from_slice::<&RawValue>(&event.body)
+        .ok()
+        .filter(|raw| raw.get().len() == event.body.len())
 }
 
 /// The event's type, where it has one.
 pub fn kind(event: &QuarantinedEvent) -> Option<String> {
-    Head::parse(std::str::from_utf8(&event.body).ok()?).ok()?.kind()
+    Head::parse(std::str::from_utf8(&event.body).ok()?)
+        .ok()?
+        .kind()
 }
 
 /// What needs no judge.
-fn decided(batch: &QuarantinedBatch, event: &QuarantinedEvent, on_the_way: &OnTheWay) -> Option<Fate> {
-    let conflict = |detail| Fate::Stays { code: Code::IdConflict, pointer: Some("/id".to_owned()), detail };
+fn decided(
+    batch: &QuarantinedBatch,
+    event: &QuarantinedEvent,
+    on_the_way: &OnTheWay,
+) -> Option<Fate> {
+    let conflict = |detail| Fate::Stays {
+        code: Code::IdConflict,
+        pointer: Some("/id".to_owned()),
+        detail,
+    };
     match event.held {
         Some(held) if held.same => Some(Fate::Stored(held.by)),
-        Some(held) => Some(conflict(format!("event {} holds the id with other content", held.by))),
-        None if event.code == Code::IdConflict => {
-            Some(conflict("an event with other content held the id".to_owned()))
-        }
+        Some(held) => Some(conflict(format!(
+            "event {} holds the id with other content",
+            held.by
+        ))),
+        None if event.code == Code::IdConflict => Some(conflict(
+            "an event with other content held the id".to_owned(),
+        )),
         None if text(event).is_none() => Some(damaged()),
-        None => on_the_way.has(&batch.developer, event.id.as_deref()).then_some(Fate::OnTheWay),
+        None => on_the_way
+            .has(&batch.developer, event.id.as_deref())
+            .then_some(Fate::OnTheWay),
     }
 }
 
 fn damaged() -> Fate {
     let detail = "what the store holds of the event is no JSON".to_owned();
-    Fate::Stays { code: Code::NotAnObject, pointer: None, detail }
+    Fate::Stays {
+        code: Code::NotAnObject,
+        pointer: None,
+        detail,
+    }
 }
 
 fn judged(note: Note) -> Fate {
@@ -107,7 +142,11 @@ fn judged(note: Note) -> Fate {
         Some(Code::DuplicateId) => Fate::OnTheWay,
         Some(code @ Code::IdConflict) => {
             let detail = "another event of its batch has the id and other content".to_owned();
-            Fate::Stays { code, pointer: note.pointer, detail }
+            Fate::Stays {
+                code,
+                pointer: note.pointer,
+                detail,
+            }
         }
         Some(code) => Fate::Stays {
             code,
@@ -143,7 +182,9 @@ pub mod tests {
 
     /// Coffees that were quarantined as of an unknown type: an hour of clock skew, on a Berlin evening.
     pub fn batch(bodies: &[&str]) -> QuarantinedBatch {
-        let received_at = parse_rfc3339("2026-03-01T23:10:00Z").and_then(|written| written.at).unwrap();
+        let received_at = parse_rfc3339("2026-03-01T23:10:00Z")
+            .and_then(|written| written.at)
+            .unwrap();
         let event = |(ordinal, body): (u32, &&str)| QuarantinedEvent {
             ordinal,
             id: Head::parse(body).unwrap().id(),
@@ -156,7 +197,10 @@ pub mod tests {
         };
         QuarantinedBatch {
             at: BatchRef { src: 2, seq: 7 },
-            life: StreamLife { name: "EVENTS".to_owned(), created: 5 },
+            life: StreamLife {
+                name: "EVENTS".to_owned(),
+                created: 5,
+            },
             developer: "ada".to_owned(),
             batch_id: "b1".to_owned(),
             correlation_id: "c1".to_owned(),
@@ -189,20 +233,34 @@ pub mod tests {
         let (good, bad) = (coffee("e1", r#"{"cups": 2}"#), coffee("e2", "{}"));
         let batch = batch(&[&good, &bad, &good]);
         let fates = fates(&batch, &with_coffee(), &OnTheWay::default());
-        let Fate::Fits(note) = &fates[0] else { panic!("{fates:?}") };
+        let Fate::Fits(note) = &fates[0] else {
+            panic!("{fates:?}")
+        };
         // 23:50 by a clock that is an hour fast: 23:50 in Berlin, on the day before.
-        assert_eq!(clock::rfc3339(note.at.unwrap()), "2026-03-01T22:50:00.000000Z");
+        assert_eq!(
+            clock::rfc3339(note.at.unwrap()),
+            "2026-03-01T22:50:00.000000Z"
+        );
         assert_eq!(note.day.as_deref(), Some("2026-03-01"));
         assert_eq!(code(&fates[1]), Some(Code::SchemaInvalid));
         assert_eq!(fates[2], Fate::OnTheWay, "the same event twice goes once");
         let without = super::fates(&batch, &Schemas::builtin(), &OnTheWay::default());
-        assert!(without.iter().all(|fate| code(fate) == Some(Code::TypeUnknown)), "{without:?}");
+        assert!(
+            without
+                .iter()
+                .all(|fate| code(fate) == Some(Code::TypeUnknown)),
+            "{without:?}"
+        );
     }
 
     #[test]
     fn who_holds_the_id_goes_before_what_the_schemas_say() {
         let text = coffee("e1", r#"{"cups": 2}"#);
-        let by = EventRef { src: 2, seq: 9, ordinal: 0 };
+        let by = EventRef {
+            src: 2,
+            seq: 9,
+            ordinal: 0,
+        };
         let fate = |held: Option<bool>, was: Code| {
             let mut batch = batch(&[&text]);
             batch.events[0].held = held.map(|same| Held { by, same });
@@ -212,20 +270,37 @@ pub mod tests {
         assert_eq!(fate(Some(true), Code::TypeUnknown), Fate::Stored(by));
         assert_eq!(fate(Some(true), Code::IdConflict), Fate::Stored(by));
         let conflict = fate(Some(false), Code::TypeUnknown);
-        let Fate::Stays { code: Code::IdConflict, detail, .. } = &conflict else { panic!("{conflict:?}") };
+        let Fate::Stays {
+            code: Code::IdConflict,
+            detail,
+            ..
+        } = &conflict
+        else {
+            panic!("{conflict:?}")
+        };
         assert!(detail.contains("2:9:0"), "{detail}");
-        assert_eq!(code(&fate(None, Code::IdConflict)), Some(Code::IdConflict), "always");
+        assert_eq!(
+            code(&fate(None, Code::IdConflict)),
+            Some(Code::IdConflict),
+            "always"
+        );
         assert!(matches!(fate(None, Code::TimeImplausible), Fate::Fits(_)));
     }
 
     #[test]
     fn an_event_that_is_on_its_way_is_not_sent_again() {
-        let texts = [coffee("e1", r#"{"cups": 2}"#), coffee("e2", r#"{"cups": 2}"#)];
+        let texts = [
+            coffee("e1", r#"{"cups": 2}"#),
+            coffee("e2", r#"{"cups": 2}"#),
+        ];
         let batch = batch(&[&texts[0], &texts[1]]);
         let mut on_the_way = OnTheWay::default();
         on_the_way.add("ada", "e1");
         on_the_way.add("bob", "e2");
         let fates = fates(&batch, &with_coffee(), &on_the_way);
-        assert!(fates[0] == Fate::OnTheWay && matches!(fates[1], Fate::Fits(_)), "{fates:?}");
+        assert!(
+            fates[0] == Fate::OnTheWay && matches!(fates[1], Fate::Fits(_)),
+            "{fates:?}"
+        );
     }
 }

@@ -45,15 +45,40 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
         return Ok(out::line("No quarantined event fits.")?);
     }
     let row = |entry: &Entry| {
-        let (id, kind) = (entry.id.clone().unwrap_or_default(), entry.r#type.clone().unwrap_or_default());
-        let state = entry.stored_as.as_ref().map(|at| format!("stored as {at}")).unwrap_or_default();
+        let (id, kind) = (
+            entry.id.clone().unwrap_or_default(),
+            entry.r#type.clone().unwrap_or_default(),
+        );
+        let state = entry
+            .stored_as
+            .as_ref()
+            .map(|at| format!("stored as {at}"))
+            .unwrap_or_default();
         let received = entry.received_at.clone();
-        [entry.r#ref.clone(), entry.developer.clone(), id, kind, entry.code.to_owned(), received, state]
+        [
+            entry.r#ref.clone(),
+            entry.developer.clone(),
+            id,
+            kind,
+            entry.code.to_owned(),
+            received,
+            state,
+        ]
     };
-    let head = ["EVENT", "DEVELOPER", "ID", "TYPE", "CODE", "RECEIVED (UTC)", ""];
+    let head = [
+        "EVENT",
+        "DEVELOPER",
+        "ID",
+        "TYPE",
+        "CODE",
+        "RECEIVED (UTC)",
+        "",
+    ];
     out::table(head, entries.iter().map(row).collect())?;
     if more {
-        out::line(format!("\nThere are more than {limit} events; --limit or a filter chooses others."))?;
+        out::line(format!(
+            "\nThere are more than {limit} events; --limit or a filter chooses others."
+        ))?;
     }
     Ok(())
 }
@@ -63,8 +88,10 @@ async fn read(store: &impl Quarantine, settings: &ListSettings) -> anyhow::Resul
     let mut walk = Walk::new(store, Wanted::Fitting(settings.filter.clone()));
     let mut entries = Vec::new();
     while let Some(batch) = walk.next().await? {
-        let open =
-            batch.events.iter().filter(|event| settings.all || !event.held.is_some_and(|held| held.same));
+        let open = batch
+            .events
+            .iter()
+            .filter(|event| settings.all || !event.held.is_some_and(|held| held.same));
         entries.extend(open.map(|event| Entry::of(&batch, event)));
         if entries.len() > settings.limit as usize {
             break;

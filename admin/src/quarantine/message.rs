@@ -53,7 +53,10 @@ pub fn message(
 ) -> Result<Message, NoMessage> {
     let mut envelope = BTreeMap::new();
     if let Some(client) = &batch.client {
-        envelope.insert("client".to_owned(), serde_json::from_slice::<Box<RawValue>>(client)?);
+        envelope.insert(
+            "client".to_owned(),
+            serde_json::from_slice::<Box<RawValue>>(client)?,
+        );
     }
     let header = Header {
         format: FORMAT,
@@ -94,24 +97,53 @@ mod tests {
         let texts = [coffee("e1", "{}"), coffee("e2", r#"{ "cups" :  1 }"#)];
         let mut origin = batch(&[&texts[0], &texts[1]]);
         origin.events[1].ordinal = 4;
-        let Fate::Fits(note) = fates(&origin, &with_coffee(), &OnTheWay::default()).remove(1) else {
+        let Fate::Fits(note) = fates(&origin, &with_coffee(), &OnTheWay::default()).remove(1)
+        else {
             panic!("it fits")
         };
-        let fitting = [Fitting { ordinal: 4, note, text: text(&origin.events[1]).unwrap() }];
-        let occasion = Occasion { epoch: 3, now: 99, actor: "devtrail/1a" };
+        let fitting = [Fitting {
+            ordinal: 4,
+            note,
+            text: text(&origin.events[1]).unwrap(),
+        }];
+        let occasion = Occasion {
+            epoch: 3,
+            now: 99,
+            actor: "devtrail/1a",
+        };
         let message = message(&origin, &fitting, occasion).unwrap();
-        assert!(message.id.starts_with("ada:3:readmit-2-7:"), "{}", message.id);
+        assert!(
+            message.id.starts_with("ada:3:readmit-2-7:"),
+            "{}",
+            message.id
+        );
         assert_eq!(message.subject, "events.batch.ada");
         let batch = common::batch::decode(message.payload).unwrap();
-        assert_eq!(batch.events().map(|(_, bytes)| bytes).collect::<Vec<_>>(), [texts[1].as_bytes()]);
+        assert_eq!(
+            batch.events().map(|(_, bytes)| bytes).collect::<Vec<_>>(),
+            [texts[1].as_bytes()]
+        );
         let header = &batch.header;
         assert_eq!(
             (header.received_at, header.skew, &header.sent_at),
             (origin.received_at, origin.skew, &origin.sent_at)
         );
-        assert_eq!(header.envelope["client"].get(), r#"{"time_zone": "Europe/Berlin"}"#);
+        assert_eq!(
+            header.envelope["client"].get(),
+            r#"{"time_zone": "Europe/Berlin"}"#
+        );
         let named = header.origin.as_ref().unwrap();
-        assert_eq!((named.seq, &*named.batch_id, &named.ordinals[..]), (7, "b1", &[4][..]));
-        assert_eq!((&*header.correlation_id, header.counts.accepted, header.validated_at), ("c1", 1, 99));
+        assert_eq!(
+            (named.seq, &*named.batch_id, &named.ordinals[..]),
+            (7, "b1", &[4][..])
+        );
+        assert_eq!(
+            (
+                &*header.correlation_id,
+                header.counts.accepted,
+                header.validated_at
+            ),
+            ("c1", 1, 99)
+        );
     }
 }

@@ -25,7 +25,10 @@ pub async fn read(
     js: &jetstream::Context,
     life: &StreamLife,
 ) -> anyhow::Result<OnTheWay> {
-    let stream = js.get_stream(EVENTS).await.context("The stream EVENTS cannot be read")?;
+    let stream = js
+        .get_stream(EVENTS)
+        .await
+        .context("The stream EVENTS cannot be read")?;
     let state = &stream.cached_info().state;
     let (first, last) = (state.first_sequence, state.last_sequence);
     let newest = match store.known_source(life).await? {
@@ -41,11 +44,17 @@ pub async fn read(
     );
     let mut on_the_way = OnTheWay::default();
     for seq in from..=last {
-        let Some(message) = stored::message(js, EVENTS, seq).await? else { continue };
+        let Some(message) = stored::message(js, EVENTS, seq).await? else {
+            continue;
+        };
         // What is no batch goes to DEAD, not to the store.
-        let Ok(batch) = batch::decode(message.payload) else { continue };
+        let Ok(batch) = batch::decode(message.payload) else {
+            continue;
+        };
         if batch.header.origin.is_some() {
-            let ids = batch.events().filter_map(|(_, bytes)| Head::of(bytes)?.id());
+            let ids = batch
+                .events()
+                .filter_map(|(_, bytes)| Head::of(bytes)?.id());
             ids.for_each(|id| on_the_way.add(batch.header.developer.as_str(), &id));
         }
     }

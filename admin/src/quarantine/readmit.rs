@@ -58,13 +58,20 @@ const SHOWN: usize = 50;
 /// not have what was published in time.
 pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Result<()> {
     let schemas = settings.schemas.load()?;
-    let mut report = Report { dry_run: settings.dry_run, ..Report::default() };
+    let mut report = Report {
+        dry_run: settings.dry_run,
+        ..Report::default()
+    };
     let done = with_store!(settings.target, |store| {
         readmit(&store, settings, &schemas, process, &mut report).await
     });
     // What was published before something failed is told as well.
     if done.is_ok() || !report.batches.is_empty() {
-        if settings.json { out::json(&report)? } else { print(&report)? }
+        if settings.json {
+            out::json(&report)?
+        } else {
+            print(&report)?
+        }
     }
     done
 }
@@ -95,9 +102,12 @@ async fn readmit(
                 done.stream_sequence = Some(sender.send(&batch, &fitting).await?);
             }
             done.readmit_id = Some(readmit_id(batch.at));
-            let ids =
-                batch.events.iter().filter(|event| fitting.iter().any(|one| one.ordinal == event.ordinal));
-            ids.filter_map(|event| event.id.as_deref()).for_each(|id| on_the_way.add(&batch.developer, id));
+            let ids = batch
+                .events
+                .iter()
+                .filter(|event| fitting.iter().any(|one| one.ordinal == event.ordinal));
+            ids.filter_map(|event| event.id.as_deref())
+                .for_each(|id| on_the_way.add(&batch.developer, id));
         }
         report.add(done);
         progress.set_message(format!(
@@ -107,7 +117,9 @@ async fn readmit(
         progress.inc(1);
     }
     progress.set_message("waiting until the store has them");
-    sender.until_stored(store, settings.wait, &mut report.counts).await?;
+    sender
+        .until_stored(store, settings.wait, &mut report.counts)
+        .await?;
     progress.finish_and_clear();
     Ok(())
 }
@@ -115,7 +127,11 @@ async fn readmit(
 /// The events that go out.
 fn fitting<'a>(batch: &'a QuarantinedBatch, fates: Vec<Fate>) -> Vec<Fitting<'a>> {
     let one = |(event, fate): (&'a QuarantinedEvent, Fate)| match fate {
-        Fate::Fits(note) => Some(Fitting { ordinal: event.ordinal, note, text: text(event)? }),
+        Fate::Fits(note) => Some(Fitting {
+            ordinal: event.ordinal,
+            note,
+            text: text(event)?,
+        }),
         Fate::Stored(_) | Fate::OnTheWay | Fate::Stays { .. } => None,
     };
     batch.events.iter().zip(fates).filter_map(one).collect()
@@ -126,17 +142,25 @@ fn progress(quiet: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{spinner} {pos} batches looked at · {msg}");
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 fn print(report: &Report) -> std::io::Result<()> {
     let lines = report.lines();
     lines.iter().take(SHOWN).try_for_each(out::line)?;
     if lines.len() > SHOWN {
-        out::line(format!("… and {} more lines; --json shows all", lines.len() - SHOWN))?;
+        out::line(format!(
+            "… and {} more lines; --json shows all",
+            lines.len() - SHOWN
+        ))?;
     }
     let counts = &report.counts;
-    let done = if report.dry_run { "would be readmitted" } else { "readmitted" };
+    let done = if report.dry_run {
+        "would be readmitted"
+    } else {
+        "readmitted"
+    };
     out::line(format!(
         "{} events {done} in {} batches · {} stay, {} stored before, {} on the way",
         counts.readmitted, counts.messages, counts.stays, counts.stored, counts.on_the_way

@@ -42,7 +42,10 @@ impl Entry {
             pointer: event.pointer.clone(),
             detail: event.detail.clone(),
             received_at: rfc3339(batch.received_at),
-            stored_as: event.held.filter(|held| held.same).map(|held| held.by.to_string()),
+            stored_as: event
+                .held
+                .filter(|held| held.same)
+                .map(|held| held.by.to_string()),
         }
     }
 }
@@ -52,7 +55,10 @@ impl Entry {
 #[serde(tag = "becomes", rename_all = "snake_case")]
 pub enum Becomes {
     /// It fits; with its effective time and local day.
-    Readmitted { effective_at: String, local_day: String },
+    Readmitted {
+        effective_at: String,
+        local_day: String,
+    },
     /// The same event is stored already.
     Stored {
         #[serde(rename = "as")]
@@ -61,7 +67,11 @@ pub enum Becomes {
     /// An event of its id was readmitted, and is not stored yet.
     OnTheWay,
     /// It stays where it is.
-    Stays { code: &'static str, pointer: Option<String>, detail: String },
+    Stays {
+        code: &'static str,
+        pointer: Option<String>,
+        detail: String,
+    },
 }
 
 impl From<&Fate> for Becomes {
@@ -73,9 +83,15 @@ impl From<&Fate> for Becomes {
             },
             Fate::Stored(at) => Self::Stored { at: at.to_string() },
             Fate::OnTheWay => Self::OnTheWay,
-            Fate::Stays { code, pointer, detail } => {
-                Self::Stays { code: code.as_str(), pointer: pointer.clone(), detail: detail.clone() }
-            }
+            Fate::Stays {
+                code,
+                pointer,
+                detail,
+            } => Self::Stays {
+                code: code.as_str(),
+                pointer: pointer.clone(),
+                detail: detail.clone(),
+            },
         }
     }
 }
@@ -84,17 +100,22 @@ impl Becomes {
     /// In words.
     pub fn words(&self) -> String {
         plain(&match self {
-            Self::Readmitted { effective_at, local_day } => {
+            Self::Readmitted {
+                effective_at,
+                local_day,
+            } => {
                 format!("fits, at {effective_at} (local day {local_day})")
             }
             Self::Stored { at } => format!("stored already, as {at}"),
             Self::OnTheWay => "an event of its id is on the way to the store".to_owned(),
-            Self::Stays { code, pointer, detail } => {
-                match pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
-                    Some(pointer) => format!("stays: {code} at {pointer}: {detail}"),
-                    None => format!("stays: {code}: {detail}"),
-                }
-            }
+            Self::Stays {
+                code,
+                pointer,
+                detail,
+            } => match pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
+                Some(pointer) => format!("stays: {code} at {pointer}: {detail}"),
+                None => format!("stays: {code}: {detail}"),
+            },
         })
     }
 }
@@ -173,14 +194,26 @@ impl Readmitted {
         let went_out = |event: &&Outcome| matches!(event.becomes, Becomes::Readmitted { .. });
         let says_nothing = |event: &&Outcome| matches!(event.becomes, Becomes::Stored { .. });
         let batch = self.readmit_id.iter().map(|id| {
-            let Self { at, batch_id, developer, .. } = self;
+            let Self {
+                at,
+                batch_id,
+                developer,
+                ..
+            } = self;
             let how = if dry_run { "would go out" } else { "went out" };
-            let place =
-                self.stream_sequence.map(|sequence| format!(" (EVENTS {sequence})")).unwrap_or_default();
+            let place = self
+                .stream_sequence
+                .map(|sequence| format!(" (EVENTS {sequence})"))
+                .unwrap_or_default();
             let events = self.events.iter().filter(went_out).count();
-            plain(&format!("{at} batch {batch_id} of {developer}: {events} events {how} as {id}{place}"))
+            plain(&format!(
+                "{at} batch {batch_id} of {developer}: {events} events {how} as {id}{place}"
+            ))
         });
-        let others = self.events.iter().filter(|event| !went_out(event) && !says_nothing(event));
+        let others = self
+            .events
+            .iter()
+            .filter(|event| !went_out(event) && !says_nothing(event));
         let others = others.map(|event| {
             let id = event.id.as_deref().unwrap_or("without id");
             format!("{} {}: {}", event.r#ref, plain(id), event.becomes.words())
@@ -201,14 +234,21 @@ impl Report {
             }
         }
         self.counts.messages += u64::from(batch.readmit_id.is_some());
-        if !batch.events.iter().all(|event| matches!(event.becomes, Becomes::Stored { .. })) {
+        if !batch
+            .events
+            .iter()
+            .all(|event| matches!(event.becomes, Becomes::Stored { .. }))
+        {
             self.batches.push(batch);
         }
     }
 
     /// A line a batch that went out, and a line an event that did not.
     pub fn lines(&self) -> Vec<String> {
-        self.batches.iter().flat_map(|batch| batch.lines(self.dry_run)).collect()
+        self.batches
+            .iter()
+            .flat_map(|batch| batch.lines(self.dry_run))
+            .collect()
     }
 }
 
@@ -220,9 +260,17 @@ mod tests {
 
     #[test]
     fn what_goes_out_and_what_stays_is_told_a_line_each_and_counted() {
-        let texts = [coffee("e1", r#"{"cups": 1}"#), coffee("e2", "{}"), coffee("e3", "{}")];
+        let texts = [
+            coffee("e1", r#"{"cups": 1}"#),
+            coffee("e2", "{}"),
+            coffee("e3", "{}"),
+        ];
         let mut origin = batch(&[&texts[0], &texts[1], &texts[2]]);
-        let by = EventRef { src: 2, seq: 9, ordinal: 0 };
+        let by = EventRef {
+            src: 2,
+            seq: 9,
+            ordinal: 0,
+        };
         origin.events[2].held = Some(store::Held { by, same: true });
         let fates = fates(&origin, &with_coffee(), &OnTheWay::default());
         let mut report = Report::default();
@@ -238,7 +286,13 @@ mod tests {
                 "2:7:1 e2: stays: schema_invalid at /data: \"cups\" is a required property",
             ]
         );
-        let counts = Counts { messages: 1, readmitted: 1, stored: 1, stays: 1, ..Counts::default() };
+        let counts = Counts {
+            messages: 1,
+            readmitted: 1,
+            stored: 1,
+            stays: 1,
+            ..Counts::default()
+        };
         assert_eq!(report.counts, counts);
         // Of a batch that is stored nothing is told.
         origin.events.drain(..2);

@@ -57,7 +57,8 @@ struct Shown {
 /// Where there is no such event, or the database cannot be read.
 pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     let schemas = settings.schemas.load()?;
-    let shown = with_store!(settings.target, |store| read(&store, settings, &schemas).await?);
+    let shown = with_store!(settings.target, |store| read(&store, settings, &schemas)
+        .await?);
     if settings.json {
         return Ok(out::json(&shown)?);
     }
@@ -86,7 +87,9 @@ async fn read(
 
 fn of(batch: &QuarantinedBatch, schemas: &Schemas) -> Vec<Shown> {
     let client = batch.client.as_deref().map(String::from_utf8_lossy);
-    let client = client.and_then(|client| json::value(&client).ok()).unwrap_or_default();
+    let client = client
+        .and_then(|client| json::value(&client).ok())
+        .unwrap_or_default();
     let fates = fates(batch, schemas, &OnTheWay::default());
     let one = |(event, fate): (&store::QuarantinedEvent, &fate::Fate)| {
         let raw = String::from_utf8_lossy(&event.body).into_owned();
@@ -97,7 +100,10 @@ fn of(batch: &QuarantinedBatch, schemas: &Schemas) -> Vec<Shown> {
             sent_at: batch.sent_at.clone(),
             clock_ahead_seconds: batch.skew as f64 / SECOND as f64,
             client: client.clone(),
-            id_held_by: event.held.filter(|held| !held.same).map(|held| held.by.to_string()),
+            id_held_by: event
+                .held
+                .filter(|held| !held.same)
+                .map(|held| held.by.to_string()),
             now: fate.into(),
             event: json::value(&raw).unwrap_or_else(|_| json!(raw)),
             raw,
@@ -109,7 +115,10 @@ fn of(batch: &QuarantinedBatch, schemas: &Schemas) -> Vec<Shown> {
 fn text(shown: &Shown) -> String {
     let entry = &shown.entry;
     let id = entry.id.as_deref().unwrap_or("without id");
-    let why = [entry.pointer.as_deref(), entry.detail.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+    let why = [entry.pointer.as_deref(), entry.detail.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
     let pretty = serde_json::to_string_pretty(&shown.event).unwrap_or_else(|_| shown.raw.clone());
     let text = format!(
         "event {} ({id}) of {}\nquarantined: {}{}{}\nreceived {} in batch {} (schema version {}), sent {} · correlation {}\n\

@@ -61,21 +61,30 @@ impl Wanted {
         let mut wanted: BTreeMap<BatchRef, BTreeSet<u32>> = BTreeMap::new();
         let developer = developer.map(ToString::to_string);
         for name in names {
-            let mut found = store.quarantined_as(name.clone(), developer.clone(), SUBMISSIONS).await?;
+            let mut found = store
+                .quarantined_as(name.clone(), developer.clone(), SUBMISSIONS)
+                .await?;
             // An id may look like a place.
             found.extend(place(name).filter(|at| !found.contains(at)));
             let mut known = false;
             for at in found {
-                let Some(batch) = store.quarantined_batch(at.batch()).await? else { continue };
+                let Some(batch) = store.quarantined_batch(at.batch()).await? else {
+                    continue;
+                };
                 // A place says nothing of whose it is.
-                let is_theirs = developer.as_ref().is_none_or(|developer| *developer == batch.developer);
+                let is_theirs = developer
+                    .as_ref()
+                    .is_none_or(|developer| *developer == batch.developer);
                 if is_theirs && batch.events.iter().any(|event| event.ordinal == at.ordinal) {
                     wanted.entry(at.batch()).or_default().insert(at.ordinal);
                     known = true;
                 }
             }
             if !known {
-                let whose = developer.iter().map(|developer| format!(" of {developer}")).collect::<String>();
+                let whose = developer
+                    .iter()
+                    .map(|developer| format!(" of {developer}"))
+                    .collect::<String>();
                 bail!(
                     "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event{whose}. `devtrail \
                      quarantine list --all` shows them; `devtrail trace` shows what else became of an event."
@@ -90,7 +99,11 @@ impl Wanted {
 fn place(text: &str) -> Option<EventRef> {
     let mut parts = text.split(':');
     let (src, seq, ordinal) = (parts.next()?, parts.next()?, parts.next()?);
-    let at = EventRef { src: src.parse().ok()?, seq: seq.parse().ok()?, ordinal: ordinal.parse().ok()? };
+    let at = EventRef {
+        src: src.parse().ok()?,
+        seq: seq.parse().ok()?,
+        ordinal: ordinal.parse().ok()?,
+    };
     parts.next().is_none().then_some(at)
 }
 
@@ -110,7 +123,12 @@ impl<'a, S: Quarantine> Walk<'a, S> {
             Wanted::Fitting(_) => (VecDeque::new(), Some(None)),
             Wanted::Named(events) => (events.keys().copied().collect(), None),
         };
-        Self { store, wanted, keys, after }
+        Self {
+            store,
+            wanted,
+            keys,
+            after,
+        }
     }
 
     /// The next batch, with those of its quarantined events that are wanted.
@@ -126,15 +144,22 @@ impl<'a, S: Quarantine> Walk<'a, S> {
                 return Ok(None);
             };
             // One that is forgotten meanwhile is gone.
-            let Some(mut batch) = self.store.quarantined_batch(key).await? else { continue };
+            let Some(mut batch) = self.store.quarantined_batch(key).await? else {
+                continue;
+            };
             match &self.wanted {
                 Wanted::Named(events) => {
                     let wanted = events.get(&key);
-                    batch.events.retain(|event| wanted.is_some_and(|wanted| wanted.contains(&event.ordinal)));
+                    batch.events.retain(|event| {
+                        wanted.is_some_and(|wanted| wanted.contains(&event.ordinal))
+                    });
                 }
                 Wanted::Fitting(filter) => batch.events.retain(|event| {
                     filter.code.is_none_or(|code| event.code == code)
-                        && filter.kind.as_ref().is_none_or(|kind| fate::kind(event).as_ref() == Some(kind))
+                        && filter
+                            .kind
+                            .as_ref()
+                            .is_none_or(|kind| fate::kind(event).as_ref() == Some(kind))
                 }),
             }
             if !batch.events.is_empty() {
@@ -145,7 +170,9 @@ impl<'a, S: Quarantine> Walk<'a, S> {
 
     /// Reads the next page of keys; whether there was one.
     async fn turn_page(&mut self) -> anyhow::Result<bool> {
-        let (Wanted::Fitting(filter), Some(after)) = (&self.wanted, self.after) else { return Ok(false) };
+        let (Wanted::Fitting(filter), Some(after)) = (&self.wanted, self.after) else {
+            return Ok(false);
+        };
         let filter = QuarantineFilter {
             developer: filter.developer.as_ref().map(ToString::to_string),
             code: filter.code,
@@ -163,7 +190,14 @@ mod tests {
 
     #[test]
     fn a_place_has_three_numbers() {
-        assert_eq!(place("1:5:0"), Some(EventRef { src: 1, seq: 5, ordinal: 0 }));
+        assert_eq!(
+            place("1:5:0"),
+            Some(EventRef {
+                src: 1,
+                seq: 5,
+                ordinal: 0
+            })
+        );
         for bad in ["1:5", "1:5:0:0", "a:5:0", "1:-5:0", ""] {
             assert_eq!(place(bad), None, "{bad}");
         }
@@ -172,6 +206,11 @@ mod tests {
     #[test]
     fn codes_are_read_and_others_refused_with_the_remedy() {
         assert_eq!(parse_code("type_unknown"), Ok(Code::TypeUnknown));
-        assert!(parse_code("schema_invalid").unwrap_err().contains("id_conflict"), "it rejects");
+        assert!(
+            parse_code("schema_invalid")
+                .unwrap_err()
+                .contains("id_conflict"),
+            "it rejects"
+        );
     }
 }

@@ -75,14 +75,19 @@ pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
         let (checked, file) = check_file(path, &schemas, &settings.schemas);
         // The next file may be a newer version of this one.
         if let Some(file) = file {
-            schemas = schemas.extended(&[file]).map_err(|found| anyhow::anyhow!(found.join("\n")))?;
+            schemas = schemas
+                .extended(&[file])
+                .map_err(|found| anyhow::anyhow!(found.join("\n")))?;
         }
         files.push(checked);
     }
     let events = match &settings.event {
-        Some(file) => {
-            check_events(&input::read(file)?, &schemas, &settings.schema_version, SystemClock.now())
-        }
+        Some(file) => check_events(
+            &input::read(file)?,
+            &schemas,
+            &settings.schema_version,
+            SystemClock.now(),
+        ),
         None => Vec::new(),
     };
     let checked = Checked { files, events };
@@ -113,51 +118,121 @@ fn check_file(
         }
     };
     let usable = problems.is_empty();
-    (CheckedFile { file: name, usable, problems }, file.filter(|_| usable))
+    (
+        CheckedFile {
+            file: name,
+            usable,
+            problems,
+        },
+        file.filter(|_| usable),
+    )
 }
 
 /// Whether the file is one of the folder's, which are among the schemas already.
 fn lies_in(path: &Path, folder: Option<&Path>) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
-    folder.and_then(real).zip(real(path)).is_some_and(|(folder, path)| path.starts_with(folder))
+    folder
+        .and_then(real)
+        .zip(real(path))
+        .is_some_and(|(folder, path)| path.starts_with(folder))
 }
 
 /// The verdict on each line that is not blank, as if all had come in one batch, received `now`.
-fn check_events(text: &str, schemas: &Schemas, schema_version: &str, now: Micros) -> Vec<CheckedEvent> {
-    let lines: Vec<(usize, &str)> =
-        (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty()).collect();
+fn check_events(
+    text: &str,
+    schemas: &Schemas,
+    schema_version: &str,
+    now: Micros,
+) -> Vec<CheckedEvent> {
+    let lines: Vec<(usize, &str)> = (1..)
+        .zip(text.lines().map(str::trim))
+        .filter(|(_, line)| !line.is_empty())
+        .collect();
     let format = Format::Ndjson;
-    let judge = Judge { schemas, format, schema_version, skew: 0, received_at: now, zone: None };
-    let events: Vec<Event<'_>> = lines.iter().map(|(_, line)| Event::Text((*line).into())).collect();
+    let judge = Judge {
+        schemas,
+        format,
+        schema_version,
+        skew: 0,
+        received_at: now,
+        zone: None,
+    };
+    let events: Vec<Event<'_>> = lines
+        .iter()
+        .map(|(_, line)| Event::Text((*line).into()))
+        .collect();
     let one = |((line, text), note): ((usize, &str), Note)| {
-        let (verdict, id) = (note.verdict(), Head::of(text.as_bytes()).and_then(|head| head.id()));
-        CheckedEvent { line, id, verdict, code: note.code, pointer: note.pointer, detail: note.detail }
+        let (verdict, id) = (
+            note.verdict(),
+            Head::of(text.as_bytes()).and_then(|head| head.id()),
+        );
+        CheckedEvent {
+            line,
+            id,
+            verdict,
+            code: note.code,
+            pointer: note.pointer,
+            detail: note.detail,
+        }
     };
     lines.into_iter().zip(judge.all(&events)).map(one).collect()
 }
 
 fn print(checked: &Checked) -> std::io::Result<()> {
     for file in &checked.files {
-        out::line(format!("{}: {}", file.file, if file.usable { "usable" } else { "NOT USABLE" }))?;
-        file.problems.iter().try_for_each(|problem| out::line(out::plain(&format!("  {problem}"))))?;
+        out::line(format!(
+            "{}: {}",
+            file.file,
+            if file.usable { "usable" } else { "NOT USABLE" }
+        ))?;
+        file.problems
+            .iter()
+            .try_for_each(|problem| out::line(out::plain(&format!("  {problem}"))))?;
     }
     for event in &checked.events {
         let id = event.id.as_deref().unwrap_or("without id");
-        let why = [event.code.map(Code::as_str), event.pointer.as_deref(), event.detail.as_deref()];
-        let why: Vec<&str> = why.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(": ")) };
-        out::line(out::plain(&format!("line {} {id}: {}{why}", event.line, event.verdict.as_str())))?;
+        let why = [
+            event.code.map(Code::as_str),
+            event.pointer.as_deref(),
+            event.detail.as_deref(),
+        ];
+        let why: Vec<&str> = why
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", why.join(": "))
+        };
+        out::line(out::plain(&format!(
+            "line {} {id}: {}{why}",
+            event.line,
+            event.verdict.as_str()
+        )))?;
     }
     Ok(())
 }
 
 fn conclude(checked: &Checked) -> anyhow::Result<()> {
     let files = checked.files.iter().filter(|file| !file.usable).count();
-    let events = checked.events.iter().filter(|event| event.verdict != Verdict::Accepted).count();
+    let events = checked
+        .events
+        .iter()
+        .filter(|event| event.verdict != Verdict::Accepted)
+        .count();
     if files > 0 {
-        bail!("{files} of {} files are no usable schema.", checked.files.len());
+        bail!(
+            "{files} of {} files are no usable schema.",
+            checked.files.len()
+        );
     }
-    anyhow::ensure!(events == 0, "{events} of {} events would not be accepted.", checked.events.len());
+    anyhow::ensure!(
+        events == 0,
+        "{events} of {} events would not be accepted.",
+        checked.events.len()
+    );
     Ok(())
 }
 
@@ -177,11 +252,17 @@ mod tests {
         let good = event("e1", r#""data": {"path": "a"}"#);
         let bad = event("e2", r#""data": {}"#);
         let newer = event("e3", r#""schema_version": "9.0", "data": {"path": "a"}"#);
-        let text = [&good, "", "{", &bad, &newer, &good].map(str::to_owned).join("\n");
-        let now = parse_rfc3339("2026-03-01T09:00:00Z").and_then(|written| written.at).unwrap();
+        let text = [&good, "", "{", &bad, &newer, &good]
+            .map(str::to_owned)
+            .join("\n");
+        let now = parse_rfc3339("2026-03-01T09:00:00Z")
+            .and_then(|written| written.at)
+            .unwrap();
         let checked = check_events(&text, &Schemas::builtin(), "1.0", now);
-        let told: Vec<_> =
-            checked.iter().map(|event| (event.line, event.id.as_deref(), event.code)).collect();
+        let told: Vec<_> = checked
+            .iter()
+            .map(|event| (event.line, event.id.as_deref(), event.code))
+            .collect();
         let expected = [
             (1, Some("e1"), None),
             (3, None, Some(Code::NotAnObject)),

@@ -71,7 +71,10 @@ const WAIT: &str = "wait=10";
 /// How often a batch's state is asked for.
 const POLL: Duration = Duration::from_millis(50);
 /// Retries of a client are slower than those between servers.
-const POLICY: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
+const POLICY: RetryPolicy = RetryPolicy {
+    base: Duration::from_millis(200),
+    cap: Duration::from_secs(10),
+};
 
 /// The pause after a 429 that names none.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(1);
@@ -98,7 +101,12 @@ impl Client {
     pub fn new(name: &'static str, url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
-        let http = if is_loopback(url) { http.no_proxy() } else { http }.build()?;
+        let http = if is_loopback(url) {
+            http.no_proxy()
+        } else {
+            http
+        }
+        .build()?;
         Ok(Self {
             name,
             waits: AtomicBool::new(false),
@@ -113,7 +121,10 @@ impl Client {
     /// to ask at the first batch that is not stored in time.
     #[must_use]
     pub fn waiting(self) -> Self {
-        Self { waits: AtomicBool::new(true), ..self }
+        Self {
+            waits: AtomicBool::new(true),
+            ..self
+        }
     }
 
     /// Sends a batch until it is acknowledged.
@@ -129,7 +140,10 @@ impl Client {
                 Attempt::Done(done) => return Ok(Acknowledged { retries, ..done }),
                 Attempt::Again { reason, after } => {
                     failures += 1;
-                    (reason, after.unwrap_or_default() + POLICY.delay(failures - 1))
+                    (
+                        reason,
+                        after.unwrap_or_default() + POLICY.delay(failures - 1),
+                    )
                 }
                 Attempt::Limited { reason, after } => {
                     let pause = after + POLICY.delay(0);
@@ -174,16 +188,28 @@ impl Client {
         let sent = request.body(self.body(batch)?).send().await;
         let reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
+            Err(error) => {
+                return Ok(Attempt::Again {
+                    reason: self.no_answer(&error),
+                    after: None,
+                });
+            }
         };
         let status = reply.status();
-        let seconds =
-            reply.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds = reply
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let asked = seconds.map(Duration::from_secs);
         let text = match reply.text().await {
             Ok(text) => text,
             // Cut off: the outcome is unknown, and the same batch again is safe.
-            Err(error) => return Ok(Attempt::Again { reason: self.no_answer(&error), after: None }),
+            Err(error) => {
+                return Ok(Attempt::Again {
+                    reason: self.no_answer(&error),
+                    after: None,
+                });
+            }
         };
         if status.is_success() {
             let done: Acknowledged =
@@ -196,21 +222,37 @@ impl Client {
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if status == StatusCode::TOO_MANY_REQUESTS => Ok(Attempt::Limited {
                 reason: format!("{status} {}", problem.code),
-                after: problem.retry_after_ms.map(Duration::from_millis).or(asked).unwrap_or(UNNAMED_PAUSE),
+                after: problem
+                    .retry_after_ms
+                    .map(Duration::from_millis)
+                    .or(asked)
+                    .unwrap_or(UNNAMED_PAUSE),
             }),
             Ok(problem) if problem.retryable => Ok(Attempt::Again {
                 reason: format!("{status} {}", problem.code),
                 after: problem.retry_after_ms.map(Duration::from_millis),
             }),
             Ok(problem) => {
-                bail!("Batch {} was refused: {status} {}: {}", batch.batch_id, problem.code, problem.detail)
+                bail!(
+                    "Batch {} was refused: {status} {}: {}",
+                    batch.batch_id,
+                    problem.code,
+                    problem.detail
+                )
             }
             // Not the collector's own words: a proxy on the way.
             Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Ok(Attempt::Again { reason: status.to_string(), after: asked })
+                Ok(Attempt::Again {
+                    reason: status.to_string(),
+                    after: asked,
+                })
             }
             Err(_) => {
-                bail!("Batch {} was refused: {status}: {}", batch.batch_id, common::json::shorten(&text, 200))
+                bail!(
+                    "Batch {} was refused: {status}: {}",
+                    batch.batch_id,
+                    common::json::shorten(&text, 200)
+                )
             }
         }
     }
@@ -219,7 +261,12 @@ impl Client {
     ///
     /// # Errors
     /// Where the id cannot be asked for.
-    pub async fn is_completed(&self, key: &str, batch_id: &str, patience: Duration) -> anyhow::Result<bool> {
+    pub async fn is_completed(
+        &self,
+        key: &str,
+        batch_id: &str,
+        patience: Duration,
+    ) -> anyhow::Result<bool> {
         #[derive(Deserialize)]
         struct Batch {
             state: BatchState,
@@ -235,8 +282,12 @@ impl Client {
             loop {
                 polls.tick().await;
                 // Not stored yet, or nobody who can tell: asked again.
-                let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else { continue };
-                let Ok(batch) = reply.json::<Batch>().await else { continue };
+                let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else {
+                    continue;
+                };
+                let Ok(batch) = reply.json::<Batch>().await else {
+                    continue;
+                };
                 if matches!(batch.state, BatchState::Completed | BatchState::Failed) {
                     return;
                 }
@@ -262,7 +313,10 @@ impl Client {
                 // Set at each attempt: the collector tells a fast clock by it.
                 sent_at: rfc3339(SystemClock.now()),
                 schema_version: "1.0",
-                client: ClientName { name: self.name, version: env!("CARGO_PKG_VERSION") },
+                client: ClientName {
+                    name: self.name,
+                    version: env!("CARGO_PKG_VERSION"),
+                },
                 events,
             }),
         }
@@ -271,7 +325,10 @@ impl Client {
 
 fn is_loopback(url: &str) -> bool {
     let url = reqwest::Url::parse(url).ok();
-    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    let host = url
+        .as_ref()
+        .and_then(|url| url.host_str())
+        .unwrap_or_default();
     let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }

@@ -28,7 +28,12 @@ pub struct Delivery {
     )]
     url: Option<String>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them [default: api-key in the folder]
-    #[arg(long, env = "DEVTRAIL_KEY_FILE", value_name = "FILE", help_heading = "Which Devtrail")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "Which Devtrail"
+    )]
     key_file: Option<PathBuf>,
     /// Batches in flight at once
     #[arg(
@@ -56,7 +61,11 @@ impl Delivery {
     /// # Errors
     /// Where nothing names a collector.
     pub fn client(&self, name: &'static str) -> anyhow::Result<Client> {
-        Client::new(name, &self.target.collector_url(self.url.as_deref())?, self.give_up_after)
+        Client::new(
+            name,
+            &self.target.collector_url(self.url.as_deref())?,
+            self.give_up_after,
+        )
     }
 
     /// The keys to send with.
@@ -64,7 +73,12 @@ impl Delivery {
     /// # Errors
     /// Where they cannot be read.
     pub fn keys(&self) -> anyhow::Result<Keys> {
-        Keys::read(&self.key_file.clone().unwrap_or_else(|| self.target.data.join("api-key")))
+        Keys::read(
+            &self
+                .key_file
+                .clone()
+                .unwrap_or_else(|| self.target.data.join("api-key")),
+        )
     }
 
     /// Whether the events will be those of the developer of the folder's first key.
@@ -99,7 +113,10 @@ impl Delivery {
             progress.went(&reply);
             summary.add(&reply);
         }
-        Ok(Summary { seconds: started.elapsed().as_secs_f64(), ..summary })
+        Ok(Summary {
+            seconds: started.elapsed().as_secs_f64(),
+            ..summary
+        })
     }
 }
 
@@ -113,17 +130,27 @@ impl Progress {
     /// Of so many `batches`; hidden where `quiet`.
     #[must_use]
     pub fn of_batches(total: usize, quiet: bool) -> Self {
-        Self { bar: bar(total as u64, "batches", quiet), counts_events: false }
+        Self {
+            bar: bar(total as u64, "batches", quiet),
+            counts_events: false,
+        }
     }
 
     /// Of so many events, which are called `what`; hidden where `quiet`.
     #[must_use]
     pub fn of_events(total: u64, what: &'static str, quiet: bool) -> Self {
-        Self { bar: bar(total, what, quiet), counts_events: true }
+        Self {
+            bar: bar(total, what, quiet),
+            counts_events: true,
+        }
     }
 
     fn went(&self, reply: &Acknowledged) {
-        self.bar.inc(if self.counts_events { u64::from(reply.counts.received) } else { 1 });
+        self.bar.inc(if self.counts_events {
+            u64::from(reply.counts.received)
+        } else {
+            1
+        });
     }
 }
 
@@ -177,7 +204,11 @@ impl Summary {
         self.retries += u64::from(reply.retries);
         let (sum, counts) = (&mut self.counts, &reply.counts);
         // A batch that was there has the counts of its first sending.
-        self.new += if reply.duplicate_batch { 0 } else { u64::from(counts.accepted) };
+        self.new += if reply.duplicate_batch {
+            0
+        } else {
+            u64::from(counts.accepted)
+        };
         sum.received += counts.received;
         sum.accepted += counts.accepted;
         sum.duplicate += counts.duplicate;
@@ -186,9 +217,18 @@ impl Summary {
         for exception in &reply.exceptions {
             let code = exception.code.as_str();
             *self.codes.entry(code.to_owned()).or_default() += 1;
-            let id = exception.id.as_deref().unwrap_or("an event without a usable id");
-            let detail = exception.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-            self.examples.entry(code.to_owned()).or_insert_with(|| out::plain(&format!("{id}{detail}")));
+            let id = exception
+                .id
+                .as_deref()
+                .unwrap_or("an event without a usable id");
+            let detail = exception
+                .detail
+                .as_deref()
+                .map(|detail| format!(": {detail}"))
+                .unwrap_or_default();
+            self.examples
+                .entry(code.to_owned())
+                .or_insert_with(|| out::plain(&format!("{id}{detail}")));
         }
     }
 
@@ -198,7 +238,10 @@ impl Summary {
     /// Where stdout cannot be written.
     pub fn print_codes(&self) -> std::io::Result<()> {
         self.codes.iter().try_for_each(|(code, count)| {
-            out::line(format!("  {code}: {count}, such as {}", self.examples[code]))
+            out::line(format!(
+                "  {code}: {count}, such as {}",
+                self.examples[code]
+            ))
         })
     }
 }

@@ -58,7 +58,11 @@ impl Keys {
                 _ => bail!("{shown} must hold one key, or `developer key` lines."),
             }
         }
-        if many.is_empty() { bail!("{shown} holds no key.") } else { Ok(Self::Many(many)) }
+        if many.is_empty() {
+            bail!("{shown} holds no key.")
+        } else {
+            Ok(Self::Many(many))
+        }
     }
 
     /// The key of a developer; of whoever it is where none is named.
@@ -93,13 +97,20 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
         let Some(value) = values.next() else { break };
         let at = || {
             let blank = text[from..].len() - text[from..].trim_start().len();
-            format!("line {} of the input", text[..from + blank].matches('\n').count() + 1)
+            format!(
+                "line {} of the input",
+                text[..from + blank].matches('\n').count() + 1
+            )
         };
-        let value = value.with_context(|| format!("{} is no JSON; write one event a line", at()))?;
+        let value =
+            value.with_context(|| format!("{} is no JSON; write one event a line", at()))?;
         let mut object: RawObject<'_> = serde_json::from_str(value.get()).with_context(at)?;
         let whole = || value.to_owned();
         if object.0.iter().any(|(name, _)| name == "events") {
-            let batch_id = object.take("batch_id").with_context(at)?.and_then(common::json::string);
+            let batch_id = object
+                .take("batch_id")
+                .with_context(at)?
+                .and_then(common::json::string);
             let batch_id = batch_id.unwrap_or_default();
             batches.push(Batch {
                 key: keys.of(None)?.to_owned(),
@@ -108,16 +119,24 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
             });
             continue;
         }
-        let developer = object.take("developer").with_context(at)?.and_then(common::json::string);
+        let developer = object
+            .take("developer")
+            .with_context(at)?
+            .and_then(common::json::string);
         let event = match (&developer, object.take("event").with_context(at)?) {
             (Some(_), Some(event)) => event.to_owned(),
             _ => whole(),
         };
         let key = keys.of(developer.as_deref()).with_context(at)?.to_owned();
-        let full = open.entry(key.clone()).or_insert_with(|| Cutter::new(size)).push(event);
+        let full = open
+            .entry(key.clone())
+            .or_insert_with(|| Cutter::new(size))
+            .push(event);
         batches.extend(full.map(|events| batch(key, events)));
     }
-    let rest = open.into_iter().filter_map(|(key, cutter)| cutter.rest().map(|events| batch(key, events)));
+    let rest = open
+        .into_iter()
+        .filter_map(|(key, cutter)| cutter.rest().map(|events| batch(key, events)));
     batches.extend(rest);
     Ok(batches)
 }
@@ -148,7 +167,11 @@ impl Cutter {
     /// Cuts after `size` events, or sooner where a collector would find them too large.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self { size, bytes: 0, events: Vec::new() }
+        Self {
+            size,
+            bytes: 0,
+            events: Vec::new(),
+        }
     }
 
     /// Takes one more event; gives those before it where they are a batch.
@@ -156,7 +179,11 @@ impl Cutter {
         let length = event.get().len();
         let is_full = self.events.len() == self.size || self.bytes + length > MAX_BYTES;
         let full = (is_full && !self.events.is_empty()).then(|| std::mem::take(&mut self.events));
-        self.bytes = if full.is_some() { length } else { self.bytes + length };
+        self.bytes = if full.is_some() {
+            length
+        } else {
+            self.bytes + length
+        };
         self.events.push(event);
         full
     }
@@ -170,7 +197,11 @@ impl Cutter {
 
 /// A batch with an id of its own.
 pub fn batch(key: String, events: Vec<Box<RawValue>>) -> Batch {
-    Batch { key, batch_id: Uuid::now_v7().to_string(), content: Content::Events(events) }
+    Batch {
+        key,
+        batch_id: Uuid::now_v7().to_string(),
+        content: Content::Events(events),
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +209,10 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        Keys::Many(BTreeMap::from([("ada".into(), "k1".into()), ("bob".into(), "k2".into())]))
+        Keys::Many(BTreeMap::from([
+            ("ada".into(), "k1".into()),
+            ("bob".into(), "k2".into()),
+        ]))
     }
 
     #[test]
@@ -186,7 +220,13 @@ mod tests {
         let line = |developer: &str, id: u32| {
             format!("{{\"developer\":\"{developer}\",\"event\":{{\"id\":\"{id}\"}}}}\n")
         };
-        let text = [line("ada", 1), line("bob", 2), line("ada", 3), line("ada", 4)].concat();
+        let text = [
+            line("ada", 1),
+            line("bob", 2),
+            line("ada", 3),
+            line("ada", 4),
+        ]
+        .concat();
         let batches = batches(&text, &keys(), 2).unwrap();
         let shape: Vec<(String, usize)> = batches
             .iter()
@@ -195,7 +235,10 @@ mod tests {
                 Content::Envelope(_) => panic!("no envelope was given"),
             })
             .collect();
-        assert_eq!(shape, [("k1".into(), 2), ("k1".into(), 1), ("k2".into(), 1)]);
+        assert_eq!(
+            shape,
+            [("k1".into(), 2), ("k1".into(), 1), ("k2".into(), 1)]
+        );
     }
 
     #[test]
@@ -211,10 +254,15 @@ mod tests {
 
     #[test]
     fn a_document_over_several_lines_is_one_envelope_or_event() {
-        let text = "\n{\n  \"batch_id\": \"b1\",\n  \"events\": [\n    {}\n  ]\n}\n{\n\"id\":\n\"e1\"}\n";
+        let text =
+            "\n{\n  \"batch_id\": \"b1\",\n  \"events\": [\n    {}\n  ]\n}\n{\n\"id\":\n\"e1\"}\n";
         let batches = batches(text, &Keys::One("k".into()), 5).unwrap();
-        let [envelope, events] = &batches[..] else { panic!("{batches:?}") };
-        assert!(matches!(&envelope.content, Content::Envelope(whole) if whole.get().ends_with("]\n}")));
+        let [envelope, events] = &batches[..] else {
+            panic!("{batches:?}")
+        };
+        assert!(
+            matches!(&envelope.content, Content::Envelope(whole) if whole.get().ends_with("]\n}"))
+        );
         assert_eq!(envelope.batch_id, "b1");
         assert!(matches!(&events.content, Content::Events(events) if events.len() == 1));
     }

@@ -9,8 +9,18 @@ use crate::out::{as_table, span};
 
 /// The status as tables with a blank line between them; `now` gives the processes' ages.
 pub fn text(status: &Status, now: Micros) -> String {
-    let parts = [streams(status), consumers(status), processes(status, now), breakers(status), store(status)];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    let parts = [
+        streams(status),
+        consumers(status),
+        processes(status, now),
+        breakers(status),
+        store(status),
+    ];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 fn streams(status: &Status) -> String {
@@ -19,14 +29,25 @@ fn streams(status: &Status) -> String {
             0 => "–".to_owned(),
             _ => format!("{}–{}", stream.first_sequence, stream.last_sequence),
         };
-        [stream.name.clone(), stream.messages.to_string(), format!("{} KiB", stream.bytes / 1024), range]
+        [
+            stream.name.clone(),
+            stream.messages.to_string(),
+            format!("{} KiB", stream.bytes / 1024),
+            range,
+        ]
     });
     as_table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], rows.collect())
 }
 
 fn consumers(status: &Status) -> String {
     let rows = status.consumers.iter();
-    let rows = rows.map(|one| [one.name.clone(), one.pending.to_string(), one.unsettled.to_string()]);
+    let rows = rows.map(|one| {
+        [
+            one.name.clone(),
+            one.pending.to_string(),
+            one.unsettled.to_string(),
+        ]
+    });
     as_table(["CONSUMER", "PENDING", "UNSETTLED"], rows.collect())
 }
 
@@ -38,14 +59,28 @@ fn processes(status: &Status, now: Micros) -> String {
     };
     let rows: Vec<_> = all(status)
         .map(|entry| {
-            let (role, instance, host) = (entry.role.clone(), entry.instance.clone(), entry.host.clone());
-            [role, instance, host, entry.pid.to_string(), age(entry), entry.version.clone()]
+            let (role, instance, host) = (
+                entry.role.clone(),
+                entry.instance.clone(),
+                entry.host.clone(),
+            );
+            [
+                role,
+                instance,
+                host,
+                entry.pid.to_string(),
+                age(entry),
+                entry.version.clone(),
+            ]
         })
         .collect();
     let none = "No worker is alive: batches are kept in the stream until one is.";
     let mut parts = Vec::new();
     if !rows.is_empty() {
-        parts.push(as_table(["PROCESS", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"], rows));
+        parts.push(as_table(
+            ["PROCESS", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"],
+            rows,
+        ));
     }
     if status.workers.is_empty() {
         parts.push(none.to_owned());
@@ -59,8 +94,9 @@ fn all(status: &Status) -> impl Iterator<Item = &WorkerEntry> {
 
 /// The breakers by process, and a sentence for each that is not closed.
 fn breakers(status: &Status) -> String {
-    let all: Vec<(&WorkerEntry, &Report)> =
-        all(status).flat_map(|entry| entry.breakers.iter().map(move |report| (entry, report))).collect();
+    let all: Vec<(&WorkerEntry, &Report)> = all(status)
+        .flat_map(|entry| entry.breakers.iter().map(move |report| (entry, report)))
+        .collect();
     if all.is_empty() {
         return String::new();
     }
@@ -69,32 +105,45 @@ fn breakers(status: &Status) -> String {
             State::Open => "OPEN",
             state => state.as_str(),
         };
-        [report.name.clone(), entry.role.clone(), entry.instance.clone(), state.to_owned()]
+        [
+            report.name.clone(),
+            entry.role.clone(),
+            entry.instance.clone(),
+            state.to_owned(),
+        ]
     });
     let table = as_table(["BREAKER", "PROCESS", "INSTANCE", "STATE"], rows.collect());
     let sentences = all.iter().filter_map(|(entry, report)| told(entry, report));
-    std::iter::once(table).chain(sentences).collect::<Vec<_>>().join("\n")
+    std::iter::once(table)
+        .chain(sentences)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What it means that a breaker is not closed.
 fn told(entry: &WorkerEntry, report: &Report) -> Option<String> {
     let (name, role, instance) = (&report.name, &entry.role, &entry.instance);
-    let reason =
-        report.reason.as_deref().map_or_else(String::new, |reason| format!(" Last failure: {reason}."));
+    let reason = report
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(" Last failure: {reason}."));
     match report.state {
         State::Closed => None,
         State::Open => Some(format!(
             "The breaker {name} of {role} {instance} is open: it does not try for a while.{reason}"
         )),
-        State::HalfOpen => {
-            Some(format!("The breaker {name} of {role} {instance} is half open: a few tries decide.{reason}"))
-        }
+        State::HalfOpen => Some(format!(
+            "The breaker {name} of {role} {instance} is half open: a few tries decide.{reason}"
+        )),
     }
 }
 
 fn store(status: &Status) -> String {
     let store = &status.store;
-    let batches = store.batches.iter().map(|(state, count)| (format!("batches {state}"), *count));
+    let batches = store
+        .batches
+        .iter()
+        .map(|(state, count)| (format!("batches {state}"), *count));
     let counts = [
         ("events", store.events),
         ("duplicates dropped", store.duplicates),
@@ -107,7 +156,11 @@ fn store(status: &Status) -> String {
         ("alerts that stand", store.alerts),
     ];
     let rows = batches.chain(counts.map(|(name, count)| (name.to_owned(), count)));
-    as_table(["STORE", "COUNT"], rows.map(|(name, count)| [name, count.to_string()]).collect())
+    as_table(
+        ["STORE", "COUNT"],
+        rows.map(|(name, count)| [name, count.to_string()])
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -134,8 +187,15 @@ mod tests {
     }
 
     fn with(entry: WorkerEntry, name: &str, state: State, reason: Option<&str>) -> WorkerEntry {
-        let report = Report { name: name.to_owned(), state, reason: reason.map(str::to_owned) };
-        WorkerEntry { breakers: vec![report], ..entry }
+        let report = Report {
+            name: name.to_owned(),
+            state,
+            reason: reason.map(str::to_owned),
+        };
+        WorkerEntry {
+            breakers: vec![report],
+            ..entry
+        }
     }
 
     #[test]
@@ -148,7 +208,11 @@ mod tests {
                 first_sequence: 1,
                 last_sequence: 3,
             }],
-            consumers: vec![Consumer { name: "EVENTS/persist".to_owned(), pending: 2, unsettled: 1 }],
+            consumers: vec![Consumer {
+                name: "EVENTS/persist".to_owned(),
+                pending: 2,
+                unsettled: 1,
+            }],
             collectors: vec![with(worker("collector"), "stream", State::Closed, None)],
             workers: vec![
                 worker("aggregate"),
@@ -201,7 +265,10 @@ The breaker store of persist 3f9a2c01 is open: it does not try for a while. Last
             workers: vec![],
             store: Totals::default(),
         };
-        assert!(text(&status, 0).contains("No worker is alive"), "a collector is none");
+        assert!(
+            text(&status, 0).contains("No worker is alive"),
+            "a collector is none"
+        );
         status.workers.push(worker("all"));
         assert!(!text(&status, 0).contains("No worker is alive"));
     }

@@ -22,28 +22,62 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         "alerted" => alert(&detail),
         "failed" if step.outcome == "recovered" => {
             let [attempts, reason] = ["attempts", "reason"].map(|key| text(&detail, key));
-            let who = detail["job_id"].as_str().map_or_else(|| text(&detail, "consumer"), str::to_owned);
-            let failed = if attempts == "1" { "attempt" } else { "attempts" };
-            format!("{who} was done after {attempts} {failed} that failed: {}", reason.replace('\n', " "))
+            let who = detail["job_id"]
+                .as_str()
+                .map_or_else(|| text(&detail, "consumer"), str::to_owned);
+            let failed = if attempts == "1" {
+                "attempt"
+            } else {
+                "attempts"
+            };
+            format!(
+                "{who} was done after {attempts} {failed} that failed: {}",
+                reason.replace('\n', " ")
+            )
         }
         "failed" => {
             let (job, attempt) = (text(&detail, "job_id"), text(&detail, "attempt"));
-            format!("{job} gave up at attempt {attempt}: {}", text(&detail, "reason").replace('\n', " "))
+            format!(
+                "{job} gave up at attempt {attempt}: {}",
+                text(&detail, "reason").replace('\n', " ")
+            )
         }
         "dead" => {
-            let [attempts, blame, reason] = ["attempts", "blame", "reason"].map(|key| text(&detail, key));
+            let [attempts, blame, reason] =
+                ["attempts", "blame", "reason"].map(|key| text(&detail, key));
             let attempts = format!("after {attempts} attempts (to blame: {blame})");
-            format!("{}in DEAD {attempts}: {}", subject(&detail), reason.replace('\n', " "))
+            format!(
+                "{}in DEAD {attempts}: {}",
+                subject(&detail),
+                reason.replace('\n', " ")
+            )
         }
         "redriven" => {
-            format!("{}{}, gave up on: {}", subject(&detail), by(&detail), text(&detail, "dead_reason"))
+            format!(
+                "{}{}, gave up on: {}",
+                subject(&detail),
+                by(&detail),
+                text(&detail, "dead_reason")
+            )
         }
-        "dropped" => format!("{}{}: {}", subject(&detail), by(&detail), text(&detail, "reason")),
+        "dropped" => format!(
+            "{}{}: {}",
+            subject(&detail),
+            by(&detail),
+            text(&detail, "reason")
+        ),
         _ if detail.is_null() => String::new(),
         _ => detail.to_string(),
     };
-    if let Some(other) = step.correlation_id.as_deref().filter(|other| *other != correlation_id) {
-        words = format!("{words}{}correlation {other}", if words.is_empty() { "" } else { " · " });
+    if let Some(other) = step
+        .correlation_id
+        .as_deref()
+        .filter(|other| *other != correlation_id)
+    {
+        words = format!(
+            "{words}{}correlation {other}",
+            if words.is_empty() { "" } else { " · " }
+        );
     }
     if step.developer.is_none() {
         words = "forgotten".to_owned();
@@ -61,46 +95,69 @@ fn text(detail: &Value, key: &str) -> String {
 
 /// `1:4711:alert ` where a job is meant.
 fn subject(detail: &Value) -> String {
-    detail["job_id"].as_str().map(|id| format!("{id} ")).unwrap_or_default()
+    detail["job_id"]
+        .as_str()
+        .map(|id| format!("{id} "))
+        .unwrap_or_default()
 }
 
 /// `letter 7 by ada@host`.
 fn by(detail: &Value) -> String {
-    format!("letter {} by {}", text(detail, "dead_sequence"), text(detail, "by"))
+    format!(
+        "letter {} by {}",
+        text(detail, "dead_sequence"),
+        text(detail, "by")
+    )
 }
 
 /// `event e1 (index 3) duplicate_id, duplicate of 1:4709:0 in batch b0, received 2026-…`.
 fn event(step: &AuditEntry, detail: &Value, relation: &str) -> String {
     let id = step.event_id.as_deref().unwrap_or("without id");
-    let mut words = format!("event {id} (index {}) {}", text(detail, "ordinal"), step.outcome);
+    let mut words = format!(
+        "event {id} (index {}) {}",
+        text(detail, "ordinal"),
+        step.outcome
+    );
     let original = &detail["original"];
     if original.is_object() {
         let [src, seq, ordinal, batch, received] =
             ["src", "seq", "ordinal", "batch_id", "received_at"].map(|key| text(original, key));
-        words += &format!(", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {received}");
+        words +=
+            &format!(", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {received}");
     }
     words
 }
 
 /// `readmitted: events 0, 3 of EVENTS 5, batch b1`.
 fn readmitted(origin: &Value) -> String {
-    let ordinals = origin["ordinals"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ordinals = origin["ordinals"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let ordinals: Vec<String> = ordinals.iter().map(Value::to_string).collect();
     let [seq, batch] = ["seq", "batch_id"].map(|key| text(origin, key));
-    format!("readmitted: events {} of EVENTS {seq}, batch {batch}", ordinals.join(", "))
+    format!(
+        "readmitted: events {} of EVENTS {seq}, batch {batch}",
+        ordinals.join(", ")
+    )
 }
 
 /// A line a job: `1:4711:alert is JOBS 17 on jobs.alert.live.ada`.
 fn triggers(detail: &Value) -> String {
-    let jobs = detail["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let jobs = detail["jobs"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let line = |job: &Value| {
-        let [id, sequence, subject] = ["job_id", "stream_sequence", "subject"].map(|key| text(job, key));
+        let [id, sequence, subject] =
+            ["job_id", "stream_sequence", "subject"].map(|key| text(job, key));
         format!("{id} is JOBS {sequence} on {subject}")
     };
     jobs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn alert(detail: &Value) -> String {
-    let [id, rule, state, revision] = ["alert_id", "rule", "state", "revision"].map(|key| text(detail, key));
+    let [id, rule, state, revision] =
+        ["alert_id", "rule", "state", "revision"].map(|key| text(detail, key));
     format!("{rule} {state}, alert {id} revision {revision}")
 }

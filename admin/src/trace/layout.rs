@@ -26,9 +26,14 @@ pub fn text(traced: &Traced, wanted: Option<&str>) -> String {
         }
     }
     for replay in replays {
-        let steps = traced.steps.iter().filter(|step| step.replay_id.as_deref() == replay);
+        let steps = traced
+            .steps
+            .iter()
+            .filter(|step| step.replay_id.as_deref() == replay);
         let steps: Vec<&AuditEntry> = steps.collect();
-        let title = replay.map(|id| format!("replay {id}\n")).unwrap_or_default();
+        let title = replay
+            .map(|id| format!("replay {id}\n"))
+            .unwrap_or_default();
         sections.push(title + &time_line(&steps, &batch.correlation_id, wanted));
     }
     sections.join("\n\n")
@@ -37,7 +42,11 @@ pub fn text(traced: &Traced, wanted: Option<&str>) -> String {
 /// The time line of a message that was never stored.
 pub fn unstored(message: &Unstored) -> String {
     let steps: Vec<&AuditEntry> = message.steps.iter().collect();
-    format!("message {} is not stored\n\n{}", message.at, time_line(&steps, "", None))
+    format!(
+        "message {} is not stored\n\n{}",
+        message.at,
+        time_line(&steps, "", None)
+    )
 }
 
 /// Whether `id` is an event that no row of the audit tells of: it was simply accepted.
@@ -57,7 +66,10 @@ fn heading(batch: &Submission) -> String {
         (counts.rejected, "rejected"),
         (counts.quarantined, "quarantined"),
     ];
-    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}"));
+    let parts = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"));
     let parts = parts.collect::<Vec<_>>().join(", ");
     let [need, done, failed] = batch.masks;
     let has = |mask: Mask, bit: Mask| mask.0 & bit.0 != 0;
@@ -71,7 +83,13 @@ fn heading(batch: &Submission) -> String {
     });
     let jobs = jobs.collect::<Vec<_>>().join(", ");
     // Of a forgotten developer's batch only the skeleton is left.
-    let or = |text: &str, instead: &str| if text.is_empty() { instead.to_owned() } else { text.to_owned() };
+    let or = |text: &str, instead: &str| {
+        if text.is_empty() {
+            instead.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
     let text = format!(
         "batch {} of {}: {}\nEVENTS {} · correlation {}\n{} events: {parts}\njobs: {}",
         or(&batch.batch_id, "without id"),
@@ -80,7 +98,11 @@ fn heading(batch: &Submission) -> String {
         batch.at,
         or(&batch.correlation_id, "forgotten"),
         counts.received,
-        if jobs.is_empty() { "none needed" } else { &jobs }
+        if jobs.is_empty() {
+            "none needed"
+        } else {
+            &jobs
+        }
     );
     plain(&text)
 }
@@ -97,11 +119,23 @@ fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) 
         } else {
             rows.push(row(step, first, correlation_id));
         }
-        of_events = if step.event_id.is_some() { of_events + 1 } else { 0 };
-        let run_ends = steps.get(index + 1).is_none_or(|next| next.event_id.is_none());
+        of_events = if step.event_id.is_some() {
+            of_events + 1
+        } else {
+            0
+        };
+        let run_ends = steps
+            .get(index + 1)
+            .is_none_or(|next| next.event_id.is_none());
         if run_ends && left_out > 0 {
             let more = format!("{left_out} more events; --json shows them");
-            rows.push([String::new(), String::new(), String::new(), String::new(), more]);
+            rows.push([
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                more,
+            ]);
             left_out = 0;
         }
     }
@@ -126,7 +160,9 @@ fn offset(micros: Micros) -> String {
     let micros = micros.abs();
     match micros {
         ..SECOND => format!("{sign}{} ms", micros / 1000),
-        _ if micros < 60 * SECOND => format!("{sign}{}.{:03} s", micros / SECOND, micros % SECOND / 1000),
+        _ if micros < 60 * SECOND => {
+            format!("{sign}{}.{:03} s", micros / SECOND, micros % SECOND / 1000)
+        }
         _ => format!("{sign}{}", span(micros)),
     }
 }

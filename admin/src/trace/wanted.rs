@@ -17,7 +17,10 @@ impl Wanted {
     /// Reads `seq:N`, `job:SRC:SEQ:KIND…`, `alert:ID`, `id:ID`; anything else is an id.
     pub fn parse(text: &str, developer: Option<&str>) -> Self {
         let developer = developer.map(str::to_owned);
-        let as_id = |id: &str| Clue::Id { id: id.to_owned(), developer: developer.clone() };
+        let as_id = |id: &str| Clue::Id {
+            id: id.to_owned(),
+            developer: developer.clone(),
+        };
         let (mut clue, mut src) = (as_id(text), None);
         match text.split_once(':') {
             Some(("id", id)) => clue = as_id(id),
@@ -34,7 +37,12 @@ impl Wanted {
             }
             _ => {}
         }
-        Self { text: text.to_owned(), clue, src, developer }
+        Self {
+            text: text.to_owned(),
+            clue,
+            src,
+            developer,
+        }
     }
 
     /// What to ask the store for.
@@ -58,7 +66,10 @@ impl Wanted {
     /// Whether the batch is one that is wanted.
     pub fn fits(&self, batch: &Submission) -> bool {
         self.fits_life(batch.at.src)
-            && self.developer.as_ref().is_none_or(|developer| *developer == batch.developer)
+            && self
+                .developer
+                .as_ref()
+                .is_none_or(|developer| *developer == batch.developer)
     }
 
     /// The sequence, where one is looked for: what was never stored is known by it alone.
@@ -76,12 +87,18 @@ impl Wanted {
 
     /// What to tell where there is nothing.
     pub fn not_found(&self) -> String {
-        let whose = self.developer.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+        let whose = self
+            .developer
+            .as_ref()
+            .map(|name| format!(" of {name}"))
+            .unwrap_or_default();
         let try_next = match &self.clue {
             Clue::Id { .. } if self.developer.is_some() => {
                 "Try it without --developer, or with seq:N of its reply"
             }
-            Clue::Id { .. } => "Try the stream_sequence of its reply as seq:N, or its X-Correlation-Id",
+            Clue::Id { .. } => {
+                "Try the stream_sequence of its reply as seq:N, or its X-Correlation-Id"
+            }
             Clue::Sequence(_) => "Try the batch id, or an event's id",
             Clue::Alert(_) => "`devtrail alerts list --json` shows the ids of alerts",
         };
@@ -98,7 +115,10 @@ fn job(id: &str) -> Option<(Src, u64)> {
     let mut parts = id.split(':');
     let (src, seq) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let kind = parts.next()?;
-    JobKind::ALL.iter().any(|known| known.as_str() == kind).then_some((src, seq))
+    JobKind::ALL
+        .iter()
+        .any(|known| known.as_str() == kind)
+        .then_some((src, seq))
 }
 
 #[cfg(test)]
@@ -110,7 +130,10 @@ mod tests {
     }
 
     fn id(id: &str) -> Clue {
-        Clue::Id { id: id.to_owned(), developer: None }
+        Clue::Id {
+            id: id.to_owned(),
+            developer: None,
+        }
     }
 
     #[test]
@@ -124,7 +147,15 @@ mod tests {
 
     #[test]
     fn an_id_that_only_looks_like_something_else_is_an_id() {
-        for text in ["seq:", "seq:-1", "seq:new", "job:nightly", "job:1:2", "job:1:2:bake", "a:b"] {
+        for text in [
+            "seq:",
+            "seq:-1",
+            "seq:new",
+            "job:nightly",
+            "job:1:2",
+            "job:1:2:bake",
+            "a:b",
+        ] {
             assert_eq!(clue(text), id(text));
         }
         assert_eq!(clue("id:seq:5"), id("seq:5"));
@@ -141,7 +172,14 @@ mod tests {
     #[test]
     fn who_finds_nothing_is_told_what_to_try() {
         let told = Wanted::parse("b1", Some("ada")).not_found();
-        assert!(told.contains("\"b1\" of ada") && told.contains("without --developer"), "{told}");
-        assert!(Wanted::parse("alert:x", None).not_found().contains("alerts list"));
+        assert!(
+            told.contains("\"b1\" of ada") && told.contains("without --developer"),
+            "{told}"
+        );
+        assert!(
+            Wanted::parse("alert:x", None)
+                .not_found()
+                .contains("alerts list")
+        );
     }
 }

@@ -26,8 +26,8 @@ const LOG_BYTES: u64 = 64 * 1024;
 /// # Errors
 /// Where the system does not tell.
 pub fn free_bytes(path: &Path) -> anyhow::Result<u64> {
-    let disk =
-        Disk::under(path).with_context(|| format!("The free space of {} cannot be read", path.display()))?;
+    let disk = Disk::under(path)
+        .with_context(|| format!("The free space of {} cannot be read", path.display()))?;
     Ok(disk.free)
 }
 
@@ -53,7 +53,11 @@ impl Room {
     fn look(&mut self, free: u64, refused: bool) -> Next {
         if self.is_full {
             self.is_full = free < ENOUGH;
-            return if self.is_full { Next::Go } else { Next::Restart };
+            return if self.is_full {
+                Next::Go
+            } else {
+                Next::Restart
+            };
         }
         self.is_full = refused || free < NONE;
         if self.is_full { Next::Say } else { Next::Go }
@@ -72,7 +76,11 @@ impl DiskWatch {
     /// Watches from now on; what the log says already is an earlier server's.
     pub fn new(folder: &Path, log: PathBuf) -> Self {
         let read = std::fs::metadata(&log).map_or(0, |log| log.len());
-        Self { folder: folder.to_owned(), log, read }
+        Self {
+            folder: folder.to_owned(),
+            log,
+            read,
+        }
     }
 
     /// Waits until the disk was full and has room again; says when it is full, and how much is needed.
@@ -84,7 +92,10 @@ impl DiskWatch {
             let free = match free_bytes(&self.folder) {
                 Ok(free) => free,
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the disk cannot be watched; trying again");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the disk cannot be watched; trying again"
+                    );
                     continue;
                 }
             };
@@ -101,7 +112,10 @@ impl DiskWatch {
                     mib(ENOUGH)
                 ),
                 Next::Restart => {
-                    tracing::warn!(free_mib = mib(free), "the disk has room again; restarting nats-server");
+                    tracing::warn!(
+                        free_mib = mib(free),
+                        "the disk has room again; restarting nats-server"
+                    );
                     return;
                 }
             }
@@ -115,7 +129,8 @@ impl DiskWatch {
             let mut log = File::open(&self.log)?;
             let end = log.metadata()?.len();
             // One that got shorter was begun anew.
-            let from = if end < self.read { 0 } else { self.read }.max(end.saturating_sub(LOG_BYTES));
+            let from =
+                if end < self.read { 0 } else { self.read }.max(end.saturating_sub(LOG_BYTES));
             log.seek(SeekFrom::Start(from))?;
             let mut said = Vec::new();
             log.take(end - from).read_to_end(&mut said)?;
@@ -142,13 +157,21 @@ mod tests {
     #[test]
     fn a_server_that_could_not_write_is_restarted_once_there_is_enough_room() {
         let mut room = Room::default();
-        assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "little room is no trouble yet");
+        assert_eq!(
+            room.look(ENOUGH - 1, false),
+            Next::Go,
+            "little room is no trouble yet"
+        );
         assert_eq!(room.look(5 * NONE, true), Next::Say);
         assert_eq!(room.look(5 * NONE, true), Next::Go, "said once");
         assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "not enough yet");
         assert_eq!(room.look(ENOUGH, false), Next::Restart);
         assert_eq!(room.look(ENOUGH, false), Next::Go, "once");
-        assert_eq!(room.look(NONE - 1, false), Next::Say, "a log on a full disk may say nothing");
+        assert_eq!(
+            room.look(NONE - 1, false),
+            Next::Say,
+            "a log on a full disk may say nothing"
+        );
         assert_eq!(room.look(ENOUGH, true), Next::Restart);
     }
 

@@ -23,16 +23,22 @@ impl Folder {
     /// Where another `devtrail up` runs on it, or it cannot be written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        std::fs::create_dir_all(path)
-            .with_context(|| format!("The folder {shown} cannot be made; name another with --data"))?;
+        std::fs::create_dir_all(path).with_context(|| {
+            format!("The folder {shown} cannot be made; name another with --data")
+        })?;
         // nats-server and the database get it as it is, whatever the working directory becomes.
-        let path = path.canonicalize().with_context(|| format!("The folder {shown} cannot be read"))?;
-        let lock = File::create(path.join("up.lock"))
-            .with_context(|| format!("The folder {shown} cannot be written; name another with --data"))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("The folder {shown} cannot be read"))?;
+        let lock = File::create(path.join("up.lock")).with_context(|| {
+            format!("The folder {shown} cannot be written; name another with --data")
+        })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
-                bail!("Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data.")
+                bail!(
+                    "Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data."
+                )
             }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("{shown} cannot be locked"))
@@ -65,7 +71,11 @@ impl Folder {
             return Ok(None);
         }
         let key = make().await?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         writeln!(file, "{key}")
             .and_then(|()| file.sync_all())
             .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -77,7 +87,10 @@ impl Folder {
     /// # Errors
     /// Where the file cannot be written.
     pub fn write_addresses(&self, addresses: &Addresses) -> anyhow::Result<()> {
-        let (path, fresh) = (Addresses::path(&self.path), self.path.join("addresses.json.new"));
+        let (path, fresh) = (
+            Addresses::path(&self.path),
+            self.path.join("addresses.json.new"),
+        );
         std::fs::write(&fresh, serde_json::to_vec(addresses)?)
             .and_then(|()| std::fs::rename(&fresh, &path))
             .with_context(|| format!("{} cannot be written", path.display()))
@@ -95,7 +108,10 @@ impl Folder {
     /// # Errors
     /// Where no HTTP client can be made.
     pub async fn wait_until_ready(&self, url: &str) -> anyhow::Result<()> {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(1))
+            .build()?;
         let mut polls = tokio::time::interval(Duration::from_millis(10));
         loop {
             polls.tick().await;

@@ -11,9 +11,13 @@ pub fn log_file(folder: &Path) -> PathBuf {
 pub fn complaints(folder: &Path, pid: u32) -> Vec<String> {
     let text = std::fs::read_to_string(log_file(folder)).unwrap_or_default();
     let own = format!("[{pid}] ");
-    let bad = |line: &&str| line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "));
+    let bad = |line: &&str| {
+        line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "))
+    };
     let said = |line: &str| {
-        line.split_once("] ").and_then(|(_, rest)| rest.split_once("] ")).map(|(_, said)| said.to_owned())
+        line.split_once("] ")
+            .and_then(|(_, rest)| rest.split_once("] "))
+            .map(|(_, said)| said.to_owned())
     };
     let all: Vec<String> = text.lines().filter(bad).filter_map(said).collect();
     all[all.len().saturating_sub(3)..].to_vec()
@@ -28,7 +32,11 @@ pub fn ended(how: &str, complaints: &[String], log: &Path) -> String {
              for a free one. nats-server says: {said}"
         );
     }
-    let said = if said.is_empty() { "nothing".to_owned() } else { said };
+    let said = if said.is_empty() {
+        "nothing".to_owned()
+    } else {
+        said
+    };
     format!(
         "nats-server did not start ({how}). It says: {said}. Its log is {}; another nats-server is named with \
          --nats-server PATH.",

@@ -38,7 +38,12 @@ use steps::Steps;
   devtrail up --data /tmp/try --listen 127.0.0.1:0 --nats-port 0")]
 pub struct UpSettings {
     /// The folder that keeps everything
-    #[arg(long, env = "DEVTRAIL_DATA", default_value = "devtrail-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_DATA",
+        default_value = "devtrail-data",
+        value_name = "DIR"
+    )]
     data: PathBuf,
     /// Address to serve HTTP on; port 0 takes a free one
     #[arg(
@@ -47,10 +52,20 @@ pub struct UpSettings {
     )]
     listen: String,
     /// Port of the nats-server on 127.0.0.1; 0 takes a free one
-    #[arg(long, env = "DEVTRAIL_NATS_PORT", default_value_t = 4222, value_name = "PORT")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_NATS_PORT",
+        default_value_t = 4222,
+        value_name = "PORT"
+    )]
     nats_port: u16,
     /// The database [default: sqlite:DIR/devtrail.db]
-    #[arg(long, env = "DEVTRAIL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     database_url: Option<DatabaseUrl>,
     /// The nats-server to start [default: .tools/nats-server, then PATH]
     #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
@@ -86,11 +101,21 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
     let addresses = (listener.local_addr()?, admin.address());
-    let work = run_beside(&settings, &folder, listener, addresses, &mut server, &process);
+    let work = run_beside(
+        &settings,
+        &folder,
+        listener,
+        addresses,
+        &mut server,
+        &process,
+    );
     let result = admin.beside(&process, work).await;
     folder.remove_addresses();
     // The stream is stopped last: what was in hand has been acked or handed back.
-    server.stop().await.context("nats-server could not be stopped")?;
+    server
+        .stop()
+        .await
+        .context("nats-server could not be stopped")?;
     result
 }
 
@@ -103,8 +128,10 @@ async fn run_beside(
     process: &Process,
 ) -> anyhow::Result<()> {
     let ports = server.ports().clone();
-    let database_url =
-        settings.database_url.clone().unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
+    let database_url = settings
+        .database_url
+        .clone()
+        .unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
     let first_key = prepare(folder, &ports, process).await?;
     let addresses = Addresses {
         collector: format!("http://{address}"),
@@ -113,11 +140,16 @@ async fn run_beside(
         database: database_url.to_string(),
         admin: admin.map(|address| format!("http://{address}")),
     };
-    let nats = NatsSettings { nats_url: ports.nats };
+    let nats = NatsSettings {
+        nats_url: ports.nats,
+    };
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
         nats: nats.clone(),
-        sync: SyncSettings { nats_monitor_url: vec![ports.monitor.clone()], allow_unsafe_sync: false },
+        sync: SyncSettings {
+            nats_monitor_url: vec![ports.monitor.clone()],
+            allow_unsafe_sync: false,
+        },
         limits: settings.limits.clone(),
         pauses: settings.retry.pauses,
         breakers: settings.breakers,
@@ -148,7 +180,11 @@ async fn run_beside(
             result.inspect_err(|error| {
                 // The first one's error ends the program, which tells it; others' may be told nowhere else.
                 if process.stop.is_draining() {
-                    tracing::error!(part, error = format!("{error:#}"), "a part failed while it stopped");
+                    tracing::error!(
+                        part,
+                        error = format!("{error:#}"),
+                        "a part failed while it stopped"
+                    );
                 } else {
                     tracing::info!(part, "a part failed; stopping the others");
                 }
@@ -169,12 +205,19 @@ async fn run_beside(
 }
 
 /// Streams, consumers and the first key. Gives the key where it was made now.
-async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::Result<Option<String>> {
+async fn prepare(
+    folder: &Folder,
+    ports: &Ports,
+    process: &Process,
+) -> anyhow::Result<Option<String>> {
     let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk::free_bytes(folder.path())?;
-    let events = topology::Name { stream: EVENTS.to_owned(), consumer: None };
+    let events = topology::Name {
+        stream: EVENTS.to_owned(),
+        consumer: None,
+    };
     if api::info(&js, &events).await?.is_none() {
         room::expect(free).with_context(|| folder.path().display().to_string())?;
     }
@@ -182,19 +225,33 @@ async fn prepare(folder: &Folder, ports: &Ports, process: &Process) -> anyhow::R
     let changes = streams::make(&js, &declared).await?;
     tracing::debug!(?changes, "streams and consumers are as declared");
     let bucket = keys::open(&js).await?;
-    folder.first_key(async || keys::create(&bucket, "me".parse()?, &Grant::default()).await).await
+    folder
+        .first_key(async || keys::create(&bucket, "me".parse()?, &Grant::default()).await)
+        .await
 }
 
 /// Tells a person what to do, once a batch would be accepted.
-async fn announce(addresses: &Addresses, folder: &Folder, first_key: Option<&str>) -> anyhow::Result<()> {
+async fn announce(
+    addresses: &Addresses,
+    folder: &Folder,
+    first_key: Option<&str>,
+) -> anyhow::Result<()> {
     let url = &addresses.collector;
     folder.wait_until_ready(url).await?;
     folder.write_addresses(addresses)?;
     tracing::info!(url, "ready");
-    let steps = Steps { url, folder: folder.path(), key_is_new: first_key.is_some() };
+    let steps = Steps {
+        url,
+        folder: folder.path(),
+        key_is_new: first_key.is_some(),
+    };
     // A path is made absolute, so that it can be pasted in any folder; a name is looked up on PATH.
     let called = std::env::args().next().unwrap_or_default();
     let absolute = || Some(std::path::absolute(&called).ok()?.display().to_string());
-    let program = if called.contains('/') { absolute().unwrap_or(called) } else { called };
+    let program = if called.contains('/') {
+        absolute().unwrap_or(called)
+    } else {
+        called
+    };
     Ok(out::line(steps.text(&program))?)
 }

@@ -15,12 +15,17 @@ const OLDEST: (u32, u32) = (2, 12);
 pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let candidates = match given {
         Some(path) => vec![path.to_owned()],
-        None => vec![PathBuf::from(".tools/nats-server"), PathBuf::from("nats-server")],
+        None => vec![
+            PathBuf::from(".tools/nats-server"),
+            PathBuf::from("nats-server"),
+        ],
     };
     let mut too_old = None;
     for candidate in candidates {
         // A bare name is looked up on PATH; a path that is not there is no candidate.
-        let Ok(output) = Command::new(&candidate).arg("--version").output().await else { continue };
+        let Ok(output) = Command::new(&candidate).arg("--version").output().await else {
+            continue;
+        };
         let text = String::from_utf8_lossy(&output.stdout);
         let text = text.lines().next().unwrap_or_default().trim().to_owned();
         match version(&text) {

@@ -33,14 +33,21 @@ pub fn expect(free: u64) -> anyhow::Result<()> {
 /// EVENTS gets at most half, all others together at most a fifth, in the proportion they are declared
 /// in: nothing, the database beside them included, can fill the disk. Streams without a bound are left alone.
 pub fn fit(declared: &mut BTreeMap<Name, Config>, free: u64) {
-    let others: u64 = declared.iter().filter(|(name, _)| name.stream != EVENTS).filter_map(bound).sum();
+    let others: u64 = declared
+        .iter()
+        .filter(|(name, _)| name.stream != EVENTS)
+        .filter_map(bound)
+        .sum();
     let room = free / 5;
     for (name, config) in declared.iter_mut() {
-        let Some(wanted) = bound((name, config)) else { continue };
+        let Some(wanted) = bound((name, config)) else {
+            continue;
+        };
         let allowed = if name.stream == EVENTS {
             wanted.min(MAX_EVENTS_BYTES).min(free / 2)
         } else if others > room {
-            u64::try_from(u128::from(wanted) * u128::from(room) / u128::from(others)).unwrap_or(wanted)
+            u64::try_from(u128::from(wanted) * u128::from(room) / u128::from(others))
+                .unwrap_or(wanted)
         } else {
             wanted
         };
@@ -52,7 +59,10 @@ pub fn fit(declared: &mut BTreeMap<Name, Config>, free: u64) {
 /// The bytes that a stream on disk is declared to take at most.
 fn bound((name, config): (&Name, &Config)) -> Option<u64> {
     let on_disk = config.get("storage").and_then(Value::as_str) == Some("file");
-    let bytes = config.get("max_bytes").and_then(Value::as_u64).filter(|bytes| *bytes > 0);
+    let bytes = config
+        .get("max_bytes")
+        .and_then(Value::as_u64)
+        .filter(|bytes| *bytes > 0);
     bytes.filter(|_| on_disk && name.consumer.is_none())
 }
 
@@ -66,15 +76,20 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn name(stream: &str) -> Name {
-        Name { stream: stream.to_owned(), consumer: None }
+        Name {
+            stream: stream.to_owned(),
+            consumer: None,
+        }
     }
 
     /// What is declared, and two more streams of 1 GiB and one in memory.
     fn fitted(free: u64) -> BTreeMap<Name, Config> {
         let mut declared = topology::declared().clone();
-        for (stream, storage, bytes) in
-            [("ONE", "file", GIB), ("TWO", "file", GIB), ("MEMORY", "memory", GIB)]
-        {
+        for (stream, storage, bytes) in [
+            ("ONE", "file", GIB),
+            ("TWO", "file", GIB),
+            ("MEMORY", "memory", GIB),
+        ] {
             let config = json!({"name": stream, "storage": storage, "max_bytes": bytes});
             declared.insert(name(stream), config.as_object().unwrap().clone());
         }
@@ -105,12 +120,20 @@ mod tests {
     #[test]
     fn a_large_disk_changes_nothing_that_is_declared() {
         let large = fitted(100 * GIB);
-        assert_eq!((bytes(&large, "EVENTS"), bytes(&large, "DEAD")), (10 * GIB, GIB));
+        assert_eq!(
+            (bytes(&large, "EVENTS"), bytes(&large, "DEAD")),
+            (10 * GIB, GIB)
+        );
     }
 
     #[test]
     fn a_disk_that_is_full_is_said_to_be() {
         assert!(expect(256 << 20).is_ok());
-        assert!(expect(200 << 20).unwrap_err().to_string().contains("has 200 MiB free"));
+        assert!(
+            expect(200 << 20)
+                .unwrap_err()
+                .to_string()
+                .contains("has 200 MiB free")
+        );
     }
 }

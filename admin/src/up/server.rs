@@ -52,14 +52,19 @@ pub struct Server {
 /// Where it does not go.
 pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
     let path = pid_file(folder);
-    let Some(pid) = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok())
+    let Some(pid) = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok())
     else {
         return Ok(());
     };
     if !is_ours(pid, folder).await {
         return Ok(());
     }
-    tracing::warn!(pid, "stopping the nats-server that an earlier `devtrail up` left behind");
+    tracing::warn!(
+        pid,
+        "stopping the nats-server that an earlier `devtrail up` left behind"
+    );
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         // Gone already is what is wanted.
         let _ = kill(Pid::from_raw(pid), signal);
@@ -82,7 +87,11 @@ async fn is_ours(pid: i32, folder: &Path) -> bool {
     let command = match std::fs::read(format!("/proc/{pid}/cmdline")) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\0', " "),
         // Systems without /proc.
-        Err(_) => match Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().await {
+        Err(_) => match Command::new("ps")
+            .args(["-o", "command=", "-p", &pid.to_string()])
+            .output()
+            .await
+        {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
             Err(_) => return false,
         },
@@ -105,11 +114,19 @@ impl Server {
     /// Where it does not start; the end of its log says why.
     pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
         let config = config_file(folder);
-        std::fs::write(&config, CONFIG.replace(SYNCED, &format!("{SYNCED}\n  {ROOM}")))
-            .with_context(|| format!("{} cannot be written", config.display()))?;
+        std::fs::write(
+            &config,
+            CONFIG.replace(SYNCED, &format!("{SYNCED}\n  {ROOM}")),
+        )
+        .with_context(|| format!("{} cannot be written", config.display()))?;
         let mut child = spawn(program, folder, port, 0)?;
         let ports = wait_for_ports(&mut child, folder).await?;
-        Ok(Self { program: program.to_owned(), folder: folder.to_owned(), child, ports })
+        Ok(Self {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            child,
+            ports,
+        })
     }
 
     /// Where it is reached; the same after a restart.
@@ -132,17 +149,34 @@ impl Server {
                 () = disk.has_room_again() => None,
             };
             // Long-lived ones start the backoff anew.
-            attempt = if lived.elapsed() > Duration::from_secs(60) { 0 } else { attempt + 1 };
+            attempt = if lived.elapsed() > Duration::from_secs(60) {
+                0
+            } else {
+                attempt + 1
+            };
             match died {
-                Some(status) => tracing::error!(%status, attempt, "nats-server died; restarting it"),
+                Some(status) => {
+                    tracing::error!(%status, attempt, "nats-server died; restarting it")
+                }
                 None => self.halt().await?,
             }
             RetryPolicy::DEFAULT.pause(attempt).await;
-            let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
-            self.child =
-                spawn(&self.program, &self.folder, port(&self.ports.nats), port(&self.ports.monitor))?;
+            let port = |url: &str| {
+                url.rsplit_once(':')
+                    .and_then(|(_, port)| port.parse().ok())
+                    .unwrap_or(0)
+            };
+            self.child = spawn(
+                &self.program,
+                &self.folder,
+                port(&self.ports.nats),
+                port(&self.ports.monitor),
+            )?;
             if let Err(error) = wait_for_ports(&mut self.child, &self.folder).await {
-                tracing::error!(error = format!("{error:#}"), "nats-server did not come back yet");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "nats-server did not come back yet"
+                );
             }
         }
     }
@@ -171,7 +205,10 @@ impl Server {
 fn forget_ports(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "ports") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "ports")
+        {
             std::fs::remove_file(path)?;
         }
     }
@@ -181,7 +218,13 @@ fn forget_ports(folder: &Path) -> std::io::Result<()> {
 fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> anyhow::Result<Child> {
     forget_ports(folder).with_context(|| format!("{} cannot be cleaned", folder.display()))?;
     // nats-server's own sign for "any free port" is -1.
-    let free = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
+    let free = |port: u16| {
+        if port == 0 {
+            "-1".to_owned()
+        } else {
+            port.to_string()
+        }
+    };
     let log = log_file(folder);
     Command::new(program)
         .arg("-c")
@@ -219,19 +262,34 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         loop {
             polls.tick().await;
             if let Some(status) = child.try_wait()? {
-                bail!(ended(&status.to_string(), &complaints(folder, pid), &log_file(folder)));
+                bail!(ended(
+                    &status.to_string(),
+                    &complaints(folder, pid),
+                    &log_file(folder)
+                ));
             }
             // Half-written files do not parse yet.
-            let Ok(bytes) = std::fs::read(&name) else { continue };
-            let Ok(ports) = serde_json::from_slice::<PortsFile>(&bytes) else { continue };
+            let Ok(bytes) = std::fs::read(&name) else {
+                continue;
+            };
+            let Ok(ports) = serde_json::from_slice::<PortsFile>(&bytes) else {
+                continue;
+            };
             if let (Some(nats), Some(monitor)) = (ports.nats.first(), ports.monitoring.first()) {
-                return Ok(Ports { nats: nats.clone(), monitor: monitor.clone() });
+                return Ok(Ports {
+                    nats: nats.clone(),
+                    monitor: monitor.clone(),
+                });
             }
         }
     };
     timeout(START, read).await.with_context(|| {
         let log = log_file(folder);
-        ended(&format!("no sign of life in {START:?}"), &complaints(folder, pid), &log)
+        ended(
+            &format!("no sign of life in {START:?}"),
+            &complaints(folder, pid),
+            &log,
+        )
     })?
 }
 

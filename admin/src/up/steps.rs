@@ -19,7 +19,11 @@ impl Steps<'_> {
         let Self { url, folder, .. } = self;
         let key = quoted(&folder.join("api-key").display().to_string());
         let data = quoted(&folder.display().to_string());
-        let program = quoted(if program.is_empty() { "devtrail" } else { program });
+        let program = quoted(if program.is_empty() {
+            "devtrail"
+        } else {
+            program
+        });
         let is_new = if self.key_is_new {
             "A first API key, of developer me, is in"
         } else {
@@ -62,17 +66,22 @@ mod tests {
     #[test]
     fn commands_can_be_pasted_whatever_the_folder_is_called() {
         let folder = Path::new("/tmp/ada's data");
-        let steps = Steps { url: "http://127.0.0.1:1", folder, key_is_new: true };
+        let steps = Steps {
+            url: "http://127.0.0.1:1",
+            folder,
+            key_is_new: true,
+        };
         let text = steps.text("target/release/devtrail");
         assert!(
             text.contains(r"  target/release/devtrail import git . --data '/tmp/ada'\''s data'"),
             "{text}"
         );
-        assert!(text.contains(r"$(cat '/tmp/ada'\''s data/api-key')"), "{text}");
         assert!(
-            text.starts_with(
-                "Devtrail listens on http://127.0.0.1:1\nA first API key, of developer me, is in"
-            )
+            text.contains(r"$(cat '/tmp/ada'\''s data/api-key')"),
+            "{text}"
         );
+        assert!(text.starts_with(
+            "Devtrail listens on http://127.0.0.1:1\nA first API key, of developer me, is in"
+        ));
     }
 }

@@ -22,11 +22,17 @@ pub enum Elsewhere {
 /// The store holds something of a batch that no message holds. Where one administrator redrove a letter
 /// while another dropped it, the message may go just after it was stored: the audit explains it.
 pub fn surplus(account: &Account, checked: &mut Checked) {
-    if account.steps.iter().any(|taken| taken.step == "dropped" && taken.job_id.is_none()) {
+    if account
+        .steps
+        .iter()
+        .any(|taken| taken.step == "dropped" && taken.job_id.is_none())
+    {
         return;
     }
     let (at, kept) = (account.at, account.kept.len());
-    checked.suspect(format!("surplus: the store holds batch {at} ({kept} events), which no message holds"));
+    checked.suspect(format!(
+        "surplus: the store holds batch {at} ({kept} events), which no message holds"
+    ));
 }
 
 /// Checks one message.
@@ -41,7 +47,9 @@ pub fn check(
     match (row, message, elsewhere) {
         (None, _, Elsewhere::InDead(_)) => checked.counts.dead += 1,
         (None, message, Elsewhere::OnTheWay) => {
-            checked.counts.events += message.as_ref().map_or(0, |batch| batch.events().len() as u64);
+            checked.counts.events += message
+                .as_ref()
+                .map_or(0, |batch| batch.events().len() as u64);
             checked.counts.unfinished += 1;
             checked.waits = true;
         }
@@ -54,10 +62,14 @@ pub fn check(
             ));
         }
         (None, Err(error), Elsewhere::Not) => {
-            checked.suspect(format!("missing: message {at} is no batch ({error}), and is not in DEAD"));
+            checked.suspect(format!(
+                "missing: message {at} is no batch ({error}), and is not in DEAD"
+            ));
         }
         (Some(_), Err(error), _) => {
-            checked.find(format!("different: message {at} is no batch ({error}), but is stored"));
+            checked.find(format!(
+                "different: message {at} is no batch ({error}), but is stored"
+            ));
         }
         (Some(account), Ok(batch), elsewhere) => {
             let was_redriven = account.steps.iter().any(|taken| taken.step == "redriven");
@@ -75,20 +87,41 @@ pub fn check(
 fn events(at: BatchRef, batch: &Batch, account: &Account, checked: &mut Checked) {
     let sent = batch.events().len();
     checked.counts.events += sent as u64;
-    for (ordinal, _) in account.kept.iter().filter(|(ordinal, _)| *ordinal as usize >= sent) {
+    for (ordinal, _) in account
+        .kept
+        .iter()
+        .filter(|(ordinal, _)| *ordinal as usize >= sent)
+    {
         let event = at.event(*ordinal);
-        checked.find(format!("surplus: the store holds event {event}, the message has {sent} events"));
+        checked.find(format!(
+            "surplus: the store holds event {event}, the message has {sent} events"
+        ));
     }
     for (ordinal, (note, bytes)) in batch.events().enumerate() {
         let event = at.event(ordinal as u32);
-        let mut places = account.kept.iter().filter(|(kept, _)| *kept == event.ordinal).map(|(_, kept)| kept);
-        let named = || Head::of(bytes).and_then(|head| head.id()).unwrap_or_else(|| "without id".to_owned());
+        let mut places = account
+            .kept
+            .iter()
+            .filter(|(kept, _)| *kept == event.ordinal)
+            .map(|(_, kept)| kept);
+        let named = || {
+            Head::of(bytes)
+                .and_then(|head| head.id())
+                .unwrap_or_else(|| "without id".to_owned())
+        };
         let (Some(place), more) = (places.next(), places.count()) else {
-            checked.find(format!("missing: event {event} ({}) is nowhere in the store", named()));
+            checked.find(format!(
+                "missing: event {event} ({}) is nowhere in the store",
+                named()
+            ));
             continue;
         };
         if more > 0 {
-            checked.find(format!("surplus: event {event} ({}) is kept in {} places", named(), more + 1));
+            checked.find(format!(
+                "surplus: event {event} ({}) is kept in {} places",
+                named(),
+                more + 1
+            ));
         }
         let hash = event::hash(bytes);
         let may_be = (note.competes(), note.verdict());
@@ -113,9 +146,9 @@ fn count(
     let counts = &mut checked.counts;
     let counter = match place {
         Kept::Event(kept) if kept == hash && competes => &mut counts.stored,
-        Kept::Duplicate { original: Some(original) } if *original < event && competes => {
-            &mut counts.duplicates
-        }
+        Kept::Duplicate {
+            original: Some(original),
+        } if *original < event && competes => &mut counts.duplicates,
         Kept::Refused(Verdict::Quarantined, kept)
             if kept == hash && (competes || verdict == Verdict::Quarantined) =>
         {
@@ -134,7 +167,9 @@ fn kept_as(place: &Kept, hash: &[u8; 32]) -> String {
     match place {
         Kept::Event(kept) if kept == hash => "accepted".to_owned(),
         Kept::Event(_) => "accepted with other bytes".to_owned(),
-        Kept::Duplicate { original: Some(original) } => format!("duplicate of the later event {original}"),
+        Kept::Duplicate {
+            original: Some(original),
+        } => format!("duplicate of the later event {original}"),
         Kept::Duplicate { original: None } => "duplicate without an original".to_owned(),
         Kept::Refused(verdict, kept) if kept == hash => verdict.as_str().to_owned(),
         Kept::Refused(verdict, _) => format!("{} with other bytes", verdict.as_str()),

@@ -37,7 +37,12 @@ impl DeadLetters {
     /// # Errors
     /// Where DEAD cannot be read.
     pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
-        let mut letters = Self { js: js.clone(), src, next: 1, known: BTreeMap::new() };
+        let mut letters = Self {
+            js: js.clone(),
+            src,
+            next: 1,
+            known: BTreeMap::new(),
+        };
         letters.read_on().await?;
         Ok(letters)
     }
@@ -49,7 +54,11 @@ impl DeadLetters {
     /// Where DEAD cannot be read.
     pub async fn look_again(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
         let mut gone = Vec::new();
-        for (was, at) in self.known.iter().filter(|(was, _)| (from..=to).contains(&was.seq())) {
+        for (was, at) in self
+            .known
+            .iter()
+            .filter(|(was, _)| (from..=to).contains(&was.seq()))
+        {
             if stored::message(&self.js, DEAD, *at).await?.is_none() {
                 gone.push(*was);
             }
@@ -75,12 +84,18 @@ impl DeadLetters {
 
     /// The kinds of the batch's jobs that are there.
     pub fn jobs(&self, seq: u64) -> Mask {
-        let there = JobKind::ALL.into_iter().filter(|kind| self.known.contains_key(&Was::Job(seq, *kind)));
+        let there = JobKind::ALL
+            .into_iter()
+            .filter(|kind| self.known.contains_key(&Was::Job(seq, *kind)));
         Mask(there.map(|kind| kind.bit().0).sum())
     }
 
     async fn read_on(&mut self) -> anyhow::Result<()> {
-        let stream = self.js.get_stream(DEAD).await.context("The stream DEAD cannot be read")?;
+        let stream = self
+            .js
+            .get_stream(DEAD)
+            .await
+            .context("The stream DEAD cannot be read")?;
         let last = stream.cached_info().state.last_sequence;
         let mut reader = Reader::new((self.js.clone(), stream), self.next, last, Payloads::Left);
         loop {
@@ -140,7 +155,8 @@ fn was(subject: &str, headers: &HeaderMap, src: Option<Src>) -> Option<Was> {
 }
 
 fn is_redrive(part: &str) -> bool {
-    part.strip_prefix('r').is_some_and(|number| number.parse::<u32>().is_ok())
+    part.strip_prefix('r')
+        .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The message that a pointer was to store again.
@@ -156,33 +172,64 @@ mod tests {
 
     fn was_of(subject: &str, headers: &[(&str, &str)]) -> Option<Was> {
         let mut map = HeaderMap::new();
-        headers.iter().for_each(|(name, value)| map.insert(*name, *value));
+        headers
+            .iter()
+            .for_each(|(name, value)| map.insert(*name, *value));
         was(subject, &map, Some(2))
     }
 
     #[test]
     fn a_dead_letter_tells_which_message_or_job_it_was() {
         let events = "dead.EVENTS.persist";
-        assert_eq!(was_of(events, &[("Devtrail-Stream-Sequence", "7")]), Some(Was::Message(7)));
-        let of_life = |src| was_of(events, &[("Devtrail-Stream-Sequence", "7"), ("Devtrail-Src", src)]);
+        assert_eq!(
+            was_of(events, &[("Devtrail-Stream-Sequence", "7")]),
+            Some(Was::Message(7))
+        );
+        let of_life = |src| {
+            was_of(
+                events,
+                &[("Devtrail-Stream-Sequence", "7"), ("Devtrail-Src", src)],
+            )
+        };
         assert_eq!((of_life("2"), of_life("1")), (Some(Was::Message(7)), None));
-        let job =
-            |id| was_of("dead.JOBS.alert", &[("Devtrail-Msg-Id", id), ("Devtrail-Stream-Sequence", "9")]);
+        let job = |id| {
+            was_of(
+                "dead.JOBS.alert",
+                &[("Devtrail-Msg-Id", id), ("Devtrail-Stream-Sequence", "9")],
+            )
+        };
         assert_eq!(job("2:7:alert"), Some(Was::Job(7, JobKind::Alert)));
         assert_eq!(job("2:7:alert:r3"), Some(Was::Job(7, JobKind::Alert)));
-        for other in ["1:7:alert", "2:7:alert:replay-1", "2:7:nonsense", "2:7:alert:x:r1", "nonsense", ""] {
+        for other in [
+            "1:7:alert",
+            "2:7:alert:replay-1",
+            "2:7:nonsense",
+            "2:7:alert:x:r1",
+            "nonsense",
+            "",
+        ] {
             assert_eq!(job(other), None, "{other}");
         }
-        assert_eq!(was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "2:8")]), Some(Was::Message(8)));
-        assert_eq!(was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "1:8")]), None);
+        assert_eq!(
+            was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "2:8")]),
+            Some(Was::Message(8))
+        );
+        assert_eq!(
+            was_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "1:8")]),
+            None
+        );
         assert_eq!((was_of(events, &[]), was_of("dead", &[])), (None, None));
     }
 
     #[test]
     fn a_dead_pointer_names_its_message() {
-        let pointer = br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
+        let pointer =
+            br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
         assert_eq!(pointed_at(pointer, Some(2)), Some(Was::Message(5)));
-        assert_eq!((pointed_at(pointer, Some(1)), pointed_at(b"{}", Some(2))), (None, None));
+        assert_eq!(
+            (pointed_at(pointer, Some(1)), pointed_at(b"{}", Some(2))),
+            (None, None)
+        );
         let derives = br#"{"replay_id":"r","src":2,"seq":5,"targets":["alert"],"source":"store"}"#;
         assert_eq!(pointed_at(derives, Some(2)), None, "it stores nothing");
     }

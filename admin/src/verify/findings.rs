@@ -52,12 +52,18 @@ pub struct Checked {
 impl Checked {
     /// Notes that something does not add up, and will not.
     pub fn find(&mut self, text: String) {
-        self.findings.push(Finding { text, may_pass: false });
+        self.findings.push(Finding {
+            text,
+            may_pass: false,
+        });
     }
 
     /// Notes that something does not add up yet.
     pub fn suspect(&mut self, text: String) {
-        self.findings.push(Finding { text, may_pass: true });
+        self.findings.push(Finding {
+            text,
+            may_pass: true,
+        });
     }
 }
 
@@ -79,7 +85,12 @@ impl Found {
     ///
     /// # Errors
     /// Where stdout cannot be written.
-    pub fn add(&mut self, part: Checked, progress: &ProgressBar, as_json: bool) -> std::io::Result<()> {
+    pub fn add(
+        &mut self,
+        part: Checked,
+        progress: &ProgressBar,
+        as_json: bool,
+    ) -> std::io::Result<()> {
         let (sum, add) = (&mut self.counts, part.counts);
         sum.events += add.events;
         sum.stored += add.stored;
@@ -116,6 +127,9 @@ mod tests {
             found.add(part, &ProgressBar::hidden(), true).unwrap();
         }
         assert_eq!((found.finding_count, found.findings.len()), (300, SHOWN));
-        assert_eq!((found.findings[SHOWN - 1].as_str(), found.counts.stored), ("0/99", 6));
+        assert_eq!(
+            (found.findings[SHOWN - 1].as_str(), found.counts.stored),
+            ("0/99", 6)
+        );
     }
 }

@@ -27,8 +27,16 @@ impl Queues {
     /// # Errors
     /// Where they cannot be read.
     pub async fn open(js: &jetstream::Context) -> anyhow::Result<Self> {
-        let jobs = js.get_stream(JOBS).await.context("The stream JOBS cannot be read")?;
-        Ok(Self { js: js.clone(), jobs, next: 1, pointers: BTreeMap::new() })
+        let jobs = js
+            .get_stream(JOBS)
+            .await
+            .context("The stream JOBS cannot be read")?;
+        Ok(Self {
+            js: js.clone(),
+            jobs,
+            next: 1,
+            pointers: BTreeMap::new(),
+        })
     }
 
     /// Whether a pointer to the message `seq` waited when it was last looked.
@@ -40,8 +48,14 @@ impl Queues {
     ///
     /// # Errors
     /// Where REPLAY cannot be read.
-    pub async fn look_again(&mut self, src: Option<Src>, (from, to): (u64, u64)) -> anyhow::Result<()> {
-        while let Some(message) = stored::first_from(&self.js, REPLAY, self.next, pointer::SUBJECT).await? {
+    pub async fn look_again(
+        &mut self,
+        src: Option<Src>,
+        (from, to): (u64, u64),
+    ) -> anyhow::Result<()> {
+        while let Some(message) =
+            stored::first_from(&self.js, REPLAY, self.next, pointer::SUBJECT).await?
+        {
             self.next = message.seq + 1;
             let pointer = serde_json::from_slice::<Pointer>(&message.payload);
             // What is no pointer is given up by the workers.
@@ -52,7 +66,11 @@ impl Queues {
                 self.pointers.insert(pointer.at.seq, message.seq);
             }
         }
-        let near: Vec<(u64, u64)> = self.pointers.range(from..=to).map(|(seq, at)| (*seq, *at)).collect();
+        let near: Vec<(u64, u64)> = self
+            .pointers
+            .range(from..=to)
+            .map(|(seq, at)| (*seq, *at))
+            .collect();
         for (seq, at) in near {
             if stored::message(&self.js, REPLAY, at).await?.is_none() {
                 self.pointers.remove(&seq);
@@ -66,7 +84,13 @@ impl Queues {
     /// # Errors
     /// Where it cannot be read.
     pub async fn last_job(&self) -> anyhow::Result<u64> {
-        Ok(self.jobs.get_info().await.context("The stream JOBS cannot be read")?.state.last_sequence)
+        Ok(self
+            .jobs
+            .get_info()
+            .await
+            .context("The stream JOBS cannot be read")?
+            .state
+            .last_sequence)
     }
 
     /// The oldest live jobs.

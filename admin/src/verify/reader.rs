@@ -52,8 +52,21 @@ struct Source {
 
 impl Reader {
     /// Reads `from..=last`.
-    pub fn new((js, stream): (jetstream::Context, Stream), from: u64, last: u64, payloads: Payloads) -> Self {
-        Self { js, stream, next: from.max(1), last, payloads, apart: BTreeSet::new(), consumer: None }
+    pub fn new(
+        (js, stream): (jetstream::Context, Stream),
+        from: u64,
+        last: u64,
+        payloads: Payloads,
+    ) -> Self {
+        Self {
+            js,
+            stream,
+            next: from.max(1),
+            last,
+            payloads,
+            apart: BTreeSet::new(),
+            consumer: None,
+        }
     }
 
     /// Has these messages read where they lie: what DEAD has may be undeliverable.
@@ -78,11 +91,17 @@ impl Reader {
             }
             match self.fetch().await {
                 Ok(page) if !page.is_empty() || self.next > self.last => return Ok(page),
-                Ok(_) => tracing::debug!(attempt, from = self.next, "the server gave nothing; asking anew"),
+                Ok(_) => tracing::debug!(
+                    attempt,
+                    from = self.next,
+                    "the server gave nothing; asking anew"
+                ),
                 Err(error) if attempt + 1 == ATTEMPTS => {
                     anyhow::bail!("Messages from {} on cannot be read: {error}", self.next);
                 }
-                Err(error) => tracing::debug!(attempt, %error, "a page could not be read; asking anew"),
+                Err(error) => {
+                    tracing::debug!(attempt, %error, "a page could not be read; asking anew")
+                }
             }
             self.consumer = None;
             RetryPolicy::DEFAULT.pause(attempt).await;
@@ -97,8 +116,9 @@ impl Reader {
     async fn where_it_lies(&mut self) -> anyhow::Result<Option<StoredMessage>> {
         let name = &self.stream.cached_info().config.name;
         let next = stored::first_from(&self.js, name, self.next, ">").await?;
-        let is_apart =
-            |message: &StoredMessage| message.unreadable.is_some() || self.apart.contains(&message.seq);
+        let is_apart = |message: &StoredMessage| {
+            message.unreadable.is_some() || self.apart.contains(&message.seq)
+        };
         let next = next.filter(|message| message.seq <= self.last && is_apart(message));
         if let Some(message) = &next {
             (self.next, self.consumer) = (message.seq + 1, None);
@@ -117,9 +137,17 @@ impl Reader {
         }
         let client = self.js.client();
         let before = connects(&client);
-        let before_apart = self.apart.range(self.next..).next().map_or(u64::MAX, |apart| apart - self.next);
+        let before_apart = self
+            .apart
+            .range(self.next..)
+            .next()
+            .map_or(u64::MAX, |apart| apart - self.next);
         let most = usize::try_from(before_apart).map_or(PAGE, |most| most.clamp(1, PAGE));
-        let fetch = source.consumer.fetch().max_messages(most).max_bytes(PAGE_BYTES);
+        let fetch = source
+            .consumer
+            .fetch()
+            .max_messages(most)
+            .max_bytes(PAGE_BYTES);
         let mut messages = fetch.messages().await?;
         let mut page = Vec::new();
         loop {
@@ -138,7 +166,8 @@ impl Reader {
                 Ok(Some(Err(error))) | Err(error) => return Err(error),
             };
             let info = message.info()?;
-            let (seq, place, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
+            let (seq, place, pending) =
+                (info.stream_sequence, info.consumer_sequence, info.pending);
             if place != source.delivered + 1 {
                 // Something got lost: from `next` on with another consumer.
                 return Ok(page);
@@ -162,7 +191,9 @@ impl Reader {
     async fn open(&self) -> Result<Source, async_nats::Error> {
         let config = pull::Config {
             description: Some("devtrail verify".to_owned()),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: self.next,
+            },
             ack_policy: AckPolicy::None,
             inactive_threshold: INACTIVE,
             memory_storage: true,
@@ -170,6 +201,9 @@ impl Reader {
             headers_only: self.payloads == Payloads::Left,
             ..pull::Config::default()
         };
-        Ok(Source { consumer: self.stream.create_consumer(config).await?, delivered: 0 })
+        Ok(Source {
+            consumer: self.stream.create_consumer(config).await?,
+            delivered: 0,
+        })
     }
 }

@@ -25,7 +25,9 @@ pub fn stretches<M>(next: u64, messages: Vec<(u64, M)>) -> (Vec<Stretch<(u64, M)
     for (seq, message) in messages {
         match parts.last_mut() {
             Some(part)
-                if !part.messages.is_empty() && seq - part.from < WIDE && missing + (seq - next) <= HOLE =>
+                if !part.messages.is_empty()
+                    && seq - part.from < WIDE
+                    && missing + (seq - next) <= HOLE =>
             {
                 missing += seq - next;
                 part.to = seq;
@@ -34,11 +36,19 @@ pub fn stretches<M>(next: u64, messages: Vec<(u64, M)>) -> (Vec<Stretch<(u64, M)
             _ => {
                 let mut from = next;
                 if seq - next > HOLE {
-                    parts.push(Stretch { from: next, to: seq - 1, messages: Vec::new() });
+                    parts.push(Stretch {
+                        from: next,
+                        to: seq - 1,
+                        messages: Vec::new(),
+                    });
                     from = seq;
                 }
                 missing = seq - from;
-                parts.push(Stretch { from, to: seq, messages: vec![(seq, message)] });
+                parts.push(Stretch {
+                    from,
+                    to: seq,
+                    messages: vec![(seq, message)],
+                });
             }
         }
         next = seq + 1;

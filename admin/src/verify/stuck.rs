@@ -31,14 +31,21 @@ pub struct Patience {
 
 /// Counts a batch that is not completed, and names it where it is not going to be. `jobs` is `None`
 /// while JOBS was not asked: then another look is worth it.
-pub fn check(account: &Account, dead: Mask, patience: Patience, jobs: Option<&Lanes>, checked: &mut Checked) {
+pub fn check(
+    account: &Account,
+    dead: Mask,
+    patience: Patience,
+    jobs: Option<&Lanes>,
+    checked: &mut Checked,
+) {
     let Some(row) = account.row else { return };
     match row.state {
         BatchState::Completed => return,
         BatchState::Persisted | BatchState::Triggered => checked.counts.unfinished += 1,
         BatchState::Failed => checked.counts.failed += 1,
     }
-    let age = Duration::from_micros(u64::try_from(patience.now - row.persisted_at).unwrap_or_default());
+    let age =
+        Duration::from_micros(u64::try_from(patience.now - row.persisted_at).unwrap_or_default());
     let waits_for = waits_for(account, &row, dead);
     if age <= patience.wait || waits_for == Mask::NONE {
         return;
@@ -73,7 +80,12 @@ fn waits_for(account: &Account, row: &Standing, dead: Mask) -> Mask {
         let told = |step| is_told(account, step, *kind);
         dead.0 & kind.bit().0 == 0 && told("redriven") && !told("dropped")
     };
-    let again: u8 = row.failed.kinds().filter(is_again).map(|kind| kind.bit().0).sum();
+    let again: u8 = row
+        .failed
+        .kinds()
+        .filter(is_again)
+        .map(|kind| kind.bit().0)
+        .sum();
     Mask(row.need.0 & !row.done.0 & (!row.failed.0 | again))
 }
 
@@ -84,18 +96,36 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { now: 100_000_000, wait: Duration::from_secs(60) };
+    const PATIENCE: Patience = Patience {
+        now: 100_000_000,
+        wait: Duration::from_secs(60),
+    };
 
     /// A batch that was stored 100 s before, with its alert job not done.
     fn waiting(state: BatchState, failed: u8) -> Account {
         let (done, failed) = (Mask(3), Mask(failed));
-        let row = Standing { state, need: Mask::ALL, done, failed, is_known: true, persisted_at: 0 };
-        Account { at: BatchRef { src: 1, seq: 7 }, row: Some(row), kept: Vec::new(), steps: Vec::new() }
+        let row = Standing {
+            state,
+            need: Mask::ALL,
+            done,
+            failed,
+            is_known: true,
+            persisted_at: 0,
+        };
+        Account {
+            at: BatchRef { src: 1, seq: 7 },
+            row: Some(row),
+            kept: Vec::new(),
+            steps: Vec::new(),
+        }
     }
 
     fn checked(account: &Account, dead: u8, jobs: Option<Option<u64>>) -> Checked {
         let mut checked = Checked::default();
-        let lanes = jobs.map(|oldest| Lanes { since: 10, oldest: [Some(1), Some(1), oldest] });
+        let lanes = jobs.map(|oldest| Lanes {
+            since: 10,
+            oldest: [Some(1), Some(1), oldest],
+        });
         check(account, Mask(dead), PATIENCE, lanes.as_ref(), &mut checked);
         checked
     }
@@ -121,17 +151,37 @@ mod tests {
     #[test]
     fn what_is_young_completed_or_dead_is_not_stuck() {
         let mut young = waiting(BatchState::Triggered, 0);
-        young.row = young.row.map(|row| Standing { persisted_at: 40_000_000, ..row });
+        young.row = young.row.map(|row| Standing {
+            persisted_at: 40_000_000,
+            ..row
+        });
         let mut failed = waiting(BatchState::Failed, 4);
         for one in [&young, &waiting(BatchState::Completed, 0), &failed] {
             let found = checked(one, 0, Some(None));
-            assert!(found.findings.is_empty() && !found.waits, "{one:?}: {found:?}");
+            assert!(
+                found.findings.is_empty() && !found.waits,
+                "{one:?}: {found:?}"
+            );
         }
         assert_eq!(checked(&failed, 0, None).counts.failed, 1);
         let job_id = Some("1:7:alert:r1".to_owned());
-        failed.steps.push(StepTaken { step: "redriven".to_owned(), replay_id: None, job_id });
-        assert_eq!(checked(&failed, 0, Some(None)).findings.len(), 1, "its redrive is lost");
-        assert!(checked(&failed, 4, Some(None)).findings.is_empty(), "it is in DEAD again");
-        assert!(checked(&failed, 0, Some(Some(11))).waits, "its redrive may have come later");
+        failed.steps.push(StepTaken {
+            step: "redriven".to_owned(),
+            replay_id: None,
+            job_id,
+        });
+        assert_eq!(
+            checked(&failed, 0, Some(None)).findings.len(),
+            1,
+            "its redrive is lost"
+        );
+        assert!(
+            checked(&failed, 4, Some(None)).findings.is_empty(),
+            "it is in DEAD again"
+        );
+        assert!(
+            checked(&failed, 0, Some(Some(11))).waits,
+            "its redrive may have come later"
+        );
     }
 }

@@ -9,7 +9,12 @@ use store::{Account, Standing, StepTaken};
 use super::findings::Checked;
 
 /// What T1 writes of every batch.
-const STORED: [Step; 4] = [Step::Received, Step::Validated, Step::Published, Step::Persisted];
+const STORED: [Step; 4] = [
+    Step::Received,
+    Step::Validated,
+    Step::Published,
+    Step::Persisted,
+];
 
 /// Checks the trail of a stored batch; `dead_jobs` are the kinds of its jobs that are in DEAD.
 pub fn check(account: &Account, dead_jobs: Mask, checked: &mut Checked) {
@@ -23,13 +28,21 @@ pub fn check(account: &Account, dead_jobs: Mask, checked: &mut Checked) {
     if row.state == BatchState::Completed {
         wanted.push(Step::Completed);
     }
-    for step in wanted.into_iter().map(Step::as_str).filter(|step| !has(step)) {
+    for step in wanted
+        .into_iter()
+        .map(Step::as_str)
+        .filter(|step| !has(step))
+    {
         let state = row.state.as_str();
-        checked.find(format!("missing: batch {at} is {state}, and its audit has no step {step}"));
+        checked.find(format!(
+            "missing: batch {at} is {state}, and its audit has no step {step}"
+        ));
     }
     for (step, job, times) in doubled(&account.steps) {
         let job = job.map(|job| format!(" of job {job}")).unwrap_or_default();
-        checked.find(format!("doubled: the audit of batch {at} has {times} steps {step}{job}"));
+        checked.find(format!(
+            "doubled: the audit of batch {at} has {times} steps {step}{job}"
+        ));
     }
     finished(account, &row, checked);
     failed(account, &row, dead_jobs, checked);
@@ -37,15 +50,23 @@ pub fn check(account: &Account, dead_jobs: Mask, checked: &mut Checked) {
 
 /// Steps that are there more than once. Another job, or a replay, takes a step of its own.
 fn doubled(steps: &[StepTaken]) -> Vec<(&str, Option<&str>, usize)> {
-    let once = [Step::Triggered, Step::Completed].into_iter().chain(STORED).map(Step::as_str);
+    let once = [Step::Triggered, Step::Completed]
+        .into_iter()
+        .chain(STORED)
+        .map(Step::as_str);
     let once: Vec<&str> = once.collect();
     let mut times: BTreeMap<&StepTaken, usize> = BTreeMap::new();
     let is_one = |taken: &&StepTaken| {
-        once.contains(&&*taken.step) || (taken.step == Step::JobFinished.as_str() && taken.job_id.is_some())
+        once.contains(&&*taken.step)
+            || (taken.step == Step::JobFinished.as_str() && taken.job_id.is_some())
     };
-    steps.iter().filter(is_one).for_each(|taken| *times.entry(taken).or_default() += 1);
+    steps
+        .iter()
+        .filter(is_one)
+        .for_each(|taken| *times.entry(taken).or_default() += 1);
     let more = times.into_iter().filter(|(_, times)| *times > 1);
-    more.map(|(taken, times)| (&*taken.step, taken.job_id.as_deref(), times)).collect()
+    more.map(|(taken, times)| (&*taken.step, taken.job_id.as_deref(), times))
+        .collect()
 }
 
 /// One `job_finished` for each bit of `done`.
@@ -54,15 +75,26 @@ fn finished(account: &Account, row: &Standing, checked: &mut Checked) {
     let step = Step::JobFinished.as_str();
     if !row.is_known {
         // Whose it was is forgotten, and with it which job each row is about.
-        let (rows, jobs) =
-            (account.steps.iter().filter(|taken| taken.step == step).count(), row.done.kinds().count());
+        let (rows, jobs) = (
+            account
+                .steps
+                .iter()
+                .filter(|taken| taken.step == step)
+                .count(),
+            row.done.kinds().count(),
+        );
         if rows < jobs {
-            checked
-                .find(format!("missing: batch {at} has {jobs} jobs done, and its audit {rows} steps {step}"));
+            checked.find(format!(
+                "missing: batch {at} has {jobs} jobs done, and its audit {rows} steps {step}"
+            ));
         }
         return;
     }
-    for kind in row.done.kinds().filter(|kind| !is_told(account, step, *kind)) {
+    for kind in row
+        .done
+        .kinds()
+        .filter(|kind| !is_told(account, step, *kind))
+    {
         let kind = kind.as_str();
         checked.find(format!(
             "missing: the {kind} job of batch {at} is done, and its audit has no step {step} of it"

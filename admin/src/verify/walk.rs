@@ -97,13 +97,20 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     /// # Errors
     /// Where stream or store cannot be read, or stdout written.
     pub async fn along(&mut self, from: u64, last: u64) -> anyhow::Result<()> {
-        let mut reader = Reader::new((self.js.clone(), self.stream.clone()), from, last, Payloads::Read)
-            .apart(self.dead.messages());
+        let mut reader = Reader::new(
+            (self.js.clone(), self.stream.clone()),
+            from,
+            last,
+            Payloads::Read,
+        )
+        .apart(self.dead.messages());
         let mut next = from;
         let mut page = reader.page().await?;
         while !page.is_empty() {
             self.messages += page.len() as u64;
-            let messages = page.into_iter().map(|message| (message.seq, batch::decode(message.payload)));
+            let messages = page
+                .into_iter()
+                .map(|message| (message.seq, batch::decode(message.payload)));
             let (parts, after) = stretches(next, messages.collect());
             let read = async { reader.page().await };
             let check = async {
@@ -117,7 +124,12 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
             (page, next) = (read?, after);
         }
         if next <= last {
-            self.stretch(Stretch { from: next, to: last, messages: Vec::new() }).await?;
+            self.stretch(Stretch {
+                from: next,
+                to: last,
+                messages: Vec::new(),
+            })
+            .await?;
         }
         Ok(())
     }
@@ -128,10 +140,16 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     /// # Errors
     /// Where stream or store cannot be read, or stdout written.
     pub async fn beyond(&mut self) -> anyhow::Result<()> {
-        let Some(src) = self.known().await? else { return Ok(()) };
+        let Some(src) = self.known().await? else {
+            return Ok(());
+        };
         let mut from = self.extent(true).await?.last.unwrap_or_default() + 1;
         while let Some(stored) = self.ledger.next_stored(src, from).await? {
-            let part = Stretch { from: stored, to: stored.saturating_add(HOLE - 1), messages: Vec::new() };
+            let part = Stretch {
+                from: stored,
+                to: stored.saturating_add(HOLE - 1),
+                messages: Vec::new(),
+            };
             let before = self.found.finding_count;
             from = part.to.saturating_add(1);
             self.settle(&part, true).await?;
@@ -151,9 +169,22 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
             // A wide hole: only where the store has anything. Mostly it is what was trimmed since the walk
             // began, and then nothing of it is to be read.
             let mut from = part.from.max(self.extent(false).await?.first);
-            while let Some(stored) = self.ledger.next_stored(src, from).await?.filter(|seq| *seq <= part.to) {
+            while let Some(stored) = self
+                .ledger
+                .next_stored(src, from)
+                .await?
+                .filter(|seq| *seq <= part.to)
+            {
                 let to = (stored + HOLE - 1).min(part.to);
-                self.settle(&Stretch { from: stored, to, messages: Vec::new() }, false).await?;
+                self.settle(
+                    &Stretch {
+                        from: stored,
+                        to,
+                        messages: Vec::new(),
+                    },
+                    false,
+                )
+                .await?;
                 from = to + 1;
             }
         }
@@ -165,7 +196,10 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     async fn settle(&mut self, part: &Stretch<Message>, is_beyond: bool) -> anyhow::Result<()> {
         let mut looks = tokio::time::interval(AGAIN);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut extent = Extent { first: 0, last: None };
+        let mut extent = Extent {
+            first: 0,
+            last: None,
+        };
         let (mut is_first, mut since) = (true, None);
         loop {
             looks.tick().await;
@@ -194,7 +228,9 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
             }
             // In the order in which a letter goes that is redriven: DEAD, REPLAY, the store.
             self.dead.look_again(part.from, part.to).await?;
-            self.queues.look_again(self.src, (part.from, part.to)).await?;
+            self.queues
+                .look_again(self.src, (part.from, part.to))
+                .await?;
         }
     }
 
@@ -206,9 +242,13 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         extent: Extent,
         lanes: Option<&Lanes>,
     ) -> Checked {
-        let patience = Patience { now: SystemClock.now(), wait: self.wait };
+        let patience = Patience {
+            now: SystemClock.now(),
+            wait: self.wait,
+        };
         let mut checked = Checked::default();
-        let has_message = |seq: u64| seq < extent.first || extent.last.is_some_and(|last| seq <= last);
+        let has_message =
+            |seq: u64| seq < extent.first || extent.last.is_some_and(|last| seq <= last);
         let surplus = |account: &Account, checked: &mut Checked| {
             if account.is_stored() && !has_message(account.at.seq) {
                 account::surplus(account, checked);
@@ -220,8 +260,17 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
                 surplus(&account, &mut checked);
             }
             let account = accounts.next_if(|account| account.at.seq == *seq);
-            let at = BatchRef { src: self.src.unwrap_or_default(), seq: *seq };
-            account::check(at, message, account.as_ref(), self.elsewhere(*seq), &mut checked);
+            let at = BatchRef {
+                src: self.src.unwrap_or_default(),
+                seq: *seq,
+            };
+            account::check(
+                at,
+                message,
+                account.as_ref(),
+                self.elsewhere(*seq),
+                &mut checked,
+            );
             if let Some(account) = account {
                 let dead = self.dead.jobs(*seq);
                 trail::check(&account, dead, &mut checked);
@@ -242,9 +291,16 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
 
     /// Where the stream begins and, if rows beyond its end are looked at, ends.
     async fn extent(&self, is_beyond: bool) -> anyhow::Result<Extent> {
-        let info = self.stream.get_info().await.context("The stream EVENTS cannot be read")?;
+        let info = self
+            .stream
+            .get_info()
+            .await
+            .context("The stream EVENTS cannot be read")?;
         let last = is_beyond.then_some(info.state.last_sequence);
-        Ok(Extent { first: info.state.first_sequence, last })
+        Ok(Extent {
+            first: info.state.first_sequence,
+            last,
+        })
     }
 
     async fn known(&mut self) -> anyhow::Result<Option<Src>> {

@@ -31,7 +31,11 @@ pub struct Judge<'a> {
 
 impl From<Misfit> for Refusal {
     fn from(misfit: Misfit) -> Self {
-        Self { code: Code::SchemaInvalid, pointer: misfit.pointer, detail: misfit.detail }
+        Self {
+            code: Code::SchemaInvalid,
+            pointer: misfit.pointer,
+            detail: misfit.detail,
+        }
     }
 }
 
@@ -40,7 +44,10 @@ impl Judge<'_> {
     pub fn all(&self, events: &[Event<'_>]) -> Vec<Note> {
         let mut holders: HashMap<String, usize> = HashMap::new();
         let judge = |(index, event): (usize, &Event<'_>)| {
-            let mut note = Note { len: event.bytes().len() as u32, ..Note::default() };
+            let mut note = Note {
+                len: event.bytes().len() as u32,
+                ..Note::default()
+            };
             let judged = match event {
                 Event::Text(text) => self.one(text).map_err(|refusal| self.as_sent(refusal)),
                 Event::Refused(_, refusal) => Err(refusal.clone()),
@@ -65,13 +72,20 @@ impl Judge<'_> {
 
     /// Names the place by the sender's words.
     fn as_sent(&self, refusal: Refusal) -> Refusal {
-        Refusal { pointer: self.format.as_sent(refusal.pointer), ..refusal }
+        Refusal {
+            pointer: self.format.as_sent(refusal.pointer),
+            ..refusal
+        }
     }
 
     /// An event's id, effective time and local day.
     fn one(&self, text: &str) -> Result<(String, Micros, String), Refusal> {
         if !text.starts_with('{') {
-            return Err(Refusal::new(Code::NotAnObject, "", "an event must be a JSON object"));
+            return Err(Refusal::new(
+                Code::NotAnObject,
+                "",
+                "an event must be a JSON object",
+            ));
         }
         // Only a line of NDJSON can be no JSON at all, so this is looked into only once it has failed.
         let unreadable = |error: serde_json::Error| match serde_json::from_str::<&RawValue>(text) {
@@ -80,9 +94,11 @@ impl Judge<'_> {
                 "",
                 shorten(&format!("the event cannot be read: {error}"), 200),
             ),
-            Err(error) => {
-                Refusal::new(Code::NotAnObject, "", shorten(&format!("the event is no JSON: {error}"), 200))
-            }
+            Err(error) => Refusal::new(
+                Code::NotAnObject,
+                "",
+                shorten(&format!("the event is no JSON: {error}"), 200),
+            ),
         };
         let head = Head::parse(text).map_err(unreadable)?;
         let value = json::value(text).map_err(unreadable)?;
@@ -94,11 +110,16 @@ impl Judge<'_> {
             )
         })?;
         let version = head.schema_version().map_err(|error| {
-            Refusal::new(Code::SchemaInvalid, "/schema_version", format!("schema_version {error}"))
+            Refusal::new(
+                Code::SchemaInvalid,
+                "/schema_version",
+                format!("schema_version {error}"),
+            )
         })?;
         let version = version.as_deref().unwrap_or(self.schema_version);
-        let kind =
-            head.kind().ok_or_else(|| Refusal::new(Code::SchemaInvalid, "/type", "type must be a string"))?;
+        let kind = head
+            .kind()
+            .ok_or_else(|| Refusal::new(Code::SchemaInvalid, "/type", "type must be a string"))?;
         let found = self.schemas.find(&kind, version);
         let (schema, newer) = match found {
             Found::Known(schema) => (schema, false),
@@ -113,23 +134,34 @@ impl Judge<'_> {
             }
             Found::UnsupportedVersion => return Err(unsupported(version, None)),
         };
-        let written = head.occurred_at().as_deref().and_then(clock::parse_rfc3339).ok_or_else(|| {
-            Refusal::new(
-                Code::TimeInvalid,
-                "/occurred_at",
-                "occurred_at must be an RFC 3339 time with an offset or Z",
-            )
-        })?;
+        let written = head
+            .occurred_at()
+            .as_deref()
+            .and_then(clock::parse_rfc3339)
+            .ok_or_else(|| {
+                Refusal::new(
+                    Code::TimeInvalid,
+                    "/occurred_at",
+                    "occurred_at must be an RFC 3339 time with an offset or Z",
+                )
+            })?;
         match schema.check(&value) {
             Err(misfit) if newer => return Err(unsupported(version, Some(misfit))),
             checked => checked?,
         }
         let at = written.at.map(|at| at.saturating_sub(self.skew));
-        let at = at.filter(|at| clock::plausible(*at, self.received_at)).ok_or_else(|| {
-            let detail = "the effective time is before 2000 or more than 24 hours after receipt";
-            Refusal::new(Code::TimeImplausible, "/occurred_at", detail)
-        })?;
-        Ok((id, at, clock::local_day(at, self.zone.as_ref(), written.offset)))
+        let at = at
+            .filter(|at| clock::plausible(*at, self.received_at))
+            .ok_or_else(|| {
+                let detail =
+                    "the effective time is before 2000 or more than 24 hours after receipt";
+                Refusal::new(Code::TimeImplausible, "/occurred_at", detail)
+            })?;
+        Ok((
+            id,
+            at,
+            clock::local_day(at, self.zone.as_ref(), written.offset),
+        ))
     }
 }
 
@@ -154,9 +186,15 @@ fn unsupported(version: &str, misfit: Option<Misfit>) -> Refusal {
 fn repeated(note: &mut Note, first: usize, event: &[u8], holder: &[u8]) {
     let same = event == holder || json::same_meaning(event, holder);
     note.original = Some(first as u32);
-    note.code = Some(if same { Code::DuplicateId } else { Code::IdConflict });
+    note.code = Some(if same {
+        Code::DuplicateId
+    } else {
+        Code::IdConflict
+    });
     if !same {
         note.pointer = Some("/id".to_owned());
-        note.detail = Some(format!("event {first} of the batch holds the id with other content"));
+        note.detail = Some(format!(
+            "event {first} of the batch holds the id with other content"
+        ));
     }
 }

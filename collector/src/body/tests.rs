@@ -10,7 +10,10 @@ use crate::room::RoomSettings;
 const KIB: usize = 1024;
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-    pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect()
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -27,22 +30,39 @@ fn zstd(data: &[u8]) -> Vec<u8> {
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let step = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 56) as u8
     };
     std::iter::repeat_with(step).take(length).collect()
 }
 
 /// Reads a body where all bodies together may have so many bytes.
-async fn with(headers: &HeaderMap, body: Body, limits: &BodyLimits, bytes: usize) -> Result<Bytes, Problem> {
-    let settings = RoomSettings { max_connections: 1, max_in_flight: 1, max_in_flight_bytes: bytes };
+async fn with(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &BodyLimits,
+    bytes: usize,
+) -> Result<Bytes, Problem> {
+    let settings = RoomSettings {
+        max_connections: 1,
+        max_in_flight: 1,
+        max_in_flight_bytes: bytes,
+    };
     let room = Room::new(&settings);
     let place = Arc::new(room.enter(0)?);
     read(headers, body, limits, &room, &place).await
 }
 
 async fn sent(encoding: &'static str, body: impl Into<Body>) -> Result<Bytes, Problem> {
-    with(&headers(&[("content-encoding", encoding)]), body.into(), &BodyLimits::default(), usize::MAX).await
+    with(
+        &headers(&[("content-encoding", encoding)]),
+        body.into(),
+        &BodyLimits::default(),
+        usize::MAX,
+    )
+    .await
 }
 
 #[test]
@@ -53,21 +73,36 @@ fn encodings() {
     assert_eq!(of("X-GZip"), Ok(Encoding::Gzip));
     assert_eq!(of(" zstd "), Ok(Encoding::Zstd));
     for bad in ["br", "gzip, zstd", "gzip, identity", "gzip\u{e9}", "\u{e9}"] {
-        assert_eq!(of(bad).unwrap_err().code, ErrorCode::UnsupportedEncoding, "{bad}");
+        assert_eq!(
+            of(bad).unwrap_err().code,
+            ErrorCode::UnsupportedEncoding,
+            "{bad}"
+        );
     }
     let mut twice = headers(&[("content-encoding", "gzip")]);
     twice.append(CONTENT_ENCODING, "gzip".parse().unwrap());
-    assert_eq!(Encoding::of(&twice).unwrap_err().code, ErrorCode::UnsupportedEncoding);
+    assert_eq!(
+        Encoding::of(&twice).unwrap_err().code,
+        ErrorCode::UnsupportedEncoding
+    );
 }
 
 #[tokio::test]
 async fn inflates() {
-    for data in [b"{}".to_vec(), vec![b' '; 60 * KIB], noise(200 * KIB), vec![]] {
+    for data in [
+        b"{}".to_vec(),
+        vec![b' '; 60 * KIB],
+        noise(200 * KIB),
+        vec![],
+    ] {
         assert_eq!(sent("identity", data.clone()).await.unwrap(), data);
         assert_eq!(sent("gzip", gzip(&data)).await.unwrap(), data);
         assert_eq!(sent("zstd", zstd(&data)).await.unwrap(), data);
         let halves = [&data[..data.len() / 2], &data[data.len() / 2..]];
-        assert_eq!(sent("x-gzip", halves.map(gzip).concat()).await.unwrap(), data);
+        assert_eq!(
+            sent("x-gzip", halves.map(gzip).concat()).await.unwrap(),
+            data
+        );
         assert_eq!(sent("zstd", halves.map(zstd).concat()).await.unwrap(), data);
     }
 }
@@ -91,7 +126,12 @@ async fn corrupt_is_malformed() {
         ("zstd", vec![]),
     ] {
         let problem = sent(encoding, bytes.clone()).await.unwrap_err();
-        assert_eq!(problem.code, ErrorCode::MalformedJson, "{encoding} {}: {problem}", bytes.len());
+        assert_eq!(
+            problem.code,
+            ErrorCode::MalformedJson,
+            "{encoding} {}: {problem}",
+            bytes.len()
+        );
     }
 }
 
@@ -117,21 +157,43 @@ async fn bombs_are_too_large() {
 async fn limit_is_exact() {
     let max = BodyLimits::default().max_inflated;
     let over = noise(max + 1);
-    let chunks = || over.chunks(60 * KIB).map(|chunk| Ok::<_, io::Error>(chunk.to_vec()));
+    let chunks = || {
+        over.chunks(60 * KIB)
+            .map(|chunk| Ok::<_, io::Error>(chunk.to_vec()))
+    };
     let whole = stream::iter(chunks().collect::<Vec<_>>());
-    assert_eq!(sent("", Body::from_stream(whole)).await.unwrap_err().limit, Some(max as u64));
+    assert_eq!(
+        sent("", Body::from_stream(whole)).await.unwrap_err().limit,
+        Some(max as u64)
+    );
     assert_eq!(sent("", over[..max].to_vec()).await.unwrap().len(), max);
     let halves = |data: &[u8]| {
-        Body::from_stream(stream::iter([Ok::<_, io::Error>(data[..9].to_vec()), Ok(data[9..].to_vec())]))
+        Body::from_stream(stream::iter([
+            Ok::<_, io::Error>(data[..9].to_vec()),
+            Ok(data[9..].to_vec()),
+        ]))
     };
     assert_eq!(sent("", halves(&over[..max])).await.unwrap(), over[..max]);
     // Text of hex digits: about half its size as sent.
-    let hex: Vec<u8> = over.iter().map(|byte| b"0123456789abcdef"[usize::from(byte >> 4)]).collect();
+    let hex: Vec<u8> = over
+        .iter()
+        .map(|byte| b"0123456789abcdef"[usize::from(byte >> 4)])
+        .collect();
     for compress in [gzip, zstd] {
-        let encoding = if compress(b"")[0] == 0x1f { "gzip" } else { "zstd" };
-        assert_eq!(sent(encoding, compress(&hex[..max])).await.unwrap().len(), max);
+        let encoding = if compress(b"")[0] == 0x1f {
+            "gzip"
+        } else {
+            "zstd"
+        };
+        assert_eq!(
+            sent(encoding, compress(&hex[..max])).await.unwrap().len(),
+            max
+        );
         let problem = sent(encoding, compress(&hex)).await.unwrap_err();
-        assert_eq!((problem.code, problem.limit), (ErrorCode::BodyTooLarge, Some(max as u64)));
+        assert_eq!(
+            (problem.code, problem.limit),
+            (ErrorCode::BodyTooLarge, Some(max as u64))
+        );
     }
 }
 
@@ -139,27 +201,48 @@ async fn limit_is_exact() {
 async fn declared_length_is_checked_before_reading() {
     let never = Body::from_stream(stream::pending::<io::Result<Bytes>>());
     let headers = headers(&[("content-length", "4194305")]);
-    let problem = with(&headers, never, &BodyLimits::default(), usize::MAX).await.unwrap_err();
-    assert_eq!((problem.limit, problem.actual), (Some(4_194_304), Some(4_194_305)));
+    let problem = with(&headers, never, &BodyLimits::default(), usize::MAX)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (problem.limit, problem.actual),
+        (Some(4_194_304), Some(4_194_305))
+    );
 }
 
 #[tokio::test]
 async fn broken_body_is_malformed() {
-    let broken = stream::iter([Ok(Bytes::from("{")), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-    let problem = sent("identity", Body::from_stream(broken)).await.unwrap_err();
+    let broken = stream::iter([
+        Ok(Bytes::from("{")),
+        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+    ]);
+    let problem = sent("identity", Body::from_stream(broken))
+        .await
+        .unwrap_err();
     assert_eq!(problem.code, ErrorCode::MalformedRequest);
 }
 
 #[tokio::test]
 async fn slow_body_times_out_as_a_whole() {
-    let limits = BodyLimits { timeout: Duration::from_millis(200), ..BodyLimits::default() };
+    let limits = BodyLimits {
+        timeout: Duration::from_millis(200),
+        ..BodyLimits::default()
+    };
     let drip = stream::repeat(()).then(async |()| {
         tokio::time::sleep(Duration::from_millis(20)).await; // sleep: a slow client
         Ok::<_, io::Error>(Bytes::from(" "))
     });
     let headers = HeaderMap::new();
-    let reading = with(&headers, Body::from_stream(drip.boxed()), &limits, usize::MAX);
-    let problem = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap().unwrap_err();
+    let reading = with(
+        &headers,
+        Body::from_stream(drip.boxed()),
+        &limits,
+        usize::MAX,
+    );
+    let problem = tokio::time::timeout(Duration::from_secs(5), reading)
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_eq!(problem.code, ErrorCode::BodyTimeout);
 }
 
@@ -168,17 +251,34 @@ async fn bytes_are_counted_as_they_come_and_as_they_are_inflated() {
     let overloaded = |read: Result<Bytes, Problem>| read.unwrap_err().code == ErrorCode::Overloaded;
     let (plain, data) = (HeaderMap::new(), noise(200 * KIB));
     let frames = || {
-        let frames: Vec<_> =
-            data.chunks(KIB).map(|frame| Ok::<_, io::Error>(Bytes::copy_from_slice(frame))).collect();
+        let frames: Vec<_> = data
+            .chunks(KIB)
+            .map(|frame| Ok::<_, io::Error>(Bytes::copy_from_slice(frame)))
+            .collect();
         Body::from_stream(stream::iter(frames))
     };
     let limits = BodyLimits::default();
-    assert!(overloaded(with(&plain, frames(), &limits, 200 * KIB - 1).await));
-    assert_eq!(with(&plain, frames(), &limits, 200 * KIB).await.unwrap(), data);
+    assert!(overloaded(
+        with(&plain, frames(), &limits, 200 * KIB - 1).await
+    ));
+    assert_eq!(
+        with(&plain, frames(), &limits, 200 * KIB).await.unwrap(),
+        data
+    );
     for (encoding, packed) in [("gzip", gzip(&data)), ("zstd", zstd(&data))] {
         // As sent and inflated: both are there at once.
-        let (headers, both) = (headers(&[("content-encoding", encoding)]), packed.len() + data.len());
-        assert!(overloaded(with(&headers, packed.clone().into(), &limits, both - 1).await), "{encoding}");
-        assert_eq!(with(&headers, packed.into(), &limits, both).await.unwrap(), data, "{encoding}");
+        let (headers, both) = (
+            headers(&[("content-encoding", encoding)]),
+            packed.len() + data.len(),
+        );
+        assert!(
+            overloaded(with(&headers, packed.clone().into(), &limits, both - 1).await),
+            "{encoding}"
+        );
+        assert_eq!(
+            with(&headers, packed.into(), &limits, both).await.unwrap(),
+            data,
+            "{encoding}"
+        );
     }
 }

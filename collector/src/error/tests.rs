@@ -21,7 +21,9 @@ async fn response_has_the_members_and_headers() {
     assert_eq!(header("content-type"), "application/problem+json");
     assert_eq!(header("retry-after"), "2");
     assert_eq!(header("x-correlation-id"), "c-1");
-    let body = axum::body::to_bytes(response.into_body(), 9_999).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 9_999)
+        .await
+        .unwrap();
     let expected = serde_json::json!({
         "type": "https://devtrail.dev/problems/stream_full", "title": "The stream is full", "status": 503,
         "detail": "Full.", "code": "stream_full", "retryable": true, "retry_after_ms": 1_001,
@@ -36,7 +38,8 @@ fn defaults_follow_the_status() {
     assert_eq!(unavailable.retry_after, Some(Duration::from_secs(1)));
     let soon = unavailable.retry_after(Duration::ZERO);
     assert_eq!(soon.headers()[RETRY_AFTER], "1");
-    let unknown = Problem::new(ErrorCode::Unauthenticated, "No key.").correlation_id("not\na header");
+    let unknown =
+        Problem::new(ErrorCode::Unauthenticated, "No key.").correlation_id("not\na header");
     assert_eq!(unknown.headers()[WWW_AUTHENTICATE], "Bearer");
     assert!(!unknown.headers().contains_key(RETRY_AFTER));
     assert!(!unknown.headers().contains_key(CORRELATION_ID));
@@ -48,8 +51,14 @@ fn raw_response_is_complete() {
     let problem = Problem::new(ErrorCode::HeaderTimeout, "Zu langsam – «ü».");
     let raw = String::from_utf8(problem.to_raw_http1()).unwrap();
     let (head, body) = raw.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{head}");
-    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{head}"
+    );
     assert!(head.contains("connection: close"), "{head}");
     assert_eq!(json(body.as_bytes())["code"], "header_timeout");
 }

@@ -24,8 +24,16 @@ use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
 const NAMES: [(&str, &str); 2] = [("time", "occurred_at"), ("schemaversion", "schema_version")];
 
 /// Members that decide something: one that occurs twice makes the event ambiguous.
-const DECISIVE: [&str; 8] =
-    ["specversion", "id", "source", "type", "time", "schemaversion", "data", "data_base64"];
+const DECISIVE: [&str; 8] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "schemaversion",
+    "data",
+    "data_base64",
+];
 
 /// The events' schema version where neither event nor header names one.
 const SCHEMA_VERSION: &str = "1.0";
@@ -37,17 +45,29 @@ type Member<'a> = (String, Cow<'a, str>);
 pub fn read<'a>(format: Format, request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
     let fields = Fields::of(request.headers)?;
     let events = match format {
-        Format::CloudEvents => {
-            elements(request, "a JSON array of CloudEvents")?.into_iter().map(structured).collect()
-        }
+        Format::CloudEvents => elements(request, "a JSON array of CloudEvents")?
+            .into_iter()
+            .map(structured)
+            .collect(),
         Format::BinaryCloudEvent => vec![binary::read(request)?],
         _ => vec![structured(object(request, "a CloudEvent, a JSON object")?)],
     };
-    let batch_id = fields.batch_id.unwrap_or_else(|| id::made_of("ce", events.iter().map(Event::bytes)));
-    let sent_at =
-        fields.sent_at.unwrap_or_else(|| (request.received_at, clock::rfc3339(request.received_at)));
-    let schema_version = fields.schema_version.unwrap_or_else(|| SCHEMA_VERSION.to_owned());
-    Ok(Submission::without_envelope(format, batch_id, sent_at, schema_version, events))
+    let batch_id = fields
+        .batch_id
+        .unwrap_or_else(|| id::made_of("ce", events.iter().map(Event::bytes)));
+    let sent_at = fields
+        .sent_at
+        .unwrap_or_else(|| (request.received_at, clock::rfc3339(request.received_at)));
+    let schema_version = fields
+        .schema_version
+        .unwrap_or_else(|| SCHEMA_VERSION.to_owned());
+    Ok(Submission::without_envelope(
+        format,
+        batch_id,
+        sent_at,
+        schema_version,
+        events,
+    ))
 }
 
 /// A pointer into the Devtrail event, by the names of CloudEvents.
@@ -69,7 +89,9 @@ fn structured(event: &RawValue) -> Event<'_> {
             return Event::Refused(kept, refusal);
         }
     };
-    let members = members.into_iter().map(|(name, value)| (name, Cow::Borrowed(value.get())));
+    let members = members
+        .into_iter()
+        .map(|(name, value)| (name, Cow::Borrowed(value.get())));
     match translated(members.collect()) {
         Ok(text) => Event::Text(Cow::Owned(text)),
         Err(refusal) => Event::Refused(kept, refusal),
@@ -92,10 +114,21 @@ fn translated(mut members: Vec<Member<'_>>) -> Result<String, Refusal> {
 
 /// Checks what the specification requires, and Devtrail does not check itself under the same name.
 fn expect_sound(members: &[Member<'_>]) -> Result<(), Refusal> {
-    let invalid =
-        |name: &str, detail: &str| Err(Refusal::new(Code::SchemaInvalid, &format!("/{name}"), detail));
-    let find = |name: &str| members.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
-    let string = |name: &str| find(name).and_then(|value| serde_json::from_str::<String>(value).ok());
+    let invalid = |name: &str, detail: &str| {
+        Err(Refusal::new(
+            Code::SchemaInvalid,
+            &format!("/{name}"),
+            detail,
+        ))
+    };
+    let find = |name: &str| {
+        members
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| &**value)
+    };
+    let string =
+        |name: &str| find(name).and_then(|value| serde_json::from_str::<String>(value).ok());
     for name in DECISIVE {
         if members.iter().filter(|(known, _)| known == name).count() > 1 {
             return invalid(name, &format!("the member {name:?} occurs more than once"));
@@ -106,7 +139,9 @@ fn expect_sound(members: &[Member<'_>]) -> Result<(), Refusal> {
         if find(ours).is_some() {
             return invalid(
                 ours,
-                &format!("a CloudEvent's attributes have no underscore; this one is called {theirs}"),
+                &format!(
+                    "a CloudEvent's attributes have no underscore; this one is called {theirs}"
+                ),
             );
         }
     }
@@ -119,7 +154,11 @@ fn expect_sound(members: &[Member<'_>]) -> Result<(), Refusal> {
     if find("schemaversion").is_some() && string("schemaversion").is_none() {
         return invalid("schemaversion", "schemaversion must be a string");
     }
-    if string("time").as_deref().and_then(clock::parse_rfc3339).is_none() {
+    if string("time")
+        .as_deref()
+        .and_then(clock::parse_rfc3339)
+        .is_none()
+    {
         let detail = "time must be an RFC 3339 time with an offset or Z; Devtrail needs it";
         return Err(Refusal::new(Code::TimeInvalid, "/time", detail));
     }
@@ -139,7 +178,8 @@ fn decode_data(members: &mut [Member<'_>]) -> Result<(), Refusal> {
     let encoded: Option<String> = serde_json::from_str(value).ok();
     let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
     let decoded = decoded.ok_or_else(|| invalid("data_base64 must be a string of Base64"))?;
-    let text = json_text(&decoded).ok_or_else(|| invalid("the bytes of data_base64 must be JSON"))?;
+    let text =
+        json_text(&decoded).ok_or_else(|| invalid("the bytes of data_base64 must be JSON"))?;
     *value = Cow::Owned(text.to_owned());
     "data".clone_into(name);
     Ok(())
@@ -147,7 +187,9 @@ fn decode_data(members: &mut [Member<'_>]) -> Result<(), Refusal> {
 
 /// The one JSON value that `bytes` are, without white space around it.
 fn json_text(bytes: &[u8]) -> Option<&str> {
-    serde_json::from_str::<&RawValue>(std::str::from_utf8(bytes).ok()?).map(RawValue::get).ok()
+    serde_json::from_str::<&RawValue>(std::str::from_utf8(bytes).ok()?)
+        .map(RawValue::get)
+        .ok()
 }
 
 /// The members as the text of a JSON object.

@@ -19,13 +19,19 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
         }
     })?;
     let events = events(&mut members, request.max_events)?;
-    let batch_id = fields::batch_id(string(&mut members, "batch_id", "/batch_id")?, request.headers)?;
+    let batch_id = fields::batch_id(
+        string(&mut members, "batch_id", "/batch_id")?,
+        request.headers,
+    )?;
     let missing = |pointer, name: &str| invalid(pointer, format!("{name} is missing."));
     let batch_id = batch_id.ok_or_else(|| {
-        invalid("/batch_id", "batch_id is missing (the header Idempotency-Key may stand for it).")
+        invalid(
+            "/batch_id",
+            "batch_id is missing (the header Idempotency-Key may stand for it).",
+        )
     })?;
-    let sent_at_text =
-        string(&mut members, "sent_at", "/sent_at")?.ok_or_else(|| missing("/sent_at", "sent_at"))?;
+    let sent_at_text = string(&mut members, "sent_at", "/sent_at")?
+        .ok_or_else(|| missing("/sent_at", "sent_at"))?;
     let sent_at = fields::sent_at(&sent_at_text).map_err(|detail| invalid("/sent_at", detail))?;
     let schema_version = string(&mut members, "schema_version", "/schema_version")?
         .ok_or_else(|| missing("/schema_version", "schema_version"))?;
@@ -38,7 +44,11 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     if events.count > request.max_events {
         return Err(BadEnvelope::TooManyEvents(events.count));
     }
-    let events = events.first.into_iter().map(|event| Event::Text(Cow::Borrowed(event.get()))).collect();
+    let events = events
+        .first
+        .into_iter()
+        .map(|event| Event::Text(Cow::Borrowed(event.get())))
+        .collect();
     Ok(Submission {
         format: Format::Envelope,
         batch_id,
@@ -53,8 +63,8 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
 fn events<'a>(members: &mut RawObject<'a>, max: usize) -> Result<Elements<'a>, BadEnvelope> {
     let events = member(members, "events", "/events")?;
     let events = events.ok_or_else(|| invalid("/events", "events is missing."))?;
-    let events =
-        list(events.get(), max).map_err(|_| invalid("/events", "events must be an array of events."))?;
+    let events = list(events.get(), max)
+        .map_err(|_| invalid("/events", "events must be an array of events."))?;
     if events.count == 0 {
         return Err(invalid("/events", "events must hold at least one event."));
     }
@@ -81,7 +91,9 @@ fn member<'a>(
     name: &'static str,
     pointer: &'static str,
 ) -> Result<Option<&'a RawValue>, BadEnvelope> {
-    members.take(name).map_err(|repeated| invalid(pointer, format!("The body is ambiguous: {repeated}.")))
+    members
+        .take(name)
+        .map_err(|repeated| invalid(pointer, format!("The body is ambiguous: {repeated}.")))
 }
 
 /// A member that must be a string where it is present. It stays among the envelope's members.
@@ -90,8 +102,11 @@ fn string(
     name: &'static str,
     pointer: &'static str,
 ) -> Result<Option<String>, BadEnvelope> {
-    let Some(value) = member(members, name, pointer)? else { return Ok(None) };
+    let Some(value) = member(members, name, pointer)? else {
+        return Ok(None);
+    };
     members.0.push((name.to_owned(), value));
-    let text = json::string(value).ok_or_else(|| invalid(pointer, format!("{name} must be a string.")))?;
+    let text =
+        json::string(value).ok_or_else(|| invalid(pointer, format!("{name} must be a string.")))?;
     Ok(Some(text))
 }

@@ -18,7 +18,9 @@ pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A header's value; what is no UTF-8 in it is replaced, which makes it no id and no time.
 pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The value of a header that may stand once: of two, which was meant is unknowable.
@@ -36,15 +38,22 @@ fn single(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Bad
 ///
 /// # Errors
 /// Where two of them differ, or the id is none.
-pub fn batch_id(in_body: Option<String>, headers: &HeaderMap) -> Result<Option<String>, BadEnvelope> {
+pub fn batch_id(
+    in_body: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Option<String>, BadEnvelope> {
     let at = |place: Option<&'static str>, detail: String| match place {
         None => invalid("/batch_id", detail),
         Some(name) => BadEnvelope::Header { name, detail },
     };
     let in_header = |name: &'static str| Ok(single(headers, name)?.map(|id| (Some(name), id)));
     let body = in_body.map(|id| (None, id));
-    let mut named = [body, in_header(BATCH_ID)?, in_header(IDEMPOTENCY_KEY)?].into_iter().flatten();
-    let Some((place, id)) = named.next() else { return Ok(None) };
+    let mut named = [body, in_header(BATCH_ID)?, in_header(IDEMPOTENCY_KEY)?]
+        .into_iter()
+        .flatten();
+    let Some((place, id)) = named.next() else {
+        return Ok(None);
+    };
     let name = place.unwrap_or("batch_id");
     if let Some((Some(other), _)) = named.find(|(_, other)| *other != id) {
         // Where the body's member is one of the two, the pointer to it says most.
@@ -56,13 +65,20 @@ pub fn batch_id(in_body: Option<String>, headers: &HeaderMap) -> Result<Option<S
     if id::is_id(&id) {
         return Ok(Some(id));
     }
-    Err(at(place, format!("{name} must have 1 to 128 characters from 0x21 to 0x7E.")))
+    Err(at(
+        place,
+        format!("{name} must have 1 to 128 characters from 0x21 to 0x7E."),
+    ))
 }
 
 /// The instant of a `sent_at`, or why it is none.
 pub fn sent_at(text: &str) -> Result<Micros, String> {
-    let written = clock::parse_rfc3339(text)
-        .ok_or_else(|| format!("{:?} is no RFC 3339 time with an offset or Z.", shorten(text, 64)))?;
+    let written = clock::parse_rfc3339(text).ok_or_else(|| {
+        format!(
+            "{:?} is no RFC 3339 time with an offset or Z.",
+            shorten(text, 64)
+        )
+    })?;
     // Beyond the last instant there is: as fast as a clock can be.
     Ok(written.at.unwrap_or(Micros::MAX))
 }
@@ -81,10 +97,19 @@ impl Fields {
             None => None,
             Some(text) => match sent_at(&text) {
                 Ok(at) => Some((at, text)),
-                Err(detail) => return Err(BadEnvelope::Header { name: SENT_AT, detail }),
+                Err(detail) => {
+                    return Err(BadEnvelope::Header {
+                        name: SENT_AT,
+                        detail,
+                    });
+                }
             },
         };
         let schema_version = single(headers, SCHEMA_VERSION)?;
-        Ok(Self { batch_id: batch_id(None, headers)?, sent_at, schema_version })
+        Ok(Self {
+            batch_id: batch_id(None, headers)?,
+            sent_at,
+            schema_version,
+        })
     }
 }

@@ -33,9 +33,12 @@ pub fn object<'a>(request: &Request<'_, 'a>, wanted: &str) -> Result<&'a RawValu
 }
 
 /// The elements of a body that is an array, at least one and not more than are taken.
-pub fn elements<'a>(request: &Request<'_, 'a>, wanted: &str) -> Result<Vec<&'a RawValue>, BadEnvelope> {
-    let elements =
-        list(text(request.body)?, request.max_events).map_err(|error| unreadable(&error, wanted))?;
+pub fn elements<'a>(
+    request: &Request<'_, 'a>,
+    wanted: &str,
+) -> Result<Vec<&'a RawValue>, BadEnvelope> {
+    let elements = list(text(request.body)?, request.max_events)
+        .map_err(|error| unreadable(&error, wanted))?;
     match elements.count {
         0 => Err(invalid("", "The body must hold at least one event.")),
         count if count > request.max_events => Err(BadEnvelope::TooManyEvents(count)),
@@ -62,7 +65,10 @@ pub fn list(text: &str, max: usize) -> serde_json::Result<Elements<'_>> {
         }
 
         fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Elements<'de>, S::Error> {
-            let mut elements = Elements { first: Vec::new(), count: 0 };
+            let mut elements = Elements {
+                first: Vec::new(),
+                count: 0,
+            };
             while let Some(element) = seq.next_element::<&RawValue>()? {
                 elements.count += 1;
                 if elements.count <= self.0 {
@@ -88,5 +94,6 @@ pub fn bad_object(error: &serde_json::Error) -> String {
 
 /// `text` as JSON text.
 pub fn quoted(text: &str) -> Box<RawValue> {
-    RawValue::from_string(serde_json::Value::from(text).to_string()).expect("a string's JSON text is JSON")
+    RawValue::from_string(serde_json::Value::from(text).to_string())
+        .expect("a string's JSON text is JSON")
 }

@@ -15,31 +15,52 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads lines.
 pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
-    let missing = |name| BadEnvelope::Header { name, detail: format!("The header {name} is missing.") };
+    let missing = |name| BadEnvelope::Header {
+        name,
+        detail: format!("The header {name} is missing."),
+    };
     let fields = Fields::of(request.headers)?;
     let batch_id = fields.batch_id.ok_or_else(|| missing(BATCH_ID))?;
     let sent_at = fields.sent_at.ok_or_else(|| missing(SENT_AT))?;
-    let schema_version = fields.schema_version.ok_or_else(|| missing(SCHEMA_VERSION))?;
+    let schema_version = fields
+        .schema_version
+        .ok_or_else(|| missing(SCHEMA_VERSION))?;
     let lines = || lines(request.body);
     match lines().count() {
-        0 => return Err(invalid("", "The body must hold at least one event, one a line.")),
+        0 => {
+            return Err(invalid(
+                "",
+                "The body must hold at least one event, one a line.",
+            ));
+        }
         count if count > request.max_events => return Err(BadEnvelope::TooManyEvents(count)),
         _ => {}
     }
     let events = lines().map(event).collect();
-    Ok(Submission::without_envelope(Format::Ndjson, batch_id, sent_at, schema_version, events))
+    Ok(Submission::without_envelope(
+        Format::Ndjson,
+        batch_id,
+        sent_at,
+        schema_version,
+        events,
+    ))
 }
 
 /// The lines that hold anything, without the white space of JSON around them (RFC 8259, section 2).
 fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    body.split(|byte| *byte == b'\n').map(trimmed).filter(|line| !line.is_empty())
+    body.split(|byte| *byte == b'\n')
+        .map(trimmed)
+        .filter(|line| !line.is_empty())
 }
 
 fn trimmed(line: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !b" \t\r".contains(byte);
     let start = line.iter().position(is_text).unwrap_or(line.len());
-    let end = line.iter().rposition(is_text).map_or(start, |last| last + 1);
+    let end = line
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
     &line[start..end]
 }
 
@@ -48,7 +69,10 @@ fn event(line: &[u8]) -> Event<'_> {
         Ok(text) => Event::Text(Cow::Borrowed(text)),
         Err(error) => {
             let detail = format!("the line is not UTF-8: {error}");
-            Event::Refused(Cow::Borrowed(line), Refusal::new(Code::NotAnObject, "", detail))
+            Event::Refused(
+                Cow::Borrowed(line),
+                Refusal::new(Code::NotAnObject, "", detail),
+            )
         }
     }
 }

@@ -33,7 +33,9 @@ const NAMES: [(&str, &str); 10] = [
 ];
 
 /// What makes a heartbeat this one, beside its time.
-const IDENTITY: [&str; 6] = ["type", "category", "project", "branch", "entity", "is_write"];
+const IDENTITY: [&str; 6] = [
+    "type", "category", "project", "branch", "entity", "is_write",
+];
 
 /// Numbers, which WakaTime's client writes as text where its editor gave them so.
 const NUMBERS: [&str; 3] = ["lines", "lineno", "cursorpos"];
@@ -56,7 +58,9 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     let sent_at = (request.received_at, clock::rfc3339(request.received_at));
     let mut submission =
         Submission::without_envelope(format, batch_id, sent_at, SCHEMA_VERSION.to_owned(), events);
-    submission.members.insert("client".to_owned(), client(request.headers));
+    submission
+        .members
+        .insert("client".to_owned(), client(request.headers));
     Ok(submission)
 }
 
@@ -92,7 +96,14 @@ pub fn echo(event: &[u8]) -> Value {
         entity_type: Option<String>,
     }
     // Nothing else is read: this is between the PubAck and the reply.
-    let Ok(Kept { id, occurred_at, data }) = serde_json::from_slice(event) else { return json!({}) };
+    let Ok(Kept {
+        id,
+        occurred_at,
+        data,
+    }) = serde_json::from_slice(event)
+    else {
+        return json!({});
+    };
     let mut told = json!({"id": id, "entity": data.entity});
     if let Some(kind) = data.entity_type {
         told["type"] = kind.into();
@@ -105,7 +116,11 @@ pub fn echo(event: &[u8]) -> Value {
 
 /// The client, as its headers describe it.
 fn client(headers: &HeaderMap) -> Box<RawValue> {
-    let named = [("name", "User-Agent"), ("host_id", "X-Machine-Name"), ("time_zone", "TimeZone")];
+    let named = [
+        ("name", "User-Agent"),
+        ("host_id", "X-Machine-Name"),
+        ("time_zone", "TimeZone"),
+    ];
     let members: Map<String, Value> = named
         .into_iter()
         .filter_map(|(name, from)| Some((name.to_owned(), header(headers, from)?.into())))
@@ -123,7 +138,11 @@ fn event(heartbeat: &RawValue) -> Event<'_> {
 /// The Devtrail event that a heartbeat is.
 fn translated(heartbeat: &str) -> Result<String, Refusal> {
     if !heartbeat.starts_with('{') {
-        return Err(Refusal::new(Code::NotAnObject, "", "a heartbeat must be a JSON object"));
+        return Err(Refusal::new(
+            Code::NotAnObject,
+            "",
+            "a heartbeat must be a JSON object",
+        ));
     }
     let invalid = |pointer: &str, detail: &str| Refusal::new(Code::SchemaInvalid, pointer, detail);
     let RawObject(mut members) =
@@ -132,9 +151,17 @@ fn translated(heartbeat: &str) -> Result<String, Refusal> {
     members.retain(|(_, value)| value.get() != "null");
     let (mut at, mut data, mut others) = (None, Vec::new(), Vec::new());
     for (index, (name, value)) in members.iter().enumerate() {
-        let ours = NAMES.iter().find(|(theirs, _)| theirs == name).map(|(_, ours)| *ours);
-        if (ours.is_some() || name == "time") && members[..index].iter().any(|(earlier, _)| earlier == name) {
-            return Err(invalid(&format!("/{name}"), &format!("the member {name:?} occurs more than once")));
+        let ours = NAMES
+            .iter()
+            .find(|(theirs, _)| theirs == name)
+            .map(|(_, ours)| *ours);
+        if (ours.is_some() || name == "time")
+            && members[..index].iter().any(|(earlier, _)| earlier == name)
+        {
+            return Err(invalid(
+                &format!("/{name}"),
+                &format!("the member {name:?} occurs more than once"),
+            ));
         }
         match ours {
             Some(ours) => data.push(format!("{:?}:{}", ours, number(name, value))),
@@ -164,14 +191,20 @@ fn translated(heartbeat: &str) -> Result<String, Refusal> {
 /// The id: the same for the same heartbeat, however its JSON is written.
 fn identity(at: Micros, members: &[(String, &RawValue)]) -> String {
     let part = |wanted: &&str| {
-        let value = members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.get());
+        let value = members
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.get());
         // What cannot be read as a value makes no event either; its text will do.
         value.map_or_else(
             || "null".to_owned(),
             |text| json::value(text).map_or(text.to_owned(), |value| value.to_string()),
         )
     };
-    id::made_of("wakatime", std::iter::once(at.to_string()).chain(IDENTITY.iter().map(part)))
+    id::made_of(
+        "wakatime",
+        std::iter::once(at.to_string()).chain(IDENTITY.iter().map(part)),
+    )
 }
 
 /// Seconds since 1970, a number or a number's text, in microseconds: what a double holds exactly enough.
@@ -180,12 +213,19 @@ fn micros(value: &RawValue) -> Option<Micros> {
         Some(text) => text.trim().parse().ok()?,
         None => serde_json::from_str(value.get()).ok()?,
     };
-    (0.0..LATEST).contains(&seconds).then(|| (seconds * 1e6).round() as Micros)
+    (0.0..LATEST)
+        .contains(&seconds)
+        .then(|| (seconds * 1e6).round() as Micros)
 }
 
 /// A member's value, where it is a whole number written as text the number.
 fn number<'a>(name: &str, value: &'a RawValue) -> Cow<'a, str> {
-    let text = NUMBERS.contains(&name).then(|| json::string(value)).flatten();
+    let text = NUMBERS
+        .contains(&name)
+        .then(|| json::string(value))
+        .flatten();
     let whole = text.and_then(|text| text.trim().parse::<u64>().ok());
-    whole.map_or(Cow::Borrowed(value.get()), |whole| Cow::Owned(whole.to_string()))
+    whole.map_or(Cow::Borrowed(value.get()), |whole| {
+        Cow::Owned(whole.to_string())
+    })
 }

@@ -7,8 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 /// Characters of ids: 0x21 to 0x7E, at most 128.
 const ID: &str = "^[!-~]{1,128}$";
 
-const CONTENT_ENCODING: &str =
-    "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity.";
+const CONTENT_ENCODING: &str = "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity.";
 
 fn content_encoding() -> Value {
     json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]})

@@ -64,7 +64,10 @@ refusals! {
 fn responses(codes: &[ErrorCode]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in codes.iter().chain(&ALWAYS) {
-        by_status.entry(code.status().as_u16()).or_default().push(*code);
+        by_status
+            .entry(code.status().as_u16())
+            .or_default()
+            .push(*code);
     }
     by_status
         .into_iter()
@@ -73,8 +76,10 @@ fn responses(codes: &[ErrorCode]) -> BTreeMap<String, RefOr<Response>> {
 }
 
 fn response(status: u16, codes: &[ErrorCode]) -> Response {
-    let lines: Vec<String> =
-        codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
+    let lines: Vec<String> = codes
+        .iter()
+        .map(|code| format!("`{}`: {}.", code.as_str(), code.title()))
+        .collect();
     let mut headers = json!({});
     if codes.iter().any(|code| code.names_pause()) {
         let description = "In how many seconds to try again.";
@@ -83,7 +88,8 @@ fn response(status: u16, codes: &[ErrorCode]) -> Response {
     }
     if status == 401 {
         let description = "How a key is sent.";
-        headers["WWW-Authenticate"] = json!({"description": description, "schema": {"type": "string"}});
+        headers["WWW-Authenticate"] =
+            json!({"description": description, "schema": {"type": "string"}});
     }
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let schema = json!({"allOf": [

@@ -27,7 +27,10 @@ fn the_example_of_a_batch_is_the_contracts() {
     let (_, rest) = contract.split_once("## POST /v1/events").unwrap();
     let (_, rest) = rest.split_once("```json\n").unwrap();
     let written: Value = serde_json::from_str(rest.split_once("```").unwrap().0).unwrap();
-    assert_eq!(value()["components"]["schemas"]["Envelope"]["examples"][0], written);
+    assert_eq!(
+        value()["components"]["schemas"]["Envelope"]["examples"][0],
+        written
+    );
 }
 
 #[test]
@@ -48,8 +51,15 @@ fn each_code_is_a_routes_or_has_no_route_to_be_at() {
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
-            found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
-            members.values().for_each(|member| references(member, found));
+            found.extend(
+                members
+                    .get("$ref")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            );
+            members
+                .values()
+                .for_each(|member| references(member, found));
         }
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),
         _ => {}
@@ -75,10 +85,17 @@ fn nothing_is_referred_to_that_is_not_there_and_each_route_names_its_problems() 
             );
             for status in ["400", "408", "431", "500"] {
                 let content = &operation["responses"][status]["content"];
-                assert!(content["application/problem+json"].is_object(), "{method} {path} {status}");
+                assert!(
+                    content["application/problem+json"].is_object(),
+                    "{method} {path} {status}"
+                );
             }
             let needs_key = operation.get("security").is_some();
-            assert_eq!(needs_key, operation["responses"].get("401").is_some(), "{method} {path}");
+            assert_eq!(
+                needs_key,
+                operation["responses"].get("401").is_some(),
+                "{method} {path}"
+            );
         }
     }
 }
@@ -90,7 +107,9 @@ fn contracts_routes() -> BTreeSet<(String, String)> {
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
         for (at, _) in contract.match_indices(&format!("{method} /")) {
             let rest = &contract[at + method.len() + 1..];
-            let end = rest.find(['`', '?', ' ', '\n', ',', ')']).unwrap_or(rest.len());
+            let end = rest
+                .find(['`', '?', ' ', '\n', ',', ')'])
+                .unwrap_or(rest.len());
             found.insert((method.to_lowercase(), rest[..end].to_owned()));
         }
     }
@@ -103,7 +122,11 @@ fn the_contract_speaks_of_every_route_and_of_no_other() {
     let paths = document["paths"].as_object().unwrap().iter();
     let described: BTreeSet<(String, String)> = paths
         .flat_map(|(path, operations)| {
-            operations.as_object().unwrap().keys().map(|m| (m.clone(), path.clone()))
+            operations
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|m| (m.clone(), path.clone()))
         })
         .collect();
     assert_eq!(described, contracts_routes());

@@ -9,22 +9,33 @@ const MS: Duration = Duration::from_millis(1);
 
 fn meter(rate: u32, max_events: usize) -> (Meter<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
-    (Meter::new(Policy::of(rate, max_events).unwrap(), clock.clone()), clock)
+    (
+        Meter::new(Policy::of(rate, max_events).unwrap(), clock.clone()),
+        clock,
+    )
 }
 
 fn shown(standing: Standing) -> [String; 2] {
-    standing.headers().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+    standing
+        .headers()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
 }
 
 #[test]
 fn the_headers_tell_the_burst_its_window_and_what_is_left() {
     let (meter, _) = meter(50_000, 1000);
     let policy = "ratelimit-policy: \"events\";q=100000;w=2";
-    assert_eq!(shown(meter.charge(50).unwrap()), [policy, "ratelimit: \"events\";r=99950;t=1"]);
+    assert_eq!(
+        shown(meter.charge(50).unwrap()),
+        [policy, "ratelimit: \"events\";r=99950;t=1"]
+    );
     for _ in 0..99 {
         meter.charge(1000).unwrap();
     }
-    assert_eq!(shown(meter.charge(950).unwrap()), [policy, "ratelimit: \"events\";r=0;t=2"]);
+    assert_eq!(
+        shown(meter.charge(950).unwrap()),
+        [policy, "ratelimit: \"events\";r=0;t=2"]
+    );
 }
 
 #[test]
@@ -36,7 +47,10 @@ fn a_refused_batch_costs_nothing_and_passes_when_it_is_told_to() {
         assert_eq!(limited.after, Duration::from_millis(1500));
         assert_eq!(
             shown(limited.standing),
-            ["ratelimit-policy: \"events\";q=30;w=3", "ratelimit: \"events\";r=5;t=2"]
+            [
+                "ratelimit-policy: \"events\";q=30;w=3",
+                "ratelimit: \"events\";r=5;t=2"
+            ]
         );
     }
     // What is left may be sent all the same.
@@ -52,9 +66,13 @@ fn a_refusal_names_rate_rest_and_pause() {
     let (meter, _) = meter(2, 3);
     meter.charge(3).unwrap();
     let problem = refusal(meter.charge(2).unwrap_err(), 2);
-    assert_eq!((problem.code, problem.limit), (ErrorCode::RateLimited, Some(2)));
+    assert_eq!(
+        (problem.code, problem.limit),
+        (ErrorCode::RateLimited, Some(2))
+    );
     assert_eq!(problem.retry_after, Some(Duration::from_millis(500)));
-    let detail = "The key may send 2 events a second, at most 4 at once; 1 are left, the batch has 2.";
+    let detail =
+        "The key may send 2 events a second, at most 4 at once; 1 are left, the batch has 2.";
     assert!(problem.detail.starts_with(detail), "{}", problem.detail);
     assert_eq!(problem.standing.map(|standing| standing.left), Some(1));
 }
@@ -63,15 +81,26 @@ fn a_refusal_names_rate_rest_and_pause() {
 fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() {
     assert_eq!(Policy::of(0, 1000), None);
     assert!(charge(None, usize::MAX).unwrap().is_none());
-    for (rate, max_events, burst) in
-        [(1, 1000, 1000), (499, 1000, 1000), (501, 1000, 1002), (1, 0, 2), (u32::MAX, 9, 2_000_000_000)]
-    {
-        assert_eq!(Policy::of(rate, max_events).unwrap().burst.get(), burst, "{rate}");
+    for (rate, max_events, burst) in [
+        (1, 1000, 1000),
+        (499, 1000, 1000),
+        (501, 1000, 1002),
+        (1, 0, 2),
+        (u32::MAX, 9, 2_000_000_000),
+    ] {
+        assert_eq!(
+            Policy::of(rate, max_events).unwrap().burst.get(),
+            burst,
+            "{rate}"
+        );
     }
     // What no request may hold costs the burst: nothing waits for ever.
     let (meter, _) = meter(1, 10);
     assert_eq!(meter.charge(usize::MAX).unwrap().left, 0);
-    assert_eq!(meter.charge(usize::MAX).unwrap_err().after, Duration::from_secs(10));
+    assert_eq!(
+        meter.charge(usize::MAX).unwrap_err().after,
+        Duration::from_secs(10)
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -81,7 +110,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![(0..3000_u64).prop_map(Step::Pause), (1..200_usize).prop_map(Step::Send)]
+    prop_oneof![
+        (0..3000_u64).prop_map(Step::Pause),
+        (1..200_usize).prop_map(Step::Send)
+    ]
 }
 
 proptest! {

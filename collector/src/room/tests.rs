@@ -3,12 +3,19 @@
 use super::*;
 
 fn room(max_in_flight: usize, max_in_flight_bytes: usize) -> Arc<Room> {
-    Room::new(&RoomSettings { max_connections: 1, max_in_flight, max_in_flight_bytes })
+    Room::new(&RoomSettings {
+        max_connections: 1,
+        max_in_flight,
+        max_in_flight_bytes,
+    })
 }
 
 fn refused(problem: Result<impl Sized, Problem>) -> Option<u64> {
     let problem = problem.err()?;
-    assert_eq!((problem.code, problem.retry_after.is_some()), (ErrorCode::Overloaded, true));
+    assert_eq!(
+        (problem.code, problem.retry_after.is_some()),
+        (ErrorCode::Overloaded, true)
+    );
     problem.limit
 }
 
@@ -22,7 +29,10 @@ fn so_many_requests_and_no_more_until_one_is_done() {
     assert!(room.enter(0).is_ok());
     // Half of them may wait; a question is none of them.
     let waiting: Vec<Option<Held>> = (0..3).map(|_| room.wait()).collect();
-    assert_eq!(waiting.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(
+        waiting.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, true, false]
+    );
     let question = room.ask();
     assert!(question.is_ok());
     assert_eq!(refused(room.ask()), Some(1));
@@ -51,7 +61,11 @@ fn so_many_bytes_and_no_more_whoever_holds_them() {
 
 #[test]
 fn a_bound_below_one_body_is_wrong_usage() {
-    let settings = |bytes| RoomSettings { max_connections: 1, max_in_flight: 1, max_in_flight_bytes: bytes };
+    let settings = |bytes| RoomSettings {
+        max_connections: 1,
+        max_in_flight: 1,
+        max_in_flight_bytes: bytes,
+    };
     assert!(settings(8).expect_room_for(4).is_ok());
     let error = settings(7).expect_room_for(4).unwrap_err().to_string();
     assert!(error.contains("--max-in-flight-bytes is 7"), "{error}");

@@ -48,7 +48,10 @@ pub async fn get(
     })?;
     // Whose they are is the key's, never the request's.
     let developer = caller.developer.to_string();
-    let question = BatchQuery::Submissions { developer, batch_id: batch_id.clone() };
+    let question = BatchQuery::Submissions {
+        developer,
+        batch_id: batch_id.clone(),
+    };
     let oldest_first = app.ask(BATCH, &question, PATIENCE).await?;
     told(oldest_first).map(Json).ok_or_else(|| {
         let detail = format!(
@@ -61,7 +64,10 @@ pub async fn get(
 /// The reply; `None` where there is no submission.
 fn told(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
     let submissions: Vec<SubmissionReply> = oldest_first.into_iter().rev().collect();
-    Some(Submissions { newest: submissions.first()?.clone(), submissions })
+    Some(Submissions {
+        newest: submissions.first()?.clone(),
+        submissions,
+    })
 }
 
 #[cfg(test)]
@@ -87,9 +93,15 @@ mod tests {
             published_at: String::new(),
             persisted_at: String::new(),
         };
-        let oldest_first = vec![submission(3, BatchState::Completed), submission(8, BatchState::Persisted)];
+        let oldest_first = vec![
+            submission(3, BatchState::Completed),
+            submission(8, BatchState::Persisted),
+        ];
         let body = serde_json::to_value(told(oldest_first).unwrap()).unwrap();
-        assert_eq!((&body["state"], &body["stream_sequence"]), (&json!("persisted"), &json!(8)));
+        assert_eq!(
+            (&body["state"], &body["stream_sequence"]),
+            (&json!("persisted"), &json!(8))
+        );
         assert_eq!(body["submissions"][0]["stream_sequence"], 8);
         assert_eq!(body["submissions"][1]["state"], "completed");
         assert!(told(Vec::new()).is_none());

@@ -11,5 +11,9 @@ use crate::openapi::{self, NoRefusals};
     responses((status = 200, description = "OpenAPI 3.1.", body = Object), NoRefusals)
 )]
 pub async fn get() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi::document()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        openapi::document(),
+    )
+        .into_response()
 }

@@ -66,7 +66,10 @@ pub async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let format = |headers: &HeaderMap| Format::of(headers);
-    take(&app, &ids, headers, body, format, |admitted, told| Ok(told.response(&admitted.header))).await
+    take(&app, &ids, headers, body, format, |admitted, told| {
+        Ok(told.response(&admitted.header))
+    })
+    .await
 }
 
 /// Takes a batch, whatever its format: judges it, publishes it, waits where the client asks for that.
@@ -83,7 +86,10 @@ pub async fn take(
     reply: impl FnOnce(&Admitted<'_>, &Told) -> Result<Response, Problem>,
 ) -> Result<Response, Problem> {
     if app.stop.is_draining() {
-        return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down; send again."));
+        return Err(Problem::new(
+            ErrorCode::ShuttingDown,
+            "This collector is shutting down; send again.",
+        ));
     }
     let mut caller = authenticate(app, &headers, Scope::EventsWrite)?;
     let meter = caller.meter.take();
@@ -94,8 +100,13 @@ pub async fn take(
     let received = Instant::now();
     metrics::http_body(body.len());
     let stream = app.ready().map_err(|reason| not_ready(app, reason))?;
-    let sent = admission::Sent { format, headers: &headers, body: &body };
-    let judge = || tracing::info_span!("admit").in_scope(|| admission::admit(app, caller, ids, &sent));
+    let sent = admission::Sent {
+        format,
+        headers: &headers,
+        body: &body,
+    };
+    let judge =
+        || tracing::info_span!("admit").in_scope(|| admission::admit(app, caller, ids, &sent));
     // A large body takes milliseconds to judge: other requests move to other threads meanwhile.
     let admitted = if body.len() > LARGE_BODY {
         let _turn = app.room.turn().await;
@@ -106,12 +117,19 @@ pub async fn take(
     // Registered before the publish: a hint may come before the PubAck. Without a seat it is not waited.
     let seat = wait.and_then(|wait| Some((wait, app.room.wait()?)));
     let waiting = seat.map(|(wait, seat)| (wait, stream.hints.register(), seat));
-    let message = encode(&admitted, waiting.as_ref().map(|(_, waiter, _)| waiter), stream.max_message())?;
+    let message = encode(
+        &admitted,
+        waiting.as_ref().map(|(_, waiter, _)| waiter),
+        stream.max_message(),
+    )?;
     place.hold_as_well(message.payload.len());
     // Last of the checks: what is refused costs nothing.
     let standing = rate::charge(meter.as_deref(), admitted.events.len())?;
-    let published =
-        stream.publisher.publish(message, place.clone()).instrument(tracing::info_span!("publish")).await;
+    let published = stream
+        .publisher
+        .publish(message, place.clone())
+        .instrument(tracing::info_span!("publish"))
+        .await;
     let published = published.map_err(|error| not_published(&error))?;
     if !published.duplicate {
         metrics::events_taken(&admitted.header.counts);
@@ -131,10 +149,13 @@ pub async fn take(
     }
     let waited = match waiting {
         Some((wait, waiter, _seat)) => {
-            let waited = Awaited { published: published.clone(), deadline: received + wait.duration() }
-                .stored(&waiter, &stream.asker, &stream.life, &app.stop)
-                .instrument(tracing::info_span!("wait"))
-                .await;
+            let waited = Awaited {
+                published: published.clone(),
+                deadline: received + wait.duration(),
+            }
+            .stored(&waiter, &stream.asker, &stream.life, &app.stop)
+            .instrument(tracing::info_span!("wait"))
+            .await;
             Some((wait, waited))
         }
         None => None,
@@ -143,7 +164,9 @@ pub async fn take(
         let told = Told::of(&admitted, &published, first, waited, &app.supported);
         reply(&admitted, &told)
     })?;
-    response.headers_mut().extend(standing.into_iter().flat_map(Standing::headers));
+    response
+        .headers_mut()
+        .extend(standing.into_iter().flat_map(Standing::headers));
     Ok(response)
 }
 
@@ -154,7 +177,9 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<(Arc<Place>,
     }
     // One that is too large for itself is refused as such below.
     let announced = body::announced(headers).and_then(|bytes| usize::try_from(bytes).ok());
-    let announced = announced.filter(|bytes| *bytes <= app.limits.max_body).unwrap_or_default();
+    let announced = announced
+        .filter(|bytes| *bytes <= app.limits.max_body)
+        .unwrap_or_default();
     let place = Arc::new(app.room.enter(announced)?);
     let body = body::read(headers, body, &app.body_limits, &app.room, &place).await?;
     Ok((place, body))
@@ -168,7 +193,10 @@ fn not_ready(app: &App, reason: NotReady) -> Problem {
             Err(left) => return circuit_open(left, false),
         }
     }
-    Problem::new(ErrorCode::StreamUnavailable, format!("Batches cannot be taken now: {reason}."))
+    Problem::new(
+        ErrorCode::StreamUnavailable,
+        format!("Batches cannot be taken now: {reason}."),
+    )
 }
 
 /// The refusal while the stream is left alone; `sent` where the batch was published before, with no answer.
@@ -184,7 +212,11 @@ fn circuit_open(left: Duration, sent: bool) -> Problem {
         }
     };
     // Zero where the end of somebody else's try decides: soon.
-    Problem::new(ErrorCode::CircuitOpen, detail).retry_after(if left.is_zero() { PROBED_PAUSE } else { left })
+    Problem::new(ErrorCode::CircuitOpen, detail).retry_after(if left.is_zero() {
+        PROBED_PAUSE
+    } else {
+        left
+    })
 }
 
 /// The note of a resend that the server dropped.
@@ -197,19 +229,34 @@ fn resend(admitted: &Admitted<'_>, published: &Published) -> Resend {
         received_at: header.received_at,
         collector: header.collector.clone(),
     };
-    Resend { note, acked: Instant::now() }
+    Resend {
+        note,
+        acked: Instant::now(),
+    }
 }
 
 /// A POST that announces no body has forgotten it (RFC 9110, section 15.5.12).
 fn expect_length(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
-    let announced = headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact() != Some(0);
+    let announced =
+        headers.contains_key(header::CONTENT_LENGTH) || body.size_hint().exact() != Some(0);
     let missing = "The request has no body: send Content-Length or Transfer-Encoding: chunked.";
-    if announced { Ok(()) } else { Err(Problem::new(ErrorCode::LengthRequired, missing)) }
+    if announced {
+        Ok(())
+    } else {
+        Err(Problem::new(ErrorCode::LengthRequired, missing))
+    }
 }
 
-fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) -> Result<Message, Problem> {
+fn encode(
+    admitted: &Admitted<'_>,
+    waiter: Option<&Waiter>,
+    max_message: usize,
+) -> Result<Message, Problem> {
     let mut message = Message::of(&admitted.header, &admitted.events).map_err(|error| {
-        Problem::new(ErrorCode::Internal, format!("The batch could not be encoded: {error}."))
+        Problem::new(
+            ErrorCode::Internal,
+            format!("The batch could not be encoded: {error}."),
+        )
     })?;
     if message.payload.len() > max_message {
         let detail = format!(
@@ -217,7 +264,9 @@ fn encode(admitted: &Admitted<'_>, waiter: Option<&Waiter>, max_message: usize) 
             message.payload.len()
         );
         let problem = Problem::new(ErrorCode::BatchTooLarge, detail);
-        return Err(problem.limit(max_message as u64).actual(message.payload.len() as u64));
+        return Err(problem
+            .limit(max_message as u64)
+            .actual(message.payload.len() as u64));
     }
     if let Some(waiter) = waiter {
         message.headers.insert(query::NOTIFY, waiter.subject());
@@ -234,7 +283,9 @@ fn not_published(error: &NotPublished) -> Problem {
         .retry_after(FULL_PAUSE),
         NotPublished::TooLarge(reason) => Problem::new(
             ErrorCode::BatchTooLarge,
-            format!("The stream takes no message as large as this batch ({reason}): send it in parts."),
+            format!(
+                "The stream takes no message as large as this batch ({reason}): send it in parts."
+            ),
         ),
         NotPublished::CircuitOpen { left, sent } => circuit_open(*left, *sent),
         NotPublished::Unavailable(reason) => Problem::new(

@@ -35,14 +35,23 @@ pub async fn live() -> Json<Health> {
 )]
 pub async fn ready(extract::State(app): extract::State<Arc<App>>) -> Result<Json<Health>, Problem> {
     if app.stop.is_draining() {
-        return Err(Problem::new(ErrorCode::ShuttingDown, "This collector is shutting down."));
+        return Err(Problem::new(
+            ErrorCode::ShuttingDown,
+            "This collector is shutting down.",
+        ));
     }
     if app.breaker.state() == State::Open {
-        let detail = "Not ready: the stream failed again and again, so it is not tried for a while.";
-        return Err(Problem::new(ErrorCode::CircuitOpen, detail).retry_after(app.breaker.open_for()));
+        let detail =
+            "Not ready: the stream failed again and again, so it is not tried for a while.";
+        return Err(
+            Problem::new(ErrorCode::CircuitOpen, detail).retry_after(app.breaker.open_for())
+        );
     }
     match app.ready() {
         Ok(_) => Ok(Json(Health { status: "ready" })),
-        Err(reason) => Err(Problem::new(ErrorCode::StreamUnavailable, format!("Not ready: {reason}."))),
+        Err(reason) => Err(Problem::new(
+            ErrorCode::StreamUnavailable,
+            format!("Not ready: {reason}."),
+        )),
     }
 }

@@ -46,9 +46,17 @@ pub async fn daily(
     let caller = authenticate(&app, &headers, Scope::MetricsRead)?;
     let (from, to) = range(query.as_deref().unwrap_or_default(), SystemClock.now())?;
     let (from, to) = (from.to_string(), to.to_string());
-    let question = MetricsQuery { developer: caller.developer.to_string(), from, to };
+    let question = MetricsQuery {
+        developer: caller.developer.to_string(),
+        from,
+        to,
+    };
     let days = app.ask(METRICS, &question, PATIENCE).await?;
-    Ok(Json(Daily { from: question.from, to: question.to, days }))
+    Ok(Json(Daily {
+        from: question.from,
+        to: question.to,
+        days,
+    }))
 }
 
 /// The first and the last day that a query string asks for.
@@ -58,13 +66,17 @@ fn range(query: &str, now: Micros) -> Result<(Date, Date), Problem> {
         Some(from) => from,
         None => to.saturating_sub((DEFAULT_DAYS - 1).days()),
     };
-    let days = from.until(to).map_or(i32::MAX, |span| span.get_days().saturating_add(1));
+    let days = from
+        .until(to)
+        .map_or(i32::MAX, |span| span.get_days().saturating_add(1));
     if days < 1 {
-        let detail = format!("from ({from}) lies after to ({to}): exchange them, or leave one out.");
+        let detail =
+            format!("from ({from}) lies after to ({to}): exchange them, or leave one out.");
         return Err(bad("from", detail));
     }
     if days > MAX_DAYS {
-        let detail = format!("{from} to {to} are {days} days, the limit is {MAX_DAYS}: ask in parts.");
+        let detail =
+            format!("{from} to {to} are {days} days, the limit is {MAX_DAYS}: ask in parts.");
         return Err(bad("from", detail)
             .limit(MAX_DAYS.unsigned_abs().into())
             .actual(days.unsigned_abs().into()));
@@ -75,25 +87,38 @@ fn range(query: &str, now: Micros) -> Result<(Date, Date), Problem> {
 /// The latest day that anyone's clock can show: east of Greenwich it is tomorrow before it is in UTC.
 fn latest(now: Micros) -> Date {
     let now = Timestamp::from_microsecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
-    TimeZone::UTC.to_datetime(now).date().saturating_add(1.day())
+    TimeZone::UTC
+        .to_datetime(now)
+        .date()
+        .saturating_add(1.day())
 }
 
 /// The day under this name, where there is one.
 fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-    let Some((_, value)) = values.next() else { return Ok(None) };
+    let Some((_, value)) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
-        return Err(bad(name, format!("{name} is there more than once: name one day.")));
+        return Err(bad(
+            name,
+            format!("{name} is there more than once: name one day."),
+        ));
     }
     parse(&value).map(Some).ok_or_else(|| {
         let value = common::json::shorten(&value, 40);
-        bad(name, format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."))
+        bad(
+            name,
+            format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),
+        )
     })
 }
 
 /// Reads `YYYY-MM-DD` and nothing else: days are compared as they are written.
 fn parse(text: &str) -> Option<Date> {
-    text.parse::<Date>().ok().filter(|date| text.len() == 10 && date.to_string() == text)
+    text.parse::<Date>()
+        .ok()
+        .filter(|date| text.len() == 10 && date.to_string() == text)
 }
 
 fn bad(parameter: &'static str, detail: String) -> Problem {
@@ -113,7 +138,9 @@ mod tests {
             Ok((from, to)) => Ok((from.to_string(), to.to_string())),
             Err(problem) => {
                 assert_eq!(problem.code, ErrorCode::InvalidParameter);
-                let Some(Place::Parameter(name)) = problem.place else { panic!("{query}: no parameter") };
+                let Some(Place::Parameter(name)) = problem.place else {
+                    panic!("{query}: no parameter")
+                };
                 Err(name)
             }
         }
@@ -124,9 +151,18 @@ mod tests {
         let expected = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
         assert_eq!(days(""), expected("2026-02-01", "2026-03-02"));
         assert_eq!(days("to=2026-01-30"), expected("2026-01-01", "2026-01-30"));
-        assert_eq!(days("from=2026-02-28&x=%FF"), expected("2026-02-28", "2026-03-02"));
-        assert_eq!(days("from=2026%2D01-05&to=2026-01-05"), expected("2026-01-05", "2026-01-05"));
-        assert_eq!(days("from=2024-01-01&to=2024-12-31"), expected("2024-01-01", "2024-12-31"));
+        assert_eq!(
+            days("from=2026-02-28&x=%FF"),
+            expected("2026-02-28", "2026-03-02")
+        );
+        assert_eq!(
+            days("from=2026%2D01-05&to=2026-01-05"),
+            expected("2026-01-05", "2026-01-05")
+        );
+        assert_eq!(
+            days("from=2024-01-01&to=2024-12-31"),
+            expected("2024-01-01", "2024-12-31")
+        );
     }
 
     #[test]

@@ -112,9 +112,14 @@ async fn with_ids(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span).await;
     // A problem is written out here, so that none can lack its correlation id.
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = problem.correlation_id(ids.correlation_id.clone()).into_response();
+        response = problem
+            .correlation_id(ids.correlation_id.clone())
+            .into_response();
     }
-    for (name, value) in [(CORRELATION_ID, ids.correlation_id), (TRACEPARENT, ids.traceparent)] {
+    for (name, value) in [
+        (CORRELATION_ID, ids.correlation_id),
+        (TRACEPARENT, ids.traceparent),
+    ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
@@ -143,18 +148,26 @@ mod tests {
     }
 
     async fn code(router: &Router, method: &str, path: &str) -> (u16, String) {
-        let request = Request::builder().method(method).uri(path).header("authorization", "Bearer x");
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", "Bearer x");
         let request = request.body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     }
 
     #[tokio::test]
     async fn a_collector_that_stops_or_has_no_stream_says_so() {
-        let process = Process::new(Actor::new("collector"), Stop::manual(Duration::from_secs(10)));
+        let process = Process::new(
+            Actor::new("collector"),
+            Stop::manual(Duration::from_secs(10)),
+        );
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
         let router = router(Arc::new(App::new(
@@ -171,7 +184,10 @@ mod tests {
         assert_eq!(code(&router, "GET", "/v1/batches/b1").await, unavailable);
         assert_eq!(code(&router, "GET", "/health/live").await.0, 200);
         // What is no UTF-8 is refused by the framework, but in the one form of refusals.
-        assert_eq!(code(&router, "GET", "/v1/schemas/%FF/x").await, (404, "not_found".to_owned()));
+        assert_eq!(
+            code(&router, "GET", "/v1/schemas/%FF/x").await,
+            (404, "not_found".to_owned())
+        );
         process.stop.begin();
         let stopping = (503, "shutting_down".to_owned());
         assert_eq!(code(&router, "POST", "/v1/events").await, stopping);
@@ -184,15 +200,26 @@ mod tests {
             panic!("a defect")
         }
         let router = guarded(Router::new().route("/defect", axum::routing::get(defect)));
-        let request =
-            Request::builder().uri("/defect").header(CORRELATION_ID, "c-1").body(Body::empty()).unwrap();
+        let request = Request::builder()
+            .uri("/defect")
+            .header(CORRELATION_ID, "c-1")
+            .body(Body::empty())
+            .unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(
-            (response.status().as_u16(), &response.headers()[CORRELATION_ID]),
+            (
+                response.status().as_u16(),
+                &response.headers()[CORRELATION_ID]
+            ),
             (500, &"c-1".parse().unwrap())
         );
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&body["code"], &body["correlation_id"]), (&"internal".into(), &"c-1".into()));
+        assert_eq!(
+            (&body["code"], &body["correlation_id"]),
+            (&"internal".into(), &"c-1".into())
+        );
     }
 }

@@ -31,10 +31,16 @@ pub async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 
 /// Measures each request. Inside of what writes problems out: there they still have their code.
 pub async fn measured(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str);
     let measured = HttpRequest::begins(route, method(request.method()));
     let response = next.run(request).await;
-    let code = response.extensions().get::<Problem>().map_or("ok", |problem| problem.code.as_str());
+    let code = response
+        .extensions()
+        .get::<Problem>()
+        .map_or("ok", |problem| problem.code.as_str());
     measured.ends(response.status().as_u16(), code);
     response
 }
@@ -50,5 +56,9 @@ fn method(method: &Method) -> &str {
         Method::DELETE,
         Method::OPTIONS,
     ];
-    if usual.contains(method) { method.as_str() } else { "other" }
+    if usual.contains(method) {
+        method.as_str()
+    } else {
+        "other"
+    }
 }

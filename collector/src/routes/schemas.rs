@@ -41,11 +41,20 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
         .schemas
         .types()
         .map(|(kind, schemas)| {
-            let versions: Vec<String> = schemas.iter().map(|schema| schema.version.to_string()).collect();
-            EventType { r#type: kind.to_owned(), versions }
+            let versions: Vec<String> = schemas
+                .iter()
+                .map(|schema| schema.version.to_string())
+                .collect();
+            EventType {
+                r#type: kind.to_owned(),
+                versions,
+            }
         })
         .collect();
-    Json(Known { supported: app.supported.clone(), types })
+    Json(Known {
+        supported: app.supported.clone(),
+        types,
+    })
 }
 
 /// The JSON Schema (2020-12) that holds for a type at a version.
@@ -61,7 +70,10 @@ pub async fn one(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let schema = path.ok().and_then(|Path((version, kind))| {
-        let known = version.parse().ok().filter(|version| app.schemas.versions().contains(version));
+        let known = version
+            .parse()
+            .ok()
+            .filter(|version| app.schemas.versions().contains(version));
         known.and_then(|version| app.schemas.get(&kind, version))
     });
     let schema = schema.ok_or_else(|| {
@@ -71,6 +83,9 @@ pub async fn one(
             format!("There is no such schema. Versions: {supported}; types: /v1/schemas."),
         )
     })?;
-    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema.text.clone().into_owned())
+    Ok((
+        [(header::CONTENT_TYPE, "application/schema+json")],
+        schema.text.clone().into_owned(),
+    )
         .into_response())
 }

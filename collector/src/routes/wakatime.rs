@@ -74,7 +74,15 @@ async fn post(app: &App, ids: &Ids, headers: HeaderMap, body: Body) -> Result<Re
         };
         Ok(told.with_preference((status, Json(body)).into_response()))
     };
-    take(app, ids, with_bearer(headers)?, body, |_| Ok(Format::Heartbeats), reply).await
+    take(
+        app,
+        ids,
+        with_bearer(headers)?,
+        body,
+        |_| Ok(Format::Heartbeats),
+        reply,
+    )
+    .await
 }
 
 /// Status and body of a heartbeat that was sent alone.
@@ -91,8 +99,11 @@ fn told_of_one(admitted: &Admitted<'_>, told: &Told) -> Result<(StatusCode, Valu
 
 /// Body and status of each heartbeat of an array, in their order.
 fn told_of_each(admitted: &Admitted<'_>, told: &Told) -> Value {
-    let exceptions: HashMap<u32, &Exception> =
-        told.exceptions.iter().map(|exception| (exception.index, exception)).collect();
+    let exceptions: HashMap<u32, &Exception> = told
+        .exceptions
+        .iter()
+        .map(|exception| (exception.index, exception))
+        .collect();
     let responses = admitted.events.iter().zip(0_u32..).map(|(event, index)| {
         let (status, body) = told_of(event, exceptions.get(&index).copied());
         json!([body, status.as_u16()])
@@ -107,13 +118,18 @@ fn told_of(event: &[u8], exception: Option<&Exception>) -> (StatusCode, Value) {
         None | Some((Verdict::Accepted | Verdict::Duplicate, _)) => (StatusCode::CREATED, taken()),
         // Kept whole, and perhaps admitted later; nothing for the client to do.
         Some((Verdict::Quarantined, _)) => (StatusCode::ACCEPTED, taken()),
-        Some((Verdict::Rejected, exception)) => (StatusCode::BAD_REQUEST, json!({"error": why(exception)})),
+        Some((Verdict::Rejected, exception)) => {
+            (StatusCode::BAD_REQUEST, json!({"error": why(exception)}))
+        }
     }
 }
 
 /// Why a heartbeat is refused, with the member at fault.
 fn why(exception: &Exception) -> String {
-    let detail = exception.detail.as_deref().unwrap_or(exception.code.as_str());
+    let detail = exception
+        .detail
+        .as_deref()
+        .unwrap_or(exception.code.as_str());
     match exception.pointer.as_deref().unwrap_or_default() {
         "" => detail.to_owned(),
         pointer => format!("{}: {detail}", pointer.trim_start_matches('/')),
@@ -122,13 +138,22 @@ fn why(exception: &Exception) -> String {
 
 /// WakaTime's clients send the key as the user of HTTP's Basic scheme, with or without the colon (RFC 7617).
 fn with_bearer(mut headers: HeaderMap) -> Result<HeaderMap, Problem> {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, encoded)) = sent.and_then(|sent| sent.split_once(' ')) else { return Ok(headers) };
+    let sent = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let Some((scheme, encoded)) = sent.and_then(|sent| sent.split_once(' ')) else {
+        return Ok(headers);
+    };
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(headers);
     }
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let key = decoded.as_deref().map(|text| text.split_once(':').map_or(text, |(user, _)| user));
+    let decoded = STANDARD
+        .decode(encoded.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let key = decoded
+        .as_deref()
+        .map(|text| text.split_once(':').map_or(text, |(user, _)| user));
     let bearer = key.and_then(|key| HeaderValue::from_str(&format!("Bearer {}", key.trim())).ok());
     let bearer = bearer.ok_or_else(|| {
         let detail = "Authorization must be Basic with the Base64 of the API key, or Bearer <key>.";
@@ -151,7 +176,11 @@ mod tests {
     #[test]
     fn the_key_is_the_user_of_the_basic_scheme() {
         for text in ["key-1", "key-1:", "key-1:secret", " key-1\n"] {
-            assert_eq!(sent(&format!("basic {}", STANDARD.encode(text))).unwrap(), "Bearer key-1", "{text}");
+            assert_eq!(
+                sent(&format!("basic {}", STANDARD.encode(text))).unwrap(),
+                "Bearer key-1",
+                "{text}"
+            );
         }
         assert_eq!(sent("Bearer key-1").unwrap(), "Bearer key-1");
         for bad in ["Basic key-1", "Basic /w==", "Basic AAo="] {

@@ -23,7 +23,9 @@ pub(super) async fn close(mut stream: TcpStream, refusal: Option<Problem>) {
             stream.write_all(&refusal.to_raw_http1()).await?;
             stream.shutdown().await
         };
-        let Ok(Ok(())) = timeout(REFUSAL, sent).await else { return };
+        let Ok(Ok(())) = timeout(REFUSAL, sent).await else {
+            return;
+        };
     }
     // Closed with bytes unread the kernel resets, and the client may lose the answer.
     let read_on = async { while matches!(stream.read(&mut [0; 8_192]).await, Ok(1..)) {} };
@@ -40,5 +42,9 @@ pub(super) async fn turn_away(mut stream: TcpStream, max_connections: usize) {
     let detail = format!(
         "This collector has {max_connections} connections, its limit (--max-connections). Send again later, or to another one."
     );
-    close(stream, Some(Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64))).await;
+    close(
+        stream,
+        Some(Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64)),
+    )
+    .await;
 }

@@ -17,15 +17,26 @@ pub(super) fn http2_bound(max: usize) -> u32 {
 
 /// The refusal of a header larger than `max` bytes, which are counted as HTTP/2 does.
 pub(super) fn too_large<B>(request: &Request<B>, max: usize) -> Option<Problem> {
-    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    let fields = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD);
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
-        + uri.authority().map_or(0, |authority| authority.as_str().len());
+        + uri
+            .authority()
+            .map_or(0, |authority| authority.as_str().len());
     let size = fields.sum::<usize>() + target;
-    let id = request.headers().get("x-correlation-id").and_then(|id| id.to_str().ok());
+    let id = request
+        .headers()
+        .get("x-correlation-id")
+        .and_then(|id| id.to_str().ok());
     (size > max).then(|| {
         let detail = format!("The request's header has {size} bytes, the limit is {max}.");
         let problem = Problem::new(ErrorCode::HeadersTooLarge, detail);
-        problem.limit(max as u64).actual(size as u64).correlation_id(common::id::correlation_id(id))
+        problem
+            .limit(max as u64)
+            .actual(size as u64)
+            .correlation_id(common::id::correlation_id(id))
     })
 }

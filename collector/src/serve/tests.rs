@@ -44,13 +44,26 @@ impl Server {
                 get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
             )
             .route("/slow", get(slow))
-            .route("/read", post(|body: Bytes| async move { body.len().to_string() }))
+            .route(
+                "/read",
+                post(|body: Bytes| async move { body.len().to_string() }),
+            )
             .route("/refuse", post(refuse));
         let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
-        let options =
-            ServeOptions { header_timeout, idle_timeout, max_header: 16 * 1024, max_connections: 4096 };
+        let options = ServeOptions {
+            header_timeout,
+            idle_timeout,
+            max_header: 16 * 1024,
+            max_connections: 4096,
+        };
         let served = tokio::spawn(serve(listener, app, options, drain.clone(), abort.clone()));
-        Self { address, drain, abort, busy, served }
+        Self {
+            address,
+            drain,
+            abort,
+            busy,
+            served,
+        }
     }
 
     /// A connection on which these bytes have been sent.
@@ -68,7 +81,10 @@ impl Server {
 /// What comes until the server closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    timeout(LONG, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    timeout(LONG, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap()
+        .unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -77,13 +93,18 @@ async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut seen = String::new();
     while !seen.ends_with(end) {
         let byte = timeout(LONG, stream.read_u8()).await.unwrap();
-        seen.push(char::from(byte.unwrap_or_else(|error| panic!("{error} after {seen:?}"))));
+        seen.push(char::from(
+            byte.unwrap_or_else(|error| panic!("{error} after {seen:?}")),
+        ));
     }
     seen
 }
 
 fn assert_problem(answer: &str, status: &str, code: &str) {
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{answer:?}"
+    );
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("connection: close"), "{answer:?}");
     let body: serde_json::Value =
@@ -96,8 +117,13 @@ fn assert_refusal(answer: &str, status: &str, code: &str) {
     assert_problem(answer, status, code);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    let id = body["correlation_id"].as_str().unwrap_or_else(|| panic!("no id: {answer:?}"));
-    assert!(!id.is_empty() && head.contains(&format!("x-correlation-id: {id}")), "{answer:?}");
+    let id = body["correlation_id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id: {answer:?}"));
+    assert!(
+        !id.is_empty() && head.contains(&format!("x-correlation-id: {id}")),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -105,10 +131,27 @@ async fn keeps_a_connection_for_the_next_request() {
     let server = Server::start(LONG, LONG).await;
     let mut stream = server.send(GET).await;
     let peer = stream.local_addr().unwrap().to_string();
-    assert!(until(&mut stream, &peer).await.starts_with("HTTP/1.1 200 OK"));
-    stream.write_all(b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc").await.unwrap();
-    assert!(!until(&mut stream, "\r\n\r\n3").await.contains("connection: close"));
-    stream.write_all(GET.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    assert!(
+        until(&mut stream, &peer)
+            .await
+            .starts_with("HTTP/1.1 200 OK")
+    );
+    stream
+        .write_all(b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+        .await
+        .unwrap();
+    assert!(
+        !until(&mut stream, "\r\n\r\n3")
+            .await
+            .contains("connection: close")
+    );
+    stream
+        .write_all(
+            GET.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .await
+        .unwrap();
     assert!(rest(&mut stream).await.ends_with(&peer));
 }
 
@@ -168,7 +211,11 @@ async fn an_idle_connection_is_closed_without_a_word() {
 async fn a_slow_answer_is_waited_for() {
     let server = Server::start(SHORT, SHORT).await;
     let mut stream = server.send(GET.replace("quick", "slow")).await;
-    assert!(until(&mut stream, "\r\n\r\nslow").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        until(&mut stream, "\r\n\r\nslow")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     // The idle deadline is kept after an answer that took several turns, too.
     assert_eq!(rest(&mut stream).await, "");
 }
@@ -182,10 +229,18 @@ async fn what_is_no_request_is_refused_with_a_problem() {
         "GET /quick HTTP/9.9\r\n\r\n",
         "POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
     ] {
-        assert_refusal(&rest(&mut server.send(sent).await).await, "400", "malformed_request");
+        assert_refusal(
+            &rest(&mut server.send(sent).await).await,
+            "400",
+            "malformed_request",
+        );
     }
     let large = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(200 * 1024));
-    assert_refusal(&rest(&mut server.send(large).await).await, "431", "headers_too_large");
+    assert_refusal(
+        &rest(&mut server.send(large).await).await,
+        "431",
+        "headers_too_large",
+    );
     let mut stream = server.send(GET).await;
     let peer = stream.local_addr().unwrap().to_string();
     until(&mut stream, &peer).await;
@@ -237,13 +292,26 @@ async fn abort_cuts_off() {
 async fn http2_has_no_header_deadline() {
     let server = Server::start(SHORT, SHORT).await;
     let mut stream = server.send(b"PRI * HTTP/2.0\r\n\r\nS").await;
-    stream.write_all(b"M\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stream
+        .write_all(b"M\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
     tokio::time::sleep(3 * SHORT).await; // sleep: longer than every deadline
-    stream.write_all(b"\0\0\x08\x06\0\0\0\0\0devtrail").await.unwrap();
+    stream
+        .write_all(b"\0\0\x08\x06\0\0\0\0\0devtrail")
+        .await
+        .unwrap();
     // The answer is a PING with ACK and the same payload.
-    assert!(until(&mut stream, "\0\0\x08\x06\x01\0\0\0\0devtrail").await.starts_with("\0\0"));
+    assert!(
+        until(&mut stream, "\0\0\x08\x06\x01\0\0\0\0devtrail")
+            .await
+            .starts_with("\0\0")
+    );
     server.drain.cancel();
     let mut goaway = Vec::new();
-    timeout(LONG, stream.read_buf(&mut goaway)).await.unwrap().unwrap();
+    timeout(LONG, stream.read_buf(&mut goaway))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(goaway[3], 7, "{goaway:?}");
 }

@@ -31,7 +31,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Tracked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (OnEnd::Request(unread), true) = (&self.on_end, frame.is_none() || self.body.is_end_stream()) {
+        if let (OnEnd::Request(unread), true) =
+            (&self.on_end, frame.is_none() || self.body.is_end_stream())
+        {
             unread.store(false, Ordering::Relaxed);
         }
         Poll::Ready(frame)

@@ -56,7 +56,13 @@ impl Clock {
         let (write_blocked, request_unread, refusal) = (false, false, None);
         Self {
             options,
-            state: Mutex::new(State { phase, preface: Some(0), write_blocked, request_unread, refusal }),
+            state: Mutex::new(State {
+                phase,
+                preface: Some(0),
+                write_blocked,
+                request_unread,
+                refusal,
+            }),
         }
     }
 
@@ -101,8 +107,11 @@ impl Clock {
 
     /// Waits for a deadline to pass. No phase need wake this: it never sleeps past a deadline that is set meanwhile.
     pub(super) async fn expired(&self) -> Phase {
-        let shortest =
-            self.options.header_timeout.min(self.options.idle_timeout).max(Duration::from_millis(1));
+        let shortest = self
+            .options
+            .header_timeout
+            .min(self.options.idle_timeout)
+            .max(Duration::from_millis(1));
         loop {
             let (phase, now) = (self.state().phase, Instant::now());
             let wake = match phase {
@@ -179,7 +188,11 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.socket()).poll_read(cx, buf))?;
         if buf.filled().len() > before {
@@ -190,7 +203,11 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.clock.takes_refusal(buf) {
             return Poll::Ready(Ok(buf.len()));
         }

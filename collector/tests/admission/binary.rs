@@ -19,7 +19,12 @@ pub const BINARY: [(&str, &str); 6] = [
 
 fn binary(headers: &[(&'static str, &str)], body: &str) -> (Vec<Option<Code>>, String) {
     let admitted = admit_sent(Format::BinaryCloudEvent, headers, body.as_bytes()).expect("a batch");
-    let codes = admitted.header.events.iter().map(|note| note.code).collect();
+    let codes = admitted
+        .header
+        .events
+        .iter()
+        .map(|note| note.code)
+        .collect();
     (codes, texts(&travelled(&admitted)).remove(0).to_owned())
 }
 
@@ -50,13 +55,23 @@ fn a_headers_value_is_unquoted_and_percent_decoded_once() {
     let (codes, text) = binary(&headers, r#"{"path":"a"}"#);
     let event: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(codes, [None]);
-    assert_eq!((&event["subject"], &event["note"]), (&json!("Euro €%20 100%"), &json!("a \"b\"")));
+    assert_eq!(
+        (&event["subject"], &event["note"]),
+        (&json!("Euro €%20 100%"), &json!("a \"b\""))
+    );
     assert_eq!(event["raw"], "é");
     headers.push(("ce-bad", "%FF"));
-    assert_eq!(binary(&headers, r#"{"path":"a"}"#).0, [Some(Code::SchemaInvalid)]);
+    assert_eq!(
+        binary(&headers, r#"{"path":"a"}"#).0,
+        [Some(Code::SchemaInvalid)]
+    );
     headers.truncate(BINARY.len());
     headers.push(("ce-id", "e2"));
-    assert_eq!(binary(&headers, r#"{"path":"a"}"#).0, [Some(Code::SchemaInvalid)], "two ids");
+    assert_eq!(
+        binary(&headers, r#"{"path":"a"}"#).0,
+        [Some(Code::SchemaInvalid)],
+        "two ids"
+    );
 }
 
 proptest! {

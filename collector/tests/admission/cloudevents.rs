@@ -42,18 +42,27 @@ fn said(changes: &[(&str, &str)]) -> (Option<Code>, Option<String>) {
 
 /// The way back, as the contract's table has it.
 fn back(event: &str) -> Map<String, Value> {
-    let Ok(Value::Object(event)) = serde_json::from_str(event) else { panic!("{event}") };
+    let Ok(Value::Object(event)) = serde_json::from_str(event) else {
+        panic!("{event}")
+    };
     let name = |name: String| match name.as_str() {
         "occurred_at" => "time".to_owned(),
         "schema_version" => "schemaversion".to_owned(),
         _ => name,
     };
-    event.into_iter().map(|(member, value)| (name(member), value)).collect()
+    event
+        .into_iter()
+        .map(|(member, value)| (name(member), value))
+        .collect()
 }
 
 #[test]
 fn time_and_schemaversion_are_renamed_and_the_rest_stays_as_it_is() {
-    let sent = event(&[("schemaversion", r#""1.1""#), ("x", "1.0"), ("subject", r#""é\u00e9""#)]);
+    let sent = event(&[
+        ("schemaversion", r#""1.1""#),
+        ("x", "1.0"),
+        ("subject", r#""é\u00e9""#),
+    ]);
     let expected = concat!(
         r#"{"specversion":"1.0","id":"e1","source":"/editors/vim","type":"file.saved","#,
         r#""occurred_at":"2026-03-01T09:14:58+01:00","data":{ "path" : "a.rs" },"#,
@@ -61,13 +70,22 @@ fn time_and_schemaversion_are_renamed_and_the_rest_stays_as_it_is() {
     );
     assert_eq!(kept(&sent), expected);
     assert_eq!(structured(&sent).header.counts.accepted, 1);
-    assert_eq!(Value::Object(back(expected)), serde_json::from_str::<Value>(&sent).unwrap());
+    assert_eq!(
+        Value::Object(back(expected)),
+        serde_json::from_str::<Value>(&sent).unwrap()
+    );
 }
 
 #[test]
 fn null_counts_as_absent() {
-    assert_eq!(kept(&event(&[("subject", "null"), ("schemaversion", "null")])), kept(&event(&[])));
-    assert_eq!(said(&[("time", "null")]), refused(Code::TimeInvalid, "/time"));
+    assert_eq!(
+        kept(&event(&[("subject", "null"), ("schemaversion", "null")])),
+        kept(&event(&[]))
+    );
+    assert_eq!(
+        said(&[("time", "null")]),
+        refused(Code::TimeInvalid, "/time")
+    );
 }
 
 #[test]
@@ -83,7 +101,10 @@ fn data_base64_that_holds_json_is_data() {
         assert_eq!(said, refused(Code::SchemaInvalid, "/data_base64"), "{bad}");
         assert_eq!(kept(&with(bad)), with(bad));
     }
-    assert_eq!(said(&[("data_base64", r#""e30=""#)]), refused(Code::SchemaInvalid, "/data_base64"));
+    assert_eq!(
+        said(&[("data_base64", r#""e30=""#)]),
+        refused(Code::SchemaInvalid, "/data_base64")
+    );
 }
 
 #[test]
@@ -102,37 +123,71 @@ fn what_is_missing_or_wrong_is_named_as_in_the_cloudevent_and_kept_as_sent() {
         ("data", r#"{},"data":{}"#, Code::SchemaInvalid),
     ];
     for (name, value, code) in cases {
-        assert_eq!(said(&[(name, value)]), refused(code, &format!("/{name}")), "{name} {value}");
+        assert_eq!(
+            said(&[(name, value)]),
+            refused(code, &format!("/{name}")),
+            "{name} {value}"
+        );
         assert_eq!(kept(&event(&[(name, value)])), event(&[(name, value)]));
     }
     // Found by the judge, still by the names of CloudEvents.
-    assert_eq!(said(&[("time", r#""1999-01-01T00:00:00Z""#)]), refused(Code::TimeImplausible, "/time"));
+    assert_eq!(
+        said(&[("time", r#""1999-01-01T00:00:00Z""#)]),
+        refused(Code::TimeImplausible, "/time")
+    );
     assert_eq!(
         said(&[("schemaversion", r#""9.0""#)]),
         refused(Code::SchemaVersionUnsupported, "/schemaversion")
     );
     assert_eq!(said(&[("id", "")]), refused(Code::IdInvalid, "/id"));
     assert_eq!(said(&[("type", "")]), refused(Code::SchemaInvalid, "/type"));
-    assert_eq!(said(&[("type", r#""com.example""#)]), refused(Code::TypeUnknown, "/type"));
-    assert_eq!(said(&[("data", r#"{"path":7}"#)]), refused(Code::SchemaInvalid, "/data/path"));
+    assert_eq!(
+        said(&[("type", r#""com.example""#)]),
+        refused(Code::TypeUnknown, "/type")
+    );
+    assert_eq!(
+        said(&[("data", r#"{"path":7}"#)]),
+        refused(Code::SchemaInvalid, "/data/path")
+    );
 }
 
 #[test]
 fn without_headers_the_batch_id_is_made_of_the_events_and_the_time_is_that_of_receipt() {
     let body = event(&[]);
     let header = structured(&body).header;
-    assert!(header.batch_id.strip_prefix("ce-").is_some_and(|hex| hex.len() == 32), "{}", header.batch_id);
-    assert_eq!((header.sent_at.as_str(), header.skew), ("2026-03-01T08:15:03.000000Z", 0));
-    assert_eq!((header.schema_version.as_str(), header.received_at), ("1.0", at(RECEIVED)));
+    assert!(
+        header
+            .batch_id
+            .strip_prefix("ce-")
+            .is_some_and(|hex| hex.len() == 32),
+        "{}",
+        header.batch_id
+    );
+    assert_eq!(
+        (header.sent_at.as_str(), header.skew),
+        ("2026-03-01T08:15:03.000000Z", 0)
+    );
+    assert_eq!(
+        (header.schema_version.as_str(), header.received_at),
+        ("1.0", at(RECEIVED))
+    );
     assert_eq!(structured(&body).header.batch_id, header.batch_id);
-    assert_ne!(structured(&event(&[("id", r#""e2""#)])).header.batch_id, header.batch_id);
+    assert_ne!(
+        structured(&event(&[("id", r#""e2""#)])).header.batch_id,
+        header.batch_id
+    );
     let headers = [
         ("devtrail-batch-id", "b7"),
         ("devtrail-sent-at", "2026-03-01T10:15:03Z"),
         ("devtrail-schema-version", "1.1"),
     ];
-    let header = admit_sent(Format::CloudEvent, &headers, body.as_bytes()).unwrap().header;
-    assert_eq!((header.batch_id.as_str(), header.schema_version.as_str()), ("b7", "1.1"));
+    let header = admit_sent(Format::CloudEvent, &headers, body.as_bytes())
+        .unwrap()
+        .header;
+    assert_eq!(
+        (header.batch_id.as_str(), header.schema_version.as_str()),
+        ("b7", "1.1")
+    );
     assert_eq!(header.skew, at("2026-03-01T10:15:03Z") - at(RECEIVED));
 }
 
@@ -140,14 +195,23 @@ fn without_headers_the_batch_id_is_made_of_the_events_and_the_time_is_that_of_re
 fn a_batch_keeps_its_order_and_an_element_that_is_no_object_is_one_rejected_event() {
     let body = format!("[{}, 7 ,{}]", event(&[]), event(&[("id", r#""e2""#)]));
     let admitted = admit_sent(Format::CloudEvents, &[], body.as_bytes()).unwrap();
-    let codes: Vec<_> = admitted.header.events.iter().map(|note| note.code).collect();
+    let codes: Vec<_> = admitted
+        .header
+        .events
+        .iter()
+        .map(|note| note.code)
+        .collect();
     assert_eq!(codes, [None, Some(Code::NotAnObject), None]);
     assert_eq!(texts(&travelled(&admitted))[1], "7");
 }
 
 #[test]
 fn a_body_of_another_shape_is_no_batch() {
-    let refused = |format, body: &str| admit_sent(format, &[], body.as_bytes()).map(|_| ()).unwrap_err();
+    let refused = |format, body: &str| {
+        admit_sent(format, &[], body.as_bytes())
+            .map(|_| ())
+            .unwrap_err()
+    };
     for (format, body) in [
         (Format::CloudEvents, "[]"),
         (Format::CloudEvents, "{}"),
@@ -156,15 +220,26 @@ fn a_body_of_another_shape_is_no_batch() {
         (Format::CloudEvent, "7"),
     ] {
         let refused = refused(format, body);
-        assert!(matches!(refused, BadEnvelope::Invalid { pointer: "", .. }), "{body}: {refused:?}");
+        assert!(
+            matches!(refused, BadEnvelope::Invalid { pointer: "", .. }),
+            "{body}: {refused:?}"
+        );
     }
-    for (format, body) in
-        [(Format::CloudEvents, "[{"), (Format::CloudEvent, "{"), (Format::BinaryCloudEvent, "{")]
-    {
-        assert!(matches!(refused(format, body), BadEnvelope::Malformed(_)), "{format:?}");
+    for (format, body) in [
+        (Format::CloudEvents, "[{"),
+        (Format::CloudEvent, "{"),
+        (Format::BinaryCloudEvent, "{"),
+    ] {
+        assert!(
+            matches!(refused(format, body), BadEnvelope::Malformed(_)),
+            "{format:?}"
+        );
     }
     let many = format!("[{}1]", "1,".repeat(1000));
-    assert_eq!(refused(Format::CloudEvents, &many), BadEnvelope::TooManyEvents(1001));
+    assert_eq!(
+        refused(Format::CloudEvents, &many),
+        BadEnvelope::TooManyEvents(1001)
+    );
 }
 
 proptest! {

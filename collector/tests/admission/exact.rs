@@ -14,12 +14,19 @@ fn nested(depth: usize) -> String {
 
 #[test]
 fn a_repeated_known_member_of_an_event_is_rejected() {
-    for member in
-        [r#""id":"e2""#, r#""type":"file.saved""#, r#""occurred_at":"x""#, r#""schema_version":"1.0""#]
-    {
+    for member in [
+        r#""id":"e2""#,
+        r#""type":"file.saved""#,
+        r#""occurred_at":"x""#,
+        r#""schema_version":"1.0""#,
+    ] {
         let good = event(&[("schema_version", r#""1.0""#)]);
         let repeated = format!("{},{member}}}", good.strip_suffix('}').unwrap());
-        assert_eq!(said(&repeated), refused(Code::SchemaInvalid, ""), "{member}");
+        assert_eq!(
+            said(&repeated),
+            refused(Code::SchemaInvalid, ""),
+            "{member}"
+        );
     }
 }
 
@@ -31,18 +38,40 @@ fn text_that_is_no_unicode_is_rejected_and_kept() {
         let text = body(&[], std::slice::from_ref(&event));
         assert_eq!(texts(&travelled(&admitted(&text))), [event]);
     }
-    assert_eq!(said(&event(&[("id", r#""\ud800""#)])), refused(Code::SchemaInvalid, ""));
-    assert_eq!(said(&data(r#""\ud83d\ude00""#)), ACCEPTED, "a pair is a character");
+    assert_eq!(
+        said(&event(&[("id", r#""\ud800""#)])),
+        refused(Code::SchemaInvalid, "")
+    );
+    assert_eq!(
+        said(&data(r#""\ud83d\ude00""#)),
+        ACCEPTED,
+        "a pair is a character"
+    );
 }
 
 #[test]
 fn what_cannot_be_read_is_rejected_without_its_neighbours() {
-    for odd in [nested(127), nested(200), nested(100_000), "1e999".to_owned(), "-1e999".to_owned()] {
-        let events = [event(&[("id", r#""e0""#)]), data(&odd), event(&[("id", r#""e2""#)])];
+    for odd in [
+        nested(127),
+        nested(200),
+        nested(100_000),
+        "1e999".to_owned(),
+        "-1e999".to_owned(),
+    ] {
+        let events = [
+            event(&[("id", r#""e0""#)]),
+            data(&odd),
+            event(&[("id", r#""e2""#)]),
+        ];
         let codes: Vec<_> = notes(&events).into_iter().map(|note| note.code).collect();
         assert_eq!(codes, [None, Some(Code::SchemaInvalid), None]);
     }
-    for fine in [nested(100), "1e308".to_owned(), "1e-999".to_owned(), "-0.0".to_owned()] {
+    for fine in [
+        nested(100),
+        "1e308".to_owned(),
+        "1e-999".to_owned(),
+        "-0.0".to_owned(),
+    ] {
         assert_eq!(said(&data(&fine)), ACCEPTED, "{fine}");
     }
 }
@@ -56,21 +85,34 @@ fn the_zero_character_may_be_in_data() {
 #[test]
 fn the_checked_data_is_the_sent_data_whatever_its_members_are_called() {
     let magic = r#"{"$serde_json::private::RawValue":"{\"path\":\"a\"}"}"#;
-    assert_eq!(said(&event(&[("data", magic)])), refused(Code::SchemaInvalid, "/data"));
-    assert_eq!(said(&data(r#"{"$serde_json::private::RawValue":7}"#)), ACCEPTED, "an unknown extra field");
+    assert_eq!(
+        said(&event(&[("data", magic)])),
+        refused(Code::SchemaInvalid, "/data")
+    );
+    assert_eq!(
+        said(&data(r#"{"$serde_json::private::RawValue":7}"#)),
+        ACCEPTED,
+        "an unknown extra field"
+    );
 }
 
 #[test]
 fn events_and_unknown_fields_survive_byte_for_byte() {
     let events = [
-        event(&[("x", r#"{ "b" : 1.0, "a":[1E2 ,-0.0], "\u0041":"\/", "b":2 }"#)]),
+        event(&[(
+            "x",
+            r#"{ "b" : 1.0, "a":[1E2 ,-0.0], "\u0041":"\/", "b":2 }"#,
+        )]),
         data("100000000000000000000000000000000000001"),
         "{ }".to_owned(),
         "[1 ,2]".to_owned(),
         r#""é\u00e9""#.to_owned(),
     ];
-    let unknown =
-        [("x_a", r#"{ "b" : 1.0, "a":[1E2 ,-0.0], "b":2 }"#), ("x_b", r#""\ud800\/""#), ("x_c", "1e999")];
+    let unknown = [
+        ("x_a", r#"{ "b" : 1.0, "a":[1E2 ,-0.0], "b":2 }"#),
+        ("x_b", r#""\ud800\/""#),
+        ("x_c", "1e999"),
+    ];
     let text = body(&unknown, &events);
     let batch = travelled(&admitted(&text));
     assert_eq!(texts(&batch), events);
@@ -88,6 +130,10 @@ fn a_body_over_several_lines_survives_as_well() {
     let text = body(&[("client", client)], &events);
     let batch = travelled(&admitted(&text));
     assert_eq!(texts(&batch), events);
-    let kept: serde_json::Value = serde_json::from_str(batch.header.envelope["client"].get()).unwrap();
-    assert_eq!(kept, serde_json::json!({"name": "editor", "time_zone": "Europe/Berlin"}));
+    let kept: serde_json::Value =
+        serde_json::from_str(batch.header.envelope["client"].get()).unwrap();
+    assert_eq!(
+        kept,
+        serde_json::json!({"name": "editor", "time_zone": "Europe/Berlin"})
+    );
 }

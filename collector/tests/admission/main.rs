@@ -41,7 +41,9 @@ const ENVELOPE: &[(&str, &str)] = &[
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::builtin);
 
 fn at(text: &str) -> Micros {
-    parse_rfc3339(text).and_then(|written| written.at).expect("a test's time is a time")
+    parse_rfc3339(text)
+        .and_then(|written| written.at)
+        .expect("a test's time is a time")
 }
 
 fn context() -> Context {
@@ -65,7 +67,9 @@ fn object(members: &[(&str, &str)], changes: &[(&str, &str)]) -> String {
         }
     }
     let written = members.iter().filter(|(_, value)| !value.is_empty());
-    let written: Vec<String> = written.map(|(name, value)| format!("{name:?}:{value}")).collect();
+    let written: Vec<String> = written
+        .map(|(name, value)| format!("{name:?}:{value}"))
+        .collect();
     format!("{{{}}}", written.join(","))
 }
 
@@ -77,7 +81,11 @@ fn event(changes: &[(&str, &str)]) -> String {
 /// A body with these events and changes to the good envelope.
 fn body(changes: &[(&str, &str)], events: &[String]) -> String {
     let events = format!("[{}]", events.join(","));
-    let changes: Vec<(&str, &str)> = [("events", events.as_str())].iter().chain(changes).copied().collect();
+    let changes: Vec<(&str, &str)> = [("events", events.as_str())]
+        .iter()
+        .chain(changes)
+        .copied()
+        .collect();
     object(ENVELOPE, &changes)
 }
 
@@ -88,11 +96,20 @@ fn admit_sent<'a>(
     body: &'a [u8],
 ) -> Result<Admitted<'a>, BadEnvelope> {
     let headers = headers.iter().map(|(name, value)| {
-        (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"))
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"),
+        )
     });
     let (headers, context) = (headers.collect(), context());
     let (developer, received_at) = (&context.developer, context.received_at);
-    let request = Request { headers: &headers, body, developer, received_at, max_events: 1000 };
+    let request = Request {
+        headers: &headers,
+        body,
+        developer,
+        received_at,
+        max_events: 1000,
+    };
     Ok(admit(format.read(&request)?, &SCHEMAS, context.clone()))
 }
 

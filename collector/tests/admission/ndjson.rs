@@ -20,14 +20,26 @@ fn lines(body: &[u8]) -> Admitted<'_> {
 }
 
 fn codes(body: &[u8]) -> Vec<Option<Code>> {
-    lines(body).header.events.into_iter().map(|note| note.code).collect()
+    lines(body)
+        .header
+        .events
+        .into_iter()
+        .map(|note| note.code)
+        .collect()
 }
 
 /// The header or pointer at fault.
 fn fault(headers: &[(&'static str, &str)], body: &[u8]) -> &'static str {
     match admit_sent(Format::Ndjson, headers, body) {
         Err(
-            BadEnvelope::Header { name: place, detail } | BadEnvelope::Invalid { pointer: place, detail },
+            BadEnvelope::Header {
+                name: place,
+                detail,
+            }
+            | BadEnvelope::Invalid {
+                pointer: place,
+                detail,
+            },
         ) => {
             assert!(!detail.is_empty());
             place
@@ -47,7 +59,11 @@ fn lines_end_with_lf_crlf_or_the_body_and_blank_ones_do_not_count() {
         format!("\u{feff}{one}\n{two}\n"),
     ] {
         let admitted = lines(text.as_bytes());
-        assert_eq!(texts(&travelled(&admitted)), [one.as_str(), two.as_str()], "{text:?}");
+        assert_eq!(
+            texts(&travelled(&admitted)),
+            [one.as_str(), two.as_str()],
+            "{text:?}"
+        );
         assert_eq!(admitted.header.counts.accepted, 2);
     }
 }
@@ -69,12 +85,25 @@ fn a_bad_line_is_one_rejected_event_and_keeps_its_bytes() {
     for bad in bad {
         let body = [one.as_bytes(), bad, two.as_bytes()].join(&b"\n"[..]);
         let admitted = lines(&body);
-        let codes: Vec<_> = admitted.header.events.iter().map(|note| note.code).collect();
-        assert_eq!(codes, [None, Some(Code::NotAnObject), None], "{}", bad.escape_ascii());
+        let codes: Vec<_> = admitted
+            .header
+            .events
+            .iter()
+            .map(|note| note.code)
+            .collect();
+        assert_eq!(
+            codes,
+            [None, Some(Code::NotAnObject), None],
+            "{}",
+            bad.escape_ascii()
+        );
         let batch = travelled(&admitted);
         assert_eq!(batch.events().nth(1).unwrap().1, bad);
         let exceptions = batch.exceptions(&[]);
-        assert_eq!((exceptions.len(), exceptions[0].index, &exceptions[0].id), (1, 1, &None));
+        assert_eq!(
+            (exceptions.len(), exceptions[0].index, &exceptions[0].id),
+            (1, 1, &None)
+        );
         assert!(exceptions[0].detail.is_some());
     }
 }
@@ -92,14 +121,22 @@ fn a_line_is_judged_as_the_same_event_in_an_envelope_is() {
         event(&[("id", r#""e1","id":"e1""#)]),
     ];
     let text = body(&[], &events);
-    assert_eq!(lines(events.join("\n").as_bytes()).header.events, admitted(&text).header.events);
+    assert_eq!(
+        lines(events.join("\n").as_bytes()).header.events,
+        admitted(&text).header.events
+    );
 }
 
 #[test]
 fn the_headers_of_the_envelope_are_needed_and_named() {
     let body = event(&[]);
-    for (index, name) in
-        ["Devtrail-Batch-Id", "Devtrail-Sent-At", "Devtrail-Schema-Version"].into_iter().enumerate()
+    for (index, name) in [
+        "Devtrail-Batch-Id",
+        "Devtrail-Sent-At",
+        "Devtrail-Schema-Version",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let mut headers = HEADERS.to_vec();
         headers.remove(index);
@@ -125,12 +162,31 @@ fn the_headers_of_the_envelope_are_needed_and_named() {
 fn the_idempotency_key_stands_for_the_batch_id() {
     let key = [("idempotency-key", "k1"), HEADERS[1], HEADERS[2]];
     let body = event(&[]);
-    let header = admit_sent(Format::Ndjson, &key, body.as_bytes()).unwrap().header;
-    assert_eq!((header.batch_id.as_str(), header.envelope["batch_id"].get()), ("k1", "\"k1\""));
-    assert_eq!((header.sent_at.as_str(), header.schema_version.as_str()), (HEADERS[1].1, "1.0"));
+    let header = admit_sent(Format::Ndjson, &key, body.as_bytes())
+        .unwrap()
+        .header;
+    assert_eq!(
+        (header.batch_id.as_str(), header.envelope["batch_id"].get()),
+        ("k1", "\"k1\"")
+    );
+    assert_eq!(
+        (header.sent_at.as_str(), header.schema_version.as_str()),
+        (HEADERS[1].1, "1.0")
+    );
     // Equal in both places is no contradiction.
-    let both = [("idempotency-key", "b1"), HEADERS[0], HEADERS[1], HEADERS[2]];
-    assert_eq!(admit_sent(Format::Ndjson, &both, body.as_bytes()).unwrap().header.batch_id, "b1");
+    let both = [
+        ("idempotency-key", "b1"),
+        HEADERS[0],
+        HEADERS[1],
+        HEADERS[2],
+    ];
+    assert_eq!(
+        admit_sent(Format::Ndjson, &both, body.as_bytes())
+            .unwrap()
+            .header
+            .batch_id,
+        "b1"
+    );
 }
 
 #[test]

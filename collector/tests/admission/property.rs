@@ -13,14 +13,29 @@ use super::{ENVELOPE, EVENT, admit_sent, admitted, body, event, notes};
 
 /// Names that mean something in an envelope or an event, and others.
 fn name() -> impl Strategy<Value = String> {
-    let known =
-        ["id", "type", "occurred_at", "schema_version", "data", "path", "events", "batch_id", "sent_at"];
-    prop_oneof![select(known.to_vec()).prop_map(str::to_owned), any::<String>()]
+    let known = [
+        "id",
+        "type",
+        "occurred_at",
+        "schema_version",
+        "data",
+        "path",
+        "events",
+        "batch_id",
+        "sent_at",
+    ];
+    prop_oneof![
+        select(known.to_vec()).prop_map(str::to_owned),
+        any::<String>()
+    ]
 }
 
 /// Any JSON value.
 pub fn json() -> impl Strategy<Value = Value> {
-    let known = EVENT.iter().chain(ENVELOPE).map(|(_, text)| serde_json::from_str(text).expect("JSON"));
+    let known = EVENT
+        .iter()
+        .chain(ENVELOPE)
+        .map(|(_, text)| serde_json::from_str(text).expect("JSON"));
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -32,23 +47,42 @@ pub fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::from),
-            btree_map(name(), inner, 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+            btree_map(name(), inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }
 
 /// JSON text, on one line or on several.
 fn text() -> impl Strategy<Value = String> {
-    (json(), any::<bool>())
-        .prop_map(|(value, pretty)| if pretty { format!("{value:#}") } else { value.to_string() })
+    (json(), any::<bool>()).prop_map(|(value, pretty)| {
+        if pretty {
+            format!("{value:#}")
+        } else {
+            value.to_string()
+        }
+    })
 }
 
 /// An event with other ids than its neighbours, right or wrong in any of its members.
 pub fn events() -> impl Strategy<Value = Vec<String>> {
-    let kinds = ["", r#""file.edited""#, r#""test.finished""#, r#""heartbeat""#, r#""coffee.brewed""#, "7"];
+    let kinds = [
+        "",
+        r#""file.edited""#,
+        r#""test.finished""#,
+        r#""heartbeat""#,
+        r#""coffee.brewed""#,
+        "7",
+    ];
     let versions = ["", "", r#""1.0""#, r#""1.1""#, r#""1.2""#, r#""2.0""#, "1"];
-    let times =
-        [EVENT[2].1, EVENT[2].1, r#""1999-01-01T00:00:00Z""#, r#""9999-12-31T23:59:59-23:59""#, r#""x""#, ""];
+    let times = [
+        EVENT[2].1,
+        EVENT[2].1,
+        r#""1999-01-01T00:00:00Z""#,
+        r#""9999-12-31T23:59:59-23:59""#,
+        r#""x""#,
+        "",
+    ];
     let data = [
         EVENT[3].1,
         r#"{"outcome":"passed","flaky":1}"#,
@@ -58,8 +92,13 @@ pub fn events() -> impl Strategy<Value = Vec<String>> {
         "",
     ];
     let data = prop_oneof![3 => select(data.to_vec()).prop_map(str::to_owned), 1 => text()];
-    let one =
-        (select(kinds.to_vec()), select(versions.to_vec()), select(times.to_vec()), data, option::of(text()));
+    let one = (
+        select(kinds.to_vec()),
+        select(versions.to_vec()),
+        select(times.to_vec()),
+        data,
+        option::of(text()),
+    );
     vec(one, 1..8).prop_map(|list| {
         let one = |(index, (kind, version, time, data, extra)): (
             usize,
@@ -88,12 +127,20 @@ pub fn adds_up(admitted: &Admitted<'_>) -> Result<(), TestCaseError> {
     prop_assert_eq!(sum, counts.received);
     prop_assert_eq!(counts.received as usize, events.len());
     let lens: Vec<usize> = header.events.iter().map(|note| note.len as usize).collect();
-    prop_assert_eq!(lens, events.iter().map(|event| event.len()).collect::<Vec<_>>());
+    prop_assert_eq!(
+        lens,
+        events.iter().map(|event| event.len()).collect::<Vec<_>>()
+    );
     let message = encode(header, events).map_err(|error| TestCaseError::fail(error.to_string()))?;
     let batch = decode(message).map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!(batch.header.counts, counts);
     prop_assert_eq!(&batch.header.events, &header.events);
-    prop_assert!(batch.events().map(|(_, bytes)| bytes).eq(events.iter().map(AsRef::as_ref)));
+    prop_assert!(
+        batch
+            .events()
+            .map(|(_, bytes)| bytes)
+            .eq(events.iter().map(AsRef::as_ref))
+    );
     prop_assert!(header.envelope.keys().eq(batch.header.envelope.keys()));
     Ok(())
 }

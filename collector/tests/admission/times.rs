@@ -16,7 +16,10 @@ fn happened(time: &str) -> String {
 
 /// The note of an event that happened at `time` in a batch sent at `sent_at`.
 fn sent(sent_at: &str, time: &str) -> Note {
-    admitted(&body(&[("sent_at", &quoted(sent_at))], &[happened(time)])).header.events.remove(0)
+    admitted(&body(&[("sent_at", &quoted(sent_at))], &[happened(time)]))
+        .header
+        .events
+        .remove(0)
 }
 
 #[test]
@@ -34,19 +37,33 @@ fn what_is_no_rfc_3339_time_with_an_offset_is_rejected() {
         "-0001-01-01T00:00:00Z",
     ];
     for time in times {
-        assert_eq!(said(&happened(time)), refused(Code::TimeInvalid, "/occurred_at"), "{time}");
+        assert_eq!(
+            said(&happened(time)),
+            refused(Code::TimeInvalid, "/occurred_at"),
+            "{time}"
+        );
     }
     for value in ["", "null", "1772352898", "[]"] {
         let event = event(&[("occurred_at", value)]);
-        assert_eq!(said(&event), refused(Code::TimeInvalid, "/occurred_at"), "{value}");
+        assert_eq!(
+            said(&event),
+            refused(Code::TimeInvalid, "/occurred_at"),
+            "{value}"
+        );
     }
 }
 
 #[test]
 fn the_widest_offsets_and_a_leap_second_are_times() {
     let instant = |time: &str| note(&happened(time)).at.unwrap();
-    assert_eq!(instant("2026-03-01T08:13:58+23:59"), at("2026-02-28T08:14:58Z"));
-    assert_eq!(instant("2026-02-28T08:15:58-23:59"), at("2026-03-01T08:14:58Z"));
+    assert_eq!(
+        instant("2026-03-01T08:13:58+23:59"),
+        at("2026-02-28T08:14:58Z")
+    );
+    assert_eq!(
+        instant("2026-02-28T08:15:58-23:59"),
+        at("2026-03-01T08:14:58Z")
+    );
     assert_eq!(instant("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
     assert_eq!(instant("2026-03-01t08:14:58z"), at("2026-03-01T08:14:58Z"));
 }
@@ -59,19 +76,40 @@ fn the_first_and_last_years_are_times_but_implausible_ones() {
         "9999-12-31T23:59:59Z",
         "9999-12-31T23:59:59-23:59",
     ] {
-        assert_eq!(said(&happened(time)), refused(Code::TimeImplausible, "/occurred_at"), "{time}");
-        assert_eq!((note(&happened(time)).at, note(&happened(time)).day), (None, None), "{time}");
+        assert_eq!(
+            said(&happened(time)),
+            refused(Code::TimeImplausible, "/occurred_at"),
+            "{time}"
+        );
+        assert_eq!(
+            (note(&happened(time)).at, note(&happened(time)).day),
+            (None, None),
+            "{time}"
+        );
     }
 }
 
 #[test]
 fn plausible_is_from_2000_to_a_day_after_receipt() {
     let late = |after: i64| rfc3339(at(RECEIVED) + 24 * 3600 * SECOND + after);
-    for time in ["2000-01-01T00:00:00Z", "2000-01-01T01:00:00+01:00", &late(0), &late(-1)] {
+    for time in [
+        "2000-01-01T00:00:00Z",
+        "2000-01-01T01:00:00+01:00",
+        &late(0),
+        &late(-1),
+    ] {
         assert_eq!(said(&happened(time)), ACCEPTED, "{time}");
     }
-    for time in ["1999-12-31T23:59:59.999999Z", "2000-01-01T00:00:00+00:01", &late(1)] {
-        assert_eq!(said(&happened(time)), refused(Code::TimeImplausible, "/occurred_at"), "{time}");
+    for time in [
+        "1999-12-31T23:59:59.999999Z",
+        "2000-01-01T00:00:00+00:01",
+        &late(1),
+    ] {
+        assert_eq!(
+            said(&happened(time)),
+            refused(Code::TimeImplausible, "/occurred_at"),
+            "{time}"
+        );
     }
 }
 
@@ -79,17 +117,37 @@ fn plausible_is_from_2000_to_a_day_after_receipt() {
 fn a_fast_clock_is_moved_back_by_what_it_is_ahead() {
     let (received, time) = (at(RECEIVED), "2026-03-01T09:30:00+01:00");
     let effective = |sent_at: i64| sent(&rfc3339(sent_at), time).at.unwrap();
-    assert_eq!(effective(received + 60 * SECOND), at(time), "a minute ahead is no fast clock");
-    assert_eq!(effective(received + 60 * SECOND + 1), at(time) - 60 * SECOND - 1);
-    assert_eq!(effective(received + 3600 * SECOND), at(time) - 3600 * SECOND);
-    let text = body(&[("sent_at", &quoted(&rfc3339(received + 3600 * SECOND)))], &[event(&[])]);
+    assert_eq!(
+        effective(received + 60 * SECOND),
+        at(time),
+        "a minute ahead is no fast clock"
+    );
+    assert_eq!(
+        effective(received + 60 * SECOND + 1),
+        at(time) - 60 * SECOND - 1
+    );
+    assert_eq!(
+        effective(received + 3600 * SECOND),
+        at(time) - 3600 * SECOND
+    );
+    let text = body(
+        &[("sent_at", &quoted(&rfc3339(received + 3600 * SECOND)))],
+        &[event(&[])],
+    );
     let header = admitted(&text).header;
-    assert_eq!((header.skew, header.sent_at), (3600 * SECOND, rfc3339(received + 3600 * SECOND)));
+    assert_eq!(
+        (header.skew, header.sent_at),
+        (3600 * SECOND, rfc3339(received + 3600 * SECOND))
+    );
 }
 
 #[test]
 fn an_offline_clients_times_are_not_moved() {
-    for sent_at in ["2025-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "0000-01-01T00:00:00Z"] {
+    for sent_at in [
+        "2025-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+    ] {
         let note = sent(sent_at, "2025-12-24T18:00:00+01:00");
         assert_eq!(note.at, Some(at("2025-12-24T17:00:00Z")), "{sent_at}");
     }
@@ -98,10 +156,19 @@ fn an_offline_clients_times_are_not_moved() {
 #[test]
 fn what_is_plausible_goes_by_effective_time() {
     let note = sent("2026-03-11T08:15:03Z", "2026-03-11T08:00:00Z");
-    assert_eq!((note.code, note.at), (None, Some(at("2026-03-01T08:00:00Z"))));
-    assert_eq!(sent("9999-12-01T00:00:00Z", RECEIVED).code, Some(Code::TimeImplausible));
+    assert_eq!(
+        (note.code, note.at),
+        (None, Some(at("2026-03-01T08:00:00Z")))
+    );
+    assert_eq!(
+        sent("9999-12-01T00:00:00Z", RECEIVED).code,
+        Some(Code::TimeImplausible)
+    );
     // Later than any instant: still a time, and no reason to refuse the batch.
-    assert_eq!(sent("9999-12-31T23:59:59-23:59", RECEIVED).code, Some(Code::TimeImplausible));
+    assert_eq!(
+        sent("9999-12-31T23:59:59-23:59", RECEIVED).code,
+        Some(Code::TimeImplausible)
+    );
 }
 
 /// The local day of an event at `time` from this `client`.
@@ -118,11 +185,27 @@ fn day(client: &str, time: &str) -> String {
 fn the_local_day_is_the_client_zones() {
     let berlin = r#"{"time_zone":"Europe/Berlin"}"#;
     assert_eq!(day(berlin, "2026-02-27T23:30:00Z"), "2026-02-28");
-    assert_eq!(day(berlin, "2025-07-01T22:30:00Z"), "2025-07-02", "summer time");
+    assert_eq!(
+        day(berlin, "2025-07-01T22:30:00Z"),
+        "2025-07-02",
+        "summer time"
+    );
     assert_eq!(day(berlin, "2026-02-27T23:30:00-10:00"), "2026-02-28");
     // Whatever else it holds is the client's own, and not read.
-    assert_eq!(day(r#"{"x":[1e999],"time_zone":"Europe/Berlin"}"#, "2026-02-27T23:30:00Z"), "2026-02-28");
-    assert_eq!(day(r#"{"time_zone":"Pacific/Kiritimati"}"#, "2026-02-27T10:00:00Z"), "2026-02-28");
+    assert_eq!(
+        day(
+            r#"{"x":[1e999],"time_zone":"Europe/Berlin"}"#,
+            "2026-02-27T23:30:00Z"
+        ),
+        "2026-02-28"
+    );
+    assert_eq!(
+        day(
+            r#"{"time_zone":"Pacific/Kiritimati"}"#,
+            "2026-02-27T10:00:00Z"
+        ),
+        "2026-02-28"
+    );
 }
 
 #[test]
@@ -141,9 +224,21 @@ fn without_a_known_zone_the_local_day_is_the_written_offsets() {
         r#"{"time_zone":"Europe/Berlin\u0000"}"#,
     ];
     for client in clients {
-        assert_eq!(day(client, "2026-02-27T23:30:00Z"), "2026-02-27", "{client}");
-        assert_eq!(day(client, "2026-02-27T23:30:00-05:00"), "2026-02-27", "{client}");
-        assert_eq!(day(client, "2026-02-28T00:30:00+14:00"), "2026-02-28", "{client}");
+        assert_eq!(
+            day(client, "2026-02-27T23:30:00Z"),
+            "2026-02-27",
+            "{client}"
+        );
+        assert_eq!(
+            day(client, "2026-02-27T23:30:00-05:00"),
+            "2026-02-27",
+            "{client}"
+        );
+        assert_eq!(
+            day(client, "2026-02-28T00:30:00+14:00"),
+            "2026-02-28",
+            "{client}"
+        );
     }
 }
 

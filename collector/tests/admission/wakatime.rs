@@ -57,11 +57,21 @@ fn a_heartbeat_is_an_event_and_nothing_of_it_is_lost() {
         "entity": "/src/demo/src/main.rs", "entity_type": "file", "is_write": true, "project": "demo",
         "branch": "main", "language": "Rust", "lines": 120, "line": 12, "cursor": 7,
     });
-    assert_eq!((&event["type"], &event["data"]), (&json!("heartbeat"), &data));
+    assert_eq!(
+        (&event["type"], &event["data"]),
+        (&json!("heartbeat"), &data)
+    );
     assert_eq!(event["occurred_at"], "2026-03-01T08:14:58.123456Z");
-    assert_eq!(event["wakatime"], json!({"dependencies": ["tokio"], "user_agent": "wakatime/13.1.0 vim"}));
+    assert_eq!(
+        event["wakatime"],
+        json!({"dependencies": ["tokio"], "user_agent": "wakatime/13.1.0 vim"})
+    );
     assert_eq!(one(&heartbeat(&[])).header.counts.accepted, 1);
-    assert!(kept(&[("dependencies", "null"), ("user_agent", "")]).get("wakatime").is_none());
+    assert!(
+        kept(&[("dependencies", "null"), ("user_agent", "")])
+            .get("wakatime")
+            .is_none()
+    );
 }
 
 #[test]
@@ -98,53 +108,120 @@ fn the_id_is_that_of_wakatimes_own_client() {
 
 #[test]
 fn seconds_become_microseconds() {
-    let time = |time| kept(&[("time", time)])["occurred_at"].as_str().unwrap().to_owned();
+    let time = |time| {
+        kept(&[("time", time)])["occurred_at"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     assert_eq!(time("1772352898"), "2026-03-01T08:14:58.000000Z");
     assert_eq!(time("1772352898.1"), "2026-03-01T08:14:58.100000Z");
     assert_eq!(time("1772352898.1234566"), "2026-03-01T08:14:58.123457Z");
     assert_eq!(time("1.772352898e9"), "2026-03-01T08:14:58.000000Z");
-    for bad in ["", "null", "-1", "253402214400", "1e300", r#""now""#, r#""nan""#, "[]"] {
-        assert_eq!(said(&[("time", bad)]), refused(Code::TimeInvalid, "/time"), "{bad}");
+    for bad in [
+        "",
+        "null",
+        "-1",
+        "253402214400",
+        "1e300",
+        r#""now""#,
+        r#""nan""#,
+        "[]",
+    ] {
+        assert_eq!(
+            said(&[("time", bad)]),
+            refused(Code::TimeInvalid, "/time"),
+            "{bad}"
+        );
     }
-    assert_eq!(said(&[("time", "0")]), refused(Code::TimeImplausible, "/time"));
+    assert_eq!(
+        said(&[("time", "0")]),
+        refused(Code::TimeImplausible, "/time")
+    );
 }
 
 #[test]
 fn what_is_wrong_is_named_as_in_the_heartbeat() {
-    assert_eq!(said(&[("entity", "null")]), refused(Code::SchemaInvalid, ""));
-    assert_eq!(said(&[("type", r#""planet""#)]), refused(Code::SchemaInvalid, "/type"));
-    assert_eq!(said(&[("lineno", r#""x""#)]), refused(Code::SchemaInvalid, "/lineno"));
-    assert_eq!(said(&[("cursorpos", "-1")]), refused(Code::SchemaInvalid, "/cursorpos"));
-    assert_eq!(said(&[("entity", r#""a","entity":"b""#)]), refused(Code::SchemaInvalid, "/entity"));
+    assert_eq!(
+        said(&[("entity", "null")]),
+        refused(Code::SchemaInvalid, "")
+    );
+    assert_eq!(
+        said(&[("type", r#""planet""#)]),
+        refused(Code::SchemaInvalid, "/type")
+    );
+    assert_eq!(
+        said(&[("lineno", r#""x""#)]),
+        refused(Code::SchemaInvalid, "/lineno")
+    );
+    assert_eq!(
+        said(&[("cursorpos", "-1")]),
+        refused(Code::SchemaInvalid, "/cursorpos")
+    );
+    assert_eq!(
+        said(&[("entity", r#""a","entity":"b""#)]),
+        refused(Code::SchemaInvalid, "/entity")
+    );
 }
 
 #[test]
 fn the_headers_describe_the_client() {
-    let headers =
-        [("user-agent", "wakatime/13.1.0 vim"), ("x-machine-name", "bürö"), ("timezone", "Europe/Berlin")];
+    let headers = [
+        ("user-agent", "wakatime/13.1.0 vim"),
+        ("x-machine-name", "bürö"),
+        ("timezone", "Europe/Berlin"),
+    ];
     let body = heartbeat(&[("time", "1772321400")]); // 2026-02-28T23:30:00Z
-    let mut header = admit_sent(Format::Heartbeats, &headers, body.as_bytes()).unwrap().header;
+    let mut header = admit_sent(Format::Heartbeats, &headers, body.as_bytes())
+        .unwrap()
+        .header;
     let client: Value = serde_json::from_str(header.envelope["client"].get()).unwrap();
     assert_eq!(
         client,
         json!({"name": "wakatime/13.1.0 vim", "host_id": "bürö", "time_zone": "Europe/Berlin"})
     );
     assert_eq!(header.events.remove(0).day.as_deref(), Some("2026-03-01"));
-    assert_eq!((header.sent_at.as_str(), header.received_at), ("2026-03-01T08:15:03.000000Z", at(RECEIVED)));
+    assert_eq!(
+        (header.sent_at.as_str(), header.received_at),
+        ("2026-03-01T08:15:03.000000Z", at(RECEIVED))
+    );
 }
 
 #[test]
 fn a_bulk_of_heartbeats_is_one_batch_with_an_id_made_of_it() {
     let body = format!("[{},7,{}]", heartbeat(&[]), heartbeat(&[("time", "")]));
     let admitted = admit_sent(Format::Heartbeats, &[], body.as_bytes()).unwrap();
-    let codes: Vec<_> = admitted.header.events.iter().map(|note| note.code).collect();
-    assert_eq!(codes, [None, Some(Code::NotAnObject), Some(Code::TimeInvalid)]);
-    let again = admit_sent(Format::Heartbeats, &[], body.as_bytes()).unwrap().header.batch_id;
+    let codes: Vec<_> = admitted
+        .header
+        .events
+        .iter()
+        .map(|note| note.code)
+        .collect();
+    assert_eq!(
+        codes,
+        [None, Some(Code::NotAnObject), Some(Code::TimeInvalid)]
+    );
+    let again = admit_sent(Format::Heartbeats, &[], body.as_bytes())
+        .unwrap()
+        .header
+        .batch_id;
     assert_eq!(admitted.header.batch_id, again);
-    assert!(again.strip_prefix("wakatime-").is_some_and(|hex| hex.len() == 32), "{again}");
-    let refused = |body: &str| admit_sent(Format::Heartbeats, &[], body.as_bytes()).map(|_| ()).unwrap_err();
+    assert!(
+        again
+            .strip_prefix("wakatime-")
+            .is_some_and(|hex| hex.len() == 32),
+        "{again}"
+    );
+    let refused = |body: &str| {
+        admit_sent(Format::Heartbeats, &[], body.as_bytes())
+            .map(|_| ())
+            .unwrap_err()
+    };
     for body in ["[]", " [ ] ", "7", "null", "\"x\""] {
-        assert!(matches!(refused(body), BadEnvelope::Invalid { pointer: "", .. }), "{body}");
+        assert!(
+            matches!(refused(body), BadEnvelope::Invalid { pointer: "", .. }),
+            "{body}"
+        );
     }
     for body in ["", "[1,", "{", "\u{feff}[1]", "\u{c}[1]"] {
         assert!(matches!(refused(body), BadEnvelope::Malformed(_)), "{body}");
@@ -156,7 +233,11 @@ fn a_bulk_of_heartbeats_is_one_batch_with_an_id_made_of_it() {
 #[test]
 fn what_was_sent_says_whether_it_is_one_heartbeat_or_many() {
     let alone = heartbeat(&[]);
-    let format = |body: &str| admit_sent(Format::Heartbeats, &[], body.as_bytes()).unwrap().format;
+    let format = |body: &str| {
+        admit_sent(Format::Heartbeats, &[], body.as_bytes())
+            .unwrap()
+            .format
+    };
     assert_eq!(format(&format!(" \n{alone}")), Format::Heartbeat);
     assert_eq!(format(&format!("\r\t [{alone}]")), Format::Heartbeats);
 }

@@ -47,19 +47,34 @@ struct Reply {
 impl Reply {
     async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.json().await.expect("a body is JSON") }
+        Self {
+            status,
+            headers,
+            body: response.json().await.expect("a body is JSON"),
+        }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("a header is text"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a header is text"))
     }
 
     /// Status, code, and whether it says when to try again.
     fn problem(&self) -> (u16, &str, bool) {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.body);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            self.body
+        );
         let retry = self.body["retryable"] == true;
         assert_eq!(self.header("retry-after").is_some(), retry, "{}", self.body);
-        (self.status, self.body["code"].as_str().expect("a code"), retry)
+        (
+            self.status,
+            self.body["code"].as_str().expect("a code"),
+            retry,
+        )
     }
 }
 
@@ -67,19 +82,36 @@ impl Bench {
     async fn start() -> Self {
         common::process::install_tls();
         let nats = Nats::start().await;
-        let client = async_nats::connect(nats.address("nats")).await.expect("a connection");
+        let client = async_nats::connect(nats.address("nats"))
+            .await
+            .expect("a connection");
         let js = jetstream::new(client.clone());
         make_streams(&js).await;
         let stop = Stop::manual(Duration::from_secs(10));
         let settings = settings(&nats);
-        let listener = collector::listen(&settings.listen).await.expect("a free port");
+        let listener = collector::listen(&settings.listen)
+            .await
+            .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let process = Process::new(Actor::new("collector-under-test"), stop.clone());
         let running = tokio::spawn(collector::run(settings, listener, process));
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-        let mut bench = Self { client, js, http, url, key: String::new(), stop, running, _nats: nats };
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .expect("a client");
+        let mut bench = Self {
+            client,
+            js,
+            http,
+            url,
+            key: String::new(),
+            stop,
+            running,
+            _nats: nats,
+        };
         bench.key = bench.make_key("ada", &Scope::ALL).await;
-        while bench.get("/health/ready").await.status != 200 || bench.get("/v1/batches/x").await.status == 401
+        while bench.get("/health/ready").await.status != 200
+            || bench.get("/v1/batches/x").await.status == 401
         {
             tokio::task::yield_now().await;
         }
@@ -94,10 +126,17 @@ impl Bench {
             rate: None,
             created_at: String::new(),
         };
-        let bucket = self.js.get_key_value(key::BUCKET).await.expect("the bucket");
+        let bucket = self
+            .js
+            .get_key_value(key::BUCKET)
+            .await
+            .expect("the bucket");
         let entry = key::key_entry(&key::digest(&made));
         let record = serde_json::to_vec(&record).expect("a record is JSON");
-        bucket.put(entry, record.into()).await.expect("the key is taken");
+        bucket
+            .put(entry, record.into())
+            .await
+            .expect("the key is taken");
         made
     }
 
@@ -106,7 +145,10 @@ impl Bench {
     }
 
     async fn get_with(&self, path: &str, key: &str) -> Reply {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(key);
+        let request = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(key);
         Reply::of(request.send().await.expect("a reply")).await
     }
 
@@ -116,8 +158,14 @@ impl Bench {
             "occurred_at": "2026-03-01T09:14:58+01:00", "data": {"path": "src/main.rs"}});
         let body = json!({"batch_id": batch_id, "sent_at": "2026-03-01T09:15:02+01:00",
             "schema_version": "1.0", "events": [event]});
-        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key).json(&body);
-        prefer.into_iter().fold(request, |request, prefer| request.header("Prefer", prefer))
+        let request = self
+            .http
+            .post(format!("{}/v1/events", self.url))
+            .bearer_auth(&self.key)
+            .json(&body);
+        prefer
+            .into_iter()
+            .fold(request, |request, prefer| request.header("Prefer", prefer))
     }
 
     async fn send(&self, batch_id: &str, prefer: Option<&str>) -> Reply {
@@ -130,17 +178,24 @@ impl Bench {
         subject: &'static str,
         mut answer: impl FnMut(&Value) -> Value + Send + 'static,
     ) -> UnboundedReceiver<(Instant, Value)> {
-        let mut questions =
-            self.client.queue_subscribe(subject, QUEUE.to_owned()).await.expect("a subscription");
+        let mut questions = self
+            .client
+            .queue_subscribe(subject, QUEUE.to_owned())
+            .await
+            .expect("a subscription");
         self.round_trip().await;
         let (sender, asked) = unbounded_channel();
         let client = self.client.clone();
         tokio::spawn(async move {
             while let Some(message) = questions.next().await {
-                let question: Value = serde_json::from_slice(&message.payload).expect("a question is JSON");
+                let question: Value =
+                    serde_json::from_slice(&message.payload).expect("a question is JSON");
                 let reply = serde_json::to_vec(&answer(&question)).expect("an answer is JSON");
                 if let Some(inbox) = message.reply {
-                    client.publish(inbox, reply.into()).await.expect("it is sent");
+                    client
+                        .publish(inbox, reply.into())
+                        .await
+                        .expect("it is sent");
                 }
                 // The test may look at no questions at all.
                 let _ = sender.send((Instant::now(), question));
@@ -151,20 +206,31 @@ impl Bench {
 
     /// Messages on `subject`, from now on.
     async fn listen(&self, subject: &str) -> async_nats::Subscriber {
-        let messages = self.client.subscribe(subject.to_owned()).await.expect("a subscription");
+        let messages = self
+            .client
+            .subscribe(subject.to_owned())
+            .await
+            .expect("a subscription");
         self.round_trip().await;
         messages
     }
 
     /// Afterwards the server has done what was sent to it before: it answers in order.
     async fn round_trip(&self) {
-        let nobody = self.client.request("nobody.listens", "".into()).await.expect_err("nobody listens");
+        let nobody = self
+            .client
+            .request("nobody.listens", "".into())
+            .await
+            .expect_err("nobody listens");
         assert_eq!(nobody.kind(), async_nats::RequestErrorKind::NoResponders);
     }
 
     async fn end(self) {
         self.stop.begin();
-        self.running.await.expect("no panic").expect("it stops in order");
+        self.running
+            .await
+            .expect("no panic")
+            .expect("it stops in order");
     }
 }
 
@@ -178,16 +244,25 @@ async fn make_streams(js: &jetstream::Context) {
     for config in declared.values_mut() {
         config.insert("max_bytes".to_owned(), (64 << 20).into());
     }
-    let live = topology::live(js, &declared).await.expect("the server answers");
-    topology::apply(js, &topology::plan(&declared, &live)).await.expect("streams are made");
+    let live = topology::live(js, &declared)
+        .await
+        .expect("the server answers");
+    topology::apply(js, &topology::plan(&declared, &live))
+        .await
+        .expect("streams are made");
 }
 
 fn settings(nats: &Nats) -> CollectorSettings {
     CollectorSettings {
         admin: AdminSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
-        nats: NatsSettings { nats_url: nats.address("nats") },
-        sync: SyncSettings { nats_monitor_url: vec![nats.address("monitoring")], allow_unsafe_sync: false },
+        nats: NatsSettings {
+            nats_url: nats.address("nats"),
+        },
+        sync: SyncSettings {
+            nats_monitor_url: vec![nats.address("monitoring")],
+            allow_unsafe_sync: false,
+        },
         limits: Limits {
             max_events: 1000,
             rate: 0,

@@ -35,16 +35,33 @@ impl Nats {
         let child = Command::new(program(&root))
             .arg("-c")
             .arg(root.join("nats/server.conf"))
-            .args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--ports_file_dir"])
+            .args([
+                "-a",
+                "127.0.0.1",
+                "-p",
+                "-1",
+                "-m",
+                "-1",
+                "--ports_file_dir",
+            ])
             .arg(folder.path())
             .arg("-sd")
             .arg(folder.path())
             .stderr(Stdio::null())
             .spawn()
             .expect("a nats-server: set DEVTRAIL_NATS_SERVER, or run scripts/nats-server.sh");
-        let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
-        let mut nats = Self { ports: Value::Null, child, _folder: folder };
-        let (start, mut polls) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
+        let file = folder
+            .path()
+            .join(format!("nats-server_{}.ports", child.id()));
+        let mut nats = Self {
+            ports: Value::Null,
+            child,
+            _folder: folder,
+        };
+        let (start, mut polls) = (
+            Instant::now(),
+            tokio::time::interval(Duration::from_millis(10)),
+        );
         nats.ports = loop {
             polls.tick().await;
             let bytes = std::fs::read(&file).unwrap_or_default();

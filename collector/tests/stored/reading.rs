@@ -27,24 +27,46 @@ async fn a_batch_is_told_to_its_developer_newest_submission_first() {
         })
         .await;
     let told = bench.get("/v1/batches/b%2F1").await;
-    assert_eq!((told.status, &told.body["state"]), (200, &json!("persisted")), "{}", told.body);
     assert_eq!(
-        (&told.body["stream_sequence"], &told.body["submissions"][1]["state"]),
+        (told.status, &told.body["state"]),
+        (200, &json!("persisted")),
+        "{}",
+        told.body
+    );
+    assert_eq!(
+        (
+            &told.body["stream_sequence"],
+            &told.body["submissions"][1]["state"]
+        ),
         (&json!(5), &json!("completed"))
     );
     assert_eq!(told.body["submissions"].as_array().unwrap().len(), 2);
-    assert_eq!(asked.recv().await.unwrap().1["submissions"]["developer"], "ada");
+    assert_eq!(
+        asked.recv().await.unwrap().1["submissions"]["developer"],
+        "ada"
+    );
     let bob = bench.make_key("bob", &Scope::ALL).await;
     let mut others = bench.get_with("/v1/batches/b%2F1", &bob).await;
     while others.status == 401 {
         others = bench.get_with("/v1/batches/b%2F1", &bob).await;
     }
     assert_eq!(others.problem(), (404, "batch_unknown", true));
-    assert_eq!(asked.recv().await.unwrap().1["submissions"]["developer"], "bob");
+    assert_eq!(
+        asked.recv().await.unwrap().1["submissions"]["developer"],
+        "bob"
+    );
     let trouble = bench.get("/v1/batches/bad").await;
     assert_eq!(trouble.problem(), (503, "store_unavailable", true));
-    assert!(!trouble.body.to_string().contains("secret-host"), "{}", trouble.body);
-    for path in ["/v1/batches/%FF", "/v1/batches/a%20b", &format!("/v1/batches/{}", "x".repeat(129))] {
+    assert!(
+        !trouble.body.to_string().contains("secret-host"),
+        "{}",
+        trouble.body
+    );
+    for path in [
+        "/v1/batches/%FF",
+        "/v1/batches/a%20b",
+        &format!("/v1/batches/{}", "x".repeat(129)),
+    ] {
         let bad = bench.get(path).await;
         assert_eq!(bad.problem(), (400, "invalid_parameter", false));
         assert_eq!(bad.body["parameter"], "batch_id");
@@ -58,18 +80,31 @@ async fn without_workers_what_is_stored_cannot_be_told() {
     for path in ["/v1/batches/b1", "/v1/metrics/daily"] {
         let reply = bench.get(path).await;
         assert_eq!(reply.problem(), (503, "store_unavailable", true));
-        assert!(reply.body["detail"].as_str().unwrap().contains("no worker"), "{}", reply.body);
+        assert!(
+            reply.body["detail"].as_str().unwrap().contains("no worker"),
+            "{}",
+            reply.body
+        );
     }
-    assert_eq!(bench.get_with("/v1/batches/b1", "wrong").await.problem(), (401, "unauthenticated", false));
+    assert_eq!(
+        bench.get_with("/v1/batches/b1", "wrong").await.problem(),
+        (401, "unauthenticated", false)
+    );
     bench.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn own_days_are_told_and_a_bad_day_is_named() {
     let bench = Bench::start().await;
-    let mut asked =
-        bench.answer(METRICS, |question| json!({"ok": [{"day": question["from"], "edits": 3}]})).await;
-    let told = bench.get("/v1/metrics/daily?from=2026-03-01&to=2026-03-02").await;
+    let mut asked = bench
+        .answer(
+            METRICS,
+            |question| json!({"ok": [{"day": question["from"], "edits": 3}]}),
+        )
+        .await;
+    let told = bench
+        .get("/v1/metrics/daily?from=2026-03-01&to=2026-03-02")
+        .await;
     let days = json!({"from": "2026-03-01", "to": "2026-03-02", "days": [{"day": "2026-03-01", "edits": 3}]});
     assert_eq!((told.status, &told.body), (200, &days));
     assert_eq!(
@@ -87,20 +122,35 @@ async fn own_days_are_told_and_a_bad_day_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_does_only_what_its_scopes_say() {
     let mut bench = Bench::start().await;
-    for (scope, missing) in [(Scope::MetricsRead, "events:write"), (Scope::EventsWrite, "metrics:read")] {
+    for (scope, missing) in [
+        (Scope::MetricsRead, "events:write"),
+        (Scope::EventsWrite, "metrics:read"),
+    ] {
         bench.key = bench.make_key("ada", &[scope]).await;
         while bench.get("/v1/batches/b1").await.status == 401 {
             tokio::task::yield_now().await;
         }
-        let mut replies = vec![bench.get("/v1/batches/b1").await, bench.get("/v1/metrics/daily").await];
+        let mut replies = vec![
+            bench.get("/v1/batches/b1").await,
+            bench.get("/v1/metrics/daily").await,
+        ];
         replies.push(bench.send("b1", None).await);
-        let (refused, allowed): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 403);
+        let (refused, allowed): (Vec<_>, Vec<_>) =
+            replies.into_iter().partition(|reply| reply.status == 403);
         for reply in &refused {
             assert_eq!(reply.problem(), (403, "scope_missing", false));
-            assert!(reply.body["detail"].as_str().unwrap().contains(missing), "{}", reply.body);
+            assert!(
+                reply.body["detail"].as_str().unwrap().contains(missing),
+                "{}",
+                reply.body
+            );
         }
         let statuses: Vec<u16> = allowed.iter().map(|reply| reply.status).collect();
-        let expected = if scope == Scope::MetricsRead { vec![503] } else { vec![503, 202] };
+        let expected = if scope == Scope::MetricsRead {
+            vec![503]
+        } else {
+            vec![503, 202]
+        };
         assert_eq!((refused.len(), statuses), (3 - expected.len(), expected));
     }
     bench.end().await;

@@ -12,8 +12,11 @@ use super::{Bench, stored, unknown};
 async fn a_batch_that_is_stored_is_200_with_what_the_store_says() {
     let bench = Bench::start().await;
     let mut published = bench.listen("events.batch.ada").await;
-    let mut asked =
-        bench.answer(BATCH, |question| stored(question["stored"]["seq"].as_u64().unwrap(), false)).await;
+    let mut asked = bench
+        .answer(BATCH, |question| {
+            stored(question["stored"]["seq"].as_u64().unwrap(), false)
+        })
+        .await;
     let hinting = async {
         let message = published.next().await.unwrap();
         let subject = message.headers.unwrap().get(NOTIFY).unwrap().to_string();
@@ -21,17 +24,34 @@ async fn a_batch_that_is_stored_is_200_with_what_the_store_says() {
         bench.client.publish(subject, "{}".into()).await.unwrap();
     };
     let (reply, ()) = tokio::join!(bench.send("b1", Some("respond-async, wait=60")), hinting);
-    assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("wait=30")), "{}", reply.body);
-    assert_eq!((&reply.body["durability"], &reply.body["stream_sequence"]), (&json!("stored"), &json!(1)));
-    assert_eq!((&reply.body["batch_id"], &reply.body["duplicate_batch"]), (&json!("b1"), &json!(false)));
     assert_eq!(
-        (&reply.body["counts"]["duplicate"], &reply.body["counts"]["accepted"]),
+        (reply.status, reply.header("preference-applied")),
+        (200, Some("wait=30")),
+        "{}",
+        reply.body
+    );
+    assert_eq!(
+        (&reply.body["durability"], &reply.body["stream_sequence"]),
+        (&json!("stored"), &json!(1))
+    );
+    assert_eq!(
+        (&reply.body["batch_id"], &reply.body["duplicate_batch"]),
+        (&json!("b1"), &json!(false))
+    );
+    assert_eq!(
+        (
+            &reply.body["counts"]["duplicate"],
+            &reply.body["counts"]["accepted"]
+        ),
         (&json!(1), &json!(0))
     );
     assert_eq!(reply.body["exceptions"][0]["original"]["batch_id"], "b0");
     let (_, question) = asked.recv().await.unwrap();
     assert_eq!(
-        (&question["stored"]["seq"], &question["stored"]["life"]["name"]),
+        (
+            &question["stored"]["seq"],
+            &question["stored"]["life"]["name"]
+        ),
         (&json!(1), &json!("EVENTS"))
     );
     bench.end().await;
@@ -42,12 +62,22 @@ async fn without_a_wait_nothing_is_asked_and_the_message_names_nobody() {
     let bench = Bench::start().await;
     let mut published = bench.listen("events.batch.ada").await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
-    for (batch_id, prefer) in [("b1", None), ("b2", Some("wait=0")), ("b3", Some("handling=strict"))] {
+    for (batch_id, prefer) in [
+        ("b1", None),
+        ("b2", Some("wait=0")),
+        ("b3", Some("handling=strict")),
+    ] {
         let reply = bench.send(batch_id, prefer).await;
-        assert_eq!((reply.status, &reply.body["durability"]), (202, &json!("stream")));
+        assert_eq!(
+            (reply.status, &reply.body["durability"]),
+            (202, &json!("stream"))
+        );
         assert_eq!(reply.header("preference-applied"), None, "{prefer:?}");
         let headers = published.next().await.unwrap().headers.unwrap();
-        assert!(headers.get(NOTIFY).is_none() && headers.get("Devtrail-Batch-Id").is_some(), "{headers:?}");
+        assert!(
+            headers.get(NOTIFY).is_none() && headers.get("Devtrail-Batch-Id").is_some(),
+            "{headers:?}"
+        );
     }
     assert!(asked.try_recv().is_err(), "somebody asked");
     bench.end().await;
@@ -58,19 +88,46 @@ async fn without_workers_the_wait_runs_out_and_the_batch_is_in_the_stream() {
     let bench = Bench::start().await;
     let start = Instant::now();
     let reply = bench.send("b1", Some("wait=1")).await;
-    assert!(start.elapsed() >= Duration::from_millis(850), "{:?}", start.elapsed());
-    assert_eq!((reply.status, reply.header("preference-applied")), (202, Some("wait=1")), "{}", reply.body);
-    assert_eq!((&reply.body["durability"], &reply.body["counts"]["accepted"]), (&json!("stream"), &json!(1)));
+    assert!(
+        start.elapsed() >= Duration::from_millis(850),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(
+        (reply.status, reply.header("preference-applied")),
+        (202, Some("wait=1")),
+        "{}",
+        reply.body
+    );
+    assert_eq!(
+        (&reply.body["durability"], &reply.body["counts"]["accepted"]),
+        (&json!("stream"), &json!(1))
+    );
     bench.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_hint_and_a_store_in_trouble_only_take_longer() {
     let bench = Bench::start().await;
-    let mut answers = vec![unknown(), json!({"unavailable": "busy"}), json!("what?"), unknown()].into_iter();
-    let mut asked = bench.answer(BATCH, move |_| answers.next().unwrap_or_else(|| stored(1, false))).await;
+    let mut answers = vec![
+        unknown(),
+        json!({"unavailable": "busy"}),
+        json!("what?"),
+        unknown(),
+    ]
+    .into_iter();
+    let mut asked = bench
+        .answer(BATCH, move |_| {
+            answers.next().unwrap_or_else(|| stored(1, false))
+        })
+        .await;
     let reply = bench.send("b1", Some("wait=20")).await;
-    assert_eq!((reply.status, &reply.body["durability"]), (200, &json!("stored")), "{}", reply.body);
+    assert_eq!(
+        (reply.status, &reply.body["durability"]),
+        (200, &json!("stored")),
+        "{}",
+        reply.body
+    );
     let mut count = 0;
     while asked.try_recv().is_ok() {
         count += 1;
@@ -85,18 +142,38 @@ async fn the_own_hint_hastens_the_question_and_anothers_does_not() {
     let mut published = bench.listen("events.batch.ada").await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
     let request = tokio::spawn(bench.post("b1", Some("wait=30")).send());
-    let hint = published.next().await.unwrap().headers.unwrap().get(NOTIFY).unwrap().to_string();
+    let hint = published
+        .next()
+        .await
+        .unwrap()
+        .headers
+        .unwrap()
+        .get(NOTIFY)
+        .unwrap()
+        .to_string();
     // From the seventh question on there is a second between two.
     for _ in 0..6 {
         asked.recv().await.unwrap();
     }
     let (last, _) = asked.recv().await.unwrap();
-    bench.client.publish(format!("{hint}0"), "{}".into()).await.unwrap();
+    bench
+        .client
+        .publish(format!("{hint}0"), "{}".into())
+        .await
+        .unwrap();
     let (next, _) = asked.recv().await.unwrap();
-    assert!(next - last > Duration::from_millis(900), "another's hint counted: {:?}", next - last);
+    assert!(
+        next - last > Duration::from_millis(900),
+        "another's hint counted: {:?}",
+        next - last
+    );
     bench.client.publish(hint, "{}".into()).await.unwrap();
     let (hastened, _) = asked.recv().await.unwrap();
-    assert!(hastened - next < Duration::from_millis(900), "the hint did not count: {:?}", hastened - next);
+    assert!(
+        hastened - next < Duration::from_millis(900),
+        "the hint did not count: {:?}",
+        hastened - next
+    );
     request.abort();
     bench.end().await;
 }
@@ -111,9 +188,15 @@ async fn a_client_that_hangs_up_is_waited_for_no_more() {
     }
     request.abort();
     // The server sees the closed connection a moment later; then there is silence.
-    let silence =
-        async { while tokio::time::timeout(Duration::from_millis(2500), asked.recv()).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(10), silence).await.expect("questions go on");
+    let silence = async {
+        while tokio::time::timeout(Duration::from_millis(2500), asked.recv())
+            .await
+            .is_ok()
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(10), silence)
+        .await
+        .expect("questions go on");
     bench.end().await;
 }
 
@@ -121,11 +204,21 @@ async fn a_client_that_hangs_up_is_waited_for_no_more() {
 async fn a_collector_that_stops_answers_those_who_wait() {
     let bench = Bench::start().await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
-    let (start, request) = (Instant::now(), tokio::spawn(bench.post("b1", Some("wait=30")).send()));
+    let (start, request) = (
+        Instant::now(),
+        tokio::spawn(bench.post("b1", Some("wait=30")).send()),
+    );
     asked.recv().await.unwrap();
     bench.stop.begin();
     let reply = super::Reply::of(request.await.unwrap().unwrap()).await;
-    assert_eq!((reply.status, reply.header("preference-applied")), (202, None));
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert_eq!(
+        (reply.status, reply.header("preference-applied")),
+        (202, None)
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        start.elapsed()
+    );
     bench.running.await.unwrap().unwrap();
 }

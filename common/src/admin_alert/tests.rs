@@ -13,7 +13,14 @@ fn alert(subject: &str, revision: u64) -> AdminAlert {
         state: State::Raised,
         count: 1,
         title: "A sentence.".to_owned(),
-        numbers: [("messages".to_owned(), Number { value: 12, bound: Some(10) })].into(),
+        numbers: [(
+            "messages".to_owned(),
+            Number {
+                value: 12,
+                bound: Some(10),
+            },
+        )]
+        .into(),
         advice: Kind::Lag.advice().to_owned(),
         runbook: Kind::Lag.runbook(),
         first_seen: 1_000_000,
@@ -27,7 +34,12 @@ fn a_message_says_all_and_reads_back_as_it_was() {
     let alert = alert("EVENTS/persist", 2);
     let written = serde_json::to_value(&alert).unwrap();
     assert_eq!(
-        (&written["kind"], &written["state"], &written["severity"], &written["numbers"]),
+        (
+            &written["kind"],
+            &written["state"],
+            &written["severity"],
+            &written["numbers"]
+        ),
         (
             &json!("lag"),
             &json!("raised"),
@@ -37,7 +49,10 @@ fn a_message_says_all_and_reads_back_as_it_was() {
     );
     assert_eq!(written["first_seen"], "1970-01-01T00:00:01.000000Z");
     assert_eq!(alert.message_id(), format!("{}:2", alert.alert_id));
-    assert_eq!(serde_json::from_value::<AdminAlert>(written).unwrap(), alert);
+    assert_eq!(
+        serde_json::from_value::<AdminAlert>(written).unwrap(),
+        alert
+    );
 }
 
 #[test]
@@ -45,11 +60,20 @@ fn each_kind_has_its_name_and_ids_tell_alerts_apart() {
     for kind in Kind::ALL {
         assert_eq!(json!(kind), json!(kind.as_str()));
         assert!(kind.advice().ends_with('.'), "{kind:?}");
-        let (runbook, contract) =
-            (include_str!("../../../docs/runbook.md"), include_str!("../../../docs/contract.md"));
+        let (runbook, contract) = (
+            include_str!("../../../docs/runbook.md"),
+            include_str!("../../../docs/contract.md"),
+        );
         let heading = format!("\n### {}\n", kind.as_str());
-        assert!(runbook.contains(&heading), "{} leads nowhere", kind.runbook());
-        assert!(contract.contains(&format!("`{}`", kind.as_str())), "the contract does not tell of {kind:?}");
+        assert!(
+            runbook.contains(&heading),
+            "{} leads nowhere",
+            kind.runbook()
+        );
+        assert!(
+            contract.contains(&format!("`{}`", kind.as_str())),
+            "the contract does not tell of {kind:?}"
+        );
     }
     let ids = [("a", 1), ("b", 1), ("a", 2)].map(|(subject, at)| alert_id(Kind::Lag, subject, at));
     assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[0] == alert_id(Kind::Lag, "a", 1));

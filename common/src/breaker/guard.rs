@@ -55,10 +55,20 @@ pub struct Report {
 
 impl Guard {
     pub(super) fn new(name: &str, settings: BreakerSettings, changes: watch::Sender<u64>) -> Self {
-        let shared = Mutex::new(Shared { breaker: Breaker::new(settings), reason: None });
+        let shared = Mutex::new(Shared {
+            breaker: Breaker::new(settings),
+            reason: None,
+        });
         let told = watch::Sender::new(State::Closed);
         let (name, started, ended) = (name.to_owned(), Instant::now(), Notify::new());
-        Self(Arc::new(Inner { name, started, shared, told, changes, ended }))
+        Self(Arc::new(Inner {
+            name,
+            started,
+            shared,
+            told,
+            changes,
+            ended,
+        }))
     }
 
     /// What it stands before.
@@ -73,7 +83,10 @@ impl Guard {
     /// Where it is open, or as many probes as it allows are under way.
     pub fn acquire(&self) -> Result<Permit, Duration> {
         let acquired = self.step(|shared, now| shared.breaker.acquire(now));
-        acquired.map(|ticket| Permit { guard: self.clone(), ticket: Some(ticket) })
+        acquired.map(|ticket| Permit {
+            guard: self.clone(),
+            ticket: Some(ticket),
+        })
     }
 
     /// Waits until a call is let through.
@@ -154,9 +167,14 @@ impl Guard {
     /// Its state and, while that is not closed, the reason.
     #[must_use]
     pub fn report(&self) -> Report {
-        let (state, reason) = self.look(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
+        let (state, reason) =
+            self.look(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
         let reason = reason.filter(|_| state != State::Closed).map(String::from);
-        Report { name: self.name().to_owned(), state, reason }
+        Report {
+            name: self.name().to_owned(),
+            state,
+            reason,
+        }
     }
 
     fn look<T>(&self, at: impl FnOnce(&Shared, Duration) -> T) -> T {
@@ -198,10 +216,20 @@ fn log(breaker: &str, (was, is): (State, State), open_for: Duration, reason: &st
             tracing::error!(breaker, was, is = now, ?open_for, reason, "{told}");
         }
         State::HalfOpen => {
-            tracing::info!(breaker, was, is = now, "a circuit breaker lets probes through");
+            tracing::info!(
+                breaker,
+                was,
+                is = now,
+                "a circuit breaker lets probes through"
+            );
         }
         State::Closed => {
-            tracing::info!(breaker, was, is = now, "a circuit breaker closed: all is well again");
+            tracing::info!(
+                breaker,
+                was,
+                is = now,
+                "a circuit breaker closed: all is well again"
+            );
         }
     }
 }
@@ -218,7 +246,9 @@ impl Permit {
     }
 
     fn end(&mut self, outcome: Outcome, reason: Option<&str>) {
-        let Some(ticket) = self.ticket.take() else { return };
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
         self.guard.step(|shared, now| {
             if outcome == Outcome::Failed && shared.breaker.counts(ticket) {
                 shared.reason = reason.map(|reason| shorten(reason, MAX_REASON).into());

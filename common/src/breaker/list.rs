@@ -24,7 +24,11 @@ struct Entry {
 
 impl Default for Breakers {
     fn default() -> Self {
-        Self { list: Arc::default(), changes: watch::Sender::new(0), part: Arc::from("") }
+        Self {
+            list: Arc::default(),
+            changes: watch::Sender::new(0),
+            part: Arc::from(""),
+        }
     }
 }
 
@@ -32,7 +36,10 @@ impl Breakers {
     /// The same list for a part of the process: what it asks for first is its own.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
-        Self { part: Arc::from(name), ..self.clone() }
+        Self {
+            part: Arc::from(name),
+            ..self.clone()
+        }
     }
 
     /// The breaker of this name: made where there is none yet, else the one there is.
@@ -43,7 +50,10 @@ impl Breakers {
             return entry.guard.clone();
         }
         let guard = Guard::new(name, settings, self.changes.clone());
-        all.push(Entry { guard: guard.clone(), part: self.part.clone() });
+        all.push(Entry {
+            guard: guard.clone(),
+            part: self.part.clone(),
+        });
         self.changes.send_modify(|changes| *changes += 1);
         guard
     }
@@ -67,8 +77,12 @@ impl Breakers {
     }
 
     fn reports_where(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Report> {
-        let mut reports: Vec<Report> =
-            self.all().iter().filter(|entry| wanted(entry)).map(|entry| entry.guard.report()).collect();
+        let mut reports: Vec<Report> = self
+            .all()
+            .iter()
+            .filter(|entry| wanted(entry))
+            .map(|entry| entry.guard.report())
+            .collect();
         reports.sort_by(|a, b| a.name.cmp(&b.name));
         reports
     }
@@ -95,15 +109,26 @@ mod tests {
         let same = worker.guard("stream", BreakerSettings::DEFAULT);
         changes.mark_unchanged();
         for _ in 0..5 {
-            assert!(!changes.has_changed().unwrap(), "a call that changes nothing is no change");
+            assert!(
+                !changes.has_changed().unwrap(),
+                "a call that changes nothing is no change"
+            );
             same.acquire().ok().unwrap().failed("no PubAck");
         }
         assert!(changes.has_changed().unwrap());
         assert_eq!(stream.state(), State::Open);
-        let names = |reports: Vec<Report>| reports.into_iter().map(|report| report.name).collect::<Vec<_>>();
+        let names = |reports: Vec<Report>| {
+            reports
+                .into_iter()
+                .map(|report| report.name)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names(whole.reports()), ["store", "stream"]);
         assert_eq!(names(collector.own_reports()), ["stream"]);
         assert_eq!(names(worker.own_reports()), ["store"]);
-        assert_eq!(collector.own_reports()[0].reason.as_deref(), Some("no PubAck"));
+        assert_eq!(
+            collector.own_reports()[0].reason.as_deref(),
+            Some("no PubAck")
+        );
     }
 }

@@ -99,10 +99,16 @@ mod tests {
 
     #[test]
     fn the_flags_have_the_numbers_of_the_constant() {
-        assert_eq!(Program::parse_from(["x"]).breakers, BreakerSettings::DEFAULT);
+        assert_eq!(
+            Program::parse_from(["x"]).breakers,
+            BreakerSettings::DEFAULT
+        );
         let one = ["x", "--breaker-open-for", "200ms", "--breaker-probes", "1"];
-        let set =
-            BreakerSettings { open_for: Duration::from_millis(200), probes: 1, ..BreakerSettings::DEFAULT };
+        let set = BreakerSettings {
+            open_for: Duration::from_millis(200),
+            probes: 1,
+            ..BreakerSettings::DEFAULT
+        };
         assert_eq!(Program::parse_from(one).breakers, set);
         // Without a probe it would never close; without a share above 0 it would always be open.
         for bad in [

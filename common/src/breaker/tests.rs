@@ -99,17 +99,36 @@ use Outcome::{Failed, Ignored, Ok as Well};
 fn five_failures_in_a_row_open_it_and_four_do_not() {
     assert_eq!(after(&[(Failed, 0); 4]).state(at(0)), State::Closed);
     assert_eq!(after(&[(Failed, 0); 5]).state(at(0)), State::Open);
-    let between = [(Failed, 0), (Failed, 0), (Failed, 0), (Failed, 0), (Well, 0), (Failed, 0)];
+    let between = [
+        (Failed, 0),
+        (Failed, 0),
+        (Failed, 0),
+        (Failed, 0),
+        (Well, 0),
+        (Failed, 0),
+    ];
     assert_eq!(after(&between).state(at(0)), State::Closed);
     // What says nothing does not end a row.
-    let ignored = [(Failed, 0), (Failed, 0), (Failed, 0), (Failed, 0), (Ignored, 0), (Failed, 0)];
+    let ignored = [
+        (Failed, 0),
+        (Failed, 0),
+        (Failed, 0),
+        (Failed, 0),
+        (Ignored, 0),
+        (Failed, 0),
+    ];
     assert_eq!(after(&ignored).state(at(0)), State::Open);
 }
 
 #[test]
 fn half_of_twenty_open_it_and_half_of_nineteen_or_less_than_half_do_not() {
-    let alternating =
-        |count: usize| [(Failed, 0), (Well, 0)].into_iter().cycle().take(count).collect::<Vec<_>>();
+    let alternating = |count: usize| {
+        [(Failed, 0), (Well, 0)]
+            .into_iter()
+            .cycle()
+            .take(count)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(after(&alternating(19)).state(at(0)), State::Closed);
     assert_eq!(after(&alternating(20)).state(at(0)), State::Open);
     let mut nine_of_twenty = alternating(18);
@@ -121,7 +140,14 @@ fn half_of_twenty_open_it_and_half_of_nineteen_or_less_than_half_do_not() {
 fn outcomes_older_than_thirty_seconds_do_not_count() {
     let spread = |later: u64| {
         let first = [(Failed, 0), (Well, 0)].into_iter().cycle().take(10);
-        first.chain([(Failed, later), (Well, later)].into_iter().cycle().take(10)).collect::<Vec<_>>()
+        first
+            .chain(
+                [(Failed, later), (Well, later)]
+                    .into_iter()
+                    .cycle()
+                    .take(10),
+            )
+            .collect::<Vec<_>>()
     };
     assert_eq!(after(&spread(29)).state(at(29)), State::Open);
     assert_eq!(after(&spread(30)).state(at(30)), State::Closed);
@@ -161,7 +187,10 @@ fn a_hint_ends_an_opening_and_a_probe_that_fails_then_doubles_the_next() {
     for (now, next) in [(1, 10), (2, 20), (3, 40)] {
         assert_eq!(breaker.state(at(now)), State::Open);
         breaker.hint(at(now));
-        assert_eq!((breaker.state(at(now)), breaker.open_for(at(now))), (State::HalfOpen, at(0)));
+        assert_eq!(
+            (breaker.state(at(now)), breaker.open_for(at(now))),
+            (State::HalfOpen, at(0))
+        );
         let probe = breaker.acquire(at(now)).unwrap();
         breaker.hint(at(now));
         assert!(breaker.counts(probe), "half-open it is no news");
@@ -188,15 +217,24 @@ fn three_probes_are_let_through_and_one_that_says_nothing_is_made_up_for() {
 fn what_an_older_state_let_through_says_nothing() {
     let mut breaker = Breaker::new(S);
     let late: Vec<Ticket> = (0..10).map(|_| breaker.acquire(at(0)).unwrap()).collect();
-    late[..5].iter().for_each(|ticket| breaker.done(*ticket, Failed, at(0)));
+    late[..5]
+        .iter()
+        .for_each(|ticket| breaker.done(*ticket, Failed, at(0)));
     let mut probe = breaker.acquire(at(5)).unwrap();
-    late[5..].iter().for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
-    assert_eq!(breaker.state(at(5)), State::HalfOpen, "late failures are no probes'");
+    late[5..]
+        .iter()
+        .for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
+    assert_eq!(
+        breaker.state(at(5)),
+        State::HalfOpen,
+        "late failures are no probes'"
+    );
     for _ in 0..2 {
         breaker.done(probe, Well, at(5));
         probe = breaker.acquire(at(5)).unwrap();
     }
     breaker.done(probe, Well, at(5));
-    late.iter().for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
+    late.iter()
+        .for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
     assert_eq!(breaker.state(at(5)), State::Closed);
 }

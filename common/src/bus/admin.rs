@@ -27,10 +27,15 @@ pub async fn admin_alerts(
     let (first, last) = (state.first_sequence.max(from), state.last_sequence);
     // Of the leader: a replica that lags would hide an alert, and it would be raised again.
     let read = |seq| stored::message(js, ADMIN, seq);
-    let messages = futures_util::stream::iter(first..=last).map(read).buffered(AT_ONCE);
+    let messages = futures_util::stream::iter(first..=last)
+        .map(read)
+        .buffered(AT_ONCE);
     let alert = |message: StoredMessage| {
         let read = serde_json::from_slice(&message.payload);
-        read.inspect_err(|error| tracing::warn!(message.seq, %error, "a message in ADMIN is no alert")).ok()
+        read.inspect_err(
+            |error| tracing::warn!(message.seq, %error, "a message in ADMIN is no alert"),
+        )
+        .ok()
     };
     let alerts = messages.try_filter_map(|found| std::future::ready(Ok(found.and_then(alert))));
     Ok((alerts.try_collect().await?, last))
@@ -52,5 +57,7 @@ pub async fn publish_admin_alert(
         .message_id(alert.message_id())
         .expected_last_sequence(last);
     let ack = js.send_publish(alert.kind.nats_subject(), message).await?;
-    Ok(tokio::time::timeout(ACK_TIMEOUT, ack.into_future()).await??.sequence)
+    Ok(tokio::time::timeout(ACK_TIMEOUT, ack.into_future())
+        .await??
+        .sequence)
 }

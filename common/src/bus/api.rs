@@ -20,7 +20,11 @@ pub struct ApiError {
 impl ApiError {
     /// The server did not answer, or not what was asked.
     pub(super) fn new(name: Name, reason: String) -> Self {
-        Self { name, reason, is_refusal: false }
+        Self {
+            name,
+            reason,
+            is_refusal: false,
+        }
     }
 }
 
@@ -32,7 +36,8 @@ const CONSUMER_NOT_FOUND: u64 = 10014;
 /// 408 and 429 are about the moment.
 fn is_refusal(error: &Value) -> bool {
     let is_about_it = |code| (400..500).contains(&code) && !matches!(code, 408 | 429);
-    error["code"].as_u64().is_some_and(is_about_it) && error["err_code"].as_u64() != Some(STREAM_NOT_FOUND)
+    error["code"].as_u64().is_some_and(is_about_it)
+        && error["err_code"].as_u64() != Some(STREAM_NOT_FOUND)
 }
 
 /// Asks about a stream or consumer; `None` where the answer is one of the error codes `none`.
@@ -47,13 +52,28 @@ pub(super) async fn ask(
         None => format!("STREAM.{verb}.{}", name.stream),
         Some(consumer) => format!("CONSUMER.{verb}.{}.{consumer}", name.stream),
     };
-    let reply: Value = js.request(subject, &body).await.map_err(|error| failed(error.to_string()))?;
+    let reply: Value = js
+        .request(subject, &body)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
     match reply.get("error") {
         None => Ok(Some(reply)),
-        Some(error) if error["err_code"].as_u64().is_some_and(|code| none.contains(&code)) => Ok(None),
+        Some(error)
+            if error["err_code"]
+                .as_u64()
+                .is_some_and(|code| none.contains(&code)) =>
+        {
+            Ok(None)
+        }
         Some(error) => {
-            let reason = error["description"].as_str().unwrap_or("unknown error").to_owned();
-            Err(ApiError { is_refusal: is_refusal(error), ..failed(reason) })
+            let reason = error["description"]
+                .as_str()
+                .unwrap_or("unknown error")
+                .to_owned();
+            Err(ApiError {
+                is_refusal: is_refusal(error),
+                ..failed(reason)
+            })
         }
     }
 }
@@ -65,7 +85,13 @@ pub(super) async fn request(
     verb: &str,
     body: Value,
 ) -> Result<Option<Value>, ApiError> {
-    ask(js, name, (verb, body), &[STREAM_NOT_FOUND, CONSUMER_NOT_FOUND]).await
+    ask(
+        js,
+        name,
+        (verb, body),
+        &[STREAM_NOT_FOUND, CONSUMER_NOT_FOUND],
+    )
+    .await
 }
 
 /// The server's description of a stream or consumer: `config`, `created`, `state` …; `None` where missing.
@@ -82,9 +108,14 @@ mod tests {
 
     #[test]
     fn the_server_refuses_the_question_or_is_in_trouble_itself() {
-        let refused = |(code, err_code): (u64, u64)| is_refusal(&json!({"code": code, "err_code": err_code}));
+        let refused =
+            |(code, err_code): (u64, u64)| is_refusal(&json!({"code": code, "err_code": err_code}));
         assert!([(400, 10003), (404, 10037)].into_iter().all(refused));
-        assert!(![(503, 10008), (408, 0), (429, 0), (404, STREAM_NOT_FOUND)].into_iter().any(refused));
+        assert!(
+            ![(503, 10008), (408, 0), (429, 0), (404, STREAM_NOT_FOUND)]
+                .into_iter()
+                .any(refused)
+        );
         assert!(!is_refusal(&json!({})));
     }
 }

@@ -49,14 +49,19 @@ pub enum BindError {
 }
 
 async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError> {
-    let Some(info) = api::info(js, &name).await? else { return Err(BindError::Missing(name)) };
+    let Some(info) = api::info(js, &name).await? else {
+        return Err(BindError::Missing(name));
+    };
     let declared = topology::declared().get(&name).cloned().unwrap_or_default();
     let live = info["config"].as_object().cloned().unwrap_or_default();
     match topology::differences(&declared, &live).0.pop() {
         None => Ok(info),
-        Some(one) => {
-            Err(BindError::Unsafe { name, field: one.field, live: one.live, declared: one.declared })
-        }
+        Some(one) => Err(BindError::Unsafe {
+            name,
+            field: one.field,
+            live: one.live,
+            declared: one.declared,
+        }),
     }
 }
 
@@ -65,11 +70,21 @@ async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError
 /// # Errors
 /// Where it is missing, unsafe, or the server does not answer.
 pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<StreamLife, BindError> {
-    let name = Name { stream: stream.to_owned(), consumer: None };
+    let name = Name {
+        stream: stream.to_owned(),
+        consumer: None,
+    };
     let info = checked(js, name.clone()).await?;
-    let created = info["created"].as_str().and_then(parse_rfc3339).and_then(|written| written.at);
-    let created = created.ok_or_else(|| ApiError::new(name, "the server told no created time".to_owned()))?;
-    Ok(StreamLife { name: stream.to_owned(), created })
+    let created = info["created"]
+        .as_str()
+        .and_then(parse_rfc3339)
+        .and_then(|written| written.at);
+    let created =
+        created.ok_or_else(|| ApiError::new(name, "the server told no created time".to_owned()))?;
+    Ok(StreamLife {
+        name: stream.to_owned(),
+        created,
+    })
 }
 
 /// Checks the consumer's safety fields and gives a handle to pull from.
@@ -81,9 +96,18 @@ pub async fn bind_consumer(
     stream: &str,
     consumer: &str,
 ) -> Result<PullConsumer, BindError> {
-    let name = Name { stream: stream.to_owned(), consumer: Some(consumer.to_owned()) };
+    let name = Name {
+        stream: stream.to_owned(),
+        consumer: Some(consumer.to_owned()),
+    };
     checked(js, name.clone()).await?;
     let failed = |reason: String| ApiError::new(name.clone(), reason);
-    let stream = js.get_stream_no_info(stream).await.map_err(|error| failed(error.to_string()))?;
-    Ok(stream.get_consumer(consumer).await.map_err(|error| failed(error.to_string()))?)
+    let stream = js
+        .get_stream_no_info(stream)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(stream
+        .get_consumer(consumer)
+        .await
+        .map_err(|error| failed(error.to_string()))?)
 }

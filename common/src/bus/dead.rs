@@ -44,14 +44,27 @@ pub(super) async fn publish(
     message: &Delivery,
     context: &Context<'_>,
 ) -> Result<(), async_nats::Error> {
-    let Delivery { seq, published_at, subject, payload, .. } = message;
+    let Delivery {
+        seq,
+        published_at,
+        subject,
+        payload,
+        ..
+    } = message;
     let mut headers = headers(&message.headers, context);
     headers.insert("Devtrail-Stream-Sequence", seq.to_string());
     headers.insert("Devtrail-Subject", one_line(subject));
     headers.insert("Devtrail-Delivered", message.delivered.to_string());
-    headers.insert(header::NATS_MESSAGE_ID, format!("{stream}:{consumer}:{seq}:{published_at}"));
-    let publish = PublishMessage::build().payload(payload.clone()).headers(headers);
-    let ack = js.send_publish(dead_subject(stream, consumer), publish).await?;
+    headers.insert(
+        header::NATS_MESSAGE_ID,
+        format!("{stream}:{consumer}:{seq}:{published_at}"),
+    );
+    let publish = PublishMessage::build()
+        .payload(payload.clone())
+        .headers(headers);
+    let ack = js
+        .send_publish(dead_subject(stream, consumer), publish)
+        .await?;
     tokio::time::timeout(ACK_TIMEOUT, ack).await??;
     Ok(())
 }
@@ -79,16 +92,28 @@ fn headers(own: &HeaderMap, context: &Context<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in own.iter() {
         if !name.to_string().to_ascii_lowercase().starts_with("nats-") {
-            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+            values
+                .iter()
+                .for_each(|value| headers.append(name.clone(), value.clone()));
         }
     }
-    let id = own.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned());
-    let Context { src, about, given_up, actor } = context;
+    let id = own
+        .get(header::NATS_MESSAGE_ID)
+        .map(|id| id.as_str().to_owned());
+    let Context {
+        src,
+        about,
+        given_up,
+        actor,
+    } = context;
     let state = about.state.map_or("none", crate::job::BatchState::as_str);
     let event_ids = (!about.event_ids.is_empty()).then(|| listed(&about.event_ids));
     let context = [
         ("Devtrail-Msg-Id", id),
-        ("Devtrail-Reason", Some(shorten(&given_up.reason, MAX_REASON))),
+        (
+            "Devtrail-Reason",
+            Some(shorten(&given_up.reason, MAX_REASON)),
+        ),
         ("Devtrail-Attempts", Some(given_up.attempts.to_string())),
         ("Devtrail-Blame", Some(given_up.blame.to_owned())),
         ("Devtrail-State", Some(state.to_owned())),
@@ -124,7 +149,10 @@ fn listed(ids: &[String]) -> String {
 
 /// A header is one line.
 fn one_line(text: &str) -> HeaderValue {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     HeaderValue::from(line)
 }
 
@@ -136,8 +164,20 @@ mod tests {
 
     fn context_headers(own: &HeaderMap, about: &About) -> HeaderMap {
         let reason = "event 3: \"no\r\nNats-Rollup: all\"".to_owned();
-        let given_up = GivenUp { blame: "unknown", reason, attempts: 8 };
-        headers(own, &Context { src: 2, about, given_up: &given_up, actor: "worker/1" })
+        let given_up = GivenUp {
+            blame: "unknown",
+            reason,
+            attempts: 8,
+        };
+        headers(
+            own,
+            &Context {
+                src: 2,
+                about,
+                given_up: &given_up,
+                actor: "worker/1",
+            },
+        )
     }
 
     fn text<'a>(headers: &'a HeaderMap, name: &'a str) -> Option<&'a str> {
@@ -180,12 +220,19 @@ mod tests {
             assert_eq!(text(&headers, name), Some(value), "{name}");
         }
         let added = wanted.iter().filter(|(name, _)| *name != "traceparent");
-        let place = ["Devtrail-Stream-Sequence", "Devtrail-Subject", "Devtrail-Delivered"];
+        let place = [
+            "Devtrail-Stream-Sequence",
+            "Devtrail-Subject",
+            "Devtrail-Delivered",
+        ];
         let mut of_death: Vec<&str> = added.map(|(name, _)| *name).chain(place).collect();
         let mut told = OF_DEATH.to_vec();
         of_death.sort_unstable();
         told.sort_unstable();
-        assert_eq!(told, of_death, "what is not of its death would go out again as the message's own");
+        assert_eq!(
+            told, of_death,
+            "what is not of its death would go out again as the message's own"
+        );
         assert_eq!(headers.len(), wanted.len(), "{headers:?}");
     }
 
@@ -193,13 +240,23 @@ mod tests {
     fn what_is_not_known_is_left_out_and_what_is_long_is_cut() {
         let headers = context_headers(&HeaderMap::new(), &About::default());
         assert_eq!(
-            (text(&headers, "Devtrail-State"), text(&headers, "Devtrail-Batch")),
+            (
+                text(&headers, "Devtrail-State"),
+                text(&headers, "Devtrail-Batch")
+            ),
             (Some("none"), None)
         );
-        let about = About { event_ids: vec!["x".repeat(128); 100], ..About::default() };
+        let about = About {
+            event_ids: vec!["x".repeat(128); 100],
+            ..About::default()
+        };
         let headers = context_headers(&HeaderMap::new(), &about);
         let ids = text(&headers, "Devtrail-Event-Ids").unwrap();
-        assert!(ids.len() <= MAX_EVENT_IDS && ids.ends_with(",…"), "{}", ids.len());
+        assert!(
+            ids.len() <= MAX_EVENT_IDS && ids.ends_with(",…"),
+            "{}",
+            ids.len()
+        );
         assert_eq!(ids.matches(',').count(), 31);
     }
 }

@@ -61,15 +61,24 @@ pub async fn stream(js: &jetstream::Context, name: &Name) -> Result<Option<Strea
 ///
 /// # Errors
 /// Where the server does not answer or refuses.
-pub async fn consumer(js: &jetstream::Context, name: &Name) -> Result<Option<ConsumerFacts>, ApiError> {
-    let Some(info) = api::info(js, name).await? else { return Ok(None) };
+pub async fn consumer(
+    js: &jetstream::Context,
+    name: &Name,
+) -> Result<Option<ConsumerFacts>, ApiError> {
+    let Some(info) = api::info(js, name).await? else {
+        return Ok(None);
+    };
     let (pending, floor) = (number(&info, "/num_pending"), Floor::of(&info));
     let oldest = match pending + floor.unsettled {
         0 => None,
         // Below the ack floor all are acknowledged.
         _ => stored::first_from(js, &name.stream, floor.settled + 1, &floor.subject).await?,
     };
-    Ok(Some(ConsumerFacts { pending, unsettled: floor.unsettled, oldest: oldest.map(|message| message.at) }))
+    Ok(Some(ConsumerFacts {
+        pending,
+        unsettled: floor.unsettled,
+        oldest: oldest.map(|message| message.at),
+    }))
 }
 
 /// Where a consumer stands in its stream.
@@ -89,7 +98,10 @@ pub struct Floor {
 
 impl Floor {
     fn of(info: &Value) -> Self {
-        let subject = info.pointer("/config/filter_subject").and_then(Value::as_str).unwrap_or(">");
+        let subject = info
+            .pointer("/config/filter_subject")
+            .and_then(Value::as_str)
+            .unwrap_or(">");
         Self {
             settled: number(info, "/ack_floor/stream_seq"),
             delivered: number(info, "/delivered/stream_seq"),
@@ -106,9 +118,14 @@ impl Floor {
 /// Where the server does not answer or refuses.
 pub async fn floor(js: &jetstream::Context, name: &Name) -> Result<Option<Floor>, ApiError> {
     let info = api::info(js, name).await?;
-    Ok(info.as_ref().map(Floor::of).filter(|floor| floor.unsettled > 0))
+    Ok(info
+        .as_ref()
+        .map(Floor::of)
+        .filter(|floor| floor.unsettled > 0))
 }
 
 fn number(info: &Value, pointer: &str) -> u64 {
-    info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
+    info.pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
 }

@@ -85,7 +85,11 @@ fn options(name: &str) -> async_nats::ConnectOptions {
         .connection_timeout(Duration::from_secs(2))
         // A server that comes back is found at once; the client's own delay grows to seconds.
         .reconnect_delay_callback(|attempts| {
-            RetryPolicy { cap: Duration::from_secs(1), ..RetryPolicy::DEFAULT }.bound(attempts as u32)
+            RetryPolicy {
+                cap: Duration::from_secs(1),
+                ..RetryPolicy::DEFAULT
+            }
+            .bound(attempts as u32)
         })
 }
 
@@ -105,10 +109,19 @@ pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, U
     try_once(options(name), url).await
 }
 
-async fn try_once(options: async_nats::ConnectOptions, url: &str) -> Result<async_nats::Client, Unreachable> {
-    let failed = |reason: String| Unreachable { url: url.to_owned(), reason };
+async fn try_once(
+    options: async_nats::ConnectOptions,
+    url: &str,
+) -> Result<async_nats::Client, Unreachable> {
+    let failed = |reason: String| Unreachable {
+        url: url.to_owned(),
+        reason,
+    };
     let addresses = addresses(url).map_err(|error| failed(error.to_string()))?;
-    options.connect(addresses).await.map_err(|error| failed(error.to_string()))
+    options
+        .connect(addresses)
+        .await
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// Connects for a service: tries until a server answers or the process stops (`None`).
@@ -163,7 +176,9 @@ pub fn connects(client: &async_nats::Client) -> u64 {
 pub(crate) fn is_gone(client: &async_nats::Client) -> bool {
     // It is sent at once or cannot be sent: the answer is not awaited.
     let flushed = client.flush().now_or_never();
-    flushed.is_some_and(|flushed| flushed.is_err_and(|error| error.kind() == FlushErrorKind::SendError))
+    flushed.is_some_and(|flushed| {
+        flushed.is_err_and(|error| error.kind() == FlushErrorKind::SendError)
+    })
 }
 
 /// Waits until the client has connected more often than `before`: of what the server was to send over the
@@ -202,7 +217,12 @@ mod tests {
     #[test]
     fn several_addresses_are_several_servers() {
         let two = addresses("nats://127.0.0.1:4222,nats://[::1]:4223").unwrap();
-        assert_eq!(two.iter().map(async_nats::ServerAddr::port).collect::<Vec<_>>(), [4222, 4223]);
+        assert_eq!(
+            two.iter()
+                .map(async_nats::ServerAddr::port)
+                .collect::<Vec<_>>(),
+            [4222, 4223]
+        );
         assert!(addresses("nats://a,nats://b:no").is_err());
     }
 }

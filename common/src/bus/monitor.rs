@@ -39,7 +39,13 @@ pub struct Setup {
 /// Where it does not answer within two seconds, or not as a nats-server with JetStream does.
 pub async fn jetstream(url: &str) -> reqwest::Result<JetStream> {
     // The environment's proxy is for the outside.
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let reply = client.get(format!("{}/jsz", url.trim_end_matches('/'))).send().await?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()?;
+    let reply = client
+        .get(format!("{}/jsz", url.trim_end_matches('/')))
+        .send()
+        .await?;
     reply.error_for_status()?.json().await
 }

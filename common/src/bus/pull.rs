@@ -53,7 +53,14 @@ impl PullSettings {
     /// Groups of up to 256 messages, and 64 MiB.
     #[must_use]
     pub fn new(retry: RetrySettings, guard: Guard, actor: String) -> Self {
-        Self { group: 256, memory_kib: 64 * 1024, retry, guard, keeps: true, actor }
+        Self {
+            group: 256,
+            memory_kib: 64 * 1024,
+            retry,
+            guard,
+            keeps: true,
+            actor,
+        }
     }
 }
 
@@ -91,7 +98,15 @@ pub async fn run<R: Role, M: Memory>(
                 (attempt, was_bound) = (0, true);
                 let (role, memory, settings) = (role.clone(), memory.clone(), settings.clone());
                 let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
-                let pull = Loop { js, life, consumer, role, memory, settings, stop };
+                let pull = Loop {
+                    js,
+                    life,
+                    consumer,
+                    role,
+                    memory,
+                    settings,
+                    stop,
+                };
                 // On the heap: it holds all that a role does, too much to be copied through every poll.
                 match Box::pin(pull.until_broken(source, &mut looked)).await {
                     Ok(()) => return Ok(()),
@@ -100,10 +115,14 @@ pub async fn run<R: Role, M: Memory>(
                     }
                 }
             }
-            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. })) if attempt == 0 && !was_bound => {
+            Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. }))
+                if attempt == 0 && !was_bound =>
+            {
                 return Err(error);
             }
-            Err(error) => tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again"),
+            Err(error) => {
+                tracing::warn!(stream, consumer, %error, attempt, "cannot bind; trying again")
+            }
         }
         if is_gone(&js.client()) {
             return Err(BindError::ClientEnded);
@@ -134,13 +153,20 @@ struct Loop<R, M> {
 
 impl<R: Role, M: Memory> Loop<R, M> {
     /// Runs reader, handler and progress beside each other; `Ok` when the process stops.
-    async fn until_broken(&self, source: PullConsumer, looked: &mut Looked) -> Result<(), async_nats::Error> {
+    async fn until_broken(
+        &self,
+        source: PullConsumer,
+        looked: &mut Looked,
+    ) -> Result<(), async_nats::Error> {
         let (sender, receiver) = mpsc::channel(self.settings.group);
         let unsettled = Unsettled::default();
         // First: what broke the last connection, or ended the last process, would do so again.
         match timeout(FIRST_LOOK, self.look(looked, &unsettled)).await {
             Ok(Ok(_)) => {}
-            not_now => tracing::warn!(?not_now, "pulling begins without a look at what is unsettled"),
+            not_now => tracing::warn!(
+                ?not_now,
+                "pulling begins without a look at what is unsettled"
+            ),
         }
         // The administrator's: a third of it passes between two reports of progress.
         let ack_wait = source.cached_info().config.ack_wait.max(SHORTEST_ACK_WAIT);
@@ -189,9 +215,14 @@ impl<R: Role, M: Memory> Loop<R, M> {
             if self.stop.is_draining() {
                 return Ok(());
             }
-            let request = source.batch().max_messages(self.settings.group).max_bytes(REQUEST_BYTES);
-            let mut request =
-                Request::new(request.expires(REQUEST_EXPIRES).messages().await?, self.js.client());
+            let request = source
+                .batch()
+                .max_messages(self.settings.group)
+                .max_bytes(REQUEST_BYTES);
+            let mut request = Request::new(
+                request.expires(REQUEST_EXPIRES).messages().await?,
+                self.js.client(),
+            );
             loop {
                 let message = tokio::select! {
                     biased;
@@ -205,7 +236,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 lock(unsettled).insert(delivery.seq, message.clone());
                 let kib = (message.length / 1024 + 1).min(self.settings.memory_kib) as u32;
                 let memory = memory.clone().acquire_many_owned(kib).await?;
-                if sender.send(InHand::new(message, delivery, memory)).await.is_err() {
+                if sender
+                    .send(InHand::new(message, delivery, memory))
+                    .await
+                    .is_err()
+                {
                     return Ok(());
                 }
             }

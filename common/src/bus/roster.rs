@@ -125,9 +125,15 @@ impl Failures {
 /// Says that the process is alive, and how its breakers are, until it is asked to stop; then takes the entry away.
 ///
 /// What it says of the breakers is renewed at once when one changes.
-pub async fn announce(js: jetstream::Context, mut entry: WorkerEntry, breakers: Breakers, stop: Stop) {
+pub async fn announce(
+    js: jetstream::Context,
+    mut entry: WorkerEntry,
+    breakers: Breakers,
+    stop: Stop,
+) {
     let key = entry.key();
-    let (stopping, mut failures, mut changes) = (stop.drain_token(), Failures::default(), breakers.changes());
+    let (stopping, mut failures, mut changes) =
+        (stop.drain_token(), Failures::default(), breakers.changes());
     loop {
         // Before the look, so that no change between the two is missed.
         changes.mark_unchanged();
@@ -138,7 +144,9 @@ pub async fn announce(js: jetstream::Context, mut entry: WorkerEntry, breakers: 
             bucket.put(&key, value.into()).await.map_err(failed)?;
             Ok(life / RENEWALS)
         };
-        let Some(turn) = stopping.run_until_cancelled(renewed).await else { break };
+        let Some(turn) = stopping.run_until_cancelled(renewed).await else {
+            break;
+        };
         let was_renewed = turn.is_ok();
         let pause = failures.pause_after(turn, "the entry in the list of processes");
         let changed = async {
@@ -163,7 +171,10 @@ pub async fn announce(js: jetstream::Context, mut entry: WorkerEntry, breakers: 
     };
     match tokio::time::timeout(FAREWELL, farewell).await {
         Ok(Ok(())) => {}
-        not_taken => tracing::debug!(?not_taken, "the entry in the list of processes is left to expire"),
+        not_taken => tracing::debug!(
+            ?not_taken,
+            "the entry in the list of processes is left to expire"
+        ),
     }
 }
 
@@ -173,11 +184,19 @@ pub async fn announce(js: jetstream::Context, mut entry: WorkerEntry, breakers: 
 /// Where the bucket is missing or the server does not answer.
 pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RosterError> {
     let (bucket, _) = open(js).await?;
-    let keys: Vec<String> = bucket.keys().await.map_err(failed)?.try_collect().await.map_err(failed)?;
+    let keys: Vec<String> = bucket
+        .keys()
+        .await
+        .map_err(failed)?
+        .try_collect()
+        .await
+        .map_err(failed)?;
     let mut alive = Vec::new();
     for key in keys.iter().filter(|key| key.starts_with("worker.")) {
         // Gone between the listing and now: not alive any more.
-        let Some(value) = bucket.get(key.as_str()).await.map_err(failed)? else { continue };
+        let Some(value) = bucket.get(key.as_str()).await.map_err(failed)? else {
+            continue;
+        };
         alive.push(serde_json::from_slice::<WorkerEntry>(&value).map_err(failed)?);
     }
     alive.sort_by(|a, b| (&a.role, &a.instance).cmp(&(&b.role, &b.instance)));

@@ -80,13 +80,21 @@ pub async fn first_from(
     get(js, stream, json!({"seq": seq, "next_by_subj": subject})).await
 }
 
-async fn get(js: &jetstream::Context, stream: &str, which: Value) -> Result<Option<StoredMessage>, ApiError> {
-    let name = Name { stream: stream.to_owned(), consumer: None };
+async fn get(
+    js: &jetstream::Context,
+    stream: &str,
+    which: Value,
+) -> Result<Option<StoredMessage>, ApiError> {
+    let name = Name {
+        stream: stream.to_owned(),
+        consumer: None,
+    };
     let Some(found) = api::ask(js, &name, ("MSG.GET", which), &[NO_MESSAGE_FOUND]).await? else {
         return Ok(None);
     };
     let read = read(&found["message"]);
-    read.map(Some).ok_or_else(|| ApiError::new(name, "the server's answer holds no message".to_owned()))
+    read.map(Some)
+        .ok_or_else(|| ApiError::new(name, "the server's answer holds no message".to_owned()))
 }
 
 /// A message as the API tells it (NATS ADR-31, `JSApiMsgGetResponse`).
@@ -114,7 +122,10 @@ fn read(told: &Value) -> Option<StoredMessage> {
 /// and parts it at every white space of Unicode; the server parts it at blanks alone.
 fn subject_fits(subject: &str) -> Result<(), String> {
     match subject.contains(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_whitespace()) {
-        true => Err(format!("the subject cannot be read: {:?}", shorten(subject, MAX_EXCERPT))),
+        true => Err(format!(
+            "the subject cannot be read: {:?}",
+            shorten(subject, MAX_EXCERPT)
+        )),
         false => Ok(()),
     }
 }
@@ -126,13 +137,20 @@ fn headers(block: &[u8]) -> Result<HeaderMap, String> {
     if block.is_empty() {
         return Ok(headers);
     }
-    let unfit = |line: &str| format!("the headers cannot be read: {:?}", shorten(line, MAX_EXCERPT));
+    let unfit = |line: &str| {
+        format!(
+            "the headers cannot be read: {:?}",
+            shorten(line, MAX_EXCERPT)
+        )
+    };
     let Ok(text) = std::str::from_utf8(block) else {
         return Err(unfit(&String::from_utf8_lossy(block)));
     };
     let mut lines = text.lines().peekable();
     let version = lines.next().unwrap_or_default();
-    let status = version.strip_prefix("NATS/1.0").ok_or_else(|| unfit(version))?;
+    let status = version
+        .strip_prefix("NATS/1.0")
+        .ok_or_else(|| unfit(version))?;
     // 200 is what no status means.
     if !matches!(status.split_whitespace().next(), None | Some("200")) {
         return Err(unfit(version));
@@ -166,12 +184,29 @@ mod tests {
             "data": BASE64_STANDARD.encode([0, 255]),
         });
         let message = read(&told).unwrap();
-        let values: Vec<&str> = message.headers.get_all("A").map(|value| value.as_str()).collect();
-        assert_eq!((values, message.headers.get("b").unwrap().as_str()), (vec!["1", "2"], "x y"));
-        assert_eq!((message.seq, message.at, message.subject.as_str()), (7, 1, "events.batch.ada"));
-        assert_eq!((message.unreadable, &message.payload[..]), (None, &[0, 255][..]));
-        let bare = read(&json!({"subject": "s", "seq": 1, "time": "1970-01-01T00:00:00Z"})).unwrap();
-        assert_eq!((bare.headers.len(), bare.payload.len(), bare.unreadable), (0, 0, None));
+        let values: Vec<&str> = message
+            .headers
+            .get_all("A")
+            .map(|value| value.as_str())
+            .collect();
+        assert_eq!(
+            (values, message.headers.get("b").unwrap().as_str()),
+            (vec!["1", "2"], "x y")
+        );
+        assert_eq!(
+            (message.seq, message.at, message.subject.as_str()),
+            (7, 1, "events.batch.ada")
+        );
+        assert_eq!(
+            (message.unreadable, &message.payload[..]),
+            (None, &[0, 255][..])
+        );
+        let bare =
+            read(&json!({"subject": "s", "seq": 1, "time": "1970-01-01T00:00:00Z"})).unwrap();
+        assert_eq!(
+            (bare.headers.len(), bare.payload.len(), bare.unreadable),
+            (0, 0, None)
+        );
         assert_eq!(read(&json!({"seq": 1})), None);
     }
 
@@ -192,13 +227,24 @@ mod tests {
                 "hdrs": BASE64_STANDARD.encode(block), "data": BASE64_STANDARD.encode("kept"),
             });
             let message = read(&told).unwrap();
-            let why = message.unreadable.unwrap_or_else(|| panic!("{}", block.escape_ascii()));
+            let why = message
+                .unreadable
+                .unwrap_or_else(|| panic!("{}", block.escape_ascii()));
             assert!(why.starts_with("the headers cannot be read: \""), "{why}");
-            assert_eq!((message.headers.len(), &message.payload[..]), (0, &b"kept"[..]));
+            assert_eq!(
+                (message.headers.len(), &message.payload[..]),
+                (0, &b"kept"[..])
+            );
         }
         for subject in ["events.batch.\u{fffd}", "events.batch.a\u{a0}b"] {
             let told = json!({"subject": subject, "seq": 1, "time": "1970-01-01T00:00:00Z"});
-            assert!(read(&told).unwrap().unreadable.unwrap().starts_with("the subject cannot be read"));
+            assert!(
+                read(&told)
+                    .unwrap()
+                    .unreadable
+                    .unwrap()
+                    .starts_with("the subject cannot be read")
+            );
         }
         assert_eq!(headers(b"NATS/1.0 200\r\nA: 1\r\n\r\n").unwrap().len(), 1);
         let long = format!("NATS/1.0\r\n{}\r\n\r\n", "x".repeat(9999));

@@ -62,7 +62,12 @@ pub async fn check(
         given => given.to_vec(),
     };
     // At once: each node that is down takes its two seconds.
-    let said = join_all(monitors.into_iter().map(|url: String| async move { (read(&url).await, url) })).await;
+    let said = join_all(
+        monitors
+            .into_iter()
+            .map(|url: String| async move { (read(&url).await, url) }),
+    )
+    .await;
     match judge(said, &client.server_info().server_id) {
         Err(error) if settings.allow_unsafe_sync => {
             tracing::warn!(%error, "acknowledged events can be lost: --allow-unsafe-sync is set");
@@ -73,7 +78,10 @@ pub async fn check(
 }
 
 /// What the monitors' words come to for a client of the server `connected`.
-fn judge(said: Vec<(Result<JetStream, UnsafeSync>, String)>, connected: &str) -> Result<(), UnsafeSync> {
+fn judge(
+    said: Vec<(Result<JetStream, UnsafeSync>, String)>,
+    connected: &str,
+) -> Result<(), UnsafeSync> {
     let (mut own, mut trouble) = (false, None);
     for (jsz, url) in said {
         match jsz {
@@ -87,15 +95,21 @@ fn judge(said: Vec<(Result<JetStream, UnsafeSync>, String)>, connected: &str) ->
 }
 
 async fn read(url: &str) -> Result<JetStream, UnsafeSync> {
-    let failed =
-        |error: reqwest::Error| UnsafeSync::Unreadable { url: url.to_owned(), reason: error.to_string() };
+    let failed = |error: reqwest::Error| UnsafeSync::Unreadable {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    };
     monitor::jetstream(url).await.map_err(failed)
 }
 
 /// Port 8222 on the host of one `nats_url`, without its credentials.
 fn default_monitor(nats_url: &str) -> String {
-    let authority = nats_url.split_once("://").map_or(nats_url, |(_, rest)| rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = nats_url
+        .split_once("://")
+        .map_or(nats_url, |(_, rest)| rest);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let host = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -110,8 +124,14 @@ mod tests {
 
     #[test]
     fn the_monitor_is_on_the_servers_host_by_default() {
-        assert_eq!(default_monitor("nats://127.0.0.1:4222"), "http://127.0.0.1:8222");
-        assert_eq!(default_monitor("tls://ada:pw@nats.example"), "http://nats.example:8222");
+        assert_eq!(
+            default_monitor("nats://127.0.0.1:4222"),
+            "http://127.0.0.1:8222"
+        );
+        assert_eq!(
+            default_monitor("tls://ada:pw@nats.example"),
+            "http://nats.example:8222"
+        );
         assert_eq!(default_monitor("nats://[::1]:4222"), "http://[::1]:8222");
     }
 
@@ -121,16 +141,38 @@ mod tests {
             Ok(JetStream {
                 server_id: id.to_owned(),
                 storage: 0,
-                config: Setup { sync_always, ..Setup::default() },
+                config: Setup {
+                    sync_always,
+                    ..Setup::default()
+                },
             })
         };
-        let down = || Err(UnsafeSync::Unreadable { url: "c".to_owned(), reason: "refused".to_owned() });
+        let down = || {
+            Err(UnsafeSync::Unreadable {
+                url: "c".to_owned(),
+                reason: "refused".to_owned(),
+            })
+        };
         let judged = |said: Vec<Result<JetStream, UnsafeSync>>| {
-            judge(said.into_iter().map(|said| (said, "url".to_owned())).collect(), "n1")
+            judge(
+                said.into_iter()
+                    .map(|said| (said, "url".to_owned()))
+                    .collect(),
+                "n1",
+            )
         };
         assert!(judged(vec![says("n2", true), says("n1", true), down()]).is_ok());
-        assert!(matches!(judged(vec![says("n1", true), says("n2", false)]), Err(UnsafeSync::NotAlways(_))));
-        assert!(matches!(judged(vec![says("n2", true), down()]), Err(UnsafeSync::OtherServer(_))));
-        assert!(matches!(judged(vec![down()]), Err(UnsafeSync::Unreadable { .. })));
+        assert!(matches!(
+            judged(vec![says("n1", true), says("n2", false)]),
+            Err(UnsafeSync::NotAlways(_))
+        ));
+        assert!(matches!(
+            judged(vec![says("n2", true), down()]),
+            Err(UnsafeSync::OtherServer(_))
+        ));
+        assert!(matches!(
+            judged(vec![down()]),
+            Err(UnsafeSync::Unreadable { .. })
+        ));
     }
 }

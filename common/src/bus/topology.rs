@@ -34,7 +34,14 @@ impl std::fmt::Display for Name {
 pub type Config = Map<String, Value>;
 
 /// Fields that correctness stands on. Sizes, ages and replicas are the administrator's.
-const SAFETY: [&str; 6] = ["subjects", "retention", "discard", "filter_subject", "ack_policy", "max_deliver"];
+const SAFETY: [&str; 6] = [
+    "subjects",
+    "retention",
+    "discard",
+    "filter_subject",
+    "ack_policy",
+    "max_deliver",
+];
 
 const STREAMS: [&str; 8] = [
     include_str!("../../../nats/streams/EVENTS.json"),
@@ -47,15 +54,42 @@ const STREAMS: [&str; 8] = [
     include_str!("../../../nats/streams/KV_workers.json"),
 ];
 const CONSUMERS: [(&str, &str); 9] = [
-    ("EVENTS", include_str!("../../../nats/consumers/EVENTS.persist.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.aggregate.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.aggregate-replay.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.normalize.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.normalize-replay.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.alert.json")),
-    ("JOBS", include_str!("../../../nats/consumers/JOBS.alert-replay.json")),
-    ("ADMIN", include_str!("../../../nats/consumers/ADMIN.webhook-admin.json")),
-    ("REPLAY", include_str!("../../../nats/consumers/REPLAY.persist-replay.json")),
+    (
+        "EVENTS",
+        include_str!("../../../nats/consumers/EVENTS.persist.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.aggregate.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.aggregate-replay.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.normalize.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.normalize-replay.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.alert.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.alert-replay.json"),
+    ),
+    (
+        "ADMIN",
+        include_str!("../../../nats/consumers/ADMIN.webhook-admin.json"),
+    ),
+    (
+        "REPLAY",
+        include_str!("../../../nats/consumers/REPLAY.persist-replay.json"),
+    ),
 ];
 
 /// What the files declare.
@@ -69,15 +103,34 @@ pub fn declared() -> &'static BTreeMap<Name, Config> {
 
 /// Read once: what is bound is compared with it again and again.
 static DECLARED: LazyLock<BTreeMap<Name, Config>> = LazyLock::new(|| {
-    let parse = |text: &str| serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object");
-    let text = |config: &Config, key: &str| config[key].as_str().expect("a file names itself").to_owned();
+    let parse = |text: &str| {
+        serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object")
+    };
+    let text = |config: &Config, key: &str| {
+        config[key]
+            .as_str()
+            .expect("a file names itself")
+            .to_owned()
+    };
     let streams = STREAMS.iter().map(|file| {
         let config = parse(file);
-        (Name { stream: text(&config, "name"), consumer: None }, config)
+        (
+            Name {
+                stream: text(&config, "name"),
+                consumer: None,
+            },
+            config,
+        )
     });
     let consumers = CONSUMERS.iter().map(|(stream, file)| {
         let config = parse(file);
-        (Name { stream: (*stream).to_owned(), consumer: Some(text(&config, "durable_name")) }, config)
+        (
+            Name {
+                stream: (*stream).to_owned(),
+                consumer: Some(text(&config, "durable_name")),
+            },
+            config,
+        )
     });
     streams.chain(consumers).collect()
 });
@@ -112,18 +165,33 @@ pub enum Change {
 
 /// Compares the declared with the live configurations. Pure; names without a difference are left out.
 #[must_use]
-pub fn plan(declared: &BTreeMap<Name, Config>, live: &BTreeMap<Name, Config>) -> Vec<(Name, Change)> {
+pub fn plan(
+    declared: &BTreeMap<Name, Config>,
+    live: &BTreeMap<Name, Config>,
+) -> Vec<(Name, Change)> {
     let change = |name: &Name, wanted: &Config| {
-        let Some(have) = live.get(name) else { return Some(Change::Create(wanted.clone())) };
+        let Some(have) = live.get(name) else {
+            return Some(Change::Create(wanted.clone()));
+        };
         let (unsafe_ones, others) = differences(wanted, have);
         if !unsafe_ones.is_empty() {
             let mut config = have.clone();
-            config.extend(unsafe_ones.iter().map(|one| (one.field.clone(), one.declared.clone())));
-            return Some(Change::Repair { config, differences: unsafe_ones });
+            config.extend(
+                unsafe_ones
+                    .iter()
+                    .map(|one| (one.field.clone(), one.declared.clone())),
+            );
+            return Some(Change::Repair {
+                config,
+                differences: unsafe_ones,
+            });
         }
         (!others.is_empty()).then_some(Change::Keep(others))
     };
-    declared.iter().filter_map(|(name, wanted)| Some((name.clone(), change(name, wanted)?))).collect()
+    declared
+        .iter()
+        .filter_map(|(name, wanted)| Some((name.clone(), change(name, wanted)?)))
+        .collect()
 }
 
 /// The safety fields that differ, and the other fields that do.
@@ -132,7 +200,11 @@ pub fn differences(declared: &Config, live: &Config) -> (Vec<Difference>, Vec<Di
     let differing = declared.iter().filter_map(|(field, declared)| {
         let live = live.get(field).cloned().unwrap_or(Value::Null);
         let same = *declared == live || (live.is_null() && is_default(declared));
-        (!same).then(|| Difference { field: field.clone(), declared: declared.clone(), live })
+        (!same).then(|| Difference {
+            field: field.clone(),
+            declared: declared.clone(),
+            live,
+        })
     });
     differing.partition(|one| SAFETY.contains(&one.field.as_str()))
 }
@@ -152,7 +224,9 @@ pub async fn live(
 ) -> Result<BTreeMap<Name, Config>, ApiError> {
     let mut live = BTreeMap::new();
     for name in declared.keys() {
-        let config = info(js, name).await?.and_then(|info| info["config"].as_object().cloned());
+        let config = info(js, name)
+            .await?
+            .and_then(|info| info["config"].as_object().cloned());
         live.extend(config.map(|config| (name.clone(), config)));
     }
     Ok(live)
@@ -171,11 +245,15 @@ pub async fn apply(js: &jetstream::Context, plan: &[(Name, Change)]) -> Result<(
         };
         let missing = || ApiError::new(name.clone(), "its stream is missing".to_owned());
         match &name.consumer {
-            None => request(js, name, verb, json!(config)).await?.ok_or_else(missing)?,
+            None => request(js, name, verb, json!(config))
+                .await?
+                .ok_or_else(missing)?,
             Some(_) => {
                 // One verb creates and updates consumers.
                 let body = json!({"stream_name": name.stream, "config": config});
-                request(js, name, "CREATE", body).await?.ok_or_else(missing)?
+                request(js, name, "CREATE", body)
+                    .await?
+                    .ok_or_else(missing)?
             }
         };
     }
@@ -187,7 +265,10 @@ mod tests {
     use super::*;
 
     fn events() -> Name {
-        Name { stream: "EVENTS".into(), consumer: None }
+        Name {
+            stream: "EVENTS".into(),
+            consumer: None,
+        }
     }
 
     fn change_of(edit: impl FnOnce(&mut Config)) -> Option<Change> {
@@ -201,20 +282,34 @@ mod tests {
     fn what_is_as_declared_needs_nothing_and_what_is_missing_is_created_streams_first() {
         assert_eq!(plan(declared(), declared()), []);
         let all = plan(declared(), &BTreeMap::new());
-        assert!(all.iter().all(|(_, change)| matches!(change, Change::Create(_))));
-        let place = |wanted: &str| all.iter().position(|(name, _)| name.to_string() == wanted).unwrap();
+        assert!(
+            all.iter()
+                .all(|(_, change)| matches!(change, Change::Create(_)))
+        );
+        let place = |wanted: &str| {
+            all.iter()
+                .position(|(name, _)| name.to_string() == wanted)
+                .unwrap()
+        };
         assert!(place("stream EVENTS") < place("consumer EVENTS/persist"));
     }
 
     #[test]
     fn a_safety_field_is_repaired_and_sizes_are_kept() {
-        let Some(Change::Repair { config, differences }) = change_of(|live| {
+        let Some(Change::Repair {
+            config,
+            differences,
+        }) = change_of(|live| {
             live.insert("discard".into(), json!("old"));
             live.insert("max_bytes".into(), json!(1));
-        }) else {
+        })
+        else {
             panic!("not repaired")
         };
-        assert_eq!((config["discard"].clone(), config["max_bytes"].clone()), (json!("new"), json!(1)));
+        assert_eq!(
+            (config["discard"].clone(), config["max_bytes"].clone()),
+            (json!("new"), json!(1))
+        );
         assert_eq!(differences.len(), 1);
         let kept = change_of(|live| drop(live.insert("max_bytes".into(), json!(1))));
         assert!(matches!(kept, Some(Change::Keep(fields)) if fields[0].field == "max_bytes"));
@@ -223,6 +318,9 @@ mod tests {
     #[test]
     fn fields_that_the_server_leaves_out_or_adds_are_no_difference() {
         assert_eq!(change_of(|live| drop(live.remove("max_age"))), None);
-        assert_eq!(change_of(|live| drop(live.insert("compression".into(), json!("none")))), None);
+        assert_eq!(
+            change_of(|live| drop(live.insert("compression".into(), json!("none")))),
+            None
+        );
     }
 }

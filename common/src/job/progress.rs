@@ -56,8 +56,16 @@ impl Progress {
             return None;
         }
         let failed = Mask(self.failed.0 | kind.bit().0);
-        let state = if self.state == BatchState::Triggered { BatchState::Failed } else { self.state };
-        Some(Self { state, failed, ..self })
+        let state = if self.state == BatchState::Triggered {
+            BatchState::Failed
+        } else {
+            self.state
+        };
+        Some(Self {
+            state,
+            failed,
+            ..self
+        })
     }
 
     fn is_done(self) -> bool {

@@ -4,7 +4,9 @@ use super::*;
 
 #[test]
 fn the_kinds_bits_make_up_the_whole_mask() {
-    let all = JobKind::ALL.iter().fold(0, |mask, kind| mask | kind.bit().0);
+    let all = JobKind::ALL
+        .iter()
+        .fold(0, |mask, kind| mask | kind.bit().0);
     assert_eq!(Mask(all), Mask::ALL);
 }
 
@@ -12,7 +14,10 @@ fn the_kinds_bits_make_up_the_whole_mask() {
 fn a_job_id_names_source_sequence_kind_and_replay() {
     let batch = BatchRef { src: 1, seq: 4711 };
     assert_eq!(JobKind::Alert.id(batch, None), "1:4711:alert");
-    assert_eq!(JobKind::Aggregate.id(batch, Some("r1")), "1:4711:aggregate:r1");
+    assert_eq!(
+        JobKind::Aggregate.id(batch, Some("r1")),
+        "1:4711:aggregate:r1"
+    );
 }
 
 #[test]
@@ -40,14 +45,26 @@ fn a_job_message_says_all_that_its_worker_needs() {
         ("file.saved", 1_772_323_201_000_000, "2026-03-01"),
         ("git.push", 1_772_323_200_000_000, "2026-02-28"),
     ] {
-        body.add(EventSummary { kind, schema_version: "1.0", effective_at, local_day });
+        body.add(EventSummary {
+            kind,
+            schema_version: "1.0",
+            effective_at,
+            local_day,
+        });
     }
     let job = JobMessage::live(JobKind::Aggregate, body);
     assert_eq!(job.subject(), "jobs.aggregate.live.ada");
     let second = job.redriven().redriven();
-    assert_eq!((second.job_id.as_str(), second.attempt), ("1:4711:aggregate:r2", 3));
+    assert_eq!(
+        (second.job_id.as_str(), second.attempt),
+        ("1:4711:aggregate:r2", 3)
+    );
     assert_eq!(second.subject(), job.subject());
-    let replayed = JobMessage { replay_id: Some("x".to_owned()), ..job.clone() }.redriven();
+    let replayed = JobMessage {
+        replay_id: Some("x".to_owned()),
+        ..job.clone()
+    }
+    .redriven();
     assert_eq!(
         (replayed.job_id.as_str(), replayed.subject().as_str()),
         ("1:4711:aggregate:x:r1", "jobs.aggregate.replay.ada")

@@ -113,14 +113,18 @@ impl<'a> Text<'a> {
 
     /// A number or a word: what comes before the next space, comma or bracket.
     fn plain(&mut self) -> &'a str {
-        let end = self.0.find(|c: char| c.is_ascii_whitespace() || ",]}".contains(c));
+        let end = self
+            .0
+            .find(|c: char| c.is_ascii_whitespace() || ",]}".contains(c));
         let (plain, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
         self.0 = rest;
         plain
     }
 
     fn skip(&mut self, marks: &[char]) {
-        self.0 = self.0.trim_start_matches(|c: char| c.is_ascii_whitespace() || marks.contains(&c));
+        self.0 = self
+            .0
+            .trim_start_matches(|c: char| c.is_ascii_whitespace() || marks.contains(&c));
     }
 }
 
@@ -137,14 +141,22 @@ mod tests {
     #[test]
     fn spacing_escapes_and_order_do_not_change_the_meaning() {
         assert!(same(r#"{"a":1,"b":"\u0041"}"#, r#"{ "b" : "A", "a" : 1 }"#));
-        assert!(same("[ ]", "[]") && same("{\n}", "{}") && same(r#""\"\\""#, r#" "\u0022\u005c" "#));
+        assert!(
+            same("[ ]", "[]") && same("{\n}", "{}") && same(r#""\"\\""#, r#" "\u0022\u005c" "#)
+        );
         assert!(!same(r#"{"a":1}"#, r#"{"a":2}"#) && !same(r#"{"a":1}"#, r#"{"a":1,"b":1}"#));
         assert!(!same("[1,2]", "[2,1]") && !same("true", "false") && !same("null", r#""null""#));
     }
 
     #[test]
     fn integers_are_compared_by_their_digits_and_other_numbers_as_doubles() {
-        for (one, other) in [("1", "1.0"), ("0", "-0"), ("-0.0", "0"), ("1.50", "15e-1"), ("1E2", "100")] {
+        for (one, other) in [
+            ("1", "1.0"),
+            ("0", "-0"),
+            ("-0.0", "0"),
+            ("1.50", "15e-1"),
+            ("1E2", "100"),
+        ] {
             assert!(same(one, other) && same(other, one), "{one} {other}");
         }
         for (one, other) in [
@@ -160,7 +172,16 @@ mod tests {
 
     #[test]
     fn what_is_no_json_means_nothing() {
-        for text in ["", "{", "nul", "[1,]", "01", "1e400", r#""\ud800""#, &"[".repeat(200)] {
+        for text in [
+            "",
+            "{",
+            "nul",
+            "[1,]",
+            "01",
+            "1e400",
+            r#""\ud800""#,
+            &"[".repeat(200),
+        ] {
             assert!(!same(text, text), "{text}");
         }
     }
@@ -182,11 +203,14 @@ mod tests {
         leaf.prop_recursive(3, 12, 3, |inner| {
             let members = prop::collection::vec(("[ab]", inner.clone()), 0..3);
             let object = members.prop_map(|members| {
-                let members: Vec<String> =
-                    members.iter().map(|(name, value)| format!("\"{name}\" :{value}")).collect();
+                let members: Vec<String> = members
+                    .iter()
+                    .map(|(name, value)| format!("\"{name}\" :{value}"))
+                    .collect();
                 format!("{{{}}}", members.join(" ,"))
             });
-            let list = prop::collection::vec(inner, 0..3).prop_map(|list| format!("[{} ]", list.join(", ")));
+            let list = prop::collection::vec(inner, 0..3)
+                .prop_map(|list| format!("[{} ]", list.join(", ")));
             prop_oneof![object, list]
         })
     }

@@ -39,7 +39,9 @@ impl<'de> DeserializeSeed<'de> for Plain<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         let Some(left) = self.left.get().checked_sub(1) else {
-            return Err(D::Error::custom(format!("it holds more than {MAX_VALUES} values, the limit")));
+            return Err(D::Error::custom(format!(
+                "it holds more than {MAX_VALUES} values, the limit"
+            )));
         };
         self.left.set(left);
         deserializer.deserialize_any(self)
@@ -106,7 +108,10 @@ mod tests {
     fn a_text_holds_so_many_values_and_no_more() {
         // The list is a value as well.
         let list = |count: usize| format!("[{}]", vec!["0"; count - 1].join(","));
-        assert_eq!(value(&list(MAX_VALUES)).unwrap().as_array().unwrap().len(), MAX_VALUES - 1);
+        assert_eq!(
+            value(&list(MAX_VALUES)).unwrap().as_array().unwrap().len(),
+            MAX_VALUES - 1
+        );
         let refused = value(&list(MAX_VALUES + 1)).unwrap_err().to_string();
         assert!(refused.contains("more than 100000 values"), "{refused}");
         assert!(value("1 2").is_err());

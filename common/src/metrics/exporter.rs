@@ -37,11 +37,18 @@ fn recorder() -> Result<PrometheusHandle, String> {
     for Metric { name, kind, .. } in ALL {
         if let Kind::Histogram(bounds) = kind {
             let full = Matcher::Full((*name).to_owned());
-            builder = builder.set_buckets_for_metric(full, bounds).map_err(|error| error.to_string())?;
+            builder = builder
+                .set_buckets_for_metric(full, bounds)
+                .map_err(|error| error.to_string())?;
         }
     }
-    let handle = builder.install_recorder().map_err(|error| error.to_string())?;
-    for Metric { name, kind, help, .. } in ALL {
+    let handle = builder
+        .install_recorder()
+        .map_err(|error| error.to_string())?;
+    for Metric {
+        name, kind, help, ..
+    } in ALL
+    {
         match kind {
             Kind::Counter => metrics::describe_counter!(*name, *help),
             Kind::Gauge => metrics::describe_gauge!(*name, *help),
@@ -66,5 +73,9 @@ fn recorder() -> Result<PrometheusHandle, String> {
 /// What was recorded, in Prometheus's text format 0.0.4; empty where nothing is.
 #[must_use]
 pub fn render() -> String {
-    RECORDER.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default()
+    RECORDER
+        .get()
+        .and_then(Option::as_ref)
+        .map(PrometheusHandle::render)
+        .unwrap_or_default()
 }

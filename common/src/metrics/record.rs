@@ -7,10 +7,10 @@ use metrics::{Label, counter, gauge, histogram};
 use super::exporter::is_recording;
 use super::own;
 use super::table::{
-    ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS, EVENTS,
-    EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION, HTTP_IN_FLIGHT,
-    HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES, Program, SETTLED,
-    STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
+    ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
+    EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
+    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES,
+    Program, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{Report, State};
 use crate::bus::topology;
@@ -21,8 +21,15 @@ use crate::verdict::Counts;
 type Labels<'a> = [(&'static str, &'a str)];
 
 fn labels(metric: &Metric, given: &Labels<'_>) -> Vec<Label> {
-    debug_assert!(given.iter().map(|(name, _)| name).eq(metric.labels), "{} has other labels", metric.name);
-    given.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect()
+    debug_assert!(
+        given.iter().map(|(name, _)| name).eq(metric.labels),
+        "{} has other labels",
+        metric.name
+    );
+    given
+        .iter()
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect()
 }
 
 fn add(metric: &Metric, given: &Labels<'_>, count: u64) {
@@ -49,7 +56,14 @@ pub(super) fn begin(program: Program) {
     own::begin();
     if program != Program::Worker {
         verdicts(&EVENTS, &Counts::default());
-        for outcome in ["stored", "duplicate", "full", "too_large", "circuit_open", "unavailable"] {
+        for outcome in [
+            "stored",
+            "duplicate",
+            "full",
+            "too_large",
+            "circuit_open",
+            "unavailable",
+        ] {
             add(&PUBLISHES, &[("outcome", outcome)], 0);
         }
         add(&PUBLISH_RETRIES, &[], 0);
@@ -73,8 +87,13 @@ pub(super) fn begin(program: Program) {
             add(&JOBS_DONE, &[("kind", kind.as_str())], 0);
         }
         for name in topology::declared().keys() {
-            let Some(consumer) = &name.consumer else { continue };
-            let labels = [("stream", name.stream.as_str()), ("consumer", consumer.as_str())];
+            let Some(consumer) = &name.consumer else {
+                continue;
+            };
+            let labels = [
+                ("stream", name.stream.as_str()),
+                ("consumer", consumer.as_str()),
+            ];
             add(&DEAD_LETTERS, &labels, 0);
             add(&ATTEMPTS, &labels, 0);
         }
@@ -107,7 +126,12 @@ impl HttpRequest {
     pub fn begins(route: &str, method: &str) -> Self {
         gauge!(HTTP_IN_FLIGHT.name).increment(1.0);
         let (route, method) = (route.to_owned(), method.to_owned());
-        Self { route, method, started: std::time::Instant::now(), ended: false }
+        Self {
+            route,
+            method,
+            started: std::time::Instant::now(),
+            ended: false,
+        }
     }
 
     /// It is answered; `code` is the problem's, or `ok`.
@@ -118,9 +142,25 @@ impl HttpRequest {
     fn count(&mut self, status: u16, code: &str) {
         self.ended = true;
         gauge!(HTTP_IN_FLIGHT.name).decrement(1.0);
-        let (route, method) = (("route", self.route.as_str()), ("method", self.method.as_str()));
-        add(&HTTP_REQUESTS, &[route, method, ("status", &status.to_string()), ("code", code)], 1);
-        observe(&HTTP_DURATION, &[route, method], self.started.elapsed().as_secs_f64());
+        let (route, method) = (
+            ("route", self.route.as_str()),
+            ("method", self.method.as_str()),
+        );
+        add(
+            &HTTP_REQUESTS,
+            &[
+                route,
+                method,
+                ("status", &status.to_string()),
+                ("code", code),
+            ],
+            1,
+        );
+        observe(
+            &HTTP_DURATION,
+            &[route, method],
+            self.started.elapsed().as_secs_f64(),
+        );
     }
 }
 
@@ -154,7 +194,12 @@ pub fn publish_retried() {
 }
 
 /// A role has handled a group of `messages` with `bytes` of payload.
-pub(crate) fn group_handled((stream, consumer): (&str, &str), messages: usize, bytes: usize, took: Duration) {
+pub(crate) fn group_handled(
+    (stream, consumer): (&str, &str),
+    messages: usize,
+    bytes: usize,
+    took: Duration,
+) {
     let labels = [("stream", stream), ("consumer", consumer)];
     observe(&GROUP_MESSAGES, &labels, messages as f64);
     observe(&GROUP_BYTES, &labels, bytes as f64);
@@ -163,7 +208,15 @@ pub(crate) fn group_handled((stream, consumer): (&str, &str), messages: usize, b
 
 /// Messages are settled: `ack`, `retry` or `dead_letter`.
 pub(crate) fn settled((stream, consumer): (&str, &str), outcome: &'static str, count: usize) {
-    add(&SETTLED, &[("stream", stream), ("consumer", consumer), ("outcome", outcome)], count as u64);
+    add(
+        &SETTLED,
+        &[
+            ("stream", stream),
+            ("consumer", consumer),
+            ("outcome", outcome),
+        ],
+        count as u64,
+    );
 }
 
 /// An alert was posted to the administrators' webhook, and this came of it.
@@ -178,12 +231,20 @@ pub(crate) fn attempt_failed((stream, consumer): (&str, &str)) {
 
 /// DEAD has a message.
 pub(crate) fn dead_letter(stream: &str, consumer: &str) {
-    add(&DEAD_LETTERS, &[("stream", stream), ("consumer", consumer)], 1);
+    add(
+        &DEAD_LETTERS,
+        &[("stream", stream), ("consumer", consumer)],
+        1,
+    );
 }
 
 /// A transaction of this kind has ended: `ok`, `unavailable` or `failed`.
 pub fn store_transaction(kind: &'static str, outcome: &'static str, took: Duration) {
-    observe(&STORE_DURATION, &[("kind", kind), ("outcome", outcome)], took.as_secs_f64());
+    observe(
+        &STORE_DURATION,
+        &[("kind", kind), ("outcome", outcome)],
+        took.as_secs_f64(),
+    );
 }
 
 /// The database gave a transaction up, which is run again.
@@ -193,7 +254,11 @@ pub fn store_retried() {
 
 /// T1 has committed a batch: with these counts, or it was there before (`None`).
 pub fn batch_stored(counts: Option<&Counts>) {
-    let outcome = if counts.is_some() { "stored" } else { "already" };
+    let outcome = if counts.is_some() {
+        "stored"
+    } else {
+        "already"
+    };
     add(&BATCHES_STORED, &[("outcome", outcome)], 1);
     if let Some(counts) = counts {
         verdicts(&EVENTS_STORED, counts);
@@ -234,7 +299,11 @@ pub(crate) fn breakers(reports: &[Report]) {
     for report in reports {
         for state in [State::Closed, State::Open, State::HalfOpen] {
             let is = f64::from(u8::from(state == report.state));
-            set(&BREAKER, &[("breaker", &report.name), ("state", state.as_str())], is);
+            set(
+                &BREAKER,
+                &[("breaker", &report.name), ("state", state.as_str())],
+                is,
+            );
         }
     }
 }

@@ -31,7 +31,9 @@ impl Streams {
             let streams = self.clone();
             async move { streams.read().await }
         };
-        vitals.source("streams", EVERY, read, || topology::declared().keys().for_each(unknown));
+        vitals.source("streams", EVERY, read, || {
+            topology::declared().keys().for_each(unknown)
+        });
     }
 
     /// Reads all that is declared into gauges, at once. What cannot be read is `NaN`: a number from before
@@ -52,21 +54,33 @@ impl Streams {
 
     /// Whether it is there.
     async fn stream(&self, name: &Name) -> Result<bool, ApiError> {
-        let Some(facts) = facts::stream(&self.0, name).await? else { return Ok(false) };
+        let Some(facts) = facts::stream(&self.0, name).await? else {
+            return Ok(false);
+        };
         let labels = [("stream", name.stream.as_str())];
         set(&STREAM_MESSAGES, &labels, facts.messages as f64);
         set(&STREAM_BYTES, &labels, facts.bytes as f64);
-        set(&STREAM_LIMIT, &labels, facts.max_bytes.map_or(-1.0, |bytes| bytes as f64));
+        set(
+            &STREAM_LIMIT,
+            &labels,
+            facts.max_bytes.map_or(-1.0, |bytes| bytes as f64),
+        );
         Ok(true)
     }
 
     /// Whether it is there.
     async fn consumer(&self, name: &Name, consumer: &str) -> Result<bool, ApiError> {
-        let Some(facts) = facts::consumer(&self.0, name).await? else { return Ok(false) };
+        let Some(facts) = facts::consumer(&self.0, name).await? else {
+            return Ok(false);
+        };
         let labels = [("stream", name.stream.as_str()), ("consumer", consumer)];
         set(&CONSUMER_PENDING, &labels, facts.pending as f64);
         set(&CONSUMER_UNSETTLED, &labels, facts.unsettled as f64);
-        set(&CONSUMER_AGE, &labels, facts.age(SystemClock.now()).as_secs_f64());
+        set(
+            &CONSUMER_AGE,
+            &labels,
+            facts.age(SystemClock.now()).as_secs_f64(),
+        );
         Ok(true)
     }
 }

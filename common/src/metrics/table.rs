@@ -57,13 +57,25 @@ macro_rules! metrics {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Around what a reply may take: a p99 below 50 ms, a deadline of 10 s (`docs/benchmarks.md`).
-const REPLIES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const REPLIES: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 /// Around what work on a group may take: a commit is a millisecond, a lock is waited for 5 s.
-const WORK: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+const WORK: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
 /// A group has at most 256 messages.
 const MESSAGES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// A group has at most 64 MiB.
-const SIZES: &[f64] = &[1_024.0, 16_384.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
+const SIZES: &[f64] = &[
+    1_024.0,
+    16_384.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
 
 metrics! {
     HTTP_REQUESTS = "devtrail_http_requests_total", Counter, Collector, ["route", "method", "status", "code"],

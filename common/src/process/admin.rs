@@ -56,7 +56,9 @@ impl Admin {
     /// # Errors
     /// Where it is taken or not this machine's.
     pub async fn listen(settings: &AdminSettings) -> anyhow::Result<Self> {
-        let Some(address) = &settings.admin_listen else { return Ok(Self(None)) };
+        let Some(address) = &settings.admin_listen else {
+            return Ok(Self(None));
+        };
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("The address {address} cannot be listened on; choose another with --admin-listen, such as 127.0.0.1:0")
         })?;
@@ -81,7 +83,9 @@ impl Admin {
         if let Some(address) = self.address() {
             tracing::info!(%address, "health and metrics are served");
         }
-        let Some(listener) = self.0 else { return work.await };
+        let Some(listener) = self.0 else {
+            return work.await;
+        };
         tokio::select! {
             result = work => result,
             never = serve(listener, process) => match never {},
@@ -92,13 +96,20 @@ impl Admin {
 async fn serve(listener: TcpListener, process: &Process) -> Infallible {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let place = places.clone().acquire_owned().await.expect("nobody closes the semaphore");
+        let place = places
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("nobody closes the semaphore");
         match listener.accept().await {
             Ok((stream, _)) => {
                 let process = process.clone();
                 tokio::spawn(async move {
                     let _held = place;
-                    if timeout(CONNECTION_TIMEOUT, connection(stream, process)).await.is_err() {
+                    if timeout(CONNECTION_TIMEOUT, connection(stream, process))
+                        .await
+                        .is_err()
+                    {
                         tracing::debug!(
                             "a connection for administrators took longer than {CONNECTION_TIMEOUT:?}"
                         );
@@ -133,24 +144,50 @@ async fn connection(stream: TcpStream, process: Process) {
 async fn answer<B>(request: &Request<B>, process: &Process) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/health/live", "/health/ready", "/metrics"].contains(&path) {
-        let detail = "There is nothing at this path; there are /health/live, /health/ready and /metrics.";
-        return problem(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail);
+        let detail =
+            "There is nothing at this path; there are /health/live, /health/ready and /metrics.";
+        return problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here",
+            detail,
+        );
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let title = "The method is not allowed here";
         let detail = "This path takes GET only.";
-        let mut refusal = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", title, detail);
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut refusal = problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            title,
+            detail,
+        );
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
     match path {
         "/metrics" => respond(StatusCode::OK, TEXT, process.metrics().await),
-        "/health/live" => respond(StatusCode::OK, "application/json", json!({"status": "live"}).to_string()),
+        "/health/live" => respond(
+            StatusCode::OK,
+            "application/json",
+            json!({"status": "live"}).to_string(),
+        ),
         _ => match process.ready().await {
-            Ok(()) => respond(StatusCode::OK, "application/json", json!({"status": "ready"}).to_string()),
+            Ok(()) => respond(
+                StatusCode::OK,
+                "application/json",
+                json!({"status": "ready"}).to_string(),
+            ),
             Err(NotReady { code, reason }) => {
                 let detail = format!("Not ready: {reason}.");
-                problem(StatusCode::SERVICE_UNAVAILABLE, code, "The process is not ready", &detail)
+                problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    code,
+                    "The process is not ready",
+                    &detail,
+                )
             }
         },
     }
@@ -159,7 +196,9 @@ async fn answer<B>(request: &Request<B>, process: &Process) -> Response<Full<Byt
 fn respond(status: StatusCode, media: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }
 
@@ -180,7 +219,9 @@ fn problem(status: StatusCode, code: &str, title: &str, detail: &str) -> Respons
     }
     let mut response = respond(status, "application/problem+json", body.to_string());
     if is_unavailable {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -22,7 +22,10 @@ impl Disk {
     pub fn under(path: &Path) -> io::Result<Self> {
         let disk = statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));
-        Ok(Self { size: bytes(wide(disk.blocks())), free: bytes(wide(disk.blocks_available())) })
+        Ok(Self {
+            size: bytes(wide(disk.blocks())),
+            free: bytes(wide(disk.blocks_available())),
+        })
     }
 }
 

@@ -38,7 +38,13 @@ pub struct Frame {
     #[arg(long, global = true)]
     pub print_config: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as collector=debug
-    #[arg(long, env = "DEVTRAIL_LOG", default_value = "info", value_name = "FILTER", global = true)]
+    #[arg(
+        long,
+        env = "DEVTRAIL_LOG",
+        default_value = "info",
+        value_name = "FILTER",
+        global = true
+    )]
     pub log: String,
     /// How long to finish what is in hand after SIGTERM or SIGINT
     #[arg(
@@ -71,14 +77,23 @@ impl Process {
     /// A process without any breaker or vital sign yet.
     #[must_use]
     pub fn new(actor: Actor, stop: Stop) -> Self {
-        Self { actor, stop, breakers: Breakers::default(), vitals: Vitals::default() }
+        Self {
+            actor,
+            stop,
+            breakers: Breakers::default(),
+            vitals: Vitals::default(),
+        }
     }
 
     /// The same process acting as one of its parts.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
         let breakers = self.breakers.part(name);
-        Self { actor: self.actor.part(name), breakers, ..self.clone() }
+        Self {
+            actor: self.actor.part(name),
+            breakers,
+            ..self.clone()
+        }
     }
 }
 
@@ -94,13 +109,19 @@ impl Actor {
     #[must_use]
     pub fn new(program: &str) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { program: program.to_owned(), instance: id[..8].to_owned() }
+        Self {
+            program: program.to_owned(),
+            instance: id[..8].to_owned(),
+        }
     }
 
     /// The same instance acting as one of its parts, such as the collector inside `devtrail up`.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
-        Self { program: format!("{}-{name}", self.program), instance: self.instance.clone() }
+        Self {
+            program: format!("{}-{name}", self.program),
+            instance: self.instance.clone(),
+        }
     }
 
     /// The instance's token, unique among all instances.
@@ -149,8 +170,10 @@ where
     let program = S::command().get_name().to_owned();
     telemetry::init(&settings.frame().log)?;
     install_tls();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()?;
     let result = runtime.block_on(async {
         let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
         let running = start(settings, Process::new(Actor::new(&program), stop.clone()));
@@ -162,7 +185,10 @@ where
 }
 
 /// Ends what has not ended by itself some time after it should have handed everything back.
-async fn bounded(running: impl Future<Output = anyhow::Result<()>>, stop: &Stop) -> anyhow::Result<()> {
+async fn bounded(
+    running: impl Future<Output = anyhow::Result<()>>,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     let overdue = async {
         stop.aborted().await;
         tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the stop
@@ -176,5 +202,9 @@ async fn bounded(running: impl Future<Output = anyhow::Result<()>>, stop: &Stop)
 fn fail(error: &anyhow::Error) -> ExitCode {
     // The pipe of whoever reads may be closed; the exit code says it all the same.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if error.is::<Usage>() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -19,7 +19,11 @@ impl Stop {
     /// A stop that only [`Stop::begin`] starts.
     #[must_use]
     pub fn manual(timeout: Duration) -> Self {
-        Self { drain: CancellationToken::new(), abort: CancellationToken::new(), timeout }
+        Self {
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            timeout,
+        }
     }
 
     /// A stop that SIGTERM or SIGINT begins; a second signal aborts at once.
@@ -28,8 +32,10 @@ impl Stop {
     /// Where the signals cannot be caught.
     pub fn on_signals(timeout: Duration) -> std::io::Result<Self> {
         let stop = Self::manual(timeout);
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let signalled = stop.clone();
         tokio::spawn(async move {
             for _ in 0..2 {
@@ -54,7 +60,10 @@ impl Stop {
         self.drain.cancel();
         let (abort, timeout) = (self.abort.clone(), self.timeout);
         tokio::spawn(async move {
-            if tokio::time::timeout(timeout, abort.cancelled()).await.is_err() {
+            if tokio::time::timeout(timeout, abort.cancelled())
+                .await
+                .is_err()
+            {
                 abort.cancel();
             }
         });

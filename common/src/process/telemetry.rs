@@ -23,10 +23,14 @@ pub fn init(filter: &str) -> Result<(), Usage> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         Usage(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
     })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second program of one process (tests) keeps the first one's output.
     let _ = if std::io::stderr().is_terminal() {
-        logs.with_ansi(wants_colour()).event_format(Readable).try_init()
+        logs.with_ansi(wants_colour())
+            .event_format(Readable)
+            .try_init()
     } else {
         logs.json().flatten_event(true).with_ansi(false).try_init()
     };
@@ -56,7 +60,12 @@ where
         let now = rfc3339(SystemClock.now());
         let time = now.get(11..19).unwrap_or(&now);
         // `store::sqlite::writer` is a place in the code; which part it is tells enough.
-        let part = event.metadata().target().split("::").next().unwrap_or_default();
+        let part = event
+            .metadata()
+            .target()
+            .split("::")
+            .next()
+            .unwrap_or_default();
         let colour = match level {
             Level::ERROR => "31",
             Level::WARN => "33",
@@ -64,14 +73,20 @@ where
             _ => "2",
         };
         if writer.has_ansi_escapes() {
-            write!(writer, "\x1b[2m{time}Z\x1b[0m \x1b[{colour}m{level}\x1b[0m {part}: ")?;
+            write!(
+                writer,
+                "\x1b[2m{time}Z\x1b[0m \x1b[{colour}m{level}\x1b[0m {part}: "
+            )?;
         } else {
             write!(writer, "{time}Z {level} {part}: ")?;
         }
         context.format_fields(writer.by_ref(), event)?;
         // Whose request it was: the correlation id is a field of the span, not of each event in it.
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|one| !one.is_empty())
+            if let Some(fields) = span
+                .extensions()
+                .get::<FormattedFields<N>>()
+                .filter(|one| !one.is_empty())
             {
                 write!(writer, " {fields}")?;
             }
@@ -104,14 +119,20 @@ mod tests {
     fn a_readable_line_tells_whose_request_it_was() {
         let written = Written::default();
         let writer = written.clone();
-        let logs = tracing_subscriber::fmt().with_ansi(false).event_format(Readable);
-        tracing::subscriber::with_default(logs.with_writer(move || writer.clone()).finish(), || {
-            let request = tracing::info_span!("request", correlation_id = "c-1");
-            request.in_scope(|| {
-                tracing::info_span!("admit").in_scope(|| tracing::warn!(sequence = 7, "it is unread"));
-            });
-            tracing::info!("idle");
-        });
+        let logs = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .event_format(Readable);
+        tracing::subscriber::with_default(
+            logs.with_writer(move || writer.clone()).finish(),
+            || {
+                let request = tracing::info_span!("request", correlation_id = "c-1");
+                request.in_scope(|| {
+                    tracing::info_span!("admit")
+                        .in_scope(|| tracing::warn!(sequence = 7, "it is unread"));
+                });
+                tracing::info!("idle");
+            },
+        );
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| &line[9..]).collect();
         let request = " WARN common: it is unread sequence=7 correlation_id=\"c-1\"";

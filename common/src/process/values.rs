@@ -7,16 +7,21 @@ use std::time::Duration;
 /// # Errors
 /// Where the text is none.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..digits].parse().map_err(|_| format!("{text:?} is no time span; write 10s or 500ms"))?;
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits]
+        .parse()
+        .map_err(|_| format!("{text:?} is no time span; write 10s or 500ms"))?;
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
         "d" => Ok(Duration::from_secs(number.saturating_mul(24 * 3600))),
-        _ => Err(format!("{text:?} has no unit among ms, s, m, h and d; write 10s or 500ms")),
+        _ => Err(format!(
+            "{text:?} has no unit among ms, s, m, h and d; write 10s or 500ms"
+        )),
     }
 }
 
@@ -42,11 +47,15 @@ pub fn parse_rate(text: &str) -> Result<u32, String> {
 pub fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':').filter(|(host, port)| {
         let plain = !host.is_empty() && !host.contains([':', '/', ' ', '[', ']']);
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = plain || bracketed.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host =
+            plain || bracketed.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
         host && port.parse::<u16>().is_ok()
     });
-    let bad = || format!("{text:?} is no address to listen on; write host:port, such as 127.0.0.1:8787");
+    let bad =
+        || format!("{text:?} is no address to listen on; write host:port, such as 127.0.0.1:8787");
     parts.map(|_| text.to_owned()).ok_or_else(bad)
 }
 
@@ -72,9 +81,13 @@ pub fn parse_nats_url(text: &str) -> Result<String, String> {
 /// # Errors
 /// Where the text is none.
 pub fn parse_http_url(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = reqwest::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
     let bad = || "is no HTTP URL; write http://host:port".to_owned();
-    url.filter(|url| url.has_host()).map(|_| text.to_owned()).ok_or_else(bad)
+    url.filter(|url| url.has_host())
+        .map(|_| text.to_owned())
+        .ok_or_else(bad)
 }
 
 /// A URL, or several with commas between, without passwords and tokens.
@@ -95,11 +108,15 @@ pub(super) fn mask(urls: &str) -> String {
             last = next;
             continue;
         };
-        let (scheme, user) = user.rsplit_once("://").map_or(("", user), |(scheme, user)| (scheme, user));
+        let (scheme, user) = user
+            .rsplit_once("://")
+            .map_or(("", user), |(scheme, user)| (scheme, user));
         if !scheme.is_empty() {
             masked += &format!("{scheme}://");
         }
-        masked += &user.split_once(':').map_or("***".to_owned(), |(name, _)| format!("{name}:***"));
+        masked += &user
+            .split_once(':')
+            .map_or("***".to_owned(), |(name, _)| format!("{name}:***"));
         last = next;
     }
     if !masked.is_empty() {
@@ -111,7 +128,9 @@ pub(super) fn mask(urls: &str) -> String {
 
 /// Connection strings may carry the password among their parameters.
 fn mask_query(url: &str) -> String {
-    let Some((before, rest)) = url.split_once("password=") else { return url.to_owned() };
+    let Some((before, rest)) = url.split_once("password=") else {
+        return url.to_owned();
+    };
     let after = rest.find(['&', ',']).map_or("", |at| &rest[at..]);
     format!("{before}password=***{}", mask_query(after))
 }
@@ -123,20 +142,32 @@ mod tests {
     #[test]
     fn passwords_and_tokens_in_urls_are_masked() {
         for (url, shown) in [
-            ("postgres://ada:secret@db:5432/x", "postgres://ada:***@db:5432/x"),
+            (
+                "postgres://ada:secret@db:5432/x",
+                "postgres://ada:***@db:5432/x",
+            ),
             (
                 "postgres://db/x?user=ada&password=secret&ssl=on",
                 "postgres://db/x?user=ada&password=***&ssl=on",
             ),
             ("nats://secret@a:4222", "nats://***@a:4222"),
             ("secret@a:4222", "***@a:4222"),
-            ("nats://u:secret@a,nats://v:secret@b:1", "nats://u:***@a,nats://v:***@b:1"),
+            (
+                "nats://u:secret@a,nats://v:secret@b:1",
+                "nats://u:***@a,nats://v:***@b:1",
+            ),
             ("nats://u:secret@a,secret@b,c", "nats://u:***@a,***@b,c"),
             ("nats://a,u:secret@b", "nats://a,u:***@b"),
             ("nats://u:sec@secret@a", "nats://u:***@a"),
             ("nats://u:secret,secret@a", "nats://u:***@a"),
-            ("nats://127.0.0.1:4222,nats://b", "nats://127.0.0.1:4222,nats://b"),
-            ("sqlite:devtrail-data/devtrail.db", "sqlite:devtrail-data/devtrail.db"),
+            (
+                "nats://127.0.0.1:4222,nats://b",
+                "nats://127.0.0.1:4222,nats://b",
+            ),
+            (
+                "sqlite:devtrail-data/devtrail.db",
+                "sqlite:devtrail-data/devtrail.db",
+            ),
         ] {
             assert_eq!(mask(url), shown, "{url}");
         }
@@ -147,7 +178,11 @@ mod tests {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
-        assert!(parse_duration("10").is_err() && parse_duration("s").is_err() && parse_duration("").is_err());
+        assert!(
+            parse_duration("10").is_err()
+                && parse_duration("s").is_err()
+                && parse_duration("").is_err()
+        );
     }
 
     #[test]
@@ -163,16 +198,32 @@ mod tests {
         for good in ["127.0.0.1:0", "0.0.0.0:8787", "[::1]:8787", "localhost:1"] {
             assert_eq!(parse_address(good).as_deref(), Ok(good));
         }
-        for bad in ["", "8787", ":8787", "localhost", "a:b", "a:99999", "::1:8787", "[x]:1", "http://a:1"] {
+        for bad in [
+            "",
+            "8787",
+            ":8787",
+            "localhost",
+            "a:b",
+            "a:99999",
+            "::1:8787",
+            "[x]:1",
+            "http://a:1",
+        ] {
             assert!(parse_address(bad).is_err(), "{bad}");
         }
         for good in ["nats://127.0.0.1:4222", "tls://u:p@a,b:1", "localhost"] {
             assert_eq!(parse_nats_url(good).as_deref(), Ok(good));
         }
         for bad in ["", "http://a", "nats://a,", "nats://u:secret@a:no"] {
-            assert!(parse_nats_url(bad).is_err_and(|error| !error.contains("secret")), "{bad}");
+            assert!(
+                parse_nats_url(bad).is_err_and(|error| !error.contains("secret")),
+                "{bad}"
+            );
         }
-        assert!(parse_http_url("http://127.0.0.1:8222").is_ok() && parse_http_url("https://a/b").is_ok());
+        assert!(
+            parse_http_url("http://127.0.0.1:8222").is_ok()
+                && parse_http_url("https://a/b").is_ok()
+        );
         for bad in ["", "a:8222", "127.0.0.1:8222", "ftp://a", "http://"] {
             assert!(parse_http_url(bad).is_err(), "{bad}");
         }

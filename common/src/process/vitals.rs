@@ -33,13 +33,19 @@ impl NotReady {
     /// NATS, a stream or a consumer cannot be used.
     #[must_use]
     pub fn stream(reason: impl Into<String>) -> Self {
-        Self { code: "stream_unavailable", reason: reason.into() }
+        Self {
+            code: "stream_unavailable",
+            reason: reason.into(),
+        }
     }
 
     /// The store cannot be used.
     #[must_use]
     pub fn store(reason: impl Into<String>) -> Self {
-        Self { code: "store_unavailable", reason: reason.into() }
+        Self {
+            code: "store_unavailable",
+            reason: reason.into(),
+        }
     }
 }
 
@@ -111,8 +117,11 @@ impl Vitals {
         let checks = lock(&self.0.checks).clone();
         let answers = checks.iter().map(|check| async {
             let overdue = format!("the check {} took longer than {PATIENCE:?}", check.name);
-            let code =
-                if check.name == "store" { NotReady::store(overdue) } else { NotReady::stream(overdue) };
+            let code = if check.name == "store" {
+                NotReady::store(overdue)
+            } else {
+                NotReady::stream(overdue)
+            };
             (check.name.clone(), check.now(Err(code)).await)
         });
         join_all(answers).await
@@ -165,17 +174,24 @@ impl Process {
         }
         // Half-open it may be closed again by the next call; whether that would go well the checks tell.
         let reports = self.breakers.reports();
-        let open = reports.iter().find(|one| one.state == State::Open && !one.name.starts_with(APART));
+        let open = reports
+            .iter()
+            .find(|one| one.state == State::Open && !one.name.starts_with(APART));
         open.map_or(Ok(()), |one| {
             let reason = format!("the circuit breaker before the {} is open", one.name);
-            Err(NotReady { code: "circuit_open", reason })
+            Err(NotReady {
+                code: "circuit_open",
+                reason,
+            })
         })
     }
 
     /// Its metrics in Prometheus's text format, gauges read now.
     pub async fn metrics(&self) -> String {
         let (checked, ()) = tokio::join!(self.vitals.checked(), self.vitals.read());
-        checked.iter().for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
+        checked
+            .iter()
+            .for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
         metrics::breakers(&self.breakers.reports());
         metrics::read_own();
         metrics::render()
@@ -194,10 +210,19 @@ mod tests {
     async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
         let process = Process::new(Actor::new("test"), Stop::manual(Duration::from_secs(1)));
         assert_eq!(process.ready().await, Ok(()));
-        process.vitals.check("store", || async { Err(NotReady::store("the store is away")) });
-        assert_eq!(process.ready().await, Err(NotReady::store("the store is away")));
+        process.vitals.check("store", || async {
+            Err(NotReady::store("the store is away"))
+        });
+        assert_eq!(
+            process.ready().await,
+            Err(NotReady::store("the store is away"))
+        );
         process.vitals.check("store", std::future::pending);
-        assert_eq!(process.ready().await.map_err(|why| why.code), Err("store_unavailable"), "it hangs");
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("store_unavailable"),
+            "it hangs"
+        );
         process.vitals.check("store", || async { Ok(()) });
         let open = |name: &str| {
             let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
@@ -206,9 +231,15 @@ mod tests {
         open("webhook:admin");
         assert_eq!(process.ready().await, Ok(()));
         open("store");
-        assert_eq!(process.ready().await.map_err(|why| why.code), Err("circuit_open"));
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("circuit_open")
+        );
         process.stop.begin();
-        assert_eq!(process.ready().await.map_err(|why| why.code), Err("shutting_down"));
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("shutting_down")
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,11 @@
 
 macro_rules! embedded {
     ($version:literal, $kind:literal) => {
-        ($version, $kind, include_str!(concat!("../../schemas/", $version, "/", $kind, ".json")))
+        (
+            $version,
+            $kind,
+            include_str!(concat!("../../schemas/", $version, "/", $kind, ".json")),
+        )
     };
 }
 /// Each schema file, embedded: the version's folder, the type, the text.

@@ -41,7 +41,9 @@ impl SchemaSettings {
     /// # Errors
     /// Where the folder cannot be read, or a file in it is no usable schema; every fault is named.
     pub fn load(&self) -> Result<Schemas, Usage> {
-        let Some(folder) = &self.schemas else { return Ok(Schemas::builtin()) };
+        let Some(folder) = &self.schemas else {
+            return Ok(Schemas::builtin());
+        };
         let (files, bad) = read(folder).map_err(|bad| Usage(format!("--schemas: {bad}")))?;
         let mut found: Vec<String> = bad.iter().map(ToString::to_string).collect();
         match Schemas::builtin().extended(&files) {
@@ -50,7 +52,11 @@ impl SchemaSettings {
             Err(more) => found.extend(more),
         }
         let count = found.len();
-        Err(Usage(format!("--schemas {}: {count} faults.\n  {}", folder.display(), found.join("\n  "))))
+        Err(Usage(format!(
+            "--schemas {}: {count} faults.\n  {}",
+            folder.display(),
+            found.join("\n  ")
+        )))
     }
 }
 
@@ -62,7 +68,12 @@ impl SchemaFile {
     pub fn read(path: &Path) -> Result<Self, BadSchemaFile> {
         let (version, kind) = names(path).map_err(|wrong| at(path, &wrong))?;
         let text = read_bounded(path)?;
-        Ok(Self { path: path.display().to_string(), version, kind, text })
+        Ok(Self {
+            path: path.display().to_string(),
+            version,
+            kind,
+            text,
+        })
     }
 
     /// Says that the type and version are known from elsewhere.
@@ -84,13 +95,21 @@ fn at(path: &Path, wrong: &str) -> BadSchemaFile {
 fn read_bounded(path: &Path) -> Result<String, BadSchemaFile> {
     let failed = |error: io::Error| at(path, &unreadable(&error));
     if !path.metadata().map_err(failed)?.is_file() {
-        return Err(at(path, "it is no file; put the schema itself there, or a link to it."));
+        return Err(at(
+            path,
+            "it is no file; put the schema itself there, or a link to it.",
+        ));
     }
     let mut text = String::new();
-    let mut file = std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1);
+    let mut file = std::fs::File::open(path)
+        .map_err(failed)?
+        .take(MAX_FILE + 1);
     let length = file.read_to_string(&mut text).map_err(failed)?;
     if length as u64 > MAX_FILE {
-        return Err(at(path, &format!("it has more than {MAX_FILE} bytes, the limit; make it smaller.")));
+        return Err(at(
+            path,
+            &format!("it has more than {MAX_FILE} bytes, the limit; make it smaller."),
+        ));
     }
     Ok(text)
 }
@@ -101,13 +120,20 @@ fn unreadable(error: &io::Error) -> String {
 
 /// The version and type that a path names.
 fn names(path: &Path) -> Result<(Version, String), String> {
-    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = path
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let version = folder.parse().map_err(|()| {
         format!(
             "a schema lies in a folder named by its version, such as 1.0, not {folder:?}; move it into one."
         )
     })?;
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let kind = name.strip_suffix(".json").filter(|kind| is_type(kind)).ok_or_else(|| {
         format!("a schema is named by its type, such as coffee.brewed.json, of letters, digits, '.', '_' and '-', not {name:?}; rename it.")
     })?;
@@ -126,7 +152,11 @@ fn read(folder: &Path) -> Result<(Vec<SchemaFile>, Vec<BadSchemaFile>), BadSchem
     let (mut files, mut bad) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {
         // A file that lies in no version's folder is read as well, to say in which it should be.
-        let paths = if entry.is_dir() { entries(&entry)? } else { vec![entry] };
+        let paths = if entry.is_dir() {
+            entries(&entry)?
+        } else {
+            vec![entry]
+        };
         for path in paths.iter().filter(|path| is_json(path)) {
             match SchemaFile::read(path) {
                 Ok(file) => files.push(file),
@@ -144,7 +174,8 @@ fn read(folder: &Path) -> Result<(Vec<SchemaFile>, Vec<BadSchemaFile>), BadSchem
 }
 
 fn is_json(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
+    path.extension()
+        .is_some_and(|extension| extension == "json")
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BadSchemaFile> {
@@ -177,7 +208,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let settings = SchemaSettings { schemas: Some(folder.path().to_owned()) };
+        let settings = SchemaSettings {
+            schemas: Some(folder.path().to_owned()),
+        };
         (folder, settings)
     }
 
@@ -194,14 +227,23 @@ mod tests {
         let (_kept, settings) = folder(&files);
         let schemas = settings.load().unwrap();
         assert_eq!(schemas.supported(), ["1.0", "1.1", "1.2", "2.0"]);
-        assert!(matches!(schemas.find("coffee.brewed", "1.1"), Found::Known(_)));
+        assert!(matches!(
+            schemas.find("coffee.brewed", "1.1"),
+            Found::Known(_)
+        ));
         let known = |version: &str| match schemas.find("test.finished", version) {
             Found::Known(schema) => schema.version.to_string(),
             _ => panic!("{version} is not known"),
         };
         assert_eq!(["1.1", "1.2", "2.0"].map(known), ["1.1", "1.2", "2.0"]);
-        assert!(matches!(schemas.find("coffee.brewed", "1.3"), Found::NewerMinor(_)));
-        assert!(matches!(schemas.find("coffee.brewed", "2.0"), Found::UnknownType));
+        assert!(matches!(
+            schemas.find("coffee.brewed", "1.3"),
+            Found::NewerMinor(_)
+        ));
+        assert!(matches!(
+            schemas.find("coffee.brewed", "2.0"),
+            Found::UnknownType
+        ));
     }
 
     #[test]
@@ -230,7 +272,15 @@ mod tests {
         let long = format!("{}{}", " ".repeat(MAX_FILE as usize), COFFEE);
         assert!(said(&[("1.0/coffee.brewed.json", &long)]).contains("1048576 bytes, the limit"));
         assert!(said(&[("1.0/coffee.brewed.json/x", "")]).contains("it is no file"));
-        let gone = SchemaSettings { schemas: Some("nowhere".into()) };
-        assert!(gone.load().map(|_| ()).unwrap_err().0.contains("nowhere: it cannot be read"));
+        let gone = SchemaSettings {
+            schemas: Some("nowhere".into()),
+        };
+        assert!(
+            gone.load()
+                .map(|_| ())
+                .unwrap_err()
+                .0
+                .contains("nowhere: it cannot be read")
+        );
     }
 }

@@ -23,14 +23,20 @@ const MAX_TEXT: usize = 300;
 pub fn problems(version: Version, kind: &str, text: &str) -> Vec<String> {
     let document: Value = match serde_json::from_str(text) {
         Ok(document) => document,
-        Err(error) => return vec![format!("the file is no JSON ({error}); write a JSON Schema.")],
+        Err(error) => {
+            return vec![format!(
+                "the file is no JSON ({error}); write a JSON Schema."
+            )];
+        }
     };
     if !document.is_object() {
         return vec!["the schema must be a JSON object.".to_owned()];
     }
     let mut found = Vec::new();
     if document.get("$schema").is_some_and(|draft| draft != DRAFT) {
-        found.push(format!("$schema must be {DRAFT:?}, or absent: no other draft is read."));
+        found.push(format!(
+            "$schema must be {DRAFT:?}, or absent: no other draft is read."
+        ));
     }
     let mut elsewhere = Vec::new();
     references(&document, &mut elsewhere);
@@ -44,7 +50,10 @@ pub fn problems(version: Version, kind: &str, text: &str) -> Vec<String> {
     if elsewhere.is_empty()
         && let Err(error) = Schema::compile(version, "".into(), &document)
     {
-        found.push(format!("the schema is not valid: {}.", shorten(&error, MAX_TEXT)));
+        found.push(format!(
+            "the schema is not valid: {}.",
+            shorten(&error, MAX_TEXT)
+        ));
     }
     found.extend(of_the_event(version, kind, &document));
     found
@@ -53,7 +62,11 @@ pub fn problems(version: Version, kind: &str, text: &str) -> Vec<String> {
 fn of_the_event(version: Version, kind: &str, document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let ending = format!("/{version}/{kind}.json");
-    if let Some(id) = document.get("$id").and_then(Value::as_str).filter(|id| !id.ends_with(&ending)) {
+    if let Some(id) = document
+        .get("$id")
+        .and_then(Value::as_str)
+        .filter(|id| !id.ends_with(&ending))
+    {
         let shown = shorten(id, MAX_TEXT);
         found.push(format!(
             "$id is {shown:?}, but the file is {}; let $id end so, or leave it out.",
@@ -63,14 +76,28 @@ fn of_the_event(version: Version, kind: &str, document: &Value) -> Vec<String> {
     if document["type"] != "object" {
         found.push("it must describe a whole event: \"type\": \"object\" is missing.".to_owned());
     }
-    let required = document["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for member in NEEDED.iter().filter(|member| !required.iter().any(|one| one == **member)) {
-        found.push(format!("every event needs {member}; name it in \"required\"."));
+    let required = document["required"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    for member in NEEDED
+        .iter()
+        .filter(|member| !required.iter().any(|one| one == **member))
+    {
+        found.push(format!(
+            "every event needs {member}; name it in \"required\"."
+        ));
     }
     let named = &document["properties"]["type"]["const"];
     if named != kind {
-        let shown = if named.is_null() { "absent".to_owned() } else { shorten(&named.to_string(), MAX_TEXT) };
-        found.push(format!("/properties/type/const must be {kind:?}, the file's name; it is {shown}."));
+        let shown = if named.is_null() {
+            "absent".to_owned()
+        } else {
+            shorten(&named.to_string(), MAX_TEXT)
+        };
+        found.push(format!(
+            "/properties/type/const must be {kind:?}, the file's name; it is {shown}."
+        ));
     }
     let data = &document["properties"]["data"];
     for (place, object) in [("", document), ("/properties/data", data)] {
@@ -101,7 +128,9 @@ fn references(schema: &Value, found: &mut Vec<String>) {
                 }
             }
         }
-        Value::Array(elements) => elements.iter().for_each(|element| references(element, found)),
+        Value::Array(elements) => elements
+            .iter()
+            .for_each(|element| references(element, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -128,7 +157,11 @@ mod tests {
     #[test]
     fn every_schema_of_this_program_is_usable_and_so_is_one_like_them() {
         for &(version, kind, text) in super::super::builtin::FILES {
-            assert_eq!(problems(version.parse().unwrap(), kind, text), [""; 0], "{version}/{kind}");
+            assert_eq!(
+                problems(version.parse().unwrap(), kind, text),
+                [""; 0],
+                "{version}/{kind}"
+            );
         }
         assert_eq!(problems_of(&coffee()), [""; 0]);
     }
@@ -141,12 +174,28 @@ mod tests {
             problems_of(&schema)
         };
         for (pointer, value, said) in [
-            ("/$schema", json!("http://json-schema.org/draft-07/schema#"), "no other draft"),
-            ("/$id", json!("https://example.org/1.1/coffee.brewed.json"), "1.0/coffee.brewed.json"),
+            (
+                "/$schema",
+                json!("http://json-schema.org/draft-07/schema#"),
+                "no other draft",
+            ),
+            (
+                "/$id",
+                json!("https://example.org/1.1/coffee.brewed.json"),
+                "1.0/coffee.brewed.json",
+            ),
             ("/type", json!("array"), "whole event"),
             ("/required", json!(["id", "type"]), "occurred_at"),
-            ("/properties/type/const", json!("tea.brewed"), "\"tea.brewed\""),
-            ("/properties/data", json!({"$ref": "https://example.org/data.json"}), "$defs"),
+            (
+                "/properties/type/const",
+                json!("tea.brewed"),
+                "\"tea.brewed\"",
+            ),
+            (
+                "/properties/data",
+                json!({"$ref": "https://example.org/data.json"}),
+                "$defs",
+            ),
             (
                 "/properties/data",
                 json!({"additionalProperties": false}),
@@ -156,7 +205,10 @@ mod tests {
             ("/$defs/data", json!({"pattern": "("}), "not valid"),
         ] {
             let found = with(pointer, value);
-            assert!(found.len() == 1 && found[0].contains(said), "{pointer}: {found:?}");
+            assert!(
+                found.len() == 1 && found[0].contains(said),
+                "{pointer}: {found:?}"
+            );
         }
         assert!(problems(V1, "coffee.brewed", "{")[0].contains("no JSON"));
         assert!(problems(V1, "coffee.brewed", "true")[0].contains("object"));

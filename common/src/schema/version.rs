@@ -18,11 +18,16 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, ()> {
         let number = |part: &str| match part.as_bytes() {
             [b'0'] => Ok(0),
-            [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => part.parse().map_err(|_| ()),
+            [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => {
+                part.parse().map_err(|_| ())
+            }
             _ => Err(()),
         };
         let (major, minor) = text.split_once('.').ok_or(())?;
-        Ok(Self { major: number(major)?, minor: number(minor)? })
+        Ok(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
     }
 }
 
@@ -38,8 +43,16 @@ mod tests {
 
     #[test]
     fn versions_are_two_plain_numbers() {
-        assert_eq!("1.10".parse(), Ok(Version { major: 1, minor: 10 }));
-        for bad in ["", "1", "1.", "1.0.0", "01.0", "1.00", "+1.0", "1.x", "99999.0"] {
+        assert_eq!(
+            "1.10".parse(),
+            Ok(Version {
+                major: 1,
+                minor: 10
+            })
+        );
+        for bad in [
+            "", "1", "1.", "1.0.0", "01.0", "1.00", "+1.0", "1.x", "99999.0",
+        ] {
             assert_eq!(bad.parse::<Version>(), Err(()), "{bad}");
         }
     }

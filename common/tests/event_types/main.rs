@@ -21,7 +21,10 @@ fn the_page_of_event_types_says_what_the_schemas_say() {
         fs::write(&file, &page).expect("docs/event-types.md can be written");
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
-    assert!(written == page, "docs/event-types.md is out of date: renew it with `{HOW}`");
+    assert!(
+        written == page,
+        "docs/event-types.md is out of date: renew it with `{HOW}`"
+    );
 }
 
 #[test]
@@ -29,10 +32,19 @@ fn every_example_of_a_schema_fits_it() {
     for (kind, schemas) in Schemas::builtin().types() {
         for schema in schemas {
             let document = Document::of(schema);
-            assert!(!document.examples.is_empty(), "{kind} {} has no example", schema.version);
+            assert!(
+                !document.examples.is_empty(),
+                "{kind} {} has no example",
+                schema.version
+            );
             for example in document.examples {
                 let event: serde_json::Value = serde_json::from_str(example.get()).expect("JSON");
-                assert_eq!(schema.check(&event), Ok(()), "{kind} {}: {event}", schema.version);
+                assert_eq!(
+                    schema.check(&event),
+                    Ok(()),
+                    "{kind} {}: {event}",
+                    schema.version
+                );
                 assert_eq!(event["type"], kind);
                 assert_eq!(event["schema_version"], schema.version.to_string());
             }

@@ -96,10 +96,14 @@ impl Document {
 /// The whole page. `how` renews it.
 pub fn render(schemas: &Schemas, how: &str) -> String {
     let types: Vec<(&str, &[Schema])> = schemas.types().collect();
-    let plain = types.iter().find(|(kind, _)| *kind == PLAIN).expect("the plain type is known");
+    let plain = types
+        .iter()
+        .find(|(kind, _)| *kind == PLAIN)
+        .expect("the plain type is known");
     let plain = newest(plain.1);
-    let mut page =
-        format!("<!-- Made from common/schemas/. Do not edit; renew it with: {how} -->\n\n{HEAD}\n");
+    let mut page = format!(
+        "<!-- Made from common/schemas/. Do not edit; renew it with: {how} -->\n\n{HEAD}\n"
+    );
     page += &table(&plain.properties.data, |_| true);
     page += "\n## The types\n\n";
     for (kind, files) in &types {
@@ -133,9 +137,15 @@ fn newest(files: &[Schema]) -> Document {
 fn section(kind: &str, files: &[Schema], plain: &Data) -> String {
     let document = newest(files);
     let data = &document.properties.data;
-    let own = |one: &(String, Member)| data.required.contains(&one.0) || !plain.properties.0.contains(one);
-    let mut text =
-        format!("\n## `{kind}`\n\n{} {}\n\n{}", document.title, document.description, since(files));
+    let own = |one: &(String, Member)| {
+        data.required.contains(&one.0) || !plain.properties.0.contains(one)
+    };
+    let mut text = format!(
+        "\n## `{kind}`\n\n{} {}\n\n{}",
+        document.title,
+        document.description,
+        since(files)
+    );
     if !document.required.iter().any(|name| name == "data") {
         text += " `data` may be left out.";
     }
@@ -151,7 +161,8 @@ fn section(kind: &str, files: &[Schema], plain: &Data) -> String {
 fn since(files: &[Schema]) -> String {
     let mut text = format!("Since version {}.", files[0].version);
     for pair in files.windows(2) {
-        let [old, new] = [&pair[0], &pair[1]].map(|schema| Document::of(schema).properties.data.properties.0);
+        let [old, new] =
+            [&pair[0], &pair[1]].map(|schema| Document::of(schema).properties.data.properties.0);
         let known = |name: &String| old.iter().any(|(known, _)| known == name);
         let added = new.iter().map(|(name, _)| name).filter(|name| !known(name));
         let added: Vec<String> = added.map(|name| format!("`{name}`")).collect();
@@ -162,9 +173,14 @@ fn since(files: &[Schema]) -> String {
 
 /// A row for each member of `data` that is `wanted`.
 fn table(data: &Data, wanted: impl Fn(&(String, Member)) -> bool) -> String {
-    let mut text = "| member | type | bounds | required | what it says |\n|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| member | type | bounds | required | what it says |\n|---|---|---|---|---|\n".to_owned();
     for (name, member) in data.properties.0.iter().filter(|one| wanted(one)) {
-        let required = if data.required.contains(name) { "yes" } else { "" };
+        let required = if data.required.contains(name) {
+            "yes"
+        } else {
+            ""
+        };
         let (kind, bounds, says) = (member.kind(), member.bounds(), &member.description);
         assert!(!says.is_empty(), "{name} has no description");
         text += &format!("| `{name}` | {kind} | {bounds} | {required} | {says} |\n");
@@ -174,7 +190,10 @@ fn table(data: &Data, wanted: impl Fn(&(String, Member)) -> bool) -> String {
 
 impl Member {
     fn kind(&self) -> String {
-        self.items.as_ref().map_or_else(|| self.kind.clone(), |item| format!("array of {}s", item.kind()))
+        self.items.as_ref().map_or_else(
+            || self.kind.clone(),
+            |item| format!("array of {}s", item.kind()),
+        )
     }
 
     fn bounds(&self) -> String {
@@ -182,7 +201,11 @@ impl Member {
             return format!("each {}", item.bounds());
         }
         if let Some(words) = &self.r#enum {
-            return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            return words
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
         }
         let number = |value: i64| match value {
             MAX_SAFE => "2^53 - 1".to_owned(),
@@ -194,7 +217,10 @@ impl Member {
             (Some(from), Some(to), None, None) => format!("{} to {}", number(from), number(to)),
             (None, None, None, Some(to)) => format!("up to {to} characters"),
             (None, None, Some(from), Some(to)) => format!("{from} to {to} characters"),
-            _ => panic!("the page has no words for the bounds of: {}", self.description),
+            _ => panic!(
+                "the page has no words for the bounds of: {}",
+                self.description
+            ),
         }
     }
 }

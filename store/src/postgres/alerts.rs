@@ -13,7 +13,8 @@ const UNPUBLISHED: &str =
     "SELECT alert_id, revision, developer, severity, state, push, body, correlation_id FROM alerts
     WHERE published < revision ORDER BY src, seq, alert_id LIMIT $1";
 /// Locked by key before they are changed, as T3 does.
-const LOCK: &str = "SELECT alert_id FROM alerts WHERE alert_id = ANY($1) ORDER BY alert_id FOR NO KEY UPDATE";
+const LOCK: &str =
+    "SELECT alert_id FROM alerts WHERE alert_id = ANY($1) ORDER BY alert_id FOR NO KEY UPDATE";
 const PUBLISHED: &str = "UPDATE alerts a SET published = u.revision
     FROM unnest($1::text[], $2::bigint[]) u (alert_id, revision)
     WHERE a.alert_id = u.alert_id AND a.published < u.revision";
@@ -43,7 +44,12 @@ impl Work for Published {
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
         let ids = column(&self.0, |(alert, _)| alert.as_str());
         execute(tx, LOCK, &[&ids]).await?;
-        execute(tx, PUBLISHED, &[&ids, &column(&self.0, |(_, revision)| *revision)]).await?;
+        execute(
+            tx,
+            PUBLISHED,
+            &[&ids, &column(&self.0, |(_, revision)| *revision)],
+        )
+        .await?;
         Ok(())
     }
 }

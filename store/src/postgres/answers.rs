@@ -51,8 +51,16 @@ const ALERTS_OF: &str =
     FROM alerts WHERE developer = $2 ORDER BY window_start DESC, alert_id LIMIT $1";
 
 impl Answers for Postgres {
-    async fn submissions(&self, developer: String, batch_id: String) -> Result<Vec<Submission>, StoreError> {
-        self.rows(SUBMISSIONS, &[&developer, &batch_id]).await?.iter().map(batches::submission).collect()
+    async fn submissions(
+        &self,
+        developer: String,
+        batch_id: String,
+    ) -> Result<Vec<Submission>, StoreError> {
+        self.rows(SUBMISSIONS, &[&developer, &batch_id])
+            .await?
+            .iter()
+            .map(batches::submission)
+            .collect()
     }
 
     async fn stored(
@@ -60,7 +68,11 @@ impl Answers for Postgres {
         life: StreamLife,
         seq: u64,
     ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
-        self.read(FirstSubmission { life, seq: seq as i64 }).await
+        self.read(FirstSubmission {
+            life,
+            seq: seq as i64,
+        })
+        .await
     }
 
     async fn days(
@@ -71,7 +83,14 @@ impl Answers for Postgres {
     ) -> Result<Vec<(String, Computed)>, StoreError> {
         let day = |row: &Row| -> Result<(String, Computed), Trouble> {
             let (generation, version, body) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-            Ok((row.try_get(0)?, Computed { generation, version, body }))
+            Ok((
+                row.try_get(0)?,
+                Computed {
+                    generation,
+                    version,
+                    body,
+                },
+            ))
         };
         let rows = self.rows(DAYS, &[&developer, &from, &to]).await?;
         Ok(rows.iter().map(day).collect::<Result<_, _>>()?)
@@ -83,7 +102,11 @@ impl Answers for Postgres {
         Ok(names.collect::<Result<_, _>>().map_err(Trouble::from)?)
     }
 
-    async fn alerts(&self, developer: Option<String>, limit: u32) -> Result<Vec<StoredAlert>, StoreError> {
+    async fn alerts(
+        &self,
+        developer: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<StoredAlert>, StoreError> {
         let limit = i64::from(limit);
         let rows = match developer {
             Some(developer) => self.rows(ALERTS_OF, &[&limit, &developer]).await?,
@@ -104,10 +127,15 @@ impl Work for FirstSubmission {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Trouble> {
         let first = rows(tx, FIRST, &[&self.life.name, &self.life.created, &self.seq]).await?;
-        let Some(first) = first.first().map(batches::submission).transpose()? else { return Ok(None) };
+        let Some(first) = first.first().map(batches::submission).transpose()? else {
+            return Ok(None);
+        };
         let BatchRef { src, seq } = first.at;
         let rows = rows(tx, NOT_ACCEPTED, &[&src, &(seq as i64)]).await?;
-        Ok(Some((first, rows.iter().map(not_accepted).collect::<Result<_, _>>()?)))
+        Ok(Some((
+            first,
+            rows.iter().map(not_accepted).collect::<Result<_, _>>()?,
+        )))
     }
 }
 
@@ -123,13 +151,23 @@ fn not_accepted(row: &Row) -> Result<NotAccepted, Trouble> {
 }
 
 fn original(row: &Row) -> Result<Option<(EventRef, String, Micros)>, Trouble> {
-    let Some(batch_id) = row.try_get::<_, Option<String>>(10)? else { return Ok(None) };
-    Ok(Some((batches::event_ref(row, 7)?, batch_id, row.try_get(11)?)))
+    let Some(batch_id) = row.try_get::<_, Option<String>>(10)? else {
+        return Ok(None);
+    };
+    Ok(Some((
+        batches::event_ref(row, 7)?,
+        batch_id,
+        row.try_get(11)?,
+    )))
 }
 
 /// The code of this name.
 pub fn code(name: &str) -> Result<Code, StoreError> {
-    let unknown = || StoreError::Failed(format!("the database holds the unknown code {name:?} of an event"));
+    let unknown = || {
+        StoreError::Failed(format!(
+            "the database holds the unknown code {name:?} of an event"
+        ))
+    };
     Code::named(name).ok_or_else(unknown)
 }
 

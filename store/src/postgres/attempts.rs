@@ -17,7 +17,8 @@ const MARK: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, 
     RETURNING used, marks, reason, dead_at";
 const UNMARK: &str = "UPDATE attempts SET marks = marks - 1
     WHERE src = $1 AND consumer = $2 AND seq = $3 AND marks > 0";
-const FAILED: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, reason, first_at, last_at)
+const FAILED: &str =
+    "INSERT INTO attempts AS a (src, consumer, seq, used, marks, reason, first_at, last_at)
     VALUES ($1, $2, $3, 1, 0, $5, $4, $4)
     ON CONFLICT (src, consumer, seq) DO UPDATE SET used = a.used + 1, reason = $5, last_at = $4
     RETURNING used, marks, reason, dead_at";
@@ -37,7 +38,10 @@ const FORGOTTEN: &str = "SELECT 1 FROM developers
 impl Attempts for Postgres {
     async fn state(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
         let found = self.rows(STATE, &[&at.src, &(at.seq as i64)]).await?;
-        Ok(found.first().map(|row| batches::state(row, 0)).transpose()?)
+        Ok(found
+            .first()
+            .map(|row| batches::state(row, 0))
+            .transpose()?)
     }
 
     async fn remembered(
@@ -46,21 +50,41 @@ impl Attempts for Postgres {
         consumer: String,
         seqs: Vec<u64>,
     ) -> Result<Vec<(u64, Attempt)>, StoreError> {
-        let found = self.rows(REMEMBERED, &[&src, &consumer, &column(&seqs, |seq| *seq as i64)]).await?;
+        let found = self
+            .rows(
+                REMEMBERED,
+                &[&src, &consumer, &column(&seqs, |seq| *seq as i64)],
+            )
+            .await?;
         let one = |row: &Row| Ok::<_, Trouble>((row.try_get::<_, i64>(4)? as u64, attempt(row)?));
         Ok(found.iter().map(one).collect::<Result<_, _>>()?)
     }
 
     async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
-        self.write(Counting { key, at, failed: None }).await
+        self.write(Counting {
+            key,
+            at,
+            failed: None,
+        })
+        .await
     }
 
     async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
         self.write(Unmarking(key)).await
     }
 
-    async fn failed(&self, key: MessageKey, reason: String, at: Micros) -> Result<Attempt, StoreError> {
-        self.write(Counting { key, at, failed: Some(reason) }).await
+    async fn failed(
+        &self,
+        key: MessageKey,
+        reason: String,
+        at: Micros,
+    ) -> Result<Attempt, StoreError> {
+        self.write(Counting {
+            key,
+            at,
+            failed: Some(reason),
+        })
+        .await
     }
 
     async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
@@ -72,7 +96,12 @@ impl Attempts for Postgres {
     }
 
     async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
-        self.write(Settling { src, consumer, seqs: column(&seqs, |seq| *seq as i64) }).await
+        self.write(Settling {
+            src,
+            consumer,
+            seqs: column(&seqs, |seq| *seq as i64),
+        })
+        .await
     }
 }
 
@@ -92,14 +121,20 @@ impl Work for Counting {
             None => rows(tx, MARK, &[src, consumer, &seq, &self.at]).await?,
             Some(reason) => rows(tx, FAILED, &[src, consumer, &seq, &self.at, reason]).await?,
         };
-        let nothing = || StoreError::Failed("the row of an attempt was neither made nor changed".to_owned());
+        let nothing =
+            || StoreError::Failed("the row of an attempt was neither made nor changed".to_owned());
         attempt(counted.first().ok_or_else(nothing)?)
     }
 }
 
 fn attempt(row: &Row) -> Result<Attempt, Trouble> {
     let count = |column| Ok::<_, Trouble>(row.try_get::<_, i32>(column)?.unsigned_abs());
-    Ok(Attempt { used: count(0)?, marks: count(1)?, reason: row.try_get(2)?, dead_at: row.try_get(3)? })
+    Ok(Attempt {
+        used: count(0)?,
+        marks: count(1)?,
+        reason: row.try_get(2)?,
+        dead_at: row.try_get(3)?,
+    })
 }
 
 struct Unmarking(MessageKey);
@@ -108,7 +143,12 @@ impl Work for Unmarking {
     type Done = ();
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
-        execute(tx, UNMARK, &[&self.0.src, &self.0.consumer, &(self.0.seq as i64)]).await?;
+        execute(
+            tx,
+            UNMARK,
+            &[&self.0.src, &self.0.consumer, &(self.0.seq as i64)],
+        )
+        .await?;
         Ok(())
     }
 }
@@ -134,7 +174,9 @@ impl Work for Recovery {
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
         let key = &self.key;
         let taken = rows(tx, TAKEN, &[&key.src, &key.consumer, &(key.seq as i64)]).await?;
-        let Some(failed) = taken.first().map(attempt).transpose()? else { return Ok(()) };
+        let Some(failed) = taken.first().map(attempt).transpose()? else {
+            return Ok(());
+        };
         if failed.used == 0 || failed.dead_at.is_some() {
             return Ok(());
         }
@@ -151,7 +193,14 @@ impl Work for Burying {
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
         let (letter, key) = (&self.0, &self.0.key);
         let seq = key.seq as i64;
-        if execute(tx, DEAD, &[&key.src, &key.consumer, &seq, &letter.at, &letter.reason]).await? == 0 {
+        if execute(
+            tx,
+            DEAD,
+            &[&key.src, &key.consumer, &seq, &letter.at, &letter.reason],
+        )
+        .await?
+            == 0
+        {
             return Ok(());
         }
         if let Some(job) = &letter.job {
@@ -178,6 +227,14 @@ async fn is_known(
 }
 
 /// Whether the developer was forgotten after this batch.
-pub async fn is_forgotten(tx: &Transaction<'_>, developer: &str, at: BatchRef) -> Result<bool, Trouble> {
-    Ok(!rows(tx, FORGOTTEN, &[&developer, &at.src, &(at.seq as i64)]).await?.is_empty())
+pub async fn is_forgotten(
+    tx: &Transaction<'_>,
+    developer: &str,
+    at: BatchRef,
+) -> Result<bool, Trouble> {
+    Ok(
+        !rows(tx, FORGOTTEN, &[&developer, &at.src, &(at.seq as i64)])
+            .await?
+            .is_empty(),
+    )
 }

@@ -21,7 +21,12 @@ pub async fn append(
     rows: &[AuditRow],
     is_known: impl Fn(BatchRef) -> bool + Send,
 ) -> Result<(), Trouble> {
-    let whole = |row: &&AuditRow| is_known(BatchRef { src: row.skeleton.src, seq: row.skeleton.seq });
+    let whole = |row: &&AuditRow| {
+        is_known(BatchRef {
+            src: row.skeleton.src,
+            seq: row.skeleton.seq,
+        })
+    };
     let whole: Vec<&AuditRow> = rows.iter().filter(whole).collect();
     insert_skeletons(transaction, rows).await?;
     if whole.is_empty() {

@@ -36,7 +36,13 @@ pub async fn lock(
     let (srcs, seqs) = columns(keys);
     let mut locked = BTreeMap::new();
     for row in rows(transaction, LOCK, &[&srcs, &seqs]).await? {
-        locked.insert(batch_ref(&row)?, Locked { state: state(&row, 2)?, is_known: row.try_get(3)? });
+        locked.insert(
+            batch_ref(&row)?,
+            Locked {
+                state: state(&row, 2)?,
+                is_known: row.try_get(3)?,
+            },
+        );
     }
     Ok(locked)
 }
@@ -46,7 +52,10 @@ pub fn columns(keys: impl Iterator<Item = BatchRef>) -> (Vec<i64>, Vec<i64>) {
     let mut keys: Vec<BatchRef> = keys.collect();
     keys.sort_unstable();
     keys.dedup();
-    (column(&keys, |at| at.src), column(&keys, |at| at.seq as i64))
+    (
+        column(&keys, |at| at.src),
+        column(&keys, |at| at.seq as i64),
+    )
 }
 
 /// A submission in the columns src, seq, developer, batch_id, correlation_id, state, need, done, failed,
@@ -97,26 +106,42 @@ fn count(row: &Row, column: usize) -> Result<u32, Trouble> {
 
 /// The batch in a row's first two columns.
 pub fn batch_ref(row: &Row) -> Result<BatchRef, Trouble> {
-    Ok(BatchRef { src: row.try_get(0)?, seq: row.try_get::<_, i64>(1)?.unsigned_abs() })
+    Ok(BatchRef {
+        src: row.try_get(0)?,
+        seq: row.try_get::<_, i64>(1)?.unsigned_abs(),
+    })
 }
 
 /// The event reference in three columns from `first` on.
 pub fn event_ref(row: &Row, first: usize) -> Result<EventRef, Trouble> {
     let seq = row.try_get::<_, i64>(first + 1)?.unsigned_abs();
     let ordinal = row.try_get::<_, i32>(first + 2)?.unsigned_abs();
-    Ok(EventRef { src: row.try_get(first)?, seq, ordinal })
+    Ok(EventRef {
+        src: row.try_get(first)?,
+        seq,
+        ordinal,
+    })
 }
 
 /// The BLAKE3 in a column.
 pub fn hash(row: &Row, column: usize) -> Result<[u8; 32], Trouble> {
     let bytes: &[u8] = row.try_get(column)?;
-    let bad = |_| StoreError::Failed(format!("the database holds a hash of {} bytes, not 32", bytes.len()));
+    let bad = |_| {
+        StoreError::Failed(format!(
+            "the database holds a hash of {} bytes, not 32",
+            bytes.len()
+        ))
+    };
     Ok(bytes.try_into().map_err(bad)?)
 }
 
 /// The state in a column.
 pub fn state(row: &Row, column: usize) -> Result<BatchState, Trouble> {
     let name: &str = row.try_get(column)?;
-    let unknown = || StoreError::Failed(format!("the database holds the unknown state {name:?} of a batch"));
+    let unknown = || {
+        StoreError::Failed(format!(
+            "the database holds the unknown state {name:?} of a batch"
+        ))
+    };
     Ok(BatchState::named(name).ok_or_else(unknown)?)
 }

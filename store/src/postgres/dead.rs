@@ -12,7 +12,8 @@ use crate::{DeadLetters, Decision, StoreError, steps};
 /// Two that write of one letter wait for each other here: the second one finds the row.
 const LOCK_SOURCE: &str = "SELECT src FROM sources WHERE src = $1 FOR NO KEY UPDATE";
 const WRITTEN: &str = "SELECT 1 FROM audit WHERE id = $1";
-const BATCH: &str = "SELECT developer, batch_id, correlation_id FROM batches WHERE src = $1 AND seq = $2";
+const BATCH: &str =
+    "SELECT developer, batch_id, correlation_id FROM batches WHERE src = $1 AND seq = $2";
 const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
     WHERE a.src IN (SELECT src FROM sources) AND a.seq = $1
       AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.src = a.src AND b.seq = a.seq)
@@ -24,9 +25,14 @@ impl DeadLetters for Postgres {
     }
 
     async fn unstored(&self, seq: u64, limit: u32) -> Result<Vec<BatchRef>, StoreError> {
-        let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
+        let Ok(seq) = i64::try_from(seq) else {
+            return Ok(Vec::new());
+        };
         let found = self.rows(UNSTORED, &[&seq, &i64::from(limit)]).await?;
-        Ok(found.iter().map(batches::batch_ref).collect::<Result<_, _>>()?)
+        Ok(found
+            .iter()
+            .map(batches::batch_ref)
+            .collect::<Result<_, _>>()?)
     }
 }
 
@@ -36,7 +42,10 @@ impl Work for Decision {
     async fn run(&self, tx: &Transaction<'_>) -> Result<bool, Trouble> {
         rows(tx, LOCK_SOURCE, &[&self.at.src]).await?;
         let batch = rows(tx, BATCH, &[&self.at.src, &(self.at.seq as i64)]).await?;
-        if !rows(tx, WRITTEN, &[&self.id().as_bytes().as_slice()]).await?.is_empty() {
+        if !rows(tx, WRITTEN, &[&self.id().as_bytes().as_slice()])
+            .await?
+            .is_empty()
+        {
             return Ok(!batch.is_empty());
         }
         let claimed = self.developer.as_deref().unwrap_or_default();
@@ -44,10 +53,21 @@ impl Work for Decision {
             Some(row) => {
                 let developer: &str = row.try_get(0)?;
                 let (batch_id, correlation_id) = (row.try_get(1)?, row.try_get(2)?);
-                (Whose { developer, batch_id, correlation_id }, !developer.is_empty())
+                (
+                    Whose {
+                        developer,
+                        batch_id,
+                        correlation_id,
+                    },
+                    !developer.is_empty(),
+                )
             }
             None => {
-                let whose = Whose { developer: claimed, batch_id: "", correlation_id: "" };
+                let whose = Whose {
+                    developer: claimed,
+                    batch_id: "",
+                    correlation_id: "",
+                };
                 (whose, !is_forgotten(tx, claimed, self.at).await?)
             }
         };

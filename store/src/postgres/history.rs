@@ -67,7 +67,14 @@ impl History for Postgres {
         time: Micros,
         actor: String,
     ) -> Result<bool, StoreError> {
-        self.write(Resend { life, seq: seq as i64, correlation_id, time, actor }).await
+        self.write(Resend {
+            life,
+            seq: seq as i64,
+            correlation_id,
+            time,
+            actor,
+        })
+        .await
     }
 }
 
@@ -84,11 +91,27 @@ impl Work for Resend {
     type Done = bool;
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<bool, Trouble> {
-        let found = rows(tx, ORIGINAL, &[&self.life.name, &self.life.created, &self.seq]).await?;
-        let Some(original) = found.first() else { return Ok(false) };
+        let found = rows(
+            tx,
+            ORIGINAL,
+            &[&self.life.name, &self.life.created, &self.seq],
+        )
+        .await?;
+        let Some(original) = found.first() else {
+            return Ok(false);
+        };
         let developer: &str = original.try_get(2)?;
-        let whose = Whose { developer, batch_id: original.try_get(3)?, correlation_id: &self.correlation_id };
-        let row = steps::resent(batches::batch_ref(original)?, &whose, self.time, &self.actor);
+        let whose = Whose {
+            developer,
+            batch_id: original.try_get(3)?,
+            correlation_id: &self.correlation_id,
+        };
+        let row = steps::resent(
+            batches::batch_ref(original)?,
+            &whose,
+            self.time,
+            &self.actor,
+        );
         audit::append(tx, &[row], |_| !developer.is_empty()).await?;
         Ok(true)
     }

@@ -13,7 +13,9 @@ pub use finish::fail;
 
 use super::trouble::Trouble;
 use super::{Postgres, batches};
-use crate::{AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want};
+use crate::{
+    AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want,
+};
 
 const DONE: &str = "SELECT job_id FROM ledger WHERE job_id = ANY($1)";
 /// By way of the batch's developer, who decides about the partition.
@@ -34,7 +36,10 @@ impl Jobs for Postgres {
     async fn events_of(&self, batches: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
         let (srcs, seqs) = batches::columns(batches.into_iter());
         let rows = self.rows(EVENTS_OF, &[&srcs, &seqs]).await?;
-        Ok(rows.iter().map(batches::stored_event).collect::<Result<_, _>>()?)
+        Ok(rows
+            .iter()
+            .map(batches::stored_event)
+            .collect::<Result<_, _>>()?)
     }
 
     async fn snapshot(
@@ -43,10 +48,15 @@ impl Jobs for Postgres {
         ranges: Vec<HourRange>,
         want: Want,
     ) -> Result<Snapshot, StoreError> {
-        self.read(snapshot::Reading::new(developer, ranges, want)).await
+        self.read(snapshot::Reading::new(developer, ranges, want))
+            .await
     }
 
-    async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
+    async fn finish(
+        &self,
+        effects: Effects,
+        jobs: Vec<JobDone>,
+    ) -> Result<Vec<AlertRevision>, StoreError> {
         let t3 = async |jobs: Vec<JobDone>| self.write(finish::T3::new(effects, &jobs)).await;
         crate::measured::t3(jobs, t3).await
     }

@@ -37,34 +37,55 @@ pub async fn run(session: Object, url: &PostgresUrl) -> Result<(), StoreError> {
     done.and(released.map(|_| ()))
 }
 
-async fn migrate(client: &mut Client, runner: &Runner, url: &PostgresUrl) -> Result<(), StoreError> {
-    let report = runner.run_async(client).await.map_err(|error| match error.kind() {
-        Kind::Connection(what, source) => {
-            match of_the_driver(&**source).map(Trouble::of).map(StoreError::from) {
-                // Cut off in the middle: the migration is a transaction, the next try begins anew.
-                Some(error) if error.is_transient() => error,
-                _ => {
-                    StoreError::Failed(format!("the database {url} could not be migrated: {what}: {source}"))
+async fn migrate(
+    client: &mut Client,
+    runner: &Runner,
+    url: &PostgresUrl,
+) -> Result<(), StoreError> {
+    let report = runner
+        .run_async(client)
+        .await
+        .map_err(|error| match error.kind() {
+            Kind::Connection(what, source) => {
+                match of_the_driver(&**source)
+                    .map(Trouble::of)
+                    .map(StoreError::from)
+                {
+                    // Cut off in the middle: the migration is a transaction, the next try begins anew.
+                    Some(error) if error.is_transient() => error,
+                    _ => StoreError::Failed(format!(
+                        "the database {url} could not be migrated: {what}: {source}"
+                    )),
                 }
             }
-        }
-        kind => migrations::incompatible(url, &misfit(kind), runner),
-    })?;
+            kind => migrations::incompatible(url, &misfit(kind), runner),
+        })?;
     tell(&report);
     Ok(())
 }
 
 /// refinery wraps the driver's error, sometimes twice.
 fn of_the_driver<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a tokio_postgres::Error> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+    std::iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref())
 }
 
 /// Looks whether the database fits this program, and changes nothing.
 pub async fn check(session: &Object, url: &PostgresUrl) -> Result<(), StoreError> {
-    let known: bool = session.query_one(HAS_HISTORY, &[]).await.map_err(ended)?.try_get(0).map_err(ended)?;
+    let known: bool = session
+        .query_one(HAS_HISTORY, &[])
+        .await
+        .map_err(ended)?
+        .try_get(0)
+        .map_err(ended)?;
     let version: i64 = match known {
         false => 0,
-        true => session.query_one(VERSION, &[]).await.map_err(ended)?.try_get(0).map_err(ended)?,
+        true => session
+            .query_one(VERSION, &[])
+            .await
+            .map_err(ended)?
+            .try_get(0)
+            .map_err(ended)?,
     };
     migrations::fits(url, version, &embedded::migrations::runner())
 }

@@ -44,8 +44,10 @@ const SESSION_WAIT: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a transaction that the server gave up (deadlock, serialization) is tried.
 const ATTEMPTS: u32 = 8;
-const BETWEEN_ATTEMPTS: RetryPolicy =
-    RetryPolicy { base: Duration::from_millis(20), cap: Duration::from_secs(1) };
+const BETWEEN_ATTEMPTS: RetryPolicy = RetryPolicy {
+    base: Duration::from_millis(20),
+    cap: Duration::from_secs(1),
+};
 
 /// What every session starts with: a commit is on disk (R2.3), whatever the server's default.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '5s';
@@ -66,7 +68,10 @@ pub struct Postgres {
 trait Work: Send + Sync {
     /// What comes of it.
     type Done: Send;
-    fn run(&self, transaction: &Transaction<'_>) -> impl Future<Output = Result<Self::Done, Trouble>> + Send;
+    fn run(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> impl Future<Output = Result<Self::Done, Trouble>> + Send;
 }
 
 impl Postgres {
@@ -93,10 +98,17 @@ impl Postgres {
 
     fn new(url: &PostgresUrl, name: &str) -> Result<Self, StoreError> {
         let config = url.config(name);
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
         let manager = Manager::from_config(config, url.tls()?, recycling);
         let prepare = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
-            Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+            Box::pin(async move {
+                client
+                    .batch_execute(SESSION)
+                    .await
+                    .map_err(HookError::Backend)
+            })
         });
         let pool = Pool::builder(manager)
             .max_size(POOL)
@@ -106,22 +118,30 @@ impl Postgres {
             .post_create(prepare)
             .build()
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(Self { pool, url: url.clone() })
+        Ok(Self {
+            pool,
+            url: url.clone(),
+        })
     }
 
     async fn session(&self) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|error| unreachable(&self.url, &error))
+        self.pool
+            .get()
+            .await
+            .map_err(|error| unreachable(&self.url, &error))
     }
 
     /// Runs a writing transaction until the server takes it: what it gives up for another one's
     /// sake is tried again a few times.
     async fn write<W: Work>(&self, work: W) -> Result<W::Done, StoreError> {
-        self.transact(work, IsolationLevel::ReadCommitted, false).await
+        self.transact(work, IsolationLevel::ReadCommitted, false)
+            .await
     }
 
     /// Runs a reading transaction: every statement sees the same moment, and nothing is locked.
     async fn read<W: Work>(&self, work: W) -> Result<W::Done, StoreError> {
-        self.transact(work, IsolationLevel::RepeatableRead, true).await
+        self.transact(work, IsolationLevel::RepeatableRead, true)
+            .await
     }
 
     async fn transact<W: Work>(
@@ -134,7 +154,11 @@ impl Postgres {
         loop {
             let mut session = self.session().await?;
             // On the heap: a transaction's state is large, and a thread's stack is not.
-            let done = timeout(DEADLINE, Box::pin(once(&mut session, &work, isolation, read_only))).await;
+            let done = timeout(
+                DEADLINE,
+                Box::pin(once(&mut session, &work, isolation, read_only)),
+            )
+            .await;
             match given_back(session, done) {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Ended(error)) => return Err(error),
@@ -143,7 +167,11 @@ impl Postgres {
                     return Err(StoreError::Unavailable(message));
                 }
                 Err(Trouble::Again(reason)) => {
-                    tracing::debug!(attempt, reason, "the database gave a transaction up; trying again");
+                    tracing::debug!(
+                        attempt,
+                        reason,
+                        "the database gave a transaction up; trying again"
+                    );
                     metrics::store_retried();
                     BETWEEN_ATTEMPTS.pause(attempt).await;
                     attempt += 1;
@@ -159,7 +187,9 @@ impl Postgres {
             let statement = session.prepare_cached(sql).await?;
             session.query(&statement, params).await
         };
-        let done = timeout(DEADLINE, rows).await.map(|done| done.map_err(Trouble::from));
+        let done = timeout(DEADLINE, rows)
+            .await
+            .map(|done| done.map_err(Trouble::from));
         Ok(given_back(session, done)?)
     }
 }
@@ -189,7 +219,10 @@ async fn once<W: Work>(
     isolation: IsolationLevel,
     read_only: bool,
 ) -> Result<W::Done, Trouble> {
-    let begin = session.build_transaction().isolation_level(isolation).read_only(read_only);
+    let begin = session
+        .build_transaction()
+        .isolation_level(isolation)
+        .read_only(read_only);
     let transaction = begin.start().await?;
     // Dropped before its commit, a transaction is rolled back.
     let done = Box::pin(work.run(&transaction)).await?;

@@ -30,7 +30,10 @@ impl Outbox for Postgres {
 
     async fn triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
         let t2b = async |batches: Vec<Triggered>| {
-            let batches = batches.into_iter().map(|batch| (batch.body.batch, batch)).collect();
+            let batches = batches
+                .into_iter()
+                .map(|batch| (batch.body.batch, batch))
+                .collect();
             self.write(T2b { batches }).await
         };
         crate::measured::t2b(batches, t2b).await
@@ -68,9 +71,14 @@ impl Work for T2b {
         let mut trail = Vec::new();
         for row in rows(tx, TRIGGERED, &[&srcs, &seqs]).await? {
             let at = batches::batch_ref(&row)?;
-            let Some(batch) = self.batches.get(&at) else { continue };
+            let Some(batch) = self.batches.get(&at) else {
+                continue;
+            };
             trail.extend(steps::triggered(batch, batches::state(&row, 2)?));
         }
-        audit::append(tx, &trail, |at| locked.get(&at).is_some_and(|batch| batch.is_known)).await
+        audit::append(tx, &trail, |at| {
+            locked.get(&at).is_some_and(|batch| batch.is_known)
+        })
+        .await
     }
 }

@@ -53,7 +53,9 @@ impl Work for NewSource {
         execute(tx, LOCK_SOURCES, &[]).await?;
         execute(tx, INSERT_SOURCE, &[&life.name, &life.created]).await?;
         let rows = super::rows(tx, SOURCE, &[&life.name, &life.created]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))?;
         Ok(row.try_get(0)?)
     }
 }
@@ -84,7 +86,11 @@ impl Work for T1 {
         batches.retain(|batch| inserted.contains(&batch.at));
         let mut done = events::store(tx, &batches).await?;
         bump_hours(tx, &batches, &done).await?;
-        let tallied: Vec<_> = batches.iter().copied().zip(done.iter().map(|(tally, _)| tally)).collect();
+        let tallied: Vec<_> = batches
+            .iter()
+            .copied()
+            .zip(done.iter().map(|(tally, _)| tally))
+            .collect();
         rows::update_batches(tx, &tallied).await?;
         let mut trails = Vec::new();
         for (batch, (tally, trail)) in batches.iter().zip(&mut done) {
@@ -94,7 +100,10 @@ impl Work for T1 {
             trails.append(&mut trail.rows);
         }
         audit::append(tx, &trails, |at| !forgotten.contains_key(&at)).await?;
-        let stored = batches.iter().zip(&done).map(|(batch, (tally, _))| (batch.at, tally.stored(batch)));
+        let stored = batches
+            .iter()
+            .zip(&done)
+            .map(|(batch, (tally, _))| (batch.at, tally.stored(batch)));
         self.answers(stored.collect(), &states)
     }
 }
@@ -102,21 +111,38 @@ impl Work for T1 {
 impl T1 {
     /// Makes sure that the group's developers have their rows, and gives what stays of the batches of
     /// forgotten ones.
-    async fn forgotten(&self, tx: &Transaction<'_>) -> Result<HashMap<BatchRef, Incoming>, Trouble> {
-        let names: BTreeSet<&str> = self.group.iter().map(|batch| batch.header.developer.as_str()).collect();
+    async fn forgotten(
+        &self,
+        tx: &Transaction<'_>,
+    ) -> Result<HashMap<BatchRef, Incoming>, Trouble> {
+        let names: BTreeSet<&str> = self
+            .group
+            .iter()
+            .map(|batch| batch.header.developer.as_str())
+            .collect();
         let names: Vec<&str> = names.into_iter().collect();
         execute(tx, INSERT_DEVELOPERS, &[&names]).await?;
         let mut tombstones: HashMap<String, BatchRef> = HashMap::new();
         for row in super::rows(tx, TOMBSTONES, &[&names]).await? {
             if let (Some(src), Some(seq)) = (row.try_get(1)?, row.try_get::<_, Option<i64>>(2)?) {
-                tombstones.insert(row.try_get(0)?, BatchRef { src, seq: seq.unsigned_abs() });
+                tombstones.insert(
+                    row.try_get(0)?,
+                    BatchRef {
+                        src,
+                        seq: seq.unsigned_abs(),
+                    },
+                );
             }
         }
         let is_forgotten = |batch: &&Incoming| {
-            tombstones.get(batch.header.developer.as_str()).is_some_and(|tombstone| batch.at <= *tombstone)
+            tombstones
+                .get(batch.header.developer.as_str())
+                .is_some_and(|tombstone| batch.at <= *tombstone)
         };
         let forgotten = self.group.iter().filter(is_forgotten);
-        Ok(forgotten.map(|batch| (batch.at, batch.without_person())).collect())
+        Ok(forgotten
+            .map(|batch| (batch.at, batch.without_person()))
+            .collect())
     }
 
     /// The states of the group's batches that were there before, each from this very message.
@@ -125,13 +151,21 @@ impl T1 {
         tx: &Transaction<'_>,
         inserted: &BTreeSet<BatchRef>,
     ) -> Result<HashMap<BatchRef, BatchState>, Trouble> {
-        let there: BTreeMap<BatchRef, &Incoming> = self.group.iter().map(|batch| (batch.at, batch)).collect();
-        let keys: Vec<BatchRef> = there.keys().copied().filter(|at| !inserted.contains(at)).collect();
+        let there: BTreeMap<BatchRef, &Incoming> =
+            self.group.iter().map(|batch| (batch.at, batch)).collect();
+        let keys: Vec<BatchRef> = there
+            .keys()
+            .copied()
+            .filter(|at| !inserted.contains(at))
+            .collect();
         let mut states = HashMap::new();
         if keys.is_empty() {
             return Ok(states);
         }
-        let (srcs, seqs) = (column(&keys, |at| at.src), column(&keys, |at| at.seq as i64));
+        let (srcs, seqs) = (
+            column(&keys, |at| at.src),
+            column(&keys, |at| at.seq as i64),
+        );
         for row in super::rows(tx, STATES, &[&srcs, &seqs]).await? {
             let at = batches::batch_ref(&row)?;
             let from = StoredFrom {
@@ -159,8 +193,16 @@ impl T1 {
                 answers.push(now);
                 continue;
             }
-            let state = *states.get(at).ok_or_else(|| Trouble::Again(format!("batch {at} has vanished")))?;
-            answers.push(Stored { at: *at, already: true, counts: Counts::default(), state, pending: None });
+            let state = *states
+                .get(at)
+                .ok_or_else(|| Trouble::Again(format!("batch {at} has vanished")))?;
+            answers.push(Stored {
+                at: *at,
+                already: true,
+                counts: Counts::default(),
+                state,
+                pending: None,
+            });
         }
         Ok(answers)
     }
@@ -175,14 +217,24 @@ async fn bump_hours(
     let mut hours: BTreeMap<(&str, i64), i64> = BTreeMap::new();
     for (batch, (tally, _)) in batches.iter().zip(done) {
         for hour in &tally.hours {
-            *hours.entry((batch.header.developer.as_str(), *hour)).or_default() += 1;
+            *hours
+                .entry((batch.header.developer.as_str(), *hour))
+                .or_default() += 1;
         }
     }
     if hours.is_empty() {
         return Ok(());
     }
     let hours: Vec<_> = hours.into_iter().collect();
-    let keys = (column(&hours, |((developer, _), _)| *developer), column(&hours, |((_, hour), _)| *hour));
-    execute(tx, BUMP_HOURS, &[&keys.0, &keys.1, &column(&hours, |(_, times)| *times)]).await?;
+    let keys = (
+        column(&hours, |((developer, _), _)| *developer),
+        column(&hours, |((_, hour), _)| *hour),
+    );
+    execute(
+        tx,
+        BUMP_HOURS,
+        &[&keys.0, &keys.1, &column(&hours, |(_, times)| *times)],
+    )
+    .await?;
     Ok(())
 }

@@ -49,11 +49,22 @@ impl Quarantine for Postgres {
         // Numbers of lives begin at 1.
         let (src, seq) = after.map_or((0, 0), |after| (after.src, after.seq as i64));
         let (code, limit) = (filter.code.map(Code::as_str), i64::from(limit));
-        let rows = self.rows(PAGE, &[&src, &seq, &filter.developer, &code, &filter.since, &limit]).await?;
-        Ok(rows.iter().map(batches::batch_ref).collect::<Result<_, _>>()?)
+        let rows = self
+            .rows(
+                PAGE,
+                &[&src, &seq, &filter.developer, &code, &filter.since, &limit],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(batches::batch_ref)
+            .collect::<Result<_, _>>()?)
     }
 
-    async fn quarantined_batch(&self, at: BatchRef) -> Result<Option<QuarantinedBatch>, StoreError> {
+    async fn quarantined_batch(
+        &self,
+        at: BatchRef,
+    ) -> Result<Option<QuarantinedBatch>, StoreError> {
         self.read(Whole(at)).await
     }
 
@@ -63,14 +74,22 @@ impl Quarantine for Postgres {
         developer: Option<String>,
         limit: u32,
     ) -> Result<Vec<EventRef>, StoreError> {
-        let rows = self.rows(NAMED, &[&event_id, &developer, &i64::from(limit)]).await?;
-        Ok(rows.iter().map(|row| batches::event_ref(row, 0)).collect::<Result<_, _>>()?)
+        let rows = self
+            .rows(NAMED, &[&event_id, &developer, &i64::from(limit)])
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| batches::event_ref(row, 0))
+            .collect::<Result<_, _>>()?)
     }
 
     async fn newest(&self, src: Src) -> Result<u64, StoreError> {
         let rows = self.rows(NEWEST, &[&src]).await?;
         let newest = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
-        Ok(newest.map_err(Trouble::from)?.unwrap_or_default().unsigned_abs())
+        Ok(newest
+            .map_err(Trouble::from)?
+            .unwrap_or_default()
+            .unsigned_abs())
     }
 }
 
@@ -83,7 +102,9 @@ impl Work for Whole {
     async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Trouble> {
         let (src, seq) = (self.0.src, self.0.seq as i64);
         let found = rows(tx, BATCH, &[&src, &seq]).await?;
-        let Some(row) = found.first() else { return Ok(None) };
+        let Some(row) = found.first() else {
+            return Ok(None);
+        };
         let events = rows(tx, EVENTS, &[&src, &seq]).await?;
         let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
         if events.is_empty() {
@@ -91,7 +112,10 @@ impl Work for Whole {
         }
         Ok(Some(QuarantinedBatch {
             at: batches::batch_ref(row)?,
-            life: StreamLife { name: row.try_get(2)?, created: row.try_get(3)? },
+            life: StreamLife {
+                name: row.try_get(2)?,
+                created: row.try_get(3)?,
+            },
             developer: row.try_get(4)?,
             batch_id: row.try_get(5)?,
             correlation_id: row.try_get(6)?,
@@ -114,7 +138,11 @@ fn event(row: &Row) -> Result<QuarantinedEvent, Trouble> {
         None => None,
         Some(_) => {
             let holder = batches::hash(row, 12)?;
-            Some(Held::new(batches::event_ref(row, 9)?, (&holder, row.try_get(13)?), (at, &hash, &body)))
+            Some(Held::new(
+                batches::event_ref(row, 9)?,
+                (&holder, row.try_get(13)?),
+                (at, &hash, &body),
+            ))
         }
     };
     Ok(QuarantinedEvent {

@@ -15,12 +15,12 @@ use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
-const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
+const BATCHES: &str =
+    "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
     WHERE src = $1 AND seq BETWEEN $2 AND $3";
 const EVENTS: &str =
     "SELECT src, seq, ordinal, hash, body FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
-const REFUSED: &str =
-    "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = $1 AND seq BETWEEN $2 AND $3";
+const REFUSED: &str = "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = $1 AND seq BETWEEN $2 AND $3";
 /// Of an account: not those of its events.
 const STEPS: &str = "SELECT a.src, a.seq, a.step, a.replay_id,
       CASE WHEN a.step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN p.detail END
@@ -56,7 +56,12 @@ impl Ledger for Postgres {
 
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {
         let bound = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
-        self.read(OfRange { src, from: bound(from), to: bound(to) }).await
+        self.read(OfRange {
+            src,
+            from: bound(from),
+            to: bound(to),
+        })
+        .await
     }
 
     async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
@@ -115,13 +120,23 @@ impl Work for OfRange {
 fn standing(row: &Row) -> Result<Standing, Trouble> {
     let mask = |column| Ok::<_, Trouble>(Mask(row.try_get::<_, i32>(column)? as u8));
     let [need, done, failed] = [mask(3)?, mask(4)?, mask(5)?];
-    let (state, is_known, persisted_at) = (batches::state(row, 2)?, row.try_get(6)?, row.try_get(7)?);
-    Ok(Standing { state, need, done, failed, is_known, persisted_at })
+    let (state, is_known, persisted_at) =
+        (batches::state(row, 2)?, row.try_get(6)?, row.try_get(7)?);
+    Ok(Standing {
+        state,
+        need,
+        done,
+        failed,
+        is_known,
+        persisted_at,
+    })
 }
 
 /// Rows of a state and its count.
 fn by_state(rows: &[Row]) -> Result<BTreeMap<String, u64>, Trouble> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs()))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs())))
+        .collect()
 }
 
 struct Counting;
@@ -131,7 +146,10 @@ impl Work for Counting {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Totals, Trouble> {
         let batches = by_state(&rows(tx, STATES, &[]).await?)?;
-        let mut totals = Totals { batches, ..Totals::default() };
+        let mut totals = Totals {
+            batches,
+            ..Totals::default()
+        };
         for row in rows(tx, TOTALS, &[]).await? {
             let count = |column| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
             totals = Totals {

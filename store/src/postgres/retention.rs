@@ -26,13 +26,17 @@ const BELOW: &str = "SELECT count(*) FROM batches WHERE src = $1 AND seq < $2";
 
 impl Retention for Postgres {
     async fn stages(&self, src: Src, from: u64, limit: u32) -> Result<Vec<Stage>, StoreError> {
-        let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+        let Ok(from) = i64::try_from(from) else {
+            return Ok(Vec::new());
+        };
         let rows = self.rows(STAGES, &[&src, &from, &i64::from(limit)]).await?;
         Ok(rows.iter().map(stage).collect::<Result<_, _>>()?)
     }
 
     async fn next_stored(&self, src: Src, from: u64) -> Result<Option<u64>, StoreError> {
-        let Ok(from) = i64::try_from(from) else { return Ok(None) };
+        let Ok(from) = i64::try_from(from) else {
+            return Ok(None);
+        };
         self.number(NEXT_STORED, src, from).await
     }
 
@@ -44,15 +48,31 @@ impl Retention for Postgres {
 
 impl Postgres {
     /// The one number that a question about a life and a sequence gives.
-    async fn number(&self, sql: &'static str, src: Src, seq: i64) -> Result<Option<u64>, StoreError> {
+    async fn number(
+        &self,
+        sql: &'static str,
+        src: Src,
+        seq: i64,
+    ) -> Result<Option<u64>, StoreError> {
         let rows = self.rows(sql, &[&src, &seq]).await?;
-        let found = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose();
-        Ok(found.map_err(Trouble::from)?.flatten().map(i64::unsigned_abs))
+        let found = rows
+            .first()
+            .map(|row| row.try_get::<_, Option<i64>>(0))
+            .transpose();
+        Ok(found
+            .map_err(Trouble::from)?
+            .flatten()
+            .map(i64::unsigned_abs))
     }
 }
 
 fn stage(row: &Row) -> Result<Stage, Trouble> {
     let seq = row.try_get::<_, i64>(0)?.unsigned_abs();
     let (published_at, is_done, is_failed) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(Stage { seq, published_at, is_done, is_failed })
+    Ok(Stage {
+        seq,
+        published_at,
+        is_done,
+        is_failed,
+    })
 }

@@ -85,7 +85,10 @@ fn meaning(code: &SqlState, text: &str) -> Meaning {
         "42501" | "42P01" | "3F000" | "42703" => Meaning::Administrator,
         // 08 connection, 53 resources (disk full, too many sessions), 57 operator (shutdown), 58 system,
         // XX the server itself (a damaged page, a defect of its own)
-        code if ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
+        code if ["08", "53", "57", "58", "XX"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
             Meaning::Surroundings
         }
         // 22 data exception (an encoding, a range), 23 integrity constraint: so at each attempt.
@@ -95,7 +98,9 @@ fn meaning(code: &SqlState, text: &str) -> Meaning {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<io::Error>())
+    error
+        .source()
+        .is_some_and(|source| source.is::<io::Error>())
 }
 
 /// The error with its causes, each told once. Errors of the driver hold no password.
@@ -115,7 +120,9 @@ fn chain(error: &dyn Error) -> String {
 /// No session is to be had.
 pub fn unreachable(url: &PostgresUrl, error: &PoolError) -> StoreError {
     let reason = match error {
-        PoolError::Timeout(_) => "no session became free, or none could be opened, within 10 s".to_owned(),
+        PoolError::Timeout(_) => {
+            "no session became free, or none could be opened, within 10 s".to_owned()
+        }
         PoolError::Backend(error) => chain(error),
         other => chain(other),
     };
@@ -133,16 +140,26 @@ mod tests {
     fn what_the_server_gives_up_is_tried_again_and_a_defect_is_not_blamed_on_the_surroundings() {
         let of = |code: &str| meaning(&SqlState::from_code(code), "x");
         let all = |codes: &[&'static str], wanted| {
-            codes.iter().for_each(|code| assert_eq!(of(code), wanted, "{code}"));
+            codes
+                .iter()
+                .for_each(|code| assert_eq!(of(code), wanted, "{code}"));
         };
         all(&["40001", "40P01"], Meaning::Again);
-        let surroundings = ["08006", "53100", "53300", "57P01", "57P03", "57014", "58030", "25006", "25P03"];
+        let surroundings = [
+            "08006", "53100", "53300", "57P01", "57P03", "57014", "58030", "25006", "25P03",
+        ];
         all(&surroundings, Meaning::Surroundings);
         all(&["55P03", "XX000", "XX001", "XX002"], Meaning::Surroundings);
-        all(&["42501", "42P01", "3F000", "42703"], Meaning::Administrator);
+        all(
+            &["42501", "42P01", "3F000", "42703"],
+            Meaning::Administrator,
+        );
         all(&["23505", "22021"], Meaning::Refusal);
         all(&["42601", "25001", "P0001", "0A000"], Meaning::Defect);
         let altered = "ERROR: cached plan must not change result type";
-        assert_eq!(meaning(&SqlState::FEATURE_NOT_SUPPORTED, altered), Meaning::Again);
+        assert_eq!(
+            meaning(&SqlState::FEATURE_NOT_SUPPORTED, altered),
+            Meaning::Again
+        );
     }
 }

@@ -50,20 +50,31 @@ impl FromStr for PostgresUrl {
 
     fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
         let masked = mask(text);
-        let bad = |reason: String| BadPostgresUrl { masked: masked.clone(), reason };
-        if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        let bad = |reason: String| BadPostgresUrl {
+            masked: masked.clone(),
+            reason,
+        };
+        if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme))
+        {
             return Err(bad("it does not begin with postgres://".to_owned()));
         }
         let (bare, options) = split_options(text);
         let (mode, check) = tls::mode(&options).map_err(&bad)?;
         // The driver's reason may quote what it could not read, the password too.
-        let parsed = Config::from_str(&bare).map_err(|_| bad("the driver cannot read it".to_owned()))?;
+        let parsed =
+            Config::from_str(&bare).map_err(|_| bad("the driver cannot read it".to_owned()))?;
         let mut config = parsed;
         config.ssl_mode(mode);
         if config.get_hosts().is_empty() {
             return Err(bad("it names no host".to_owned()));
         }
-        Ok(Self(Arc::new(Parsed { config, check, masked })))
+        Ok(Self(Arc::new(Parsed {
+            config,
+            check,
+            masked,
+        })))
     }
 }
 
@@ -86,7 +97,10 @@ impl PostgresUrl {
 
     /// How TLS is done with this server.
     pub(super) fn tls(&self) -> Result<MakeRustlsConnect, StoreError> {
-        tls::connector(&self.0.check, self.0.config.get_ssl_mode() != SslMode::Disable)
+        tls::connector(
+            &self.0.check,
+            self.0.config.get_ssl_mode() != SslMode::Disable,
+        )
     }
 }
 
@@ -104,19 +118,34 @@ impl fmt::Debug for PostgresUrl {
 
 /// The URL without `sslmode` and `sslrootcert`, which the driver does not know in full, and these.
 fn split_options(text: &str) -> (String, Vec<(&str, &str)>) {
-    let Some((bare, query)) = text.split_once('?') else { return (text.to_owned(), Vec::new()) };
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (ours, rest): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| ["sslmode", "sslrootcert"].contains(key));
-    let rest: Vec<String> = rest.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let bare = if rest.is_empty() { bare.to_owned() } else { format!("{bare}?{}", rest.join("&")) };
+    let Some((bare, query)) = text.split_once('?') else {
+        return (text.to_owned(), Vec::new());
+    };
+    let pairs = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (ours, rest): (Vec<_>, Vec<_>) =
+        pairs.partition(|(key, _)| ["sslmode", "sslrootcert"].contains(key));
+    let rest: Vec<String> = rest
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let bare = if rest.is_empty() {
+        bare.to_owned()
+    } else {
+        format!("{bare}?{}", rest.join("&"))
+    };
     (bare, ours)
 }
 
 /// The text with `***` for what stands where passwords do. For any text, well-formed or not.
 fn mask(text: &str) -> String {
-    let (bare, query) = text.split_once('?').map_or((text, None), |(bare, query)| (bare, Some(query)));
-    let (scheme, rest) =
-        bare.split_once("://").map_or(("", bare), |(_, rest)| bare.split_at(bare.len() - rest.len()));
+    let (bare, query) = text
+        .split_once('?')
+        .map_or((text, None), |(bare, query)| (bare, Some(query)));
+    let (scheme, rest) = bare.split_once("://").map_or(("", bare), |(_, rest)| {
+        bare.split_at(bare.len() - rest.len())
+    });
     let masked = match rest.rsplit_once('@') {
         Some((person, place)) => match person.split_once(':') {
             Some((user, _)) => format!("{scheme}{user}:***@{place}"),
@@ -129,7 +158,10 @@ fn mask(text: &str) -> String {
         Some((key, _)) if key.contains("password") => format!("{key}=***"),
         _ => pair.to_owned(),
     };
-    format!("{masked}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&"))
+    format!(
+        "{masked}?{}",
+        query.split('&').map(hide).collect::<Vec<_>>().join("&")
+    )
 }
 
 #[cfg(test)]
@@ -156,11 +188,24 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_what_to_write_instead() {
-        for text in ["mysql://x", "host=db user=ada", "postgres://", "postgres://h/d?sslmode=maybe"] {
+        for text in [
+            "mysql://x",
+            "host=db user=ada",
+            "postgres://",
+            "postgres://h/d?sslmode=maybe",
+        ] {
             let refusal = text.parse::<PostgresUrl>().unwrap_err().to_string();
-            assert!(refusal.contains("postgres://USER@HOST:PORT/DATABASE"), "{refusal}");
+            assert!(
+                refusal.contains("postgres://USER@HOST:PORT/DATABASE"),
+                "{refusal}"
+            );
         }
-        let url: PostgresUrl = "postgres://ada@db.example/devtrail?sslmode=disable".parse().unwrap();
-        assert_eq!(url.to_string(), "postgres://ada@db.example/devtrail?sslmode=disable");
+        let url: PostgresUrl = "postgres://ada@db.example/devtrail?sslmode=disable"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            url.to_string(),
+            "postgres://ada@db.example/devtrail?sslmode=disable"
+        );
     }
 }

@@ -45,7 +45,11 @@ const ALERTS_OF: &str =
     FROM alerts WHERE developer = ?2 ORDER BY window_start DESC, alert_id LIMIT ?1";
 
 impl Answers for Sqlite {
-    async fn submissions(&self, developer: String, batch_id: String) -> Result<Vec<Submission>, StoreError> {
+    async fn submissions(
+        &self,
+        developer: String,
+        batch_id: String,
+    ) -> Result<Vec<Submission>, StoreError> {
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(SUBMISSIONS)?;
             let keys = statement.query_map([developer, batch_id], batches::batch_ref)?;
@@ -59,7 +63,9 @@ impl Answers for Sqlite {
         life: StreamLife,
         seq: u64,
     ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
-        self.readers.read(move |connection| stored(connection, &life, seq)).await
+        self.readers
+            .read(move |connection| stored(connection, &life, seq))
+            .await
     }
 
     async fn days(
@@ -71,7 +77,11 @@ impl Answers for Sqlite {
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(DAYS)?;
             let rows = statement.query_map([developer, from, to], |row| {
-                let computed = Computed { generation: row.get(1)?, version: row.get(2)?, body: row.get(3)? };
+                let computed = Computed {
+                    generation: row.get(1)?,
+                    version: row.get(2)?,
+                    body: row.get(3)?,
+                };
                 Ok((row.get(0)?, computed))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -88,14 +98,21 @@ impl Answers for Sqlite {
         self.readers.read(read).await
     }
 
-    async fn alerts(&self, developer: Option<String>, limit: u32) -> Result<Vec<StoredAlert>, StoreError> {
+    async fn alerts(
+        &self,
+        developer: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<StoredAlert>, StoreError> {
         let read = move |connection: &Connection| {
             let alerts = match developer {
                 Some(developer) => connection
                     .prepare_cached(ALERTS_OF)?
                     .query_map(params![limit, developer], stored_alert)?
                     .collect::<Result<_, _>>(),
-                None => connection.prepare_cached(ALERTS)?.query_map([limit], stored_alert)?.collect(),
+                None => connection
+                    .prepare_cached(ALERTS)?
+                    .query_map([limit], stored_alert)?
+                    .collect(),
             };
             Ok(alerts?)
         };
@@ -110,8 +127,12 @@ fn stored(
 ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
     let mut first = connection.prepare_cached(FIRST)?;
     let key = params![life.name, life.created, seq as i64];
-    let Some(first) = first.query_row(key, batches::batch_ref).optional()? else { return Ok(None) };
-    let Some(submission) = batches::submission(connection, first)? else { return Ok(None) };
+    let Some(first) = first.query_row(key, batches::batch_ref).optional()? else {
+        return Ok(None);
+    };
+    let Some(submission) = batches::submission(connection, first)? else {
+        return Ok(None);
+    };
     let not_accepted = not_accepted(connection, first)?;
     Ok(Some((submission, not_accepted)))
 }
@@ -132,8 +153,14 @@ fn not_accepted(connection: &Connection, at: BatchRef) -> Result<Vec<NotAccepted
 }
 
 fn original(row: &Row<'_>) -> rusqlite::Result<Option<(EventRef, String, Micros)>> {
-    let (Some(src), Some(batch_id)) = (row.get(7)?, row.get(10)?) else { return Ok(None) };
-    let at = EventRef { src, seq: row.get::<_, i64>(8)?.unsigned_abs(), ordinal: row.get(9)? };
+    let (Some(src), Some(batch_id)) = (row.get(7)?, row.get(10)?) else {
+        return Ok(None);
+    };
+    let at = EventRef {
+        src,
+        seq: row.get::<_, i64>(8)?.unsigned_abs(),
+        ordinal: row.get(9)?,
+    };
     Ok(Some((at, batch_id, row.get(11)?)))
 }
 

@@ -16,7 +16,8 @@ const MARK: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, first
     RETURNING used, marks, reason, dead_at";
 const UNMARK: &str = "UPDATE attempts SET marks = marks - 1
     WHERE src = ?1 AND consumer = ?2 AND seq = ?3 AND marks > 0";
-const FAILED: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, reason, first_at, last_at)
+const FAILED: &str =
+    "INSERT INTO attempts (src, consumer, seq, used, marks, reason, first_at, last_at)
     VALUES (?1, ?2, ?3, 1, 0, ?5, ?4, ?4)
     ON CONFLICT (src, consumer, seq) DO UPDATE SET used = used + 1, reason = ?5, last_at = ?4
     RETURNING used, marks, reason, dead_at";
@@ -35,8 +36,9 @@ const FORGOTTEN: &str = "SELECT 1 FROM developers
 
 impl Attempts for Sqlite {
     async fn state(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
-        let state =
-            move |connection: &Connection| Ok(batches::submission(connection, at)?.map(|one| one.state));
+        let state = move |connection: &Connection| {
+            Ok(batches::submission(connection, at)?.map(|one| one.state))
+        };
         self.readers.read(state).await
     }
 
@@ -49,10 +51,14 @@ impl Attempts for Sqlite {
         let remembered = move |connection: &Connection| {
             let mut found = connection.prepare_cached(REMEMBERED)?;
             let mut one = |seq: u64| {
-                let row = found.query_row(params![src, consumer, seq as i64], attempt).optional()?;
+                let row = found
+                    .query_row(params![src, consumer, seq as i64], attempt)
+                    .optional()?;
                 Ok(row.map(|attempt| (seq, attempt)))
             };
-            seqs.into_iter().filter_map(|seq| one(seq).transpose()).collect()
+            seqs.into_iter()
+                .filter_map(|seq| one(seq).transpose())
+                .collect()
         };
         self.readers.read(remembered).await
     }
@@ -67,13 +73,22 @@ impl Attempts for Sqlite {
 
     async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
         let unmark = move |connection: &Connection| {
-            connection.prepare_cached(UNMARK)?.execute(params![key.src, key.consumer, key.seq as i64])?;
+            connection.prepare_cached(UNMARK)?.execute(params![
+                key.src,
+                key.consumer,
+                key.seq as i64
+            ])?;
             Ok(())
         };
         self.write(unmark).await
     }
 
-    async fn failed(&self, key: MessageKey, reason: String, at: Micros) -> Result<Attempt, StoreError> {
+    async fn failed(
+        &self,
+        key: MessageKey,
+        reason: String,
+        at: Micros,
+    ) -> Result<Attempt, StoreError> {
         let failed = move |connection: &Connection| {
             let row = params![key.src, key.consumer, key.seq as i64, at, reason];
             Ok(connection.prepare_cached(FAILED)?.query_row(row, attempt)?)
@@ -82,11 +97,13 @@ impl Attempts for Sqlite {
     }
 
     async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
-        self.write(move |connection| dead(connection, &letter)).await
+        self.write(move |connection| dead(connection, &letter))
+            .await
     }
 
     async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
-        self.write(move |connection| recovered(connection, &recovery)).await
+        self.write(move |connection| recovered(connection, &recovery))
+            .await
     }
 
     async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
@@ -102,18 +119,33 @@ impl Attempts for Sqlite {
 }
 
 /// Whether the developer was forgotten after this batch.
-pub fn is_forgotten(connection: &Connection, developer: &str, at: BatchRef) -> Result<bool, StoreError> {
+pub fn is_forgotten(
+    connection: &Connection,
+    developer: &str,
+    at: BatchRef,
+) -> Result<bool, StoreError> {
     let own = params![developer, at.src, at.seq as i64];
     Ok(connection.prepare_cached(FORGOTTEN)?.exists(own)?)
 }
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
-    Ok(Attempt { used: row.get(0)?, marks: row.get(1)?, reason: row.get(2)?, dead_at: row.get(3)? })
+    Ok(Attempt {
+        used: row.get(0)?,
+        marks: row.get(1)?,
+        reason: row.get(2)?,
+        dead_at: row.get(3)?,
+    })
 }
 
 fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> {
     let key = &letter.key;
-    let row = params![key.src, key.consumer, key.seq as i64, letter.at, letter.reason];
+    let row = params![
+        key.src,
+        key.consumer,
+        key.seq as i64,
+        letter.at,
+        letter.reason
+    ];
     if connection.prepare_cached(DEAD)?.execute(row)? == 0 {
         return Ok(());
     }
@@ -126,11 +158,29 @@ fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> 
 }
 
 fn recovered(connection: &Connection, recovery: &Recovery) -> Result<(), StoreError> {
-    let key = params![recovery.key.src, recovery.key.consumer, recovery.key.seq as i64];
-    let taken = connection.prepare_cached(TAKEN)?.query_row(key, attempt).optional()?;
-    let Some(failed) = taken.filter(|taken| taken.used > 0 && taken.dead_at.is_none()) else { return Ok(()) };
-    let known = is_known(connection, recovery.job.is_none(), &recovery.developer, recovery.place())?;
-    audit::append(connection, &[steps::recovered(recovery, &failed)], Keep::of(known))
+    let key = params![
+        recovery.key.src,
+        recovery.key.consumer,
+        recovery.key.seq as i64
+    ];
+    let taken = connection
+        .prepare_cached(TAKEN)?
+        .query_row(key, attempt)
+        .optional()?;
+    let Some(failed) = taken.filter(|taken| taken.used > 0 && taken.dead_at.is_none()) else {
+        return Ok(());
+    };
+    let known = is_known(
+        connection,
+        recovery.job.is_none(),
+        &recovery.developer,
+        recovery.place(),
+    )?;
+    audit::append(
+        connection,
+        &[steps::recovered(recovery, &failed)],
+        Keep::of(known),
+    )
 }
 
 /// Whether the audit may name whose message it is: the batch's own by the tombstone, a job's by its batch.

@@ -17,7 +17,9 @@ const SUBMISSION: &str =
 
 /// Whether the batch is stored, and its developer not forgotten.
 pub fn is_known(connection: &Connection, at: BatchRef) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached(KNOWN)?.exists(params![at.src, at.seq as i64])?)
+    Ok(connection
+        .prepare_cached(KNOWN)?
+        .exists(params![at.src, at.seq as i64])?)
 }
 
 /// The batch, where it is stored.
@@ -60,11 +62,17 @@ pub fn unknown_name(column: usize, name: &str) -> rusqlite::Error {
 
 /// The reference in a row's first two columns.
 pub fn batch_ref(row: &Row<'_>) -> rusqlite::Result<BatchRef> {
-    Ok(BatchRef { src: row.get(0)?, seq: row.get::<_, i64>(1)?.unsigned_abs() })
+    Ok(BatchRef {
+        src: row.get(0)?,
+        seq: row.get::<_, i64>(1)?.unsigned_abs(),
+    })
 }
 
 /// The batches of these keys, in their order; those that are gone are left out.
-pub fn submissions(connection: &Connection, keys: Vec<BatchRef>) -> Result<Vec<Submission>, StoreError> {
+pub fn submissions(
+    connection: &Connection,
+    keys: Vec<BatchRef>,
+) -> Result<Vec<Submission>, StoreError> {
     let found = keys.into_iter().map(|at| submission(connection, at));
     found.filter_map(Result::transpose).collect()
 }

@@ -36,7 +36,13 @@ impl Checkpoints {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
-        Ok(Self { log: log.into(), nudge, turns: 0, last: 0, truncate_at: WAL_LIMIT })
+        Ok(Self {
+            log: log.into(),
+            nudge,
+            turns: 0,
+            last: 0,
+            truncate_at: WAL_LIMIT,
+        })
     }
 
     /// The writer has ended a turn: checkpoints where it is time. The log's file keeps its size while
@@ -47,7 +53,11 @@ impl Checkpoints {
         self.turns += 1;
         if bytes > self.truncate_at {
             // A reader that stays keeps it from being cut: not tried again at each turn.
-            self.truncate_at = if truncate(writer) { WAL_LIMIT } else { bytes + WAL_LIMIT };
+            self.truncate_at = if truncate(writer) {
+                WAL_LIMIT
+            } else {
+                bytes + WAL_LIMIT
+            };
             self.last = 0;
         } else if self.turns >= TURNS || bytes > self.last + GROWTH {
             // One that is asked for already is enough.
@@ -67,7 +77,9 @@ fn passive(connection: &Connection, nudged: &Receiver<()>) {
 
 /// Cuts the log back to nothing; whether that could be done.
 pub fn truncate(writer: &Connection) -> bool {
-    let busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    let busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, bool>(0)
+    });
     match busy {
         Ok(busy) => !busy,
         Err(error) => {

@@ -16,11 +16,14 @@ const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
 
 impl DeadLetters for Sqlite {
     async fn decided(&self, decision: Decision) -> Result<bool, StoreError> {
-        self.write(move |connection| write(connection, &decision)).await
+        self.write(move |connection| write(connection, &decision))
+            .await
     }
 
     async fn unstored(&self, seq: u64, limit: u32) -> Result<Vec<BatchRef>, StoreError> {
-        let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
+        let Ok(seq) = i64::try_from(seq) else {
+            return Ok(Vec::new());
+        };
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(UNSTORED)?;
             let rows = statement.query_map(params![seq, limit], batches::batch_ref)?;
@@ -32,20 +35,38 @@ impl DeadLetters for Sqlite {
 
 fn write(connection: &Connection, decision: &Decision) -> Result<bool, StoreError> {
     let batch = batches::submission(connection, decision.at)?;
-    if connection.prepare_cached(WRITTEN)?.exists(params![decision.id().as_bytes()])? {
+    if connection
+        .prepare_cached(WRITTEN)?
+        .exists(params![decision.id().as_bytes()])?
+    {
         return Ok(batch.is_some());
     }
     let claimed = decision.developer.as_deref().unwrap_or_default();
     let (whose, is_known) = match &batch {
         Some(row) => {
             let (developer, batch_id) = (row.developer.as_str(), row.batch_id.as_str());
-            (Whose { developer, batch_id, correlation_id: &row.correlation_id }, !developer.is_empty())
+            (
+                Whose {
+                    developer,
+                    batch_id,
+                    correlation_id: &row.correlation_id,
+                },
+                !developer.is_empty(),
+            )
         }
         None => {
-            let whose = Whose { developer: claimed, batch_id: "", correlation_id: "" };
+            let whose = Whose {
+                developer: claimed,
+                batch_id: "",
+                correlation_id: "",
+            };
             (whose, !is_forgotten(connection, claimed, decision.at)?)
         }
     };
-    audit::append(connection, &[steps::decided(decision, &whose)], Keep::of(is_known))?;
+    audit::append(
+        connection,
+        &[steps::decided(decision, &whose)],
+        Keep::of(is_known),
+    )?;
     Ok(batch.is_some())
 }

@@ -18,7 +18,8 @@ const BY_ID: &str = "WITH who AS (SELECT developer FROM developers WHERE ?2 IS N
     UNION SELECT src, seq FROM refused WHERE developer IN (SELECT developer FROM who) AND event_id = ?1
     UNION SELECT src, seq FROM batches WHERE correlation_id = ?1 AND (?2 IS NULL OR developer = ?2)
     ORDER BY 1, 2 LIMIT ?3";
-const BY_SEQUENCE: &str = "SELECT src, seq FROM batches WHERE src IN (SELECT src FROM sources) AND seq = ?1
+const BY_SEQUENCE: &str =
+    "SELECT src, seq FROM batches WHERE src IN (SELECT src FROM sources) AND seq = ?1
     ORDER BY src LIMIT ?2";
 const BY_ALERT: &str = "SELECT src, seq FROM alerts WHERE alert_id = ?1 LIMIT ?2";
 const AUDIT: &str = "SELECT a.src, a.seq, a.time, a.step, a.outcome, a.actor, a.replay_id,
@@ -31,7 +32,9 @@ const ORIGINAL: &str = "SELECT b.src, b.seq, b.developer, b.batch_id
 
 impl History for Sqlite {
     async fn find(&self, clue: Clue, limit: u32) -> Result<Vec<Submission>, StoreError> {
-        self.readers.read(move |connection| find(connection, &clue, limit)).await
+        self.readers
+            .read(move |connection| find(connection, &clue, limit))
+            .await
     }
 
     async fn audit(&self, at: BatchRef) -> Result<Vec<AuditEntry>, StoreError> {
@@ -55,10 +58,20 @@ impl History for Sqlite {
             let key = params![life.name, life.created, seq as i64];
             let mut original = connection.prepare_cached(ORIGINAL)?;
             let original = original.query_row(key, |row| {
-                Ok((batches::batch_ref(row)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+                Ok((
+                    batches::batch_ref(row)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
             });
-            let Some((at, developer, batch_id)) = original.optional()? else { return Ok(false) };
-            let whose = Whose { developer: &developer, batch_id: &batch_id, correlation_id: &correlation_id };
+            let Some((at, developer, batch_id)) = original.optional()? else {
+                return Ok(false);
+            };
+            let whose = Whose {
+                developer: &developer,
+                batch_id: &batch_id,
+                correlation_id: &correlation_id,
+            };
             let row = steps::resent(at, &whose, time, &actor);
             audit::append(connection, &[row], Keep::of(!developer.is_empty()))?;
             Ok(true)

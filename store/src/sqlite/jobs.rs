@@ -12,7 +12,9 @@ pub use finish::fail;
 use rusqlite::{Connection, params};
 
 use super::Sqlite;
-use crate::{AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want};
+use crate::{
+    AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want,
+};
 
 const DONE: &str = "SELECT 1 FROM ledger WHERE job_id = ?1";
 const EVENTS_OF: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
@@ -22,11 +24,15 @@ const EVENTS_OF: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.s
 
 impl Jobs for Sqlite {
     async fn done(&self, job_ids: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
-        self.readers.read(move |connection| done(connection, job_ids)).await
+        self.readers
+            .read(move |connection| done(connection, job_ids))
+            .await
     }
 
     async fn events_of(&self, batches: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read(move |connection| events_of(connection, &batches)).await
+        self.readers
+            .read(move |connection| events_of(connection, &batches))
+            .await
     }
 
     async fn snapshot(
@@ -35,11 +41,20 @@ impl Jobs for Sqlite {
         ranges: Vec<HourRange>,
         want: Want,
     ) -> Result<Snapshot, StoreError> {
-        self.readers.read(move |connection| snapshot::read(connection, &developer, ranges, want)).await
+        self.readers
+            .read(move |connection| snapshot::read(connection, &developer, ranges, want))
+            .await
     }
 
-    async fn finish(&self, effects: Effects, jobs: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
-        let t3 = async |jobs| self.write(move |connection| finish::finish(connection, effects, jobs)).await;
+    async fn finish(
+        &self,
+        effects: Effects,
+        jobs: Vec<JobDone>,
+    ) -> Result<Vec<AlertRevision>, StoreError> {
+        let t3 = async |jobs| {
+            self.write(move |connection| finish::finish(connection, effects, jobs))
+                .await
+        };
         crate::measured::t3(jobs, t3).await
     }
 }
@@ -55,7 +70,10 @@ fn done(connection: &Connection, job_ids: Vec<String>) -> Result<BTreeSet<String
     Ok(done)
 }
 
-fn events_of(connection: &Connection, batches: &[BatchRef]) -> Result<Vec<StoredEvent>, StoreError> {
+fn events_of(
+    connection: &Connection,
+    batches: &[BatchRef],
+) -> Result<Vec<StoredEvent>, StoreError> {
     let batches: BTreeSet<&BatchRef> = batches.iter().collect();
     let mut statement = connection.prepare_cached(EVENTS_OF)?;
     let mut events = Vec::new();

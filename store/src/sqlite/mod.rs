@@ -28,7 +28,8 @@ use crate::migrations::{self, misfit, tell};
 use readers::Readers;
 use writer::Writer;
 
-const HAS_HISTORY: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+const HAS_HISTORY: &str =
+    "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
 const VERSION: &str = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
 
 mod embedded {
@@ -57,9 +58,9 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::FileLockingProtocolFailed,
             ) => Self::Unavailable(error.to_string()),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::PermissionDenied) => {
-                Self::Incompatible(unfit(&error))
-            }
+            Some(
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::PermissionDenied,
+            ) => Self::Incompatible(unfit(&error)),
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
                 Self::Refused(error.to_string())
             }
@@ -80,7 +81,9 @@ fn unfit(error: &rusqlite::Error) -> String {
 /// SQLite has no code of its own for a table or a column that is not there.
 fn is_half_restored(error: &rusqlite::Error) -> bool {
     let text = error.to_string();
-    ["no such table", "no such column"].iter().any(|what| text.starts_with(what))
+    ["no such table", "no such column"]
+        .iter()
+        .any(|what| text.starts_with(what))
 }
 
 impl Sqlite {
@@ -91,14 +94,20 @@ impl Sqlite {
     /// Where the file cannot be opened, or a newer program made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let unusable = |error: StoreError| {
-            StoreError::Unavailable(format!("{} cannot be used as database: {error}", path.display()))
+            StoreError::Unavailable(format!(
+                "{} cannot be used as database: {error}",
+                path.display()
+            ))
         };
         let mut connection = Connection::open(path).map_err(|error| unusable(error.into()))?;
         expect_database(&connection, path)?;
         configure(&connection).map_err(unusable)?;
         migrate(&mut connection, path)?;
         let writer = Some(Writer::start(connection, path)?);
-        Ok(Self { writer, readers: Readers::open(path)? })
+        Ok(Self {
+            writer,
+            readers: Readers::open(path)?,
+        })
     }
 
     /// Opens the database at `path` for reading, beside the process that writes it.
@@ -107,7 +116,10 @@ impl Sqlite {
     /// Where there is none, it cannot be read, or it is of another version than this program's.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         check(&open_read_only(path)?, path)?;
-        Ok(Self { writer: None, readers: Readers::open(path)? })
+        Ok(Self {
+            writer: None,
+            readers: Readers::open(path)?,
+        })
     }
 
     /// Runs `write` in the writer's next transaction; answers when that is committed.
@@ -118,7 +130,9 @@ impl Sqlite {
     {
         match &self.writer {
             Some(writer) => writer.write(write).await,
-            None => Err(StoreError::Failed("the database was opened for reading only".to_owned())),
+            None => Err(StoreError::Failed(
+                "the database was opened for reading only".to_owned(),
+            )),
         }
     }
 }
@@ -154,9 +168,9 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let runner = embedded::migrations::runner();
     // refinery does not keep two programs from migrating at once; the writer's lock file does.
-    let report = runner
-        .run(connection)
-        .map_err(|error| migrations::incompatible(&path.display(), &misfit(error.kind()), &runner))?;
+    let report = runner.run(connection).map_err(|error| {
+        migrations::incompatible(&path.display(), &misfit(error.kind()), &runner)
+    })?;
     tell(&report);
     Ok(())
 }
@@ -164,7 +178,11 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
 /// Looks whether the database fits this program, and changes nothing.
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let version = if number(HAS_HISTORY)? == 0 { 0 } else { number(VERSION)? };
+    let version = if number(HAS_HISTORY)? == 0 {
+        0
+    } else {
+        number(VERSION)?
+    };
     migrations::fits(&path.display(), version, &embedded::migrations::runner())
 }
 
@@ -172,7 +190,10 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| {
-        StoreError::Unavailable(format!("the database {} cannot be read: {error}", path.display()))
+        StoreError::Unavailable(format!(
+            "the database {} cannot be read: {error}",
+            path.display()
+        ))
     })?;
     connection.busy_timeout(Duration::from_secs(5))?;
     expect_database(&connection, path)?;
@@ -187,7 +208,8 @@ mod tests {
 
     #[test]
     fn an_error_says_who_can_mend_it() {
-        let of = |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        let of =
+            |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
         let surroundings = [
             ffi::SQLITE_BUSY,
             ffi::SQLITE_LOCKED,
@@ -197,7 +219,11 @@ mod tests {
             ffi::SQLITE_INTERRUPT,
             ffi::SQLITE_PROTOCOL,
         ];
-        assert!(surroundings.iter().all(|code| matches!(of(*code), StoreError::Unavailable(_))));
+        assert!(
+            surroundings
+                .iter()
+                .all(|code| matches!(of(*code), StoreError::Unavailable(_)))
+        );
         let administrator = [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_PERM];
         assert!(administrator.iter().all(|code| {
             matches!(of(*code), StoreError::Incompatible(text) if text.contains("put a whole backup back"))
@@ -206,9 +232,15 @@ mod tests {
         assert!(matches!(of(ffi::SQLITE_MISUSE), StoreError::Failed(_)));
         let connection = Connection::open_in_memory().unwrap();
         let missing = |sql| StoreError::from(connection.prepare(sql).err().unwrap());
-        connection.execute_batch("CREATE TABLE one (n INTEGER)").unwrap();
+        connection
+            .execute_batch("CREATE TABLE one (n INTEGER)")
+            .unwrap();
         for sql in ["SELECT n FROM two", "SELECT m FROM one"] {
-            assert!(matches!(missing(sql), StoreError::Incompatible(_)), "{sql}: {}", missing(sql));
+            assert!(
+                matches!(missing(sql), StoreError::Incompatible(_)),
+                "{sql}: {}",
+                missing(sql)
+            );
         }
         assert!(matches!(missing("SELEC 1"), StoreError::Failed(_)));
     }

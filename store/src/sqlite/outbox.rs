@@ -14,7 +14,8 @@ const CLAIM_LEASE: Micros = 30 * SECOND;
 const CLAIM: &str = "SELECT src, seq, need, job_body FROM batches
     WHERE state = 'persisted' AND lease_until < CAST(unixepoch('subsec') * 1000000 AS INTEGER)
     ORDER BY src, seq LIMIT ?1";
-const LEASE: &str = "UPDATE batches SET lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?3
+const LEASE: &str =
+    "UPDATE batches SET lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?3
     WHERE src = ?1 AND seq = ?2";
 const TRIGGERED: &str = "UPDATE batches SET state = CASE
       WHEN (done & need) = need THEN 'completed' WHEN failed <> 0 THEN 'failed' ELSE 'triggered' END
@@ -22,14 +23,22 @@ const TRIGGERED: &str = "UPDATE batches SET state = CASE
 
 impl Outbox for Sqlite {
     async fn claim(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
-        crate::measured::transaction("T2a", self.write(move |connection| claim(connection, limit))).await
+        crate::measured::transaction(
+            "T2a",
+            self.write(move |connection| claim(connection, limit)),
+        )
+        .await
     }
 
     async fn triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
         batches.sort_by_key(|batch| batch.body.batch);
         let t2b = async |batches: Vec<Triggered>| {
-            self.write(move |connection| batches.iter().try_for_each(|batch| triggered(connection, batch)))
-                .await
+            self.write(move |connection| {
+                batches
+                    .iter()
+                    .try_for_each(|batch| triggered(connection, batch))
+            })
+            .await
         };
         crate::measured::t2b(batches, t2b).await
     }
@@ -39,13 +48,19 @@ impl Outbox for Sqlite {
 fn claim(connection: &Connection, limit: u32) -> Result<Vec<Pending>, StoreError> {
     let mut statement = connection.prepare_cached(CLAIM)?;
     let rows = statement.query_map([limit], |row| {
-        Ok((batches::batch_ref(row)?, Mask(row.get(2)?), row.get::<_, String>(3)?))
+        Ok((
+            batches::batch_ref(row)?,
+            Mask(row.get(2)?),
+            row.get::<_, String>(3)?,
+        ))
     })?;
     let mut claimed = Vec::new();
     for row in rows.collect::<Result<Vec<_>, _>>()? {
         let (at, need, body) = row;
         let pending = Pending::read(at, need, &body)?;
-        connection.prepare_cached(LEASE)?.execute(params![at.src, at.seq as i64, CLAIM_LEASE])?;
+        connection
+            .prepare_cached(LEASE)?
+            .execute(params![at.src, at.seq as i64, CLAIM_LEASE])?;
         claimed.push(pending);
     }
     Ok(claimed)

@@ -32,7 +32,9 @@ impl Persist for Sqlite {
         }
         let life = life.clone();
         let find = move |connection: &Connection| {
-            connection.prepare_cached(INSERT_SOURCE)?.execute(params![life.name, life.created])?;
+            connection
+                .prepare_cached(INSERT_SOURCE)?
+                .execute(params![life.name, life.created])?;
             Ok(connection
                 .prepare_cached(SOURCE)?
                 .query_row(params![life.name, life.created], |row| row.get(0))?)
@@ -42,8 +44,12 @@ impl Persist for Sqlite {
 
     async fn persist(&self, mut group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
         group.sort_by_key(|batch| batch.at);
-        let t1 =
-            move |connection: &Connection| group.iter().map(|batch| T1 { connection, batch }.run()).collect();
+        let t1 = move |connection: &Connection| {
+            group
+                .iter()
+                .map(|batch| T1 { connection, batch }.run())
+                .collect()
+        };
         crate::measured::t1(self.write(t1)).await
     }
 }
@@ -60,13 +66,24 @@ type Receipt = (String, Micros);
 impl T1<'_> {
     fn run(&self) -> Result<Stored, StoreError> {
         let (at, developer) = (self.batch.at, self.batch.header.developer.as_str());
-        self.connection.prepare_cached(INSERT_DEVELOPER)?.execute([developer])?;
+        self.connection
+            .prepare_cached(INSERT_DEVELOPER)?
+            .execute([developer])?;
         if let Some(state) = self.state_of(at)? {
-            return Ok(Stored { at, already: true, counts: Counts::default(), state, pending: None });
+            return Ok(Stored {
+                at,
+                already: true,
+                counts: Counts::default(),
+                state,
+                pending: None,
+            });
         }
         if self.is_forgotten()? {
             let bare = self.batch.without_person();
-            let skeleton = T1 { connection: self.connection, batch: &bare };
+            let skeleton = T1 {
+                connection: self.connection,
+                batch: &bare,
+            };
             skeleton.insert_batch(&Tally::default())?;
             audit::append(self.connection, &AuditTrail::of(&bare).rows, Keep::Skeleton)?;
             return Ok(Tally::default().stored(&bare));
@@ -82,7 +99,9 @@ impl T1<'_> {
             trail.refused(refused);
         }
         for hour in &tally.hours {
-            self.connection.prepare_cached(BUMP_HOUR)?.execute(params![developer, hour])?;
+            self.connection
+                .prepare_cached(BUMP_HOUR)?
+                .execute(params![developer, hour])?;
         }
         self.insert_batch(&tally)?;
         if tally.need() == Mask::NONE {
@@ -95,11 +114,16 @@ impl T1<'_> {
     fn state_of(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
         let mut statement = self.connection.prepare_cached(BATCH_EXISTS)?;
         let found = statement.query_row(params![at.src, at.seq as i64], |row| {
-            let from =
-                StoredFrom { published_at: row.get(1)?, developer: row.get(2)?, batch_id: row.get(3)? };
+            let from = StoredFrom {
+                published_at: row.get(1)?,
+                developer: row.get(2)?,
+                batch_id: row.get(3)?,
+            };
             Ok((batches::state(row, 0)?, from))
         });
-        let Some((state, from)) = found.optional()? else { return Ok(None) };
+        let Some((state, from)) = found.optional()? else {
+            return Ok(None);
+        };
         self.batch.expect_own(&from)?;
         Ok(Some(state))
     }
@@ -107,9 +131,14 @@ impl T1<'_> {
     fn is_forgotten(&self) -> Result<bool, StoreError> {
         let mut statement = self.connection.prepare_cached(TOMBSTONE)?;
         let tombstone = statement.query_row([self.batch.header.developer.as_str()], |row| {
-            Ok(BatchRef { src: row.get(0)?, seq: row.get::<_, i64>(1)?.unsigned_abs() })
+            Ok(BatchRef {
+                src: row.get(0)?,
+                seq: row.get::<_, i64>(1)?.unsigned_abs(),
+            })
         });
-        Ok(tombstone.optional()?.is_some_and(|tombstone| self.batch.at <= tombstone))
+        Ok(tombstone
+            .optional()?
+            .is_some_and(|tombstone| self.batch.at <= tombstone))
     }
 
     /// One admitted event: it is new, or finds its id held.
@@ -125,7 +154,11 @@ impl T1<'_> {
             return Ok(());
         }
         let (holder, receipt) = self.holder(&event.id)?;
-        let submission = Submission { at, hash: &event.hash, body: &event.body };
+        let submission = Submission {
+            at,
+            hash: &event.hash,
+            body: &event.body,
+        };
         match decide(holder.submission(), submission) {
             Decision::Own => tally.counts.add(Verdict::Accepted),
             Decision::Takes => {
@@ -135,7 +168,12 @@ impl T1<'_> {
             }
             Decision::Loses(loser) => {
                 let developer = self.batch.header.developer.as_str();
-                self.insert_loser(&Lost { developer, id: &event.id, submission, loser })?;
+                self.insert_loser(&Lost {
+                    developer,
+                    id: &event.id,
+                    submission,
+                    loser,
+                })?;
                 tally.counts.add(loser.verdict());
                 trail.lost(event, loser, holder.at, receipt.as_ref());
             }
@@ -147,34 +185,54 @@ impl T1<'_> {
     /// has no row yet.
     fn holder(&self, id: &str) -> Result<(Holder, Option<Receipt>), StoreError> {
         let mut statement = self.connection.prepare_cached(HOLDER)?;
-        Ok(statement.query_row(params![self.batch.header.developer.as_str(), id], |row| {
-            let holder = Holder {
-                at: event_ref(row)?,
-                hash: row.get(3)?,
-                body: row.get(4)?,
-                effective_at: row.get(5)?,
-                local_day: row.get(6)?,
-            };
-            let batch_id: Option<String> = row.get(7)?;
-            let receipt = batch_id.map(|batch_id| Ok::<_, rusqlite::Error>((batch_id, row.get(8)?)));
-            Ok((holder, receipt.transpose()?))
-        })?)
+        Ok(
+            statement.query_row(params![self.batch.header.developer.as_str(), id], |row| {
+                let holder = Holder {
+                    at: event_ref(row)?,
+                    hash: row.get(3)?,
+                    body: row.get(4)?,
+                    effective_at: row.get(5)?,
+                    local_day: row.get(6)?,
+                };
+                let batch_id: Option<String> = row.get(7)?;
+                let receipt =
+                    batch_id.map(|batch_id| Ok::<_, rusqlite::Error>((batch_id, row.get(8)?)));
+                Ok((holder, receipt.transpose()?))
+            })?,
+        )
     }
 
     /// The newcomer came before the holder: it takes the place, all others are judged beside it.
-    fn swap(&self, holder: &Holder, original: Submission<'_>, event: &Competitor) -> Result<(), StoreError> {
+    fn swap(
+        &self,
+        holder: &Holder,
+        original: Submission<'_>,
+        event: &Competitor,
+    ) -> Result<(), StoreError> {
         let (developer, id) = (self.batch.header.developer.as_str(), event.id.as_str());
         let key = params![developer, id];
         let mut statement = self.connection.prepare_cached(BEATEN)?;
-        let beaten = statement
-            .query_map(key, |row| Ok(Beaten { at: event_ref(row)?, hash: row.get(3)?, body: row.get(4)? }))?;
+        let beaten = statement.query_map(key, |row| {
+            Ok(Beaten {
+                at: event_ref(row)?,
+                hash: row.get(3)?,
+                body: row.get(4)?,
+            })
+        })?;
         let beaten = beaten.collect::<Result<Vec<_>, _>>()?;
-        self.connection.prepare_cached(DELETE_DUPLICATES)?.execute(key)?;
-        self.connection.prepare_cached(DELETE_CONFLICTS)?.execute(key)?;
+        self.connection
+            .prepare_cached(DELETE_DUPLICATES)?
+            .execute(key)?;
+        self.connection
+            .prepare_cached(DELETE_CONFLICTS)?
+            .execute(key)?;
         let held = params![holder.at.src, holder.at.seq as i64, holder.at.ordinal];
-        self.connection.prepare_cached(DELETE_EVENT)?.execute(held)?;
+        self.connection
+            .prepare_cached(DELETE_EVENT)?
+            .execute(held)?;
         self.insert_event(original.at, event)?;
-        judged_anew((developer, id, original), holder, &beaten).try_for_each(|lost| self.insert_loser(&lost))
+        judged_anew((developer, id, original), holder, &beaten)
+            .try_for_each(|lost| self.insert_loser(&lost))
     }
 
     fn insert_loser(&self, lost: &Lost<'_>) -> Result<(), StoreError> {
@@ -187,5 +245,9 @@ impl T1<'_> {
 
 /// The reference in a row's first three columns.
 pub(super) fn event_ref(row: &rusqlite::Row<'_>) -> rusqlite::Result<EventRef> {
-    Ok(EventRef { src: row.get(0)?, seq: row.get::<_, i64>(1)?.unsigned_abs(), ordinal: row.get(2)? })
+    Ok(EventRef {
+        src: row.get(0)?,
+        seq: row.get::<_, i64>(1)?.unsigned_abs(),
+        ordinal: row.get(2)?,
+    })
 }

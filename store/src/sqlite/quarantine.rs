@@ -57,8 +57,13 @@ impl Quarantine for Sqlite {
         self.readers.read(read).await
     }
 
-    async fn quarantined_batch(&self, at: BatchRef) -> Result<Option<QuarantinedBatch>, StoreError> {
-        self.readers.read(move |connection| batch(connection, at)).await
+    async fn quarantined_batch(
+        &self,
+        at: BatchRef,
+    ) -> Result<Option<QuarantinedBatch>, StoreError> {
+        self.readers
+            .read(move |connection| batch(connection, at))
+            .await
     }
 
     async fn quarantined_as(
@@ -78,7 +83,9 @@ impl Quarantine for Sqlite {
     async fn newest(&self, src: Src) -> Result<u64, StoreError> {
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(NEWEST)?;
-            Ok(statement.query_row([src], |row| row.get::<_, i64>(0))?.unsigned_abs())
+            Ok(statement
+                .query_row([src], |row| row.get::<_, i64>(0))?
+                .unsigned_abs())
         };
         self.readers.read(read).await
     }
@@ -90,7 +97,10 @@ fn batch(connection: &Connection, at: BatchRef) -> Result<Option<QuarantinedBatc
     let found = statement.query_row(key, |row| {
         Ok(QuarantinedBatch {
             at: batches::batch_ref(row)?,
-            life: StreamLife { name: row.get(2)?, created: row.get(3)? },
+            life: StreamLife {
+                name: row.get(2)?,
+                created: row.get(3)?,
+            },
             developer: row.get(4)?,
             batch_id: row.get(5)?,
             correlation_id: row.get(6)?,
@@ -104,7 +114,9 @@ fn batch(connection: &Connection, at: BatchRef) -> Result<Option<QuarantinedBatc
             events: Vec::new(),
         })
     });
-    let Some(mut found) = found.optional()? else { return Ok(None) };
+    let Some(mut found) = found.optional()? else {
+        return Ok(None);
+    };
     let mut statement = connection.prepare_cached(EVENTS)?;
     found.events = statement.query_map(key, event)?.collect::<Result<_, _>>()?;
     Ok((!found.events.is_empty()).then_some(found))
@@ -115,9 +127,17 @@ fn event(row: &Row<'_>) -> rusqlite::Result<QuarantinedEvent> {
     let held = match row.get::<_, Option<Src>>(9)? {
         None => None,
         Some(src) => {
-            let by = EventRef { src, seq: row.get::<_, i64>(10)?.unsigned_abs(), ordinal: row.get(11)? };
+            let by = EventRef {
+                src,
+                seq: row.get::<_, i64>(10)?.unsigned_abs(),
+                ordinal: row.get(11)?,
+            };
             let holder: [u8; 32] = row.get(12)?;
-            Some(Held::new(by, (&holder, row.get_ref(13)?.as_blob()?), (event_ref(row)?, &hash, &body)))
+            Some(Held::new(
+                by,
+                (&holder, row.get_ref(13)?.as_blob()?),
+                (event_ref(row)?, &hash, &body),
+            ))
         }
     };
     Ok(QuarantinedEvent {

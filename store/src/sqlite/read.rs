@@ -14,12 +14,12 @@ use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = ?1 AND created_at = ?2";
-const BATCHES: &str = "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
+const BATCHES: &str =
+    "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
     WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 const EVENTS: &str =
     "SELECT src, seq, ordinal, hash, body FROM events WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
-const REFUSED: &str =
-    "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
+const REFUSED: &str = "SELECT src, seq, ordinal, hash, body, verdict FROM refused WHERE src = ?1 AND seq BETWEEN ?2 AND ?3";
 /// Of an account: not those of its events.
 const STEPS: &str = "SELECT a.src, a.seq, a.step, a.replay_id,
       CASE WHEN a.step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN p.detail END
@@ -47,7 +47,11 @@ fn each(
     mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![src, from as i64, i64::try_from(to).unwrap_or(i64::MAX)])?;
+    let mut rows = statement.query(params![
+        src,
+        from as i64,
+        i64::try_from(to).unwrap_or(i64::MAX)
+    ])?;
     while let Some(row) = rows.next()? {
         take(row)?;
     }
@@ -59,17 +63,23 @@ impl Ledger for Sqlite {
         let life = life.clone();
         let find = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(SOURCE)?;
-            Ok(statement.query_row(params![life.name, life.created], |row| row.get(0)).optional()?)
+            Ok(statement
+                .query_row(params![life.name, life.created], |row| row.get(0))
+                .optional()?)
         };
         self.readers.read(find).await
     }
 
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {
-        self.readers.read(move |connection| accounts(connection, (src, from, to))).await
+        self.readers
+            .read(move |connection| accounts(connection, (src, from, to)))
+            .await
     }
 
     async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        self.readers.read(|connection| by_state(connection, UNFINISHED)).await
+        self.readers
+            .read(|connection| by_state(connection, UNFINISHED))
+            .await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
@@ -84,7 +94,10 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
         Ok(())
     })?;
     each(connection, EVENTS, range, |row| {
-        accounts.keep(event_ref(row)?, Kept::event(row.get(3)?, row.get_ref(4)?.as_blob()?));
+        accounts.keep(
+            event_ref(row)?,
+            Kept::event(row.get(3)?, row.get_ref(4)?.as_blob()?),
+        );
         Ok(())
     })?;
     each(connection, REFUSED, range, |row| {
@@ -97,7 +110,11 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
             None => None,
             Some(src) => {
                 let seq = row.get::<_, i64>(4)?.unsigned_abs();
-                Some(EventRef { src, seq, ordinal: row.get(5)? })
+                Some(EventRef {
+                    src,
+                    seq,
+                    ordinal: row.get(5)?,
+                })
             }
         };
         accounts.keep(event_ref(row)?, Kept::Duplicate { original });
@@ -105,7 +122,12 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
     })?;
     each(connection, STEPS, range, |row| {
         let detail: Option<String> = row.get(4)?;
-        accounts.step(batches::batch_ref(row)?, row.get(2)?, row.get(3)?, detail.as_deref());
+        accounts.step(
+            batches::batch_ref(row)?,
+            row.get(2)?,
+            row.get(3)?,
+            detail.as_deref(),
+        );
         Ok(())
     })?;
     Ok(accounts.into_vec())
@@ -116,12 +138,21 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let [need, done, failed] = [Mask(row.get(3)?), Mask(row.get(4)?), Mask(row.get(5)?)];
     let (state, is_known, persisted_at) = (batches::state(row, 2)?, row.get(6)?, row.get(7)?);
-    Ok(Standing { state, need, done, failed, is_known, persisted_at })
+    Ok(Standing {
+        state,
+        need,
+        done,
+        failed,
+        is_known,
+        persisted_at,
+    })
 }
 
 fn by_state(connection: &Connection, sql: &str) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut states = connection.prepare_cached(sql)?;
-    let states = states.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    let states = states.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
     Ok(states.collect::<Result<_, _>>()?)
 }
 

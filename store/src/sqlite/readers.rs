@@ -19,7 +19,10 @@ impl Readers {
     /// Readers of the database at `path`; the first connection shows that it can be read.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let first = open_read_only(path)?;
-        Ok(Self { path: path.to_owned(), idle: Arc::new(Mutex::new(vec![first])) })
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Arc::new(Mutex::new(vec![first])),
+        })
     }
 
     /// Runs `read` in one snapshot, off the runtime's threads.
@@ -40,7 +43,9 @@ impl Readers {
             readers.lock().push(connection);
             value
         };
-        let ended = |error: tokio::task::JoinError| StoreError::Failed(format!("a read broke off: {error}"));
+        let ended = |error: tokio::task::JoinError| {
+            StoreError::Failed(format!("a read broke off: {error}"))
+        };
         tokio::task::spawn_blocking(run).await.map_err(ended)?
     }
 

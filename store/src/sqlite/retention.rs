@@ -25,7 +25,9 @@ const BELOW: &str = "SELECT count(*) FROM batches WHERE src = ?1 AND seq < ?2";
 
 impl Retention for Sqlite {
     async fn stages(&self, src: Src, from: u64, limit: u32) -> Result<Vec<Stage>, StoreError> {
-        let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+        let Ok(from) = i64::try_from(from) else {
+            return Ok(Vec::new());
+        };
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(STAGES)?;
             let rows = statement.query_map(params![src, from, limit], stage)?;
@@ -35,7 +37,9 @@ impl Retention for Sqlite {
     }
 
     async fn next_stored(&self, src: Src, from: u64) -> Result<Option<u64>, StoreError> {
-        let Ok(from) = i64::try_from(from) else { return Ok(None) };
+        let Ok(from) = i64::try_from(from) else {
+            return Ok(None);
+        };
         self.number(NEXT_STORED, src, from).await
     }
 
@@ -47,10 +51,16 @@ impl Retention for Sqlite {
 
 impl Sqlite {
     /// The one number that a question about a life and a sequence gives.
-    async fn number(&self, sql: &'static str, src: Src, seq: i64) -> Result<Option<u64>, StoreError> {
+    async fn number(
+        &self,
+        sql: &'static str,
+        src: Src,
+        seq: i64,
+    ) -> Result<Option<u64>, StoreError> {
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let found = statement.query_row(params![src, seq], |row| row.get::<_, Option<i64>>(0))?;
+            let found =
+                statement.query_row(params![src, seq], |row| row.get::<_, Option<i64>>(0))?;
             Ok(found.map(i64::unsigned_abs))
         };
         self.readers.read(read).await
@@ -60,5 +70,10 @@ impl Sqlite {
 fn stage(row: &Row<'_>) -> rusqlite::Result<Stage> {
     let seq = row.get::<_, i64>(0)?.unsigned_abs();
     let (published_at, is_done, is_failed) = (row.get(1)?, row.get(2)?, row.get(3)?);
-    Ok(Stage { seq, published_at, is_done, is_failed })
+    Ok(Stage {
+        seq,
+        published_at,
+        is_done,
+        is_failed,
+    })
 }

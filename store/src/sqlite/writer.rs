@@ -79,7 +79,11 @@ impl Writer {
         let ended = || StoreError::Unavailable("the writer has ended".to_owned());
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.clone();
-        let task: Box<dyn Work> = Box::new(Task { write: Some(write), value: None, reply });
+        let task: Box<dyn Work> = Box::new(Task {
+            write: Some(write),
+            value: None,
+            reply,
+        });
         match queue.try_send(task) {
             Ok(()) => {}
             Err(TrySendError::Disconnected(_)) => return Err(ended()),
@@ -95,7 +99,9 @@ impl Writer {
 
 fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<Box<dyn Work>>) {
     while let Ok(first) = work.recv() {
-        let turn: Vec<_> = std::iter::once(first).chain(work.try_iter().take(TURN - 1)).collect();
+        let turn: Vec<_> = std::iter::once(first)
+            .chain(work.try_iter().take(TURN - 1))
+            .collect();
         take_turn(connection, turn);
         checkpoints.after_turn(connection);
     }
@@ -105,12 +111,17 @@ fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<B
 /// One transaction: each work in its savepoint, one commit, then the answers.
 fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
     let mut ended = Vec::with_capacity(turn.len());
-    let began = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    let began = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(StoreError::from);
     for mut work in turn {
-        let result = began.clone().and_then(|()| in_savepoint(connection, work.as_mut()));
+        let result = began
+            .clone()
+            .and_then(|()| in_savepoint(connection, work.as_mut()));
         ended.push((work, result));
     }
-    let committed = began.and_then(|()| connection.execute_batch("COMMIT").map_err(StoreError::from));
+    let committed =
+        began.and_then(|()| connection.execute_batch("COMMIT").map_err(StoreError::from));
     if committed.is_err()
         && !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -126,8 +137,11 @@ fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), Stor
     connection.execute_batch("SAVEPOINT work")?;
     // A panic would end the writer, and with it all storing: it is this work's failure alone.
     let ran = catch_unwind(AssertUnwindSafe(|| work.run(connection)));
-    let result =
-        ran.unwrap_or_else(|_| Err(StoreError::Failed("writing panicked; the log says where".to_owned())));
+    let result = ran.unwrap_or_else(|_| {
+        Err(StoreError::Failed(
+            "writing panicked; the log says where".to_owned(),
+        ))
+    });
     if result.is_err() {
         connection.execute_batch("ROLLBACK TO work")?;
     }
@@ -148,8 +162,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::Sqlite::open(&folder.path().join("d.db")).unwrap();
         let pragma = |connection: &Connection| {
-            let level = connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?;
-            Ok((level, connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?))
+            let level =
+                connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?;
+            Ok((
+                level,
+                connection
+                    .pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?,
+            ))
         };
         assert_eq!(store.write(pragma).await.unwrap(), (FULL, "wal".to_owned()));
     }
@@ -159,9 +178,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.db");
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE one (n INTEGER)").unwrap();
+        connection
+            .execute_batch("CREATE TABLE one (n INTEGER)")
+            .unwrap();
         let writer = Writer::start(connection, &path).unwrap();
-        let insert = |connection: &Connection| Ok(connection.execute("INSERT INTO one VALUES (1)", [])?);
+        let insert =
+            |connection: &Connection| Ok(connection.execute("INSERT INTO one VALUES (1)", [])?);
         let panics = writer.write(move |connection| {
             insert(connection)?;
             if connection.changes() == 1 {
@@ -184,14 +206,20 @@ mod tests {
         let path = folder.path().join("d.db");
         let connection = Connection::open(&path).unwrap();
         crate::sqlite::configure(&connection).unwrap();
-        connection.execute_batch("CREATE TABLE big (body BLOB)").unwrap();
+        connection
+            .execute_batch("CREATE TABLE big (body BLOB)")
+            .unwrap();
         let writer = Writer::start(connection, &path).unwrap();
         for _ in 0..40 {
-            let insert = |connection: &Connection| {
-                Ok(connection.execute("INSERT INTO big VALUES (randomblob(?1))", [BYTES as i64])?)
-            };
+            let insert =
+                |connection: &Connection| {
+                    Ok(connection
+                        .execute("INSERT INTO big VALUES (randomblob(?1))", [BYTES as i64])?)
+                };
             writer.write(insert).await.unwrap();
-            let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+            let log = std::fs::metadata(path.with_extension("db-wal"))
+                .unwrap()
+                .len();
             assert!(log < WAL_LIMIT + 3 * BYTES, "the log has {log} bytes");
         }
     }

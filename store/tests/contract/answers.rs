@@ -5,7 +5,8 @@ use common::verdict::Code;
 use store::{Answers, Effects, Incoming, Jobs, Outbox, Persist};
 
 use crate::build::{
-    Engine, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at, store_one,
+    Engine, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at,
+    store_one,
 };
 use crate::cases::mixed;
 use crate::work::{computed, day, done, found, looked, nothing, stored, triggered, write_windows};
@@ -20,22 +21,52 @@ fn under(id: &str, mut incoming: Incoming) -> Incoming {
 pub async fn every_submission_of_a_batch_id_is_listed_as_it_stands<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let asked = async || store.submissions("ada".to_owned(), "batch-3".to_owned()).await.unwrap();
+    let asked = async || {
+        store
+            .submissions("ada".to_owned(), "batch-3".to_owned())
+            .await
+            .unwrap()
+    };
     assert_eq!(asked().await, []);
-    store_one(&engine, under("batch-3", batch(at(src, 8), &[event("a", 1)]))).await;
+    store_one(
+        &engine,
+        under("batch-3", batch(at(src, 8), &[event("a", 1)])),
+    )
+    .await;
     store_one(&engine, batch(at(src, 4), &[event("b", 1)])).await;
-    store_one(&engine, under("batch-3", batch_of("bob", at(src, 5), &[event("b", 1)]))).await;
+    store_one(
+        &engine,
+        under("batch-3", batch_of("bob", at(src, 5), &[event("b", 1)])),
+    )
+    .await;
     let body = stored(&engine, at(src, 3), &mixed()).await;
     store.triggered(vec![triggered(&body)]).await.unwrap();
-    store.finish(nothing(JobKind::Normalize), vec![done(JobKind::Normalize, &body)]).await.unwrap();
+    store
+        .finish(
+            nothing(JobKind::Normalize),
+            vec![done(JobKind::Normalize, &body)],
+        )
+        .await
+        .unwrap();
     let listed = asked().await;
-    let seen: Vec<_> = listed.iter().map(|one| (one.at, one.state, one.masks)).collect();
+    let seen: Vec<_> = listed
+        .iter()
+        .map(|one| (one.at, one.state, one.masks))
+        .collect();
     let need = Mask::ALL;
     assert_eq!(
         seen,
         [
-            (at(src, 3), BatchState::Triggered, [need, JobKind::Normalize.bit(), Mask::NONE]),
-            (at(src, 8), BatchState::Persisted, [need, Mask::NONE, Mask::NONE]),
+            (
+                at(src, 3),
+                BatchState::Triggered,
+                [need, JobKind::Normalize.bit(), Mask::NONE]
+            ),
+            (
+                at(src, 8),
+                BatchState::Persisted,
+                [need, Mask::NONE, Mask::NONE]
+            ),
         ]
     );
     let first = &listed[0];
@@ -45,23 +76,46 @@ pub async fn every_submission_of_a_batch_id_is_listed_as_it_stands<E: Engine>() 
     );
     assert_eq!(first.counts, counts([2, 1, 1, 2]));
     let times = [first.received_at, first.published_at, first.persisted_at];
-    assert_eq!(times, [0, 2, 3].map(|later| received_at(3) + later * SECOND));
+    assert_eq!(
+        times,
+        [0, 2, 3].map(|later| received_at(3) + later * SECOND)
+    );
 }
 
 pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     assert_eq!(store.stored(life(T0), 2).await.unwrap(), None);
-    store_one(&engine, batch(at(src, 1), &[event("x", 0), event("a", 1), event("b", 7)])).await;
+    store_one(
+        &engine,
+        batch(at(src, 1), &[event("x", 0), event("a", 1), event("b", 7)]),
+    )
+    .await;
     store_one(&engine, batch(at(src, 2), &mixed())).await;
     let (submission, not_accepted) = store.stored(life(T0), 2).await.unwrap().unwrap();
-    assert_eq!((submission.at, submission.counts), (at(src, 2), counts([0, 2, 1, 3])));
+    assert_eq!(
+        (submission.at, submission.counts),
+        (at(src, 2), counts([0, 2, 1, 3]))
+    );
     let seen: Vec<_> = not_accepted
         .iter()
-        .map(|one| (one.at, one.event_id.as_deref(), one.code, one.original.clone()))
+        .map(|one| {
+            (
+                one.at,
+                one.event_id.as_deref(),
+                one.code,
+                one.original.clone(),
+            )
+        })
         .collect();
     let here = |ordinal| event_at(src, 2, ordinal);
-    let original = |ordinal| Some((event_at(src, 1, ordinal), "batch-1".to_owned(), received_at(1)));
+    let original = |ordinal| {
+        Some((
+            event_at(src, 1, ordinal),
+            "batch-1".to_owned(),
+            received_at(1),
+        ))
+    };
     let expected = [
         (here(0), Some("a"), Code::DuplicateId, original(1)),
         (here(1), Some("q"), Code::TypeUnknown, None),
@@ -72,12 +126,19 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
     ];
     assert_eq!(seen, expected);
     assert_eq!(
-        (not_accepted[4].pointer.as_deref(), not_accepted[4].detail.as_deref()),
+        (
+            not_accepted[4].pointer.as_deref(),
+            not_accepted[4].detail.as_deref()
+        ),
         (Some("/data"), Some("no"))
     );
     let (submission, not_accepted) = store.stored(life(T0), 1).await.unwrap().unwrap();
     assert_eq!((submission.at, not_accepted), (at(src, 1), vec![]));
-    assert_eq!(store.stored(life(T0 + 1), 1).await.unwrap(), None, "another life of the stream");
+    assert_eq!(
+        store.stored(life(T0 + 1), 1).await.unwrap(),
+        None,
+        "another life of the stream"
+    );
 }
 
 pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
@@ -87,8 +148,11 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     let first = async |seq| store.stored(life(T0), seq).await.unwrap().unwrap();
     store_one(&engine, under("mine", batch(at(src, 9), &events))).await;
     assert_eq!(first(9).await.0.at, at(src, 9), "none before it so far");
-    for (seq, id, events) in [(4, "mine", &events[..]), (5, "mine", &events[..1]), (3, "other", &events[..])]
-    {
+    for (seq, id, events) in [
+        (4, "mine", &events[..]),
+        (5, "mine", &events[..1]),
+        (3, "other", &events[..]),
+    ] {
         store_one(&engine, under(id, batch(at(src, seq), events))).await;
     }
     store_one(&engine, under("mine", batch_of("bob", at(src, 2), &events))).await;
@@ -96,12 +160,22 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     store_one(&engine, under("mine", batch(at(new, 1), &events))).await;
     assert_eq!(first(9).await.0.at, at(src, 4));
     assert_eq!(first(4).await.0.at, at(src, 4));
-    assert_eq!(first(5).await.0.at, at(src, 5), "without some of its events it is another batch");
-    assert_eq!((first(3).await.0.at, first(2).await.0.at), (at(src, 3), at(src, 2)));
+    assert_eq!(
+        first(5).await.0.at,
+        at(src, 5),
+        "without some of its events it is another batch"
+    );
+    assert_eq!(
+        (first(3).await.0.at, first(2).await.0.at),
+        (at(src, 3), at(src, 2))
+    );
     let (submission, not_accepted) = store.stored(life(T0 + 1), 1).await.unwrap().unwrap();
     assert_eq!((submission.at, &*submission.batch_id), (at(src, 4), "mine"));
     // Stored second, it was accepted; the batch 3 came later and holds its events now.
-    let originals: Vec<_> = not_accepted.iter().map(|one| one.original.as_ref().unwrap().0).collect();
+    let originals: Vec<_> = not_accepted
+        .iter()
+        .map(|one| one.original.as_ref().unwrap().0)
+        .collect();
     assert_eq!(originals, [event_at(src, 3, 0), event_at(src, 3, 1)]);
 }
 
@@ -112,7 +186,10 @@ pub async fn forgotten_batches_are_each_their_own_answer<E: Engine>() {
         store_one(&engine, batch(at(src, seq), &mixed())).await;
     }
     let (submission, not_accepted) = engine.store().stored(life(T0), 2).await.unwrap().unwrap();
-    assert_eq!((submission.at, &*submission.developer, not_accepted), (at(src, 2), "", vec![]));
+    assert_eq!(
+        (submission.at, &*submission.developer, not_accepted),
+        (at(src, 2), "", vec![])
+    );
 }
 
 pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
@@ -127,12 +204,24 @@ pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
         .collect();
     let mut bobs = day("2026-03-01", computed(1, 1, "bob's"));
     bobs.developer = "bob".to_owned();
-    write_windows(&engine, &body, Vec::new(), [days.clone(), vec![bobs]].concat()).await;
+    write_windows(
+        &engine,
+        &body,
+        Vec::new(),
+        [days.clone(), vec![bobs]].concat(),
+    )
+    .await;
     let of = async |who: &str, from: &str, to: &str| {
-        store.days(who.to_owned(), from.to_owned(), to.to_owned()).await.unwrap()
+        store
+            .days(who.to_owned(), from.to_owned(), to.to_owned())
+            .await
+            .unwrap()
     };
     let own = |n: usize| (days[n].day.clone(), days[n].computed.clone());
-    assert_eq!(of("ada", "2026-02-28", "2026-03-02").await, [own(1), own(2), own(0)]);
+    assert_eq!(
+        of("ada", "2026-02-28", "2026-03-02").await,
+        [own(1), own(2), own(0)]
+    );
     assert_eq!(of("ada", "2026-03-03", "2026-03-03").await, [own(3)]);
     assert_eq!(of("ada", "2026-03-04", "2026-03-01").await, []);
     assert_eq!(of("eve", "2026-02-28", "2026-03-03").await, []);
@@ -144,30 +233,62 @@ pub async fn alerts_are_listed_by_window_newest_first<E: Engine>() {
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1).after(HOUR)]).await;
     let starts = ["2026-03-02", "2026-03-09", "2026-02-23"];
-    let mut windows: Vec<_> =
-        starts.iter().map(|start| looked(&body, start, 1, Some(found(start, "t")))).collect();
+    let mut windows: Vec<_> = starts
+        .iter()
+        .map(|start| looked(&body, start, 1, Some(found(start, "t"))))
+        .collect();
     let mut bobs = looked(&body, "2026-03-05", 1, Some(found("bobs", "t")));
     bobs.developer = "bob".to_owned();
     windows.push(bobs);
     let jobs = vec![done(JobKind::Alert, &body)];
-    store.finish(Effects::Rules(windows), jobs.clone()).await.unwrap();
-    store.finish(Effects::Rules(vec![looked(&body, starts[0], 2, None)]), jobs).await.unwrap();
+    store
+        .finish(Effects::Rules(windows), jobs.clone())
+        .await
+        .unwrap();
+    store
+        .finish(
+            Effects::Rules(vec![looked(&body, starts[0], 2, None)]),
+            jobs,
+        )
+        .await
+        .unwrap();
     let list = async |developer: Option<&str>, limit| {
-        let alerts = store.alerts(developer.map(str::to_owned), limit).await.unwrap();
-        alerts.into_iter().map(|alert| (alert.window_start, alert.state)).collect::<Vec<_>>()
+        let alerts = store
+            .alerts(developer.map(str::to_owned), limit)
+            .await
+            .unwrap();
+        alerts
+            .into_iter()
+            .map(|alert| (alert.window_start, alert.state))
+            .collect::<Vec<_>>()
     };
     let named = |start: &str, state: &str| (start.to_owned(), state.to_owned());
-    let [old, newest, oldest] =
-        [named(starts[0], "retracted"), named(starts[1], "raised"), named(starts[2], "raised")];
+    let [old, newest, oldest] = [
+        named(starts[0], "retracted"),
+        named(starts[1], "raised"),
+        named(starts[2], "raised"),
+    ];
     let bobs = named("2026-03-05", "raised");
-    assert_eq!(list(None, 9).await, [newest.clone(), bobs.clone(), old.clone(), oldest.clone()]);
+    assert_eq!(
+        list(None, 9).await,
+        [newest.clone(), bobs.clone(), old.clone(), oldest.clone()]
+    );
     assert_eq!(list(None, 2).await, [newest.clone(), bobs.clone()]);
     assert_eq!(list(Some("ada"), 9).await, [newest, old, oldest]);
     assert_eq!(list(Some("bob"), 9).await, [bobs]);
     assert_eq!(list(Some("eve"), 9).await, []);
-    let alert = store.alerts(Some("bob".to_owned()), 1).await.unwrap().remove(0);
+    let alert = store
+        .alerts(Some("bob".to_owned()), 1)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(
-        (&*alert.alert_id, &*alert.rule, &*alert.title, alert.revision),
+        (
+            &*alert.alert_id,
+            &*alert.rule,
+            &*alert.title,
+            alert.revision
+        ),
         ("alert-bobs", "no-tests", "t", 0)
     );
 }

@@ -35,16 +35,40 @@ pub async fn a_batch_that_fails_leaves_nothing_of_its_group<E: Engine>() {
     let good = batch(at(src, 4), &mixed());
     let mut bad = batch(at(src, 6), &mixed());
     bad.refused[1].ordinal = bad.refused[0].ordinal;
-    let (group, beside) = (vec![good.clone(), bad], batch_of("bob", at(src, 7), &mixed()));
-    let (failed, stored) = tokio::join!(store.store().persist(group), store.store().persist(vec![beside]));
-    assert!(!failed.unwrap_err().is_transient(), "the message is at fault, and will be at each attempt");
-    assert!(!stored.unwrap()[0].already, "who stores at the same time is not concerned");
+    let (group, beside) = (
+        vec![good.clone(), bad],
+        batch_of("bob", at(src, 7), &mixed()),
+    );
+    let (failed, stored) = tokio::join!(
+        store.store().persist(group),
+        store.store().persist(vec![beside])
+    );
+    assert!(
+        !failed.unwrap_err().is_transient(),
+        "the message is at fault, and will be at each attempt"
+    );
+    assert!(
+        !stored.unwrap()[0].already,
+        "who stores at the same time is not concerned"
+    );
     let dump = store.dump();
     for table in ["batches", "events", "refused", "duplicates", "hours"] {
-        let of_ada: Vec<_> = dump.rows(table).iter().filter(|row| row.text("developer") == "ada").collect();
-        assert_eq!(of_ada, before.rows(table).iter().collect::<Vec<_>>(), "{table}");
+        let of_ada: Vec<_> = dump
+            .rows(table)
+            .iter()
+            .filter(|row| row.text("developer") == "ada")
+            .collect();
+        assert_eq!(
+            of_ada,
+            before.rows(table).iter().collect::<Vec<_>>(),
+            "{table}"
+        );
     }
-    assert!(dump.checked_audit().iter().all(|(row, _)| row.seq == 5 || row.seq == 7));
+    assert!(
+        dump.checked_audit()
+            .iter()
+            .all(|(row, _)| row.seq == 5 || row.seq == 7)
+    );
     assert_eq!(store_one(&store, good).await.counts, counts([2, 1, 1, 2]));
 }
 
@@ -61,10 +85,16 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
     for other in [later, other_batch, batch_of("bob", at(src, 5), &mixed())] {
         let new = batch(at(src, 6), &[event("new", 1)]);
         let error = store.store().persist(vec![other, new]).await.unwrap_err();
-        assert!(!error.is_transient() && error.to_string().contains("Putting back a backup"), "{error}");
+        assert!(
+            !error.is_transient() && error.to_string().contains("Putting back a backup"),
+            "{error}"
+        );
         assert_eq!(store.dump(), before, "nothing of the group is stored");
     }
-    assert!(store_one(&store, stored).await.already, "the message itself is known as ever");
+    assert!(
+        store_one(&store, stored).await.already,
+        "the message itself is known as ever"
+    );
     // Of a forgotten developer's row only place and times are left; its message is known by them.
     store.forget("eve", at(src, 9));
     let eves = batch_of("eve", at(src, 7), &mixed());
@@ -87,11 +117,18 @@ pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
             let accounts = ledger.accounts(src, 1, u64::MAX).await.unwrap();
             assert_eq!(accounts.len() % 3, 0, "groups are committed whole");
             for account in &accounts {
-                let mut ordinals: Vec<u32> = account.kept.iter().map(|(ordinal, _)| *ordinal).collect();
+                let mut ordinals: Vec<u32> =
+                    account.kept.iter().map(|(ordinal, _)| *ordinal).collect();
                 ordinals.sort_unstable();
-                assert!(account.row.is_some() && ordinals == [0, 1, 2, 3, 4, 5], "{account:?}");
+                assert!(
+                    account.row.is_some() && ordinals == [0, 1, 2, 3, 4, 5],
+                    "{account:?}"
+                );
                 let lost = |kept: &Kept| matches!(kept, Kept::Duplicate { original: None });
-                assert!(!account.kept.iter().any(|(_, kept)| lost(kept)), "{account:?}");
+                assert!(
+                    !account.kept.iter().any(|(_, kept)| lost(kept)),
+                    "{account:?}"
+                );
             }
             if last {
                 return accounts.len();
@@ -99,7 +136,9 @@ pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
         }
     });
     for group in (0..GROUPS).rev() {
-        let batches = (1..=3).map(|n| batch(at(src, group * 3 + n), &mixed())).collect();
+        let batches = (1..=3)
+            .map(|n| batch(at(src, group * 3 + n), &mixed()))
+            .collect();
         store.store().persist(batches).await.unwrap();
     }
     ended.store(true, Ordering::Release);

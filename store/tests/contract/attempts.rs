@@ -11,47 +11,97 @@ use crate::build::{Engine, T0, at, event, fresh};
 use crate::work::{JOBS_SRC, dead, stored, triggered};
 
 fn key(consumer: &str, seq: u64) -> MessageKey {
-    MessageKey { src: 1, consumer: consumer.to_owned(), seq }
+    MessageKey {
+        src: 1,
+        consumer: consumer.to_owned(),
+        seq,
+    }
 }
 
 fn attempt(used: u32, marks: u32, reason: Option<&str>) -> Attempt {
-    Attempt { used, marks, reason: reason.map(str::to_owned), dead_at: None }
+    Attempt {
+        used,
+        marks,
+        reason: reason.map(str::to_owned),
+        dead_at: None,
+    }
 }
 
 pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Engine>() {
     let (engine, _) = fresh::<E>().await;
     let store = engine.store();
-    let failed =
-        async |key, reason: &str, late| store.failed(key, reason.to_owned(), T0 + late).await.unwrap();
-    assert_eq!(failed(key("persist", 7), "first", 0).await, attempt(1, 0, Some("first")));
-    assert_eq!(store.mark(key("persist", 7), T0 + SECOND).await.unwrap(), attempt(1, 1, Some("first")));
-    assert_eq!(failed(key("persist", 7), "second", 2 * SECOND).await, attempt(2, 1, Some("second")));
+    let failed = async |key, reason: &str, late| {
+        store
+            .failed(key, reason.to_owned(), T0 + late)
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        failed(key("persist", 7), "first", 0).await,
+        attempt(1, 0, Some("first"))
+    );
+    assert_eq!(
+        store.mark(key("persist", 7), T0 + SECOND).await.unwrap(),
+        attempt(1, 1, Some("first"))
+    );
+    assert_eq!(
+        failed(key("persist", 7), "second", 2 * SECOND).await,
+        attempt(2, 1, Some("second"))
+    );
     // A worker that died takes nothing back; the next one marks again.
-    assert_eq!(store.mark(key("persist", 7), T0).await.unwrap(), attempt(2, 2, Some("second")));
+    assert_eq!(
+        store.mark(key("persist", 7), T0).await.unwrap(),
+        attempt(2, 2, Some("second"))
+    );
     store.unmark(key("persist", 7)).await.unwrap();
     store.unmark(key("persist", 7)).await.unwrap();
     store.unmark(key("persist", 7)).await.unwrap();
-    assert_eq!(store.mark(key("persist", 7), T0).await.unwrap(), attempt(2, 1, Some("second")));
+    assert_eq!(
+        store.mark(key("persist", 7), T0).await.unwrap(),
+        attempt(2, 1, Some("second"))
+    );
     // Others begin anew, and taking back what was never marked is nothing.
     store.unmark(key("persist", 8)).await.unwrap();
-    for other in [key("persist", 8), key("alert", 7), MessageKey { src: 2, ..key("persist", 7) }] {
+    for other in [
+        key("persist", 8),
+        key("alert", 7),
+        MessageKey {
+            src: 2,
+            ..key("persist", 7)
+        },
+    ] {
         assert_eq!(store.mark(other, T0).await.unwrap(), attempt(0, 1, None));
     }
     let dump = engine.dump();
-    let row = dump.rows("attempts").iter().find(|row| row.int("used") == 2).unwrap();
+    let row = dump
+        .rows("attempts")
+        .iter()
+        .find(|row| row.int("used") == 2)
+        .unwrap();
     assert_eq!((row.int("first_at"), row.int("last_at")), (T0, T0));
 }
 
 pub async fn a_settled_message_is_forgotten_and_no_other<E: Engine>() {
     let (engine, _) = fresh::<E>().await;
     let store = engine.store();
-    for one in [key("persist", 1), key("persist", 2), key("persist", 3), key("alert", 1)] {
+    for one in [
+        key("persist", 1),
+        key("persist", 2),
+        key("persist", 3),
+        key("alert", 1),
+    ] {
         store.mark(one, T0).await.unwrap();
     }
-    store.settled(1, "persist".to_owned(), vec![1, 3, 9]).await.unwrap();
+    store
+        .settled(1, "persist".to_owned(), vec![1, 3, 9])
+        .await
+        .unwrap();
     let dump = engine.dump();
-    let left: Vec<_> =
-        dump.rows("attempts").iter().map(|row| (row.text("consumer"), row.int("seq"))).collect();
+    let left: Vec<_> = dump
+        .rows("attempts")
+        .iter()
+        .map(|row| (row.text("consumer"), row.int("seq")))
+        .collect();
     assert_eq!(left, [("alert", 1), ("persist", 2)]);
 }
 
@@ -79,22 +129,38 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     let letter = dead(JobKind::Alert, &body);
     store.dead(letter.clone()).await.unwrap();
     let once = engine.dump();
-    let [(skeleton, person)] = &once.audit(1, Step::Dead)[..] else { panic!("one row") };
-    assert_eq!((&*skeleton.outcome, &*skeleton.actor, skeleton.time), ("failed", "worker/job", letter.at));
-    assert_eq!((&*person.developer, &*person.correlation_id), ("ada", "correlation-1"));
+    let [(skeleton, person)] = &once.audit(1, Step::Dead)[..] else {
+        panic!("one row")
+    };
+    assert_eq!(
+        (&*skeleton.outcome, &*skeleton.actor, skeleton.time),
+        ("failed", "worker/job", letter.at)
+    );
+    assert_eq!(
+        (&*person.developer, &*person.correlation_id),
+        ("ada", "correlation-1")
+    );
     let wanted = json!({
         "subject": "dead.JOBS.alert", "stream_sequence": 1, "attempts": 8, "delivered": 9,
         "blame": "unknown", "reason": "no: \"never\"", "state": "triggered", "event_ids": ["a"],
         "job_id": format!("{src}:1:alert"),
     });
     assert_eq!(detail(person), wanted);
-    let [row] = once.rows("attempts") else { panic!("one row") };
+    let [row] = once.rows("attempts") else {
+        panic!("one row")
+    };
     assert_eq!((row.int("src"), row.int("dead_at")), (JOBS_SRC, letter.at));
     // Its worker died before it was terminated: it comes again.
-    let later = DeadLetter { at: letter.at + SECOND, ..letter };
+    let later = DeadLetter {
+        at: letter.at + SECOND,
+        ..letter
+    };
     store.dead(later.clone()).await.unwrap();
     assert_eq!(engine.dump(), once);
-    assert_eq!(store.mark(later.key, T0).await.unwrap().dead_at, Some(later.at - SECOND));
+    assert_eq!(
+        store.mark(later.key, T0).await.unwrap().dead_at,
+        Some(later.at - SECOND)
+    );
 }
 
 /// Garbage in the stream of batches, and in that of jobs.
@@ -110,16 +176,34 @@ pub async fn a_dead_message_that_is_no_batch_is_told_under_its_own_place<E: Engi
         job: None,
         ..dead(JobKind::Alert, &body)
     };
-    let key = |src, consumer: &str| MessageKey { src, consumer: consumer.to_owned(), seq: 5 };
-    let batch = DeadLetter { key: key(src, "persist"), batch: Some(at(src, 5)), ..garbage.clone() };
-    let job = DeadLetter { key: key(JOBS_SRC, "alert"), batch: None, ..garbage };
+    let key = |src, consumer: &str| MessageKey {
+        src,
+        consumer: consumer.to_owned(),
+        seq: 5,
+    };
+    let batch = DeadLetter {
+        key: key(src, "persist"),
+        batch: Some(at(src, 5)),
+        ..garbage.clone()
+    };
+    let job = DeadLetter {
+        key: key(JOBS_SRC, "alert"),
+        batch: None,
+        ..garbage
+    };
     for letter in [batch, job] {
         engine.store().dead(letter.clone()).await.unwrap();
         let dump = engine.dump();
         let rows = dump.audit(5, Step::Dead);
-        let (skeleton, person) = rows.iter().find(|(row, _)| row.src == letter.key.src).unwrap();
+        let (skeleton, person) = rows
+            .iter()
+            .find(|(row, _)| row.src == letter.key.src)
+            .unwrap();
         assert_eq!((skeleton.seq, &*person.developer), (5, "bob"));
-        assert_eq!((&*person.batch_id, &detail(person)["state"]), ("nul \u{2400} in it", &Value::Null));
+        assert_eq!(
+            (&*person.batch_id, &detail(person)["state"]),
+            ("nul \u{2400} in it", &Value::Null)
+        );
         assert_eq!(dump.rows("batches"), before.rows("batches"));
     }
 }
@@ -129,7 +213,11 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     engine.forget("ada", at(src, 4));
     let message = |seq| DeadLetter {
-        key: MessageKey { src, consumer: "persist".to_owned(), seq },
+        key: MessageKey {
+            src,
+            consumer: "persist".to_owned(),
+            seq,
+        },
         batch: Some(at(src, seq)),
         job: None,
         ..dead(JobKind::Alert, &body)
@@ -139,25 +227,46 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
     }
     let dump = engine.dump();
     let named = |seq: i64| {
-        let row = dump.rows("audit").iter().find(|row| row.int("seq") == seq && row.text("step") == "dead");
+        let row = dump
+            .rows("audit")
+            .iter()
+            .find(|row| row.int("seq") == seq && row.text("step") == "dead");
         let id = row.unwrap().cell("id").clone();
-        dump.rows("audit_personal").iter().any(|row| *row.cell("id") == id)
+        dump.rows("audit_personal")
+            .iter()
+            .any(|row| *row.cell("id") == id)
     };
-    assert_eq!((named(4), named(5)), (false, true), "only what was sent before she was forgotten");
+    assert_eq!(
+        (named(4), named(5)),
+        (false, true),
+        "only what was sent before she was forgotten"
+    );
 }
 
 pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let letter = DeadLetter { key: key("persist", 9), ..dead(JobKind::Alert, &body) };
+    let letter = DeadLetter {
+        key: key("persist", 9),
+        ..dead(JobKind::Alert, &body)
+    };
     store.dead(letter.clone()).await.unwrap();
-    store.failed(key("persist", 7), "why".to_owned(), T0).await.unwrap();
+    store
+        .failed(key("persist", 7), "why".to_owned(), T0)
+        .await
+        .unwrap();
     store.mark(key("alert", 8), T0).await.unwrap();
     let before = engine.dump();
-    let mut found = store.remembered(1, "persist".to_owned(), vec![7, 8, 9]).await.unwrap();
+    let mut found = store
+        .remembered(1, "persist".to_owned(), vec![7, 8, 9])
+        .await
+        .unwrap();
     found.sort_by_key(|(seq, _)| *seq);
-    let in_dead = Attempt { dead_at: Some(letter.at), ..attempt(0, 0, Some(&letter.reason)) };
+    let in_dead = Attempt {
+        dead_at: Some(letter.at),
+        ..attempt(0, 0, Some(&letter.reason))
+    };
     assert_eq!(found, [(7, attempt(1, 0, Some("why"))), (9, in_dead)]);
     assert_eq!(engine.dump(), before);
 }
@@ -166,21 +275,53 @@ pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let DeadLetter { key, at, actor, batch, developer, batch_id, correlation_id, job, .. } =
-        dead(JobKind::Alert, &body);
-    let recovery = Recovery { key, at, actor, batch, developer, batch_id, correlation_id, job };
+    let DeadLetter {
+        key,
+        at,
+        actor,
+        batch,
+        developer,
+        batch_id,
+        correlation_id,
+        job,
+        ..
+    } = dead(JobKind::Alert, &body);
+    let recovery = Recovery {
+        key,
+        at,
+        actor,
+        batch,
+        developer,
+        batch_id,
+        correlation_id,
+        job,
+    };
     // What never failed leaves no trace.
     store.mark(recovery.key.clone(), T0).await.unwrap();
     store.recovered(recovery.clone()).await.unwrap();
     let none = engine.dump();
-    assert_eq!((none.audit(1, Step::Failed).len(), none.rows("attempts").len()), (0, 0));
+    assert_eq!(
+        (
+            none.audit(1, Step::Failed).len(),
+            none.rows("attempts").len()
+        ),
+        (0, 0)
+    );
     for reason in ["first", "last"] {
-        store.failed(recovery.key.clone(), reason.to_owned(), T0).await.unwrap();
+        store
+            .failed(recovery.key.clone(), reason.to_owned(), T0)
+            .await
+            .unwrap();
     }
     store.recovered(recovery.clone()).await.unwrap();
     let once = engine.dump();
-    let [(skeleton, person)] = &once.audit(1, Step::Failed)[..] else { panic!("one row") };
-    assert_eq!((&*skeleton.outcome, &*person.developer), ("recovered", "ada"));
+    let [(skeleton, person)] = &once.audit(1, Step::Failed)[..] else {
+        panic!("one row")
+    };
+    assert_eq!(
+        (&*skeleton.outcome, &*person.developer),
+        ("recovered", "ada")
+    );
     let wanted = json!({
         "attempts": 2, "reason": "last", "consumer": "alert", "stream_sequence": 1,
         "job_id": format!("{src}:1:alert"),

@@ -48,14 +48,23 @@ pub struct Event {
 
 /// A heartbeat with this id and content at [`T0`].
 pub fn event(id: &str, content: u32) -> Event {
-    sent(&format!(r#"{{"id":"{id}","type":"heartbeat","data":{{"n":{content},"s":"ü"}}}}"#))
+    sent(&format!(
+        r#"{{"id":"{id}","type":"heartbeat","data":{{"n":{content},"s":"ü"}}}}"#
+    ))
 }
 
 /// An admitted event with this exact text.
 pub fn sent(text: &str) -> Event {
-    let note =
-        Note { len: text.len() as u32, at: Some(T0), day: Some("2026-03-01".to_owned()), ..Note::default() };
-    Event { text: text.to_owned(), note }
+    let note = Note {
+        len: text.len() as u32,
+        at: Some(T0),
+        day: Some("2026-03-01".to_owned()),
+        ..Note::default()
+    };
+    Event {
+        text: text.to_owned(),
+        note,
+    }
 }
 
 impl Event {
@@ -72,7 +81,10 @@ impl Event {
             1 => self.text.replace(':', " :\t"),
             _ => self.text.replace('ü', "\\u00fc"),
         };
-        let note = Note { len: text.len() as u32, ..self.note };
+        let note = Note {
+            len: text.len() as u32,
+            ..self.note
+        };
         Self { text, note }
     }
 
@@ -119,12 +131,21 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
     let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
     let message = batch::encode(&header, &texts).unwrap();
     let times = (received_at + 2 * SECOND, received_at + 3 * SECOND);
-    Incoming::new(at, &batch::decode(message).unwrap(), times, ACTOR.to_owned()).unwrap()
+    Incoming::new(
+        at,
+        &batch::decode(message).unwrap(),
+        times,
+        ACTOR.to_owned(),
+    )
+    .unwrap()
 }
 
 /// A life of the stream EVENTS.
 pub fn life(created: Micros) -> StreamLife {
-    StreamLife { name: "EVENTS".to_owned(), created }
+    StreamLife {
+        name: "EVENTS".to_owned(),
+        created,
+    }
 }
 
 /// An empty store, and the number of its first stream life.
@@ -137,14 +158,22 @@ pub async fn fresh<E: Engine>() -> (E, Src) {
 /// Stores one batch.
 pub async fn store_one(engine: &impl Engine, batch: Incoming) -> Stored {
     let stored = engine.store().persist(vec![batch]).await.unwrap();
-    let [stored] = &stored[..] else { panic!("one batch, {} answers", stored.len()) };
+    let [stored] = &stored[..] else {
+        panic!("one batch, {} answers", stored.len())
+    };
     stored.clone()
 }
 
 /// Counts in the order accepted, duplicate, rejected, quarantined.
 pub fn counts([accepted, duplicate, rejected, quarantined]: [u32; 4]) -> Counts {
     let received = accepted + duplicate + rejected + quarantined;
-    Counts { received, accepted, duplicate, rejected, quarantined }
+    Counts {
+        received,
+        accepted,
+        duplicate,
+        rejected,
+        quarantined,
+    }
 }
 
 /// A reference to a batch.

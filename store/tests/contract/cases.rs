@@ -8,8 +8,8 @@ use common::verdict::{Code, Counts};
 use store::{Incoming, Persist};
 
 use crate::build::{
-    ACTOR, COLLECTOR, Engine, Event, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life,
-    received_at, sent, store_one,
+    ACTOR, COLLECTOR, Engine, Event, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh,
+    life, received_at, sent, store_one,
 };
 use crate::dump::Cell;
 
@@ -40,14 +40,26 @@ pub fn mixed() -> Vec<Event> {
 
 pub async fn a_batch_stored_twice_is_stored_once_and_reported_as_already_stored<E: Engine>() {
     let (store, src) = fresh::<E>().await;
-    let (mixed, nothing_new) = (batch(at(src, 1), &mixed()), batch(at(src, 2), &[event("a", 1)]));
-    let stored =
-        store.store().persist(vec![mixed.clone(), nothing_new.clone(), mixed.clone()]).await.unwrap();
-    let answer: Vec<_> = stored.iter().map(|stored| (stored.at.seq, stored.already)).collect();
+    let (mixed, nothing_new) = (
+        batch(at(src, 1), &mixed()),
+        batch(at(src, 2), &[event("a", 1)]),
+    );
+    let stored = store
+        .store()
+        .persist(vec![mixed.clone(), nothing_new.clone(), mixed.clone()])
+        .await
+        .unwrap();
+    let answer: Vec<_> = stored
+        .iter()
+        .map(|stored| (stored.at.seq, stored.already))
+        .collect();
     assert_eq!(answer, [(1, false), (1, true), (2, false)]);
     let dump = store.dump();
     assert_eq!(dump.rows("batches").len(), 2);
-    for (again, state) in [(mixed, BatchState::Persisted), (nothing_new, BatchState::Completed)] {
+    for (again, state) in [
+        (mixed, BatchState::Persisted),
+        (nothing_new, BatchState::Completed),
+    ] {
         let at = again.at;
         let stored = store_one(&store, again).await;
         assert_eq!((stored.at, stored.already, stored.state), (at, true, state));
@@ -71,12 +83,24 @@ pub async fn what_an_event_is_stored_with_is_kept_exactly<E: Engine>() {
     let row = dump.of_event("events", event_at(src, 77, 1))[0];
     assert_eq!(row.bytes("body"), text.as_bytes());
     assert_eq!(row.bytes("hash"), common::event::hash(text.as_bytes()));
-    assert_eq!((row.text("developer"), row.text("event_id")), ("ada", "e!~"));
-    assert_eq!((row.text("type"), row.text("schema_version")), ("editor.focused", "1.7"));
-    assert_eq!((row.int("effective_at"), row.text("local_day")), (T0 + 123_456_789, "2026-02-28"));
+    assert_eq!(
+        (row.text("developer"), row.text("event_id")),
+        ("ada", "e!~")
+    );
+    assert_eq!(
+        (row.text("type"), row.text("schema_version")),
+        ("editor.focused", "1.7")
+    );
+    assert_eq!(
+        (row.int("effective_at"), row.text("local_day")),
+        (T0 + 123_456_789, "2026-02-28")
+    );
     let row = dump.of_event("events", event_at(src, 77, 0))[0];
     assert_eq!(row.bytes("body"), every_byte);
-    assert_eq!((row.text("schema_version"), row.text("local_day")), ("1.0", "2026-03-01"));
+    assert_eq!(
+        (row.text("schema_version"), row.text("local_day")),
+        ("1.0", "2026-03-01")
+    );
 }
 
 pub async fn a_batchs_events_read_in_ordinal_order_are_in_the_order_sent<E: Engine>() {
@@ -84,19 +108,32 @@ pub async fn a_batchs_events_read_in_ordinal_order_are_in_the_order_sent<E: Engi
     let event = |n: u32| {
         // Ids and times fall while ordinals rise; some events end up in the other tables.
         let event = event(&format!("e{:04}", 999 - n), n).after(-i64::from(n) * SECOND);
-        if n.is_multiple_of(7) { event.refused(Code::TypeUnknown, None, None) } else { event }
+        if n.is_multiple_of(7) {
+            event.refused(Code::TypeUnknown, None, None)
+        } else {
+            event
+        }
     };
     let mut events: Vec<Event> = (0..300).map(event).collect();
     events[280] = events[10].clone();
     store_one(&store, batch(at(src, 1), &events)).await;
     let dump = store.dump();
-    let tables = ["events", "refused", "duplicates"].iter().flat_map(|table| dump.rows(table));
-    let mut kept: Vec<(EventRef, &str)> = tables.map(|row| (row.at(), row.text("event_id"))).collect();
+    let tables = ["events", "refused", "duplicates"]
+        .iter()
+        .flat_map(|table| dump.rows(table));
+    let mut kept: Vec<(EventRef, &str)> =
+        tables.map(|row| (row.at(), row.text("event_id"))).collect();
     kept.sort_unstable();
-    let expected = events.iter().zip(0..).map(|(event, ordinal)| (event_at(src, 1, ordinal), &event.text));
+    let expected = events
+        .iter()
+        .zip(0..)
+        .map(|(event, ordinal)| (event_at(src, 1, ordinal), &event.text));
     assert_eq!(kept.len(), events.len());
     for ((at, id), (expected, text)) in kept.into_iter().zip(expected) {
-        assert!(at == expected && text.contains(id), "{at} is {id}, sent was {text} at {expected}");
+        assert!(
+            at == expected && text.contains(id),
+            "{at} is {id}, sent was {text} at {expected}"
+        );
     }
 }
 
@@ -107,32 +144,61 @@ pub async fn refused_events_are_kept_whole<E: Engine>() {
         sent("[ 1,\n\"\\u0000\"]").refused(Code::NotAnObject, None, detail),
         sent(r#"{"id":" "}"#).refused(Code::IdInvalid, Some("/id"), None),
         event("a", 1).refused(Code::SchemaInvalid, pointer, detail),
-        event("a", 1).spelled(1).refused(Code::SchemaVersionUnsupported, pointer, None),
+        event("a", 1)
+            .spelled(1)
+            .refused(Code::SchemaVersionUnsupported, pointer, None),
         event("a", 1),
     ];
     let stored = store_one(&store, batch(at(src, 1), &events)).await;
     assert_eq!(stored.counts, counts([1, 0, 3, 1]));
     let dump = store.dump();
     assert_eq!(dump.rows("refused").len(), 4);
-    for ((row, event), id) in dump.rows("refused").iter().zip(&events).zip([None, None, Some("a"), Some("a")])
+    for ((row, event), id) in
+        dump.rows("refused")
+            .iter()
+            .zip(&events)
+            .zip([None, None, Some("a"), Some("a")])
     {
         let code = event.note.code.unwrap();
-        assert_eq!((row.bytes("body"), row.text("developer")), (event.text.as_bytes(), "ada"));
-        assert_eq!(row.bytes("hash"), common::event::hash(event.text.as_bytes()));
-        assert_eq!((row.text("verdict"), row.text("code")), (code.verdict().as_str(), code.as_str()));
+        assert_eq!(
+            (row.bytes("body"), row.text("developer")),
+            (event.text.as_bytes(), "ada")
+        );
+        assert_eq!(
+            row.bytes("hash"),
+            common::event::hash(event.text.as_bytes())
+        );
+        assert_eq!(
+            (row.text("verdict"), row.text("code")),
+            (code.verdict().as_str(), code.as_str())
+        );
         assert_eq!(row.optional("pointer"), event.note.pointer.as_deref());
-        assert_eq!((row.optional("detail"), row.optional("event_id")), (event.note.detail.as_deref(), id));
+        assert_eq!(
+            (row.optional("detail"), row.optional("event_id")),
+            (event.note.detail.as_deref(), id)
+        );
     }
 }
 
 pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
     let (store, src) = fresh::<E>().await;
-    let batches = [batch(at(src, 1), &mixed()), batch(at(src, 2), &[event("a", 1)])];
+    let batches = [
+        batch(at(src, 1), &mixed()),
+        batch(at(src, 2), &[event("a", 1)]),
+    ];
     store.store().persist(batches.to_vec()).await.unwrap();
     let dump = store.dump();
-    let mut ids: Vec<_> = dump.checked_audit().iter().map(|(skeleton, _)| skeleton.id).collect();
+    let mut ids: Vec<_> = dump
+        .checked_audit()
+        .iter()
+        .map(|(skeleton, _)| skeleton.id)
+        .collect();
     ids.dedup();
-    assert_eq!(ids.len(), 4 + 4 + (4 + 1 + 1), "steps, events of the first batch, the second's");
+    assert_eq!(
+        ids.len(),
+        4 + 4 + (4 + 1 + 1),
+        "steps, events of the first batch, the second's"
+    );
     for Incoming { at, .. } in batches {
         let received = received_at(at.seq);
         let mut steps = vec![
@@ -144,9 +210,18 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
         steps.extend((at.seq == 2).then_some((Step::Completed, received + 3 * SECOND, ACTOR)));
         for (step, time, actor) in steps {
             let rows = dump.audit(at.seq, step);
-            let [(skeleton, person)] = &rows[..] else { panic!("{step:?} of {at}: {rows:?}") };
-            assert_eq!((skeleton.time, skeleton.actor.as_str()), (time, actor), "{step:?} of {at}");
-            assert_eq!((skeleton.src, skeleton.outcome.as_str(), &skeleton.replay_id), (src, "ok", &None));
+            let [(skeleton, person)] = &rows[..] else {
+                panic!("{step:?} of {at}: {rows:?}")
+            };
+            assert_eq!(
+                (skeleton.time, skeleton.actor.as_str()),
+                (time, actor),
+                "{step:?} of {at}"
+            );
+            assert_eq!(
+                (skeleton.src, skeleton.outcome.as_str(), &skeleton.replay_id),
+                (src, "ok", &None)
+            );
             let expected = Personal {
                 developer: "ada".to_owned(),
                 batch_id: format!("batch-{}", at.seq),
@@ -163,9 +238,16 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
         .map(|(skeleton, person)| (person.event_id.unwrap(), skeleton.outcome))
         .collect();
     events.sort_unstable();
-    let expected =
-        [("a", "duplicate_id"), ("b", "id_conflict"), ("q", "type_unknown"), ("r", "schema_invalid")];
-    assert_eq!(events, expected.map(|(id, outcome)| (id.to_owned(), outcome.to_owned())));
+    let expected = [
+        ("a", "duplicate_id"),
+        ("b", "id_conflict"),
+        ("q", "type_unknown"),
+        ("r", "schema_invalid"),
+    ];
+    assert_eq!(
+        events,
+        expected.map(|(id, outcome)| (id.to_owned(), outcome.to_owned()))
+    );
 }
 
 pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>() {
@@ -175,7 +257,10 @@ pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>()
     let before = store.dump();
     for forgotten in [at(src, 5), at(src, 2), at(old, 99)] {
         let stored = store_one(&store, batch(forgotten, &mixed())).await;
-        assert_eq!((stored.already, stored.state), (false, BatchState::Completed));
+        assert_eq!(
+            (stored.already, stored.state),
+            (false, BatchState::Completed)
+        );
         assert!(store_one(&store, batch(forgotten, &mixed())).await.already);
     }
     let dump = store.dump();
@@ -183,9 +268,18 @@ pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>()
         assert_eq!(dump.rows(table), before.rows(table), "{table}");
     }
     for row in dump.rows("batches") {
-        assert_eq!((row.int("need"), row.int("received"), row.cell("client")), (0, 0, &Cell::Null));
-        let named =
-            ["developer", "batch_id", "correlation_id", "traceparent", "sent_at"].map(|name| row.text(name));
+        assert_eq!(
+            (row.int("need"), row.int("received"), row.cell("client")),
+            (0, 0, &Cell::Null)
+        );
+        let named = [
+            "developer",
+            "batch_id",
+            "correlation_id",
+            "traceparent",
+            "sent_at",
+        ]
+        .map(|name| row.text(name));
         assert_eq!(named, [""; 5], "nothing names the person");
         assert!(!row.text("job_body").contains("ada"));
     }
@@ -194,7 +288,11 @@ pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>()
     store_one(&store, batch(at(src, 6), &[event("a", 1)])).await;
     store_one(&store, batch_of("bob", at(src, 1), &[event("a", 1)])).await;
     let dump = store.dump();
-    let kept: Vec<_> = dump.rows("events").iter().map(|row| (row.text("developer"), row.at().seq)).collect();
+    let kept: Vec<_> = dump
+        .rows("events")
+        .iter()
+        .map(|row| (row.text("developer"), row.at().seq))
+        .collect();
     assert_eq!(kept, [("bob", 1), ("ada", 6)]);
 }
 
@@ -211,5 +309,7 @@ pub async fn storing_writes_no_table_but_its_own<E: Engine>() {
     expected.push("duplicates_with_originals");
     expected.sort_unstable();
     assert_eq!(dump.filled().collect::<Vec<_>>(), expected);
-    before.filled().for_each(|table| assert_eq!(dump.rows(table).len(), before.rows(table).len(), "{table}"));
+    before
+        .filled()
+        .for_each(|table| assert_eq!(dump.rows(table).len(), before.rows(table).len(), "{table}"));
 }

@@ -23,27 +23,58 @@ pub fn decision(at: BatchRef, step: Step) -> Decision {
     }
 }
 
-pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_batch_is_stored<E: Engine>() {
+pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_batch_is_stored<
+    E: Engine,
+>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
-    assert!(store.decided(decision(at(src, 1), Step::Redriven)).await.unwrap());
-    assert!(!store.decided(decision(at(src, 2), Step::Dropped)).await.unwrap());
+    assert!(
+        store
+            .decided(decision(at(src, 1), Step::Redriven))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .decided(decision(at(src, 2), Step::Dropped))
+            .await
+            .unwrap()
+    );
     // Told again, and by two at once: of each letter and step one row.
-    let again = Decision { by: "bob@host".to_owned(), time: T0 + 9, ..decision(at(src, 1), Step::Redriven) };
-    let other = Decision { dead_sequence: 8, ..decision(at(src, 1), Step::Redriven) };
+    let again = Decision {
+        by: "bob@host".to_owned(),
+        time: T0 + 9,
+        ..decision(at(src, 1), Step::Redriven)
+    };
+    let other = Decision {
+        dead_sequence: 8,
+        ..decision(at(src, 1), Step::Redriven)
+    };
     let (one, two) = tokio::join!(store.decided(other.clone()), store.decided(other));
     assert!(one.unwrap() && two.unwrap() && store.decided(again).await.unwrap());
     let rows = store.audit(at(src, 1)).await.unwrap();
     let rows: Vec<_> = rows.iter().filter(|row| row.step == "redriven").collect();
-    let [one, two] = &rows[..] else { panic!("{rows:?}") };
+    let [one, two] = &rows[..] else {
+        panic!("{rows:?}")
+    };
     assert_eq!(
         (one.batch_id.as_deref(), one.correlation_id.as_deref()),
         (Some("batch-1"), Some("correlation-1"))
     );
     let details = [one, two].map(|row| row.detail.clone().unwrap());
-    assert!(details.iter().all(|detail| detail.contains(r#""by":"root@host""#)), "{details:?}");
-    assert!(details.iter().any(|detail| detail.contains(r#""dead_sequence":1001,"#)), "{details:?}");
+    assert!(
+        details
+            .iter()
+            .all(|detail| detail.contains(r#""by":"root@host""#)),
+        "{details:?}"
+    );
+    assert!(
+        details
+            .iter()
+            .any(|detail| detail.contains(r#""dead_sequence":1001,"#)),
+        "{details:?}"
+    );
     // Every hash recomputes.
     let _ = engine.dump().checked_audit();
 }
@@ -54,7 +85,10 @@ pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_
     let old = store.source(&life(T0 - 1)).await.unwrap();
     store_one(&engine, batch(at(src, 5), &[event("a", 1)])).await;
     for decided in [at(src, 5), at(old, 5), at(src, 6)] {
-        store.decided(decision(decided, Step::Dropped)).await.unwrap();
+        store
+            .decided(decision(decided, Step::Dropped))
+            .await
+            .unwrap();
     }
     assert_eq!(store.unstored(5, 10).await.unwrap(), [at(old, 5)]);
     assert_eq!(store.unstored(6, 10).await.unwrap(), [at(src, 6)]);
@@ -62,7 +96,10 @@ pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_
     assert_eq!(store.unstored(u64::MAX, 10).await.unwrap(), []);
     let rows = store.audit(at(src, 6)).await.unwrap();
     let [row] = &rows[..] else { panic!("{rows:?}") };
-    assert_eq!((row.step.as_str(), row.developer.as_deref()), ("dropped", Some("ada")));
+    assert_eq!(
+        (row.step.as_str(), row.developer.as_deref()),
+        ("dropped", Some("ada"))
+    );
 }
 
 pub async fn of_a_forgotten_developer_a_decision_keeps_only_its_skeleton<E: Engine>() {
@@ -71,9 +108,16 @@ pub async fn of_a_forgotten_developer_a_decision_keeps_only_its_skeleton<E: Engi
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
     engine.forget("ada", at(src, 5));
     for seq in [5, 6] {
-        store.decided(decision(at(src, seq), Step::Dropped)).await.unwrap();
+        store
+            .decided(decision(at(src, seq), Step::Dropped))
+            .await
+            .unwrap();
     }
-    let developer = async |seq| store.audit(at(src, seq)).await.unwrap()[0].developer.clone();
+    let developer = async |seq| {
+        store.audit(at(src, seq)).await.unwrap()[0]
+            .developer
+            .clone()
+    };
     assert_eq!(developer(5).await, None, "before the tombstone");
     assert_eq!(developer(6).await.as_deref(), Some("ada"), "after it");
 }

@@ -39,18 +39,23 @@ impl Row {
     /// The value of `column`.
     pub fn cell(&self, column: &str) -> &Cell {
         let found = self.0.iter().find(|(name, _)| name == column);
-        &found.unwrap_or_else(|| panic!("there is no column {column} in {self:?}")).1
+        &found
+            .unwrap_or_else(|| panic!("there is no column {column} in {self:?}"))
+            .1
     }
 
     /// A column that holds a number.
     pub fn int(&self, column: &str) -> i64 {
-        let Cell::Int(number) = self.cell(column) else { panic!("{column} of {self:?} is no number") };
+        let Cell::Int(number) = self.cell(column) else {
+            panic!("{column} of {self:?} is no number")
+        };
         *number
     }
 
     /// A column that holds text.
     pub fn text(&self, column: &str) -> &str {
-        self.optional(column).unwrap_or_else(|| panic!("{column} of {self:?} is null"))
+        self.optional(column)
+            .unwrap_or_else(|| panic!("{column} of {self:?} is null"))
     }
 
     /// A column that may hold text.
@@ -64,7 +69,9 @@ impl Row {
 
     /// A column that holds bytes.
     pub fn bytes(&self, column: &str) -> &[u8] {
-        let Cell::Bytes(bytes) = self.cell(column) else { panic!("{column} of {self:?} is no bytes") };
+        let Cell::Bytes(bytes) = self.cell(column) else {
+            panic!("{column} of {self:?} is no bytes")
+        };
         bytes
     }
 
@@ -76,7 +83,11 @@ impl Row {
     /// A reference in three columns with a prefix.
     pub fn reference(&self, prefix: &str) -> EventRef {
         let int = |name: &str| self.int(&format!("{prefix}{name}"));
-        EventRef { src: int("src"), seq: int("seq") as u64, ordinal: int("ordinal") as u32 }
+        EventRef {
+            src: int("src"),
+            seq: int("seq") as u64,
+            ordinal: int("ordinal") as u32,
+        }
     }
 }
 
@@ -92,62 +103,104 @@ impl Dump {
 
     /// The rows of a table or view.
     pub fn rows(&self, table: &str) -> &[Row] {
-        self.0.get(table).unwrap_or_else(|| panic!("there is no table {table}"))
+        self.0
+            .get(table)
+            .unwrap_or_else(|| panic!("there is no table {table}"))
     }
 
     /// The rows of a table without a column, for what depends on the moment.
     pub fn rows_without(&self, table: &str, column: &str) -> Vec<Row> {
-        let rows = self
-            .rows(table)
-            .iter()
-            .map(|row| Row(row.0.iter().filter(|(name, _)| name != column).cloned().collect()));
+        let rows = self.rows(table).iter().map(|row| {
+            Row(row
+                .0
+                .iter()
+                .filter(|(name, _)| name != column)
+                .cloned()
+                .collect())
+        });
         rows.collect()
     }
 
     /// The batch's row.
     pub fn batch(&self, at: BatchRef) -> &Row {
         let its = |row: &&Row| (row.int("src"), row.int("seq")) == (at.src, at.seq as i64);
-        self.rows("batches").iter().find(its).unwrap_or_else(|| panic!("batch {at} has no row"))
+        self.rows("batches")
+            .iter()
+            .find(its)
+            .unwrap_or_else(|| panic!("batch {at} has no row"))
     }
 
     /// Tables and views that have rows.
     pub fn filled(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, rows)| !rows.is_empty()).map(|(name, _)| name.as_str())
+        self.0
+            .iter()
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(name, _)| name.as_str())
     }
 
     /// What must not depend on the order of arrival: where each event is, and what it is there.
     pub fn of_events(&self) -> BTreeMap<&str, &[Row]> {
-        let tables = ["events", "refused", "duplicates", "duplicates_with_originals"];
-        tables.into_iter().map(|table| (table, self.rows(table))).collect()
+        let tables = [
+            "events",
+            "refused",
+            "duplicates",
+            "duplicates_with_originals",
+        ];
+        tables
+            .into_iter()
+            .map(|table| (table, self.rows(table)))
+            .collect()
     }
 
     /// The rows of `table` that came of one event.
     pub fn of_event<'a>(&'a self, table: &str, at: EventRef) -> Vec<&'a Row> {
-        self.rows(table).iter().filter(|row| row.at() == at).collect()
+        self.rows(table)
+            .iter()
+            .filter(|row| row.at() == at)
+            .collect()
     }
 
     /// The generations of the developer's hours.
     pub fn hours(&self, developer: &str) -> BTreeMap<i64, i64> {
-        let rows = self.rows("hours").iter().filter(|row| row.text("developer") == developer);
+        let rows = self
+            .rows("hours")
+            .iter()
+            .filter(|row| row.text("developer") == developer);
         rows.map(|row| (row.int("hour"), row.int("gen"))).collect()
     }
 
     /// The audit of one sequence, of one step, as (skeleton, personal part).
     pub fn audit(&self, seq: u64, step: Step) -> Vec<(Skeleton, Personal)> {
         let all = self.checked_audit().into_iter();
-        all.filter(|(skeleton, _)| skeleton.seq == seq && skeleton.step == step).collect()
+        all.filter(|(skeleton, _)| skeleton.seq == seq && skeleton.step == step)
+            .collect()
     }
 
     /// The whole audit; fails where a hash is not that of its row.
     pub fn checked_audit(&self) -> Vec<(Skeleton, Personal)> {
-        let personal: BTreeMap<_, _> =
-            self.rows("audit_personal").iter().map(|row| (row.bytes("id"), row)).collect();
-        assert_eq!(personal.len(), self.rows("audit").len(), "each row of the audit has its personal part");
+        let personal: BTreeMap<_, _> = self
+            .rows("audit_personal")
+            .iter()
+            .map(|row| (row.bytes("id"), row))
+            .collect();
+        assert_eq!(
+            personal.len(),
+            self.rows("audit").len(),
+            "each row of the audit has its personal part"
+        );
         let rows = self.rows("audit").iter().map(|row| {
             let (skeleton, salt, person) = audit_row(row, personal[row.bytes("id")]);
             let inner = personal_hash(&salt, &person);
-            assert_eq!(row.bytes("personal_hash"), inner, "the personal hash of {person:?}");
-            assert_eq!(row.bytes("hash"), row_hash(&skeleton, &inner), "the hash of {skeleton:?}");
+            assert_eq!(
+                row.bytes("personal_hash"),
+                inner,
+                "the personal hash of {person:?}"
+            );
+            assert_eq!(
+                row.bytes("hash"),
+                row_hash(&skeleton, &inner),
+                "the hash of {skeleton:?}"
+            );
             (skeleton, person)
         });
         rows.collect()
@@ -158,7 +211,10 @@ fn audit_row(row: &Row, personal: &Row) -> (Skeleton, [u8; 16], Personal) {
     let skeleton = Skeleton {
         id: Uuid::from_slice(row.bytes("id")).unwrap(),
         time: row.int("time"),
-        step: Step::ALL.into_iter().find(|step| step.as_str() == row.text("step")).unwrap(),
+        step: Step::ALL
+            .into_iter()
+            .find(|step| step.as_str() == row.text("step"))
+            .unwrap(),
         outcome: row.text("outcome").to_owned(),
         actor: row.text("actor").to_owned(),
         src: row.int("src"),

@@ -15,33 +15,65 @@ async fn find(engine: &impl Engine, clue: Clue) -> Vec<BatchRef> {
 }
 
 fn id(id: &str) -> Clue {
-    Clue::Id { id: id.to_owned(), developer: None }
+    Clue::Id {
+        id: id.to_owned(),
+        developer: None,
+    }
 }
 
 fn of(developer: &str, id: &str) -> Clue {
-    Clue::Id { id: id.to_owned(), developer: Some(developer.to_owned()) }
+    Clue::Id {
+        id: id.to_owned(),
+        developer: Some(developer.to_owned()),
+    }
 }
 
 pub async fn a_batch_is_found_by_every_id_that_belongs_to_it<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let refused = event("r", 1).refused(Code::SchemaInvalid, None, None);
     store_one(&engine, batch(at(src, 1), &[event("a", 1), event("b", 1)])).await;
-    store_one(&engine, batch(at(src, 2), &[event("a", 1), event("b", 2), refused])).await;
-    store_one(&engine, batch_of("bob", at(src, 3), &[event("a", 1), event("batch-2", 1)])).await;
+    store_one(
+        &engine,
+        batch(at(src, 2), &[event("a", 1), event("b", 2), refused]),
+    )
+    .await;
+    store_one(
+        &engine,
+        batch_of("bob", at(src, 3), &[event("a", 1), event("batch-2", 1)]),
+    )
+    .await;
     let [one, two, three] = [1, 2, 3].map(|seq| at(src, seq));
     assert_eq!(find(&engine, id("batch-1")).await, [one]);
     assert_eq!(find(&engine, id("correlation-2")).await, [two]);
-    assert_eq!(find(&engine, id("a")).await, [one, two, three], "an event, its duplicate, another one's");
-    assert_eq!(find(&engine, id("b")).await, [one, two], "an event and what it is in conflict with");
+    assert_eq!(
+        find(&engine, id("a")).await,
+        [one, two, three],
+        "an event, its duplicate, another one's"
+    );
+    assert_eq!(
+        find(&engine, id("b")).await,
+        [one, two],
+        "an event and what it is in conflict with"
+    );
     assert_eq!(find(&engine, id("r")).await, [two], "a refused event");
-    assert_eq!(find(&engine, id("batch-2")).await, [two, three], "a batch and an event of that id");
+    assert_eq!(
+        find(&engine, id("batch-2")).await,
+        [two, three],
+        "a batch and an event of that id"
+    );
     assert_eq!(find(&engine, of("ada", "a")).await, [one, two]);
     assert_eq!(find(&engine, of("bob", "batch-2")).await, [three]);
     assert_eq!(find(&engine, of("bob", "correlation-2")).await, []);
     assert_eq!(find(&engine, of("eve", "a")).await, []);
     assert_eq!(find(&engine, id("nothing")).await, []);
     let limited = engine.store().find(id("a"), 2).await.unwrap();
-    assert_eq!(limited.iter().map(|submission| submission.at).collect::<Vec<_>>(), [one, two]);
+    assert_eq!(
+        limited
+            .iter()
+            .map(|submission| submission.at)
+            .collect::<Vec<_>>(),
+        [one, two]
+    );
 }
 
 pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engine>() {
@@ -51,7 +83,10 @@ pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engi
     for (at, id) in [(at(new, 7), "a"), (at(old, 7), "b"), (at(old, 8), "c")] {
         store_one(&engine, batch(at, &[event(id, 1)])).await;
     }
-    assert_eq!(find(&engine, Clue::Sequence(7)).await, [at(old, 7), at(new, 7)]);
+    assert_eq!(
+        find(&engine, Clue::Sequence(7)).await,
+        [at(old, 7), at(new, 7)]
+    );
     assert_eq!(find(&engine, Clue::Sequence(u64::MAX)).await, []);
     let [first, second] = [
         stored(&engine, at(old, 20), &[event("d", 1)]).await,
@@ -60,8 +95,15 @@ pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engi
     let start = "2026-03-01";
     for (generation, body) in [(1, &first), (2, &second)] {
         let windows = vec![looked(body, start, generation, Some(found(start, "t")))];
-        store.finish(Effects::Rules(windows), vec![done(JobKind::Alert, body)]).await.unwrap();
-        assert_eq!(find(&engine, Clue::Alert(format!("alert-{start}"))).await, [body.batch], "found last");
+        store
+            .finish(Effects::Rules(windows), vec![done(JobKind::Alert, body)])
+            .await
+            .unwrap();
+        assert_eq!(
+            find(&engine, Clue::Alert(format!("alert-{start}"))).await,
+            [body.batch],
+            "found last"
+        );
     }
     assert_eq!(find(&engine, Clue::Alert("alert".to_owned())).await, []);
 }
@@ -72,7 +114,10 @@ pub async fn the_audit_of_a_batch_is_read_in_the_order_of_its_steps<E: Engine>()
     let body = stored(&engine, at(src, 1), &[event("a", 1), event("a", 1)]).await;
     store_one(&engine, batch(at(src, 2), &[event("b", 1)])).await;
     for kind in JobKind::ALL {
-        store.finish(crate::work::nothing(kind), vec![done(kind, &body)]).await.unwrap();
+        store
+            .finish(crate::work::nothing(kind), vec![done(kind, &body)])
+            .await
+            .unwrap();
     }
     // Recorded after the jobs, and earlier than they.
     store.triggered(vec![triggered(&body)]).await.unwrap();
@@ -95,14 +140,27 @@ pub async fn the_audit_of_a_batch_is_read_in_the_order_of_its_steps<E: Engine>()
     ];
     assert_eq!(steps, expected);
     assert!(audit.is_sorted_by_key(|entry| entry.time));
-    assert!(audit.iter().all(|entry| entry.at == at(src, 1) && entry.developer.as_deref() == Some("ada")));
+    assert!(
+        audit
+            .iter()
+            .all(|entry| entry.at == at(src, 1) && entry.developer.as_deref() == Some("ada"))
+    );
     let dropped = &audit[4];
-    assert_eq!((dropped.event_id.as_deref(), &*dropped.outcome), (Some("a"), "duplicate_id"));
+    assert_eq!(
+        (dropped.event_id.as_deref(), &*dropped.outcome),
+        (Some("a"), "duplicate_id")
+    );
     assert_eq!(dropped.batch_id.as_deref(), Some("batch-1"));
     engine.execute("DELETE FROM audit_personal");
     let forgotten = store.audit(at(src, 1)).await.unwrap();
     assert_eq!(forgotten.len(), audit.len(), "the skeletons stay");
-    let person = |n: usize| [&forgotten[n].developer, &forgotten[n].batch_id, &forgotten[n].correlation_id];
+    let person = |n: usize| {
+        [
+            &forgotten[n].developer,
+            &forgotten[n].batch_id,
+            &forgotten[n].correlation_id,
+        ]
+    };
     assert!(person(4).into_iter().all(Option::is_none) && forgotten[4].detail.is_none());
     assert_eq!(store.audit(at(src, 3)).await.unwrap(), []);
 }
@@ -113,7 +171,13 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
     let time = received_at(1) + 60 * SECOND;
     let note = async |life, seq| {
         store
-            .note_resend(life, seq, "the-resends".to_owned(), time, "collector/two".to_owned())
+            .note_resend(
+                life,
+                seq,
+                "the-resends".to_owned(),
+                time,
+                "collector/two".to_owned(),
+            )
             .await
             .unwrap()
     };
@@ -130,7 +194,10 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
         ("deduplicated", "duplicate_batch", time, "collector/two")
     );
     assert_eq!(last.correlation_id.as_deref(), Some("the-resends"));
-    assert_eq!((last.developer.as_deref(), last.batch_id.as_deref()), (Some("ada"), Some("batch-1")));
+    assert_eq!(
+        (last.developer.as_deref(), last.batch_id.as_deref()),
+        (Some("ada"), Some("batch-1"))
+    );
     assert_eq!((&last.event_id, &last.detail), (&None, &None));
     engine.dump().checked_audit();
 }
@@ -139,8 +206,14 @@ pub async fn a_dropped_resend_of_a_forgotten_batch_names_nobody<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     engine.forget("ada", at(src, 5));
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
-    let noted = engine.store().note_resend(life(T0), 1, "the-resends".to_owned(), T0, "c".to_owned()).await;
+    let noted = engine
+        .store()
+        .note_resend(life(T0), 1, "the-resends".to_owned(), T0, "c".to_owned())
+        .await;
     assert!(noted.unwrap());
     let dump = engine.dump();
-    assert_eq!((dump.rows("audit").len(), dump.rows("audit_personal").len()), (5, 0));
+    assert_eq!(
+        (dump.rows("audit").len(), dump.rows("audit_personal").len()),
+        (5, 0)
+    );
 }

@@ -23,19 +23,43 @@ pub async fn a_claim_is_exclusive_until_it_runs_out<E: Engine>() {
     let store = engine.store();
     let new = store.source(&life(T0 + 1)).await.unwrap();
     let mut bodies = Vec::new();
-    for (n, at) in [at(new, 1), at(old, 10), at(old, 9), at(new, 2)].into_iter().enumerate() {
+    for (n, at) in [at(new, 1), at(old, 10), at(old, 9), at(new, 2)]
+        .into_iter()
+        .enumerate()
+    {
         bodies.push(stored(&engine, at, &[event(&format!("e{n}"), 1)]).await);
     }
-    assert_eq!(store.claim(10).await.unwrap(), [], "fresh rows are their own trigger task's");
+    assert_eq!(
+        store.claim(10).await.unwrap(),
+        [],
+        "fresh rows are their own trigger task's"
+    );
     engine.execute(ALL_RUN_OUT);
     let claimed = store.claim(3).await.unwrap();
-    assert_eq!(places(&claimed), [at(old, 9), at(old, 10), at(new, 1)], "by (src, seq), up to the limit");
-    assert_eq!(claimed[1], Pending { need: Mask::ALL, body: bodies[1].clone() });
-    assert_eq!(places(&store.claim(10).await.unwrap()), [at(new, 2)], "what is claimed is passed over");
+    assert_eq!(
+        places(&claimed),
+        [at(old, 9), at(old, 10), at(new, 1)],
+        "by (src, seq), up to the limit"
+    );
+    assert_eq!(
+        claimed[1],
+        Pending {
+            need: Mask::ALL,
+            body: bodies[1].clone()
+        }
+    );
+    assert_eq!(
+        places(&store.claim(10).await.unwrap()),
+        [at(new, 2)],
+        "what is claimed is passed over"
+    );
     assert_eq!(store.claim(10).await.unwrap(), []);
     engine.execute(ALL_RUN_OUT);
     store.triggered(vec![triggered(&bodies[1])]).await.unwrap();
-    assert_eq!(places(&store.claim(10).await.unwrap()), [at(old, 9), at(new, 1), at(new, 2)]);
+    assert_eq!(
+        places(&store.claim(10).await.unwrap()),
+        [at(old, 9), at(new, 1), at(new, 2)]
+    );
 }
 
 pub async fn a_batch_that_needs_no_job_is_never_claimed<E: Engine>() {
@@ -44,12 +68,17 @@ pub async fn a_batch_that_needs_no_job_is_never_claimed<E: Engine>() {
     let again = batch(at(src, 2), &[event("a", 1)]);
     engine.store().persist(vec![first, again]).await.unwrap();
     engine.execute(ALL_RUN_OUT);
-    assert_eq!(places(&engine.store().claim(10).await.unwrap()), [at(src, 1)]);
+    assert_eq!(
+        places(&engine.store().claim(10).await.unwrap()),
+        [at(src, 1)]
+    );
 }
 
 pub async fn claims_at_once_never_share_a_batch<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
-    let batches = (1..=40).map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)])).collect();
+    let batches = (1..=40)
+        .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
+        .collect();
     engine.store().persist(batches).await.unwrap();
     engine.execute(ALL_RUN_OUT);
     let mut tasks = JoinSet::new();
@@ -57,7 +86,12 @@ pub async fn claims_at_once_never_share_a_batch<E: Engine>() {
         let store = engine.store().clone();
         tasks.spawn(async move { store.claim(5).await.unwrap() });
     }
-    let claimed: Vec<BatchRef> = tasks.join_all().await.iter().flat_map(|claimed| places(claimed)).collect();
+    let claimed: Vec<BatchRef> = tasks
+        .join_all()
+        .await
+        .iter()
+        .flat_map(|claimed| places(claimed))
+        .collect();
     let distinct: BTreeSet<_> = claimed.iter().collect();
     assert_eq!(distinct.len(), claimed.len(), "{claimed:?}");
     // Passing over what another one holds may leave some for the next sweep.
@@ -75,22 +109,39 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     let dump = engine.dump();
     let row = dump.batch(at(src, 1));
     assert_eq!((row.text("state"), row.int("failed")), ("failed", 4));
-    let [(skeleton, person)] = &dump.audit(1, Step::Failed)[..] else { panic!("one row") };
-    assert_eq!((&*skeleton.outcome, skeleton.time), ("dead_letter", dead.at));
+    let [(skeleton, person)] = &dump.audit(1, Step::Failed)[..] else {
+        panic!("one row")
+    };
+    assert_eq!(
+        (&*skeleton.outcome, skeleton.time),
+        ("dead_letter", dead.at)
+    );
     let detail: serde_json::Value = serde_json::from_str(person.detail.as_ref().unwrap()).unwrap();
     let job = dead.job.unwrap();
-    assert_eq!(detail, json!({"job_id": job.job_id, "reason": dead.reason, "attempt": 1}));
+    assert_eq!(
+        detail,
+        json!({"job_id": job.job_id, "reason": dead.reason, "attempt": 1})
+    );
     for kind in [JobKind::Aggregate, JobKind::Normalize] {
-        store.finish(nothing(kind), vec![done(kind, &body)]).await.unwrap();
+        store
+            .finish(nothing(kind), vec![done(kind, &body)])
+            .await
+            .unwrap();
     }
     assert_eq!(engine.dump().batch(at(src, 1)).text("state"), "failed");
     let mut redriven = done(JobKind::Alert, &body);
     redriven.job.job_id.push_str(":r1");
     redriven.job.attempt = 2;
-    store.finish(nothing(JobKind::Alert), vec![redriven]).await.unwrap();
+    store
+        .finish(nothing(JobKind::Alert), vec![redriven])
+        .await
+        .unwrap();
     let dump = engine.dump();
     let row = dump.batch(at(src, 1));
-    assert_eq!((row.text("state"), row.int("failed"), row.int("done")), ("completed", 0, 7));
+    assert_eq!(
+        (row.text("state"), row.int("failed"), row.int("done")),
+        ("completed", 0, 7)
+    );
     assert_eq!(dump.audit(1, Step::Completed).len(), 1);
 }
 
@@ -102,17 +153,30 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     let before = engine.dump();
     for kind in JobKind::ALL {
         let job = replayed(kind, &body);
-        store.finish(nothing(kind), vec![job.clone()]).await.unwrap();
-        let dead = DeadLetter { job: Some(job.job), ..dead(kind, &body) };
+        store
+            .finish(nothing(kind), vec![job.clone()])
+            .await
+            .unwrap();
+        let dead = DeadLetter {
+            job: Some(job.job),
+            ..dead(kind, &body)
+        };
         store.dead(dead).await.unwrap();
     }
     let dump = engine.dump();
     assert_eq!(dump.rows("batches"), before.rows("batches"));
     assert_eq!(dump.rows("ledger").len(), 3);
     let rows = dump.checked_audit();
-    let replayed =
-        |step| rows.iter().filter(move |(row, _)| row.step == step && row.replay_id.as_deref() == Some("r1"));
-    for step in [Step::JobStarted, Step::JobFinished, Step::Failed, Step::Dead] {
+    let replayed = |step| {
+        rows.iter()
+            .filter(move |(row, _)| row.step == step && row.replay_id.as_deref() == Some("r1"))
+    };
+    for step in [
+        Step::JobStarted,
+        Step::JobFinished,
+        Step::Failed,
+        Step::Dead,
+    ] {
         assert_eq!(replayed(step).count(), 3, "{step:?}");
     }
 }
@@ -124,12 +188,22 @@ pub async fn a_job_of_a_batch_that_is_gone_is_done_and_names_nobody<E: Engine>()
     engine.execute("DELETE FROM batches");
     let before = engine.dump();
     let job = done(JobKind::Normalize, &body);
-    store.finish(Effects::Normalized(Vec::new()), vec![job.clone()]).await.unwrap();
+    store
+        .finish(Effects::Normalized(Vec::new()), vec![job.clone()])
+        .await
+        .unwrap();
     store.triggered(vec![triggered(&body)]).await.unwrap();
     store.dead(dead(JobKind::Alert, &body)).await.unwrap();
-    assert_eq!(store.done(vec![job.job.job_id.clone()]).await.unwrap(), [job.job.job_id].into());
+    assert_eq!(
+        store.done(vec![job.job.job_id.clone()]).await.unwrap(),
+        [job.job.job_id].into()
+    );
     let dump = engine.dump();
     assert_eq!(dump.rows("audit_personal"), before.rows("audit_personal"));
-    assert_eq!(dump.rows("audit").len(), before.rows("audit").len() + 4, "started, finished, failed, dead");
+    assert_eq!(
+        dump.rows("audit").len(),
+        before.rows("audit").len() + 4,
+        "started, finished, failed, dead"
+    );
     assert_eq!(dump.rows("batches"), []);
 }

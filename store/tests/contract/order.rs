@@ -43,28 +43,46 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 
 impl Scenario {
     fn incoming(&self) -> Vec<Incoming> {
-        let batches = self.batches.iter().zip(1..).map(|((start, len, bob, second_life), seq)| {
-            let start = start.index(self.events.len());
-            let end = self.events.len().min(start + len);
-            let sent = self.events[start..end].iter().map(|drawn| Self::event(*drawn, seq));
-            let developer = if *bob { "bob" } else { "ada" };
-            let at = at(1 + i64::from(*second_life), seq);
-            batch_of(developer, at, &sent.collect::<Vec<_>>())
-        });
+        let batches = self
+            .batches
+            .iter()
+            .zip(1..)
+            .map(|((start, len, bob, second_life), seq)| {
+                let start = start.index(self.events.len());
+                let end = self.events.len().min(start + len);
+                let sent = self.events[start..end]
+                    .iter()
+                    .map(|drawn| Self::event(*drawn, seq));
+                let developer = if *bob { "bob" } else { "ada" };
+                let at = at(1 + i64::from(*second_life), seq);
+                batch_of(developer, at, &sent.collect::<Vec<_>>())
+            });
         batches.collect()
     }
 
     /// The effective time depends on the batch too, as it does where a clock was wrong.
     fn event((id, content, spelling, refused): Drawn, seq: u64) -> Event {
         let late = i64::from(id) * HOUR + seq as i64 * SECOND;
-        let event = event(&format!("e{id}"), content).spelled(spelling).after(late);
-        if refused { event.refused(Code::TypeUnknown, Some("/type"), None) } else { event }
+        let event = event(&format!("e{id}"), content)
+            .spelled(spelling)
+            .after(late);
+        if refused {
+            event.refused(Code::TypeUnknown, Some("/type"), None)
+        } else {
+            event
+        }
     }
 
     /// The groups to store, in their order.
     fn groups(&self, incoming: &[Incoming]) -> Vec<Vec<Incoming>> {
-        let named = self.arrivals.iter().map(|index| index.index(incoming.len()));
-        let mut rest = named.chain(0..incoming.len()).map(|index| incoming[index].clone()).peekable();
+        let named = self
+            .arrivals
+            .iter()
+            .map(|index| index.index(incoming.len()));
+        let mut rest = named
+            .chain(0..incoming.len())
+            .map(|index| incoming[index].clone())
+            .peekable();
         let mut groups = Vec::new();
         for size in self.groups.iter().cycle() {
             if rest.peek().is_none() {
@@ -85,9 +103,16 @@ impl Scenario {
         prop_assert_eq!(dump.of_events(), expected.of_events());
         let ledger = any.store();
         for batch in &incoming {
-            let accounts = ledger.accounts(batch.at.src, batch.at.seq, batch.at.seq).await.unwrap();
+            let accounts = ledger
+                .accounts(batch.at.src, batch.at.seq, batch.at.seq)
+                .await
+                .unwrap();
             prop_assert_eq!(accounts.len(), 1);
-            let mut kept: Vec<u32> = accounts[0].kept.iter().map(|(ordinal, _)| *ordinal).collect();
+            let mut kept: Vec<u32> = accounts[0]
+                .kept
+                .iter()
+                .map(|(ordinal, _)| *ordinal)
+                .collect();
             kept.sort_unstable();
             let sent = batch.header.events.len() as u32;
             prop_assert_eq!(
@@ -113,13 +138,18 @@ async fn stored<E: Engine>(groups: Vec<Vec<Incoming>>) -> E {
 }
 
 pub fn the_order_of_arrival_never_changes_what_is_stored<E: Engine>() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let config = ProptestConfig {
         cases: 64,
         rng_seed: RngSeed::Fixed(0x6465_7674_7261_696c),
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let run = TestRunner::new(config).run(&scenarios(), |scenario| runtime.block_on(scenario.check::<E>()));
+    let run = TestRunner::new(config).run(&scenarios(), |scenario| {
+        runtime.block_on(scenario.check::<E>())
+    });
     run.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -16,22 +16,52 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     let second = stored(&engine, at(src, 2), &[event("b", 1)]).await;
     let first = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     // Brings nothing new, so it is completed as it is stored.
-    store.persist(vec![batch(at(src, 3), &[event("a", 1)])]).await.unwrap();
+    store
+        .persist(vec![batch(at(src, 3), &[event("a", 1)])])
+        .await
+        .unwrap();
     let overdue = |count, seq, state| {
-        Some(Overdue { count, oldest: at(src, seq), state, persisted_at: stored_at(seq) })
+        Some(Overdue {
+            count,
+            oldest: at(src, seq),
+            state,
+            persisted_at: stored_at(seq),
+        })
     };
-    assert_eq!(store.overdue(stored_at(1)).await.unwrap(), None, "stored before, not at, that moment");
-    assert_eq!(store.overdue(stored_at(1) + 1).await.unwrap(), overdue(1, 1, BatchState::Persisted));
+    assert_eq!(
+        store.overdue(stored_at(1)).await.unwrap(),
+        None,
+        "stored before, not at, that moment"
+    );
+    assert_eq!(
+        store.overdue(stored_at(1) + 1).await.unwrap(),
+        overdue(1, 1, BatchState::Persisted)
+    );
     store.triggered(vec![triggered(&first)]).await.unwrap();
-    assert_eq!(store.overdue(i64::MAX).await.unwrap(), overdue(2, 1, BatchState::Triggered));
+    assert_eq!(
+        store.overdue(i64::MAX).await.unwrap(),
+        overdue(2, 1, BatchState::Triggered)
+    );
     store.dead(dead(JobKind::Alert, &first)).await.unwrap();
-    assert_eq!(store.overdue(i64::MAX).await.unwrap(), overdue(2, 1, BatchState::Failed));
+    assert_eq!(
+        store.overdue(i64::MAX).await.unwrap(),
+        overdue(2, 1, BatchState::Failed)
+    );
     for kind in JobKind::ALL {
-        store.finish(nothing(kind), vec![done(kind, &first)]).await.unwrap();
+        store
+            .finish(nothing(kind), vec![done(kind, &first)])
+            .await
+            .unwrap();
     }
-    assert_eq!(store.overdue(i64::MAX).await.unwrap(), overdue(1, 2, BatchState::Persisted));
+    assert_eq!(
+        store.overdue(i64::MAX).await.unwrap(),
+        overdue(1, 2, BatchState::Persisted)
+    );
     for kind in JobKind::ALL {
-        store.finish(nothing(kind), vec![done(kind, &second)]).await.unwrap();
+        store
+            .finish(nothing(kind), vec![done(kind, &second)])
+            .await
+            .unwrap();
     }
     store.triggered(vec![triggered(&second)]).await.unwrap();
     assert_eq!(store.overdue(i64::MAX).await.unwrap(), None);

@@ -33,7 +33,10 @@ impl Engine for PostgresEngine {
         let database = server::take();
         let url = server::url(&database);
         let store = server::wait(async { Postgres::attach(&url, "devtrail-test").await });
-        Self { store: store.unwrap(), database }
+        Self {
+            store: store.unwrap(),
+            database,
+        }
     }
 
     fn store(&self) -> &Postgres {
@@ -42,12 +45,17 @@ impl Engine for PostgresEngine {
 
     fn dump(&self) -> Dump {
         let tables = server::with(&self.database, async |client| {
-            let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+            let snapshot = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead);
             let snapshot = snapshot.start().await.unwrap();
             let mut tables = Vec::new();
             for name in snapshot.query(RELATIONS, &[]).await.unwrap() {
                 let name: String = name.get(0);
-                let rows = snapshot.query(&format!("SELECT * FROM \"{name}\""), &[]).await.unwrap();
+                let rows = snapshot
+                    .query(&format!("SELECT * FROM \"{name}\""), &[])
+                    .await
+                    .unwrap();
                 tables.push((name, rows.iter().map(row).collect()));
             }
             tables
@@ -56,15 +64,21 @@ impl Engine for PostgresEngine {
     }
 
     fn forget(&self, developer: &str, until: BatchRef) {
-        let forget = "INSERT INTO developers (developer, tombstone_src, tombstone_seq) VALUES ($1, $2, $3)
+        let forget =
+            "INSERT INTO developers (developer, tombstone_src, tombstone_seq) VALUES ($1, $2, $3)
             ON CONFLICT (developer) DO UPDATE SET tombstone_src = $2, tombstone_seq = $3";
         server::with(&self.database, async |client| {
-            client.execute(forget, &[&developer, &until.src, &(until.seq as i64)]).await.unwrap();
+            client
+                .execute(forget, &[&developer, &until.src, &(until.seq as i64)])
+                .await
+                .unwrap();
         });
     }
 
     fn execute(&self, sql: &str) {
-        server::with(&self.database, async |client| client.batch_execute(sql).await.unwrap());
+        server::with(&self.database, async |client| {
+            client.batch_execute(sql).await.unwrap()
+        });
     }
 }
 
@@ -77,7 +91,9 @@ impl Drop for PostgresEngine {
 fn row(row: &PostgresRow) -> Row {
     let cells = row.columns().iter().enumerate().map(|(index, column)| {
         let cell = match *column.type_() {
-            Type::INT4 => row.get::<_, Option<i32>>(index).map(|number| Cell::Int(number.into())),
+            Type::INT4 => row
+                .get::<_, Option<i32>>(index)
+                .map(|number| Cell::Int(number.into())),
             Type::INT8 => row.get::<_, Option<i64>>(index).map(Cell::Int),
             Type::TEXT | Type::VARCHAR => row.get::<_, Option<String>>(index).map(Cell::Text),
             Type::BYTEA => row.get::<_, Option<Vec<u8>>>(index).map(Cell::Bytes),

@@ -16,7 +16,9 @@ fn batches(src: Src) -> Vec<Incoming> {
         let events = (0..40_u64).map(|n| {
             let id = (n * 7 + seq * 3) % 60 + seq / 8 * 60;
             let content = u32::from((seq + n).is_multiple_of(5));
-            event(&format!("e{id:03}"), content).spelled((n % 3) as u8).after((id as i64 % 4) * HOUR + SECOND)
+            event(&format!("e{id:03}"), content)
+                .spelled((n % 3) as u8)
+                .after((id as i64 % 4) * HOUR + SECOND)
         });
         let developer = if seq.is_multiple_of(3) { "bob" } else { "ada" };
         batch_of(developer, at(src, seq), &events.collect::<Vec<_>>())
@@ -34,7 +36,12 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
         // A process of its own: other sessions. Each goes through the messages in another order, and
         // each message is delivered to two of them.
         let store = together.again().await;
-        let mine: Vec<_> = batches.iter().skip(process % 2).step_by(2).cloned().collect();
+        let mine: Vec<_> = batches
+            .iter()
+            .skip(process % 2)
+            .step_by(2)
+            .cloned()
+            .collect();
         let groups: Vec<Vec<Incoming>> = match process {
             0 | 1 => mine.chunks(5).map(<[_]>::to_vec).collect(),
             2 => mine.chunks(3).map(<[_]>::to_vec).collect(),
@@ -50,7 +57,11 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
         });
     }
     let new: usize = tasks.join_all().await.into_iter().sum();
-    assert_eq!(new, batches.len(), "each message is stored by one of its two processes");
+    assert_eq!(
+        new,
+        batches.len(),
+        "each message is stored by one of its two processes"
+    );
     let (alone, _) = fresh::<PostgresEngine>().await;
     for batch in batches {
         alone.store().persist(vec![batch]).await.unwrap();
@@ -59,10 +70,17 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
     assert_eq!(dump.of_events(), expected.of_events());
     let hours = |developer| dump.hours(developer).into_keys().collect::<Vec<_>>();
     for developer in ["ada", "bob"] {
-        assert_eq!(hours(developer), expected.hours(developer).into_keys().collect::<Vec<_>>());
+        assert_eq!(
+            hours(developer),
+            expected.hours(developer).into_keys().collect::<Vec<_>>()
+        );
     }
     dump.checked_audit();
-    assert_eq!(together.deadlocks(), deadlocks, "locks are taken in one order");
+    assert_eq!(
+        together.deadlocks(),
+        deadlocks,
+        "locks are taken in one order"
+    );
 }
 
 /// The same new ids at the same time, each batch naming them in another order.
@@ -70,17 +88,30 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
 async fn locks_are_taken_in_one_order_whatever_the_order_of_events() {
     const IDS: u64 = 400;
     let (engine, src) = fresh::<PostgresEngine>().await;
-    let (deadlocks, start) = (engine.deadlocks(), std::sync::Arc::new(tokio::sync::Barrier::new(4)));
+    let (deadlocks, start) = (
+        engine.deadlocks(),
+        std::sync::Arc::new(tokio::sync::Barrier::new(4)),
+    );
     let mut tasks = tokio::task::JoinSet::new();
     for process in 0..4_u64 {
         let (store, start) = (engine.again().await, start.clone());
         tasks.spawn(async move {
             for round in 0..8 {
-                let place = |n: u64| if process.is_multiple_of(2) { n } else { IDS - 1 - n };
-                let events =
-                    (0..IDS).map(|n| event(&format!("e{round}-{}", place(n)), 1)).collect::<Vec<_>>();
+                let place = |n: u64| {
+                    if process.is_multiple_of(2) {
+                        n
+                    } else {
+                        IDS - 1 - n
+                    }
+                };
+                let events = (0..IDS)
+                    .map(|n| event(&format!("e{round}-{}", place(n)), 1))
+                    .collect::<Vec<_>>();
                 start.wait().await;
-                store.persist(vec![batch_of("ada", at(src, round * 4 + process), &events)]).await.unwrap();
+                store
+                    .persist(vec![batch_of("ada", at(src, round * 4 + process), &events)])
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -95,7 +126,10 @@ async fn each_batch_of_a_group_raises_the_hours_it_touches_by_one() {
     for (seqs, generation) in [(1..=3, 3), (4..=5, 5)] {
         let group = seqs.map(|seq| batch_of("ada", at(src, seq), &[event(&format!("e{seq}"), 1)]));
         engine.store().persist(group.collect()).await.unwrap();
-        assert_eq!(engine.dump().hours("ada").into_values().collect::<Vec<_>>(), [generation]);
+        assert_eq!(
+            engine.dump().hours("ada").into_values().collect::<Vec<_>>(),
+            [generation]
+        );
     }
 }
 
@@ -103,12 +137,16 @@ impl PostgresEngine {
     /// Deadlocks that the server has ended in its database.
     fn deadlocks(&self) -> i64 {
         let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-        server::with(self.database(), async |client| client.query_one(count, &[]).await.unwrap().get(0))
+        server::with(self.database(), async |client| {
+            client.query_one(count, &[]).await.unwrap().get(0)
+        })
     }
 
     /// The store as another process has it.
     async fn again(&self) -> Postgres {
-        Postgres::connect(&server::url(self.database()), "devtrail-test-again").await.unwrap()
+        Postgres::connect(&server::url(self.database()), "devtrail-test-again")
+            .await
+            .unwrap()
     }
 }
 
@@ -116,14 +154,24 @@ impl PostgresEngine {
 async fn programs_that_start_at_once_migrate_once() {
     let name = server::new_name("migrated");
     server::create(&name, "template0");
-    let refused = Postgres::attach(&server::url(&name), "devtrail-test").await.err().unwrap();
-    assert!(matches!(&refused, StoreError::Incompatible(text) if text.contains("version 0")), "{refused}");
+    let refused = Postgres::attach(&server::url(&name), "devtrail-test")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(&refused, StoreError::Incompatible(text) if text.contains("version 0")),
+        "{refused}"
+    );
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let url = server::url(&name);
         tasks.spawn(async move { Postgres::connect(&url, "devtrail-test").await.map(drop) });
     }
-    tasks.join_all().await.into_iter().for_each(|started| started.unwrap());
+    tasks
+        .join_all()
+        .await
+        .into_iter()
+        .for_each(|started| started.unwrap());
     let applied: i64 = server::with(&name, async |client| {
         let count = "SELECT count(*) FROM refinery_schema_history";
         client.query_one(count, &[]).await.unwrap().get(0)
@@ -134,18 +182,32 @@ async fn programs_that_start_at_once_migrate_once() {
 /// Whoever starts waits for the database then, as for one that is away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_while_it_migrates_is_no_defect() {
-    const LOCKED: &str = "FROM pg_locks WHERE NOT granted AND relation = 'refinery_schema_history'::regclass";
+    const LOCKED: &str =
+        "FROM pg_locks WHERE NOT granted AND relation = 'refinery_schema_history'::regclass";
     let name = server::new_name("cut_off");
     server::create(&name, "template0");
     let url = server::url(&name);
     drop(Postgres::connect(&url, "devtrail-test").await.unwrap());
-    let (client, connection) = tokio_postgres::connect(&server::address(&name), NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server::address(&name), NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
-    client.batch_execute("BEGIN; LOCK TABLE refinery_schema_history").await.unwrap();
-    let starting = tokio::spawn(async move { Postgres::connect(&url, "devtrail-test").await.map(drop) });
+    client
+        .batch_execute("BEGIN; LOCK TABLE refinery_schema_history")
+        .await
+        .unwrap();
+    let starting =
+        tokio::spawn(async move { Postgres::connect(&url, "devtrail-test").await.map(drop) });
     let waits = format!("SELECT count(*) > 0 {LOCKED}");
-    until(|| server::with(&name, async |client| client.query_one(&waits, &[]).await.unwrap().get(0)));
-    client.batch_execute(&format!("SELECT pg_terminate_backend(pid) {LOCKED}")).await.unwrap();
+    until(|| {
+        server::with(&name, async |client| {
+            client.query_one(&waits, &[]).await.unwrap().get(0)
+        })
+    });
+    client
+        .batch_execute(&format!("SELECT pg_terminate_backend(pid) {LOCKED}"))
+        .await
+        .unwrap();
     let error = starting.await.unwrap().unwrap_err();
     assert!(error.is_transient(), "{error}");
 }
@@ -154,29 +216,53 @@ async fn a_session_that_ends_while_it_migrates_is_no_defect() {
 async fn a_database_of_a_newer_program_is_refused() {
     let name = server::new_name("newer");
     server::create(&name, "template0");
-    drop(Postgres::connect(&server::url(&name), "devtrail-test").await.unwrap());
+    drop(
+        Postgres::connect(&server::url(&name), "devtrail-test")
+            .await
+            .unwrap(),
+    );
     server::with(&name, async |client| {
         let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
             VALUES (99, 'later', '2026-03-01T00:00:00Z', '1')";
         client.batch_execute(newer).await.unwrap();
     });
-    let connected = Postgres::connect(&server::url(&name), "devtrail-test").await.err();
-    let attached = Postgres::attach(&server::url(&name), "devtrail-test").await.err();
+    let connected = Postgres::connect(&server::url(&name), "devtrail-test")
+        .await
+        .err();
+    let attached = Postgres::attach(&server::url(&name), "devtrail-test")
+        .await
+        .err();
     for refused in [connected, attached] {
         let refused = refused.expect("the newer database is refused");
-        let StoreError::Incompatible(text) = &refused else { panic!("{refused}") };
-        assert!(text.contains("knows version 3") && text.contains("a newer one"), "{text}");
+        let StoreError::Incompatible(text) = &refused else {
+            panic!("{refused}")
+        };
+        assert!(
+            text.contains("knows version 3") && text.contains("a newer one"),
+            "{text}"
+        );
         assert!(text.contains(&name), "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_is_waited_for_and_its_password_kept() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url: PostgresUrl = format!("postgres://ada:s3cret@{closed}/devtrail").parse().unwrap();
-    let error = Postgres::connect(&url, "devtrail-test").await.err().expect("nobody listens there");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url: PostgresUrl = format!("postgres://ada:s3cret@{closed}/devtrail")
+        .parse()
+        .unwrap();
+    let error = Postgres::connect(&url, "devtrail-test")
+        .await
+        .err()
+        .expect("nobody listens there");
     let text = error.to_string();
-    assert!(error.is_transient() && text.contains("ada:***@") && !text.contains("s3cret"), "{text}");
+    assert!(
+        error.is_transient() && text.contains("ada:***@") && !text.contains("s3cret"),
+        "{text}"
+    );
     assert!(text.contains("--database-url"), "{text}");
 }
 
@@ -213,12 +299,24 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
     let name = server::new_name("watched");
     server::create(&name, "template0");
     let careless = format!("ALTER DATABASE {name} SET synchronous_commit = off");
-    server::with(&name, async |client| client.batch_execute(&careless).await.unwrap());
-    let store = Postgres::connect(&server::url(&name), "devtrail-test/7").await.unwrap();
-    server::with(&name, async |client| client.batch_execute(WATCH).await.unwrap());
-    store.persist(vec![batch_of("ada", at(1, 1), &[event("a", 1)])]).await.unwrap();
+    server::with(&name, async |client| {
+        client.batch_execute(&careless).await.unwrap()
+    });
+    let store = Postgres::connect(&server::url(&name), "devtrail-test/7")
+        .await
+        .unwrap();
+    server::with(&name, async |client| {
+        client.batch_execute(WATCH).await.unwrap()
+    });
+    store
+        .persist(vec![batch_of("ada", at(1, 1), &[event("a", 1)])])
+        .await
+        .unwrap();
     let seen: Vec<(String, String)> = server::with(&name, async |client| {
-        let rows = client.query("SELECT name, setting FROM seen ORDER BY name", &[]).await.unwrap();
+        let rows = client
+            .query("SELECT name, setting FROM seen ORDER BY name", &[])
+            .await
+            .unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     });
     let expected = [
@@ -228,26 +326,43 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
         ("synchronous_commit", "on"),
         ("transaction_isolation", "read committed"),
     ];
-    assert_eq!(seen, expected.map(|(name, setting)| (name.to_owned(), setting.to_owned())));
+    assert_eq!(
+        seen,
+        expected.map(|(name, setting)| (name.to_owned(), setting.to_owned()))
+    );
 }
 
 /// The other one holds the hour that the batch bumps, and then wants the batch's own key: a circle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
-    const WAITING: &str = "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    const WAITING: &str =
+        "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE NOT l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()";
     let (engine, src) = fresh::<PostgresEngine>().await;
-    engine.store().persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])]).await.unwrap();
+    engine
+        .store()
+        .persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
+        .await
+        .unwrap();
     let before = engine.deadlocks();
-    let (client, connection) =
-        tokio_postgres::connect(&server::address(engine.database()), NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server::address(engine.database()), NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     // The patience of the other one sees to it that the store's transaction is the one given up.
-    client.batch_execute("SET deadlock_timeout = '1min'; BEGIN; UPDATE hours SET gen = gen").await.unwrap();
-    let (store, batch) = (engine.store().clone(), batch_of("ada", at(src, 2), &[event("b", 1)]));
+    client
+        .batch_execute("SET deadlock_timeout = '1min'; BEGIN; UPDATE hours SET gen = gen")
+        .await
+        .unwrap();
+    let (store, batch) = (
+        engine.store().clone(),
+        batch_of("ada", at(src, 2), &[event("b", 1)]),
+    );
     let storing = tokio::spawn(async move { store.persist(vec![batch]).await });
     until(|| {
-        server::with(engine.database(), async |client| client.query_one(WAITING, &[]).await.unwrap().get(0))
+        server::with(engine.database(), async |client| {
+            client.query_one(WAITING, &[]).await.unwrap().get(0)
+        })
     });
     let same = format!(
         "INSERT INTO batches SELECT src, 2, developer, batch_id, events_hash, correlation_id, traceparent,
@@ -266,14 +381,24 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_held_is_told_after_five_seconds() {
     let (engine, src) = fresh::<PostgresEngine>().await;
-    let (client, connection) =
-        tokio_postgres::connect(&server::address(engine.database()), NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server::address(engine.database()), NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
-    client.batch_execute("BEGIN; LOCK TABLE batches IN SHARE ROW EXCLUSIVE MODE").await.unwrap();
+    client
+        .batch_execute("BEGIN; LOCK TABLE batches IN SHARE ROW EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let began = std::time::Instant::now();
-    let error =
-        engine.store().persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])]).await.unwrap_err();
-    assert!(error.is_transient() && error.to_string().contains("lock timeout"), "{error}");
+    let error = engine
+        .store()
+        .persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_transient() && error.to_string().contains("lock timeout"),
+        "{error}"
+    );
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 

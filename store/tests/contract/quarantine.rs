@@ -18,13 +18,35 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
     let store = engine.store();
     let next = store.source(&life(T0 + 1)).await.unwrap();
     let unknown = || quarantined("q", Code::TypeUnknown);
-    store_one(&engine, batch(at(src, 2), &[event("a", 1), unknown(), unknown()])).await;
-    store_one(&engine, batch(at(src, 3), &[event("r", 1).refused(Code::SchemaInvalid, None, None)])).await;
+    store_one(
+        &engine,
+        batch(at(src, 2), &[event("a", 1), unknown(), unknown()]),
+    )
+    .await;
+    store_one(
+        &engine,
+        batch(
+            at(src, 3),
+            &[event("r", 1).refused(Code::SchemaInvalid, None, None)],
+        ),
+    )
+    .await;
     store_one(&engine, batch(at(src, 4), &[event("a", 2)])).await; // in conflict with the first
-    store_one(&engine, batch_of("bob", at(src, 5), &[quarantined("q", Code::TimeImplausible)])).await;
+    store_one(
+        &engine,
+        batch_of(
+            "bob",
+            at(src, 5),
+            &[quarantined("q", Code::TimeImplausible)],
+        ),
+    )
+    .await;
     store_one(&engine, batch(at(next, 1), &[unknown()])).await;
     let page = async |filter: &QuarantineFilter, after, limit| {
-        store.quarantined(filter.clone(), after, limit).await.unwrap()
+        store
+            .quarantined(filter.clone(), after, limit)
+            .await
+            .unwrap()
     };
     let all = QuarantineFilter::default();
     let expected = [at(src, 2), at(src, 4), at(src, 5), at(next, 1)];
@@ -32,19 +54,41 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
     assert_eq!(page(&all, None, 2).await, expected[..2]);
     assert_eq!(page(&all, Some(at(src, 4)), 10).await, expected[2..]);
     assert_eq!(page(&all, Some(at(next, 1)), 10).await, []);
-    let bob = QuarantineFilter { developer: Some("bob".to_owned()), ..QuarantineFilter::default() };
+    let bob = QuarantineFilter {
+        developer: Some("bob".to_owned()),
+        ..QuarantineFilter::default()
+    };
     assert_eq!(page(&bob, None, 10).await, [at(src, 5)]);
-    let conflicts = QuarantineFilter { code: Some(Code::IdConflict), ..QuarantineFilter::default() };
+    let conflicts = QuarantineFilter {
+        code: Some(Code::IdConflict),
+        ..QuarantineFilter::default()
+    };
     assert_eq!(page(&conflicts, None, 10).await, [at(src, 4)]);
-    let later = QuarantineFilter { since: Some(received_at(4)), ..QuarantineFilter::default() };
-    assert_eq!(page(&later, None, 10).await, [at(src, 4), at(src, 5)], "from then on, that one included");
-    let none = QuarantineFilter { since: Some(received_at(4)), ..bob.clone() };
+    let later = QuarantineFilter {
+        since: Some(received_at(4)),
+        ..QuarantineFilter::default()
+    };
+    assert_eq!(
+        page(&later, None, 10).await,
+        [at(src, 4), at(src, 5)],
+        "from then on, that one included"
+    );
+    let none = QuarantineFilter {
+        since: Some(received_at(4)),
+        ..bob.clone()
+    };
     assert_eq!(page(&none, None, 10).await, [at(src, 5)]);
     let named = async |developer: Option<&str>, limit| {
-        store.quarantined_as("q".to_owned(), developer.map(str::to_owned), limit).await.unwrap()
+        store
+            .quarantined_as("q".to_owned(), developer.map(str::to_owned), limit)
+            .await
+            .unwrap()
     };
     let (first, second) = (event_at(src, 2, 1), event_at(src, 2, 2));
-    assert_eq!(named(None, 9).await, [first, second, event_at(src, 5, 0), event_at(next, 1, 0)]);
+    assert_eq!(
+        named(None, 9).await,
+        [first, second, event_at(src, 5, 0), event_at(next, 1, 0)]
+    );
     assert_eq!(named(None, 1).await, [first]);
     assert_eq!(named(Some("bob"), 9).await, [event_at(src, 5, 0)]);
     assert_eq!(
@@ -52,24 +96,42 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
         [],
         "rejected is not quarantined"
     );
-    assert_eq!((store.newest(src).await.unwrap(), store.newest(next).await.unwrap()), (5, 1));
+    assert_eq!(
+        (
+            store.newest(src).await.unwrap(),
+            store.newest(next).await.unwrap()
+        ),
+        (5, 1)
+    );
     assert_eq!(store.newest(next + 1).await.unwrap(), 0);
 }
 
 pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let (one, two) = (quarantined("q", Code::TypeUnknown), quarantined("p", Code::SchemaVersionUnsupported));
-    let mut incoming = batch(at(src, 1), &[event("a", 1), one.clone(), two, event("a", 1)]);
+    let (one, two) = (
+        quarantined("q", Code::TypeUnknown),
+        quarantined("p", Code::SchemaVersionUnsupported),
+    );
+    let mut incoming = batch(
+        at(src, 1),
+        &[event("a", 1), one.clone(), two, event("a", 1)],
+    );
     incoming.header.skew = 61_000_000;
     let client = r#"{ "time_zone": "Europe/Berlin" }"#;
     let client = serde_json::value::RawValue::from_string(client.to_owned()).unwrap();
-    incoming.header.envelope.insert("client".to_owned(), client.clone());
+    incoming
+        .header
+        .envelope
+        .insert("client".to_owned(), client.clone());
     let header = incoming.header.clone();
     store_one(&engine, incoming).await;
     let read = async || store.quarantined_batch(at(src, 1)).await.unwrap().unwrap();
     let found = read().await;
-    assert_eq!((found.at, found.life, &*found.developer), (at(src, 1), life(T0), "ada"));
+    assert_eq!(
+        (found.at, found.life, &*found.developer),
+        (at(src, 1), life(T0), "ada")
+    );
     let texts = [
         &found.batch_id,
         &found.correlation_id,
@@ -87,38 +149,81 @@ pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Eng
         &header.collector,
     ];
     assert_eq!(texts, sent_as);
-    assert_eq!((found.skew, found.received_at), (61_000_000, header.received_at));
+    assert_eq!(
+        (found.skew, found.received_at),
+        (61_000_000, header.received_at)
+    );
     assert_eq!(found.client.as_deref(), Some(client.get().as_bytes()));
-    let [first, second] = &found.events[..] else { panic!("{:?}", found.events) };
-    assert_eq!((first.ordinal, first.id.as_deref(), first.code), (1, Some("q"), Code::TypeUnknown));
-    assert_eq!((first.pointer.as_deref(), first.detail.as_deref()), (Some("/type"), Some("nobody knows it")));
+    let [first, second] = &found.events[..] else {
+        panic!("{:?}", found.events)
+    };
+    assert_eq!(
+        (first.ordinal, first.id.as_deref(), first.code),
+        (1, Some("q"), Code::TypeUnknown)
+    );
+    assert_eq!(
+        (first.pointer.as_deref(), first.detail.as_deref()),
+        (Some("/type"), Some("nobody knows it"))
+    );
     assert_eq!(
         (&first.body[..], first.hash),
-        (one.text.as_bytes(), common::event::hash(one.text.as_bytes()))
+        (
+            one.text.as_bytes(),
+            common::event::hash(one.text.as_bytes())
+        )
     );
     assert_eq!((second.ordinal, second.held, first.held), (2, None, None));
     // The same in other bytes under one id, something else under the other.
-    store_one(&engine, batch(at(src, 2), &[event("q", 1).spelled(1), sent(r#"{"id":"p","type":"x"}"#)]))
-        .await;
+    store_one(
+        &engine,
+        batch(
+            at(src, 2),
+            &[event("q", 1).spelled(1), sent(r#"{"id":"p","type":"x"}"#)],
+        ),
+    )
+    .await;
     let held: Vec<_> = read().await.events.iter().map(|event| event.held).collect();
-    let by = |ordinal, same| Some(Held { by: event_at(src, 2, ordinal), same });
+    let by = |ordinal, same| {
+        Some(Held {
+            by: event_at(src, 2, ordinal),
+            same,
+        })
+    };
     assert_eq!(held, [by(0, true), by(1, false)]);
-    assert_eq!(store.quarantined_batch(at(src, 2)).await.unwrap(), None, "it has none");
-    assert_eq!(store.quarantined_batch(at(src, 9)).await.unwrap(), None, "there is none");
+    assert_eq!(
+        store.quarantined_batch(at(src, 2)).await.unwrap(),
+        None,
+        "it has none"
+    );
+    assert_eq!(
+        store.quarantined_batch(at(src, 9)).await.unwrap(),
+        None,
+        "there is none"
+    );
 }
 
 pub async fn what_was_forgotten_is_in_no_quarantine<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     for seq in [1, 2] {
-        store_one(&engine, batch(at(src, seq), &[quarantined("q", Code::TypeUnknown)])).await;
+        store_one(
+            &engine,
+            batch(at(src, seq), &[quarantined("q", Code::TypeUnknown)]),
+        )
+        .await;
     }
     engine.forget("ada", at(src, 1));
-    let listed = store.quarantined(QuarantineFilter::default(), None, 9).await.unwrap();
+    let listed = store
+        .quarantined(QuarantineFilter::default(), None, 9)
+        .await
+        .unwrap();
     assert_eq!(listed, [at(src, 2)]);
     assert_eq!(store.quarantined_batch(at(src, 1)).await.unwrap(), None);
     assert!(store.quarantined_batch(at(src, 2)).await.unwrap().is_some());
-    assert_eq!(store.quarantined_as("q".to_owned(), None, 9).await.unwrap(), [event_at(src, 2, 0)]);
+    assert_eq!(
+        store.quarantined_as("q".to_owned(), None, 9).await.unwrap(),
+        [event_at(src, 2, 0)]
+    );
 }
 
 pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>() {
@@ -135,16 +240,30 @@ pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>(
     engine.forget("bob", at(src, 99));
     let mut of_bob = batch_of("bob", at(src, 8), &[event("q", 1)]);
     of_bob.header.origin = Some(origin.clone());
-    engine.store().persist(vec![readmitted, of_bob]).await.unwrap();
+    engine
+        .store()
+        .persist(vec![readmitted, of_bob])
+        .await
+        .unwrap();
     let details = async |seq| {
         let audit = engine.store().audit(at(src, seq)).await.unwrap();
-        let details = audit.into_iter().filter_map(|entry| Some((entry.step, entry.detail?)));
+        let details = audit
+            .into_iter()
+            .filter_map(|entry| Some((entry.step, entry.detail?)));
         details.collect::<Vec<_>>()
     };
     let received = &engine.store().audit(at(src, 7)).await.unwrap()[0];
-    assert_eq!((received.step.as_str(), received.actor.as_str()), ("received", "c/1"));
-    let [(step, detail)] = &details(7).await[..] else { panic!("one row of the audit has a detail") };
+    assert_eq!(
+        (received.step.as_str(), received.actor.as_str()),
+        ("received", "c/1")
+    );
+    let [(step, detail)] = &details(7).await[..] else {
+        panic!("one row of the audit has a detail")
+    };
     let told: Value = serde_json::from_str(detail).unwrap();
-    assert_eq!((step.as_str(), &told["origin"]), ("validated", &serde_json::to_value(origin).unwrap()));
+    assert_eq!(
+        (step.as_str(), &told["origin"]),
+        ("validated", &serde_json::to_value(origin).unwrap())
+    );
     assert_eq!(details(8).await, [], "nothing of who was forgotten");
 }

@@ -13,24 +13,36 @@ use crate::build::{Engine, H0, HOUR, T0, at, batch, batch_of, event, event_at, f
 use crate::work::{computed, ids, partial, stored, write_windows};
 
 fn range(first: i64, last: i64) -> HourRange {
-    HourRange { first: H0 + first, last: H0 + last }
+    HourRange {
+        first: H0 + first,
+        last: H0 + last,
+    }
 }
 
 /// Lets the envelope have a client.
 fn with_client(header: &mut Header, client: &str) {
-    header.envelope.insert("client".to_owned(), RawValue::from_string(client.to_owned()).unwrap());
+    header.envelope.insert(
+        "client".to_owned(),
+        RawValue::from_string(client.to_owned()).unwrap(),
+    );
 }
 
 pub async fn a_batchs_job_reads_its_events_in_the_order_sent<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let client = "{ \"time_zone\":\t\"Europe/Berlin\" }";
-    let sent: Vec<_> =
-        (0..40).map(|n| event(&format!("e{:02}", 99 - n), n).after(-i64::from(n) * SECOND)).collect();
+    let sent: Vec<_> = (0..40)
+        .map(|n| event(&format!("e{:02}", 99 - n), n).after(-i64::from(n) * SECOND))
+        .collect();
     let mut first = batch(at(src, 2), &sent);
     with_client(&mut first.header, client);
     store_one(&engine, first).await;
     // Holds one of its own, one of the first batch, and one whose id an earlier batch will take.
-    let second = [event("z", 1), event("e99", 0), event("taken", 1), event("a", 1)];
+    let second = [
+        event("z", 1),
+        event("e99", 0),
+        event("taken", 1),
+        event("a", 1),
+    ];
     store_one(&engine, batch(at(src, 3), &second)).await;
     store_one(&engine, batch_of("bob", at(src, 4), &[event("e99", 0)])).await;
     store_one(&engine, batch(at(src, 1), &[event("taken", 1)])).await;
@@ -42,8 +54,14 @@ pub async fn a_batchs_job_reads_its_events_in_the_order_sent<E: Engine>() {
     assert_eq!(places, expected);
     assert_eq!(ids(&events[39..]), ["e60", "z", "a"]);
     let first = &events[1];
-    assert_eq!((&*first.kind, &*first.schema_version, &*first.local_day), ("heartbeat", "1.0", "2026-03-01"));
-    assert_eq!((first.effective_at, &first.body[..]), (T0 - SECOND, sent[1].text.as_bytes()));
+    assert_eq!(
+        (&*first.kind, &*first.schema_version, &*first.local_day),
+        ("heartbeat", "1.0", "2026-03-01")
+    );
+    assert_eq!(
+        (first.effective_at, &first.body[..]),
+        (T0 - SECOND, sent[1].text.as_bytes())
+    );
     assert_eq!(first.client.as_deref(), Some(client.as_bytes()));
     assert_eq!(events[40].client, None);
 }
@@ -61,18 +79,48 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
     store_one(&engine, batch(at(src, 1), &events)).await;
     store_one(&engine, batch_of("bob", at(src, 2), &[event("bobs", 1)])).await;
     let read = async |ranges: Vec<HourRange>, want| {
-        engine.store().snapshot("ada".to_owned(), ranges, want).await.unwrap()
+        engine
+            .store()
+            .snapshot("ada".to_owned(), ranges, want)
+            .await
+            .unwrap()
     };
     let once = read(vec![range(0, 1)], Want::All).await;
-    assert_eq!(ids(&once.events), ["a", "b", "last", "next"], "by time, then id");
-    let unread = |generation| Hour { generation, partial: None };
-    assert_eq!(once.hours, BTreeMap::from([(H0, unread(1)), (H0 + 1, unread(1))]));
-    let overlapping = vec![range(1, 3), range(0, 1), range(0, 0), range(2, 1), range(1, 1)];
+    assert_eq!(
+        ids(&once.events),
+        ["a", "b", "last", "next"],
+        "by time, then id"
+    );
+    let unread = |generation| Hour {
+        generation,
+        partial: None,
+    };
+    assert_eq!(
+        once.hours,
+        BTreeMap::from([(H0, unread(1)), (H0 + 1, unread(1))])
+    );
+    let overlapping = vec![
+        range(1, 3),
+        range(0, 1),
+        range(0, 0),
+        range(2, 1),
+        range(1, 1),
+    ];
     assert_eq!(read(overlapping.clone(), Want::All).await, once);
-    assert_eq!(read(overlapping, Want::Stale(1)).await, once, "nothing was computed yet");
+    assert_eq!(
+        read(overlapping, Want::Stale(1)).await,
+        once,
+        "nothing was computed yet"
+    );
     let all = read(vec![range(-9, -1), range(5, 5), range(0, 4)], Want::All).await;
-    assert_eq!(ids(&all.events), ["before", "a", "b", "last", "next", "far"]);
-    assert_eq!(all.hours.keys().copied().collect::<Vec<_>>(), [H0 - 1, H0, H0 + 1, H0 + 5]);
+    assert_eq!(
+        ids(&all.events),
+        ["before", "a", "b", "last", "next", "far"]
+    );
+    assert_eq!(
+        all.hours.keys().copied().collect::<Vec<_>>(),
+        [H0 - 1, H0, H0 + 1, H0 + 5]
+    );
     let none = read(vec![range(2, 4)], Want::All).await;
     assert!(none.hours.is_empty() && none.events.is_empty());
     assert_eq!(read(Vec::new(), Want::All).await, none);
@@ -81,7 +129,12 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
 pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let in_hour = |id: &str, hour: i64| event(id, 1).after(hour * HOUR + SECOND);
-    let events = [in_hour("a0", 0), in_hour("b1", 1), in_hour("c2", 2), in_hour("d3", 3)];
+    let events = [
+        in_hour("a0", 0),
+        in_hour("b1", 1),
+        in_hour("c2", 2),
+        in_hour("d3", 3),
+    ];
     let body = stored(&engine, at(src, 1), &events).await;
     let partials = vec![
         partial(H0, computed(1, 2, "fresh")),
@@ -90,18 +143,36 @@ pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
     ];
     write_windows(&engine, &body, partials.clone(), Vec::new()).await;
     store_one(&engine, batch(at(src, 2), &[in_hour("e2", 2)])).await;
-    let read = async |want| engine.store().snapshot("ada".to_owned(), vec![range(0, 3)], want).await.unwrap();
+    let read = async |want| {
+        engine
+            .store()
+            .snapshot("ada".to_owned(), vec![range(0, 3)], want)
+            .await
+            .unwrap()
+    };
     let stale = read(Want::Stale(2)).await;
     assert_eq!(ids(&stale.events), ["b1", "c2", "e2", "d3"]);
     let hour = |generation, n: usize| Hour {
         generation,
         partial: partials.get(n).map(|partial| partial.computed.clone()),
     };
-    let expected = [(H0, hour(1, 0)), (H0 + 1, hour(1, 1)), (H0 + 2, hour(2, 2)), (H0 + 3, hour(1, 3))];
+    let expected = [
+        (H0, hour(1, 0)),
+        (H0 + 1, hour(1, 1)),
+        (H0 + 2, hour(2, 2)),
+        (H0 + 3, hour(1, 3)),
+    ];
     assert_eq!(stale.hours, expected.into());
     let older_code = read(Want::Stale(1)).await;
-    assert_eq!(ids(&older_code.events), ["c2", "e2", "d3"], "older code leaves newer results alone");
-    assert_eq!(ids(&read(Want::All).await.events), ["a0", "b1", "c2", "e2", "d3"]);
+    assert_eq!(
+        ids(&older_code.events),
+        ["c2", "e2", "d3"],
+        "older code leaves newer results alone"
+    );
+    assert_eq!(
+        ids(&read(Want::All).await.events),
+        ["a0", "b1", "c2", "e2", "d3"]
+    );
 }
 
 /// Each batch brings one event to each of two hours: a generation is a number of events.
@@ -116,16 +187,26 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
         loop {
             let last = writer_ended.load(Ordering::Acquire);
             let ranges = vec![range(0, 0), range(7, 7)];
-            let snapshot = store.snapshot("ada".to_owned(), ranges, Want::All).await.unwrap();
+            let snapshot = store
+                .snapshot("ada".to_owned(), ranges, Want::All)
+                .await
+                .unwrap();
             let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
             snapshot
                 .events
                 .iter()
                 .for_each(|event| *seen.entry(utc_hour(event.effective_at)).or_default() += 1);
-            let told: BTreeMap<i64, i64> =
-                snapshot.hours.iter().map(|(hour, found)| (*hour, found.generation)).collect();
+            let told: BTreeMap<i64, i64> = snapshot
+                .hours
+                .iter()
+                .map(|(hour, found)| (*hour, found.generation))
+                .collect();
             assert_eq!(seen, told, "as many events as the generations say");
-            assert_eq!(seen.get(&H0), seen.get(&(H0 + 7)), "both hours of the same moment");
+            assert_eq!(
+                seen.get(&H0),
+                seen.get(&(H0 + 7)),
+                "both hours of the same moment"
+            );
             moments.insert(seen.get(&H0).copied());
             read.send_modify(|reads| *reads += 1);
             if last {
@@ -134,8 +215,15 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
         }
     });
     for seq in 1..=BATCHES {
-        let events = [event(&format!("x{seq}"), 1), event(&format!("y{seq}"), 1).after(7 * HOUR)];
-        engine.store().persist(vec![batch(at(src, seq), &events)]).await.unwrap();
+        let events = [
+            event(&format!("x{seq}"), 1),
+            event(&format!("y{seq}"), 1).after(7 * HOUR),
+        ];
+        engine
+            .store()
+            .persist(vec![batch(at(src, seq), &events)])
+            .await
+            .unwrap();
         if seq.is_multiple_of(20) {
             // The reader must have had its turn: on a busy machine the writer could be done before it.
             let before = *reads.borrow_and_update();

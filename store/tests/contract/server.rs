@@ -10,12 +10,21 @@ use tokio_postgres::{Client, NoTls};
 
 /// Sessions of the tests' own live here, whatever runtime a case has.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 });
 static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
     let name = new_name("template");
     create(&name, "template0");
-    wait(async { Postgres::connect(&url(&name), "devtrail-test").await.map(drop) }).unwrap();
+    wait(async {
+        Postgres::connect(&url(&name), "devtrail-test")
+            .await
+            .map(drop)
+    })
+    .unwrap();
     name
 });
 static IDLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -37,7 +46,9 @@ fn base() -> String {
 /// The address of a database on the server.
 pub fn address(database: &str) -> String {
     let base = base();
-    let (server, _) = base.rsplit_once('/').expect("the URL in DEVTRAIL_TEST_POSTGRES ends in /DATABASE");
+    let (server, _) = base
+        .rsplit_once('/')
+        .expect("the URL in DEVTRAIL_TEST_POSTGRES ends in /DATABASE");
     format!("{server}/{database}")
 }
 
@@ -49,13 +60,20 @@ pub fn url(database: &str) -> PostgresUrl {
 /// A name that no other test has.
 pub fn new_name(kind: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("devtrail_{kind}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "devtrail_{kind}_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Makes a database.
 pub fn create(name: &str, template: &str) {
     with("postgres", async move |client| {
-        client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.unwrap();
+        client
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
+            .await
+            .unwrap();
     });
 }
 
@@ -78,7 +96,9 @@ pub fn take() -> String {
 
 /// Gives it back for another test.
 pub fn give_back(name: String) {
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    IDLE.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(name);
 }
 
 /// Runs `work` with a session of its own.

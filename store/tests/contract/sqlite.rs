@@ -25,7 +25,11 @@ impl Engine for SqliteEngine {
     fn fresh() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("devtrail.db");
-        Self { store: Sqlite::open(&path).unwrap(), path, _folder: folder }
+        Self {
+            store: Sqlite::open(&path).unwrap(),
+            path,
+            _folder: folder,
+        }
     }
 
     fn store(&self) -> &Sqlite {
@@ -33,7 +37,8 @@ impl Engine for SqliteEngine {
     }
 
     fn dump(&self) -> Dump {
-        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection =
+            Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let snapshot = connection.unchecked_transaction().unwrap();
         let names = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')";
         let mut names = snapshot.prepare(names).unwrap();
@@ -46,10 +51,13 @@ impl Engine for SqliteEngine {
     }
 
     fn forget(&self, developer: &str, until: BatchRef) {
-        let forget = "INSERT INTO developers (developer, tombstone_src, tombstone_seq) VALUES (?1, ?2, ?3)
+        let forget =
+            "INSERT INTO developers (developer, tombstone_src, tombstone_seq) VALUES (?1, ?2, ?3)
             ON CONFLICT (developer) DO UPDATE SET tombstone_src = ?2, tombstone_seq = ?3";
         let connection = Connection::open(&self.path).unwrap();
-        connection.execute(forget, params![developer, until.src, until.seq as i64]).unwrap();
+        connection
+            .execute(forget, params![developer, until.src, until.seq as i64])
+            .unwrap();
     }
 
     fn execute(&self, sql: &str) {
@@ -61,7 +69,9 @@ impl Engine for SqliteEngine {
 }
 
 fn rows(connection: &Connection, table: &str) -> Vec<Row> {
-    let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+    let mut statement = connection
+        .prepare(&format!("SELECT * FROM \"{table}\""))
+        .unwrap();
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let rows = statement.query_map([], |row| {
         let cells = columns.iter().enumerate().map(|(index, column)| {

@@ -25,7 +25,15 @@ fn combinations() -> BTreeMap<u64, Progress> {
         let index = seq - 1;
         let mask = |shift: u64| Mask(((index / shift) % 8) as u8);
         let state = BatchState::ALL[(index / 512) as usize];
-        (seq, Progress { state, need: mask(1), done: mask(8), failed: mask(64) })
+        (
+            seq,
+            Progress {
+                state,
+                need: mask(1),
+                done: mask(8),
+                failed: mask(64),
+            },
+        )
     };
     (1..=ALL).map(combination).collect()
 }
@@ -35,7 +43,15 @@ fn in_store(engine: &impl Engine) -> BTreeMap<u64, Progress> {
     let rows = dump.rows("batches").iter().map(|row| {
         let [need, done, failed] = ["need", "done", "failed"].map(|mask| Mask(row.int(mask) as u8));
         let state = BatchState::named(row.text("state")).unwrap();
-        (row.int("seq") as u64, Progress { state, need, done, failed })
+        (
+            row.int("seq") as u64,
+            Progress {
+                state,
+                need,
+                done,
+                failed,
+            },
+        )
     });
     rows.collect()
 }
@@ -52,16 +68,32 @@ fn assert_moved(engine: &impl Engine, step: &str, table: impl Fn(Progress) -> Pr
 pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let batches = (1..=ALL).map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)])).collect();
+    let batches = (1..=ALL)
+        .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
+        .collect();
     let stored = store.persist(batches).await.unwrap();
-    let bodies: Vec<_> = stored.into_iter().map(|stored| stored.pending.unwrap().body).collect();
+    let bodies: Vec<_> = stored
+        .into_iter()
+        .map(|stored| stored.pending.unwrap().body)
+        .collect();
     engine.execute(EVERY_COMBINATION);
     assert_eq!(in_store(&engine), combinations());
-    store.triggered(bodies.iter().map(triggered).collect()).await.unwrap();
-    assert_moved(&engine, "T2b", |before| before.triggered().unwrap_or(before));
+    store
+        .triggered(bodies.iter().map(triggered).collect())
+        .await
+        .unwrap();
+    assert_moved(&engine, "T2b", |before| {
+        before.triggered().unwrap_or(before)
+    });
     for kind in JobKind::ALL {
         engine.execute(EVERY_COMBINATION);
-        store.finish(nothing(kind), bodies.iter().map(|body| done(kind, body)).collect()).await.unwrap();
+        store
+            .finish(
+                nothing(kind),
+                bodies.iter().map(|body| done(kind, body)).collect(),
+            )
+            .await
+            .unwrap();
         assert_moved(&engine, kind.as_str(), |before| before.job_done(kind));
         engine.execute(EVERY_COMBINATION);
         let mut tasks = JoinSet::new();
@@ -69,8 +101,14 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
             let (store, dead) = (store.clone(), dead(kind, body));
             tasks.spawn(async move { store.dead(dead).await });
         }
-        tasks.join_all().await.into_iter().for_each(|ended| ended.unwrap());
-        assert_moved(&engine, "T3f", |before| before.job_failed(kind).unwrap_or(before));
+        tasks
+            .join_all()
+            .await
+            .into_iter()
+            .for_each(|ended| ended.unwrap());
+        assert_moved(&engine, "T3f", |before| {
+            before.job_failed(kind).unwrap_or(before)
+        });
     }
 }
 
@@ -78,28 +116,49 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
 async fn take<S: Store>(store: S, step: Option<JobKind>, body: common::job::JobBody) {
     match step {
         None => store.triggered(vec![triggered(&body)]).await.unwrap(),
-        Some(kind) => drop(store.finish(nothing(kind), vec![done(kind, &body)]).await.unwrap()),
+        Some(kind) => drop(
+            store
+                .finish(nothing(kind), vec![done(kind, &body)])
+                .await
+                .unwrap(),
+        ),
     }
 }
 
 fn assert_completed_once(engine: &impl Engine, src: Src, seq: u64, why: &str) {
     let dump = engine.dump();
     let row = dump.batch(at(src, seq));
-    assert_eq!((row.text("state"), row.int("done"), row.int("failed")), ("completed", 7, 0), "{why}");
-    for (step, rows) in
-        [(Step::Triggered, 1), (Step::JobStarted, 3), (Step::JobFinished, 3), (Step::Completed, 1)]
-    {
+    assert_eq!(
+        (row.text("state"), row.int("done"), row.int("failed")),
+        ("completed", 7, 0),
+        "{why}"
+    );
+    for (step, rows) in [
+        (Step::Triggered, 1),
+        (Step::JobStarted, 3),
+        (Step::JobFinished, 3),
+        (Step::Completed, 1),
+    ] {
         assert_eq!(dump.audit(seq, step).len(), rows, "{step:?} after {why}");
     }
 }
 
 fn permutations() -> Vec<Vec<Option<JobKind>>> {
-    let steps = [None, Some(JobKind::Aggregate), Some(JobKind::Normalize), Some(JobKind::Alert)];
+    let steps = [
+        None,
+        Some(JobKind::Aggregate),
+        Some(JobKind::Normalize),
+        Some(JobKind::Alert),
+    ];
     let mut all: Vec<Vec<Option<JobKind>>> = vec![Vec::new()];
     for _ in steps {
         let longer = |taken: Vec<_>| {
-            let rest = steps.into_iter().filter(|step| !taken.contains(step)).collect::<Vec<_>>();
-            rest.into_iter().map(move |step| [taken.clone(), vec![step]].concat())
+            let rest = steps
+                .into_iter()
+                .filter(|step| !taken.contains(step))
+                .collect::<Vec<_>>();
+            rest.into_iter()
+                .map(move |step| [taken.clone(), vec![step]].concat())
         };
         all = all.into_iter().flat_map(longer).collect();
     }
@@ -110,7 +169,9 @@ pub async fn unfinished_batches_are_counted_by_state<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     assert_eq!(store.unfinished().await.unwrap(), BTreeMap::new());
-    let batches = (1..=ALL).map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)])).collect();
+    let batches = (1..=ALL)
+        .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
+        .collect();
     store.persist(batches).await.unwrap();
     engine.execute(EVERY_COMBINATION);
     let each = |state: &str| (state.to_owned(), ALL / 4);
@@ -129,7 +190,16 @@ pub async fn a_batch_completes_once_in_every_order_of_its_steps<E: Engine>() {
         for (taken, step) in order.iter().enumerate() {
             let state = engine.dump().batch(at(src, seq)).text("state").to_owned();
             let is_triggered = order[..taken].contains(&None);
-            assert_eq!(state, if is_triggered { "triggered" } else { "persisted" }, "{:?}", &order[..taken]);
+            assert_eq!(
+                state,
+                if is_triggered {
+                    "triggered"
+                } else {
+                    "persisted"
+                },
+                "{:?}",
+                &order[..taken]
+            );
             take(engine.store().clone(), *step, body.clone()).await;
         }
         assert_completed_once(&engine, src, seq, &format!("{order:?}"));
@@ -146,10 +216,13 @@ pub async fn jobs_that_finish_at_once_complete_the_batch_once<E: Engine>() {
     let orders = permutations();
     for (order, seq) in orders.iter().zip(1..) {
         let body = stored(&engine, at(src, seq), &[event(&format!("e{seq}"), 1)]).await;
-        order.iter().for_each(|step| drop(tasks.spawn(take(engine.store().clone(), *step, body.clone()))));
+        order
+            .iter()
+            .for_each(|step| drop(tasks.spawn(take(engine.store().clone(), *step, body.clone()))));
     }
     tasks.join_all().await;
-    (1..=orders.len() as u64).for_each(|seq| assert_completed_once(&engine, src, seq, "all at once"));
+    (1..=orders.len() as u64)
+        .for_each(|seq| assert_completed_once(&engine, src, seq, "all at once"));
 }
 
 pub async fn a_job_finished_twice_is_entered_and_recorded_once<E: Engine>() {
@@ -160,22 +233,44 @@ pub async fn a_job_finished_twice_is_entered_and_recorded_once<E: Engine>() {
     let id = job.job.job_id.clone();
     let ask = vec![id.clone(), JobKind::Alert.id(at(src, 1), None)];
     assert!(store.done(ask.clone()).await.unwrap().is_empty());
-    store.finish(nothing(JobKind::Normalize), vec![job.clone(), job.clone()]).await.unwrap();
+    store
+        .finish(nothing(JobKind::Normalize), vec![job.clone(), job.clone()])
+        .await
+        .unwrap();
     let once = engine.dump();
-    store.finish(nothing(JobKind::Normalize), vec![job.clone()]).await.unwrap();
+    store
+        .finish(nothing(JobKind::Normalize), vec![job.clone()])
+        .await
+        .unwrap();
     assert_eq!(engine.dump(), once);
     assert_eq!(store.done(ask).await.unwrap(), [id.clone()].into());
-    let [row] = once.rows("ledger") else { panic!("one row") };
+    let [row] = once.rows("ledger") else {
+        panic!("one row")
+    };
     assert_eq!(
         (row.text("job_id"), row.text("kind"), row.int("finished_at")),
         (&*id, "normalize", job.finished_at)
     );
-    for (step, time) in [(Step::JobStarted, job.started_at), (Step::JobFinished, job.finished_at)] {
+    for (step, time) in [
+        (Step::JobStarted, job.started_at),
+        (Step::JobFinished, job.finished_at),
+    ] {
         let rows = once.audit(1, step);
-        let [(skeleton, person)] = &rows[..] else { panic!("{step:?}: {rows:?}") };
-        assert_eq!((skeleton.time, skeleton.actor.as_str()), (time, "worker/job"));
-        assert_eq!(person.detail.as_deref(), Some(&*json!({"job_id": id}).to_string()));
-        assert_eq!((&*person.developer, &*person.correlation_id), ("ada", "correlation-1"));
+        let [(skeleton, person)] = &rows[..] else {
+            panic!("{step:?}: {rows:?}")
+        };
+        assert_eq!(
+            (skeleton.time, skeleton.actor.as_str()),
+            (time, "worker/job")
+        );
+        assert_eq!(
+            person.detail.as_deref(),
+            Some(&*json!({"job_id": id}).to_string())
+        );
+        assert_eq!(
+            (&*person.developer, &*person.correlation_id),
+            ("ada", "correlation-1")
+        );
     }
 }
 
@@ -183,11 +278,21 @@ pub async fn a_batch_is_triggered_once_with_the_receipts_of_its_jobs<E: Engine>(
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     let triggered = triggered(&body);
-    engine.store().triggered(vec![triggered.clone()]).await.unwrap();
+    engine
+        .store()
+        .triggered(vec![triggered.clone()])
+        .await
+        .unwrap();
     let once = engine.dump();
-    engine.store().triggered(vec![triggered.clone(), triggered.clone()]).await.unwrap();
+    engine
+        .store()
+        .triggered(vec![triggered.clone(), triggered.clone()])
+        .await
+        .unwrap();
     assert_eq!(engine.dump(), once);
-    let [(skeleton, person)] = &once.audit(1, Step::Triggered)[..] else { panic!("one row") };
+    let [(skeleton, person)] = &once.audit(1, Step::Triggered)[..] else {
+        panic!("one row")
+    };
     assert_eq!((skeleton.time, &*skeleton.outcome), (triggered_at(1), "ok"));
     let detail: serde_json::Value = serde_json::from_str(person.detail.as_ref().unwrap()).unwrap();
     assert_eq!(detail, json!({"jobs": triggered.receipts}));

@@ -14,7 +14,15 @@ use crate::work::{computed, day, done, partial, replayed, stored, write_windows}
 /// Hours with generation, version and body.
 fn partials(dump: &Dump) -> Vec<(i64, i64, i64, &str)> {
     let rows = dump.rows("partials").iter();
-    rows.map(|row| (row.int("hour"), row.int("computed_gen"), row.int("version"), row.text("body"))).collect()
+    rows.map(|row| {
+        (
+            row.int("hour"),
+            row.int("computed_gen"),
+            row.int("version"),
+            row.text("body"),
+        )
+    })
+    .collect()
 }
 
 pub async fn an_older_generation_never_overwrites_a_newer_one<E: Engine>() {
@@ -22,13 +30,25 @@ pub async fn an_older_generation_never_overwrites_a_newer_one<E: Engine>() {
     let (one, two) = (H0, H0 + 1);
     let days = ["2026-03-01", "2026-03-02"];
     for newer_first in [false, true] {
-        let body =
-            stored(&engine, at(src, 1 + u64::from(newer_first)), &[event(&format!("e{newer_first}"), 1)])
-                .await;
-        let older = (vec![partial(one, computed(3, 1, "old"))], vec![day(days[0], computed(3, 1, "old"))]);
+        let body = stored(
+            &engine,
+            at(src, 1 + u64::from(newer_first)),
+            &[event(&format!("e{newer_first}"), 1)],
+        )
+        .await;
+        let older = (
+            vec![partial(one, computed(3, 1, "old"))],
+            vec![day(days[0], computed(3, 1, "old"))],
+        );
         let newer = (
-            vec![partial(two, computed(1, 1, "new")), partial(one, computed(4, 1, "new"))],
-            vec![day(days[1], computed(1, 1, "new")), day(days[0], computed(4, 1, "new"))],
+            vec![
+                partial(two, computed(1, 1, "new")),
+                partial(one, computed(4, 1, "new")),
+            ],
+            vec![
+                day(days[1], computed(1, 1, "new")),
+                day(days[0], computed(4, 1, "new")),
+            ],
         );
         let mut order = [older, newer];
         if newer_first {
@@ -41,22 +61,33 @@ pub async fn an_older_generation_never_overwrites_a_newer_one<E: Engine>() {
         }
         let dump = engine.dump();
         let new = computed(0, 0, "new").body;
-        assert_eq!(partials(&dump), [(one, 4, 1, &*new), (two, 1, 1, &*new)], "newer first: {newer_first}");
+        assert_eq!(
+            partials(&dump),
+            [(one, 4, 1, &*new), (two, 1, 1, &*new)],
+            "newer first: {newer_first}"
+        );
         let kept: Vec<_> = dump
             .rows("days")
             .iter()
             .map(|row| (row.text("day"), row.int("computed_gen"), row.text("body")))
             .collect();
-        assert_eq!(kept, [(days[0], 4, &*new), (days[1], 1, &*new)], "newer first: {newer_first}");
+        assert_eq!(
+            kept,
+            [(days[0], 4, &*new), (days[1], 1, &*new)],
+            "newer first: {newer_first}"
+        );
     }
 }
 
 pub async fn the_same_generation_is_written_again_only_by_newer_code<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    for (version, what, stays) in
-        [(2, "first", "first"), (2, "again", "first"), (1, "older", "first"), (3, "newer", "newer")]
-    {
+    for (version, what, stays) in [
+        (2, "first", "first"),
+        (2, "again", "first"),
+        (1, "older", "first"),
+        (3, "newer", "newer"),
+    ] {
         write_windows(
             &engine,
             &body,
@@ -66,7 +97,10 @@ pub async fn the_same_generation_is_written_again_only_by_newer_code<E: Engine>(
         .await;
         let (dump, stays) = (engine.dump(), computed(0, 0, stays).body);
         assert_eq!(
-            (dump.rows("partials")[0].text("body"), dump.rows("days")[0].text("body")),
+            (
+                dump.rows("partials")[0].text("body"),
+                dump.rows("days")[0].text("body")
+            ),
             (&*stays, &*stays)
         );
     }
@@ -74,12 +108,29 @@ pub async fn the_same_generation_is_written_again_only_by_newer_code<E: Engine>(
 
 /// The job's partial of the hour: of each local day the events that it sees there now.
 async fn as_seen_now(engine: &impl Engine) -> PartialRow {
-    let ranges = vec![HourRange { first: H0, last: H0 }];
-    let snapshot = engine.store().snapshot("ada".to_owned(), ranges, Want::Stale(1)).await.unwrap();
+    let ranges = vec![HourRange {
+        first: H0,
+        last: H0,
+    }];
+    let snapshot = engine
+        .store()
+        .snapshot("ada".to_owned(), ranges, Want::Stale(1))
+        .await
+        .unwrap();
     let mut days: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    snapshot.events.iter().for_each(|event| days.entry(&event.local_day).or_default().push(&event.id));
+    snapshot
+        .events
+        .iter()
+        .for_each(|event| days.entry(&event.local_day).or_default().push(&event.id));
     let body = json!(days).to_string();
-    partial(H0, Computed { generation: snapshot.hours[&H0].generation, version: 1, body })
+    partial(
+        H0,
+        Computed {
+            generation: snapshot.hours[&H0].generation,
+            version: 1,
+            body,
+        },
+    )
 }
 
 /// docs/decisions/0004-one-partial-row-an-hour.md: an event moves from one local day to another within
@@ -93,8 +144,14 @@ pub async fn an_hours_part_for_a_day_that_was_left_never_comes_back<E: Engine>()
         moved.note.day = Some("2026-02-28".to_owned());
         let newer_job = stored(&engine, at(src, 4), &[moved]).await;
         let newer = as_seen_now(&engine).await;
-        assert_eq!((&*older.computed.body, older.computed.generation), (r#"{"2026-03-01":["a"]}"#, 1));
-        assert_eq!((&*newer.computed.body, newer.computed.generation), (r#"{"2026-02-28":["a"]}"#, 2));
+        assert_eq!(
+            (&*older.computed.body, older.computed.generation),
+            (r#"{"2026-03-01":["a"]}"#, 1)
+        );
+        assert_eq!(
+            (&*newer.computed.body, newer.computed.generation),
+            (r#"{"2026-02-28":["a"]}"#, 2)
+        );
         let mut order = [(older_job, older), (newer_job, newer.clone())];
         if newer_first {
             order.reverse();
@@ -103,7 +160,11 @@ pub async fn an_hours_part_for_a_day_that_was_left_never_comes_back<E: Engine>()
             write_windows(&engine, &job, vec![partial], Vec::new()).await;
         }
         let dump = engine.dump();
-        assert_eq!(partials(&dump), [(H0, 2, 1, &*newer.computed.body)], "newer first: {newer_first}");
+        assert_eq!(
+            partials(&dump),
+            [(H0, 2, 1, &*newer.computed.body)],
+            "newer first: {newer_first}"
+        );
     }
 }
 
@@ -134,17 +195,33 @@ pub async fn a_normalized_record_keeps_the_lower_reference_in_either_order<E: En
         }
         for row in order {
             let jobs = vec![done(JobKind::Normalize, &body)];
-            engine.store().finish(Effects::Normalized(vec![row]), jobs).await.unwrap();
+            engine
+                .store()
+                .finish(Effects::Normalized(vec![row]), jobs)
+                .await
+                .unwrap();
         }
         let dump = engine.dump();
-        let [row] = dump.rows("normalized") else { panic!("one row") };
-        assert_eq!((row.at(), row.int("effective_at"), row.optional("language")), (low, T0 + 8, None));
-        assert_eq!((row.text("type"), row.text("local_day")), ("heartbeat", "2026-03-01"));
+        let [row] = dump.rows("normalized") else {
+            panic!("one row")
+        };
+        assert_eq!(
+            (row.at(), row.int("effective_at"), row.optional("language")),
+            (low, T0 + 8, None)
+        );
+        assert_eq!(
+            (row.text("type"), row.text("local_day")),
+            ("heartbeat", "2026-03-01")
+        );
         assert_eq!(row.text("record"), normalized(low, 1, None).record);
         // The same submission again may say it better; another version has a row of its own.
         let again = vec![normalized(low, 1, Some("go")), normalized(high, 2, None)];
         let jobs = vec![replayed(JobKind::Normalize, &body)];
-        engine.store().finish(Effects::Normalized(again), jobs).await.unwrap();
+        engine
+            .store()
+            .finish(Effects::Normalized(again), jobs)
+            .await
+            .unwrap();
         let dump = engine.dump();
         let rows: Vec<_> = dump
             .rows("normalized")
@@ -165,6 +242,12 @@ pub async fn a_swap_tells_the_job_the_day_that_was_left_and_raises_both_hours<E:
     let mut now = event("a", 1).after(3 * HOUR);
     now.note.day = Some("2026-03-01".to_owned());
     let body = stored(&engine, at(src, 4), &[now]).await;
-    assert_eq!(body.touched_days, ["2026-02-28".to_owned(), "2026-03-01".to_owned()].into());
-    assert_eq!((before, engine.dump().hours("ada")), ([(H0, 1)].into(), [(H0, 2), (H0 + 3, 1)].into()));
+    assert_eq!(
+        body.touched_days,
+        ["2026-02-28".to_owned(), "2026-03-01".to_owned()].into()
+    );
+    assert_eq!(
+        (before, engine.dump().hours("ada")),
+        ([(H0, 1)].into(), [(H0, 2), (H0 + 3, 1)].into())
+    );
 }

@@ -28,17 +28,31 @@ pub fn triggered_at(seq: u64) -> Micros {
 pub fn triggered(body: &JobBody) -> Triggered {
     let receipt = |(kind, stream_sequence): (JobKind, u64)| {
         let job = JobMessage::live(kind, body.clone());
-        Receipt { subject: job.subject(), job_id: job.job_id, stream_sequence }
+        Receipt {
+            subject: job.subject(),
+            job_id: job.job_id,
+            stream_sequence,
+        }
     };
     let receipts = JobKind::ALL.into_iter().zip(100..).map(receipt).collect();
-    Triggered { body: body.clone(), receipts, at: triggered_at(body.batch.seq), actor: ACTOR.to_owned() }
+    Triggered {
+        body: body.clone(),
+        receipts,
+        at: triggered_at(body.batch.seq),
+        actor: ACTOR.to_owned(),
+    }
 }
 
 /// The batch's live job of this kind, done.
 pub fn done(kind: JobKind, body: &JobBody) -> JobDone {
     let started_at = triggered_at(body.batch.seq) + SECOND;
     let job = JobMessage::live(kind, body.clone());
-    JobDone { job, started_at, finished_at: started_at + SECOND, actor: "worker/job".to_owned() }
+    JobDone {
+        job,
+        started_at,
+        finished_at: started_at + SECOND,
+        actor: "worker/job".to_owned(),
+    }
 }
 
 /// The job of a replay.
@@ -55,7 +69,11 @@ pub const JOBS_SRC: i64 = 77;
 /// The batch's live job of this kind is in DEAD. It was the message of the batch's sequence in JOBS.
 pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
     DeadLetter {
-        key: MessageKey { src: JOBS_SRC, consumer: kind.as_str().to_owned(), seq: body.batch.seq },
+        key: MessageKey {
+            src: JOBS_SRC,
+            consumer: kind.as_str().to_owned(),
+            seq: body.batch.seq,
+        },
         subject: format!("dead.JOBS.{}", kind.as_str()),
         at: triggered_at(body.batch.seq) + 9 * SECOND,
         actor: "worker/job".to_owned(),
@@ -76,7 +94,10 @@ pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
 /// No effects of a job of this kind.
 pub fn nothing(kind: JobKind) -> Effects {
     match kind {
-        JobKind::Aggregate => Effects::Windows { partials: Vec::new(), days: Vec::new() },
+        JobKind::Aggregate => Effects::Windows {
+            partials: Vec::new(),
+            days: Vec::new(),
+        },
         JobKind::Normalize => Effects::Normalized(Vec::new()),
         JobKind::Alert => Effects::Rules(Vec::new()),
     }
@@ -84,17 +105,29 @@ pub fn nothing(kind: JobKind) -> Effects {
 
 /// What was computed at a generation by a version.
 pub fn computed(generation: i64, version: i32, body: &str) -> Computed {
-    Computed { generation, version, body: json!({"is": body}).to_string() }
+    Computed {
+        generation,
+        version,
+        body: json!({"is": body}).to_string(),
+    }
 }
 
 /// A partial of ada's.
 pub fn partial(hour: i64, computed: Computed) -> PartialRow {
-    PartialRow { developer: "ada".to_owned(), hour, computed }
+    PartialRow {
+        developer: "ada".to_owned(),
+        hour,
+        computed,
+    }
 }
 
 /// A day of ada's.
 pub fn day(day: &str, computed: Computed) -> DayRow {
-    DayRow { developer: "ada".to_owned(), day: day.to_owned(), computed }
+    DayRow {
+        developer: "ada".to_owned(),
+        day: day.to_owned(),
+        computed,
+    }
 }
 
 /// The aggregate job of the batch writes these.
@@ -105,12 +138,21 @@ pub async fn write_windows(
     days: Vec<DayRow>,
 ) {
     let jobs = vec![done(JobKind::Aggregate, body)];
-    let revisions = engine.store().finish(Effects::Windows { partials, days }, jobs).await.unwrap();
+    let revisions = engine
+        .store()
+        .finish(Effects::Windows { partials, days }, jobs)
+        .await
+        .unwrap();
     assert_eq!(revisions, []);
 }
 
 /// What the alert job of the batch found in the window that starts on this day.
-pub fn looked(body: &JobBody, start: &str, generation: i64, finding: Option<Finding>) -> RuleWindow {
+pub fn looked(
+    body: &JobBody,
+    start: &str,
+    generation: i64,
+    finding: Option<Finding>,
+) -> RuleWindow {
     RuleWindow {
         developer: "ada".to_owned(),
         rule: "no-tests".to_owned(),

@@ -20,7 +20,10 @@ pub fn judge(found: &Found, judgement: &mut Judgement) {
 
 fn ledger(found: &Found, judgement: &mut Judgement) {
     let mut done: BTreeMap<(i64, i64, &str), usize> = BTreeMap::new();
-    found.ledger.iter().for_each(|(src, seq, kind)| *done.entry((*src, *seq, kind)).or_default() += 1);
+    found
+        .ledger
+        .iter()
+        .for_each(|(src, seq, kind)| *done.entry((*src, *seq, kind)).or_default() += 1);
     for row in &found.batches {
         for (kind, bit) in KINDS {
             let needed = usize::from(row.need & bit != 0);
@@ -29,13 +32,17 @@ fn ledger(found: &Found, judgement: &mut Judgement) {
                 count if count > needed => {
                     judgement.doubled(&format!("{name} is in the ledger {count} times"));
                 }
-                count if count < needed => judgement.find(format!("undone: {name} is not in the ledger")),
+                count if count < needed => {
+                    judgement.find(format!("undone: {name} is not in the ledger"))
+                }
                 _ => {}
             }
         }
     }
     for job in done.into_keys() {
-        judgement.find(format!("invented: the ledger has a job {job:?} of no batch"));
+        judgement.find(format!(
+            "invented: the ledger has a job {job:?} of no batch"
+        ));
     }
 }
 
@@ -47,17 +54,25 @@ fn normalized(found: &Found, judgement: &mut Judgement) {
     }
     for event in &found.events {
         let name = format!("event {} of {}", event.id, event.developer);
-        match records.remove(&(&*event.developer, &*event.id)).unwrap_or_default()[..] {
+        match records
+            .remove(&(&*event.developer, &*event.id))
+            .unwrap_or_default()[..]
+        {
             [place] if place == event.place => {}
             [] => judgement.find(format!("undone: {name} has no normalized record")),
             [place] => {
-                judgement.find(format!("changed: {name} is {:?}, its record is of {place:?}", event.place));
+                judgement.find(format!(
+                    "changed: {name} is {:?}, its record is of {place:?}",
+                    event.place
+                ));
             }
             _ => judgement.doubled(&format!("{name} has several normalized records")),
         }
     }
     for record in records.into_keys() {
-        judgement.find(format!("invented: a normalized record of {record:?}, which is no event"));
+        judgement.find(format!(
+            "invented: a normalized record of {record:?}, which is no event"
+        ));
     }
 }
 
@@ -65,7 +80,9 @@ fn normalized(found: &Found, judgement: &mut Judgement) {
 fn by_day(found: &Found) -> BTreeMap<(&str, &str), Vec<&EventRow>> {
     let mut days: BTreeMap<(&str, &str), Vec<&EventRow>> = BTreeMap::new();
     for event in &found.events {
-        days.entry((&event.developer, &event.day)).or_default().push(event);
+        days.entry((&event.developer, &event.day))
+            .or_default()
+            .push(event);
     }
     days
 }
@@ -84,12 +101,18 @@ fn days(found: &Found, judgement: &mut Judgement) {
     }
     for ((developer, day), events) in by_day(found) {
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
-        events.iter().for_each(|event| *types.entry(&event.kind).or_default() += 1);
-        let lines: u64 =
-            events.iter().filter_map(|event| parsed(event)["data"]["lines_added"].as_u64()).sum();
+        events
+            .iter()
+            .for_each(|event| *types.entry(&event.kind).or_default() += 1);
+        let lines: u64 = events
+            .iter()
+            .filter_map(|event| parsed(event)["data"]["lines_added"].as_u64())
+            .sum();
         // The zone is the offset that the event was written with, so its day is as written.
         for event in &events {
-            let written = parsed(event)["occurred_at"].as_str().map(|at| at[..10].to_owned());
+            let written = parsed(event)["occurred_at"]
+                .as_str()
+                .map(|at| at[..10].to_owned());
             if written.as_deref() != Some(day) {
                 judgement.find(format!(
                     "changed: event {} of {developer} counts for {day}, not {written:?}",
@@ -99,7 +122,11 @@ fn days(found: &Found, judgement: &mut Judgement) {
         }
         let wanted = (json!(events.len()), json!(types), json!(lines));
         let body = stored.remove(&(developer, day)).unwrap_or_default();
-        let counted = (body["events"].clone(), body["events_by_type"].clone(), body["lines_added"].clone());
+        let counted = (
+            body["events"].clone(),
+            body["events_by_type"].clone(),
+            body["lines_added"].clone(),
+        );
         if counted != wanted {
             judgement.find(format!(
                 "miscounted: day {day} of {developer} says {counted:?}, it must be {wanted:?}"
@@ -121,17 +148,33 @@ fn days(found: &Found, judgement: &mut Judgement) {
 fn wanted_alerts(found: &Found) -> BTreeSet<(String, String, String)> {
     let mut wanted = BTreeSet::new();
     for ((developer, day), events) in by_day(found) {
-        let mut raise = |rule: &str| wanted.insert((rule.to_owned(), developer.to_owned(), day.to_owned()));
-        if events.iter().any(|event| event.kind == "git.push" && parsed(event)["data"]["force"] == true) {
+        let mut raise =
+            |rule: &str| wanted.insert((rule.to_owned(), developer.to_owned(), day.to_owned()));
+        if events
+            .iter()
+            .any(|event| event.kind == "git.push" && parsed(event)["data"]["force"] == true)
+        {
             raise("force-push");
         }
-        let time =
-            |event: &Value| event["occurred_at"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        let mut builds: Vec<Value> =
-            events.iter().filter(|event| event.kind == "build.finished").map(|event| parsed(event)).collect();
+        let time = |event: &Value| {
+            event["occurred_at"]
+                .as_str()
+                .and_then(|at| at.parse::<jiff::Timestamp>().ok())
+        };
+        let mut builds: Vec<Value> = events
+            .iter()
+            .filter(|event| event.kind == "build.finished")
+            .map(|event| parsed(event))
+            .collect();
         builds.sort_by_key(|event| (time(event), event["id"].as_str().map(str::to_owned)));
-        let failed: Vec<bool> = builds.iter().map(|event| event["data"]["outcome"] == "failed").collect();
-        if failed.windows(5).any(|five| five.iter().all(|failed| *failed)) {
+        let failed: Vec<bool> = builds
+            .iter()
+            .map(|event| event["data"]["outcome"] == "failed")
+            .collect();
+        if failed
+            .windows(5)
+            .any(|five| five.iter().all(|failed| *failed))
+        {
             raise("failing-builds");
         }
     }
@@ -152,9 +195,16 @@ fn alerts(found: &Found, judgement: &mut Judgement) {
             ));
         }
         if !found.told.contains(&(alert.id.clone(), alert.revision)) {
-            judgement.lost(&format!("{name}, revision {}, is not in ALERTS", alert.revision));
+            judgement.lost(&format!(
+                "{name}, revision {}, is not in ALERTS",
+                alert.revision
+            ));
         }
-        let key = (alert.rule.clone(), alert.developer.clone(), alert.window.clone());
+        let key = (
+            alert.rule.clone(),
+            alert.developer.clone(),
+            alert.window.clone(),
+        );
         if alert.state == "raised" && judged(&alert.rule) && !standing.insert(key) {
             judgement.doubled(&format!("{name} stands twice"));
         }
@@ -168,7 +218,9 @@ fn alerts(found: &Found, judgement: &mut Judgement) {
     }
     for (id, revision) in &found.told {
         if ids.get(id.as_str()).is_none_or(|newest| revision > newest) {
-            judgement.find(format!("invented: ALERTS has revision {revision} of {id}, the table has not"));
+            judgement.find(format!(
+                "invented: ALERTS has revision {revision} of {id}, the table has not"
+            ));
         }
     }
 }

@@ -88,7 +88,8 @@ const DUPLICATES: &str = "SELECT src, seq, ordinal, developer, event_id FROM dup
 const LEDGER: &str = "SELECT src, seq, kind FROM ledger";
 const NORMALIZED: &str = "SELECT src, seq, ordinal, developer, event_id FROM normalized";
 const DAYS: &str = "SELECT developer, day, body FROM days";
-const ALERTS: &str = "SELECT alert_id, developer, rule, window_start, state, revision, published FROM alerts";
+const ALERTS: &str =
+    "SELECT alert_id, developer, rule, window_start, state, revision, published FROM alerts";
 
 impl Found {
     /// Reads it all.
@@ -98,30 +99,67 @@ impl Found {
             Database::Sqlite(_) => "lower(hex(body))",
             Database::Postgres(_) => "encode(body, 'hex')",
         };
-        let batches = database.rows(BATCHES).await.iter().map(|row| batch(row)).collect();
-        let mut found = Self { batches, ..Self::default() };
-        let events =
-            format!("SELECT src, seq, ordinal, developer, event_id, {body}, type, local_day FROM events");
-        found.events = database.rows(&events).await.iter().map(|row| event(row, "")).collect();
-        let refused =
-            format!("SELECT src, seq, ordinal, developer, event_id, {body}, '', '', code FROM refused");
-        found.refused = database.rows(&refused).await.iter().map(|row| event(row, &row[8])).collect();
+        let batches = database
+            .rows(BATCHES)
+            .await
+            .iter()
+            .map(|row| batch(row))
+            .collect();
+        let mut found = Self {
+            batches,
+            ..Self::default()
+        };
+        let events = format!(
+            "SELECT src, seq, ordinal, developer, event_id, {body}, type, local_day FROM events"
+        );
+        found.events = database
+            .rows(&events)
+            .await
+            .iter()
+            .map(|row| event(row, ""))
+            .collect();
+        let refused = format!(
+            "SELECT src, seq, ordinal, developer, event_id, {body}, '', '', code FROM refused"
+        );
+        found.refused = database
+            .rows(&refused)
+            .await
+            .iter()
+            .map(|row| event(row, &row[8]))
+            .collect();
         let duplicate = |row: &Vec<String>| EventRow {
             place: place(row),
             developer: row[3].clone(),
             id: row[4].clone(),
             ..EventRow::default()
         };
-        found.duplicates = database.rows(DUPLICATES).await.iter().map(duplicate).collect();
+        found.duplicates = database
+            .rows(DUPLICATES)
+            .await
+            .iter()
+            .map(duplicate)
+            .collect();
         let ledger = database.rows(LEDGER).await;
-        found.ledger =
-            ledger.into_iter().map(|row| (number(&row[0]), number(&row[1]), row[2].clone())).collect();
+        found.ledger = ledger
+            .into_iter()
+            .map(|row| (number(&row[0]), number(&row[1]), row[2].clone()))
+            .collect();
         let normalized = database.rows(NORMALIZED).await;
-        found.normalized =
-            normalized.iter().map(|row| (row[3].clone(), row[4].clone(), place(row))).collect();
+        found.normalized = normalized
+            .iter()
+            .map(|row| (row[3].clone(), row[4].clone(), place(row)))
+            .collect();
         let days = database.rows(DAYS).await;
-        found.days = days.into_iter().map(|row| (row[0].clone(), row[1].clone(), row[2].clone())).collect();
-        found.alerts = database.rows(ALERTS).await.iter().map(|row| alert(row)).collect();
+        found.days = days
+            .into_iter()
+            .map(|row| (row[0].clone(), row[1].clone(), row[2].clone()))
+            .collect();
+        found.alerts = database
+            .rows(ALERTS)
+            .await
+            .iter()
+            .map(|row| alert(row))
+            .collect();
         found.read_streams(site).await;
         found
     }
@@ -130,18 +168,30 @@ impl Found {
         let events = site.js().await.get_stream("EVENTS").await.expect("EVENTS");
         self.last_sequence = events.cached_info().state.last_sequence.cast_signed();
         for message in messages(site, "DEAD").await {
-            let header = |name| message.headers.as_ref()?.get(name).map(|value| value.as_str().to_owned());
-            let sequence =
-                header("Devtrail-Stream-Sequence").and_then(|text| text.parse().ok()).unwrap_or_default();
-            let (subject, reason) =
-                (message.subject.to_string(), header("Devtrail-Reason").unwrap_or_default());
+            let header = |name| {
+                message
+                    .headers
+                    .as_ref()?
+                    .get(name)
+                    .map(|value| value.as_str().to_owned())
+            };
+            let sequence = header("Devtrail-Stream-Sequence")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default();
+            let (subject, reason) = (
+                message.subject.to_string(),
+                header("Devtrail-Reason").unwrap_or_default(),
+            );
             self.dead.push((subject, sequence, reason));
         }
         for message in messages(site, "ALERTS").await {
             let alert: serde_json::Value =
                 serde_json::from_slice(&message.payload).expect("an alert is JSON");
             let revision = alert["revision"].as_i64().expect("a revision");
-            self.told.push((alert["alert_id"].as_str().expect("an id").to_owned(), revision));
+            self.told.push((
+                alert["alert_id"].as_str().expect("an id").to_owned(),
+                revision,
+            ));
         }
     }
 }
@@ -191,5 +241,9 @@ async fn messages(site: &Site, name: &str) -> Vec<async_nats::jetstream::Message
     let config = async_nats::jetstream::consumer::pull::OrderedConfig::default();
     let consumer = stream.create_consumer(config).await.expect("a consumer");
     let messages = consumer.messages().await.expect("messages");
-    messages.take(count).map(|message| message.expect("a message")).collect().await
+    messages
+        .take(count)
+        .map(|message| message.expect("a message"))
+        .collect()
+        .await
 }

@@ -46,7 +46,10 @@ pub fn judge(log: &Log, found: &Found) -> Judgement {
         judgement.find(format!("reply: {broken}"));
     }
     for batch in log.unacknowledged() {
-        judgement.find(format!("reply: {} of {} was never acknowledged", batch.id, batch.developer));
+        judgement.find(format!(
+            "reply: {} of {} was never acknowledged",
+            batch.id, batch.developer
+        ));
     }
     batches(log, found, &mut judgement);
     places(log, found, &mut judgement);
@@ -57,7 +60,10 @@ pub fn judge(log: &Log, found: &Found) -> Judgement {
 }
 
 fn by_id(log: &Log) -> BTreeMap<(&str, &str), &Batch> {
-    log.batches.iter().map(|batch| ((batch.developer.as_str(), batch.id.as_str()), batch)).collect()
+    log.batches
+        .iter()
+        .map(|batch| ((batch.developer.as_str(), batch.id.as_str()), batch))
+        .collect()
 }
 
 /// Each acknowledged sequence is a batch row; each row is a batch that was sent, and completed; no
@@ -66,7 +72,10 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
     let sent = by_id(log);
     let mut rows: BTreeMap<i64, &BatchRow> = BTreeMap::new();
     for row in &found.batches {
-        let name = format!("batch {}:{} ({} of {})", row.src, row.seq, row.batch_id, row.developer);
+        let name = format!(
+            "batch {}:{} ({} of {})",
+            row.src, row.seq, row.batch_id, row.developer
+        );
         if rows.insert(row.seq, row).is_some() {
             judgement.doubled(&format!("{name} has another row of its sequence"));
         }
@@ -79,7 +88,9 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
         }
         if row.state != "completed" || row.done & row.need != row.need || row.failed != 0 {
             let (state, need, done, failed) = (&row.state, row.need, row.done, row.failed);
-            judgement.find(format!("undone: {name} is {state}, need {need}, done {done}, failed {failed}"));
+            judgement.find(format!(
+                "undone: {name} is {state}, need {need}, done {done}, failed {failed}"
+            ));
         }
     }
     for ack in &log.acks {
@@ -95,8 +106,8 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
             )),
         }
     }
-    let unaccounted =
-        (1..=found.last_sequence).filter(|seq| !rows.contains_key(seq) && !log.garbage.contains(seq));
+    let unaccounted = (1..=found.last_sequence)
+        .filter(|seq| !rows.contains_key(seq) && !log.garbage.contains(seq));
     for seq in unaccounted {
         judgement.lost(&format!("sequence {seq} of EVENTS has no batch row"));
     }
@@ -106,12 +117,19 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
 fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
     let sent = by_id(log);
     let mut kept: BTreeMap<Place, Vec<(&str, &EventRow)>> = BTreeMap::new();
-    let tables = [("events", &found.events), ("refused", &found.refused), ("duplicates", &found.duplicates)];
+    let tables = [
+        ("events", &found.events),
+        ("refused", &found.refused),
+        ("duplicates", &found.duplicates),
+    ];
     for (table, rows) in tables {
-        rows.iter().for_each(|row| kept.entry(row.place).or_default().push((table, row)));
+        rows.iter()
+            .for_each(|row| kept.entry(row.place).or_default().push((table, row)));
     }
     for row in &found.batches {
-        let Some(batch) = sent.get(&(row.developer.as_str(), row.batch_id.as_str())) else { continue };
+        let Some(batch) = sent.get(&(row.developer.as_str(), row.batch_id.as_str())) else {
+            continue;
+        };
         for (ordinal, event) in batch.events.iter().enumerate() {
             let place = (row.src, row.seq, ordinal as i64);
             let name = format!("{} of {} at {place:?}", event.id, row.developer);
@@ -130,7 +148,10 @@ fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
                 Fate::Refused(code) => table == "refused" && kept.code == code,
             };
             if !right || !right_place {
-                judgement.find(format!("changed: event {name} is in {table} as {} ({})", kept.id, kept.code));
+                judgement.find(format!(
+                    "changed: event {name} is in {table} as {} ({})",
+                    kept.id, kept.code
+                ));
             }
             if table != "duplicates" && kept.body != event.text.as_bytes() {
                 judgement.find(format!("changed: event {name} is kept with other bytes"));
@@ -138,7 +159,10 @@ fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
         }
     }
     for (place, rows) in kept {
-        judgement.find(format!("invented: {} row(s) at {place:?}, where no batch has an event", rows.len()));
+        judgement.find(format!(
+            "invented: {} row(s) at {place:?}, where no batch has an event",
+            rows.len()
+        ));
     }
 }
 
@@ -147,14 +171,24 @@ fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
 fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
     let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for batch in &log.batches {
-        for event in batch.events.iter().filter(|event| event.fate == Fate::Sound) {
-            wanted.entry((&batch.developer, &event.id)).or_default().insert(&event.text);
+        for event in batch
+            .events
+            .iter()
+            .filter(|event| event.fate == Fate::Sound)
+        {
+            wanted
+                .entry((&batch.developer, &event.id))
+                .or_default()
+                .insert(&event.text);
         }
     }
     let mut stored: BTreeMap<(&str, &str), &EventRow> = BTreeMap::new();
     for row in &found.events {
         if stored.insert((&row.developer, &row.id), row).is_some() {
-            judgement.doubled(&format!("event {} of {} is stored twice", row.id, row.developer));
+            judgement.doubled(&format!(
+                "event {} of {} is stored twice",
+                row.id, row.developer
+            ));
         }
     }
     let conflicts: BTreeSet<(&str, &[u8])> = found
@@ -169,18 +203,22 @@ fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
             continue;
         };
         if !texts.iter().any(|text| text.as_bytes() == row.body) {
-            judgement
-                .find(format!("changed: event {id} of {developer} is stored with bytes that nobody sent"));
+            judgement.find(format!(
+                "changed: event {id} of {developer} is stored with bytes that nobody sent"
+            ));
         }
         for text in texts.iter().filter(|text| text.as_bytes() != row.body) {
             if !conflicts.contains(&(*id, text.as_bytes())) {
-                judgement
-                    .lost(&format!("another event under the id {id} of {developer} is not in quarantine"));
+                judgement.lost(&format!(
+                    "another event under the id {id} of {developer} is not in quarantine"
+                ));
             }
         }
     }
     for (developer, id) in stored.into_keys() {
-        judgement.find(format!("invented: event {id} of {developer} was never sent"));
+        judgement.find(format!(
+            "invented: event {id} of {developer} was never sent"
+        ));
     }
 }
 
@@ -190,10 +228,14 @@ fn dead(log: &Log, found: &Found, judgement: &mut Judgement) {
     for (subject, seq, reason) in &found.dead {
         if subject == "dead.EVENTS.persist" && log.garbage.contains(seq) {
             if !gave_up.insert(*seq) {
-                judgement.doubled(&format!("message {seq}, which is no batch, is in DEAD more than once"));
+                judgement.doubled(&format!(
+                    "message {seq}, which is no batch, is in DEAD more than once"
+                ));
             }
         } else {
-            judgement.find(format!("dead: {subject} has message {seq}, which was sound: {reason}"));
+            judgement.find(format!(
+                "dead: {subject} has message {seq}, which was sound: {reason}"
+            ));
         }
     }
     for seq in log.garbage.iter().filter(|seq| !gave_up.contains(seq)) {

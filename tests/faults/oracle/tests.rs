@@ -6,15 +6,35 @@ use crate::log::{Ack, Batch, Fate, Log, Sent};
 
 const EDIT: &str =
     r#"{"id":"e1","type":"file.saved","occurred_at":"2026-03-01T10:00:00Z","data":{"path":"a"}}"#;
-const BAD: &str = r#"{"id":"e2","type":"coffee.brewed","occurred_at":"2026-03-01T10:00:00Z","data":{}}"#;
+const BAD: &str =
+    r#"{"id":"e2","type":"coffee.brewed","occurred_at":"2026-03-01T10:00:00Z","data":{}}"#;
 
 /// One batch of a sound event and one of an unknown type, all as it should be.
 fn sound() -> (Log, Found) {
-    let sent = |id: &str, text: &str, fate| Sent { id: id.to_owned(), text: text.to_owned(), fate };
-    let events = vec![sent("e1", EDIT, Fate::Sound), sent("e2", BAD, Fate::Refused("type_unknown"))];
-    let batch = Batch { developer: "ada".to_owned(), id: "b1".to_owned(), events };
-    let acks = vec![Ack { batch: 0, sequence: 1 }];
-    let log = Log { batches: vec![batch], acks, garbage: vec![2], ..Log::default() };
+    let sent = |id: &str, text: &str, fate| Sent {
+        id: id.to_owned(),
+        text: text.to_owned(),
+        fate,
+    };
+    let events = vec![
+        sent("e1", EDIT, Fate::Sound),
+        sent("e2", BAD, Fate::Refused("type_unknown")),
+    ];
+    let batch = Batch {
+        developer: "ada".to_owned(),
+        id: "b1".to_owned(),
+        events,
+    };
+    let acks = vec![Ack {
+        batch: 0,
+        sequence: 1,
+    }];
+    let log = Log {
+        batches: vec![batch],
+        acks,
+        garbage: vec![2],
+        ..Log::default()
+    };
     let row = BatchRow {
         src: 1,
         seq: 1,
@@ -33,14 +53,22 @@ fn sound() -> (Log, Found) {
         body: body.as_bytes().to_vec(),
         ..EventRow::default()
     };
-    let stored =
-        EventRow { kind: "file.saved".to_owned(), day: "2026-03-01".to_owned(), ..event(0, "e1", EDIT) };
+    let stored = EventRow {
+        kind: "file.saved".to_owned(),
+        day: "2026-03-01".to_owned(),
+        ..event(0, "e1", EDIT)
+    };
     let day = r#"{"events":1,"events_by_type":{"file.saved":1},"lines_added":0}"#;
     let found = Found {
         batches: vec![row],
         events: vec![stored],
-        refused: vec![EventRow { code: "type_unknown".to_owned(), ..event(1, "e2", BAD) }],
-        ledger: ["aggregate", "normalize", "alert"].map(|kind| (1, 1, kind.to_owned())).into(),
+        refused: vec![EventRow {
+            code: "type_unknown".to_owned(),
+            ..event(1, "e2", BAD)
+        }],
+        ledger: ["aggregate", "normalize", "alert"]
+            .map(|kind| (1, 1, kind.to_owned()))
+            .into(),
         normalized: vec![("ada".to_owned(), "e1".to_owned(), (1, 1, 0))],
         days: vec![("ada".to_owned(), "2026-03-01".to_owned(), day.to_owned())],
         last_sequence: 2,
@@ -62,9 +90,13 @@ type Damage = fn(&mut Log, &mut Found);
 #[test]
 fn each_kind_of_damage_is_found() {
     let damages: [(&str, Damage); 17] = [
-        ("lost: event e1 of ada is not stored", |_, found| found.events.clear()),
+        ("lost: event e1 of ada is not stored", |_, found| {
+            found.events.clear()
+        }),
         ("lost: event e2 of ada at", |_, found| found.refused.clear()),
-        ("lost: b1 of ada was acknowledged", |log, _| log.acks[0].sequence = 2),
+        ("lost: b1 of ada was acknowledged", |log, _| {
+            log.acks[0].sequence = 2
+        }),
         ("lost: sequence 3", |_, found| found.last_sequence = 3),
         ("lost: message 2", |_, found| found.dead.clear()),
         ("doubled: event e1 of ada is stored twice", |_, found| {
@@ -72,24 +104,47 @@ fn each_kind_of_damage_is_found() {
             again.place = (1, 2, 0);
             found.events.push(again);
         }),
-        ("doubled: message 2, which is no batch", |_, found| found.dead.push(found.dead[0].clone())),
-        ("doubled: the alert job", |_, found| found.ledger.push((1, 1, "alert".to_owned()))),
-        ("changed: event e1 of ada at", |_, found| found.events[0].body.push(b' ')),
-        ("invented: event e9", |_, found| found.events[0].id = "e9".to_owned()),
-        ("undone: batch 1:1", |_, found| found.batches[0].state = "triggered".to_owned()),
-        ("undone: the normalize job", |_, found| found.ledger.retain(|job| job.2 != "normalize")),
-        ("undone: event e1 of ada has no normalized", |_, found| found.normalized.clear()),
-        ("miscounted: day 2026-03-01", |_, found| found.days[0].2 = r#"{"events":2}"#.to_owned()),
+        ("doubled: message 2, which is no batch", |_, found| {
+            found.dead.push(found.dead[0].clone())
+        }),
+        ("doubled: the alert job", |_, found| {
+            found.ledger.push((1, 1, "alert".to_owned()))
+        }),
+        ("changed: event e1 of ada at", |_, found| {
+            found.events[0].body.push(b' ')
+        }),
+        ("invented: event e9", |_, found| {
+            found.events[0].id = "e9".to_owned()
+        }),
+        ("undone: batch 1:1", |_, found| {
+            found.batches[0].state = "triggered".to_owned()
+        }),
+        ("undone: the normalize job", |_, found| {
+            found.ledger.retain(|job| job.2 != "normalize")
+        }),
+        ("undone: event e1 of ada has no normalized", |_, found| {
+            found.normalized.clear()
+        }),
+        ("miscounted: day 2026-03-01", |_, found| {
+            found.days[0].2 = r#"{"events":2}"#.to_owned()
+        }),
         ("dead: dead.JOBS.alert", |_, found| {
-            found.dead.push(("dead.JOBS.alert".to_owned(), 1, String::new()));
+            found
+                .dead
+                .push(("dead.JOBS.alert".to_owned(), 1, String::new()));
         }),
         ("reply: b1 of ada was never", |log, _| log.acks.clear()),
-        ("invented: ALERTS has revision 0", |_, found| found.told.push(("a1".to_owned(), 0))),
+        ("invented: ALERTS has revision 0", |_, found| {
+            found.told.push(("a1".to_owned(), 0))
+        }),
     ];
     for (wanted, damage) in damages {
         let (mut log, mut found) = sound();
         damage(&mut log, &mut found);
         let findings = judge(&log, &found).findings;
-        assert!(findings.iter().any(|finding| finding.starts_with(wanted)), "{wanted}: {findings:?}");
+        assert!(
+            findings.iter().any(|finding| finding.starts_with(wanted)),
+            "{wanted}: {findings:?}"
+        );
     }
 }

@@ -18,8 +18,10 @@ fn twenty_seeds_have_every_kind_and_nothing_fails_twice_at_once() {
         let planned = plan(seed, Duration::from_secs(30), Engine::Postgres);
         for (index, one) in planned.iter().enumerate() {
             let thing = |other: &&Planned| other.fault.thing() == one.fault.thing();
-            let overlap =
-                planned[index + 1..].iter().find(thing).is_some_and(|next| next.at < one.at + one.lasts);
+            let overlap = planned[index + 1..]
+                .iter()
+                .find(thing)
+                .is_some_and(|next| next.at < one.at + one.lasts);
             assert!(!overlap, "seed {seed}: {one} meets itself");
         }
         kinds.extend(planned.into_iter().map(|one| one.fault.kind()));
@@ -32,13 +34,21 @@ fn twenty_seeds_have_every_kind_and_nothing_fails_twice_at_once() {
         "JOBS full",
         "disk full under nats",
     ] {
-        assert!(kinds.contains(wanted), "{wanted} is never planned: {kinds:?}");
+        assert!(
+            kinds.contains(wanted),
+            "{wanted} is never planned: {kinds:?}"
+        );
     }
     let on_sqlite: Vec<String> = (1..=20)
         .flat_map(|seed| plan(seed, Duration::from_secs(30), Engine::Sqlite))
         .map(|one| one.fault.kind())
         .collect();
-    assert!(on_sqlite.iter().any(|kind| kind == "disk full under SQLite"), "{on_sqlite:?}");
+    assert!(
+        on_sqlite
+            .iter()
+            .any(|kind| kind == "disk full under SQLite"),
+        "{on_sqlite:?}"
+    );
     assert!(
         plan(1, Duration::from_secs(60), Engine::Sqlite)
             .iter()

@@ -23,7 +23,11 @@ impl Site {
         common::process::install_tls();
         let (url, client) = (format!("http://{address}"), reqwest::Client::new());
         let ready = async || {
-            let reply = client.get(format!("{url}/health/ready")).send().await.ok()?;
+            let reply = client
+                .get(format!("{url}/health/ready"))
+                .send()
+                .await
+                .ok()?;
             reply.status().is_success().then_some(())
         };
         until("the collector is ready", ready).await;

@@ -13,8 +13,12 @@ use crate::{Database, Engine, nats_server};
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 /// Signals that nobody sends: they come from a program's own fault.
-const CRASHES: [i32; 4] =
-    [Signal::SIGABRT as i32, Signal::SIGSEGV as i32, Signal::SIGBUS as i32, Signal::SIGILL as i32];
+const CRASHES: [i32; 4] = [
+    Signal::SIGABRT as i32,
+    Signal::SIGSEGV as i32,
+    Signal::SIGBUS as i32,
+    Signal::SIGILL as i32,
+];
 
 impl Site {
     /// A site with its streams on a Postgres server of the caller's own.
@@ -24,15 +28,28 @@ impl Site {
     pub async fn start_on_postgres(url: String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::Postgres(url);
-        Self::bare_on(database, Engine::Postgres, folder, str::to_owned).await.with_streams()
+        Self::bare_on(database, Engine::Postgres, folder, str::to_owned)
+            .await
+            .with_streams()
     }
 
     /// Starts nats-server on this port, with its monitor on that one; -1 takes a free one.
     pub(super) fn spawn_nats(&mut self, port: &str, monitor: &str) {
         let folder = self.folder.path().to_owned();
         let mut command = Command::new(nats_server());
-        command.arg("-c").arg(self.path("server.conf")).args(["-a", "127.0.0.1", "-p", port, "-m", monitor]);
-        command.arg("--ports_file_dir").arg(&folder).arg("-sd").arg(folder.join("nats"));
+        command.arg("-c").arg(self.path("server.conf")).args([
+            "-a",
+            "127.0.0.1",
+            "-p",
+            port,
+            "-m",
+            monitor,
+        ]);
+        command
+            .arg("--ports_file_dir")
+            .arg(&folder)
+            .arg("-sd")
+            .arg(folder.join("nats"));
         self.spawn("nats", &mut command);
     }
 
@@ -57,8 +74,13 @@ impl Site {
         let _ = self.stop("nats").await;
         let (old, new) = (self.path("nats"), folder.join("nats"));
         let copied = Command::new("cp").arg("-a").arg(&old).arg(&new).status();
-        assert!(copied.expect("cp runs").success(), "the streams cannot be copied");
-        std::fs::remove_dir_all(&old).and_then(|()| symlink(&new, &old)).expect("another folder");
+        assert!(
+            copied.expect("cp runs").success(),
+            "the streams cannot be copied"
+        );
+        std::fs::remove_dir_all(&old)
+            .and_then(|()| symlink(&new, &old))
+            .expect("another folder");
         self.nats_again();
         let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
         until("nats-server answers again", answers).await;
@@ -70,12 +92,23 @@ impl Site {
     /// # Panics
     /// Where it cannot be asked.
     pub fn runs(&mut self, name: &str) -> bool {
-        let Some(child) = self.processes.get_mut(name) else { return false };
+        let Some(child) = self.processes.get_mut(name) else {
+            return false;
+        };
         if let Some(status) = child.try_wait().expect("it can be asked") {
             self.processes.remove(name);
-            if status.code() == Some(PANICKED) || status.signal().is_some_and(|one| CRASHES.contains(&one)) {
-                let said: Vec<String> = self.log(name).lines().rev().take(3).map(str::to_owned).collect();
-                self.crashes.push(format!("{name} ended with {status}: {}", said.join(" | ")));
+            if status.code() == Some(PANICKED)
+                || status.signal().is_some_and(|one| CRASHES.contains(&one))
+            {
+                let said: Vec<String> = self
+                    .log(name)
+                    .lines()
+                    .rev()
+                    .take(3)
+                    .map(str::to_owned)
+                    .collect();
+                self.crashes
+                    .push(format!("{name} ended with {status}: {}", said.join(" | ")));
             }
             return false;
         }

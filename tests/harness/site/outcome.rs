@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// # Panics
 /// Where it does not in time.
 pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
-    waited(condition).await.unwrap_or_else(|| panic!("waited in vain until {what}"))
+    waited(condition)
+        .await
+        .unwrap_or_else(|| panic!("waited in vain until {what}"))
 }
 
 /// Waits until a process that was sent SIGSTOP stands still: each of its threads stops on its own.
@@ -29,8 +31,13 @@ pub async fn stands_still(pid: u32) {
         Some(stat.rsplit(')').next()?.trim_start().starts_with('T'))
     };
     until("the process stands still", async || {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
-        tasks.filter_map(stopped).all(|stopped| stopped).then_some(())
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
+            .expect("a process")
+            .flatten();
+        tasks
+            .filter_map(stopped)
+            .all(|stopped| stopped)
+            .then_some(())
     })
     .await;
 }
@@ -56,13 +63,21 @@ impl Site {
     /// Where that does not come.
     pub async fn completed(&self, count: i64) {
         const LEFT: &str = "SELECT count(*) FROM batches WHERE state = 'completed'";
-        let completed =
-            async || (self.has_tables().await && self.database.count(LEFT).await == count).then_some(());
+        let completed = async || {
+            (self.has_tables().await && self.database.count(LEFT).await == count).then_some(())
+        };
         if waited(completed).await.is_none() {
-            let states = "SELECT state, done, failed, count(*) FROM batches GROUP BY state, done, failed";
+            let states =
+                "SELECT state, done, failed, count(*) FROM batches GROUP BY state, done, failed";
             let logs = self.logs();
-            let states = if self.has_tables().await { self.database.rows(states).await } else { Vec::new() };
-            panic!("waited in vain until {count} batches are completed; there are {states:?}\n{logs}");
+            let states = if self.has_tables().await {
+                self.database.rows(states).await
+            } else {
+                Vec::new()
+            };
+            panic!(
+                "waited in vain until {count} batches are completed; there are {states:?}\n{logs}"
+            );
         }
     }
 
@@ -72,7 +87,10 @@ impl Site {
         let tail = |name: &String| {
             let log = self.log(name);
             let lines: Vec<&str> = log.lines().rev().take(8).collect();
-            format!("== {name}\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            format!(
+                "== {name}\n{}\n",
+                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
         };
         self.processes.keys().map(tail).collect()
     }

@@ -11,7 +11,11 @@ impl Site {
     /// Where it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
         let addresses = common::bus::addresses(&self.nats).expect("addresses");
-        async_nats::jetstream::new(async_nats::connect(addresses).await.expect("nats-server answers"))
+        async_nats::jetstream::new(
+            async_nats::connect(addresses)
+                .await
+                .expect("nats-server answers"),
+        )
     }
 
     /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.
@@ -19,7 +23,8 @@ impl Site {
     /// # Panics
     /// Where the server refuses.
     pub async fn shorten_ack_wait(&self) {
-        self.set_ack_wait("", std::time::Duration::from_secs(2)).await;
+        self.set_ack_wait("", std::time::Duration::from_secs(2))
+            .await;
     }
 
     /// Sets the `ack_wait` of all consumers of streams whose names begin so.
@@ -29,15 +34,21 @@ impl Site {
     pub async fn set_ack_wait(&self, streams: &str, ack_wait: std::time::Duration) {
         let js = self.js().await;
         for name in common::bus::topology::declared().keys().cloned() {
-            let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else { continue };
+            let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else {
+                continue;
+            };
             let stream = js.get_stream(&name.stream).await.expect("the stream");
             let info: async_nats::jetstream::consumer::PullConsumer =
                 stream.get_consumer(&consumer).await.expect("the consumer");
-            let mut config = serde_json::to_value(&info.cached_info().config).expect("a configuration");
+            let mut config =
+                serde_json::to_value(&info.cached_info().config).expect("a configuration");
             config["ack_wait"] = u64::try_from(ack_wait.as_nanos()).expect("a number").into();
             let config: async_nats::jetstream::consumer::pull::Config =
                 serde_json::from_value(config).expect("a configuration");
-            stream.update_consumer(config).await.expect("the consumer is changed");
+            stream
+                .update_consumer(config)
+                .await
+                .expect("the consumer is changed");
         }
     }
 
@@ -45,12 +56,31 @@ impl Site {
     ///
     /// # Panics
     /// Where it is not delivered first.
-    pub async fn hold_back(&self, stream: &str, consumer: &str, seq: u64) -> async_nats::jetstream::Message {
-        let stream = self.js().await.get_stream(stream).await.expect("the stream");
+    pub async fn hold_back(
+        &self,
+        stream: &str,
+        consumer: &str,
+        seq: u64,
+    ) -> async_nats::jetstream::Message {
+        let stream = self
+            .js()
+            .await
+            .get_stream(stream)
+            .await
+            .expect("the stream");
         let consumer: async_nats::jetstream::consumer::PullConsumer =
             stream.get_consumer(consumer).await.expect("the consumer");
-        let mut messages = consumer.fetch().max_messages(1).messages().await.expect("a pull");
-        let message = messages.next().await.expect("a message").expect("a message");
+        let mut messages = consumer
+            .fetch()
+            .max_messages(1)
+            .messages()
+            .await
+            .expect("a pull");
+        let message = messages
+            .next()
+            .await
+            .expect("a message")
+            .expect("a message");
         assert_eq!(message.info().expect("its place").stream_sequence, seq);
         message
     }

@@ -17,14 +17,25 @@ async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
     let arguments = [OPEN.as_slice(), &["--publish-timeout", "60s"]].concat();
     let url = site.collector_with("collector", &arguments).await;
     let client = site.client(&url, "ada").await;
-    workers(&mut site, Engine::Sqlite, None, &["--breaker-open-for", "1s"]);
+    workers(
+        &mut site,
+        Engine::Sqlite,
+        None,
+        &["--breaker-open-for", "1s"],
+    );
 
     client.send(&envelope("before", &[event("before")])).await;
     site.completed(1).await;
     let holder = site.database.hold_locked().await;
     client.send(&envelope("waits", &[event("waits")])).await;
     let raised = until_told(&site, Kind::BreakerOpen, "store", State::Raised).await;
-    assert!(raised.title.starts_with("The circuit breaker store is open in "), "{}", raised.title);
+    assert!(
+        raised
+            .title
+            .starts_with("The circuit breaker store is open in "),
+        "{}",
+        raised.title
+    );
     holder.release().await;
     site.completed(2).await;
     let resolved = until_told(&site, Kind::BreakerOpen, "store", State::Resolved).await;

@@ -9,7 +9,11 @@ use super::{QUICK, empty_dead, send_garbage, site, told, until_told, workers};
 async fn a_role_that_is_gone_is_told_until_it_is_back(engine: Engine) {
     let (mut site, _) = site(engine).await;
     workers(&mut site, engine, None, &["--alert-silent", "2s"]);
-    let gone = if engine == Engine::Sqlite { "collector" } else { "aggregate" };
+    let gone = if engine == Engine::Sqlite {
+        "collector"
+    } else {
+        "aggregate"
+    };
     until("it is there", async || {
         let alive = common::bus::roster::alive(&site.js().await).await.ok()?;
         alive.iter().any(|entry| entry.role == gone).then_some(())
@@ -43,8 +47,10 @@ async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: 
     empty_dead(&site).await;
     until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
     let all = told(&site, Kind::DeadLetter).await;
-    let told: Vec<(&str, u64, State)> =
-        all.iter().map(|alert| (alert.alert_id.as_str(), alert.revision, alert.state)).collect();
+    let told: Vec<(&str, u64, State)> = all
+        .iter()
+        .map(|alert| (alert.alert_id.as_str(), alert.revision, alert.state))
+        .collect();
     let id = raised.alert_id.as_str();
     assert_eq!(told, [(id, 0, State::Raised), (id, 1, State::Resolved)]);
 }
@@ -55,13 +61,20 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     workers(&mut site, engine, None, &["--alert-silent", "2s"]);
     until("it is there", async || {
         let alive = common::bus::roster::alive(&site.js().await).await.ok()?;
-        alive.iter().any(|entry| entry.role == "collector").then_some(())
+        alive
+            .iter()
+            .any(|entry| entry.role == "collector")
+            .then_some(())
     })
     .await;
     until_told_of_a_rule(&site).await;
     site.kill("collector");
     until_told(&site, Kind::RoleSilent, "collector", State::Raised).await;
-    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    let roles: &[&str] = if engine == Engine::Sqlite {
+        &["all"]
+    } else {
+        &harness::ROLES
+    };
     roles.iter().for_each(|role| site.kill(role));
     workers(&mut site, engine, None, &["--alert-silent", "2s"]);
     // The new one raises this: it has read what stands, and looked.
@@ -69,10 +82,25 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
     empty_dead(&site).await;
     until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
-    let states = async |kind| told(&site, kind).await.iter().map(|one| one.state).collect::<Vec<_>>();
-    assert_eq!(states(Kind::RoleSilent).await.last(), Some(&State::Raised), "no collector runs");
+    let states = async |kind| {
+        told(&site, kind)
+            .await
+            .iter()
+            .map(|one| one.state)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        states(Kind::RoleSilent).await.last(),
+        Some(&State::Raised),
+        "no collector runs"
+    );
     // Told again as its count rose, and never as over: it was not quiet for --alert-quiet.
-    assert!(states(Kind::RuleFailed).await.iter().all(|state| *state == State::Raised));
+    assert!(
+        states(Kind::RuleFailed)
+            .await
+            .iter()
+            .all(|state| *state == State::Raised)
+    );
     site.collector("collector").await;
     until_told(&site, Kind::RoleSilent, "collector", State::Resolved).await;
 }
@@ -81,7 +109,9 @@ async fn until_told_of_a_rule(site: &harness::Site) {
     let nats = async_nats::connect(&site.nats).await.unwrap();
     until("the rule's failure is told", async || {
         let note = r#"{"rule": "late-night-work", "error": "it panicked"}"#;
-        nats.publish("devtrail.note.rule_failed", note.into()).await.unwrap();
+        nats.publish("devtrail.note.rule_failed", note.into())
+            .await
+            .unwrap();
         nats.flush().await.unwrap();
         told(site, Kind::RuleFailed).await.first().cloned()
     })

@@ -17,7 +17,19 @@ async fn set_bytes(site: &Site, stream: &str, edit: impl FnOnce(i64) -> i64) {
 /// Promise: `devtrail alerts admin` | the alerts to administrators that stand
 async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
     let (mut site, client) = site(engine).await;
-    workers(&mut site, engine, None, &["--alert-lag", "3", "--alert-overdue", "1s", "--alert-quiet", "1s"]);
+    workers(
+        &mut site,
+        engine,
+        None,
+        &[
+            "--alert-lag",
+            "3",
+            "--alert-overdue",
+            "1s",
+            "--alert-quiet",
+            "1s",
+        ],
+    );
     let listed = |arguments: &[&str]| {
         let listed = site.run("devtrail", &[&["alerts", "admin"], arguments].concat());
         assert!(listed.status.success(), "{}", said(&listed));
@@ -26,19 +38,36 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
 
     send_garbage(&site).await;
     let raised = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
-    assert_eq!(raised.title, "Messages that EVENTS/persist gave up are in DEAD: 1.");
+    assert_eq!(
+        raised.title,
+        "Messages that EVENTS/persist gave up are in DEAD: 1."
+    );
     let shown = listed(&[]);
-    assert!(shown.contains(&raised.title) && shown.contains(&raised.advice), "{shown}");
+    assert!(
+        shown.contains(&raised.title) && shown.contains(&raised.advice),
+        "{shown}"
+    );
     empty_dead(&site).await;
     let resolved = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
-    assert_eq!((&resolved.alert_id, resolved.revision), (&raised.alert_id, raised.revision + 1));
+    assert_eq!(
+        (&resolved.alert_id, resolved.revision),
+        (&raised.alert_id, raised.revision + 1)
+    );
     assert!(!listed(&[]).contains(&raised.title));
     let all: Vec<Value> = serde_json::from_str(&listed(&["--all", "--json"])).unwrap();
-    assert!(all.iter().any(|alert| alert["alert_id"] == *raised.alert_id && alert["state"] == "resolved"));
+    assert!(
+        all.iter()
+            .any(|alert| alert["alert_id"] == *raised.alert_id && alert["state"] == "resolved")
+    );
 
     let holder = site.database.hold_locked().await;
     for number in 0..5 {
-        client.send(&envelope(&format!("b{number}"), &[event(&format!("e{number}"))])).await;
+        client
+            .send(&envelope(
+                &format!("b{number}"),
+                &[event(&format!("e{number}"))],
+            ))
+            .await;
     }
     let lag = until_told(&site, Kind::Lag, "EVENTS/persist", State::Raised).await;
     assert_eq!(lag.numbers["messages"].bound, Some(3));
@@ -53,16 +82,31 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
 
     set_bytes(&site, "EVENTS", |used| used * 11 / 10).await;
     let full = until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Raised).await;
-    assert_eq!(full.numbers["percent"], Number { value: 90, bound: Some(80) });
+    assert_eq!(
+        full.numbers["percent"],
+        Number {
+            value: 90,
+            bound: Some(80)
+        }
+    );
     set_bytes(&site, "EVENTS", |_| 1 << 30).await;
     until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Resolved).await;
 
-    let note = RuleFailed { rule: "late-night-work".to_owned(), error: "the rule panicked: x".to_owned() };
+    let note = RuleFailed {
+        rule: "late-night-work".to_owned(),
+        error: "the rule panicked: x".to_owned(),
+    };
     let note = serde_json::to_vec(&note).unwrap();
     let nats = async_nats::connect(&site.nats).await.unwrap();
-    nats.publish("devtrail.note.rule_failed", note.into()).await.unwrap();
+    nats.publish("devtrail.note.rule_failed", note.into())
+        .await
+        .unwrap();
     let failed = until_told(&site, Kind::RuleFailed, "late-night-work", State::Raised).await;
-    assert!(failed.title.contains("the rule panicked: x"), "{}", failed.title);
+    assert!(
+        failed.title.contains("the rule panicked: x"),
+        "{}",
+        failed.title
+    );
     until_told(&site, Kind::RuleFailed, "late-night-work", State::Resolved).await;
 }
 
@@ -80,7 +124,13 @@ async fn a_disk_above_its_bound_is_told_and_so_is_its_end(engine: Engine) {
     let role = site.role("persist").to_owned();
     // Other tests fill and free the same disk meanwhile.
     let bound = percent.saturating_sub(1).to_string();
-    let quick = ["--alert-every", "100ms", "--alert-settle", "0s", "--alert-disk"];
+    let quick = [
+        "--alert-every",
+        "100ms",
+        "--alert-settle",
+        "0s",
+        "--alert-disk",
+    ];
     site.worker_given("above", &role, &[&quick[..], &[&bound]].concat(), None);
     let subject = match engine {
         Engine::Sqlite => "database".to_owned(),
@@ -89,9 +139,15 @@ async fn a_disk_above_its_bound_is_told_and_so_is_its_end(engine: Engine) {
     let raised = until_told(&site, Kind::DiskNearlyFull, &subject, State::Raised).await;
     let (bytes, seen) = (&raised.numbers["bytes"], raised.numbers["percent"].value);
     assert_eq!(bytes.bound, Some(size), "{raised:?}");
-    assert!(seen.abs_diff(percent) <= 2 && bytes.value < size, "{raised:?} for {percent} %");
-    let subjects: std::collections::BTreeSet<String> =
-        told(&site, Kind::DiskNearlyFull).await.into_iter().map(|alert| alert.subject).collect();
+    assert!(
+        seen.abs_diff(percent) <= 2 && bytes.value < size,
+        "{raised:?} for {percent} %"
+    );
+    let subjects: std::collections::BTreeSet<String> = told(&site, Kind::DiskNearlyFull)
+        .await
+        .into_iter()
+        .map(|alert| alert.subject)
+        .collect();
     assert_eq!(subjects, [subject.clone()].into(), "one disk, one alert");
     assert!(site.stop("above").await.success());
     site.worker_given("below", &role, &[&quick[..], &["100"]].concat(), None);

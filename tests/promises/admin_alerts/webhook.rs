@@ -11,12 +11,15 @@ use super::{SECRET, empty_dead, send_garbage, site, told, until_told, workers};
 
 /// Waits until a post about the kind with this state was answered so.
 async fn until_posted(hook: &Hook, kind: &str, state: &str, status: u16) -> Post {
-    until(&format!("{kind} {state} is answered {status}"), async || {
-        hook.posts().into_iter().find(|post| {
-            let body = post.json();
-            body["kind"] == kind && body["state"] == state && post.status == status
-        })
-    })
+    until(
+        &format!("{kind} {state} is answered {status}"),
+        async || {
+            hook.posts().into_iter().find(|post| {
+                let body = post.json();
+                body["kind"] == kind && body["state"] == state && post.status == status
+            })
+        },
+    )
     .await
 }
 
@@ -28,8 +31,17 @@ expected = hmac.new(secret.encode(), timestamp.encode() + b'.' + sys.stdin.buffe
 sys.exit(not hmac.compare_digest('sha256=' + expected.hexdigest(), signature))";
     let header = |name| post.header(name).unwrap();
     let mut command = Command::new("python3");
-    command.args(["-c", VERIFY, secret, header("devtrail-timestamp"), header("devtrail-signature")]);
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("python3 runs");
+    command.args([
+        "-c",
+        VERIFY,
+        secret,
+        header("devtrail-timestamp"),
+        header("devtrail-signature"),
+    ]);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), &post.body).unwrap();
     child.wait().unwrap().success()
 }
@@ -50,17 +62,28 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
     for post in [&raised, &resolved] {
         assert_eq!(post.header("content-type"), Some("application/json"));
         let (body, timestamp) = (post.json(), post.header("devtrail-timestamp").unwrap());
-        let id = format!("{}:{}", body["alert_id"].as_str().unwrap(), body["revision"]);
+        let id = format!(
+            "{}:{}",
+            body["alert_id"].as_str().unwrap(),
+            body["revision"]
+        );
         assert_eq!(post.header("devtrail-alert-id"), Some(&*id));
         assert!(timestamp.parse::<u64>().is_ok(), "{timestamp}");
         assert!(is_signed(post, SECRET) && !is_signed(post, "another"));
     }
     // What ADMIN has, in its order, each once.
-    let stream: Vec<String> =
-        told(&site, Kind::DeadLetter).await.iter().map(|alert| alert.message_id()).collect();
-    let posts = hook.posts().into_iter().filter(|post| post.json()["kind"] == "dead_letter");
-    let posted: Vec<String> =
-        posts.map(|post| post.header("devtrail-alert-id").unwrap().to_owned()).collect();
+    let stream: Vec<String> = told(&site, Kind::DeadLetter)
+        .await
+        .iter()
+        .map(|alert| alert.message_id())
+        .collect();
+    let posts = hook
+        .posts()
+        .into_iter()
+        .filter(|post| post.json()["kind"] == "dead_letter");
+    let posted: Vec<String> = posts
+        .map(|post| post.header("devtrail-alert-id").unwrap().to_owned())
+        .collect();
     assert_eq!(posted, stream);
 }
 
@@ -87,14 +110,24 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
     until_posted(&hook, "dead_letter", "raised", 204).await;
     stores_at_once(&site, &client, "while-it-is-slow").await;
     let is_slow = |post: &harness::Post| post.status == 204 && !post.answered;
-    assert!(hook.posts().iter().any(is_slow), "the batch was stored before the receiver had answered");
+    assert!(
+        hook.posts().iter().any(is_slow),
+        "the batch was stored before the receiver had answered"
+    );
     hook.answer(204, Duration::ZERO);
     until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Resolved).await;
     let first = until_posted(&hook, "breaker_open", "resolved", 204).await;
-    let tries = hook.posts().into_iter().filter(|post| post.json()["kind"] == "dead_letter");
-    let ids: Vec<Option<String>> =
-        tries.map(|post| post.header("devtrail-alert-id").map(str::to_owned)).collect();
-    assert!(ids.len() >= 6 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let tries = hook
+        .posts()
+        .into_iter()
+        .filter(|post| post.json()["kind"] == "dead_letter");
+    let ids: Vec<Option<String>> = tries
+        .map(|post| post.header("devtrail-alert-id").map(str::to_owned))
+        .collect();
+    assert!(
+        ids.len() >= 6 && ids.iter().all(|id| *id == ids[0]),
+        "{ids:?}"
+    );
     assert!(is_signed(&first, SECRET));
     site.completed(2).await;
 }
@@ -110,7 +143,14 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
     let (mut site, _) = site(Engine::Sqlite).await;
     let hook = Hook::start().await;
     hook.answer(500, Duration::ZERO);
-    let flags = ["--breaker-in-a-row", "2", "--breaker-open-for", "60s", "--retry-cap", "50ms"];
+    let flags = [
+        "--breaker-in-a-row",
+        "2",
+        "--breaker-open-for",
+        "60s",
+        "--retry-cap",
+        "50ms",
+    ];
     workers(&mut site, Engine::Sqlite, Some(&hook), &flags);
     send_garbage(&site).await;
     until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
@@ -129,7 +169,8 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
     until_posted(&hook, "dead_letter", "raised", 401).await;
     until("it is said aloud", async || {
         let log = site.log("all");
-        (log.contains("answered 401") && log.contains("the admin webhook takes no alerts")).then_some(())
+        (log.contains("answered 401") && log.contains("the admin webhook takes no alerts"))
+            .then_some(())
     })
     .await;
     for status in [403, 404, 307] {
@@ -137,7 +178,12 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
     until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
-    assert!(hook.posts().iter().all(|post| post.json()["kind"] == "dead_letter"), "the others wait");
+    assert!(
+        hook.posts()
+            .iter()
+            .all(|post| post.json()["kind"] == "dead_letter"),
+        "the others wait"
+    );
     hook.answer(204, Duration::ZERO);
     until_posted(&hook, "dead_letter", "raised", 204).await;
     until_posted(&hook, "breaker_open", "raised", 204).await;
@@ -175,7 +221,10 @@ async fn what_a_receiver_refuses_is_not_posted_again() {
     empty_dead(&site).await;
     until_posted(&hook, "dead_letter", "resolved", 204).await;
     assert_eq!(hook.posts().len(), 2);
-    assert!(site.log("all").contains("an alert was refused: it is not posted again"));
+    assert!(
+        site.log("all")
+            .contains("an alert was refused: it is not posted again")
+    );
 }
 
 /// Promise: One that still gets 408, 429 or 5xx when it is older than `--admin-webhook-patience` (1 h) is skipped
@@ -183,7 +232,12 @@ async fn what_a_receiver_refuses_is_not_posted_again() {
 async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_ever() {
     let (mut site, _) = site(Engine::Sqlite).await;
     let hook = Hook::start().await;
-    workers(&mut site, Engine::Sqlite, Some(&hook), &["--admin-webhook-patience", "1s"]);
+    workers(
+        &mut site,
+        Engine::Sqlite,
+        Some(&hook),
+        &["--admin-webhook-patience", "1s"],
+    );
     for status in [408, 429, 500] {
         hook.answer(status, Duration::ZERO);
         if status == 408 {
@@ -191,7 +245,12 @@ async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_e
         }
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
-    until("it is skipped", async || site.log("all").contains("an alert is skipped").then_some(())).await;
+    until("it is skipped", async || {
+        site.log("all")
+            .contains("an alert is skipped")
+            .then_some(())
+    })
+    .await;
     hook.answer(204, Duration::ZERO);
     empty_dead(&site).await;
     until_posted(&hook, "dead_letter", "resolved", 204).await;
@@ -200,7 +259,10 @@ async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_e
         body["kind"] == "dead_letter" && body["state"] == "raised"
     });
     let statuses: Vec<u16> = raised.map(|post| post.status).collect();
-    assert!(statuses.len() >= 5 && !statuses.contains(&204), "{statuses:?}");
+    assert!(
+        statuses.len() >= 5 && !statuses.contains(&204),
+        "{statuses:?}"
+    );
 }
 
 /// Nobody listens there at first; then one that says nothing; then one that answers.
@@ -212,14 +274,25 @@ async fn a_receiver_that_is_not_there_or_silent_gets_all_when_it_answers() {
     send_garbage(&site).await;
     until("a refused connection is logged", async || {
         let log = site.log("all");
-        (log.contains("the admin webhook gave no answer") && log.contains("Connection refused")).then_some(())
+        (log.contains("the admin webhook gave no answer") && log.contains("Connection refused"))
+            .then_some(())
     })
     .await;
     hook.answer(204, Duration::from_secs(60));
     hook.listen(port).await;
-    until("it is posted", async || (!hook.posts().is_empty()).then_some(())).await;
+    until("it is posted", async || {
+        (!hook.posts().is_empty()).then_some(())
+    })
+    .await;
     hook.answer(204, Duration::ZERO);
-    until("it is posted again", async || (hook.posts().len() > 1).then_some(())).await;
+    until("it is posted again", async || {
+        (hook.posts().len() > 1).then_some(())
+    })
+    .await;
     let posts = hook.posts();
-    assert_eq!(posts[0].header("devtrail-alert-id"), posts[1].header("devtrail-alert-id"), "in order");
+    assert_eq!(
+        posts[0].header("devtrail-alert-id"),
+        posts[1].header("devtrail-alert-id"),
+        "in order"
+    );
 }

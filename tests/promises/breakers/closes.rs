@@ -22,7 +22,13 @@ async fn open(site: &Site, client: &Client) {
 /// Changes the stream of batches past the product.
 async fn edit_stream(site: &Site, edit: impl FnOnce(&mut Config)) {
     let js = site.js().await;
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     edit(&mut config);
     js.update_stream(config).await.unwrap();
 }
@@ -32,8 +38,10 @@ async fn edit_stream(site: &Site, edit: impl FnOnce(&mut Config)) {
 async fn it_closes_by_itself_while_nobody_sends() {
     let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
     open(&site, &client).await;
-    until("it is told as closed", async || (status(&site)? == ("closed".to_owned(), false)).then_some(()))
-        .await;
+    until("it is told as closed", async || {
+        (status(&site)? == ("closed".to_owned(), false)).then_some(())
+    })
+    .await;
     assert_eq!(client.get("/health/ready").await.status(), 200);
 }
 
@@ -50,15 +58,29 @@ async fn a_server_that_is_back_is_tried_at_once() {
     let pause = until("the pause has doubled", doubled).await;
     site.nats_again();
     let began = Instant::now();
-    until("a batch gets through", async || (send(&client, "b1").await.status == 202).then_some(())).await;
-    assert!(began.elapsed() < pause / 2, "{:?} of {pause:?}", began.elapsed());
+    until("a batch gets through", async || {
+        (send(&client, "b1").await.status == 202).then_some(())
+    })
+    .await;
+    assert!(
+        began.elapsed() < pause / 2,
+        "{:?} of {pause:?}",
+        began.elapsed()
+    );
     site.completed(1).await;
 }
 
 /// Promise: A stream that is full answers: where it is tried, that closes the breaker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_is_well() {
-    let arguments = ["--publish-timeout", "60s", "--breaker-open-for", "3s", "--breaker-probes", "120"];
+    let arguments = [
+        "--publish-timeout",
+        "60s",
+        "--breaker-open-for",
+        "3s",
+        "--breaker-probes",
+        "120",
+    ];
     let (site, client) = site(&arguments).await;
     open(&site, &client).await;
     edit_stream(&site, |config| config.max_bytes = 1).await;
@@ -66,10 +88,19 @@ async fn a_full_stream_is_well() {
     // More than the collector would ask by itself in the time that `until` waits.
     for number in 0..120 {
         let told = send(&client, &format!("full-{number}")).await;
-        assert_eq!((told.status, &*told.code), (503, "stream_full"), "{}", told.body);
+        assert_eq!(
+            (told.status, &*told.code),
+            (503, "stream_full"),
+            "{}",
+            told.body
+        );
     }
-    until("it closes", async || site.log("collector").contains("a circuit breaker closed").then_some(()))
-        .await;
+    until("it closes", async || {
+        site.log("collector")
+            .contains("a circuit breaker closed")
+            .then_some(())
+    })
+    .await;
 }
 
 /// Promise: 413 `batch_too_large`
@@ -79,8 +110,17 @@ async fn a_batch_that_the_stream_never_takes_is_refused_for_good() {
     edit_stream(&site, |config| config.max_message_size = 100).await;
     for number in 0..10 {
         let told = send(&client, &format!("b{number}")).await;
-        assert_eq!((told.status, &*told.code), (413, "batch_too_large"), "{}", told.body);
+        assert_eq!(
+            (told.status, &*told.code),
+            (413, "batch_too_large"),
+            "{}",
+            told.body
+        );
         assert_eq!(told.body["retryable"], json!(false));
     }
-    assert!(!site.log("collector").contains("circuit breaker"), "{}", site.log("collector"));
+    assert!(
+        !site.log("collector").contains("circuit breaker"),
+        "{}",
+        site.log("collector")
+    );
 }

@@ -10,8 +10,12 @@ use super::{became, dead, json, letters, refuse, running, send};
 /// Publishes and awaits the PubAck; gives the sequence.
 pub async fn publish(site: &Site, subject: &str, payload: &[u8], headers: &[(&str, &str)]) -> u64 {
     let mut map = HeaderMap::new();
-    headers.iter().for_each(|(name, value)| map.insert(*name, *value));
-    let message = PublishMessage::build().payload(payload.to_vec().into()).headers(map);
+    headers
+        .iter()
+        .for_each(|(name, value)| map.insert(*name, *value));
+    let message = PublishMessage::build()
+        .payload(payload.to_vec().into())
+        .headers(map);
     // Held until the PubAck is there: it comes to this connection.
     let js = site.js().await;
     let ack = js.send_publish(subject.to_owned(), message).await.unwrap();
@@ -19,13 +23,27 @@ pub async fn publish(site: &Site, subject: &str, payload: &[u8], headers: &[(&st
 }
 
 async fn events_holds(site: &Site, seq: u64) -> bool {
-    site.js().await.get_stream("EVENTS").await.unwrap().get_raw_message(seq).await.is_ok()
+    site.js()
+        .await
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .get_raw_message(seq)
+        .await
+        .is_ok()
 }
 
 /// Of four letters: garbage of ada's, and pointers to it, to another life and to a message that is gone.
 fn filters_narrow_what_is_dropped(site: &Site) {
     let all = |more: &[&str]| {
-        let arguments = ["drop", "--all", "--reason", "broken client", "--dry-run", "--json"];
+        let arguments = [
+            "drop",
+            "--all",
+            "--reason",
+            "broken client",
+            "--dry-run",
+            "--json",
+        ];
         became(&json(&dead(site, &[&arguments[..], more].concat()))).len()
     };
     for (filters, count) in [
@@ -52,14 +70,23 @@ async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     client.send(&envelope("good", &[event("e1")])).await;
     site.completed(1).await;
     let garbage = publish(&site, "events.batch.ada", b"garbage", &[]).await;
-    publish(&site, "jobs.alert.live.ada", b"\xff garbage", &[("traceparent", "00-1")]).await;
+    publish(
+        &site,
+        "jobs.alert.live.ada",
+        b"\xff garbage",
+        &[("traceparent", "00-1")],
+    )
+    .await;
     let ended = r#"{"replay_id":null,"src":99,"seq":1,"targets":["persist"],"source":"stream"}"#;
     publish(&site, "replay.batch", ended.as_bytes(), &[]).await;
     let gone = r#"{"replay_id":null,"src":1,"seq":777,"targets":["persist"],"source":"stream"}"#;
     publish(&site, "replay.batch", gone.as_bytes(), &[]).await;
     let found = letters(&site, 4).await;
     let reason = |batch: &str| {
-        let one = found.iter().find(|one| one["stream"] == "REPLAY" && one["batch"] == batch).unwrap();
+        let one = found
+            .iter()
+            .find(|one| one["stream"] == "REPLAY" && one["batch"] == batch)
+            .unwrap();
         one["reason"].as_str().unwrap()
     };
     assert!(reason("99:1").contains("has ended"), "{found:?}");
@@ -68,32 +95,71 @@ async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     let again = json(&dead(&site, &["redrive", "--all", "--json"]));
     let mut outcomes = became(&again);
     outcomes.sort_unstable();
-    assert_eq!(outcomes, ["gave_up_again", "gave_up_again", "stays", "stays"], "{again}");
+    assert_eq!(
+        outcomes,
+        ["gave_up_again", "gave_up_again", "stays", "stays"],
+        "{again}"
+    );
     let found = letters(&site, 4).await;
     let job = found.iter().find(|one| one["stream"] == "JOBS").unwrap();
-    let shown = json(&dead(&site, &["show", &job["sequence"].to_string(), "--json"]));
+    let shown = json(&dead(
+        &site,
+        &["show", &job["sequence"].to_string(), "--json"],
+    ));
     assert_eq!(shown["payload"]["hex"], "ff2067617262616765");
-    assert_eq!(shown["headers"]["traceparent"][0], "00-1", "its own headers went with it");
+    assert_eq!(
+        shown["headers"]["traceparent"][0], "00-1",
+        "its own headers went with it"
+    );
 
-    let numbers: Vec<String> = found.iter().map(|one| one["sequence"].to_string()).collect();
+    let numbers: Vec<String> = found
+        .iter()
+        .map(|one| one["sequence"].to_string())
+        .collect();
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let drop = |more: &[&str]| dead(&site, &[&["drop"], &numbers[..], more].concat());
-    assert_eq!(drop(&["--yes"]).status.code(), Some(2), "a reason is required");
+    assert_eq!(
+        drop(&["--yes"]).status.code(),
+        Some(2),
+        "a reason is required"
+    );
     let unasked = drop(&["--reason", "broken client"]);
-    assert!(unasked.status.code() == Some(2) && said(&unasked).contains("--yes"), "{}", said(&unasked));
+    assert!(
+        unasked.status.code() == Some(2) && said(&unasked).contains("--yes"),
+        "{}",
+        said(&unasked)
+    );
     let dry = drop(&["--reason", "broken client", "--dry-run", "--json"]);
     let dry = json(&dry);
     assert_eq!(became(&dry), ["would_be_dropped"; 4]);
     let deleted = |which: &Value| {
         let lines = which["letters"].as_array().unwrap().iter();
-        lines.map(|one| one["deletes_from_events"].as_bool().unwrap()).filter(|deleted| *deleted).count()
+        lines
+            .map(|one| one["deletes_from_events"].as_bool().unwrap())
+            .filter(|deleted| *deleted)
+            .count()
     };
     assert_eq!(deleted(&dry), 1, "{dry}");
     filters_narrow_what_is_dropped(&site);
     let both = dead(&site, &["drop", "1", "--all", "--reason", "x"]);
-    assert_eq!(both.status.code(), Some(2), "letters are named, or all that fit: {}", said(&both));
+    assert_eq!(
+        both.status.code(),
+        Some(2),
+        "letters are named, or all that fit: {}",
+        said(&both)
+    );
     assert!(letters(&site, 4).await.len() == 4 && events_holds(&site, garbage).await);
-    let dropped = dead(&site, &["drop", "--all", "--reason", "broken client", "--yes", "--json"]);
+    let dropped = dead(
+        &site,
+        &[
+            "drop",
+            "--all",
+            "--reason",
+            "broken client",
+            "--yes",
+            "--json",
+        ],
+    );
     assert!(dropped.status.success(), "{}", said(&dropped));
     assert_eq!(became(&json(&dropped)), ["dropped"; 4]);
     letters(&site, 0).await;
@@ -102,7 +168,11 @@ async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     let _ = site.verify();
     let traced = site.run("devtrail", &["trace", &format!("seq:{garbage}")]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
-    assert!(text.contains(&format!("message 1:{garbage} is not stored")), "{text}{}", said(&traced));
+    assert!(
+        text.contains(&format!("message 1:{garbage} is not stored")),
+        "{text}{}",
+        said(&traced)
+    );
     assert!(
         text.contains("dropped") && text.contains(": broken client") && text.contains("in DEAD"),
         "{text}"
@@ -121,13 +191,17 @@ async fn dropping_never_takes_away_what_is_stored_nor_redriving_the_only_copy(en
     assert!(dropped.status.success(), "{}", said(&dropped));
     site.completed(2).await;
     assert_eq!(
-        site.database.rows("SELECT state, failed FROM batches WHERE seq = 3").await,
+        site.database
+            .rows("SELECT state, failed FROM batches WHERE seq = 3")
+            .await,
         [["failed", "2"]]
     );
     let traced = site.run("devtrail", &["trace", "seq:3"]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
     assert!(
-        text.contains("dropped") && text.contains("1:3:normalize letter") && text.contains(": never mind"),
+        text.contains("dropped")
+            && text.contains("1:3:normalize letter")
+            && text.contains(": never mind"),
         "{text}"
     );
 
@@ -135,22 +209,44 @@ async fn dropping_never_takes_away_what_is_stored_nor_redriving_the_only_copy(en
     let events = site.js().await.get_stream("EVENTS").await.unwrap();
     let stored = events.get_raw_message(1).await.unwrap();
     let at = |seq| {
-        [("Devtrail-Stream-Sequence", seq), ("Devtrail-Src", "1"), ("Devtrail-Subject", "events.batch.ada")]
+        [
+            ("Devtrail-Stream-Sequence", seq),
+            ("Devtrail-Src", "1"),
+            ("Devtrail-Subject", "events.batch.ada"),
+        ]
     };
-    let twice = publish(&site, "dead.EVENTS.persist", &stored.payload, &at("1")).await.to_string();
+    let twice = publish(&site, "dead.EVENTS.persist", &stored.payload, &at("1"))
+        .await
+        .to_string();
     let redriven = dead(&site, &["redrive", &twice, "--json"]);
     assert_eq!(became(&json(&redriven)), ["stored"], "{}", said(&redriven));
-    let twice = publish(&site, "dead.EVENTS.persist", &stored.payload, &at("1")).await.to_string();
-    let dropped = json(&dead(&site, &["drop", &twice, "--reason", "stored", "--yes", "--json"]));
-    assert_eq!(dropped["letters"][0]["deleted_from_events"], false, "{dropped}");
+    let twice = publish(&site, "dead.EVENTS.persist", &stored.payload, &at("1"))
+        .await
+        .to_string();
+    let dropped = json(&dead(
+        &site,
+        &["drop", &twice, "--reason", "stored", "--yes", "--json"],
+    ));
+    assert_eq!(
+        dropped["letters"][0]["deleted_from_events"], false,
+        "{dropped}"
+    );
     assert!(events_holds(&site, 1).await);
     assert_eq!(site.database.count("SELECT count(*) FROM batches").await, 3);
     assert_eq!(site.database.count("SELECT count(*) FROM events").await, 6);
 
-    let copy = publish(&site, "dead.EVENTS.persist", b"the only copy", &at("700")).await.to_string();
+    let copy = publish(&site, "dead.EVENTS.persist", b"the only copy", &at("700"))
+        .await
+        .to_string();
     let redriven = dead(&site, &["redrive", &copy, "--json"]);
-    assert_eq!((redriven.status.code(), became(&json(&redriven))), (Some(1), vec!["stays"]));
-    assert!(String::from_utf8_lossy(&redriven.stdout).contains("only copy"), "{redriven:?}");
+    assert_eq!(
+        (redriven.status.code(), became(&json(&redriven))),
+        (Some(1), vec!["stays"])
+    );
+    assert!(
+        String::from_utf8_lossy(&redriven.stdout).contains("only copy"),
+        "{redriven:?}"
+    );
     letters(&site, 1).await;
 }
 
@@ -161,10 +257,17 @@ async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engin
     refuse(&site, "normalized", "e4").await;
     send(&client).await;
     let number = letters(&site, 1).await[0]["sequence"].to_string();
-    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+    for name in site
+        .names()
+        .into_iter()
+        .filter(|name| name != "nats" && name != "collector")
+    {
         site.kill(&name);
     }
-    for command in [&["redrive", number.as_str()][..], &["drop", &number, "--reason", "x", "--yes"]] {
+    for command in [
+        &["redrive", number.as_str()][..],
+        &["drop", &number, "--reason", "x", "--yes"],
+    ] {
         let output = dead(&site, command);
         assert!(
             output.status.code() == Some(1) && said(&output).contains("no persist worker answers"),
@@ -178,7 +281,8 @@ async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engin
     nats.flush().await.unwrap();
     let unanswered = dead(&site, &["drop", &number, "--reason", "x", "--yes"]);
     assert!(
-        unanswered.status.code() == Some(1) && said(&unanswered).contains("nobody answered whether"),
+        unanswered.status.code() == Some(1)
+            && said(&unanswered).contains("nobody answered whether"),
         "{}",
         said(&unanswered)
     );
@@ -192,14 +296,20 @@ async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engin
             (!said(&output).contains("no persist worker")).then_some(output)
         })
         .await;
-        assert_eq!((redriven.status.code(), became(&json(&redriven))), (Some(1), vec!["waits"]));
+        assert_eq!(
+            (redriven.status.code(), became(&json(&redriven))),
+            (Some(1), vec!["waits"])
+        );
         site.worker("normalize", "normalize", None);
         site.worker("aggregate", "aggregate", None);
         site.worker("alert", "alert", None);
     } else {
         site.workers(1);
         harness::until("it is redriven", async || {
-            dead(&site, &["redrive", &number]).status.success().then_some(())
+            dead(&site, &["redrive", &number])
+                .status
+                .success()
+                .then_some(())
         })
         .await;
     }

@@ -11,7 +11,11 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
     sound.completed(3).await;
     let expected = derived(&sound).await;
     drop(sound);
-    for point in ["redrive.after_note", "redrive.after_publish", "redrive.after_delete"] {
+    for point in [
+        "redrive.after_note",
+        "redrive.after_publish",
+        "redrive.after_delete",
+    ] {
         let (site, client) = running(engine).await;
         refuse(&site, "events", "poison").await;
         refuse(&site, "normalized", "e4").await;
@@ -20,7 +24,10 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
         mend(&site, "events").await;
         mend(&site, "normalized").await;
         for letter in &numbers {
-            let mut command = site.command("devtrail", &["dead", "redrive", &letter["sequence"].to_string()]);
+            let mut command = site.command(
+                "devtrail",
+                &["dead", "redrive", &letter["sequence"].to_string()],
+            );
             command.env("DEVTRAIL_CRASH_POINT", point);
             let killed = command.output().unwrap();
             assert_eq!(killed.status.code(), None, "{point}: {}", said(&killed));

@@ -14,20 +14,33 @@ async fn a_letter_that_is_redriven_and_dropped_at_once_is_stored_whole_or_gone(e
     refuse(&site, "events", "poison").await;
     for developer in DEVELOPERS {
         let client = site.client(ada.url(), developer).await;
-        client.send(&envelope("b", &[event("poison"), event("beside")])).await;
+        client
+            .send(&envelope("b", &[event("poison"), event("beside")]))
+            .await;
     }
-    let numbers: Vec<String> =
-        letters(&site, DEVELOPERS.len()).await.iter().map(|letter| letter["sequence"].to_string()).collect();
+    let numbers: Vec<String> = letters(&site, DEVELOPERS.len())
+        .await
+        .iter()
+        .map(|letter| letter["sequence"].to_string())
+        .collect();
     mend(&site, "events").await;
     let start = |arguments: &[&str]| -> Child {
         let mut command = site.command("devtrail", &[&["dead"], arguments].concat());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     };
     let mut raced = Vec::new();
     for (index, number) in numbers.iter().enumerate() {
         let redrive = ["redrive", number, "--json"];
         let drop = ["drop", number, "--reason", "raced", "--yes", "--json"];
-        let order = if index % 2 == 0 { [&redrive[..], &drop] } else { [&drop[..], &redrive] };
+        let order = if index % 2 == 0 {
+            [&redrive[..], &drop]
+        } else {
+            [&drop[..], &redrive]
+        };
         raced.extend(order.map(start));
     }
     for one in raced {
@@ -40,7 +53,10 @@ async fn a_letter_that_is_redriven_and_dropped_at_once_is_stored_whole_or_gone(e
     }
     for left in listed(&site, &[]) {
         let reason = left["reason"].as_str().unwrap();
-        assert!(left["stream"] == "REPLAY" && reason.contains("no longer holds"), "{left}");
+        assert!(
+            left["stream"] == "REPLAY" && reason.contains("no longer holds"),
+            "{left}"
+        );
     }
 }
 

@@ -8,19 +8,36 @@ use harness::{program, said};
 use super::{devtrail, ended};
 
 fn run(name: &str, arguments: &[&str]) -> Output {
-    Command::new(program(name)).args(arguments).output().unwrap()
+    Command::new(program(name))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// The help of a program's command and of all its own commands.
 fn helps(name: &str, command: &[String], found: &mut Vec<(Vec<String>, String)>) {
-    let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
+    let arguments: Vec<&str> = command
+        .iter()
+        .map(String::as_str)
+        .chain(["--help"])
+        .collect();
     let output = run(name, &arguments);
-    assert_eq!(output.status.code(), Some(0), "{name} {arguments:?}: {}", said(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{name} {arguments:?}: {}",
+        said(&output)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
-    let list = text.split_once("Commands:\n").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
-    let subs = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let subs: Vec<String> =
-        subs.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
+    let list = text
+        .split_once("Commands:\n")
+        .map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+    let subs = list
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let subs: Vec<String> = subs
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
     found.push((command.to_vec(), text));
     for sub in subs.into_iter().filter(|sub| sub != "help") {
         helps(name, &[command, &[sub]].concat(), found);
@@ -35,8 +52,12 @@ fn arguments(name: &str, line: &str) -> Vec<String> {
         .split(" | ")
         .find(|part| part.split(' ').any(|word| word == name))
         .unwrap_or_else(|| panic!("no {name} in {line:?}"));
-    let ours = words(ours).into_iter().skip_while(|word| word != name).skip(1);
-    ours.take_while(|word| !matches!(&**word, ">" | "<")).collect()
+    let ours = words(ours)
+        .into_iter()
+        .skip_while(|word| word != name)
+        .skip(1);
+    ours.take_while(|word| !matches!(&**word, ">" | "<"))
+        .collect()
 }
 
 /// The words of a line; what stands in quotes is one.
@@ -63,7 +84,11 @@ fn every_command_has_help_with_examples_that_the_program_takes() {
     for name in ["devtrail", "devtrail-collector", "devtrail-worker"] {
         let mut found = Vec::new();
         helps(name, &[], &mut found);
-        assert!(name != "devtrail" || found.len() > 25, "commands were not found: {}", found.len());
+        assert!(
+            name != "devtrail" || found.len() > 25,
+            "commands were not found: {}",
+            found.len()
+        );
         for (command, text) in found {
             let about = text.lines().next().unwrap();
             assert!(
@@ -76,9 +101,21 @@ fn every_command_has_help_with_examples_that_the_program_takes() {
             for line in examples.lines().filter(|line| !line.trim().is_empty()) {
                 let arguments = [arguments(name, line), vec!["--print-config".to_owned()]].concat();
                 let mut example = Command::new(program(name));
-                let output = example.args(&arguments).current_dir(&folder).output().unwrap();
-                assert_eq!(output.status.code(), Some(0), "the example {line:?}: {}", said(&output));
-                let fits = command.iter().zip(&arguments).all(|(word, argument)| word == argument);
+                let output = example
+                    .args(&arguments)
+                    .current_dir(&folder)
+                    .output()
+                    .unwrap();
+                assert_eq!(
+                    output.status.code(),
+                    Some(0),
+                    "the example {line:?}: {}",
+                    said(&output)
+                );
+                let fits = command
+                    .iter()
+                    .zip(&arguments)
+                    .all(|(word, argument)| word == argument);
                 assert!(fits, "{line:?} is no example of {command:?}");
             }
         }
@@ -91,17 +128,32 @@ async fn without_arguments_there_is_help_and_a_wrong_word_gets_a_suggestion() {
         (&[][..], ["Usage: devtrail", "Examples:"]),
         (&["metrics"], ["Usage: devtrail metrics", "Examples:"]),
         (&["stauts"], ["'stauts'", "'status'"]),
-        (&["send", "x", "--btach-size", "5"], ["'--btach-size'", "'--batch-size'"]),
+        (
+            &["send", "x", "--btach-size", "5"],
+            ["'--btach-size'", "'--batch-size'"],
+        ),
         (&["send"], ["<FILE>", "--help"]),
         (&["metrics", "show"], ["<DEVELOPER>", "--help"]),
-        (&["import", "git", ".", "--author", "a@b", "--all-authors"], ["--author", "--all-authors"]),
-        (&["import", "git", ".", "--since", "yesterday"], ["yesterday", "2026-03-01"]),
+        (
+            &["import", "git", ".", "--author", "a@b", "--all-authors"],
+            ["--author", "--all-authors"],
+        ),
+        (
+            &["import", "git", ".", "--since", "yesterday"],
+            ["yesterday", "2026-03-01"],
+        ),
     ] {
         let output = ended(devtrail(Path::new("/")).args(arguments)).await;
         let told = said(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
-        assert!(parts.iter().all(|part| told.contains(part)), "{arguments:?}: {told}");
-        assert!(!told.contains('\u{1b}'), "colours without a terminal: {told:?}");
+        assert!(
+            parts.iter().all(|part| told.contains(part)),
+            "{arguments:?}: {told}"
+        );
+        assert!(
+            !told.contains('\u{1b}'),
+            "colours without a terminal: {told:?}"
+        );
     }
 }
 
@@ -110,7 +162,11 @@ async fn without_arguments_there_is_help_and_a_wrong_word_gets_a_suggestion() {
 fn bash_completes_commands_and_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = run("devtrail", &["completions", shell]);
-        assert!(output.status.success() && output.stdout.len() > 1000, "{shell}: {}", said(&output));
+        assert!(
+            output.status.success() && output.stdout.len() > 1000,
+            "{shell}: {}",
+            said(&output)
+        );
     }
     let complete = |words: &str| {
         let ask = r#"source <("$0" completions bash) && COMP_WORDS=($1) && COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) &&

@@ -19,7 +19,11 @@ async fn a_wrong_or_absent_key_is_said_with_how_to_get_one() {
         command.args(["send", "events", "--data", "."]).args(key);
         command
     };
-    let unknown = ["401", "The API key is unknown or revoked", "`devtrail keys create`"];
+    let unknown = [
+        "401",
+        "The API key is unknown or revoked",
+        "`devtrail keys create`",
+    ];
     refused(&mut send(&["--key-file", "other"]), 1, &unknown).await;
     refused(
         &mut send(&["--key-file", "nothing"]),
@@ -27,9 +31,19 @@ async fn a_wrong_or_absent_key_is_said_with_how_to_get_one() {
         &["nothing cannot be read", "--key-file", "No such file"],
     )
     .await;
-    refused(&mut send(&["--key-file", "empty"]), 1, &["empty holds no key"]).await;
+    refused(
+        &mut send(&["--key-file", "empty"]),
+        1,
+        &["empty holds no key"],
+    )
+    .await;
     fs::remove_file(up.path("api-key")).unwrap();
-    refused(&mut send(&[]), 1, &["./api-key cannot be read", "`devtrail up` writes one"]).await;
+    refused(
+        &mut send(&[]),
+        1,
+        &["./api-key cannot be read", "`devtrail up` writes one"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,20 +57,39 @@ async fn input_that_is_none_is_named_with_its_line() {
     write("list", b"[1]");
     write("bytes", &[0xff, 0xfe, 0]);
     for (file, parts) in [
-        ("missing", ["The file missing cannot be read", "- for stdin"]),
+        (
+            "missing",
+            ["The file missing cannot be read", "- for stdin"],
+        ),
         ("nats", ["The file nats cannot be read", "Is a directory"]),
         ("empty", ["empty holds no events", "at least one"]),
         ("blank", ["blank holds no events", "at least one"]),
-        ("text", ["line 2 of the input is no JSON", "one event a line"]),
+        (
+            "text",
+            ["line 2 of the input is no JSON", "one event a line"],
+        ),
         ("list", ["line 1 of the input", "expected"]),
         ("bytes", ["The file bytes cannot be read", "valid UTF-8"]),
     ] {
-        refused(devtrail(&folder).args(["send", file, "--data", "."]), 1, &parts).await;
+        refused(
+            devtrail(&folder).args(["send", file, "--data", "."]),
+            1,
+            &parts,
+        )
+        .await;
     }
-    for (flag, value) in
-        [("--batch-size", "0"), ("--clients", "0"), ("--url", "nonsense"), ("--give-up-after", "5")]
-    {
-        refused(devtrail(&folder).args(["send", "text", flag, value]), 2, &[flag, value]).await;
+    for (flag, value) in [
+        ("--batch-size", "0"),
+        ("--clients", "0"),
+        ("--url", "nonsense"),
+        ("--give-up-after", "5"),
+    ] {
+        refused(
+            devtrail(&folder).args(["send", "text", flag, value]),
+            2,
+            &[flag, value],
+        )
+        .await;
     }
 }
 
@@ -64,7 +97,11 @@ async fn input_that_is_none_is_named_with_its_line() {
 async fn nobody_who_listens_is_said_with_the_address() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("events"), event("e1").to_string()).unwrap();
-    fs::write(folder.path().join("key"), "11111111-1111-4111-8111-111111111111").unwrap();
+    fs::write(
+        folder.path().join("key"),
+        "11111111-1111-4111-8111-111111111111",
+    )
+    .unwrap();
     let mut send = devtrail(folder.path());
     send.args([
         "send",
@@ -89,13 +126,26 @@ async fn nobody_who_listens_is_said_with_the_address() {
 async fn a_folder_without_an_up_is_named_by_every_command_that_needs_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("events"), event("e1").to_string()).unwrap();
-    for command in [&["send", "events"][..], &["status"], &["keys", "list"], &["streams", "diff"]] {
+    for command in [
+        &["send", "events"][..],
+        &["status"],
+        &["keys", "list"],
+        &["streams", "diff"],
+    ] {
         let mut asked = devtrail(folder.path());
         asked.args(command);
-        let parts = ["No `devtrail up` runs on elsewhere", "Start it, name its folder with --data"];
+        let parts = [
+            "No `devtrail up` runs on elsewhere",
+            "Start it, name its folder with --data",
+        ];
         refused(asked.args(["--data", "elsewhere"]), 1, &parts).await;
     }
-    for command in [&["metrics", "show", "me"][..], &["trace", "x"], &["alerts", "list"], &["verify"]] {
+    for command in [
+        &["metrics", "show", "me"][..],
+        &["trace", "x"],
+        &["alerts", "list"],
+        &["verify"],
+    ] {
         let mut asked = devtrail(folder.path());
         asked.args(command);
         refused(
@@ -108,7 +158,9 @@ async fn a_folder_without_an_up_is_named_by_every_command_that_needs_one() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     if repository.join("../.git").exists() {
         let mut import = devtrail(folder.path());
-        import.args(["import", "git", "--all-authors", "--data", "elsewhere"]).arg(repository);
+        import
+            .args(["import", "git", "--all-authors", "--data", "elsewhere"])
+            .arg(repository);
         refused(&mut import, 1, &["elsewhere"]).await;
     }
 }
@@ -118,10 +170,19 @@ async fn damaged_addresses_are_said_with_how_to_get_them_anew() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("addresses.json"), "{\"collector\":\"htt").unwrap();
     fs::write(folder.path().join("events"), event("e1").to_string()).unwrap();
-    for command in [&["send", "events"][..], &["status"], &["metrics", "show", "me"]] {
+    for command in [
+        &["send", "events"][..],
+        &["status"],
+        &["metrics", "show", "me"],
+    ] {
         let mut asked = devtrail(folder.path());
         asked.args(command);
-        refused(asked.args(["--data", "."]), 1, &["addresses.json is damaged", "start it again"]).await;
+        refused(
+            asked.args(["--data", "."]),
+            1,
+            &["addresses.json is damaged", "start it again"],
+        )
+        .await;
     }
 }
 

@@ -10,8 +10,13 @@ use nix::unistd::Pid;
 /// What a command prints on a terminal of its own; `None` where there is no `script` to make one.
 fn on_a_terminal(line: &str, no_color: Option<&str>) -> Option<String> {
     let mut command = Command::new("script");
-    command.args(["-qec", line, "/dev/null"]).stdin(Stdio::null()).env_remove("NO_COLOR");
-    command.env("TERM", "xterm-256color").env("DEVTRAIL_LOG", "info");
+    command
+        .args(["-qec", line, "/dev/null"])
+        .stdin(Stdio::null())
+        .env_remove("NO_COLOR");
+    command
+        .env("TERM", "xterm-256color")
+        .env("DEVTRAIL_LOG", "info");
     command.envs(no_color.map(|value| ("NO_COLOR", value)));
     let output = command.output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -20,7 +25,9 @@ fn on_a_terminal(line: &str, no_color: Option<&str>) -> Option<String> {
 fn up_line(folder: &Path) -> String {
     let (devtrail, nats) = (program("devtrail"), nats_server());
     let (devtrail, nats, folder) = (devtrail.display(), nats.display(), folder.display());
-    format!("exec {devtrail} up --data {folder} --listen 127.0.0.1:0 --nats-port 0 --nats-server {nats}")
+    format!(
+        "exec {devtrail} up --data {folder} --listen 127.0.0.1:0 --nats-port 0 --nats-server {nats}"
+    )
 }
 
 /// What `devtrail up` prints on a terminal, from its start to its end by a signal.
@@ -36,7 +43,8 @@ async fn up_on_a_terminal(no_color: Option<&'static str>) -> Option<String> {
     if !printed.is_finished() {
         // The program itself, not the `script` around it.
         let of_folder = |pid: &i32| {
-            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command =
+                std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             command.contains(&name) && command.split('\0').nth(1) == Some("up")
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -51,31 +59,66 @@ async fn up_on_a_terminal(no_color: Option<&'static str>) -> Option<String> {
 /// Promise: Colours and progress bars are for terminals; `NO_COLOR` turns colours off.
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_lines_for_people_with_colours_unless_they_are_not_wanted() {
-    let (Some(coloured), Some(plain)) = (up_on_a_terminal(None).await, up_on_a_terminal(Some("1")).await)
-    else {
+    let (Some(coloured), Some(plain)) = (
+        up_on_a_terminal(None).await,
+        up_on_a_terminal(Some("1")).await,
+    ) else {
         eprintln!("skipped: there is no `script` to make a terminal");
         return;
     };
-    assert!(coloured.contains("\u{1b}[32mINFO\u{1b}[0m devtrail: "), "{coloured:?}");
+    assert!(
+        coloured.contains("\u{1b}[32mINFO\u{1b}[0m devtrail: "),
+        "{coloured:?}"
+    );
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
     let line = plain.lines().find(|line| line.contains("ready")).unwrap();
-    assert!(line[8..].starts_with("Z INFO devtrail: ready url="), "{line:?}");
-    assert!(plain.contains("stopping: finishing what is in hand; a second signal stops at once"), "{plain}");
-    assert!(!plain.contains("{\"timestamp") && !plain.contains("async_nats"), "JSON on a terminal: {plain}");
+    assert!(
+        line[8..].starts_with("Z INFO devtrail: ready url="),
+        "{line:?}"
+    );
+    assert!(
+        plain.contains("stopping: finishing what is in hand; a second signal stops at once"),
+        "{plain}"
+    );
+    assert!(
+        !plain.contains("{\"timestamp") && !plain.contains("async_nats"),
+        "JSON on a terminal: {plain}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_shown_on_a_terminal_only() {
     let up = Up::start().await;
-    let events: String = (0..2000).map(|id| format!("{}\n", harness::event(&id.to_string()))).collect();
+    let events: String = (0..2000)
+        .map(|id| format!("{}\n", harness::event(&id.to_string())))
+        .collect();
     std::fs::write(up.path("events"), events).unwrap();
-    let sent = up.devtrail(&["send", up.path("events").to_str().unwrap(), "--batch-size", "1"]);
-    assert!(sent.status.success() && sent.stderr.is_empty(), "{}", harness::said(&sent));
-    assert!(!String::from_utf8_lossy(&sent.stdout).contains('\r'), "a bar without a terminal");
+    let sent = up.devtrail(&[
+        "send",
+        up.path("events").to_str().unwrap(),
+        "--batch-size",
+        "1",
+    ]);
+    assert!(
+        sent.status.success() && sent.stderr.is_empty(),
+        "{}",
+        harness::said(&sent)
+    );
+    assert!(
+        !String::from_utf8_lossy(&sent.stdout).contains('\r'),
+        "a bar without a terminal"
+    );
     let (devtrail, folder) = (program("devtrail"), up.path(""));
-    let line = format!("{} send {}/events --batch-size 1 --data {1}", devtrail.display(), folder.display());
+    let line = format!(
+        "{} send {}/events --batch-size 1 --data {1}",
+        devtrail.display(),
+        folder.display()
+    );
     match on_a_terminal(&line, None) {
-        Some(printed) => assert!(printed.contains("batches ·") && printed.contains("left"), "{printed:?}"),
+        Some(printed) => assert!(
+            printed.contains("batches ·") && printed.contains("left"),
+            "{printed:?}"
+        ),
         None => eprintln!("skipped: there is no `script` to make a terminal"),
     }
 }

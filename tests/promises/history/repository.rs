@@ -34,11 +34,22 @@ impl Repository {
 
     pub fn git_at(&self, date: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("git");
-        command.current_dir(self.0.path()).args(["-c", "core.hooksPath=/dev/null"]).args(arguments);
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-        command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", "2026-03-09T12:00:00+01:00");
+        command
+            .current_dir(self.0.path())
+            .args(["-c", "core.hooksPath=/dev/null"])
+            .args(arguments);
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null");
+        command
+            .env("GIT_AUTHOR_DATE", date)
+            .env("GIT_COMMITTER_DATE", "2026-03-09T12:00:00+01:00");
         let output = command.output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            said(&output)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -48,14 +59,23 @@ impl Repository {
         let author = format!("--author=Name <{author}>");
         self.git_at(
             date,
-            &["commit", "--quiet", "--allow-empty", "--allow-empty-message", &author, "-m", message],
+            &[
+                "commit",
+                "--quiet",
+                "--allow-empty",
+                "--allow-empty-message",
+                &author,
+                "-m",
+                message,
+            ],
         );
         self.git(&["rev-parse", "HEAD"])
     }
 
     /// Makes the commit that is checked out one with a signature, which nobody made; gives its hash.
     pub fn signed(&self) -> String {
-        let signature = "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
+        let signature =
+            "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
         let signed = self.raw("HEAD").replacen("\n\n", signature, 1);
         self.put(&signed)
     }
@@ -75,7 +95,14 @@ impl Repository {
     /// Puts a commit of this text in the place of the one that is checked out.
     fn put(&self, text: &str) -> String {
         self.write(".git/made", format!("{text}\n"));
-        let made = self.git(&["hash-object", "--literally", "-t", "commit", "-w", ".git/made"]);
+        let made = self.git(&[
+            "hash-object",
+            "--literally",
+            "-t",
+            "commit",
+            "-w",
+            ".git/made",
+        ]);
         self.git(&["update-ref", "HEAD", &made]);
         made
     }
@@ -93,8 +120,13 @@ impl Repository {
         };
         self.write("stream", seconds.map(commit).collect::<String>());
         let mut command = Command::new("git");
-        command.args(["fast-import", "--quiet"]).current_dir(self.0.path());
-        let output = command.stdin(fs::File::open(self.0.path().join("stream")).unwrap()).output().unwrap();
+        command
+            .args(["fast-import", "--quiet"])
+            .current_dir(self.0.path());
+        let output = command
+            .stdin(fs::File::open(self.0.path().join("stream")).unwrap())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", said(&output));
     }
 }

@@ -14,7 +14,10 @@ pub struct Dead {
 impl Dead {
     /// A header that it must have.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).as_str()
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .as_str()
     }
 
     /// A header that it may have.
@@ -30,13 +33,26 @@ impl Dead {
 
 /// How many there are.
 pub async fn count(site: &Site) -> u64 {
-    site.js().await.get_stream("DEAD").await.unwrap().cached_info().state.messages
+    site.js()
+        .await
+        .get_stream("DEAD")
+        .await
+        .unwrap()
+        .cached_info()
+        .state
+        .messages
 }
 
 /// Sets the stream's bound.
 pub async fn set_bytes(site: &Site, max_bytes: i64) {
     let js = site.js().await;
-    let mut config = js.get_stream("DEAD").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("DEAD")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.max_bytes = max_bytes;
     js.update_stream(config).await.unwrap();
 }
@@ -47,7 +63,13 @@ pub async fn forget_ids_at_once(site: &Site, at_once: bool) {
         return;
     }
     let js = site.js().await;
-    let mut config = js.get_stream("DEAD").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("DEAD")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
     js.update_stream(config).await.unwrap();
 }

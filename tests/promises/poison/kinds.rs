@@ -31,23 +31,49 @@ impl Kind {
         if let Some(headers) = self.unreadable {
             return raw::publish(site, &self.subject, headers, &self.payload).await;
         }
-        let publish = PublishMessage::build().payload(self.payload.clone().into()).header("X-Own", "kept");
-        site.js().await.send_publish(self.subject.clone(), publish).await.unwrap().await.unwrap();
+        let publish = PublishMessage::build()
+            .payload(self.payload.clone().into())
+            .header("X-Own", "kept");
+        site.js()
+            .await
+            .send_publish(self.subject.clone(), publish)
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
 
     /// It is there once, whole, and with its context.
     pub fn check(&self, letters: &[Dead]) {
-        let own: Vec<&Dead> = letters.iter().filter(|letter| letter.payload == self.payload).collect();
-        let [letter] = own[..] else { panic!("{} of {} in DEAD: {letters:#?}", own.len(), self.reason) };
+        let own: Vec<&Dead> = letters
+            .iter()
+            .filter(|letter| letter.payload == self.payload)
+            .collect();
+        let [letter] = own[..] else {
+            panic!("{} of {} in DEAD: {letters:#?}", own.len(), self.reason)
+        };
         assert_eq!(letter.subject, self.dead);
-        let (own, attempts) = if self.unreadable.is_some() { (None, "0") } else { (Some("kept"), "1") };
-        assert_eq!((letter.optional("X-Own"), letter.header("Devtrail-Subject")), (own, &*self.subject));
+        let (own, attempts) = if self.unreadable.is_some() {
+            (None, "0")
+        } else {
+            (Some("kept"), "1")
+        };
         assert_eq!(
-            (letter.header("Devtrail-Blame"), letter.header("Devtrail-Attempts")),
+            (letter.optional("X-Own"), letter.header("Devtrail-Subject")),
+            (own, &*self.subject)
+        );
+        assert_eq!(
+            (
+                letter.header("Devtrail-Blame"),
+                letter.header("Devtrail-Attempts")
+            ),
             ("message", attempts),
             "{letter:?}"
         );
-        assert!(letter.header("Devtrail-Reason").contains(self.reason), "{letter:?}");
+        assert!(
+            letter.header("Devtrail-Reason").contains(self.reason),
+            "{letter:?}"
+        );
         for (name, value) in &self.known {
             assert_eq!(letter.header(name), value);
         }
@@ -64,15 +90,29 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     };
     let developer = ("Devtrail-Developer", "ada".to_owned());
     let known = [("Devtrail-State", "none".to_owned())].into_iter();
-    let known = known.chain((subject != "replay.batch").then_some(developer)).collect();
+    let known = known
+        .chain((subject != "replay.batch").then_some(developer))
+        .collect();
     let (subject, payload) = (subject.to_owned(), payload.to_vec());
-    Kind { subject, payload, unreadable: None, dead, goes_to_dead: true, reason, known }
+    Kind {
+        subject,
+        payload,
+        unreadable: None,
+        dead,
+        goes_to_dead: true,
+        reason,
+        known,
+    }
 }
 
 /// No worker can ever have it in hand.
 pub fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind {
     let reason = "the headers cannot be read";
-    Kind { unreadable: Some(headers), reason, ..garbage(subject, payload) }
+    Kind {
+        unreadable: Some(headers),
+        reason,
+        ..garbage(subject, payload)
+    }
 }
 
 /// A batch as a collector would write it, had it not judged the events so.
@@ -91,75 +131,155 @@ fn lying(batch_id: &str, text: &str, note: Note, reason: &'static str) -> Kind {
         collector: "forged/1".to_owned(),
         skew: 0,
         envelope: std::collections::BTreeMap::new(),
-        counts: Counts { received: 1, accepted: 1, ..Counts::default() },
+        counts: Counts {
+            received: 1,
+            accepted: 1,
+            ..Counts::default()
+        },
         events: vec![note],
         origin: None,
     };
     let payload = batch::encode(&header, &[text]).unwrap().to_vec();
-    Kind { reason, payload, ..garbage("events.batch.ada", b"") }
+    Kind {
+        reason,
+        payload,
+        ..garbage("events.batch.ada", b"")
+    }
 }
 
 fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -> Kind {
     let payload = serde_json::to_vec(job).unwrap();
     let known = vec![("Devtrail-Batch", job.body.batch.to_string())];
-    Kind { subject: lane.to_owned(), payload, unreadable: None, dead, goes_to_dead: true, reason, known }
+    Kind {
+        subject: lane.to_owned(),
+        payload,
+        unreadable: None,
+        dead,
+        goes_to_dead: true,
+        reason,
+        known,
+    }
 }
 
 /// All kinds that are published past the product; the jobs among them are made from a stored batch's.
 pub async fn all(site: &Site) -> Vec<Kind> {
-    let body = site.database.rows("SELECT job_body FROM batches WHERE batch_id = 'b-first'").await;
+    let body = site
+        .database
+        .rows("SELECT job_body FROM batches WHERE batch_id = 'b-first'")
+        .await;
     let body: JobBody = serde_json::from_str(&body[0][0]).unwrap();
     let text = r#"{"id":"x","type":"heartbeat"}"#;
-    let note = |len| Note { len, at: Some(0), day: Some("1970-01-01".to_owned()), ..Note::default() };
+    let note = |len| Note {
+        len,
+        at: Some(0),
+        day: Some("1970-01-01".to_owned()),
+        ..Note::default()
+    };
     let whole = text.len() as u32;
     let mut gone = JobMessage::live(JobKind::Alert, body.clone());
-    gone.body.batch = BatchRef { seq: 999_999, ..body.batch };
+    gone.body.batch = BatchRef {
+        seq: 999_999,
+        ..body.batch
+    };
     gone.job_id = JobKind::Alert.id(gone.body.batch, None);
     let mut odd_day = JobMessage::live(JobKind::Aggregate, body.clone());
-    odd_day.body.touched_days.insert("the day before".to_owned());
+    odd_day
+        .body
+        .touched_days
+        .insert("the day before".to_owned());
     odd_day.job_id.push_str(":odd");
     let mut nobody = JobMessage::live(JobKind::Normalize, body.clone());
     nobody.body.developer = "no one.at all".to_owned();
     let mut unnamed = JobMessage::live(JobKind::Normalize, body.clone());
     unnamed.job_id = "a job\0".to_owned();
-    let pointer = Pointer::redrive(BatchRef { seq: 0, ..body.batch });
+    let pointer = Pointer::redrive(BatchRef {
+        seq: 0,
+        ..body.batch
+    });
     let pointer = serde_json::to_string(&pointer).unwrap();
     let misplaced = JobMessage::live(JobKind::Alert, body);
     vec![
         garbage("events.batch.ada", b"\0\xff no batch at all"),
         garbage("events.batch.ada", b""),
         lying("too-long", text, note(whole + 7), "the message"),
-        lying("not-dated", text, Note { len: whole, ..Note::default() }, "without an id, a type or a time"),
+        lying(
+            "not-dated",
+            text,
+            Note {
+                len: whole,
+                ..Note::default()
+            },
+            "without an id, a type or a time",
+        ),
         garbage("jobs.normalize.live.ada", b"{\"job_id\": 1"),
         garbage("jobs.alert.replay.ada", b"\xc3\x28"),
-        job("jobs.aggregate.live.ada", &misplaced, "dead.JOBS.aggregate", "a job of kind alert came"),
-        job("jobs.aggregate.live.ada", &odd_day, "dead.JOBS.aggregate", "is no local day"),
+        job(
+            "jobs.aggregate.live.ada",
+            &misplaced,
+            "dead.JOBS.aggregate",
+            "a job of kind alert came",
+        ),
+        job(
+            "jobs.aggregate.live.ada",
+            &odd_day,
+            "dead.JOBS.aggregate",
+            "is no local day",
+        ),
         Kind {
             known: Vec::new(),
-            ..job("jobs.normalize.live.ada", &nobody, "dead.JOBS.normalize", "no job")
+            ..job(
+                "jobs.normalize.live.ada",
+                &nobody,
+                "dead.JOBS.normalize",
+                "no job",
+            )
         },
         Kind {
             known: Vec::new(),
-            ..job("jobs.normalize.live.ada", &unnamed, "dead.JOBS.normalize", "is no id")
+            ..job(
+                "jobs.normalize.live.ada",
+                &unnamed,
+                "dead.JOBS.normalize",
+                "is no id",
+            )
         },
         garbage("replay.batch", b"{\"seq\":"),
         Kind {
             reason: "the sequences of a stream begin at 1",
             ..garbage("replay.batch", pointer.as_bytes())
         },
-        unreadable("events.batch.ada", b"NATS/1.0\r\nno colon here\r\n\r\n", b"first"),
-        unreadable("events.batch.ada", b"NATS/1.0\r\nA: \xff\r\n\r\n", b"second"),
+        unreadable(
+            "events.batch.ada",
+            b"NATS/1.0\r\nno colon here\r\n\r\n",
+            b"first",
+        ),
+        unreadable(
+            "events.batch.ada",
+            b"NATS/1.0\r\nA: \xff\r\n\r\n",
+            b"second",
+        ),
         unreadable("events.batch.ada", b"NATS/1.0\r\n : x\r\n\r\n", b"third"),
-        unreadable("jobs.normalize.live.ada", b"NATS/1.0\r\nA B: x\r\n\r\n", b"fourth"),
+        unreadable(
+            "jobs.normalize.live.ada",
+            b"NATS/1.0\r\nA B: x\r\n\r\n",
+            b"fourth",
+        ),
         unreadable("replay.batch", b"NATS/1.0\r\nno name: x\r\n\r\n", b"fifth"),
         Kind {
             dead: "dead.EVENTS.persist",
             reason: "the subject cannot be read",
             known: Vec::new(),
-            ..unreadable("events.batch.a\u{a0}b", b"NATS/1.0\r\nA: 1\r\n\r\n", b"sixth")
+            ..unreadable(
+                "events.batch.a\u{a0}b",
+                b"NATS/1.0\r\nA: 1\r\n\r\n",
+                b"sixth",
+            )
         },
         // Nothing is left to be done: it is done, and names nobody.
-        Kind { goes_to_dead: false, ..job("jobs.alert.live.ada", &gone, "", "") },
+        Kind {
+            goes_to_dead: false,
+            ..job("jobs.alert.live.ada", &gone, "", "")
+        },
     ]
 }
 
@@ -189,14 +309,31 @@ pub fn check_the_refused_and_the_panicking(letters: &[Dead]) {
         found[0]
     };
     let refused = with("not this one");
-    assert_eq!((&*refused.subject, refused.header("Devtrail-State")), ("dead.EVENTS.persist", "none"));
-    assert_eq!(refused.header("Devtrail-Event-Ids"), "beside-it,refused");
-    assert!(refused.header("Devtrail-Msg-Id").starts_with("ada:0:refused:"), "{refused:?}");
-    let panicked = with("handling panicked");
-    assert_eq!((&*panicked.subject, panicked.header("Devtrail-Blame")), ("dead.JOBS.normalize", "unknown"));
     assert_eq!(
-        (panicked.header("Devtrail-Attempts"), panicked.header("Devtrail-Event-Ids")),
+        (&*refused.subject, refused.header("Devtrail-State")),
+        ("dead.EVENTS.persist", "none")
+    );
+    assert_eq!(refused.header("Devtrail-Event-Ids"), "beside-it,refused");
+    assert!(
+        refused
+            .header("Devtrail-Msg-Id")
+            .starts_with("ada:0:refused:"),
+        "{refused:?}"
+    );
+    let panicked = with("handling panicked");
+    assert_eq!(
+        (&*panicked.subject, panicked.header("Devtrail-Blame")),
+        ("dead.JOBS.normalize", "unknown")
+    );
+    assert_eq!(
+        (
+            panicked.header("Devtrail-Attempts"),
+            panicked.header("Devtrail-Event-Ids")
+        ),
         ("2", "e-panics")
     );
-    assert_eq!(panicked.header("Devtrail-Actor").split('/').next(), Some("devtrail-worker"));
+    assert_eq!(
+        panicked.header("Devtrail-Actor").split('/').next(),
+        Some("devtrail-worker")
+    );
 }

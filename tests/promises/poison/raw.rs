@@ -17,7 +17,11 @@ pub async fn publish(site: &Site, subject: &str, headers: &[u8], payload: &[u8])
     while !line.starts_with("MSG reply") {
         assert!(!line.starts_with("-ERR"), "{line}");
         line.clear();
-        assert_ne!(socket.read_line(&mut line).await.unwrap(), 0, "the server closed the connection");
+        assert_ne!(
+            socket.read_line(&mut line).await.unwrap(),
+            0,
+            "the server closed the connection"
+        );
     }
     line.clear();
     socket.read_line(&mut line).await.unwrap();

@@ -10,14 +10,28 @@ async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: E
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     let quick = ("DEVTRAIL_RETRY_CAP", "100ms");
-    let roles: &[&str] = if engine == Engine::Sqlite { &["all"] } else { &harness::ROLES };
+    let roles: &[&str] = if engine == Engine::Sqlite {
+        &["all"]
+    } else {
+        &harness::ROLES
+    };
     for role in roles {
-        site.worker_with(role, role, &[quick, ("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")]);
+        site.worker_with(
+            role,
+            role,
+            &[quick, ("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")],
+        );
     }
     client.send(&envelope("panics", &[event("e-panics")])).await;
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     let failed = "SELECT count(*) FROM attempts WHERE consumer = 'normalize' AND used > 0";
-    until("attempts failed", async || (site.database.count(failed).await == 1).then_some(())).await;
+    until("attempts failed", async || {
+        (site.database.count(failed).await == 1).then_some(())
+    })
+    .await;
     let role = site.role("normalize").to_owned();
     site.kill(&role);
     site.worker_with("mended", &role, &[quick]);
@@ -27,16 +41,36 @@ async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: E
     // Written as the message is settled, after the job's own transaction.
     let told = async || Some(site.database.rows(rows).await).filter(|rows| !rows.is_empty());
     let rows = until("the trace is there", told).await;
-    let [row] = &rows[..] else { panic!("one trace: {rows:?}") };
+    let [row] = &rows[..] else {
+        panic!("one trace: {rows:?}")
+    };
     let detail: Value = serde_json::from_str(&row[1]).unwrap();
     assert_eq!(row[0], "recovered");
-    assert!(detail["attempts"].as_u64().is_some_and(|attempts| (1..8).contains(&attempts)), "{detail}");
-    assert!(detail["reason"].as_str().is_some_and(|reason| reason.contains("handling panicked")), "{detail}");
+    assert!(
+        detail["attempts"]
+            .as_u64()
+            .is_some_and(|attempts| (1..8).contains(&attempts)),
+        "{detail}"
+    );
+    assert!(
+        detail["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("handling panicked")),
+        "{detail}"
+    );
     let traced = site.run("devtrail", &["trace", "seq:1"]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
-    assert!(text.contains("handling panicked"), "{text}{}", said(&traced));
+    assert!(
+        text.contains("handling panicked"),
+        "{text}{}",
+        said(&traced)
+    );
     assert_eq!(dead::count(&site).await, 0);
-    assert_eq!(site.database.count("SELECT count(*) FROM attempts").await, 0, "nothing more is remembered");
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM attempts").await,
+        0,
+        "nothing more is remembered"
+    );
     let _ = site.verify();
 }
 

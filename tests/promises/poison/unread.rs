@@ -16,10 +16,18 @@ async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) 
     site.set_ack_wait("EVENTS", LONG).await;
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
-    let poison =
-        kinds::unreadable("events.batch.ada", b"NATS/1.0\r\nno colon here\r\n\r\n", b"in the middle");
+    let poison = kinds::unreadable(
+        "events.batch.ada",
+        b"NATS/1.0\r\nno colon here\r\n\r\n",
+        b"in the middle",
+    );
     for number in 0..20 {
-        client.send(&envelope(&format!("b-{number}"), &[event(&format!("e-{number}"))])).await;
+        client
+            .send(&envelope(
+                &format!("b-{number}"),
+                &[event(&format!("e-{number}"))],
+            ))
+            .await;
         if number % 5 == 0 {
             poison.publish(&site).await;
         }
@@ -37,7 +45,11 @@ async fn a_message_that_ends_the_client_is_given_up_by_the_next_process(engine: 
     let url = site.collector("collector").await;
     let client = site.client(&url, "ada").await;
     client.send(&envelope("before", &[event("e-before")])).await;
-    let poison = kinds::unreadable("events.batch.ada", b"NATS/1.0\r\nA: x\ry\r\n\r\n", b"ends it");
+    let poison = kinds::unreadable(
+        "events.batch.ada",
+        b"NATS/1.0\r\nA: x\ry\r\n\r\n",
+        b"ends it",
+    );
     poison.publish(&site).await;
     client.send(&envelope("after", &[event("e-after")])).await;
     if engine == Engine::Postgres {
@@ -49,7 +61,11 @@ async fn a_message_that_ends_the_client_is_given_up_by_the_next_process(engine: 
     site.worker("dies", &role, None);
     let status = site.ended("dies").await;
     assert_eq!(status.code(), Some(1), "{}", site.log("dies"));
-    assert!(site.log("dies").contains("ended for good over a message"), "{}", site.log("dies"));
+    assert!(
+        site.log("dies").contains("ended for good over a message"),
+        "{}",
+        site.log("dies")
+    );
     assert_eq!(dead::count(&site).await, 0);
     site.worker("lives", &role, None);
     poison.check(&letters(&site, 1).await);
@@ -65,8 +81,12 @@ async fn messages_that_fill_a_request_are_all_handled(engine: Engine) {
     let client = site.client(&url, "ada").await;
     // Six of some 3 MB: more than the 16 MiB that a request, and a page of verify, may bring.
     for batch in 0..6 {
-        let mut events: Vec<_> = (0..200).map(|number| event(&format!("e-{batch}-{number}"))).collect();
-        events.iter_mut().for_each(|event| event["data"]["padding"] = "x".repeat(15_000).into());
+        let mut events: Vec<_> = (0..200)
+            .map(|number| event(&format!("e-{batch}-{number}")))
+            .collect();
+        events
+            .iter_mut()
+            .for_each(|event| event["data"]["padding"] = "x".repeat(15_000).into());
         client.send(&envelope(&format!("b-{batch}"), &events)).await;
     }
     site.workers(1);
@@ -75,7 +95,11 @@ async fn messages_that_fill_a_request_are_all_handled(engine: Engine) {
     let broke = |name: &&String| site.log(name).contains("pulling broke off");
     assert_eq!(names.iter().find(broke), None);
     let report = site.verify();
-    assert_eq!((&report["messages"], &report["stored"]), (&6.into(), &1200.into()), "{report}");
+    assert_eq!(
+        (&report["messages"], &report["stored"]),
+        (&6.into(), &1200.into()),
+        "{report}"
+    );
     assert_eq!(report["events"], 1200, "each was read: {report}");
 }
 

@@ -10,61 +10,114 @@ use super::tools::{coffee, everything, from_new_york, messages, quarantine, site
 async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     let (mut site, client) = site(engine).await;
     site.workers(1);
-    client.send(&envelope("b1", &[coffee("e1", &json!({"cups": 1}))])).await;
+    client
+        .send(&envelope("b1", &[coffee("e1", &json!({"cups": 1}))]))
+        .await;
     site.completed(1).await;
-    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+    for name in site
+        .names()
+        .into_iter()
+        .filter(|name| name != "nats" && name != "collector")
+    {
         site.stop(&name).await;
     }
     // The server forgets message ids at once: the command has to look by itself.
     let js = site.js().await;
-    let mut config = js.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
+    let mut config = js
+        .get_stream("EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
     js.update_stream(config).await.unwrap();
     let bucket = js.get_key_value("api_keys").await.unwrap();
-    bucket.put("developer.ada", r#"{"epoch": 3}"#.into()).await.unwrap();
+    bucket
+        .put("developer.ada", r#"{"epoch": 3}"#.into())
+        .await
+        .unwrap();
     let folder = with_coffee();
-    let readmit = ["quarantine", "readmit", "--wait", "0s", "--schemas", folder.path().to_str().unwrap()];
+    let readmit = [
+        "quarantine",
+        "readmit",
+        "--wait",
+        "0s",
+        "--schemas",
+        folder.path().to_str().unwrap(),
+    ];
     let first = site.run("devtrail", &readmit);
-    assert!(first.status.code() == Some(1) && said(&first).contains("no worker runs"), "{}", said(&first));
+    assert!(
+        first.status.code() == Some(1) && said(&first).contains("no worker runs"),
+        "{}",
+        said(&first)
+    );
     let stream = js.get_stream("EVENTS").await.unwrap();
     let message = stream.direct_get(2).await.unwrap();
     let id = message.headers.get("Nats-Msg-Id").unwrap().to_string();
     assert!(id.starts_with("ada:3:readmit-1-1:"), "{id}");
     until("the server has forgotten the message id", async || {
-        let publish =
-            async_nats::HeaderMap::from_iter([(async_nats::header::NATS_MESSAGE_ID, id.as_str().into())]);
-        let probe = js.publish_with_headers("events.batch.probe", publish, "no batch".into()).await.unwrap();
+        let publish = async_nats::HeaderMap::from_iter([(
+            async_nats::header::NATS_MESSAGE_ID,
+            id.as_str().into(),
+        )]);
+        let probe = js
+            .publish_with_headers("events.batch.probe", publish, "no batch".into())
+            .await
+            .unwrap();
         (!probe.await.unwrap().duplicate).then_some(())
     })
     .await;
     let sent = messages(&site).await;
     let tried = quarantine(&site, &[&readmit[1..], &["--dry-run"]].concat());
     assert_eq!(
-        [&tried["counts"]["readmitted"], &tried["counts"]["on_the_way"]],
+        [
+            &tried["counts"]["readmitted"],
+            &tried["counts"]["on_the_way"]
+        ],
         [&json!(0), &json!(1)],
         "{tried}"
     );
     let second = site.run("devtrail", &readmit);
     let told = String::from_utf8_lossy(&second.stdout).into_owned();
-    assert!(second.status.success() && told.contains("on the way to the store"), "{told}{}", said(&second));
+    assert!(
+        second.status.success() && told.contains("on the way to the store"),
+        "{told}{}",
+        said(&second)
+    );
     assert_eq!(messages(&site).await, sent, "nothing was sent");
     site.workers(1);
     site.completed(2).await;
     assert_eq!(site.database.count("SELECT count(*) FROM events").await, 1);
-    assert_eq!(site.database.count("SELECT count(*) FROM duplicates").await, 0);
+    assert_eq!(
+        site.database.count("SELECT count(*) FROM duplicates").await,
+        0
+    );
 }
 
 async fn a_store_rebuilt_from_the_stream_has_what_was_readmitted(engine: Engine) {
     let (mut site, client) = site(engine).await;
     site.workers(1);
-    client.send(&from_new_york("b1", &[coffee("e1", &json!({"cups": 1})), coffee("e2", &json!({}))])).await;
+    client
+        .send(&from_new_york(
+            "b1",
+            &[coffee("e1", &json!({"cups": 1})), coffee("e2", &json!({}))],
+        ))
+        .await;
     site.completed(1).await;
     let folder = with_coffee();
-    quarantine(&site, &["readmit", "--schemas", folder.path().to_str().unwrap()]);
+    quarantine(
+        &site,
+        &["readmit", "--schemas", folder.path().to_str().unwrap()],
+    );
     site.completed(2).await;
     let tables = async |database: &Database| everything(database).await[1..4].to_vec();
     let before = tables(&site.database).await;
-    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+    for name in site
+        .names()
+        .into_iter()
+        .filter(|name| name != "nats" && name != "collector")
+    {
         site.stop(&name).await;
     }
     let stream = site.js().await.get_stream("EVENTS").await.unwrap();

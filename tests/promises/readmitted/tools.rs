@@ -24,7 +24,12 @@ pub fn coffee(id: &str, data: &Value) -> Value {
 /// A folder that knows coffee: it needs cups.
 pub fn with_coffee() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    schema(folder.path(), "1.0", "coffee.brewed", &json!({"required": ["cups"]}));
+    schema(
+        folder.path(),
+        "1.0",
+        "coffee.brewed",
+        &json!({"required": ["cups"]}),
+    );
     folder
 }
 
@@ -37,7 +42,10 @@ pub async fn site(engine: Engine) -> (Site, Client) {
 
 /// Runs `devtrail quarantine …` and gives what it says as JSON.
 pub fn quarantine(site: &Site, arguments: &[&str]) -> Value {
-    let output = site.run("devtrail", &[&["quarantine"], arguments, &["--json"]].concat());
+    let output = site.run(
+        "devtrail",
+        &[&["quarantine"], arguments, &["--json"]].concat(),
+    );
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -45,8 +53,12 @@ pub fn quarantine(site: &Site, arguments: &[&str]) -> Value {
 /// What became of an event.
 pub fn becomes<'a>(report: &'a Value, id: &str) -> &'a Value {
     let batches = report["batches"].as_array().unwrap();
-    let mut events = batches.iter().flat_map(|batch| batch["events"].as_array().unwrap());
-    events.find(|event| event["id"] == id).unwrap_or_else(|| panic!("{id} is not in {report}"))
+    let mut events = batches
+        .iter()
+        .flat_map(|batch| batch["events"].as_array().unwrap());
+    events
+        .find(|event| event["id"] == id)
+        .unwrap_or_else(|| panic!("{id} is not in {report}"))
 }
 
 /// Everything that a readmission could change.

@@ -12,32 +12,63 @@ use super::{findings, with_some_of_everything};
 /// Promise: How many batches are not completed it says as well (`unfinished`, `failed`).
 async fn work_that_nobody_has_is_named(engine: Engine) {
     let (mut site, _) = with_some_of_everything(engine).await;
-    site.database.execute("UPDATE batches SET state = 'triggered', done = 3 WHERE seq = 1").await;
+    site.database
+        .execute("UPDATE batches SET state = 'triggered', done = 3 WHERE seq = 1")
+        .await;
     let found = findings(&site);
     assert!(
         found.len() == 1
             && found[0].starts_with("stuck: batch 1:1 was stored ")
-            && found[0].ends_with("is triggered; its alert job is not done, not failed, and not in JOBS"),
+            && found[0]
+                .ends_with("is triggered; its alert job is not done, not failed, and not in JOBS"),
         "{found:?}"
     );
     // It is not old yet: no finding, but it is counted.
     let output = site.run("devtrail", &["verify", "--json", "--wait", "1h"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["unfinished"], &report["finding_count"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(
+        (&report["unfinished"], &report["finding_count"]),
+        (&json!(1), &json!(0)),
+        "{report}"
+    );
     // A job of it waits in JOBS, whose workers are away.
-    for name in site.names().into_iter().filter(|name| name != "nats" && name != "collector") {
+    for name in site
+        .names()
+        .into_iter()
+        .filter(|name| name != "nats" && name != "collector")
+    {
         site.kill(&name);
     }
     let js = site.js().await;
-    js.publish("jobs.alert.live.ada", "{}".into()).await.unwrap().await.unwrap();
+    js.publish("jobs.alert.live.ada", "{}".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(findings(&site), Vec::<String>::new());
-    site.database.execute("UPDATE batches SET state = 'completed', done = 7 WHERE seq = 1").await;
+    site.database
+        .execute("UPDATE batches SET state = 'completed', done = 7 WHERE seq = 1")
+        .await;
     // A letter was redriven: its pointer waits in REPLAY.
-    js.get_stream("DEAD").await.unwrap().delete_message(1).await.unwrap();
+    js.get_stream("DEAD")
+        .await
+        .unwrap()
+        .delete_message(1)
+        .await
+        .unwrap();
     assert_eq!(findings(&site).len(), 1, "message 4 is nowhere");
-    let pointer = json!({"replay_id": null, "src": 1, "seq": 4, "targets": ["persist"], "source": "stream"});
-    js.publish("replay.batch", pointer.to_string().into()).await.unwrap().await.unwrap();
-    assert_eq!(findings(&site), Vec::<String>::new(), "the pointer is on its way to it");
+    let pointer =
+        json!({"replay_id": null, "src": 1, "seq": 4, "targets": ["persist"], "source": "stream"});
+    js.publish("replay.batch", pointer.to_string().into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(
+        findings(&site),
+        Vec::<String>::new(),
+        "the pointer is on its way to it"
+    );
 }
 
 /// Garbage gives up again whenever it is redriven, so its letter goes round from DEAD to REPLAY and back.
@@ -52,7 +83,10 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
             site.worker(role, role, None);
         }
     }
-    until("the tables are made", async || site.has_tables().await.then_some(())).await;
+    until("the tables are made", async || {
+        site.has_tables().await.then_some(())
+    })
+    .await;
     let stop = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..4)
         .map(|sender| {
@@ -63,7 +97,12 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
                         return sent;
                     }
                     let name = format!("{sender}-{sent}");
-                    client.send(&envelope(&format!("b{name}"), &[event(&format!("e{name}"))])).await;
+                    client
+                        .send(&envelope(
+                            &format!("b{name}"),
+                            &[event(&format!("e{name}"))],
+                        ))
+                        .await;
                 }
                 0
             })
@@ -77,25 +116,53 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
     })
     .await;
     let js = site.js().await;
-    js.publish("events.batch.ada", "garbage".into()).await.unwrap().await.unwrap();
+    js.publish("events.batch.ada", "garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     until("it is in DEAD", async || {
-        (js.get_stream("DEAD").await.ok()?.cached_info().state.messages == 1).then_some(())
+        (js.get_stream("DEAD")
+            .await
+            .ok()?
+            .cached_info()
+            .state
+            .messages
+            == 1)
+            .then_some(())
     })
     .await;
     for _ in 0..5 {
-        let mut redrive = site.command("devtrail", &["dead", "redrive", "--all"]).spawn().unwrap();
+        let mut redrive = site
+            .command("devtrail", &["dead", "redrive", "--all"])
+            .spawn()
+            .unwrap();
         let _ = site.verify();
         redrive.wait().unwrap();
     }
-    let redriven = site.database.count("SELECT count(*) FROM audit WHERE step = 'redriven'").await;
+    let redriven = site
+        .database
+        .count("SELECT count(*) FROM audit WHERE step = 'redriven'")
+        .await;
     assert!(redriven > 0, "nothing went round beside it");
     stop.store(true, Ordering::Relaxed);
-    let sent: i64 = futures_util::future::join_all(senders).await.into_iter().map(|sent| sent.unwrap()).sum();
+    let sent: i64 = futures_util::future::join_all(senders)
+        .await
+        .into_iter()
+        .map(|sent| sent.unwrap())
+        .sum();
     site.completed(sent).await;
-    let dropped = site.run("devtrail", &["dead", "drop", "--all", "--reason", "garbage", "--yes"]);
+    let dropped = site.run(
+        "devtrail",
+        &["dead", "drop", "--all", "--reason", "garbage", "--yes"],
+    );
     assert!(dropped.status.success(), "{}", said(&dropped));
     let report = site.verify();
-    assert_eq!((&report["unfinished"], &report["dead"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(
+        (&report["unfinished"], &report["dead"]),
+        (&json!(0), &json!(0)),
+        "{report}"
+    );
 }
 
 harness::on_both_stores!(

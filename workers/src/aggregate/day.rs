@@ -65,7 +65,10 @@ impl<'a> Day<'a> {
 
 /// The most first, then by name; what is less than a second is left out.
 fn times(by_name: &BTreeMap<String, Micros>) -> Vec<Time<'_>> {
-    let times = by_name.iter().map(|(name, time)| Time { name, seconds: time / SECOND });
+    let times = by_name.iter().map(|(name, time)| Time {
+        name,
+        seconds: time / SECOND,
+    });
     let mut times: Vec<Time<'_>> = times.filter(|time| time.seconds > 0).collect();
     // Stable, and the map's order is that of names.
     times.sort_by_key(|time| std::cmp::Reverse(time.seconds));

@@ -27,7 +27,10 @@ impl Part {
         }
         self.active.add(&next.active);
         self.span = match (self.span.take(), next.span.clone()) {
-            (Some(here), Some(there)) => Some(Span { first: here.first, last: there.last }),
+            (Some(here), Some(there)) => Some(Span {
+                first: here.first,
+                last: there.last,
+            }),
             (here, there) => here.or(there),
         };
     }
@@ -48,7 +51,10 @@ impl Active {
         let pause = there.first.at.saturating_sub(here.last.at);
         if (1..=IDLE).contains(&pause) {
             self.total += pause;
-            *self.languages.entry(here.last.language.clone()).or_default() += pause;
+            *self
+                .languages
+                .entry(here.last.language.clone())
+                .or_default() += pause;
             *self.projects.entry(here.last.project.clone()).or_default() += pause;
         }
     }

@@ -109,7 +109,10 @@ impl Part {
     /// The part that a single event makes up.
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        let mut part = Self { events: once(&record.kind), ..Self::default() };
+        let mut part = Self {
+            events: once(&record.kind),
+            ..Self::default()
+        };
         match record.kind.as_str() {
             "file.edited" => (part.edits, part.edited) = (1, Lines::of(record)),
             "file.saved" => part.saves = 1,
@@ -124,15 +127,25 @@ impl Part {
         }
         let named = |name: &Option<String>| name.as_deref().unwrap_or(UNKNOWN).to_owned();
         let (language, project) = (named(&record.language), named(&record.project));
-        let mark = Mark { at: record.at, language, project };
-        part.span = Some(Span { first: mark.clone(), last: mark });
+        let mark = Mark {
+            at: record.at,
+            language,
+            project,
+        };
+        part.span = Some(Span {
+            first: mark.clone(),
+            last: mark,
+        });
         part
     }
 }
 
 impl Lines {
     fn of(record: &Record) -> Self {
-        Self { added: record.count("lines_added"), removed: record.count("lines_removed") }
+        Self {
+            added: record.count("lines_added"),
+            removed: record.count("lines_removed"),
+        }
     }
 }
 

@@ -20,7 +20,10 @@ pub struct BadDay(pub String);
 pub fn look_back(day: &str) -> Result<HourRange, BadDay> {
     let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
     let midnight = utc_hour(midnight.ok_or_else(|| BadDay(day.to_owned()))?);
-    Ok(HourRange { first: midnight - MAX_OFFSET, last: midnight + 24 + MAX_OFFSET - 1 })
+    Ok(HourRange {
+        first: midnight - MAX_OFFSET,
+        last: midnight + 24 + MAX_OFFSET - 1,
+    })
 }
 
 /// The look-backs of these days as few ranges, rising, none touching another.
@@ -28,7 +31,10 @@ pub fn look_back(day: &str) -> Result<HourRange, BadDay> {
 /// # Errors
 /// Where one of them is no date of the form `YYYY-MM-DD`.
 pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, BadDay> {
-    let mut all = days.iter().map(|day| look_back(day)).collect::<Result<Vec<_>, _>>()?;
+    let mut all = days
+        .iter()
+        .map(|day| look_back(day))
+        .collect::<Result<Vec<_>, _>>()?;
     all.sort_unstable();
     let mut merged: Vec<HourRange> = Vec::new();
     for range in all {
@@ -46,7 +52,11 @@ mod tests {
 
     fn merged(days: &[&str]) -> Vec<(i64, i64)> {
         let days = days.iter().map(|day| (*day).to_owned()).collect();
-        ranges(&days).unwrap().iter().map(|range| (range.first, range.last)).collect()
+        ranges(&days)
+            .unwrap()
+            .iter()
+            .map(|range| (range.first, range.last))
+            .collect()
     }
 
     #[test]
@@ -62,14 +72,24 @@ mod tests {
 
     #[test]
     fn look_backs_that_touch_are_read_at_once() {
-        assert_eq!(merged(&["1970-01-02", "1970-01-03", "1970-01-05"]), [(0, 143)]);
+        assert_eq!(
+            merged(&["1970-01-02", "1970-01-03", "1970-01-05"]),
+            [(0, 143)]
+        );
         assert_eq!(merged(&["1970-01-02", "1970-01-06"]), [(0, 71), (96, 167)]);
         assert_eq!(merged(&[]), []);
     }
 
     #[test]
     fn what_is_no_day_is_said() {
-        for bad in ["", "2026-3-1", "2026-02-30", "20260301", "2026-03-01T00:00:00Z", "today"] {
+        for bad in [
+            "",
+            "2026-3-1",
+            "2026-02-30",
+            "20260301",
+            "2026-03-01T00:00:00Z",
+            "today",
+        ] {
             assert_eq!(look_back(bad), Err(BadDay(bad.to_owned())));
         }
     }

@@ -28,7 +28,11 @@ impl<S: Jobs> Work for Aggregating<S> {
         let all: Vec<Effects> = computed.try_collect().await?;
         let (mut partials, mut days) = (Vec::new(), Vec::new());
         for effects in all {
-            if let Effects::Windows { partials: more_partials, days: more_days } = effects {
+            if let Effects::Windows {
+                partials: more_partials,
+                days: more_days,
+            } = effects
+            {
                 partials.extend(more_partials);
                 days.extend(more_days);
             }
@@ -40,15 +44,26 @@ impl<S: Jobs> Work for Aggregating<S> {
 }
 
 impl<S: Jobs> Aggregating<S> {
-    async fn developer(&self, developer: String, days: BTreeSet<String>) -> Result<Effects, StoreError> {
+    async fn developer(
+        &self,
+        developer: String,
+        days: BTreeSet<String>,
+    ) -> Result<Effects, StoreError> {
         let failed = |error: Error| StoreError::Failed(format!("metrics of {developer}: {error}"));
-        let refused = |error: BadDay| StoreError::Refused(format!("metrics of {developer}: {error}"));
+        let refused =
+            |error: BadDay| StoreError::Refused(format!("metrics of {developer}: {error}"));
         let ranges = ranges(&days).map_err(refused)?;
-        let stale = self.store.snapshot(developer.clone(), ranges.clone(), Want::Stale(VERSION)).await?;
+        let stale = self
+            .store
+            .snapshot(developer.clone(), ranges.clone(), Want::Stale(VERSION))
+            .await?;
         match windows(&developer, &days, &stale) {
             Err(error @ Error::Unreadable { .. }) => {
                 tracing::warn!(developer, %error, "computing from all events");
-                let all = self.store.snapshot(developer.clone(), ranges, Want::All).await?;
+                let all = self
+                    .store
+                    .snapshot(developer.clone(), ranges, Want::All)
+                    .await?;
                 windows_anew(&developer, &days, &all).map_err(failed)
             }
             other => other.map_err(failed),
@@ -60,7 +75,10 @@ impl<S: Jobs> Aggregating<S> {
 fn touched(jobs: &[JobMessage]) -> BTreeMap<String, BTreeSet<String>> {
     let mut touched: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for job in jobs {
-        touched.entry(job.body.developer.clone()).or_default().extend(job.body.touched_days.iter().cloned());
+        touched
+            .entry(job.body.developer.clone())
+            .or_default()
+            .extend(job.body.touched_days.iter().cloned());
     }
     touched
 }

@@ -24,7 +24,9 @@ pub enum Error {
     #[error(transparent)]
     Day(#[from] BadDay),
     /// A stored partial is of no use: read a snapshot with all events, and call [`windows_anew`].
-    #[error("the partial of UTC hour {hour} cannot be used ({reason}); compute it anew from all events")]
+    #[error(
+        "the partial of UTC hour {hour} cannot be used ({reason}); compute it anew from all events"
+    )]
     Unreadable {
         /// The UTC hour, since 1970.
         hour: i64,
@@ -32,7 +34,9 @@ pub enum Error {
         reason: String,
     },
     /// The snapshot contradicts itself: a defect of the store.
-    #[error("event {event:?} lies in UTC hour {hour}, which has no generation; the snapshot is damaged")]
+    #[error(
+        "event {event:?} lies in UTC hour {hour}, which has no generation; the snapshot is damaged"
+    )]
     NoHour {
         /// The event's id.
         event: String,
@@ -48,7 +52,11 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error::Unreadable`] where the partial of a fresh hour cannot be read or is of newer code.
-pub fn windows(developer: &str, days: &BTreeSet<String>, snapshot: &Snapshot) -> Result<Effects, Error> {
+pub fn windows(
+    developer: &str,
+    days: &BTreeSet<String>,
+    snapshot: &Snapshot,
+) -> Result<Effects, Error> {
     compute(developer, days, snapshot, true)
 }
 
@@ -56,7 +64,11 @@ pub fn windows(developer: &str, days: &BTreeSet<String>, snapshot: &Snapshot) ->
 ///
 /// # Errors
 /// Where a touched day is none, or the snapshot contradicts itself.
-pub fn windows_anew(developer: &str, days: &BTreeSet<String>, snapshot: &Snapshot) -> Result<Effects, Error> {
+pub fn windows_anew(
+    developer: &str,
+    days: &BTreeSet<String>,
+    snapshot: &Snapshot,
+) -> Result<Effects, Error> {
     compute(developer, days, snapshot, false)
 }
 
@@ -78,19 +90,37 @@ fn compute(
             partials.push(PartialRow {
                 developer: developer.to_owned(),
                 hour: *at,
-                computed: Computed { generation: hour.generation, version: VERSION, body: json(&partial) },
+                computed: Computed {
+                    generation: hour.generation,
+                    version: VERSION,
+                    body: json(&partial),
+                },
             });
         }
         parts.insert(*at, partial);
     }
     let row = |day: &String| -> Result<DayRow, Error> {
         let range = look_back(day)?;
-        let whole =
-            Part::fold(parts.range(range.first..=range.last).filter_map(|(_, partial)| partial.get(day)));
-        let generation =
-            snapshot.hours.range(range.first..=range.last).map(|(_, hour)| hour.generation).sum();
-        let computed = Computed { generation, version: VERSION, body: json(&Day::of(&whole)) };
-        Ok(DayRow { developer: developer.to_owned(), day: day.clone(), computed })
+        let whole = Part::fold(
+            parts
+                .range(range.first..=range.last)
+                .filter_map(|(_, partial)| partial.get(day)),
+        );
+        let generation = snapshot
+            .hours
+            .range(range.first..=range.last)
+            .map(|(_, hour)| hour.generation)
+            .sum();
+        let computed = Computed {
+            generation,
+            version: VERSION,
+            body: json(&Day::of(&whole)),
+        };
+        Ok(DayRow {
+            developer: developer.to_owned(),
+            day: day.clone(),
+            computed,
+        })
     };
     let days = days.iter().map(row).collect::<Result<_, _>>()?;
     Ok(Effects::Windows { partials, days })
@@ -105,9 +135,16 @@ fn from_events(snapshot: &Snapshot) -> Result<BTreeMap<i64, Partial>, Error> {
     for event in events {
         let hour = utc_hour(event.effective_at);
         if !snapshot.hours.contains_key(&hour) {
-            return Err(Error::NoHour { event: event.id.clone(), hour });
+            return Err(Error::NoHour {
+                event: event.id.clone(),
+                hour,
+            });
         }
-        let part = partials.entry(hour).or_default().entry(event.local_day.clone()).or_default();
+        let part = partials
+            .entry(hour)
+            .or_default()
+            .entry(event.local_day.clone())
+            .or_default();
         part.append(&Part::of(&normalize(event)));
     }
     Ok(partials)
@@ -117,7 +154,10 @@ fn read(hour: i64, stored: &Computed) -> Result<Partial, Error> {
     let unreadable = |reason: String| Error::Unreadable { hour, reason };
     if stored.version != VERSION {
         // Newer code may have given the same members another meaning.
-        return Err(unreadable(format!("version {} is newer than {VERSION}", stored.version)));
+        return Err(unreadable(format!(
+            "version {} is newer than {VERSION}",
+            stored.version
+        )));
     }
     serde_json::from_str(&stored.body).map_err(|error| unreadable(error.to_string()))
 }

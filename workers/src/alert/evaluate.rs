@@ -59,7 +59,10 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { read: normalize, judge }
+        Self {
+            read: normalize,
+            judge,
+        }
     }
 }
 
@@ -87,12 +90,19 @@ impl Engine {
         for record in &records {
             days.entry(&record.local_day).or_default().push(record);
         }
-        let input = Input { developer, days, snapshot, now };
+        let input = Input {
+            developer,
+            days,
+            snapshot,
+            now,
+        };
         let mut evaluation = Evaluation::default();
         for rule in rules {
             let windows = touched.windows(rule).into_iter();
             let found = isolated(|| {
-                windows.map(|(start, origin)| self.window(rule, start, origin, &input)).collect()
+                windows
+                    .map(|(start, origin)| self.window(rule, start, origin, &input))
+                    .collect()
             });
             match found {
                 Ok::<Vec<RuleWindow>, _>(windows) => evaluation.windows.extend(windows),
@@ -105,13 +115,23 @@ impl Engine {
     fn window(&self, rule: &Rule, start: Day, origin: &Origin, input: &Input<'_>) -> RuleWindow {
         let end = start.plus(i32::from(rule.window_days) - 1);
         let days = (0..i32::from(rule.window_days)).map(|later| start.plus(later).to_string());
-        let mut records: Vec<&Record> =
-            days.filter_map(|day| input.days.get(day.as_str())).flatten().copied().collect();
+        let mut records: Vec<&Record> = days
+            .filter_map(|day| input.days.get(day.as_str()))
+            .flatten()
+            .copied()
+            .collect();
         // Across days too: who travels west lives an hour of one day after hours of the next.
         records.sort_by(|one, other| (one.at, &one.event_id).cmp(&(other.at, &other.event_id)));
         let offset = records.last().map_or(0, |record| record.offset);
-        let found = (self.judge)(rule, &records)
-            .map(|firing| finding(rule, (input.developer, start, end), &firing, origin, (input.now, offset)));
+        let found = (self.judge)(rule, &records).map(|firing| {
+            finding(
+                rule,
+                (input.developer, start, end),
+                &firing,
+                origin,
+                (input.now, offset),
+            )
+        });
         RuleWindow {
             developer: input.developer.to_owned(),
             rule: rule.id.clone(),
@@ -140,7 +160,8 @@ fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, RuleError> {
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

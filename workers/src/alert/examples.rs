@@ -66,13 +66,22 @@ pub fn check(rule: &Rule, engine: Engine, schemas: &Schemas) -> Vec<String> {
     let mut problems = Vec::new();
     for (fires, kind) in [(true, "must fire"), (false, "must not fire")] {
         if !rule.examples.iter().any(|example| example.fires == fires) {
-            problems.push(format!("there is no example on which it {kind}: add one with fires = {fires}"));
+            problems.push(format!(
+                "there is no example on which it {kind}: add one with fires = {fires}"
+            ));
         }
     }
-    let types =
-        rule.when.iter().flat_map(|when| when.of.iter().chain(&when.broken_by)).flat_map(|of| &of.types);
+    let types = rule
+        .when
+        .iter()
+        .flat_map(|when| when.of.iter().chain(&when.broken_by))
+        .flat_map(|of| &of.types);
     let known = |kind: &&String| !schemas.types().any(|(known, _)| known == kind.as_str());
-    problems.extend(types.filter(known).map(|kind| format!("no schema has the event type {kind:?}")));
+    problems.extend(
+        types
+            .filter(known)
+            .map(|kind| format!("no schema has the event type {kind:?}")),
+    );
     for example in &rule.examples {
         if let Err(problem) = run(rule, engine, schemas, example) {
             problems.push(format!("{:?}: {problem}", example.name));
@@ -86,19 +95,45 @@ fn run(rule: &Rule, engine: Engine, schemas: &Schemas, example: &Example) -> Res
     let mut snapshot = Snapshot::default();
     let mut days = Vec::new();
     for event in &events {
-        let hour = Hour { generation: 0, partial: None };
-        snapshot.hours.entry(utc_hour(event.effective_at)).or_insert(hour).generation += 1;
+        let hour = Hour {
+            generation: 0,
+            partial: None,
+        };
+        snapshot
+            .hours
+            .entry(utc_hour(event.effective_at))
+            .or_insert(hour)
+            .generation += 1;
         let (batch, correlation_id) = (event.at.batch(), String::new());
-        let day = event.local_day.parse().map_err(|error| format!("{error}"))?;
-        days.push((day, Origin { batch, correlation_id, replay_id: None }));
+        let day = event
+            .local_day
+            .parse()
+            .map_err(|error| format!("{error}"))?;
+        days.push((
+            day,
+            Origin {
+                batch,
+                correlation_id,
+                replay_id: None,
+            },
+        ));
     }
     snapshot.events = events;
     let touched: Touched = days.into_iter().collect();
-    let found = engine.evaluate(std::slice::from_ref(rule), "example", &touched, &snapshot, 0);
+    let found = engine.evaluate(
+        std::slice::from_ref(rule),
+        "example",
+        &touched,
+        &snapshot,
+        0,
+    );
     if let Some((_, error)) = found.failed.first() {
         return Err(error.to_string());
     }
-    match (example.fires, found.windows.iter().any(|window| window.finding.is_some())) {
+    match (
+        example.fires,
+        found.windows.iter().any(|window| window.finding.is_some()),
+    ) {
         (true, false) => Err("the rule must fire, and does not".to_owned()),
         (false, true) => Err("the rule must not fire, and does".to_owned()),
         _ => Ok(()),
@@ -115,16 +150,22 @@ impl Example {
         for line in &self.events {
             line.add_to(&mut events, schemas)?;
         }
-        events.sort_by(|one, other| (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id)));
+        events.sort_by(|one, other| {
+            (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id))
+        });
         Ok(events)
     }
 }
 
 impl ExampleEvent {
     fn add_to(&self, events: &mut Vec<StoredEvent>, schemas: &Schemas) -> Result<(), String> {
-        let Some((at, offset)) = parse_rfc3339(&self.at).and_then(|time| Some((time.at?, time.offset)))
+        let Some((at, offset)) =
+            parse_rfc3339(&self.at).and_then(|time| Some((time.at?, time.offset)))
         else {
-            return Err(format!("{:?} is no time: write RFC 3339 with an offset, in quotes", self.at));
+            return Err(format!(
+                "{:?} is no time: write RFC 3339 with an offset, in quotes",
+                self.at
+            ));
         };
         let step = i64::try_from(self.every.as_micros())
             .map_err(|_| format!("every {:?} is too long", self.every))?;
@@ -136,17 +177,31 @@ impl ExampleEvent {
         }
         for time in 0..self.times {
             let effective_at = at.saturating_add(step.saturating_mul(i64::from(time)));
-            let ordinal = u32::try_from(events.len()).map_err(|_| "it has too many events".to_owned())?;
+            let ordinal =
+                u32::try_from(events.len()).map_err(|_| "it has too many events".to_owned())?;
             let id = format!("example-{ordinal:05}");
             // As an editor writes it: local time with its offset.
-            let shifted = rfc3339(effective_at.saturating_add(i64::from(offset.seconds()) * SECOND));
-            let local = format!("{}{}", shifted.trim_end_matches('Z'), written(offset.seconds()));
+            let shifted =
+                rfc3339(effective_at.saturating_add(i64::from(offset.seconds()) * SECOND));
+            let local = format!(
+                "{}{}",
+                shifted.trim_end_matches('Z'),
+                written(offset.seconds())
+            );
             let body = json!({"id": id, "type": self.kind, "occurred_at": local, "schema_version": VERSION, "data": self.data});
             match schemas.find(&self.kind, VERSION) {
                 Found::Known(schema) => schema.check(&body).map_err(|misfit| {
-                    format!("the event {} fits no schema: {} {}", self.kind, misfit.pointer, misfit.detail)
+                    format!(
+                        "the event {} fits no schema: {} {}",
+                        self.kind, misfit.pointer, misfit.detail
+                    )
                 })?,
-                _ => return Err(format!("no schema {VERSION} has the event type {:?}", self.kind)),
+                _ => {
+                    return Err(format!(
+                        "no schema {VERSION} has the event type {:?}",
+                        self.kind
+                    ));
+                }
             }
             events.push(StoredEvent {
                 at: BatchRef { src: 1, seq: 1 }.event(ordinal),

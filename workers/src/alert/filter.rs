@@ -28,8 +28,13 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, record: &Record) -> bool {
         self.types.contains(&record.kind)
-            && self.local_time.is_none_or(|times| times.holds(minute_of_day(record)))
-            && self.data.iter().all(|(name, test)| field(record, name, |value| test.holds(value)))
+            && self
+                .local_time
+                .is_none_or(|times| times.holds(minute_of_day(record)))
+            && self
+                .data
+                .iter()
+                .all(|(name, test)| field(record, name, |value| test.holds(value)))
     }
 
     /// Whether one of the filters matches.
@@ -41,7 +46,10 @@ impl Filter {
 
 /// `project`, `language` and `path` are the normalized ones; all else is the type's data.
 fn field(record: &Record, name: &str, holds: impl Fn(&Value) -> bool) -> bool {
-    let text = |text: &Option<String>| text.as_ref().is_some_and(|text| holds(&Value::from(text.as_str())));
+    let text = |text: &Option<String>| {
+        text.as_ref()
+            .is_some_and(|text| holds(&Value::from(text.as_str())))
+    };
     match name {
         "project" => text(&record.project),
         "language" => text(&record.language),
@@ -76,7 +84,8 @@ impl Test {
         match self {
             Self::OneOf(values) => values.contains(value),
             Self::Within { at_least, at_most } => value.as_i64().is_some_and(|number| {
-                at_least.is_none_or(|bound| number >= bound) && at_most.is_none_or(|bound| number <= bound)
+                at_least.is_none_or(|bound| number >= bound)
+                    && at_most.is_none_or(|bound| number <= bound)
             }),
         }
     }
@@ -90,9 +99,9 @@ impl TryFrom<toml::Value> for Test {
 
     fn try_from(value: toml::Value) -> Result<Self, String> {
         match value {
-            toml::Value::Array(values) if !values.is_empty() => {
-                Ok(Self::OneOf(values.into_iter().map(scalar).collect::<Result<_, _>>()?))
-            }
+            toml::Value::Array(values) if !values.is_empty() => Ok(Self::OneOf(
+                values.into_iter().map(scalar).collect::<Result<_, _>>()?,
+            )),
             toml::Value::Table(table) => {
                 let mut bounds = [None, None];
                 for (key, value) in &table {
@@ -101,13 +110,17 @@ impl TryFrom<toml::Value> for Test {
                         "at_most" => &mut bounds[1],
                         _ => return Err(format!("unknown key {key:?}: {TEST}")),
                     };
-                    *bound = Some(value.as_integer().ok_or_else(|| format!("{key} = {value}: {TEST}"))?);
+                    *bound = Some(
+                        value
+                            .as_integer()
+                            .ok_or_else(|| format!("{key} = {value}: {TEST}"))?,
+                    );
                 }
                 match bounds {
                     [None, None] => Err(TEST.to_owned()),
-                    [Some(low), Some(high)] if low > high => {
-                        Err(format!("at_least {low} is more than at_most {high}: nothing would match"))
-                    }
+                    [Some(low), Some(high)] if low > high => Err(format!(
+                        "at_least {low} is more than at_most {high}: nothing would match"
+                    )),
                     [at_least, at_most] => Ok(Self::Within { at_least, at_most }),
                 }
             }
@@ -150,12 +163,15 @@ impl FromStr for LocalTimes {
     fn from_str(text: &str) -> Result<Self, String> {
         let minutes = |text: &str| {
             let (hour, minute) = text.split_once(':')?;
-            let two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-            let (hour, minute): (u16, u16) =
-                (two(hour) && two(minute)).then(|| Some((hour.parse().ok()?, minute.parse().ok()?)))??;
+            let two =
+                |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+            let (hour, minute): (u16, u16) = (two(hour) && two(minute))
+                .then(|| Some((hour.parse().ok()?, minute.parse().ok()?)))??;
             (hour < 24 && minute < 60).then_some(hour * 60 + minute)
         };
-        let parts = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+        let parts = text
+            .split_once('-')
+            .and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
         match parts {
             Some((from, to)) if from != to => Ok(Self { from, to }),
             _ => Err(format!(

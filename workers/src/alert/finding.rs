@@ -70,7 +70,10 @@ pub(super) fn finding(
 ) -> Finding {
     let alert_id = alert_id(developer, &rule.id, start);
     let days = [("start", start.to_string()), ("end", end.to_string())];
-    let measured = firing.measured.iter().map(|(name, value)| (name.as_str(), value.to_string()));
+    let measured = firing
+        .measured
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_string()));
     let title = rule.title_with(days.into_iter().chain(measured));
     let body = Body {
         alert_id: &alert_id,
@@ -80,23 +83,39 @@ pub(super) fn finding(
         severity: rule.severity,
         why: &rule.why,
         actions: &rule.actions,
-        window: Window { start: start.to_string(), end: end.to_string() },
+        window: Window {
+            start: start.to_string(),
+            end: end.to_string(),
+        },
         evidence: Evidence {
             measured: &firing.measured,
             events: firing.events.len(),
             first: firing.events.first().map(|event| event.local_time.as_str()),
             last: firing.events.last().map(|event| event.local_time.as_str()),
-            event_ids: firing.events.iter().take(MAX_IDS).map(|event| event.event_id.as_str()).collect(),
+            event_ids: firing
+                .events
+                .iter()
+                .take(MAX_IDS)
+                .map(|event| event.event_id.as_str())
+                .collect(),
         },
     };
     let body = serde_json::to_string(&body).expect("strings, numbers and maps of strings are JSON");
     let push = origin.replay_id.is_none() && !is_stale(rule, end, offset, now);
-    Finding { severity: rule.severity.as_str().to_owned(), title, body, push, alert_id }
+    Finding {
+        severity: rule.severity.as_str().to_owned(),
+        title,
+        body,
+        push,
+        alert_id,
+    }
 }
 
 /// Whether the window's last day ended too long before `now` for an alert to be news (R1.3).
 fn is_stale(rule: &Rule, end: Day, offset: i32, now: Micros) -> bool {
-    let span = i64::try_from(rule.stale_after.as_secs()).unwrap_or(i64::MAX).saturating_mul(SECOND);
+    let span = i64::try_from(rule.stale_after.as_secs())
+        .unwrap_or(i64::MAX)
+        .saturating_mul(SECOND);
     now > end.end(offset).saturating_add(span)
 }
 
@@ -116,10 +135,21 @@ mod tests {
             correlation_id: "c".to_owned(),
             replay_id: replay_id.map(str::to_owned),
         };
-        let records: Vec<_> = (0..7).map(|minute| record("heartbeat", minute, &json!({}))).collect();
-        let firing = Firing { measured: [("beats".to_owned(), 7)].into(), events: records.iter().collect() };
+        let records: Vec<_> = (0..7)
+            .map(|minute| record("heartbeat", minute, &json!({})))
+            .collect();
+        let firing = Firing {
+            measured: [("beats".to_owned(), 7)].into(),
+            events: records.iter().collect(),
+        };
         let day: Day = "1970-01-01".parse().unwrap();
-        finding(&rule_of_days(1), ("ada", day, day), &firing, &origin, (now, 7200))
+        finding(
+            &rule_of_days(1),
+            ("ada", day, day),
+            &firing,
+            &origin,
+            (now, 7200),
+        )
     }
 
     #[test]
@@ -137,12 +167,19 @@ mod tests {
         let finding = found(0, None);
         let body: Value = serde_json::from_str(&finding.body).unwrap();
         assert_eq!(body["title"], "From 1970-01-01 to 1970-01-01");
-        assert_eq!(body["window"], json!({"start": "1970-01-01", "end": "1970-01-01"}));
+        assert_eq!(
+            body["window"],
+            json!({"start": "1970-01-01", "end": "1970-01-01"})
+        );
         assert_eq!(body["alert_id"], finding.alert_id);
         let evidence = json!({"measured": {"beats": 7}, "events": 7, "first": "minute 0", "last": "minute 6",
             "event_ids": ["e00000", "e00001", "e00002", "e00003", "e00004"]});
         assert_eq!(body["evidence"], evidence);
-        assert_eq!(found(1000 * HOUR, Some("r")).body, finding.body, "no clock goes in");
+        assert_eq!(
+            found(1000 * HOUR, Some("r")).body,
+            finding.body,
+            "no clock goes in"
+        );
     }
 
     #[test]

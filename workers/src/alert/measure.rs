@@ -34,7 +34,10 @@ pub fn judge<'a>(rule: &Rule, records: &[&'a Record]) -> Option<Firing<'a>> {
             proof.extend(indices);
         }
     }
-    Some(Firing { measured, events: proof.into_iter().map(|index| records[index]).collect() })
+    Some(Firing {
+        measured,
+        events: proof.into_iter().map(|index| records[index]).collect(),
+    })
 }
 
 /// The measured value, and the places of the records that make it up, rising.
@@ -48,7 +51,9 @@ fn measure(when: &When, records: &[&Record]) -> (u64, Vec<usize>) {
         Measure::DistinctSlots => {
             let width = i64::from(when.slot_minutes.unwrap_or(When::SLOT_MINUTES)) * 60 * SECOND;
             // Slots of real time: an hour that a clock change repeats is not one hour but two.
-            let slots: BTreeSet<i64> = hits().map(|index| records[index].at.div_euclid(width)).collect();
+            let slots: BTreeSet<i64> = hits()
+                .map(|index| records[index].at.div_euclid(width))
+                .collect();
             (slots.len() as u64, hits().collect())
         }
         Measure::Streak => longest_run(when, records),
@@ -81,36 +86,59 @@ mod tests {
     /// What the condition measures in builds at these minutes, `true` being a failed one.
     fn measured(condition: &str, builds: &[(i64, bool)]) -> Option<(u64, Vec<String>)> {
         let outcome = |failed| json!({"outcome": if failed { "failed" } else { "succeeded" }});
-        let records: Vec<Record> =
-            builds.iter().map(|(at, failed)| record("build.finished", *at, &outcome(*failed))).collect();
+        let records: Vec<Record> = builds
+            .iter()
+            .map(|(at, failed)| record("build.finished", *at, &outcome(*failed)))
+            .collect();
         let firing = judge(&rule_when(condition), &records.iter().collect::<Vec<_>>())?;
-        let ids = firing.events.iter().map(|event| event.event_id.clone()).collect();
+        let ids = firing
+            .events
+            .iter()
+            .map(|event| event.event_id.clone())
+            .collect();
         Some((firing.measured["n"], ids))
     }
 
     const FAILED: &str = "of = [{ types = ['build.finished'], data = { outcome = 'failed' } }]";
-    const SUCCEEDED: &str = "broken_by = [{ types = ['build.finished'], data = { outcome = 'succeeded' } }]";
+    const SUCCEEDED: &str =
+        "broken_by = [{ types = ['build.finished'], data = { outcome = 'succeeded' } }]";
 
     #[test]
     fn a_count_is_of_the_events_that_match() {
         let count = |bound: u32| {
-            let text = format!("[[when]]\nname = 'n'\nmeasure = 'count'\nat_least = {bound}\n{FAILED}");
+            let text =
+                format!("[[when]]\nname = 'n'\nmeasure = 'count'\nat_least = {bound}\n{FAILED}");
             measured(&text, &[(1, true), (2, false), (3, true)])
         };
-        assert_eq!(count(2), Some((2, vec!["e00001".to_owned(), "e00003".to_owned()])));
+        assert_eq!(
+            count(2),
+            Some((2, vec!["e00001".to_owned(), "e00003".to_owned()]))
+        );
         assert_eq!(count(3), None);
     }
 
     #[test]
     fn a_streak_ends_at_what_breaks_it_and_the_longest_counts() {
         let streak = |builds: &[(i64, bool)]| {
-            let text =
-                format!("[[when]]\nname = 'n'\nmeasure = 'streak'\nat_least = 2\n{FAILED}\n{SUCCEEDED}");
+            let text = format!(
+                "[[when]]\nname = 'n'\nmeasure = 'streak'\nat_least = 2\n{FAILED}\n{SUCCEEDED}"
+            );
             measured(&text, builds)
         };
-        assert_eq!(streak(&[(1, true), (2, false), (3, true), (4, false)]), None);
-        let two_rows =
-            [(1, true), (2, true), (3, false), (4, true), (5, true), (6, true), (7, false), (8, true)];
+        assert_eq!(
+            streak(&[(1, true), (2, false), (3, true), (4, false)]),
+            None
+        );
+        let two_rows = [
+            (1, true),
+            (2, true),
+            (3, false),
+            (4, true),
+            (5, true),
+            (6, true),
+            (7, false),
+            (8, true),
+        ];
         let (length, ids) = streak(&two_rows).unwrap();
         assert_eq!((length, ids[0].as_str(), ids.len()), (3, "e00004", 3));
     }
@@ -121,7 +149,11 @@ mod tests {
             let text = format!(
                 "[[when]]\nname = 'n'\nmeasure = 'distinct-slots'\nslot_minutes = 5\nat_least = 1\n{FAILED}"
             );
-            measured(&text, &minutes.iter().map(|at| (*at, true)).collect::<Vec<_>>()).map(|(count, _)| count)
+            measured(
+                &text,
+                &minutes.iter().map(|at| (*at, true)).collect::<Vec<_>>(),
+            )
+            .map(|(count, _)| count)
         };
         assert_eq!(slots(&[0, 1, 4]), Some(1));
         assert_eq!(slots(&[4, 5, 9, 10]), Some(3));
@@ -135,7 +167,10 @@ mod tests {
              [[when]]\nname = 'good'\nmeasure = 'count'\nat_most = 0\n\
              of = [{{ types = ['build.finished'], data = {{ outcome = 'succeeded' }} }}]"
         );
-        assert_eq!(measured(&text, &[(1, true), (2, true)]).map(|(count, _)| count), Some(2));
+        assert_eq!(
+            measured(&text, &[(1, true), (2, true)]).map(|(count, _)| count),
+            Some(2)
+        );
         assert_eq!(measured(&text, &[(1, true), (2, true), (3, false)]), None);
     }
 }

@@ -68,7 +68,10 @@ pub async fn publish(
         }
     }
     crash::point("alert.after_publish");
-    let published = Published { done: done.len(), left: revisions.len() - done.len() };
+    let published = Published {
+        done: done.len(),
+        left: revisions.len() - done.len(),
+    };
     if !done.is_empty() {
         store.published(done).await?;
     }
@@ -99,7 +102,9 @@ fn payload(revision: &AlertRevision) -> Vec<u8> {
     let mut alert: Map<String, Value> = match serde_json::from_str(&revision.body) {
         Ok(Value::Object(body)) => body,
         // Ours are objects. One that is none still goes out: it must not stand in the way of others.
-        _ => [("body".to_owned(), Value::from(revision.body.as_str()))].into_iter().collect(),
+        _ => [("body".to_owned(), Value::from(revision.body.as_str()))]
+            .into_iter()
+            .collect(),
     };
     alert.insert("alert_id".to_owned(), revision.alert_id.as_str().into());
     alert.insert("revision".to_owned(), revision.revision.into());
@@ -151,7 +156,10 @@ async fn sweep_once(
         let whole = page.len() == PAGE as usize;
         let published = publish(js, store, page).await?;
         if published.done > 0 {
-            tracing::info!(count = published.done, "alerts that were left were published");
+            tracing::info!(
+                count = published.done,
+                "alerts that were left were published"
+            );
         }
         if !whole || published.left > 0 {
             break;
@@ -180,9 +188,11 @@ mod tests {
             };
             serde_json::from_slice::<Value>(&payload(&revision)).unwrap()
         };
-        let wanted =
-            json!({"alert_id": "a1", "revision": 1, "state": "retracted", "push": false, "title": "t"});
-        assert_eq!(payload_of(r#"{"title": "t", "alert_id": "a1", "push": true}"#), wanted);
+        let wanted = json!({"alert_id": "a1", "revision": 1, "state": "retracted", "push": false, "title": "t"});
+        assert_eq!(
+            payload_of(r#"{"title": "t", "alert_id": "a1", "push": true}"#),
+            wanted
+        );
         assert_eq!(payload_of("[1]")["body"], "[1]");
     }
 }

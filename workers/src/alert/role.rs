@@ -21,16 +21,29 @@ pub struct Evaluating<S> {
 impl<S: Jobs> Evaluating<S> {
     /// With the rules this program was built with.
     pub fn new(store: S) -> Self {
-        Self { store, rules: builtin(), engine: Engine::default() }
+        Self {
+            store,
+            rules: builtin(),
+            engine: Engine::default(),
+        }
     }
 
-    async fn developer(&self, developer: &str, jobs: &[&JobMessage]) -> Result<Evaluation, StoreError> {
+    async fn developer(
+        &self,
+        developer: &str,
+        jobs: &[&JobMessage],
+    ) -> Result<Evaluation, StoreError> {
         let touched = Touched::by(jobs.iter().copied())
             .map_err(|error| StoreError::Refused(format!("windows of {developer}: {error}")))?;
         let ranges = ranges(&self.rules, &touched);
-        let snapshot = self.store.snapshot(developer.to_owned(), ranges, Want::All).await?;
+        let snapshot = self
+            .store
+            .snapshot(developer.to_owned(), ranges, Want::All)
+            .await?;
         let now = SystemClock.now();
-        let evaluation = self.engine.evaluate(&self.rules, developer, &touched, &snapshot, now);
+        let evaluation = self
+            .engine
+            .evaluate(&self.rules, developer, &touched, &snapshot, now);
         for (rule, error) in &evaluation.failed {
             // The other rules, and the job, go on.
             tracing::error!(rule, developer, %error, "a rule could not be evaluated");
@@ -42,7 +55,10 @@ impl<S: Jobs> Evaluating<S> {
     async fn evaluate(&self, jobs: &[JobMessage]) -> Result<Evaluation, StoreError> {
         let mut by_developer: BTreeMap<&str, Vec<&JobMessage>> = BTreeMap::new();
         for job in jobs {
-            by_developer.entry(&job.body.developer).or_default().push(job);
+            by_developer
+                .entry(&job.body.developer)
+                .or_default()
+                .push(job);
         }
         let mut all = Evaluation::default();
         for (developer, jobs) in by_developer {
@@ -74,7 +90,11 @@ pub struct Alerting<S> {
 impl<S: Jobs + Clone> Alerting<S> {
     /// Publishes by way of `js`.
     pub fn new(js: jetstream::Context, store: S) -> Self {
-        Self { js, evaluating: Evaluating::new(store.clone()), store }
+        Self {
+            js,
+            evaluating: Evaluating::new(store.clone()),
+            store,
+        }
     }
 
     /// The same with this engine, which a test may have replaced.
@@ -89,7 +109,10 @@ impl<S: Jobs + Clone> Alerting<S> {
 /// fails again: a note that gets lost is not sent again.
 async fn tell_failed(client: &async_nats::Client, failed: &[(String, RuleError)]) {
     for (rule, error) in failed {
-        let note = RuleFailed { rule: rule.clone(), error: error.to_string() };
+        let note = RuleFailed {
+            rule: rule.clone(),
+            error: error.to_string(),
+        };
         let note = serde_json::to_vec(&note).expect("texts become JSON");
         if let Err(error) = client.publish(NOTE_RULE_FAILED, note.into()).await {
             tracing::warn!(rule, %error, "the note that a rule failed could not be sent");

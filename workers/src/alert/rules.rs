@@ -133,7 +133,10 @@ pub fn files() -> &'static [(&'static str, &'static str)] {
 /// Never in a released build: a test reads every file.
 #[must_use]
 pub fn builtin() -> Vec<Rule> {
-    FILES.iter().map(|(_, text)| Rule::parse(text).expect("an embedded rule file is sound")).collect()
+    FILES
+        .iter()
+        .map(|(_, text)| Rule::parse(text).expect("an embedded rule file is sound"))
+        .collect()
 }
 
 impl Rule {
@@ -146,7 +149,10 @@ impl Rule {
             .map_err(|error| BadRule::Unreadable(error.to_string().trim_end().to_owned()))?;
         match rule.problem() {
             None => Ok(rule),
-            Some(reason) => Err(BadRule::Unusable { id: rule.id, reason }),
+            Some(reason) => Err(BadRule::Unusable {
+                id: rule.id,
+                reason,
+            }),
         }
     }
 
@@ -154,31 +160,54 @@ impl Rule {
     fn problem(&self) -> Option<String> {
         let says = |wrong: bool, reason: &str| wrong.then(|| reason.to_owned());
         let window = !(1..=MAX_WINDOW_DAYS).contains(&self.window_days);
-        says(!is_name(&self.id, '-'), "its id must be of a-z, 0-9 and - and begin with a letter")
-            .or_else(|| says(self.version < 1, "its version must be 1 or more"))
-            .or_else(|| {
-                window.then(|| format!("window_days is {}: use 1 to {MAX_WINDOW_DAYS}", self.window_days))
+        says(
+            !is_name(&self.id, '-'),
+            "its id must be of a-z, 0-9 and - and begin with a letter",
+        )
+        .or_else(|| says(self.version < 1, "its version must be 1 or more"))
+        .or_else(|| {
+            window.then(|| {
+                format!(
+                    "window_days is {}: use 1 to {MAX_WINDOW_DAYS}",
+                    self.window_days
+                )
             })
-            .or_else(|| {
-                says(self.title.is_empty() || self.why.is_empty(), "title and why must say something")
-            })
-            .or_else(|| says(self.actions.is_empty(), "actions must name at least one thing to do"))
-            .or_else(|| self.when.iter().find_map(When::problem))
-            .or_else(|| {
-                // Else it would fire on days without a single event.
-                let fed = self.when.iter().any(|when| when.at_least.is_some_and(|bound| bound > 0));
-                says(!fed, "one [[when]] must have an at_least of 1 or more")
-            })
-            .or_else(|| {
-                let names: BTreeSet<&str> = self.when.iter().map(|when| when.name.as_str()).collect();
-                says(names.len() < self.when.len(), "each [[when]] must have a name of its own")
-            })
-            .or_else(|| self.unknown_placeholder())
+        })
+        .or_else(|| {
+            says(
+                self.title.is_empty() || self.why.is_empty(),
+                "title and why must say something",
+            )
+        })
+        .or_else(|| {
+            says(
+                self.actions.is_empty(),
+                "actions must name at least one thing to do",
+            )
+        })
+        .or_else(|| self.when.iter().find_map(When::problem))
+        .or_else(|| {
+            // Else it would fire on days without a single event.
+            let fed = self
+                .when
+                .iter()
+                .any(|when| when.at_least.is_some_and(|bound| bound > 0));
+            says(!fed, "one [[when]] must have an at_least of 1 or more")
+        })
+        .or_else(|| {
+            let names: BTreeSet<&str> = self.when.iter().map(|when| when.name.as_str()).collect();
+            says(
+                names.len() < self.when.len(),
+                "each [[when]] must have a name of its own",
+            )
+        })
+        .or_else(|| self.unknown_placeholder())
     }
 
     fn unknown_placeholder(&self) -> Option<String> {
-        let known =
-            |name: &str| ["start", "end"].contains(&name) || self.when.iter().any(|when| when.name == name);
+        let known = |name: &str| {
+            ["start", "end"].contains(&name) || self.when.iter().any(|when| when.name == name)
+        };
         let unknown = |part: &&str| !part.split_once('}').is_some_and(|(name, _)| known(name));
         let part = self.title.split('{').skip(1).find(unknown)?;
         let name = part.split('}').next().unwrap_or_default();
@@ -189,24 +218,40 @@ impl Rule {
     }
 
     /// The title with its placeholders filled in; `values` gives each name's text.
-    pub(super) fn title_with<'a>(&self, values: impl IntoIterator<Item = (&'a str, String)>) -> String {
-        let fill =
-            |title: String, (name, value): (&str, String)| title.replace(&format!("{{{name}}}"), &value);
+    pub(super) fn title_with<'a>(
+        &self,
+        values: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> String {
+        let fill = |title: String, (name, value): (&str, String)| {
+            title.replace(&format!("{{{name}}}"), &value)
+        };
         values.into_iter().fold(self.title.clone(), fill)
     }
 }
 
 impl When {
     fn problem(&self) -> Option<String> {
-        let (streak, slots) = (self.measure == Measure::Streak, self.measure == Measure::DistinctSlots);
-        let reason = if !is_name(&self.name, '_') || ["start", "end"].contains(&self.name.as_str()) {
+        let (streak, slots) = (
+            self.measure == Measure::Streak,
+            self.measure == Measure::DistinctSlots,
+        );
+        let reason = if !is_name(&self.name, '_') || ["start", "end"].contains(&self.name.as_str())
+        {
             "its name must be of a-z, 0-9 and _, begin with a letter, and be neither start nor end"
-        } else if self.of.is_empty() || self.of.iter().chain(&self.broken_by).any(|one| one.types.is_empty())
+        } else if self.of.is_empty()
+            || self
+                .of
+                .iter()
+                .chain(&self.broken_by)
+                .any(|one| one.types.is_empty())
         {
             "`of` must name events, and every filter must name types"
         } else if streak == self.broken_by.is_empty() {
             "a streak, and nothing else, needs broken_by"
-        } else if self.slot_minutes.is_some_and(|length| !slots || !(1..=24 * 60).contains(&length)) {
+        } else if self
+            .slot_minutes
+            .is_some_and(|length| !slots || !(1..=24 * 60).contains(&length))
+        {
             "slot_minutes is for distinct-slots only, from 1 to 1440"
         } else if self.at_least.is_none() && self.at_most.is_none() {
             "it needs at_least, at_most or both"
@@ -221,7 +266,9 @@ impl When {
 
 fn is_name(text: &str, joiner: char) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == joiner;
-    text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(inner)
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(inner)
 }
 
 #[cfg(test)]

@@ -36,7 +36,10 @@ impl Day {
     #[must_use]
     pub fn hours(self) -> HourRange {
         let midnight = i64::from(self.0) * HOURS;
-        HourRange { first: midnight - HOURS, last: midnight + 2 * HOURS - 1 }
+        HourRange {
+            first: midnight - HOURS,
+            last: midnight + 2 * HOURS - 1,
+        }
     }
 
     /// When the day ends where local time is `offset` seconds ahead of UTC.
@@ -128,7 +131,10 @@ impl FromIterator<(Day, Origin)> for Touched {
     fn from_iter<I: IntoIterator<Item = (Day, Origin)>>(days: I) -> Self {
         let mut touched = BTreeMap::<Day, Origin>::new();
         for (day, origin) in days {
-            let kept = touched.get(&day).map_or(&origin, |there| there.preferred(&origin)).clone();
+            let kept = touched
+                .get(&day)
+                .map_or(&origin, |there| there.preferred(&origin))
+                .clone();
             touched.insert(day, kept);
         }
         Self(touched)
@@ -138,7 +144,11 @@ impl FromIterator<(Day, Origin)> for Touched {
 /// The UTC hours to read for all rules: rising, each hour once.
 #[must_use]
 pub fn ranges(rules: &[Rule], touched: &Touched) -> Vec<HourRange> {
-    let Some(reach) = rules.iter().map(|rule| i32::from(rule.window_days) - 1).max() else {
+    let Some(reach) = rules
+        .iter()
+        .map(|rule| i32::from(rule.window_days) - 1)
+        .max()
+    else {
         return Vec::new();
     };
     let mut ranges: Vec<HourRange> = Vec::new();
@@ -154,13 +164,20 @@ pub fn ranges(rules: &[Rule], touched: &Touched) -> Vec<HourRange> {
 
 /// The UTC hours in which events of the local days `start` to `end` may lie.
 fn look_back(start: Day, end: Day) -> HourRange {
-    HourRange { first: start.hours().first, last: end.hours().last }
+    HourRange {
+        first: start.hours().first,
+        last: end.hours().last,
+    }
 }
 
 /// The generation of a window: the sum of its look-back's, so it only grows.
 pub(super) fn generation(snapshot: &Snapshot, start: Day, end: Day) -> i64 {
     let HourRange { first, last } = look_back(start, end);
-    snapshot.hours.range(first..=last).map(|(_, hour)| hour.generation).sum()
+    snapshot
+        .hours
+        .range(first..=last)
+        .map(|(_, hour)| hour.generation)
+        .sum()
 }
 
 #[cfg(test)]
@@ -184,9 +201,15 @@ mod tests {
     fn days_are_read_written_and_counted() {
         assert_eq!(day("1970-01-01"), Day(0));
         assert_eq!(day("2024-02-28").plus(2).to_string(), "2024-03-01");
-        for bad in
-            ["", "2026-2-3", "2026-02-30", "20260203", "2026-02-03T00:00:00", "1969-12-31", "-009999-01-01"]
-        {
+        for bad in [
+            "",
+            "2026-2-3",
+            "2026-02-30",
+            "20260203",
+            "2026-02-03T00:00:00",
+            "1969-12-31",
+            "-009999-01-01",
+        ] {
             assert_eq!(bad.parse::<Day>(), Err(BadDay(bad.to_owned())), "{bad}");
         }
         assert_eq!(day("1970-01-02").hours(), HourRange { first: 0, last: 71 });
@@ -195,21 +218,38 @@ mod tests {
 
     #[test]
     fn every_window_that_holds_a_touched_day_is_looked_at() {
-        let touched: Touched = [(day("2026-03-05"), origin(1, None)), (day("2026-03-06"), origin(2, None))]
-            .into_iter()
-            .collect();
+        let touched: Touched = [
+            (day("2026-03-05"), origin(1, None)),
+            (day("2026-03-06"), origin(2, None)),
+        ]
+        .into_iter()
+        .collect();
         let starts = |days| {
             let windows = touched.windows(&rule_of_days(days));
-            windows.iter().map(|(start, origin)| format!("{start} {}", origin.batch.seq)).collect::<Vec<_>>()
+            windows
+                .iter()
+                .map(|(start, origin)| format!("{start} {}", origin.batch.seq))
+                .collect::<Vec<_>>()
         };
         assert_eq!(starts(1), ["2026-03-05 1", "2026-03-06 2"]);
         // The later batch answers for the windows that both touched.
-        assert_eq!(starts(3), ["2026-03-03 1", "2026-03-04 2", "2026-03-05 2", "2026-03-06 2"]);
+        assert_eq!(
+            starts(3),
+            [
+                "2026-03-03 1",
+                "2026-03-04 2",
+                "2026-03-05 2",
+                "2026-03-06 2"
+            ]
+        );
     }
 
     #[test]
     fn a_day_is_put_down_to_a_live_batch_before_a_replay_in_whatever_order_they_come() {
-        let mut days = vec![(day("2026-03-05"), origin(1, None)), (day("2026-03-05"), origin(9, Some("r")))];
+        let mut days = vec![
+            (day("2026-03-05"), origin(1, None)),
+            (day("2026-03-05"), origin(9, Some("r"))),
+        ];
         let one: Touched = days.clone().into_iter().collect();
         days.reverse();
         assert_eq!(one, days.into_iter().collect());
@@ -218,15 +258,25 @@ mod tests {
 
     #[test]
     fn ranges_reach_a_day_beyond_the_windows_and_never_overlap() {
-        let touched =
-            |days: &[&str]| days.iter().map(|text| (day(text), origin(1, None))).collect::<Touched>();
+        let touched = |days: &[&str]| {
+            days.iter()
+                .map(|text| (day(text), origin(1, None)))
+                .collect::<Touched>()
+        };
         let width = |days, text: &[&str]| {
             let ranges = ranges(&[rule_of_days(1), rule_of_days(days)], &touched(text));
-            ranges.iter().map(|range| range.last - range.first + 1).collect::<Vec<_>>()
+            ranges
+                .iter()
+                .map(|range| range.last - range.first + 1)
+                .collect::<Vec<_>>()
         };
         assert_eq!(width(1, &["2026-03-05"]), [72]);
         assert_eq!(width(7, &["2026-03-05"]), [(6 + 6 + 3) * 24]);
-        assert_eq!(width(1, &["2026-03-05", "2026-03-08"]), [6 * 24], "they touch");
+        assert_eq!(
+            width(1, &["2026-03-05", "2026-03-08"]),
+            [6 * 24],
+            "they touch"
+        );
         assert_eq!(width(1, &["2026-03-05", "2026-03-09"]), [72, 72]);
         assert_eq!(ranges(&[], &touched(&["2026-03-05"])), []);
     }

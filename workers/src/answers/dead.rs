@@ -23,7 +23,10 @@ pub async fn write<S: Persist + DeadLetters>(
     }
     let at = match note.batch {
         Some(at) => at,
-        None => BatchRef { src: store.source(&note.life).await?, seq: note.seq },
+        None => BatchRef {
+            src: store.source(&note.life).await?,
+            seq: note.seq,
+        },
     };
     let short = |text: String| shorten(&text, MAX_TEXT);
     let decision = Decision {
@@ -31,7 +34,9 @@ pub async fn write<S: Persist + DeadLetters>(
         step,
         dead_sequence: note.dead_sequence,
         dead_at: note.dead_at,
-        developer: note.developer.filter(|name| name.parse::<DeveloperId>().is_ok()),
+        developer: note
+            .developer
+            .filter(|name| name.parse::<DeveloperId>().is_ok()),
         job_id: note.job_id.map(short),
         by: short(note.by),
         reason: note.reason.map(short),
@@ -40,5 +45,7 @@ pub async fn write<S: Persist + DeadLetters>(
         actor: note.actor,
     };
     tracing::info!(batch = %at, step = step.as_str(), by = decision.by, "a dead letter is decided about");
-    Ok(DeadNoted { stored: store.decided(decision).await? })
+    Ok(DeadNoted {
+        stored: store.decided(decision).await?,
+    })
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use common::audit::Step;
 use common::process::Stop;
 use common::query::{
-    Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE, QUEUE,
-    ResendNote, StoredReply, SubmissionReply,
+    Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE,
+    QUEUE, ResendNote, StoredReply, SubmissionReply,
 };
 use common::retry::RetryPolicy;
 use futures_util::StreamExt;
@@ -54,30 +54,48 @@ pub async fn batches<S>(client: Client, store: S, actor: String, retry: RetryPol
 where
     S: Answers + History + Ledger + Clone,
 {
-    let questions = each(&client, (BATCH, QUESTIONS), retry, &stop, |message: Message| {
-        let (client, store) = (client.clone(), store.clone());
-        async move {
-            match read(&message) {
-                Ok(BatchQuery::Submissions { developer, batch_id }) => {
-                    let found = store.submissions(developer, batch_id).await.map_err(NoAnswer::from);
-                    reply(&client, message, found.map(newest)).await;
+    let questions = each(
+        &client,
+        (BATCH, QUESTIONS),
+        retry,
+        &stop,
+        |message: Message| {
+            let (client, store) = (client.clone(), store.clone());
+            async move {
+                match read(&message) {
+                    Ok(BatchQuery::Submissions {
+                        developer,
+                        batch_id,
+                    }) => {
+                        let found = store
+                            .submissions(developer, batch_id)
+                            .await
+                            .map_err(NoAnswer::from);
+                        reply(&client, message, found.map(newest)).await;
+                    }
+                    Ok(BatchQuery::Stored { life, seq }) => {
+                        reply(&client, message, stored(&store, life, seq).await).await;
+                    }
+                    Err(unreadable) => reply::<()>(&client, message, Err(unreadable)).await,
                 }
-                Ok(BatchQuery::Stored { life, seq }) => {
-                    reply(&client, message, stored(&store, life, seq).await).await;
+            }
+        },
+    );
+    let notes = each(
+        &client,
+        (NOTE_DUPLICATE, NOTES),
+        retry,
+        &stop,
+        |message: Message| {
+            let (store, actor, stop) = (store.clone(), actor.clone(), stop.clone());
+            async move {
+                match read::<ResendNote>(&message) {
+                    Ok(note) => notes::write(&store, note, &actor, &stop).await,
+                    Err(error) => tracing::warn!(actor, %error, "a note of a resend is dropped"),
                 }
-                Err(unreadable) => reply::<()>(&client, message, Err(unreadable)).await,
             }
-        }
-    });
-    let notes = each(&client, (NOTE_DUPLICATE, NOTES), retry, &stop, |message: Message| {
-        let (store, actor, stop) = (store.clone(), actor.clone(), stop.clone());
-        async move {
-            match read::<ResendNote>(&message) {
-                Ok(note) => notes::write(&store, note, &actor, &stop).await,
-                Err(error) => tracing::warn!(actor, %error, "a note of a resend is dropped"),
-            }
-        }
-    });
+        },
+    );
     tokio::join!(questions, notes);
 }
 
@@ -99,28 +117,56 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
             }
         }
     };
-    let redriven = each(&client, (DEAD_REDRIVE, QUESTIONS), retry, &stop, answer(Step::Redriven));
-    let dropped = each(&client, (DEAD_DROP, QUESTIONS), retry, &stop, answer(Step::Dropped));
+    let redriven = each(
+        &client,
+        (DEAD_REDRIVE, QUESTIONS),
+        retry,
+        &stop,
+        answer(Step::Redriven),
+    );
+    let dropped = each(
+        &client,
+        (DEAD_DROP, QUESTIONS),
+        retry,
+        &stop,
+        answer(Step::Dropped),
+    );
     tokio::join!(redriven, dropped);
 }
 
 /// Answers [`MetricsQuery`] until the process stops.
 pub async fn metrics<S: Answers + Clone>(client: Client, store: S, retry: RetryPolicy, stop: Stop) {
-    each(&client, (METRICS, QUESTIONS), retry, &stop, |message: Message| {
-        let (client, store) = (client.clone(), store.clone());
-        async move {
-            let told = async {
-                let MetricsQuery { developer, from, to } = read(&message)?;
-                let days = store.days(developer, from, to).await?;
-                let days = days.into_iter().map(replies::day).collect::<Result<Vec<_>, _>>();
-                // A day that its events left is like one that never had any.
-                let days = days.map_err(NoAnswer::Damaged)?.into_iter().filter(replies::has_events);
-                Ok(days.collect::<Vec<_>>())
-            };
-            let told = told.await;
-            reply(&client, message, told).await;
-        }
-    })
+    each(
+        &client,
+        (METRICS, QUESTIONS),
+        retry,
+        &stop,
+        |message: Message| {
+            let (client, store) = (client.clone(), store.clone());
+            async move {
+                let told = async {
+                    let MetricsQuery {
+                        developer,
+                        from,
+                        to,
+                    } = read(&message)?;
+                    let days = store.days(developer, from, to).await?;
+                    let days = days
+                        .into_iter()
+                        .map(replies::day)
+                        .collect::<Result<Vec<_>, _>>();
+                    // A day that its events left is like one that never had any.
+                    let days = days
+                        .map_err(NoAnswer::Damaged)?
+                        .into_iter()
+                        .filter(replies::has_events);
+                    Ok(days.collect::<Vec<_>>())
+                };
+                let told = told.await;
+                reply(&client, message, told).await;
+            }
+        },
+    )
     .await;
 }
 
@@ -192,7 +238,9 @@ async fn stored<S: Answers + Ledger>(
     seq: u64,
 ) -> Result<Option<StoredReply>, NoAnswer> {
     // A stream made anew counts from 1 again: only source and sequence together name the message.
-    let Some(src) = store.known_source(&life).await? else { return Ok(None) };
+    let Some(src) = store.known_source(&life).await? else {
+        return Ok(None);
+    };
     let found = store.stored(life, seq).await?;
     Ok(found.map(|(first, exceptions)| {
         let is_asked = (first.at.src, first.at.seq) == (src, seq);
@@ -206,7 +254,10 @@ async fn reply<T: Serialize>(client: &Client, message: Message, answer: Result<T
         tracing::debug!(subject = %message.subject, "a question without a reply subject is ignored");
         return;
     };
-    let bytes = bounded(answer, client.server_info().max_payload.saturating_sub(MARGIN));
+    let bytes = bounded(
+        answer,
+        client.server_info().max_payload.saturating_sub(MARGIN),
+    );
     if let Err(error) = client.publish(inbox, bytes).await {
         tracing::warn!(subject = %message.subject, %error, "an answer could not be sent");
     }
@@ -216,7 +267,11 @@ async fn reply<T: Serialize>(client: &Client, message: Message, answer: Result<T
 fn bounded<T: Serialize>(answer: Result<T, NoAnswer>, limit: usize) -> Bytes {
     let sent = answer.and_then(|answer| {
         let bytes = serde_json::to_vec(&Answer::Ok(answer))?;
-        if bytes.len() > limit { Err(NoAnswer::TooLarge(bytes.len(), limit)) } else { Ok(bytes) }
+        if bytes.len() > limit {
+            Err(NoAnswer::TooLarge(bytes.len(), limit))
+        } else {
+            Ok(bytes)
+        }
     });
     let bytes = sent.unwrap_or_else(|error| {
         tracing::warn!(%error, "a question is not answered");
@@ -245,7 +300,10 @@ mod tests {
                 Answer::Ok(answer) => panic!("{answer:?}"),
             }
         });
-        assert!(said[0].contains("cannot be read") && said[1].contains("busy"), "{said:?}");
+        assert!(
+            said[0].contains("cannot be read") && said[1].contains("busy"),
+            "{said:?}"
+        );
         assert!(said[2].contains("NATS takes 100"), "{said:?}");
         assert_eq!(bounded(Ok(Some(1)), 100), r#"{"ok":1}"#);
         assert_eq!(bounded(Ok(None::<u8>), 100), r#"{"ok":null}"#);

@@ -10,20 +10,32 @@ use store::History;
 
 /// How often a note is tried to be written: over up to nine seconds, as its batch may not be stored yet.
 const TRIES: u32 = 9;
-const RETRY: RetryPolicy = RetryPolicy { cap: Duration::from_secs(3), ..RetryPolicy::DEFAULT };
+const RETRY: RetryPolicy = RetryPolicy {
+    cap: Duration::from_secs(3),
+    ..RetryPolicy::DEFAULT
+};
 
 /// Writes a note down, once its batch is stored.
 pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, stop: &Stop) {
     // Texts go into columns that take no control characters.
     if !is_id(&note.correlation_id) || !is_id(&note.collector) {
-        tracing::warn!(actor, seq = note.seq, "a note of a resend with damaged ids is dropped");
+        tracing::warn!(
+            actor,
+            seq = note.seq,
+            "a note of a resend with damaged ids is dropped"
+        );
         return;
     }
     let mut last = String::new();
     for attempt in 0..TRIES {
         let (life, correlation_id) = (note.life.clone(), note.correlation_id.clone());
-        let written =
-            store.note_resend(life, note.seq, correlation_id, note.received_at, note.collector.clone());
+        let written = store.note_resend(
+            life,
+            note.seq,
+            correlation_id,
+            note.received_at,
+            note.collector.clone(),
+        );
         match written.await {
             Ok(true) => return,
             Ok(false) => last = "its batch is not stored".to_owned(),

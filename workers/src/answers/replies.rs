@@ -42,7 +42,11 @@ fn exception(event: NotAccepted) -> Exception {
         if at.batch() == event.at.batch() {
             Original::SameBatch { index: at.ordinal }
         } else {
-            Original::Stored { at, batch_id, received_at: rfc3339(received_at) }
+            Original::Stored {
+                at,
+                batch_id,
+                received_at: rfc3339(received_at),
+            }
         }
     };
     Exception {
@@ -91,7 +95,12 @@ mod tests {
             correlation_id: "c1".to_owned(),
             state: BatchState::Failed,
             masks: [Mask::ALL, JobKind::Normalize.bit(), Mask(1 | 4)],
-            counts: Counts { received: 3, accepted: 1, duplicate: 2, ..Counts::default() },
+            counts: Counts {
+                received: 3,
+                accepted: 1,
+                duplicate: 2,
+                ..Counts::default()
+            },
             received_at: 1_500_000,
             published_at: 1_600_000,
             persisted_at: 1_700_000,
@@ -100,13 +109,23 @@ mod tests {
 
     fn refused(at: EventRef, code: Code, original: Option<(EventRef, String, i64)>) -> NotAccepted {
         let event_id = Some("e1".to_owned());
-        NotAccepted { at, event_id, code, pointer: None, detail: None, original }
+        NotAccepted {
+            at,
+            event_id,
+            code,
+            pointer: None,
+            detail: None,
+            original,
+        }
     }
 
     #[test]
     fn masks_become_kinds_and_instants_times() {
         let reply = submission(stored_batch(BatchRef { src: 2, seq: 7 }));
-        assert_eq!((reply.stream_sequence, reply.state), (7, BatchState::Failed));
+        assert_eq!(
+            (reply.stream_sequence, reply.state),
+            (7, BatchState::Failed)
+        );
         assert_eq!(reply.need, JobKind::ALL);
         assert_eq!(reply.done, [JobKind::Normalize]);
         assert_eq!(reply.failed, [JobKind::Aggregate, JobKind::Alert]);
@@ -119,30 +138,58 @@ mod tests {
         let at = BatchRef { src: 2, seq: 7 };
         let elsewhere = BatchRef { src: 1, seq: 7 }.event(0);
         let exceptions = vec![
-            refused(at.event(1), Code::DuplicateId, Some((at.event(0), "b1".to_owned(), 1_500_000))),
-            refused(at.event(2), Code::IdConflict, Some((elsewhere, "b0".to_owned(), 1_000_000))),
+            refused(
+                at.event(1),
+                Code::DuplicateId,
+                Some((at.event(0), "b1".to_owned(), 1_500_000)),
+            ),
+            refused(
+                at.event(2),
+                Code::IdConflict,
+                Some((elsewhere, "b0".to_owned(), 1_000_000)),
+            ),
             refused(at.event(3), Code::SchemaVersionUnsupported, None),
         ];
         let reply = stored(&stored_batch(at), exceptions, true);
         assert!(!reply.duplicate_batch && reply.stream_sequence == 7);
-        let [one, two, three] = &reply.exceptions[..] else { panic!("{reply:?}") };
+        let [one, two, three] = &reply.exceptions[..] else {
+            panic!("{reply:?}")
+        };
         assert_eq!((one.index, one.verdict), (1, Verdict::Duplicate));
         assert_eq!(one.original, Some(Original::SameBatch { index: 0 }));
         assert_eq!((two.index, two.verdict), (2, Verdict::Quarantined));
         let received_at = "1970-01-01T00:00:01.000000Z".to_owned();
         assert_eq!(
             two.original,
-            Some(Original::Stored { at: elsewhere, batch_id: "b0".to_owned(), received_at })
+            Some(Original::Stored {
+                at: elsewhere,
+                batch_id: "b0".to_owned(),
+                received_at
+            })
         );
-        assert_eq!((three.index, three.code), (3, Code::SchemaVersionUnsupported));
+        assert_eq!(
+            (three.index, three.code),
+            (3, Code::SchemaVersionUnsupported)
+        );
         assert!(stored(&stored_batch(at), Vec::new(), false).duplicate_batch);
     }
 
     #[test]
     fn a_days_metrics_stand_beside_its_name() {
-        let computed = |body: &str| Computed { generation: 3, version: 1, body: body.to_owned() };
-        let told = day(("2026-03-01".to_owned(), computed(r#"{"edits":4,"day":"x"}"#))).unwrap();
-        assert_eq!(serde_json::to_string(&told).unwrap(), r#"{"day":"2026-03-01","edits":4}"#);
+        let computed = |body: &str| Computed {
+            generation: 3,
+            version: 1,
+            body: body.to_owned(),
+        };
+        let told = day((
+            "2026-03-01".to_owned(),
+            computed(r#"{"edits":4,"day":"x"}"#),
+        ))
+        .unwrap();
+        assert_eq!(
+            serde_json::to_string(&told).unwrap(),
+            r#"{"day":"2026-03-01","edits":4}"#
+        );
         let defect = day(("2026-03-01".to_owned(), computed("[]"))).unwrap_err();
         assert!(defect.contains("2026-03-01"), "{defect}");
     }
@@ -150,7 +197,11 @@ mod tests {
     #[test]
     fn a_day_that_its_events_left_is_not_told() {
         let told = |body: &str| {
-            let computed = Computed { generation: 1, version: 1, body: body.to_owned() };
+            let computed = Computed {
+                generation: 1,
+                version: 1,
+                body: body.to_owned(),
+            };
             has_events(&day(("2026-03-01".to_owned(), computed)).unwrap())
         };
         assert!(told(r#"{"events": 1}"#) && !told(r#"{"events": 0, "edits": 0}"#));

@@ -95,7 +95,8 @@ const FIELDS: &[(&str, Is)] = &[
 
 /// The entity of a heartbeat, where it is a file's path.
 pub fn file_entity<'a>(kind: &str, data: &'a Map<String, Value>) -> Option<&'a str> {
-    let is_file = kind == "heartbeat" && data.get("entity_type").and_then(Value::as_str) == Some("file");
+    let is_file =
+        kind == "heartbeat" && data.get("entity_type").and_then(Value::as_str) == Some("file");
     data.get("entity").filter(|_| is_file)?.as_str()
 }
 
@@ -108,7 +109,11 @@ pub fn clean(
     workspace: Option<&str>,
     project: Option<&str>,
 ) -> Map<String, Value> {
-    let mut cleaner = Cleaner { left: MAX_DATA, workspace, project };
+    let mut cleaner = Cleaner {
+        left: MAX_DATA,
+        workspace,
+        project,
+    };
     let mut cleaned = Map::new();
     for (name, is) in FIELDS {
         if let Some(value) = data.get(*name).and_then(|value| cleaner.known(*is, value)) {
@@ -116,7 +121,9 @@ pub fn clean(
         }
     }
     let is_file = file_entity(kind, data).is_some();
-    let known = |name: &str| FIELDS.iter().any(|(known, _)| *known == name) || (name == "entity" && is_file);
+    let known = |name: &str| {
+        FIELDS.iter().any(|(known, _)| *known == name) || (name == "entity" && is_file)
+    };
     let others = data.iter().filter(|(name, _)| !known(name));
     cleaned.extend(cleaner.members(others, MAX_DEPTH));
     cleaned
@@ -132,15 +139,19 @@ struct Cleaner<'a> {
 impl Cleaner<'_> {
     fn known(&mut self, is: Is, value: &Value) -> Option<Value> {
         match (is, value) {
-            (Is::Count, Value::Number(_)) => integer(value).filter(|number| *number >= 0).map(Value::from),
+            (Is::Count, Value::Number(_)) => integer(value)
+                .filter(|number| *number >= 0)
+                .map(Value::from),
             (Is::Integer, Value::Number(_)) => integer(value).map(Value::from),
             (Is::Flag, Value::Bool(_)) => Some(value.clone()),
             (Is::Name, Value::String(name)) => self.text(text::head(&text::clean(name), MAX_WORD)),
             (Is::Text, Value::String(text)) => self.text(free(text)),
             (Is::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
-            (Is::Texts, Value::Array(list)) => {
-                Some(strings(list).map_while(|text| self.text(free(text))).collect())
-            }
+            (Is::Texts, Value::Array(list)) => Some(
+                strings(list)
+                    .map_while(|text| self.text(free(text)))
+                    .collect(),
+            ),
             (Is::Paths, Value::Array(list)) => {
                 let (workspace, project) = (self.workspace, self.project);
                 let paths = strings(list).filter_map(|path| path::clean(path, workspace, project));
@@ -162,7 +173,10 @@ impl Cleaner<'_> {
             Value::String(text) => self.text(free(text)),
             Value::Array(list) => {
                 let list = list.iter().take(MAX_LEN);
-                Some(list.filter_map(|one| self.unknown(name, one, depth - 1)).collect())
+                Some(
+                    list.filter_map(|one| self.unknown(name, one, depth - 1))
+                        .collect(),
+                )
             }
             Value::Object(members) => Some(Value::Object(self.members(members.iter(), depth - 1))),
             plain => Some(plain.clone()),

@@ -14,11 +14,20 @@ struct Index {
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { names: HashMap::new(), extensions: HashMap::new() };
+    let mut index = Index {
+        names: HashMap::new(),
+        extensions: HashMap::new(),
+    };
     for (name, aliases, extensions) in LANGUAGES {
         index.names.insert(name, name);
-        index.names.extend(aliases.split_whitespace().map(|alias| (alias, *name)));
-        index.extensions.extend(extensions.split_whitespace().map(|extension| (extension, *name)));
+        index
+            .names
+            .extend(aliases.split_whitespace().map(|alias| (alias, *name)));
+        index.extensions.extend(
+            extensions
+                .split_whitespace()
+                .map(|extension| (extension, *name)),
+        );
     }
     index
 });
@@ -30,16 +39,27 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 #[must_use]
 pub fn canonical(name: &str) -> Option<String> {
     let key = key(name);
-    if matches!(key.as_str(), "" | "unknown" | "none" | "null" | "undefined" | "other") {
+    if matches!(
+        key.as_str(),
+        "" | "unknown" | "none" | "null" | "undefined" | "other"
+    ) {
         return None;
     }
-    Some(INDEX.names.get(key.as_str()).map_or(key.clone(), |name| (*name).to_owned()))
+    Some(
+        INDEX
+            .names
+            .get(key.as_str())
+            .map_or(key.clone(), |name| (*name).to_owned()),
+    )
 }
 
 /// The language of the file at `path`, by its name or its extension.
 pub fn of_path(path: &str) -> Option<String> {
     let file = path.rsplit(['/', '\\']).next()?.to_lowercase();
-    let by_name = FILE_NAMES.iter().find(|(name, _)| *name == file).map(|(_, language)| *language);
+    let by_name = FILE_NAMES
+        .iter()
+        .find(|(name, _)| *name == file)
+        .map(|(_, language)| *language);
     let by_extension = || INDEX.extensions.get(file.rsplit_once('.')?.1).copied();
     by_name.or_else(by_extension).map(str::to_owned)
 }
@@ -78,7 +98,10 @@ mod tests {
             list.sort_unstable();
             let twice: Vec<_> = list.windows(2).filter(|pair| pair[0] == pair[1]).collect();
             assert!(twice.is_empty(), "{twice:?}");
-            assert!(all > 100 && list.iter().all(|name| key(name) == *name), "spelled as keys are: {list:?}");
+            assert!(
+                all > 100 && list.iter().all(|name| key(name) == *name),
+                "spelled as keys are: {list:?}"
+            );
         }
         for (file, language) in FILE_NAMES {
             assert_eq!(canonical(language).as_deref(), Some(*language), "{file}");
@@ -101,12 +124,22 @@ mod tests {
         ] {
             let first = canonical(name);
             assert_eq!(first.as_deref(), Some(language), "{name}");
-            assert_eq!(first.as_deref().and_then(canonical), first, "naming twice is naming once");
+            assert_eq!(
+                first.as_deref().and_then(canonical),
+                first,
+                "naming twice is naming once"
+            );
         }
-        assert_eq!((canonical(" "), canonical("Unknown"), canonical("…")), (None, None, None));
+        assert_eq!(
+            (canonical(" "), canonical("Unknown"), canonical("…")),
+            (None, None, None)
+        );
         assert_eq!(of_path("src/main.RS").as_deref(), Some("rust"));
         assert_eq!(of_path(r"C:\a\Dockerfile").as_deref(), Some("dockerfile"));
         assert_eq!(of_path("CMakeLists.txt").as_deref(), Some("cmake"));
-        assert_eq!((of_path("LICENSE"), of_path(""), of_path("a.rs/b")), (None, None, None));
+        assert_eq!(
+            (of_path("LICENSE"), of_path(""), of_path("a.rs/b")),
+            (None, None, None)
+        );
     }
 }

@@ -23,5 +23,8 @@ pub fn of(at: Micros, client: Option<&[u8]>, occurred_at: Option<&str>) -> Local
     });
     let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     let local = at.to_zoned_datetime(zone);
-    Local { time: local.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string(), offset: local.offset().seconds() }
+    Local {
+        time: local.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string(),
+        offset: local.offset().seconds(),
+    }
 }

@@ -16,8 +16,12 @@ const MAX_SLUG: usize = 64;
 pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Option<String> {
     let mut path = Segments::of(path);
     if path.absolute {
-        let workspace = workspace.map(Segments::of).filter(|workspace| !workspace.list.is_empty());
-        let inside = workspace.as_ref().and_then(|workspace| path.inside(workspace));
+        let workspace = workspace
+            .map(Segments::of)
+            .filter(|workspace| !workspace.list.is_empty());
+        let inside = workspace
+            .as_ref()
+            .and_then(|workspace| path.inside(workspace));
         let home = path.home();
         let named = |name: &String| {
             let named_as_workspace =
@@ -27,7 +31,11 @@ pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Opti
         };
         // The file itself names no project, nor does the person that the home folder belongs to.
         let folders = path.list.len().saturating_sub(1);
-        let in_project = || (home..folders).find(|at| named(&path.list[*at])).map(|at| at + 1);
+        let in_project = || {
+            (home..folders)
+                .find(|at| named(&path.list[*at]))
+                .map(|at| at + 1)
+        };
         path.cut(inside.or_else(in_project).unwrap_or(home));
     }
     path.print()
@@ -42,7 +50,10 @@ pub fn slug(project: &str) -> Option<String> {
     let mut segments = Segments::of(project);
     segments.cut(segments.home());
     let name = segments.list.pop()?;
-    let name = name.strip_suffix(".code-workspace").unwrap_or(&name).to_lowercase();
+    let name = name
+        .strip_suffix(".code-workspace")
+        .unwrap_or(&name)
+        .to_lowercase();
     let mut slug = String::new();
     for c in name.chars() {
         if c.is_ascii_alphanumeric() {
@@ -54,7 +65,11 @@ pub fn slug(project: &str) -> Option<String> {
     let mut hash = String::new();
     if name.chars().any(|c| c.is_alphanumeric() && !c.is_ascii()) {
         hash.push('-');
-        hash.extend(common::event::hash(name.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")));
+        hash.extend(
+            common::event::hash(name.as_bytes())[..4]
+                .iter()
+                .map(|byte| format!("{byte:02x}")),
+        );
     }
     slug.truncate(MAX_SLUG - hash.len());
     let slug = format!("{}{hash}", slug.trim_end_matches('-'));
@@ -97,7 +112,12 @@ impl Segments {
         if !self.absolute {
             return 0;
         }
-        let lower: Vec<String> = self.list.iter().take(4).map(|segment| segment.to_lowercase()).collect();
+        let lower: Vec<String> = self
+            .list
+            .iter()
+            .take(4)
+            .map(|segment| segment.to_lowercase())
+            .collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
         let is_folder = |name: &str| matches!(name, "home" | "users");
         let is_letter = |name: &str| name.len() == 1 && name.as_bytes()[0].is_ascii_alphabetic();
@@ -155,5 +175,8 @@ fn is_drive(segment: &str) -> bool {
 }
 
 fn is_mount(segment: &str) -> bool {
-    matches!(segment, "var" | "usr" | "export" | "data" | "mnt" | "cygdrive" | "wsl$" | "wsl.localhost")
+    matches!(
+        segment,
+        "var" | "usr" | "export" | "data" | "mnt" | "cygdrive" | "wsl$" | "wsl.localhost"
+    )
 }

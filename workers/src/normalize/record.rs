@@ -43,10 +43,22 @@ pub struct Record {
 /// Normalizes one event. Never fails: what cannot be understood is left out.
 #[must_use]
 pub fn normalize(event: &StoredEvent) -> Record {
-    let mut body = std::str::from_utf8(&event.body).ok().and_then(|text| json::value(text).ok());
-    let occurred_at = body.as_ref().and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
-    let local = local::of(event.effective_at, event.client.as_deref(), occurred_at.as_deref());
-    let mut data = match body.as_mut().and_then(|body| body.get_mut("data")).map(Value::take) {
+    let mut body = std::str::from_utf8(&event.body)
+        .ok()
+        .and_then(|text| json::value(text).ok());
+    let occurred_at = body
+        .as_ref()
+        .and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
+    let local = local::of(
+        event.effective_at,
+        event.client.as_deref(),
+        occurred_at.as_deref(),
+    );
+    let mut data = match body
+        .as_mut()
+        .and_then(|body| body.get_mut("data"))
+        .map(Value::take)
+    {
         Some(Value::Object(data)) => data,
         _ => Map::new(),
     };
@@ -74,7 +86,9 @@ pub fn normalize(event: &StoredEvent) -> Record {
 
 /// The slug of `data.project`, else of the last segment of `data.workspace`.
 fn project(project: Option<&str>, workspace: Option<&str>) -> Option<String> {
-    project.and_then(path::slug).or_else(|| workspace.and_then(path::slug))
+    project
+        .and_then(path::slug)
+        .or_else(|| workspace.and_then(path::slug))
 }
 
 impl Record {
@@ -106,7 +120,10 @@ impl Record {
     /// A flag in the data; false where there is none.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
-        self.data.get(name).and_then(Value::as_bool).unwrap_or(false)
+        self.data
+            .get(name)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 
     /// Seconds since 1970-01-01T00:00:00 on the local clock.

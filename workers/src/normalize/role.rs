@@ -19,9 +19,14 @@ impl<S: Jobs> Work for Normalizing<S> {
     const KIND: JobKind = JobKind::Normalize;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
-        let developers: BTreeMap<BatchRef, &str> =
-            jobs.iter().map(|job| (job.body.batch, job.body.developer.as_str())).collect();
-        let events = self.store.events_of(developers.keys().copied().collect()).await?;
+        let developers: BTreeMap<BatchRef, &str> = jobs
+            .iter()
+            .map(|job| (job.body.batch, job.body.developer.as_str()))
+            .collect();
+        let events = self
+            .store
+            .events_of(developers.keys().copied().collect())
+            .await?;
         let rows = events.iter().filter_map(|event| {
             let developer = developers.get(&event.at.batch())?;
             Some(row(developer, event))
@@ -34,7 +39,8 @@ impl<S: Jobs> Work for Normalizing<S> {
 
 fn row(developer: &str, event: &StoredEvent) -> Result<NormalizedRow, StoreError> {
     let record = normalize(event);
-    let text = serde_json::to_string(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let text =
+        serde_json::to_string(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
     Ok(NormalizedRow {
         developer: developer.to_owned(),
         event_id: record.event_id,

@@ -6,7 +6,9 @@ const CUT: char = '…';
 /// `text` with each control character as a space: a text column may take no NUL, and a terminal
 /// should not be steered by what a client sent.
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// At most `max` bytes (at least 3) of `text` from its start, with an ellipsis where it was longer.

@@ -35,10 +35,16 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     process: Process,
 ) -> Result<(), BindError> {
     let js = jetstream::new(client.clone());
-    let (handover, trigger) = Trigger::new(js.clone(), store.clone(), pulling.retry.policy(), &process);
+    let (handover, trigger) =
+        Trigger::new(js.clone(), store.clone(), pulling.retry.policy(), &process);
     let actor = process.actor.to_string();
     let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
-    let role = Arc::new(Storing { store: store.clone(), client, handover, actor });
+    let role = Arc::new(Storing {
+        store: store.clone(),
+        client,
+        handover,
+        actor,
+    });
     let redriving = Arc::new(Redriving::new(js.clone(), store, role.clone()));
     let redriven = pull::run(
         js.clone(),
@@ -70,7 +76,10 @@ impl<S: Persist + Attempts> Role for Storing<S> {
             Ok(src) => src,
             Err(error) => return vec![setback::outcome(&error); group.len()],
         };
-        let (mut sound, mut outcomes) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let (mut sound, mut outcomes) = (
+            Vec::with_capacity(group.len()),
+            Vec::with_capacity(group.len()),
+        );
         for one in group {
             outcomes.push(match self.incoming(src, one) {
                 Ok(incoming) => {
@@ -90,7 +99,9 @@ impl<S: Persist + Attempts> Role for Storing<S> {
                 self.committed(group, stored).await;
             }
             Err(error) => {
-                let sound = outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Ack);
+                let sound = outcomes
+                    .iter_mut()
+                    .filter(|outcome| **outcome == Outcome::Ack);
                 sound.for_each(|outcome| *outcome = setback::outcome(&error));
             }
         }
@@ -99,14 +110,19 @@ impl<S: Persist + Attempts> Role for Storing<S> {
 
     async fn about(&self, life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
         let failed = |error| setback::failure(&error);
-        let at = BatchRef { src: self.store.source(life).await.map_err(failed)?, seq: delivery.seq };
+        let at = BatchRef {
+            src: self.store.source(life).await.map_err(failed)?,
+            seq: delivery.seq,
+        };
         let about = About {
             batch: Some(at),
             state: self.store.state(at).await.map_err(failed)?,
             developer: delivery.developer().map(str::to_owned),
             ..About::default()
         };
-        let Ok(batch) = batch::decode(delivery.payload.clone()) else { return Ok(about) };
+        let Ok(batch) = batch::decode(delivery.payload.clone()) else {
+            return Ok(about);
+        };
         Ok(About {
             developer: Some(batch.header.developer.to_string()),
             batch_id: Some(batch.header.batch_id.clone()),
@@ -119,13 +135,19 @@ impl<S: Persist + Attempts> Role for Storing<S> {
 
 /// The usable ids of its events, in their order.
 fn event_ids(batch: &Batch) -> Vec<String> {
-    batch.events().filter_map(|(_, bytes)| Head::of(bytes)?.id()).collect()
+    batch
+        .events()
+        .filter_map(|(_, bytes)| Head::of(bytes)?.id())
+        .collect()
 }
 
 impl<S: Persist> Storing<S> {
     fn incoming(&self, src: Src, delivery: &Delivery) -> Result<Incoming, String> {
         let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
-        let at = BatchRef { src, seq: delivery.seq };
+        let at = BatchRef {
+            src,
+            seq: delivery.seq,
+        };
         let times = (delivery.published_at, SystemClock.now());
         Incoming::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
     }
@@ -134,13 +156,16 @@ impl<S: Persist> Storing<S> {
     async fn committed(&self, group: &[Delivery], stored: Vec<Stored>) {
         for at in stored.iter().map(|stored| stored.at) {
             let delivery = group.iter().find(|one| one.seq == at.seq);
-            let Some(subject) = delivery.and_then(|one| one.headers.get(NOTIFY)) else { continue };
+            let Some(subject) = delivery.and_then(|one| one.headers.get(NOTIFY)) else {
+                continue;
+            };
             let hint = Bytes::from(serde_json::json!(at).to_string());
             // The hint is quick, the query is the truth: a lost one costs the waiter 50 ms.
             if let Err(error) = self.client.publish(subject.as_str().to_owned(), hint).await {
                 tracing::debug!(%error, "a hint could not be sent");
             }
         }
-        self.handover.give(stored.into_iter().filter_map(|stored| stored.pending));
+        self.handover
+            .give(stored.into_iter().filter_map(|stored| stored.pending));
     }
 }

@@ -18,7 +18,11 @@ const GROUP: usize = 8;
 
 /// The bounds of pulling pointers: permits of their own, so that a redrive never takes live traffic's.
 pub fn few(settings: PullSettings) -> PullSettings {
-    PullSettings { group: GROUP, memory_kib: 1024, ..settings }
+    PullSettings {
+        group: GROUP,
+        memory_kib: 1024,
+        ..settings
+    }
 }
 
 /// Hands the messages that pointers name to the role that stores live ones.
@@ -30,11 +34,17 @@ pub struct Redriving<R, S> {
 
 /// NATS is at fault, not the store.
 fn later(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
-    Failure { blame: Blame::Stream, reason: format!("{what} cannot be read: {error}") }
+    Failure {
+        blame: Blame::Stream,
+        reason: format!("{what} cannot be read: {error}"),
+    }
 }
 
 fn never(reason: String) -> Failure {
-    Failure { blame: Blame::Message, reason }
+    Failure {
+        blame: Blame::Message,
+        reason,
+    }
 }
 
 impl<R: Role, S: Persist> Redriving<R, S> {
@@ -45,8 +55,14 @@ impl<R: Role, S: Persist> Redriving<R, S> {
 
     /// The present life of EVENTS, and its number.
     async fn present(&self) -> Result<(StreamLife, Src), Failure> {
-        let life = bind_stream(&self.js, EVENTS).await.map_err(|error| later("EVENTS", error))?;
-        let src = self.store.source(&life).await.map_err(|error| setback::failure(&error))?;
+        let life = bind_stream(&self.js, EVENTS)
+            .await
+            .map_err(|error| later("EVENTS", error))?;
+        let src = self
+            .store
+            .source(&life)
+            .await
+            .map_err(|error| setback::failure(&error))?;
         Ok((life, src))
     }
 
@@ -59,14 +75,23 @@ impl<R: Role, S: Persist> Redriving<R, S> {
             )));
         }
         let message =
-            stored::message(&self.js, EVENTS, at.seq).await.map_err(|error| match error.is_refusal {
-                true => never(format!(
-                    "the pointer names message {at}, for which the server cannot look: {error}"
-                )),
-                false => later(format!("message {at} of EVENTS"), error),
-            })?;
-        let gone = || never(format!("EVENTS no longer holds message {at}, which the pointer names"));
-        Ok(Delivery { delivered: pointer.delivered, ..message.ok_or_else(gone)?.into() })
+            stored::message(&self.js, EVENTS, at.seq)
+                .await
+                .map_err(|error| match error.is_refusal {
+                    true => never(format!(
+                        "the pointer names message {at}, for which the server cannot look: {error}"
+                    )),
+                    false => later(format!("message {at} of EVENTS"), error),
+                })?;
+        let gone = || {
+            never(format!(
+                "EVENTS no longer holds message {at}, which the pointer names"
+            ))
+        };
+        Ok(Delivery {
+            delivered: pointer.delivered,
+            ..message.ok_or_else(gone)?.into()
+        })
     }
 }
 
@@ -81,11 +106,17 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
             found.push(self.follow(one, src).await);
         }
         // By sequence, each once: as the pull loop hands over live messages.
-        let sound = found.iter().flatten().map(|message| (message.seq, message.clone()));
+        let sound = found
+            .iter()
+            .flatten()
+            .map(|message| (message.seq, message.clone()));
         let messages: Vec<Delivery> = sound.collect::<BTreeMap<_, _>>().into_values().collect();
         let outcomes = self.live.handle(&life, &messages).await;
-        let became: BTreeMap<u64, Outcome> =
-            messages.iter().map(|message| message.seq).zip(outcomes).collect();
+        let became: BTreeMap<u64, Outcome> = messages
+            .iter()
+            .map(|message| message.seq)
+            .zip(outcomes)
+            .collect();
         let settle = |found: Result<Delivery, Failure>| match found {
             Ok(message) => became[&message.seq].clone(),
             Err(failure) => Outcome::Failed(failure),
@@ -99,7 +130,10 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
         match self.follow(pointer, src).await {
             Ok(message) => self.live.about(&life, &message).await,
             Err(failure) if failure.blame != Blame::Message => Err(failure),
-            Err(_) => Ok(About { batch: pointed(pointer).ok(), ..About::default() }),
+            Err(_) => Ok(About {
+                batch: pointed(pointer).ok(),
+                ..About::default()
+            }),
         }
     }
 }
@@ -109,10 +143,14 @@ fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
     let pointer: Pointer = serde_json::from_slice(&one.payload)
         .map_err(|error| never(format!("the message is no pointer: {error}")))?;
     if pointer.at.seq == 0 {
-        return Err(never("the pointer names message 0; the sequences of a stream begin at 1".to_owned()));
+        return Err(never(
+            "the pointer names message 0; the sequences of a stream begin at 1".to_owned(),
+        ));
     }
     if pointer.is_redrive() {
         return Ok(pointer.at);
     }
-    Err(never("the pointer is of a replay, which this program cannot do: update it".to_owned()))
+    Err(never(
+        "the pointer is of a replay, which this program cannot do: update it".to_owned(),
+    ))
 }

@@ -68,17 +68,36 @@ enum NotTriggered {
 
 impl<S: Outbox> Trigger<S> {
     /// A trigger task, and the way to it.
-    pub fn new(js: jetstream::Context, store: S, retry: RetryPolicy, process: &Process) -> (Handover, Self) {
+    pub fn new(
+        js: jetstream::Context,
+        store: S,
+        retry: RetryPolicy,
+        process: &Process,
+    ) -> (Handover, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let (actor, stop) = (process.actor.to_string(), process.stop.clone());
-        (Handover(sender), Self { js, store, actor, stop, retry, queue })
+        (
+            Handover(sender),
+            Self {
+                js,
+                store,
+                actor,
+                stop,
+                retry,
+                queue,
+            },
+        )
     }
 
     /// Publishes until nobody hands anything over any more, or the process is aborted: a store that says
     /// nothing must not hold the exit. What is left is in the outbox.
     pub async fn run(self) {
         let abort = self.stop.abort_token();
-        if abort.run_until_cancelled_owned(self.until_done()).await.is_none() {
+        if abort
+            .run_until_cancelled_owned(self.until_done())
+            .await
+            .is_none()
+        {
             tracing::warn!("jobs wait in the outbox, for the next process");
         }
     }
@@ -120,7 +139,10 @@ impl<S: Outbox> Trigger<S> {
             if claimed.is_empty() || self.stop.is_draining() {
                 return Ok(());
             }
-            tracing::info!(batches = claimed.len(), "publishing jobs of batches that were left behind");
+            tracing::info!(
+                batches = claimed.len(),
+                "publishing jobs of batches that were left behind"
+            );
             let mut swept = Ok(());
             for group in claimed.chunks(GROUP) {
                 swept = swept.and(self.trigger(group.to_vec()).await);
@@ -151,25 +173,41 @@ impl<S: Outbox> Trigger<S> {
 
     /// One job for each bit in `need`.
     async fn publish(&self, pending: Pending) -> Result<Triggered, NotTriggered> {
-        let jobs =
-            pending.need.kinds().map(|kind| self.publish_job(JobMessage::live(kind, pending.body.clone())));
+        let jobs = pending
+            .need
+            .kinds()
+            .map(|kind| self.publish_job(JobMessage::live(kind, pending.body.clone())));
         let receipts = try_join_all(jobs).await?;
-        Ok(Triggered { body: pending.body, receipts, at: SystemClock.now(), actor: self.actor.clone() })
+        Ok(Triggered {
+            body: pending.body,
+            receipts,
+            at: SystemClock.now(),
+            actor: self.actor.clone(),
+        })
     }
 
     async fn publish_job(&self, job: JobMessage) -> Result<Receipt, NotTriggered> {
-        let failed = |reason: String| NotTriggered::Publish { job_id: job.job_id.clone(), reason };
+        let failed = |reason: String| NotTriggered::Publish {
+            job_id: job.job_id.clone(),
+            reason,
+        };
         let subject = job.subject();
         let payload = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
         let mut headers = async_nats::HeaderMap::new();
         headers.insert(batch::CORRELATION_ID, job.body.correlation_id.as_str());
         headers.insert(batch::TRACEPARENT, job.body.traceparent.as_str());
-        let message =
-            PublishMessage::build().payload(payload.into()).headers(headers).message_id(&job.job_id);
+        let message = PublishMessage::build()
+            .payload(payload.into())
+            .headers(headers)
+            .message_id(&job.job_id);
         let sent = self.js.send_publish(subject.clone(), message).await;
         let ack = sent.map_err(|error| failed(error.to_string()))?;
         let ack = ack.await.map_err(|error| failed(error.to_string()))?;
         crash::point("trigger.after_a_job");
-        Ok(Receipt { job_id: job.job_id, subject, stream_sequence: ack.sequence })
+        Ok(Receipt {
+            job_id: job.job_id,
+            subject,
+            stream_sequence: ack.sequence,
+        })
     }
 }

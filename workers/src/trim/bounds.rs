@@ -39,7 +39,9 @@ impl Fill {
 
     /// How many of the oldest messages are to go so that there is room again, by their mean size.
     fn surplus(&self) -> u64 {
-        let wanted = self.max_bytes.map_or(u64::MAX, |max| part(max, TRIMMED_PERCENT, 100));
+        let wanted = self
+            .max_bytes
+            .map_or(u64::MAX, |max| part(max, TRIMMED_PERCENT, 100));
         part(self.messages, self.bytes.saturating_sub(wanted), self.bytes).max(1)
     }
 }
@@ -66,7 +68,11 @@ impl Wish {
     pub fn of(fill: &Fill, keep: Option<Duration>, now: Micros) -> Option<Self> {
         let kept = |keep: Duration| i64::try_from(keep.as_micros()).unwrap_or(Micros::MAX);
         let before = keep.map_or(Micros::MIN, |keep| now.saturating_sub(kept(keep)));
-        let below = if fill.is_pressed() { fill.first.saturating_add(fill.surplus()) } else { 0 };
+        let below = if fill.is_pressed() {
+            fill.first.saturating_add(fill.surplus())
+        } else {
+            0
+        };
         (keep.is_some() || below > 0).then_some(Self { before, below })
     }
 
@@ -79,7 +85,9 @@ impl Wish {
 /// `from` on. Where they have gaps, only the stream knows whether a message is there.
 #[must_use]
 pub fn keep_from(from: u64, stages: &[Stage], wish: &Wish) -> u64 {
-    let gone = stages.iter().take_while(|stage| stage.is_done && wish.covers(stage));
+    let gone = stages
+        .iter()
+        .take_while(|stage| stage.is_done && wish.covers(stage));
     gone.last().map_or(from, |last| last.seq + 1)
 }
 
@@ -132,7 +140,10 @@ impl std::fmt::Display for Blocks {
 /// The sequences of `from..to` that have no batch. A message at one of them is not stored.
 #[must_use]
 pub fn gaps(from: u64, to: u64, stages: &[Stage]) -> Vec<Range<u64>> {
-    let below = stages.iter().map(|stage| stage.seq).take_while(|seq| *seq < to);
+    let below = stages
+        .iter()
+        .map(|stage| stage.seq)
+        .take_while(|seq| *seq < to);
     let mut next = from;
     let mut gaps = Vec::new();
     for seq in below.chain([to]) {

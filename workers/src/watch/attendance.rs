@@ -59,15 +59,30 @@ impl Attendance {
         self.looked = Some(now);
         let there: BTreeSet<&str> = roles
             .into_iter()
-            .flat_map(|role| if role == "all" { NEEDED.to_vec() } else { vec![role] })
+            .flat_map(|role| {
+                if role == "all" {
+                    NEEDED.to_vec()
+                } else {
+                    vec![role]
+                }
+            })
             .collect();
-        self.last.extend(there.iter().map(|role| ((*role).to_owned(), now)));
-        let missing = self.last.iter().filter(|(role, _)| !there.contains(role.as_str()));
+        self.last
+            .extend(there.iter().map(|role| ((*role).to_owned(), now)));
+        let missing = self
+            .last
+            .iter()
+            .filter(|(role, _)| !there.contains(role.as_str()));
         missing
             .map(|(role, &since)| {
                 let silence = now.saturating_sub(since);
                 let seconds = u64::try_from(silence / SECOND).unwrap_or(0);
-                Silent { role: role.clone(), since, seconds, is_long: silence >= after }
+                Silent {
+                    role: role.clone(),
+                    since,
+                    seconds,
+                    is_long: silence >= after,
+                }
             })
             .collect()
     }
@@ -80,7 +95,11 @@ mod tests {
     const AFTER: Duration = Duration::from_secs(30);
 
     fn long(silent: &[Silent]) -> Vec<&str> {
-        silent.iter().filter(|one| one.is_long).map(|one| one.role.as_str()).collect()
+        silent
+            .iter()
+            .filter(|one| one.is_long)
+            .map(|one| one.role.as_str())
+            .collect()
     }
 
     #[test]
@@ -90,18 +109,30 @@ mod tests {
         assert_eq!(attendance.look(all, AFTER, 0), []);
         for second in [10, 20] {
             let silent = attendance.look(["persist", "normalize"], AFTER, second * SECOND);
-            assert_eq!((silent.len(), long(&silent)), (3, vec![]), "missing, and not for long");
+            assert_eq!(
+                (silent.len(), long(&silent)),
+                (3, vec![]),
+                "missing, and not for long"
+            );
         }
         let silent = attendance.look(["persist", "normalize"], AFTER, 30 * SECOND);
         assert_eq!(long(&silent), ["aggregate", "alert", "collector"]);
         assert_eq!((silent[0].since, silent[0].seconds), (0, 30));
         let silent = attendance.look(["all"], AFTER, 40 * SECOND);
-        assert_eq!(long(&silent), ["collector"], "one process may have all roles");
+        assert_eq!(
+            long(&silent),
+            ["collector"],
+            "one process may have all roles"
+        );
         let mut fresh = Attendance::default();
         fresh.look(["persist"], AFTER, 0);
         fresh.look(["persist"], AFTER, 15 * SECOND);
         let silent = fresh.look(["persist"], AFTER, 30 * SECOND);
-        assert_eq!(long(&silent), ["aggregate", "alert", "normalize"], "no collector was ever seen");
+        assert_eq!(
+            long(&silent),
+            ["aggregate", "alert", "normalize"],
+            "no collector was ever seen"
+        );
     }
 
     #[test]
@@ -110,7 +141,10 @@ mod tests {
         fresh.look(["all"], AFTER, 0);
         fresh.expect("collector", -100 * SECOND);
         let silent = fresh.look(["all"], AFTER, SECOND);
-        assert_eq!((long(&silent), silent[0].since), (vec!["collector"], -100 * SECOND));
+        assert_eq!(
+            (long(&silent), silent[0].since),
+            (vec!["collector"], -100 * SECOND)
+        );
         assert_eq!(fresh.look(["all", "collector"], AFTER, 2 * SECOND), []);
     }
 
@@ -121,6 +155,13 @@ mod tests {
         let silent = attendance.look([], AFTER, 100 * SECOND);
         assert_eq!((silent.len(), long(&silent)), (5, vec![]));
         attendance.look([], AFTER, 115 * SECOND);
-        assert_eq!(attendance.look([], AFTER, 130 * SECOND).iter().filter(|one| one.is_long).count(), 5);
+        assert_eq!(
+            attendance
+                .look([], AFTER, 130 * SECOND)
+                .iter()
+                .filter(|one| one.is_long)
+                .count(),
+            5
+        );
     }
 }

@@ -49,7 +49,11 @@ pub struct Pace {
 
 impl From<&WatchSettings> for Pace {
     fn from(settings: &WatchSettings) -> Self {
-        Self { settle: settings.alert_settle, repeat: settings.alert_repeat, rate: settings.alert_rate }
+        Self {
+            settle: settings.alert_settle,
+            repeat: settings.alert_repeat,
+            rate: settings.alert_rate,
+        }
     }
 }
 
@@ -88,11 +92,22 @@ impl Book {
     /// The book that these messages of ADMIN, oldest first, have written.
     #[must_use]
     pub fn read(pace: Pace, messages: Vec<AdminAlert>) -> Self {
-        let mut book = Self { pace, open: BTreeMap::new(), sent: BTreeMap::new(), dwelling: BTreeSet::new() };
+        let mut book = Self {
+            pace,
+            open: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            dwelling: BTreeSet::new(),
+        };
         for message in &messages {
-            book.sent.entry(message.kind).or_default().push_back(message.time);
+            book.sent
+                .entry(message.kind)
+                .or_default()
+                .push_back(message.time);
         }
-        for alert in newest(messages).into_iter().filter(|alert| alert.state == State::Raised) {
+        for alert in newest(messages)
+            .into_iter()
+            .filter(|alert| alert.state == State::Raised)
+        {
             book.stand(alert);
         }
         book
@@ -105,10 +120,16 @@ impl Book {
 
     /// The messages that are due at `now`. The book goes on with each once it [`Book::took`] it.
     pub fn due(&mut self, findings: &Findings, now: Micros) -> Vec<AdminAlert> {
-        let found: BTreeMap<Place, &Trouble> =
-            findings.troubles.iter().map(|one| ((one.kind, one.subject.clone()), one)).collect();
+        let found: BTreeMap<Place, &Trouble> = findings
+            .troubles
+            .iter()
+            .map(|one| ((one.kind, one.subject.clone()), one))
+            .collect();
         let (mut resolved, mut repeated) = (Vec::new(), Vec::new());
-        for (place, standing) in self.open.iter_mut().filter(|(place, _)| findings.looked.contains(&place.0))
+        for (place, standing) in self
+            .open
+            .iter_mut()
+            .filter(|(place, _)| findings.looked.contains(&place.0))
         {
             match found.get(place) {
                 Some(trouble) => {
@@ -130,16 +151,24 @@ impl Book {
         }
         let raises = |(place, trouble): &(&Place, &&Trouble)| {
             let stays = !trouble.dwells || self.dwelling.contains(*place);
-            trouble.is_bad && stays && findings.looked.contains(&place.0) && !self.open.contains_key(*place)
+            trouble.is_bad
+                && stays
+                && findings.looked.contains(&place.0)
+                && !self.open.contains_key(*place)
         };
-        let mut raised: Vec<AdminAlert> =
-            found.iter().filter(raises).map(|(_, trouble)| raise(trouble, now)).collect();
+        let mut raised: Vec<AdminAlert> = found
+            .iter()
+            .filter(raises)
+            .map(|(_, trouble)| raise(trouble, now))
+            .collect();
         raised.sort_by_key(|alert| alert.severity);
-        self.dwelling.retain(|(kind, _)| !findings.looked.contains(kind));
+        self.dwelling
+            .retain(|(kind, _)| !findings.looked.contains(kind));
         let dwells = |(place, trouble): &(&Place, &&Trouble)| {
             trouble.is_bad && trouble.dwells && findings.looked.contains(&place.0)
         };
-        self.dwelling.extend(found.iter().filter(dwells).map(|(place, _)| place.clone()));
+        self.dwelling
+            .extend(found.iter().filter(dwells).map(|(place, _)| place.clone()));
         // What waits for its turn is found again at the next look.
         let mut sent = std::mem::take(&mut self.sent);
         let rate = self.pace.rate as usize;
@@ -168,7 +197,12 @@ impl Book {
 
     fn stand(&mut self, alert: AdminAlert) {
         let low = level(alert.kind, alert.count, &alert.numbers);
-        let standing = Standing { last_seen: alert.last_seen, well_since: None, low, told: alert };
+        let standing = Standing {
+            last_seen: alert.last_seen,
+            well_since: None,
+            low,
+            told: alert,
+        };
         self.open.insert(standing.told.place(), standing);
     }
 }
@@ -222,7 +256,13 @@ fn level(kind: Kind, count: u64, numbers: &BTreeMap<String, Number>) -> u64 {
 /// its bound has not.
 fn has_grown(low: u64, trouble: &Trouble) -> bool {
     let now = level(trouble.kind, trouble.count, &trouble.numbers);
-    let bound = |name| trouble.numbers.get(name).and_then(|number| number.bound).unwrap_or(0);
+    let bound = |name| {
+        trouble
+            .numbers
+            .get(name)
+            .and_then(|number| number.bound)
+            .unwrap_or(0)
+    };
     match trouble.kind {
         Kind::Lag => now > 1 && now >= low.max(bound("messages")).saturating_mul(2),
         Kind::StreamNearlyFull | Kind::DiskNearlyFull => now >= low.max(bound("percent")) + POINTS,

@@ -31,13 +31,17 @@ impl Sources {
     pub async fn look(&self) -> Disks {
         let servers = join_all(self.monitors.iter().map(|url| async move {
             let name = format!("nats-server at {url}");
-            let told = asked(&name, async { room_of(&name, url, &monitor::jetstream(url).await?) }).await;
+            let told = asked(&name, async {
+                room_of(&name, url, &monitor::jetstream(url).await?)
+            })
+            .await;
             (name, told)
         }));
         let (servers, account) = tokio::join!(servers, asked("JetStream's limit", self.account()));
         let (mut seen, mut devices) = (Disks::default(), BTreeSet::new());
         if let Some(folder) = &self.folder {
-            let database = asked("the disk of the database", async { disk(DATABASE, folder) }).await;
+            let database =
+                asked("the disk of the database", async { disk(DATABASE, folder) }).await;
             add(&mut seen, &mut devices, DATABASE, database);
         }
         for (name, told) in servers {
@@ -52,8 +56,15 @@ impl Sources {
 
     async fn account(&self) -> anyhow::Result<Option<Room>> {
         let account = self.js.query_account().await?;
-        let limit = account.limits.max_storage.and_then(|bytes| u64::try_from(bytes).ok());
-        Ok(limit.map(|size| Room { name: ACCOUNT.to_owned(), used: account.storage, size }))
+        let limit = account
+            .limits
+            .max_storage
+            .and_then(|bytes| u64::try_from(bytes).ok());
+        Ok(limit.map(|size| Room {
+            name: ACCOUNT.to_owned(),
+            used: account.storage,
+            size,
+        }))
     }
 }
 
@@ -62,7 +73,9 @@ type Found = (Room, Option<u64>);
 
 fn add(seen: &mut Disks, devices: &mut BTreeSet<u64>, name: &str, found: Option<Found>) {
     match found {
-        Some((room, device)) if device.is_none_or(|device| devices.insert(device)) => seen.rooms.push(room),
+        Some((room, device)) if device.is_none_or(|device| devices.insert(device)) => {
+            seen.rooms.push(room)
+        }
         Some(_) => {}
         None => seen.unread.push(name.to_owned()),
     }
@@ -74,13 +87,22 @@ fn room_of(name: &str, url: &str, told: &JetStream) -> anyhow::Result<Found> {
     if is_here(url) && folder.is_dir() {
         return disk(name, folder);
     }
-    Ok((Room { name: name.to_owned(), used: told.storage, size: told.config.max_storage }, None))
+    Ok((
+        Room {
+            name: name.to_owned(),
+            used: told.storage,
+            size: told.config.max_storage,
+        },
+        None,
+    ))
 }
 
 /// Whether an address is of this machine: the same folder on another one is another disk.
 fn is_here(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.", "localhost", "[::1]"].iter().any(|here| host.starts_with(here))
+    ["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|here| host.starts_with(here))
 }
 
 /// The disk that a folder is on.
@@ -88,7 +110,14 @@ fn disk(name: &str, folder: &Path) -> anyhow::Result<Found> {
     let unreadable = || format!("the free space of {} cannot be read", folder.display());
     let device = folder.metadata().with_context(unreadable)?.dev();
     let Disk { size, free } = Disk::under(folder).with_context(unreadable)?;
-    Ok((Room { name: name.to_owned(), used: size.saturating_sub(free), size }, Some(device)))
+    Ok((
+        Room {
+            name: name.to_owned(),
+            used: size.saturating_sub(free),
+            size,
+        },
+        Some(device),
+    ))
 }
 
 #[cfg(test)]
@@ -99,15 +128,40 @@ mod tests {
     #[test]
     fn of_another_machine_only_jetstreams_own_word_counts() {
         let here = tempfile::tempdir().unwrap();
-        let setup =
-            Setup { store_dir: here.path().display().to_string(), max_storage: 100, ..Setup::default() };
-        let told = JetStream { server_id: String::new(), storage: 7, config: setup };
+        let setup = Setup {
+            store_dir: here.path().display().to_string(),
+            max_storage: 100,
+            ..Setup::default()
+        };
+        let told = JetStream {
+            server_id: String::new(),
+            storage: 7,
+            config: setup,
+        };
         let of = |url| room_of("n", url, &told).unwrap();
         let (far, device) = of("http://nats.example:8222");
-        assert_eq!((far, device), (Room { name: "n".to_owned(), used: 7, size: 100 }, None));
-        for url in ["http://127.0.0.1:8222", "http://localhost:8222", "http://[::1]:8222"] {
+        assert_eq!(
+            (far, device),
+            (
+                Room {
+                    name: "n".to_owned(),
+                    used: 7,
+                    size: 100
+                },
+                None
+            )
+        );
+        for url in [
+            "http://127.0.0.1:8222",
+            "http://localhost:8222",
+            "http://[::1]:8222",
+        ] {
             let (near, device) = of(url);
-            assert_eq!((near.size, device), (disk("n", here.path()).unwrap().0.size, device), "{url}");
+            assert_eq!(
+                (near.size, device),
+                (disk("n", here.path()).unwrap().0.size, device),
+                "{url}"
+            );
             assert!(device.is_some() && near.size != 100, "{url}");
         }
     }
@@ -120,7 +174,13 @@ mod tests {
             add(&mut seen, &mut devices, name, disk(name, here.path()).ok());
         }
         add(&mut seen, &mut devices, "other", None);
-        assert_eq!(seen.rooms.iter().map(|room| &*room.name).collect::<Vec<_>>(), ["database"]);
+        assert_eq!(
+            seen.rooms
+                .iter()
+                .map(|room| &*room.name)
+                .collect::<Vec<_>>(),
+            ["database"]
+        );
         assert_eq!(seen.unread, ["other"]);
     }
 }

@@ -103,27 +103,48 @@ pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
             findings.troubles.extend(troubles);
         }
     };
-    add(Kind::DeadLetter, seen.dead.as_ref().map(|dead| dead.iter().map(dead_letter).collect()));
+    add(
+        Kind::DeadLetter,
+        seen.dead
+            .as_ref()
+            .map(|dead| dead.iter().map(dead_letter).collect()),
+    );
     add(Kind::BreakerOpen, seen.breakers.as_deref().map(breakers));
     let gone = seen.missing.as_deref().unwrap_or_default();
     let lag = |all: &Vec<Backlog>| {
-        all.iter().filter_map(|one| lag(one, bounds)).chain(gone.iter().map(|name| missing(name))).collect()
+        all.iter()
+            .filter_map(|one| lag(one, bounds))
+            .chain(gone.iter().map(|name| missing(name)))
+            .collect()
     };
     add(Kind::Lag, seen.backlogs.as_ref().map(lag));
     let full = |all: &Vec<Room>, kind, what, bound| {
-        all.iter().filter_map(|one| nearly_full(one, kind, what, bound)).collect()
+        all.iter()
+            .filter_map(|one| nearly_full(one, kind, what, bound))
+            .collect()
     };
     let streams = seen.streams.as_ref();
     let full_streams = |all: &Vec<Room>| {
         let found: Vec<Trouble> = full(all, Kind::StreamNearlyFull, "The stream", bounds.stream);
         // How full one that is missing was is not known: an alert about it stays.
-        let kept = gone.iter().map(|name| Trouble { is_bad: false, ..missing(name) });
-        let kept = kept.map(|trouble| Trouble { kind: Kind::StreamNearlyFull, ..trouble });
+        let kept = gone.iter().map(|name| Trouble {
+            is_bad: false,
+            ..missing(name)
+        });
+        let kept = kept.map(|trouble| Trouble {
+            kind: Kind::StreamNearlyFull,
+            ..trouble
+        });
         found.into_iter().chain(kept).collect()
     };
     add(Kind::StreamNearlyFull, streams.map(full_streams));
     let full_disks = |all: &Disks| {
-        let found: Vec<Trouble> = full(&all.rooms, Kind::DiskNearlyFull, "The disk of the", bounds.disk);
+        let found: Vec<Trouble> = full(
+            &all.rooms,
+            Kind::DiskNearlyFull,
+            "The disk of the",
+            bounds.disk,
+        );
         let unread = |name: &String| Trouble {
             is_bad: false,
             ..trouble(
@@ -133,32 +154,58 @@ pub fn judge(seen: &Seen, bounds: &Bounds) -> Findings {
                 format!("How full the disk of the {name} is cannot be read."),
             )
         };
-        found.into_iter().chain(all.unread.iter().map(unread)).collect()
+        found
+            .into_iter()
+            .chain(all.unread.iter().map(unread))
+            .collect()
     };
     add(Kind::DiskNearlyFull, seen.disks.as_ref().map(full_disks));
-    let silent = |all: &Vec<Silent>| all.iter().map(|one| role_silent(one, bounds.silent)).collect();
+    let silent = |all: &Vec<Silent>| {
+        all.iter()
+            .map(|one| role_silent(one, bounds.silent))
+            .collect()
+    };
     add(Kind::RoleSilent, seen.silent.as_ref().map(silent));
-    let overdue =
-        |found: &Option<Overdue>| found.iter().map(|one| batch_overdue(one, bounds.overdue)).collect();
+    let overdue = |found: &Option<Overdue>| {
+        found
+            .iter()
+            .map(|one| batch_overdue(one, bounds.overdue))
+            .collect()
+    };
     add(Kind::BatchOverdue, seen.overdue.as_ref().map(overdue));
-    add(Kind::RuleFailed, Some(seen.rules.iter().map(rule_failed).collect()));
+    add(
+        Kind::RuleFailed,
+        Some(seen.rules.iter().map(rule_failed).collect()),
+    );
     findings
 }
 
 fn trouble(kind: Kind, subject: &str, count: u64, title: String) -> Trouble {
     let (subject, numbers) = (subject.to_owned(), BTreeMap::new());
-    Trouble { kind, subject, is_bad: true, dwells: false, count, title, numbers }
+    Trouble {
+        kind,
+        subject,
+        is_bad: true,
+        dwells: false,
+        count,
+        title,
+        numbers,
+    }
 }
 
 impl Trouble {
     fn with(mut self, name: &str, value: u64, bound: Option<u64>) -> Self {
-        self.numbers.insert(name.to_owned(), Number { value, bound });
+        self.numbers
+            .insert(name.to_owned(), Number { value, bound });
         self
     }
 }
 
 fn dead_letter((subject, &count): (&String, &u64)) -> Trouble {
-    let subject = subject.strip_prefix("dead.").unwrap_or(subject).replace('.', "/");
+    let subject = subject
+        .strip_prefix("dead.")
+        .unwrap_or(subject)
+        .replace('.', "/");
     let title = format!("Messages that {subject} gave up are in DEAD: {count}.");
     trouble(Kind::DeadLetter, &subject, count, title).with("messages", count, None)
 }
@@ -167,15 +214,25 @@ fn dead_letter((subject, &count): (&String, &u64)) -> Trouble {
 /// nothing is called it stays so: an alert is resolved once none has been open for a while.
 fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
     let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::Report)>> = BTreeMap::new();
-    for (actor, report) in all.iter().filter(|(_, report)| report.state == breaker::State::Open) {
-        by_name.entry(&report.name).or_default().push((actor, report));
+    for (actor, report) in all
+        .iter()
+        .filter(|(_, report)| report.state == breaker::State::Open)
+    {
+        by_name
+            .entry(&report.name)
+            .or_default()
+            .push((actor, report));
     }
     let of = |(name, reports): (&str, Vec<(&str, &breaker::Report)>)| {
         let actors: BTreeSet<&str> = reports.iter().map(|(actor, _)| *actor).collect();
         let shown: Vec<&str> = actors.iter().copied().collect();
-        let reason = reports.iter().find_map(|(_, report)| report.reason.as_deref()).unwrap_or("unknown");
+        let reason = reports
+            .iter()
+            .find_map(|(_, report)| report.reason.as_deref())
+            .unwrap_or("unknown");
         let (count, shown) = (actors.len() as u64, shown.join(", "));
-        let title = format!("The circuit breaker {name} is open in {shown}. The last failure: {reason}");
+        let title =
+            format!("The circuit breaker {name} is open in {shown}. The last failure: {reason}");
         trouble(Kind::BreakerOpen, name, count, title).with("processes", count, None)
     };
     by_name.into_iter().map(of).collect()
@@ -184,7 +241,11 @@ fn breakers(all: &[(String, breaker::Report)]) -> Vec<Trouble> {
 /// Too many, or one for too long: then it may be one that nothing takes. From half a bound on an open
 /// alert is kept.
 fn lag(backlog: &Backlog, bounds: &Bounds) -> Option<Trouble> {
-    let Backlog { consumer: name, messages, oldest } = backlog;
+    let Backlog {
+        consumer: name,
+        messages,
+        oldest,
+    } = backlog;
     let (bound, patience) = (bounds.lag, bounds.overdue);
     let (is_many, is_old) = (*messages > bound, *oldest >= patience);
     let (seconds, bound_seconds) = (oldest.as_secs(), patience.as_secs());
@@ -199,12 +260,19 @@ fn lag(backlog: &Backlog, bounds: &Bounds) -> Option<Trouble> {
     let found = trouble(Kind::Lag, name, 1, title).with("messages", *messages, Some(bound));
     let found = found.with("oldest_seconds", seconds, Some(bound_seconds));
     let is_kept = *messages > bound / 2 || (*messages > 0 && *oldest >= patience / 2);
-    is_kept.then_some(Trouble { is_bad: is_many || is_old, ..found })
+    is_kept.then_some(Trouble {
+        is_bad: is_many || is_old,
+        ..found
+    })
 }
 
 /// Something that is declared is not there: what was for it waits, or is gone.
 fn missing(name: &str) -> Trouble {
-    let what = if name.contains('/') { "consumer" } else { "stream" };
+    let what = if name.contains('/') {
+        "consumer"
+    } else {
+        "stream"
+    };
     let title = format!("The {what} {name} is missing: `devtrail streams apply` makes it again.");
     trouble(Kind::Lag, name, 1, title)
 }
@@ -216,12 +284,17 @@ fn nearly_full(room: &Room, kind: Kind, what: &str, bound: u64) -> Option<Troubl
     }
     let percent = u64::try_from(u128::from(*used) * 100 / u128::from(*size)).unwrap_or(100);
     let free = size.saturating_sub(*used) / (1024 * 1024);
-    let title = format!("{what} {name} is {percent} % full; {free} MiB are free. The bound is {bound} %.");
+    let title =
+        format!("{what} {name} is {percent} % full; {free} MiB are free. The bound is {bound} %.");
     let found = trouble(kind, name, 1, title).with("percent", percent, Some(bound));
     let found = found.with("bytes", *used, Some(*size));
     // From 80 % on EVENTS is trimmed, twice a second: only where that does not help it is full.
     let dwells = kind == Kind::StreamNearlyFull && name == EVENTS;
-    (percent + POINTS > bound).then_some(Trouble { is_bad: percent >= bound, dwells, ..found })
+    (percent + POINTS > bound).then_some(Trouble {
+        is_bad: percent >= bound,
+        dwells,
+        ..found
+    })
 }
 
 /// A role that is missing, but not for long enough, keeps an alert open.
@@ -232,12 +305,21 @@ fn role_silent(silent: &Silent, bound: Duration) -> Trouble {
         "No process of {role} has given a sign of life since {}; the bound is {bound_seconds} s.",
         rfc3339(*since)
     );
-    let found = trouble(Kind::RoleSilent, role, 1, title).with("seconds", seconds, Some(bound_seconds));
-    Trouble { is_bad: silent.is_long, ..found }
+    let found =
+        trouble(Kind::RoleSilent, role, 1, title).with("seconds", seconds, Some(bound_seconds));
+    Trouble {
+        is_bad: silent.is_long,
+        ..found
+    }
 }
 
 fn batch_overdue(overdue: &Overdue, bound: Duration) -> Trouble {
-    let Overdue { count, oldest, state, persisted_at } = overdue;
+    let Overdue {
+        count,
+        oldest,
+        state,
+        persisted_at,
+    } = overdue;
     let (state, at, bound) = (state.as_str(), rfc3339(*persisted_at), bound.as_secs());
     let title = format!(
         "Batches that are not completed {bound} s after they were stored: {count}. The oldest is {oldest}, \
@@ -247,8 +329,11 @@ fn batch_overdue(overdue: &Overdue, bound: Duration) -> Trouble {
 }
 
 fn rule_failed(failed: &Failed) -> Trouble {
-    let Failed { rule, count, error, .. } = failed;
-    let title = format!("The rule {rule} could not be evaluated, {count} times of late.{REASON_IS}{error}");
+    let Failed {
+        rule, count, error, ..
+    } = failed;
+    let title =
+        format!("The rule {rule} could not be evaluated, {count} times of late.{REASON_IS}{error}");
     trouble(Kind::RuleFailed, rule, *count, title).with("failures", *count, None)
 }
 

@@ -68,16 +68,35 @@ impl<S: Watching> Gatherer<S> {
             Some((streams, backlogs, missing)) => (Some(streams), Some(backlogs), Some(missing)),
             None => (None, None, None),
         };
-        let (entries, silent) = present.map(|present| (present.entries, present.silent)).unzip();
+        let (entries, silent) = present
+            .map(|present| (present.entries, present.silent))
+            .unzip();
         let breakers = entries.map(|entries| self.breakers(&entries));
         let disks = Some(disks);
-        Seen { dead, breakers, backlogs, missing, streams, disks, silent, overdue, rules }
+        Seen {
+            dead,
+            breakers,
+            backlogs,
+            missing,
+            streams,
+            disks,
+            silent,
+            overdue,
+            rules,
+        }
     }
 
     async fn dead(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let stream = self.js.get_stream_no_info(DEAD).await?;
-        let counts = stream.info_with_subjects("dead.>").await?.try_collect::<Vec<_>>().await?;
-        Ok(counts.into_iter().map(|(subject, count)| (subject, count as u64)).collect())
+        let counts = stream
+            .info_with_subjects("dead.>")
+            .await?
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(counts
+            .into_iter()
+            .map(|(subject, count)| (subject, count as u64))
+            .collect())
     }
 
     /// Streams that refuse when they are full, consumers of live work, and what is missing; all asked at once.
@@ -105,9 +124,18 @@ impl<S: Watching> Gatherer<S> {
     fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
         let own = self.process.actor.to_string();
         let others = entries.iter().filter(|entry| entry.actor != own);
-        let others =
-            others.flat_map(|entry| entry.breakers.iter().map(|one| (entry.actor.clone(), one.clone())));
-        let here = self.process.breakers.own_reports().into_iter().map(|report| (own.clone(), report));
+        let others = others.flat_map(|entry| {
+            entry
+                .breakers
+                .iter()
+                .map(|one| (entry.actor.clone(), one.clone()))
+        });
+        let here = self
+            .process
+            .breakers
+            .own_reports()
+            .into_iter()
+            .map(|report| (own.clone(), report));
         here.chain(others).collect()
     }
 }
@@ -142,14 +170,22 @@ enum Live {
 
 /// `STREAM`, or `STREAM/consumer`.
 fn named(name: &Name) -> String {
-    let consumer = name.consumer.as_ref().map(|consumer| format!("/{consumer}")).unwrap_or_default();
+    let consumer = name
+        .consumer
+        .as_ref()
+        .map(|consumer| format!("/{consumer}"))
+        .unwrap_or_default();
     format!("{}{consumer}", name.stream)
 }
 
 /// The room in a stream; `None` where it has no bound, or lets old messages go.
 fn room(name: &Name, facts: &StreamFacts) -> Option<Room> {
     let size = facts.max_bytes.filter(|_| facts.refuses)?;
-    Some(Room { name: name.stream.clone(), used: facts.bytes, size })
+    Some(Room {
+        name: name.stream.clone(),
+        used: facts.bytes,
+        size,
+    })
 }
 
 /// What waits for a consumer of live work: a replay takes its time, and its own alerts are the webhook's business.
@@ -157,5 +193,9 @@ fn backlog(name: &Name, facts: &ConsumerFacts, now: Micros) -> Option<Backlog> {
     let consumer = named(name);
     let is_live = !consumer.ends_with("-replay") && name.stream != ADMIN;
     let (messages, oldest) = (facts.pending + facts.unsettled, facts.age(now));
-    is_live.then_some(Backlog { consumer, messages, oldest })
+    is_live.then_some(Backlog {
+        consumer,
+        messages,
+        oldest,
+    })
 }

@@ -63,7 +63,15 @@ pub struct Watch<S> {
 /// # Errors
 /// Where the stream ADMIN is missing or unsafe at the start.
 pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
-    let Watch { client, store, folder, monitors, settings, retry, process } = watch;
+    let Watch {
+        client,
+        store,
+        folder,
+        monitors,
+        settings,
+        retry,
+        process,
+    } = watch;
     let js = jetstream::new(client.clone());
     bound(&js, retry, &process).await?;
     let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
@@ -72,7 +80,11 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
     let gatherer = Gatherer {
         js: js.clone(),
         store,
-        disks: Sources { js: js.clone(), folder, monitors },
+        disks: Sources {
+            js: js.clone(),
+            folder,
+            monitors,
+        },
         process: process.clone(),
         bounds: Bounds::from(&settings),
         silent_after: settings.alert_silent,
@@ -92,15 +104,24 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
         let watcher = watcher.until_stopped(&process).await;
         watcher.lease.release().await;
     };
-    tokio::join!(looking, stopping.run_until_cancelled(listen(client, retry, &failures)));
+    tokio::join!(
+        looking,
+        stopping.run_until_cancelled(listen(client, retry, &failures))
+    );
     Ok(())
 }
 
 /// Checks ADMIN as every process does what it needs; a server that is away is waited for.
-async fn bound(js: &jetstream::Context, retry: RetryPolicy, process: &Process) -> Result<(), BindError> {
+async fn bound(
+    js: &jetstream::Context,
+    retry: RetryPolicy,
+    process: &Process,
+) -> Result<(), BindError> {
     for attempt in 0.. {
         match bind_stream(js, ADMIN).await {
-            Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "cannot bind; trying again"),
+            Err(BindError::Api(error)) => {
+                tracing::warn!(%error, attempt, "cannot bind; trying again")
+            }
             bound => return bound.map(drop),
         }
         tokio::select! { () = retry.pause(attempt) => {}, () = process.stop.draining() => return Ok(()) }
@@ -116,11 +137,15 @@ async fn listen(client: async_nats::Client, retry: RetryPolicy, failures: &Mutex
                 while let Some(message) = notes.next().await {
                     match serde_json::from_slice::<RuleFailed>(&message.payload) {
                         Ok(note) => lock(failures).note(&note, SystemClock.now()),
-                        Err(error) => tracing::warn!(%error, "a note of a rule that failed cannot be read"),
+                        Err(error) => {
+                            tracing::warn!(%error, "a note of a rule that failed cannot be read")
+                        }
                     }
                 }
             }
-            Err(error) => tracing::warn!(%error, "notes of rules that failed cannot be subscribed to"),
+            Err(error) => {
+                tracing::warn!(%error, "notes of rules that failed cannot be subscribed to")
+            }
         }
         retry.pause(attempt).await;
     }
@@ -172,7 +197,9 @@ impl<S: Watching> Watcher<S> {
         // Without the lease as well, to know who was there before.
         let present = self.gatherer.roster(&mut self.attendance).await;
         let rules = lock(&self.failures).of_late(self.settings.alert_quiet, SystemClock.now());
-        let Some((mut book, mut last)) = open else { return };
+        let Some((mut book, mut last)) = open else {
+            return;
+        };
         let seen = self.gatherer.look(present, rules, SystemClock.now()).await;
         let now = SystemClock.now();
         for alert in book.due(&judge(&seen, &self.gatherer.bounds), now) {
@@ -203,7 +230,8 @@ impl<S> Watcher<S> {
             return Some(open);
         }
         let read = admin_alerts(&self.js, 1).await;
-        let unread = |error: &_| tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
+        let unread =
+            |error: &_| tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
         let (messages, last) = read.inspect_err(unread).ok()?;
         let book = Book::read(Pace::from(&self.settings), messages);
         self.remember(&book);
@@ -224,10 +252,25 @@ impl<S> Watcher<S> {
 
 /// The log has every alert too.
 fn tell(alert: &AdminAlert) {
-    let AdminAlert { alert_id, kind, subject, count, title, advice, .. } = alert;
+    let AdminAlert {
+        alert_id,
+        kind,
+        subject,
+        count,
+        title,
+        advice,
+        ..
+    } = alert;
     let kind = kind.as_str();
     match alert.state {
-        State::Raised => tracing::error!(alert_id, kind, subject, count, advice, "admin alert: {title}"),
+        State::Raised => tracing::error!(
+            alert_id,
+            kind,
+            subject,
+            count,
+            advice,
+            "admin alert: {title}"
+        ),
         State::Resolved => tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}"),
     }
 }

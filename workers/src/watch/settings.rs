@@ -91,7 +91,9 @@ const HEADING: &str = "Admin alerts";
 fn parse_pause(text: &str) -> Result<Duration, String> {
     let span = common::process::parse_duration(text)?;
     let long_enough = span >= Duration::from_millis(10);
-    long_enough.then_some(span).ok_or_else(|| format!("{text:?} is too short; write at least 10ms"))
+    long_enough
+        .then_some(span)
+        .ok_or_else(|| format!("{text:?} is too short; write at least 10ms"))
 }
 
 /// A time span as the clock counts.

@@ -40,20 +40,43 @@ pub async fn deliver(
     (retry, breakers): (RetrySettings, BreakerSettings),
     process: Process,
 ) -> anyhow::Result<()> {
-    let Some(url) = settings.admin_webhook_url.clone() else { return Ok(()) };
+    let Some(url) = settings.admin_webhook_url.clone() else {
+        return Ok(());
+    };
     let http = reqwest::Client::builder()
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("devtrail/", env!("CARGO_PKG_VERSION")))
         .build()?;
     // One message at a time, so one probe decides: there may be no second message for long.
-    let breaker = BreakerSettings { probes: 1, ..breakers };
+    let breaker = BreakerSettings {
+        probes: 1,
+        ..breakers
+    };
     let guard = process.breakers.guard("webhook:admin", breaker);
-    let (secret, patience) = (settings.admin_webhook_secret.clone(), settings.admin_webhook_patience);
-    let role = Arc::new(Webhook { http, url, secret, patience });
-    let settings =
-        PullSettings { group: 1, keeps: false, ..PullSettings::new(retry, guard, process.actor.to_string()) };
-    Ok(pull::run(js, (ADMIN, WEBHOOK_ADMIN), (role, Arc::new(Forgetful)), settings, process.stop).await?)
+    let (secret, patience) = (
+        settings.admin_webhook_secret.clone(),
+        settings.admin_webhook_patience,
+    );
+    let role = Arc::new(Webhook {
+        http,
+        url,
+        secret,
+        patience,
+    });
+    let settings = PullSettings {
+        group: 1,
+        keeps: false,
+        ..PullSettings::new(retry, guard, process.actor.to_string())
+    };
+    Ok(pull::run(
+        js,
+        (ADMIN, WEBHOOK_ADMIN),
+        (role, Arc::new(Forgetful)),
+        settings,
+        process.stop,
+    )
+    .await?)
 }
 
 struct Webhook {
@@ -97,15 +120,30 @@ impl Memory for Forgetful {
         Ok(0)
     }
 
-    async fn buried(&self, _place: Place<'_>, _buried: Buried<'_>, _now: Micros) -> Result<(), Failure> {
+    async fn buried(
+        &self,
+        _place: Place<'_>,
+        _buried: Buried<'_>,
+        _now: Micros,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn recovered(&self, _place: Place<'_>, _about: &About, _now: Micros) -> Result<(), Failure> {
+    async fn recovered(
+        &self,
+        _place: Place<'_>,
+        _about: &About,
+        _now: Micros,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn settled(&self, _life: &StreamLife, _consumer: &str, _seqs: &[u64]) -> Result<(), Failure> {
+    async fn settled(
+        &self,
+        _life: &StreamLife,
+        _consumer: &str,
+        _seqs: &[u64],
+    ) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -136,11 +174,17 @@ fn answer(status: StatusCode) -> Answer {
 /// The value of `Devtrail-Signature`: HMAC-SHA256 with the secret over timestamp, `.` and body.
 #[must_use]
 pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(timestamp.as_bytes());
     mac.update(b".");
     mac.update(body);
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256={hex}")
 }
 
@@ -163,7 +207,10 @@ impl Webhook {
         let (seq, now) = (delivery.seq, SystemClock.now());
         // What still stands is told again each day; what is older than that is no news any more.
         if now.saturating_sub(delivery.published_at) > 2 * REMINDER {
-            tracing::info!(seq, "an alert is older than two days and not posted to the webhook");
+            tracing::info!(
+                seq,
+                "an alert is older than two days and not posted to the webhook"
+            );
             return Outcome::Ack;
         }
         let (answer, reason) = match self.post(delivery, now / SECOND).await {
@@ -172,11 +219,17 @@ impl Webhook {
                 webhook_post("skipped");
                 return Outcome::Ack;
             }
-            Ok(status) => (answer(status), format!("the admin webhook answered {status}")),
+            Ok(status) => (
+                answer(status),
+                format!("the admin webhook answered {status}"),
+            ),
             // Its own message holds the address, which may hold a secret.
             Err(error) => {
                 let error = anyhow::Error::new(error.without_url());
-                (Answer::NotNow, format!("the admin webhook gave no answer: {error:#}"))
+                (
+                    Answer::NotNow,
+                    format!("the admin webhook gave no answer: {error:#}"),
+                )
             }
         };
         match answer {
@@ -215,13 +268,28 @@ impl Webhook {
 
     async fn post(&self, delivery: &Delivery, timestamp: i64) -> reqwest::Result<StatusCode> {
         let timestamp = timestamp.to_string();
-        let id = delivery.headers.get(async_nats::header::NATS_MESSAGE_ID).map_or("", |id| id.as_str());
-        let mut request = self.http.post(&self.url).header("Content-Type", "application/json");
-        request = request.header("Devtrail-Alert-Id", id).header("Devtrail-Timestamp", &timestamp);
+        let id = delivery
+            .headers
+            .get(async_nats::header::NATS_MESSAGE_ID)
+            .map_or("", |id| id.as_str());
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("Content-Type", "application/json");
+        request = request
+            .header("Devtrail-Alert-Id", id)
+            .header("Devtrail-Timestamp", &timestamp);
         if let Some(secret) = &self.secret {
-            request = request.header("Devtrail-Signature", signature(secret, &timestamp, &delivery.payload));
+            request = request.header(
+                "Devtrail-Signature",
+                signature(secret, &timestamp, &delivery.payload),
+            );
         }
-        Ok(request.body(delivery.payload.clone()).send().await?.status())
+        Ok(request
+            .body(delivery.payload.clone())
+            .send()
+            .await?
+            .status())
     }
 }
 
@@ -250,7 +318,10 @@ mod tests {
     #[test]
     fn a_signature_is_hmac_sha256_over_timestamp_dot_body() {
         let signed = signature("secret", "1700000000", br#"{"a":1}"#);
-        assert_eq!(signed, "sha256=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686");
+        assert_eq!(
+            signed,
+            "sha256=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
+        );
         assert_ne!(signed, signature("other", "1700000000", br#"{"a":1}"#));
     }
 }

@@ -13,17 +13,30 @@ pub const HOUR: Micros = 60 * MINUTE;
 
 /// The instant that a test writes down.
 pub fn at(text: &str) -> Micros {
-    clock::parse_rfc3339(text).and_then(|written| written.at).unwrap_or_else(|| panic!("{text} is no time"))
+    clock::parse_rfc3339(text)
+        .and_then(|written| written.at)
+        .unwrap_or_else(|| panic!("{text} is no time"))
 }
 
 /// A stored event, its time as admission reads it. `zone` is the client's.
-pub fn event(id: &str, kind: &str, occurred_at: &str, zone: Option<&str>, data: &Value) -> StoredEvent {
-    let written = clock::parse_rfc3339(occurred_at).unwrap_or_else(|| panic!("{occurred_at} is no time"));
+pub fn event(
+    id: &str,
+    kind: &str,
+    occurred_at: &str,
+    zone: Option<&str>,
+    data: &Value,
+) -> StoredEvent {
+    let written =
+        clock::parse_rfc3339(occurred_at).unwrap_or_else(|| panic!("{occurred_at} is no time"));
     let effective_at = written.at.expect("a test's time is an instant");
     let known = zone.and_then(clock::zone);
     let body = json!({"id": id, "type": kind, "occurred_at": occurred_at, "data": data});
     StoredEvent {
-        at: EventRef { src: 1, seq: 1, ordinal: 0 },
+        at: EventRef {
+            src: 1,
+            seq: 1,
+            ordinal: 0,
+        },
         id: id.to_owned(),
         kind: kind.to_owned(),
         schema_version: "1.0".to_owned(),
@@ -45,18 +58,33 @@ pub fn days_of(events: &[StoredEvent]) -> BTreeSet<String> {
 pub fn snapshot(events: &[StoredEvent], partials: &[PartialRow], left: &[(i64, i64)]) -> Snapshot {
     let mut generations: BTreeMap<i64, i64> = left.iter().copied().collect();
     for event in events {
-        *generations.entry(clock::utc_hour(event.effective_at)).or_default() += 1;
+        *generations
+            .entry(clock::utc_hour(event.effective_at))
+            .or_default() += 1;
     }
-    let stored: BTreeMap<i64, &Computed> = partials.iter().map(|row| (row.hour, &row.computed)).collect();
+    let stored: BTreeMap<i64, &Computed> = partials
+        .iter()
+        .map(|row| (row.hour, &row.computed))
+        .collect();
     let hour = |(at, generation): (i64, i64)| {
-        (at, Hour { generation, partial: stored.get(&at).map(|computed| (*computed).clone()) })
+        (
+            at,
+            Hour {
+                generation,
+                partial: stored.get(&at).map(|computed| (*computed).clone()),
+            },
+        )
     };
     let hours: BTreeMap<i64, Hour> = generations.into_iter().map(hour).collect();
-    let stale =
-        |event: &&StoredEvent| hours[&clock::utc_hour(event.effective_at)].is_stale(aggregate::VERSION);
+    let stale = |event: &&StoredEvent| {
+        hours[&clock::utc_hour(event.effective_at)].is_stale(aggregate::VERSION)
+    };
     let mut wanted: Vec<StoredEvent> = events.iter().filter(stale).cloned().collect();
     wanted.sort_by(|one, other| (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id)));
-    Snapshot { hours, events: wanted }
+    Snapshot {
+        hours,
+        events: wanted,
+    }
 }
 
 /// What a job on these days writes.
@@ -74,8 +102,12 @@ pub fn rows(effects: Effects) -> (Vec<PartialRow>, Vec<DayRow>) {
 
 /// The bodies of the days.
 pub fn bodies(days: &[DayRow]) -> BTreeMap<String, Value> {
-    let body =
-        |row: &DayRow| (row.day.clone(), serde_json::from_str(&row.computed.body).expect("a body is JSON"));
+    let body = |row: &DayRow| {
+        (
+            row.day.clone(),
+            serde_json::from_str(&row.computed.body).expect("a body is JSON"),
+        )
+    };
     days.iter().map(body).collect()
 }
 

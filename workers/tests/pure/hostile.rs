@@ -79,11 +79,20 @@ const PIECES: &[&str] = &[
     ">",
 ];
 
-const KINDS: &[&str] =
-    &["heartbeat", "file.edited", "terminal.command", "git.commit", "test.finished", "odd"];
+const KINDS: &[&str] = &[
+    "heartbeat",
+    "file.edited",
+    "terminal.command",
+    "git.commit",
+    "test.finished",
+    "odd",
+];
 
 fn texts() -> impl Strategy<Value = String> {
-    prop_oneof![vec(select(PIECES), 0..14).prop_map(|pieces| pieces.concat()), any::<String>()]
+    prop_oneof![
+        vec(select(PIECES), 0..14).prop_map(|pieces| pieces.concat()),
+        any::<String>()
+    ]
 }
 
 fn values() -> impl Strategy<Value = Value> {
@@ -96,7 +105,10 @@ fn values() -> impl Strategy<Value = Value> {
         texts().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
-        prop_oneof![vec(inner.clone(), 0..6).prop_map(Value::from), objects(inner).prop_map(Value::Object)]
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            objects(inner).prop_map(Value::Object)
+        ]
     })
 }
 
@@ -129,7 +141,9 @@ fn objects(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<St
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let whole = objects(values()).prop_map(|data| {
         let time = "2026-03-01T00:00:00Z";
-        serde_json::json!({"id": "e", "occurred_at": time, "data": data}).to_string().into_bytes()
+        serde_json::json!({"id": "e", "occurred_at": time, "data": data})
+            .to_string()
+            .into_bytes()
     });
     prop_oneof![
         4 => whole,
@@ -140,7 +154,12 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 
 fn stored(kind: &str, at: i64, body: Vec<u8>, client: Option<Vec<u8>>) -> StoredEvent {
     let made = event("e", kind, "2026-03-01T00:00:00Z", None, &Value::Null);
-    StoredEvent { effective_at: at, body, client, ..made }
+    StoredEvent {
+        effective_at: at,
+        body,
+        client,
+        ..made
+    }
 }
 
 fn strings(value: &Value, found: &mut Vec<String>) {

@@ -41,11 +41,18 @@ const OFFSETS: &[&str] = &["Z", "+05:30", "-03:30", "+23:59", "-23:59", "+00:15"
 /// Times meet often: multiples of some steps, and seldom a microsecond off.
 fn offsets() -> impl Strategy<Value = Micros> {
     let steps = select(vec![SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR]);
-    (steps, -40_i64..40, select(vec![0, 0, 0, 1, -1])).prop_map(|(step, times, off)| step * times + off)
+    (steps, -40_i64..40, select(vec![0, 0, 0, 1, -1]))
+        .prop_map(|(step, times, off)| step * times + off)
 }
 
 fn data() -> impl Strategy<Value = (&'static str, Value)> {
-    let language = select(vec![Some("Rust"), Some("rs"), Some("go"), Some("unknown"), None]);
+    let language = select(vec![
+        Some("Rust"),
+        Some("rs"),
+        Some("go"),
+        Some("unknown"),
+        None,
+    ]);
     let project = select(vec![Some("My App"), Some("my-app"), Some("other"), None]);
     let kind = select(vec![
         "file.edited",
@@ -55,45 +62,64 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         "build.finished",
         "test.finished",
     ]);
-    (kind, language, project, 0..50_u64, any::<bool>()).prop_map(|(kind, language, project, number, flag)| {
-        let mut data = json!({"lines_added": number, "lines_removed": 50 - number, "is_write": flag});
-        let more = match kind {
-            "build.finished" => json!({"outcome": if flag { "succeeded" } else { "cancelled" }}),
-            "test.finished" => json!({"outcome": "passed", "passed": number, "failed": 1, "skipped": 2}),
-            _ => json!({"path": "src/a.py", "entity": "a", "commit": "c"}),
-        };
-        for (name, value) in more.as_object().into_iter().flatten() {
-            data[name] = value.clone();
-        }
-        for (name, value) in [("language", language), ("project", project)] {
-            if let Some(value) = value {
-                data[name] = value.into();
+    (kind, language, project, 0..50_u64, any::<bool>()).prop_map(
+        |(kind, language, project, number, flag)| {
+            let mut data =
+                json!({"lines_added": number, "lines_removed": 50 - number, "is_write": flag});
+            let more = match kind {
+                "build.finished" => {
+                    json!({"outcome": if flag { "succeeded" } else { "cancelled" }})
+                }
+                "test.finished" => {
+                    json!({"outcome": "passed", "passed": number, "failed": 1, "skipped": 2})
+                }
+                _ => json!({"path": "src/a.py", "entity": "a", "commit": "c"}),
+            };
+            for (name, value) in more.as_object().into_iter().flatten() {
+                data[name] = value.clone();
             }
-        }
-        (kind, data)
-    })
+            for (name, value) in [("language", language), ("project", project)] {
+                if let Some(value) = value {
+                    data[name] = value.into();
+                }
+            }
+            (kind, data)
+        },
+    )
 }
 
 /// Events around one instant, in zones and offsets of all kinds, with distinct ids in no order.
 fn events() -> impl Strategy<Value = Vec<StoredEvent>> {
-    let one = (offsets(), select(ZONES), select(OFFSETS), data(), any::<u16>());
+    let one = (
+        offsets(),
+        select(ZONES),
+        select(OFFSETS),
+        data(),
+        any::<u16>(),
+    );
     (select(AROUND), vec(one, 0..40)).prop_map(|(around, drawn)| {
-        let make =
-            |(number, (after, zone, offset, (kind, data), id)): (usize, (_, _, &str, (&str, Value), u16))| {
-                let mut made = event(
-                    &format!("{id:x}-{number}"),
-                    kind,
-                    &format!("2000-01-01T00:00:00{offset}"),
-                    zone,
-                    &data,
-                );
-                made.effective_at = at(around) + after;
-                let written =
-                    clock::parse_rfc3339(&format!("2000-01-01T00:00:00{offset}")).expect("a time").offset;
-                made.local_day =
-                    clock::local_day(made.effective_at, zone.and_then(clock::zone).as_ref(), written);
-                made
-            };
+        let make = |(number, (after, zone, offset, (kind, data), id)): (
+            usize,
+            (_, _, &str, (&str, Value), u16),
+        )| {
+            let mut made = event(
+                &format!("{id:x}-{number}"),
+                kind,
+                &format!("2000-01-01T00:00:00{offset}"),
+                zone,
+                &data,
+            );
+            made.effective_at = at(around) + after;
+            let written = clock::parse_rfc3339(&format!("2000-01-01T00:00:00{offset}"))
+                .expect("a time")
+                .offset;
+            made.local_day = clock::local_day(
+                made.effective_at,
+                zone.and_then(clock::zone).as_ref(),
+                written,
+            );
+            made
+        };
         drawn.into_iter().enumerate().map(make).collect()
     })
 }

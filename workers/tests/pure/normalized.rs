@@ -20,25 +20,46 @@ fn home(rest: &str) -> String {
 fn local_time_is_the_zones_then_the_written_offsets() {
     let local = |time: &str, zone: Option<&str>| {
         let record = normalize(&event("e", "editor.focused", time, zone, &json!({})));
-        (record.local_time.clone(), record.offset, record.local_hour(), record.weekday())
+        (
+            record.local_time.clone(),
+            record.offset,
+            record.local_hour(),
+            record.weekday(),
+        )
     };
-    assert_eq!(local(NOON, None), ("2026-03-01T12:00:00.250000+01:00".to_owned(), 3600, 12, 7));
+    assert_eq!(
+        local(NOON, None),
+        ("2026-03-01T12:00:00.250000+01:00".to_owned(), 3600, 12, 7)
+    );
     let late = "2026-03-01T23:30:00Z";
     assert_eq!(
         local(late, Some("Asia/Kathmandu")),
         ("2026-03-02T05:15:00.000000+05:45".to_owned(), 20_700, 5, 1)
     );
-    assert_eq!(local(late, Some("Mars/Olympus")).0, "2026-03-01T23:30:00.000000+00:00");
+    assert_eq!(
+        local(late, Some("Mars/Olympus")).0,
+        "2026-03-01T23:30:00.000000+00:00"
+    );
     assert_eq!(
         local("1969-12-31T23:59:59-03:30", None),
-        ("1969-12-31T23:59:59.000000-03:30".to_owned(), -12_600, 23, 3)
+        (
+            "1969-12-31T23:59:59.000000-03:30".to_owned(),
+            -12_600,
+            23,
+            3
+        )
     );
 }
 
 #[test]
 fn local_time_follows_effective_time_not_the_clients_clock() {
-    let mut fast =
-        event("e", "editor.focused", "2026-03-01T12:00:00+01:00", Some("Europe/Berlin"), &json!({}));
+    let mut fast = event(
+        "e",
+        "editor.focused",
+        "2026-03-01T12:00:00+01:00",
+        Some("Europe/Berlin"),
+        &json!({}),
+    );
     fast.effective_at -= 12 * 3600 * 1_000_000;
     let record = normalize(&fast);
     assert_eq!(
@@ -49,10 +70,25 @@ fn local_time_follows_effective_time_not_the_clients_clock() {
 
 #[test]
 fn an_old_test_run_has_no_flaky_tests_and_a_new_one_keeps_them() {
-    let mut run = event("e", "test.finished", NOON, None, &json!({"outcome": "passed", "passed": 3}));
+    let mut run = event(
+        "e",
+        "test.finished",
+        NOON,
+        None,
+        &json!({"outcome": "passed", "passed": 3}),
+    );
     let record = normalize(&run);
-    assert_eq!((record.data["flaky"].as_u64(), record.count("passed")), (Some(0), 3));
-    run = event("e", "test.finished", NOON, None, &json!({"outcome": "passed", "flaky": 2}));
+    assert_eq!(
+        (record.data["flaky"].as_u64(), record.count("passed")),
+        (Some(0), 3)
+    );
+    run = event(
+        "e",
+        "test.finished",
+        NOON,
+        None,
+        &json!({"outcome": "passed", "flaky": 2}),
+    );
     run.schema_version = "1.1".to_owned();
     assert_eq!(normalize(&run).count("flaky"), 2);
 }
@@ -64,13 +100,31 @@ fn the_language_is_the_editors_else_the_files() {
         language(json!({"language": "TypeScriptReact", "path": "a.rs"})).as_deref(),
         Some("typescript")
     );
-    assert_eq!(language(json!({"path": "src\\a.rs"})).as_deref(), Some("rust"));
-    assert_eq!(language(json!({"language": "unknown", "path": "a.py"})).as_deref(), Some("python"));
+    assert_eq!(
+        language(json!({"path": "src\\a.rs"})).as_deref(),
+        Some("rust")
+    );
+    assert_eq!(
+        language(json!({"language": "unknown", "path": "a.py"})).as_deref(),
+        Some("python")
+    );
     assert_eq!(language(json!({"path": "LICENSE"})), None);
-    let beat = record("heartbeat", &json!({"entity": "/srv/app/main.go", "entity_type": "file"}));
-    assert_eq!((beat.language.as_deref(), beat.path.as_deref()), (Some("go"), Some("/srv/app/main.go")));
-    let beat = record("heartbeat", &json!({"entity": "crates.rs", "entity_type": "domain"}));
-    assert_eq!((beat.language, beat.path, beat.data["entity"].as_str()), (None, None, Some("crates.rs")));
+    let beat = record(
+        "heartbeat",
+        &json!({"entity": "/srv/app/main.go", "entity_type": "file"}),
+    );
+    assert_eq!(
+        (beat.language.as_deref(), beat.path.as_deref()),
+        (Some("go"), Some("/srv/app/main.go"))
+    );
+    let beat = record(
+        "heartbeat",
+        &json!({"entity": "crates.rs", "entity_type": "domain"}),
+    );
+    assert_eq!(
+        (beat.language, beat.path, beat.data["entity"].as_str()),
+        (None, None, Some("crates.rs"))
+    );
 }
 
 #[test]
@@ -79,11 +133,36 @@ fn paths_lose_the_machine_they_were_on() {
     for (path, workspace, project, expected) in [
         ("src\\main.rs", None, None, "src/main.rs"),
         ("./a/../b//c", None, None, "b/c"),
-        ("/Users/ada/code/app/src/a.rs", None, None, "code/app/src/a.rs"),
-        ("/Users/ada/code/app/src/a.rs", Some("/Users/ada/code/app/"), None, "src/a.rs"),
-        ("/Users/ada/code/app2/a.rs", Some("/Users/ada/code/app"), None, "code/app2/a.rs"),
-        ("/Users/ada/code/My App/src/a.rs", None, Some("my-app"), "src/a.rs"),
-        ("/Users/ada/code/app/src/a.rs", Some("app"), None, "src/a.rs"),
+        (
+            "/Users/ada/code/app/src/a.rs",
+            None,
+            None,
+            "code/app/src/a.rs",
+        ),
+        (
+            "/Users/ada/code/app/src/a.rs",
+            Some("/Users/ada/code/app/"),
+            None,
+            "src/a.rs",
+        ),
+        (
+            "/Users/ada/code/app2/a.rs",
+            Some("/Users/ada/code/app"),
+            None,
+            "code/app2/a.rs",
+        ),
+        (
+            "/Users/ada/code/My App/src/a.rs",
+            None,
+            Some("my-app"),
+            "src/a.rs",
+        ),
+        (
+            "/Users/ada/code/app/src/a.rs",
+            Some("app"),
+            None,
+            "src/a.rs",
+        ),
         ("/Users/app/code/app/a.rs", None, Some("app"), "a.rs"),
         ("C:\\Users\\Ada\\x.cs", None, None, "x.cs"),
         ("c:\\code\\App\\x.cs", Some("C:\\Code\\app"), None, "x.cs"),
@@ -96,13 +175,27 @@ fn paths_lose_the_machine_they_were_on() {
         ("src/home/index.ts", None, None, "src/home/index.ts"),
         ("a\0b.rs", None, None, "a b.rs"),
     ] {
-        assert_eq!(clean(path, workspace, project).as_deref(), Some(expected), "{path}");
+        assert_eq!(
+            clean(path, workspace, project).as_deref(),
+            Some(expected),
+            "{path}"
+        );
     }
-    assert_eq!(clean(&home("ada/x/y.rs"), None, None).as_deref(), Some("x/y.rs"));
+    assert_eq!(
+        clean(&home("ada/x/y.rs"), None, None).as_deref(),
+        Some("x/y.rs")
+    );
     assert_eq!(clean(&home("ada"), None, None), None);
-    assert_eq!(clean("/Users/ada/~/C:/Users/bob/x", None, None).as_deref(), Some("x"));
+    assert_eq!(
+        clean("/Users/ada/~/C:/Users/bob/x", None, None).as_deref(),
+        Some("x")
+    );
     let long = clean(&"ä/".repeat(5_000), None, None).unwrap();
-    assert!(long.len() <= 1024 && long.starts_with('…'), "{} bytes", long.len());
+    assert!(
+        long.len() <= 1024 && long.starts_with('…'),
+        "{} bytes",
+        long.len()
+    );
 }
 
 #[test]
@@ -117,14 +210,30 @@ fn projects_are_slugs() {
     ] {
         assert_eq!(project_slug(project).as_deref(), slug, "{project}");
     }
-    let (one, other) = (project_slug("проект").unwrap(), project_slug("другой").unwrap());
-    assert!(one != other && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one} {other}");
+    let (one, other) = (
+        project_slug("проект").unwrap(),
+        project_slug("другой").unwrap(),
+    );
+    assert!(
+        one != other && one.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{one} {other}"
+    );
     assert!(project_slug("café").unwrap().starts_with("caf-"));
     assert_eq!(project_slug(&"x".repeat(100)).unwrap().len(), 64);
-    assert_eq!(project_slug(&home("ada")), None, "a home folder is no project");
+    assert_eq!(
+        project_slug(&home("ada")),
+        None,
+        "a home folder is no project"
+    );
     let of = |data: Value| record("file.edited", &data).project;
-    assert_eq!(of(json!({"workspace": "/srv/My.App", "path": "a"})).as_deref(), Some("my-app"));
-    assert_eq!(of(json!({"project": "b", "workspace": "/srv/a", "path": "a"})).as_deref(), Some("b"));
+    assert_eq!(
+        of(json!({"workspace": "/srv/My.App", "path": "a"})).as_deref(),
+        Some("my-app")
+    );
+    assert_eq!(
+        of(json!({"project": "b", "workspace": "/srv/a", "path": "a"})).as_deref(),
+        Some("b")
+    );
 }
 
 #[test]
@@ -163,11 +272,14 @@ fn a_commit_keeps_its_hash_and_its_paths() {
 #[test]
 fn records_are_bounded() {
     let long = "word ".repeat(100_000);
-    let data =
-        json!({"command": long, "failures": vec![long.clone(); 100], "other": vec![long.clone(); 100]});
+    let data = json!({"command": long, "failures": vec![long.clone(); 100], "other": vec![long.clone(); 100]});
     let record = record("terminal.command", &data);
     assert_eq!(record.text("command").map(str::len), Some(4096));
     let failures = record.data["failures"].as_array().map(Vec::len);
-    assert_eq!((failures, record.data.get("other")), (Some(14), None), "the first ones are kept");
+    assert_eq!(
+        (failures, record.data.get("other")),
+        (Some(14), None),
+        "the first ones are kept"
+    );
     assert!(serde_json::to_string(&record).unwrap().len() < 80_000);
 }

@@ -13,16 +13,25 @@ const FIFTEEN_MINUTES: i64 = 900_000_000;
 
 /// The metrics of the local day `day`, of all events of a developer.
 pub fn day(day: &str, events: &[StoredEvent]) -> Value {
-    let mut own: Vec<&StoredEvent> = events.iter().filter(|event| event.local_day == day).collect();
+    let mut own: Vec<&StoredEvent> = events
+        .iter()
+        .filter(|event| event.local_day == day)
+        .collect();
     own.sort_by_key(|event| (event.effective_at, event.id.clone()));
     let (seconds, languages, projects) = active(&own);
     let number = |kinds: &[&str], field: &str| -> u64 {
-        let of_kind = own.iter().filter(|event| kinds.contains(&event.kind.as_str()));
-        of_kind.map(|event| data(event)[field].as_u64().unwrap_or(0)).sum()
+        let of_kind = own
+            .iter()
+            .filter(|event| kinds.contains(&event.kind.as_str()));
+        of_kind
+            .map(|event| data(event)[field].as_u64().unwrap_or(0))
+            .sum()
     };
     let count = |kind: &str| own.iter().filter(|event| event.kind == kind).count();
-    let writes =
-        own.iter().filter(|event| event.kind == "heartbeat" && data(event)["is_write"] == true).count();
+    let writes = own
+        .iter()
+        .filter(|event| event.kind == "heartbeat" && data(event)["is_write"] == true)
+        .count();
     json!({
         "active_seconds": seconds,
         "active_minutes": seconds / 60,
@@ -61,8 +70,12 @@ fn active(own: &[&StoredEvent]) -> (i64, Value, Value) {
         }
         total += gap;
         let before = normalize(own[index - 1]);
-        *languages.entry(before.language.unwrap_or("unknown".into())).or_insert(0) += gap;
-        *projects.entry(before.project.unwrap_or("unknown".into())).or_insert(0) += gap;
+        *languages
+            .entry(before.language.unwrap_or("unknown".into()))
+            .or_insert(0) += gap;
+        *projects
+            .entry(before.project.unwrap_or("unknown".into()))
+            .or_insert(0) += gap;
     }
     (total / 1_000_000, list(languages), list(projects))
 }
@@ -75,13 +88,18 @@ fn list(times: BTreeMap<String, i64>) -> Value {
         }
     }
     list.sort();
-    list.into_iter().map(|(seconds, name)| json!({"name": name, "seconds": -seconds})).collect()
+    list.into_iter()
+        .map(|(seconds, name)| json!({"name": name, "seconds": -seconds}))
+        .collect()
 }
 
 fn outcomes(own: &[&StoredEvent], kind: &str) -> Value {
     tally(own.iter().filter(|event| event.kind == kind).map(|event| {
         let data = data(event);
-        data["outcome"].as_str().expect("a test's outcome is a text").to_owned()
+        data["outcome"]
+            .as_str()
+            .expect("a test's outcome is a text")
+            .to_owned()
     }))
 }
 

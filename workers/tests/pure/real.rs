@@ -20,19 +20,31 @@ const RECEIVED: &str = "2027-01-01T00:00:00Z";
 fn people() -> BTreeMap<String, Vec<StoredEvent>> {
     let mut people: BTreeMap<String, BTreeMap<String, StoredEvent>> = BTreeMap::new();
     for file in ["commits.ndjson.gz", "edits.ndjson.gz"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/data")
+            .join(file);
         let mut text = String::new();
-        let bytes = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        GzDecoder::new(bytes).read_to_string(&mut text).expect("the file is whole");
+        let bytes = std::fs::File::open(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        GzDecoder::new(bytes)
+            .read_to_string(&mut text)
+            .expect("the file is whole");
         for line in text.lines() {
             let line: Value = serde_json::from_str(line).expect("a line is JSON");
             if let Some(event) = stored(&line["event"]) {
                 let developer = line["developer"].as_str().expect("a developer").to_owned();
-                people.entry(developer).or_default().entry(event.id.clone()).or_insert(event);
+                people
+                    .entry(developer)
+                    .or_default()
+                    .entry(event.id.clone())
+                    .or_insert(event);
             }
         }
     }
-    people.into_iter().map(|(developer, events)| (developer, events.into_values().collect())).collect()
+    people
+        .into_iter()
+        .map(|(developer, events)| (developer, events.into_values().collect()))
+        .collect()
 }
 
 fn stored(event: &Value) -> Option<StoredEvent> {
@@ -41,7 +53,11 @@ fn stored(event: &Value) -> Option<StoredEvent> {
     let received = clock::parse_rfc3339(RECEIVED)?.at?;
     let effective_at = written.at.filter(|at| clock::plausible(*at, received))?;
     Some(StoredEvent {
-        at: EventRef { src: 1, seq: 1, ordinal: 0 },
+        at: EventRef {
+            src: 1,
+            seq: 1,
+            ordinal: 0,
+        },
         id: text("id"),
         kind: text("type"),
         schema_version: text("schema_version"),
@@ -60,10 +76,17 @@ fn the_oracle_agrees_on_every_day_of_real_work() {
         let (_, days) = computed(&days_of(own), &snapshot(own, &[], &[]));
         let mut by_day: BTreeMap<&str, Vec<StoredEvent>> = BTreeMap::new();
         for event in own {
-            by_day.entry(&event.local_day).or_default().push(event.clone());
+            by_day
+                .entry(&event.local_day)
+                .or_default()
+                .push(event.clone());
         }
         for (day, body) in bodies(&days) {
-            assert_eq!(body, oracle::day(&day, &by_day[day.as_str()]), "{developer} on {day}");
+            assert_eq!(
+                body,
+                oracle::day(&day, &by_day[day.as_str()]),
+                "{developer} on {day}"
+            );
             events += body["events"].as_u64().unwrap();
             active += body["active_seconds"].as_u64().unwrap();
         }

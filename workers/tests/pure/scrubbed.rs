@@ -5,25 +5,79 @@ use workers::normalize::scrub;
 #[test]
 fn values_of_secret_names_are_hidden() {
     for (text, expected) in [
-        ("deploy --password hunter2 --host x", "deploy --password *** --host x"),
-        ("deploy --token=abc --verbose", "deploy --token=*** --verbose"),
-        ("deploy --db-password='a b' x", "deploy --db-password='***' x"),
-        ("deploy --password \"a \\\" b\" x", "deploy --password \"***\" x"),
+        (
+            "deploy --password hunter2 --host x",
+            "deploy --password *** --host x",
+        ),
+        (
+            "deploy --token=abc --verbose",
+            "deploy --token=*** --verbose",
+        ),
+        (
+            "deploy --db-password='a b' x",
+            "deploy --db-password='***' x",
+        ),
+        (
+            "deploy --password \"a \\\" b\" x",
+            "deploy --password \"***\" x",
+        ),
         ("deploy --password=ab'c d'ef x", "deploy --password=*** x"),
-        ("API_KEY=abc DEBUG=1 cargo run", "API_KEY=*** DEBUG=1 cargo run"),
-        ("export AWS_SECRET_ACCESS_KEY=wJalr/x", "export AWS_SECRET_ACCESS_KEY=***"),
-        ("docker run -e DB_PASS=x image", "docker run -e DB_PASS=*** image"),
-        ("curl 'https://x/?access_token=abc&page=2'", "curl 'https://x/?access_token=***&page=2'"),
-        ("curl -H 'Authorization: Bearer abc.def' https://x", "curl -H 'Authorization: ***' https://x"),
-        ("curl -H \"X-Api-Key: abc\" https://x", "curl -H \"X-Api-Key: ***\" https://x"),
-        ("http x Authorization:'Basic abc' y", "http x Authorization:'***' y"),
-        ("error: Authorization: Bearer abc was refused", "error: Authorization: *** was refused"),
-        (r#"curl -d '{"user":"ada","password":"a b"}' x"#, r#"curl -d '{"user":"ada","password":"***"}' x"#),
-        (r#"curl -d "{\"password\": \"a b\"}" x"#, r#"curl -d "{\"password\": \"***\"}" x"#),
-        (r#"{"clientSecret": "x", "n": 1}"#, r#"{"clientSecret": "***", "n": 1}"#),
-        (r#"["--token", "abc", "run"]"#, r#"["--token", "***", "run"]"#),
-        ("ssh host \"tool --password abc\" next", "ssh host \"tool --password ***\" next"),
-        ("Server=x;Password=abc;Database=y", "Server=x;Password=***;Database=y"),
+        (
+            "API_KEY=abc DEBUG=1 cargo run",
+            "API_KEY=*** DEBUG=1 cargo run",
+        ),
+        (
+            "export AWS_SECRET_ACCESS_KEY=wJalr/x",
+            "export AWS_SECRET_ACCESS_KEY=***",
+        ),
+        (
+            "docker run -e DB_PASS=x image",
+            "docker run -e DB_PASS=*** image",
+        ),
+        (
+            "curl 'https://x/?access_token=abc&page=2'",
+            "curl 'https://x/?access_token=***&page=2'",
+        ),
+        (
+            "curl -H 'Authorization: Bearer abc.def' https://x",
+            "curl -H 'Authorization: ***' https://x",
+        ),
+        (
+            "curl -H \"X-Api-Key: abc\" https://x",
+            "curl -H \"X-Api-Key: ***\" https://x",
+        ),
+        (
+            "http x Authorization:'Basic abc' y",
+            "http x Authorization:'***' y",
+        ),
+        (
+            "error: Authorization: Bearer abc was refused",
+            "error: Authorization: *** was refused",
+        ),
+        (
+            r#"curl -d '{"user":"ada","password":"a b"}' x"#,
+            r#"curl -d '{"user":"ada","password":"***"}' x"#,
+        ),
+        (
+            r#"curl -d "{\"password\": \"a b\"}" x"#,
+            r#"curl -d "{\"password\": \"***\"}" x"#,
+        ),
+        (
+            r#"{"clientSecret": "x", "n": 1}"#,
+            r#"{"clientSecret": "***", "n": 1}"#,
+        ),
+        (
+            r#"["--token", "abc", "run"]"#,
+            r#"["--token", "***", "run"]"#,
+        ),
+        (
+            "ssh host \"tool --password abc\" next",
+            "ssh host \"tool --password ***\" next",
+        ),
+        (
+            "Server=x;Password=abc;Database=y",
+            "Server=x;Password=***;Database=y",
+        ),
         ("db.password = abc", "db.password = ***"),
         ("login --password --token x", "login --password --token ***"),
         ("don't --password abc", "don't --password ***"),
@@ -36,15 +90,30 @@ fn values_of_secret_names_are_hidden() {
 fn short_flags_are_secret_where_their_program_says_so() {
     for (text, expected) in [
         ("mysql -u root -phunter2 db", "mysql -u root -p*** db"),
-        ("/usr/bin/mysqldump -p'a b' db", "/usr/bin/mysqldump -p'***' db"),
+        (
+            "/usr/bin/mysqldump -p'a b' db",
+            "/usr/bin/mysqldump -p'***' db",
+        ),
         ("mysql -p db -P3306", "mysql -p db -P3306"),
-        ("sshpass -p hunter2 ssh host -p 22", "sshpass -p *** ssh host -p 22"),
+        (
+            "sshpass -p hunter2 ssh host -p 22",
+            "sshpass -p *** ssh host -p 22",
+        ),
         ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
         ("curl -sSu ada:pw https://x", "curl -sSu *** https://x"),
-        ("docker login -u ada -p pw reg", "docker login -u ada -p *** reg"),
+        (
+            "docker login -u ada -p pw reg",
+            "docker login -u ada -p *** reg",
+        ),
         ("docker run -p 8080:80 x", "docker run -p 8080:80 x"),
-        ("mysql -psecret; ssh -p 22 host", "mysql -p***; ssh -p 22 host"),
-        ("openssl rsa -passin pass:abc", "openssl rsa -passin pass:***"),
+        (
+            "mysql -psecret; ssh -p 22 host",
+            "mysql -p***; ssh -p 22 host",
+        ),
+        (
+            "openssl rsa -passin pass:abc",
+            "openssl rsa -passin pass:***",
+        ),
     ] {
         assert_eq!(scrub(text), expected);
     }
@@ -55,13 +124,28 @@ fn secrets_are_known_by_their_form() {
     let github = format!("ghp_{}", "a1B2c3D4e5".repeat(4));
     let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N";
     for (text, expected) in [
-        ("git push https://ada:pw@host/r", "git push https://***@host/r"),
-        ("psql postgres://u:p/w@host/db", "psql postgres://***@host/db"),
+        (
+            "git push https://ada:pw@host/r",
+            "git push https://***@host/r",
+        ),
+        (
+            "psql postgres://u:p/w@host/db",
+            "psql postgres://***@host/db",
+        ),
         // Only when the home folder is gone is the rest seen to be of the user's name.
         ("x https:///Users/ada,user:pw@", "x https://***@"),
-        ("git clone ssh://git@host/r.git", "git clone ssh://git@host/r.git"),
-        ("npm i https://cdn.example/@types/node", "npm i https://cdn.example/@types/node"),
-        ("curl http://localhost:8080/a@b", "curl http://localhost:8080/a@b"),
+        (
+            "git clone ssh://git@host/r.git",
+            "git clone ssh://git@host/r.git",
+        ),
+        (
+            "npm i https://cdn.example/@types/node",
+            "npm i https://cdn.example/@types/node",
+        ),
+        (
+            "curl http://localhost:8080/a@b",
+            "curl http://localhost:8080/a@b",
+        ),
         ("echo AKIAIOSFODNN7EXAMPLE", "echo ***"),
         ("echo wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "echo ***"),
         (&format!("echo {github}"), "echo ***"),
@@ -80,7 +164,10 @@ fn home_folders_are_hidden() {
         (linux.as_str(), "cat ***/notes -I***/inc"),
         ("ls /Users/ada", "ls ***"),
         ("type C:\\Users\\ada\\x.txt", "type C:***\\x.txt"),
-        ("type \"C:\\Users\\Ada Lovelace\\x.txt\"", "type \"C:***\\x.txt\""),
+        (
+            "type \"C:\\Users\\Ada Lovelace\\x.txt\"",
+            "type \"C:***\\x.txt\"",
+        ),
         ("ls /c/Users/ada/x ~bob/y ~/z", "ls /c***/x ***/y ~/z"),
         ("cp --from=/Users/ada/x:/y .", "cp --from=***/x:/y ."),
     ] {
@@ -112,8 +199,16 @@ fn ordinary_commands_stay_as_they_are() {
 
 #[test]
 fn long_texts_are_read_to_a_bound_and_end_with_a_whole_word() {
-    let secret = format!("{} https://ada:{}@host", "x ".repeat(8_150), "p".repeat(100));
+    let secret = format!(
+        "{} https://ada:{}@host",
+        "x ".repeat(8_150),
+        "p".repeat(100)
+    );
     let scrubbed = scrub(&secret);
-    assert!(!scrubbed.contains("ppp") && scrubbed.len() <= 16 * 1024, "{} bytes", scrubbed.len());
+    assert!(
+        !scrubbed.contains("ppp") && scrubbed.len() <= 16 * 1024,
+        "{} bytes",
+        scrubbed.len()
+    );
     assert_eq!(scrub(&"p".repeat(70_000)), "");
 }

@@ -7,7 +7,13 @@ use workers::aggregate::{self, Error};
 use crate::build::{at, bodies, computed, days_of, event, metrics, rows, snapshot};
 
 fn edit(id: &str, occurred_at: &str, language: &str) -> StoredEvent {
-    event(id, "file.edited", occurred_at, None, &json!({"path": "a", "language": language, "lines_added": 2}))
+    event(
+        id,
+        "file.edited",
+        occurred_at,
+        None,
+        &json!({"path": "a", "language": language, "lines_added": 2}),
+    )
 }
 
 #[test]
@@ -19,9 +25,15 @@ fn a_pause_counts_up_to_fifteen_minutes_for_the_language_before_it() {
         edit("d", "2026-03-01T10:20:30.000001Z", "rust"),
     ]);
     let day = &days["2026-03-01"];
-    assert_eq!((&day["active_seconds"], &day["active_minutes"]), (&json!(930), &json!(15)));
+    assert_eq!(
+        (&day["active_seconds"], &day["active_minutes"]),
+        (&json!(930), &json!(15))
+    );
     let expected = json!([{"name": "rust", "seconds": 900}, {"name": "go", "seconds": 30}]);
-    assert_eq!((&day["languages"], &day["projects"][0]["name"]), (&expected, &json!("unknown")));
+    assert_eq!(
+        (&day["languages"], &day["projects"][0]["name"]),
+        (&expected, &json!("unknown"))
+    );
     assert_eq!((&day["edits"], &day["lines_added"]), (&json!(4), &json!(8)));
     assert_eq!(day["first_at"], "2026-03-01T09:50:00.000000Z");
     assert_eq!(day["last_at"], "2026-03-01T10:20:30.000001Z");
@@ -29,22 +41,40 @@ fn a_pause_counts_up_to_fifteen_minutes_for_the_language_before_it() {
 
 #[test]
 fn each_metric_counts_its_events() {
-    let on = |id: &str, kind: &str, data: Value| event(id, kind, "2026-03-01T10:00:00Z", None, &data);
+    let on =
+        |id: &str, kind: &str, data: Value| event(id, kind, "2026-03-01T10:00:00Z", None, &data);
     let day = &metrics(&[
         on("1", "file.saved", json!({"path": "a"})),
         on("2", "heartbeat", json!({"entity": "a", "is_write": true})),
         on("3", "heartbeat", json!({"entity": "a"})),
-        on("4", "git.commit", json!({"commit": "c", "lines_added": 5, "lines_removed": 7})),
+        on(
+            "4",
+            "git.commit",
+            json!({"commit": "c", "lines_added": 5, "lines_removed": 7}),
+        ),
         on("5", "build.finished", json!({"outcome": "succeeded"})),
         on("6", "build.finished", json!({"outcome": "failed"})),
-        on("7", "test.finished", json!({"outcome": "failed", "passed": 9, "failed": 1, "skipped": 2})),
+        on(
+            "7",
+            "test.finished",
+            json!({"outcome": "failed", "passed": 9, "failed": 1, "skipped": 2}),
+        ),
     ])["2026-03-01"];
-    assert_eq!((&day["events"], &day["saves"], &day["commits"]), (&json!(7), &json!(2), &json!(1)));
-    assert_eq!((&day["commit_lines_added"], &day["commit_lines_removed"]), (&json!(5), &json!(7)));
+    assert_eq!(
+        (&day["events"], &day["saves"], &day["commits"]),
+        (&json!(7), &json!(2), &json!(1))
+    );
+    assert_eq!(
+        (&day["commit_lines_added"], &day["commit_lines_removed"]),
+        (&json!(5), &json!(7))
+    );
     assert_eq!(day["lines_added"], 0, "lines of commits are counted apart");
     assert_eq!(day["builds"], json!({"failed": 1, "succeeded": 1}));
     assert_eq!(day["test_runs"], json!({"failed": 1}));
-    assert_eq!(day["tests"], json!({"passed": 9, "failed": 1, "skipped": 2, "flaky": 0}));
+    assert_eq!(
+        day["tests"],
+        json!({"passed": 9, "failed": 1, "skipped": 2, "flaky": 0})
+    );
     assert_eq!(day["events_by_type"]["heartbeat"], 2);
     assert_eq!(day["active_seconds"], 0, "no time passed");
 }
@@ -54,36 +84,72 @@ fn local_midnight_inside_an_hour_divides_it() {
     // Kathmandu is 5:45 ahead: its midnight is 18:15 UTC.
     let zone = Some("Asia/Kathmandu");
     let on = |id: &str, time: &str| event(id, "editor.focused", time, zone, &json!({}));
-    let events =
-        [on("a", "2026-03-01T18:10:00Z"), on("b", "2026-03-01T18:14:00Z"), on("c", "2026-03-01T18:16:00Z")];
+    let events = [
+        on("a", "2026-03-01T18:10:00Z"),
+        on("b", "2026-03-01T18:14:00Z"),
+        on("c", "2026-03-01T18:16:00Z"),
+    ];
     let (partials, days) = computed(&days_of(&events), &snapshot(&events, &[], &[]));
-    assert_eq!((partials.len(), days.len()), (1, 2), "one UTC hour, two local days");
+    assert_eq!(
+        (partials.len(), days.len()),
+        (1, 2),
+        "one UTC hour, two local days"
+    );
     let days = bodies(&days);
-    assert_eq!((&days["2026-03-01"]["events"], &days["2026-03-02"]["events"]), (&json!(2), &json!(1)));
-    assert_eq!(days["2026-03-01"]["active_seconds"], 240, "no time is active across midnight");
+    assert_eq!(
+        (&days["2026-03-01"]["events"], &days["2026-03-02"]["events"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(
+        days["2026-03-01"]["active_seconds"], 240,
+        "no time is active across midnight"
+    );
 }
 
 #[test]
 fn the_day_a_clock_is_set_back_has_an_hour_more() {
-    let on = |id: &str, time: &str| event(id, "editor.focused", time, Some("Europe/Berlin"), &json!({}));
+    let on = |id: &str, time: &str| {
+        event(
+            id,
+            "editor.focused",
+            time,
+            Some("Europe/Berlin"),
+            &json!({}),
+        )
+    };
     // 02:55 summer time, then 02:05 winter time: ten minutes later, one local day.
-    let events =
-        [on("a", "2025-10-26T00:55:00Z"), on("b", "2025-10-26T01:05:00Z"), on("c", "2025-10-26T22:59:00Z")];
+    let events = [
+        on("a", "2025-10-26T00:55:00Z"),
+        on("b", "2025-10-26T01:05:00Z"),
+        on("c", "2025-10-26T22:59:00Z"),
+    ];
     let days = metrics(&events);
-    assert_eq!((days.len(), &days["2025-10-26"]["active_seconds"]), (1, &json!(600)));
+    assert_eq!(
+        (days.len(), &days["2025-10-26"]["active_seconds"]),
+        (1, &json!(600))
+    );
 }
 
 #[test]
 fn hours_before_1970_are_hours() {
-    let events = [edit("a", "1969-12-31T23:59:00Z", "c"), edit("b", "1969-12-31T22:59:30Z", "c")];
+    let events = [
+        edit("a", "1969-12-31T23:59:00Z", "c"),
+        edit("b", "1969-12-31T22:59:30Z", "c"),
+    ];
     let (partials, days) = computed(&days_of(&events), &snapshot(&events, &[], &[]));
-    assert_eq!(partials.iter().map(|row| row.hour).collect::<Vec<_>>(), [-2, -1]);
+    assert_eq!(
+        partials.iter().map(|row| row.hour).collect::<Vec<_>>(),
+        [-2, -1]
+    );
     assert_eq!(bodies(&days)["1969-12-31"]["events"], 2);
 }
 
 #[test]
 fn only_stale_hours_get_a_partial_and_a_left_day_a_row_without_events() {
-    let events = [edit("a", "2026-03-01T10:00:00Z", "c"), edit("b", "2026-03-01T11:00:00Z", "c")];
+    let events = [
+        edit("a", "2026-03-01T10:00:00Z", "c"),
+        edit("b", "2026-03-01T11:00:00Z", "c"),
+    ];
     let days = days_of(&events);
     let (partials, before) = computed(&days, &snapshot(&events, &[], &[]));
     let (none, again) = computed(&days, &snapshot(&events, &partials, &[]));
@@ -92,13 +158,39 @@ fn only_stale_hours_get_a_partial_and_a_left_day_a_row_without_events() {
     // `b` moved to another day: its old hour has a new generation and no event.
     let moved = [events[0].clone(), edit("b", "2026-03-05T11:00:00Z", "c")];
     let hour = partials[1].hour;
-    let touched = ["2026-03-01".to_owned(), "2026-03-05".to_owned(), "2026-03-09".to_owned()].into();
+    let touched = [
+        "2026-03-01".to_owned(),
+        "2026-03-05".to_owned(),
+        "2026-03-09".to_owned(),
+    ]
+    .into();
     let (changed, after) = computed(&touched, &snapshot(&moved, &partials, &[(hour, 2)]));
-    assert_eq!(changed.iter().map(|row| row.hour).collect::<Vec<_>>(), [hour, hour + 96]);
-    assert_eq!((changed[0].computed.generation, changed[0].computed.body.as_str()), (2, "{}"));
-    assert_eq!(after.iter().map(|row| row.computed.generation).collect::<Vec<_>>(), [3, 1, 0]);
+    assert_eq!(
+        changed.iter().map(|row| row.hour).collect::<Vec<_>>(),
+        [hour, hour + 96]
+    );
+    assert_eq!(
+        (
+            changed[0].computed.generation,
+            changed[0].computed.body.as_str()
+        ),
+        (2, "{}")
+    );
+    assert_eq!(
+        after
+            .iter()
+            .map(|row| row.computed.generation)
+            .collect::<Vec<_>>(),
+        [3, 1, 0]
+    );
     let bodies = bodies(&after);
-    assert_eq!((&bodies["2026-03-01"]["events"], &bodies["2026-03-09"]["events"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (
+            &bodies["2026-03-01"]["events"],
+            &bodies["2026-03-09"]["events"]
+        ),
+        (&json!(1), &json!(0))
+    );
     assert_eq!(bodies["2026-03-09"]["first_at"], Value::Null);
 }
 
@@ -109,12 +201,19 @@ fn a_partial_that_cannot_be_used_is_an_error_and_all_events_heal_it() {
     let stored = |version: i32, body: &str| PartialRow {
         developer: "ada".to_owned(),
         hour,
-        computed: Computed { generation: 1, version, body: body.to_owned() },
+        computed: Computed {
+            generation: 1,
+            version,
+            body: body.to_owned(),
+        },
     };
     for (version, body) in [(1, "{"), (1, r#"{"2026-03-01":{}}"#), (1, "[]"), (2, "{}")] {
         let mut found = snapshot(&events, &[stored(version, body)], &[]);
         let refused = aggregate::windows("ada", &days, &found).unwrap_err();
-        assert!(matches!(refused, Error::Unreadable { hour: named, .. } if named == hour), "{refused}");
+        assert!(
+            matches!(refused, Error::Unreadable { hour: named, .. } if named == hour),
+            "{refused}"
+        );
         found.events = events.to_vec();
         let (_, healed) = rows(aggregate::windows_anew("ada", &days, &found).unwrap());
         assert_eq!(bodies(&healed)["2026-03-01"]["events"], 1);
@@ -129,12 +228,18 @@ fn a_snapshot_that_contradicts_itself_is_an_error() {
     let refused = aggregate::windows("ada", &days_of(&events), &found).unwrap_err();
     assert!(matches!(refused, Error::NoHour { .. }), "{refused}");
     let bad = ["someday".to_owned()].into();
-    assert!(matches!(aggregate::windows("ada", &bad, &snapshot(&[], &[], &[])), Err(Error::Day(_))));
+    assert!(matches!(
+        aggregate::windows("ada", &bad, &snapshot(&[], &[], &[])),
+        Err(Error::Day(_))
+    ));
 }
 
 #[test]
 fn sums_end_at_the_largest_integer_of_json() {
     let huge = json!({"path": "a", "lines_added": 9_007_199_254_740_991_u64});
     let on = |id: &str| event(id, "file.edited", "2026-03-01T10:00:00Z", None, &huge);
-    assert_eq!(metrics(&[on("a"), on("b")])["2026-03-01"]["lines_added"], 9_007_199_254_740_991_u64);
+    assert_eq!(
+        metrics(&[on("a"), on("b")])["2026-03-01"]["lines_added"],
+        9_007_199_254_740_991_u64
+    );
 }

@@ -12,7 +12,13 @@ pub fn letter(subject: &str, headers: &[(&str, &str)], payload: &[u8]) -> Letter
     for (name, value) in headers {
         map.insert(*name, *value);
     }
-    Letter::of(subject, (7, 1_772_323_200_000_000), map, Bytes::copy_from_slice(payload)).unwrap()
+    Letter::of(
+        subject,
+        (7, 1_772_323_200_000_000),
+        map,
+        Bytes::copy_from_slice(payload),
+    )
+    .unwrap()
 }
 
 /// The live alert job of batch 2:5.
@@ -45,12 +51,24 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
     ];
     let one = letter("dead.EVENTS.persist", &headers, b"garbage");
     let entry = Entry::of(&one);
-    assert_eq!((entry.stream.as_str(), entry.consumer.as_str()), ("EVENTS", "persist"));
-    assert_eq!((entry.batch.as_deref(), entry.developer.as_deref()), (Some("2:5"), Some("ada")));
-    assert_eq!((entry.attempts, entry.blame.as_deref()), (Some(8), Some("unknown")));
+    assert_eq!(
+        (entry.stream.as_str(), entry.consumer.as_str()),
+        ("EVENTS", "persist")
+    );
+    assert_eq!(
+        (entry.batch.as_deref(), entry.developer.as_deref()),
+        (Some("2:5"), Some("ada"))
+    );
+    assert_eq!(
+        (entry.attempts, entry.blame.as_deref()),
+        (Some(8), Some("unknown"))
+    );
     assert_eq!(
         (entry.reason.as_str(), &entry.event_ids[..]),
-        ("no line feed", &["e1", "a,b%2C", "…"].map(str::to_owned)[..])
+        (
+            "no line feed",
+            &["e1", "a,b%2C", "…"].map(str::to_owned)[..]
+        )
     );
     assert!(
         matches!(&one.content, Content::Raw(why) if why.contains("header does not parse")),
@@ -63,21 +81,41 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
 fn a_job_names_its_batch_and_a_pointer_the_message() {
     let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
     let entry = Entry::of(&one);
-    assert_eq!((entry.batch.as_deref(), entry.job_id.as_deref()), (Some("2:5"), Some("2:5:alert")));
+    assert_eq!(
+        (entry.batch.as_deref(), entry.job_id.as_deref()),
+        (Some("2:5"), Some("2:5:alert"))
+    );
     assert_eq!(entry.developer.as_deref(), Some("ada"));
     let payload = serde_json::to_vec(&Pointer::redrive(BatchRef { src: 2, seq: 5 })).unwrap();
-    let one = letter("dead.REPLAY.persist-replay", &[("Devtrail-Developer", "ada")], &payload);
+    let one = letter(
+        "dead.REPLAY.persist-replay",
+        &[("Devtrail-Developer", "ada")],
+        &payload,
+    );
     let entry = Entry::of(&one);
-    assert_eq!((entry.batch.as_deref(), entry.developer.as_deref()), (Some("2:5"), Some("ada")));
+    assert_eq!(
+        (entry.batch.as_deref(), entry.developer.as_deref()),
+        (Some("2:5"), Some("ada"))
+    );
 }
 
 #[test]
 fn a_letter_that_an_earlier_version_wrote_is_read_as_far_as_it_goes() {
-    let one = letter("dead.EVENTS.persist", &[("Devtrail-Stream-Sequence", "5")], b"garbage");
+    let one = letter(
+        "dead.EVENTS.persist",
+        &[("Devtrail-Stream-Sequence", "5")],
+        b"garbage",
+    );
     let entry = Entry::of(&one);
-    assert_eq!((entry.batch, entry.developer, entry.attempts, entry.blame), (None, None, None, None));
+    assert_eq!(
+        (entry.batch, entry.developer, entry.attempts, entry.blame),
+        (None, None, None, None)
+    );
     assert_eq!(entry.reason, "the letter names no reason");
     for strange in ["dead.EVENTS", "alive.EVENTS.persist"] {
-        assert!(Letter::of(strange, (7, 0), HeaderMap::new(), Bytes::new()).is_none(), "{strange}");
+        assert!(
+            Letter::of(strange, (7, 0), HeaderMap::new(), Bytes::new()).is_none(),
+            "{strange}"
+        );
     }
 }

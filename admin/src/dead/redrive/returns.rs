@@ -24,7 +24,11 @@ impl Returns {
     /// Where DEAD cannot be read.
     pub async fn from_now(js: &jetstream::Context) -> anyhow::Result<Self> {
         let last = stream(js, DEAD).await?.cached_info().state.last_sequence;
-        Ok(Self { js: js.clone(), next: last + 1, back: HashMap::new() })
+        Ok(Self {
+            js: js.clone(),
+            next: last + 1,
+            back: HashMap::new(),
+        })
     }
 
     /// What became of the message with this id, if it gave up again.
@@ -35,7 +39,8 @@ impl Returns {
         while let Some(letter) = from(&self.js, "dead.*.*", self.next, u64::MAX).await? {
             self.next = letter.sequence + 1;
             if let Some(id) = letter.header("Devtrail-Msg-Id") {
-                self.back.insert(id.to_owned(), (letter.sequence, letter.reason().to_owned()));
+                self.back
+                    .insert(id.to_owned(), (letter.sequence, letter.reason().to_owned()));
             }
         }
         let again = self.back.get(msg_id).cloned();

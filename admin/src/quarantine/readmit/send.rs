@@ -48,7 +48,11 @@ impl Sender {
     ///
     /// # Errors
     /// Where no server answers, it does not sync always, or the stream is missing or unsafe.
-    pub async fn open(target: &Target, sync: &SyncSettings, process: &Process) -> anyhow::Result<Self> {
+    pub async fn open(
+        target: &Target,
+        sync: &SyncSettings,
+        process: &Process,
+    ) -> anyhow::Result<Self> {
         let (client, js) = target.connect_synced(sync).await?;
         let life = bus::bind_stream(&js, EVENTS).await?;
         let bucket = keys::open(&js).await?;
@@ -57,7 +61,16 @@ impl Sender {
         let publisher = Publisher::new(js.clone(), seen, breaker, (CONFIRM, RetryPolicy::DEFAULT));
         let (max_message, actor) = (max_message(&client), process.actor.to_string());
         let (epochs, published) = (HashMap::new(), Vec::new());
-        Ok(Self { js, life, publisher, max_message, bucket, epochs, actor, published })
+        Ok(Self {
+            js,
+            life,
+            publisher,
+            max_message,
+            bucket,
+            epochs,
+            actor,
+            published,
+        })
     }
 
     /// What was readmitted before and is not stored yet.
@@ -72,12 +85,20 @@ impl Sender {
     ///
     /// # Errors
     /// Where the stream does not confirm, or the message is too large for the server.
-    pub async fn send(&mut self, batch: &QuarantinedBatch, fitting: &[Fitting<'_>]) -> anyhow::Result<u64> {
+    pub async fn send(
+        &mut self,
+        batch: &QuarantinedBatch,
+        fitting: &[Fitting<'_>],
+    ) -> anyhow::Result<u64> {
         let epoch = self.epoch(&batch.developer).await?;
-        let occasion = Occasion { epoch, now: SystemClock.now(), actor: &self.actor };
+        let occasion = Occasion {
+            epoch,
+            now: SystemClock.now(),
+            actor: &self.actor,
+        };
         let at = batch.at;
-        let message =
-            message(batch, fitting, occasion).with_context(|| format!("Batch {at} cannot be readmitted"))?;
+        let message = message(batch, fitting, occasion)
+            .with_context(|| format!("Batch {at} cannot be readmitted"))?;
         anyhow::ensure!(
             message.payload.len() <= self.max_message,
             "Batch {at} makes a message of {} bytes, the limit is {}: raise max_payload in nats/server.conf, or \
@@ -99,7 +120,11 @@ impl Sender {
             return Ok(*epoch);
         }
         let entry = developer_entry(&developer.parse()?);
-        let record = self.bucket.get(&entry).await.context("The bucket api_keys cannot be read")?;
+        let record = self
+            .bucket
+            .get(&entry)
+            .await
+            .context("The bucket api_keys cannot be read")?;
         let record = match record {
             Some(bytes) => serde_json::from_slice(&bytes)
                 .with_context(|| format!("the entry {entry} of api_keys is damaged"))?,
@@ -123,7 +148,10 @@ impl Sender {
         let mut asks = tokio::time::interval(ASK);
         for (index, published) in self.published.iter().enumerate() {
             let not_accepted = loop {
-                if let Some((_, events)) = store.stored(published.life.clone(), published.sequence).await? {
+                if let Some((_, events)) = store
+                    .stored(published.life.clone(), published.sequence)
+                    .await?
+                {
                     break events;
                 }
                 if Instant::now() >= deadline {
@@ -136,7 +164,12 @@ impl Sender {
                 }
                 asks.tick().await;
             };
-            let count = |code| not_accepted.iter().filter(|event| event.code == code).count() as u64;
+            let count = |code| {
+                not_accepted
+                    .iter()
+                    .filter(|event| event.code == code)
+                    .count() as u64
+            };
             counts.duplicate += count(Code::DuplicateId);
             counts.id_conflict += count(Code::IdConflict);
         }

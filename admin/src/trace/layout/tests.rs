@@ -23,7 +23,12 @@ pub fn batch() -> Submission {
         correlation_id: "c1".to_owned(),
         state: BatchState::Failed,
         masks: [Mask::ALL, Mask(1 | 2), Mask(4)],
-        counts: Counts { received: 3, accepted: 2, duplicate: 1, ..Counts::default() },
+        counts: Counts {
+            received: 3,
+            accepted: 2,
+            duplicate: 1,
+            ..Counts::default()
+        },
         received_at: at(0),
         published_at: at(3),
         persisted_at: at(9),
@@ -47,7 +52,10 @@ fn step(milliseconds: i64, step: &str, actor: &str) -> AuditEntry {
 }
 
 fn with(step: AuditEntry, detail: &Value) -> AuditEntry {
-    AuditEntry { detail: Some(detail.to_string()), ..step }
+    AuditEntry {
+        detail: Some(detail.to_string()),
+        ..step
+    }
 }
 
 fn duplicate(index: u32) -> AuditEntry {
@@ -79,7 +87,13 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
         "collector": "devtrail-collector/1a", "ordinals": [0, 3]}});
     let mut steps = collector_to_store();
     steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);
-    let told = text(&Traced { batch: batch(), steps }, None);
+    let told = text(
+        &Traced {
+            batch: batch(),
+            steps,
+        },
+        None,
+    );
     assert!(
         told.contains("devtrail/5e            readmitted: events 0, 3 of EVENTS 4709, batch b0"),
         "{told}"
@@ -103,12 +117,18 @@ fn the_whole_way_of_a_batch_reads_from_top_to_bottom() {
         step(14, "triggered", "devtrail-worker/2b"),
         &json!({"jobs": [receipt("aggregate", 31), receipt("normalize", 32), receipt("alert", 33)]}),
     ));
-    steps.push(with(step(1020, "job_started", "devtrail-worker/3c"), &job("alert")));
+    steps.push(with(
+        step(1020, "job_started", "devtrail-worker/3c"),
+        &job("alert"),
+    ));
     steps.push(with(
         step(1024, "alerted", "devtrail-worker/3c"),
         &json!({"alert_id": "9f3c", "rule": "red-builds", "state": "raised", "revision": 0}),
     ));
-    steps.push(with(step(1024, "job_finished", "devtrail-worker/3c"), &job("alert")));
+    steps.push(with(
+        step(1024, "job_finished", "devtrail-worker/3c"),
+        &job("alert"),
+    ));
     steps.push(with(
         step(75_000, "failed", "devtrail-worker/4d"),
         &json!({"job_id": "1:4711:alert", "attempt": 8, "reason": "no\nluck"}),
@@ -136,16 +156,34 @@ jobs: aggregate done, normalize done, alert failed
  2026-03-01 08:16:17.120  +1m 15s   failed        devtrail-worker/4d     1:4711:alert gave up at attempt 8: no luck
  2026-03-01 09:17:07.120  +1h 02m   completed     devtrail-worker/4d
 ";
-    assert_eq!(text(&Traced { batch: batch(), steps }, None), expected.trim_matches('\n'));
+    assert_eq!(
+        text(
+            &Traced {
+                batch: batch(),
+                steps
+            },
+            None
+        ),
+        expected.trim_matches('\n')
+    );
 }
 
 #[test]
 fn what_replays_did_comes_in_sections_of_its_own() {
-    let replayed = |id: &str, entry: AuditEntry| AuditEntry { replay_id: Some(id.to_owned()), ..entry };
+    let replayed = |id: &str, entry: AuditEntry| AuditEntry {
+        replay_id: Some(id.to_owned()),
+        ..entry
+    };
     let job = json!({"job_id": "1:4711:alert:r1"});
     let mut steps = vec![step(0, "received", "devtrail-collector/1a")];
-    steps.push(replayed("r1", with(step(60_000, "job_started", "devtrail-worker/2b"), &job)));
-    steps.push(replayed("r1", with(step(60_005, "job_finished", "devtrail-worker/2b"), &job)));
+    steps.push(replayed(
+        "r1",
+        with(step(60_000, "job_started", "devtrail-worker/2b"), &job),
+    ));
+    steps.push(replayed(
+        "r1",
+        with(step(60_005, "job_finished", "devtrail-worker/2b"), &job),
+    ));
     let expected = "
 batch b1 of ada: completed
 EVENTS 1:4711 · correlation c1
@@ -160,23 +198,44 @@ replay r1
  2026-03-01 08:16:02.120  +0 ms   job_started   devtrail-worker/2b  1:4711:alert:r1
  2026-03-01 08:16:02.125  +5 ms   job_finished  devtrail-worker/2b  1:4711:alert:r1
 ";
-    let batch = Submission { masks: [Mask::NONE; 3], state: BatchState::Completed, ..batch() };
-    assert_eq!(text(&Traced { batch, steps }, None), expected.trim_matches('\n'));
+    let batch = Submission {
+        masks: [Mask::NONE; 3],
+        state: BatchState::Completed,
+        ..batch()
+    };
+    assert_eq!(
+        text(&Traced { batch, steps }, None),
+        expected.trim_matches('\n')
+    );
 }
 
 #[test]
 fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
     let steps: Vec<AuditEntry> = (0..50).map(duplicate).collect();
-    let traced = Traced { batch: batch(), steps };
-    let lines = |wanted| text(&traced, wanted).lines().filter(|line| line.contains("duplicate of")).count();
-    assert_eq!((lines(None), lines(Some("e3")), lines(Some("e47"))), (SHOWN, SHOWN, SHOWN + 1));
+    let traced = Traced {
+        batch: batch(),
+        steps,
+    };
+    let lines = |wanted| {
+        text(&traced, wanted)
+            .lines()
+            .filter(|line| line.contains("duplicate of"))
+            .count()
+    };
+    assert_eq!(
+        (lines(None), lines(Some("e3")), lines(Some("e47"))),
+        (SHOWN, SHOWN, SHOWN + 1)
+    );
     assert!(text(&traced, None).ends_with("30 more events; --json shows them"));
     assert!(text(&traced, Some("e47")).ends_with("29 more events; --json shows them"));
 }
 
 #[test]
 fn an_event_that_no_row_tells_of_is_said_to_be_in_the_batch() {
-    let traced = Traced { batch: batch(), steps: collector_to_store() };
+    let traced = Traced {
+        batch: batch(),
+        steps: collector_to_store(),
+    };
     let says = |id| text(&traced, Some(id)).contains(&format!("event {id} came in this batch"));
     assert!(says("e0") && !says("e2") && !says("b1") && !says("c1"));
 }
@@ -189,18 +248,48 @@ fn forgotten_rows_and_hostile_text_do_no_harm() {
         correlation_id: None,
         ..step(0, "received", "devtrail-collector/1a")
     };
-    let strange = with(step(-3, "later_step", "x"), &json!({"note": "\u{1b}[31mred"}));
-    let nobody = Submission { developer: String::new(), batch_id: String::new(), ..batch() };
-    let text = text(&Traced { batch: nobody, steps: vec![forgotten, strange] }, None);
-    assert!(text.starts_with("batch without id of a forgotten developer: failed"), "{text}");
-    assert!(text.contains("forgotten") && text.contains("-3 ms"), "{text}");
+    let strange = with(
+        step(-3, "later_step", "x"),
+        &json!({"note": "\u{1b}[31mred"}),
+    );
+    let nobody = Submission {
+        developer: String::new(),
+        batch_id: String::new(),
+        ..batch()
+    };
+    let text = text(
+        &Traced {
+            batch: nobody,
+            steps: vec![forgotten, strange],
+        },
+        None,
+    );
+    assert!(
+        text.starts_with("batch without id of a forgotten developer: failed"),
+        "{text}"
+    );
+    assert!(
+        text.contains("forgotten") && text.contains("-3 ms"),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}'), "{text}");
 }
 
 #[test]
 fn offsets_grow_coarser_with_their_size() {
-    let spans = [0, 999, 59_999, 61_000, 7_260_000, -1500].map(|milliseconds| offset(milliseconds * 1000));
-    assert_eq!(spans, ["+0 ms", "+999 ms", "+59.999 s", "+1m 01s", "+2h 01m", "-1.500 s"]);
+    let spans =
+        [0, 999, 59_999, 61_000, 7_260_000, -1500].map(|milliseconds| offset(milliseconds * 1000));
+    assert_eq!(
+        spans,
+        [
+            "+0 ms",
+            "+999 ms",
+            "+59.999 s",
+            "+1m 01s",
+            "+2h 01m",
+            "-1.500 s"
+        ]
+    );
 }
 
 #[test]
@@ -213,9 +302,15 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
         with(step(0, "redriven", "devtrail/1a"), &redriven),
         with(step(1, "dropped", "devtrail/1a"), &dropped),
     ];
-    let text = unstored(&Unstored { at: batch().at, steps });
+    let text = unstored(&Unstored {
+        at: batch().at,
+        steps,
+    });
     assert!(text.starts_with("message 1:4711 is not stored\n"), "{text}");
-    assert!(text.contains("1:4711:alert:r1 letter 7 by ada@host, gave up on: a panic"), "{text}");
+    assert!(
+        text.contains("1:4711:alert:r1 letter 7 by ada@host, gave up on: a panic"),
+        "{text}"
+    );
     assert!(text.contains("letter 8 by bob@host: garbage"), "{text}");
 }
 
@@ -223,10 +318,23 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
 fn failed_attempts_before_a_success_are_told_with_their_last_reason() {
     let words = |detail: &Value| {
         let failed = with(step(9, "failed", "devtrail-worker/2b"), detail);
-        words(&AuditEntry { outcome: "recovered".to_owned(), ..failed }, "c1")
+        words(
+            &AuditEntry {
+                outcome: "recovered".to_owned(),
+                ..failed
+            },
+            "c1",
+        )
     };
-    let message = json!({"attempts": 1, "reason": "no\nway", "consumer": "persist", "job_id": null});
-    assert_eq!(words(&message), "persist was done after 1 attempt that failed: no way");
+    let message =
+        json!({"attempts": 1, "reason": "no\nway", "consumer": "persist", "job_id": null});
+    assert_eq!(
+        words(&message),
+        "persist was done after 1 attempt that failed: no way"
+    );
     let job = json!({"attempts": 3, "reason": "no", "consumer": "alert", "job_id": "1:4711:alert"});
-    assert_eq!(words(&job), "1:4711:alert was done after 3 attempts that failed: no");
+    assert_eq!(
+        words(&job),
+        "1:4711:alert was done after 3 attempts that failed: no"
+    );
 }

@@ -8,21 +8,36 @@ use super::*;
 const AT: BatchRef = BatchRef { src: 1, seq: 7 };
 
 fn taken(step: &str, job_id: Option<String>) -> StepTaken {
-    StepTaken { step: step.to_owned(), replay_id: None, job_id }
+    StepTaken {
+        step: step.to_owned(),
+        replay_id: None,
+        job_id,
+    }
 }
 
 fn masks() -> impl Strategy<Value = (BatchState, Mask, Mask, Mask)> {
     let state = prop::sample::select(BatchState::ALL.to_vec());
     (state, any::<bool>(), 0..8_u8, 0..8_u8).prop_map(|(state, needs, done, failed)| {
-        let (need, done) = if needs { (Mask::ALL, Mask(done)) } else { (Mask::NONE, Mask::NONE) };
-        let failed = if needs { Mask(failed & !done.0) } else { Mask::NONE };
+        let (need, done) = if needs {
+            (Mask::ALL, Mask(done))
+        } else {
+            (Mask::NONE, Mask::NONE)
+        };
+        let failed = if needs {
+            Mask(failed & !done.0)
+        } else {
+            Mask::NONE
+        };
         (state, need, done, failed)
     })
 }
 
 /// The trail that the workers write for such a batch.
 fn whole((state, need, done, failed): (BatchState, Mask, Mask, Mask)) -> Account {
-    let mut steps: Vec<StepTaken> = STORED.iter().map(|step| taken(step.as_str(), None)).collect();
+    let mut steps: Vec<StepTaken> = STORED
+        .iter()
+        .map(|step| taken(step.as_str(), None))
+        .collect();
     if need != Mask::NONE && state != BatchState::Persisted {
         steps.push(taken("triggered", None));
     }
@@ -32,14 +47,30 @@ fn whole((state, need, done, failed): (BatchState, Mask, Mask, Mask)) -> Account
     if state == BatchState::Completed {
         steps.push(taken("completed", None));
     }
-    let row = Standing { state, need, done, failed, is_known: true, persisted_at: 0 };
-    Account { at: AT, row: Some(row), kept: Vec::new(), steps }
+    let row = Standing {
+        state,
+        need,
+        done,
+        failed,
+        is_known: true,
+        persisted_at: 0,
+    };
+    Account {
+        at: AT,
+        row: Some(row),
+        kept: Vec::new(),
+        steps,
+    }
 }
 
 fn findings(account: &Account, dead: Mask) -> Vec<String> {
     let mut checked = Checked::default();
     check(account, dead, &mut checked);
-    checked.findings.into_iter().map(|finding| finding.text).collect()
+    checked
+        .findings
+        .into_iter()
+        .map(|finding| finding.text)
+        .collect()
 }
 
 proptest! {
@@ -81,12 +112,21 @@ proptest! {
 #[test]
 fn a_forgotten_batch_and_a_replay_are_no_findings() {
     let mut forgotten = whole((BatchState::Failed, Mask::ALL, Mask(3), Mask(4)));
-    forgotten.row = forgotten.row.map(|row| Standing { is_known: false, ..row });
-    forgotten.steps.iter_mut().for_each(|taken| taken.job_id = None);
+    forgotten.row = forgotten.row.map(|row| Standing {
+        is_known: false,
+        ..row
+    });
+    forgotten
+        .steps
+        .iter_mut()
+        .for_each(|taken| taken.job_id = None);
     forgotten.steps.push(taken("dropped", None));
     assert_eq!(findings(&forgotten, Mask::NONE), Vec::<String>::new());
     let mut replayed = whole((BatchState::Completed, Mask::ALL, Mask::ALL, Mask::NONE));
-    let again = |step: &StepTaken| StepTaken { replay_id: Some("r".to_owned()), ..step.clone() };
+    let again = |step: &StepTaken| StepTaken {
+        replay_id: Some("r".to_owned()),
+        ..step.clone()
+    };
     let more: Vec<StepTaken> = replayed.steps.iter().map(again).collect();
     replayed.steps.extend(more);
     assert_eq!(findings(&replayed, Mask::NONE), Vec::<String>::new());

@@ -24,7 +24,11 @@ pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
     // Sorted by name: proxies may turn headers round, and a resend shall have the same bytes.
     let mut members: Vec<Member<'static>> = attributes
         .into_iter()
-        .flat_map(|(name, texts)| texts.into_iter().map(move |text| (name.clone(), value(text))))
+        .flat_map(|(name, texts)| {
+            texts
+                .into_iter()
+                .map(move |text| (name.clone(), value(text)))
+        })
         .collect();
     if !request.body.is_empty() {
         let data = json_text(request.body).ok_or_else(|| {
@@ -38,7 +42,11 @@ pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
     let event = match garbled {
         Some(name) => {
             let detail = format!("the header {PREFIX}{name} is no percent-encoded UTF-8");
-            Err(Refusal::new(Code::SchemaInvalid, &format!("/{name}"), detail))
+            Err(Refusal::new(
+                Code::SchemaInvalid,
+                &format!("/{name}"),
+                detail,
+            ))
         }
         None => translated(members),
     };
@@ -72,7 +80,9 @@ fn attributes(request: &Request<'_, '_>) -> (BTreeMap<String, Vec<String>>, Opti
 
 /// A quoted string without its quotes and backslashes (RFC 9110, section 5.6.4), as older senders write values.
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
-    let [b'"', inner @ .., b'"'] = value else { return Cow::Borrowed(value) };
+    let [b'"', inner @ .., b'"'] = value else {
+        return Cow::Borrowed(value);
+    };
     let (mut plain, mut bytes) = (Vec::with_capacity(inner.len()), inner.iter());
     while let Some(byte) = bytes.next() {
         let escaped = if *byte == b'\\' { bytes.next() } else { None };
@@ -87,9 +97,13 @@ mod tests {
 
     #[test]
     fn a_quoted_value_is_the_same_value() {
-        for (sent, plain) in
-            [("a b", "a b"), (r#""a b""#, "a b"), (r#""a\"\\b""#, r#"a"\b"#), (r#"""#, r#"""#), (r#""""#, "")]
-        {
+        for (sent, plain) in [
+            ("a b", "a b"),
+            (r#""a b""#, "a b"),
+            (r#""a\"\\b""#, r#"a"\b"#),
+            (r#"""#, r#"""#),
+            (r#""""#, ""),
+        ] {
             assert_eq!(unquoted(sent.as_bytes()), plain.as_bytes(), "{sent}");
         }
     }

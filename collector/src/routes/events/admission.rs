@@ -18,7 +18,12 @@ pub struct Sent<'a> {
 }
 
 /// Reads and judges it.
-pub fn admit<'a>(app: &App, caller: Caller, ids: &Ids, sent: &Sent<'a>) -> Result<Admitted<'a>, Problem> {
+pub fn admit<'a>(
+    app: &App,
+    caller: Caller,
+    ids: &Ids,
+    sent: &Sent<'a>,
+) -> Result<Admitted<'a>, Problem> {
     let received_at = SystemClock.now();
     let request = Request {
         headers: sent.headers,
@@ -27,7 +32,10 @@ pub fn admit<'a>(app: &App, caller: Caller, ids: &Ids, sent: &Sent<'a>) -> Resul
         received_at,
         max_events: app.limits.max_events,
     };
-    let submission = sent.format.read(&request).map_err(|error| refuse(error, app.limits.max_events))?;
+    let submission = sent
+        .format
+        .read(&request)
+        .map_err(|error| refuse(error, app.limits.max_events))?;
     let context = admit::Context {
         developer: caller.developer,
         epoch: caller.epoch,
@@ -58,8 +66,12 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
             Problem::new(ErrorCode::WrongDeveloper, detail).pointer("/developer_id")
         }
         BadEnvelope::TooManyEvents(sent) => {
-            let detail = format!("The batch has {sent} events, the limit is {max_events}: send it in parts.");
-            Problem::new(ErrorCode::TooManyEvents, detail).limit(max_events as u64).actual(sent as u64)
+            let detail = format!(
+                "The batch has {sent} events, the limit is {max_events}: send it in parts."
+            );
+            Problem::new(ErrorCode::TooManyEvents, detail)
+                .limit(max_events as u64)
+                .actual(sent as u64)
         }
     }
 }

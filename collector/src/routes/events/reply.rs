@@ -50,7 +50,10 @@ pub async fn first(stream: &Stream, sequence: u64, own: &Header, supported: &[St
         if is_same(&first.header, own) {
             return Ok(First::Own);
         }
-        Ok::<_, async_nats::Error>(First::Other(first.header.counts, first.exceptions(supported)))
+        Ok::<_, async_nats::Error>(First::Other(
+            first.header.counts,
+            first.exceptions(supported),
+        ))
     };
     read.await.unwrap_or_else(|error| {
         tracing::warn!(sequence, %error, "the first submission could not be read");
@@ -61,7 +64,12 @@ pub async fn first(stream: &Stream, sequence: u64, own: &Header, supported: &[St
 /// Whether both are of one request: its PubAck was lost, and the second try found the first.
 fn is_same(one: &Header, other: &Header) -> bool {
     let request = |header: &Header| {
-        (header.collector.clone(), header.received_at, header.validated_at, header.correlation_id.clone())
+        (
+            header.collector.clone(),
+            header.received_at,
+            header.validated_at,
+            header.correlation_id.clone(),
+        )
     };
     request(one) == request(other)
 }
@@ -91,7 +99,9 @@ impl Told {
         let header = &admitted.header;
         let again = published.duplicate && first != First::Own;
         let (applied, stored) = match waited {
-            Some((wait, Waited::Stored(stored))) => (Some(wait), Some(with_supported(stored, supported))),
+            Some((wait, Waited::Stored(stored))) => {
+                (Some(wait), Some(with_supported(stored, supported)))
+            }
             Some((wait, Waited::RanOut)) => (Some(wait), None),
             Some((_, Waited::BrokenOff)) | None => (None, None),
         };
@@ -102,11 +112,19 @@ impl Told {
             let (counts, exceptions) = match first {
                 First::Other(counts, exceptions) => (counts, exceptions),
                 First::Own | First::Unread => {
-                    let noted = header.events.iter().zip(admitted.events.iter().map(AsRef::as_ref));
+                    let noted = header
+                        .events
+                        .iter()
+                        .zip(admitted.events.iter().map(AsRef::as_ref));
                     (header.counts, batch::exceptions(noted, supported))
                 }
             };
-            StoredReply { stream_sequence: published.sequence, duplicate_batch: false, counts, exceptions }
+            StoredReply {
+                stream_sequence: published.sequence,
+                duplicate_batch: false,
+                counts,
+                exceptions,
+            }
         });
         Self {
             stored: is_stored,
@@ -139,7 +157,9 @@ impl Told {
 
     /// Says of a response that the client's wait was applied, where it was.
     pub fn with_preference(&self, mut response: Response) -> Response {
-        response.headers_mut().extend(self.applied.as_ref().map(|wait| (APPLIED, wait.applied())));
+        response
+            .headers_mut()
+            .extend(self.applied.as_ref().map(|wait| (APPLIED, wait.applied())));
         response
     }
 }
@@ -174,7 +194,11 @@ mod tests {
             collector: "c/1".to_owned(),
             skew: 0,
             envelope: std::collections::BTreeMap::new(),
-            counts: Counts { received: 2, accepted: 2, ..Counts::default() },
+            counts: Counts {
+                received: 2,
+                accepted: 2,
+                ..Counts::default()
+            },
             events: Vec::new(),
             origin: None,
         }
@@ -191,14 +215,32 @@ mod tests {
         first: First,
         waited: Option<Waited>,
     ) -> (u16, Option<String>, serde_json::Value) {
-        let admitted = Admitted { header: header("c1", 7), format: Format::Envelope, events: Vec::new() };
-        let life = common::bus::StreamLife { name: EVENTS.to_owned(), created: 1 };
-        let published = Published { life, sequence: 9, duplicate, joined: false };
+        let admitted = Admitted {
+            header: header("c1", 7),
+            format: Format::Envelope,
+            events: Vec::new(),
+        };
+        let life = common::bus::StreamLife {
+            name: EVENTS.to_owned(),
+            created: 1,
+        };
+        let published = Published {
+            life,
+            sequence: 9,
+            duplicate,
+            joined: false,
+        };
         let waited = waited.map(|waited| (wait(), waited));
-        let response = Told::of(&admitted, &published, first, waited, &[]).response(&admitted.header);
-        let applied = response.headers().get(APPLIED).map(|value| value.to_str().unwrap().to_owned());
+        let response =
+            Told::of(&admitted, &published, first, waited, &[]).response(&admitted.header);
+        let applied = response
+            .headers()
+            .get(APPLIED)
+            .map(|value| value.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), 9_999).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 9_999)
+            .await
+            .unwrap();
         (status, applied, serde_json::from_slice(&body).unwrap())
     }
 
@@ -213,25 +255,56 @@ mod tests {
     async fn without_a_wait_the_reply_speaks_of_the_stream() {
         let (status, applied, body) = told(false, First::Own, None).await;
         assert_eq!((status, applied), (202, None));
-        assert_eq!((&body["durability"], &body["duplicate_batch"]), (&"stream".into(), &false.into()));
+        assert_eq!(
+            (&body["durability"], &body["duplicate_batch"]),
+            (&"stream".into(), &false.into())
+        );
         let (_, _, own) = told(true, First::Own, None).await;
         assert_eq!(own["duplicate_batch"], false);
-        let first = First::Other(Counts { received: 2, duplicate: 2, ..Counts::default() }, Vec::new());
+        let first = First::Other(
+            Counts {
+                received: 2,
+                duplicate: 2,
+                ..Counts::default()
+            },
+            Vec::new(),
+        );
         let (_, _, again) = told(true, first, None).await;
-        assert_eq!((&again["duplicate_batch"], &again["counts"]["duplicate"]), (&true.into(), &2.into()));
+        assert_eq!(
+            (&again["duplicate_batch"], &again["counts"]["duplicate"]),
+            (&true.into(), &2.into())
+        );
     }
 
     #[tokio::test]
     async fn a_wait_is_said_to_be_applied_only_where_it_was() {
-        let counts = Counts { received: 2, duplicate: 1, accepted: 1, ..Counts::default() };
-        let stored =
-            StoredReply { stream_sequence: 3, duplicate_batch: true, counts, exceptions: Vec::new() };
+        let counts = Counts {
+            received: 2,
+            duplicate: 1,
+            accepted: 1,
+            ..Counts::default()
+        };
+        let stored = StoredReply {
+            stream_sequence: 3,
+            duplicate_batch: true,
+            counts,
+            exceptions: Vec::new(),
+        };
         let (status, applied, body) = told(false, First::Own, Some(Waited::Stored(stored))).await;
         assert_eq!((status, applied.as_deref()), (200, Some("wait=2")));
-        assert_eq!((&body["durability"], &body["stream_sequence"]), (&"stored".into(), &3.into()));
-        assert_eq!((&body["duplicate_batch"], &body["counts"]["duplicate"]), (&true.into(), &1.into()));
+        assert_eq!(
+            (&body["durability"], &body["stream_sequence"]),
+            (&"stored".into(), &3.into())
+        );
+        assert_eq!(
+            (&body["duplicate_batch"], &body["counts"]["duplicate"]),
+            (&true.into(), &1.into())
+        );
         let (status, applied, body) = told(false, First::Own, Some(Waited::RanOut)).await;
-        assert_eq!((status, applied.as_deref(), &body["stream_sequence"]), (202, Some("wait=2"), &9.into()));
+        assert_eq!(
+            (status, applied.as_deref(), &body["stream_sequence"]),
+            (202, Some("wait=2"), &9.into())
+        );
         let (status, applied, _) = told(false, First::Own, Some(Waited::BrokenOff)).await;
         assert_eq!((status, applied), (202, None));
     }

@@ -10,15 +10,25 @@ async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bo
         assert_eq!(guard.refuses(), None);
         guard.acquire().ok().unwrap().done(Outcome::Failed);
     }
-    assert_eq!((guard.state(), guard.acquire().err()), (State::Open, Some(Duration::from_secs(5))));
+    assert_eq!(
+        (guard.state(), guard.acquire().err()),
+        (State::Open, Some(Duration::from_secs(5)))
+    );
     assert_eq!(guard.refuses(), Some(Duration::from_secs(5)));
     let began = Instant::now();
     let mut probes = Vec::new();
     for _ in 0..3 {
         probes.push(guard.admitted().await);
     }
-    assert_eq!((began.elapsed(), guard.state()), (Duration::from_secs(5), State::HalfOpen));
-    assert_eq!(guard.acquire().err(), Some(Duration::ZERO), "no fourth probe");
+    assert_eq!(
+        (began.elapsed(), guard.state()),
+        (Duration::from_secs(5), State::HalfOpen)
+    );
+    assert_eq!(
+        guard.acquire().err(),
+        Some(Duration::ZERO),
+        "no fourth probe"
+    );
     assert_eq!(guard.refuses(), Some(Duration::ZERO));
     // One that says nothing gives its place back, and who waits for it gets it.
     let waiting = tokio::spawn({
@@ -44,16 +54,34 @@ async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reas
     tokio::task::yield_now().await;
     for number in 0..5 {
         assert!(!opened.is_finished());
-        guard.acquire().ok().unwrap().failed(&format!("the database is away, {number}"));
+        guard
+            .acquire()
+            .ok()
+            .unwrap()
+            .failed(&format!("the database is away, {number}"));
     }
     opened.await.unwrap();
     late.failed("too late");
     let reason = Some("the database is away, 4".to_owned());
-    assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Open, reason });
+    assert_eq!(
+        guard.report(),
+        Report {
+            name: "store".to_owned(),
+            state: State::Open,
+            reason
+        }
+    );
     for _ in 0..3 {
         guard.admitted().await.done(Outcome::Ok);
     }
-    assert_eq!(guard.report(), Report { name: "store".to_owned(), state: State::Closed, reason: None });
+    assert_eq!(
+        guard.report(),
+        Report {
+            name: "store".to_owned(),
+            state: State::Closed,
+            reason: None
+        }
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +92,10 @@ async fn who_asks_for_nobody_waits_for_an_idle_second_and_a_hint_opens_the_way_a
     open();
     let began = Instant::now();
     guard.idle(second).await.failed("still away");
-    assert_eq!((began.elapsed(), guard.open_for()), (6 * second, 10 * second));
+    assert_eq!(
+        (began.elapsed(), guard.open_for()),
+        (6 * second, 10 * second)
+    );
     let waiting = tokio::spawn({
         let guard = guard.clone();
         async move { guard.admitted().await }
@@ -72,15 +103,25 @@ async fn who_asks_for_nobody_waits_for_an_idle_second_and_a_hint_opens_the_way_a
     tokio::task::yield_now().await;
     guard.hint();
     let permit = waiting.await.unwrap();
-    assert_eq!((began.elapsed(), guard.state()), (6 * second, State::HalfOpen));
+    assert_eq!(
+        (began.elapsed(), guard.state()),
+        (6 * second, State::HalfOpen)
+    );
     permit.done(Outcome::Ok);
     for _ in 0..2 {
         guard.idle(second).await.done(Outcome::Ok);
     }
-    assert_eq!((began.elapsed(), guard.state()), (8 * second, State::Closed));
+    assert_eq!(
+        (began.elapsed(), guard.state()),
+        (8 * second, State::Closed)
+    );
     // Closed, nobody asks; a hint says nothing.
     guard.hint();
-    assert!(tokio::time::timeout(100 * second, guard.idle(second)).await.is_err());
+    assert!(
+        tokio::time::timeout(100 * second, guard.idle(second))
+            .await
+            .is_err()
+    );
     open();
     assert_eq!(guard.open_for(), 5 * second);
 }
@@ -93,11 +134,16 @@ async fn a_change_is_told_once() {
         let guard = breakers.guard(&format!("webhook:{round}"), BreakerSettings::DEFAULT);
         let before = *breakers.changes().borrow();
         let permits: Vec<Permit> = (0..16).map(|_| guard.acquire().ok().unwrap()).collect();
-        let failing: Vec<_> =
-            permits.into_iter().map(|permit| tokio::spawn(async move { permit.failed("down") })).collect();
+        let failing: Vec<_> = permits
+            .into_iter()
+            .map(|permit| tokio::spawn(async move { permit.failed("down") }))
+            .collect();
         for failed in failing {
             failed.await.unwrap();
         }
-        assert_eq!((guard.state(), *breakers.changes().borrow()), (State::Open, before + 1));
+        assert_eq!(
+            (guard.state(), *breakers.changes().borrow()),
+            (State::Open, before + 1)
+        );
     }
 }

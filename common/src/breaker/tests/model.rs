@@ -23,11 +23,21 @@ pub struct Model {
 impl Model {
     pub fn new(settings: BreakerSettings) -> Self {
         let (calls, ended) = (Vec::new(), Vec::new());
-        Self { settings, stay: 0, calls, ended, open: None, half_open: false, openings: 0 }
+        Self {
+            settings,
+            stay: 0,
+            calls,
+            ended,
+            open: None,
+            half_open: false,
+            openings: 0,
+        }
     }
 
     pub fn left(&self, now: Duration) -> Duration {
-        self.open.map_or(Duration::ZERO, |(since, length)| (since + length).saturating_sub(now))
+        self.open.map_or(Duration::ZERO, |(since, length)| {
+            (since + length).saturating_sub(now)
+        })
     }
 
     pub fn state(&self, now: Duration) -> State {
@@ -42,7 +52,8 @@ impl Model {
     /// Calls of this stay whose end, where there is one, is of these.
     fn of_this_stay(&self, wanted: impl Fn(Option<Outcome>) -> bool) -> u32 {
         let ends = self.calls.iter().filter(|(stay, _)| *stay == self.stay);
-        ends.filter(|(_, end)| wanted(end.map(|(outcome, _)| outcome))).count() as u32
+        ends.filter(|(_, end)| wanted(end.map(|(outcome, _)| outcome)))
+            .count() as u32
     }
 
     pub fn acquire(&mut self, now: Duration) -> Result<usize, Duration> {
@@ -54,7 +65,8 @@ impl Model {
             self.next_stay();
         }
         if self.half_open
-            && self.of_this_stay(|end| matches!(end, None | Some(Outcome::Ok))) >= self.settings.probes
+            && self.of_this_stay(|end| matches!(end, None | Some(Outcome::Ok)))
+                >= self.settings.probes
         {
             return Err(Duration::ZERO);
         }
@@ -85,7 +97,8 @@ impl Model {
             self.openings += 1;
             self.half_open = false;
             self.next_stay();
-        } else if self.half_open && self.of_this_stay(|end| end == Some(Outcome::Ok)) == self.settings.probes
+        } else if self.half_open
+            && self.of_this_stay(|end| end == Some(Outcome::Ok)) == self.settings.probes
         {
             (self.half_open, self.openings) = (false, 0);
             self.next_stay();
@@ -104,8 +117,11 @@ impl Model {
         let in_a_row = ends.iter().rev().take_while(|(failed, _)| *failed).count();
         // Counted by whole seconds.
         let counts = |at: Duration| now.as_secs() - at.as_secs() < self.settings.window.as_secs();
-        let recent: Vec<bool> =
-            ends.iter().filter(|(_, at)| counts(*at)).map(|(failed, _)| *failed).collect();
+        let recent: Vec<bool> = ends
+            .iter()
+            .filter(|(_, at)| counts(*at))
+            .map(|(failed, _)| *failed)
+            .collect();
         let failed = recent.iter().filter(|failed| **failed).count();
         let share = failed as f64 / recent.len() as f64;
         in_a_row >= self.settings.in_a_row as usize

@@ -30,15 +30,31 @@ impl Delivery {
     /// Whose it is by its subject, whose last token names the developer.
     #[must_use]
     pub fn developer(&self) -> Option<&str> {
-        self.subject.rsplit_once('.').map(|(_, developer)| developer)
+        self.subject
+            .rsplit_once('.')
+            .map(|(_, developer)| developer)
     }
 }
 
 /// A message that was read where it lies: no delivery of it is counted.
 impl From<StoredMessage> for Delivery {
     fn from(message: StoredMessage) -> Self {
-        let StoredMessage { seq, at, subject, headers, unreadable: _, payload } = message;
-        Self { seq, delivered: 0, published_at: at, subject, headers, payload }
+        let StoredMessage {
+            seq,
+            at,
+            subject,
+            headers,
+            unreadable: _,
+            payload,
+        } = message;
+        Self {
+            seq,
+            delivered: 0,
+            published_at: at,
+            subject,
+            headers,
+            payload,
+        }
     }
 }
 
@@ -81,7 +97,10 @@ pub enum Blame {
 impl Outcome {
     /// Not done, and why.
     pub fn failed(blame: Blame, reason: impl Into<String>) -> Self {
-        Self::Failed(Failure { blame, reason: reason.into() })
+        Self::Failed(Failure {
+            blame,
+            reason: reason.into(),
+        })
     }
 }
 
@@ -108,7 +127,11 @@ pub struct About {
 pub trait Role: Send + Sync + 'static {
     /// Handles messages of one life of the stream, in the order of their sequences; gives one
     /// outcome a message, in the same order. It may panic: the messages are isolated then.
-    fn handle(&self, life: &StreamLife, group: &[Delivery]) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn handle(
+        &self,
+        life: &StreamLife,
+        group: &[Delivery],
+    ) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// What is known of a message that is to be given up. Garbage is possible; then little is.
     ///
@@ -127,5 +150,8 @@ pub trait Role: Send + Sync + 'static {
 /// Where it is no message of a stream.
 pub(super) fn delivery(message: &jetstream::Message) -> Result<Delivery, async_nats::Error> {
     let delivered = message.info()?.delivered.max(0) as u64;
-    Ok(Delivery { delivered, ..StoredMessage::try_from(message)?.into() })
+    Ok(Delivery {
+        delivered,
+        ..StoredMessage::try_from(message)?.into()
+    })
 }

@@ -79,7 +79,11 @@ pub trait Memory: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where it cannot be written now.
-    fn mark(&self, place: Place<'_>, now: Micros) -> impl Future<Output = Result<Tries, Failure>> + Send;
+    fn mark(
+        &self,
+        place: Place<'_>,
+        now: Micros,
+    ) -> impl Future<Output = Result<Tries, Failure>> + Send;
 
     /// Takes the mark back: this worker lives.
     ///

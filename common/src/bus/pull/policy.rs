@@ -36,18 +36,34 @@ pub enum Fate {
 /// Decides about each message of a group, in order.
 pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
     let some_are_done = outcomes.contains(&Outcome::Ack);
-    let at_fault = outcomes.iter().filter(|outcome| is_splitting(outcome)).count();
+    let at_fault = outcomes
+        .iter()
+        .filter(|outcome| is_splitting(outcome))
+        .count();
     let mut met = 0;
     let mut again = |all: usize| {
         met += 1;
         // The failed ones alone, where that is fewer; else in halves.
-        Fate::Again(if all < outcomes.len() || 2 * (met - 1) < all { 0 } else { 1 })
+        Fate::Again(if all < outcomes.len() || 2 * (met - 1) < all {
+            0
+        } else {
+            1
+        })
     };
     let fate = |outcome: &Outcome| match outcome {
         Outcome::Ack => Fate::Done,
-        Outcome::Failed(Failure { blame: Blame::Environment, .. }) if some_are_done => Fate::Back,
-        Outcome::Failed(Failure { blame: Blame::Environment, .. }) => Fate::Wait,
-        Outcome::Failed(Failure { blame: Blame::Stream, .. }) => Fate::Back,
+        Outcome::Failed(Failure {
+            blame: Blame::Environment,
+            ..
+        }) if some_are_done => Fate::Back,
+        Outcome::Failed(Failure {
+            blame: Blame::Environment,
+            ..
+        }) => Fate::Wait,
+        Outcome::Failed(Failure {
+            blame: Blame::Stream,
+            ..
+        }) => Fate::Back,
         Outcome::Failed(Failure { blame, .. }) => match (outcomes.len(), blame) {
             (1, Blame::Administrator) => Fate::Back,
             (1, Blame::Message) => Fate::Dead,
@@ -79,7 +95,11 @@ pub fn outage(outcomes: &[Outcome]) -> Option<&Failure> {
 
 /// What the store's breaker learns from a group without an outage: that the store is well, or nothing.
 pub fn sample(outcomes: &[Outcome]) -> breaker::Outcome {
-    if outcomes.contains(&Outcome::Ack) { breaker::Outcome::Ok } else { breaker::Outcome::Ignored }
+    if outcomes.contains(&Outcome::Ack) {
+        breaker::Outcome::Ok
+    } else {
+        breaker::Outcome::Ignored
+    }
 }
 
 /// Why a message is given up.
@@ -95,14 +115,23 @@ pub struct GivenUp {
 
 /// Whether a message that comes again has used up what it had, and need not be handled once more.
 pub fn spent(tries: &Tries, max_attempts: u32) -> Option<GivenUp> {
-    let given_up = |blame, reason, attempts| Some(GivenUp { blame, reason, attempts });
+    let given_up = |blame, reason, attempts| {
+        Some(GivenUp {
+            blame,
+            reason,
+            attempts,
+        })
+    };
     if tries.died >= max_attempts {
         let workers = tries.died;
         let reason = format!("{workers} workers died while they handled this message alone");
         return given_up("died", reason, workers);
     }
     if tries.used >= max_attempts {
-        let reason = tries.reason.clone().unwrap_or_else(|| "it failed again and again".to_owned());
+        let reason = tries
+            .reason
+            .clone()
+            .unwrap_or_else(|| "it failed again and again".to_owned());
         return given_up("unknown", reason, tries.used);
     }
     None

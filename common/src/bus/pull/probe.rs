@@ -22,7 +22,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
             if guard.state() == State::Closed || !lock(unsettled).is_empty() {
                 return;
             }
-            let nobodys = Place { life: &self.life, consumer: &self.consumer, seq: 0 };
+            let nobodys = Place {
+                life: &self.life,
+                consumer: &self.consumer,
+                seq: 0,
+            };
             let probed = tokio::select! {
                 probed = self.memory.probe(nobodys) => probed,
                 () = self.stop.draining() => return,

@@ -27,7 +27,12 @@ pub struct Request {
 impl Request {
     /// One whose messages come over a connection of `client`.
     pub fn new(messages: Batch, client: Client) -> Self {
-        Self { messages, client, sent_over: None, is_broken: false }
+        Self {
+            messages,
+            client,
+            sent_over: None,
+            is_broken: false,
+        }
     }
 
     /// The next message; `None` where no more comes. A request seldom outlives its connection: where that broke,
@@ -80,5 +85,10 @@ impl Request {
 fn fitting(
     message: Option<Result<Message, async_nats::Error>>,
 ) -> Option<Result<Message, async_nats::Error>> {
-    message.filter(|message| message.as_ref().err().is_none_or(|end| !end.to_string().contains(NO_MORE_FIT)))
+    message.filter(|message| {
+        message
+            .as_ref()
+            .err()
+            .is_none_or(|end| !end.to_string().contains(NO_MORE_FIT))
+    })
 }

@@ -64,7 +64,9 @@ enum Suspects {
 /// was where one was delivered before.
 fn suspects(floor: &Floor, broke: bool, same_server: bool, stands: bool) -> Suspects {
     match (broke, stands) {
-        (true, _) if same_server || floor.redelivered > 0 || floor.unsettled <= FEW => Suspects::All,
+        (true, _) if same_server || floor.redelivered > 0 || floor.unsettled <= FEW => {
+            Suspects::All
+        }
         (false, true) if floor.redelivered > 0 => Suspects::First,
         _ => Suspects::Nobody,
     }
@@ -88,7 +90,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
             }
             if matches!(look, Ok(Looks::Done)) {
                 attempt = 0;
-                let pause = if looked.ended.is_empty() { every.min(EVERY) } else { SOON };
+                let pause = if looked.ended.is_empty() {
+                    every.min(EVERY)
+                } else {
+                    SOON
+                };
                 // Either way it is looked again.
                 let _ = timeout(pause, reconnected(&client, looked.connected.0)).await;
             } else {
@@ -105,7 +111,10 @@ impl<R: Role, M: Memory> Loop<R, M> {
         unsettled: &Unsettled,
     ) -> Result<Looks, async_nats::Error> {
         if looked.life.as_ref() != Some(&self.life) {
-            *looked = Looked { life: Some(self.life.clone()), ..Looked::default() };
+            *looked = Looked {
+                life: Some(self.life.clone()),
+                ..Looked::default()
+            };
         }
         if self.settings.guard.refuses().is_some() {
             return Ok(Looks::Later);
@@ -115,7 +124,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let floor = self.floor().await?;
         let above = floor.as_ref().map_or(u64::MAX, |floor| floor.settled + 1);
         let open = looked.ended.split_off(&above);
-        let passed: Vec<u64> = std::mem::replace(&mut looked.ended, open).into_iter().collect();
+        let passed: Vec<u64> = std::mem::replace(&mut looked.ended, open)
+            .into_iter()
+            .collect();
         self.forget(&passed).await;
         let stands = floor.as_ref().map(|floor| floor.settled);
         let stood = std::mem::replace(&mut looked.stood_at, stands);
@@ -138,12 +149,19 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     async fn floor(&self) -> Result<Option<Floor>, async_nats::Error> {
         let (stream, consumer) = self.name();
-        let name = Name { stream: stream.to_owned(), consumer: Some(consumer.to_owned()) };
+        let name = Name {
+            stream: stream.to_owned(),
+            consumer: Some(consumer.to_owned()),
+        };
         Ok(facts::floor(&self.js, &name).await?)
     }
 
     /// The next delivered message of the consumer above `seq`.
-    async fn next(&self, seq: u64, floor: &Floor) -> Result<Option<StoredMessage>, async_nats::Error> {
+    async fn next(
+        &self,
+        seq: u64,
+        floor: &Floor,
+    ) -> Result<Option<StoredMessage>, async_nats::Error> {
         let found = stored::first_from(&self.js, &self.life.name, seq + 1, &floor.subject).await?;
         Ok(found.filter(|message| message.seq <= floor.delivered))
     }
@@ -161,7 +179,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
             while lock(unsettled).contains_key(&(at + 1)) {
                 at += 1;
             }
-            let Some(message) = self.next(at, floor).await? else { break };
+            let Some(message) = self.next(at, floor).await? else {
+                break;
+            };
             at = message.seq;
             let is_known = looked.ended.contains(&at) || lock(unsettled).contains_key(&at);
             if message.unreadable.is_some() && !is_known {
@@ -178,7 +198,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
         result
     }
 
-    async fn give_up(&self, message: StoredMessage, looked: &mut Looked) -> Result<(), async_nats::Error> {
+    async fn give_up(
+        &self,
+        message: StoredMessage,
+        looked: &mut Looked,
+    ) -> Result<(), async_nats::Error> {
         self.check_life().await?;
         let seq = message.seq;
         // Another process may have come first; what it remembered is forgotten once the floor has passed.
@@ -190,7 +214,16 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let remembered = self.memory.recall(&self.life, &self.consumer, &[seq]).await;
         let remembered = remembered.map_err(|failure| failure.reason)?;
         if !remembered.get(&seq).is_some_and(|tries| tries.is_in_dead) {
-            let moved = self.to_dead(&message, &GivenUp { blame: "message", reason, attempts: 0 }).await;
+            let moved = self
+                .to_dead(
+                    &message,
+                    &GivenUp {
+                        blame: "message",
+                        reason,
+                        attempts: 0,
+                    },
+                )
+                .await;
             if let Err(error) = moved {
                 let (stream, consumer) = self.name();
                 tracing::error!(stream, consumer, seq, %error, "a message that no client can read cannot be moved to DEAD; trying again");
@@ -244,11 +277,27 @@ mod tests {
         };
         let (many, again) = (floor(2000, 0), floor(2000, 1));
         assert_eq!(suspects(&many, true, false, true), Suspects::Nobody);
-        assert_eq!(suspects(&many, true, true, false), Suspects::All, "it ran on");
-        assert_eq!(suspects(&again, true, false, false), Suspects::All, "it broke twice");
+        assert_eq!(
+            suspects(&many, true, true, false),
+            Suspects::All,
+            "it ran on"
+        );
+        assert_eq!(
+            suspects(&again, true, false, false),
+            Suspects::All,
+            "it broke twice"
+        );
         assert_eq!(suspects(&floor(1, 0), true, false, false), Suspects::All);
         assert_eq!(suspects(&again, false, false, true), Suspects::First);
-        assert_eq!(suspects(&again, false, false, false), Suspects::Nobody, "the floor moves");
-        assert_eq!(suspects(&many, false, false, true), Suspects::Nobody, "all were delivered once");
+        assert_eq!(
+            suspects(&again, false, false, false),
+            Suspects::Nobody,
+            "the floor moves"
+        );
+        assert_eq!(
+            suspects(&many, false, false, true),
+            Suspects::Nobody,
+            "all were delivered once"
+        );
     }
 }

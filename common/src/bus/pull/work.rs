@@ -38,9 +38,20 @@ pub struct InHand {
 }
 
 impl InHand {
-    pub fn new(message: Arc<jetstream::Message>, delivery: Delivery, memory: OwnedSemaphorePermit) -> Self {
+    pub fn new(
+        message: Arc<jetstream::Message>,
+        delivery: Delivery,
+        memory: OwnedSemaphorePermit,
+    ) -> Self {
         let (marked, recalled, failed_before) = (false, false, false);
-        Self { message, delivery, marked, recalled, failed_before, _memory: memory }
+        Self {
+            message,
+            delivery,
+            marked,
+            recalled,
+            failed_before,
+            _memory: memory,
+        }
     }
 
     /// Which of the growing pauses comes next, by how often it was delivered.
@@ -58,14 +69,18 @@ struct Part {
 
 impl Part {
     fn new(members: Vec<InHand>) -> Self {
-        Self { members, failures: 0 }
+        Self {
+            members,
+            failures: 0,
+        }
     }
 }
 
 /// Who may kill its worker stands alone; the rest goes first, together.
 fn apart(group: Vec<InHand>) -> VecDeque<Part> {
-    let (alone, together): (Vec<_>, Vec<_>) =
-        group.into_iter().partition(|one| one.delivery.delivered >= ALONE_FROM);
+    let (alone, together): (Vec<_>, Vec<_>) = group
+        .into_iter()
+        .partition(|one| one.delivery.delivered >= ALONE_FROM);
     let mut parts: VecDeque<Part> = alone.into_iter().map(|one| Part::new(vec![one])).collect();
     if !together.is_empty() {
         parts.push_front(Part::new(together));
@@ -97,7 +112,12 @@ impl<R: Role, M: Memory> Loop<R, M> {
     /// Handles one part; what must be handled again goes to the front of `parts`.
     async fn work_off(&self, mut part: Part, parts: &mut VecDeque<Part>, unsettled: &Unsettled) {
         // Open after it was pulled: the breaker of another process may be closed.
-        if let Some(open) = self.settings.guard.refuses().filter(|_| !self.settings.keeps) {
+        if let Some(open) = self
+            .settings
+            .guard
+            .refuses()
+            .filter(|_| !self.settings.keeps)
+        {
             for one in part.members {
                 self.nak(one, open.max(LEAST_PAUSE), unsettled).await;
             }
@@ -116,7 +136,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
             Err(failure) => Some(vec![Outcome::Failed(failure); part.members.len()]),
         };
         // Handed back: another process, or the next start, takes them.
-        let Some(outcomes) = outcomes else { return self.give_back(part.members, unsettled).await };
+        let Some(outcomes) = outcomes else {
+            return self.give_back(part.members, unsettled).await;
+        };
         match policy::outage(&outcomes) {
             Some(outage) => permit.failed(&outage.reason),
             None => permit.done(policy::sample(&outcomes)),
@@ -133,31 +155,59 @@ impl<R: Role, M: Memory> Loop<R, M> {
                     waiting.push(one);
                 }
                 (Fate::Back, Outcome::Failed(failure)) => self.back(one, &failure, unsettled).await,
-                (Fate::Attempt, Outcome::Failed(failure)) => self.attempt(one, failure, unsettled).await,
+                (Fate::Attempt, Outcome::Failed(failure)) => {
+                    self.attempt(one, failure, unsettled).await
+                }
                 (Fate::Dead, Outcome::Failed(failure)) => {
-                    let given_up = GivenUp { blame: "message", reason: failure.reason, attempts: 1 };
+                    let given_up = GivenUp {
+                        blame: "message",
+                        reason: failure.reason,
+                        attempts: 1,
+                    };
                     self.bury(one, &given_up, unsettled).await;
                 }
             }
         }
         self.done(done, unsettled).await;
-        for members in again.into_iter().rev().filter(|members| !members.is_empty()) {
+        for members in again
+            .into_iter()
+            .rev()
+            .filter(|members| !members.is_empty())
+        {
             parts.push_front(Part::new(members));
         }
         if let Some(outage) = outage {
-            self.wait(Part { members: waiting, failures: part.failures }, &outage, parts, unsettled).await;
+            self.wait(
+                Part {
+                    members: waiting,
+                    failures: part.failures,
+                },
+                &outage,
+                parts,
+                unsettled,
+            )
+            .await;
         }
     }
 
     /// Those that DEAD has are ended and leave the part. Before a message that may have killed a worker is
     /// handled, that is written down. Gives why it must be given up, where it must.
-    async fn begin(&self, part: &mut Part, unsettled: &Unsettled) -> Result<Option<GivenUp>, Failure> {
+    async fn begin(
+        &self,
+        part: &mut Part,
+        unsettled: &Unsettled,
+    ) -> Result<Option<GivenUp>, Failure> {
         self.recall(part, unsettled).await?;
-        let [one] = &mut part.members[..] else { return Ok(None) };
+        let [one] = &mut part.members[..] else {
+            return Ok(None);
+        };
         if one.delivery.delivered < ALONE_FROM || one.marked {
             return Ok(None);
         }
-        let tries = self.memory.mark(self.place(one.delivery.seq), SystemClock.now()).await?;
+        let tries = self
+            .memory
+            .mark(self.place(one.delivery.seq), SystemClock.now())
+            .await?;
         one.marked = true;
         one.failed_before = tries.used > 0;
         if tries.is_in_dead {
@@ -171,12 +221,21 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// What is remembered of messages that come again, in one question for all of the part.
     async fn recall(&self, part: &mut Part, unsettled: &Unsettled) -> Result<(), Failure> {
-        let comes_again = |one: &&InHand| (2..ALONE_FROM).contains(&one.delivery.delivered) && !one.recalled;
-        let seqs: Vec<u64> = part.members.iter().filter(comes_again).map(|one| one.delivery.seq).collect();
+        let comes_again =
+            |one: &&InHand| (2..ALONE_FROM).contains(&one.delivery.delivered) && !one.recalled;
+        let seqs: Vec<u64> = part
+            .members
+            .iter()
+            .filter(comes_again)
+            .map(|one| one.delivery.seq)
+            .collect();
         if seqs.is_empty() {
             return Ok(());
         }
-        let remembered = self.memory.recall(&self.life, &self.consumer, &seqs).await?;
+        let remembered = self
+            .memory
+            .recall(&self.life, &self.consumer, &seqs)
+            .await?;
         for mut one in std::mem::take(&mut part.members) {
             one.recalled = true;
             match remembered.get(&one.delivery.seq) {
@@ -195,10 +254,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// How handling ended; `None` where the process is aborted meanwhile.
     async fn outcomes(&self, part: &Part) -> Option<Vec<Outcome>> {
-        let deliveries: Vec<Delivery> = part.members.iter().map(|one| one.delivery.clone()).collect();
+        let deliveries: Vec<Delivery> = part
+            .members
+            .iter()
+            .map(|one| one.delivery.clone())
+            .collect();
         let started = Instant::now();
         // On the heap: roles nest deeply, and a thread's stack is bounded.
-        let handled = AssertUnwindSafe(Box::pin(self.role.handle(&self.life, &deliveries))).catch_unwind();
+        let handled =
+            AssertUnwindSafe(Box::pin(self.role.handle(&self.life, &deliveries))).catch_unwind();
         let handled = tokio::select! {
             biased;
             () = self.stop.aborted() => return None,
@@ -213,8 +277,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
         if outcomes.len() == deliveries.len() {
             return Some(outcomes);
         }
-        let reason = format!("handling gave {} outcomes for {} messages", outcomes.len(), deliveries.len());
-        Some(vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()])
+        let reason = format!(
+            "handling gave {} outcomes for {} messages",
+            outcomes.len(),
+            deliveries.len()
+        );
+        Some(vec![
+            Outcome::failed(Blame::Unknown, reason);
+            deliveries.len()
+        ])
     }
 
     /// The surroundings failed the whole part: it is kept in hand, and handled again after a pause.
@@ -232,7 +303,12 @@ impl<R: Role, M: Memory> Loop<R, M> {
             }
             return;
         }
-        tracing::warn!(messages, attempt, reason, "messages are kept in hand; trying again");
+        tracing::warn!(
+            messages,
+            attempt,
+            reason,
+            "messages are kept in hand; trying again"
+        );
         for one in &mut part.members {
             self.unmark(one).await;
         }
@@ -249,5 +325,6 @@ impl<R: Role, M: Memory> Loop<R, M> {
 /// What a panic said.
 fn told(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }

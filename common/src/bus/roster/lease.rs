@@ -38,11 +38,19 @@ impl Lease {
     pub fn hold(js: jetstream::Context, name: &str, holder: &str) -> Self {
         // The token tells two leases of one holder apart.
         let value = json!({"holder": holder, "token": Uuid::new_v4()}).to_string();
-        let entry = Entry { js, key: format!("lease.{name}"), value: value.into() };
+        let entry = Entry {
+            js,
+            key: format!("lease.{name}"),
+            value: value.into(),
+        };
         let (held, until) = watch::channel(None);
         let release = CancellationToken::new();
         let keeper = tokio::spawn(keep(entry, held, release.clone()));
-        Self { until, release, keeper }
+        Self {
+            until,
+            release,
+            keeper,
+        }
     }
 
     /// Whether this process holds it. Costs next to nothing.
@@ -95,13 +103,19 @@ async fn keep(entry: Entry, held: watch::Sender<Option<Instant>>, release: Cance
     let (mut revision, mut failures) = (None, Failures::default());
     loop {
         let began = Instant::now();
-        let Some(turn) = release.run_until_cancelled(entry.turn(revision)).await else { break };
+        let Some(turn) = release.run_until_cancelled(entry.turn(revision)).await else {
+            break;
+        };
         let had = revision.is_some();
         let pause = turn.map(|turn| {
             revision = turn.revision;
             held.send_replace(revision.map(|_| began + turn.life * 4 / 5));
             // Just lost: it may be that an answer of the server got lost, so look at once.
-            if had && revision.is_none() { Duration::ZERO } else { turn.life / RENEWALS }
+            if had && revision.is_none() {
+                Duration::ZERO
+            } else {
+                turn.life / RENEWALS
+            }
         });
         let pause = failures.pause_after(pause, &entry.key);
         let pause = tokio::time::sleep(pause); // sleep: the time between two renewals
@@ -111,7 +125,9 @@ async fn keep(entry: Entry, held: watch::Sender<Option<Instant>>, release: Cance
     if let Some(revision) = revision {
         match tokio::time::timeout(FAREWELL, entry.give_up(revision)).await {
             Ok(Ok(())) => {}
-            not_taken => tracing::debug!(?not_taken, key = entry.key, "the lease is left to expire"),
+            not_taken => {
+                tracing::debug!(?not_taken, key = entry.key, "the lease is left to expire")
+            }
         }
     }
 }
@@ -124,12 +140,21 @@ impl Entry {
             Some(revision) => Some(revision),
             None => self.free(&bucket).await?,
         };
-        let Some(expected) = expected else { return Ok(Turn { revision: None, life }) };
+        let Some(expected) = expected else {
+            return Ok(Turn {
+                revision: None,
+                life,
+            });
+        };
         match bucket.update(&self.key, self.value.clone(), expected).await {
-            Ok(revision) => Ok(Turn { revision: Some(revision), life }),
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                Ok(Turn { revision: None, life })
-            }
+            Ok(revision) => Ok(Turn {
+                revision: Some(revision),
+                life,
+            }),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(Turn {
+                revision: None,
+                life,
+            }),
             Err(error) => Err(failed(error)),
         }
     }
@@ -147,6 +172,9 @@ impl Entry {
 
     async fn give_up(&self, revision: u64) -> Result<(), RosterError> {
         let (bucket, _) = open(&self.js).await?;
-        bucket.purge_expect_revision(&self.key, Some(revision)).await.map_err(failed)
+        bucket
+            .purge_expect_revision(&self.key, Some(revision))
+            .await
+            .map_err(failed)
     }
 }

@@ -70,7 +70,9 @@ pub async fn normalized(tx: &Transaction<'_>, given: &[NormalizedRow]) -> Result
 /// Writes hour partials.
 pub async fn partials(tx: &Transaction<'_>, given: &[PartialRow]) -> Result<(), Trouble> {
     let key = |row: &'_ PartialRow| (row.developer.clone(), row.hour);
-    let given = newest(given, key, |new, old| is_newer(&new.computed, &old.computed));
+    let given = newest(given, key, |new, old| {
+        is_newer(&new.computed, &old.computed)
+    });
     if given.is_empty() {
         return Ok(());
     }
@@ -92,7 +94,9 @@ pub async fn partials(tx: &Transaction<'_>, given: &[PartialRow]) -> Result<(), 
 /// Writes folded days.
 pub async fn days(tx: &Transaction<'_>, given: &[DayRow]) -> Result<(), Trouble> {
     let key = |row: &'_ DayRow| (row.developer.clone(), row.day.clone());
-    let given = newest(given, key, |new, old| is_newer(&new.computed, &old.computed));
+    let given = newest(given, key, |new, old| {
+        is_newer(&new.computed, &old.computed)
+    });
     if given.is_empty() {
         return Ok(());
     }

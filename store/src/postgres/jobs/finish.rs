@@ -37,7 +37,10 @@ pub struct T3 {
 impl T3 {
     pub fn new(effects: Effects, jobs: &[JobDone]) -> Self {
         let each_once = newest(jobs, |done| &done.job.job_id, |_, _| false);
-        Self { effects, jobs: each_once.into_iter().cloned().collect() }
+        Self {
+            effects,
+            jobs: each_once.into_iter().cloned().collect(),
+        }
     }
 
     /// Enters the jobs in the ledger; gives those that were not in it.
@@ -73,9 +76,18 @@ impl T3 {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = bits.iter().collect();
-        let (srcs, seqs) = (column(&keys, |(at, _)| at.src), column(&keys, |(at, _)| at.seq as i64));
+        let (srcs, seqs) = (
+            column(&keys, |(at, _)| at.src),
+            column(&keys, |(at, _)| at.seq as i64),
+        );
         let mut completed = Vec::new();
-        for row in rows(tx, JOBS_DONE, &[&srcs, &seqs, &column(&keys, |(_, (bits, _))| *bits)]).await? {
+        for row in rows(
+            tx,
+            JOBS_DONE,
+            &[&srcs, &seqs, &column(&keys, |(_, (bits, _))| *bits)],
+        )
+        .await?
+        {
             let at = batches::batch_ref(&row)?;
             let was = before.get(&at).map(|batch| batch.state);
             let is = batches::state(&row, 2)?;
@@ -98,16 +110,30 @@ impl Work for T3 {
                 effects::partials(tx, partials).await?;
                 effects::days(tx, days).await?;
             }
-            Effects::Rules(windows) => (revisions, trail) = rules::write(tx, windows, &self.jobs).await?,
+            Effects::Rules(windows) => {
+                (revisions, trail) = rules::write(tx, windows, &self.jobs).await?
+            }
         }
         let entered = self.enter(tx).await?;
         let locked = batches::lock(tx, self.jobs.iter().map(|done| done.job.body.batch)).await?;
-        for done in self.jobs.iter().filter(|done| entered.contains(&done.job.job_id)) {
+        for done in self
+            .jobs
+            .iter()
+            .filter(|done| entered.contains(&done.job.job_id))
+        {
             trail.extend(steps::job_done(done));
         }
-        trail.extend(self.set_done(tx, &locked).await?.into_iter().map(steps::completed));
+        trail.extend(
+            self.set_done(tx, &locked)
+                .await?
+                .into_iter()
+                .map(steps::completed),
+        );
         // A job message names a person; where the batch is gone, that person is forgotten.
-        audit::append(tx, &trail, |at| locked.get(&at).is_some_and(|batch| batch.is_known)).await?;
+        audit::append(tx, &trail, |at| {
+            locked.get(&at).is_some_and(|batch| batch.is_known)
+        })
+        .await?;
         Ok(revisions)
     }
 }
@@ -117,8 +143,15 @@ pub async fn fail(tx: &Transaction<'_>, failed: &JobFailed) -> Result<(), Troubl
     let (job, at) = (&failed.job, failed.job.body.batch);
     let locked = batches::lock(tx, std::iter::once(at)).await?;
     if job.replay_id.is_none() {
-        execute(tx, JOB_FAILED, &[&at.src, &(at.seq as i64), &i32::from(job.kind.bit().0)]).await?;
+        execute(
+            tx,
+            JOB_FAILED,
+            &[&at.src, &(at.seq as i64), &i32::from(job.kind.bit().0)],
+        )
+        .await?;
     }
-    audit::append(tx, &[steps::job_failed(failed)], |at| locked.get(&at).is_some_and(|batch| batch.is_known))
-        .await
+    audit::append(tx, &[steps::job_failed(failed)], |at| {
+        locked.get(&at).is_some_and(|batch| batch.is_known)
+    })
+    .await
 }

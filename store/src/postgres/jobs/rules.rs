@@ -49,22 +49,34 @@ pub async fn write(
     windows: &[RuleWindow],
     jobs: &[JobDone],
 ) -> Result<(Vec<AlertRevision>, Vec<AuditRow>), Trouble> {
-    let is_newer =
-        |new: &RuleWindow, old: &RuleWindow| old.generation < new.generation || old.version < new.version;
+    let is_newer = |new: &RuleWindow, old: &RuleWindow| {
+        old.generation < new.generation || old.version < new.version
+    };
     let windows = newest(windows, key, is_newer);
-    let jobs: Vec<&JobDone> = windows.iter().map(|window| job_of(window, jobs)).collect::<Result<_, _>>()?;
+    let jobs: Vec<&JobDone> = windows
+        .iter()
+        .map(|window| job_of(window, jobs))
+        .collect::<Result<_, _>>()?;
     let looked = look(tx, &windows).await?;
-    let looked: Vec<_> =
-        windows.into_iter().zip(jobs).filter(|(window, _)| looked.contains(&owned(key(window)))).collect();
+    let looked: Vec<_> = windows
+        .into_iter()
+        .zip(jobs)
+        .filter(|(window, _)| looked.contains(&owned(key(window))))
+        .collect();
     let standing = standing(tx, &looked).await?;
     let mut changes: BTreeMap<String, Changed<'_>> = BTreeMap::new();
     let (mut revisions, mut trail) = (Vec::new(), Vec::new());
     for (window, job) in looked {
         let of_window = |alert: &&Alert| match &window.finding {
             Some(finding) => alert.alert_id == finding.alert_id,
-            None => alert.is_raised && (&alert.developer, &alert.rule, &alert.window_start) == key(window),
+            None => {
+                alert.is_raised
+                    && (&alert.developer, &alert.rule, &alert.window_start) == key(window)
+            }
         };
-        let Some(change) = change(standing.iter().find(of_window), window) else { continue };
+        let Some(change) = change(standing.iter().find(of_window), window) else {
+            continue;
+        };
         if change.is_revision {
             trail.push(steps::alerted(&change.alert, job));
         }
@@ -100,16 +112,26 @@ async fn look(
         ],
     )
     .await?;
-    entered.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+    entered
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+        .collect()
 }
 
 /// The alerts that the windows may change.
-async fn standing(tx: &Transaction<'_>, looked: &[(&RuleWindow, &JobDone)]) -> Result<Vec<Alert>, Trouble> {
-    let finding =
-        |(window, _): &(&'_ RuleWindow, _)| window.finding.as_ref().map(|found| found.alert_id.clone());
+async fn standing(
+    tx: &Transaction<'_>,
+    looked: &[(&RuleWindow, &JobDone)],
+) -> Result<Vec<Alert>, Trouble> {
+    let finding = |(window, _): &(&'_ RuleWindow, _)| {
+        window.finding.as_ref().map(|found| found.alert_id.clone())
+    };
     let found: Vec<String> = looked.iter().filter_map(finding).collect();
-    let silent: Vec<&RuleWindow> =
-        looked.iter().map(|(window, _)| *window).filter(|window| window.finding.is_none()).collect();
+    let silent: Vec<&RuleWindow> = looked
+        .iter()
+        .map(|(window, _)| *window)
+        .filter(|window| window.finding.is_none())
+        .collect();
     let mut standing = Vec::new();
     if !found.is_empty() {
         standing.extend(rows(tx, STANDING, &[&found]).await?);

@@ -27,7 +27,11 @@ pub struct Reading {
 
 impl Reading {
     pub fn new(developer: String, ranges: Vec<HourRange>, want: Want) -> Self {
-        Self { developer, ranges: ranges::merged(ranges), want }
+        Self {
+            developer,
+            ranges: ranges::merged(ranges),
+            want,
+        }
     }
 }
 
@@ -36,7 +40,10 @@ impl Work for Reading {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Snapshot, Trouble> {
         let mut snapshot = Snapshot::default();
-        let bounds = (column(&self.ranges, |range| range.first), column(&self.ranges, |range| range.last));
+        let bounds = (
+            column(&self.ranges, |range| range.first),
+            column(&self.ranges, |range| range.last),
+        );
         for row in rows(tx, HOURS, &[&self.developer, &bounds.0, &bounds.1]).await? {
             let (hour, found) = hour(&row)?;
             snapshot.hours.insert(hour, found);
@@ -46,9 +53,15 @@ impl Work for Reading {
             return Ok(snapshot);
         }
         let instants: Vec<_> = wanted.into_iter().map(ranges::instants).collect();
-        let bounds = (column(&instants, |(start, _)| *start), column(&instants, |(_, stop)| *stop));
+        let bounds = (
+            column(&instants, |(start, _)| *start),
+            column(&instants, |(_, stop)| *stop),
+        );
         let events = rows(tx, EVENTS, &[&self.developer, &bounds.0, &bounds.1]).await?;
-        snapshot.events = events.iter().map(batches::stored_event).collect::<Result<_, _>>()?;
+        snapshot.events = events
+            .iter()
+            .map(batches::stored_event)
+            .collect::<Result<_, _>>()?;
         Ok(snapshot)
     }
 }
@@ -56,7 +69,17 @@ impl Work for Reading {
 fn hour(row: &Row) -> Result<(i64, Hour), Trouble> {
     let partial = match row.try_get::<_, Option<i64>>(2)? {
         None => None,
-        Some(generation) => Some(Computed { generation, version: row.try_get(3)?, body: row.try_get(4)? }),
+        Some(generation) => Some(Computed {
+            generation,
+            version: row.try_get(3)?,
+            body: row.try_get(4)?,
+        }),
     };
-    Ok((row.try_get(0)?, Hour { generation: row.try_get(1)?, partial }))
+    Ok((
+        row.try_get(0)?,
+        Hour {
+            generation: row.try_get(1)?,
+            partial,
+        },
+    ))
 }

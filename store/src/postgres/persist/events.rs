@@ -38,7 +38,12 @@ pub async fn store<'a>(
                 Fate::Takes(holder) => taking.push((contest, holder)),
                 Fate::Loses { loser, .. } => {
                     let (developer, id) = contest.key();
-                    lost.push(Lost { developer, id, submission: entry.submission(), loser });
+                    lost.push(Lost {
+                        developer,
+                        id,
+                        submission: entry.submission(),
+                        loser,
+                    });
                 }
                 Fate::New | Fate::Own => {}
             }
@@ -49,15 +54,25 @@ pub async fn store<'a>(
     for (contest, holder) in &taking {
         let (developer, id) = contest.key();
         let beaten = removed.get(&(developer, id)).into_iter().flatten();
-        lost.extend(judged_anew((developer, id, contest.first().submission()), holder, beaten));
+        lost.extend(judged_anew(
+            (developer, id, contest.first().submission()),
+            holder,
+            beaten,
+        ));
     }
     let conflicts = lost.iter().filter_map(RefusedRow::conflict);
-    let at_admission = batches
-        .iter()
-        .flat_map(|batch| batch.refused.iter().map(|refused| RefusedRow::at_admission(batch, refused)));
+    let at_admission = batches.iter().flat_map(|batch| {
+        batch
+            .refused
+            .iter()
+            .map(|refused| RefusedRow::at_admission(batch, refused))
+    });
     rows::insert_refused(tx, conflicts.chain(at_admission).collect()).await?;
     rows::insert_duplicates(tx, &lost).await?;
-    Ok(batches.iter().map(|batch| account(batch, &fates, &receipts)).collect())
+    Ok(batches
+        .iter()
+        .map(|batch| account(batch, &fates, &receipts))
+        .collect())
 }
 
 /// Inserts the first submission of each id; gives the events that hold the other ids, locked.
@@ -68,17 +83,24 @@ async fn insert_firsts(
     if contests.is_empty() {
         return Ok(Vec::new());
     }
-    let firsts: Vec<_> = contests.iter().map(|contest| (contest.developer, contest.first())).collect();
+    let firsts: Vec<_> = contests
+        .iter()
+        .map(|contest| (contest.developer, contest.first()))
+        .collect();
     let mut inserted: BTreeSet<(String, String)> = BTreeSet::new();
     for row in rows::insert_events(tx, &firsts).await? {
         inserted.insert((row.try_get(0)?, row.try_get(1)?));
     }
-    let is_held =
-        |contest: &&Contest<'_>| !inserted.contains(&(contest.developer.to_owned(), contest.id().to_owned()));
+    let is_held = |contest: &&Contest<'_>| {
+        !inserted.contains(&(contest.developer.to_owned(), contest.id().to_owned()))
+    };
     let held: Vec<&Contest<'_>> = contests.iter().filter(is_held).collect();
     let mut holders: BTreeMap<(String, String), Holder> = BTreeMap::new();
     if !held.is_empty() {
-        let keys = (column(&held, |contest| contest.developer), column(&held, |contest| contest.id()));
+        let keys = (
+            column(&held, |contest| contest.developer),
+            column(&held, |contest| contest.id()),
+        );
         for row in postgres::rows(tx, HOLDERS, &[&keys.0, &keys.1]).await? {
             let holder = Holder {
                 at: batches::event_ref(&row, 0)?,
@@ -91,10 +113,15 @@ async fn insert_firsts(
         }
     }
     if holders.len() != held.len() {
-        return Err(Trouble::Again("an event that held an id was removed meanwhile".to_owned()));
+        return Err(Trouble::Again(
+            "an event that held an id was removed meanwhile".to_owned(),
+        ));
     }
     let key = |contest: &Contest<'_>| (contest.developer.to_owned(), contest.id().to_owned());
-    Ok(contests.iter().map(|contest| holders.remove(&key(contest))).collect())
+    Ok(contests
+        .iter()
+        .map(|contest| holders.remove(&key(contest)))
+        .collect())
 }
 
 /// Puts first submissions into the places of later ones; gives the ids' other submissions, removed.
@@ -106,12 +133,19 @@ async fn take_places<'a>(
     if taking.is_empty() {
         return Ok(removed);
     }
-    let firsts: Vec<_> = taking.iter().map(|(contest, _)| (contest.developer, contest.first())).collect();
+    let firsts: Vec<_> = taking
+        .iter()
+        .map(|(contest, _)| (contest.developer, contest.first()))
+        .collect();
     rows::take_places(tx, &firsts).await?;
-    let by_key: BTreeMap<(&str, &str), (&str, &str)> =
-        taking.iter().map(|(contest, _)| (contest.key(), contest.key())).collect();
-    let keys =
-        (column(taking, |(contest, _)| contest.developer), column(taking, |(contest, _)| contest.id()));
+    let by_key: BTreeMap<(&str, &str), (&str, &str)> = taking
+        .iter()
+        .map(|(contest, _)| (contest.key(), contest.key()))
+        .collect();
+    let keys = (
+        column(taking, |(contest, _)| contest.developer),
+        column(taking, |(contest, _)| contest.id()),
+    );
     for sql in [TAKE_CONFLICTS, TAKE_DUPLICATES] {
         for row in postgres::rows(tx, sql, &[&keys.0, &keys.1]).await? {
             let (developer, id): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
@@ -162,7 +196,12 @@ async fn receipts(
     batches: &[&Incoming],
     fates: &HashMap<EventRef, Fate<'_>>,
 ) -> Result<Receipts, Trouble> {
-    let of = |batch: &&Incoming| (batch.at, (batch.header.batch_id.clone(), batch.header.received_at));
+    let of = |batch: &&Incoming| {
+        (
+            batch.at,
+            (batch.header.batch_id.clone(), batch.header.received_at),
+        )
+    };
     let mut receipts: Receipts = batches.iter().map(of).collect();
     let originals = fates.values().filter_map(|fate| match fate {
         Fate::Loses { original, .. } => Some(original.batch()),
@@ -173,9 +212,15 @@ async fn receipts(
         return Ok(receipts);
     }
     let missing: Vec<BatchRef> = missing.into_iter().collect();
-    let keys = (column(&missing, |at| at.src), column(&missing, |at| at.seq as i64));
+    let keys = (
+        column(&missing, |at| at.src),
+        column(&missing, |at| at.seq as i64),
+    );
     for row in postgres::rows(tx, RECEIPTS, &[&keys.0, &keys.1]).await? {
-        receipts.insert(batches::batch_ref(&row)?, (row.try_get(2)?, row.try_get(3)?));
+        receipts.insert(
+            batches::batch_ref(&row)?,
+            (row.try_get(2)?, row.try_get(3)?),
+        );
     }
     Ok(receipts)
 }

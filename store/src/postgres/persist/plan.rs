@@ -50,7 +50,10 @@ impl<'a> Contest<'a> {
         for batch in batches {
             for event in &batch.competitors {
                 let key = (batch.header.developer.as_str(), event.id.as_str());
-                by_key.entry(key).or_default().push(Entry { at: batch.at.event(event.ordinal), event });
+                by_key.entry(key).or_default().push(Entry {
+                    at: batch.at.event(event.ordinal),
+                    event,
+                });
             }
         }
         let contest = |((developer, _), mut entries): ((&'a str, _), Vec<Entry<'a>>)| {
@@ -89,17 +92,27 @@ impl<'a> Contest<'a> {
             (_, Some(holder)) if entry.at == first.at => Fate::Takes(holder),
             _ => match decide(original, entry.submission()) {
                 Decision::Own | Decision::Takes => Fate::Own,
-                Decision::Loses(loser) => Fate::Loses { loser, original: original.at },
+                Decision::Loses(loser) => Fate::Loses {
+                    loser,
+                    original: original.at,
+                },
             },
         };
-        self.entries.iter().map(|entry| (*entry, fate(entry))).collect()
+        self.entries
+            .iter()
+            .map(|entry| (*entry, fate(entry)))
+            .collect()
     }
 }
 
 impl<'a> Entry<'a> {
     /// As it takes part in the contest.
     pub fn submission(&self) -> Submission<'a> {
-        Submission { at: self.at, hash: &self.event.hash, body: &self.event.body }
+        Submission {
+            at: self.at,
+            hash: &self.event.hash,
+            body: &self.event.body,
+        }
     }
 }
 

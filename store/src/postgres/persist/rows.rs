@@ -22,9 +22,16 @@ fn words(text: &str) -> String {
 }
 
 /// Inserts the batches that are not there, before anything is known of their events.
-pub async fn insert_batches(tx: &Transaction<'_>, batches: &[&Incoming]) -> Result<Vec<Row>, Trouble> {
+pub async fn insert_batches(
+    tx: &Transaction<'_>,
+    batches: &[&Incoming],
+) -> Result<Vec<Row>, Trouble> {
     let client = |batch: &&Incoming| {
-        batch.header.envelope.get("client").map(|client| client.get().as_bytes().to_vec())
+        batch
+            .header
+            .envelope
+            .get("client")
+            .map(|client| client.get().as_bytes().to_vec())
     };
     rows(
         tx,
@@ -52,10 +59,16 @@ pub async fn insert_batches(tx: &Transaction<'_>, batches: &[&Incoming]) -> Resu
 }
 
 /// Says of the inserted batches what their events came to.
-pub async fn update_batches(tx: &Transaction<'_>, done: &[(&Incoming, &Tally)]) -> Result<(), Trouble> {
-    let bodies = done.iter().map(|(batch, tally)| serde_json::to_string(&tally.job_body(batch)));
-    let bodies: Vec<String> =
-        bodies.collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))?;
+pub async fn update_batches(
+    tx: &Transaction<'_>,
+    done: &[(&Incoming, &Tally)],
+) -> Result<(), Trouble> {
+    let bodies = done
+        .iter()
+        .map(|(batch, tally)| serde_json::to_string(&tally.job_body(batch)));
+    let bodies: Vec<String> = bodies
+        .collect::<Result<_, _>>()
+        .map_err(|error| StoreError::Failed(error.to_string()))?;
     let count = |of: fn(&Tally) -> u32| column(done, |(_, tally)| of(tally) as i32);
     execute(
         tx,
@@ -78,12 +91,18 @@ pub async fn update_batches(tx: &Transaction<'_>, done: &[(&Incoming, &Tally)]) 
 }
 
 /// Inserts the events whose ids nothing holds; gives (developer, event id) of those inserted.
-pub async fn insert_events(tx: &Transaction<'_>, events: &[(&str, Entry<'_>)]) -> Result<Vec<Row>, Trouble> {
+pub async fn insert_events(
+    tx: &Transaction<'_>,
+    events: &[(&str, Entry<'_>)],
+) -> Result<Vec<Row>, Trouble> {
     events_into(tx, INSERT_EVENTS, events).await
 }
 
 /// Puts the events in the place of those that hold their ids.
-pub async fn take_places(tx: &Transaction<'_>, events: &[(&str, Entry<'_>)]) -> Result<(), Trouble> {
+pub async fn take_places(
+    tx: &Transaction<'_>,
+    events: &[(&str, Entry<'_>)],
+) -> Result<(), Trouble> {
     if !events.is_empty() {
         events_into(tx, TAKE_PLACES, events).await?;
     }
@@ -116,7 +135,10 @@ async fn events_into(
 }
 
 /// Inserts refused events, in the order of their references.
-pub async fn insert_refused(tx: &Transaction<'_>, mut refused: Vec<RefusedRow<'_>>) -> Result<(), Trouble> {
+pub async fn insert_refused(
+    tx: &Transaction<'_>,
+    mut refused: Vec<RefusedRow<'_>>,
+) -> Result<(), Trouble> {
     if refused.is_empty() {
         return Ok(());
     }
@@ -144,7 +166,10 @@ pub async fn insert_refused(tx: &Transaction<'_>, mut refused: Vec<RefusedRow<'_
 
 /// Inserts duplicates, in the order of their references; the bytes where they are their own.
 pub async fn insert_duplicates(tx: &Transaction<'_>, lost: &[Lost<'_>]) -> Result<(), Trouble> {
-    let mut duplicates: Vec<&Lost<'_>> = lost.iter().filter(|lost| lost.loser != Loser::Conflict).collect();
+    let mut duplicates: Vec<&Lost<'_>> = lost
+        .iter()
+        .filter(|lost| lost.loser != Loser::Conflict)
+        .collect();
     if duplicates.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The statements of T1. Each takes its rows as an array a column, sorted by key.
 
-pub const INSERT_DEVELOPERS: &str = "INSERT INTO developers (developer) SELECT * FROM unnest($1::text[])
+pub const INSERT_DEVELOPERS: &str =
+    "INSERT INTO developers (developer) SELECT * FROM unnest($1::text[])
     ON CONFLICT DO NOTHING";
 /// The lock makes `forget` wait for every T1 in flight, and no T1 for another.
 pub const TOMBSTONES: &str = "SELECT developer, tombstone_src, tombstone_seq FROM developers

@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -30,7 +32,13 @@ pub enum Check {
 
 /// What the options `sslmode` and `sslrootcert` ask for.
 pub fn mode(options: &[(&str, &str)]) -> Result<(SslMode, Check), String> {
-    let value = |key| options.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| *value);
+    let value = |key| {
+        options
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| *value)
+    };
     let roots = value("sslrootcert").map(PathBuf::from);
     match value("sslmode") {
         Some("disable") => Ok((SslMode::Disable, Check::Nothing)),
@@ -50,15 +58,24 @@ pub fn connector(check: &Check, used: bool) -> Result<MakeRustlsConnect, StoreEr
         .map_err(|error| StoreError::Failed(error.to_string()))?;
     let verifier: Arc<dyn ServerCertVerifier> = match check {
         Check::Signed { name, roots } if used => {
-            let inner =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(trusted(roots.as_ref())?), provider)
-                    .build()
-                    .map_err(|error| StoreError::Failed(error.to_string()))?;
-            if *name { inner } else { Arc::new(AnyName(inner)) }
+            let inner = WebPkiServerVerifier::builder_with_provider(
+                Arc::new(trusted(roots.as_ref())?),
+                provider,
+            )
+            .build()
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+            if *name {
+                inner
+            } else {
+                Arc::new(AnyName(inner))
+            }
         }
         _ => Arc::new(Anyone(provider)),
     };
-    let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
@@ -77,7 +94,9 @@ fn trusted(file: Option<&PathBuf>) -> Result<RootCertStore, StoreError> {
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|error| unusable(&from, error.to_string()))?;
             for certificate in certificates {
-                roots.add(certificate).map_err(|error| unusable(&from, error.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| unusable(&from, error.to_string()))?;
             }
             if roots.is_empty() {
                 return Err(unusable(&from, "it holds no certificate".to_owned()));
@@ -87,7 +106,10 @@ fn trusted(file: Option<&PathBuf>) -> Result<RootCertStore, StoreError> {
             let found = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
-                let reason = found.errors.first().map_or("there are none".to_owned(), ToString::to_string);
+                let reason = found
+                    .errors
+                    .first()
+                    .map_or("there are none".to_owned(), ToString::to_string);
                 return Err(unusable("the system's store", reason));
             }
         }
@@ -150,7 +172,10 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         // The name is checked last: an error about it means that all else is well.
-        match self.0.verify_server_cert(certificate, between, name, ocsp, now) {
+        match self
+            .0
+            .verify_server_cert(certificate, between, name, ocsp, now)
+        {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -50,14 +50,40 @@ pub fn normalized(connection: &Connection, rows: &[NormalizedRow]) -> Result<(),
 }
 
 /// Writes hour partials and folded days.
-pub fn windows(connection: &Connection, partials: &[PartialRow], days: &[DayRow]) -> Result<(), StoreError> {
+pub fn windows(
+    connection: &Connection,
+    partials: &[PartialRow],
+    days: &[DayRow],
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(PARTIAL)?;
-    for PartialRow { developer, hour, computed } in partials {
-        statement.execute(params![developer, hour, computed.generation, computed.version, computed.body])?;
+    for PartialRow {
+        developer,
+        hour,
+        computed,
+    } in partials
+    {
+        statement.execute(params![
+            developer,
+            hour,
+            computed.generation,
+            computed.version,
+            computed.body
+        ])?;
     }
     let mut statement = connection.prepare_cached(DAY)?;
-    for DayRow { developer, day, computed } in days {
-        statement.execute(params![developer, day, computed.generation, computed.version, computed.body])?;
+    for DayRow {
+        developer,
+        day,
+        computed,
+    } in days
+    {
+        statement.execute(params![
+            developer,
+            day,
+            computed.generation,
+            computed.version,
+            computed.body
+        ])?;
     }
     Ok(())
 }

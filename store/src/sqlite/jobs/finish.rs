@@ -44,7 +44,14 @@ pub fn finish(
 /// Ledger, mask and audit of one job. Where its batch is gone, the ledger knows the job all the same.
 fn job_done(connection: &Connection, done: &JobDone) -> Result<(), StoreError> {
     let (job, at) = (&done.job, done.job.body.batch);
-    let key = params![job.job_id, job.kind.as_str(), at.src, at.seq as i64, job.replay_id, done.finished_at];
+    let key = params![
+        job.job_id,
+        job.kind.as_str(),
+        at.src,
+        at.seq as i64,
+        job.replay_id,
+        done.finished_at
+    ];
     let entered = connection.prepare_cached(ENTER)?.execute(key)? == 1;
     let completed = job.replay_id.is_none() && set_done(connection, job)?;
     let mut rows = Vec::new();
@@ -54,7 +61,11 @@ fn job_done(connection: &Connection, done: &JobDone) -> Result<(), StoreError> {
     if completed {
         rows.push(steps::completed(done));
     }
-    audit::append(connection, &rows, Keep::of(batches::is_known(connection, at)?))
+    audit::append(
+        connection,
+        &rows,
+        Keep::of(batches::is_known(connection, at)?),
+    )
 }
 
 /// Sets the job's bit; whether that completed the batch.
@@ -66,7 +77,9 @@ fn set_done(connection: &Connection, job: &JobMessage) -> Result<bool, StoreErro
         .optional()?;
     let after = connection
         .prepare_cached(JOB_DONE)?
-        .query_row(params![at.src, at.seq as i64, bit], |row| batches::state(row, 0))
+        .query_row(params![at.src, at.seq as i64, bit], |row| {
+            batches::state(row, 0)
+        })
         .optional()?;
     Ok(before != after && after == Some(BatchState::Completed))
 }
@@ -76,7 +89,13 @@ pub fn fail(connection: &Connection, failed: &JobFailed) -> Result<(), StoreErro
     let (job, at) = (&failed.job, failed.job.body.batch);
     if job.replay_id.is_none() {
         let bit = job.kind.bit().0;
-        connection.prepare_cached(JOB_FAILED)?.execute(params![at.src, at.seq as i64, bit])?;
+        connection
+            .prepare_cached(JOB_FAILED)?
+            .execute(params![at.src, at.seq as i64, bit])?;
     }
-    audit::append(connection, &[steps::job_failed(failed)], Keep::of(batches::is_known(connection, at)?))
+    audit::append(
+        connection,
+        &[steps::job_failed(failed)],
+        Keep::of(batches::is_known(connection, at)?),
+    )
 }

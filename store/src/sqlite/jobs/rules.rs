@@ -51,11 +51,17 @@ pub fn write(
         if looked == 0 {
             continue;
         }
-        let Some(change) = change(standing(connection, window)?.as_ref(), window) else { continue };
+        let Some(change) = change(standing(connection, window)?.as_ref(), window) else {
+            continue;
+        };
         write_alert(connection, &change, window)?;
         if change.is_revision {
             let known = batches::is_known(connection, job.job.body.batch)?;
-            audit::append(connection, &[steps::alerted(&change.alert, job)], Keep::of(known))?;
+            audit::append(
+                connection,
+                &[steps::alerted(&change.alert, job)],
+                Keep::of(known),
+            )?;
         }
         revisions.extend(change.to_publish(window));
     }
@@ -65,7 +71,9 @@ pub fn write(
 /// The alert that the window may change.
 fn standing(connection: &Connection, window: &RuleWindow) -> Result<Option<Alert>, StoreError> {
     let found = match &window.finding {
-        Some(finding) => connection.prepare_cached(STANDING)?.query_row([&finding.alert_id], alert),
+        Some(finding) => connection
+            .prepare_cached(STANDING)?
+            .query_row([&finding.alert_id], alert),
         None => {
             let key = params![window.developer, window.rule, window.window_start];
             connection.prepare_cached(RAISED_IN)?.query_row(key, alert)
@@ -90,7 +98,11 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     })
 }
 
-fn write_alert(connection: &Connection, change: &Change, window: &RuleWindow) -> Result<(), StoreError> {
+fn write_alert(
+    connection: &Connection,
+    change: &Change,
+    window: &RuleWindow,
+) -> Result<(), StoreError> {
     let alert = &change.alert;
     connection.prepare_cached(WRITE)?.execute(params![
         alert.alert_id,

@@ -27,7 +27,9 @@ pub fn read(
     let mut statement = connection.prepare_cached(HOURS)?;
     for range in ranges::merged(ranges) {
         let rows = statement.query_map(params![developer, range.first, range.last], hour)?;
-        snapshot.hours.append(&mut rows.collect::<Result<BTreeMap<_, _>, _>>()?);
+        snapshot
+            .hours
+            .append(&mut rows.collect::<Result<BTreeMap<_, _>, _>>()?);
     }
     let mut statement = connection.prepare_cached(EVENTS)?;
     for range in snapshot.wanted(want) {
@@ -42,9 +44,19 @@ pub fn read(
 fn hour(row: &Row<'_>) -> rusqlite::Result<(i64, Hour)> {
     let partial = match row.get::<_, Option<i64>>(2)? {
         None => None,
-        Some(generation) => Some(Computed { generation, version: row.get(3)?, body: row.get(4)? }),
+        Some(generation) => Some(Computed {
+            generation,
+            version: row.get(3)?,
+            body: row.get(4)?,
+        }),
     };
-    Ok((row.get(0)?, Hour { generation: row.get(1)?, partial }))
+    Ok((
+        row.get(0)?,
+        Hour {
+            generation: row.get(1)?,
+            partial,
+        },
+    ))
 }
 
 /// An event in the columns of this file's statement.

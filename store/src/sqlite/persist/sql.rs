@@ -1,6 +1,7 @@
 //! The statements of T1.
 
-pub const INSERT_DEVELOPER: &str = "INSERT INTO developers (developer) VALUES (?1) ON CONFLICT DO NOTHING";
+pub const INSERT_DEVELOPER: &str =
+    "INSERT INTO developers (developer) VALUES (?1) ON CONFLICT DO NOTHING";
 pub const TOMBSTONE: &str = "SELECT tombstone_src, tombstone_seq FROM developers
     WHERE developer = ?1 AND tombstone_src IS NOT NULL";
 pub const BATCH_EXISTS: &str =

@@ -20,10 +20,13 @@ const MONDAY: Micros = 1_772_409_600 * SECOND;
 fn event(number: u32, kind: &str, effective_at: Micros) -> StoredEvent {
     let id = format!("e{number:04}");
     let data = json!({"outcome": "failed", "entity": "x", "path": "x"});
-    let body =
-        json!({"id": id, "type": kind, "occurred_at": common::clock::rfc3339(effective_at), "data": data});
+    let body = json!({"id": id, "type": kind, "occurred_at": common::clock::rfc3339(effective_at), "data": data});
     StoredEvent {
-        at: BatchRef { src: 1, seq: u64::from(number) + 1 }.event(0),
+        at: BatchRef {
+            src: 1,
+            seq: u64::from(number) + 1,
+        }
+        .event(0),
         id,
         kind: kind.to_owned(),
         schema_version: "1.0".to_owned(),
@@ -38,10 +41,16 @@ fn event(number: u32, kind: &str, effective_at: Micros) -> StoredEvent {
 fn snapshot(events: &[StoredEvent]) -> Snapshot {
     let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
     for event in events {
-        let hour = hours.entry(utc_hour(event.effective_at)).or_insert(Hour { generation: 0, partial: None });
+        let hour = hours.entry(utc_hour(event.effective_at)).or_insert(Hour {
+            generation: 0,
+            partial: None,
+        });
         hour.generation += 1;
     }
-    Snapshot { hours, events: events.to_vec() }
+    Snapshot {
+        hours,
+        events: events.to_vec(),
+    }
 }
 
 fn touched(events: &[StoredEvent]) -> Touched {
@@ -50,7 +59,10 @@ fn touched(events: &[StoredEvent]) -> Touched {
         correlation_id: "c".to_owned(),
         replay_id: None,
     };
-    events.iter().map(|event| (event.local_day.parse().unwrap(), origin(event))).collect()
+    events
+        .iter()
+        .map(|event| (event.local_day.parse().unwrap(), origin(event)))
+        .collect()
 }
 
 fn found(rules: &[Rule], events: &[StoredEvent]) -> Evaluation {
@@ -63,7 +75,10 @@ fn rules() -> Vec<Rule> {
                   broken_by = [{ types = ['editor.blurred'] }]";
     let night = "[[when]]\nname = 'slots'\nmeasure = 'distinct-slots'\nat_least = 2\n\
                  of = [{ types = ['heartbeat'], local_time = '22:00-05:00' }]";
-    let named = |id: &str, rule: Rule| Rule { id: id.to_owned(), ..rule };
+    let named = |id: &str, rule: Rule| Rule {
+        id: id.to_owned(),
+        ..rule
+    };
     vec![
         named("one", rule_of_days(1)),
         named("three", rule_of_days(3)),
@@ -81,17 +96,28 @@ fn a_window_of_three_days_fires_wherever_it_holds_three_events() {
         .iter()
         .map(|window| (window.window_start.as_str(), window.finding.is_some()))
         .collect();
-    let starts = ["2026-02-28", "2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"];
+    let starts = [
+        "2026-02-28",
+        "2026-03-01",
+        "2026-03-02",
+        "2026-03-03",
+        "2026-03-04",
+    ];
     assert_eq!(fired, starts.map(|start| (start, start == "2026-03-02")));
     // Each look-back is the window's days and one more on either side.
-    let generations: Vec<i64> = evaluation.windows.iter().map(|window| window.generation).collect();
+    let generations: Vec<i64> = evaluation
+        .windows
+        .iter()
+        .map(|window| window.generation)
+        .collect();
     assert_eq!(generations, [2, 3, 3, 3, 2]);
 }
 
 #[test]
 fn a_late_event_that_breaks_a_streak_takes_the_finding_back() {
-    let mut events: Vec<StoredEvent> =
-        (0..3).map(|n| event(n, "heartbeat", MONDAY + i64::from(n) * HOUR)).collect();
+    let mut events: Vec<StoredEvent> = (0..3)
+        .map(|n| event(n, "heartbeat", MONDAY + i64::from(n) * HOUR))
+        .collect();
     let streak = &rules()[2..3];
     assert!(found(streak, &events).windows[0].finding.is_some());
     events.push(event(9, "editor.blurred", MONDAY + HOUR + SECOND));
@@ -102,11 +128,25 @@ fn a_late_event_that_breaks_a_streak_takes_the_finding_back() {
 
 #[test]
 fn events_of_the_day_before_are_read_but_do_not_count() {
-    let mut events: Vec<StoredEvent> = (0..3).map(|n| event(n, "heartbeat", MONDAY - SECOND)).collect();
+    let mut events: Vec<StoredEvent> = (0..3)
+        .map(|n| event(n, "heartbeat", MONDAY - SECOND))
+        .collect();
     let monday = [event(7, "heartbeat", MONDAY)];
     events.extend(monday.clone());
-    let evaluation = evaluate(&[rule_of_days(1)], "ada", &touched(&monday), &snapshot(&events), MONDAY);
-    assert_eq!((evaluation.windows[0].generation, evaluation.windows[0].finding.clone()), (4, None));
+    let evaluation = evaluate(
+        &[rule_of_days(1)],
+        "ada",
+        &touched(&monday),
+        &snapshot(&events),
+        MONDAY,
+    );
+    assert_eq!(
+        (
+            evaluation.windows[0].generation,
+            evaluation.windows[0].finding.clone()
+        ),
+        (4, None)
+    );
 }
 
 #[test]
@@ -115,12 +155,25 @@ fn a_rule_that_panics_harms_no_other() {
         assert!(rule.id != "three", "on purpose: {}", records.len());
         judge(rule, records)
     }
-    let engine = Engine { judge: fragile, ..Engine::default() };
+    let engine = Engine {
+        judge: fragile,
+        ..Engine::default()
+    };
     let events: Vec<StoredEvent> = (0..3).map(|n| event(n, "heartbeat", MONDAY)).collect();
-    let evaluation = engine.evaluate(&rules(), "ada", &touched(&events), &snapshot(&events), MONDAY);
+    let evaluation = engine.evaluate(
+        &rules(),
+        "ada",
+        &touched(&events),
+        &snapshot(&events),
+        MONDAY,
+    );
     let error = RuleError::Panicked("on purpose: 3".to_owned());
     assert_eq!(evaluation.failed, [("three".to_owned(), error)]);
-    let whole: BTreeSet<&str> = evaluation.windows.iter().map(|window| window.rule.as_str()).collect();
+    let whole: BTreeSet<&str> = evaluation
+        .windows
+        .iter()
+        .map(|window| window.rule.as_str())
+        .collect();
     assert_eq!(whole, BTreeSet::from(["one", "streak", "night"]));
 }
 
@@ -134,14 +187,21 @@ impl Kept {
         let evaluation = evaluate(&rules(), "ada", &touched(batch), &snapshot(stored), MONDAY);
         for window in evaluation.windows {
             let key = (window.rule, window.window_start);
-            if self.0.get(&key).is_none_or(|(generation, _)| *generation < window.generation) {
+            if self
+                .0
+                .get(&key)
+                .is_none_or(|(generation, _)| *generation < window.generation)
+            {
                 self.0.insert(key, (window.generation, window.finding));
             }
         }
     }
 
     fn alerts(&self) -> BTreeMap<&(String, String), &Finding> {
-        self.0.iter().filter_map(|(key, (_, finding))| Some((key, finding.as_ref()?))).collect()
+        self.0
+            .iter()
+            .filter_map(|(key, (_, finding))| Some((key, finding.as_ref()?)))
+            .collect()
     }
 }
 

@@ -24,22 +24,38 @@ fn filter(text: &str) -> Filter {
 }
 
 fn matches(text: &str, data: &Value) -> bool {
-    filter(&format!("types = ['git.push']\ndata = {{ {text} }}")).matches(&record("git.push", 0, data))
+    filter(&format!("types = ['git.push']\ndata = {{ {text} }}"))
+        .matches(&record("git.push", 0, data))
 }
 
 #[test]
 fn a_field_is_one_of_some_values_or_within_bounds() {
     assert!(matches("force = true", &json!({"force": true})));
     assert!(!matches("force = true", &json!({"force": "true"})));
-    assert!(!matches("force = true", &json!({})), "a missing field matches nothing");
-    assert!(matches("branch = ['main', 'master']", &json!({"branch": "master"})));
-    assert!(!matches("branch = ['main', 'master']", &json!({"branch": "next"})));
+    assert!(
+        !matches("force = true", &json!({})),
+        "a missing field matches nothing"
+    );
+    assert!(matches(
+        "branch = ['main', 'master']",
+        &json!({"branch": "master"})
+    ));
+    assert!(!matches(
+        "branch = ['main', 'master']",
+        &json!({"branch": "next"})
+    ));
     let bounds = "commits = { at_least = 2, at_most = 3 }";
     let holding = (0..6).filter(|count| matches(bounds, &json!({"commits": count})));
     assert_eq!(holding.collect::<Vec<_>>(), [2, 3]);
     assert!(!matches(bounds, &json!({"commits": "2"})));
-    assert!(matches("project = 'demo', force = true", &json!({"force": true, "project": "other"})));
-    assert!(!matches("language = 'rust'", &json!({"language": "rust"})), "the normalized one counts");
+    assert!(matches(
+        "project = 'demo', force = true",
+        &json!({"force": true, "project": "other"})
+    ));
+    assert!(
+        !matches("language = 'rust'", &json!({"language": "rust"})),
+        "the normalized one counts"
+    );
 }
 
 #[test]
@@ -49,13 +65,24 @@ fn times_of_day_go_over_midnight_and_leave_out_their_end() {
     let edges = [0, 299, 300, 1319, 1320, 1439].map(holds);
     assert_eq!(edges, [true, true, false, false, true, true]);
     let noon: LocalTimes = "12:00-13:00".parse().unwrap();
-    assert_eq!([719, 720, 779, 780].map(|minute| noon.holds(minute)), [false, true, true, false]);
+    assert_eq!(
+        [719, 720, 779, 780].map(|minute| noon.holds(minute)),
+        [false, true, true, false]
+    );
 }
 
 #[test]
 fn what_cannot_be_meant_is_refused() {
-    for bad in ["", "22:00", "22:00-22:00", "24:00-05:00", "2:00-05:00", "22:60-05:00", "a-b", "+1:00-02:00"]
-    {
+    for bad in [
+        "",
+        "22:00",
+        "22:00-22:00",
+        "24:00-05:00",
+        "2:00-05:00",
+        "22:60-05:00",
+        "a-b",
+        "+1:00-02:00",
+    ] {
         assert!(bad.parse::<LocalTimes>().is_err(), "{bad}");
     }
     for bad in [

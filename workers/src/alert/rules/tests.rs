@@ -9,7 +9,10 @@ pub fn rule_when(conditions: &str) -> Rule {
 
 /// A rule that fires on three heartbeats in this many days.
 pub fn rule_of_days(days: u16) -> Rule {
-    Rule { window_days: days, ..rule_when(WHEN) }
+    Rule {
+        window_days: days,
+        ..rule_when(WHEN)
+    }
 }
 
 const WHEN: &str =
@@ -32,7 +35,10 @@ fn refusal(text: &str) -> String {
 #[test]
 fn what_a_file_leaves_out_has_a_default() {
     let rule = rule_when(WHEN);
-    assert_eq!((rule.window_days, rule.stale_after), (1, Duration::from_secs(86_400)));
+    assert_eq!(
+        (rule.window_days, rule.stale_after),
+        (1, Duration::from_secs(86_400))
+    );
 }
 
 #[test]
@@ -64,10 +70,22 @@ fn what_cannot_be_meant_is_refused_with_a_remedy() {
         ("at_least = 3", "at_least = 0", "at_least of 1"),
         ("at_least = 3", "at_most = 3", "at_least of 1"),
         ("at_least = 3", "at_least = 3\nat_most = 2", "never hold"),
-        ("at_least = 3", "at_least = 3\nslot_minutes = 5", "distinct-slots only"),
-        ("at_least = 3", "at_least = 3\nbroken_by = [{ types = ['x'] }]", "broken_by"),
+        (
+            "at_least = 3",
+            "at_least = 3\nslot_minutes = 5",
+            "distinct-slots only",
+        ),
+        (
+            "at_least = 3",
+            "at_least = 3\nbroken_by = [{ types = ['x'] }]",
+            "broken_by",
+        ),
         ("'count'", "'streak'", "broken_by"),
-        ("'count'", "'distinct-slots'\nslot_minutes = 0", "from 1 to 1440"),
+        (
+            "'count'",
+            "'distinct-slots'\nslot_minutes = 0",
+            "from 1 to 1440",
+        ),
         ("['heartbeat']", "[]", "name types"),
         (WHEN, "when = []", "at_least of 1"),
     ] {
@@ -82,11 +100,22 @@ fn what_cannot_be_meant_is_refused_with_a_remedy() {
 #[test]
 fn every_file_in_the_folder_is_built_in_under_its_id() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
-    let built_in: Vec<String> = files().iter().map(|(name, _)| format!("{name}.toml")).collect();
-    assert_eq!(names, built_in, "name every file of workers/rules in FILES, sorted");
-    let ids: Vec<String> = builtin().iter().map(|rule| format!("{}.toml", rule.id)).collect();
+    let built_in: Vec<String> = files()
+        .iter()
+        .map(|(name, _)| format!("{name}.toml"))
+        .collect();
+    assert_eq!(
+        names, built_in,
+        "name every file of workers/rules in FILES, sorted"
+    );
+    let ids: Vec<String> = builtin()
+        .iter()
+        .map(|rule| format!("{}.toml", rule.id))
+        .collect();
     assert_eq!(ids, built_in, "a rule file is called by the rule's id");
 }

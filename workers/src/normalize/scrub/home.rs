@@ -11,15 +11,24 @@ pub fn folder(before: &str, rest: &str, quote: Option<char>) -> Option<usize> {
         return tilde(before, rest);
     }
     let windows = rest.starts_with('\\') || before.ends_with(':');
-    let folders: &[&str] = if windows { &["Users", "users", "USERS"] } else { &["home", "Users"] };
-    let folder = folders.iter().find(|folder| name.starts_with(*folder))?.len();
+    let folders: &[&str] = if windows {
+        &["Users", "users", "USERS"]
+    } else {
+        &["home", "Users"]
+    };
+    let folder = folders
+        .iter()
+        .find(|folder| name.starts_with(*folder))?
+        .len();
     let second = length(&name[folder..], is_separator);
     let person = &name[folder + second..];
     // A Windows name may have spaces, but only quotes tell where it ends then.
     let spaced = rest.starts_with('\\') && quote.is_some();
-    let ends = |c: char| is_separator(c) || "\"'`:;,|&<>()=".contains(c) || (c.is_whitespace() && !spaced);
+    let ends =
+        |c: char| is_separator(c) || "\"'`:;,|&<>()=".contains(c) || (c.is_whitespace() && !spaced);
     let person = length(person, |c| !ends(c));
-    (second > 0 && person > 0 && begins_a_path(before)).then_some(separator + folder + second + person)
+    (second > 0 && person > 0 && begins_a_path(before))
+        .then_some(separator + folder + second + person)
 }
 
 /// `~ada`; `~` alone names no one.
@@ -38,11 +47,12 @@ fn begins_a_path(before: &str) -> bool {
     if !before.ends_with(inner) {
         return true;
     }
-    let holds_homes =
-        ["/var", "/usr", "/export", "/data", "/Data"].iter().any(|folder| before.ends_with(folder));
+    let holds_homes = ["/var", "/usr", "/export", "/data", "/Data"]
+        .iter()
+        .any(|folder| before.ends_with(folder));
     let mut back = before.chars().rev();
-    let one_letter =
-        back.next().is_some_and(char::is_alphabetic) && back.next().is_some_and(|c| "/\\-".contains(c));
+    let one_letter = back.next().is_some_and(char::is_alphabetic)
+        && back.next().is_some_and(|c| "/\\-".contains(c));
     holds_homes || one_letter
 }
 

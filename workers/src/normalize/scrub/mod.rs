@@ -48,7 +48,9 @@ fn readable(text: &str) -> &str {
         return text;
     }
     let start = &text[..text.floor_char_boundary(MAX_READ)];
-    start.rsplit_once(|c: char| c.is_whitespace() || c.is_control()).map_or("", |(whole, _)| whole)
+    start
+        .rsplit_once(|c: char| c.is_whitespace() || c.is_control())
+        .map_or("", |(whole, _)| whole)
 }
 
 struct Scrubber<'a> {
@@ -64,7 +66,13 @@ struct Scrubber<'a> {
 
 impl<'a> Scrubber<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: 0, out: String::with_capacity(text.len()), quote: None, program: None }
+        Self {
+            text,
+            at: 0,
+            out: String::with_capacity(text.len()),
+            quote: None,
+            program: None,
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -73,7 +81,9 @@ impl<'a> Scrubber<'a> {
 
     /// Reads and writes the next word or character.
     fn step(&mut self) {
-        let Some(c) = self.rest().chars().next() else { return };
+        let Some(c) = self.rest().chars().next() else {
+            return;
+        };
         if let Some(length) = home::folder(&self.out, self.rest(), self.quote) {
             self.hide(length);
         } else if self.rest().starts_with("://") {
@@ -111,7 +121,11 @@ impl<'a> Scrubber<'a> {
             self.hide_value(secret.end - secret.start);
         } else if let Some((flag, attached)) = self.short_flag(word) {
             self.copy(flag);
-            let start = if attached { 0 } else { length(self.rest(), |c| c == ' ') };
+            let start = if attached {
+                0
+            } else {
+                length(self.rest(), |c| c == ' ')
+            };
             self.copy(start);
             self.hide_value(value::length(self.rest(), self.quote, false));
         } else if let Some(length) = token::random(self.rest()) {
@@ -124,8 +138,14 @@ impl<'a> Scrubber<'a> {
 
     /// The length of a short flag that a secret follows, and whether it does at once.
     fn short_flag(&self, word: &str) -> Option<(usize, bool)> {
-        let letters = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'))?;
-        let own_word = self.out.chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '*');
+        let letters = word
+            .strip_prefix('-')
+            .filter(|rest| !rest.starts_with('-'))?;
+        let own_word = self
+            .out
+            .chars()
+            .next_back()
+            .is_none_or(|c| !c.is_alphanumeric() && c != '*');
         self.program.filter(|_| own_word)?.iter().find_map(|flag| {
             let spaced = self.rest()[word.len()..].starts_with(' ');
             if letters.starts_with(flag.letter) && flag.attached {
@@ -134,7 +154,8 @@ impl<'a> Scrubber<'a> {
                     return Some((2, true));
                 }
             }
-            let grouped = letters.ends_with(flag.letter) && letters.bytes().all(|b| b.is_ascii_alphabetic());
+            let grouped =
+                letters.ends_with(flag.letter) && letters.bytes().all(|b| b.is_ascii_alphabetic());
             (flag.spaced && grouped && spaced).then_some((word.len(), false))
         })
     }

@@ -2,8 +2,8 @@
 
 /// Words that make a name secret, wherever they stand in it.
 const WORDS: &[&str] = &[
-    "auth", "cookie", "creds", "jwt", "otp", "pass", "passcode", "pwd", "token", "bearer", "sas", "pat",
-    "psk",
+    "auth", "cookie", "creds", "jwt", "otp", "pass", "passcode", "pwd", "token", "bearer", "sas",
+    "pat", "psk",
 ];
 /// The same without a border between words.
 const PARTS: &[&str] = &[
@@ -29,20 +29,23 @@ const PARTS: &[&str] = &[
 const WITHOUT: &[&str] = &["no", "ask", "skip", "without"];
 /// Last words of names that say something of a secret, but are none.
 const ABOUT: &[&str] = &[
-    "file", "path", "dir", "stdin", "prompt", "type", "name", "ttl", "length", "policy", "expiry", "command",
-    "helper",
+    "file", "path", "dir", "stdin", "prompt", "type", "name", "ttl", "length", "policy", "expiry",
+    "command", "helper",
 ];
 
 /// Whether the value of something of this name is to be hidden: `DB_PASSWORD`, `--apiKey`, `x-auth-token`.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
     let words = words(name);
-    let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return false;
+    };
     if WITHOUT.contains(&first.as_str()) || ABOUT.contains(&last.as_str()) {
         return false;
     }
     let joined = words.concat();
-    words.iter().any(|word| WORDS.contains(&word.as_str())) || PARTS.iter().any(|part| joined.contains(part))
+    words.iter().any(|word| WORDS.contains(&word.as_str()))
+        || PARTS.iter().any(|part| joined.contains(part))
 }
 
 /// The words of a name in lower case: borders are marks, and capitals after small letters.
@@ -74,27 +77,52 @@ pub struct ShortFlag {
 }
 
 const fn flag(letter: char, attached: bool, spaced: bool) -> ShortFlag {
-    ShortFlag { letter, attached, spaced }
+    ShortFlag {
+        letter,
+        attached,
+        spaced,
+    }
 }
 
 /// Programs (or subcommands, as in `docker login`), and their flags.
 const PROGRAMS: &[(&str, &[ShortFlag])] = &[
     // `mysql -p db` asks for the password; `-P` is the port.
-    ("mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck", &[flag('p', true, false)]),
-    ("mariadb mariadb-dump mariadb-admin mariadb-import 7z 7za rar unrar", &[flag('p', true, false)]),
-    ("mongo mongosh mongodump mongorestore mongoexport mongoimport", &[flag('p', true, true)]),
-    ("sshpass cqlsh rabbitmqadmin login", &[flag('p', true, true)]),
+    (
+        "mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck",
+        &[flag('p', true, false)],
+    ),
+    (
+        "mariadb mariadb-dump mariadb-admin mariadb-import 7z 7za rar unrar",
+        &[flag('p', true, false)],
+    ),
+    (
+        "mongo mongosh mongodump mongorestore mongoexport mongoimport",
+        &[flag('p', true, true)],
+    ),
+    (
+        "sshpass cqlsh rabbitmqadmin login",
+        &[flag('p', true, true)],
+    ),
     ("redis-cli http https httpie xh", &[flag('a', true, true)]),
     ("zip unzip sqlcmd bcp", &[flag('P', true, true)]),
-    ("ldapsearch ldapadd ldapmodify ldapdelete ldappasswd", &[flag('w', true, true)]),
+    (
+        "ldapsearch ldapadd ldapmodify ldapdelete ldappasswd",
+        &[flag('w', true, true)],
+    ),
     // `sshpass -p X ssh -p 22`: the second is a port.
     ("ssh scp sftp rsync", &[]),
-    ("curl smbclient lftp", &[flag('u', true, true), flag('U', true, true)]),
+    (
+        "curl smbclient lftp",
+        &[flag('u', true, true), flag('U', true, true)],
+    ),
 ];
 
 /// The secret short flags of a program, by its name without folder.
 pub fn program(word: &str) -> Option<&'static [ShortFlag]> {
     let name = word.strip_suffix(".exe").unwrap_or(word);
     let known = |names: &str| names.split(' ').any(|known| known == name);
-    PROGRAMS.iter().find(|(names, _)| known(names)).map(|(_, flags)| *flags)
+    PROGRAMS
+        .iter()
+        .find(|(names, _)| known(names))
+        .map(|(_, flags)| *flags)
 }

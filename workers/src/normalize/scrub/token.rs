@@ -45,16 +45,24 @@ const MAX: usize = 512;
 
 /// The length of the secret that `text` begins with, where its form says that it is one.
 pub fn random(text: &str) -> Option<usize> {
-    let of =
-        |more: &'static str| text.bytes().take_while(move |b| is_base64(*b) || more.as_bytes().contains(b));
+    let of = |more: &'static str| {
+        text.bytes()
+            .take_while(move |b| is_base64(*b) || more.as_bytes().contains(b))
+    };
     let dotted = of(".").count();
-    let key = |(start, least): &(&str, usize)| text.starts_with(start) && dotted >= start.len() + least;
+    let key =
+        |(start, least): &(&str, usize)| text.starts_with(start) && dotted >= start.len() + least;
     if KEYS.iter().any(key) {
         return Some(dotted);
     }
     let plain = of("").take(MAX).count();
     let all = of("/+").take(MAX).count();
-    let padding = text.bytes().skip(all).take_while(|b| *b == b'=').take(2).count();
+    let padding = text
+        .bytes()
+        .skip(all)
+        .take_while(|b| *b == b'=')
+        .take(2)
+        .count();
     if all > plain && looks_like_base64(&text[..all], padding > 0) {
         return Some(all + padding);
     }
@@ -84,8 +92,10 @@ fn looks_random(word: &str) -> bool {
         return true;
     }
     let turns = turns(word);
-    let into_digits =
-        classes().zip(classes().skip(1)).filter(|(one, next)| one != next && *next == b'0').count();
+    let into_digits = classes()
+        .zip(classes().skip(1))
+        .filter(|(one, next)| one != next && *next == b'0')
+        .count();
     let mixed = small > 0 && capital > 0 && turns * 3 >= word.len();
     let long_mixed = word.len() >= MIN_HEX && turns * 20 >= word.len() * 9;
     word.len() >= MIN && mixed && (into_digits >= 2 || long_mixed)
@@ -93,17 +103,25 @@ fn looks_random(word: &str) -> bool {
 
 /// Whether a word with `/` or `+` in it is no path.
 fn looks_like_base64(word: &str, padded: bool) -> bool {
-    let class_of =
-        |wanted: u8| word.bytes().any(|byte| byte.is_ascii_alphanumeric() && class(byte) == wanted);
-    let aws =
-        word.len() == AWS && class_of(b'a') && class_of(b'A') && class_of(b'0') && turns(word) >= MIN_TURNS;
+    let class_of = |wanted: u8| {
+        word.bytes()
+            .any(|byte| byte.is_ascii_alphanumeric() && class(byte) == wanted)
+    };
+    let aws = word.len() == AWS
+        && class_of(b'a')
+        && class_of(b'A')
+        && class_of(b'0')
+        && turns(word) >= MIN_TURNS;
     aws || ((padded || word.contains('+')) && looks_random(word))
 }
 
 /// How often the class changes from one letter or digit to the next.
 fn turns(word: &str) -> usize {
     let classes = || word.bytes().filter(u8::is_ascii_alphanumeric).map(class);
-    classes().zip(classes().skip(1)).filter(|(one, next)| one != next).count()
+    classes()
+        .zip(classes().skip(1))
+        .filter(|(one, next)| one != next)
+        .count()
 }
 
 fn class(byte: u8) -> u8 {
@@ -123,7 +141,10 @@ pub fn userinfo(text: &str) -> usize {
     let authority = &word[..super::length(word, |c| !"/?#\\".contains(c))];
     let at = authority.rfind('@').or_else(|| {
         // `u:p/w@host`: what follows the colon is no port, so the slash is of the password.
-        let port = authority.rsplit_once(':').filter(|_| !authority.contains('['))?.1;
+        let port = authority
+            .rsplit_once(':')
+            .filter(|_| !authority.contains('['))?
+            .1;
         let is_port = port.bytes().all(|b| b.is_ascii_digit());
         if is_port { None } else { word.rfind('@') }
     });

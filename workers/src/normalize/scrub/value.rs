@@ -34,9 +34,16 @@ pub fn named(text: &str, word: &str, quote: Option<char>) -> Option<Secret> {
         [b':' | b'=', b'=' | b'>' | b':', ..] => secret(text, skip(at + 2), inner, false),
         [b':', ..] if is_header(word) => header(text, skip(at + 1), inner),
         [b':', ..] => secret(text, skip(at + 1), inner, true),
-        [b'=', ..] => secret(text, if spaces > 0 { skip(at + 1) } else { at + 1 }, inner, false),
+        [b'=', ..] => secret(
+            text,
+            if spaces > 0 { skip(at + 1) } else { at + 1 },
+            inner,
+            false,
+        ),
         // `["--token", "X"]`
-        [b',', ..] if word.starts_with('-') && !close.is_empty() => secret(text, skip(at + 1), inner, true),
+        [b',', ..] if word.starts_with('-') && !close.is_empty() => {
+            secret(text, skip(at + 1), inner, true)
+        }
         _ if word.starts_with('-') && close.is_empty() && spaces > 0 && !is_flag(&text[at..]) => {
             secret(text, at, inner, false)
         }
@@ -50,9 +57,14 @@ fn is_flag(text: &str) -> bool {
 }
 
 fn is_header(word: &str) -> bool {
-    ["authorization", "proxy-authorization", "cookie", "set-cookie"]
-        .iter()
-        .any(|name| word.eq_ignore_ascii_case(name))
+    [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+    ]
+    .iter()
+    .any(|name| word.eq_ignore_ascii_case(name))
 }
 
 /// The value of a header with spaces in it: to the end of the quoted text, else a scheme and a word.
@@ -62,7 +74,9 @@ fn header(text: &str, start: usize, quote: Option<char>) -> Option<Secret> {
         return (end > start).then_some(Secret { start, end, quote });
     }
     let first = length(&text[start..], quote, false);
-    let scheme = text[start..start + first].bytes().all(|byte| byte.is_ascii_alphabetic());
+    let scheme = text[start..start + first]
+        .bytes()
+        .all(|byte| byte.is_ascii_alphabetic());
     let second = match text[start + first..].strip_prefix(' ') {
         Some(rest) if scheme && first > 0 => length(rest, quote, false),
         _ => 0,
@@ -79,7 +93,9 @@ fn secret(text: &str, start: usize, quote: Option<char>, in_list: bool) -> Optio
 /// The bytes of the value that `text` begins with: one word of a shell, in which quoted parts may
 /// hold anything. It ends with the text that `quote` encloses, `in_list` also before `,` and `}`.
 pub fn length(text: &str, quote: Option<char>, in_list: bool) -> usize {
-    let limit = quote.and_then(|open| end_of_quoted(text, open)).unwrap_or(text.len());
+    let limit = quote
+        .and_then(|open| end_of_quoted(text, open))
+        .unwrap_or(text.len());
     let text = &text[..limit];
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
@@ -113,7 +129,9 @@ pub fn length(text: &str, quote: Option<char>, in_list: bool) -> usize {
 /// Where the quote `open` closes in `text`.
 fn end_of_quoted(text: &str, open: char) -> Option<usize> {
     let escaped = |at: usize| open != '\'' && text[..at].ends_with('\\');
-    text.match_indices(open).map(|(at, _)| at).find(|at| !escaped(*at))
+    text.match_indices(open)
+        .map(|(at, _)| at)
+        .find(|at| !escaped(*at))
 }
 
 /// The quote that `text` begins with, also an escaped one; else nothing.

@@ -37,7 +37,10 @@ fn trimmed_to(places: &BTreeMap<u64, Place>, first: u64, wish: &Wish) -> u64 {
         .collect();
     let to = keep_from(first, &stages, wish);
     let unstored = gaps(first, to, &stages).into_iter().flatten();
-    unstored.filter(|seq| places.get(seq).is_some_and(|place| place.in_stream)).min().unwrap_or(to)
+    unstored
+        .filter(|seq| places.get(seq).is_some_and(|place| place.in_stream))
+        .min()
+        .unwrap_or(to)
 }
 
 proptest! {
@@ -77,19 +80,53 @@ proptest! {
 
 #[test]
 fn a_full_stream_is_trimmed_to_70_percent_and_a_time_bound_takes_what_is_older() {
-    let fill = |bytes| Fill { first: 101, messages: 100, bytes, max_bytes: Some(1000) };
+    let fill = |bytes| Fill {
+        first: 101,
+        messages: 100,
+        bytes,
+        max_bytes: Some(1000),
+    };
     let keep = Some(Duration::from_micros(300));
     assert_eq!(Wish::of(&fill(799), None, 1000), None);
-    assert_eq!(Wish::of(&fill(800), None, 1000), Some(Wish { before: Micros::MIN, below: 101 + 12 }));
-    assert_eq!(Wish::of(&fill(100), keep, 1000), Some(Wish { before: 700, below: 0 }));
-    assert_eq!(Wish::of(&fill(1000), keep, 1000), Some(Wish { before: 700, below: 101 + 30 }));
-    let unbounded = Fill { max_bytes: None, ..fill(u64::MAX) };
-    assert_eq!((unbounded.percent(), Wish::of(&unbounded, None, 1000)), (0, None));
+    assert_eq!(
+        Wish::of(&fill(800), None, 1000),
+        Some(Wish {
+            before: Micros::MIN,
+            below: 101 + 12
+        })
+    );
+    assert_eq!(
+        Wish::of(&fill(100), keep, 1000),
+        Some(Wish {
+            before: 700,
+            below: 0
+        })
+    );
+    assert_eq!(
+        Wish::of(&fill(1000), keep, 1000),
+        Some(Wish {
+            before: 700,
+            below: 101 + 30
+        })
+    );
+    let unbounded = Fill {
+        max_bytes: None,
+        ..fill(u64::MAX)
+    };
+    assert_eq!(
+        (unbounded.percent(), Wish::of(&unbounded, None, 1000)),
+        (0, None)
+    );
 }
 
 #[test]
 fn gaps_are_found_before_between_and_after_rows() {
-    let stages = [3, 4, 7].map(|seq| Stage { seq, published_at: 0, is_done: true, is_failed: false });
+    let stages = [3, 4, 7].map(|seq| Stage {
+        seq,
+        published_at: 0,
+        is_done: true,
+        is_failed: false,
+    });
     assert_eq!(gaps(1, 8, &stages), [1..3, 5..7]);
     assert_eq!(gaps(3, 5, &stages), []);
     assert_eq!(gaps(8, 10, &[]), vec![(8..10)]);
@@ -97,9 +134,20 @@ fn gaps_are_found_before_between_and_after_rows() {
 
 #[test]
 fn what_stays_is_told_with_its_remedy() {
-    let row = |is_failed| Stage { seq: 5, published_at: 0, is_done: false, is_failed };
-    let (failed, unfinished) = (Blocks::by(5, &[row(true)], None), Blocks::by(5, &[row(false)], None));
-    assert_eq!((failed, unfinished), (Blocks::Failed(5), Blocks::Unfinished(5)));
+    let row = |is_failed| Stage {
+        seq: 5,
+        published_at: 0,
+        is_done: false,
+        is_failed,
+    };
+    let (failed, unfinished) = (
+        Blocks::by(5, &[row(true)], None),
+        Blocks::by(5, &[row(false)], None),
+    );
+    assert_eq!(
+        (failed, unfinished),
+        (Blocks::Failed(5), Blocks::Unfinished(5))
+    );
     // The first gap is before the row, and may have no message.
     assert_eq!(Blocks::by(4, &[row(true)], Some(4)), Blocks::Unstored(4));
     assert_eq!(Blocks::by(4, &[row(true)], None), Blocks::Failed(5));

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PACE: Pace = Pace { settle: Duration::from_secs(30), repeat: Duration::from_secs(300), rate: 5 };
+const PACE: Pace = Pace {
+    settle: Duration::from_secs(30),
+    repeat: Duration::from_secs(300),
+    rate: 5,
+};
 const KINDS: [Kind; 2] = [Kind::Lag, Kind::DeadLetter];
 
 /// What one look finds at each of some places: nothing, something almost well, or so many troubles.
@@ -35,7 +39,12 @@ fn looks() -> impl Strategy<Value = Vec<Look>> {
         prop::collection::vec(found, PLACES),
         prop::option::weighted(0.2, 0_usize..4),
     );
-    let look = look.prop_map(|(pause, looked, found, dies_after)| Look { pause, looked, found, dies_after });
+    let look = look.prop_map(|(pause, looked, found, dies_after)| Look {
+        pause,
+        looked,
+        found,
+        dies_after,
+    });
     prop::collection::vec(look, 1..60)
 }
 
@@ -44,11 +53,22 @@ fn place(index: usize) -> (Kind, String) {
 }
 
 fn findings(look: &Look) -> Findings {
-    let looked = KINDS.into_iter().zip(look.looked).filter_map(|(kind, looked)| looked.then_some(kind));
+    let looked = KINDS
+        .into_iter()
+        .zip(look.looked)
+        .filter_map(|(kind, looked)| looked.then_some(kind));
     let trouble = |(index, found): (usize, &Option<(bool, u64)>)| {
         let ((is_bad, count), (kind, subject)) = ((*found)?, place(index));
         let title = format!("{count} troubles.");
-        Some(Trouble { kind, subject, is_bad, dwells: false, count, title, numbers: BTreeMap::new() })
+        Some(Trouble {
+            kind,
+            subject,
+            is_bad,
+            dwells: false,
+            count,
+            title,
+            numbers: BTreeMap::new(),
+        })
     };
     Findings {
         looked: looked.collect(),
@@ -82,10 +102,14 @@ fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
         match (alert.state, before) {
             (State::Raised, None) => prop_assert_eq!(alert.revision, 0),
             (State::Resolved, None) => prop_assert!(false, "resolved, but not raised: {:?}", alert),
-            (_, Some(before)) => prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1)),
+            (_, Some(before)) => {
+                prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1))
+            }
         }
         match alert.state {
-            State::Raised => standing.insert(alert.place(), (alert.alert_id.clone(), alert.revision)),
+            State::Raised => {
+                standing.insert(alert.place(), (alert.alert_id.clone(), alert.revision))
+            }
             State::Resolved => standing.remove(&alert.place()),
         };
     }
@@ -164,16 +188,39 @@ proptest! {
 
 /// Nothing is wrong.
 fn well() -> Findings {
-    findings(&Look { pause: 0, looked: [true; 2], found: Vec::new(), dies_after: None })
+    findings(&Look {
+        pause: 0,
+        looked: [true; 2],
+        found: Vec::new(),
+        dies_after: None,
+    })
 }
 
 /// One trouble with this number; bad above the bound.
 fn measured(kind: Kind, name: &str, value: u64, bound: u64) -> Findings {
-    let numbers = [(name.to_owned(), Number { value, bound: Some(bound) })].into();
+    let numbers = [(
+        name.to_owned(),
+        Number {
+            value,
+            bound: Some(bound),
+        },
+    )]
+    .into();
     let (subject, title) = ("EVENTS".to_owned(), "It is so full.".to_owned());
     let dwells = kind == Kind::StreamNearlyFull;
-    let trouble = Trouble { kind, subject, is_bad: value > bound, dwells, count: 1, title, numbers };
-    Findings { looked: [kind].into(), troubles: vec![trouble] }
+    let trouble = Trouble {
+        kind,
+        subject,
+        is_bad: value > bound,
+        dwells,
+        count: 1,
+        title,
+        numbers,
+    };
+    Findings {
+        looked: [kind].into(),
+        troubles: vec![trouble],
+    }
 }
 
 #[test]
@@ -181,10 +228,18 @@ fn a_stream_that_others_empty_is_told_only_where_it_stays_full_and_again_five_po
     let mut book = Book::read(PACE, Vec::new());
     let full = |percent| measured(Kind::StreamNearlyFull, "percent", percent, 80);
     for (second, percent) in [(0, 81), (5, 70), (10, 81), (15, 70)] {
-        assert_eq!(step(&mut book, &full(percent), second), [], "trimmed before the next look");
+        assert_eq!(
+            step(&mut book, &full(percent), second),
+            [],
+            "trimmed before the next look"
+        );
     }
     assert_eq!(step(&mut book, &full(81), 20), []);
-    assert_eq!(step(&mut book, &Findings::default(), 25), [], "not looked at: it is no look");
+    assert_eq!(
+        step(&mut book, &Findings::default(), 25),
+        [],
+        "not looked at: it is no look"
+    );
     assert_eq!(step(&mut book, &full(82), 30).len(), 1);
     assert_eq!(step(&mut book, &full(86), 1_000), []);
     assert_eq!(step(&mut book, &full(87), 1_005).len(), 1);
@@ -217,18 +272,34 @@ fn ten_dead_letters_are_one_alert_whose_count_rises_every_few_minutes() {
     }
     assert_eq!(step(&mut book, &one(true, 10), 300), [(State::Raised, 10)]);
     assert_eq!(step(&mut book, &one(true, 10), 900), [], "nothing new");
-    assert_eq!(step(&mut book, &one(true, 10), 300 + 24 * 3600), [(State::Raised, 10)], "a reminder a day");
+    assert_eq!(
+        step(&mut book, &one(true, 10), 300 + 24 * 3600),
+        [(State::Raised, 10)],
+        "a reminder a day"
+    );
 }
 
 #[test]
 fn an_alert_is_resolved_when_it_was_well_for_a_while_without_a_break() {
     let (mut book, well) = (Book::read(PACE, Vec::new()), well());
-    assert_eq!(step(&mut book, &one(false, 1), 0), [], "almost well raises nothing");
+    assert_eq!(
+        step(&mut book, &one(false, 1), 0),
+        [],
+        "almost well raises nothing"
+    );
     assert_eq!(step(&mut book, &one(true, 1), 10).len(), 1);
     assert_eq!(step(&mut book, &well, 20), []);
-    assert_eq!(step(&mut book, &one(false, 1), 40), [], "almost well keeps it");
+    assert_eq!(
+        step(&mut book, &one(false, 1), 40),
+        [],
+        "almost well keeps it"
+    );
     assert_eq!(step(&mut book, &well, 50), []);
-    assert_eq!(step(&mut book, &Findings::default(), 200), [], "nothing is known");
+    assert_eq!(
+        step(&mut book, &Findings::default(), 200),
+        [],
+        "nothing is known"
+    );
     assert_eq!(step(&mut book, &well, 79), []);
     assert_eq!(step(&mut book, &well, 80), [(State::Resolved, 1)]);
     assert_eq!(step(&mut book, &well, 1000), []);

@@ -120,14 +120,23 @@ proptest! {
 fn a_messages_own_fault_says_nothing_of_the_store() {
     let faults = [Blame::Message, Blame::Unknown, Blame::Administrator];
     let outcomes = faults.map(|blame| Outcome::failed(blame, "its own"));
-    assert_eq!((outage(&outcomes), sample(&outcomes)), (None, breaker::Outcome::Ignored));
+    assert_eq!(
+        (outage(&outcomes), sample(&outcomes)),
+        (None, breaker::Outcome::Ignored)
+    );
 }
 
 #[test]
 fn only_what_failed_is_handled_again_where_some_are_done() {
     let failed = || Outcome::failed(Blame::Unknown, "x");
     let group = [failed(), Outcome::Ack, failed(), Outcome::Ack, failed()];
-    let wanted = [Fate::Again(0), Fate::Done, Fate::Again(0), Fate::Done, Fate::Again(0)];
+    let wanted = [
+        Fate::Again(0),
+        Fate::Done,
+        Fate::Again(0),
+        Fate::Done,
+        Fate::Again(0),
+    ];
     assert_eq!(fates(&group), wanted);
     let halves = fates(&[failed(), failed(), failed()]);
     assert_eq!(halves, [Fate::Again(0), Fate::Again(0), Fate::Again(1)]);

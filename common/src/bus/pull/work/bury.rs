@@ -39,7 +39,8 @@ impl<R: Role, M: Memory> Loop<R, M> {
                     stream, consumer, one.delivery.seq, %error, given_up.reason,
                     "a message that is given up cannot be moved to DEAD; trying again later"
                 );
-                self.nak(one, self.settings.retry.policy().cap, unsettled).await;
+                self.nak(one, self.settings.retry.policy().cap, unsettled)
+                    .await;
             }
         }
     }
@@ -54,11 +55,25 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let src = self.memory.source(&self.life).await.map_err(failed)?;
         let about = self.about(message).await.map_err(failed)?;
         let actor = self.settings.actor.as_str();
-        dead::publish(&self.js, self.name(), message, &Context { src, about: &about, given_up, actor })
-            .await?;
+        dead::publish(
+            &self.js,
+            self.name(),
+            message,
+            &Context {
+                src,
+                about: &about,
+                given_up,
+                actor,
+            },
+        )
+        .await?;
         crash::point("dead.after_puback");
         let (stream, consumer) = self.name();
-        let GivenUp { blame, reason, attempts } = given_up;
+        let GivenUp {
+            blame,
+            reason,
+            attempts,
+        } = given_up;
         let buried = Buried {
             subject: dead::dead_subject(stream, consumer),
             about: &about,
@@ -67,7 +82,10 @@ impl<R: Role, M: Memory> Loop<R, M> {
             attempts: *attempts,
             delivered: message.delivered,
         };
-        self.memory.buried(self.place(message.seq), buried, SystemClock.now()).await.map_err(failed)?;
+        self.memory
+            .buried(self.place(message.seq), buried, SystemClock.now())
+            .await
+            .map_err(failed)?;
         metrics::dead_letter(stream, consumer);
         tracing::error!(
             stream,
@@ -84,10 +102,16 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// What is known of the message; nothing of one that nobody can even look at.
     pub(super) async fn about(&self, message: &Delivery) -> Result<About, Failure> {
-        let looked = AssertUnwindSafe(self.role.about(&self.life, message)).catch_unwind().await;
+        let looked = AssertUnwindSafe(self.role.about(&self.life, message))
+            .catch_unwind()
+            .await;
         looked.unwrap_or_else(|panic| {
             let seq = message.seq;
-            tracing::error!(seq, panic = told(&*panic), "nothing can be told of a message");
+            tracing::error!(
+                seq,
+                panic = told(&*panic),
+                "nothing can be told of a message"
+            );
             Ok(About::default())
         })
     }
@@ -115,8 +139,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
     ) -> Result<(), async_nats::Error> {
         let mut sent = Ok(());
         for _ in 0..TERM_TRIES {
-            let term = Request::new().payload("+TERM".into()).timeout(Some(TERM_TIMEOUT));
-            match self.js.client().send_request(acknowledgement.clone(), term).await {
+            let term = Request::new()
+                .payload("+TERM".into())
+                .timeout(Some(TERM_TIMEOUT));
+            match self
+                .js
+                .client()
+                .send_request(acknowledgement.clone(), term)
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(error) => sent = Err(error.into()),
             }

@@ -18,10 +18,18 @@ impl<R: Role, M: Memory> Loop<R, M> {
         let place = self.place(one.delivery.seq);
         let max_attempts = self.settings.retry.max_attempts;
         metrics::attempt_failed(self.name());
-        match self.memory.failed(place, &failure.reason, SystemClock.now()).await {
+        match self
+            .memory
+            .failed(place, &failure.reason, SystemClock.now())
+            .await
+        {
             Ok(used) => {
                 let (seq, reason) = (one.delivery.seq, failure.reason);
-                let tries = Tries { used, reason: Some(reason.clone()), ..Tries::default() };
+                let tries = Tries {
+                    used,
+                    reason: Some(reason.clone()),
+                    ..Tries::default()
+                };
                 if let Some(given_up) = policy::spent(&tries, max_attempts) {
                     return self.bury(one, &given_up, unsettled).await;
                 }
@@ -35,7 +43,12 @@ impl<R: Role, M: Memory> Loop<R, M> {
                     reason,
                     "a message failed; trying again"
                 );
-                self.nak(one, self.settings.retry.policy().delay(used.saturating_sub(1)), unsettled).await;
+                self.nak(
+                    one,
+                    self.settings.retry.policy().delay(used.saturating_sub(1)),
+                    unsettled,
+                )
+                .await;
             }
             Err(error) => self.back(one, &error, unsettled).await,
         }
@@ -75,7 +88,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
     pub(super) async fn done(&self, members: Vec<InHand>, unsettled: &Unsettled) {
         let members = self.recovered(members, unsettled).await;
         let may_have_failed = |one: &&InHand| one.delivery.delivered > 1 || one.marked;
-        let seqs: Vec<u64> = members.iter().filter(may_have_failed).map(|one| one.delivery.seq).collect();
+        let seqs: Vec<u64> = members
+            .iter()
+            .filter(may_have_failed)
+            .map(|one| one.delivery.seq)
+            .collect();
         self.forget(&seqs).await;
         metrics::settled(self.name(), "ack", members.len());
         for one in &members {
@@ -92,7 +109,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
             let traced = match one.failed_before {
                 false => Ok(()),
                 true => match self.about(&one.delivery).await {
-                    Ok(about) => self.memory.recovered(place, &about, SystemClock.now()).await,
+                    Ok(about) => {
+                        self.memory
+                            .recovered(place, &about, SystemClock.now())
+                            .await
+                    }
                     Err(failure) => Err(failure),
                 },
             };
@@ -124,7 +145,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
         match self.memory.unmark(self.place(one.delivery.seq)).await {
             Ok(()) => one.marked = false,
             Err(error) => {
-                tracing::warn!(seq = one.delivery.seq, error = error.reason, "a mark stays for now");
+                tracing::warn!(
+                    seq = one.delivery.seq,
+                    error = error.reason,
+                    "a mark stays for now"
+                );
             }
         }
     }
@@ -135,7 +160,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
     }
 
     pub(super) fn place(&self, seq: u64) -> Place<'_> {
-        Place { life: &self.life, consumer: &self.consumer, seq }
+        Place {
+            life: &self.life,
+            consumer: &self.consumer,
+            seq,
+        }
     }
 }
 
