@@ -2,7 +2,7 @@
 # What the scripts behind `make test` and `make test-clients` share. Source it from the project's root, with
 # `make` set to the name of the target.
 
-# The tests kill processes at named points, which no release has (common/src/crash.rs). Every script builds
+# The tests kill processes at named points, which no release has (common/runtime/src/crash.rs). Every script builds
 # with the same features, so that nothing is built twice.
 # shellcheck disable=SC2034 # used by the scripts
 features=(--features devtrail-workers/crash-points)

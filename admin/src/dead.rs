@@ -10,7 +10,7 @@ mod report;
 mod show;
 mod walk;
 
-use common::process::Process;
+use runtime::process::Process;
 
 /// What to do with dead letters.
 #[derive(Debug, clap::Subcommand)]

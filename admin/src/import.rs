@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use common::process::Process;
 use futures_util::{Stream, TryStreamExt as _, stream};
+use runtime::process::Process;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

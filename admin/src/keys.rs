@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
-use common::clock::{Clock, SystemClock, rfc3339};
-use common::id::DeveloperId;
-use common::key::{self, KeyRecord, Scope};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use runtime::clock;
 use serde_json::json;
+use types::id::DeveloperId;
+use types::key::{self, KeyRecord, Scope};
+use types::time::rfc3339;
 
 use crate::out;
 use crate::target::Target;
@@ -68,7 +69,7 @@ pub struct Grant {
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     /// Most events a second, for each collector; 0: no limit [default: the collector's --rate]
-    #[arg(long, value_name = "N/s", value_parser = common::process::parse_rate)]
+    #[arg(long, value_name = "N/s", value_parser = runtime::settings::parse_rate)]
     rate: Option<u32>,
 }
 
@@ -132,7 +133,7 @@ pub async fn create(
         developer,
         scopes,
         rate: grant.rate,
-        created_at: rfc3339(SystemClock.now()),
+        created_at: rfc3339(clock::now()),
     };
     let entry = key::key_entry(&key::digest(&made));
     bucket

@@ -22,7 +22,8 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use common::process::{Frame, Settings, Stop};
+use runtime::settings::{Frame, Settings};
+use runtime::shutdown::Stop;
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
@@ -148,7 +149,7 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
-    common::process::run(|program: Program, process| async move {
+    runtime::process::run(|program: Program, process| async move {
         match program.command {
             Command::Up(settings) => up::run(*settings, process).await,
             Command::Send(settings) => send::run(settings, process).await,

@@ -4,7 +4,7 @@ pub mod day;
 mod layout;
 
 use anyhow::bail;
-use common::process::Usage;
+use runtime::settings::Usage;
 use serde_json::{Map, Value};
 use store::Answers;
 

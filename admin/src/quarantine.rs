@@ -10,7 +10,7 @@ mod report;
 mod show;
 mod wanted;
 
-use common::process::Process;
+use runtime::process::Process;
 
 /// What to do with quarantined events.
 #[derive(Debug, clap::Subcommand)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use common::schema::SchemaSettings;
+use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
 use workers::alert::{Engine, Rule, builtin, examples, files};
 

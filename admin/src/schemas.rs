@@ -2,7 +2,7 @@
 
 mod check;
 
-use common::schema::SchemaSettings;
+use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
 
 use crate::out;

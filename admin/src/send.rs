@@ -5,8 +5,8 @@ pub mod delivery;
 pub mod input;
 
 use anyhow::bail;
-use common::process::Process;
 use futures_util::stream;
+use runtime::process::Process;
 
 use crate::out;
 use delivery::{Delivery, Progress, Summary};

@@ -1,6 +1,6 @@
 //! The value of `--since`. Pure.
 
-use common::clock::{Micros, parse_rfc3339};
+use types::time::{Micros, parse_rfc3339};
 
 /// Reads an RFC 3339 time, or a day in UTC.
 ///

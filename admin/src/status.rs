@@ -6,12 +6,13 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::bus::roster::{self, WorkerEntry};
-use common::bus::{api, topology};
-use common::clock::{Clock as _, SECOND, SystemClock, rfc3339};
-use common::process::Process;
+use bus::worker_registry::{self, WorkerEntry};
+use bus::{api, topology};
+use runtime::clock;
+use runtime::process::Process;
 use serde::Serialize;
 use store::{Ledger, Totals};
+use types::time::{SECOND, rfc3339};
 
 use crate::out;
 use crate::target::{Target, with_store};
@@ -79,7 +80,7 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
         } else if settings.json {
             Ok(out::json(&first)?)
         } else {
-            Ok(out::line(layout::text(&first, SystemClock.now()))?)
+            Ok(out::line(layout::text(&first, clock::now()))?)
         }
     })
 }
@@ -110,7 +111,7 @@ async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<St
             }),
         }
     }
-    let (workers, collectors) = roster::alive(js)
+    let (workers, collectors) = worker_registry::alive(js)
         .await?
         .into_iter()
         .partition(WorkerEntry::is_worker);
@@ -158,7 +159,7 @@ fn block(
     as_json: bool,
     on_terminal: bool,
 ) -> anyhow::Result<String> {
-    let now = SystemClock.now();
+    let now = clock::now();
     if as_json {
         return Ok(match seen {
             Ok(status) => serde_json::to_string(status)?,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
-use common::bus::api;
-use common::bus::topology::{self, Change, Config, Difference, Name};
+use bus::api;
+use bus::topology::{self, Change, Config, Difference, Name};
 
 use crate::out;
 use crate::target::Target;
@@ -30,7 +30,7 @@ pub struct StreamsSettings {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
-    sync: common::bus::sync::SyncSettings,
+    sync: bus::sync::SyncSettings,
     /// Print JSON
     #[arg(long)]
     json: bool,

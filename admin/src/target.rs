@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream;
-use common::bus::{self, sync::SyncSettings};
+use bus::sync::SyncSettings;
 use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
 use workers::DatabaseUrl;
@@ -19,7 +19,7 @@ pub struct Target {
     #[arg(long, env = "DEVTRAIL_DATA", default_value = USUAL_FOLDER, value_name = "DIR", help_heading = "Which Devtrail")]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
-    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", help_heading = "Which Devtrail", value_parser = common::process::parse_nats_url)]
+    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", help_heading = "Which Devtrail", value_parser = bus::parse_nats_url)]
     nats_url: Option<String>,
     /// The database [default: that of the folder]
     #[arg(

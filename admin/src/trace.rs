@@ -5,11 +5,11 @@ mod layout;
 mod wanted;
 
 use anyhow::bail;
-use common::clock::rfc3339;
-use common::id::BatchRef;
-use common::job::Mask;
 use serde_json::{Value, json};
 use store::{AuditEntry, DeadLetters, History, Submission};
+use types::id::BatchRef;
+use types::job::Mask;
+use types::time::rfc3339;
 
 use crate::out;
 use crate::target::{Target, with_store};

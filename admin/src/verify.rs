@@ -18,7 +18,7 @@ mod walk;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::bus::{self, EVENTS};
+use bus::EVENTS;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use store::{Ledger, Retention};
@@ -44,7 +44,7 @@ pub struct VerifySettings {
     #[arg(long, value_name = "SEQ")]
     to_seq: Option<u64>,
     /// How long batches that are still on their way may take to be stored (a redelivery takes 30 s)
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = common::process::parse_duration)]
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
     /// Print JSON; of the findings it holds the first 100, and how many there are
     #[arg(long)]

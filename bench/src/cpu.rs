@@ -4,13 +4,13 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use collector::admit::{Context, admit};
-use collector::formats::{Format, Request};
-use common::clock::{Clock, SystemClock};
-use common::schema::Schemas;
-use common::{batch, id};
 use reqwest::header::HeaderMap;
+use runtime::clock;
 use serde_json::Value;
+use types::admission::{Context, admit};
+use types::formats::{Format, Request};
+use types::schema::Schemas;
+use types::{batch, id};
 
 use crate::input::body;
 use crate::report::{Report, percentile};
@@ -24,7 +24,7 @@ fn context() -> anyhow::Result<Context> {
         epoch: 0,
         correlation_id: id::correlation_id(None),
         traceparent: id::traceparent(None),
-        received_at: SystemClock.now(),
+        received_at: clock::now(),
         collector: "bench/1".to_owned(),
     })
 }

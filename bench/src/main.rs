@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> anyhow::Result<Report> {
-    common::process::install_tls();
+    runtime::process::install_tls();
     let mut report = Report::default();
     cpu::measure(&mut report)?;
     collector::on_disk(&mut report).await?;

@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::message::PublishMessage;
-use common::breaker::BreakerSettings;
-use common::process::{Actor, Process, Stop};
-use common::retry::RetrySettings;
-use common::schema::Schemas;
 use futures_util::{StreamExt, stream};
 use harness::{Database, Engine, Site};
+use runtime::breaker::BreakerSettings;
+use runtime::retry::RetrySettings;
+use runtime::{
+    process::{Actor, Process},
+    shutdown::Stop,
+};
 use store::{Postgres, Sqlite, Store};
+use types::schema::Schemas;
 
 use crate::input::body;
 use crate::report::{Report, rate};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::clock::{Clock, SystemClock, rfc3339};
+use runtime::clock;
+use types::time::rfc3339;
 
 /// One row of the table.
 struct Row {
@@ -73,7 +74,7 @@ impl Report {
     pub fn publish(&self) -> anyhow::Result<()> {
         let mut text = format!(
             "{HEAD}\nMeasured {} with {} cores.\n\n| what | measured | ceiling of the same run | ratio | to reach |\n|---|---|---|---|---|\n",
-            rfc3339(SystemClock.now()),
+            rfc3339(clock::now()),
             std::thread::available_parallelism().map_or(0, usize::from)
         );
         for Row {

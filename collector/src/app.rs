@@ -4,12 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::breaker::{BreakerSettings, Guard};
-use common::process::{self, Process, Stop};
-use common::schema::Schemas;
+use runtime::breaker::{BreakerSettings, Guard};
+use runtime::health;
+use runtime::process::Process;
+use runtime::shutdown::Stop;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use types::schema::Schemas;
 
 use crate::Limits;
 use crate::ask::{Asker, Unanswered};
@@ -113,10 +115,10 @@ impl App {
     ///
     /// # Errors
     /// The reason why no batch would be accepted.
-    pub fn check(&self) -> Result<(), process::NotReady> {
+    pub fn check(&self) -> Result<(), health::NotReady> {
         self.ready()
             .map(drop)
-            .map_err(|reason| process::NotReady::stream(reason.to_string()))
+            .map_err(|reason| health::NotReady::stream(reason.to_string()))
     }
 
     /// Asks the workers what is stored, where not too many ask already.

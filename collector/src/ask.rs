@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, Request, RequestErrorKind};
-use common::query::Answer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use types::query::Answer;
 
 use crate::error::{ErrorCode, Problem};
 

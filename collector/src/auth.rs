@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_nats::jetstream::{self, kv};
-use common::id::DeveloperId;
-use common::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
-use common::process::Stop;
-use common::retry::RetryPolicy;
 use futures_util::StreamExt;
 use governor::clock::MonotonicClock;
 use http::{HeaderMap, header};
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use tokio::sync::watch;
+use types::id::DeveloperId;
+use types::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
 
 use crate::app::App;
 use crate::error::{ErrorCode, Problem};

@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+use types::formats::UnsupportedMediaType;
 
 pub use code::ErrorCode;
 
@@ -203,6 +204,12 @@ impl Problem {
         raw.extend(b"\r\n");
         raw.extend(body);
         raw
+    }
+}
+
+impl From<UnsupportedMediaType> for Problem {
+    fn from(unsupported: UnsupportedMediaType) -> Self {
+        Self::new(ErrorCode::UnsupportedMediaType, unsupported.to_string())
     }
 }
 

@@ -1,18 +1,16 @@
 //! The collector: admit a batch, publish it, answer once it is on disk.
 //!
 //! A request meets, in this order: [`serve`] (connection), `routes::events` (checks and reply), `auth`
-//! (who), `body` (bytes within limits), [`formats`] (what it says; pure), [`admit`] (verdicts; pure), `rate`
+//! (who), `body` (bytes within limits), [`types::formats`] (what it says; pure), [`types::admission`] (verdicts; pure), `rate`
 //! (events of the key), [`publish`] (PubAck); where the client prefers it, `wait` (until it is stored). What is
 //! stored is asked of the workers, by `ask`. `openapi` describes the routes.
 
-pub mod admit;
 mod app;
 mod ask;
 mod auth;
 mod body;
 mod descriptors;
 mod error;
-pub mod formats;
 pub mod life;
 mod notes;
 mod openapi;
@@ -30,18 +28,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::breaker::BreakerSettings;
-use common::bus::roster::{self, COLLECTOR, WorkerEntry};
-use common::bus::{self, BindError, NatsSettings, StreamLife, sync::SyncSettings};
-use common::clock::{Clock as _, SystemClock};
-use common::metrics::{self, Program, Streams};
-use common::process::admin::AdminSettings;
-use common::process::{Process, parse_duration, parse_rate};
-use common::retry::RetryPolicy;
-use common::schema::SchemaSettings;
+use bus::stream_metrics::Streams;
+use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
+use bus::{BindError, NatsSettings, sync::SyncSettings};
+use http_server::admin::AdminSettings;
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::metrics::{self, Program};
+use runtime::retry::RetryPolicy;
+use runtime::schema_folder::SchemaSettings;
+use runtime::{
+    process::Process,
+    settings::{parse_duration, parse_rate},
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use types::stream::StreamLife;
 
 pub use openapi::document as openapi;
 pub use room::RoomSettings;
@@ -59,7 +62,7 @@ pub struct CollectorSettings {
     /// Address to serve HTTP on; port 0 takes a free one
     #[arg(
         long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR",
-        value_parser = common::process::parse_address
+        value_parser = runtime::settings::parse_address
     )]
     pub listen: String,
     /// Where NATS is.
@@ -216,8 +219,8 @@ pub async fn run(
         app.breaker.clone(),
         (deadline, pauses),
     );
-    let entry = WorkerEntry::of(&process.actor, COLLECTOR, SystemClock.now());
-    let announced = roster::announce(
+    let entry = WorkerEntry::of(&process.actor, COLLECTOR, clock::now());
+    let announced = worker_registry::announce(
         js.clone(),
         entry,
         process.breakers.clone(),

@@ -1,9 +1,10 @@
 //! Which life of the stream a PubAck speaks of: a sequence alone is no identity.
 
 use async_nats::jetstream;
-use common::bus::{BindError, StreamLife, bind_stream};
+use bus::{BindError, bind_stream};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
+use types::stream::StreamLife;
 
 /// The life of the stream as it was seen last.
 ///

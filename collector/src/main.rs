@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use collector::CollectorSettings;
-use common::process::admin::Admin;
-use common::process::{Frame, Settings};
+use http_server::admin::Admin;
+use runtime::settings::{Frame, Settings};
 
 /// Takes batches of developer-activity events over HTTP and publishes each to NATS JetStream.
 #[derive(Parser)]
@@ -37,7 +37,7 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
-    common::process::run(|program: Program, process| async move {
+    runtime::process::run(|program: Program, process| async move {
         if program.print_openapi {
             return Ok(std::io::stdout().write_all(collector::openapi().as_bytes())?);
         }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use common::query::{NOTE_DUPLICATE, ResendNote};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use types::query::{NOTE_DUPLICATE, ResendNote};
 
 use crate::life::Life;
 

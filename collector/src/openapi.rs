@@ -8,8 +8,8 @@ mod refusals;
 
 use std::sync::LazyLock;
 
-use common::schema::Schemas;
 use serde_json::{Map, Value, json};
+use types::schema::Schemas;
 use utoipa::openapi::OpenApi;
 
 use crate::error::ErrorCode;

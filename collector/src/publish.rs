@@ -12,14 +12,14 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
 use bytes::Bytes;
-use common::batch::{self, Header};
-use common::breaker::{self, Guard};
-use common::bus::{self, StreamLife};
-use common::id;
-use common::metrics;
-use common::retry::RetryPolicy;
+use runtime::breaker::{self, Guard};
+use runtime::metrics;
+use runtime::retry::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use types::batch::{self, Header};
+use types::id;
+use types::stream::StreamLife;
 
 use crate::life::Life;
 

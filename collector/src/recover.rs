@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::breaker::{Guard, Outcome, Permit, State};
-use common::bus::{self, BindError};
-use common::process::Stop;
-use common::retry::RetryPolicy;
+use bus::BindError;
+use runtime::breaker::{Guard, Outcome, Permit, State};
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, SubscribeError, Subscriber};
-use common::process::Stop;
-use common::query::{BATCH, BatchQuery, StoredReply, hint_subject};
 use futures_util::StreamExt;
+use runtime::shutdown::Stop;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use types::query::{BATCH, BatchQuery, StoredReply, hint_subject};
 
 use crate::ask::{Asker, Unanswered};
 use crate::life::Life;

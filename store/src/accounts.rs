@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::Micros;
-use common::event;
-use common::id::{BatchRef, EventRef};
-use common::job::{BatchState, Mask};
-use common::verdict::Verdict;
+use types::event;
+use types::id::{BatchRef, EventRef};
+use types::job::{BatchState, Mask};
+use types::time::Micros;
+use types::verdict::Verdict;
 
 /// Where an event of a message is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Standing {
 /// A row of the audit about a batch: what tells whether its trail is whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepTaken {
-    /// The step's name (`common::audit::Step`).
+    /// The step's name (`types::audit::Step`).
     pub step: String,
     /// The replay it belongs to.
     pub replay_id: Option<String>,

@@ -145,7 +145,7 @@ pub fn job_of<'a>(window: &RuleWindow, jobs: &'a [JobDone]) -> Result<&'a JobDon
 
 #[cfg(test)]
 mod tests {
-    use common::id::BatchRef;
+    use types::id::BatchRef;
 
     use super::*;
     use crate::Finding;

@@ -1,8 +1,8 @@
 //! What is remembered of messages that did not succeed at once, and of those that are given up.
 
-use common::clock::Micros;
-use common::id::{BatchRef, Src};
-use common::job::{BatchState, JobMessage};
+use types::id::{BatchRef, Src};
+use types::job::{BatchState, JobMessage};
+use types::time::Micros;
 
 use crate::StoreError;
 use crate::effects::JobFailed;

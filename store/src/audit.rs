@@ -1,11 +1,11 @@
 //! Audit rows: one a step of the batch, one an event that was a duplicate or refused.
 
-use common::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
-use common::clock::{Micros, rfc3339};
-use common::id::{BatchRef, EventRef};
-use common::job::JobBody;
-use common::verdict::Code;
 use serde_json::{Value, json};
+use types::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
+use types::id::{BatchRef, EventRef};
+use types::job::JobBody;
+use types::time::{Micros, rfc3339};
+use types::verdict::Code;
 use uuid::Uuid;
 
 use crate::contest::Loser;

@@ -3,10 +3,10 @@
 //! Of all submissions of one (developer, event id), the lowest (src, seq, ordinal) is the
 //! original; each other one is its duplicate where it says the same, else in conflict with it.
 
-use common::clock::Micros;
-use common::id::EventRef;
-use common::json::same_meaning;
-use common::verdict::Verdict;
+use types::id::EventRef;
+use types::json::same_meaning;
+use types::time::Micros;
+use types::verdict::Verdict;
 
 /// One submission of an event id.
 #[derive(Debug, Clone, Copy)]
@@ -177,9 +177,9 @@ mod tests {
     fn the_lowest_reference_holds_the_id_and_meaning_decides_about_the_rest() {
         let (one, same, other) = (br#"{"a":1}"#, br#"{ "a": 1 }"#, br#"{"a":2}"#);
         let hashes = [
-            common::event::hash(one),
-            common::event::hash(same),
-            common::event::hash(other),
+            types::event::hash(one),
+            types::event::hash(same),
+            types::event::hash(other),
         ];
         let submission = |seq, n: usize, body| Submission {
             at: at(seq),
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_new_original_is_measured_with_the_bytes_that_each_of_the_others_was_sent_with() {
         let (one, same, other) = (br#"{"a":1}"#, br#"{ "a": 1 }"#, br#"{"a":2}"#);
-        let hash = |body: &[u8]| common::event::hash(body);
+        let hash = |body: &[u8]| types::event::hash(body);
         let holder = Holder {
             at: at(5),
             hash: hash(other),

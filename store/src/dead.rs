@@ -1,8 +1,8 @@
 //! What administrators decide about dead letters, in the audit.
 
-use common::audit::Step;
-use common::clock::Micros;
-use common::id::BatchRef;
+use types::audit::Step;
+use types::id::BatchRef;
+use types::time::Micros;
 use uuid::Uuid;
 
 use crate::StoreError;

@@ -1,8 +1,8 @@
 //! What jobs write: records, windows and findings, and the jobs themselves as T3 enters them.
 
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::job::JobMessage;
+use types::id::{BatchRef, EventRef};
+use types::job::JobMessage;
+use types::time::Micros;
 
 use crate::Computed;
 

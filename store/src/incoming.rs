@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use common::batch::{Batch, Header};
-use common::clock::{Micros, rfc3339};
-use common::event::{self, Head};
-use common::id::{self, BatchRef, DeveloperId};
-use common::verdict::Code;
+use types::batch::{Batch, Header};
+use types::event::{self, Head};
+use types::id::{self, BatchRef, DeveloperId};
+use types::time::{Micros, rfc3339};
+use types::verdict::Code;
 
 use crate::StoreError;
 

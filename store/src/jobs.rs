@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::job::{JobBody, Mask};
 use serde::{Deserialize, Serialize};
+use types::id::{BatchRef, EventRef};
+use types::job::{JobBody, Mask};
+use types::time::Micros;
 
 use crate::effects::{AlertRevision, Effects, JobDone};
 use crate::{StoreError, ranges};

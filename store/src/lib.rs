@@ -26,10 +26,10 @@ mod sqlite;
 mod steps;
 mod tally;
 
-use common::bus::StreamLife;
-use common::id::{BatchRef, Src};
-use common::job::BatchState;
-use common::verdict::Counts;
+use types::id::{BatchRef, Src};
+use types::job::BatchState;
+use types::stream::StreamLife;
+use types::verdict::Counts;
 
 pub use accounts::{Account, Kept, Standing, StepTaken};
 pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey, Recovery};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use common::metrics;
+use runtime::metrics;
 
 use crate::{AlertRevision, JobDone, StoreError, Stored, Triggered};
 

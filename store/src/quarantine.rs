@@ -1,9 +1,9 @@
 //! Quarantined events: kept whole until they are admitted after all, or for ever.
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::verdict::Code;
+use types::id::{BatchRef, EventRef};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::Code;
 
 use crate::StoreError;
 use crate::contest::{Loser, Submission, beside};
@@ -106,7 +106,7 @@ pub trait Quarantine: Send + Sync + 'static {
 
     /// The highest sequence of `src` that is stored, 0 where none is. What lies beyond it in the stream
     /// is still to be stored; below it there may be gaps.
-    fn newest(&self, src: common::id::Src) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn newest(&self, src: types::id::Src) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 impl Held {

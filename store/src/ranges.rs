@@ -1,6 +1,6 @@
 //! Ranges of hours, made to touch nowhere. Pure.
 
-use common::clock::{Micros, SECOND};
+use types::time::{Micros, SECOND};
 
 use crate::HourRange;
 

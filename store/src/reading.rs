@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef, Src};
-use common::job::{BatchState, Mask};
-use common::verdict::{Code, Counts};
 use serde::{Deserialize, Serialize};
+use types::id::{BatchRef, EventRef, Src};
+use types::job::{BatchState, Mask};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::{Code, Counts};
 
 use crate::{Account, Computed, StoreError};
 

@@ -1,7 +1,7 @@
 //! Rows of `refused`: events that are kept whole, but not among the events. Pure.
 
-use common::id::EventRef;
-use common::verdict::Code;
+use types::id::EventRef;
+use types::verdict::Code;
 
 use crate::contest::{Loser, Lost};
 use crate::incoming::{Incoming, Refused};

@@ -1,8 +1,8 @@
 //! What of a stream is stored, and done with: asked by the trimmer (docs/protocol.md, Retention) and by
 //! `verify`.
 
-use common::clock::Micros;
-use common::id::Src;
+use types::id::Src;
+use types::time::Micros;
 
 use crate::StoreError;
 

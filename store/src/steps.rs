@@ -1,10 +1,10 @@
 //! What publishing and doing jobs leaves in the audit, and what giving up does: the rows of T2b, T3 and T3f. Pure.
 
-use common::audit::Step;
-use common::clock::Micros;
-use common::id::BatchRef;
-use common::job::{BatchState, JobBody, JobMessage};
 use serde_json::json;
+use types::audit::Step;
+use types::id::BatchRef;
+use types::job::{BatchState, JobBody, JobMessage};
+use types::time::Micros;
 
 use crate::alerting::Alert;
 use crate::audit::{AuditRow, Happened, Whose};

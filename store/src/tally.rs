@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::{Micros, utc_hour};
-use common::job::{BatchState, EventSummary, JobBody, Mask};
-use common::verdict::{Counts, Verdict};
+use types::job::{BatchState, EventSummary, JobBody, Mask};
+use types::time::{Micros, utc_hour};
+use types::verdict::{Counts, Verdict};
 
 use crate::incoming::{Competitor, Incoming};
 use crate::{Pending, Stored};

@@ -125,7 +125,7 @@ async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
 /// Promise: `GET /v1/batches/{batch_id}` (scope `events:write`; the id percent-encoded): how far a batch is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
-    use common::key::{BUCKET, KeyRecord, Scope, digest, generate, key_entry};
+    use types::key::{BUCKET, KeyRecord, Scope, digest, generate, key_entry};
     let up = shared().await;
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let bucket = async_nats::jetstream::new(nats)

@@ -154,7 +154,7 @@ async fn unknown_members_are_kept_in_envelope_event_and_data() {
         .get_raw_message(reply["stream_sequence"].as_u64().unwrap())
         .await
         .unwrap();
-    let kept = common::batch::decode(message.payload).unwrap();
+    let kept = types::batch::decode(message.payload).unwrap();
     let member =
         |name: &str| serde_json::from_str::<Value>(kept.header.envelope[name].get()).unwrap();
     assert_eq!(

@@ -1,8 +1,9 @@
 //! What is stored can be asked for: batches and metrics, each developer's own.
 
-use common::clock::{Clock, SystemClock, rfc3339};
 use harness::{Up, event};
+use runtime::clock;
 use serde_json::{Value, json};
+use types::time::rfc3339;
 
 use crate::problem::problem;
 use crate::talk::{Talk, body_of, fresh, good, shared, started};
@@ -163,7 +164,7 @@ async fn metrics_are_told_for_the_days_asked_for() {
         one.to_string()
     };
     let day = 24 * 3600 * 1_000_000;
-    let now = SystemClock.now();
+    let now = clock::now();
     let date = |ago: i64| rfc3339(now - ago * day)[..10].to_owned();
     let events: Vec<String> = [40, 20, 10, 9]
         .map(|ago| on(rfc3339(now - ago * day)))
@@ -194,7 +195,7 @@ async fn metrics_are_told_for_the_days_asked_for() {
     let (from, to, told) = days("").await;
     assert_eq!(told, [date(20), date(10), date(9)]);
     // Midnight may have passed meanwhile.
-    let later = SystemClock.now();
+    let later = clock::now();
     let tomorrow = [now, later].map(|now| rfc3339(now + day)[..10].to_owned());
     let earliest = [now, later].map(|now| rfc3339(now - 28 * day)[..10].to_owned());
     assert!(

@@ -1,8 +1,9 @@
 //! What is a time, when it counts as happened, and on whose day.
 
-use common::clock::{Clock, Micros, SECOND, SystemClock, rfc3339};
 use harness::event;
+use runtime::clock;
 use serde_json::{Value, json};
+use types::time::{Micros, SECOND, rfc3339};
 
 use crate::talk::{Shared, Talk, fresh, good, shared};
 
@@ -165,7 +166,7 @@ async fn sent(talk: &Talk, sent_at: &str, occurred_at: &str, client: Value) -> (
 async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are_not() {
     let up = shared().await;
     let talk = Talk::to(&up);
-    let now = SystemClock.now();
+    let now = clock::now();
     for (ahead, moved) in [
         (2 * HOUR, true),
         (30 * SECOND, false),

@@ -56,7 +56,7 @@ fn start(site: &mut Site, node: &Node, routes: &str) {
 
 /// The cluster as the stream's leader sees it; `None` where there is no leader, or a node is behind.
 async fn settled(site: &Site, stream: &str) -> Option<ClusterInfo> {
-    let addresses = common::bus::addresses(&site.nats).ok()?;
+    let addresses = bus::addresses(&site.nats).ok()?;
     let js = async_nats::jetstream::new(async_nats::connect(addresses).await.ok()?);
     let info = js
         .get_stream(stream)
@@ -108,7 +108,7 @@ async fn site() -> (Site, [Node; 3], String) {
     // What a dead server delivered comes again after seconds.
     site.shorten_ack_wait().await;
     let js = site.js().await;
-    for name in common::bus::topology::declared()
+    for name in bus::topology::declared()
         .keys()
         .filter(|name| name.consumer.is_none())
         .cloned()

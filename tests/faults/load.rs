@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::clock::{Clock, SystemClock, rfc3339};
 use fastrand::Rng;
+use runtime::clock;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use types::time::rfc3339;
 
 use crate::log::Log;
 use crate::work::{Work, request};
@@ -42,7 +43,7 @@ pub struct Load {
 impl Load {
     /// Starts the clients of this seed.
     pub fn start(service: &Service, seed: u64) -> Self {
-        common::process::install_tls();
+        runtime::process::install_tls();
         let (log, stop) = (
             Arc::<Mutex<Log>>::default(),
             Arc::new(AtomicBool::new(false)),
@@ -140,7 +141,7 @@ impl Client {
     }
 
     async fn until_acknowledged(&mut self, place: usize) {
-        let (start, at) = (Instant::now(), rfc3339(SystemClock.now()));
+        let (start, at) = (Instant::now(), rfc3339(clock::now()));
         let mut story = Vec::new();
         for attempt in 0_u32.. {
             {
@@ -185,7 +186,7 @@ impl Client {
 
     async fn once(&mut self, place: usize, collector: usize) -> Answer {
         let batch = lock(&self.log).batches[place].clone();
-        let (headers, body) = request(&batch, &rfc3339(SystemClock.now()), self.rng.u8(..4) == 0);
+        let (headers, body) = request(&batch, &rfc3339(clock::now()), self.rng.u8(..4) == 0);
         let url = &self.service.urls[collector];
         let mut post = self
             .http

@@ -11,8 +11,8 @@ use crate::plan::{Blow, Fault};
 use crate::run::service;
 use crate::world::{SHUTDOWN, World};
 
-/// What a worker may take after its shutdown timeout: two steps of 2 s (`common/src/bus/pull.rs`), and what
-/// a busy machine adds. Less than the 15 s after which the program is cut off (`common/src/process`).
+/// What a worker may take after its shutdown timeout: two steps of 2 s (`common/bus/src/pull.rs`), and what
+/// a busy machine adds. Less than the 15 s after which the program is cut off (`common/runtime/src/process.rs`).
 const GRACE: Duration = Duration::from_secs(2 + 2 + 4);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ impl Client {
     /// Where no HTTP client can be made.
     #[must_use]
     pub fn new(url: &str, key: &str) -> Self {
-        common::process::install_tls();
+        runtime::process::install_tls();
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(30))

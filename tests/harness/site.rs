@@ -128,7 +128,7 @@ impl Site {
         (self.nats, self.monitor) = (one("nats"), one("monitoring"));
     }
 
-    /// Starts a worker under `name`; `crash` names the point where it dies (see `common::crash`).
+    /// Starts a worker under `name`; `crash` names the point where it dies (see `runtime::crash`).
     pub fn worker(&mut self, name: &str, role: &str, crash: Option<&str>) {
         let crash = crash.map(|point| ("DEVTRAIL_CRASH_POINT", point));
         self.worker_with(name, role, crash.as_slice());

@@ -8,9 +8,9 @@ mod webhook;
 
 use std::time::Duration;
 
-use common::admin_alert::{AdminAlert, Kind, State};
-use common::bus::admin_alerts;
+use bus::admin_alerts;
 use harness::{Client, Engine, Hook, Site, until};
+use types::admin_alert::{AdminAlert, Kind, State};
 
 /// What the posts are signed with.
 const SECRET: &str = "s3cret-of-the-hook";

@@ -1,6 +1,6 @@
 //! What a crash leaves (docs/protocol.md): a process dies at a named point, and what it left heals.
 //!
-//! The points are compiled in with the feature `crash-points` (`common/src/crash.rs`): the process
+//! The points are compiled in with the feature `crash-points` (`common/runtime/src/crash.rs`): the process
 //! aborts there, as `kill -9` would end it.
 
 use harness::{Client, Engine, Site, envelope, until};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use common::metrics::{ALL, Program};
 use harness::{
     Database, Engine, ROLES, Site, Up, envelope, event, free_address, stands_still, until,
 };
 use nix::sys::signal::Signal;
 use reqwest::Method;
+use runtime::metrics::{ALL, Program};
 use serde_json::{Value, json};
 
 /// A scrape: each series, as it is written, with its value. Names are those of `# TYPE`.
@@ -288,7 +288,7 @@ async fn refusal(url: &str) -> Option<String> {
 }
 
 async fn comes_to(url: &str, wanted: Option<&[&str]>) {
-    common::process::install_tls();
+    runtime::process::install_tls();
     let what = format!("readiness tells {wanted:?}");
     until(&what, async || {
         if reqwest::get(format!("{url}/health/live")).await.is_err() {

@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bus::{NatsSettings, sync::SyncSettings};
 use collector::{CollectorSettings, Limits, RoomSettings};
-use common::breaker::BreakerSettings;
-use common::bus::{NatsSettings, sync::SyncSettings};
-use common::process::admin::AdminSettings;
-use common::process::{Actor, Process, Stop};
-use common::retry::RetryPolicy;
-use common::schema::SchemaSettings;
 use harness::{Client, Up, envelope, event};
+use http_server::admin::AdminSettings;
+use runtime::breaker::BreakerSettings;
+use runtime::retry::RetryPolicy;
+use runtime::schema_folder::SchemaSettings;
+use runtime::{
+    process::{Actor, Process},
+    shutdown::Stop,
+};
 use tracing::span;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;

@@ -1,14 +1,6 @@
 //! The order in which the same messages and their jobs are handled never changes the result (R1.2):
 //! events, normalized records, metrics and alerts, whatever is split, repeated, in conflict or late.
 
-use collector::admit::{self, admit};
-use collector::formats::{Format, Request};
-use common::batch;
-use common::bus::StreamLife;
-use common::clock::{Micros, SECOND, parse_rfc3339};
-use common::id::BatchRef;
-use common::job::{JobKind, JobMessage};
-use common::schema::Schemas;
 use harness::{Database, Engine, Site, until};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -16,6 +8,14 @@ use proptest::test_runner::{RngSeed, TestRunner};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use store::{Incoming, JobDone, Pending, Postgres, Sqlite, Store};
+use types::admission::{self, admit};
+use types::batch;
+use types::formats::{Format, Request};
+use types::id::BatchRef;
+use types::job::{JobKind, JobMessage};
+use types::schema::Schemas;
+use types::stream::StreamLife;
+use types::time::{Micros, SECOND, parse_rfc3339};
 use workers::jobs::Work;
 
 /// One event: which id, which variant of its content (they conflict), which minute of three days.
@@ -100,7 +100,7 @@ fn incoming(scenario: &Scenario) -> Vec<Incoming> {
                 .collect();
             let body = harness::envelope(&format!("b{seq}"), &events).to_string();
             let received_at = at("2026-03-10T00:00:00Z") + seq as Micros * SECOND;
-            let context = admit::Context {
+            let context = admission::Context {
                 developer: "ada".parse().unwrap(),
                 epoch: 0,
                 correlation_id: format!("c{seq}"),

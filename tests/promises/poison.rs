@@ -7,7 +7,7 @@ mod recovers;
 mod unread;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use common::bus::WEBHOOK_ADMIN;
+use bus::WEBHOOK_ADMIN;
 use harness::{Engine, ROLES, Site, envelope, event, until};
 
 use dead::{Dead, letters};
@@ -36,7 +36,7 @@ fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
 /// No consumer has anything left, delivered or not; but for the webhook's, as there is none to post to.
 async fn nothing_is_left(site: &Site) {
     let js = site.js().await;
-    for name in common::bus::topology::declared().keys().cloned() {
+    for name in bus::topology::declared().keys().cloned() {
         let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else {
             continue;
         };

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
-use common::admin_alert::Kind;
-use common::bus::admin_alerts;
+use bus::admin_alerts;
 use harness::{Up, envelope, event, until};
+use types::admin_alert::Kind;
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

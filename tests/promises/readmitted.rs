@@ -255,7 +255,7 @@ async fn narrowed(site: &Site) {
         .unwrap()
         .payload
         .to_vec();
-    let header = common::batch::decode(origin.into()).unwrap().header;
+    let header = types::batch::decode(origin.into()).unwrap().header;
     let named = header.origin.unwrap();
     assert_eq!(
         (header.batch_id.as_str(), named.seq, named.batch_id.as_str()),

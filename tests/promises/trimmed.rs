@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::retry::RetryPolicy;
 use harness::{Client, Engine, Site, envelope, event, said, until};
+use runtime::retry::RetryPolicy;
 use serde_json::{Value, json};
 
 /// Room of the stream: about 80 of the batches below.

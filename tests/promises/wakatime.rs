@@ -128,7 +128,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
             "2026-03-01"
         )
     );
-    assert_eq!(sent_at, common::clock::rfc3339(received_at));
+    assert_eq!(sent_at, types::time::rfc3339(received_at));
     assert!(
         batch_id
             .strip_prefix("wakatime-")

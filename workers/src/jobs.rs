@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
-use common::bus::{BindError, JOBS, StreamLife};
-use common::clock::{Clock, SystemClock};
-use common::crash;
-use common::job::{JobKind, JobMessage};
-use common::process::Process;
+use bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::{BindError, JOBS};
+use runtime::clock;
+use runtime::crash;
+use runtime::process::Process;
 use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
+use types::job::{JobKind, JobMessage};
+use types::stream::StreamLife;
 
 use crate::memory::Remembering;
 use crate::setback;
@@ -138,7 +139,7 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
 impl<S: Jobs, W: Work> JobRole<S, W> {
     /// Does what the ledger does not know yet, all in one T3.
     async fn run(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
-        let started_at = SystemClock.now();
+        let started_at = clock::now();
         let done = self
             .store
             .done(jobs.iter().map(|job| job.job_id.clone()).collect())
@@ -151,7 +152,7 @@ impl<S: Jobs, W: Work> JobRole<S, W> {
             crash::point_of(W::KIND.as_str(), &job.body.batch_id);
         }
         let effects = self.work.compute(&jobs).await?;
-        let finished_at = SystemClock.now();
+        let finished_at = clock::now();
         let entry = |job| JobDone {
             job,
             started_at,

@@ -19,14 +19,17 @@ pub mod watch;
 
 use anyhow::Context as _;
 use async_nats::{Client, jetstream};
+use bus::{BindError, NatsSettings};
+use bus::{
+    lease::Lease,
+    worker_registry::{self, WorkerEntry},
+};
 use clap::ValueEnum;
-use common::breaker::BreakerSettings;
-use common::bus::roster::{self, Lease, WorkerEntry};
-use common::bus::{self, BindError, NatsSettings};
-use common::clock::{Clock, SystemClock};
-use common::process::admin::AdminSettings;
-use common::process::{Process, Usage};
-use common::retry::RetrySettings;
+use http_server::admin::AdminSettings;
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::retry::RetrySettings;
+use runtime::{process::Process, settings::Usage};
 use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -44,7 +47,7 @@ pub struct WorkerSettings {
     /// Addresses of the nats-server's monitor, of a cluster each node's, with commas between: so that its disk is watched
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = common::process::parse_http_url
+        value_parser = runtime::settings::parse_http_url
     )]
     pub nats_monitor_url: Vec<String>,
     /// Where the store is.
@@ -243,8 +246,8 @@ async fn run_parts<S: Store>(
         ));
     }
     parts.watch(client, store, settings, process);
-    let entry = WorkerEntry::of(&process.actor, role.as_str(), SystemClock.now());
-    parts.add(forever(roster::announce(
+    let entry = WorkerEntry::of(&process.actor, role.as_str(), clock::now());
+    parts.add(forever(worker_registry::announce(
         js,
         entry,
         process.breakers.clone(),

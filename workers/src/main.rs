@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::metrics;
-use common::process::admin::Admin;
-use common::process::{Frame, Settings};
+use http_server::admin::Admin;
+use runtime::metrics;
+use runtime::settings::{Frame, Settings};
 use workers::{Role, WorkerSettings};
 
 /// Pulls batches and jobs from NATS JetStream and turns them into stored data.
@@ -35,10 +35,11 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
-    common::process::run(|program: Program, process| async move {
+    runtime::process::run(|program: Program, process| async move {
         let admin = Admin::listen(&program.worker.admin).await?;
         if admin.address().is_some() {
             metrics::install(metrics::Program::Worker);
+            bus::stream_metrics::begin_consumers();
         }
         let asked = process.clone();
         admin

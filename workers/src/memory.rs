@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use common::breaker::BreakerSettings;
-use common::bus::StreamLife;
-use common::bus::pull::{About, Buried, Failure, Memory, Place, PullSettings, Tries};
-use common::clock::{Clock as _, Micros, SystemClock};
-use common::id::Src;
-use common::process::Process;
-use common::retry::RetrySettings;
+use bus::pull::{About, Buried, Failure, Memory, Place, PullSettings, Tries};
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::process::Process;
+use runtime::retry::RetrySettings;
 use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, Recovery, StoreError};
+use types::id::Src;
+use types::stream::StreamLife;
+use types::time::Micros;
 
 use crate::setback;
 
@@ -54,7 +55,7 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
     /// A write and its commit, as each message needs: a disk that is full and a standby still answer questions.
     async fn probe(&self, nobodys: Place<'_>) -> Result<bool, Failure> {
         let key = self.key(nobodys).await?;
-        told(self.store.mark(key.clone(), SystemClock.now()).await)?;
+        told(self.store.mark(key.clone(), clock::now()).await)?;
         told(
             self.store
                 .settled(key.src, key.consumer, vec![key.seq])
@@ -165,5 +166,5 @@ fn tries(attempt: Attempt, own_marks: u32) -> Tries {
 
 /// A reason may repeat what a hostile message says: text columns take no NUL, and need no book.
 fn plain(reason: &str) -> String {
-    common::json::shorten(&reason.replace('\0', "\u{2400}"), 4096)
+    types::json::shorten(&reason.replace('\0', "\u{2400}"), 4096)
 }

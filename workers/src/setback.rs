@@ -1,7 +1,7 @@
 //! What is at fault where the store did not take something: one rule for all roles
 //! (`docs/protocol.md`, Persist).
 
-use common::bus::pull::{Blame, Failure, Outcome};
+use bus::pull::{Blame, Failure, Outcome};
 use store::StoreError;
 
 /// What the loop is told of an error.

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::{self, stream::Stream};
-use common::bus::roster::Lease;
-use common::bus::stored::{self, StoredMessage};
-use common::bus::{self, EVENTS};
-use common::clock::{Clock, SystemClock};
-use common::id::Src;
-use common::process::Process;
-use common::retry::RetryPolicy;
+use bus::EVENTS;
+use bus::lease::Lease;
+use bus::stored::{self, StoredMessage};
+use runtime::clock;
+use runtime::process::Process;
+use runtime::retry::RetryPolicy;
 use store::{Ledger, Retention, Stage};
 use tokio::time::MissedTickBehavior;
+use types::id::Src;
 
 use bounds::{Blocks, Fill, Wish, gaps, keep_from};
 
@@ -30,7 +30,7 @@ pub struct TrimSettings {
     /// [default: until the stream is 80 % full]
     #[arg(
         long, env = "DEVTRAIL_RAW_RETENTION", value_name = "TIME",
-        value_parser = common::process::parse_duration
+        value_parser = runtime::settings::parse_duration
     )]
     pub raw_retention: Option<Duration>,
 }
@@ -128,7 +128,7 @@ impl<S: Retention + Ledger> Trimmer<S> {
             .await
             .context("the stream EVENTS cannot be read")?;
         let fill = fill(&stream);
-        let Some(wish) = Wish::of(&fill, self.settings.raw_retention, SystemClock.now()) else {
+        let Some(wish) = Wish::of(&fill, self.settings.raw_retention, clock::now()) else {
             return Ok(());
         };
         let life = bus::bind_stream(&self.js, EVENTS).await?;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use common::bus::{self, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY, StreamLife};
-use common::job::{BatchState, JobKind};
-use common::metrics::{self, Streams};
-use common::process::{NotReady, Process};
+use bus::stream_metrics::Streams;
+use bus::{EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
+use runtime::metrics;
+use runtime::{health::NotReady, process::Process};
 use store::{Ledger, Store};
+use types::job::{BatchState, JobKind};
+use types::stream::StreamLife;
 
 use crate::Role;
 

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
-use common::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
-use common::bus::{ALERTS, topology};
-use common::job::JobMessage;
-use common::process::Stop;
-use common::retry::RetryPolicy;
+use bus::{ALERTS, topology};
 use futures_util::StreamExt as _;
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use serde_json::Value;
 use store::{AlertOutbox, AlertRevision, Effects, Sqlite, StoreError};
 use tempfile::TempDir;
+use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
+use types::job::JobMessage;
 use workers::alert::{Alerting, Engine, Published, publish, sweep};
 use workers::jobs::Work as _;
 

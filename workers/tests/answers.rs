@@ -10,24 +10,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::Client;
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, Src};
-use common::job::{BatchState, Mask};
-use common::process::Stop;
-use common::query::{
-    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote,
-    StoredReply, SubmissionReply,
-};
-use common::retry::RetryPolicy;
-use common::verdict::Counts;
 use nats::Nats;
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
     Account, Answers, AuditEntry, Clue, Computed, History, Ledger, NotAccepted, StoreError,
     StoredAlert, Submission, Totals,
 };
+use types::id::{BatchRef, Src};
+use types::job::{BatchState, Mask};
+use types::query::{
+    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote,
+    StoredReply, SubmissionReply,
+};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::Counts;
 use workers::answers;
 
 /// A store that knows batch `b1` of `ada`, at sequence 1 of its one stream.

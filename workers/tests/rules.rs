@@ -1,9 +1,9 @@
 //! Every rule file holds what its own examples promise.
 
-use common::clock::parse_rfc3339;
-use common::schema::Schemas;
 use serde_json::Value;
 use store::StoredEvent;
+use types::schema::Schemas;
+use types::time::parse_rfc3339;
 use workers::alert::{Engine, Rule, builtin, examples, files};
 use workers::normalize::Record;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::admin_alert::{AdminAlert, State, newest};
-use common::bus::admin_alerts;
-use common::clock::rfc3339;
+use bus::admin_alerts;
+use types::admin_alert::{AdminAlert, State, newest};
+use types::time::rfc3339;
 
 use crate::out;
 use crate::target::Target;
@@ -116,7 +116,7 @@ fn line(alert: &AdminAlert) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::admin_alert::{Kind, alert_id};
+    use types::admin_alert::{Kind, alert_id};
 
     use super::*;
 

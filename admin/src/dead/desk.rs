@@ -7,14 +7,15 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use async_nats::{Client, HeaderMap, RequestErrorKind, jetstream};
-use common::batch::{CORRELATION_ID, TRACEPARENT};
-use common::bus::{self, DEAD, EVENTS, StreamLife, stored};
-use common::clock::{Clock, SystemClock};
-use common::pointer;
-use common::process::Process;
-use common::query::{Answer, DeadNote, DeadNoted};
+use bus::{DEAD, EVENTS, stored};
+use runtime::clock;
+use runtime::process::Process;
 use store::Ledger;
 use tokio::time::timeout;
+use types::batch::{CORRELATION_ID, TRACEPARENT};
+use types::pointer;
+use types::query::{Answer, DeadNote, DeadNoted};
+use types::stream::StreamLife;
 
 use super::letter::Letter;
 use super::plan::{self, Now, Plan};
@@ -39,7 +40,7 @@ pub struct Desk {
     pub events: Stream,
     /// The present life of EVENTS.
     pub life: StreamLife,
-    src: Option<common::id::Src>,
+    src: Option<types::id::Src>,
     actor: String,
 }
 
@@ -118,7 +119,7 @@ impl Desk {
         // A letter of an earlier version names no life; where its message is, the present one is meant.
         let batch = letter
             .batch()
-            .or_else(|| letter.src().map(|src| common::id::BatchRef { src, seq }));
+            .or_else(|| letter.src().map(|src| types::id::BatchRef { src, seq }));
         // Only what names no batch is found by its stream's life.
         let life = match letter.stream.as_str() {
             other if batch.is_none() && other != EVENTS => {
@@ -137,7 +138,7 @@ impl Desk {
             by: administrator(),
             reason: reason.map(str::to_owned),
             dead_reason: letter.reason().to_owned(),
-            at: SystemClock.now(),
+            at: clock::now(),
             actor: self.actor.clone(),
         };
         let payload = serde_json::to_vec(&note)?.into();

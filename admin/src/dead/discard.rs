@@ -2,9 +2,9 @@
 
 use std::io::{IsTerminal, Write as _};
 
-use common::process::{Process, Usage};
-use common::query::DEAD_DROP;
+use runtime::{process::Process, settings::Usage};
 use store::{Answers, Ledger};
+use types::query::DEAD_DROP;
 
 use super::desk::Desk;
 use super::letter::Letter;

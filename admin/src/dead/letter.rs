@@ -1,15 +1,15 @@
 //! A dead letter: a message of DEAD, read from its headers and its payload. Pure.
 
 use async_nats::HeaderMap;
+use bus::stored::StoredMessage;
+use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
-use common::batch::{self, Batch};
-use common::bus::stored::StoredMessage;
-use common::bus::{EVENTS, JOBS, REPLAY};
-use common::clock::{Micros, rfc3339};
-use common::id::{BatchRef, DeveloperId, Src};
-use common::job::JobMessage;
-use common::pointer::Pointer;
 use serde::Serialize;
+use types::batch::{self, Batch};
+use types::id::{BatchRef, DeveloperId, Src};
+use types::job::JobMessage;
+use types::pointer::Pointer;
+use types::time::{Micros, rfc3339};
 
 /// A dead letter.
 #[derive(Debug, Clone)]

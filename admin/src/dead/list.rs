@@ -83,6 +83,6 @@ fn row(entry: &Entry) -> [String; 7] {
             .attempts
             .map(|attempts| attempts.to_string())
             .unwrap_or_default(),
-        common::json::shorten(&entry.reason.replace('\n', " "), REASON),
+        types::json::shorten(&entry.reason.replace('\n', " "), REASON),
     ]
 }

@@ -1,10 +1,10 @@
 //! How a dead letter is given another try. Pure.
 
+use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
-use common::bus::{EVENTS, JOBS, REPLAY};
-use common::id::{BatchRef, Src};
-use common::job::JobMessage;
-use common::pointer::{self, Pointer};
+use types::id::{BatchRef, Src};
+use types::job::JobMessage;
+use types::pointer::{self, Pointer};
 
 use super::letter::{Content, Letter};
 

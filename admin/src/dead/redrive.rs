@@ -4,12 +4,12 @@ mod returns;
 
 use std::time::Duration;
 
-use common::bus::sync::SyncSettings;
-use common::crash;
-use common::process::Process;
-use common::query::DEAD_REDRIVE;
+use bus::sync::SyncSettings;
+use runtime::crash;
+use runtime::process::Process;
 use store::{Answers, Jobs, Ledger};
 use tokio::time::Instant;
+use types::query::DEAD_REDRIVE;
 
 use super::desk::{Desk, Sent};
 use super::letter::Letter;
@@ -43,7 +43,7 @@ pub struct RedriveSettings {
     #[arg(long)]
     dry_run: bool,
     /// How long to wait until what was redriven is stored or done
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = common::process::parse_duration)]
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
     /// Print JSON
     #[arg(long)]

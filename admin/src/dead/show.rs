@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use async_nats::jetstream;
-use common::bus::{EVENTS, stored};
-use common::id::BatchRef;
+use bus::{EVENTS, stored};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Clue, History, Submission};
+use types::id::BatchRef;
 
 use super::letter::{Content, Entry, Letter};
 use super::walk::{Found, Walk, Wanted};
@@ -100,7 +100,7 @@ async fn stands(store: &impl History, at: BatchRef) -> anyhow::Result<String> {
 
 fn sentence(batch: &Submission) -> String {
     let [_, done, failed] = batch.masks.map(|mask| {
-        let names: Vec<&str> = mask.kinds().map(common::job::JobKind::as_str).collect();
+        let names: Vec<&str> = mask.kinds().map(types::job::JobKind::as_str).collect();
         if names.is_empty() {
             "none".to_owned()
         } else {
@@ -126,13 +126,13 @@ fn headers(letter: &Letter) -> BTreeMap<String, Vec<String>> {
 fn payload(content: &Content, bytes: &[u8]) -> Value {
     match content {
         Content::Batch(batch) => {
-            let event = |(index, (note, bytes)): (usize, (&common::batch::Note, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
+            let event = |(index, (note, bytes)): (usize, (&types::batch::Note, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
             let events: Vec<Value> = batch.events().enumerate().map(event).collect();
             let header = &batch.header;
             json!({
                 "kind": "batch", "batch_id": header.batch_id, "developer": header.developer,
                 "correlation_id": header.correlation_id, "schema_version": header.schema_version,
-                "sent_at": header.sent_at, "received_at": common::clock::rfc3339(header.received_at),
+                "sent_at": header.sent_at, "received_at": types::time::rfc3339(header.received_at),
                 "collector": header.collector, "counts": header.counts, "events": events,
             })
         }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::bus::{DEAD, stored};
-use common::clock::Micros;
-use common::id::DeveloperId;
+use bus::{DEAD, stored};
+use types::id::DeveloperId;
+use types::time::Micros;
 
 use super::desk;
 use super::letter::Letter;

@@ -98,10 +98,10 @@ fn nearest(when: When) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::clock::parse_rfc3339;
-    use common::schema::Schemas;
     use proptest::prelude::*;
     use serde_json::Value;
+    use types::schema::Schemas;
+    use types::time::parse_rfc3339;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use common::json::shorten;
 use tokio::process::Command;
+use types::json::shorten;
 
 use super::log::{Commit, DATES, FORMAT, Log};
 use super::process::{Reading, complaint, git, run, text};

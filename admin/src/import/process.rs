@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, bail};
-use common::json::shorten;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
+use types::json::shorten;
 
 /// Before git's own command: what a repository could have run, or change.
 const SAFE: [&str; 11] = [

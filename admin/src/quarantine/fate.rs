@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use collector::admit::judge::Judge;
-use collector::formats::{Event, Format};
-use common::batch::Note;
-use common::clock;
-use common::event::Head;
-use common::id::EventRef;
-use common::schema::Schemas;
-use common::verdict::Code;
 use serde_json::value::RawValue;
 use store::{QuarantinedBatch, QuarantinedEvent};
+use types::admission::judge::Judge;
+use types::batch::Note;
+use types::event::Head;
+use types::formats::{Event, Format};
+use types::id::EventRef;
+use types::schema::Schemas;
+use types::time;
+use types::verdict::Code;
 
 /// What would become of a quarantined event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         schema_version: &batch.schema_version,
         skew: batch.skew,
         received_at: batch.received_at,
-        zone: batch.client.as_deref().and_then(clock::client_zone),
+        zone: batch.client.as_deref().and_then(time::client_zone),
     };
     let known: Vec<Option<Fate>> = batch
         .events
@@ -158,12 +158,12 @@ fn judged(note: Note) -> Fate {
 
 #[cfg(test)]
 pub mod tests {
-    use common::bus::StreamLife;
-    use common::clock::{SECOND, parse_rfc3339};
-    use common::id::BatchRef;
-    use common::schema::{SchemaFile, Version};
     use serde_json::json;
     use store::Held;
+    use types::id::BatchRef;
+    use types::schema::{SchemaFile, Version};
+    use types::stream::StreamLife;
+    use types::time::{SECOND, parse_rfc3339};
 
     use super::*;
 
@@ -192,7 +192,7 @@ pub mod tests {
             pointer: Some("/type".to_owned()),
             detail: None,
             body: body.as_bytes().to_vec(),
-            hash: common::event::hash(body.as_bytes()),
+            hash: types::event::hash(body.as_bytes()),
             held: None,
         };
         QuarantinedBatch {
@@ -238,7 +238,7 @@ pub mod tests {
         };
         // 23:50 by a clock that is an hour fast: 23:50 in Berlin, on the day before.
         assert_eq!(
-            clock::rfc3339(note.at.unwrap()),
+            time::rfc3339(note.at.unwrap()),
             "2026-03-01T22:50:00.000000Z"
         );
         assert_eq!(note.day.as_deref(), Some("2026-03-01"));

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use collector::publish::Message;
-use common::batch::{FORMAT, Header, Note, Origin, readmit_id};
-use common::clock::Micros;
-use common::id::{BadDeveloperId, DeveloperId};
 use serde_json::value::RawValue;
 use store::QuarantinedBatch;
+use types::batch::{FORMAT, Header, Note, Origin, readmit_id};
+use types::id::{BadDeveloperId, DeveloperId};
+use types::time::Micros;
 
 /// Who readmits, and when.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +118,7 @@ mod tests {
             message.id
         );
         assert_eq!(message.subject, "events.batch.ada");
-        let batch = common::batch::decode(message.payload).unwrap();
+        let batch = types::batch::decode(message.payload).unwrap();
         assert_eq!(
             batch.events().map(|(_, bytes)| bytes).collect::<Vec<_>>(),
             [texts[1].as_bytes()]

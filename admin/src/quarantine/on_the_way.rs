@@ -6,10 +6,11 @@
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::batch;
-use common::bus::{EVENTS, StreamLife, stored};
-use common::event::Head;
+use bus::{EVENTS, stored};
 use store::{Ledger, Quarantine};
+use types::batch;
+use types::event::Head;
+use types::stream::StreamLife;
 
 use super::fate::OnTheWay;
 

@@ -4,12 +4,13 @@ mod send;
 
 use std::time::Duration;
 
-use common::batch::readmit_id;
-use common::bus::sync::SyncSettings;
-use common::process::Process;
-use common::schema::{SchemaSettings, Schemas};
+use bus::sync::SyncSettings;
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::process::Process;
+use runtime::schema_folder::SchemaSettings;
 use store::{Answers, Ledger, Quarantine, QuarantinedBatch, QuarantinedEvent};
+use types::batch::readmit_id;
+use types::schema::Schemas;
 
 use super::fate::{Fate, fates, text};
 use super::message::Fitting;
@@ -41,7 +42,7 @@ pub struct ReadmitSettings {
     #[arg(long)]
     dry_run: bool,
     /// How long to wait until the store has what was readmitted
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = common::process::parse_duration)]
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
     /// Print JSON
     #[arg(long)]

@@ -1,9 +1,9 @@
 //! What is told of quarantined events, as JSON and in words. Pure.
 
-use common::clock::rfc3339;
-use common::id::{BatchRef, EventRef};
 use serde::Serialize;
 use store::{QuarantinedBatch, QuarantinedEvent};
+use types::id::{BatchRef, EventRef};
+use types::time::rfc3339;
 
 use super::fate::{self, Fate};
 use crate::out::plain;

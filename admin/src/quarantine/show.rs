@@ -1,11 +1,12 @@
 //! `devtrail quarantine show`.
 
-use common::clock::SECOND;
-use common::json;
-use common::schema::{SchemaSettings, Schemas};
+use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Quarantine, QuarantinedBatch};
+use types::json;
+use types::schema::Schemas;
+use types::time::SECOND;
 
 use super::fate::{self, OnTheWay, fates};
 use super::report::{Becomes, Entry};

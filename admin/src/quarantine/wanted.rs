@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::bail;
-use common::clock::Micros;
-use common::id::{BatchRef, DeveloperId, EventRef};
-use common::verdict::{Code, Verdict};
 use store::{Quarantine, QuarantineFilter, QuarantinedBatch};
+use types::id::{BatchRef, DeveloperId, EventRef};
+use types::time::Micros;
+use types::verdict::{Code, Verdict};
 
 use super::fate;
 use crate::since::parse_since;

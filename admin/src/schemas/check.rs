@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use collector::admit::judge::Judge;
-use collector::formats::{Event, Format};
-use common::batch::Note;
-use common::clock::{Clock, Micros, SystemClock};
-use common::event::Head;
-use common::schema::{SchemaFile, SchemaSettings, Schemas, problems};
-use common::verdict::{Code, Verdict};
+use runtime::clock;
+use runtime::schema_folder;
+use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
+use types::admission::judge::Judge;
+use types::batch::Note;
+use types::event::Head;
+use types::formats::{Event, Format};
+use types::schema::{SchemaFile, Schemas, problems};
+use types::time::Micros;
+use types::verdict::{Code, Verdict};
 
 use crate::out;
 use crate::send::input;
@@ -86,7 +89,7 @@ pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
             &input::read(file)?,
             &schemas,
             &settings.schema_version,
-            SystemClock.now(),
+            clock::now(),
         ),
         None => Vec::new(),
     };
@@ -106,7 +109,7 @@ fn check_file(
     settings: &SchemaSettings,
 ) -> (CheckedFile, Option<SchemaFile>) {
     let name = path.display().to_string();
-    let (problems, file) = match SchemaFile::read(path) {
+    let (problems, file) = match schema_folder::read_file(path) {
         Err(bad) => (vec![bad.to_string()], None),
         Ok(file) => {
             let mut found = problems(file.version, &file.kind, &file.text);
@@ -238,7 +241,7 @@ fn conclude(checked: &Checked) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use common::clock::parse_rfc3339;
+    use types::time::parse_rfc3339;
 
     use super::*;
 

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use common::clock::{Clock, SystemClock, rfc3339};
-use common::job::BatchState;
-use common::retry::RetryPolicy;
-use common::verdict::{Counts, Exception};
 use reqwest::{StatusCode, header};
+use runtime::clock;
+use runtime::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use types::job::BatchState;
+use types::time::rfc3339;
+use types::verdict::{Counts, Exception};
 
 use super::input::{Batch, Content};
 
@@ -251,7 +252,7 @@ impl Client {
                 bail!(
                     "Batch {} was refused: {status}: {}",
                     batch.batch_id,
-                    common::json::shorten(&text, 200)
+                    types::json::shorten(&text, 200)
                 )
             }
         }
@@ -311,7 +312,7 @@ impl Client {
             Content::Events(events) => serde_json::to_vec(&Envelope {
                 batch_id: &batch.batch_id,
                 // Set at each attempt: the collector tells a fast clock by it.
-                sent_at: rfc3339(SystemClock.now()),
+                sent_at: rfc3339(clock::now()),
                 schema_version: "1.0",
                 client: ClientName {
                     name: self.name,

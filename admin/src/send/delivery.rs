@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use common::process::Stop;
-use common::verdict::Counts;
 use futures_util::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::shutdown::Stop;
 use serde::Serialize;
+use types::verdict::Counts;
 
 use super::client::{Acknowledged, Client};
 use super::input::{Batch, Keys};
@@ -24,7 +24,7 @@ pub struct Delivery {
     /// The collector [default: that of the folder]
     #[arg(
         long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Which Devtrail",
-        value_parser = common::process::parse_http_url
+        value_parser = runtime::settings::parse_http_url
     )]
     url: Option<String>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them [default: api-key in the folder]
@@ -50,7 +50,7 @@ pub struct Delivery {
     /// How long to go on trying when the collector does not answer
     #[arg(
         long, default_value = "5m", value_name = "TIME", help_heading = "How to send",
-        value_parser = common::process::parse_duration
+        value_parser = runtime::settings::parse_duration
     )]
     give_up_after: Duration,
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use common::json::RawObject;
 use serde_json::value::RawValue;
+use types::json::RawObject;
 use uuid::Uuid;
 
 /// A batch to send: everything but `sent_at`, which is set at each attempt.
@@ -110,7 +110,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
             let batch_id = object
                 .take("batch_id")
                 .with_context(at)?
-                .and_then(common::json::string);
+                .and_then(types::json::string);
             let batch_id = batch_id.unwrap_or_default();
             batches.push(Batch {
                 key: keys.of(None)?.to_owned(),
@@ -122,7 +122,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
         let developer = object
             .take("developer")
             .with_context(at)?
-            .and_then(common::json::string);
+            .and_then(types::json::string);
         let event = match (&developer, object.take("event").with_context(at)?) {
             (Some(_), Some(event)) => event.to_owned(),
             _ => whole(),

@@ -1,8 +1,8 @@
 //! How `devtrail status` looks to people. Pure.
 
-use common::breaker::{Report, State};
-use common::bus::roster::WorkerEntry;
-use common::clock::{Micros, parse_rfc3339};
+use bus::worker_registry::WorkerEntry;
+use runtime::breaker::{Report, State};
+use types::time::{Micros, parse_rfc3339};
 
 use super::Status;
 use crate::out::{as_table, span};
@@ -167,8 +167,8 @@ fn store(status: &Status) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use common::clock::SECOND;
     use store::Totals;
+    use types::time::SECOND;
 
     use super::super::{Consumer, Stream};
     use super::*;

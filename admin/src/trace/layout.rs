@@ -1,8 +1,8 @@
 //! The time line of a batch, for people. Pure.
 
-use common::clock::{Micros, SECOND, rfc3339};
-use common::job::Mask;
 use store::{AuditEntry, Submission};
+use types::job::Mask;
+use types::time::{Micros, SECOND, rfc3339};
 
 use super::detail::words;
 use super::{Traced, Unstored};

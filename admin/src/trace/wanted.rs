@@ -1,8 +1,8 @@
 //! What `devtrail trace` was asked for. Pure.
 
-use common::id::Src;
-use common::job::JobKind;
 use store::{Clue, Submission};
+use types::id::Src;
+use types::job::JobKind;
 
 /// What is wanted: where to look, and what of it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::process::Disk;
+use runtime::disk::Disk;
 
 /// With less free space the server may be unable even to log that it cannot write.
 const NONE: u64 = 1024 * 1024;

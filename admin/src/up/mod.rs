@@ -12,15 +12,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bus::{EVENTS, NatsSettings, api, sync::SyncSettings, topology};
 use clap::Args;
 use collector::{CollectorSettings, Limits};
-use common::breaker::BreakerSettings;
-use common::bus::{self, EVENTS, NatsSettings, api, sync::SyncSettings, topology};
-use common::metrics;
-use common::process::Process;
-use common::process::admin::{Admin, AdminSettings};
-use common::retry::RetrySettings;
-use common::schema::SchemaSettings;
+use http_server::admin::{Admin, AdminSettings};
+use runtime::breaker::BreakerSettings;
+use runtime::metrics;
+use runtime::process::Process;
+use runtime::retry::RetrySettings;
+use runtime::schema_folder::SchemaSettings;
 use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WatchSettings, WorkerSettings};
 
 use crate::keys::{self, Grant};
@@ -48,7 +48,7 @@ pub struct UpSettings {
     /// Address to serve HTTP on; port 0 takes a free one
     #[arg(
         long, env = "DEVTRAIL_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR",
-        value_parser = common::process::parse_address
+        value_parser = runtime::settings::parse_address
     )]
     listen: String,
     /// Port of the nats-server on 127.0.0.1; 0 takes a free one
@@ -98,6 +98,7 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     let listener = collector::listen(&settings.listen).await?;
     let admin = Admin::listen(&settings.admin).await?;
     metrics::install(metrics::Program::Every);
+    bus::stream_metrics::begin_consumers();
     server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
     let addresses = (listener.local_addr()?, admin.address());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use common::bus::EVENTS;
-use common::bus::topology::{Config, Name};
+use bus::EVENTS;
+use bus::topology::{Config, Name};
 use serde_json::Value;
 
 /// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
@@ -68,7 +68,7 @@ fn bound((name, config): (&Name, &Config)) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use common::bus::topology;
+    use bus::topology;
     use serde_json::json;
 
     use super::*;

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use common::retry::RetryPolicy;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime::retry::RetryPolicy;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};

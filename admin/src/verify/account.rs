@@ -1,10 +1,10 @@
 //! Does the store's account of a batch agree with its message? Pure.
 
-use common::batch::{BadMessage, Batch};
-use common::event::{self, Head};
-use common::id::{BatchRef, EventRef};
-use common::verdict::Verdict;
 use store::{Account, Kept};
+use types::batch::{BadMessage, Batch};
+use types::event::{self, Head};
+use types::id::{BatchRef, EventRef};
+use types::verdict::Verdict;
 
 use super::findings::Checked;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
-use common::bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
-use common::id::Src;
-use common::job::{JobKind, Mask};
-use common::pointer::{Pointer, Target};
+use bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
+use types::id::Src;
+use types::job::{JobKind, Mask};
+use types::pointer::{Pointer, Target};
 
 use super::reader::{Payloads, Reader};
 use super::trail::kind_of;

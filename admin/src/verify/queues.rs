@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use async_nats::jetstream::{self, stream::Stream};
-use common::bus::{JOBS, REPLAY, stored};
-use common::id::Src;
-use common::job::JobKind;
-use common::pointer::{self, Pointer, Target};
+use bus::{JOBS, REPLAY, stored};
+use types::id::Src;
+use types::job::JobKind;
+use types::pointer::{self, Pointer, Target};
 
 use super::stuck::Lanes;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::stream::Stream;
-use common::bus::stored::{self, StoredMessage};
-use common::bus::{connects, reconnected};
-use common::retry::RetryPolicy;
+use bus::stored::{self, StoredMessage};
+use bus::{connects, reconnected};
 use futures_util::StreamExt as _;
+use runtime::retry::RetryPolicy;
 use tokio::time::timeout;
 
 /// Most messages of a page.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use common::clock::Micros;
-use common::job::{BatchState, JobKind, Mask};
 use store::{Account, Standing};
+use types::job::{BatchState, JobKind, Mask};
+use types::time::Micros;
 
 use super::findings::Checked;
 use super::trail::is_told;
@@ -91,8 +91,8 @@ fn waits_for(account: &Account, row: &Standing, dead: Mask) -> Mask {
 
 #[cfg(test)]
 mod tests {
-    use common::id::BatchRef;
     use store::StepTaken;
+    use types::id::BatchRef;
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use common::audit::Step;
-use common::job::{BatchState, JobKind, Mask};
 use store::{Account, Standing, StepTaken};
+use types::audit::Step;
+use types::job::{BatchState, JobKind, Mask};
 
 use super::findings::Checked;
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
-use common::batch::{self, BadMessage, Batch};
-use common::bus::StreamLife;
-use common::clock::{Clock, SystemClock};
-use common::id::{BatchRef, Src};
 use indicatif::ProgressBar;
+use runtime::clock;
 use store::{Account, Ledger, Retention};
 use tokio::time::{Instant, MissedTickBehavior};
+use types::batch::{self, BadMessage, Batch};
+use types::id::{BatchRef, Src};
+use types::stream::StreamLife;
 
 use super::account::Elsewhere;
 use super::dead::DeadLetters;
@@ -243,7 +243,7 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
         lanes: Option<&Lanes>,
     ) -> Checked {
         let patience = Patience {
-            now: SystemClock.now(),
+            now: clock::now(),
             wait: self.wait,
         };
         let mut checked = Checked::default();

@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use common::id::{MAX_ID, is_id};
-use common::key::Scope;
-use common::query::{BATCH, BatchQuery, SubmissionReply};
 use serde::Serialize;
+use types::id::{MAX_ID, is_id};
+use types::key::Scope;
+use types::query::{BATCH, BatchQuery, SubmissionReply};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -72,9 +72,9 @@ fn told(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
 
 #[cfg(test)]
 mod tests {
-    use common::job::{BatchState, JobKind};
-    use common::verdict::Counts;
     use serde_json::json;
+    use types::job::{BatchState, JobKind};
+    use types::verdict::Counts;
 
     use super::*;
 

@@ -12,19 +12,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
-use common::key::Scope;
-use common::metrics;
-use common::query::{self, ResendNote};
+use runtime::metrics;
 use tokio::time::Instant;
 use tracing::Instrument;
+use types::key::Scope;
+use types::query::{self, ResendNote};
 
 use super::Ids;
-use crate::admit::Admitted;
 use crate::app::{App, NotReady};
 use crate::auth::authenticate;
 use crate::body;
 use crate::error::{ErrorCode, Problem};
-use crate::formats::Format;
 use crate::notes::Resend;
 use crate::openapi::{BatchHeaders, EventsRefusals};
 use crate::prefer::Wait;
@@ -34,6 +32,8 @@ use crate::room::Place;
 use crate::wait::{Awaited, Waiter};
 use reply::First;
 pub use reply::{Reply, Told};
+use types::admission::Admitted;
+use types::formats::Format;
 
 /// From here on, judging a body would hold up the other requests of its thread.
 const LARGE_BODY: usize = 128 * 1024;
@@ -65,7 +65,7 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let format = |headers: &HeaderMap| Format::of(headers);
+    let format = |headers: &HeaderMap| Ok(Format::of(headers)?);
     take(&app, &ids, headers, body, format, |admitted, told| {
         Ok(told.response(&admitted.header))
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract;
-use common::breaker::State;
+use runtime::breaker::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
-use common::clock::{Clock, Micros, SystemClock};
-use common::key::Scope;
-use common::query::{DayReply, METRICS, MetricsQuery};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use runtime::clock;
 use serde::Serialize;
+use types::key::Scope;
+use types::query::{DayReply, METRICS, MetricsQuery};
+use types::time::Micros;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -44,7 +45,7 @@ pub async fn daily(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Daily>, Problem> {
     let caller = authenticate(&app, &headers, Scope::MetricsRead)?;
-    let (from, to) = range(query.as_deref().unwrap_or_default(), SystemClock.now())?;
+    let (from, to) = range(query.as_deref().unwrap_or_default(), clock::now())?;
     let (from, to) = (from.to_string(), to.to_string());
     let question = MetricsQuery {
         developer: caller.developer.to_string(),
@@ -106,7 +107,7 @@ fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
         ));
     }
     parse(&value).map(Some).ok_or_else(|| {
-        let value = common::json::shorten(&value, 40);
+        let value = types::json::shorten(&value, 40);
         bad(
             name,
             format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),

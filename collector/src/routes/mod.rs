@@ -17,9 +17,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use common::id;
 use futures_util::FutureExt;
 use tracing::Instrument;
+use types::id;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -133,10 +133,13 @@ mod tests {
 
     use axum::body::Body;
     use clap::Parser;
-    use common::breaker::BreakerSettings;
-    use common::process::{Actor, Process, Stop};
-    use common::schema::Schemas;
+    use runtime::breaker::BreakerSettings;
+    use runtime::{
+        process::{Actor, Process},
+        shutdown::Stop,
+    };
     use tower::ServiceExt;
+    use types::schema::Schemas;
 
     use super::*;
     use crate::Limits;

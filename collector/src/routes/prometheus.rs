@@ -6,8 +6,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use common::metrics::HttpRequest;
-use common::process::admin::TEXT;
+use http_server::admin::TEXT;
+use runtime::metrics::HttpRequest;
 
 use crate::App;
 use crate::error::{ErrorCode, Problem};

@@ -14,16 +14,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::verdict::{Exception, Verdict};
 use serde_json::{Value, json};
+use types::verdict::{Exception, Verdict};
 
 use super::Ids;
 use super::events::{Told, take};
-use crate::admit::Admitted;
 use crate::app::App;
 use crate::error::{ErrorCode, Problem};
-use crate::formats::{Format, wakatime};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
+use types::admission::Admitted;
+use types::formats::{Format, wakatime};
 
 /// Send a WakaTime heartbeat, or an array of them.
 #[utoipa::path(

@@ -17,7 +17,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 pub(super) async fn close(mut stream: TcpStream, refusal: Option<Problem>) {
     if let Some(refusal) = refusal {
         // There was no request to take an id over from.
-        let refusal = refusal.correlation_id(common::id::correlation_id(None));
+        let refusal = refusal.correlation_id(types::id::correlation_id(None));
         tracing::debug!(%refusal, correlation_id = refusal.correlation_id, "a connection was refused");
         let sent = async {
             stream.write_all(&refusal.to_raw_http1()).await?;

@@ -37,6 +37,6 @@ pub(super) fn too_large<B>(request: &Request<B>, max: usize) -> Option<Problem> 
         problem
             .limit(max as u64)
             .actual(size as u64)
-            .correlation_id(common::id::correlation_id(id))
+            .correlation_id(types::id::correlation_id(id))
     })
 }

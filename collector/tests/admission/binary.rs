@@ -1,9 +1,9 @@
 //! CloudEvents in binary mode: attributes in headers, the body is the data.
 
-use collector::formats::Format;
-use common::verdict::Code;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use types::formats::Format;
+use types::verdict::Code;
 
 use super::property::{adds_up, json as any_json};
 use super::{admit_sent, texts, travelled};

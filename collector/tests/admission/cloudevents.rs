@@ -1,10 +1,10 @@
 //! CloudEvents: the mapping there and back, what the specification requires, and that resends are the same.
 
-use collector::admit::Admitted;
-use collector::formats::{BadEnvelope, Format};
-use common::verdict::Code;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
+use types::admission::Admitted;
+use types::formats::{BadEnvelope, Format};
+use types::verdict::Code;
 
 use super::binary::BINARY;
 use super::property::{adds_up, json as any_json};

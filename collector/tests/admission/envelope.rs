@@ -1,6 +1,6 @@
 //! What makes a body an envelope, and where it is at fault otherwise.
 
-use collector::formats::{BadEnvelope, Format};
+use types::formats::{BadEnvelope, Format};
 
 use super::{admit_sent, admitted, body, event, try_admit};
 

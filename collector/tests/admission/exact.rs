@@ -1,6 +1,6 @@
 //! What is odd in JSON, and that every byte of an event and of an unknown field survives.
 
-use common::verdict::Code;
+use types::verdict::Code;
 
 use super::{ACCEPTED, admitted, body, event, notes, refused, said, texts, travelled};
 

@@ -12,13 +12,13 @@ mod wakatime;
 
 use std::sync::LazyLock;
 
-use collector::admit::{Admitted, Context, admit};
-use collector::formats::{BadEnvelope, Format, Request};
-use common::batch::{self, Batch, Note};
-use common::clock::{Micros, parse_rfc3339};
-use common::schema::Schemas;
-use common::verdict::Code;
 use http::{HeaderName, HeaderValue};
+use types::admission::{Admitted, Context, admit};
+use types::batch::{self, Batch, Note};
+use types::formats::{BadEnvelope, Format, Request};
+use types::schema::Schemas;
+use types::time::{Micros, parse_rfc3339};
+use types::verdict::Code;
 
 /// When every test's request was received.
 const RECEIVED: &str = "2026-03-01T08:15:03Z";

@@ -1,10 +1,10 @@
 //! NDJSON: what is a line, what a line that is none costs, and which headers it takes.
 
-use collector::admit::Admitted;
-use collector::formats::{BadEnvelope, Format};
-use common::verdict::Code;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use types::admission::Admitted;
+use types::formats::{BadEnvelope, Format};
+use types::verdict::Code;
 
 use super::property::{adds_up, events};
 use super::{admit_sent, admitted, body, event, texts, travelled};

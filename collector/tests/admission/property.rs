@@ -1,13 +1,13 @@
 //! Whatever is sent: no panic, counts that add up, events that come back, verdicts of their own.
 
-use collector::admit::Admitted;
-use collector::formats::Format;
-use common::batch::{decode, encode};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
+use types::admission::Admitted;
+use types::batch::{decode, encode};
+use types::formats::Format;
 
 use super::{ENVELOPE, EVENT, admit_sent, admitted, body, event, notes};
 

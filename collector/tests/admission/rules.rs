@@ -1,7 +1,7 @@
 //! The verdicts: each code with its pointer, and how they are counted.
 
-use common::batch::{self, Note};
-use common::verdict::{Code, Counts, Exception, Original, Verdict};
+use types::batch::{self, Note};
+use types::verdict::{Code, Counts, Exception, Original, Verdict};
 
 use super::{ACCEPTED, SCHEMAS, admitted, body, event, notes, refused, said};
 

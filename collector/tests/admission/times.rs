@@ -1,8 +1,8 @@
 //! Times: what is one, effective time, plausible times, the local day.
 
-use common::batch::Note;
-use common::clock::{SECOND, rfc3339};
-use common::verdict::Code;
+use types::batch::Note;
+use types::time::{SECOND, rfc3339};
+use types::verdict::Code;
 
 use super::{ACCEPTED, RECEIVED, admitted, at, body, event, note, refused, said};
 

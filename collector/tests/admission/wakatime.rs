@@ -1,10 +1,10 @@
 //! WakaTime's heartbeats: the mapping, ids that stay the same, and that nothing of them is lost.
 
-use collector::admit::Admitted;
-use collector::formats::{BadEnvelope, Format, wakatime};
-use common::verdict::Code;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use types::admission::Admitted;
+use types::formats::{BadEnvelope, Format, wakatime};
+use types::verdict::Code;
 
 use super::property::{adds_up, json as any_json};
 use super::{RECEIVED, admit_sent, at, object, refused, texts, travelled};

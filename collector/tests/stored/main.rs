@@ -11,19 +11,22 @@ mod waiting;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
+use bus::{NatsSettings, sync::SyncSettings, topology};
 use collector::{CollectorSettings, Limits, RoomSettings};
-use common::breaker::BreakerSettings;
-use common::bus::{self, NatsSettings, sync::SyncSettings, topology};
-use common::key::{self, KeyRecord, Scope};
-use common::process::admin::AdminSettings;
-use common::process::{Actor, Process, Stop};
-use common::query::QUEUE;
-use common::retry::RetryPolicy;
-use common::schema::SchemaSettings;
 use futures_util::StreamExt;
+use http_server::admin::AdminSettings;
 use nats::Nats;
+use runtime::breaker::BreakerSettings;
+use runtime::retry::RetryPolicy;
+use runtime::schema_folder::SchemaSettings;
+use runtime::{
+    process::{Actor, Process},
+    shutdown::Stop,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use types::key::{self, KeyRecord, Scope};
+use types::query::QUEUE;
 
 /// A collector on a nats-server of its own, and who talks to them.
 struct Bench {
@@ -80,7 +83,7 @@ impl Reply {
 
 impl Bench {
     async fn start() -> Self {
-        common::process::install_tls();
+        runtime::process::install_tls();
         let nats = Nats::start().await;
         let client = async_nats::connect(nats.address("nats"))
             .await

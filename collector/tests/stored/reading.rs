@@ -1,8 +1,8 @@
 //! `GET /v1/batches/{batch_id}` and `GET /v1/metrics/daily`: the own, or why not.
 
-use common::key::Scope;
-use common::query::{BATCH, METRICS};
 use serde_json::{Value, json};
+use types::key::Scope;
+use types::query::{BATCH, METRICS};
 
 use super::Bench;
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use common::query::{BATCH, NOTE_DUPLICATE, ResendNote};
 use futures_util::StreamExt;
 use serde_json::json;
+use types::query::{BATCH, NOTE_DUPLICATE, ResendNote};
 
 use super::{Bench, make_streams, stored, unknown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_resend_that_the_server_drops_leaves_one_note() {
     let mut bench = Bench::start().await;
-    let life = common::bus::bind_stream(&bench.js, "EVENTS").await.unwrap();
+    let life = bus::bind_stream(&bench.js, "EVENTS").await.unwrap();
     let mut notes = bench.listen(NOTE_DUPLICATE).await;
     for batch_id in ["b0", "b1"] {
         assert_eq!(

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use common::query::{BATCH, NOTIFY};
 use futures_util::StreamExt;
 use serde_json::json;
+use types::query::{BATCH, NOTIFY};
 
 use super::{Bench, stored, unknown};
 

@@ -1,11 +1,11 @@
 //! Answers about batches, days and alerts.
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::verdict::Code;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::{BatchRef, EventRef};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::Code;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};

@@ -1,10 +1,10 @@
 //! Rows of `attempts`, and what a dead letter leaves.
 
-use common::clock::Micros;
-use common::id::{BatchRef, Src};
-use common::job::BatchState;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::{BatchRef, Src};
+use types::job::BatchState;
+use types::time::Micros;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, column, execute, jobs, rows};

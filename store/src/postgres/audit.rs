@@ -1,7 +1,7 @@
 //! Audit rows, many in one statement.
 
-use common::id::BatchRef;
 use deadpool_postgres::Transaction;
+use types::id::BatchRef;
 
 use super::trouble::Trouble;
 use super::{column, execute};

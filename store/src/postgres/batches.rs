@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use common::id::{BatchRef, EventRef};
-use common::job::{BatchState, Mask};
-use common::verdict::Counts;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::{BatchRef, EventRef};
+use types::job::{BatchState, Mask};
+use types::verdict::Counts;
 
 use super::trouble::Trouble;
 use super::{column, rows};

@@ -1,7 +1,7 @@
 //! What administrators decide about dead letters.
 
-use common::id::BatchRef;
 use deadpool_postgres::Transaction;
+use types::id::BatchRef;
 
 use super::attempts::is_forgotten;
 use super::trouble::Trouble;

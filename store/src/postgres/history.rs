@@ -1,10 +1,10 @@
 //! Following what happened: from a clue to its batches, and a batch's audit.
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::BatchRef;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::BatchRef;
+use types::stream::StreamLife;
+use types::time::Micros;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, rows};

@@ -8,8 +8,8 @@ mod snapshot;
 
 use std::collections::BTreeSet;
 
-use common::id::BatchRef;
 pub use finish::fail;
+use types::id::BatchRef;
 
 use super::trouble::Trouble;
 use super::{Postgres, batches};

@@ -21,11 +21,11 @@ mod url;
 
 use std::time::Duration;
 
-use common::metrics;
-use common::retry::RetryPolicy;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
 };
+use runtime::metrics;
+use runtime::retry::RetryPolicy;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use common::id::BatchRef;
-use common::job::Mask;
 use deadpool_postgres::Transaction;
+use types::id::BatchRef;
+use types::job::Mask;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, rows};

@@ -1,7 +1,7 @@
 //! What is overdue, read beside the writers.
 
-use common::clock::Micros;
 use tokio_postgres::Row;
+use types::time::Micros;
 
 use super::trouble::Trouble;
 use super::{Postgres, batches};

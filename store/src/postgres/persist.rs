@@ -10,11 +10,11 @@ mod sql;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use common::bus::StreamLife;
-use common::id::{BatchRef, Src};
-use common::job::{BatchState, Mask};
-use common::verdict::Counts;
 use deadpool_postgres::Transaction;
+use types::id::{BatchRef, Src};
+use types::job::{BatchState, Mask};
+use types::stream::StreamLife;
+use types::verdict::Counts;
 
 use super::read::SOURCE;
 use super::trouble::Trouble;

@@ -1,10 +1,10 @@
 //! Reading quarantined events.
 
-use common::bus::StreamLife;
-use common::id::{BatchRef, EventRef, Src};
-use common::verdict::Code;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::{BatchRef, EventRef, Src};
+use types::stream::StreamLife;
+use types::verdict::Code;
 
 use super::answers::code;
 use super::trouble::Trouble;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use common::bus::StreamLife;
-use common::id::Src;
-use common::job::Mask;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::id::Src;
+use types::job::Mask;
+use types::stream::StreamLife;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};

@@ -1,7 +1,7 @@
 //! How far the batches of a stream's life are, in the order of the primary key.
 
-use common::id::Src;
 use tokio_postgres::Row;
+use types::id::Src;
 
 use super::Postgres;
 use super::trouble::Trouble;

@@ -1,10 +1,10 @@
 //! Answers about batches, days and alerts.
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::verdict::Code;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::{BatchRef, EventRef};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::Code;
 
 use super::persist::event_ref;
 use super::{Sqlite, batches};

@@ -1,9 +1,9 @@
 //! Rows of `attempts`, and what a dead letter leaves.
 
-use common::clock::Micros;
-use common::id::{BatchRef, Src};
-use common::job::BatchState;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::{BatchRef, Src};
+use types::job::BatchState;
+use types::time::Micros;
 
 use super::Sqlite;
 use super::audit::{self, Keep};

@@ -1,10 +1,10 @@
 //! Rows of `batches` as readers get them.
 
-use common::id::BatchRef;
-use common::job::{BatchState, Mask};
-use common::verdict::Counts;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::BatchRef;
+use types::job::{BatchState, Mask};
+use types::verdict::Counts;
 
 use crate::{StoreError, Submission};
 

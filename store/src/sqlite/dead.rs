@@ -1,7 +1,7 @@
 //! What administrators decide about dead letters.
 
-use common::id::BatchRef;
 use rusqlite::{Connection, params};
+use types::id::BatchRef;
 
 use super::audit::{self, Keep};
 use super::{Sqlite, attempts::is_forgotten, batches};

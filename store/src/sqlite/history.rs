@@ -1,9 +1,9 @@
 //! Following what happened: from a clue to its batches, and a batch's audit.
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::BatchRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::BatchRef;
+use types::stream::StreamLife;
+use types::time::Micros;
 
 use super::audit::{self, Keep};
 use super::{Sqlite, batches};

@@ -7,9 +7,9 @@ mod snapshot;
 
 use std::collections::BTreeSet;
 
-use common::id::BatchRef;
 pub use finish::fail;
 use rusqlite::{Connection, params};
+use types::id::BatchRef;
 
 use super::Sqlite;
 use crate::{

@@ -1,8 +1,8 @@
 //! T2: batches whose jobs are to be published, and those whose jobs are (docs/protocol.md).
 
-use common::clock::{Micros, SECOND};
-use common::job::Mask;
 use rusqlite::{Connection, OptionalExtension, params};
+use types::job::Mask;
+use types::time::{Micros, SECOND};
 
 use super::audit::{self, Keep};
 use super::{Sqlite, batches};

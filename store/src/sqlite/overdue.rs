@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
-use common::clock::Micros;
+use types::time::Micros;
 
 use super::{Sqlite, batches};
 use crate::{Overdue, StoreError, Watching};

@@ -3,12 +3,12 @@
 mod rows;
 mod sql;
 
-use common::bus::StreamLife;
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef, Src};
-use common::job::{BatchState, Mask};
-use common::verdict::{Counts, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
+use types::id::{BatchRef, EventRef, Src};
+use types::job::{BatchState, Mask};
+use types::stream::StreamLife;
+use types::time::Micros;
+use types::verdict::{Counts, Verdict};
 
 use super::audit::{self, Keep};
 use super::read::SOURCE;

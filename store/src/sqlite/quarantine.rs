@@ -1,9 +1,9 @@
 //! Reading quarantined events.
 
-use common::bus::StreamLife;
-use common::id::{BatchRef, EventRef, Src};
-use common::verdict::Code;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::{BatchRef, EventRef, Src};
+use types::stream::StreamLife;
+use types::verdict::Code;
 
 use super::answers::code;
 use super::persist::event_ref;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use common::bus::StreamLife;
-use common::id::{EventRef, Src};
-use common::job::Mask;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::id::{EventRef, Src};
+use types::job::Mask;
+use types::stream::StreamLife;
 
 use super::persist::event_ref;
 use super::{Sqlite, batches};

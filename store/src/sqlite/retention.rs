@@ -1,7 +1,7 @@
 //! How far the batches of a stream's life are, in the order of the primary key.
 
-use common::id::Src;
 use rusqlite::{Connection, Row, params};
+use types::id::Src;
 
 use super::Sqlite;
 use crate::{Retention, Stage, StoreError};

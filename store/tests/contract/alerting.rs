@@ -1,9 +1,9 @@
 //! Alerts: raised once, retracted, raised again; and their way out, exactly once each.
 
-use common::audit::Step;
-use common::job::{JobBody, JobKind};
 use serde_json::{Value, json};
 use store::{AlertOutbox, AlertRevision, Answers, Effects, Finding, Jobs, RuleWindow};
+use types::audit::Step;
+use types::job::{JobBody, JobKind};
 
 use crate::build::{Engine, at, event, fresh};
 use crate::work::{done, found, looked, replayed, stored};

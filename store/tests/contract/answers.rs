@@ -1,8 +1,8 @@
 //! Questions about batches, days and alerts.
 
-use common::job::{BatchState, JobKind, Mask};
-use common::verdict::Code;
 use store::{Answers, Effects, Incoming, Jobs, Outbox, Persist};
+use types::job::{BatchState, JobKind, Mask};
+use types::verdict::Code;
 
 use crate::build::{
     Engine, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at,
@@ -10,7 +10,7 @@ use crate::build::{
 };
 use crate::cases::mixed;
 use crate::work::{computed, day, done, found, looked, nothing, stored, triggered, write_windows};
-use common::clock::SECOND;
+use types::time::SECOND;
 
 /// The batch under another batch id.
 fn under(id: &str, mut incoming: Incoming) -> Incoming {

@@ -1,11 +1,11 @@
 //! What is remembered of messages that failed, and what one that is given up leaves.
 
-use common::audit::Step;
-use common::clock::SECOND;
-use common::job::JobKind;
 use serde_json::{Value, json};
 use store::{Attempt, Attempts, DeadLetter, MessageKey, Outbox, Recovery};
 use tokio::task::JoinSet;
+use types::audit::Step;
+use types::job::JobKind;
+use types::time::SECOND;
 
 use crate::build::{Engine, T0, at, event, fresh};
 use crate::work::{JOBS_SRC, dead, stored, triggered};
@@ -117,7 +117,7 @@ pub async fn marks_at_once_are_all_counted<E: Engine>() {
     assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
-fn detail(person: &common::audit::Personal) -> Value {
+fn detail(person: &types::audit::Personal) -> Value {
     serde_json::from_str(person.detail.as_ref().unwrap()).unwrap()
 }
 

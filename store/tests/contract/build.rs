@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use common::batch::{self, Header, Note};
-use common::bus::StreamLife;
-use common::clock::{Micros, SECOND};
-use common::id::{BatchRef, EventRef, Src};
-use common::verdict::{Code, Counts};
 use store::{Incoming, Persist, Quarantine, Store, Stored};
+use types::batch::{self, Header, Note};
+use types::id::{BatchRef, EventRef, Src};
+use types::stream::StreamLife;
+use types::time::{Micros, SECOND};
+use types::verdict::{Code, Counts};
 
 use crate::dump::Dump;
 

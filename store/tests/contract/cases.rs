@@ -1,11 +1,11 @@
 //! Storing once, keeping exactly, and what a batch leaves beside its events.
 
-use common::audit::{Personal, Step};
-use common::clock::SECOND;
-use common::id::EventRef;
-use common::job::BatchState;
-use common::verdict::{Code, Counts};
 use store::{Incoming, Persist};
+use types::audit::{Personal, Step};
+use types::id::EventRef;
+use types::job::BatchState;
+use types::time::SECOND;
+use types::verdict::{Code, Counts};
 
 use crate::build::{
     ACTOR, COLLECTOR, Engine, Event, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh,
@@ -82,7 +82,7 @@ pub async fn what_an_event_is_stored_with_is_kept_exactly<E: Engine>() {
     let dump = store.dump();
     let row = dump.of_event("events", event_at(src, 77, 1))[0];
     assert_eq!(row.bytes("body"), text.as_bytes());
-    assert_eq!(row.bytes("hash"), common::event::hash(text.as_bytes()));
+    assert_eq!(row.bytes("hash"), types::event::hash(text.as_bytes()));
     assert_eq!(
         (row.text("developer"), row.text("event_id")),
         ("ada", "e!~")
@@ -164,10 +164,7 @@ pub async fn refused_events_are_kept_whole<E: Engine>() {
             (row.bytes("body"), row.text("developer")),
             (event.text.as_bytes(), "ada")
         );
-        assert_eq!(
-            row.bytes("hash"),
-            common::event::hash(event.text.as_bytes())
-        );
+        assert_eq!(row.bytes("hash"), types::event::hash(event.text.as_bytes()));
         assert_eq!(
             (row.text("verdict"), row.text("code")),
             (code.verdict().as_str(), code.as_str())

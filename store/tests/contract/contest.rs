@@ -1,12 +1,12 @@
 //! Who holds an event id, what becomes of the others, and what that makes of batches and hours.
 
-use common::audit::Step;
-use common::clock::rfc3339;
-use common::id::EventRef;
-use common::job::BatchState;
-use common::verdict::Code;
 use serde_json::{Value, json};
 use store::Persist;
+use types::audit::Step;
+use types::id::EventRef;
+use types::job::BatchState;
+use types::time::rfc3339;
+use types::verdict::Code;
 
 use crate::build::{
     Engine, H0, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at,
@@ -135,7 +135,7 @@ pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engin
                 assert_eq!(refused.bytes("body"), sent.text.as_bytes());
                 assert_eq!(
                     refused.bytes("hash"),
-                    common::event::hash(sent.text.as_bytes())
+                    types::event::hash(sent.text.as_bytes())
                 );
                 assert_eq!(refused.text("event_id"), "e");
                 assert_eq!(refused.text("verdict"), "quarantined");

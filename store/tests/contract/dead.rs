@@ -1,8 +1,8 @@
 //! What administrators decide about dead letters.
 
-use common::audit::Step;
-use common::id::BatchRef;
 use store::{DeadLetters, Decision, History, Persist};
+use types::audit::Step;
+use types::id::BatchRef;
 
 use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, life, store_one};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use common::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
-use common::id::{BatchRef, EventRef};
+use types::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
+use types::id::{BatchRef, EventRef};
 use uuid::Uuid;
 
 /// One value.

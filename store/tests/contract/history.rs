@@ -1,10 +1,10 @@
 //! From a clue to its batches, and what happened to them.
 
-use common::clock::SECOND;
-use common::id::BatchRef;
-use common::job::JobKind;
-use common::verdict::Code;
 use store::{Clue, Effects, History, Jobs, Outbox, Persist};
+use types::id::BatchRef;
+use types::job::JobKind;
+use types::time::SECOND;
+use types::verdict::Code;
 
 use crate::build::{Engine, T0, at, batch, batch_of, event, fresh, life, received_at, store_one};
 use crate::work::{done, found, looked, stored, triggered};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use common::audit::Step;
-use common::id::BatchRef;
-use common::job::{JobKind, Mask};
 use serde_json::json;
 use store::{Attempts, DeadLetter, Effects, Jobs, Outbox, Pending, Persist};
 use tokio::task::JoinSet;
+use types::audit::Step;
+use types::id::BatchRef;
+use types::job::{JobKind, Mask};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, life};
 use crate::work::{dead, done, nothing, replayed, stored, triggered};

@@ -1,11 +1,11 @@
 //! The order of arrival never changes what is stored (R1.2), whatever the batches have in common.
 
-use common::clock::SECOND;
-use common::verdict::Code;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestCaseResult, TestRunner};
 use store::{Incoming, Ledger, Persist};
+use types::time::SECOND;
+use types::verdict::Code;
 
 use crate::build::{Engine, Event, HOUR, T0, at, batch_of, event, life};
 

@@ -1,8 +1,8 @@
 //! What should have been completed by now.
 
-use common::clock::SECOND;
-use common::job::{BatchState, JobKind};
 use store::{Attempts, Jobs, Outbox, Overdue, Persist, Watching};
+use types::job::{BatchState, JobKind};
+use types::time::SECOND;
 
 use crate::build::{Engine, at, batch, event, fresh, received_at};
 use crate::work::{dead, done, nothing, stored, triggered};

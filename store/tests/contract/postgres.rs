@@ -1,9 +1,9 @@
 //! Postgres under the contract: a database of its own on the server of the run.
 
-use common::id::BatchRef;
 use store::Postgres;
 use tokio_postgres::types::Type;
 use tokio_postgres::{IsolationLevel, Row as PostgresRow};
+use types::id::BatchRef;
 
 use crate::build::Engine;
 use crate::dump::{Cell, Dump, Row};

@@ -1,9 +1,9 @@
 //! What only Postgres has: many processes at once, a server that may be away, and a version to agree on.
 
-use common::clock::SECOND;
-use common::id::Src;
 use store::{Incoming, Ledger, Persist, Postgres, PostgresUrl, StoreError};
 use tokio_postgres::NoTls;
+use types::id::Src;
+use types::time::SECOND;
 
 use crate::build::{Engine, HOUR, T0, at, batch_of, event, fresh, life};
 use crate::postgres::PostgresEngine;

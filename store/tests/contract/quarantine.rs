@@ -1,9 +1,9 @@
 //! Quarantined events, read for whoever mends them.
 
-use common::batch::Origin;
-use common::verdict::Code;
 use serde_json::Value;
 use store::{Held, History, Persist, Quarantine, QuarantineFilter};
+use types::batch::Origin;
+use types::verdict::Code;
 
 use crate::build::{
     Engine, T0, at, batch, batch_of, event, event_at, fresh, life, received_at, sent, store_one,
@@ -167,10 +167,7 @@ pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Eng
     );
     assert_eq!(
         (&first.body[..], first.hash),
-        (
-            one.text.as_bytes(),
-            common::event::hash(one.text.as_bytes())
-        )
+        (one.text.as_bytes(), types::event::hash(one.text.as_bytes()))
     );
     assert_eq!((second.ordinal, second.held, first.held), (2, None, None));
     // The same in other bytes under one id, something else under the other.

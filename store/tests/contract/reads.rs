@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::batch::Header;
-use common::clock::{SECOND, utc_hour};
 use serde_json::value::RawValue;
 use store::{Hour, HourRange, Jobs, Persist, Want};
+use types::batch::Header;
+use types::time::{SECOND, utc_hour};
 
 use crate::build::{Engine, H0, HOUR, T0, at, batch, batch_of, event, event_at, fresh, store_one};
 use crate::work::{computed, ids, partial, stored, write_windows};

@@ -1,18 +1,18 @@
 //! What of a stream's life is done with.
 
-use common::audit::Step;
-use common::job::JobKind;
-use common::job::{BatchState, Mask};
-use common::verdict::{Code, Verdict};
 use store::{
     Attempts, DeadLetters, Decision, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage,
     Standing,
 };
+use types::audit::Step;
+use types::job::JobKind;
+use types::job::{BatchState, Mask};
+use types::verdict::{Code, Verdict};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, life, received_at, store_one};
 use crate::dead::decision;
 use crate::work::{dead, done, nothing, stored, triggered};
-use common::clock::SECOND;
+use types::time::SECOND;
 
 fn stage(seq: u64, is_done: bool) -> Stage {
     Stage {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::id::BatchRef;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 use store::Sqlite;
 use tempfile::TempDir;
+use types::id::BatchRef;
 
 use crate::build::Engine;
 use crate::dump::{Cell, Dump, Row};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use common::audit::Step;
-use common::id::Src;
-use common::job::{BatchState, JobKind, Mask, Progress};
 use serde_json::json;
 use store::{Attempts, Jobs, Ledger, Outbox, Persist, Store};
 use tokio::task::JoinSet;
+use types::audit::Step;
+use types::id::Src;
+use types::job::{BatchState, JobKind, Mask, Progress};
 
 use crate::build::{Engine, at, batch, event, fresh};
 use crate::work::{dead, done, nothing, stored, triggered, triggered_at};
@@ -113,7 +113,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
 }
 
 /// One of the four steps that complete a batch, in any order.
-async fn take<S: Store>(store: S, step: Option<JobKind>, body: common::job::JobBody) {
+async fn take<S: Store>(store: S, step: Option<JobKind>, body: types::job::JobBody) {
     match step {
         None => store.triggered(vec![triggered(&body)]).await.unwrap(),
         Some(kind) => drop(

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use common::id::EventRef;
-use common::job::JobKind;
 use serde_json::json;
 use store::{Computed, Effects, HourRange, Jobs, NormalizedRow, PartialRow, Want};
+use types::id::EventRef;
+use types::job::JobKind;
 
 use crate::build::{Engine, H0, HOUR, T0, at, event, event_at, fresh};
 use crate::dump::Dump;

@@ -1,13 +1,13 @@
 //! Jobs of stored batches, as workers hand them to the store.
 
-use common::clock::{Micros, SECOND};
-use common::id::BatchRef;
-use common::job::{BatchState, JobBody, JobKind, JobMessage, Mask};
 use serde_json::json;
 use store::{
     Computed, DayRow, DeadLetter, Effects, Finding, JobDone, Jobs, MessageKey, PartialRow, Receipt,
     RuleWindow, StoredEvent, Triggered,
 };
+use types::id::BatchRef;
+use types::job::{BatchState, JobBody, JobKind, JobMessage, Mask};
+use types::time::{Micros, SECOND};
 
 use crate::build::{ACTOR, Engine, Event, batch, received_at, store_one};
 

@@ -20,7 +20,7 @@ impl Site {
         let address = free_address();
         let mut command = self.command("devtrail-collector", &["--listen", &address]);
         self.spawn(name, command.args(arguments));
-        common::process::install_tls();
+        runtime::process::install_tls();
         let (url, client) = (format!("http://{address}"), reqwest::Client::new());
         let ready = async || {
             let reply = client

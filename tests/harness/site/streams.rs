@@ -10,7 +10,7 @@ impl Site {
     /// # Panics
     /// Where it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
-        let addresses = common::bus::addresses(&self.nats).expect("addresses");
+        let addresses = bus::addresses(&self.nats).expect("addresses");
         async_nats::jetstream::new(
             async_nats::connect(addresses)
                 .await
@@ -33,7 +33,7 @@ impl Site {
     /// Where a consumer cannot be changed.
     pub async fn set_ack_wait(&self, streams: &str, ack_wait: std::time::Duration) {
         let js = self.js().await;
-        for name in common::bus::topology::declared().keys().cloned() {
+        for name in bus::topology::declared().keys().cloned() {
             let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else {
                 continue;
             };

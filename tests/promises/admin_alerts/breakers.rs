@@ -1,9 +1,9 @@
 //! The breakers before the store and before the stream: told when they open, and when they are well again.
 
-use common::admin_alert::{Kind, State};
 use futures_util::future::join_all;
 use harness::{Engine, Site, envelope, event, stands_still, until};
 use nix::sys::signal::Signal;
+use types::admin_alert::{Kind, State};
 
 use super::{shorten_life, until_told, workers};
 

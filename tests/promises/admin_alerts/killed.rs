@@ -1,7 +1,7 @@
 //! Who dies: a role, which is told; and the watcher, which changes nothing of what is told.
 
-use common::admin_alert::{Kind, State};
 use harness::{Engine, until};
+use types::admin_alert::{Kind, State};
 
 use super::{QUICK, empty_dead, send_garbage, site, told, until_told, workers};
 
@@ -15,7 +15,7 @@ async fn a_role_that_is_gone_is_told_until_it_is_back(engine: Engine) {
         "aggregate"
     };
     until("it is there", async || {
-        let alive = common::bus::roster::alive(&site.js().await).await.ok()?;
+        let alive = bus::worker_registry::alive(&site.js().await).await.ok()?;
         alive.iter().any(|entry| entry.role == gone).then_some(())
     })
     .await;
@@ -60,7 +60,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     let (mut site, _) = site(engine).await;
     workers(&mut site, engine, None, &["--alert-silent", "2s"]);
     until("it is there", async || {
-        let alive = common::bus::roster::alive(&site.js().await).await.ok()?;
+        let alive = bus::worker_registry::alive(&site.js().await).await.ok()?;
         alive
             .iter()
             .any(|entry| entry.role == "collector")

@@ -1,8 +1,8 @@
 //! Each kind of trouble is raised, and resolved when it is over.
 
-use common::admin_alert::{Kind, Number, RuleFailed, State};
 use harness::{Engine, Site, envelope, event, said};
 use serde_json::Value;
+use types::admin_alert::{Kind, Number, RuleFailed, State};
 
 use super::{empty_dead, send_garbage, site, told, until_told, workers};
 

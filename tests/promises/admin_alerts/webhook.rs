@@ -4,8 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use common::admin_alert::{Kind, State};
 use harness::{Engine, Hook, Post, Site, envelope, event, said, until};
+use types::admin_alert::{Kind, State};
 
 use super::{SECRET, empty_dead, send_garbage, site, told, until_told, workers};
 

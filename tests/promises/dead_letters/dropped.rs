@@ -277,7 +277,7 @@ async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engin
     }
     // A worker has the question, and does not answer: it may have written the decision down.
     let nats = site.js().await.client();
-    let silent = nats.subscribe(common::query::DEAD_DROP).await.unwrap();
+    let silent = nats.subscribe(types::query::DEAD_DROP).await.unwrap();
     nats.flush().await.unwrap();
     let unanswered = dead(&site, &["drop", &number, "--reason", "x", "--yes"]);
     assert!(

@@ -1,12 +1,12 @@
 //! Kinds of poison: what is published, and what DEAD must say of it.
 
 use async_nats::jetstream::message::PublishMessage;
-use common::batch::{self, Header, Note};
-use common::id::BatchRef;
-use common::job::{JobBody, JobKind, JobMessage};
-use common::pointer::Pointer;
-use common::verdict::Counts;
 use harness::{Database, Site};
+use types::batch::{self, Header, Note};
+use types::id::BatchRef;
+use types::job::{JobBody, JobKind, JobMessage};
+use types::pointer::Pointer;
+use types::verdict::Counts;
 
 use super::dead::Dead;
 use super::raw;

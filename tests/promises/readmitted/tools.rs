@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use common::clock::{Clock, SECOND, SystemClock, rfc3339};
 use harness::{Client, Database, Engine, Site, envelope, said};
+use runtime::clock;
 use serde_json::{Value, json};
+use types::time::{SECOND, rfc3339};
 
 /// A schema of the type in this version; `data` is what its data must be.
 pub fn schema(folder: &Path, version: &str, kind: &str, data: &Value) {
@@ -86,7 +87,7 @@ pub async fn messages(site: &Site) -> u64 {
 /// 1 March in UTC happened on its 28 February.
 pub fn from_new_york(batch_id: &str, events: &[Value]) -> Value {
     let mut batch = envelope(batch_id, events);
-    batch["sent_at"] = json!(rfc3339(SystemClock.now() + 7200 * SECOND));
+    batch["sent_at"] = json!(rfc3339(clock::now() + 7200 * SECOND));
     batch["client"] = json!({"name": "test", "time_zone": "America/New_York"});
     batch
 }

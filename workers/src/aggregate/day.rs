@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::{Micros, SECOND, rfc3339};
 use serde::Serialize;
+use types::time::{Micros, SECOND, rfc3339};
 
 use super::partial::{Part, Tests};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::Micros;
+use types::time::Micros;
 
 use super::partial::{Active, IDLE, Lines, Part, Span, Tests};
 

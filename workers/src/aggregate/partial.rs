@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::{Micros, SECOND};
 use serde::{Deserialize, Serialize};
+use types::time::{Micros, SECOND};
 
 use crate::normalize::Record;
 

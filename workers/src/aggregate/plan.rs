@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use common::clock::{parse_rfc3339, utc_hour};
 use store::HourRange;
+use types::time::{parse_rfc3339, utc_hour};
 
 /// Offsets from UTC are less than this many hours in either direction (RFC 3339: 23:59).
 const MAX_OFFSET: i64 = 24;

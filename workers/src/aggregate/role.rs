@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::job::{JobKind, JobMessage};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store::{AlertRevision, Effects, Jobs, StoreError, Want};
+use types::job::{JobKind, JobMessage};
 
 use super::{BadDay, Error, VERSION, ranges, windows, windows_anew};
 use crate::jobs::Work;

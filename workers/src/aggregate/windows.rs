@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::utc_hour;
 use store::{Computed, DayRow, Effects, PartialRow, Snapshot, StoredEvent};
+use types::time::utc_hour;
 
 use super::day::Day;
 use super::partial::Part;

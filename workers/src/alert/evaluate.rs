@@ -4,8 +4,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use common::clock::Micros;
 use store::{RuleWindow, Snapshot, StoredEvent};
+use types::time::Micros;
 
 use super::finding::finding;
 use super::measure::{Firing, judge};

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use common::clock::{SECOND, local_day, parse_rfc3339, rfc3339, utc_hour};
-use common::id::BatchRef;
-use common::schema::{Found, Schemas};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{Hour, Snapshot, StoredEvent};
+use types::id::BatchRef;
+use types::schema::{Found, Schemas};
+use types::time::{SECOND, local_day, parse_rfc3339, rfc3339, utc_hour};
 
 use super::evaluate::Engine;
 use super::rules::{Rule, time_span};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use common::clock::SECOND;
 use serde::Deserialize;
 use serde_json::Value;
+use types::time::SECOND;
 
 use crate::normalize::Record;
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::{Micros, SECOND};
 use serde::Serialize;
 use store::Finding;
+use types::time::{Micros, SECOND};
 
 use super::measure::Firing;
 use super::rules::Rule;
 use super::windows::{Day, Origin};
-use common::severity::Severity;
+use types::severity::Severity;
 
 /// At most this many events are named as evidence.
 const MAX_IDS: usize = 5;
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use crate::alert::filter::tests::record;
     use crate::alert::rules::tests::rule_of_days;
-    use common::id::BatchRef;
     use serde_json::{Value, json};
+    use types::id::BatchRef;
 
     const HOUR: Micros = 3600 * SECOND;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::SECOND;
+use types::time::SECOND;
 
 use super::filter::Filter;
 use super::rules::{Measure, Rule, When};

@@ -15,7 +15,6 @@ mod role;
 mod rules;
 mod windows;
 
-pub use common::severity::Severity;
 pub use evaluate::{ENGINE, Engine, Evaluation, RuleError, evaluate};
 pub use filter::{Filter, LocalTimes, Test};
 pub use finding::alert_id;
@@ -23,4 +22,5 @@ pub use measure::{Firing, judge};
 pub use publish::{Published, publish, sweep};
 pub use role::{Alerting, Evaluating};
 pub use rules::{BadRule, Measure, Rule, When, builtin, files};
+pub use types::severity::Severity;
 pub use windows::{BadDay, Day, Origin, Touched, ranges};

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::PublishMessage};
-use common::batch::CORRELATION_ID;
-use common::crash;
-use common::process::Stop;
-use common::retry::RetryPolicy;
+use runtime::crash;
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use serde_json::{Map, Value};
 use store::{AlertOutbox, AlertRevision, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use types::batch::CORRELATION_ID;
 
-use common::severity::Severity;
+use types::severity::Severity;
 
 /// How often the sweep looks for what was left.
 const SWEEP: Duration = Duration::from_secs(5);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
-use common::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
-use common::clock::{Clock, SystemClock};
-use common::job::{JobKind, JobMessage};
+use runtime::clock;
 use store::{AlertOutbox, AlertRevision, Effects, Jobs, StoreError, Want};
+use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
+use types::job::{JobKind, JobMessage};
 
 use super::{Engine, Evaluation, Rule, RuleError, Touched, builtin, publish, ranges};
 use crate::jobs::Work;
@@ -40,7 +40,7 @@ impl<S: Jobs> Evaluating<S> {
             .store
             .snapshot(developer.to_owned(), ranges, Want::All)
             .await?;
-        let now = SystemClock.now();
+        let now = clock::now();
         let evaluation = self
             .engine
             .evaluate(&self.rules, developer, &touched, &snapshot, now);

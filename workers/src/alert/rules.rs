@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::process::parse_duration;
+use runtime::settings::parse_duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::examples::Example;
 use super::filter::Filter;
-use common::severity::Severity;
+use types::severity::Severity;
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {

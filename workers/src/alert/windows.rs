@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use common::clock::{Micros, SECOND};
-use common::id::BatchRef;
-use common::job::JobMessage;
 use jiff::civil::Date;
 use jiff::{ToSpan as _, Unit};
 use store::{HourRange, Snapshot};
+use types::id::BatchRef;
+use types::job::JobMessage;
+use types::time::{Micros, SECOND};
 
 use super::rules::Rule;
 

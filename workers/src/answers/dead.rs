@@ -1,10 +1,10 @@
 //! What an administrator decided about a dead letter, written to the audit.
 
-use common::audit::Step;
-use common::id::{BatchRef, DeveloperId, is_id};
-use common::json::shorten;
-use common::query::{DeadNote, DeadNoted};
 use store::{DeadLetters, Decision, Persist};
+use types::audit::Step;
+use types::id::{BatchRef, DeveloperId, is_id};
+use types::json::shorten;
+use types::query::{DeadNote, DeadNoted};
 
 use super::NoAnswer;
 

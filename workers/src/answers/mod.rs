@@ -1,4 +1,4 @@
-//! Answers to what collectors and commands ask over NATS (`common::query`), and notes of dropped resends.
+//! Answers to what collectors and commands ask over NATS (`types::query`), and notes of dropped resends.
 //!
 //! Workers of one kind share a queue group: one of them gets each question. A collector asks again,
 //! or its client does; so nothing is kept here, and what cannot be answered is said at once.
@@ -9,18 +9,18 @@ mod replies;
 
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
-use common::audit::Step;
-use common::process::Stop;
-use common::query::{
-    Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE,
-    QUEUE, ResendNote, StoredReply, SubmissionReply,
-};
-use common::retry::RetryPolicy;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Answers, DeadLetters, History, Ledger, Persist, StoreError};
+use types::audit::Step;
+use types::query::{
+    Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE,
+    QUEUE, ResendNote, StoredReply, SubmissionReply,
+};
 
 /// Questions in hand at once; more wait with NATS's client.
 const QUESTIONS: usize = 64;
@@ -99,7 +99,7 @@ where
     tokio::join!(questions, notes);
 }
 
-/// Writes administrators' decisions about dead letters ([`common::query::DeadNote`]) to the audit, until
+/// Writes administrators' decisions about dead letters ([`types::query::DeadNote`]) to the audit, until
 /// the process stops: on SQLite no other process may write.
 pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     client: Client,
@@ -234,7 +234,7 @@ fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
 
 async fn stored<S: Answers + Ledger>(
     store: &S,
-    life: common::bus::StreamLife,
+    life: types::stream::StreamLife,
     seq: u64,
 ) -> Result<Option<StoredReply>, NoAnswer> {
     // A stream made anew counts from 1 again: only source and sequence together name the message.
@@ -275,7 +275,7 @@ fn bounded<T: Serialize>(answer: Result<T, NoAnswer>, limit: usize) -> Bytes {
     });
     let bytes = sent.unwrap_or_else(|error| {
         tracing::warn!(%error, "a question is not answered");
-        let reason = common::json::shorten(&error.to_string(), 500);
+        let reason = types::json::shorten(&error.to_string(), 500);
         serde_json::to_vec(&Answer::<()>::Unavailable(reason)).expect("a text is written as JSON")
     });
     bytes.into()

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use common::id::is_id;
-use common::process::Stop;
-use common::query::ResendNote;
-use common::retry::RetryPolicy;
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Stop;
 use store::History;
+use types::id::is_id;
+use types::query::ResendNote;
 
 /// How often a note is tried to be written: over up to nine seconds, as its batch may not be stored yet.
 const TRIES: u32 = 9;

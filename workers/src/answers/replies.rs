@@ -1,11 +1,11 @@
-//! What the store tells, as the reply types of `common::query` say it. Pure.
+//! What the store tells, as the reply types of `types::query` say it. Pure.
 
-use common::clock::rfc3339;
-use common::id::EventRef;
-use common::query::{DayReply, StoredReply, SubmissionReply};
-use common::verdict::{Exception, Original};
 use serde_json::{Map, Value};
 use store::{Computed, NotAccepted, Submission};
+use types::id::EventRef;
+use types::query::{DayReply, StoredReply, SubmissionReply};
+use types::time::rfc3339;
+use types::verdict::{Exception, Original};
 
 /// A submission, as `GET /v1/batches/{batch_id}` lists it.
 #[must_use]
@@ -81,9 +81,9 @@ pub fn has_events(day: &DayReply) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use common::id::BatchRef;
-    use common::job::{BatchState, JobKind, Mask};
-    use common::verdict::{Code, Counts, Verdict};
+    use types::id::BatchRef;
+    use types::job::{BatchState, JobKind, Mask};
+    use types::verdict::{Code, Counts, Verdict};
 
     use super::*;
 

@@ -1,8 +1,8 @@
 //! Local time: in the client's zone, else in the offset beside the time it wrote (contract).
 
-use common::clock::{self, Micros};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use types::time::{self, Micros};
 
 /// An instant on a local clock.
 pub struct Local {
@@ -17,8 +17,8 @@ pub struct Local {
 /// `client` is the envelope's `client` as JSON. Where neither it nor `occurred_at` says anything
 /// usable, local time is UTC.
 pub fn of(at: Micros, client: Option<&[u8]>, occurred_at: Option<&str>) -> Local {
-    let zone = client.and_then(clock::client_zone).unwrap_or_else(|| {
-        let written = occurred_at.and_then(clock::parse_rfc3339);
+    let zone = client.and_then(time::client_zone).unwrap_or_else(|| {
+        let written = occurred_at.and_then(time::parse_rfc3339);
         TimeZone::fixed(written.map_or(Offset::UTC, |written| written.offset))
     });
     let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -66,7 +66,7 @@ pub fn slug(project: &str) -> Option<String> {
     if name.chars().any(|c| c.is_alphanumeric() && !c.is_ascii()) {
         hash.push('-');
         hash.extend(
-            common::event::hash(name.as_bytes())[..4]
+            types::event::hash(name.as_bytes())[..4]
                 .iter()
                 .map(|byte| format!("{byte:02x}")),
         );

@@ -1,11 +1,11 @@
 //! One stored event as a normalized record: pure, versioned, the same wherever it is called.
 
-use common::clock::{Micros, SECOND};
-use common::json;
-use common::schema::{Version, upcast};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::StoredEvent;
+use types::json;
+use types::schema::{Version, upcast};
+use types::time::{Micros, SECOND};
 
 use super::{fields, language, local, path, text};
 

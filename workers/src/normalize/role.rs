@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use common::id::BatchRef;
-use common::job::{JobKind, JobMessage};
 use store::{AlertRevision, Effects, Jobs, NormalizedRow, StoreError, StoredEvent};
+use types::id::BatchRef;
+use types::job::{JobKind, JobMessage};
 
 use super::{VERSION, normalize};
 use crate::jobs::Work;

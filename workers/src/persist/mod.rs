@@ -7,17 +7,18 @@ mod trigger;
 use std::sync::Arc;
 
 use async_nats::jetstream;
+use bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
-use common::batch::{self, Batch};
-use common::bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
-use common::bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY, StreamLife};
-use common::clock::{Clock, SystemClock};
-use common::crash;
-use common::event::Head;
-use common::id::{BatchRef, Src};
-use common::process::Process;
-use common::query::NOTIFY;
+use runtime::clock;
+use runtime::crash;
+use runtime::process::Process;
 use store::{Attempts, Incoming, Outbox, Persist, Stored};
+use types::batch::{self, Batch};
+use types::event::Head;
+use types::id::{BatchRef, Src};
+use types::query::NOTIFY;
+use types::stream::StreamLife;
 
 use crate::memory::Remembering;
 use crate::setback;
@@ -148,7 +149,7 @@ impl<S: Persist> Storing<S> {
             src,
             seq: delivery.seq,
         };
-        let times = (delivery.published_at, SystemClock.now());
+        let times = (delivery.published_at, clock::now());
         Incoming::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
     }
 

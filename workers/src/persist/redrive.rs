@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use common::bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
-use common::bus::{EVENTS, StreamLife, bind_stream, stored};
-use common::id::{BatchRef, Src};
-use common::pointer::Pointer;
+use bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::{EVENTS, bind_stream, stored};
 use store::Persist;
+use types::id::{BatchRef, Src};
+use types::pointer::Pointer;
+use types::stream::StreamLife;
 
 use crate::setback;
 

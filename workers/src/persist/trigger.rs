@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, message::PublishMessage};
-use common::batch;
-use common::clock::{Clock, SystemClock};
-use common::crash;
-use common::job::JobMessage;
-use common::process::{Process, Stop};
-use common::retry::RetryPolicy;
 use futures_util::future::try_join_all;
+use runtime::clock;
+use runtime::crash;
+use runtime::retry::RetryPolicy;
+use runtime::{process::Process, shutdown::Stop};
 use store::{Outbox, Pending, Receipt, StoreError, Triggered};
 use tokio::sync::mpsc;
+use types::batch;
+use types::job::JobMessage;
 
 /// Batches triggered together: their publishes are pipelined, their T2b is one transaction.
 const GROUP: usize = 128;
@@ -181,7 +181,7 @@ impl<S: Outbox> Trigger<S> {
         Ok(Triggered {
             body: pending.body,
             receipts,
-            at: SystemClock.now(),
+            at: clock::now(),
             actor: self.actor.clone(),
         })
     }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use common::clock::Micros;
 use store::Stage;
+use types::time::Micros;
 
 /// Above this part of `max_bytes` the retention bound yields (docs/protocol.md, Retention).
 const FULL_PERCENT: u64 = 80;

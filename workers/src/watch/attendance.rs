@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::clock::{Micros, SECOND};
+use types::time::{Micros, SECOND};
 
 use super::settings::micros;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use common::admin_alert::{AdminAlert, Kind, Number, Place, State, alert_id, newest};
-use common::clock::{Micros, SECOND};
+use types::admin_alert::{AdminAlert, Kind, Number, Place, State, alert_id, newest};
+use types::time::{Micros, SECOND};
 
 use super::settings::{WatchSettings, micros};
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use common::bus::monitor::{self, JetStream};
-use common::process::Disk;
+use bus::monitor::{self, JetStream};
 use futures_util::future::join_all;
+use runtime::disk::Disk;
 
 use super::facts::{Disks, Room};
 use super::gather::asked;
@@ -123,7 +123,7 @@ fn disk(name: &str, folder: &Path) -> anyhow::Result<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::bus::monitor::Setup;
+    use bus::monitor::Setup;
 
     #[test]
     fn of_another_machine_only_jetstreams_own_word_counts() {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::admin_alert::{Kind, Number};
-use common::breaker;
-use common::bus::EVENTS;
-use common::clock::{Micros, rfc3339};
+use bus::EVENTS;
+use runtime::breaker;
 use store::Overdue;
+use types::admin_alert::{Kind, Number};
+use types::time::{Micros, rfc3339};
 
 use super::attendance::Silent;
 use super::book::{Findings, Trouble};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::admin_alert::{AdminAlert, RuleFailed};
-use common::clock::Micros;
-use common::json::shorten;
+use types::admin_alert::{AdminAlert, RuleFailed};
+use types::json::shorten;
+use types::time::Micros;
 
 use super::settings::micros;
 
@@ -81,7 +81,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::clock::SECOND;
+    use types::time::SECOND;
 
     #[test]
     fn a_rule_counts_until_it_was_quiet_for_long_enough() {

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::breaker;
-use common::bus::facts::{self, ConsumerFacts, StreamFacts};
-use common::bus::roster::{self, WorkerEntry};
-use common::bus::topology::{self, Name};
-use common::bus::{ADMIN, DEAD};
-use common::clock::{Clock as _, Micros, SystemClock};
-use common::process::Process;
+use bus::facts::{self, ConsumerFacts, StreamFacts};
+use bus::topology::{self, Name};
+use bus::worker_registry::{self, WorkerEntry};
+use bus::{ADMIN, DEAD};
 use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
+use runtime::breaker;
+use runtime::clock;
+use runtime::process::Process;
 use store::Watching;
+use types::time::Micros;
 
 use super::attendance::{Attendance, Silent};
 use super::disks::Sources;
@@ -49,9 +50,9 @@ impl<S: Watching> Gatherer<S> {
     /// Looks who is alive. Every watcher does it all the time, to know who was there before it got
     /// the lease.
     pub async fn roster(&self, attendance: &mut Attendance) -> Option<Present> {
-        let entries = asked("the list of workers", roster::alive(&self.js)).await?;
+        let entries = asked("the list of workers", worker_registry::alive(&self.js)).await?;
         let roles = entries.iter().map(|entry| entry.role.as_str());
-        let silent = attendance.look(roles, self.silent_after, SystemClock.now());
+        let silent = attendance.look(roles, self.silent_after, clock::now());
         Some(Present { entries, silent })
     }
 
@@ -108,7 +109,7 @@ impl<S: Watching> Gatherer<S> {
             };
             anyhow::Ok((name, live))
         });
-        let now = SystemClock.now();
+        let now = clock::now();
         let (mut streams, mut backlogs, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (name, live) in try_join_all(asked).await? {
             match live {

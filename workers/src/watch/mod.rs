@@ -20,16 +20,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::admin_alert::{AdminAlert, Kind, NOTE_RULE_FAILED, RuleFailed, State};
-use common::bus::roster::Lease;
-use common::bus::{ADMIN, BindError, admin_alerts, bind_stream, publish_admin_alert};
-use common::clock::{Clock as _, Micros, SystemClock};
-use common::crash;
-use common::process::Process;
-use common::retry::RetryPolicy;
+use bus::lease::Lease;
+use bus::{ADMIN, BindError, admin_alerts, bind_stream, publish_admin_alert};
 use futures_util::StreamExt as _;
+use runtime::clock;
+use runtime::crash;
+use runtime::process::Process;
+use runtime::retry::RetryPolicy;
 use store::Watching;
 use tokio::time::{MissedTickBehavior, interval};
+use types::admin_alert::{AdminAlert, Kind, NOTE_RULE_FAILED, RuleFailed, State};
+use types::time::Micros;
 
 use attendance::Attendance;
 use book::{Book, Pace};
@@ -76,7 +77,7 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
     bound(&js, retry, &process).await?;
     let lease = Lease::hold(js.clone(), "watch", &process.actor.to_string());
     let failures = Arc::new(Mutex::new(Failures::default()));
-    let heard_since = SystemClock.now();
+    let heard_since = clock::now();
     let gatherer = Gatherer {
         js: js.clone(),
         store,
@@ -136,7 +137,7 @@ async fn listen(client: async_nats::Client, retry: RetryPolicy, failures: &Mutex
             Ok(mut notes) => {
                 while let Some(message) = notes.next().await {
                     match serde_json::from_slice::<RuleFailed>(&message.payload) {
-                        Ok(note) => lock(failures).note(&note, SystemClock.now()),
+                        Ok(note) => lock(failures).note(&note, clock::now()),
                         Err(error) => {
                             tracing::warn!(%error, "a note of a rule that failed cannot be read")
                         }
@@ -196,12 +197,12 @@ impl<S: Watching> Watcher<S> {
         };
         // Without the lease as well, to know who was there before.
         let present = self.gatherer.roster(&mut self.attendance).await;
-        let rules = lock(&self.failures).of_late(self.settings.alert_quiet, SystemClock.now());
+        let rules = lock(&self.failures).of_late(self.settings.alert_quiet, clock::now());
         let Some((mut book, mut last)) = open else {
             return;
         };
-        let seen = self.gatherer.look(present, rules, SystemClock.now()).await;
-        let now = SystemClock.now();
+        let seen = self.gatherer.look(present, rules, clock::now()).await;
+        let now = clock::now();
         for alert in book.due(&judge(&seen, &self.gatherer.bounds), now) {
             if !self.lease.is_held() {
                 return;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
-use common::clock::Micros;
+use types::time::Micros;
 
 /// What the watcher looks for, and the administrators' webhook.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,13 +20,13 @@ pub struct WatchSettings {
     /// Alert when a batch is not completed this long after it was stored
     #[arg(
         long, env = "DEVTRAIL_ALERT_OVERDUE", default_value = "10m", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_overdue: Duration,
     /// Alert when a role gives no sign of life for this long
     #[arg(
         long, env = "DEVTRAIL_ALERT_SILENT", default_value = "30s", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_silent: Duration,
     /// Alert when a stream is this full, in percent
@@ -44,19 +44,19 @@ pub struct WatchSettings {
     /// An alert is resolved when its trouble was gone for this long
     #[arg(
         long, env = "DEVTRAIL_ALERT_SETTLE", default_value = "30s", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_settle: Duration,
     /// An alert that a rule failed is resolved when it did not fail for this long
     #[arg(
         long, env = "DEVTRAIL_ALERT_QUIET", default_value = "10m", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_quiet: Duration,
     /// An alert whose count rises is told again at most this often
     #[arg(
         long, env = "DEVTRAIL_ALERT_REPEAT", default_value = "5m", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_repeat: Duration,
     /// Most messages a minute about one kind of trouble
@@ -68,13 +68,13 @@ pub struct WatchSettings {
     /// Where alerts are posted to: http:// or https://
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_URL", hide_env_values = true, value_name = "ADDRESS",
-        value_parser = common::process::parse_http_url, help_heading = HEADING
+        value_parser = runtime::settings::parse_http_url, help_heading = HEADING
     )]
     pub admin_webhook_url: Option<String>,
     /// An alert that the webhook answers with 408, 429 or 5xx is skipped when it is this old
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_PATIENCE", default_value = "1h", value_name = "TIME",
-        value_parser = common::process::parse_duration, help_heading = HEADING
+        value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub admin_webhook_patience: Duration,
     /// What the posts are signed with; its receiver knows it too
@@ -89,7 +89,7 @@ const HEADING: &str = "Admin alerts";
 
 /// A time span that may stand between two looks.
 fn parse_pause(text: &str) -> Result<Duration, String> {
-    let span = common::process::parse_duration(text)?;
+    let span = runtime::settings::parse_duration(text)?;
     let long_enough = span >= Duration::from_millis(10);
     long_enough
         .then_some(span)

@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::breaker::BreakerSettings;
-use common::bus::pull::{self, About, Blame, Buried, Delivery, Failure, Memory, Outcome};
-use common::bus::pull::{Place, PullSettings, Role, Tries};
-use common::bus::{ADMIN, StreamLife, WEBHOOK_ADMIN};
-use common::clock::{Clock as _, Micros, SECOND, SystemClock};
-use common::id::Src;
-use common::metrics::webhook_post;
-use common::process::Process;
-use common::retry::RetrySettings;
+use bus::pull::{self, About, Blame, Buried, Delivery, Failure, Memory, Outcome};
+use bus::pull::{Place, PullSettings, Role, Tries};
+use bus::{ADMIN, WEBHOOK_ADMIN};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::metrics::webhook_post;
+use runtime::process::Process;
+use runtime::retry::RetrySettings;
 use sha2::Sha256;
+use types::id::Src;
+use types::stream::StreamLife;
+use types::time::{Micros, SECOND};
 
 use super::book::REMINDER;
 use super::settings::{WatchSettings, micros};
@@ -204,7 +206,7 @@ impl Role for Webhook {
 
 impl Webhook {
     async fn one(&self, delivery: &Delivery) -> Outcome {
-        let (seq, now) = (delivery.seq, SystemClock.now());
+        let (seq, now) = (delivery.seq, clock::now());
         // What still stands is told again each day; what is older than that is no news any more.
         if now.saturating_sub(delivery.published_at) > 2 * REMINDER {
             tracing::info!(

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::{self, Micros, SECOND};
-use common::id::EventRef;
 use serde_json::{Value, json};
 use store::{Computed, DayRow, Effects, Hour, PartialRow, Snapshot, StoredEvent};
+use types::id::EventRef;
+use types::time::{self, Micros, SECOND};
 use workers::aggregate;
 
 pub const MINUTE: Micros = 60 * SECOND;
@@ -13,7 +13,7 @@ pub const HOUR: Micros = 60 * MINUTE;
 
 /// The instant that a test writes down.
 pub fn at(text: &str) -> Micros {
-    clock::parse_rfc3339(text)
+    time::parse_rfc3339(text)
         .and_then(|written| written.at)
         .unwrap_or_else(|| panic!("{text} is no time"))
 }
@@ -27,9 +27,9 @@ pub fn event(
     data: &Value,
 ) -> StoredEvent {
     let written =
-        clock::parse_rfc3339(occurred_at).unwrap_or_else(|| panic!("{occurred_at} is no time"));
+        time::parse_rfc3339(occurred_at).unwrap_or_else(|| panic!("{occurred_at} is no time"));
     let effective_at = written.at.expect("a test's time is an instant");
-    let known = zone.and_then(clock::zone);
+    let known = zone.and_then(time::zone);
     let body = json!({"id": id, "type": kind, "occurred_at": occurred_at, "data": data});
     StoredEvent {
         at: EventRef {
@@ -41,7 +41,7 @@ pub fn event(
         kind: kind.to_owned(),
         schema_version: "1.0".to_owned(),
         effective_at,
-        local_day: clock::local_day(effective_at, known.as_ref(), written.offset),
+        local_day: time::local_day(effective_at, known.as_ref(), written.offset),
         body: body.to_string().into_bytes(),
         client: zone.map(|zone| json!({"time_zone": zone}).to_string().into_bytes()),
     }
@@ -59,7 +59,7 @@ pub fn snapshot(events: &[StoredEvent], partials: &[PartialRow], left: &[(i64, i
     let mut generations: BTreeMap<i64, i64> = left.iter().copied().collect();
     for event in events {
         *generations
-            .entry(clock::utc_hour(event.effective_at))
+            .entry(time::utc_hour(event.effective_at))
             .or_default() += 1;
     }
     let stored: BTreeMap<i64, &Computed> = partials
@@ -77,7 +77,7 @@ pub fn snapshot(events: &[StoredEvent], partials: &[PartialRow], left: &[(i64, i
     };
     let hours: BTreeMap<i64, Hour> = generations.into_iter().map(hour).collect();
     let stale = |event: &&StoredEvent| {
-        hours[&clock::utc_hour(event.effective_at)].is_stale(aggregate::VERSION)
+        hours[&time::utc_hour(event.effective_at)].is_stale(aggregate::VERSION)
     };
     let mut wanted: Vec<StoredEvent> = events.iter().filter(stale).cloned().collect();
     wanted.sort_by(|one, other| (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id)));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use common::clock::{self, Micros, SECOND};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 use store::{PartialRow, StoredEvent};
+use types::time::{self, Micros, SECOND};
 use workers::aggregate::{self, Part};
 use workers::normalize::normalize;
 
@@ -110,12 +110,12 @@ fn events() -> impl Strategy<Value = Vec<StoredEvent>> {
                 &data,
             );
             made.effective_at = at(around) + after;
-            let written = clock::parse_rfc3339(&format!("2000-01-01T00:00:00{offset}"))
+            let written = time::parse_rfc3339(&format!("2000-01-01T00:00:00{offset}"))
                 .expect("a time")
                 .offset;
-            made.local_day = clock::local_day(
+            made.local_day = time::local_day(
                 made.effective_at,
-                zone.and_then(clock::zone).as_ref(),
+                zone.and_then(time::zone).as_ref(),
                 written,
             );
             made
@@ -178,7 +178,7 @@ proptest! {
         let range = aggregate::look_back(&day).expect("a day");
         let mut found = snapshot(&events, &[], &[]);
         found.hours.retain(|hour, _| (range.first..=range.last).contains(hour));
-        found.events.retain(|event| found.hours.contains_key(&clock::utc_hour(event.effective_at)));
+        found.events.retain(|event| found.hours.contains_key(&time::utc_hour(event.effective_at)));
         let (_, alone) = computed(&[day.clone()].into(), &found);
         let (_, all) = computed(&days, &snapshot(&events, &[], &[]));
         prop_assert_eq!(alone.first(), all.iter().find(|row| row.day == day));

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use common::clock::rfc3339;
 use serde_json::{Value, json};
 use store::StoredEvent;
+use types::time::rfc3339;
 use workers::normalize::normalize;
 
 const FIFTEEN_MINUTES: i64 = 900_000_000;

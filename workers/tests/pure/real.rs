@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use common::clock;
-use common::id::EventRef;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use store::StoredEvent;
+use types::id::EventRef;
+use types::time;
 
 use crate::build::{bodies, computed, days_of, snapshot};
 use crate::oracle;
@@ -49,9 +49,9 @@ fn people() -> BTreeMap<String, Vec<StoredEvent>> {
 
 fn stored(event: &Value) -> Option<StoredEvent> {
     let text = |name: &str| event[name].as_str().expect("a text").to_owned();
-    let written = clock::parse_rfc3339(&text("occurred_at")).expect("a time");
-    let received = clock::parse_rfc3339(RECEIVED)?.at?;
-    let effective_at = written.at.filter(|at| clock::plausible(*at, received))?;
+    let written = time::parse_rfc3339(&text("occurred_at")).expect("a time");
+    let received = time::parse_rfc3339(RECEIVED)?.at?;
+    let effective_at = written.at.filter(|at| time::plausible(*at, received))?;
     Some(StoredEvent {
         at: EventRef {
             src: 1,
@@ -62,7 +62,7 @@ fn stored(event: &Value) -> Option<StoredEvent> {
         kind: text("type"),
         schema_version: text("schema_version"),
         effective_at,
-        local_day: clock::local_day(effective_at, None, written.offset),
+        local_day: time::local_day(effective_at, None, written.offset),
         body: event.to_string().into_bytes(),
         client: None,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::job::{JobBody, JobKind};
+use types::job::{JobBody, JobKind};
 
 use super::*;
 

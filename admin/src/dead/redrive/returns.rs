@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_nats::jetstream;
-use common::bus::DEAD;
+use bus::DEAD;
 
 use super::super::desk::stream;
 use super::super::report::Became;

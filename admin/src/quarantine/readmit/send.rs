@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
+use bus::{EVENTS, sync::SyncSettings};
 use collector::life::Life;
 use collector::publish::{Published, Publisher, max_message};
-use common::breaker::BreakerSettings;
-use common::bus::{self, EVENTS, StreamLife, sync::SyncSettings};
-use common::clock::{Clock, SystemClock};
-use common::key::{DeveloperRecord, developer_entry};
-use common::process::Process;
-use common::retry::RetryPolicy;
-use common::verdict::Code;
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::process::Process;
+use runtime::retry::RetryPolicy;
 use store::{Answers, Ledger, Quarantine, QuarantinedBatch};
 use tokio::time::Instant;
+use types::key::{DeveloperRecord, developer_entry};
+use types::stream::StreamLife;
+use types::verdict::Code;
 
 use super::super::fate::OnTheWay;
 use super::super::message::{Fitting, Occasion, message};
@@ -93,7 +94,7 @@ impl Sender {
         let epoch = self.epoch(&batch.developer).await?;
         let occasion = Occasion {
             epoch,
-            now: SystemClock.now(),
+            now: clock::now(),
             actor: &self.actor,
         };
         let at = batch.at;

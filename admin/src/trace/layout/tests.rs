@@ -1,10 +1,10 @@
 //! Golden time lines.
 
-use common::clock::parse_rfc3339;
-use common::id::BatchRef;
-use common::job::BatchState;
-use common::verdict::Counts;
 use serde_json::{Value, json};
+use types::id::BatchRef;
+use types::job::BatchState;
+use types::time::parse_rfc3339;
+use types::verdict::Counts;
 
 use super::*;
 

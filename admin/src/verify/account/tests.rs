@@ -1,10 +1,10 @@
 //! Every place an event can be in, against every place it may be in.
 
 use bytes::Bytes;
-use common::batch::{Header, Note, decode, encode};
-use common::job::{BatchState, Mask};
-use common::verdict::Code;
 use store::{Standing, StepTaken};
+use types::batch::{Header, Note, decode, encode};
+use types::job::{BatchState, Mask};
+use types::verdict::Code;
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn message(code: Option<Code>) -> Result<Batch, BadMessage> {
         ..Note::default()
     };
     let header = Header {
-        format: common::batch::FORMAT,
+        format: types::batch::FORMAT,
         developer: "ada".parse().unwrap(),
         epoch: 0,
         batch_id: "b1".to_owned(),

@@ -1,7 +1,7 @@
 //! For every state and mask: the whole trail is clean, and each row that is taken away or doubled is named.
 
-use common::id::BatchRef;
 use proptest::prelude::*;
+use types::id::BatchRef;
 
 use super::*;
 

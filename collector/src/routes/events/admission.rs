@@ -1,14 +1,14 @@
 //! From a body to a judged batch, or the problem that the client is told instead.
 
 use axum::http::HeaderMap;
-use common::clock::{Clock, SystemClock};
+use runtime::clock;
 
-use crate::admit::{self, Admitted};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ErrorCode, Problem};
-use crate::formats::{BadEnvelope, Format, Request};
 use crate::routes::Ids;
+use types::admission::{self, Admitted};
+use types::formats::{BadEnvelope, Format, Request};
 
 /// What was sent.
 pub struct Sent<'a> {
@@ -24,7 +24,7 @@ pub fn admit<'a>(
     ids: &Ids,
     sent: &Sent<'a>,
 ) -> Result<Admitted<'a>, Problem> {
-    let received_at = SystemClock.now();
+    let received_at = clock::now();
     let request = Request {
         headers: sent.headers,
         body: sent.body,
@@ -36,7 +36,7 @@ pub fn admit<'a>(
         .format
         .read(&request)
         .map_err(|error| refuse(error, app.limits.max_events))?;
-    let context = admit::Context {
+    let context = admission::Context {
         developer: caller.developer,
         epoch: caller.epoch,
         correlation_id: ids.correlation_id.clone(),
@@ -44,8 +44,8 @@ pub fn admit<'a>(
         received_at,
         collector: app.actor.clone(),
     };
-    let mut admitted = admit::admit(submission, &app.schemas, context);
-    admitted.header.validated_at = SystemClock.now();
+    let mut admitted = admission::admit(submission, &app.schemas, context);
+    admitted.header.validated_at = clock::now();
     Ok(admitted)
 }
 
@@ -61,7 +61,7 @@ fn refuse(error: BadEnvelope, max_events: usize) -> Problem {
         BadEnvelope::WrongDeveloper(named) => {
             let detail = format!(
                 "developer_id names {:?}, whose key this is not: leave developer_id out, or use that developer's key.",
-                common::json::shorten(&named, 128)
+                types::json::shorten(&named, 128)
             );
             Problem::new(ErrorCode::WrongDeveloper, detail).pointer("/developer_id")
         }

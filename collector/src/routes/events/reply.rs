@@ -3,18 +3,18 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use common::batch::{self, Header};
-use common::bus::EVENTS;
-use common::query::StoredReply;
-use common::verdict::{Counts, Exception};
+use bus::EVENTS;
 use serde::Serialize;
+use types::batch::{self, Header};
+use types::query::StoredReply;
+use types::verdict::{Counts, Exception};
 use utoipa::ToSchema;
 
 use crate::Stream;
-use crate::admit::Admitted;
 use crate::prefer::{APPLIED, Wait};
 use crate::publish::Published;
 use crate::wait::Waited;
+use types::admission::Admitted;
 
 /// What a client is told of its batch.
 #[derive(Serialize, ToSchema)]
@@ -174,10 +174,10 @@ fn with_supported(mut stored: StoredReply, supported: &[String]) -> StoredReply 
 
 #[cfg(test)]
 mod tests {
-    use common::batch::FORMAT;
+    use types::batch::FORMAT;
 
     use super::*;
-    use crate::formats::Format;
+    use types::formats::Format;
 
     fn header(correlation_id: &str, received_at: i64) -> Header {
         Header {
@@ -220,7 +220,7 @@ mod tests {
             format: Format::Envelope,
             events: Vec::new(),
         };
-        let life = common::bus::StreamLife {
+        let life = types::stream::StreamLife {
             name: EVENTS.to_owned(),
             created: 1,
         };

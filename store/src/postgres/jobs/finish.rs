@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::id::BatchRef;
-use common::job::BatchState;
 use deadpool_postgres::Transaction;
+use types::id::BatchRef;
+use types::job::BatchState;
 
 use super::newest::newest;
 use super::{effects, rules};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use common::clock::Micros;
-use common::id::{BatchRef, EventRef};
-use common::verdict::Verdict;
 use deadpool_postgres::Transaction;
+use types::id::{BatchRef, EventRef};
+use types::time::Micros;
+use types::verdict::Verdict;
 
 use super::plan::{Contest, Fate};
 use super::rows;

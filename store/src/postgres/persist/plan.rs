@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::id::EventRef;
+use types::id::EventRef;
 
 use crate::contest::{Decision, Holder, Loser, Submission, decide};
 use crate::incoming::{Competitor, Incoming};

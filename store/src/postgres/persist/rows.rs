@@ -1,7 +1,7 @@
 //! The rows that T1 writes, many in one statement.
 
-use common::job::BatchState;
 use deadpool_postgres::Transaction;
+use types::job::BatchState;
 
 use super::plan::Entry;
 use super::sql::{

@@ -1,7 +1,7 @@
 //! T3 and T3f: how a job ends.
 
-use common::job::{BatchState, JobMessage};
 use rusqlite::{Connection, OptionalExtension, params};
+use types::job::{BatchState, JobMessage};
 
 use super::{effects, rules};
 use crate::effects::JobFailed;

@@ -1,9 +1,9 @@
 //! The rows that T1 writes for one batch.
 
-use common::clock::{Micros, SECOND};
-use common::id::EventRef;
-use common::job::BatchState;
 use rusqlite::{named_params, params};
+use types::id::EventRef;
+use types::job::BatchState;
+use types::time::{Micros, SECOND};
 
 use super::T1;
 use super::sql::{INSERT_BATCH, INSERT_DUPLICATE, INSERT_EVENT, INSERT_REFUSED};

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::clock::{SECOND, local_day, utc_hour};
-use common::id::BatchRef;
 use jiff::tz::Offset;
 use proptest::prelude::*;
 use serde_json::json;
 use store::{Finding, Hour};
+use types::id::BatchRef;
+use types::time::{SECOND, local_day, utc_hour};
 
 use super::*;
 use crate::alert::rules::tests::{rule_of_days, rule_when};
@@ -20,7 +20,7 @@ const MONDAY: Micros = 1_772_409_600 * SECOND;
 fn event(number: u32, kind: &str, effective_at: Micros) -> StoredEvent {
     let id = format!("e{number:04}");
     let data = json!({"outcome": "failed", "entity": "x", "path": "x"});
-    let body = json!({"id": id, "type": kind, "occurred_at": common::clock::rfc3339(effective_at), "data": data});
+    let body = json!({"id": id, "type": kind, "occurred_at": types::time::rfc3339(effective_at), "data": data});
     StoredEvent {
         at: BatchRef {
             src: 1,

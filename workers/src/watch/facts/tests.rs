@@ -1,9 +1,9 @@
 //! Which troubles follow from what was seen.
 
 use clap::Parser;
-use common::breaker::{Report, State};
-use common::id::BatchRef;
-use common::job::BatchState;
+use runtime::breaker::{Report, State};
+use types::id::BatchRef;
+use types::job::BatchState;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Contests of a group with itself and with the store.
 
-use common::event;
+use types::event;
 
 use super::*;
 

@@ -1,0 +1,104 @@
+//! Binding: every process but `devtrail streams apply` only checks that streams and consumers are right.
+
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use serde_json::Value;
+
+use crate::api::{self, ApiError};
+use crate::topology::{self, Name};
+use types::stream::StreamLife;
+use types::time::parse_rfc3339;
+
+/// A stream or consumer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// There is none.
+    #[error("The {0} is missing. Run `devtrail streams apply` against this server.")]
+    Missing(Name),
+    /// It exists with settings that would lose or repeat events.
+    #[error(
+        "The {name} has {field} = {live}, it must be {declared}. Run `devtrail streams diff`, then `devtrail streams apply`."
+    )]
+    Unsafe {
+        /// Which.
+        name: Name,
+        /// The first safety field that differs.
+        field: String,
+        /// As the server has it.
+        live: Value,
+        /// As the file has it.
+        declared: Value,
+    },
+    /// The client's task has ended: a message made it panic.
+    #[error(
+        "The connection to NATS has ended for good over a message that the client library cannot take (its panic stands above). \
+         Start the program again: it then finds the message, and moves it to DEAD."
+    )]
+    ClientEnded,
+    /// The server did not answer, or answered with an error: worth another try.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError> {
+    let Some(info) = api::info(js, &name).await? else {
+        return Err(BindError::Missing(name));
+    };
+    let declared = topology::declared().get(&name).cloned().unwrap_or_default();
+    let live = info["config"].as_object().cloned().unwrap_or_default();
+    match topology::differences(&declared, &live).0.pop() {
+        None => Ok(info),
+        Some(one) => Err(BindError::Unsafe {
+            name,
+            field: one.field,
+            live: one.live,
+            declared: one.declared,
+        }),
+    }
+}
+
+/// Checks the stream's safety fields and tells its life.
+///
+/// # Errors
+/// Where it is missing, unsafe, or the server does not answer.
+pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<StreamLife, BindError> {
+    let name = Name {
+        stream: stream.to_owned(),
+        consumer: None,
+    };
+    let info = checked(js, name.clone()).await?;
+    let created = info["created"]
+        .as_str()
+        .and_then(parse_rfc3339)
+        .and_then(|written| written.at);
+    let created =
+        created.ok_or_else(|| ApiError::new(name, "the server told no created time".to_owned()))?;
+    Ok(StreamLife {
+        name: stream.to_owned(),
+        created,
+    })
+}
+
+/// Checks the consumer's safety fields and gives a handle to pull from.
+///
+/// # Errors
+/// Where it is missing, unsafe, or the server does not answer.
+pub async fn bind_consumer(
+    js: &jetstream::Context,
+    stream: &str,
+    consumer: &str,
+) -> Result<PullConsumer, BindError> {
+    let name = Name {
+        stream: stream.to_owned(),
+        consumer: Some(consumer.to_owned()),
+    };
+    checked(js, name.clone()).await?;
+    let failed = |reason: String| ApiError::new(name.clone(), reason);
+    let stream = js
+        .get_stream_no_info(stream)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(stream
+        .get_consumer(consumer)
+        .await
+        .map_err(|error| failed(error.to_string()))?)
+}

@@ -1,0 +1,42 @@
+//! Half-open without a message at hand: the worker asks by itself whether what its messages need is there.
+//!
+//! Messages in hand are the better probes. But where none comes, nothing would ever decide, and the breaker would stay
+//! half-open until the next ones.
+
+use super::delivery::Role;
+use super::memory::{Memory, Place};
+use super::{Loop, Unsettled, lock};
+use runtime::breaker::{Outcome, State};
+
+impl<R: Role, M: Memory> Loop<R, M> {
+    /// Waits until the breaker lets calls through, and, where nothing is in hand, until it is closed.
+    /// Returns early where the process stops.
+    pub(super) async fn let_through(&self, unsettled: &Unsettled) {
+        let guard = &self.settings.guard;
+        loop {
+            let permit = tokio::select! {
+                permit = guard.admitted() => permit,
+                () = self.stop.draining() => return,
+            };
+            // Dropped, a permit gives its place as a probe back: handling is what probes, where it can.
+            if guard.state() == State::Closed || !lock(unsettled).is_empty() {
+                return;
+            }
+            let nobodys = Place {
+                life: &self.life,
+                consumer: &self.consumer,
+                seq: 0,
+            };
+            let probed = tokio::select! {
+                probed = self.memory.probe(nobodys) => probed,
+                () = self.stop.draining() => return,
+            };
+            match probed {
+                Ok(true) => permit.done(Outcome::Ok),
+                // Nothing can be asked without a message.
+                Ok(false) => return,
+                Err(failure) => permit.failed(&failure.reason),
+            }
+        }
+    }
+}

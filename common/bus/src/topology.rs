@@ -1,0 +1,326 @@
+//! Streams and consumers as data: the files under `nats/`, and the pure plan that makes them so.
+//!
+//! Only keys present in a file are compared, since the server adds defaults. A *safety* field
+//! that differs is repaired; any other difference is an administrator's choice and is kept.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use async_nats::jetstream;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::{ApiError, info, request};
+
+/// Names a stream, or a consumer of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    /// The stream.
+    pub stream: String,
+    /// The consumer, or `None` for the stream itself. Streams sort before their consumers.
+    pub consumer: Option<String>,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.consumer {
+            None => write!(f, "stream {}", self.stream),
+            Some(consumer) => write!(f, "consumer {}/{consumer}", self.stream),
+        }
+    }
+}
+
+/// A configuration as the server's API takes it.
+pub type Config = Map<String, Value>;
+
+/// Fields that correctness stands on. Sizes, ages and replicas are the administrator's.
+const SAFETY: [&str; 6] = [
+    "subjects",
+    "retention",
+    "discard",
+    "filter_subject",
+    "ack_policy",
+    "max_deliver",
+];
+
+const STREAMS: [&str; 8] = [
+    include_str!("../../../nats/streams/EVENTS.json"),
+    include_str!("../../../nats/streams/JOBS.json"),
+    include_str!("../../../nats/streams/REPLAY.json"),
+    include_str!("../../../nats/streams/ALERTS.json"),
+    include_str!("../../../nats/streams/DEAD.json"),
+    include_str!("../../../nats/streams/ADMIN.json"),
+    include_str!("../../../nats/streams/KV_api_keys.json"),
+    include_str!("../../../nats/streams/KV_workers.json"),
+];
+const CONSUMERS: [(&str, &str); 9] = [
+    (
+        "EVENTS",
+        include_str!("../../../nats/consumers/EVENTS.persist.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.aggregate.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.aggregate-replay.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.normalize.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.normalize-replay.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.alert.json"),
+    ),
+    (
+        "JOBS",
+        include_str!("../../../nats/consumers/JOBS.alert-replay.json"),
+    ),
+    (
+        "ADMIN",
+        include_str!("../../../nats/consumers/ADMIN.webhook-admin.json"),
+    ),
+    (
+        "REPLAY",
+        include_str!("../../../nats/consumers/REPLAY.persist-replay.json"),
+    ),
+];
+
+/// What the files declare.
+///
+/// # Panics
+/// Never in a released build: a test reads every file.
+#[must_use]
+pub fn declared() -> &'static BTreeMap<Name, Config> {
+    &DECLARED
+}
+
+/// Read once: what is bound is compared with it again and again.
+static DECLARED: LazyLock<BTreeMap<Name, Config>> = LazyLock::new(|| {
+    let parse = |text: &str| {
+        serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object")
+    };
+    let text = |config: &Config, key: &str| {
+        config[key]
+            .as_str()
+            .expect("a file names itself")
+            .to_owned()
+    };
+    let streams = STREAMS.iter().map(|file| {
+        let config = parse(file);
+        (
+            Name {
+                stream: text(&config, "name"),
+                consumer: None,
+            },
+            config,
+        )
+    });
+    let consumers = CONSUMERS.iter().map(|(stream, file)| {
+        let config = parse(file);
+        (
+            Name {
+                stream: (*stream).to_owned(),
+                consumer: Some(text(&config, "durable_name")),
+            },
+            config,
+        )
+    });
+    streams.chain(consumers).collect()
+});
+
+/// A field that is not as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The field's name in the API.
+    pub field: String,
+    /// As the file has it.
+    pub declared: Value,
+    /// As the server has it.
+    pub live: Value,
+}
+
+/// What `devtrail streams apply` would do with one stream or consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is missing.
+    Create(Config),
+    /// Safety fields differ: they are set back, all else is kept.
+    Repair {
+        /// The live configuration with the declared safety fields.
+        config: Config,
+        /// What differed.
+        differences: Vec<Difference>,
+    },
+    /// An administrator changed these on purpose.
+    Keep(Vec<Difference>),
+}
+
+/// Compares the declared with the live configurations. Pure; names without a difference are left out.
+#[must_use]
+pub fn plan(
+    declared: &BTreeMap<Name, Config>,
+    live: &BTreeMap<Name, Config>,
+) -> Vec<(Name, Change)> {
+    let change = |name: &Name, wanted: &Config| {
+        let Some(have) = live.get(name) else {
+            return Some(Change::Create(wanted.clone()));
+        };
+        let (unsafe_ones, others) = differences(wanted, have);
+        if !unsafe_ones.is_empty() {
+            let mut config = have.clone();
+            config.extend(
+                unsafe_ones
+                    .iter()
+                    .map(|one| (one.field.clone(), one.declared.clone())),
+            );
+            return Some(Change::Repair {
+                config,
+                differences: unsafe_ones,
+            });
+        }
+        (!others.is_empty()).then_some(Change::Keep(others))
+    };
+    declared
+        .iter()
+        .filter_map(|(name, wanted)| Some((name.clone(), change(name, wanted)?)))
+        .collect()
+}
+
+/// The safety fields that differ, and the other fields that do.
+#[must_use]
+pub fn differences(declared: &Config, live: &Config) -> (Vec<Difference>, Vec<Difference>) {
+    let differing = declared.iter().filter_map(|(field, declared)| {
+        let live = live.get(field).cloned().unwrap_or(Value::Null);
+        let same = *declared == live || (live.is_null() && is_default(declared));
+        (!same).then(|| Difference {
+            field: field.clone(),
+            declared: declared.clone(),
+            live,
+        })
+    });
+    differing.partition(|one| SAFETY.contains(&one.field.as_str()))
+}
+
+/// Whether the server leaves such a value out of its answers.
+fn is_default(value: &Value) -> bool {
+    *value == json!(false) || *value == json!(0) || *value == json!("") || *value == json!([])
+}
+
+/// The live configurations of what is declared.
+///
+/// # Errors
+/// Where the server does not answer or refuses.
+pub async fn live(
+    js: &jetstream::Context,
+    declared: &BTreeMap<Name, Config>,
+) -> Result<BTreeMap<Name, Config>, ApiError> {
+    let mut live = BTreeMap::new();
+    for name in declared.keys() {
+        let config = info(js, name)
+            .await?
+            .and_then(|info| info["config"].as_object().cloned());
+        live.extend(config.map(|config| (name.clone(), config)));
+    }
+    Ok(live)
+}
+
+/// Carries out the plan; what is kept is left alone.
+///
+/// # Errors
+/// At the first change the server refuses; those before it are done.
+pub async fn apply(js: &jetstream::Context, plan: &[(Name, Change)]) -> Result<(), ApiError> {
+    for (name, change) in plan {
+        let (config, verb) = match change {
+            Change::Create(config) => (config, "CREATE"),
+            Change::Repair { config, .. } => (config, "UPDATE"),
+            Change::Keep(_) => continue,
+        };
+        let missing = || ApiError::new(name.clone(), "its stream is missing".to_owned());
+        match &name.consumer {
+            None => request(js, name, verb, json!(config))
+                .await?
+                .ok_or_else(missing)?,
+            Some(_) => {
+                // One verb creates and updates consumers.
+                let body = json!({"stream_name": name.stream, "config": config});
+                request(js, name, "CREATE", body)
+                    .await?
+                    .ok_or_else(missing)?
+            }
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events() -> Name {
+        Name {
+            stream: "EVENTS".into(),
+            consumer: None,
+        }
+    }
+
+    fn change_of(edit: impl FnOnce(&mut Config)) -> Option<Change> {
+        let declared = declared();
+        let mut live = declared.clone();
+        edit(live.get_mut(&events()).unwrap());
+        plan(declared, &live).pop().map(|(_, change)| change)
+    }
+
+    #[test]
+    fn what_is_as_declared_needs_nothing_and_what_is_missing_is_created_streams_first() {
+        assert_eq!(plan(declared(), declared()), []);
+        let all = plan(declared(), &BTreeMap::new());
+        assert!(
+            all.iter()
+                .all(|(_, change)| matches!(change, Change::Create(_)))
+        );
+        let place = |wanted: &str| {
+            all.iter()
+                .position(|(name, _)| name.to_string() == wanted)
+                .unwrap()
+        };
+        assert!(place("stream EVENTS") < place("consumer EVENTS/persist"));
+    }
+
+    #[test]
+    fn a_safety_field_is_repaired_and_sizes_are_kept() {
+        let Some(Change::Repair {
+            config,
+            differences,
+        }) = change_of(|live| {
+            live.insert("discard".into(), json!("old"));
+            live.insert("max_bytes".into(), json!(1));
+        })
+        else {
+            panic!("not repaired")
+        };
+        assert_eq!(
+            (config["discard"].clone(), config["max_bytes"].clone()),
+            (json!("new"), json!(1))
+        );
+        assert_eq!(differences.len(), 1);
+        let kept = change_of(|live| drop(live.insert("max_bytes".into(), json!(1))));
+        assert!(matches!(kept, Some(Change::Keep(fields)) if fields[0].field == "max_bytes"));
+    }
+
+    #[test]
+    fn fields_that_the_server_leaves_out_or_adds_are_no_difference() {
+        assert_eq!(change_of(|live| drop(live.remove("max_age"))), None);
+        assert_eq!(
+            change_of(|live| drop(live.insert("compression".into(), json!("none")))),
+            None
+        );
+    }
+}

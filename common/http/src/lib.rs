@@ -1,0 +1,3 @@
+//! Serving HTTP: health and metrics of a process.
+
+pub mod admin;

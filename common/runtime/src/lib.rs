@@ -1,0 +1,18 @@
+//! The frame every Devtrail program runs in.
+//!
+//! [`process::run`] reads the [`settings`], starts the [`logging`], watches the signals ([`shutdown`]) and runs the
+//! program. Beside it: what every step that reaches another process uses ([`retry`], [`breaker`]), and what
+//! administrators see of a process ([`health`], [`metrics`]).
+
+pub mod breaker;
+pub mod clock;
+pub mod crash;
+pub mod disk;
+pub mod health;
+mod logging;
+pub mod metrics;
+pub mod process;
+pub mod retry;
+pub mod schema_folder;
+pub mod settings;
+pub mod shutdown;

@@ -1,0 +1,142 @@
+//! Logs: readable lines on a terminal, JSON lines elsewhere; always on stderr.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+use crate::clock;
+use crate::settings::Usage;
+use types::time::rfc3339;
+
+/// What libraries tell of their every step is for those who name them in `--log`, which goes before this.
+const QUIET: &str = "async_nats=warn,refinery_core=warn";
+
+/// Installs the process's log output.
+///
+/// # Errors
+/// Where `filter` does not parse.
+pub fn init(filter: &str) -> Result<(), Usage> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
+        Usage(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
+    })?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second program of one process (tests) keeps the first one's output.
+    let _ = if std::io::stderr().is_terminal() {
+        logs.with_ansi(wants_colour())
+            .event_format(Readable)
+            .try_init()
+    } else {
+        logs.json().flatten_event(true).with_ansi(false).try_init()
+    };
+    Ok(())
+}
+
+/// <https://no-color.org>: set to anything but the empty string, there are no colours.
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `12:30:05Z INFO collector: collector listens address=127.0.0.1:8787`, and the fields of the spans around it.
+struct Readable;
+
+impl<S, N> FormatEvent<S, N> for Readable
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        let now = rfc3339(clock::now());
+        let time = now.get(11..19).unwrap_or(&now);
+        // `store::sqlite::writer` is a place in the code; which part it is tells enough.
+        let part = event
+            .metadata()
+            .target()
+            .split("::")
+            .next()
+            .unwrap_or_default();
+        let colour = match level {
+            Level::ERROR => "31",
+            Level::WARN => "33",
+            Level::INFO => "32",
+            _ => "2",
+        };
+        if writer.has_ansi_escapes() {
+            write!(
+                writer,
+                "\x1b[2m{time}Z\x1b[0m \x1b[{colour}m{level}\x1b[0m {part}: "
+            )?;
+        } else {
+            write!(writer, "{time}Z {level} {part}: ")?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        // Whose request it was: the correlation id is a field of the span, not of each event in it.
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(fields) = span
+                .extensions()
+                .get::<FormattedFields<N>>()
+                .filter(|one| !one.is_empty())
+            {
+                write!(writer, " {fields}")?;
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_readable_line_tells_whose_request_it_was() {
+        let written = Written::default();
+        let writer = written.clone();
+        let logs = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .event_format(Readable);
+        tracing::subscriber::with_default(
+            logs.with_writer(move || writer.clone()).finish(),
+            || {
+                let request = tracing::info_span!("request", correlation_id = "c-1");
+                request.in_scope(|| {
+                    tracing::info_span!("admit")
+                        .in_scope(|| tracing::warn!(sequence = 7, "it is unread"));
+                });
+                tracing::info!("idle");
+            },
+        );
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().map(|line| &line[9..]).collect();
+        let request = " WARN common: it is unread sequence=7 correlation_id=\"c-1\"";
+        assert_eq!(lines, [request, " INFO common: idle"], "{text}");
+    }
+}

@@ -1,0 +1,304 @@
+//! What is measured: one function for each thing that happens, called where it happens.
+
+use std::time::Duration;
+
+use metrics::{Label, counter, gauge, histogram};
+
+use super::exporter::is_recording;
+use super::own;
+use super::table::{
+    ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
+    EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
+    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES,
+    Program, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
+};
+use crate::breaker::{Report, State};
+use types::job::JobKind;
+use types::severity::Severity;
+use types::verdict::Counts;
+
+type Labels<'a> = [(&'static str, &'a str)];
+
+fn labels(metric: &Metric, given: &Labels<'_>) -> Vec<Label> {
+    debug_assert!(
+        given.iter().map(|(name, _)| name).eq(metric.labels),
+        "{} has other labels",
+        metric.name
+    );
+    given
+        .iter()
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect()
+}
+
+fn add(metric: &Metric, given: &Labels<'_>, count: u64) {
+    if is_recording() {
+        counter!(metric.name, labels(metric, given)).increment(count);
+    }
+}
+
+fn observe(metric: &Metric, given: &Labels<'_>, value: f64) {
+    if is_recording() {
+        histogram!(metric.name, labels(metric, given)).record(value);
+    }
+}
+
+/// Sets a gauge.
+pub fn set(metric: &Metric, given: &Labels<'_>, value: f64) {
+    if is_recording() {
+        gauge!(metric.name, labels(metric, given)).set(value);
+    }
+}
+
+/// Begins the counters at 0 whose labels are known.
+pub(super) fn begin(program: Program) {
+    own::begin();
+    if program != Program::Worker {
+        verdicts(&EVENTS, &Counts::default());
+        for outcome in [
+            "stored",
+            "duplicate",
+            "full",
+            "too_large",
+            "circuit_open",
+            "unavailable",
+        ] {
+            add(&PUBLISHES, &[("outcome", outcome)], 0);
+        }
+        add(&PUBLISH_RETRIES, &[], 0);
+        add(&HTTP_BYTES, &[], 0);
+    }
+    if program != Program::Collector {
+        verdicts(&EVENTS_STORED, &Counts::default());
+        for outcome in ["stored", "already"] {
+            add(&BATCHES_STORED, &[("outcome", outcome)], 0);
+        }
+        add(&BATCHES_TRIGGERED, &[], 0);
+        add(&STORE_RETRIES, &[], 0);
+        for outcome in ["taken", "not_now", "denied", "refused", "skipped"] {
+            add(&WEBHOOK_POSTS, &[("outcome", outcome)], 0);
+        }
+        for severity in Severity::ALL.map(Severity::as_str) {
+            alert_counted("raised", severity, 0);
+            alert_counted("retracted", severity, 0);
+        }
+        for kind in JobKind::ALL {
+            add(&JOBS_DONE, &[("kind", kind.as_str())], 0);
+        }
+    }
+}
+
+/// Begins a consumer's counters at 0.
+pub fn begin_consumer(stream: &str, consumer: &str) {
+    let labels = [("stream", stream), ("consumer", consumer)];
+    add(&DEAD_LETTERS, &labels, 0);
+    add(&ATTEMPTS, &labels, 0);
+}
+
+fn verdicts(metric: &Metric, counts: &Counts) {
+    let all = [
+        ("accepted", counts.accepted),
+        ("duplicate", counts.duplicate),
+        ("rejected", counts.rejected),
+        ("quarantined", counts.quarantined),
+    ];
+    for (verdict, count) in all {
+        add(metric, &[("verdict", verdict)], u64::from(count));
+    }
+}
+
+/// A request that is being answered. Dropped before its end, its client has hung up.
+pub struct HttpRequest {
+    route: String,
+    method: String,
+    started: std::time::Instant,
+    ended: bool,
+}
+
+impl HttpRequest {
+    /// One begins. `route` is its path with `{names}` for parameters, never what the client wrote.
+    #[must_use]
+    pub fn begins(route: &str, method: &str) -> Self {
+        gauge!(HTTP_IN_FLIGHT.name).increment(1.0);
+        let (route, method) = (route.to_owned(), method.to_owned());
+        Self {
+            route,
+            method,
+            started: std::time::Instant::now(),
+            ended: false,
+        }
+    }
+
+    /// It is answered; `code` is the problem's, or `ok`.
+    pub fn ends(mut self, status: u16, code: &str) {
+        self.count(status, code);
+    }
+
+    fn count(&mut self, status: u16, code: &str) {
+        self.ended = true;
+        gauge!(HTTP_IN_FLIGHT.name).decrement(1.0);
+        let (route, method) = (
+            ("route", self.route.as_str()),
+            ("method", self.method.as_str()),
+        );
+        add(
+            &HTTP_REQUESTS,
+            &[
+                route,
+                method,
+                ("status", &status.to_string()),
+                ("code", code),
+            ],
+            1,
+        );
+        observe(
+            &HTTP_DURATION,
+            &[route, method],
+            self.started.elapsed().as_secs_f64(),
+        );
+    }
+}
+
+impl Drop for HttpRequest {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(0, "client_gone");
+        }
+    }
+}
+
+/// A body of this many bytes, inflated, has arrived.
+pub fn http_body(bytes: usize) {
+    add(&HTTP_BYTES, &[], bytes as u64);
+}
+
+/// The stream has a batch that it did not know, with these verdicts.
+pub fn events_taken(counts: &Counts) {
+    verdicts(&EVENTS, counts);
+}
+
+/// A publish has ended: `stored`, `duplicate`, `full`, `too_large`, `circuit_open` or `unavailable`.
+pub fn published(outcome: &'static str, took: Duration) {
+    add(&PUBLISHES, &[("outcome", outcome)], 1);
+    observe(&PUBLISH_DURATION, &[], took.as_secs_f64());
+}
+
+/// A publish is tried again.
+pub fn publish_retried() {
+    add(&PUBLISH_RETRIES, &[], 1);
+}
+
+/// A role has handled a group of `messages` with `bytes` of payload.
+pub fn group_handled(
+    (stream, consumer): (&str, &str),
+    messages: usize,
+    bytes: usize,
+    took: Duration,
+) {
+    let labels = [("stream", stream), ("consumer", consumer)];
+    observe(&GROUP_MESSAGES, &labels, messages as f64);
+    observe(&GROUP_BYTES, &labels, bytes as f64);
+    observe(&GROUP_DURATION, &labels, took.as_secs_f64());
+}
+
+/// Messages are settled: `ack`, `retry` or `dead_letter`.
+pub fn settled((stream, consumer): (&str, &str), outcome: &'static str, count: usize) {
+    add(
+        &SETTLED,
+        &[
+            ("stream", stream),
+            ("consumer", consumer),
+            ("outcome", outcome),
+        ],
+        count as u64,
+    );
+}
+
+/// An alert was posted to the administrators' webhook, and this came of it.
+pub fn webhook_post(outcome: &'static str) {
+    add(&WEBHOOK_POSTS, &[("outcome", outcome)], 1);
+}
+
+/// An attempt of a message has failed, nobody knows why.
+pub fn attempt_failed((stream, consumer): (&str, &str)) {
+    add(&ATTEMPTS, &[("stream", stream), ("consumer", consumer)], 1);
+}
+
+/// DEAD has a message.
+pub fn dead_letter(stream: &str, consumer: &str) {
+    add(
+        &DEAD_LETTERS,
+        &[("stream", stream), ("consumer", consumer)],
+        1,
+    );
+}
+
+/// A transaction of this kind has ended: `ok`, `unavailable` or `failed`.
+pub fn store_transaction(kind: &'static str, outcome: &'static str, took: Duration) {
+    observe(
+        &STORE_DURATION,
+        &[("kind", kind), ("outcome", outcome)],
+        took.as_secs_f64(),
+    );
+}
+
+/// The database gave a transaction up, which is run again.
+pub fn store_retried() {
+    add(&STORE_RETRIES, &[], 1);
+}
+
+/// T1 has committed a batch: with these counts, or it was there before (`None`).
+pub fn batch_stored(counts: Option<&Counts>) {
+    let outcome = if counts.is_some() {
+        "stored"
+    } else {
+        "already"
+    };
+    add(&BATCHES_STORED, &[("outcome", outcome)], 1);
+    if let Some(counts) = counts {
+        verdicts(&EVENTS_STORED, counts);
+    }
+}
+
+/// T2b has committed this many batches.
+pub fn batches_triggered(count: usize) {
+    add(&BATCHES_TRIGGERED, &[], count as u64);
+}
+
+/// T3 has committed a job.
+pub fn job_done(kind: JobKind) {
+    add(&JOBS_DONE, &[("kind", kind.as_str())], 1);
+}
+
+/// T3 has written a revision of an alert.
+pub fn alert(state: &str, severity: &str) {
+    alert_counted(state, severity, 1);
+}
+
+fn alert_counted(state: &str, severity: &str, count: u64) {
+    add(&ALERTS, &[("state", state), ("severity", severity)], count);
+}
+
+/// How many batches are in a state; `NaN` where the store does not tell.
+pub fn batches(state: &str, count: f64) {
+    set(&BATCHES, &[("state", state)], count);
+}
+
+/// Whether a part of readiness holds.
+pub(crate) fn check(name: &str, holds: bool) {
+    set(&CHECK, &[("check", name)], f64::from(u8::from(holds)));
+}
+
+/// The states of the process's breakers, each as three series.
+pub(crate) fn breakers(reports: &[Report]) {
+    for report in reports {
+        for state in [State::Closed, State::Open, State::HalfOpen] {
+            let is = f64::from(u8::from(state == report.state));
+            set(
+                &BREAKER,
+                &[("breaker", &report.name), ("state", state.as_str())],
+                is,
+            );
+        }
+    }
+}

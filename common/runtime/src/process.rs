@@ -1,0 +1,252 @@
+//! The frame every program runs in: settings, logs, signals, exit code.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::breaker::{Breakers, State};
+use crate::health::{NotReady, Vitals};
+use crate::settings::{self, Loaded, Settings, Usage};
+use crate::shutdown::Stop;
+use crate::{logging, metrics};
+
+/// Of each thread. A debug build's futures take more than half of tokio's 2 MiB, and an overflow kills the process.
+const STACK: usize = 4 * 1024 * 1024;
+/// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// What a breaker with this beginning stands before is no part of the work: a dead receiver blocks nothing.
+const APART: &str = "webhook:";
+
+/// What a program gets from its frame.
+#[derive(Clone)]
+pub struct Process {
+    /// Executable and instance, as audit rows name it.
+    pub actor: Actor,
+    /// Tells when to stop.
+    pub stop: Stop,
+    /// Its circuit breakers.
+    pub breakers: Breakers,
+    /// What makes it ready, and what is read when its metrics are asked for.
+    pub vitals: Vitals,
+}
+
+impl Process {
+    /// A process without any breaker or vital sign yet.
+    #[must_use]
+    pub fn new(actor: Actor, stop: Stop) -> Self {
+        Self {
+            actor,
+            stop,
+            breakers: Breakers::default(),
+            vitals: Vitals::default(),
+        }
+    }
+
+    /// The same process acting as one of its parts.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        let breakers = self.breakers.part(name);
+        Self {
+            actor: self.actor.part(name),
+            breakers,
+            ..self.clone()
+        }
+    }
+}
+
+impl Process {
+    /// Whether it can do its work now.
+    ///
+    /// # Errors
+    /// The first reason why not: it stops, a breaker is open, or a check does not hold.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        if self.stop.is_draining() {
+            return Err(NotReady {
+                code: "shutting_down",
+                reason: "the process is shutting down".to_owned(),
+            });
+        }
+        for (_, answer) in self.vitals.checked().await {
+            answer?;
+        }
+        // Half-open it may be closed again by the next call; whether that would go well the checks tell.
+        let reports = self.breakers.reports();
+        let open = reports
+            .iter()
+            .find(|one| one.state == State::Open && !one.name.starts_with(APART));
+        open.map_or(Ok(()), |one| {
+            let reason = format!("the circuit breaker before the {} is open", one.name);
+            Err(NotReady {
+                code: "circuit_open",
+                reason,
+            })
+        })
+    }
+
+    /// Its metrics in Prometheus's text format, gauges read now.
+    pub async fn metrics(&self) -> String {
+        let (checked, ()) = tokio::join!(self.vitals.checked(), self.vitals.read());
+        checked
+            .iter()
+            .for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
+        metrics::breakers(&self.breakers.reports());
+        metrics::read_own();
+        metrics::render()
+    }
+}
+
+/// Executable and instance, such as `devtrail-collector/3f9a2c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    program: String,
+    instance: String,
+}
+
+impl Actor {
+    /// A fresh instance of `program`.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        Self {
+            program: program.to_owned(),
+            instance: id[..8].to_owned(),
+        }
+    }
+
+    /// The same instance acting as one of its parts, such as the collector inside `devtrail up`.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self {
+            program: format!("{}-{name}", self.program),
+            instance: self.instance.clone(),
+        }
+    }
+
+    /// The instance's token, unique among all instances.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.program, self.instance)
+    }
+}
+
+/// Runs a program: settings, then logs, then signals, then `start`, then the exit code.
+///
+/// Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration ([`Usage`]).
+pub fn run<S: Settings, F, Fut>(start: F) -> ExitCode
+where
+    F: FnOnce(S, Process) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let settings = match settings::load::<S>() {
+        Ok(Loaded::Settings(settings)) => settings,
+        Ok(Loaded::Printed) => return ExitCode::SUCCESS,
+        Err(usage) => return fail(&usage.into()),
+    };
+    match in_runtime(settings, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Makes ring the process's one TLS provider; every HTTP or NATS client needs it installed.
+pub fn install_tls() {
+    // A second install only means that it is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn in_runtime<S: Settings, F, Fut>(settings: S, start: F) -> anyhow::Result<()>
+where
+    F: FnOnce(S, Process) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let program = S::command().get_name().to_owned();
+    logging::init(&settings.frame().log)?;
+    install_tls();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()?;
+    let result = runtime.block_on(async {
+        let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
+        let running = start(settings, Process::new(Actor::new(&program), stop.clone()));
+        bounded(running, &stop).await
+    });
+    // A blocking call that hangs must not hold the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Ends what has not ended by itself some time after it should have handed everything back.
+async fn bounded(
+    running: impl Future<Output = anyhow::Result<()>>,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let overdue = async {
+        stop.aborted().await;
+        tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the stop
+    };
+    tokio::select! {
+        result = running => result,
+        () = overdue => Err(anyhow::anyhow!("The program did not end in order after its --shutdown-timeout; it was cut off.")),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // The pipe of whoever reads may be closed; the exit code says it all the same.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    if error.is::<Usage>() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::{BreakerSettings, Outcome};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
+        let process = Process::new(Actor::new("test"), Stop::manual(Duration::from_secs(1)));
+        assert_eq!(process.ready().await, Ok(()));
+        process.vitals.check("store", || async {
+            Err(NotReady::store("the store is away"))
+        });
+        assert_eq!(
+            process.ready().await,
+            Err(NotReady::store("the store is away"))
+        );
+        process.vitals.check("store", std::future::pending);
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("store_unavailable"),
+            "it hangs"
+        );
+        process.vitals.check("store", || async { Ok(()) });
+        let open = |name: &str| {
+            let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
+            (0..5).for_each(|_| guard.acquire().ok().unwrap().done(Outcome::Failed));
+        };
+        open("webhook:admin");
+        assert_eq!(process.ready().await, Ok(()));
+        open("store");
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("circuit_open")
+        );
+        process.stop.begin();
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("shutting_down")
+        );
+    }
+}

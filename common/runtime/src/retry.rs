@@ -1,0 +1,159 @@
+//! The one retry policy: exponential backoff with full jitter; and its settings.
+
+use std::time::Duration;
+
+use crate::settings::parse_duration;
+
+/// How often and how fast failed steps are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Retries")]
+pub struct RetrySettings {
+    /// Attempts of a message that fails, nobody knows why, before it goes to the stream DEAD. What an
+    /// outage fails uses none
+    #[arg(
+        long, env = "DEVTRAIL_MAX_ATTEMPTS", default_value_t = 8, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_attempts: u32,
+    /// The pauses before.
+    #[command(flatten)]
+    pub pauses: RetryPolicy,
+}
+
+impl RetrySettings {
+    /// Eight attempts, and the pauses of [`RetryPolicy::DEFAULT`].
+    pub const DEFAULT: Self = Self {
+        max_attempts: 8,
+        pauses: RetryPolicy::DEFAULT,
+    };
+
+    /// The pauses.
+    #[must_use]
+    pub fn policy(&self) -> RetryPolicy {
+        self.pauses
+    }
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Reads a time span that is no zero: without a pause a step that fails would keep a processor busy.
+pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
+    let pause = parse_duration(text)?;
+    if pause.is_zero() {
+        Err("a pause is at least 1ms; write 50ms or 5s".to_owned())
+    } else {
+        Ok(pause)
+    }
+}
+
+/// Exponential backoff with full jitter: attempt n waits a random time up to `base × 2ⁿ`, at most
+/// `cap`. Full jitter spreads clients that failed together (M. Brooker, "Exponential Backoff And
+/// Jitter", AWS Architecture Blog, 2015).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Retries")]
+pub struct RetryPolicy {
+    /// Longest first pause before a step is tried again; each further one may be twice as long
+    #[arg(
+        id = "retry_base", long = "retry-base", env = "DEVTRAIL_RETRY_BASE", default_value = "50ms",
+        value_name = "TIME", value_parser = parse_pause
+    )]
+    pub base: Duration,
+    /// Longest pause of all
+    #[arg(
+        id = "retry_cap", long = "retry-cap", env = "DEVTRAIL_RETRY_CAP", default_value = "5s", value_name = "TIME",
+        value_parser = parse_pause
+    )]
+    pub cap: Duration,
+}
+
+impl RetryPolicy {
+    /// For a step that reaches another process: 50 ms doubling to 5 s.
+    pub const DEFAULT: Self = Self {
+        base: Duration::from_millis(50),
+        cap: Duration::from_secs(5),
+    };
+
+    /// The longest that attempt `attempt` (from 0) may wait.
+    #[must_use]
+    pub fn bound(&self, attempt: u32) -> Duration {
+        self.base
+            .saturating_mul(2_u32.saturating_pow(attempt.min(31)))
+            .min(self.cap)
+    }
+
+    /// The wait before the attempt after `attempt` (from 0), `random` being uniform in [0, 1).
+    #[must_use]
+    pub fn delay_with(&self, attempt: u32, random: f64) -> Duration {
+        self.bound(attempt).mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    /// The wait before the attempt after `attempt` (from 0).
+    #[must_use]
+    pub fn delay(&self, attempt: u32) -> Duration {
+        self.delay_with(attempt, fastrand::f64())
+    }
+
+    /// Waits before the attempt after `attempt` (from 0).
+    pub async fn pause(&self, attempt: u32) {
+        tokio::time::sleep(self.delay(attempt)).await; // sleep: the backoff itself
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args;
+    use clap::FromArgMatches;
+    use proptest::prelude::*;
+
+    fn parsed(arguments: &[&str]) -> Result<RetrySettings, clap::Error> {
+        let command = RetrySettings::augment_args(clap::Command::new("x"));
+        let given = std::iter::once("x").chain(arguments.iter().copied());
+        RetrySettings::from_arg_matches(&command.try_get_matches_from(given)?)
+    }
+
+    #[test]
+    fn the_flags_default_to_the_default_policy_and_take_no_zero() {
+        assert_eq!(parsed(&[]).unwrap(), RetrySettings::DEFAULT);
+        let own = parsed(&[
+            "--max-attempts",
+            "2",
+            "--retry-base",
+            "1ms",
+            "--retry-cap",
+            "1m",
+        ])
+        .unwrap();
+        assert_eq!(
+            (own.max_attempts, own.policy().bound(20)),
+            (2, Duration::from_secs(60))
+        );
+        for wrong in [
+            ["--max-attempts", "0"],
+            ["--retry-base", "0s"],
+            ["--retry-cap", "0ms"],
+        ] {
+            assert!(parsed(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_never_exceeds_its_bound_and_bounds_rise_to_the_cap(attempt in 0_u32..1000, random in 0.0..1.0) {
+            let policy = RetryPolicy::DEFAULT;
+            prop_assert!(policy.delay_with(attempt, random) <= policy.bound(attempt));
+            prop_assert!(policy.bound(attempt) <= policy.bound(attempt + 1));
+            prop_assert!(policy.bound(attempt) <= policy.cap);
+        }
+    }
+}

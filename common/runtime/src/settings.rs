@@ -1,0 +1,322 @@
+//! Settings from flags, environment and an optional TOML file, in that order of precedence.
+//!
+//! The file's values become the *defaults* of the flags they name, so clap itself keeps the order
+//! and checks file values as it checks flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+
+mod values;
+
+use values::mask;
+pub use values::{parse_address, parse_duration, parse_http_url, parse_rate};
+
+/// Wrong usage or configuration: the program exits with 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Settings that every program has.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Settings and logs")]
+pub struct Frame {
+    /// TOML file with settings, named as the long flags; flags and environment go before it
+    #[arg(long, env = "DEVTRAIL_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Print the effective settings as TOML, secrets masked, and exit
+    #[arg(long, global = true)]
+    pub print_config: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as collector=debug
+    #[arg(
+        long,
+        env = "DEVTRAIL_LOG",
+        default_value = "info",
+        value_name = "FILTER",
+        global = true
+    )]
+    pub log: String,
+    /// How long to finish what is in hand after SIGTERM or SIGINT
+    #[arg(
+        long, env = "DEVTRAIL_SHUTDOWN_TIMEOUT", default_value = "10s", value_name = "TIME",
+        value_parser = parse_duration, global = true
+    )]
+    pub shutdown_timeout: Duration,
+}
+
+/// A program's settings, with the frame's among them.
+pub trait Settings: clap::Parser + Send + 'static {
+    /// The frame's settings.
+    fn frame(&self) -> &Frame;
+}
+
+/// What came of the command line.
+pub enum Loaded<S> {
+    /// The settings to run with.
+    Settings(S),
+    /// `--print-config` has answered.
+    Printed,
+}
+
+/// Flags of the frame that are no settings of the program.
+const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help"];
+
+/// Reads command line, environment and file. Exits on `--help`, `--version` and bad flags, as clap does.
+///
+/// # Errors
+/// Where the file cannot be read, names an unknown key, or a value does not fit.
+pub fn load<S: Settings>() -> Result<Loaded<S>, Usage> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut command = without_secrets(S::command());
+    if let Some(path) = file_named(&arguments) {
+        let values = read(&path)?;
+        check_keys(&command, &path, &values)?;
+        command = with_defaults(command, &values);
+    }
+    let printed = command.clone();
+    let matches = command.get_matches_from(arguments);
+    let settings = S::from_arg_matches(&matches).map_err(|error| Usage(error.to_string()))?;
+    if settings.frame().print_config {
+        let text = effective(&printed, &matches);
+        // The reader may have closed the pipe: nothing is lost.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return Ok(Loaded::Printed);
+    }
+    Ok(Loaded::Settings(settings))
+}
+
+/// Whether the argument is a URL, which may hold a password or token.
+fn is_url(arg: &Arg) -> bool {
+    arg.get_value_names()
+        .is_some_and(|names| names.iter().any(|name| name == "URL"))
+}
+
+/// `--help` prints no environment value that may hold a secret.
+fn without_secrets(command: Command) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| {
+        if is_url(&arg) {
+            arg.hide_env_values(true)
+        } else {
+            arg
+        }
+    });
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, without_secrets)
+    })
+}
+
+/// The file that `--config` or `DEVTRAIL_CONFIG` names; needed before the flags are parsed.
+fn file_named(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        let Some(text) = argument.to_str() else {
+            continue;
+        };
+        match text.strip_prefix("--config") {
+            Some("") => return rest.next().map(PathBuf::from),
+            Some(value) if value.starts_with('=') => return Some(PathBuf::from(&value[1..])),
+            _ => {}
+        }
+    }
+    std::env::var_os("DEVTRAIL_CONFIG").map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, String>, Usage> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Usage(format!(
+            "The configuration file {shown} cannot be read: {error}."
+        ))
+    })?;
+    let table: toml::Table = text.parse().map_err(|error| {
+        Usage(format!(
+            "The configuration file {shown} is no TOML: {error}"
+        ))
+    })?;
+    let plain = |(key, value): (String, toml::Value)| match value {
+        toml::Value::String(text) => Ok((key, text)),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
+            Ok((key, value.to_string()))
+        }
+        _ => Err(Usage(format!(
+            "{key} in {shown} must be a string, a number, true or false."
+        ))),
+    };
+    table.into_iter().map(plain).collect()
+}
+
+fn check_keys(
+    command: &Command,
+    path: &Path,
+    values: &BTreeMap<String, String>,
+) -> Result<(), Usage> {
+    let mut known = Vec::new();
+    collect(command, &mut known);
+    known.sort();
+    known.dedup();
+    match values.keys().find(|key| !known.contains(key)) {
+        None => Ok(()),
+        Some(key) => Err(Usage(format!(
+            "{} has the unknown key {key:?}. Known keys: {}.",
+            path.display(),
+            known.join(", ")
+        ))),
+    }
+}
+
+fn collect(command: &Command, known: &mut Vec<String>) {
+    let settings = command
+        .get_arguments()
+        .filter(|arg| !NO_SETTINGS.contains(&arg.get_id().as_str()));
+    known.extend(settings.filter_map(|arg| arg.get_long().map(str::to_owned)));
+    command
+        .get_subcommands()
+        .for_each(|sub| collect(sub, known));
+}
+
+fn with_defaults(command: Command, values: &BTreeMap<String, String>) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(
+        |arg| match arg.get_long().and_then(|long| values.get(long)) {
+            // Of a URL, `--help` would print its password as well.
+            Some(value) => {
+                let hidden = is_url(&arg);
+                arg.default_value(value.clone())
+                    .hide_default_value(hidden)
+                    .required(false)
+            }
+            None => arg,
+        },
+    );
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |sub| with_defaults(sub, values))
+    })
+}
+
+/// The settings of the chosen command as TOML.
+fn effective(command: &Command, matches: &ArgMatches) -> String {
+    let mut lines = String::new();
+    let (mut command, mut matches) = (command, matches);
+    loop {
+        for arg in command.get_arguments() {
+            let id = arg.get_id().as_str();
+            let Some(long) = arg.get_long().filter(|_| !NO_SETTINGS.contains(&id)) else {
+                continue;
+            };
+            if let Ok(Some(mut values)) = matches.try_get_raw(id) {
+                let value = values
+                    .next()
+                    .map(|value| value.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                // Other arguments marked `hide_env_values` are secrets: --help hides them as well.
+                let shown = match (is_url(arg), arg.is_hide_env_values_set()) {
+                    (true, _) => mask(&value),
+                    (false, true) => "***".to_owned(),
+                    (false, false) => value,
+                };
+                lines += &format!("{long} = {}\n", typed(shown));
+            }
+        }
+        let Some((name, sub)) = matches.subcommand() else {
+            return lines;
+        };
+        let Some(chosen) = command.find_subcommand(name) else {
+            return lines;
+        };
+        (command, matches) = (chosen, sub);
+    }
+}
+
+/// A value as TOML writes it: numbers and booleans bare, all else quoted.
+fn typed(value: String) -> toml::Value {
+    match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => toml::Value::Integer(number),
+        (_, Ok(truth)) => toml::Value::Boolean(truth),
+        _ => toml::Value::String(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        let listen = Arg::new("listen").long("listen").default_value("a");
+        Command::new("x")
+            .arg(listen.clone())
+            .subcommand(Command::new("up").arg(Arg::new("data").long("data")))
+    }
+
+    #[test]
+    fn a_file_value_is_a_default_and_a_flag_goes_before_it() {
+        let values = BTreeMap::from([
+            ("listen".to_owned(), "b".to_owned()),
+            ("data".to_owned(), "d".to_owned()),
+        ]);
+        let get = |arguments: &[&str]| {
+            let matches = with_defaults(command(), &values).get_matches_from(arguments);
+            let data = matches
+                .subcommand()
+                .and_then(|(_, sub)| sub.get_one::<String>("data").cloned());
+            (matches.get_one::<String>("listen").cloned().unwrap(), data)
+        };
+        assert_eq!(get(&["x", "up"]), ("b".to_owned(), Some("d".to_owned())));
+        assert_eq!(get(&["x", "--listen", "c"]).0, "c");
+    }
+
+    #[test]
+    fn no_secret_is_printed_with_the_settings_or_in_the_help() {
+        let url = Arg::new("nats-url")
+            .long("nats-url")
+            .value_name("URL")
+            .env("DEVTRAIL_TEST_URL");
+        let key = Arg::new("key").long("key").hide_env_values(true);
+        let sub = Command::new("up").arg(url.clone()).arg(key);
+        let command = without_secrets(Command::new("x").arg(url).subcommand(sub));
+        assert!(
+            command
+                .find_subcommand("up")
+                .unwrap()
+                .get_arguments()
+                .all(Arg::is_hide_env_values_set)
+        );
+        let values = BTreeMap::from([("nats-url".to_owned(), "nats://secret@a".to_owned())]);
+        let mut command = with_defaults(command, &values);
+        let matches = command
+            .clone()
+            .get_matches_from(["x", "up", "--key", "secret"]);
+        let printed = effective(&command, &matches);
+        assert!(
+            printed.contains("nats://***@a") && printed.contains("key = \"***\""),
+            "{printed}"
+        );
+        let help = command.render_long_help().to_string();
+        assert!(
+            !printed.contains("secret") && !help.contains("secret"),
+            "{printed}{help}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_lists_the_known_ones() {
+        let values = BTreeMap::from([("lisen".to_owned(), "b".to_owned())]);
+        let error = check_keys(&command(), Path::new("f.toml"), &values)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("\"lisen\"") && error.contains("data, listen"),
+            "{error}"
+        );
+    }
+}

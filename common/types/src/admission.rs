@@ -1,0 +1,93 @@
+//! Admission: a submission, schemas and a clock in; one verdict an event out. No I/O.
+//!
+//! Whatever is wrong with single events is their verdict, so a client's offline queue never jams.
+//! What is no batch at all was refused before, by its [format](crate::formats).
+
+pub mod judge;
+
+use std::borrow::Cow;
+
+use crate::batch::{FORMAT, Header, Note};
+use crate::id::DeveloperId;
+use crate::schema::Schemas;
+use crate::time::{self, Micros};
+
+use crate::formats::{Event, Format, Submission};
+use judge::Judge;
+
+/// Who sends, and when it was received.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The key's developer.
+    pub developer: DeveloperId,
+    /// The developer's epoch.
+    pub epoch: u64,
+    /// The request's correlation id.
+    pub correlation_id: String,
+    /// The request's trace context.
+    pub traceparent: String,
+    /// When the whole request was there.
+    pub received_at: Micros,
+    /// The collector's executable and instance.
+    pub collector: String,
+}
+
+/// A batch with a verdict for each event.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// All but the events' bytes. `validated_at` is the caller's to set.
+    pub header: Header,
+    /// What it was written in.
+    pub format: Format,
+    /// The events' bytes as they are kept, in their order.
+    pub events: Vec<Cow<'a, [u8]>>,
+}
+
+/// Judges a submission.
+#[must_use]
+pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context) -> Admitted<'a> {
+    let skew = time::skew(submission.sent_at, context.received_at);
+    let judge = Judge {
+        schemas,
+        format: submission.format,
+        schema_version: &submission.schema_version,
+        skew,
+        received_at: context.received_at,
+        zone: submission
+            .members
+            .get("client")
+            .and_then(|client| time::client_zone(client.get().as_bytes())),
+    };
+    let notes = judge.all(&submission.events);
+    let header = Header {
+        format: FORMAT,
+        developer: context.developer,
+        epoch: context.epoch,
+        batch_id: submission.batch_id,
+        correlation_id: context.correlation_id,
+        traceparent: context.traceparent,
+        schema_version: submission.schema_version,
+        sent_at: submission.sent_at_text,
+        received_at: context.received_at,
+        validated_at: context.received_at,
+        collector: context.collector,
+        skew,
+        envelope: submission.members,
+        counts: notes.iter().map(Note::verdict).collect(),
+        events: notes,
+        origin: None,
+    };
+    Admitted {
+        header,
+        format: submission.format,
+        events: submission.events.into_iter().map(bytes).collect(),
+    }
+}
+
+fn bytes(event: Event<'_>) -> Cow<'_, [u8]> {
+    match event {
+        Event::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+        Event::Text(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        Event::Refused(bytes, _) => bytes,
+    }
+}

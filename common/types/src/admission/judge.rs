@@ -1,0 +1,200 @@
+//! The verdict on each event: its id, its schema, its time, and who holds its id in the batch.
+
+use std::collections::HashMap;
+
+use crate::batch::Note;
+use crate::event::Head;
+use crate::json::{self, shorten};
+use crate::schema::{Found, Misfit, Schemas};
+use crate::time::{self, Micros};
+use crate::verdict::Code;
+use jiff::tz::TimeZone;
+use serde_json::value::RawValue;
+
+use crate::formats::{Event, Format, Refusal};
+
+/// What the events of one batch are judged by, at its receipt or again at any later time.
+pub struct Judge<'a> {
+    /// The schemas that are known.
+    pub schemas: &'a Schemas,
+    /// What they were sent in: refusals name places by its words.
+    pub format: Format,
+    /// The envelope's schema version, for events that name none.
+    pub schema_version: &'a str,
+    /// How far the client's clock was ahead; see [`time::skew`].
+    pub skew: Micros,
+    /// When the batch was received.
+    pub received_at: Micros,
+    /// The client's zone.
+    pub zone: Option<TimeZone>,
+}
+
+impl From<Misfit> for Refusal {
+    fn from(misfit: Misfit) -> Self {
+        Self {
+            code: Code::SchemaInvalid,
+            pointer: misfit.pointer,
+            detail: misfit.detail,
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// One note an event, in their order.
+    pub fn all(&self, events: &[Event<'_>]) -> Vec<Note> {
+        let mut holders: HashMap<String, usize> = HashMap::new();
+        let judge = |(index, event): (usize, &Event<'_>)| {
+            let mut note = Note {
+                len: event.bytes().len() as u32,
+                ..Note::default()
+            };
+            let judged = match event {
+                Event::Text(text) => self.one(text).map_err(|refusal| self.as_sent(refusal)),
+                Event::Refused(_, refusal) => Err(refusal.clone()),
+            };
+            match judged {
+                Err(refusal) => {
+                    note.code = Some(refusal.code);
+                    (note.pointer, note.detail) = (Some(refusal.pointer), Some(refusal.detail));
+                }
+                Ok((id, at, day)) => {
+                    (note.at, note.day) = (Some(at), Some(day));
+                    let first = *holders.entry(id).or_insert(index);
+                    if first != index {
+                        repeated(&mut note, first, event.bytes(), events[first].bytes());
+                    }
+                }
+            }
+            note
+        };
+        events.iter().enumerate().map(judge).collect()
+    }
+
+    /// Names the place by the sender's words.
+    fn as_sent(&self, refusal: Refusal) -> Refusal {
+        Refusal {
+            pointer: self.format.as_sent(refusal.pointer),
+            ..refusal
+        }
+    }
+
+    /// An event's id, effective time and local day.
+    fn one(&self, text: &str) -> Result<(String, Micros, String), Refusal> {
+        if !text.starts_with('{') {
+            return Err(Refusal::new(
+                Code::NotAnObject,
+                "",
+                "an event must be a JSON object",
+            ));
+        }
+        // Only a line of NDJSON can be no JSON at all, so this is looked into only once it has failed.
+        let unreadable = |error: serde_json::Error| match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => Refusal::new(
+                Code::SchemaInvalid,
+                "",
+                shorten(&format!("the event cannot be read: {error}"), 200),
+            ),
+            Err(error) => Refusal::new(
+                Code::NotAnObject,
+                "",
+                shorten(&format!("the event is no JSON: {error}"), 200),
+            ),
+        };
+        let head = Head::parse(text).map_err(unreadable)?;
+        let value = json::value(text).map_err(unreadable)?;
+        let id = head.id().ok_or_else(|| {
+            Refusal::new(
+                Code::IdInvalid,
+                "/id",
+                "id must be a string of 1 to 128 characters from 0x21 to 0x7E",
+            )
+        })?;
+        let version = head.schema_version().map_err(|error| {
+            Refusal::new(
+                Code::SchemaInvalid,
+                "/schema_version",
+                format!("schema_version {error}"),
+            )
+        })?;
+        let version = version.as_deref().unwrap_or(self.schema_version);
+        let kind = head
+            .kind()
+            .ok_or_else(|| Refusal::new(Code::SchemaInvalid, "/type", "type must be a string"))?;
+        let found = self.schemas.find(&kind, version);
+        let (schema, newer) = match found {
+            Found::Known(schema) => (schema, false),
+            Found::NewerMinor(schema) => (schema, true),
+            Found::UnknownType => {
+                let detail = format!(
+                    "no schema of version {} knows the type {:?}",
+                    shorten(version, 32),
+                    shorten(&kind, 64)
+                );
+                return Err(Refusal::new(Code::TypeUnknown, "/type", detail));
+            }
+            Found::UnsupportedVersion => return Err(unsupported(version, None)),
+        };
+        let written = head
+            .occurred_at()
+            .as_deref()
+            .and_then(time::parse_rfc3339)
+            .ok_or_else(|| {
+                Refusal::new(
+                    Code::TimeInvalid,
+                    "/occurred_at",
+                    "occurred_at must be an RFC 3339 time with an offset or Z",
+                )
+            })?;
+        match schema.check(&value) {
+            Err(misfit) if newer => return Err(unsupported(version, Some(misfit))),
+            checked => checked?,
+        }
+        let at = written.at.map(|at| at.saturating_sub(self.skew));
+        let at = at
+            .filter(|at| time::plausible(*at, self.received_at))
+            .ok_or_else(|| {
+                let detail =
+                    "the effective time is before 2000 or more than 24 hours after receipt";
+                Refusal::new(Code::TimeImplausible, "/occurred_at", detail)
+            })?;
+        Ok((
+            id,
+            at,
+            time::local_day(at, self.zone.as_ref(), written.offset),
+        ))
+    }
+}
+
+fn unsupported(version: &str, misfit: Option<Misfit>) -> Refusal {
+    let version = shorten(version, 32);
+    match misfit {
+        None => {
+            let detail = format!("schema version {version:?} is not supported");
+            Refusal::new(Code::SchemaVersionUnsupported, "/schema_version", detail)
+        }
+        Some(misfit) => {
+            let detail = format!(
+                "schema version {version:?} is newer and does not fit the newest known: {}",
+                misfit.detail
+            );
+            Refusal::new(Code::SchemaVersionUnsupported, &misfit.pointer, detail)
+        }
+    }
+}
+
+/// An earlier event of the batch holds the id: the same again, or another one.
+fn repeated(note: &mut Note, first: usize, event: &[u8], holder: &[u8]) {
+    let same = event == holder || json::same_meaning(event, holder);
+    note.original = Some(first as u32);
+    note.code = Some(if same {
+        Code::DuplicateId
+    } else {
+        Code::IdConflict
+    });
+    if !same {
+        note.pointer = Some("/id".to_owned());
+        note.detail = Some(format!(
+            "event {first} of the batch holds the id with other content"
+        ));
+    }
+}

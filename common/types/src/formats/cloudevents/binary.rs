@@ -1,0 +1,110 @@
+//! Binary mode (HTTP binding, section 3.1): attributes in headers, the body is the data.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::verdict::Code;
+use http::header::CONTENT_TYPE;
+use percent_encoding::percent_decode;
+
+use super::{Member, json_text, translated, written};
+use crate::formats::json::quoted;
+use crate::formats::{BadEnvelope, Event, Refusal, Request};
+
+/// What an attribute's header begins with.
+const PREFIX: &str = "ce-";
+
+/// Reads the one event.
+///
+/// # Errors
+/// Where the body is neither empty nor JSON.
+pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
+    let (attributes, garbled) = attributes(request);
+    let value = |text: String| Cow::Owned(quoted(&text).get().to_owned());
+    // Sorted by name: proxies may turn headers round, and a resend shall have the same bytes.
+    let mut members: Vec<Member<'static>> = attributes
+        .into_iter()
+        .flat_map(|(name, texts)| {
+            texts
+                .into_iter()
+                .map(move |text| (name.clone(), value(text)))
+        })
+        .collect();
+    if !request.body.is_empty() {
+        let data = json_text(request.body).ok_or_else(|| {
+            BadEnvelope::Malformed(
+                "The body, the data of a CloudEvent in binary mode, is no JSON.".to_owned(),
+            )
+        })?;
+        members.push(("data".to_owned(), Cow::Owned(data.to_owned())));
+    }
+    let kept = written(&members).into_bytes();
+    let event = match garbled {
+        Some(name) => {
+            let detail = format!("the header {PREFIX}{name} is no percent-encoded UTF-8");
+            Err(Refusal::new(
+                Code::SchemaInvalid,
+                &format!("/{name}"),
+                detail,
+            ))
+        }
+        None => translated(members),
+    };
+    Ok(match event {
+        Ok(text) => Event::Text(Cow::Owned(text)),
+        Err(refusal) => Event::Refused(Cow::Owned(kept), refusal),
+    })
+}
+
+/// The attributes, and the name of one that is no text.
+fn attributes(request: &Request<'_, '_>) -> (BTreeMap<String, Vec<String>>, Option<String>) {
+    let (mut attributes, mut garbled) = (BTreeMap::<String, Vec<String>>::new(), None);
+    for (header, value) in request.headers {
+        let name = match header.as_str().strip_prefix(PREFIX) {
+            Some(name) => name,
+            None if header == CONTENT_TYPE => "datacontenttype",
+            None => continue,
+        };
+        let bytes = match header == CONTENT_TYPE {
+            true => value.as_bytes().to_vec(),
+            false => percent_decode(&unquoted(value.as_bytes())).collect(),
+        };
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+            garbled = Some(name.to_owned());
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        });
+        attributes.entry(name.to_owned()).or_default().push(text);
+    }
+    (attributes, garbled)
+}
+
+/// A quoted string without its quotes and backslashes (RFC 9110, section 5.6.4), as older senders write values.
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let [b'"', inner @ .., b'"'] = value else {
+        return Cow::Borrowed(value);
+    };
+    let (mut plain, mut bytes) = (Vec::with_capacity(inner.len()), inner.iter());
+    while let Some(byte) = bytes.next() {
+        let escaped = if *byte == b'\\' { bytes.next() } else { None };
+        plain.push(*escaped.unwrap_or(byte));
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_value_is_the_same_value() {
+        for (sent, plain) in [
+            ("a b", "a b"),
+            (r#""a b""#, "a b"),
+            (r#""a\"\\b""#, r#"a"\b"#),
+            (r#"""#, r#"""#),
+            (r#""""#, ""),
+        ] {
+            assert_eq!(unquoted(sent.as_bytes()), plain.as_bytes(), "{sent}");
+        }
+    }
+}

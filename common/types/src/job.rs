@@ -1,0 +1,272 @@
+//! Jobs of a batch: kinds, masks, the states they lead a batch through, and what a job message says.
+
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::id::{BatchRef, DeveloperId, is_id};
+use crate::time::{Micros, rfc3339};
+pub use progress::Progress;
+
+/// A kind of job. Each is one bit of a batch's masks.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Metrics of the touched windows.
+    Aggregate,
+    /// Normalized records.
+    Normalize,
+    /// Rules and their alerts.
+    Alert,
+}
+
+/// A set of job kinds, as the batch row's `need`, `done` and `failed` hold it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mask(pub u8);
+
+impl Mask {
+    /// The kinds in the set, in the order of their bits.
+    pub fn kinds(self) -> impl Iterator<Item = JobKind> {
+        JobKind::ALL
+            .into_iter()
+            .filter(move |kind| self.0 & kind.bit().0 != 0)
+    }
+
+    /// No job.
+    pub const NONE: Self = Self(0);
+    /// Every job: what a batch needs that brings something new.
+    pub const ALL: Self = Self(1 | 2 | 4);
+}
+
+impl JobKind {
+    /// All kinds, in the order of their bits.
+    pub const ALL: [Self; 3] = [Self::Aggregate, Self::Normalize, Self::Alert];
+
+    /// The kind's bit. Stored: never renumbered.
+    #[must_use]
+    pub fn bit(self) -> Mask {
+        match self {
+            Self::Aggregate => Mask(1),
+            Self::Normalize => Mask(2),
+            Self::Alert => Mask(4),
+        }
+    }
+
+    /// The kind's name in job ids and subjects.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggregate => "aggregate",
+            Self::Normalize => "normalize",
+            Self::Alert => "alert",
+        }
+    }
+
+    /// The job id, also its `Nats-Msg-Id`: `<src>:<seq>:<kind>[:<replay_id>]`.
+    #[must_use]
+    pub fn id(self, batch: BatchRef, replay_id: Option<&str>) -> String {
+        let replay = replay_id.map(|id| format!(":{id}")).unwrap_or_default();
+        format!("{batch}:{}{replay}", self.as_str())
+    }
+
+    /// The subject that the kind's jobs of a developer are published on: a replay's never queue
+    /// before live ones.
+    #[must_use]
+    pub fn subject(self, replay_id: Option<&str>, developer: &str) -> String {
+        let lane = if replay_id.is_some() {
+            "replay"
+        } else {
+            "live"
+        };
+        format!("jobs.{}.{lane}.{developer}", self.as_str())
+    }
+}
+
+/// How far a stored batch has come.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Stored; its jobs are not all published: the row is their outbox.
+    Persisted,
+    /// All needed jobs are published.
+    Triggered,
+    /// All needed jobs are done.
+    Completed,
+    /// A job of it is in DEAD.
+    Failed,
+}
+
+impl BatchState {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Persisted => "persisted",
+            Self::Triggered => "triggered",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Every state, in the order a batch goes through them.
+    pub const ALL: [Self; 4] = [
+        Self::Persisted,
+        Self::Triggered,
+        Self::Completed,
+        Self::Failed,
+    ];
+
+    /// The state of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// The state T1 gives a batch: one that needs no job is complete.
+    #[must_use]
+    pub fn stored(need: Mask) -> Self {
+        if need == Mask::NONE {
+            Self::Completed
+        } else {
+            Self::Persisted
+        }
+    }
+}
+
+/// Of one stored event, what its batch's job message sums up.
+#[derive(Debug, Clone, Copy)]
+pub struct EventSummary<'a> {
+    /// The event's type.
+    pub kind: &'a str,
+    /// The event's schema version.
+    pub schema_version: &'a str,
+    /// Its effective time.
+    pub effective_at: Micros,
+    /// Its local day.
+    pub local_day: &'a str,
+}
+
+/// What every job message of a batch says of the batch (R3.3), kept on the batch row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// The client's batch id.
+    pub batch_id: String,
+    /// Whose batch.
+    pub developer: String,
+    /// Follows the batch everywhere.
+    pub correlation_id: String,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// The batch: stream life and sequence.
+    #[serde(flatten)]
+    pub batch: BatchRef,
+    /// New events by type.
+    pub counts_by_type: BTreeMap<String, u32>,
+    /// Effective time of the first new event, RFC 3339.
+    pub first_occurred_at: Option<String>,
+    /// Effective time of the last new event, RFC 3339.
+    pub last_occurred_at: Option<String>,
+    /// Local days that new events entered or left: every window that reads one of them may change.
+    pub touched_days: BTreeSet<String>,
+    /// Schema versions of the new events.
+    pub schema_versions: BTreeSet<String>,
+}
+
+impl JobBody {
+    /// Adds one new event to the sums, where events come in any order.
+    pub fn add(&mut self, event: EventSummary<'_>) {
+        *self
+            .counts_by_type
+            .entry(event.kind.to_owned())
+            .or_default() += 1;
+        // RFC 3339 in UTC with a fixed number of digits sorts as the instants do.
+        let at = rfc3339(event.effective_at);
+        if self
+            .first_occurred_at
+            .as_ref()
+            .is_none_or(|first| at < *first)
+        {
+            self.first_occurred_at = Some(at.clone());
+        }
+        if self.last_occurred_at.as_ref().is_none_or(|last| at > *last) {
+            self.last_occurred_at = Some(at);
+        }
+        self.touched_days.insert(event.local_day.to_owned());
+        self.schema_versions.insert(event.schema_version.to_owned());
+    }
+}
+
+/// A job message (R3.3): which job, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job id, also the message's `Nats-Msg-Id`.
+    pub job_id: String,
+    /// What is to be done.
+    pub kind: JobKind,
+    /// The batch.
+    #[serde(flatten)]
+    pub body: JobBody,
+    /// The replay it belongs to; `None` for live jobs.
+    pub replay_id: Option<String>,
+    /// How often the job was published under ids of its own, from 1: a redrive is another attempt.
+    pub attempt: u32,
+}
+
+impl JobMessage {
+    /// The live job of this kind.
+    #[must_use]
+    pub fn live(kind: JobKind, body: JobBody) -> Self {
+        Self {
+            job_id: kind.id(body.batch, None),
+            kind,
+            body,
+            replay_id: None,
+            attempt: 1,
+        }
+    }
+
+    /// Reads a message of JOBS.
+    ///
+    /// # Errors
+    /// Where it is none that a publisher of ours would have written: its subject must be one.
+    pub fn read(payload: &[u8]) -> Result<Self, String> {
+        let read = serde_json::from_slice(payload);
+        let job: Self = read.map_err(|error| format!("the message is no job: {error}"))?;
+        if !is_id(&job.job_id) || !job.replay_id.as_deref().is_none_or(is_id) {
+            return Err("the message is no job: its job_id or replay_id is no id".to_owned());
+        }
+        let developer = job.body.developer.parse::<DeveloperId>();
+        developer.map_err(|error| format!("the message is no job: {error}"))?;
+        Ok(job)
+    }
+
+    /// The same job for another try: `<src>:<seq>:<kind>[:<replay_id>]:r<n>` for the n-th redrive. An id
+    /// of its own, as JOBS drops one that it had within its window.
+    #[must_use]
+    pub fn redriven(&self) -> Self {
+        let id = self.kind.id(self.body.batch, self.replay_id.as_deref());
+        Self {
+            job_id: format!("{id}:r{}", self.attempt),
+            attempt: self.attempt.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// The subject it is published on.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.kind
+            .subject(self.replay_id.as_deref(), &self.body.developer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

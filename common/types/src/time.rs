@@ -1,0 +1,239 @@
+//! Time: instants in microseconds, RFC 3339 with its written offset, effective time, local day.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::{Offset, TimeZone};
+
+use crate::json::{self, RawObject};
+
+/// An instant, in microseconds since 1970-01-01T00:00:00Z. The resolution of both stores.
+pub type Micros = i64;
+
+/// One second in [`Micros`].
+pub const SECOND: Micros = 1_000_000;
+
+/// A client whose `sent_at` is ahead of receipt by more than this has a fast clock (contract).
+pub const MAX_AHEAD: Micros = 60 * SECOND;
+
+/// 2000-01-01T00:00:00Z: what claims to be older is an unset clock, not history (contract).
+pub const EARLIEST: Micros = 946_684_800 * SECOND;
+
+/// An effective time may be at most this far after receipt (contract).
+pub const MAX_FUTURE: Micros = 24 * 3600 * SECOND;
+
+/// An instant as NATS tells it, in nanoseconds since 1970.
+#[must_use]
+pub fn of_nanos(nanos: i128) -> Micros {
+    Micros::try_from(nanos / 1000).unwrap_or(Micros::MAX)
+}
+
+/// A time as it was written: the instant and the offset beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The instant; `None` where it lies outside the years -9999 to 9999 in UTC.
+    pub at: Option<Micros>,
+    /// The offset from UTC that was written.
+    pub offset: Offset,
+}
+
+/// Reads an RFC 3339 `date-time`: date, `T`, time, and an offset or `Z`, nothing else.
+///
+/// `None` where the text is none. A leap second reads as the second before it; digits below the
+/// microsecond are dropped.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<Written> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.strip_prefix(['T', 't'])?.split_at_checked(8)?;
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?,
+        None => ("0", rest),
+    };
+    if fraction.is_empty() {
+        return None;
+    }
+    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
+    let micros = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+    let micros = micros.fold(0, |sum: i32, digit| sum * 10 + i32::from(digit - b'0'));
+    let date = Date::new(year, month as i8, day as i8).ok()?;
+    let second = if second == 60 { 59 } else { second };
+    let time = Time::new(hour as i8, minute as i8, second as i8, micros * 1000).ok()?;
+    let offset = offset(zone)?;
+    let at = offset
+        .to_timestamp(date.to_datetime(time))
+        .ok()
+        .map(Timestamp::as_microsecond);
+    Some(Written { at, offset })
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'Z' | b'z' => return (text.len() == 1).then_some(Offset::UTC),
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let [hours, minutes] = fields(rest, ':', [2, 2])?;
+    let valid = hours <= 23 && minutes <= 59;
+    valid.then(|| {
+        Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok()
+    })?
+}
+
+/// Splits `text` into exactly N numbers of the given digits each.
+fn fields<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i16; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        let well_formed = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        *number = well_formed.then(|| part.parse().ok())??;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// `at` as RFC 3339 in UTC with microseconds, for people and for the wire.
+#[must_use]
+pub fn rfc3339(at: Micros) -> String {
+    let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// How far a client's clock is ahead, where it is by more than [`MAX_AHEAD`]; else 0.
+///
+/// Clients set `sent_at` at each attempt, so an old one is an offline client and moves nothing.
+#[must_use]
+pub fn skew(sent_at: Micros, received_at: Micros) -> Micros {
+    let ahead = sent_at.saturating_sub(received_at);
+    if ahead > MAX_AHEAD { ahead } else { 0 }
+}
+
+/// Whether an effective time can be true of an event received at `received_at`.
+#[must_use]
+pub fn plausible(effective: Micros, received_at: Micros) -> bool {
+    effective >= EARLIEST && effective <= received_at.saturating_add(MAX_FUTURE)
+}
+
+/// The local day, `YYYY-MM-DD`: in `zone` where the client named one, else by the written offset.
+#[must_use]
+pub fn local_day(at: Micros, zone: Option<&TimeZone>, offset: Offset) -> String {
+    let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    let zone = zone.cloned().unwrap_or_else(|| TimeZone::fixed(offset));
+    zone.to_datetime(at).date().to_string()
+}
+
+/// The IANA zone of this name; an unknown one counts as absent (contract).
+#[must_use]
+pub fn zone(name: &str) -> Option<TimeZone> {
+    // "+01:00" and POSIX strings are no IANA names; only a name of the database is taken.
+    let known = name
+        .starts_with(|c: char| c.is_ascii_alphabetic())
+        .then(|| TimeZone::get(name).ok())?;
+    // "Etc/Unknown" has a name, and says that the client does not know either.
+    known.filter(|zone| !zone.is_unknown())
+}
+
+/// The zone that an envelope's `client` names in `time_zone`. `client` is the client's own: whatever
+/// is wrong there counts as absent.
+#[must_use]
+pub fn client_zone(client: &[u8]) -> Option<TimeZone> {
+    // Not read as a value: that would take a hundred times its size in memory, and a client may be of any size.
+    let RawObject(members) = serde_json::from_slice(client).ok()?;
+    let (_, named) = members.iter().rfind(|(name, _)| name == "time_zone")?;
+    zone(&json::string(named)?)
+}
+
+/// The UTC hour of an instant, in hours since 1970.
+#[must_use]
+pub fn utc_hour(at: Micros) -> i64 {
+    at.div_euclid(3600 * SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Micros {
+        parse_rfc3339(text)
+            .and_then(|written| written.at)
+            .unwrap_or_else(|| panic!("{text}"))
+    }
+
+    #[test]
+    fn rfc_3339_times_with_offset_are_read() {
+        assert_eq!(
+            at("2026-03-01T09:14:58.001+01:00"),
+            at("2026-03-01T08:14:58.001Z")
+        );
+        assert_eq!(at("1970-01-01t00:00:00z"), 0);
+        assert_eq!(at("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
+        assert_eq!(
+            at("2026-03-01T00:00:00.1234567891234Z") - at("2026-03-01T00:00:00Z"),
+            123_456
+        );
+        assert_eq!(
+            at("2026-03-01T00:00:00-23:59") - at("2026-03-01T00:00:00Z"),
+            (23 * 60 + 59) * 60 * SECOND
+        );
+    }
+
+    #[test]
+    fn anything_else_is_no_time() {
+        for bad in [
+            "",
+            "2026-03-01",
+            "2026-03-01T09:14:58",
+            "2026-03-01 09:14:58Z",
+            "2026-3-01T09:14:58Z",
+            "2026-02-30T00:00:00Z",
+            "2026-03-01T24:00:00Z",
+            "2026-03-01T09:14:58.Z",
+            "2026-03-01T09:14:58+24:00",
+            "2026-03-01T09:14:58+0100",
+            "2026-03-01T09:14:58Z ",
+            "2026-03-01T09:14:58+01:00[Europe/Berlin]",
+            "+02026-03-01T09:14:58Z",
+            "２０26-03-01T09:14:58Z",
+            "2026-03-01T09:14:61Z",
+            "2026-03-01T09:14:58Zé",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn years_0_and_9999_are_times_even_where_no_instant_can_hold_them() {
+        assert!(parse_rfc3339("0000-01-01T00:00:00Z").unwrap().at.is_some());
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59-23:59").unwrap().at, None);
+    }
+
+    #[test]
+    fn only_a_fast_clock_is_corrected() {
+        assert_eq!(skew(61 * SECOND, 0), 61 * SECOND);
+        assert_eq!(skew(60 * SECOND, 0), 0);
+        assert_eq!(skew(-30 * 24 * 3600 * SECOND, 0), 0);
+    }
+
+    #[test]
+    fn the_local_day_follows_the_zone_then_the_offset() {
+        let evening = at("2026-03-01T23:30:00Z");
+        let berlin = zone("Europe/Berlin");
+        assert_eq!(
+            local_day(evening, berlin.as_ref(), Offset::UTC),
+            "2026-03-02"
+        );
+        assert_eq!(local_day(evening, None, Offset::UTC), "2026-03-01");
+        assert!(zone("Mars/Olympus").is_none() && zone("+01:00").is_none() && zone("").is_none());
+        assert!(
+            zone("Etc/Unknown").is_none()
+                && zone("etc/unknown").is_none()
+                && zone("Etc/UTC").is_some()
+        );
+    }
+
+    #[test]
+    fn instants_print_in_utc() {
+        assert_eq!(rfc3339(1_500_000), "1970-01-01T00:00:01.500000Z");
+        assert_eq!(utc_hour(-1), -1);
+    }
+}
