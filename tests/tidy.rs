@@ -240,10 +240,27 @@ fn manifests_keep_the_direction_of_dependencies() {
             "collector/Cargo.toml",
             &["store", "devtrail-store", "rusqlite", "tokio-postgres"][..],
         ),
-        ("common/types/Cargo.toml", &["tokio", "clap", "tracing", "runtime", "bus", "http-server", "store"][..]),
-        ("common/runtime/Cargo.toml", &["async-nats", "bus", "http-server", "store"][..]),
+        (
+            "common/types/Cargo.toml",
+            &[
+                "tokio",
+                "clap",
+                "tracing",
+                "runtime",
+                "bus",
+                "http-server",
+                "store",
+            ][..],
+        ),
+        (
+            "common/runtime/Cargo.toml",
+            &["async-nats", "bus", "http-server", "store"][..],
+        ),
         ("common/bus/Cargo.toml", &["http-server", "store"][..]),
-        ("common/http/Cargo.toml", &["async-nats", "bus", "store"][..]),
+        (
+            "common/http/Cargo.toml",
+            &["async-nats", "bus", "store"][..],
+        ),
     ] {
         let manifests = files(|path| path == manifest);
         assert_eq!(manifests.len(), 1, "{manifest} is missing");
@@ -253,7 +270,10 @@ fn manifests_keep_the_direction_of_dependencies() {
             !code.starts_with("description") && words.any(|word| forbidden.contains(&word))
         }));
     }
-    assert_none(&found, "dependencies point one way, types <- runtime <- bus and http <- the programs:");
+    assert_none(
+        &found,
+        "dependencies point one way, types <- runtime <- bus and http <- the programs:",
+    );
 }
 
 #[test]

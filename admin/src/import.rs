@@ -80,7 +80,7 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     if settings.dry_run {
         return crate::interruptible(
             plan(&repository, &selection, project, &settings),
-            &process.stop,
+            &process.shutdown,
         )
         .await;
     }
@@ -91,7 +91,7 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     );
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);
-    let total = crate::interruptible(total, &process.stop).await?;
+    let total = crate::interruptible(total, &process.shutdown).await?;
     let progress = Progress::of_events(total, "commits", settings.json);
     let batches = batches(
         repository.history(&selection)?,
@@ -103,13 +103,13 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     let batches = batches.inspect_ok(|batch| newest.clone_from(&batch.batch_id));
     let sent = settings
         .delivery
-        .send(&client, batches, &progress, &process.stop)
+        .send(&client, batches, &progress, &process.shutdown)
         .await;
     drop(progress);
     // Whoever imports looks at the metrics next.
     let computed = client.is_completed(&key, &newest, COMPUTED);
     let imported = Imported::new(project, selection.authors, sent?);
-    let computed = crate::interruptible(computed, &process.stop).await?;
+    let computed = crate::interruptible(computed, &process.shutdown).await?;
     if settings.json {
         Ok(out::json(&imported)?)
     } else {

@@ -22,8 +22,8 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use runtime::settings::{Frame, Settings};
-use runtime::shutdown::Stop;
+use runtime::settings::{CommonArgs, Settings};
+use runtime::shutdown::Shutdown;
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
@@ -46,7 +46,7 @@ struct Program {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    frame: Frame,
+    common_args: CommonArgs,
 }
 
 #[derive(Subcommand)]
@@ -143,8 +143,8 @@ enum Command {
 }
 
 impl Settings for Program {
-    fn frame(&self) -> &Frame {
-        &self.frame
+    fn common_args(&self) -> &CommonArgs {
+        &self.common_args
     }
 }
 
@@ -155,18 +155,28 @@ fn main() -> ExitCode {
             Command::Send(settings) => send::run(settings, process).await,
             Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,
-            Command::Trace(settings) => interruptible(trace::run(settings), &process.stop).await,
-            Command::Metrics(command) => interruptible(metrics::run(command), &process.stop).await,
-            Command::Alerts(command) => interruptible(alerts::run(command), &process.stop).await,
-            Command::Verify(settings) => interruptible(verify::run(settings), &process.stop).await,
+            Command::Trace(settings) => {
+                interruptible(trace::run(settings), &process.shutdown).await
+            }
+            Command::Metrics(command) => {
+                interruptible(metrics::run(command), &process.shutdown).await
+            }
+            Command::Alerts(command) => {
+                interruptible(alerts::run(command), &process.shutdown).await
+            }
+            Command::Verify(settings) => {
+                interruptible(verify::run(settings), &process.shutdown).await
+            }
             Command::Quarantine(command) => {
-                interruptible(quarantine::run(command, &process), &process.stop).await
+                interruptible(quarantine::run(command, &process), &process.shutdown).await
             }
             Command::Dead(command) => {
-                interruptible(dead::run(command, &process), &process.stop).await
+                interruptible(dead::run(command, &process), &process.shutdown).await
             }
-            Command::Keys(command) => interruptible(keys::run(command), &process.stop).await,
-            Command::Streams(command) => interruptible(streams::run(command), &process.stop).await,
+            Command::Keys(command) => interruptible(keys::run(command), &process.shutdown).await,
+            Command::Streams(command) => {
+                interruptible(streams::run(command), &process.shutdown).await
+            }
             Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),
             Command::Completions(settings) => completions::run(&settings, Program::command()),
@@ -177,11 +187,11 @@ fn main() -> ExitCode {
 /// Runs a command that holds nothing: a signal ends it at once.
 async fn interruptible<T>(
     command: impl Future<Output = anyhow::Result<T>>,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<T> {
     tokio::select! {
         result = command => result,
-        () = stop.draining() => anyhow::bail!("Stopped by a signal before it was done; run the command again."),
+        () = shutdown.draining() => anyhow::bail!("Stopped by a signal before it was done; run the command again."),
     }
 }
 

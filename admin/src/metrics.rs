@@ -4,7 +4,7 @@ pub mod day;
 mod layout;
 
 use anyhow::bail;
-use runtime::settings::Usage;
+use runtime::settings::UsageError;
 use serde_json::{Map, Value};
 use store::Answers;
 
@@ -73,7 +73,7 @@ async fn show(store: &impl Answers, settings: &ShowSettings) -> anyhow::Result<(
     {
         let reason =
             format!("There is no day from {from} to {to}: --from is after --to; exchange them.");
-        return Err(Usage(reason).into());
+        return Err(UsageError(reason).into());
     }
     let mut list = Vec::new();
     for (index, developer) in people.iter().enumerate() {

@@ -44,7 +44,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
         settings.delivery.keys()?,
     );
     // Whoever writes to stdin may never end.
-    let text = crate::interruptible(read(&settings.file), &process.stop).await?;
+    let text = crate::interruptible(read(&settings.file), &process.shutdown).await?;
     let batches = input::batches(&text, &keys, usize::from(settings.delivery.batch_size))?;
     if batches.is_empty() {
         bail!(
@@ -57,7 +57,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
     let batches = stream::iter(batches.into_iter().map(Ok));
     let summary = settings
         .delivery
-        .send(&client, batches, &progress, &process.stop)
+        .send(&client, batches, &progress, &process.shutdown)
         .await;
     drop(progress);
     let summary = summary?;

@@ -134,7 +134,7 @@ async fn watch(
     process: &Process,
 ) -> anyhow::Result<()> {
     let on_terminal = std::io::stdout().is_terminal();
-    let stopping = process.stop.drain_token();
+    let stopping = process.shutdown.drain_token();
     let (mut seen, mut looks) = (Ok(first), tokio::time::interval(EVERY));
     looks.tick().await;
     loop {

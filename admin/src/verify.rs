@@ -77,13 +77,13 @@ async fn walk(
     settings: &VerifySettings,
 ) -> anyhow::Result<Report> {
     let (_, js) = settings.target.connect().await?;
-    let life = bus::bind_stream(&js, EVENTS).await?;
+    let incarnation = bus::bind_stream(&js, EVENTS).await?;
     let stream = js
         .get_stream(EVENTS)
         .await
         .context("The stream EVENTS cannot be read")?;
     let state = stream.cached_info().state.clone();
-    let stored_below = match ledger.known_source(&life).await? {
+    let stored_below = match ledger.known_source(&incarnation).await? {
         Some(src) => ledger.stored_below(src, state.first_sequence).await?,
         None => 0,
     };
@@ -97,7 +97,7 @@ async fn walk(
         .min(state.last_sequence);
     let progress = progress(last.saturating_sub(first - 1), settings.json);
     let output = (&progress, settings.json);
-    let mut walk = Walk::new((&js, stream, life), ledger, settings.wait, output).await?;
+    let mut walk = Walk::new((&js, stream, incarnation), ledger, settings.wait, output).await?;
     walk.along(first, last).await?;
     if settings.to_seq.is_none() {
         walk.beyond().await?;

@@ -10,7 +10,7 @@ use runtime::breaker::BreakerSettings;
 use runtime::retry::RetrySettings;
 use runtime::{
     process::{Actor, Process},
-    shutdown::Stop,
+    shutdown::Shutdown,
 };
 use store::{Postgres, Sqlite, Store};
 use types::schema::Schemas;
@@ -59,11 +59,14 @@ async fn backlog(engine: Engine) -> anyhow::Result<Site> {
 /// Runs the persist role in this process until the backlog is stored.
 async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     let client = async_nats::connect(&site.nats).await?;
-    let stop = Stop::manual(Duration::from_secs(10));
-    let process = Process::new(Actor::new("bench"), stop.clone());
+    let shutdown = Shutdown::manual(Duration::from_secs(10));
+    let process = Process::new(Actor::new("bench"), shutdown.clone());
     let start = Instant::now();
-    let pulling =
-        workers::memory::pulling(RetrySettings::DEFAULT, BreakerSettings::DEFAULT, &process);
+    let pulling = workers::delivery_state::pulling(
+        RetrySettings::DEFAULT,
+        BreakerSettings::DEFAULT,
+        &process,
+    );
     let running = tokio::spawn(workers::persist::run(
         client,
         store.clone(),
@@ -75,7 +78,7 @@ async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
         (totals.batches.values().sum::<u64>() == BATCHES as u64).then(|| start.elapsed())
     };
     let took = harness::until("the backlog is stored", stored).await;
-    stop.begin();
+    shutdown.begin();
     running.await??;
     Ok(took)
 }

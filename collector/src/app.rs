@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use runtime::breaker::{BreakerSettings, Guard};
 use runtime::health;
 use runtime::process::Process;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use crate::ask::{Asker, Unanswered};
 use crate::auth::Keys;
 use crate::body::BodyLimits;
 use crate::error::Problem;
-use crate::life::Life;
+use crate::incarnation::SeenIncarnation;
 use crate::notes::Notes;
 use crate::publish::{self, Publisher};
 use crate::room::Room;
@@ -44,7 +44,7 @@ pub struct App {
     pub limits: Limits,
     pub body_limits: BodyLimits,
     pub actor: String,
-    pub stop: Stop,
+    pub shutdown: Shutdown,
     pub process: Process,
     /// Metrics are served on another address.
     pub hides_metrics: bool,
@@ -59,7 +59,7 @@ pub struct App {
 pub struct Stream {
     pub client: async_nats::Client,
     pub js: jetstream::Context,
-    pub life: Arc<Life>,
+    pub incarnation: Arc<SeenIncarnation>,
     pub publisher: Publisher,
     pub hints: Arc<Hints>,
     pub notes: Notes,
@@ -86,7 +86,7 @@ impl App {
                 timeout: limits.body_timeout,
             },
             actor: process.actor.to_string(),
-            stop: process.stop.clone(),
+            shutdown: process.shutdown.clone(),
             process: process.clone(),
             hides_metrics: false,
             room: Room::new(&limits.room),

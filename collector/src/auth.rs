@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use governor::clock::MonotonicClock;
 use http::{HeaderMap, header};
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
 use types::id::DeveloperId;
 use types::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
@@ -129,16 +129,16 @@ impl Keys {
         js: jetstream::Context,
         loaded: watch::Sender<bool>,
         pauses: RetryPolicy,
-        stop: Stop,
+        shutdown: Shutdown,
     ) {
         for attempt in 0.. {
             tokio::select! {
                 ended = self.watch(&js, &loaded) => {
                     tracing::warn!(reason = %ended, "the watch on API keys ended; the keys known stay valid meanwhile");
                 }
-                () = stop.draining() => return,
+                () = shutdown.draining() => return,
             }
-            tokio::select! { () = pauses.pause(attempt.min(4)) => {}, () = stop.draining() => return }
+            tokio::select! { () = pauses.pause(attempt.min(4)) => {}, () = shutdown.draining() => return }
         }
     }
 

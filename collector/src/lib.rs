@@ -11,7 +11,7 @@ mod auth;
 mod body;
 mod descriptors;
 mod error;
-pub mod life;
+pub mod incarnation;
 mod notes;
 mod openapi;
 mod prefer;
@@ -44,14 +44,14 @@ use runtime::{
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 pub use openapi::document as openapi;
 pub use room::RoomSettings;
 
 use app::{App, Stream};
 use ask::Asker;
-use life::Life;
+use incarnation::SeenIncarnation;
 use publish::Publisher;
 use serve::ServeOptions;
 use wait::Hints;
@@ -169,14 +169,17 @@ pub async fn run(
     });
     let asked = app.clone();
     process
-        .vitals
+        .health
         .check("collector", move || std::future::ready(asked.check()));
     let options = ServeOptions {
         header_timeout: app.limits.header_timeout,
         max_connections: descriptors::connections(app.limits.room.max_connections),
         ..ServeOptions::default()
     };
-    let (drain, abort) = (process.stop.drain_token(), process.stop.abort_token());
+    let (drain, abort) = (
+        process.shutdown.drain_token(),
+        process.shutdown.abort_token(),
+    );
     tracing::info!(address = %listener.local_addr()?, "collector listens");
     let serve = serve::serve(listener, routes::router(app.clone()), options, drain, abort);
     tokio::pin!(serve);
@@ -185,11 +188,11 @@ pub async fn run(
         served = &mut serve => return Ok(served?),
         connected = connect(&settings, &process) => connected?,
     };
-    let Some((client, js, life, reconnected)) = connected else {
+    let Some((client, js, incarnation, reconnected)) = connected else {
         return Ok(serve.await?);
     };
-    Streams(js.clone()).follow(&process.vitals);
-    let life = Arc::new(Life::new(js.clone(), life));
+    Streams(js.clone()).follow(&process.health);
+    let incarnation = Arc::new(SeenIncarnation::new(js.clone(), incarnation));
     let hints = Arc::new(Hints::new(process.actor.instance()));
     // Before the first publish on this connection: no hint can be missed.
     let hinted = hints
@@ -202,34 +205,34 @@ pub async fn run(
     let follow_keys = app
         .keys
         .clone()
-        .follow(js.clone(), loaded, pauses, process.stop.clone());
+        .follow(js.clone(), loaded, pauses, process.shutdown.clone());
     let recover = recover::run(
         js.clone(),
         app.breaker.clone(),
         reconnected,
         pauses,
-        process.stop.clone(),
+        process.shutdown.clone(),
     );
     let follow_hints = hints.follow(hinted, finished.clone());
-    let send_notes = notes::run(left, client.clone(), life.clone(), finished.clone());
+    let send_notes = notes::run(left, client.clone(), incarnation.clone(), finished.clone());
     let (deadline, asker) = (app.limits.publish_timeout, Asker::new(client.clone()));
     let publisher = Publisher::new(
         js.clone(),
-        life.clone(),
+        incarnation.clone(),
         app.breaker.clone(),
         (deadline, pauses),
     );
     let entry = WorkerEntry::of(&process.actor, COLLECTOR, clock::now());
-    let announced = worker_registry::announce(
+    let announced = worker_registry::keep_registered(
         js.clone(),
         entry,
         process.breakers.clone(),
-        process.stop.clone(),
+        process.shutdown.clone(),
     );
     app.stream.get_or_init(|| Stream {
         client,
         js,
-        life,
+        incarnation,
         publisher,
         hints: hints.clone(),
         notes,
@@ -256,7 +259,7 @@ pub async fn run(
 type Connected = (
     async_nats::Client,
     jetstream::Context,
-    StreamLife,
+    StreamIncarnation,
     watch::Receiver<()>,
 );
 
@@ -270,7 +273,7 @@ async fn connect(
         settings.pauses,
     );
     let (tell, connected) = watch::channel(());
-    let Some(client) = bus::connect_telling(url, &actor, (pauses, tell), &process.stop).await
+    let Some(client) = bus::connect_telling(url, &actor, (pauses, tell), &process.shutdown).await
     else {
         return Ok(None);
     };
@@ -278,7 +281,7 @@ async fn connect(
     let js = jetstream::new(client.clone());
     for attempt in 0.. {
         match bus::bind_stream(&js, bus::EVENTS).await {
-            Ok(life) => return Ok(Some((client, js, life, connected))),
+            Ok(incarnation) => return Ok(Some((client, js, incarnation, connected))),
             // Such as a cluster that elects its leader: over in a moment.
             Err(BindError::Api(error)) => {
                 tracing::warn!(%error, attempt, "cannot bind; trying again")
@@ -287,7 +290,7 @@ async fn connect(
         }
         tokio::select! {
             () = pauses.pause(attempt) => {}
-            () = process.stop.draining() => return Ok(None),
+            () = process.shutdown.draining() => return Ok(None),
         }
     }
     Ok(None)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use collector::CollectorSettings;
 use http_server::admin::Admin;
-use runtime::settings::{Frame, Settings};
+use runtime::settings::{CommonArgs, Settings};
 
 /// Takes batches of developer-activity events over HTTP and publishes each to NATS JetStream.
 #[derive(Parser)]
@@ -27,12 +27,12 @@ struct Program {
     #[arg(long)]
     print_openapi: bool,
     #[command(flatten)]
-    frame: Frame,
+    common_args: CommonArgs,
 }
 
 impl Settings for Program {
-    fn frame(&self) -> &Frame {
-        &self.frame
+    fn common_args(&self) -> &CommonArgs {
+        &self.common_args
     }
 }
 

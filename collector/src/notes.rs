@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use types::query::{NOTE_DUPLICATE, ResendNote};
 
-use crate::life::Life;
+use crate::incarnation::SeenIncarnation;
 
 /// Notes that may wait to be sent; more are dropped.
 const WAITING: usize = 1024;
@@ -53,7 +53,12 @@ impl Notes {
 }
 
 /// Sends notes until all are sent that were left before `finished`.
-pub async fn run(mut left: Left, client: Client, life: Arc<Life>, finished: CancellationToken) {
+pub async fn run(
+    mut left: Left,
+    client: Client,
+    incarnation: Arc<SeenIncarnation>,
+    finished: CancellationToken,
+) {
     let mut group = Vec::with_capacity(GROUP);
     loop {
         let more = tokio::select! {
@@ -72,7 +77,7 @@ pub async fn run(mut left: Left, client: Client, life: Arc<Life>, finished: Canc
             .max()
             .unwrap_or_else(Instant::now);
         for resend in group.drain(..) {
-            if let Err(reason) = send(&client, &life, &resend.note, acked).await {
+            if let Err(reason) = send(&client, &incarnation, &resend.note, acked).await {
                 tracing::debug!(seq = resend.note.seq, %reason, "a resend leaves no note");
             }
         }
@@ -84,11 +89,11 @@ pub async fn run(mut left: Left, client: Client, life: Arc<Life>, finished: Canc
 
 async fn send(
     client: &Client,
-    life: &Life,
+    incarnation: &SeenIncarnation,
     note: &ResendNote,
     acked: Instant,
 ) -> Result<(), async_nats::Error> {
-    if !life.still(&note.life, acked).await? {
+    if !incarnation.still(&note.incarnation, acked).await? {
         return Err("the stream was made anew, so the sequence may be another batch's".into());
     }
     client

@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use types::batch::{self, Header};
 use types::id;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
-use crate::life::Life;
+use crate::incarnation::SeenIncarnation;
 
 /// A message ready to be published.
 #[derive(Debug, Clone)]
@@ -76,8 +76,8 @@ impl Message {
 /// The stream has the message on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The stream's life as it was seen before the first try: see [`Life`].
-    pub life: StreamLife,
+    /// The stream's life as it was seen before the first try: see [`SeenIncarnation`].
+    pub incarnation: StreamIncarnation,
     /// Its sequence; the original's where it is a duplicate.
     pub sequence: u64,
     /// The server knew the message id already, or another request of this collector was sending it.
@@ -126,7 +126,7 @@ const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
 #[derive(Clone)]
 pub struct Publisher {
     js: jetstream::Context,
-    life: Arc<Life>,
+    incarnation: Arc<SeenIncarnation>,
     breaker: Guard,
     waiting: Waiting,
     deadline: Duration,
@@ -138,13 +138,13 @@ impl Publisher {
     #[must_use]
     pub fn new(
         js: jetstream::Context,
-        life: Arc<Life>,
+        incarnation: Arc<SeenIncarnation>,
         breaker: Guard,
         (deadline, pauses): (Duration, RetryPolicy),
     ) -> Self {
         Self {
             js,
-            life,
+            incarnation,
             breaker,
             waiting: Waiting::default(),
             deadline,
@@ -207,7 +207,7 @@ impl Publisher {
     /// Publishes the same message until the stream has spoken, or is not to be tried any more.
     async fn until_deadline(&self, message: &Message) -> Outcome {
         let deadline = Instant::now() + self.deadline;
-        let life = self.life.seen();
+        let incarnation = self.incarnation.seen();
         let mut last = "no nats-server is connected".to_owned();
         for attempt in 0.. {
             let sent = attempt > 0;
@@ -226,7 +226,7 @@ impl Publisher {
                     permit.done(breaker::Outcome::Ok);
                     let (sequence, duplicate) = (ack.sequence, ack.duplicate);
                     return Ok(Published {
-                        life,
+                        incarnation,
                         sequence,
                         duplicate,
                         joined: false,

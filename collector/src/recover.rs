@@ -9,7 +9,7 @@ use async_nats::jetstream;
 use bus::BindError;
 use runtime::breaker::{Guard, Outcome, Permit, State};
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ pub async fn run(
     breaker: Guard,
     mut connected: watch::Receiver<()>,
     pauses: RetryPolicy,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     let forever = async {
         loop {
@@ -39,7 +39,7 @@ pub async fn run(
         }
     };
     // Whether it answers is nobody's business then.
-    stop.drain_token().run_until_cancelled(forever).await;
+    shutdown.drain_token().run_until_cancelled(forever).await;
 }
 
 /// Asks for no batch's sake.

@@ -51,12 +51,12 @@ impl RoomSettings {
     ///
     /// # Errors
     /// Where such a batch would be refused for ever: as sent and inflated it must find room.
-    pub fn expect_room_for(&self, max_body: usize) -> Result<(), runtime::settings::Usage> {
+    pub fn expect_room_for(&self, max_body: usize) -> Result<(), runtime::settings::UsageError> {
         let (given, needed) = (self.max_in_flight_bytes, max_body.saturating_mul(2));
         if given >= needed {
             return Ok(());
         }
-        Err(runtime::settings::Usage(format!(
+        Err(runtime::settings::UsageError(format!(
             "--max-in-flight-bytes is {given}, and one body of --max-body ({max_body}) bytes takes up to {needed}: raise the \
              one or lower the other."
         )))

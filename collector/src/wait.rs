@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_nats::{Client, SubscribeError, Subscriber};
 use futures_util::StreamExt;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use types::query::{BATCH, BatchQuery, StoredReply, hint_subject};
 
 use crate::ask::{Asker, Unanswered};
-use crate::life::Life;
+use crate::incarnation::SeenIncarnation;
 use crate::publish::Published;
 
 /// A hint is waited for this long before the first question; the pause after it doubles from here.
@@ -128,12 +128,18 @@ pub struct Awaited {
 
 impl Awaited {
     /// Waits until the store has the batch or the time is over.
-    pub async fn stored(self, waiter: &Waiter, asker: &Asker, life: &Life, stop: &Stop) -> Waited {
+    pub async fn stored(
+        self,
+        waiter: &Waiter,
+        asker: &Asker,
+        incarnation: &SeenIncarnation,
+        shutdown: &Shutdown,
+    ) -> Waited {
         let acked = Instant::now();
         let (mut asked, mut hinted, mut ask) = (0, false, self.published.duplicate);
         loop {
             if ask {
-                match timeout_at(self.deadline, self.ask(asker, life, acked)).await {
+                match timeout_at(self.deadline, self.ask(asker, incarnation, acked)).await {
                     Ok(Ok(Some(stored))) => return Waited::Stored(stored),
                     Ok(Ok(None)) => {}
                     Ok(Err(NoAnswer::MadeAnew)) => return Waited::BrokenOff,
@@ -150,7 +156,7 @@ impl Awaited {
             tokio::select! {
                 () = waiter.hinted.notified(), if !hinted => (hinted, asked) = (true, 0),
                 () = sleep_until(next) => {}
-                () = stop.draining() => return Waited::BrokenOff,
+                () = shutdown.draining() => return Waited::BrokenOff,
             }
             ask = true;
         }
@@ -159,21 +165,21 @@ impl Awaited {
     async fn ask(
         &self,
         asker: &Asker,
-        life: &Life,
+        incarnation: &SeenIncarnation,
         acked: Instant,
     ) -> Result<Option<StoredReply>, NoAnswer> {
         let Published {
-            life: before,
+            incarnation: before,
             sequence: seq,
             ..
         } = &self.published;
-        match life.still(before, acked).await {
+        match incarnation.still(before, acked).await {
             Ok(true) => {}
             Ok(false) => return Err(NoAnswer::MadeAnew),
             Err(error) => return Err(NoAnswer::LifeUnknown(error.to_string())),
         }
         let question = BatchQuery::Stored {
-            life: before.clone(),
+            incarnation: before.clone(),
             seq: *seq,
         };
         Ok(asker.ask(BATCH, &question, LONGEST).await?)

@@ -59,7 +59,7 @@ pub struct DeadLetter {
     /// How often it was delivered.
     pub delivered: u64,
     /// What is blamed: `message`, `unknown` or `died`.
-    pub blame: String,
+    pub error_class: String,
     /// The error chain.
     pub reason: String,
     /// The job, where it is one: its batch fails until the job is redriven.

@@ -28,7 +28,7 @@ mod tally;
 
 use types::id::{BatchRef, Src};
 use types::job::BatchState;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::verdict::Counts;
 
 pub use accounts::{Account, Kept, Standing, StepTaken};
@@ -101,7 +101,10 @@ pub struct Stored {
 /// Storing batches: T1.
 pub trait Persist: Send + Sync + 'static {
     /// The number of a stream's life, given out on first sight.
-    fn source(&self, life: &StreamLife) -> impl Future<Output = Result<Src, StoreError>> + Send;
+    fn source(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> impl Future<Output = Result<Src, StoreError>> + Send;
 
     /// Stores a group in one transaction: all of it, or nothing.
     ///

@@ -1,7 +1,7 @@
 //! Quarantined events: kept whole until they are admitted after all, or for ever.
 
 use types::id::{BatchRef, EventRef};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
 
@@ -14,7 +14,7 @@ pub struct QuarantinedBatch {
     /// The batch.
     pub at: BatchRef,
     /// The stream's life.
-    pub life: StreamLife,
+    pub incarnation: StreamIncarnation,
     /// Whose.
     pub developer: String,
     /// The client's batch id.

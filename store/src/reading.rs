@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use types::id::{BatchRef, EventRef, Src};
 use types::job::{BatchState, Mask};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::{Code, Counts};
 
@@ -150,7 +150,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// The number of a stream's life; `None` where nothing of it was ever stored.
     fn known_source(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
     ) -> impl Future<Output = Result<Option<Src>, StoreError>> + Send;
 
     /// The accounts of `src` with sequences in `from..=to`, rising, of one moment; sequences without any
@@ -183,7 +183,7 @@ pub trait Answers: Send + Sync + 'static {
     /// the store has them now, by ordinal. `None` until it is stored.
     fn stored(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
     ) -> impl Future<Output = Result<Option<(Submission, Vec<NotAccepted>)>, StoreError>> + Send;
 
@@ -226,7 +226,7 @@ pub trait History: Send + Sync + 'static {
     /// developer's batch only the skeleton is written.
     fn note_resend(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
         correlation_id: String,
         time: Micros,

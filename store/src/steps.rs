@@ -80,7 +80,7 @@ pub fn job_failed(failed: &JobFailed) -> AuditRow {
 pub fn dead(letter: &DeadLetter) -> AuditRow {
     let detail = json!({
         "subject": letter.subject, "stream_sequence": letter.key.seq, "attempts": letter.attempts,
-        "delivered": letter.delivered, "blame": letter.blame, "reason": letter.reason,
+        "delivered": letter.delivered, "blame": letter.error_class, "reason": letter.reason,
         "state": letter.state.map(BatchState::as_str), "event_ids": letter.event_ids,
         "job_id": letter.job.as_ref().map(|job| &job.job_id),
     });

@@ -1,7 +1,7 @@
 //! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
 
 mod collector;
-mod life;
+mod lifecycle;
 mod outcome;
 mod streams;
 

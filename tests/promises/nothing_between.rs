@@ -12,7 +12,7 @@ use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
 use runtime::{
     process::{Actor, Process},
-    shutdown::Stop,
+    shutdown::Shutdown,
 };
 use tracing::span;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -96,8 +96,8 @@ async fn between_puback_and_reply_there_is_nothing() {
     let up = Up::start().await;
     let recorder = Recorder::default();
     tracing_subscriber::registry().with(recorder.clone()).init();
-    let stop = Stop::manual(Duration::from_secs(10));
-    let process = Process::new(Actor::new("collector-under-test"), stop.clone());
+    let shutdown = Shutdown::manual(Duration::from_secs(10));
+    let process = Process::new(Actor::new("collector-under-test"), shutdown.clone());
     let settings = settings(&up);
     let listener = collector::listen(&settings.listen).await.unwrap();
     let client = Client::new(
@@ -115,6 +115,6 @@ async fn between_puback_and_reply_there_is_nothing() {
         .iter()
         .flat_map(|name| [format!("{name} begins"), format!("{name} ends")]);
     assert_eq!(seen, steps.collect::<Vec<_>>());
-    stop.begin();
+    shutdown.begin();
     running.await.unwrap().unwrap();
 }

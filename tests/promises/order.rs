@@ -14,7 +14,7 @@ use types::formats::{Format, Request};
 use types::id::BatchRef;
 use types::job::{JobKind, JobMessage};
 use types::schema::Schemas;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND, parse_rfc3339};
 use workers::jobs::Work;
 
@@ -212,11 +212,11 @@ async fn result(
 }
 
 async fn handle(store: impl Store, groups: Vec<Vec<Incoming>>, jobs_after: usize, rotate: usize) {
-    let life = StreamLife {
+    let incarnation = StreamIncarnation {
         name: "EVENTS".to_owned(),
         created: 1,
     };
-    assert_eq!(store.source(&life).await.unwrap(), 1);
+    assert_eq!(store.source(&incarnation).await.unwrap(), 1);
     let mut waiting: Vec<Pending> = Vec::new();
     for (number, group) in groups.into_iter().enumerate() {
         let stored = store.persist(group).await.unwrap();

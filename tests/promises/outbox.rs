@@ -157,11 +157,11 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
     let again = "UPDATE batches SET state = 'persisted', lease_until = 0 WHERE state = 'completed'";
     site.database.execute(again).await;
     // The wide one keeps failing meanwhile, in memory as well.
-    let (sender, stop) = (
+    let (sender, shutdown) = (
         client.clone(),
         std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)),
     );
-    let stopped = stop.clone();
+    let stopped = shutdown.clone();
     let failing = tokio::spawn(async move {
         let mut pauses = tokio::time::interval(std::time::Duration::from_secs(1));
         for number in 0.. {
@@ -179,7 +179,7 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
         }
     });
     site.completed(1).await;
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    shutdown.store(true, std::sync::atomic::Ordering::Relaxed);
     failing.await.unwrap();
     assert_eq!(
         site.database

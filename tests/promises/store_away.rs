@@ -300,11 +300,11 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     site.workers(2);
     watch_attempts(&site).await;
     let done = Arc::new(AtomicBool::new(false));
-    let (database, stop) = (site.database.clone(), done.clone());
+    let (database, shutdown) = (site.database.clone(), done.clone());
     let cutting = tokio::spawn(async move {
         let mut cuts = 0;
         let mut pauses = tokio::time::interval(std::time::Duration::from_millis(50));
-        while !stop.load(Ordering::Relaxed) {
+        while !shutdown.load(Ordering::Relaxed) {
             pauses.tick().await;
             let others =
                 "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -13,21 +13,24 @@ const CLIENTS: usize = 8;
 pub struct Load {
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
     refused: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
+    shutdown: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Load {
     pub fn start(client: &Client, name: &'static str) -> Self {
-        let (acknowledged, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (acknowledged, shutdown) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let refused = Arc::new(AtomicUsize::new(0));
         let task = |number: usize| {
-            let (client, log, stop) =
-                (client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
+            let (client, log, shutdown) = (
+                client.clone(),
+                Arc::clone(&acknowledged),
+                Arc::clone(&shutdown),
+            );
             let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 for batch in 0.. {
-                    if stop.load(Ordering::Relaxed) {
+                    if shutdown.load(Ordering::Relaxed) {
                         return;
                     }
                     let ids: Vec<String> = (0..5)
@@ -51,7 +54,7 @@ impl Load {
         Self {
             acknowledged,
             refused,
-            stop,
+            shutdown,
             tasks,
         }
     }
@@ -66,7 +69,7 @@ impl Load {
     }
 
     pub async fn finish(self) -> BTreeSet<String> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shutdown.store(true, Ordering::Relaxed);
         futures_util::future::join_all(self.tasks).await;
         std::mem::take(&mut lock(&self.acknowledged))
     }

@@ -283,12 +283,12 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
     site.workers(1);
     client.send(&envelope("first", &[event("first")])).await;
     site.completed(1).await;
-    let stop = Arc::new(AtomicBool::new(false));
+    let shutdown = Arc::new(AtomicBool::new(false));
     let senders = (0..4).map(|sender| {
-        let (client, stop) = (client.clone(), stop.clone());
+        let (client, shutdown) = (client.clone(), shutdown.clone());
         tokio::spawn(async move {
             let mut sent = 0;
-            while !stop.load(Ordering::Relaxed) {
+            while !shutdown.load(Ordering::Relaxed) {
                 // Half of the events come twice.
                 let events: Vec<_> = (0..6)
                     .map(|index| event(&format!("e{sender}-{}", sent * 3 + index)))
@@ -306,7 +306,7 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
         let report = site.verify();
         assert_eq!(report["finding_count"], 0);
     }
-    stop.store(true, Ordering::Relaxed);
+    shutdown.store(true, Ordering::Relaxed);
     let sent: i64 = futures_util::future::join_all(senders)
         .await
         .into_iter()

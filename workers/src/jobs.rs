@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::pull::{self, About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{BindError, JOBS};
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
 use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
 use types::job::{JobKind, JobMessage};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
-use crate::memory::Remembering;
-use crate::setback;
+use crate::delivery_state::StoreDeliveryState;
+use crate::error_class;
 
 /// What one kind of job does.
 pub trait Work: Send + Sync + 'static {
@@ -49,8 +49,8 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     process: Process,
 ) -> Result<(), BindError> {
     let actor = process.actor.to_string();
-    let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
-    let both = (Arc::new(JobRole { store, work, actor }), memory);
+    let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
+    let both = (Arc::new(JobRole { store, work, actor }), delivery_state);
     let settings = PullSettings {
         group: GROUP,
         ..pulling
@@ -63,9 +63,9 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
         (JOBS, live),
         both.clone(),
         settings.clone(),
-        process.stop.clone(),
+        process.shutdown.clone(),
     );
-    let two = pull::run(js, (JOBS, &replay), both, settings, process.stop);
+    let two = pull::run(js, (JOBS, &replay), both, settings, process.shutdown);
     let (one, two) = tokio::join!(one, two);
     one.and(two)
 }
@@ -78,20 +78,24 @@ pub struct JobRole<S, W> {
 }
 
 impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
-    async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
+    async fn handle(&self, _life: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
         let jobs: Vec<Result<JobMessage, String>> =
             group.iter().map(|one| job(one, W::KIND)).collect();
         let sound: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
         let done = self.run(sound).await;
         let outcome = |job: Result<JobMessage, String>| match (job, &done) {
-            (Err(reason), _) => Outcome::failed(Blame::Message, reason),
+            (Err(reason), _) => Outcome::failed(ErrorClass::Permanent, reason),
             (Ok(_), Ok(())) => Outcome::Ack,
-            (Ok(_), Err(error)) => setback::outcome(error),
+            (Ok(_), Err(error)) => error_class::outcome(error),
         };
         jobs.into_iter().map(outcome).collect()
     }
 
-    async fn about(&self, _life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
+    async fn about(
+        &self,
+        _life: &StreamIncarnation,
+        delivery: &Delivery,
+    ) -> Result<About, Failure> {
         let Ok(job) = JobMessage::read(&delivery.payload) else {
             let developer = delivery.developer().map(str::to_owned);
             return Ok(About {
@@ -104,10 +108,10 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
             .store
             .state(body.batch)
             .await
-            .map_err(|error| setback::failure(&error))?;
+            .map_err(|error| error_class::failure(&error))?;
         let event_ids = match self.store.events_of(vec![body.batch]).await {
             Ok(events) => events.into_iter().map(|event| event.id).collect(),
-            Err(error) if error.is_transient() => return Err(setback::failure(&error)),
+            Err(error) if error.is_transient() => return Err(error_class::failure(&error)),
             // They may be what is wrong.
             Err(_) => Vec::new(),
         };

@@ -8,13 +8,13 @@ pub mod aggregate;
 pub mod alert;
 pub mod answers;
 mod database;
+pub mod delivery_state;
+mod error_class;
+mod health;
 pub mod jobs;
-pub mod memory;
 pub mod normalize;
 pub mod persist;
-mod setback;
 mod trim;
-mod vitals;
 pub mod watch;
 
 use anyhow::Context as _;
@@ -29,7 +29,7 @@ use http_server::admin::AdminSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::retry::RetrySettings;
-use runtime::{process::Process, settings::Usage};
+use runtime::{process::Process, settings::UsageError};
 use store::{AlertOutbox, Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -109,21 +109,21 @@ impl Role {
 /// Where the database is in use or unusable, or a stream or consumer is missing or unsafe.
 pub async fn run(role: Role, settings: WorkerSettings, process: Process) -> anyhow::Result<()> {
     if matches!(settings.database.database_url, DatabaseUrl::Sqlite(_)) && role != Role::All {
-        return Err(Usage(format!(
+        return Err(UsageError(format!(
             "On SQLite one process runs every role: start `devtrail-worker all`. For `devtrail-worker {}` as a \
              process of its own, give a --database-url postgres://….",
             role.as_str()
         ))
         .into());
     }
-    vitals::starting(&process);
+    health::starting(&process);
     let Some(opened) = open(&settings.database, settings.retry, &process).await? else {
         return Ok(());
     };
     let Some(client) = bus::connect(
         &settings.nats.nats_url,
         &process.actor.to_string(),
-        &process.stop,
+        &process.shutdown,
     )
     .await
     else {
@@ -162,7 +162,7 @@ async fn open(
         }
         tokio::select! {
             () = policy.pause(attempt) => {}
-            () = process.stop.draining() => return Ok(None),
+            () = process.shutdown.draining() => return Ok(None),
         }
     }
     Ok(None)
@@ -177,8 +177,8 @@ async fn run_parts<S: Store>(
     process: &Process,
 ) -> anyhow::Result<()> {
     let (js, retry) = (jetstream::new(client.clone()), settings.retry);
-    let pulling = || memory::pulling(retry, settings.breakers, process);
-    vitals::running(role, client, &store, process);
+    let pulling = || delivery_state::pulling(retry, settings.breakers, process);
+    health::running(role, client, &store, process);
     let mut parts = Parts::default();
     if role.includes(Role::Persist) {
         let actor = process.actor.to_string();
@@ -187,13 +187,13 @@ async fn run_parts<S: Store>(
             store.clone(),
             actor,
             retry.policy(),
-            process.stop.clone(),
+            process.shutdown.clone(),
         )));
         parts.add(forever(answers::dead_letters(
             client.clone(),
             store.clone(),
             retry.policy(),
-            process.stop.clone(),
+            process.shutdown.clone(),
         )));
         parts.add(bound(
             persist::run(client.clone(), store.clone(), pulling(), process.clone()),
@@ -213,7 +213,7 @@ async fn run_parts<S: Store>(
             client.clone(),
             store.clone(),
             retry.policy(),
-            process.stop.clone(),
+            process.shutdown.clone(),
         )));
         let work = aggregate::Aggregating {
             store: store.clone(),
@@ -247,11 +247,11 @@ async fn run_parts<S: Store>(
     }
     parts.watch(client, store, settings, process);
     let entry = WorkerEntry::of(&process.actor, role.as_str(), clock::now());
-    parts.add(forever(worker_registry::announce(
+    parts.add(forever(worker_registry::keep_registered(
         js,
         entry,
         process.breakers.clone(),
-        process.stop.clone(),
+        process.shutdown.clone(),
     )));
     parts.run(process).await
 }
@@ -306,7 +306,7 @@ impl Parts {
                     error = format!("{error:#}"),
                     "a part of the worker failed; stopping the others"
                 );
-                process.stop.begin();
+                process.shutdown.begin();
                 result = result.and(Err(error));
             }
         }
@@ -338,6 +338,6 @@ async fn sweep_alerts<S: AlertOutbox>(
 ) {
     let lease = Lease::hold(js.clone(), "alert-sweep", &process.actor.to_string());
     let is_mine = || std::future::ready(lease.is_held());
-    alert::sweep(&js, &store, retry.policy(), &process.stop, is_mine).await;
+    alert::sweep(&js, &store, retry.policy(), &process.shutdown, is_mine).await;
     lease.release().await;
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use http_server::admin::Admin;
 use runtime::metrics;
-use runtime::settings::{Frame, Settings};
+use runtime::settings::{CommonArgs, Settings};
 use workers::{Role, WorkerSettings};
 
 /// Pulls batches and jobs from NATS JetStream and turns them into stored data.
@@ -25,12 +25,12 @@ struct Program {
     #[command(flatten)]
     worker: WorkerSettings,
     #[command(flatten)]
-    frame: Frame,
+    common_args: CommonArgs,
 }
 
 impl Settings for Program {
-    fn frame(&self) -> &Frame {
-        &self.frame
+    fn common_args(&self) -> &CommonArgs {
+        &self.common_args
     }
 }
 

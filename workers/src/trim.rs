@@ -64,19 +64,19 @@ pub async fn run<S: Retention + Ledger>(
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! { _ = turns.tick() => {}, () = process.stop.draining() => break }
+        tokio::select! { _ = turns.tick() => {}, () = process.shutdown.draining() => break }
         if !lease.is_held() {
             continue;
         }
         let turn = process
-            .stop
+            .shutdown
             .drain_token()
             .run_until_cancelled_owned(trimmer.turn())
             .await;
         match turn {
             Some(Err(error)) => {
                 let attempt = trouble.meets(format!("{error:#}"));
-                tokio::select! { () = retry.pause(attempt) => {}, () = process.stop.draining() => {} }
+                tokio::select! { () = retry.pause(attempt) => {}, () = process.shutdown.draining() => {} }
             }
             Some(Ok(())) => trouble.ends(),
             None => {}
@@ -131,9 +131,9 @@ impl<S: Retention + Ledger> Trimmer<S> {
         let Some(wish) = Wish::of(&fill, self.settings.raw_retention, clock::now()) else {
             return Ok(());
         };
-        let life = bus::bind_stream(&self.js, EVENTS).await?;
+        let incarnation = bus::bind_stream(&self.js, EVENTS).await?;
         // A life the store never saw has nothing that is done with.
-        let src = self.store.known_source(&life).await?;
+        let src = self.store.known_source(&incarnation).await?;
         let reached = match src {
             Some(src) => self.reach(src, fill.first, &wish).await?,
             None => fill.first,

@@ -11,7 +11,7 @@ use async_nats::jetstream::{self, stream};
 use bus::{ALERTS, topology};
 use futures_util::StreamExt as _;
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde_json::Value;
 use store::{AlertOutbox, AlertRevision, Effects, Sqlite, StoreError};
 use tempfile::TempDir;
@@ -261,30 +261,33 @@ async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
     assert_eq!(rows.left(), 600);
 
     make_stream(&js).await;
-    let stop = Stop::manual(Duration::from_secs(5));
+    let shutdown = Shutdown::manual(Duration::from_secs(5));
     let before = rows.0.lock().unwrap().asked;
-    sweep_until(&js, &rows, &stop, false, |asked, _| asked >= 1).await;
+    sweep_until(&js, &rows, &shutdown, false, |asked, _| asked >= 1).await;
     assert_eq!(
         rows.0.lock().unwrap().asked,
         before,
         "another process holds the lease"
     );
-    let turns = sweep_until(&js, &rows, &stop, true, |_, left| left == 0).await;
+    let turns = sweep_until(&js, &rows, &shutdown, true, |_, left| left == 0).await;
     assert_eq!(
         turns, 1,
         "a backlog is published in one turn, page after page"
     );
     assert_eq!(messages(&js).await.len(), 600);
-    stop.begin();
+    shutdown.begin();
     // A sweep that is told to stop comes back.
-    sweep(&js, &rows, RetryPolicy::DEFAULT, &stop, || async { true }).await;
+    sweep(&js, &rows, RetryPolicy::DEFAULT, &shutdown, || async {
+        true
+    })
+    .await;
 }
 
 /// Sweeps until `enough` of (how often the lease was asked for, rows that are left); gives the former.
 async fn sweep_until(
     js: &jetstream::Context,
     rows: &Rows,
-    stop: &Stop,
+    shutdown: &Shutdown,
     held: bool,
     enough: impl Fn(u32, usize) -> bool,
 ) -> u32 {
@@ -294,7 +297,7 @@ async fn sweep_until(
         async move { held }
     };
     tokio::select! {
-        () = sweep(js, rows, RetryPolicy::DEFAULT, stop, lease) => panic!("the sweep ended by itself"),
+        () = sweep(js, rows, RetryPolicy::DEFAULT, shutdown, lease) => panic!("the sweep ended by itself"),
         () = until("it is swept", || enough(*asked.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
     }
     *asked.lock().expect("no test panics with it")

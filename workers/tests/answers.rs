@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_nats::Client;
 use nats::Nats;
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
@@ -25,7 +25,7 @@ use types::query::{
     Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote,
     StoredReply, SubmissionReply,
 };
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Counts;
 use workers::answers;
@@ -40,8 +40,8 @@ struct Noted {
     notes: Vec<(u64, String, Micros, String)>,
 }
 
-fn life(created: Micros) -> StreamLife {
-    StreamLife {
+fn incarnation(created: Micros) -> StreamIncarnation {
+    StreamIncarnation {
         name: "EVENTS".to_owned(),
         created,
     }
@@ -67,8 +67,11 @@ fn batch(seq: u64) -> Submission {
 }
 
 impl Ledger for Known {
-    async fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
-        Ok(Some(life.created).filter(|src| (1..=2).contains(src)))
+    async fn known_source(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> Result<Option<Src>, StoreError> {
+        Ok(Some(incarnation.created).filter(|src| (1..=2).contains(src)))
     }
 
     async fn accounts(&self, _: Src, _: u64, _: u64) -> Result<Vec<Account>, StoreError> {
@@ -100,7 +103,7 @@ impl Answers for Known {
 
     async fn stored(
         &self,
-        _: StreamLife,
+        _: StreamIncarnation,
         seq: u64,
     ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
         Ok((seq <= 2).then(|| (batch(1), Vec::new())))
@@ -144,7 +147,7 @@ impl History for Known {
     /// Stores its batch between the second and the third try.
     async fn note_resend(
         &self,
-        _: StreamLife,
+        _: StreamIncarnation,
         seq: u64,
         correlation_id: String,
         time: Micros,
@@ -209,19 +212,19 @@ fn submissions_of(batch_id: &str) -> BatchQuery {
 async fn every_question_about_batches_and_days_is_answered() {
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
-    let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
+    let (store, shutdown) = (Known::default(), Shutdown::manual(Duration::from_secs(10)));
     let batches = tokio::spawn(answers::batches(
         client.clone(),
         store.clone(),
         "w/1".to_owned(),
         RetryPolicy::DEFAULT,
-        stop.clone(),
+        shutdown.clone(),
     ));
     let metrics = tokio::spawn(answers::metrics(
         client.clone(),
         store,
         RetryPolicy::DEFAULT,
-        stop.clone(),
+        shutdown.clone(),
     ));
     let told: Vec<SubmissionReply> = ok(ask(&client, BATCH, &submissions_of("b1")).await);
     assert_eq!(
@@ -247,7 +250,7 @@ async fn every_question_about_batches_and_days_is_answered() {
     assert!(unavailable(busy).contains("busy"));
     let stored = async |created, seq| {
         let question = BatchQuery::Stored {
-            life: life(created),
+            incarnation: incarnation(created),
             seq,
         };
         let told: Option<StoredReply> = ok(ask(&client, BATCH, &question).await);
@@ -273,7 +276,7 @@ async fn every_question_about_batches_and_days_is_answered() {
     assert!(
         unavailable(ask::<Vec<DayReply>>(&client, METRICS, &days("bad")).await).contains("bad")
     );
-    stop.begin();
+    shutdown.begin();
     batches.await.unwrap();
     metrics.await.unwrap();
     let gone = client.request(BATCH, "{}".into()).await.unwrap_err();
@@ -284,16 +287,16 @@ async fn every_question_about_batches_and_days_is_answered() {
 async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobody() {
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
-    let (store, stop) = (Known::default(), Stop::manual(Duration::from_secs(10)));
+    let (store, shutdown) = (Known::default(), Shutdown::manual(Duration::from_secs(10)));
     let running = tokio::spawn(answers::batches(
         client.clone(),
         store.clone(),
         "w/1".to_owned(),
         RetryPolicy::DEFAULT,
-        stop.clone(),
+        shutdown.clone(),
     ));
     let note = |correlation_id: &str| ResendNote {
-        life: life(1),
+        incarnation: incarnation(1),
         seq: 7,
         correlation_id: correlation_id.to_owned(),
         received_at: 42,
@@ -321,7 +324,7 @@ async fn a_note_is_written_once_its_batch_is_stored_and_a_damaged_one_harms_nobo
     tokio::time::timeout(Duration::from_secs(30), written)
         .await
         .expect("the note is written");
-    stop.begin();
+    shutdown.begin();
     running.await.unwrap();
     let noted = store.0.lock().unwrap();
     assert_eq!(

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use types::batch::{CORRELATION_ID, TRACEPARENT};
 use types::pointer;
 use types::query::{Answer, DeadNote, DeadNoted};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use super::letter::Letter;
 use super::plan::{self, Now, Plan};
@@ -39,7 +39,7 @@ pub struct Desk {
     /// EVENTS.
     pub events: Stream,
     /// The present life of EVENTS.
-    pub life: StreamLife,
+    pub incarnation: StreamIncarnation,
     src: Option<types::id::Src>,
     actor: String,
 }
@@ -73,15 +73,15 @@ impl Desk {
         store: &impl Ledger,
         process: &Process,
     ) -> anyhow::Result<Self> {
-        let life = bus::bind_stream(&js, EVENTS).await?;
-        let src = store.known_source(&life).await?;
+        let incarnation = bus::bind_stream(&js, EVENTS).await?;
+        let src = store.known_source(&incarnation).await?;
         let (dead, events) = (stream(&js, DEAD).await?, stream(&js, EVENTS).await?);
         Ok(Self {
             client,
             js,
             dead,
             events,
-            life,
+            incarnation,
             src,
             actor: process.actor.to_string(),
         })
@@ -121,16 +121,16 @@ impl Desk {
             .batch()
             .or_else(|| letter.src().map(|src| types::id::BatchRef { src, seq }));
         // Only what names no batch is found by its stream's life.
-        let life = match letter.stream.as_str() {
+        let incarnation = match letter.stream.as_str() {
             other if batch.is_none() && other != EVENTS => {
                 bus::bind_stream(&self.js, other).await?
             }
-            _ => self.life.clone(),
+            _ => self.incarnation.clone(),
         };
         let note = DeadNote {
             dead_sequence: letter.sequence,
             dead_at: letter.at,
-            life,
+            incarnation,
             seq,
             batch,
             developer: letter.developer(),
@@ -238,7 +238,7 @@ fn own(letter: &Letter) -> HeaderMap {
     let mut own = HeaderMap::new();
     for (name, values) in letter.headers.iter() {
         let text: &str = name.as_ref();
-        if !bus::OF_DEATH.contains(&text) && !text.starts_with("Nats-") {
+        if !bus::DEAD_LETTER_HEADERS.contains(&text) && !text.starts_with("Nats-") {
             values
                 .iter()
                 .for_each(|value| own.append(name.clone(), value.clone()));

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write as _};
 
-use runtime::{process::Process, settings::Usage};
+use runtime::{process::Process, settings::UsageError};
 use store::{Answers, Ledger};
 use types::query::DEAD_DROP;
 
@@ -97,7 +97,7 @@ pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<(
 
 fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Usage(
+        return Err(UsageError(
             "What is dropped is gone for good. Where nobody can be asked, say --yes.".to_owned(),
         )
         .into());
@@ -158,7 +158,7 @@ async fn would_discard(
     letter: &Letter,
 ) -> anyhow::Result<Became> {
     let deletes_from_events = match message_to_delete(letter, &desk.now(letter).await?) {
-        Some(seq) => store.stored(desk.life.clone(), seq).await?.is_none(),
+        Some(seq) => store.stored(desk.incarnation.clone(), seq).await?.is_none(),
         None => false,
     };
     Ok(Became::WouldBeDropped {

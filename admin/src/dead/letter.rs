@@ -204,7 +204,7 @@ pub struct Entry {
     /// How often it was delivered.
     pub delivered: Option<u64>,
     /// `message`, `unknown` or `died`.
-    pub blame: Option<String>,
+    pub error_class: Option<String>,
     /// The state of the batch when it gave up.
     pub state: Option<String>,
     /// Who gave it up.
@@ -229,7 +229,7 @@ impl Entry {
             reason: letter.reason().to_owned(),
             attempts: letter.number("Devtrail-Attempts"),
             delivered: letter.number("Devtrail-Delivered"),
-            blame: text("Devtrail-Blame"),
+            error_class: text("Devtrail-Blame"),
             state: text("Devtrail-State"),
             actor: text("Devtrail-Actor"),
             event_ids: letter.event_ids(),

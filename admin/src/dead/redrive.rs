@@ -190,7 +190,7 @@ async fn settled(
 ) -> anyhow::Result<Option<Became>> {
     Ok(match &one.plan {
         Plan::Pointer(pointer) => store
-            .stored(desk.life.clone(), pointer.at.seq)
+            .stored(desk.incarnation.clone(), pointer.at.seq)
             .await?
             .map(|_| Became::Stored),
         Plan::Job(job) => {

@@ -185,7 +185,7 @@ fn text(shown: &Shown) -> anyhow::Result<String> {
             .map_or_else(|| "unknown".to_owned(), |seq| seq.to_string()),
         or(&entry.developer),
         entry.dead_at,
-        or(&entry.blame),
+        or(&entry.error_class),
         entry.reason,
         shown.now,
         headers.join("\n"),

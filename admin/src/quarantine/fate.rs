@@ -162,7 +162,7 @@ pub mod tests {
     use store::Held;
     use types::id::BatchRef;
     use types::schema::{SchemaFile, Version};
-    use types::stream::StreamLife;
+    use types::stream::StreamIncarnation;
     use types::time::{SECOND, parse_rfc3339};
 
     use super::*;
@@ -197,7 +197,7 @@ pub mod tests {
         };
         QuarantinedBatch {
             at: BatchRef { src: 2, seq: 7 },
-            life: StreamLife {
+            incarnation: StreamIncarnation {
                 name: "EVENTS".to_owned(),
                 created: 5,
             },

@@ -75,7 +75,7 @@ pub fn message(
         counts: fitting.iter().map(|one| one.note.verdict()).collect(),
         events: fitting.iter().map(|one| one.note.clone()).collect(),
         origin: Some(Origin {
-            life: batch.life.clone(),
+            incarnation: batch.incarnation.clone(),
             seq: batch.at.seq,
             batch_id: batch.batch_id.clone(),
             collector: batch.collector.clone(),

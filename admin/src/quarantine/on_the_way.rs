@@ -10,7 +10,7 @@ use bus::{EVENTS, stored};
 use store::{Ledger, Quarantine};
 use types::batch;
 use types::event::Head;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use super::fate::OnTheWay;
 
@@ -24,7 +24,7 @@ const BACKLOG: u64 = 10_000;
 pub async fn read(
     store: &(impl Quarantine + Ledger),
     js: &jetstream::Context,
-    life: &StreamLife,
+    incarnation: &StreamIncarnation,
 ) -> anyhow::Result<OnTheWay> {
     let stream = js
         .get_stream(EVENTS)
@@ -32,7 +32,7 @@ pub async fn read(
         .context("The stream EVENTS cannot be read")?;
     let state = &stream.cached_info().state;
     let (first, last) = (state.first_sequence, state.last_sequence);
-    let newest = match store.known_source(life).await? {
+    let newest = match store.known_source(incarnation).await? {
         Some(src) => store.newest(src).await?,
         None => 0,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use futures_util::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use types::verdict::Counts;
 
@@ -97,7 +97,7 @@ impl Delivery {
         client: &Client,
         batches: impl Stream<Item = anyhow::Result<Batch>>,
         progress: &Progress,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> anyhow::Result<Summary> {
         let started = Instant::now();
         let mut summary = Summary::default();
@@ -106,7 +106,7 @@ impl Delivery {
         loop {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
-                () = stop.draining() => bail!("Stopped after {} batches; sending the same input again is safe.", summary.batches),
+                () = shutdown.draining() => bail!("Stopped after {} batches; sending the same input again is safe.", summary.batches),
             };
             let Some(reply) = reply else { break };
             let reply = reply?;

@@ -43,9 +43,9 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
             )
         }
         "dead" => {
-            let [attempts, blame, reason] =
+            let [attempts, error_class, reason] =
                 ["attempts", "blame", "reason"].map(|key| text(&detail, key));
-            let attempts = format!("after {attempts} attempts (to blame: {blame})");
+            let attempts = format!("after {attempts} attempts (to blame: {error_class})");
             format!(
                 "{}in DEAD {attempts}: {}",
                 subject(&detail),

@@ -171,16 +171,16 @@ async fn run_beside(
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(Role::All, workers, process.part("worker"));
-        let announced = announce(&addresses, folder, first_key.as_deref());
+        let announced = keep_registered(&addresses, folder, first_key.as_deref());
         // What stops before it is ready has nothing to announce.
         let announced = async {
-            tokio::select! { result = announced => result, () = process.stop.draining() => Ok(()) }
+            tokio::select! { result = announced => result, () = process.shutdown.draining() => Ok(()) }
         };
         // One part that fails stops the others in order, and is named when it does.
         let stopping = |part: &str, result: anyhow::Result<()>| {
             result.inspect_err(|error| {
                 // The first one's error ends the program, which tells it; others' may be told nowhere else.
-                if process.stop.is_draining() {
+                if process.shutdown.is_draining() {
                     tracing::error!(
                         part,
                         error = format!("{error:#}"),
@@ -189,7 +189,7 @@ async fn run_beside(
                 } else {
                     tracing::info!(part, "a part failed; stopping the others");
                 }
-                process.stop.begin();
+                process.shutdown.begin();
             })
         };
         let (one, two, three) = tokio::join!(
@@ -232,7 +232,7 @@ async fn prepare(
 }
 
 /// Tells a person what to do, once a batch would be accepted.
-async fn announce(
+async fn keep_registered(
     addresses: &Addresses,
     folder: &Folder,
     first_key: Option<&str>,

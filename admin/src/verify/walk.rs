@@ -14,7 +14,7 @@ use store::{Account, Ledger, Retention};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::batch::{self, BadMessage, Batch};
 use types::id::{BatchRef, Src};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use super::account::Elsewhere;
 use super::dead::DeadLetters;
@@ -35,7 +35,7 @@ pub type Message = (u64, Result<Batch, BadMessage>);
 pub struct Walk<'a, L> {
     ledger: &'a L,
     js: jetstream::Context,
-    life: StreamLife,
+    incarnation: StreamIncarnation,
     stream: Stream,
     /// The life's number, once the store has given it one.
     src: Option<Src>,
@@ -66,19 +66,19 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
     /// # Errors
     /// Where DEAD or the store cannot be read.
     pub async fn new(
-        (js, stream, life): (&jetstream::Context, Stream, StreamLife),
+        (js, stream, incarnation): (&jetstream::Context, Stream, StreamIncarnation),
         ledger: &'a L,
         wait: Duration,
         (progress, as_json): (&'a ProgressBar, bool),
     ) -> anyhow::Result<Self> {
         let deadline = Instant::now() + wait;
-        let src = ledger.known_source(&life).await?;
+        let src = ledger.known_source(&incarnation).await?;
         let dead = DeadLetters::read(js, src).await?;
         let (queues, found) = (Queues::open(js).await?, Found::default());
         Ok(Self {
             ledger,
             js: js.clone(),
-            life,
+            incarnation,
             stream,
             src,
             dead,
@@ -305,7 +305,7 @@ impl<'a, L: Ledger + Retention> Walk<'a, L> {
 
     async fn known(&mut self) -> anyhow::Result<Option<Src>> {
         if self.src.is_none() {
-            self.src = self.ledger.known_source(&self.life).await?;
+            self.src = self.ledger.known_source(&self.incarnation).await?;
         }
         Ok(self.src)
     }

@@ -85,7 +85,7 @@ pub async fn take(
     format: impl FnOnce(&HeaderMap) -> Result<Format, Problem>,
     reply: impl FnOnce(&Admitted<'_>, &Told) -> Result<Response, Problem>,
 ) -> Result<Response, Problem> {
-    if app.stop.is_draining() {
+    if app.shutdown.is_draining() {
         return Err(Problem::new(
             ErrorCode::ShuttingDown,
             "This collector is shutting down; send again.",
@@ -153,7 +153,7 @@ pub async fn take(
                 published: published.clone(),
                 deadline: received + wait.duration(),
             }
-            .stored(&waiter, &stream.asker, &stream.life, &app.stop)
+            .stored(&waiter, &stream.asker, &stream.incarnation, &app.shutdown)
             .instrument(tracing::info_span!("wait"))
             .await;
             Some((wait, waited))
@@ -223,7 +223,7 @@ fn circuit_open(left: Duration, sent: bool) -> Problem {
 fn resend(admitted: &Admitted<'_>, published: &Published) -> Resend {
     let header = &admitted.header;
     let note = ResendNote {
-        life: published.life.clone(),
+        incarnation: published.incarnation.clone(),
         seq: published.sequence,
         correlation_id: header.correlation_id.clone(),
         received_at: header.received_at,

@@ -34,7 +34,7 @@ pub async fn live() -> Json<Health> {
     responses((status = 200, description = "It would.", body = Health), ReadyRefusals)
 )]
 pub async fn ready(extract::State(app): extract::State<Arc<App>>) -> Result<Json<Health>, Problem> {
-    if app.stop.is_draining() {
+    if app.shutdown.is_draining() {
         return Err(Problem::new(
             ErrorCode::ShuttingDown,
             "This collector is shutting down.",

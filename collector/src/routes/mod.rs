@@ -136,7 +136,7 @@ mod tests {
     use runtime::breaker::BreakerSettings;
     use runtime::{
         process::{Actor, Process},
-        shutdown::Stop,
+        shutdown::Shutdown,
     };
     use tower::ServiceExt;
     use types::schema::Schemas;
@@ -169,7 +169,7 @@ mod tests {
     async fn a_collector_that_stops_or_has_no_stream_says_so() {
         let process = Process::new(
             Actor::new("collector"),
-            Stop::manual(Duration::from_secs(10)),
+            Shutdown::manual(Duration::from_secs(10)),
         );
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
@@ -191,7 +191,7 @@ mod tests {
             code(&router, "GET", "/v1/schemas/%FF/x").await,
             (404, "not_found".to_owned())
         );
-        process.stop.begin();
+        process.shutdown.begin();
         let stopping = (503, "shutting_down".to_owned());
         assert_eq!(code(&router, "POST", "/v1/events").await, stopping);
         assert_eq!(code(&router, "GET", "/health/ready").await, stopping);

@@ -21,7 +21,7 @@ use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
 use runtime::{
     process::{Actor, Process},
-    shutdown::Stop,
+    shutdown::Shutdown,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -35,7 +35,7 @@ struct Bench {
     http: reqwest::Client,
     url: String,
     key: String,
-    stop: Stop,
+    shutdown: Shutdown,
     running: tokio::task::JoinHandle<anyhow::Result<()>>,
     _nats: Nats,
 }
@@ -90,13 +90,13 @@ impl Bench {
             .expect("a connection");
         let js = jetstream::new(client.clone());
         make_streams(&js).await;
-        let stop = Stop::manual(Duration::from_secs(10));
+        let shutdown = Shutdown::manual(Duration::from_secs(10));
         let settings = settings(&nats);
         let listener = collector::listen(&settings.listen)
             .await
             .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let process = Process::new(Actor::new("collector-under-test"), stop.clone());
+        let process = Process::new(Actor::new("collector-under-test"), shutdown.clone());
         let running = tokio::spawn(collector::run(settings, listener, process));
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(60))
@@ -108,7 +108,7 @@ impl Bench {
             http,
             url,
             key: String::new(),
-            stop,
+            shutdown,
             running,
             _nats: nats,
         };
@@ -229,7 +229,7 @@ impl Bench {
     }
 
     async fn end(self) {
-        self.stop.begin();
+        self.shutdown.begin();
         self.running
             .await
             .expect("no panic")

@@ -11,7 +11,7 @@ use super::{Bench, make_streams, stored, unknown};
 #[tokio::test(flavor = "multi_thread")]
 async fn each_resend_that_the_server_drops_leaves_one_note() {
     let mut bench = Bench::start().await;
-    let life = bus::bind_stream(&bench.js, "EVENTS").await.unwrap();
+    let incarnation = bus::bind_stream(&bench.js, "EVENTS").await.unwrap();
     let mut notes = bench.listen(NOTE_DUPLICATE).await;
     for batch_id in ["b0", "b1"] {
         assert_eq!(
@@ -31,11 +31,11 @@ async fn each_resend_that_the_server_drops_leaves_one_note() {
         let note: ResendNote =
             serde_json::from_slice(&notes.next().await.unwrap().payload).unwrap();
         assert_eq!((note.seq, note.correlation_id), (2, format!("resend-{n}")));
-        assert_eq!(note.life, life);
+        assert_eq!(note.incarnation, incarnation);
         assert!(note.collector.starts_with("collector-under-test/") && note.received_at > 0);
     }
     // A stop sends what is left, and there is no more.
-    bench.stop.begin();
+    bench.shutdown.begin();
     (&mut bench.running).await.unwrap().unwrap();
     bench.round_trip().await;
     let more = tokio::time::timeout(Duration::from_millis(200), notes.next()).await;
@@ -84,7 +84,7 @@ async fn of_a_stream_made_anew_nothing_wrong_is_claimed() {
         })
         .await;
     assert_eq!(bench.send("b1", Some("wait=20")).await.status, 200);
-    let old = asked.recv().await.unwrap().1["stored"]["life"].clone();
+    let old = asked.recv().await.unwrap().1["stored"]["incarnation"].clone();
     bench.js.delete_stream("EVENTS").await.unwrap();
     make_streams(&bench.js).await;
     // Whether the PubAck is the old stream's or the new one's nobody can tell.
@@ -106,12 +106,12 @@ async fn of_a_stream_made_anew_nothing_wrong_is_claimed() {
         "{}",
         sure.body
     );
-    let new = asked.recv().await.unwrap().1["stored"]["life"].clone();
+    let new = asked.recv().await.unwrap().1["stored"]["incarnation"].clone();
     assert_ne!(old, new);
     assert_eq!(bench.send("b3", None).await.body["duplicate_batch"], true);
     let note: ResendNote = serde_json::from_slice(&notes.next().await.unwrap().payload).unwrap();
     assert_eq!(
-        (note.seq, serde_json::to_value(note.life).unwrap()),
+        (note.seq, serde_json::to_value(note.incarnation).unwrap()),
         (2, new)
     );
     bench.end().await;

@@ -50,7 +50,7 @@ async fn a_batch_that_is_stored_is_200_with_what_the_store_says() {
     assert_eq!(
         (
             &question["stored"]["seq"],
-            &question["stored"]["life"]["name"]
+            &question["stored"]["incarnation"]["name"]
         ),
         (&json!(1), &json!("EVENTS"))
     );
@@ -209,7 +209,7 @@ async fn a_collector_that_stops_answers_those_who_wait() {
         tokio::spawn(bench.post("b1", Some("wait=30")).send()),
     );
     asked.recv().await.unwrap();
-    bench.stop.begin();
+    bench.shutdown.begin();
     let reply = super::Reply::of(request.await.unwrap().unwrap()).await;
     assert_eq!(
         (reply.status, reply.header("preference-applied")),

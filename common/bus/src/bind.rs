@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::api::{self, ApiError};
 use crate::topology::{self, Name};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::parse_rfc3339;
 
 /// A stream or consumer cannot be used.
@@ -60,7 +60,10 @@ async fn checked(js: &jetstream::Context, name: Name) -> Result<Value, BindError
 ///
 /// # Errors
 /// Where it is missing, unsafe, or the server does not answer.
-pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<StreamLife, BindError> {
+pub async fn bind_stream(
+    js: &jetstream::Context,
+    stream: &str,
+) -> Result<StreamIncarnation, BindError> {
     let name = Name {
         stream: stream.to_owned(),
         consumer: None,
@@ -72,7 +75,7 @@ pub async fn bind_stream(js: &jetstream::Context, stream: &str) -> Result<Stream
         .and_then(|written| written.at);
     let created =
         created.ok_or_else(|| ApiError::new(name, "the server told no created time".to_owned()))?;
-    Ok(StreamLife {
+    Ok(StreamIncarnation {
         name: stream.to_owned(),
         created,
     })

@@ -70,7 +70,7 @@ pub(super) async fn publish(
 }
 
 /// Headers of a dead letter that say why and where it gave up (`docs/contract.md`, "In NATS"); all others are its own.
-pub const OF_DEATH: [&str; 13] = [
+pub const DEAD_LETTER_HEADERS: [&str; 13] = [
     "Devtrail-Msg-Id",
     "Devtrail-Reason",
     "Devtrail-Stream-Sequence",
@@ -115,7 +115,7 @@ fn headers(own: &HeaderMap, context: &Context<'_>) -> HeaderMap {
             Some(shorten(&given_up.reason, MAX_REASON)),
         ),
         ("Devtrail-Attempts", Some(given_up.attempts.to_string())),
-        ("Devtrail-Blame", Some(given_up.blame.to_owned())),
+        ("Devtrail-Blame", Some(given_up.error_class.to_owned())),
         ("Devtrail-State", Some(state.to_owned())),
         ("Devtrail-Src", Some(src.to_string())),
         ("Devtrail-Batch", about.batch.map(|batch| batch.to_string())),
@@ -165,7 +165,7 @@ mod tests {
     fn context_headers(own: &HeaderMap, about: &About) -> HeaderMap {
         let reason = "event 3: \"no\r\nNats-Rollup: all\"".to_owned();
         let given_up = GivenUp {
-            blame: "unknown",
+            error_class: "unknown",
             reason,
             attempts: 8,
         };
@@ -226,7 +226,7 @@ mod tests {
             "Devtrail-Delivered",
         ];
         let mut of_death: Vec<&str> = added.map(|(name, _)| *name).chain(place).collect();
-        let mut told = OF_DEATH.to_vec();
+        let mut told = DEAD_LETTER_HEADERS.to_vec();
         of_death.sort_unstable();
         told.sort_unstable();
         assert_eq!(

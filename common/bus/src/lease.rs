@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::worker_registry::{FAREWELL, Failures, RENEWALS, RosterError, failed, open};
+use crate::worker_registry::{FAREWELL, Failures, RENEWALS, RegistryError, failed, open};
 
 /// Held by one process at a time, for as long as that renews it.
 ///
@@ -96,7 +96,7 @@ struct Turn {
     /// The revision that the entry has, where it is this process's.
     revision: Option<u64>,
     /// How long entries live.
-    life: Duration,
+    incarnation: Duration,
 }
 
 async fn keep(entry: Entry, held: watch::Sender<Option<Instant>>, release: CancellationToken) {
@@ -109,12 +109,12 @@ async fn keep(entry: Entry, held: watch::Sender<Option<Instant>>, release: Cance
         let had = revision.is_some();
         let pause = turn.map(|turn| {
             revision = turn.revision;
-            held.send_replace(revision.map(|_| began + turn.life * 4 / 5));
+            held.send_replace(revision.map(|_| began + turn.incarnation * 4 / 5));
             // Just lost: it may be that an answer of the server got lost, so look at once.
             if had && revision.is_none() {
                 Duration::ZERO
             } else {
-                turn.life / RENEWALS
+                turn.incarnation / RENEWALS
             }
         });
         let pause = failures.pause_after(pause, &entry.key);
@@ -134,8 +134,8 @@ async fn keep(entry: Entry, held: watch::Sender<Option<Instant>>, release: Cance
 
 impl Entry {
     /// Renews the entry of this revision, or takes the lease where nobody has it.
-    async fn turn(&self, revision: Option<u64>) -> Result<Turn, RosterError> {
-        let (bucket, life) = open(&self.js).await?;
+    async fn turn(&self, revision: Option<u64>) -> Result<Turn, RegistryError> {
+        let (bucket, incarnation) = open(&self.js).await?;
         let expected = match revision {
             Some(revision) => Some(revision),
             None => self.free(&bucket).await?,
@@ -143,24 +143,24 @@ impl Entry {
         let Some(expected) = expected else {
             return Ok(Turn {
                 revision: None,
-                life,
+                incarnation,
             });
         };
         match bucket.update(&self.key, self.value.clone(), expected).await {
             Ok(revision) => Ok(Turn {
                 revision: Some(revision),
-                life,
+                incarnation,
             }),
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(Turn {
                 revision: None,
-                life,
+                incarnation,
             }),
             Err(error) => Err(failed(error)),
         }
     }
 
     /// The revision to replace, where nobody else holds the lease: 0 where there is no entry.
-    async fn free(&self, bucket: &kv::Store) -> Result<Option<u64>, RosterError> {
+    async fn free(&self, bucket: &kv::Store) -> Result<Option<u64>, RegistryError> {
         Ok(match bucket.entry(&self.key).await.map_err(failed)? {
             None => Some(0),
             Some(entry) if entry.operation != Operation::Put || entry.value == self.value => {
@@ -170,7 +170,7 @@ impl Entry {
         })
     }
 
-    async fn give_up(&self, revision: u64) -> Result<(), RosterError> {
+    async fn give_up(&self, revision: u64) -> Result<(), RegistryError> {
         let (bucket, _) = open(&self.js).await?;
         bucket
             .purge_expect_revision(&self.key, Some(revision))

@@ -21,12 +21,12 @@ use std::time::Duration;
 pub use admin::{admin_alerts, publish_admin_alert};
 use async_nats::client::FlushErrorKind;
 pub use bind::{BindError, bind_consumer, bind_stream};
-pub use dead::{OF_DEATH, dead_subject};
+pub use dead::{DEAD_LETTER_HEADERS, dead_subject};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 
 /// The stream of batches.
 pub const EVENTS: &str = "EVENTS";
@@ -146,8 +146,8 @@ async fn try_once(
 /// Connects for a service: tries until a server answers or the process stops (`None`).
 ///
 /// Afterwards the client reconnects on its own, without limit.
-pub async fn connect(url: &str, name: &str, stop: &Stop) -> Option<async_nats::Client> {
-    connect_with(url, name, (RetryPolicy::DEFAULT, None), stop).await
+pub async fn connect(url: &str, name: &str, shutdown: &Shutdown) -> Option<async_nats::Client> {
+    connect_with(url, name, (RetryPolicy::DEFAULT, None), shutdown).await
 }
 
 /// Logs when a connection breaks and when there is one again, and tells `connected` of each.
@@ -180,9 +180,9 @@ pub async fn connect_telling(
     url: &str,
     name: &str,
     (pauses, connected): (RetryPolicy, watch::Sender<()>),
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Option<async_nats::Client> {
-    connect_with(url, name, (pauses, Some(connected)), stop).await
+    connect_with(url, name, (pauses, Some(connected)), shutdown).await
 }
 
 /// How often the client has connected.
@@ -213,7 +213,7 @@ async fn connect_with(
     url: &str,
     name: &str,
     (pauses, connected): (RetryPolicy, Option<watch::Sender<()>>),
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Option<async_nats::Client> {
     let tell = telling(connected);
     for attempt in 0.. {
@@ -222,9 +222,9 @@ async fn connect_with(
                 Ok(client) => return Some(client),
                 Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
             },
-            () = stop.draining() => return None,
+            () = shutdown.draining() => return None,
         }
-        tokio::select! { () = pauses.pause(attempt) => {}, () = stop.draining() => return None }
+        tokio::select! { () = pauses.pause(attempt) => {}, () = shutdown.draining() => return None }
     }
     None
 }

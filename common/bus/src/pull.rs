@@ -5,7 +5,7 @@
 //! messages that fail is decided in `policy`, and done in `work`.
 
 mod delivery;
-mod memory;
+mod delivery_state;
 mod policy;
 mod probe;
 mod request;
@@ -22,14 +22,14 @@ use tokio::time::timeout;
 
 use crate::{BindError, bind_consumer, bind_stream, is_gone};
 use delivery::delivery;
-pub use delivery::{About, Blame, Delivery, Failure, Outcome, Role};
-pub use memory::{Buried, Memory, Place, Tries};
+pub use delivery::{About, Delivery, ErrorClass, Failure, Outcome, Role};
+pub use delivery_state::{Buried, DeliveryState, Place, PriorAttempts};
 pub(super) use policy::GivenUp;
 use request::Request;
 use runtime::breaker::Guard;
 use runtime::retry::RetrySettings;
-use runtime::shutdown::Stop;
-use types::stream::StreamLife;
+use runtime::shutdown::Shutdown;
+use types::stream::StreamIncarnation;
 use unread::Looked;
 use work::InHand;
 
@@ -84,29 +84,30 @@ type Unsettled = Arc<Mutex<HashMap<u64, Arc<jetstream::Message>>>>;
 /// # Errors
 /// Where the consumer or its stream is missing or unsafe when the loop starts. Later, and while
 /// the server is away, it waits and binds again; where its client has ended for good, only a new process helps.
-pub async fn run<R: Role, M: Memory>(
+pub async fn run<R: Role, M: DeliveryState>(
     js: jetstream::Context,
     (stream, consumer): (&str, &str),
-    (role, memory): (Arc<R>, Arc<M>),
+    (role, delivery_state): (Arc<R>, Arc<M>),
     settings: PullSettings,
-    stop: Stop,
+    shutdown: Shutdown,
 ) -> Result<(), BindError> {
     let policy = settings.retry.policy();
     let (mut attempt, mut was_bound, mut looked) = (0_u32, false, Looked::default());
     loop {
         match bind(&js, stream, consumer).await {
-            Ok((life, source)) => {
+            Ok((incarnation, source)) => {
                 (attempt, was_bound) = (0, true);
-                let (role, memory, settings) = (role.clone(), memory.clone(), settings.clone());
-                let (js, consumer, stop) = (js.clone(), consumer.to_owned(), stop.clone());
+                let (role, delivery_state, settings) =
+                    (role.clone(), delivery_state.clone(), settings.clone());
+                let (js, consumer, shutdown) = (js.clone(), consumer.to_owned(), shutdown.clone());
                 let pull = Loop {
                     js,
-                    life,
+                    incarnation,
                     consumer,
                     role,
-                    memory,
+                    delivery_state,
                     settings,
-                    stop,
+                    shutdown,
                 };
                 // On the heap: it holds all that a role does, too much to be copied through every poll.
                 match Box::pin(pull.until_broken(source, &mut looked)).await {
@@ -128,7 +129,7 @@ pub async fn run<R: Role, M: Memory>(
         if is_gone(&js.client()) {
             return Err(BindError::ClientEnded);
         }
-        tokio::select! { () = policy.pause(attempt) => {}, () = stop.draining() => return Ok(()) }
+        tokio::select! { () = policy.pause(attempt) => {}, () = shutdown.draining() => return Ok(()) }
         attempt = attempt.saturating_add(1);
     }
 }
@@ -137,22 +138,22 @@ async fn bind(
     js: &jetstream::Context,
     stream: &str,
     consumer: &str,
-) -> Result<(StreamLife, PullConsumer), BindError> {
-    let life = bind_stream(js, stream).await?;
-    Ok((life, bind_consumer(js, stream, consumer).await?))
+) -> Result<(StreamIncarnation, PullConsumer), BindError> {
+    let incarnation = bind_stream(js, stream).await?;
+    Ok((incarnation, bind_consumer(js, stream, consumer).await?))
 }
 
 struct Loop<R, M> {
     js: jetstream::Context,
-    life: StreamLife,
+    incarnation: StreamIncarnation,
     consumer: String,
     role: Arc<R>,
-    memory: Arc<M>,
+    delivery_state: Arc<M>,
     settings: PullSettings,
-    stop: Stop,
+    shutdown: Shutdown,
 }
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Runs reader, handler and progress beside each other; `Ok` when the process stops.
     async fn until_broken(
         &self,
@@ -183,7 +184,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             read.and(handled)
         };
         let aborted = async {
-            self.stop.aborted().await;
+            self.shutdown.aborted().await;
             tokio::time::sleep(ABORT_FOR).await; // sleep: the bound of the second step down
         };
         let result = tokio::select! {
@@ -210,10 +211,10 @@ impl<R: Role, M: Memory> Loop<R, M> {
         sender: mpsc::Sender<InHand>,
         unsettled: &Unsettled,
     ) -> Result<(), async_nats::Error> {
-        let memory = Arc::new(Semaphore::new(self.settings.memory_kib));
-        while !self.stop.is_draining() {
+        let delivery_state = Arc::new(Semaphore::new(self.settings.memory_kib));
+        while !self.shutdown.is_draining() {
             self.let_through(unsettled).await;
-            if self.stop.is_draining() {
+            if self.shutdown.is_draining() {
                 return Ok(());
             }
             let request = source
@@ -227,7 +228,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             loop {
                 let message = tokio::select! {
                     biased;
-                    () = self.stop.draining() => return request.hand_back().await,
+                    () = self.shutdown.draining() => return request.hand_back().await,
                     message = request.next() => message,
                 };
                 let Some(message) = message else { break };
@@ -236,9 +237,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 // In the register first: its ack_wait runs while it waits for memory.
                 lock(unsettled).insert(delivery.seq, message.clone());
                 let kib = (message.length / 1024 + 1).min(self.settings.memory_kib) as u32;
-                let memory = memory.clone().acquire_many_owned(kib).await?;
+                let delivery_state = delivery_state.clone().acquire_many_owned(kib).await?;
                 if sender
-                    .send(InHand::new(message, delivery, memory))
+                    .send(InHand::new(message, delivery, delivery_state))
                     .await
                     .is_err()
                 {
@@ -255,15 +256,15 @@ impl<R: Role, M: Memory> Loop<R, M> {
     async fn check_life(&self) -> Result<(), async_nats::Error> {
         let policy = self.settings.retry.policy();
         for attempt in 0.. {
-            match bind_stream(&self.js, &self.life.name).await {
-                Ok(now) if now == self.life => return Ok(()),
+            match bind_stream(&self.js, &self.incarnation.name).await {
+                Ok(now) if now == self.incarnation => return Ok(()),
                 Ok(_) => return Err("the stream was made anew".into()),
                 Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "waiting for NATS"),
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
                 () = policy.pause(attempt) => {}
-                () = self.stop.aborted() => return Err("stopped while NATS was away".into()),
+                () = self.shutdown.aborted() => return Err("stopped while NATS was away".into()),
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::api::ApiError;
 use crate::facts;
 use crate::topology::{self, Name};
 use runtime::clock;
-use runtime::health::Vitals;
+use runtime::health::HealthRegistry;
 use runtime::metrics::{
     self, CONSUMER_AGE, CONSUMER_PENDING, CONSUMER_UNSETTLED, STREAM_BYTES, STREAM_LIMIT,
     STREAM_MESSAGES, set,
@@ -35,12 +35,12 @@ pub struct Streams(pub jetstream::Context);
 
 impl Streams {
     /// Has them read whenever the process's metrics are asked for.
-    pub fn follow(self, vitals: &Vitals) {
+    pub fn follow(self, health: &HealthRegistry) {
         let read = move || {
             let streams = self.clone();
             async move { streams.read().await }
         };
-        vitals.source("streams", EVERY, read, || {
+        health.source("streams", EVERY, read, || {
             topology::declared().keys().for_each(unknown)
         });
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use runtime::breaker::{Breakers, Report};
 use runtime::retry::RetryPolicy;
-use runtime::{process::Actor, shutdown::Stop};
+use runtime::{process::Actor, shutdown::Shutdown};
 use types::time::{Micros, rfc3339};
 
 /// The bucket's name.
@@ -81,17 +81,24 @@ impl WorkerEntry {
 /// The bucket cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("The bucket {BUCKET} cannot be used: {0}. If it is missing, run `devtrail streams apply`.")]
-pub struct RosterError(String);
+pub struct RegistryError(String);
 
-pub(crate) fn failed(error: impl std::fmt::Display) -> RosterError {
-    RosterError(error.to_string())
+pub(crate) fn failed(error: impl std::fmt::Display) -> RegistryError {
+    RegistryError(error.to_string())
 }
 
 /// The bucket as it is now, and how long its entries live.
-pub(crate) async fn open(js: &jetstream::Context) -> Result<(kv::Store, Duration), RosterError> {
+pub(crate) async fn open(js: &jetstream::Context) -> Result<(kv::Store, Duration), RegistryError> {
     let bucket = js.get_key_value(BUCKET).await.map_err(failed)?;
-    let life = bucket.stream.cached_info().config.max_age;
-    Ok((bucket, if life.is_zero() { USUAL_LIFE } else { life }))
+    let incarnation = bucket.stream.cached_info().config.max_age;
+    Ok((
+        bucket,
+        if incarnation.is_zero() {
+            USUAL_LIFE
+        } else {
+            incarnation
+        },
+    ))
 }
 
 /// Failed turns in a row: the next one comes after a backoff.
@@ -102,7 +109,7 @@ impl Failures {
     /// How long to wait after a turn: what it says, or the backoff where it failed.
     pub(crate) fn pause_after(
         &mut self,
-        turn: Result<Duration, RosterError>,
+        turn: Result<Duration, RegistryError>,
         what: &str,
     ) -> Duration {
         match turn {
@@ -125,24 +132,27 @@ impl Failures {
 /// Says that the process is alive, and how its breakers are, until it is asked to stop; then takes the entry away.
 ///
 /// What it says of the breakers is renewed at once when one changes.
-pub async fn announce(
+pub async fn keep_registered(
     js: jetstream::Context,
     mut entry: WorkerEntry,
     breakers: Breakers,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     let key = entry.key();
-    let (stopping, mut failures, mut changes) =
-        (stop.drain_token(), Failures::default(), breakers.changes());
+    let (stopping, mut failures, mut changes) = (
+        shutdown.drain_token(),
+        Failures::default(),
+        breakers.changes(),
+    );
     loop {
         // Before the look, so that no change between the two is missed.
         changes.mark_unchanged();
         entry.breakers = breakers.own_reports();
         let value = serde_json::to_vec(&entry).expect("texts and a number become JSON");
         let renewed = async {
-            let (bucket, life) = open(&js).await?;
+            let (bucket, incarnation) = open(&js).await?;
             bucket.put(&key, value.into()).await.map_err(failed)?;
-            Ok(life / RENEWALS)
+            Ok(incarnation / RENEWALS)
         };
         let Some(turn) = stopping.run_until_cancelled(renewed).await else {
             break;
@@ -182,7 +192,7 @@ pub async fn announce(
 ///
 /// # Errors
 /// Where the bucket is missing or the server does not answer.
-pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RosterError> {
+pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RegistryError> {
     let (bucket, _) = open(js).await?;
     let keys: Vec<String> = bucket
         .keys()

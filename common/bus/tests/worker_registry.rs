@@ -10,10 +10,10 @@ use async_nats::jetstream;
 use bus::{api, topology};
 use bus::{
     lease::Lease,
-    worker_registry::{BUCKET, COLLECTOR, WorkerEntry, alive, announce},
+    worker_registry::{BUCKET, COLLECTOR, WorkerEntry, alive, keep_registered},
 };
 use runtime::breaker::{BreakerSettings, Breakers, State};
-use runtime::{process::Actor, shutdown::Stop};
+use runtime::{process::Actor, shutdown::Shutdown};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes on a busy machine.
@@ -62,8 +62,8 @@ async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> 
 }
 
 impl Server {
-    /// A server whose bucket keeps entries for `life`.
-    async fn start(life: Duration) -> Self {
+    /// A server whose bucket keeps entries for `incarnation`.
+    async fn start(incarnation: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(nats_server());
         command
@@ -91,7 +91,7 @@ impl Server {
         declared.retain(|name, _| name.stream == format!("KV_{BUCKET}"));
         for config in declared.values_mut() {
             for field in ["max_age", "duplicate_window"] {
-                config.insert(field.to_owned(), json!(life.as_nanos() as u64));
+                config.insert(field.to_owned(), json!(incarnation.as_nanos() as u64));
             }
         }
         let plan = topology::plan(&declared, &Default::default());
@@ -146,25 +146,29 @@ async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
     let server = Server::start(2 * PATIENCE).await;
     let js = server.connect().await;
     assert_eq!(alive(&js).await.unwrap(), []);
-    let (persist, alert, stop) = (worker("persist"), worker("alert"), Stop::manual(PATIENCE));
-    let _stays = tokio::spawn(announce(
+    let (persist, alert, shutdown) = (
+        worker("persist"),
+        worker("alert"),
+        Shutdown::manual(PATIENCE),
+    );
+    let _stays = tokio::spawn(keep_registered(
         js.clone(),
         alert.clone(),
         Breakers::default(),
-        Stop::manual(PATIENCE),
+        Shutdown::manual(PATIENCE),
     ));
-    let leaves = tokio::spawn(announce(
+    let leaves = tokio::spawn(keep_registered(
         js.clone(),
         persist.clone(),
         Breakers::default(),
-        stop.clone(),
+        shutdown.clone(),
     ));
     let listed = async || Some(alive(&js).await.unwrap()).filter(|workers| workers.len() == 2);
     assert_eq!(
         until("both are there", listed).await,
         [alert.clone(), persist]
     );
-    stop.begin();
+    shutdown.begin();
     tokio::time::timeout(PATIENCE, leaves)
         .await
         .unwrap()
@@ -183,11 +187,11 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
     let start = |role: &str| {
         let entry = WorkerEntry::of(&actor.part(role), role, 0);
         let own = breakers.part(role);
-        tokio::spawn(announce(
+        tokio::spawn(keep_registered(
             js.clone(),
             entry,
             own.clone(),
-            Stop::manual(PATIENCE),
+            Shutdown::manual(PATIENCE),
         ));
         own
     };
@@ -235,11 +239,11 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
     let (process, task) = server.process({
         let entry = entry.clone();
         |js| {
-            tokio::spawn(announce(
+            tokio::spawn(keep_registered(
                 js,
                 entry,
                 Breakers::default(),
-                Stop::manual(PATIENCE),
+                Shutdown::manual(PATIENCE),
             ))
         }
     });

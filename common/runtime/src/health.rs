@@ -66,7 +66,7 @@ impl<T: Clone> Look<T> {
 
 /// The vital signs of a process. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
-pub struct Vitals(Arc<Inner>);
+pub struct HealthRegistry(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -74,7 +74,7 @@ struct Inner {
     sources: Mutex<Vec<Arc<Look<()>>>>,
 }
 
-impl Vitals {
+impl HealthRegistry {
     /// The process is ready only where this holds. Takes the place of an earlier check of this name.
     pub fn check<F>(&self, name: &str, look: impl Fn() -> F + Send + Sync + 'static)
     where
@@ -158,30 +158,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_hangs_is_said_to_be_unknown() {
-        let (vitals, unknown) = (Vitals::default(), Arc::new(AtomicU32::new(0)));
+        let (health, unknown) = (HealthRegistry::default(), Arc::new(AtomicU32::new(0)));
         let counted = unknown.clone();
-        vitals.source("streams", CHECK_FOR, std::future::pending, move || {
+        health.source("streams", CHECK_FOR, std::future::pending, move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
-        vitals.read().await;
+        health.read().await;
         assert_eq!(unknown.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_who_ask_cost_one_look_a_second() {
-        let vitals = Vitals::default();
+        let health = HealthRegistry::default();
         let looks = Arc::new(AtomicU32::new(0));
         let counted = looks.clone();
-        vitals.check("nats", move || {
+        health.check("nats", move || {
             counted.fetch_add(1, Ordering::Relaxed);
             async { Ok(()) }
         });
         for _ in 0..20 {
-            vitals.checked().await;
+            health.checked().await;
         }
         assert_eq!(looks.load(Ordering::Relaxed), 1);
         tokio::time::advance(CHECK_FOR).await;
-        vitals.checked().await;
+        health.checked().await;
         assert_eq!(looks.load(Ordering::Relaxed), 2);
     }
 }

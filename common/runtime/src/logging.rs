@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::clock;
-use crate::settings::Usage;
+use crate::settings::UsageError;
 use types::time::rfc3339;
 
 /// What libraries tell of their every step is for those who name them in `--log`, which goes before this.
@@ -20,9 +20,9 @@ const QUIET: &str = "async_nats=warn,refinery_core=warn";
 ///
 /// # Errors
 /// Where `filter` does not parse.
-pub fn init(filter: &str) -> Result<(), Usage> {
+pub fn init(filter: &str) -> Result<(), UsageError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
-        Usage(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
+        UsageError(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

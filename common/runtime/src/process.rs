@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::breaker::{Breakers, State};
-use crate::health::{NotReady, Vitals};
-use crate::settings::{self, Loaded, Settings, Usage};
-use crate::shutdown::Stop;
+use crate::health::{HealthRegistry, NotReady};
+use crate::settings::{self, Loaded, Settings, UsageError};
+use crate::shutdown::Shutdown;
 use crate::{logging, metrics};
 
 /// Of each thread. A debug build's futures take more than half of tokio's 2 MiB, and an overflow kills the process.
@@ -25,22 +25,22 @@ pub struct Process {
     /// Executable and instance, as audit rows name it.
     pub actor: Actor,
     /// Tells when to stop.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
     /// Its circuit breakers.
     pub breakers: Breakers,
     /// What makes it ready, and what is read when its metrics are asked for.
-    pub vitals: Vitals,
+    pub health: HealthRegistry,
 }
 
 impl Process {
     /// A process without any breaker or vital sign yet.
     #[must_use]
-    pub fn new(actor: Actor, stop: Stop) -> Self {
+    pub fn new(actor: Actor, shutdown: Shutdown) -> Self {
         Self {
             actor,
-            stop,
+            shutdown,
             breakers: Breakers::default(),
-            vitals: Vitals::default(),
+            health: HealthRegistry::default(),
         }
     }
 
@@ -62,13 +62,13 @@ impl Process {
     /// # Errors
     /// The first reason why not: it stops, a breaker is open, or a check does not hold.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        if self.stop.is_draining() {
+        if self.shutdown.is_draining() {
             return Err(NotReady {
                 code: "shutting_down",
                 reason: "the process is shutting down".to_owned(),
             });
         }
-        for (_, answer) in self.vitals.checked().await {
+        for (_, answer) in self.health.checked().await {
             answer?;
         }
         // Half-open it may be closed again by the next call; whether that would go well the checks tell.
@@ -87,7 +87,7 @@ impl Process {
 
     /// Its metrics in Prometheus's text format, gauges read now.
     pub async fn metrics(&self) -> String {
-        let (checked, ()) = tokio::join!(self.vitals.checked(), self.vitals.read());
+        let (checked, ()) = tokio::join!(self.health.checked(), self.health.read());
         checked
             .iter()
             .for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
@@ -139,7 +139,7 @@ impl fmt::Display for Actor {
 
 /// Runs a program: settings, then logs, then signals, then `start`, then the exit code.
 ///
-/// Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration ([`Usage`]).
+/// Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration ([`UsageError`]).
 pub fn run<S: Settings, F, Fut>(start: F) -> ExitCode
 where
     F: FnOnce(S, Process) -> Fut,
@@ -168,16 +168,19 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     let program = S::command().get_name().to_owned();
-    logging::init(&settings.frame().log)?;
+    logging::init(&settings.common_args().log)?;
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)
         .build()?;
     let result = runtime.block_on(async {
-        let stop = Stop::on_signals(settings.frame().shutdown_timeout)?;
-        let running = start(settings, Process::new(Actor::new(&program), stop.clone()));
-        bounded(running, &stop).await
+        let shutdown = Shutdown::on_signals(settings.common_args().shutdown_timeout)?;
+        let running = start(
+            settings,
+            Process::new(Actor::new(&program), shutdown.clone()),
+        );
+        bounded(running, &shutdown).await
     });
     // A blocking call that hangs must not hold the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -187,10 +190,10 @@ where
 /// Ends what has not ended by itself some time after it should have handed everything back.
 async fn bounded(
     running: impl Future<Output = anyhow::Result<()>>,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let overdue = async {
-        stop.aborted().await;
+        shutdown.aborted().await;
         tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the stop
     };
     tokio::select! {
@@ -202,7 +205,7 @@ async fn bounded(
 fn fail(error: &anyhow::Error) -> ExitCode {
     // The pipe of whoever reads may be closed; the exit code says it all the same.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    if error.is::<Usage>() {
+    if error.is::<UsageError>() {
         ExitCode::from(2)
     } else {
         ExitCode::FAILURE
@@ -216,22 +219,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
-        let process = Process::new(Actor::new("test"), Stop::manual(Duration::from_secs(1)));
+        let process = Process::new(Actor::new("test"), Shutdown::manual(Duration::from_secs(1)));
         assert_eq!(process.ready().await, Ok(()));
-        process.vitals.check("store", || async {
+        process.health.check("store", || async {
             Err(NotReady::store("the store is away"))
         });
         assert_eq!(
             process.ready().await,
             Err(NotReady::store("the store is away"))
         );
-        process.vitals.check("store", std::future::pending);
+        process.health.check("store", std::future::pending);
         assert_eq!(
             process.ready().await.map_err(|why| why.code),
             Err("store_unavailable"),
             "it hangs"
         );
-        process.vitals.check("store", || async { Ok(()) });
+        process.health.check("store", || async { Ok(()) });
         let open = |name: &str| {
             let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
             (0..5).for_each(|_| guard.acquire().ok().unwrap().done(Outcome::Failed));
@@ -243,7 +246,7 @@ mod tests {
             process.ready().await.map_err(|why| why.code),
             Err("circuit_open")
         );
-        process.stop.begin();
+        process.shutdown.begin();
         assert_eq!(
             process.ready().await.map_err(|why| why.code),
             Err("shutting_down")

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use types::schema::{SchemaFile, Schemas, Version};
 
-use crate::settings::Usage;
+use crate::settings::UsageError;
 
 /// Bytes of a schema file: 250 times the longest of the built-in ones. Each is kept compiled and as text.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -28,11 +28,11 @@ impl SchemaSettings {
     ///
     /// # Errors
     /// Where the folder cannot be read, or a file in it is no usable schema; every fault is named.
-    pub fn load(&self) -> Result<Schemas, Usage> {
+    pub fn load(&self) -> Result<Schemas, UsageError> {
         let Some(folder) = &self.schemas else {
             return Ok(Schemas::builtin());
         };
-        let (files, bad) = read(folder).map_err(|bad| Usage(format!("--schemas: {bad}")))?;
+        let (files, bad) = read(folder).map_err(|bad| UsageError(format!("--schemas: {bad}")))?;
         let mut found: Vec<String> = bad.iter().map(ToString::to_string).collect();
         match Schemas::builtin().extended(&files) {
             Ok(schemas) if found.is_empty() => return Ok(schemas),
@@ -40,7 +40,7 @@ impl SchemaSettings {
             Err(more) => found.extend(more),
         }
         let count = found.len();
-        Err(Usage(format!(
+        Err(UsageError(format!(
             "--schemas {}: {count} faults.\n  {}",
             folder.display(),
             found.join("\n  ")

@@ -19,12 +19,12 @@ pub use values::{parse_address, parse_duration, parse_http_url, parse_rate};
 /// Wrong usage or configuration: the program exits with 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(pub String);
+pub struct UsageError(pub String);
 
 /// Settings that every program has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Settings and logs")]
-pub struct Frame {
+pub struct CommonArgs {
     /// TOML file with settings, named as the long flags; flags and environment go before it
     #[arg(long, env = "DEVTRAIL_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Frame {
 /// A program's settings, with the frame's among them.
 pub trait Settings: clap::Parser + Send + 'static {
     /// The frame's settings.
-    fn frame(&self) -> &Frame;
+    fn common_args(&self) -> &CommonArgs;
 }
 
 /// What came of the command line.
@@ -69,7 +69,7 @@ const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help
 ///
 /// # Errors
 /// Where the file cannot be read, names an unknown key, or a value does not fit.
-pub fn load<S: Settings>() -> Result<Loaded<S>, Usage> {
+pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut command = without_secrets(S::command());
     if let Some(path) = file_named(&arguments) {
@@ -79,8 +79,8 @@ pub fn load<S: Settings>() -> Result<Loaded<S>, Usage> {
     }
     let printed = command.clone();
     let matches = command.get_matches_from(arguments);
-    let settings = S::from_arg_matches(&matches).map_err(|error| Usage(error.to_string()))?;
-    if settings.frame().print_config {
+    let settings = S::from_arg_matches(&matches).map_err(|error| UsageError(error.to_string()))?;
+    if settings.common_args().print_config {
         let text = effective(&printed, &matches);
         // The reader may have closed the pipe: nothing is lost.
         let _ = std::io::stdout().write_all(text.as_bytes());
@@ -129,15 +129,15 @@ fn file_named(arguments: &[OsString]) -> Option<PathBuf> {
     std::env::var_os("DEVTRAIL_CONFIG").map(PathBuf::from)
 }
 
-fn read(path: &Path) -> Result<BTreeMap<String, String>, Usage> {
+fn read(path: &Path) -> Result<BTreeMap<String, String>, UsageError> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Usage(format!(
+        UsageError(format!(
             "The configuration file {shown} cannot be read: {error}."
         ))
     })?;
     let table: toml::Table = text.parse().map_err(|error| {
-        Usage(format!(
+        UsageError(format!(
             "The configuration file {shown} is no TOML: {error}"
         ))
     })?;
@@ -146,7 +146,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Usage> {
         toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
             Ok((key, value.to_string()))
         }
-        _ => Err(Usage(format!(
+        _ => Err(UsageError(format!(
             "{key} in {shown} must be a string, a number, true or false."
         ))),
     };
@@ -157,14 +157,14 @@ fn check_keys(
     command: &Command,
     path: &Path,
     values: &BTreeMap<String, String>,
-) -> Result<(), Usage> {
+) -> Result<(), UsageError> {
     let mut known = Vec::new();
     collect(command, &mut known);
     known.sort();
     known.dedup();
     match values.keys().find(|key| !known.contains(key)) {
         None => Ok(()),
-        Some(key) => Err(Usage(format!(
+        Some(key) => Err(UsageError(format!(
             "{} has the unknown key {key:?}. Known keys: {}.",
             path.display(),
             known.join(", ")

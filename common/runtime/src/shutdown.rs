@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 ///
 /// *Drain*: take no new work, finish what is in hand. *Abort*: hand back what is still in hand.
 #[derive(Debug, Clone)]
-pub struct Stop {
+pub struct Shutdown {
     drain: CancellationToken,
     abort: CancellationToken,
     timeout: Duration,
 }
 
-impl Stop {
-    /// A stop that only [`Stop::begin`] starts.
+impl Shutdown {
+    /// A stop that only [`Shutdown::begin`] starts.
     #[must_use]
     pub fn manual(timeout: Duration) -> Self {
         Self {
@@ -31,12 +31,12 @@ impl Stop {
     /// # Errors
     /// Where the signals cannot be caught.
     pub fn on_signals(timeout: Duration) -> std::io::Result<Self> {
-        let stop = Self::manual(timeout);
+        let shutdown = Self::manual(timeout);
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
-        let signalled = stop.clone();
+        let signalled = shutdown.clone();
         tokio::spawn(async move {
             for _ in 0..2 {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -49,7 +49,7 @@ impl Stop {
                 }
             }
         });
-        Ok(stop)
+        Ok(shutdown)
     }
 
     /// Begins to drain; aborts when the timeout has passed. Must be called in a runtime.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::id::BatchRef;
 use crate::job::{BatchState, JobKind};
-use crate::stream::StreamLife;
+use crate::stream::StreamIncarnation;
 use crate::time::Micros;
 use crate::verdict::{Counts, Exception};
 
@@ -48,7 +48,7 @@ pub enum BatchQuery {
     /// Whether one message is stored: answered with a [`StoredReply`] or null.
     Stored {
         /// The stream's life.
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         /// The stream sequence.
         seq: u64,
     },
@@ -129,7 +129,7 @@ pub struct StoredReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResendNote {
     /// The life of the stream that dropped it.
-    pub life: StreamLife,
+    pub incarnation: StreamIncarnation,
     /// The sequence of the original.
     pub seq: u64,
     /// The resend's correlation id.
@@ -150,7 +150,7 @@ pub struct DeadNote {
     /// When DEAD took it: with the sequence it names the letter, also after DEAD is made anew.
     pub dead_at: Micros,
     /// The stream that the message was delivered from.
-    pub life: StreamLife,
+    pub incarnation: StreamIncarnation,
     /// Its sequence there.
     pub seq: u64,
     /// The batch that the message is or is about, where that is known; else the audit row stands

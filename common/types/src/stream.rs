@@ -6,7 +6,7 @@ use crate::time::Micros;
 
 /// One life of a stream: a stream that was deleted and made again is another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct StreamLife {
+pub struct StreamIncarnation {
     /// The stream's name.
     pub name: String,
     /// When the server made it.

@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 use types::id::{BatchRef, EventRef};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
 
@@ -65,11 +65,11 @@ impl Answers for Postgres {
 
     async fn stored(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
     ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
         self.read(FirstSubmission {
-            life,
+            incarnation,
             seq: seq as i64,
         })
         .await
@@ -118,7 +118,7 @@ impl Answers for Postgres {
 
 /// The first submission of the events in one message.
 struct FirstSubmission {
-    life: StreamLife,
+    incarnation: StreamIncarnation,
     seq: i64,
 }
 
@@ -126,7 +126,12 @@ impl Work for FirstSubmission {
     type Done = Option<(Submission, Vec<NotAccepted>)>;
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Trouble> {
-        let first = rows(tx, FIRST, &[&self.life.name, &self.life.created, &self.seq]).await?;
+        let first = rows(
+            tx,
+            FIRST,
+            &[&self.incarnation.name, &self.incarnation.created, &self.seq],
+        )
+        .await?;
         let Some(first) = first.first().map(batches::submission).transpose()? else {
             return Ok(None);
         };

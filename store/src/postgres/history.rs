@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 use types::id::BatchRef;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 
 use super::trouble::Trouble;
@@ -61,14 +61,14 @@ impl History for Postgres {
 
     async fn note_resend(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
         correlation_id: String,
         time: Micros,
         actor: String,
     ) -> Result<bool, StoreError> {
         self.write(Resend {
-            life,
+            incarnation,
             seq: seq as i64,
             correlation_id,
             time,
@@ -80,7 +80,7 @@ impl History for Postgres {
 
 /// A resend that the stream dropped.
 struct Resend {
-    life: StreamLife,
+    incarnation: StreamIncarnation,
     seq: i64,
     correlation_id: String,
     time: Micros,
@@ -94,7 +94,7 @@ impl Work for Resend {
         let found = rows(
             tx,
             ORIGINAL,
-            &[&self.life.name, &self.life.created, &self.seq],
+            &[&self.incarnation.name, &self.incarnation.created, &self.seq],
         )
         .await?;
         let Some(original) = found.first() else {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use deadpool_postgres::Transaction;
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, Mask};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::verdict::Counts;
 
 use super::read::SOURCE;
@@ -26,10 +26,10 @@ use crate::{Persist, StoreError, Stored};
 use sql::{BUMP_HOURS, INSERT_DEVELOPERS, INSERT_SOURCE, LOCK_SOURCES, STATES, TOMBSTONES};
 
 impl Persist for Postgres {
-    async fn source(&self, life: &StreamLife) -> Result<Src, StoreError> {
-        match self.source_of(life).await? {
+    async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
+        match self.source_of(incarnation).await? {
             Some(src) => Ok(src),
-            None => self.write(NewSource(life.clone())).await,
+            None => self.write(NewSource(incarnation.clone())).await,
         }
     }
 
@@ -43,16 +43,21 @@ impl Persist for Postgres {
 }
 
 /// The first sight of a stream's life.
-struct NewSource(StreamLife);
+struct NewSource(StreamIncarnation);
 
 impl Work for NewSource {
     type Done = Src;
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Src, Trouble> {
-        let life = &self.0;
+        let incarnation = &self.0;
         execute(tx, LOCK_SOURCES, &[]).await?;
-        execute(tx, INSERT_SOURCE, &[&life.name, &life.created]).await?;
-        let rows = super::rows(tx, SOURCE, &[&life.name, &life.created]).await?;
+        execute(
+            tx,
+            INSERT_SOURCE,
+            &[&incarnation.name, &incarnation.created],
+        )
+        .await?;
+        let rows = super::rows(tx, SOURCE, &[&incarnation.name, &incarnation.created]).await?;
         let row = rows
             .first()
             .ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))?;

@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 use types::id::{BatchRef, EventRef, Src};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::verdict::Code;
 
 use super::answers::code;
@@ -112,7 +112,7 @@ impl Work for Whole {
         }
         Ok(Some(QuarantinedBatch {
             at: batches::batch_ref(row)?,
-            life: StreamLife {
+            incarnation: StreamIncarnation {
                 name: row.try_get(2)?,
                 created: row.try_get(3)?,
             },

@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 use types::id::Src;
 use types::job::Mask;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};
@@ -42,16 +42,24 @@ const TOTALS: &str = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FRO
 
 impl Postgres {
     /// The number of a stream's life, where it has one.
-    pub(super) async fn source_of(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
-        let rows = self.rows(SOURCE, &[&life.name, &life.created]).await?;
+    pub(super) async fn source_of(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> Result<Option<Src>, StoreError> {
+        let rows = self
+            .rows(SOURCE, &[&incarnation.name, &incarnation.created])
+            .await?;
         let src = rows.first().map(|row| row.try_get(0)).transpose();
         Ok(src.map_err(Trouble::from)?)
     }
 }
 
 impl Ledger for Postgres {
-    async fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
-        self.source_of(life).await
+    async fn known_source(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> Result<Option<Src>, StoreError> {
+        self.source_of(incarnation).await
     }
 
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {

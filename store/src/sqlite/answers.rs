@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use types::id::{BatchRef, EventRef};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
 
@@ -60,11 +60,11 @@ impl Answers for Sqlite {
 
     async fn stored(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
     ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
         self.readers
-            .read(move |connection| stored(connection, &life, seq))
+            .read(move |connection| stored(connection, &incarnation, seq))
             .await
     }
 
@@ -122,11 +122,11 @@ impl Answers for Sqlite {
 
 fn stored(
     connection: &Connection,
-    life: &StreamLife,
+    incarnation: &StreamIncarnation,
     seq: u64,
 ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
     let mut first = connection.prepare_cached(FIRST)?;
-    let key = params![life.name, life.created, seq as i64];
+    let key = params![incarnation.name, incarnation.created, seq as i64];
     let Some(first) = first.query_row(key, batches::batch_ref).optional()? else {
         return Ok(None);
     };

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use types::id::BatchRef;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 
 use super::audit::{self, Keep};
@@ -48,14 +48,14 @@ impl History for Sqlite {
 
     async fn note_resend(
         &self,
-        life: StreamLife,
+        incarnation: StreamIncarnation,
         seq: u64,
         correlation_id: String,
         time: Micros,
         actor: String,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            let key = params![life.name, life.created, seq as i64];
+            let key = params![incarnation.name, incarnation.created, seq as i64];
             let mut original = connection.prepare_cached(ORIGINAL)?;
             let original = original.query_row(key, |row| {
                 Ok((

@@ -6,7 +6,7 @@ mod sql;
 use rusqlite::{Connection, OptionalExtension, params};
 use types::id::{BatchRef, EventRef, Src};
 use types::job::{BatchState, Mask};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::{Counts, Verdict};
 
@@ -25,19 +25,21 @@ use sql::{
 };
 
 impl Persist for Sqlite {
-    async fn source(&self, life: &StreamLife) -> Result<Src, StoreError> {
+    async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
         // Nearly always it is known: a look costs no turn of the writer.
-        if let Some(src) = self.known_source(life).await? {
+        if let Some(src) = self.known_source(incarnation).await? {
             return Ok(src);
         }
-        let life = life.clone();
+        let incarnation = incarnation.clone();
         let find = move |connection: &Connection| {
             connection
                 .prepare_cached(INSERT_SOURCE)?
-                .execute(params![life.name, life.created])?;
+                .execute(params![incarnation.name, incarnation.created])?;
             Ok(connection
                 .prepare_cached(SOURCE)?
-                .query_row(params![life.name, life.created], |row| row.get(0))?)
+                .query_row(params![incarnation.name, incarnation.created], |row| {
+                    row.get(0)
+                })?)
         };
         self.write(find).await
     }

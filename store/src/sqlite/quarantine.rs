@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use types::id::{BatchRef, EventRef, Src};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::verdict::Code;
 
 use super::answers::code;
@@ -97,7 +97,7 @@ fn batch(connection: &Connection, at: BatchRef) -> Result<Option<QuarantinedBatc
     let found = statement.query_row(key, |row| {
         Ok(QuarantinedBatch {
             at: batches::batch_ref(row)?,
-            life: StreamLife {
+            incarnation: StreamIncarnation {
                 name: row.get(2)?,
                 created: row.get(3)?,
             },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use types::id::{EventRef, Src};
 use types::job::Mask;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use super::persist::event_ref;
 use super::{Sqlite, batches};
@@ -59,12 +59,17 @@ fn each(
 }
 
 impl Ledger for Sqlite {
-    async fn known_source(&self, life: &StreamLife) -> Result<Option<Src>, StoreError> {
-        let life = life.clone();
+    async fn known_source(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> Result<Option<Src>, StoreError> {
+        let incarnation = incarnation.clone();
         let find = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(SOURCE)?;
             Ok(statement
-                .query_row(params![life.name, life.created], |row| row.get(0))
+                .query_row(params![incarnation.name, incarnation.created], |row| {
+                    row.get(0)
+                })
                 .optional()?)
         };
         self.readers.read(find).await

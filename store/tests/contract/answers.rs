@@ -5,8 +5,8 @@ use types::job::{BatchState, JobKind, Mask};
 use types::verdict::Code;
 
 use crate::build::{
-    Engine, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at,
-    store_one,
+    Engine, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, incarnation,
+    received_at, store_one,
 };
 use crate::cases::mixed;
 use crate::work::{computed, day, done, found, looked, nothing, stored, triggered, write_windows};
@@ -85,14 +85,14 @@ pub async fn every_submission_of_a_batch_id_is_listed_as_it_stands<E: Engine>() 
 pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    assert_eq!(store.stored(life(T0), 2).await.unwrap(), None);
+    assert_eq!(store.stored(incarnation(T0), 2).await.unwrap(), None);
     store_one(
         &engine,
         batch(at(src, 1), &[event("x", 0), event("a", 1), event("b", 7)]),
     )
     .await;
     store_one(&engine, batch(at(src, 2), &mixed())).await;
-    let (submission, not_accepted) = store.stored(life(T0), 2).await.unwrap().unwrap();
+    let (submission, not_accepted) = store.stored(incarnation(T0), 2).await.unwrap().unwrap();
     assert_eq!(
         (submission.at, submission.counts),
         (at(src, 2), counts([0, 2, 1, 3]))
@@ -132,10 +132,10 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
         ),
         (Some("/data"), Some("no"))
     );
-    let (submission, not_accepted) = store.stored(life(T0), 1).await.unwrap().unwrap();
+    let (submission, not_accepted) = store.stored(incarnation(T0), 1).await.unwrap().unwrap();
     assert_eq!((submission.at, not_accepted), (at(src, 1), vec![]));
     assert_eq!(
-        store.stored(life(T0 + 1), 1).await.unwrap(),
+        store.stored(incarnation(T0 + 1), 1).await.unwrap(),
         None,
         "another life of the stream"
     );
@@ -145,7 +145,7 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let events = [event("a", 1), event("b", 1)];
-    let first = async |seq| store.stored(life(T0), seq).await.unwrap().unwrap();
+    let first = async |seq| store.stored(incarnation(T0), seq).await.unwrap().unwrap();
     store_one(&engine, under("mine", batch(at(src, 9), &events))).await;
     assert_eq!(first(9).await.0.at, at(src, 9), "none before it so far");
     for (seq, id, events) in [
@@ -156,7 +156,7 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
         store_one(&engine, under(id, batch(at(src, seq), events))).await;
     }
     store_one(&engine, under("mine", batch_of("bob", at(src, 2), &events))).await;
-    let new = store.source(&life(T0 + 1)).await.unwrap();
+    let new = store.source(&incarnation(T0 + 1)).await.unwrap();
     store_one(&engine, under("mine", batch(at(new, 1), &events))).await;
     assert_eq!(first(9).await.0.at, at(src, 4));
     assert_eq!(first(4).await.0.at, at(src, 4));
@@ -169,7 +169,7 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
         (first(3).await.0.at, first(2).await.0.at),
         (at(src, 3), at(src, 2))
     );
-    let (submission, not_accepted) = store.stored(life(T0 + 1), 1).await.unwrap().unwrap();
+    let (submission, not_accepted) = store.stored(incarnation(T0 + 1), 1).await.unwrap().unwrap();
     assert_eq!((submission.at, &*submission.batch_id), (at(src, 4), "mine"));
     // Stored second, it was accepted; the batch 3 came later and holds its events now.
     let originals: Vec<_> = not_accepted
@@ -185,7 +185,12 @@ pub async fn forgotten_batches_are_each_their_own_answer<E: Engine>() {
     for seq in [1, 2] {
         store_one(&engine, batch(at(src, seq), &mixed())).await;
     }
-    let (submission, not_accepted) = engine.store().stored(life(T0), 2).await.unwrap().unwrap();
+    let (submission, not_accepted) = engine
+        .store()
+        .stored(incarnation(T0), 2)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (submission.at, &*submission.developer, not_accepted),
         (at(src, 2), "", vec![])

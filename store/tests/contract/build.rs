@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use store::{Incoming, Persist, Quarantine, Store, Stored};
 use types::batch::{self, Header, Note};
 use types::id::{BatchRef, EventRef, Src};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND};
 use types::verdict::{Code, Counts};
 
@@ -141,8 +141,8 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
 }
 
 /// A life of the stream EVENTS.
-pub fn life(created: Micros) -> StreamLife {
-    StreamLife {
+pub fn incarnation(created: Micros) -> StreamIncarnation {
+    StreamIncarnation {
         name: "EVENTS".to_owned(),
         created,
     }
@@ -151,7 +151,7 @@ pub fn life(created: Micros) -> StreamLife {
 /// An empty store, and the number of its first stream life.
 pub async fn fresh<E: Engine>() -> (E, Src) {
     let engine = E::fresh();
-    let src = engine.store().source(&life(T0)).await.unwrap();
+    let src = engine.store().source(&incarnation(T0)).await.unwrap();
     (engine, src)
 }
 

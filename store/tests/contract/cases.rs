@@ -9,7 +9,7 @@ use types::verdict::{Code, Counts};
 
 use crate::build::{
     ACTOR, COLLECTOR, Engine, Event, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh,
-    life, received_at, sent, store_one,
+    incarnation, received_at, sent, store_one,
 };
 use crate::dump::Cell;
 
@@ -249,7 +249,7 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
 
 pub async fn a_forgotten_developers_message_keeps_only_its_skeleton<E: Engine>() {
     let (store, old) = fresh::<E>().await;
-    let src = store.store().source(&life(T0 + HOUR)).await.unwrap();
+    let src = store.store().source(&incarnation(T0 + HOUR)).await.unwrap();
     store.forget("ada", at(src, 5));
     let before = store.dump();
     for forgotten in [at(src, 5), at(src, 2), at(old, 99)] {

@@ -9,8 +9,8 @@ use types::time::rfc3339;
 use types::verdict::Code;
 
 use crate::build::{
-    Engine, H0, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, life, received_at,
-    store_one,
+    Engine, H0, HOUR, T0, at, batch, batch_of, counts, event, event_at, fresh, incarnation,
+    received_at, store_one,
 };
 use crate::dump::{Cell, Dump};
 
@@ -102,7 +102,7 @@ pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engin
     for late_is_first in [false, true] {
         for another_life in [false, true] {
             let (store, src) = fresh::<E>().await;
-            let later = store.store().source(&life(T0 + 1)).await.unwrap();
+            let later = store.store().source(&incarnation(T0 + 1)).await.unwrap();
             assert!(later > src, "a later life has a higher number");
             let (low, high) = (
                 at(src, 7),
@@ -384,10 +384,10 @@ pub async fn the_generations_of_exactly_the_touched_hours_rise<E: Engine>() {
 
 pub async fn a_stream_made_anew_is_another_source<E: Engine>() {
     let (store, old) = fresh::<E>().await;
-    let new = store.store().source(&life(T0 + HOUR)).await.unwrap();
+    let new = store.store().source(&incarnation(T0 + HOUR)).await.unwrap();
     assert_ne!(old, new);
     assert_eq!(
-        store.store().source(&life(T0)).await.unwrap(),
+        store.store().source(&incarnation(T0)).await.unwrap(),
         old,
         "a life keeps its number"
     );

@@ -4,7 +4,7 @@ use store::{DeadLetters, Decision, History, Persist};
 use types::audit::Step;
 use types::id::BatchRef;
 
-use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, life, store_one};
+use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, incarnation, store_one};
 
 pub fn decision(at: BatchRef, step: Step) -> Decision {
     Decision {
@@ -82,7 +82,7 @@ pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_bat
 pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_it<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let old = store.source(&life(T0 - 1)).await.unwrap();
+    let old = store.source(&incarnation(T0 - 1)).await.unwrap();
     store_one(&engine, batch(at(src, 5), &[event("a", 1)])).await;
     for decided in [at(src, 5), at(old, 5), at(src, 6)] {
         store

@@ -6,7 +6,9 @@ use types::job::JobKind;
 use types::time::SECOND;
 use types::verdict::Code;
 
-use crate::build::{Engine, T0, at, batch, batch_of, event, fresh, life, received_at, store_one};
+use crate::build::{
+    Engine, T0, at, batch, batch_of, event, fresh, incarnation, received_at, store_one,
+};
 use crate::work::{done, found, looked, stored, triggered};
 
 async fn find(engine: &impl Engine, clue: Clue) -> Vec<BatchRef> {
@@ -79,7 +81,7 @@ pub async fn a_batch_is_found_by_every_id_that_belongs_to_it<E: Engine>() {
 pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engine>() {
     let (engine, old) = fresh::<E>().await;
     let store = engine.store();
-    let new = store.source(&life(T0 + 1)).await.unwrap();
+    let new = store.source(&incarnation(T0 + 1)).await.unwrap();
     for (at, id) in [(at(new, 7), "a"), (at(old, 7), "b"), (at(old, 8), "c")] {
         store_one(&engine, batch(at, &[event(id, 1)])).await;
     }
@@ -169,10 +171,10 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let time = received_at(1) + 60 * SECOND;
-    let note = async |life, seq| {
+    let note = async |incarnation, seq| {
         store
             .note_resend(
-                life,
+                incarnation,
                 seq,
                 "the-resends".to_owned(),
                 time,
@@ -181,11 +183,14 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
             .await
             .unwrap()
     };
-    assert!(!note(life(T0), 1).await, "it is not stored yet");
+    assert!(!note(incarnation(T0), 1).await, "it is not stored yet");
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
     let before = store.audit(at(src, 1)).await.unwrap();
-    assert!(!note(life(T0 + 1), 1).await, "another life of the stream");
-    assert!(note(life(T0), 1).await);
+    assert!(
+        !note(incarnation(T0 + 1), 1).await,
+        "another life of the stream"
+    );
+    assert!(note(incarnation(T0), 1).await);
     let audit = store.audit(at(src, 1)).await.unwrap();
     let (last, rest) = audit.split_last().unwrap();
     assert_eq!(rest, before);
@@ -208,7 +213,13 @@ pub async fn a_dropped_resend_of_a_forgotten_batch_names_nobody<E: Engine>() {
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
     let noted = engine
         .store()
-        .note_resend(life(T0), 1, "the-resends".to_owned(), T0, "c".to_owned())
+        .note_resend(
+            incarnation(T0),
+            1,
+            "the-resends".to_owned(),
+            T0,
+            "c".to_owned(),
+        )
         .await;
     assert!(noted.unwrap());
     let dump = engine.dump();

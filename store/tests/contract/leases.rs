@@ -9,7 +9,7 @@ use types::audit::Step;
 use types::id::BatchRef;
 use types::job::{JobKind, Mask};
 
-use crate::build::{Engine, T0, at, batch, event, fresh, life};
+use crate::build::{Engine, T0, at, batch, event, fresh, incarnation};
 use crate::work::{dead, done, nothing, replayed, stored, triggered};
 
 const ALL_RUN_OUT: &str = "UPDATE batches SET lease_until = 0";
@@ -21,7 +21,7 @@ fn places(claimed: &[Pending]) -> Vec<BatchRef> {
 pub async fn a_claim_is_exclusive_until_it_runs_out<E: Engine>() {
     let (engine, old) = fresh::<E>().await;
     let store = engine.store();
-    let new = store.source(&life(T0 + 1)).await.unwrap();
+    let new = store.source(&incarnation(T0 + 1)).await.unwrap();
     let mut bodies = Vec::new();
     for (n, at) in [at(new, 1), at(old, 10), at(old, 9), at(new, 2)]
         .into_iter()

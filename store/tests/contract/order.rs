@@ -7,7 +7,7 @@ use store::{Incoming, Ledger, Persist};
 use types::time::SECOND;
 use types::verdict::Code;
 
-use crate::build::{Engine, Event, HOUR, T0, at, batch_of, event, life};
+use crate::build::{Engine, Event, HOUR, T0, at, batch_of, event, incarnation};
 
 /// One event: which id, what content, how it is spelled, whether admission refused it.
 type Drawn = (u8, u32, u8, bool);
@@ -129,7 +129,10 @@ impl Scenario {
 async fn stored<E: Engine>(groups: Vec<Vec<Incoming>>) -> E {
     let store = E::fresh();
     for (created, src) in [(T0, 1), (T0 + 1, 2)] {
-        assert_eq!(store.store().source(&life(created)).await.unwrap(), src);
+        assert_eq!(
+            store.store().source(&incarnation(created)).await.unwrap(),
+            src
+        );
     }
     for group in groups {
         store.store().persist(group).await.unwrap();

@@ -5,7 +5,7 @@ use tokio_postgres::NoTls;
 use types::id::Src;
 use types::time::SECOND;
 
-use crate::build::{Engine, HOUR, T0, at, batch_of, event, fresh, life};
+use crate::build::{Engine, HOUR, T0, at, batch_of, event, fresh, incarnation};
 use crate::postgres::PostgresEngine;
 use crate::server;
 
@@ -281,7 +281,10 @@ async fn sessions_that_the_server_ends_are_replaced() {
             attempts += 1;
         }
     }
-    assert_eq!(store.known_source(&life(T0)).await.unwrap(), Some(src));
+    assert_eq!(
+        store.known_source(&incarnation(T0)).await.unwrap(),
+        Some(src)
+    );
     assert_eq!(store.totals().await.unwrap().events, 3);
 }
 

@@ -6,7 +6,8 @@ use types::batch::Origin;
 use types::verdict::Code;
 
 use crate::build::{
-    Engine, T0, at, batch, batch_of, event, event_at, fresh, life, received_at, sent, store_one,
+    Engine, T0, at, batch, batch_of, event, event_at, fresh, incarnation, received_at, sent,
+    store_one,
 };
 
 fn quarantined(id: &str, code: Code) -> crate::build::Event {
@@ -16,7 +17,7 @@ fn quarantined(id: &str, code: Code) -> crate::build::Event {
 pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let next = store.source(&life(T0 + 1)).await.unwrap();
+    let next = store.source(&incarnation(T0 + 1)).await.unwrap();
     let unknown = || quarantined("q", Code::TypeUnknown);
     store_one(
         &engine,
@@ -129,8 +130,8 @@ pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Eng
     let read = async || store.quarantined_batch(at(src, 1)).await.unwrap().unwrap();
     let found = read().await;
     assert_eq!(
-        (found.at, found.life, &*found.developer),
-        (at(src, 1), life(T0), "ada")
+        (found.at, found.incarnation, &*found.developer),
+        (at(src, 1), incarnation(T0), "ada")
     );
     let texts = [
         &found.batch_id,
@@ -227,7 +228,7 @@ pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>(
     let (engine, src) = fresh::<E>().await;
     let mut readmitted = batch(at(src, 7), &[event("q", 1)]);
     let origin = Origin {
-        life: life(T0),
+        incarnation: incarnation(T0),
         seq: 1,
         batch_id: "b1".to_owned(),
         collector: "c/1".to_owned(),

@@ -9,7 +9,7 @@ use types::job::JobKind;
 use types::job::{BatchState, Mask};
 use types::verdict::{Code, Verdict};
 
-use crate::build::{Engine, T0, at, batch, event, fresh, life, received_at, store_one};
+use crate::build::{Engine, T0, at, batch, event, fresh, incarnation, received_at, store_one};
 use crate::dead::decision;
 use crate::work::{dead, done, nothing, stored, triggered};
 use types::time::SECOND;
@@ -26,7 +26,7 @@ fn stage(seq: u64, is_done: bool) -> Stage {
 pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    let other = store.source(&life(T0 + 1)).await.unwrap();
+    let other = store.source(&incarnation(T0 + 1)).await.unwrap();
     store_one(&engine, batch(at(other, 2), &[event("elsewhere", 1)])).await;
     let mut bodies = Vec::new();
     for seq in [1, 2, 4, 5, 6] {
@@ -104,7 +104,7 @@ pub async fn what_is_stored_of_a_life_is_found_and_counted<E: Engine>() {
     let next = async |from| store.next_stored(src, from).await.unwrap();
     let below = async |seq| store.stored_below(src, seq).await.unwrap();
     assert_eq!((next(0).await, below(u64::MAX).await), (None, 0));
-    let other = store.source(&life(T0 + 1)).await.unwrap();
+    let other = store.source(&incarnation(T0 + 1)).await.unwrap();
     store_one(&engine, batch(at(other, 1), &[event("elsewhere", 1)])).await;
     let refused = event("r", 1).refused(Code::SchemaInvalid, None, None);
     for (seq, events) in [

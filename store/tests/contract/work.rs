@@ -85,7 +85,7 @@ pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
         state: Some(BatchState::Triggered),
         attempts: 8,
         delivered: 9,
-        blame: "unknown".to_owned(),
+        error_class: "unknown".to_owned(),
         reason: "no: \"never\"".to_owned(),
         job: Some(JobMessage::live(kind, body.clone())),
     }

@@ -87,13 +87,13 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
         site.has_tables().await.then_some(())
     })
     .await;
-    let stop = Arc::new(AtomicBool::new(false));
+    let shutdown = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..4)
         .map(|sender| {
-            let (client, stop) = (client.clone(), stop.clone());
+            let (client, shutdown) = (client.clone(), shutdown.clone());
             tokio::spawn(async move {
                 for sent in 0.. {
-                    if stop.load(Ordering::Relaxed) {
+                    if shutdown.load(Ordering::Relaxed) {
                         return sent;
                     }
                     let name = format!("{sender}-{sent}");
@@ -145,7 +145,7 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
         .count("SELECT count(*) FROM audit WHERE step = 'redriven'")
         .await;
     assert!(redriven > 0, "nothing went round beside it");
-    stop.store(true, Ordering::Relaxed);
+    shutdown.store(true, Ordering::Relaxed);
     let sent: i64 = futures_util::future::join_all(senders)
         .await
         .into_iter()

@@ -7,7 +7,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::PublishMessage};
 use runtime::crash;
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde_json::{Map, Value};
 use store::{AlertOutbox, AlertRevision, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -120,7 +120,7 @@ pub async fn sweep<L, F>(
     js: &jetstream::Context,
     store: &impl AlertOutbox,
     retry: RetryPolicy,
-    stop: &Stop,
+    shutdown: &Shutdown,
     lease: L,
 ) where
     L: Fn() -> F + Send,
@@ -130,11 +130,11 @@ pub async fn sweep<L, F>(
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = 0;
     loop {
-        tokio::select! { _ = turns.tick() => {}, () = stop.draining() => return }
+        tokio::select! { _ = turns.tick() => {}, () = shutdown.draining() => return }
         if !lease().await {
             continue;
         }
-        match sweep_once(js, store, stop).await {
+        match sweep_once(js, store, shutdown).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 tracing::warn!(%error, failures, "alerts could not be swept; trying again");
@@ -149,9 +149,9 @@ pub async fn sweep<L, F>(
 async fn sweep_once(
     js: &jetstream::Context,
     store: &impl AlertOutbox,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<(), StoreError> {
-    while !stop.is_draining() {
+    while !shutdown.is_draining() {
         let page = store.unpublished(PAGE).await?;
         let whole = page.len() == PAGE as usize;
         let published = publish(js, store, page).await?;

@@ -24,7 +24,7 @@ pub async fn write<S: Persist + DeadLetters>(
     let at = match note.batch {
         Some(at) => at,
         None => BatchRef {
-            src: store.source(&note.life).await?,
+            src: store.source(&note.incarnation).await?,
             seq: note.seq,
         },
     };

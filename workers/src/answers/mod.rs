@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Answers, DeadLetters, History, Ledger, Persist, StoreError};
@@ -50,15 +50,20 @@ enum NoAnswer {
 /// Answers [`BatchQuery`] and writes [`ResendNote`]s to the audit, until the process stops.
 ///
 /// `actor` is this process, for the log: the audit names the collector that saw the resend.
-pub async fn batches<S>(client: Client, store: S, actor: String, retry: RetryPolicy, stop: Stop)
-where
+pub async fn batches<S>(
+    client: Client,
+    store: S,
+    actor: String,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) where
     S: Answers + History + Ledger + Clone,
 {
     let questions = each(
         &client,
         (BATCH, QUESTIONS),
         retry,
-        &stop,
+        &shutdown,
         |message: Message| {
             let (client, store) = (client.clone(), store.clone());
             async move {
@@ -73,8 +78,8 @@ where
                             .map_err(NoAnswer::from);
                         reply(&client, message, found.map(newest)).await;
                     }
-                    Ok(BatchQuery::Stored { life, seq }) => {
-                        reply(&client, message, stored(&store, life, seq).await).await;
+                    Ok(BatchQuery::Stored { incarnation, seq }) => {
+                        reply(&client, message, stored(&store, incarnation, seq).await).await;
                     }
                     Err(unreadable) => reply::<()>(&client, message, Err(unreadable)).await,
                 }
@@ -85,12 +90,12 @@ where
         &client,
         (NOTE_DUPLICATE, NOTES),
         retry,
-        &stop,
+        &shutdown,
         |message: Message| {
-            let (store, actor, stop) = (store.clone(), actor.clone(), stop.clone());
+            let (store, actor, shutdown) = (store.clone(), actor.clone(), shutdown.clone());
             async move {
                 match read::<ResendNote>(&message) {
-                    Ok(note) => notes::write(&store, note, &actor, &stop).await,
+                    Ok(note) => notes::write(&store, note, &actor, &shutdown).await,
                     Err(error) => tracing::warn!(actor, %error, "a note of a resend is dropped"),
                 }
             }
@@ -105,7 +110,7 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     let answer = |step: Step| {
         let (client, store) = (client.clone(), store.clone());
@@ -121,26 +126,31 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
         &client,
         (DEAD_REDRIVE, QUESTIONS),
         retry,
-        &stop,
+        &shutdown,
         answer(Step::Redriven),
     );
     let dropped = each(
         &client,
         (DEAD_DROP, QUESTIONS),
         retry,
-        &stop,
+        &shutdown,
         answer(Step::Dropped),
     );
     tokio::join!(redriven, dropped);
 }
 
 /// Answers [`MetricsQuery`] until the process stops.
-pub async fn metrics<S: Answers + Clone>(client: Client, store: S, retry: RetryPolicy, stop: Stop) {
+pub async fn metrics<S: Answers + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) {
     each(
         &client,
         (METRICS, QUESTIONS),
         retry,
-        &stop,
+        &shutdown,
         |message: Message| {
             let (client, store) = (client.clone(), store.clone());
             async move {
@@ -176,29 +186,29 @@ async fn each<F: Future<Output = ()>>(
     client: &Client,
     (subject, at_once): (&'static str, usize),
     retry: RetryPolicy,
-    stop: &Stop,
+    shutdown: &Shutdown,
     handle: impl Fn(Message) -> F,
 ) {
     for attempt in 0.. {
         match client.queue_subscribe(subject, QUEUE.to_owned()).await {
             Ok(subscriber) => tokio::select! {
-                () = until_ended(subscriber, at_once, stop, &handle) => {}
-                () = stop.aborted() => tracing::warn!(subject, "questions are left without an answer"),
+                () = until_ended(subscriber, at_once, shutdown, &handle) => {}
+                () = shutdown.aborted() => tracing::warn!(subject, "questions are left without an answer"),
             },
             Err(error) => tracing::warn!(subject, %error, "questions cannot be subscribed to"),
         }
-        if stop.is_draining() {
+        if shutdown.is_draining() {
             return;
         }
         tracing::warn!(subject, attempt, "subscribing again");
-        tokio::select! { () = retry.pause(attempt) => {}, () = stop.draining() => return }
+        tokio::select! { () = retry.pause(attempt) => {}, () = shutdown.draining() => return }
     }
 }
 
 async fn until_ended<F: Future<Output = ()>>(
     mut subscriber: Subscriber,
     at_once: usize,
-    stop: &Stop,
+    shutdown: &Shutdown,
     handle: &impl Fn(Message) -> F,
 ) {
     let (mut in_hand, mut open, mut draining) = (FuturesUnordered::new(), true, false);
@@ -209,7 +219,7 @@ async fn until_ended<F: Future<Output = ()>>(
                 None => open = false,
             },
             Some(()) = in_hand.next(), if !in_hand.is_empty() => {}
-            () = stop.draining(), if !draining => {
+            () = shutdown.draining(), if !draining => {
                 draining = true;
                 // What the server has sent already still comes, then the subscription ends.
                 if let Err(error) = subscriber.drain().await {
@@ -234,14 +244,14 @@ fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
 
 async fn stored<S: Answers + Ledger>(
     store: &S,
-    life: types::stream::StreamLife,
+    incarnation: types::stream::StreamIncarnation,
     seq: u64,
 ) -> Result<Option<StoredReply>, NoAnswer> {
     // A stream made anew counts from 1 again: only source and sequence together name the message.
-    let Some(src) = store.known_source(&life).await? else {
+    let Some(src) = store.known_source(&incarnation).await? else {
         return Ok(None);
     };
-    let found = store.stored(life, seq).await?;
+    let found = store.stored(incarnation, seq).await?;
     Ok(found.map(|(first, exceptions)| {
         let is_asked = (first.at.src, first.at.seq) == (src, seq);
         replies::stored(&first, exceptions, is_asked)

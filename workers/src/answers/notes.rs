@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::retry::RetryPolicy;
-use runtime::shutdown::Stop;
+use runtime::shutdown::Shutdown;
 use store::History;
 use types::id::is_id;
 use types::query::ResendNote;
@@ -16,7 +16,7 @@ const RETRY: RetryPolicy = RetryPolicy {
 };
 
 /// Writes a note down, once its batch is stored.
-pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, stop: &Stop) {
+pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, shutdown: &Shutdown) {
     // Texts go into columns that take no control characters.
     if !is_id(&note.correlation_id) || !is_id(&note.collector) {
         tracing::warn!(
@@ -28,9 +28,9 @@ pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, stop: &
     }
     let mut last = String::new();
     for attempt in 0..TRIES {
-        let (life, correlation_id) = (note.life.clone(), note.correlation_id.clone());
+        let (incarnation, correlation_id) = (note.incarnation.clone(), note.correlation_id.clone());
         let written = store.note_resend(
-            life,
+            incarnation,
             note.seq,
             correlation_id,
             note.received_at,
@@ -48,7 +48,7 @@ pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, stop: &
         if attempt + 1 == TRIES {
             break;
         }
-        tokio::select! { () = RETRY.pause(attempt) => {}, () = stop.draining() => break }
+        tokio::select! { () = RETRY.pause(attempt) => {}, () = shutdown.draining() => break }
     }
     tracing::debug!(actor, seq = note.seq, last, "a note of a resend is dropped");
 }

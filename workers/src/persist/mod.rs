@@ -7,7 +7,7 @@ mod trigger;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::pull::{self, About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
 use runtime::clock;
@@ -18,10 +18,10 @@ use types::batch::{self, Batch};
 use types::event::Head;
 use types::id::{BatchRef, Src};
 use types::query::NOTIFY;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
-use crate::memory::Remembering;
-use crate::setback;
+use crate::delivery_state::StoreDeliveryState;
+use crate::error_class;
 use redrive::Redriving;
 use trigger::{Handover, Trigger};
 
@@ -39,7 +39,7 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let (handover, trigger) =
         Trigger::new(js.clone(), store.clone(), pulling.retry.policy(), &process);
     let actor = process.actor.to_string();
-    let memory = Arc::new(Remembering::new(store.clone(), actor.clone()));
+    let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
     let role = Arc::new(Storing {
         store: store.clone(),
         client,
@@ -50,11 +50,17 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let redriven = pull::run(
         js.clone(),
         (REPLAY, PERSIST_REPLAY),
-        (redriving, memory.clone()),
+        (redriving, delivery_state.clone()),
         redrive::few(pulling.clone()),
-        process.stop.clone(),
+        process.shutdown.clone(),
     );
-    let pull = pull::run(js, (EVENTS, PERSIST), (role, memory), pulling, process.stop);
+    let pull = pull::run(
+        js,
+        (EVENTS, PERSIST),
+        (role, delivery_state),
+        pulling,
+        process.shutdown,
+    );
     // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
     let (pull, redriven, trigger) = (Box::pin(pull), Box::pin(redriven), Box::pin(trigger.run()));
     // Only a start fails; the trigger ends when the role, and with it the handover, is gone.
@@ -72,10 +78,10 @@ pub struct Storing<S> {
 }
 
 impl<S: Persist + Attempts> Role for Storing<S> {
-    async fn handle(&self, life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
-        let src = match self.store.source(life).await {
+    async fn handle(&self, incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+        let src = match self.store.source(incarnation).await {
             Ok(src) => src,
-            Err(error) => return vec![setback::outcome(&error); group.len()],
+            Err(error) => return vec![error_class::outcome(&error); group.len()],
         };
         let (mut sound, mut outcomes) = (
             Vec::with_capacity(group.len()),
@@ -87,7 +93,7 @@ impl<S: Persist + Attempts> Role for Storing<S> {
                     sound.push(incoming);
                     Outcome::Ack
                 }
-                Err(reason) => Outcome::failed(Blame::Message, reason),
+                Err(reason) => Outcome::failed(ErrorClass::Permanent, reason),
             });
         }
         crash::point("persist.before_commit");
@@ -103,16 +109,20 @@ impl<S: Persist + Attempts> Role for Storing<S> {
                 let sound = outcomes
                     .iter_mut()
                     .filter(|outcome| **outcome == Outcome::Ack);
-                sound.for_each(|outcome| *outcome = setback::outcome(&error));
+                sound.for_each(|outcome| *outcome = error_class::outcome(&error));
             }
         }
         outcomes
     }
 
-    async fn about(&self, life: &StreamLife, delivery: &Delivery) -> Result<About, Failure> {
-        let failed = |error| setback::failure(&error);
+    async fn about(
+        &self,
+        incarnation: &StreamIncarnation,
+        delivery: &Delivery,
+    ) -> Result<About, Failure> {
+        let failed = |error| error_class::failure(&error);
         let at = BatchRef {
-            src: self.store.source(life).await.map_err(failed)?,
+            src: self.store.source(incarnation).await.map_err(failed)?,
             seq: delivery.seq,
         };
         let about = About {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{About, Blame, Delivery, Failure, Outcome, PullSettings, Role};
+use bus::pull::{About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{EVENTS, bind_stream, stored};
 use store::Persist;
 use types::id::{BatchRef, Src};
 use types::pointer::Pointer;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
-use crate::setback;
+use crate::error_class;
 
 /// Messages that are read for one group: at most 64 MiB, as a message has at most 8.
 const GROUP: usize = 8;
@@ -36,14 +36,14 @@ pub struct Redriving<R, S> {
 /// NATS is at fault, not the store.
 fn later(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
     Failure {
-        blame: Blame::Stream,
+        error_class: ErrorClass::Stream,
         reason: format!("{what} cannot be read: {error}"),
     }
 }
 
 fn never(reason: String) -> Failure {
     Failure {
-        blame: Blame::Message,
+        error_class: ErrorClass::Permanent,
         reason,
     }
 }
@@ -55,16 +55,16 @@ impl<R: Role, S: Persist> Redriving<R, S> {
     }
 
     /// The present life of EVENTS, and its number.
-    async fn present(&self) -> Result<(StreamLife, Src), Failure> {
-        let life = bind_stream(&self.js, EVENTS)
+    async fn present(&self) -> Result<(StreamIncarnation, Src), Failure> {
+        let incarnation = bind_stream(&self.js, EVENTS)
             .await
             .map_err(|error| later("EVENTS", error))?;
         let src = self
             .store
-            .source(&life)
+            .source(&incarnation)
             .await
-            .map_err(|error| setback::failure(&error))?;
-        Ok((life, src))
+            .map_err(|error| error_class::failure(&error))?;
+        Ok((incarnation, src))
     }
 
     /// The message that a pointer names, as if it had been delivered just now.
@@ -97,8 +97,8 @@ impl<R: Role, S: Persist> Redriving<R, S> {
 }
 
 impl<R: Role, S: Persist> Role for Redriving<R, S> {
-    async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
-        let (life, src) = match self.present().await {
+    async fn handle(&self, _life: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+        let (incarnation, src) = match self.present().await {
             Ok(present) => present,
             Err(failure) => return vec![Outcome::Failed(failure); group.len()],
         };
@@ -112,7 +112,7 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
             .flatten()
             .map(|message| (message.seq, message.clone()));
         let messages: Vec<Delivery> = sound.collect::<BTreeMap<_, _>>().into_values().collect();
-        let outcomes = self.live.handle(&life, &messages).await;
+        let outcomes = self.live.handle(&incarnation, &messages).await;
         let became: BTreeMap<u64, Outcome> = messages
             .iter()
             .map(|message| message.seq)
@@ -126,11 +126,11 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
     }
 
     /// What is known of the message, not of the pointer.
-    async fn about(&self, _life: &StreamLife, pointer: &Delivery) -> Result<About, Failure> {
-        let (life, src) = self.present().await?;
+    async fn about(&self, _life: &StreamIncarnation, pointer: &Delivery) -> Result<About, Failure> {
+        let (incarnation, src) = self.present().await?;
         match self.follow(pointer, src).await {
-            Ok(message) => self.live.about(&life, &message).await,
-            Err(failure) if failure.blame != Blame::Message => Err(failure),
+            Ok(message) => self.live.about(&incarnation, &message).await,
+            Err(failure) if failure.error_class != ErrorClass::Permanent => Err(failure),
             Err(_) => Ok(About {
                 batch: pointed(pointer).ok(),
                 ..About::default()

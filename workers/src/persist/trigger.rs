@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use runtime::clock;
 use runtime::crash;
 use runtime::retry::RetryPolicy;
-use runtime::{process::Process, shutdown::Stop};
+use runtime::{process::Process, shutdown::Shutdown};
 use store::{Outbox, Pending, Receipt, StoreError, Triggered};
 use tokio::sync::mpsc;
 use types::batch;
@@ -45,7 +45,7 @@ pub struct Trigger<S> {
     js: jetstream::Context,
     store: S,
     actor: String,
-    stop: Stop,
+    shutdown: Shutdown,
     retry: RetryPolicy,
     queue: mpsc::Receiver<Pending>,
 }
@@ -75,14 +75,14 @@ impl<S: Outbox> Trigger<S> {
         process: &Process,
     ) -> (Handover, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let (actor, stop) = (process.actor.to_string(), process.stop.clone());
+        let (actor, shutdown) = (process.actor.to_string(), process.shutdown.clone());
         (
             Handover(sender),
             Self {
                 js,
                 store,
                 actor,
-                stop,
+                shutdown,
                 retry,
                 queue,
             },
@@ -92,7 +92,7 @@ impl<S: Outbox> Trigger<S> {
     /// Publishes until nobody hands anything over any more, or the process is aborted: a store that says
     /// nothing must not hold the exit. What is left is in the outbox.
     pub async fn run(self) {
-        let abort = self.stop.abort_token();
+        let abort = self.shutdown.abort_token();
         if abort
             .run_until_cancelled_owned(self.until_done())
             .await
@@ -119,7 +119,7 @@ impl<S: Outbox> Trigger<S> {
                         tracing::warn!(%error, "jobs wait in the outbox, for the sweep");
                     }
                 }
-                _ = sweeps.tick(), if !self.stop.is_draining() => match self.sweep().await {
+                _ = sweeps.tick(), if !self.shutdown.is_draining() => match self.sweep().await {
                     Ok(()) => failures = 0,
                     Err(error) => {
                         tracing::warn!(%error, failures, "jobs wait in the outbox; trying again");
@@ -136,7 +136,7 @@ impl<S: Outbox> Trigger<S> {
     async fn sweep(&self) -> Result<(), NotTriggered> {
         loop {
             let claimed = self.store.claim(CLAIM).await?;
-            if claimed.is_empty() || self.stop.is_draining() {
+            if claimed.is_empty() || self.shutdown.is_draining() {
                 return Ok(());
             }
             tracing::info!(

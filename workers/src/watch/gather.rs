@@ -49,7 +49,7 @@ pub struct Present {
 impl<S: Watching> Gatherer<S> {
     /// Looks who is alive. Every watcher does it all the time, to know who was there before it got
     /// the lease.
-    pub async fn roster(&self, attendance: &mut Attendance) -> Option<Present> {
+    pub async fn worker_registry(&self, attendance: &mut Attendance) -> Option<Present> {
         let entries = asked("the list of workers", worker_registry::alive(&self.js)).await?;
         let roles = entries.iter().map(|entry| entry.role.as_str());
         let silent = attendance.look(roles, self.silent_after, clock::now());

@@ -100,7 +100,7 @@ pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
         heard_since,
         book: None,
     };
-    let stopping = process.stop.drain_token();
+    let stopping = process.shutdown.drain_token();
     let looking = async {
         let watcher = watcher.until_stopped(&process).await;
         watcher.lease.release().await;
@@ -125,7 +125,7 @@ async fn bound(
             }
             bound => return bound.map(drop),
         }
-        tokio::select! { () = retry.pause(attempt) => {}, () = process.stop.draining() => return Ok(()) }
+        tokio::select! { () = retry.pause(attempt) => {}, () = process.shutdown.draining() => return Ok(()) }
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ impl<S: Watching> Watcher<S> {
     async fn until_stopped(mut self, process: &Process) -> Self {
         let mut looks = interval(self.settings.alert_every.max(Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stopping = process.stop.drain_token();
+        let stopping = process.shutdown.drain_token();
         let forever = async {
             loop {
                 looks.tick().await;
@@ -196,7 +196,7 @@ impl<S: Watching> Watcher<S> {
             None
         };
         // Without the lease as well, to know who was there before.
-        let present = self.gatherer.roster(&mut self.attendance).await;
+        let present = self.gatherer.worker_registry(&mut self.attendance).await;
         let rules = lock(&self.failures).of_late(self.settings.alert_quiet, clock::now());
         let Some((mut book, mut last)) = open else {
             return;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Blame, Buried, Delivery, Failure, Memory, Outcome};
-use bus::pull::{Place, PullSettings, Role, Tries};
+use bus::pull::{self, About, Buried, Delivery, DeliveryState, ErrorClass, Failure, Outcome};
+use bus::pull::{Place, PriorAttempts, PullSettings, Role};
 use bus::{ADMIN, WEBHOOK_ADMIN};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
@@ -20,7 +20,7 @@ use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use sha2::Sha256;
 use types::id::Src;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND};
 
 use super::book::REMINDER;
@@ -74,9 +74,9 @@ pub async fn deliver(
     Ok(pull::run(
         js,
         (ADMIN, WEBHOOK_ADMIN),
-        (role, Arc::new(Forgetful)),
+        (role, Arc::new(NoDeliveryState)),
         settings,
-        process.stop,
+        process.shutdown,
     )
     .await?)
 }
@@ -89,10 +89,10 @@ struct Webhook {
 }
 
 /// Nothing is remembered: no message is blamed. One that nobody can read is found in DEAD by its message id.
-struct Forgetful;
+struct NoDeliveryState;
 
-impl Memory for Forgetful {
-    async fn source(&self, _life: &StreamLife) -> Result<Src, Failure> {
+impl DeliveryState for NoDeliveryState {
+    async fn source(&self, _life: &StreamIncarnation) -> Result<Src, Failure> {
         Ok(0)
     }
 
@@ -103,15 +103,15 @@ impl Memory for Forgetful {
 
     async fn recall(
         &self,
-        _life: &StreamLife,
+        _life: &StreamIncarnation,
         _consumer: &str,
         _seqs: &[u64],
-    ) -> Result<BTreeMap<u64, Tries>, Failure> {
+    ) -> Result<BTreeMap<u64, PriorAttempts>, Failure> {
         Ok(BTreeMap::new())
     }
 
-    async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<Tries, Failure> {
-        Ok(Tries::default())
+    async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<PriorAttempts, Failure> {
+        Ok(PriorAttempts::default())
     }
 
     async fn unmark(&self, _place: Place<'_>) -> Result<(), Failure> {
@@ -142,7 +142,7 @@ impl Memory for Forgetful {
 
     async fn settled(
         &self,
-        _life: &StreamLife,
+        _life: &StreamIncarnation,
         _consumer: &str,
         _seqs: &[u64],
     ) -> Result<(), Failure> {
@@ -191,7 +191,7 @@ pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
 }
 
 impl Role for Webhook {
-    async fn handle(&self, _life: &StreamLife, group: &[Delivery]) -> Vec<Outcome> {
+    async fn handle(&self, _life: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(group.len());
         for one in group {
             outcomes.push(self.one(one).await);
@@ -199,7 +199,11 @@ impl Role for Webhook {
         outcomes
     }
 
-    async fn about(&self, _life: &StreamLife, _delivery: &Delivery) -> Result<About, Failure> {
+    async fn about(
+        &self,
+        _life: &StreamIncarnation,
+        _delivery: &Delivery,
+    ) -> Result<About, Failure> {
         Ok(About::default())
     }
 }
@@ -252,12 +256,12 @@ impl Webhook {
                     reason,
                     "the admin webhook takes no alerts: set the right --admin-webhook-url and --admin-webhook-secret"
                 );
-                Outcome::failed(Blame::Environment, reason)
+                Outcome::failed(ErrorClass::Transient, reason)
             }
             // It goes back, for this or another worker to try; it is nobody's fault but the receiver's.
             Answer::NotNow => {
                 webhook_post("not_now");
-                Outcome::failed(Blame::Environment, reason)
+                Outcome::failed(ErrorClass::Transient, reason)
             }
         }
     }

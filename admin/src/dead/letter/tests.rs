@@ -60,7 +60,7 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
         (Some("2:5"), Some("ada"))
     );
     assert_eq!(
-        (entry.attempts, entry.blame.as_deref()),
+        (entry.attempts, entry.error_class.as_deref()),
         (Some(8), Some("unknown"))
     );
     assert_eq!(
@@ -108,7 +108,12 @@ fn a_letter_that_an_earlier_version_wrote_is_read_as_far_as_it_goes() {
     );
     let entry = Entry::of(&one);
     assert_eq!(
-        (entry.batch, entry.developer, entry.attempts, entry.blame),
+        (
+            entry.batch,
+            entry.developer,
+            entry.attempts,
+            entry.error_class
+        ),
         (None, None, None, None)
     );
     assert_eq!(entry.reason, "the letter names no reason");

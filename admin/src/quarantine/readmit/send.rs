@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
 use bus::{EVENTS, sync::SyncSettings};
-use collector::life::Life;
+use collector::incarnation::SeenIncarnation;
 use collector::publish::{Published, Publisher, max_message};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
@@ -16,7 +16,7 @@ use runtime::retry::RetryPolicy;
 use store::{Answers, Ledger, Quarantine, QuarantinedBatch};
 use tokio::time::Instant;
 use types::key::{DeveloperRecord, developer_entry};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::verdict::Code;
 
 use super::super::fate::OnTheWay;
@@ -34,7 +34,7 @@ const ASK: Duration = Duration::from_millis(50);
 /// Publishes to EVENTS, as collectors do.
 pub struct Sender {
     js: jetstream::Context,
-    life: StreamLife,
+    incarnation: StreamIncarnation,
     publisher: Publisher,
     max_message: usize,
     bucket: kv::Store,
@@ -55,16 +55,16 @@ impl Sender {
         process: &Process,
     ) -> anyhow::Result<Self> {
         let (client, js) = target.connect_synced(sync).await?;
-        let life = bus::bind_stream(&js, EVENTS).await?;
+        let incarnation = bus::bind_stream(&js, EVENTS).await?;
         let bucket = keys::open(&js).await?;
         let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
-        let seen = Arc::new(Life::new(js.clone(), life.clone()));
+        let seen = Arc::new(SeenIncarnation::new(js.clone(), incarnation.clone()));
         let publisher = Publisher::new(js.clone(), seen, breaker, (CONFIRM, RetryPolicy::DEFAULT));
         let (max_message, actor) = (max_message(&client), process.actor.to_string());
         let (epochs, published) = (HashMap::new(), Vec::new());
         Ok(Self {
             js,
-            life,
+            incarnation,
             publisher,
             max_message,
             bucket,
@@ -79,7 +79,7 @@ impl Sender {
     /// # Errors
     /// Where stream or store cannot be read.
     pub async fn on_the_way(&self, store: &(impl Quarantine + Ledger)) -> anyhow::Result<OnTheWay> {
-        on_the_way::read(store, &self.js, &self.life).await
+        on_the_way::read(store, &self.js, &self.incarnation).await
     }
 
     /// Publishes the events that fit as one message and awaits its PubAck; gives its sequence.
@@ -150,7 +150,7 @@ impl Sender {
         for (index, published) in self.published.iter().enumerate() {
             let not_accepted = loop {
                 if let Some((_, events)) = store
-                    .stored(published.life.clone(), published.sequence)
+                    .stored(published.incarnation.clone(), published.sequence)
                     .await?
                 {
                     break events;

@@ -83,7 +83,7 @@ fn collector_to_store() -> Vec<AuditEntry> {
 
 #[test]
 fn a_readmitted_batch_names_the_events_it_was_made_of() {
-    let origin = json!({"origin": {"life": {"name": "EVENTS", "created": 1}, "seq": 4709, "batch_id": "b0",
+    let origin = json!({"origin": {"incarnation": {"name": "EVENTS", "created": 1}, "seq": 4709, "batch_id": "b0",
         "collector": "devtrail-collector/1a", "ordinals": [0, 3]}});
     let mut steps = collector_to_store();
     steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);

@@ -220,12 +220,12 @@ mod tests {
             format: Format::Envelope,
             events: Vec::new(),
         };
-        let life = types::stream::StreamLife {
+        let incarnation = types::stream::StreamIncarnation {
             name: EVENTS.to_owned(),
             created: 1,
         };
         let published = Published {
-            life,
+            incarnation,
             sequence: 9,
             duplicate,
             joined: false,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::stored::StoredMessage;
 use types::id::BatchRef;
 use types::job::{BatchState, JobMessage};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 
 /// One delivered message.
@@ -71,34 +71,34 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What is at fault.
-    pub blame: Blame,
+    pub error_class: ErrorClass,
     /// The error chain.
     pub reason: String,
 }
 
 /// What is at fault where a message is not done (`docs/protocol.md`, Persist).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The surroundings, for every message alike: the store is away or busy. Tried again for ever; no
+pub enum ErrorClass {
+    /// A dependency failed, for every message alike: the store is away or busy. Retried indefinitely; no
     /// attempt is used, so an outage sends nothing to DEAD.
-    Environment,
+    Transient,
     /// NATS, where the role itself reads a stream: it is away or slow. The message comes again with pauses, uses
     /// no attempt, and holds up nobody; of the store this says nothing.
     Stream,
     /// What only an administrator can mend, and this message alone: it comes again until then, uses no
     /// attempt, and holds up nobody.
     Administrator,
-    /// The message: it fails at each attempt. To DEAD as soon as it stands alone.
-    Message,
+    /// The message itself: it fails at each attempt. Dead-lettered as soon as it stands alone.
+    Permanent,
     /// Nobody knows. Uses an attempt where the message stands alone.
     Unknown,
 }
 
 impl Outcome {
     /// Not done, and why.
-    pub fn failed(blame: Blame, reason: impl Into<String>) -> Self {
+    pub fn failed(error_class: ErrorClass, reason: impl Into<String>) -> Self {
         Self::Failed(Failure {
-            blame,
+            error_class,
             reason: reason.into(),
         })
     }
@@ -129,7 +129,7 @@ pub trait Role: Send + Sync + 'static {
     /// outcome a message, in the same order. It may panic: the messages are isolated then.
     fn handle(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         group: &[Delivery],
     ) -> impl Future<Output = Vec<Outcome>> + Send;
 
@@ -139,7 +139,7 @@ pub trait Role: Send + Sync + 'static {
     /// Where that cannot be found out now; the message is given up later.
     fn about(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         delivery: &Delivery,
     ) -> impl Future<Output = Result<About, Failure>> + Send;
 }

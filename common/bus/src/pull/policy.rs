@@ -3,8 +3,8 @@
 //! A group that fails for a message's sake is split until the culprit stands alone; what the
 //! surroundings did to a whole group is waited for with the messages in hand.
 
-use super::delivery::{Blame, Failure, Outcome};
-use super::memory::Tries;
+use super::delivery::{ErrorClass, Failure, Outcome};
+use super::delivery_state::PriorAttempts;
 use runtime::breaker;
 
 /// A message delivered this often is handled alone: its worker may have died of it
@@ -53,20 +53,20 @@ pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
     let fate = |outcome: &Outcome| match outcome {
         Outcome::Ack => Fate::Done,
         Outcome::Failed(Failure {
-            blame: Blame::Environment,
+            error_class: ErrorClass::Transient,
             ..
         }) if some_are_done => Fate::Back,
         Outcome::Failed(Failure {
-            blame: Blame::Environment,
+            error_class: ErrorClass::Transient,
             ..
         }) => Fate::Wait,
         Outcome::Failed(Failure {
-            blame: Blame::Stream,
+            error_class: ErrorClass::Stream,
             ..
         }) => Fate::Back,
-        Outcome::Failed(Failure { blame, .. }) => match (outcomes.len(), blame) {
-            (1, Blame::Administrator) => Fate::Back,
-            (1, Blame::Message) => Fate::Dead,
+        Outcome::Failed(Failure { error_class, .. }) => match (outcomes.len(), error_class) {
+            (1, ErrorClass::Administrator) => Fate::Back,
+            (1, ErrorClass::Permanent) => Fate::Dead,
             (1, _) => Fate::Attempt,
             _ => again(at_fault),
         },
@@ -76,7 +76,7 @@ pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
 
 /// Whether a group with this outcome in it is split.
 fn is_splitting(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(failure) if !matches!(failure.blame, Blame::Environment | Blame::Stream))
+    matches!(outcome, Outcome::Failed(failure) if !matches!(failure.error_class, ErrorClass::Transient | ErrorClass::Stream))
 }
 
 /// Whether a part of so many messages, which the surroundings failed so often before, goes back to the server
@@ -88,7 +88,7 @@ pub fn is_left_for_later(messages: usize, failures: u32) -> bool {
 /// What the surroundings did to a group, where they did: a failure to the store's breaker.
 pub fn outage(outcomes: &[Outcome]) -> Option<&Failure> {
     outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Failed(failure) if failure.blame == Blame::Environment => Some(failure),
+        Outcome::Failed(failure) if failure.error_class == ErrorClass::Transient => Some(failure),
         _ => None,
     })
 }
@@ -105,8 +105,8 @@ pub fn sample(outcomes: &[Outcome]) -> breaker::Outcome {
 /// Why a message is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// What is blamed, as the header `Devtrail-Blame` says it.
-    pub blame: &'static str,
+    /// What is blamed, as the header `Devtrail-ErrorClass` says it.
+    pub error_class: &'static str,
     /// The error chain.
     pub reason: String,
     /// Attempts that were used.
@@ -114,10 +114,10 @@ pub struct GivenUp {
 }
 
 /// Whether a message that comes again has used up what it had, and need not be handled once more.
-pub fn spent(tries: &Tries, max_attempts: u32) -> Option<GivenUp> {
-    let given_up = |blame, reason, attempts| {
+pub fn spent(tries: &PriorAttempts, max_attempts: u32) -> Option<GivenUp> {
+    let given_up = |error_class, reason, attempts| {
         Some(GivenUp {
-            blame,
+            error_class,
             reason,
             attempts,
         })

@@ -4,11 +4,11 @@
 //! half-open until the next ones.
 
 use super::delivery::Role;
-use super::memory::{Memory, Place};
+use super::delivery_state::{DeliveryState, Place};
 use super::{Loop, Unsettled, lock};
 use runtime::breaker::{Outcome, State};
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Waits until the breaker lets calls through, and, where nothing is in hand, until it is closed.
     /// Returns early where the process stops.
     pub(super) async fn let_through(&self, unsettled: &Unsettled) {
@@ -16,20 +16,20 @@ impl<R: Role, M: Memory> Loop<R, M> {
         loop {
             let permit = tokio::select! {
                 permit = guard.admitted() => permit,
-                () = self.stop.draining() => return,
+                () = self.shutdown.draining() => return,
             };
             // Dropped, a permit gives its place as a probe back: handling is what probes, where it can.
             if guard.state() == State::Closed || !lock(unsettled).is_empty() {
                 return;
             }
             let nobodys = Place {
-                life: &self.life,
+                incarnation: &self.incarnation,
                 consumer: &self.consumer,
                 seq: 0,
             };
             let probed = tokio::select! {
-                probed = self.memory.probe(nobodys) => probed,
-                () = self.stop.draining() => return,
+                probed = self.delivery_state.probe(nobodys) => probed,
+                () = self.shutdown.draining() => return,
             };
             match probed {
                 Ok(true) => permit.done(Outcome::Ok),

@@ -9,14 +9,14 @@ use async_nats::Subject;
 use tokio::time::timeout;
 
 use super::delivery::{Delivery, Role};
-use super::memory::Memory;
+use super::delivery_state::DeliveryState;
 use super::policy::GivenUp;
 use super::{Loop, Unsettled, lock};
 use crate::facts::{self, Floor};
 use crate::stored::{self, StoredMessage};
 use crate::{connects, reconnected, topology::Name};
 use runtime::metrics;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 /// So few are read after any break of the connection; more only where it says that one of them may be the cause.
 const FEW: u64 = 64;
@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// What is known from look to look, as long as the stream lives.
 #[derive(Default)]
 pub(super) struct Looked {
-    life: Option<StreamLife>,
+    incarnation: Option<StreamIncarnation>,
     /// How often the client had connected, and to which server.
     connected: (u64, String),
     /// Where the ack floor stood.
@@ -73,7 +73,7 @@ fn suspects(floor: &Floor, broke: bool, same_server: bool, stands: bool) -> Susp
     }
 }
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Looks at what is unsettled when the connection broke, and else at what holds the ack floor. Never ends.
     pub(super) async fn give_up_the_unread(
         &self,
@@ -111,9 +111,9 @@ impl<R: Role, M: Memory> Loop<R, M> {
         looked: &mut Looked,
         unsettled: &Unsettled,
     ) -> Result<Looks, async_nats::Error> {
-        if looked.life.as_ref() != Some(&self.life) {
+        if looked.incarnation.as_ref() != Some(&self.incarnation) {
             *looked = Looked {
-                life: Some(self.life.clone()),
+                incarnation: Some(self.incarnation.clone()),
                 ..Looked::default()
             };
         }
@@ -163,7 +163,8 @@ impl<R: Role, M: Memory> Loop<R, M> {
         seq: u64,
         floor: &Floor,
     ) -> Result<Option<StoredMessage>, async_nats::Error> {
-        let found = stored::first_from(&self.js, &self.life.name, seq + 1, &floor.subject).await?;
+        let found =
+            stored::first_from(&self.js, &self.incarnation.name, seq + 1, &floor.subject).await?;
         Ok(found.filter(|message| message.seq <= floor.delivered))
     }
 
@@ -212,14 +213,17 @@ impl<R: Role, M: Memory> Loop<R, M> {
         }
         let reason = message.unreadable.clone().unwrap_or_default();
         let message = Delivery::from(message);
-        let remembered = self.memory.recall(&self.life, &self.consumer, &[seq]).await;
+        let remembered = self
+            .delivery_state
+            .recall(&self.incarnation, &self.consumer, &[seq])
+            .await;
         let remembered = remembered.map_err(|failure| failure.reason)?;
         if !remembered.get(&seq).is_some_and(|tries| tries.is_in_dead) {
             let moved = self
                 .to_dead(
                     &message,
                     &GivenUp {
-                        blame: "message",
+                        error_class: "message",
                         reason,
                         attempts: 0,
                     },

@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::delivery::{Blame, Delivery, Failure, Outcome, Role};
-use super::memory::Memory;
+use super::delivery::{Delivery, ErrorClass, Failure, Outcome, Role};
+use super::delivery_state::DeliveryState;
 use super::policy::{self, ALONE_FROM, Fate, GivenUp};
 use super::{Loop, Unsettled};
 use runtime::clock;
@@ -41,7 +41,7 @@ impl InHand {
     pub fn new(
         message: Arc<jetstream::Message>,
         delivery: Delivery,
-        memory: OwnedSemaphorePermit,
+        delivery_state: OwnedSemaphorePermit,
     ) -> Self {
         let (marked, recalled, failed_before) = (false, false, false);
         Self {
@@ -50,7 +50,7 @@ impl InHand {
             marked,
             recalled,
             failed_before,
-            _memory: memory,
+            _memory: delivery_state,
         }
     }
 
@@ -88,7 +88,7 @@ fn apart(group: Vec<InHand>) -> VecDeque<Part> {
     parts
 }
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Handles what has arrived, group by group, until no more comes.
     pub(super) async fn work(
         &self,
@@ -127,7 +127,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             biased;
             permit = self.settings.guard.admitted() => permit,
             // The store is away and the process stops: another one may have better luck.
-            () = self.stop.draining() => return self.give_back(part.members, unsettled).await,
+            () = self.shutdown.draining() => return self.give_back(part.members, unsettled).await,
         };
         let outcomes = match self.begin(&mut part, unsettled).await {
             Ok(Some(given_up)) => return self.bury_all(part, &given_up, unsettled).await,
@@ -160,7 +160,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
                 }
                 (Fate::Dead, Outcome::Failed(failure)) => {
                     let given_up = GivenUp {
-                        blame: "message",
+                        error_class: "message",
                         reason: failure.reason,
                         attempts: 1,
                     };
@@ -205,7 +205,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             return Ok(None);
         }
         let tries = self
-            .memory
+            .delivery_state
             .mark(self.place(one.delivery.seq), clock::now())
             .await?;
         one.marked = true;
@@ -233,8 +233,8 @@ impl<R: Role, M: Memory> Loop<R, M> {
             return Ok(());
         }
         let remembered = self
-            .memory
-            .recall(&self.life, &self.consumer, &seqs)
+            .delivery_state
+            .recall(&self.incarnation, &self.consumer, &seqs)
             .await?;
         for mut one in std::mem::take(&mut part.members) {
             one.recalled = true;
@@ -261,18 +261,18 @@ impl<R: Role, M: Memory> Loop<R, M> {
             .collect();
         let started = Instant::now();
         // On the heap: roles nest deeply, and a thread's stack is bounded.
-        let handled =
-            AssertUnwindSafe(Box::pin(self.role.handle(&self.life, &deliveries))).catch_unwind();
+        let handled = AssertUnwindSafe(Box::pin(self.role.handle(&self.incarnation, &deliveries)))
+            .catch_unwind();
         let handled = tokio::select! {
             biased;
-            () = self.stop.aborted() => return None,
+            () = self.shutdown.aborted() => return None,
             handled = handled => handled,
         };
         let bytes = deliveries.iter().map(|one| one.payload.len()).sum();
         metrics::group_handled(self.name(), deliveries.len(), bytes, started.elapsed());
         let outcomes = handled.unwrap_or_else(|panic| {
             let reason = format!("handling panicked: {}", told(&*panic));
-            vec![Outcome::failed(Blame::Unknown, reason); deliveries.len()]
+            vec![Outcome::failed(ErrorClass::Unknown, reason); deliveries.len()]
         });
         if outcomes.len() == deliveries.len() {
             return Some(outcomes);
@@ -283,7 +283,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             deliveries.len()
         );
         Some(vec![
-            Outcome::failed(Blame::Unknown, reason);
+            Outcome::failed(ErrorClass::Unknown, reason);
             deliveries.len()
         ])
     }
@@ -317,7 +317,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             () = policy.pause(part.failures) => {
                 parts.push_front(Part { failures: part.failures.saturating_add(1), ..part });
             }
-            () = self.stop.draining() => self.give_back(part.members, unsettled).await,
+            () = self.shutdown.draining() => self.give_back(part.members, unsettled).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::id::{BatchRef, DeveloperId};
-use crate::stream::StreamLife;
+use crate::stream::StreamIncarnation;
 use crate::time::Micros;
 use crate::verdict::{Code, Counts, Verdict};
 
@@ -55,7 +55,7 @@ pub struct Header {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The stream's life.
-    pub life: StreamLife,
+    pub incarnation: StreamIncarnation,
     /// Its sequence there.
     pub seq: u64,
     /// The client's batch id.

@@ -55,7 +55,7 @@ impl Work for Reading {
         let instants: Vec<_> = wanted.into_iter().map(ranges::instants).collect();
         let bounds = (
             column(&instants, |(start, _)| *start),
-            column(&instants, |(_, stop)| *stop),
+            column(&instants, |(_, shutdown)| *shutdown),
         );
         let events = rows(tx, EVENTS, &[&self.developer, &bounds.0, &bounds.1]).await?;
         snapshot.events = events

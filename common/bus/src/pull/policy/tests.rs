@@ -13,28 +13,28 @@ enum Nature {
     /// The role sees what is wrong with it, whoever is beside it.
     Garbage,
     /// Fails the whole group that it is in.
-    Poison(Blame),
+    Poison(ErrorClass),
 }
 
 fn nature() -> impl Strategy<Value = Nature> {
     prop_oneof![
         6 => Just(Nature::Sound),
         1 => Just(Nature::Garbage),
-        1 => Just(Nature::Poison(Blame::Unknown)),
-        1 => Just(Nature::Poison(Blame::Message)),
-        1 => Just(Nature::Poison(Blame::Administrator)),
+        1 => Just(Nature::Poison(ErrorClass::Unknown)),
+        1 => Just(Nature::Poison(ErrorClass::Permanent)),
+        1 => Just(Nature::Poison(ErrorClass::Administrator)),
     ]
 }
 
 /// As roles do it: what is garbage is told apart, the rest is one transaction.
 fn handle(part: &[usize], natures: &[Nature]) -> Vec<Outcome> {
     let culprit = part.iter().find_map(|&one| match natures[one] {
-        Nature::Poison(blame) => Some(blame),
+        Nature::Poison(error_class) => Some(error_class),
         Nature::Sound | Nature::Garbage => None,
     });
     let outcome = |&one: &usize| match (natures[one], culprit) {
-        (Nature::Garbage, _) => Outcome::failed(Blame::Message, "garbage"),
-        (_, Some(blame)) => Outcome::failed(blame, "poison"),
+        (Nature::Garbage, _) => Outcome::failed(ErrorClass::Permanent, "garbage"),
+        (_, Some(error_class)) => Outcome::failed(error_class, "poison"),
         (_, None) => Outcome::Ack,
     };
     part.iter().map(outcome).collect()
@@ -68,8 +68,8 @@ proptest! {
         for (one, nature) in natures.iter().enumerate() {
             let wanted = match nature {
                 Nature::Sound => Fate::Done,
-                Nature::Garbage | Nature::Poison(Blame::Message) => Fate::Dead,
-                Nature::Poison(Blame::Administrator) => Fate::Back,
+                Nature::Garbage | Nature::Poison(ErrorClass::Permanent) => Fate::Dead,
+                Nature::Poison(ErrorClass::Administrator) => Fate::Back,
                 Nature::Poison(_) => Fate::Attempt,
             };
             prop_assert_eq!(&ends[&one], &wanted, "message {}", one);
@@ -85,16 +85,16 @@ proptest! {
         outages in prop::collection::vec(any::<bool>(), 1..50), garbage in any::<bool>(),
     ) {
         let mut outcomes: Vec<Outcome> = outages.iter().map(|outage| {
-            if *outage { Outcome::failed(Blame::Environment, "away") } else { Outcome::Ack }
+            if *outage { Outcome::failed(ErrorClass::Transient, "away") } else { Outcome::Ack }
         }).collect();
         if garbage {
-            outcomes.push(Outcome::failed(Blame::Message, "garbage"));
+            outcomes.push(Outcome::failed(ErrorClass::Permanent, "garbage"));
         }
         let any_done = outages.contains(&false);
         for (outcome, fate) in outcomes.iter().zip(fates(&outcomes)) {
             let fits = match outcome {
                 Outcome::Ack => fate == Fate::Done,
-                Outcome::Failed(f) if f.blame == Blame::Message => fate == Fate::Again(0),
+                Outcome::Failed(f) if f.error_class == ErrorClass::Permanent => fate == Fate::Again(0),
                 // Where others were done it goes back and holds up nobody; else it is kept in hand.
                 Outcome::Failed(_) => fate == if any_done { Fate::Back } else { Fate::Wait },
             };
@@ -106,20 +106,24 @@ proptest! {
 
     #[test]
     fn a_message_is_spent_exactly_at_the_limit(used in 0_u32..20, died in 0_u32..20, max in 1_u32..12) {
-        let tries = Tries { used, died, reason: Some("why".to_owned()), is_in_dead: false };
+        let tries = PriorAttempts { used, died, reason: Some("why".to_owned()), is_in_dead: false };
         let given_up = spent(&tries, max);
         prop_assert_eq!(given_up.is_some(), used >= max || died >= max);
         if let Some(given_up) = given_up {
             let wanted = if died >= max { ("died", died) } else { ("unknown", used) };
-            prop_assert_eq!((given_up.blame, given_up.attempts), wanted);
+            prop_assert_eq!((given_up.error_class, given_up.attempts), wanted);
         }
     }
 }
 
 #[test]
 fn a_messages_own_fault_says_nothing_of_the_store() {
-    let faults = [Blame::Message, Blame::Unknown, Blame::Administrator];
-    let outcomes = faults.map(|blame| Outcome::failed(blame, "its own"));
+    let faults = [
+        ErrorClass::Permanent,
+        ErrorClass::Unknown,
+        ErrorClass::Administrator,
+    ];
+    let outcomes = faults.map(|error_class| Outcome::failed(error_class, "its own"));
     assert_eq!(
         (outage(&outcomes), sample(&outcomes)),
         (None, breaker::Outcome::Ignored)
@@ -128,7 +132,7 @@ fn a_messages_own_fault_says_nothing_of_the_store() {
 
 #[test]
 fn only_what_failed_is_handled_again_where_some_are_done() {
-    let failed = || Outcome::failed(Blame::Unknown, "x");
+    let failed = || Outcome::failed(ErrorClass::Unknown, "x");
     let group = [failed(), Outcome::Ack, failed(), Outcome::Ack, failed()];
     let wanted = [
         Fate::Again(0),
@@ -144,14 +148,14 @@ fn only_what_failed_is_handled_again_where_some_are_done() {
 
 #[test]
 fn trouble_of_nats_holds_up_nobody_and_says_nothing_of_the_store() {
-    let unread = || Outcome::failed(Blame::Stream, "NATS is away");
+    let unread = || Outcome::failed(ErrorClass::Stream, "NATS is away");
     let alone = [unread()];
     assert_eq!(
         (fates(&alone), outage(&alone), sample(&alone)),
         (vec![Fate::Back], None, breaker::Outcome::Ignored)
     );
-    let away = Outcome::failed(Blame::Environment, "away");
-    let garbage = Outcome::failed(Blame::Message, "garbage");
+    let away = Outcome::failed(ErrorClass::Transient, "away");
+    let garbage = Outcome::failed(ErrorClass::Permanent, "garbage");
     assert_eq!(
         fates(&[unread(), away, garbage, unread()]),
         [Fate::Back, Fate::Wait, Fate::Again(0), Fate::Back]

@@ -10,7 +10,7 @@ use super::settle::settled;
 use super::{InHand, Part, told};
 use crate::dead::{self, Context};
 use crate::pull::delivery::{About, Delivery, Failure, Role};
-use crate::pull::memory::{Buried, Memory};
+use crate::pull::delivery_state::{Buried, DeliveryState};
 use crate::pull::policy::GivenUp;
 use crate::pull::{Loop, Unsettled};
 use runtime::clock;
@@ -21,7 +21,7 @@ use runtime::metrics;
 const TERM_TRIES: u32 = 3;
 const TERM_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Gives up on all of a part, which is one message.
     pub(super) async fn bury_all(&self, part: Part, given_up: &GivenUp, unsettled: &Unsettled) {
         for one in part.members {
@@ -52,7 +52,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
         given_up: &GivenUp,
     ) -> Result<(), async_nats::Error> {
         let failed = |failure: Failure| failure.reason;
-        let src = self.memory.source(&self.life).await.map_err(failed)?;
+        let src = self
+            .delivery_state
+            .source(&self.incarnation)
+            .await
+            .map_err(failed)?;
         let about = self.about(message).await.map_err(failed)?;
         let actor = self.settings.actor.as_str();
         dead::publish(
@@ -70,19 +74,19 @@ impl<R: Role, M: Memory> Loop<R, M> {
         crash::point("dead.after_puback");
         let (stream, consumer) = self.name();
         let GivenUp {
-            blame,
+            error_class,
             reason,
             attempts,
         } = given_up;
         let buried = Buried {
             subject: dead::dead_subject(stream, consumer),
             about: &about,
-            blame,
+            error_class,
             reason,
             attempts: *attempts,
             delivered: message.delivered,
         };
-        self.memory
+        self.delivery_state
             .buried(self.place(message.seq), buried, clock::now())
             .await
             .map_err(failed)?;
@@ -91,7 +95,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
             stream,
             consumer,
             message.seq,
-            blame,
+            error_class,
             attempts,
             reason,
             "a message was given up: it is in DEAD"
@@ -102,7 +106,7 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// What is known of the message; nothing of one that nobody can even look at.
     pub(super) async fn about(&self, message: &Delivery) -> Result<About, Failure> {
-        let looked = AssertUnwindSafe(self.role.about(&self.life, message))
+        let looked = AssertUnwindSafe(self.role.about(&self.incarnation, message))
             .catch_unwind()
             .await;
         looked.unwrap_or_else(|panic| {

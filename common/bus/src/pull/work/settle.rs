@@ -6,29 +6,29 @@ use async_nats::jetstream::AckKind;
 
 use super::InHand;
 use crate::pull::delivery::{Failure, Role};
-use crate::pull::memory::{Memory, Place, Tries};
+use crate::pull::delivery_state::{DeliveryState, Place, PriorAttempts};
 use crate::pull::policy;
 use crate::pull::{Loop, Unsettled, lock};
 use runtime::clock;
 use runtime::metrics;
 
-impl<R: Role, M: Memory> Loop<R, M> {
+impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// An attempt of a message that stands alone has failed, nobody knows why.
     pub(super) async fn attempt(&self, one: InHand, failure: Failure, unsettled: &Unsettled) {
         let place = self.place(one.delivery.seq);
         let max_attempts = self.settings.retry.max_attempts;
         metrics::attempt_failed(self.name());
         match self
-            .memory
+            .delivery_state
             .failed(place, &failure.reason, clock::now())
             .await
         {
             Ok(used) => {
                 let (seq, reason) = (one.delivery.seq, failure.reason);
-                let tries = Tries {
+                let tries = PriorAttempts {
                     used,
                     reason: Some(reason.clone()),
-                    ..Tries::default()
+                    ..PriorAttempts::default()
                 };
                 if let Some(given_up) = policy::spent(&tries, max_attempts) {
                     return self.bury(one, &given_up, unsettled).await;
@@ -109,7 +109,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
             let traced = match one.failed_before {
                 false => Ok(()),
                 true => match self.about(&one.delivery).await {
-                    Ok(about) => self.memory.recovered(place, &about, clock::now()).await,
+                    Ok(about) => {
+                        self.delivery_state
+                            .recovered(place, &about, clock::now())
+                            .await
+                    }
                     Err(failure) => Err(failure),
                 },
             };
@@ -125,7 +129,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
         if seqs.is_empty() {
             return;
         }
-        if let Err(error) = self.memory.settled(&self.life, &self.consumer, seqs).await {
+        if let Err(error) = self
+            .delivery_state
+            .settled(&self.incarnation, &self.consumer, seqs)
+            .await
+        {
             tracing::warn!(
                 error = error.reason,
                 "what is remembered of messages that are done stays for now"
@@ -138,7 +146,11 @@ impl<R: Role, M: Memory> Loop<R, M> {
         if !one.marked {
             return;
         }
-        match self.memory.unmark(self.place(one.delivery.seq)).await {
+        match self
+            .delivery_state
+            .unmark(self.place(one.delivery.seq))
+            .await
+        {
             Ok(()) => one.marked = false,
             Err(error) => {
                 tracing::warn!(
@@ -152,12 +164,12 @@ impl<R: Role, M: Memory> Loop<R, M> {
 
     /// Its stream and consumer.
     pub(in crate::pull) fn name(&self) -> (&str, &str) {
-        (&self.life.name, &self.consumer)
+        (&self.incarnation.name, &self.consumer)
     }
 
     pub(super) fn place(&self, seq: u64) -> Place<'_> {
         Place {
-            life: &self.life,
+            incarnation: &self.incarnation,
             consumer: &self.consumer,
             seq,
         }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use bus::pull::{About, Buried, Failure, Memory, Place, PullSettings, Tries};
+use bus::pull::{About, Buried, DeliveryState, Failure, Place, PriorAttempts, PullSettings};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, Recovery, StoreError};
 use types::id::Src;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 
-use crate::setback;
+use crate::error_class;
 
 /// How the workers' loops pull: all of a process share the breaker before its store.
 #[must_use]
@@ -22,19 +22,19 @@ pub fn pulling(retry: RetrySettings, breakers: BreakerSettings, process: &Proces
 }
 
 /// Remembers in the table `attempts`.
-pub struct Remembering<S> {
+pub struct StoreDeliveryState<S> {
     store: S,
     actor: String,
 }
 
-impl<S: Persist + Attempts> Remembering<S> {
+impl<S: Persist + Attempts> StoreDeliveryState<S> {
     /// What `actor` gives up is recorded as its doing.
     pub fn new(store: S, actor: String) -> Self {
         Self { store, actor }
     }
 
     async fn key(&self, place: Place<'_>) -> Result<MessageKey, Failure> {
-        let src = self.source(place.life).await?;
+        let src = self.source(place.incarnation).await?;
         Ok(MessageKey {
             src,
             consumer: place.consumer.to_owned(),
@@ -44,12 +44,12 @@ impl<S: Persist + Attempts> Remembering<S> {
 }
 
 fn told<T>(result: Result<T, StoreError>) -> Result<T, Failure> {
-    result.map_err(|error| setback::failure(&error))
+    result.map_err(|error| error_class::failure(&error))
 }
 
-impl<S: Persist + Attempts> Memory for Remembering<S> {
-    async fn source(&self, life: &StreamLife) -> Result<Src, Failure> {
-        told(self.store.source(life).await)
+impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
+    async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, Failure> {
+        told(self.store.source(incarnation).await)
     }
 
     /// A write and its commit, as each message needs: a disk that is full and a standby still answer questions.
@@ -66,11 +66,11 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
 
     async fn recall(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         consumer: &str,
         seqs: &[u64],
-    ) -> Result<BTreeMap<u64, Tries>, Failure> {
-        let src = self.source(life).await?;
+    ) -> Result<BTreeMap<u64, PriorAttempts>, Failure> {
+        let src = self.source(incarnation).await?;
         let found = told(
             self.store
                 .remembered(src, consumer.to_owned(), seqs.to_vec())
@@ -82,7 +82,7 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
             .collect())
     }
 
-    async fn mark(&self, place: Place<'_>, now: Micros) -> Result<Tries, Failure> {
+    async fn mark(&self, place: Place<'_>, now: Micros) -> Result<PriorAttempts, Failure> {
         let key = self.key(place).await?;
         Ok(tries(told(self.store.mark(key, now).await)?, 1))
     }
@@ -118,7 +118,7 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
             state: about.state,
             attempts: buried.attempts,
             delivered: buried.delivered,
-            blame: buried.blame.to_owned(),
+            error_class: buried.error_class.to_owned(),
             reason: plain(buried.reason),
             job: about.job.clone(),
         };
@@ -141,11 +141,11 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
 
     async fn settled(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         consumer: &str,
         seqs: &[u64],
     ) -> Result<(), Failure> {
-        let src = self.source(life).await?;
+        let src = self.source(incarnation).await?;
         told(
             self.store
                 .settled(src, consumer.to_owned(), seqs.to_vec())
@@ -155,8 +155,8 @@ impl<S: Persist + Attempts> Memory for Remembering<S> {
 }
 
 /// What is remembered, but for so many marks of its own.
-fn tries(attempt: Attempt, own_marks: u32) -> Tries {
-    Tries {
+fn tries(attempt: Attempt, own_marks: u32) -> PriorAttempts {
+    PriorAttempts {
         used: attempt.used,
         died: attempt.marks.saturating_sub(own_marks),
         reason: attempt.reason,

@@ -12,7 +12,7 @@ use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
 use store::{Ledger, Store};
 use types::job::{BatchState, JobKind};
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 
 use crate::Role;
 
@@ -21,10 +21,10 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// Nothing is there yet: the process is not ready.
 pub fn starting(process: &Process) {
-    process.vitals.check("store", || {
+    process.health.check("store", || {
         std::future::ready(Err(NotReady::store("the store is not open yet")))
     });
-    process.vitals.check("nats", || {
+    process.health.check("nats", || {
         std::future::ready(Err(NotReady::stream("NATS is not connected yet")))
     });
 }
@@ -34,23 +34,23 @@ pub fn starting(process: &Process) {
 pub fn running<S: Store>(role: Role, client: &async_nats::Client, store: &S, process: &Process) {
     let js = jetstream::new(client.clone());
     let asked = client.clone();
-    process.vitals.check("nats", move || {
+    process.health.check("nats", move || {
         let is_connected = asked.connection_state() == State::Connected;
         let away = || NotReady::stream("NATS is not connected");
         std::future::ready(is_connected.then_some(()).ok_or_else(away))
     });
     let (asked, wanted) = (js.clone(), consumers(role));
     process
-        .vitals
+        .health
         .check("consumers", move || bound(asked.clone(), wanted.clone()));
     let asked = store.clone();
     process
-        .vitals
+        .health
         .check("store", move || answers(asked.clone()));
-    Streams(js).follow(&process.vitals);
+    Streams(js).follow(&process.health);
     if role.includes(Role::Persist) {
         let asked = store.clone();
-        process.vitals.source(
+        process.health.source(
             "batches",
             COUNT_EVERY,
             move || count(asked.clone()),
@@ -96,7 +96,7 @@ async fn bound(
 
 /// Whether the store answers a question that costs nothing.
 async fn answers(store: impl Ledger) -> Result<(), NotReady> {
-    let nobodys = StreamLife {
+    let nobodys = StreamIncarnation {
         name: String::new(),
         created: 0,
     };

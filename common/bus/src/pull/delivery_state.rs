@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::delivery::{About, Failure};
 use types::id::Src;
-use types::stream::StreamLife;
+use types::stream::StreamIncarnation;
 use types::time::Micros;
 
 /// A message as one consumer sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The life of its stream.
-    pub life: &'a StreamLife,
+    pub incarnation: &'a StreamIncarnation,
     /// The consumer's name.
     pub consumer: &'a str,
     /// Its stream sequence.
@@ -20,7 +20,7 @@ pub struct Place<'a> {
 
 /// What is remembered of a message; nothing of one that never failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tries {
+pub struct PriorAttempts {
     /// Attempts that failed for a reason nobody knows.
     pub used: u32,
     /// Workers that died while they handled it alone.
@@ -39,7 +39,7 @@ pub struct Buried<'a> {
     /// What is known of it.
     pub about: &'a About,
     /// What is blamed: `message`, `unknown` or `died`.
-    pub blame: &'static str,
+    pub error_class: &'static str,
     /// The error chain.
     pub reason: &'a str,
     /// Attempts that were used.
@@ -49,12 +49,15 @@ pub struct Buried<'a> {
 }
 
 /// Remembers. An error of it is blamed as one of the role is.
-pub trait Memory: Send + Sync + 'static {
+pub trait DeliveryState: Send + Sync + 'static {
     /// The number that this life of a stream has in the store.
     ///
     /// # Errors
     /// Where the store cannot tell now.
-    fn source(&self, life: &StreamLife) -> impl Future<Output = Result<Src, Failure>> + Send;
+    fn source(
+        &self,
+        incarnation: &StreamIncarnation,
+    ) -> impl Future<Output = Result<Src, Failure>> + Send;
 
     /// Asks for no message's sake whether what messages need is there: no message has the sequence of `nobodys`.
     /// `false` where only a message can find out.
@@ -69,10 +72,10 @@ pub trait Memory: Send + Sync + 'static {
     /// Where it cannot be read now.
     fn recall(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         consumer: &str,
         seqs: &[u64],
-    ) -> impl Future<Output = Result<BTreeMap<u64, Tries>, Failure>> + Send;
+    ) -> impl Future<Output = Result<BTreeMap<u64, PriorAttempts>, Failure>> + Send;
 
     /// The message is about to be handled alone: written down before. Gives what was remembered until
     /// then; a mark that nobody took back counts as a worker that died.
@@ -83,7 +86,7 @@ pub trait Memory: Send + Sync + 'static {
         &self,
         place: Place<'_>,
         now: Micros,
-    ) -> impl Future<Output = Result<Tries, Failure>> + Send;
+    ) -> impl Future<Output = Result<PriorAttempts, Failure>> + Send;
 
     /// Takes the mark back: this worker lives.
     ///
@@ -130,7 +133,7 @@ pub trait Memory: Send + Sync + 'static {
     /// Where it cannot be written now; a row that stays does no harm.
     fn settled(
         &self,
-        life: &StreamLife,
+        incarnation: &StreamIncarnation,
         consumer: &str,
         seqs: &[u64],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
