@@ -11,8 +11,11 @@ pub mod disk;
 pub mod health;
 mod logging;
 pub mod metrics;
+mod panic_text;
 pub mod process;
 pub mod retry;
 pub mod schema_folder;
 pub mod settings;
 pub mod shutdown;
+
+pub use panic_text::panic_text;

@@ -1,8 +1,10 @@
 //! The one retry policy: exponential backoff with full jitter; and its settings.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::settings::parse_duration;
+use crate::shutdown::Shutdown;
 
 /// How often and how fast failed steps are tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -103,6 +105,74 @@ impl RetryPolicy {
     }
 }
 
+impl RetryPolicy {
+    /// Runs `step` until it succeeds, with the policy's pauses between; `None` if the process begins to shut down
+    /// first. Each failure is logged with `what` and its attempt (from 0), which `step` is given as well.
+    pub async fn retry<T, E: Display>(
+        self,
+        what: &'static str,
+        shutdown: &Shutdown,
+        mut step: impl AsyncFnMut(u32) -> Result<T, E>,
+    ) -> Option<T> {
+        let mut backoff = self.backoff(shutdown);
+        loop {
+            let attempt = backoff.attempt();
+            let tried = tokio::select! {
+                tried = step(attempt) => tried,
+                () = shutdown.draining() => return None,
+            };
+            match tried {
+                Ok(done) => return Some(done),
+                Err(error) => tracing::warn!(%error, attempt, "{what}; trying again"),
+            }
+            if !backoff.wait().await {
+                return None;
+            }
+        }
+    }
+
+    /// The pauses of a loop that runs until the process shuts down.
+    #[must_use]
+    pub fn backoff(self, shutdown: &Shutdown) -> Backoff<'_> {
+        Backoff {
+            policy: self,
+            shutdown,
+            attempt: 0,
+        }
+    }
+}
+
+/// The growing pauses of one loop: [`Backoff::wait`] after each failure, [`Backoff::reset`] after a success.
+#[derive(Debug)]
+pub struct Backoff<'a> {
+    policy: RetryPolicy,
+    shutdown: &'a Shutdown,
+    attempt: u32,
+}
+
+impl Backoff<'_> {
+    /// How many failures in a row there were.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The next pause is the first one again.
+    pub fn reset(&mut self) {
+        self.attempt = 0;
+    }
+
+    /// Waits for the next pause; `false` if the process begins to shut down meanwhile.
+    pub async fn wait(&mut self) -> bool {
+        let attempt = self.attempt;
+        self.attempt = attempt.saturating_add(1);
+        tokio::select! {
+            () = self.policy.pause(attempt) => true,
+            () = self.shutdown.draining() => false,
+        }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self::DEFAULT
@@ -145,6 +215,32 @@ mod tests {
         ] {
             assert!(parsed(&wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_retried_until_it_succeeds_or_the_process_shuts_down() {
+        let shutdown = Shutdown::manual(Duration::from_secs(1));
+        let succeeds_third = async |attempt| {
+            if attempt == 2 {
+                Ok(attempt)
+            } else {
+                Err("not yet")
+            }
+        };
+        let policy = RetryPolicy::DEFAULT;
+        assert_eq!(
+            policy.retry("test", &shutdown, succeeds_third).await,
+            Some(2)
+        );
+        let mut backoff = policy.backoff(&shutdown);
+        assert!(backoff.wait().await && backoff.wait().await);
+        assert_eq!(backoff.attempt(), 2);
+        backoff.reset();
+        assert_eq!(backoff.attempt(), 0);
+        shutdown.begin();
+        assert!(!backoff.wait().await);
+        let hangs = async |_| std::future::pending::<Result<(), String>>().await;
+        assert_eq!(policy.retry("test", &shutdown, hangs).await, None);
     }
 
     proptest! {
