@@ -1,5 +1,6 @@
 //! What is remembered of messages that did not succeed at once, and of those that are given up.
 
+use types::dead_letter::DeadLetter;
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, JobMessage};
 use types::time::Micros;
@@ -29,41 +30,6 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// When DEAD had it, where it has.
     pub dead_at: Option<Micros>,
-}
-
-/// A message that DEAD has: what its audit row says of it (R7.4), and what it leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The message.
-    pub key: MessageKey,
-    /// The subject it has in DEAD.
-    pub subject: String,
-    /// When it was given up.
-    pub at: Micros,
-    /// Which worker gave it up.
-    pub actor: String,
-    /// The batch it is or is about, where that is known.
-    pub batch: Option<BatchRef>,
-    /// Whose it is; empty where nobody knows.
-    pub developer: String,
-    /// The client's batch id; empty where it cannot be read.
-    pub batch_id: String,
-    /// Follows the batch everywhere; empty where it cannot be read.
-    pub correlation_id: String,
-    /// The events it holds or is about.
-    pub event_ids: Vec<String>,
-    /// The state its batch is in; `None` where that is not stored.
-    pub state: Option<BatchState>,
-    /// Attempts that were used.
-    pub attempts: u32,
-    /// How often it was delivered.
-    pub delivered: u64,
-    /// What is blamed: `message`, `unknown` or `died`.
-    pub error_class: String,
-    /// The error chain.
-    pub reason: String,
-    /// The job, where it is one: its batch fails until the job is redriven.
-    pub job: Option<JobMessage>,
 }
 
 /// A message that is done after attempts that failed.
@@ -124,7 +90,11 @@ pub trait Attempts: Send + Sync + 'static {
 
     /// DEAD has the message, and it is not yet terminated: its audit row, and T3f where it is a job,
     /// in one transaction. The second time nothing is written.
-    fn dead(&self, letter: DeadLetter) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn dead(
+        &self,
+        key: MessageKey,
+        letter: DeadLetter,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The message is done: forgets it and, where attempts of it had failed, says so in the audit, in one
     /// transaction. The second time nothing is written.
@@ -139,42 +109,52 @@ pub trait Attempts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-impl Recovery {
-    /// Where its audit row belongs: to the batch, else to the message's own place.
-    pub(crate) fn place(&self) -> BatchRef {
-        self.batch.unwrap_or(BatchRef {
-            src: self.key.src,
-            seq: self.key.seq,
-        })
+impl MessageKey {
+    /// The message's own place, for the audit row of one that is no batch.
+    fn place(&self) -> BatchRef {
+        BatchRef {
+            src: self.src,
+            seq: self.seq,
+        }
     }
 }
 
-impl DeadLetter {
+impl Recovery {
     /// Where its audit row belongs: to the batch, else to the message's own place.
     pub(crate) fn place(&self) -> BatchRef {
-        self.batch.unwrap_or(self.own_place())
+        self.batch.unwrap_or(self.key.place())
+    }
+}
+
+/// What is recorded of a message that is in DEAD.
+pub(crate) struct DeadMessage {
+    pub key: MessageKey,
+    pub letter: DeadLetter,
+}
+
+impl DeadMessage {
+    /// Where its audit row belongs: to the batch, else to the message's own place.
+    pub fn place(&self) -> BatchRef {
+        self.letter.context.batch.unwrap_or(self.key.place())
     }
 
     /// Whether it is the message that brings its batch, or points to it, not a job of a stored batch.
-    pub(crate) fn is_the_batch(&self) -> bool {
-        self.job.is_none()
+    pub fn is_the_batch(&self) -> bool {
+        self.letter.context.job.is_none()
     }
 
-    /// What T3f is told of the job.
-    pub(crate) fn job_failed(&self, job: &JobMessage) -> JobFailed {
-        let (actor, reason) = (self.actor.clone(), self.reason.clone());
-        JobFailed {
-            job: job.clone(),
-            at: self.at,
-            actor,
-            reason,
-        }
+    /// The developer whose events it is about; empty if that is not known.
+    pub fn developer(&self) -> &str {
+        self.letter.context.developer.as_deref().unwrap_or_default()
     }
 
-    fn own_place(&self) -> BatchRef {
-        BatchRef {
-            src: self.key.src,
-            seq: self.key.seq,
-        }
+    /// The failure of its job, if it is one.
+    pub fn job_failed(&self) -> Option<JobFailed> {
+        Some(JobFailed {
+            job: self.letter.context.job.clone()?,
+            at: self.letter.at,
+            actor: self.letter.actor.clone().unwrap_or_default(),
+            reason: self.letter.reason.clone().unwrap_or_default(),
+        })
     }
 }

@@ -32,7 +32,7 @@ use types::stream::StreamIncarnation;
 use types::verdict::Counts;
 
 pub use accounts::{Account, Kept, Standing, StepTaken};
-pub use attempts::{Attempt, Attempts, DeadLetter, MessageKey, Recovery};
+pub use attempts::{Attempt, Attempts, MessageKey, Recovery};
 pub use dead::{DeadLetters, Decision};
 pub use effects::{
     AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow,

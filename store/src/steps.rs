@@ -2,15 +2,17 @@
 
 use serde_json::json;
 use types::audit::Step;
+use types::dead_letter::DeadLetterClass;
 use types::id::BatchRef;
 use types::job::{BatchState, JobBody, JobMessage};
 use types::time::Micros;
 
 use crate::alerting::Alert;
+use crate::attempts::DeadMessage;
 use crate::audit::{AuditRow, Happened, Whose};
 use crate::effects::JobFailed;
 use crate::incoming::printable;
-use crate::{Attempt, DeadLetter, Decision, JobDone, Recovery, Triggered};
+use crate::{Attempt, Decision, JobDone, Recovery, Triggered};
 
 /// T2b left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
@@ -77,24 +79,29 @@ pub fn job_failed(failed: &JobFailed) -> AuditRow {
 }
 
 /// DEAD has the message: everything that is needed to understand why, and to mend it (R7.4).
-pub fn dead(letter: &DeadLetter) -> AuditRow {
+pub fn dead(message: &DeadMessage) -> AuditRow {
+    let letter = &message.letter;
+    let context = &letter.context;
     let detail = json!({
-        "subject": letter.subject, "stream_sequence": letter.key.seq, "attempts": letter.attempts,
-        "delivered": letter.delivered, "blame": letter.error_class, "reason": letter.reason,
-        "state": letter.state.map(BatchState::as_str), "event_ids": letter.event_ids,
-        "job_id": letter.job.as_ref().map(|job| &job.job_id),
+        "subject": letter.dead_subject(), "stream_sequence": message.key.seq, "attempts": letter.attempts,
+        "delivered": letter.delivered, "error_class": letter.error_class.map(DeadLetterClass::as_str),
+        "reason": letter.reason, "state": context.state.map(BatchState::as_str), "event_ids": context.event_ids,
+        "job_id": context.job.as_ref().map(|job| &job.job_id),
     });
-    let (batch_id, correlation_id) = (
-        printable(&letter.batch_id),
-        printable(&letter.correlation_id),
-    );
+    let text = |text: &Option<String>| printable(text.as_deref().unwrap_or_default());
+    let batch_id = text(&context.batch_id);
+    let correlation_id = text(&context.correlation_id);
     let whose = Whose {
-        developer: &letter.developer,
+        developer: message.developer(),
         batch_id: &batch_id,
         correlation_id: &correlation_id,
     };
-    let happened = Happened::ok(letter.place(), Step::Dead, letter.at, &letter.actor);
-    let replay_id = letter.job.as_ref().and_then(|job| job.replay_id.as_deref());
+    let actor = letter.actor.as_deref().unwrap_or_default();
+    let happened = Happened::ok(message.place(), Step::Dead, letter.at, actor);
+    let replay_id = context
+        .job
+        .as_ref()
+        .and_then(|job| job.replay_id.as_deref());
     AuditRow::new(
         &whose,
         Happened {

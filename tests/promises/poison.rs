@@ -72,7 +72,7 @@ async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
             .unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
         let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
         assert_eq!(row[2], "failed");
-        assert_eq!(detail["blame"], letter.header("Devtrail-Blame"));
+        assert_eq!(detail["error_class"], letter.header("Devtrail-Error-Class"));
         assert_eq!(
             detail["attempts"].to_string(),
             letter.header("Devtrail-Attempts")
@@ -203,7 +203,7 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
     let letter = &letters[0];
     assert_eq!(
         (
-            letter.header("Devtrail-Blame"),
+            letter.header("Devtrail-Error-Class"),
             letter.header("Devtrail-Attempts")
         ),
         ("died", "2")

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bus::pull::{About, Buried, DeliveryState, Failure, Place, PriorAttempts, PullSettings};
+use bus::pull::{DeliveryState, Failure, Place, PriorAttempts, PullSettings};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
-use store::{Attempt, Attempts, DeadLetter, MessageKey, Persist, Recovery, StoreError};
+use store::{Attempt, Attempts, MessageKey, Persist, Recovery, StoreError};
+use types::dead_letter::{DeadLetter, MessageContext};
 use types::id::Src;
 use types::stream::StreamIncarnation;
 use types::time::Micros;
@@ -98,34 +99,18 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         Ok(attempt.used)
     }
 
-    async fn buried(
-        &self,
-        place: Place<'_>,
-        buried: Buried<'_>,
-        now: Micros,
-    ) -> Result<(), Failure> {
-        let about = buried.about;
-        let letter = DeadLetter {
-            key: self.key(place).await?,
-            subject: buried.subject,
-            at: now,
-            actor: self.actor.clone(),
-            batch: about.batch,
-            developer: about.developer.clone().unwrap_or_default(),
-            batch_id: about.batch_id.clone().unwrap_or_default(),
-            correlation_id: about.correlation_id.clone().unwrap_or_default(),
-            event_ids: about.event_ids.clone(),
-            state: about.state,
-            attempts: buried.attempts,
-            delivered: buried.delivered,
-            error_class: buried.error_class.to_owned(),
-            reason: plain(buried.reason),
-            job: about.job.clone(),
-        };
-        told(self.store.dead(letter).await)
+    async fn dead_lettered(&self, place: Place<'_>, letter: DeadLetter) -> Result<(), Failure> {
+        let key = self.key(place).await?;
+        let reason = letter.reason.as_deref().map(plain);
+        told(self.store.dead(key, DeadLetter { reason, ..letter }).await)
     }
 
-    async fn recovered(&self, place: Place<'_>, about: &About, now: Micros) -> Result<(), Failure> {
+    async fn recovered(
+        &self,
+        place: Place<'_>,
+        about: &MessageContext,
+        now: Micros,
+    ) -> Result<(), Failure> {
         let recovery = Recovery {
             key: self.key(place).await?,
             at: now,

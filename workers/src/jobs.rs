@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
+use bus::pull::{self, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{BindError, JOBS};
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
 use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
+use types::dead_letter::MessageContext;
 use types::job::{JobKind, JobMessage};
 use types::stream::StreamIncarnation;
 
@@ -95,12 +96,12 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
         &self,
         _life: &StreamIncarnation,
         delivery: &Delivery,
-    ) -> Result<About, Failure> {
+    ) -> Result<MessageContext, Failure> {
         let Ok(job) = JobMessage::read(&delivery.payload) else {
             let developer = delivery.developer().map(str::to_owned);
-            return Ok(About {
+            return Ok(MessageContext {
                 developer,
-                ..About::default()
+                ..MessageContext::default()
             });
         };
         let body = &job.body;
@@ -115,7 +116,7 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
             // They may be what is wrong.
             Err(_) => Vec::new(),
         };
-        Ok(About {
+        Ok(MessageContext {
             batch: Some(body.batch),
             state,
             developer: Some(body.developer.clone()),

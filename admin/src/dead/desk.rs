@@ -121,7 +121,7 @@ impl Desk {
             .batch()
             .or_else(|| letter.src().map(|src| types::id::BatchRef { src, seq }));
         // Only what names no batch is found by its stream's life.
-        let incarnation = match letter.stream.as_str() {
+        let incarnation = match letter.dead.stream.as_str() {
             other if batch.is_none() && other != EVENTS => {
                 bus::bind_stream(&self.js, other).await?
             }
@@ -129,7 +129,7 @@ impl Desk {
         };
         let note = DeadNote {
             dead_sequence: letter.sequence,
-            dead_at: letter.at,
+            dead_at: letter.dead.at,
             incarnation,
             seq,
             batch,
@@ -238,7 +238,7 @@ fn own(letter: &Letter) -> HeaderMap {
     let mut own = HeaderMap::new();
     for (name, values) in letter.headers.iter() {
         let text: &str = name.as_ref();
-        if !bus::DEAD_LETTER_HEADERS.contains(&text) && !text.starts_with("Nats-") {
+        if !types::dead_letter::DEAD_LETTER_HEADERS.contains(&text) && !text.starts_with("Nats-") {
             values
                 .iter()
                 .for_each(|value| own.append(name.clone(), value.clone()));

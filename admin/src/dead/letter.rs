@@ -6,8 +6,9 @@ use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
 use serde::Serialize;
 use types::batch::{self, Batch};
+use types::dead_letter::DeadLetter;
 use types::id::{BatchRef, DeveloperId, Src};
-use types::job::JobMessage;
+use types::job::{BatchState, JobMessage};
 use types::pointer::Pointer;
 use types::time::{Micros, rfc3339};
 
@@ -16,12 +17,8 @@ use types::time::{Micros, rfc3339};
 pub struct Letter {
     /// Its sequence in DEAD.
     pub sequence: u64,
-    /// When DEAD took it.
-    pub at: Micros,
-    /// The stream that the message came from.
-    pub stream: String,
-    /// The consumer that gave it up.
-    pub consumer: String,
+    /// What its headers say of it.
+    pub dead: DeadLetter,
     /// All headers.
     pub headers: HeaderMap,
     /// The message's payload, whole.
@@ -80,19 +77,12 @@ impl Letter {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Option<Self> {
-        let mut tokens = subject.split('.');
-        let (Some("dead"), Some(stream), Some(consumer)) =
-            (tokens.next(), tokens.next(), tokens.next())
-        else {
-            return None;
-        };
-        let (stream, consumer) = (stream.to_owned(), consumer.to_owned());
-        let content = Content::of(&stream, &payload);
+        let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+        let dead = DeadLetter::read(at, subject, header)?;
+        let content = Content::of(&dead.stream, &payload);
         Some(Self {
             sequence,
-            at,
-            stream,
-            consumer,
+            dead,
             headers,
             payload,
             content,
@@ -107,28 +97,21 @@ impl Letter {
         }
     }
 
-    /// A header's text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(async_nats::HeaderValue::as_str)
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
-        self.header(name)?.parse().ok()
-    }
-
     /// The message's sequence in its stream.
     pub fn origin(&self) -> Option<u64> {
-        self.number("Devtrail-Stream-Sequence")
+        self.dead.stream_sequence
     }
 
-    /// The number of the message's stream life in the store, where the letter says it.
+    /// The number of the message's stream incarnation in the store, if the letter says it.
     pub fn src(&self) -> Option<Src> {
-        self.number("Devtrail-Src")
+        self.dead.src
     }
 
-    /// What it gave up on.
+    /// Why it was dead-lettered.
     pub fn reason(&self) -> &str {
-        self.header("Devtrail-Reason")
+        self.dead
+            .reason
+            .as_deref()
             .unwrap_or("the letter names no reason")
     }
 
@@ -137,41 +120,24 @@ impl Letter {
         match &self.content {
             Content::Job(job) => Some(job.body.batch),
             Content::Pointer(pointer) => Some(pointer.at),
-            Content::Batch(_) | Content::Raw(_) if self.stream == EVENTS => Some(BatchRef {
+            Content::Batch(_) | Content::Raw(_) if self.dead.stream == EVENTS => Some(BatchRef {
                 src: self.src()?,
                 seq: self.origin()?,
             }),
-            Content::Batch(_) | Content::Raw(_) => {
-                let (src, seq) = self.header("Devtrail-Batch")?.split_once(':')?;
-                Some(BatchRef {
-                    src: src.parse().ok()?,
-                    seq: seq.parse().ok()?,
-                })
-            }
+            Content::Batch(_) | Content::Raw(_) => self.dead.context.batch,
         }
     }
 
     /// Whose it is: as the letter says, else as the payload does, else as the subject does.
     pub fn developer(&self) -> Option<String> {
-        let told = self
-            .header("Devtrail-Developer")
-            .filter(|name| !name.is_empty());
+        let told = self.dead.context.developer.as_deref();
         let told = told.or(match &self.content {
             Content::Batch(batch) => Some(batch.header.developer.as_str()),
             Content::Job(job) => Some(&job.body.developer),
             Content::Pointer(_) | Content::Raw(_) => None,
         });
         told.map(str::to_owned)
-            .or_else(|| of_subject(self.header("Devtrail-Subject")?))
-    }
-
-    /// Ids of the batch's events, as far as the letter names them. In the header a comma within an id is
-    /// `%2C`, and `%` is `%25`.
-    pub fn event_ids(&self) -> Vec<String> {
-        let ids = self.header("Devtrail-Event-Ids").unwrap_or_default();
-        let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
-        ids.map(|id| id.replace("%2C", ",").replace("%25", "%"))
-            .collect()
+            .or_else(|| of_subject(self.dead.subject.as_deref()?))
     }
 }
 
@@ -216,23 +182,24 @@ pub struct Entry {
 impl Entry {
     /// Of a letter.
     pub fn of(letter: &Letter) -> Self {
-        let text = |name| letter.header(name).map(str::to_owned);
+        let dead = &letter.dead;
+        let state = dead.context.state.map_or("none", BatchState::as_str);
         Self {
             sequence: letter.sequence,
-            dead_at: rfc3339(letter.at),
-            stream: letter.stream.clone(),
-            consumer: letter.consumer.clone(),
+            dead_at: rfc3339(dead.at),
+            stream: dead.stream.clone(),
+            consumer: dead.consumer.clone(),
             stream_sequence: letter.origin(),
             batch: letter.batch().map(|at| at.to_string()),
             job_id: letter.job_id(),
             developer: letter.developer(),
             reason: letter.reason().to_owned(),
-            attempts: letter.number("Devtrail-Attempts"),
-            delivered: letter.number("Devtrail-Delivered"),
-            error_class: text("Devtrail-Blame"),
-            state: text("Devtrail-State"),
-            actor: text("Devtrail-Actor"),
-            event_ids: letter.event_ids(),
+            attempts: dead.attempts,
+            delivered: dead.delivered,
+            error_class: dead.error_class.map(|class| class.as_str().to_owned()),
+            state: Some(state.to_owned()),
+            actor: dead.actor.clone(),
+            event_ids: dead.context.event_ids.clone(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Now {
 pub fn in_events(letter: &Letter) -> Option<u64> {
     match &letter.content {
         Content::Pointer(pointer) if pointer.is_redrive() => Some(pointer.at.seq),
-        Content::Batch(_) | Content::Raw(_) if letter.stream == EVENTS => letter.origin(),
+        Content::Batch(_) | Content::Raw(_) if letter.dead.stream == EVENTS => letter.origin(),
         Content::Batch(_) | Content::Job(_) | Content::Pointer(_) | Content::Raw(_) => None,
     }
 }
@@ -69,14 +69,14 @@ pub fn plan(letter: &Letter, now: &Now) -> Result<Plan, String> {
     if in_events(letter).is_some() {
         return message(letter, now).map(|at| Plan::Pointer(Pointer::redrive(at)));
     }
-    let subject = letter.header("Devtrail-Subject").unwrap_or_default();
-    match (&letter.content, letter.stream.as_str()) {
+    let subject = letter.dead.subject.as_deref().unwrap_or_default();
+    match (&letter.content, letter.dead.stream.as_str()) {
         (Content::Job(job), _) => Ok(Plan::Job(Box::new(job.redriven()))),
         (_, JOBS) if subject.starts_with("jobs.") => Ok(Plan::Raw(subject.to_owned())),
         (_, REPLAY) if subject == pointer::SUBJECT => Ok(Plan::Raw(subject.to_owned())),
         _ => Err(format!(
             "it came from {} on the subject {subject:?}, where nothing is redriven",
-            letter.stream
+            letter.dead.stream
         )),
     }
 }
@@ -87,7 +87,7 @@ pub fn msg_id(letter: &Letter, plan: &Plan) -> String {
     match plan {
         Plan::Job(job) => job.job_id.clone(),
         Plan::Pointer(_) | Plan::Raw(_) => {
-            format!("redrive:{}:{}", letter.sequence, letter.at)
+            format!("redrive:{}:{}", letter.sequence, letter.dead.at)
         }
     }
 }
@@ -182,7 +182,7 @@ mod tests {
         let raw = letter("dead.JOBS.alert", &[subject], GARBAGE);
         let planned = plan(&raw, &Now::default()).unwrap();
         assert_eq!(planned, Plan::Raw("jobs.alert.live.ada".to_owned()));
-        assert_eq!(msg_id(&raw, &planned), format!("redrive:7:{}", raw.at));
+        assert_eq!(msg_id(&raw, &planned), format!("redrive:7:{}", raw.dead.at));
         let elsewhere = letter(
             "dead.JOBS.alert",
             &[("Devtrail-Subject", "events.batch.ada")],

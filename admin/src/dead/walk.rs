@@ -73,7 +73,10 @@ impl Filter {
             .as_ref()
             .is_none_or(|wanted| letter.developer().as_deref() == Some(wanted.as_str()))
             && self.reason.as_ref().is_none_or(contains)
-            && self.origin.since.is_none_or(|since| letter.at >= since)
+            && self
+                .origin
+                .since
+                .is_none_or(|since| letter.dead.at >= since)
     }
 }
 
@@ -223,7 +226,7 @@ mod tests {
         );
         assert!(filter.fits(&one) && all.fits(&one));
         let origin = Origin {
-            since: Some(one.at + 1),
+            since: Some(one.dead.at + 1),
             ..filter.origin.clone()
         };
         assert!(

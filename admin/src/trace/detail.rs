@@ -44,7 +44,7 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         }
         "dead" => {
             let [attempts, error_class, reason] =
-                ["attempts", "blame", "reason"].map(|key| text(&detail, key));
+                ["attempts", "error_class", "reason"].map(|key| text(&detail, key));
             let attempts = format!("after {attempts} attempts (to blame: {error_class})");
             format!(
                 "{}in DEAD {attempts}: {}",

@@ -6,9 +6,11 @@ use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
+use types::dead_letter::DeadLetter;
 use types::id::Src;
 use types::job::{JobKind, Mask};
 use types::pointer::{Pointer, Target};
+use types::time::Micros;
 
 use super::reader::{Payloads, Reader};
 use super::trail::kind_of;
@@ -105,7 +107,8 @@ impl DeadLetters {
             }
             for message in page {
                 let at = message.seq;
-                let mut was = was(&message.subject, &message.headers, self.src);
+                let letter = read(message.at, &message.subject, &message.headers);
+                let mut was = letter.and_then(|letter| was(&letter, self.src));
                 if was.is_none() && message.subject.starts_with("dead.REPLAY.") {
                     // Its payload names the message, where no header does.
                     let pointer = stored::message(&self.js, DEAD, at).await?;
@@ -127,19 +130,24 @@ impl Was {
     }
 }
 
-/// What the dead letter was, by its subject `dead.<stream>.<consumer>` and headers (docs/operations.md,
-/// Dead letters). `None` where it is of another life, or tells nothing.
-fn was(subject: &str, headers: &HeaderMap, src: Option<Src>) -> Option<Was> {
+fn read(at: Micros, subject: &str, headers: &HeaderMap) -> Option<DeadLetter> {
     let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    DeadLetter::read(at, subject, header)
+}
+
+/// What the dead letter was; `None` if it is of another incarnation, or does not say.
+fn was(letter: &DeadLetter, src: Option<Src>) -> Option<Was> {
     let of_this_life = |of: Src| src.is_none_or(|src| src == of);
-    match subject.split('.').nth(1)? {
+    match letter.stream.as_str() {
         EVENTS => {
-            let of = header("Devtrail-Src").and_then(|text| text.parse().ok());
-            let seq = header("Devtrail-Stream-Sequence")?.parse().ok()?;
-            of.is_none_or(of_this_life).then_some(Was::Message(seq))
+            let seq = letter.stream_sequence?;
+            letter
+                .src
+                .is_none_or(of_this_life)
+                .then_some(Was::Message(seq))
         }
         JOBS => {
-            let job_id = header("Devtrail-Msg-Id")?;
+            let job_id = letter.message_id.as_deref()?;
             let mut parts = job_id.split(':');
             let (of, seq) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
             // A replay's job is not the batch's own; `r<n>` is its n-th redrive.
@@ -147,8 +155,8 @@ fn was(subject: &str, headers: &HeaderMap, src: Option<Src>) -> Option<Was> {
             (is_own && of_this_life(of)).then_some(Was::Job(seq, kind_of(job_id)?))
         }
         REPLAY => {
-            let (of, seq) = header("Devtrail-Batch")?.split_once(':')?;
-            of_this_life(of.parse().ok()?).then_some(Was::Message(seq.parse().ok()?))
+            let batch = letter.context.batch?;
+            of_this_life(batch.src).then_some(Was::Message(batch.seq))
         }
         _ => None,
     }
@@ -175,7 +183,7 @@ mod tests {
         headers
             .iter()
             .for_each(|(name, value)| map.insert(*name, *value));
-        was(subject, &map, Some(2))
+        was(&read(0, subject, &map)?, Some(2))
     }
 
     #[test]

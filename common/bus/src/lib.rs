@@ -21,7 +21,6 @@ use std::time::Duration;
 pub use admin::{admin_alerts, publish_admin_alert};
 use async_nats::client::FlushErrorKind;
 pub use bind::{BindError, bind_consumer, bind_stream};
-pub use dead::{DEAD_LETTER_HEADERS, dead_subject};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 

@@ -22,9 +22,8 @@ use tokio::time::timeout;
 
 use crate::{BindError, bind_consumer, bind_stream, is_gone};
 use delivery::delivery;
-pub use delivery::{About, Delivery, ErrorClass, Failure, Outcome, Role};
-pub use delivery_state::{Buried, DeliveryState, Place, PriorAttempts};
-pub(super) use policy::GivenUp;
+pub use delivery::{Delivery, ErrorClass, Failure, Outcome, Role};
+pub use delivery_state::{DeliveryState, Place, PriorAttempts};
 use request::Request;
 use runtime::breaker::Guard;
 use runtime::retry::RetrySettings;

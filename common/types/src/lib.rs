@@ -7,6 +7,7 @@ pub mod admin_alert;
 pub mod admission;
 pub mod audit;
 pub mod batch;
+pub mod dead_letter;
 pub mod event;
 pub mod formats;
 pub mod id;

@@ -2,13 +2,15 @@
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
+use types::dead_letter::DeadLetter;
 use types::id::{BatchRef, Src};
 use types::job::BatchState;
 use types::time::Micros;
 
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, column, execute, jobs, rows};
-use crate::{Attempt, Attempts, DeadLetter, MessageKey, Recovery, StoreError, steps};
+use crate::attempts::DeadMessage;
+use crate::{Attempt, Attempts, MessageKey, Recovery, StoreError, steps};
 
 const STATE: &str = "SELECT state FROM batches WHERE src = $1 AND seq = $2";
 const MARK: &str = "INSERT INTO attempts AS a (src, consumer, seq, used, marks, first_at, last_at)
@@ -87,8 +89,8 @@ impl Attempts for Postgres {
         .await
     }
 
-    async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
-        self.write(Burying(letter)).await
+    async fn dead(&self, key: MessageKey, letter: DeadLetter) -> Result<(), StoreError> {
+        self.write(DeadMessage { key, letter }).await
     }
 
     async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
@@ -185,13 +187,11 @@ impl Work for Recovery {
     }
 }
 
-struct Burying(DeadLetter);
-
-impl Work for Burying {
+impl Work for DeadMessage {
     type Done = ();
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Trouble> {
-        let (letter, key) = (&self.0, &self.0.key);
+        let Self { key, letter } = self;
         let seq = key.seq as i64;
         if execute(
             tx,
@@ -203,12 +203,12 @@ impl Work for Burying {
         {
             return Ok(());
         }
-        if let Some(job) = &letter.job {
-            jobs::fail(tx, &letter.job_failed(job)).await?;
+        if let Some(failed) = self.job_failed() {
+            jobs::fail(tx, &failed).await?;
         }
-        let place = letter.place();
-        let known = is_known(tx, letter.is_the_batch(), &letter.developer, place).await?;
-        audit::append(tx, &[steps::dead(letter)], |_| known).await
+        let place = self.place();
+        let known = is_known(tx, self.is_the_batch(), self.developer(), place).await?;
+        audit::append(tx, &[steps::dead(self)], |_| known).await
     }
 }
 

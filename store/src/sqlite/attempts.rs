@@ -1,6 +1,7 @@
 //! Rows of `attempts`, and what a dead letter leaves.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use types::dead_letter::DeadLetter;
 use types::id::{BatchRef, Src};
 use types::job::BatchState;
 use types::time::Micros;
@@ -8,7 +9,8 @@ use types::time::Micros;
 use super::Sqlite;
 use super::audit::{self, Keep};
 use super::{batches, jobs};
-use crate::{Attempt, Attempts, DeadLetter, MessageKey, Recovery, StoreError, steps};
+use crate::attempts::DeadMessage;
+use crate::{Attempt, Attempts, MessageKey, Recovery, StoreError, steps};
 
 const MARK: &str = "INSERT INTO attempts (src, consumer, seq, used, marks, first_at, last_at)
     VALUES (?1, ?2, ?3, 0, 1, ?4, ?4)
@@ -96,8 +98,9 @@ impl Attempts for Sqlite {
         self.write(failed).await
     }
 
-    async fn dead(&self, letter: DeadLetter) -> Result<(), StoreError> {
-        self.write(move |connection| dead(connection, &letter))
+    async fn dead(&self, key: MessageKey, letter: DeadLetter) -> Result<(), StoreError> {
+        let message = DeadMessage { key, letter };
+        self.write(move |connection| dead(connection, &message))
             .await
     }
 
@@ -137,8 +140,8 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
-fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> {
-    let key = &letter.key;
+fn dead(connection: &Connection, message: &DeadMessage) -> Result<(), StoreError> {
+    let DeadMessage { key, letter } = message;
     let row = params![
         key.src,
         key.consumer,
@@ -149,12 +152,17 @@ fn dead(connection: &Connection, letter: &DeadLetter) -> Result<(), StoreError> 
     if connection.prepare_cached(DEAD)?.execute(row)? == 0 {
         return Ok(());
     }
-    if let Some(job) = &letter.job {
-        jobs::fail(connection, &letter.job_failed(job))?;
+    if let Some(failed) = message.job_failed() {
+        jobs::fail(connection, &failed)?;
     }
-    let place = letter.place();
-    let known = is_known(connection, letter.is_the_batch(), &letter.developer, place)?;
-    audit::append(connection, &[steps::dead(letter)], Keep::of(known))
+    let place = message.place();
+    let known = is_known(
+        connection,
+        message.is_the_batch(),
+        message.developer(),
+        place,
+    )?;
+    audit::append(connection, &[steps::dead(message)], Keep::of(known))
 }
 
 fn recovered(connection: &Connection, recovery: &Recovery) -> Result<(), StoreError> {

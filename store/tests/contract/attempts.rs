@@ -1,14 +1,15 @@
 //! What is remembered of messages that failed, and what one that is given up leaves.
 
 use serde_json::{Value, json};
-use store::{Attempt, Attempts, DeadLetter, MessageKey, Outbox, Recovery};
+use store::{Attempt, Attempts, MessageKey, Outbox, Recovery};
 use tokio::task::JoinSet;
 use types::audit::Step;
+use types::dead_letter::{DeadLetter, MessageContext};
 use types::job::JobKind;
 use types::time::SECOND;
 
 use crate::build::{Engine, T0, at, event, fresh};
-use crate::work::{JOBS_SRC, dead, stored, triggered};
+use crate::work::{JOBS_SRC, dead, message_key, record_dead, stored, triggered};
 
 fn key(consumer: &str, seq: u64) -> MessageKey {
     MessageKey {
@@ -127,7 +128,7 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     store.triggered(vec![triggered(&body)]).await.unwrap();
     let letter = dead(JobKind::Alert, &body);
-    store.dead(letter.clone()).await.unwrap();
+    record_dead(store, letter.clone()).await.unwrap();
     let once = engine.dump();
     let [(skeleton, person)] = &once.audit(1, Step::Dead)[..] else {
         panic!("one row")
@@ -142,7 +143,7 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     );
     let wanted = json!({
         "subject": "dead.JOBS.alert", "stream_sequence": 1, "attempts": 8, "delivered": 9,
-        "blame": "unknown", "reason": "no: \"never\"", "state": "triggered", "event_ids": ["a"],
+        "error_class": "unknown", "reason": "no: \"never\"", "state": "triggered", "event_ids": ["a"],
         "job_id": format!("{src}:1:alert"),
     });
     assert_eq!(detail(person), wanted);
@@ -155,10 +156,10 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
         at: letter.at + SECOND,
         ..letter
     };
-    store.dead(later.clone()).await.unwrap();
+    record_dead(store, later.clone()).await.unwrap();
     assert_eq!(engine.dump(), once);
     assert_eq!(
-        store.mark(later.key, T0).await.unwrap().dead_at,
+        store.mark(message_key(&later), T0).await.unwrap().dead_at,
         Some(later.at - SECOND)
     );
 }
@@ -168,36 +169,30 @@ pub async fn a_dead_message_that_is_no_batch_is_told_under_its_own_place<E: Engi
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     let before = engine.dump();
-    let garbage = DeadLetter {
-        developer: "bob".to_owned(),
-        batch_id: "nul \0 in it".to_owned(),
-        event_ids: Vec::new(),
-        state: None,
-        job: None,
-        ..dead(JobKind::Alert, &body)
+    let garbage = |src, consumer: &str, batch| {
+        let letter = dead(JobKind::Alert, &body);
+        DeadLetter {
+            src: Some(src),
+            consumer: consumer.to_owned(),
+            stream_sequence: Some(5),
+            context: MessageContext {
+                batch,
+                developer: Some("bob".to_owned()),
+                batch_id: Some("nul \0 in it".to_owned()),
+                ..MessageContext::default()
+            },
+            ..letter
+        }
     };
-    let key = |src, consumer: &str| MessageKey {
-        src,
-        consumer: consumer.to_owned(),
-        seq: 5,
-    };
-    let batch = DeadLetter {
-        key: key(src, "persist"),
-        batch: Some(at(src, 5)),
-        ..garbage.clone()
-    };
-    let job = DeadLetter {
-        key: key(JOBS_SRC, "alert"),
-        batch: None,
-        ..garbage
-    };
+    let batch = garbage(src, "persist", Some(at(src, 5)));
+    let job = garbage(JOBS_SRC, "alert", None);
     for letter in [batch, job] {
-        engine.store().dead(letter.clone()).await.unwrap();
+        record_dead(engine.store(), letter.clone()).await.unwrap();
         let dump = engine.dump();
         let rows = dump.audit(5, Step::Dead);
         let (skeleton, person) = rows
             .iter()
-            .find(|(row, _)| row.src == letter.key.src)
+            .find(|(row, _)| Some(row.src) == letter.src)
             .unwrap();
         assert_eq!((skeleton.seq, &*person.developer), (5, "bob"));
         assert_eq!(
@@ -212,18 +207,22 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     engine.forget("ada", at(src, 4));
-    let message = |seq| DeadLetter {
-        key: MessageKey {
-            src,
+    let message = |seq| {
+        let letter = dead(JobKind::Alert, &body);
+        DeadLetter {
+            src: Some(src),
             consumer: "persist".to_owned(),
-            seq,
-        },
-        batch: Some(at(src, seq)),
-        job: None,
-        ..dead(JobKind::Alert, &body)
+            stream_sequence: Some(seq),
+            context: MessageContext {
+                batch: Some(at(src, seq)),
+                job: None,
+                ..letter.context.clone()
+            },
+            ..letter
+        }
     };
     for seq in [4, 5] {
-        engine.store().dead(message(seq)).await.unwrap();
+        record_dead(engine.store(), message(seq)).await.unwrap();
     }
     let dump = engine.dump();
     let named = |seq: i64| {
@@ -248,10 +247,12 @@ pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     let letter = DeadLetter {
-        key: key("persist", 9),
+        src: Some(1),
+        consumer: "persist".to_owned(),
+        stream_sequence: Some(9),
         ..dead(JobKind::Alert, &body)
     };
-    store.dead(letter.clone()).await.unwrap();
+    record_dead(store, letter.clone()).await.unwrap();
     store
         .failed(key("persist", 7), "why".to_owned(), T0)
         .await
@@ -265,7 +266,7 @@ pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
     found.sort_by_key(|(seq, _)| *seq);
     let in_dead = Attempt {
         dead_at: Some(letter.at),
-        ..attempt(0, 0, Some(&letter.reason))
+        ..attempt(0, 0, letter.reason.as_deref())
     };
     assert_eq!(found, [(7, attempt(1, 0, Some("why"))), (9, in_dead)]);
     assert_eq!(engine.dump(), before);
@@ -275,26 +276,16 @@ pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let DeadLetter {
-        key,
-        at,
-        actor,
-        batch,
-        developer,
-        batch_id,
-        correlation_id,
-        job,
-        ..
-    } = dead(JobKind::Alert, &body);
+    let letter = dead(JobKind::Alert, &body);
     let recovery = Recovery {
-        key,
-        at,
-        actor,
-        batch,
-        developer,
-        batch_id,
-        correlation_id,
-        job,
+        key: message_key(&letter),
+        at: letter.at,
+        actor: letter.actor.unwrap(),
+        batch: letter.context.batch,
+        developer: body.developer.clone(),
+        batch_id: body.batch_id.clone(),
+        correlation_id: body.correlation_id.clone(),
+        job: letter.context.job,
     };
     // What never failed leaves no trace.
     store.mark(recovery.key.clone(), T0).await.unwrap();

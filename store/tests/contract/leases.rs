@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use store::{Attempts, DeadLetter, Effects, Jobs, Outbox, Pending, Persist};
+use store::{Effects, Jobs, Outbox, Pending, Persist};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::id::BatchRef;
 use types::job::{JobKind, Mask};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, incarnation};
-use crate::work::{dead, done, nothing, replayed, stored, triggered};
+use crate::work::{dead, done, nothing, record_dead, replayed, stored, triggered};
 
 const ALL_RUN_OUT: &str = "UPDATE batches SET lease_until = 0";
 
@@ -105,7 +105,7 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     store.triggered(vec![triggered(&body)]).await.unwrap();
     let dead = dead(JobKind::Alert, &body);
-    store.dead(dead.clone()).await.unwrap();
+    record_dead(store, dead.clone()).await.unwrap();
     let dump = engine.dump();
     let row = dump.batch(at(src, 1));
     assert_eq!((row.text("state"), row.int("failed")), ("failed", 4));
@@ -117,7 +117,7 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
         ("dead_letter", dead.at)
     );
     let detail: serde_json::Value = serde_json::from_str(person.detail.as_ref().unwrap()).unwrap();
-    let job = dead.job.unwrap();
+    let job = dead.context.job.unwrap();
     assert_eq!(
         detail,
         json!({"job_id": job.job_id, "reason": dead.reason, "attempt": 1})
@@ -157,11 +157,9 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
             .finish(nothing(kind), vec![job.clone()])
             .await
             .unwrap();
-        let dead = DeadLetter {
-            job: Some(job.job),
-            ..dead(kind, &body)
-        };
-        store.dead(dead).await.unwrap();
+        let mut dead = dead(kind, &body);
+        dead.context.job = Some(job.job);
+        record_dead(store, dead).await.unwrap();
     }
     let dump = engine.dump();
     assert_eq!(dump.rows("batches"), before.rows("batches"));
@@ -193,7 +191,9 @@ pub async fn a_job_of_a_batch_that_is_gone_is_done_and_names_nobody<E: Engine>()
         .await
         .unwrap();
     store.triggered(vec![triggered(&body)]).await.unwrap();
-    store.dead(dead(JobKind::Alert, &body)).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &body))
+        .await
+        .unwrap();
     assert_eq!(
         store.done(vec![job.job.job_id.clone()]).await.unwrap(),
         [job.job.job_id].into()

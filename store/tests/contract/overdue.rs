@@ -1,11 +1,11 @@
 //! What should have been completed by now.
 
-use store::{Attempts, Jobs, Outbox, Overdue, Persist, Watching};
+use store::{Jobs, Outbox, Overdue, Persist, Watching};
 use types::job::{BatchState, JobKind};
 use types::time::SECOND;
 
 use crate::build::{Engine, at, batch, event, fresh, received_at};
-use crate::work::{dead, done, nothing, stored, triggered};
+use crate::work::{dead, done, nothing, record_dead, stored, triggered};
 
 pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
@@ -42,7 +42,9 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
         store.overdue(i64::MAX).await.unwrap(),
         overdue(2, 1, BatchState::Triggered)
     );
-    store.dead(dead(JobKind::Alert, &first)).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &first))
+        .await
+        .unwrap();
     assert_eq!(
         store.overdue(i64::MAX).await.unwrap(),
         overdue(2, 1, BatchState::Failed)

@@ -1,8 +1,7 @@
 //! What of a stream's life is done with.
 
 use store::{
-    Attempts, DeadLetters, Decision, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage,
-    Standing,
+    DeadLetters, Decision, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage, Standing,
 };
 use types::audit::Step;
 use types::job::JobKind;
@@ -11,7 +10,7 @@ use types::verdict::{Code, Verdict};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, incarnation, received_at, store_one};
 use crate::dead::decision;
-use crate::work::{dead, done, nothing, stored, triggered};
+use crate::work::{dead, done, nothing, record_dead, stored, triggered};
 use types::time::SECOND;
 
 fn stage(seq: u64, is_done: bool) -> Stage {
@@ -45,8 +44,12 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
             .await
             .unwrap();
     }
-    store.dead(dead(JobKind::Alert, &bodies[3])).await.unwrap();
-    store.dead(dead(JobKind::Alert, &bodies[4])).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &bodies[3]))
+        .await
+        .unwrap();
+    record_dead(store, dead(JobKind::Alert, &bodies[4]))
+        .await
+        .unwrap();
     let stages = async |from, limit| store.stages(src, from, limit).await.unwrap();
     let all = [
         (1, false),
@@ -82,8 +85,7 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);
     // Each dead job needs one of its own.
     drop(5, JobKind::Alert, "").await;
-    store
-        .dead(dead(JobKind::Aggregate, &bodies[3]))
+    record_dead(store, dead(JobKind::Aggregate, &bodies[3]))
         .await
         .unwrap();
     assert_eq!(
@@ -148,7 +150,9 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
         )
         .await
         .unwrap();
-    store.dead(dead(JobKind::Alert, &body)).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &body))
+        .await
+        .unwrap();
     let account = async || store.accounts(src, 1, 1).await.unwrap().remove(0);
     let found = account().await;
     let standing = Standing {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Attempts, Jobs, Ledger, Outbox, Persist, Store};
+use store::{Jobs, Ledger, Outbox, Persist, Store};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::id::Src;
 use types::job::{BatchState, JobKind, Mask, Progress};
 
 use crate::build::{Engine, at, batch, event, fresh};
-use crate::work::{dead, done, nothing, stored, triggered, triggered_at};
+use crate::work::{dead, done, nothing, record_dead, stored, triggered, triggered_at};
 
 /// Every state with every need, done and failed.
 const ALL: u64 = 4 * 8 * 8 * 8;
@@ -99,7 +99,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
         let mut tasks = JoinSet::new();
         for body in &bodies {
             let (store, dead) = (store.clone(), dead(kind, body));
-            tasks.spawn(async move { store.dead(dead).await });
+            tasks.spawn(async move { record_dead(&store, dead).await });
         }
         tasks
             .join_all()

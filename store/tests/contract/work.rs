@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use store::{
-    Computed, DayRow, DeadLetter, Effects, Finding, JobDone, Jobs, MessageKey, PartialRow, Receipt,
-    RuleWindow, StoredEvent, Triggered,
+    Attempts, Computed, DayRow, Effects, Finding, JobDone, Jobs, MessageKey, PartialRow, Receipt,
+    RuleWindow, StoreError, StoredEvent, Triggered,
 };
+use types::dead_letter::{DeadLetter, DeadLetterClass, MessageContext};
 use types::id::BatchRef;
 use types::job::{BatchState, JobBody, JobKind, JobMessage, Mask};
 use types::time::{Micros, SECOND};
@@ -68,26 +69,43 @@ pub const JOBS_SRC: i64 = 77;
 
 /// The batch's live job of this kind is in DEAD. It was the message of the batch's sequence in JOBS.
 pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
+    let job = JobMessage::live(kind, body.clone());
     DeadLetter {
-        key: MessageKey {
-            src: JOBS_SRC,
-            consumer: kind.as_str().to_owned(),
-            seq: body.batch.seq,
-        },
-        subject: format!("dead.JOBS.{}", kind.as_str()),
         at: triggered_at(body.batch.seq) + 9 * SECOND,
-        actor: "worker/job".to_owned(),
-        batch: Some(body.batch),
-        developer: body.developer.clone(),
-        batch_id: body.batch_id.clone(),
-        correlation_id: body.correlation_id.clone(),
-        event_ids: vec!["a".to_owned()],
-        state: Some(BatchState::Triggered),
-        attempts: 8,
-        delivered: 9,
-        error_class: "unknown".to_owned(),
-        reason: "no: \"never\"".to_owned(),
-        job: Some(JobMessage::live(kind, body.clone())),
+        stream: "JOBS".to_owned(),
+        consumer: kind.as_str().to_owned(),
+        src: Some(JOBS_SRC),
+        stream_sequence: Some(body.batch.seq),
+        subject: Some(job.subject()),
+        message_id: Some(job.job_id.clone()),
+        delivered: Some(9),
+        attempts: Some(8),
+        error_class: Some(DeadLetterClass::Unknown),
+        reason: Some("no: \"never\"".to_owned()),
+        actor: Some("worker/job".to_owned()),
+        context: MessageContext {
+            batch: Some(body.batch),
+            state: Some(BatchState::Triggered),
+            developer: Some(body.developer.clone()),
+            batch_id: Some(body.batch_id.clone()),
+            correlation_id: Some(body.correlation_id.clone()),
+            event_ids: vec!["a".to_owned()],
+            job: Some(job),
+        },
+    }
+}
+
+/// Records that DEAD has the message.
+pub async fn record_dead(store: &impl Attempts, letter: DeadLetter) -> Result<(), StoreError> {
+    store.dead(message_key(&letter), letter).await
+}
+
+/// The message that the dead letter was.
+pub fn message_key(letter: &DeadLetter) -> MessageKey {
+    MessageKey {
+        src: letter.src.unwrap(),
+        consumer: letter.consumer.clone(),
+        seq: letter.stream_sequence.unwrap(),
     }
 }
 

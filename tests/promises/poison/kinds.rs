@@ -64,7 +64,7 @@ impl Kind {
         );
         assert_eq!(
             (
-                letter.header("Devtrail-Blame"),
+                letter.header("Devtrail-Error-Class"),
                 letter.header("Devtrail-Attempts")
             ),
             ("message", attempts),
@@ -322,7 +322,7 @@ pub fn check_the_refused_and_the_panicking(letters: &[Dead]) {
     );
     let panicked = with("handling panicked");
     assert_eq!(
-        (&*panicked.subject, panicked.header("Devtrail-Blame")),
+        (&*panicked.subject, panicked.header("Devtrail-Error-Class")),
         ("dead.JOBS.normalize", "unknown")
     );
     assert_eq!(

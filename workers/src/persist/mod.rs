@@ -7,7 +7,7 @@ mod trigger;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
+use bus::pull::{self, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
 use runtime::clock;
@@ -15,6 +15,7 @@ use runtime::crash;
 use runtime::process::Process;
 use store::{Attempts, Incoming, Outbox, Persist, Stored};
 use types::batch::{self, Batch};
+use types::dead_letter::MessageContext;
 use types::event::Head;
 use types::id::{BatchRef, Src};
 use types::query::NOTIFY;
@@ -119,22 +120,22 @@ impl<S: Persist + Attempts> Role for Storing<S> {
         &self,
         incarnation: &StreamIncarnation,
         delivery: &Delivery,
-    ) -> Result<About, Failure> {
+    ) -> Result<MessageContext, Failure> {
         let failed = |error| error_class::failure(&error);
         let at = BatchRef {
             src: self.store.source(incarnation).await.map_err(failed)?,
             seq: delivery.seq,
         };
-        let about = About {
+        let about = MessageContext {
             batch: Some(at),
             state: self.store.state(at).await.map_err(failed)?,
             developer: delivery.developer().map(str::to_owned),
-            ..About::default()
+            ..MessageContext::default()
         };
         let Ok(batch) = batch::decode(delivery.payload.clone()) else {
             return Ok(about);
         };
-        Ok(About {
+        Ok(MessageContext {
             developer: Some(batch.header.developer.to_string()),
             batch_id: Some(batch.header.batch_id.clone()),
             correlation_id: Some(batch.header.correlation_id.clone()),

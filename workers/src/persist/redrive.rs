@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{About, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
+use bus::pull::{Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
 use bus::{EVENTS, bind_stream, stored};
 use store::Persist;
+use types::dead_letter::MessageContext;
 use types::id::{BatchRef, Src};
 use types::pointer::Pointer;
 use types::stream::StreamIncarnation;
@@ -126,14 +127,18 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
     }
 
     /// What is known of the message, not of the pointer.
-    async fn about(&self, _life: &StreamIncarnation, pointer: &Delivery) -> Result<About, Failure> {
+    async fn about(
+        &self,
+        _life: &StreamIncarnation,
+        pointer: &Delivery,
+    ) -> Result<MessageContext, Failure> {
         let (incarnation, src) = self.present().await?;
         match self.follow(pointer, src).await {
             Ok(message) => self.live.about(&incarnation, &message).await,
             Err(failure) if failure.error_class != ErrorClass::Permanent => Err(failure),
-            Err(_) => Ok(About {
+            Err(_) => Ok(MessageContext {
                 batch: pointed(pointer).ok(),
-                ..About::default()
+                ..MessageContext::default()
             }),
         }
     }

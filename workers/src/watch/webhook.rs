@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use bus::pull::{self, About, Buried, Delivery, DeliveryState, ErrorClass, Failure, Outcome};
+use bus::pull::{self, Delivery, DeliveryState, ErrorClass, Failure, Outcome};
 use bus::pull::{Place, PriorAttempts, PullSettings, Role};
 use bus::{ADMIN, WEBHOOK_ADMIN};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -19,6 +19,7 @@ use runtime::metrics::webhook_post;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use sha2::Sha256;
+use types::dead_letter::{DeadLetter, MessageContext};
 use types::id::Src;
 use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND};
@@ -122,19 +123,14 @@ impl DeliveryState for NoDeliveryState {
         Ok(0)
     }
 
-    async fn buried(
-        &self,
-        _place: Place<'_>,
-        _buried: Buried<'_>,
-        _now: Micros,
-    ) -> Result<(), Failure> {
+    async fn dead_lettered(&self, _place: Place<'_>, _letter: DeadLetter) -> Result<(), Failure> {
         Ok(())
     }
 
     async fn recovered(
         &self,
         _place: Place<'_>,
-        _about: &About,
+        _about: &MessageContext,
         _now: Micros,
     ) -> Result<(), Failure> {
         Ok(())
@@ -203,8 +199,8 @@ impl Role for Webhook {
         &self,
         _life: &StreamIncarnation,
         _delivery: &Delivery,
-    ) -> Result<About, Failure> {
-        Ok(About::default())
+    ) -> Result<MessageContext, Failure> {
+        Ok(MessageContext::default())
     }
 }
 

@@ -45,7 +45,7 @@ fn a_letter_says_what_gave_up_whose_it_is_and_why() {
         ("Devtrail-Subject", "events.batch.ada"),
         ("Devtrail-Reason", "no line feed"),
         ("Devtrail-Attempts", "8"),
-        ("Devtrail-Blame", "unknown"),
+        ("Devtrail-Error-Class", "unknown"),
         ("Devtrail-Src", "2"),
         ("Devtrail-Event-Ids", "e1,a%2Cb%252C,…"),
     ];

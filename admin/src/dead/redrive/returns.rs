@@ -38,9 +38,9 @@ impl Returns {
     pub async fn of(&mut self, msg_id: &str) -> anyhow::Result<Option<Became>> {
         while let Some(letter) = from(&self.js, "dead.*.*", self.next, u64::MAX).await? {
             self.next = letter.sequence + 1;
-            if let Some(id) = letter.header("Devtrail-Msg-Id") {
+            if let Some(id) = &letter.dead.message_id {
                 self.back
-                    .insert(id.to_owned(), (letter.sequence, letter.reason().to_owned()));
+                    .insert(id.clone(), (letter.sequence, letter.reason().to_owned()));
             }
         }
         let again = self.back.get(msg_id).cloned();

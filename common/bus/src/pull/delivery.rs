@@ -4,8 +4,7 @@ use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
 use crate::stored::StoredMessage;
-use types::id::BatchRef;
-use types::job::{BatchState, JobMessage};
+use types::dead_letter::MessageContext;
 use types::stream::StreamIncarnation;
 use types::time::Micros;
 
@@ -104,25 +103,6 @@ impl Outcome {
     }
 }
 
-/// What is known of a message that is given up, for whoever looks into DEAD.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
-    /// The batch it is or is about.
-    pub batch: Option<BatchRef>,
-    /// The state that batch is in; `None` where it is not stored.
-    pub state: Option<BatchState>,
-    /// Whose it is.
-    pub developer: Option<String>,
-    /// The client's batch id, where it can be read.
-    pub batch_id: Option<String>,
-    /// Follows the batch everywhere, where it can be read.
-    pub correlation_id: Option<String>,
-    /// The events it holds or is about, as far as they can be read.
-    pub event_ids: Vec<String>,
-    /// The job, where it is one: its batch fails with it.
-    pub job: Option<JobMessage>,
-}
-
 /// What the loop feeds.
 pub trait Role: Send + Sync + 'static {
     /// Handles messages of one life of the stream, in the order of their sequences; gives one
@@ -141,7 +121,7 @@ pub trait Role: Send + Sync + 'static {
         &self,
         incarnation: &StreamIncarnation,
         delivery: &Delivery,
-    ) -> impl Future<Output = Result<About, Failure>> + Send;
+    ) -> impl Future<Output = Result<MessageContext, Failure>> + Send;
 }
 
 /// What a role sees of a message.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::delivery::{About, Failure};
+use super::delivery::Failure;
+use types::dead_letter::{DeadLetter, MessageContext};
 use types::id::Src;
 use types::stream::StreamIncarnation;
 use types::time::Micros;
@@ -29,23 +30,6 @@ pub struct PriorAttempts {
     pub reason: Option<String>,
     /// DEAD has it; it only needs to be terminated.
     pub is_in_dead: bool,
-}
-
-/// A message that DEAD has, for the audit.
-#[derive(Debug, Clone)]
-pub struct Buried<'a> {
-    /// The subject it has in DEAD.
-    pub subject: String,
-    /// What is known of it.
-    pub about: &'a About,
-    /// What is blamed: `message`, `unknown` or `died`.
-    pub error_class: &'static str,
-    /// The error chain.
-    pub reason: &'a str,
-    /// Attempts that were used.
-    pub attempts: u32,
-    /// How often it was delivered.
-    pub delivered: u64,
 }
 
 /// Remembers. An error of it is blamed as one of the role is.
@@ -109,11 +93,10 @@ pub trait DeliveryState: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where it cannot be written now; the message is not terminated.
-    fn buried(
+    fn dead_lettered(
         &self,
         place: Place<'_>,
-        buried: Buried<'_>,
-        now: Micros,
+        letter: DeadLetter,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The message is done, after attempts that failed: leaves their trace, once, and nothing else is remembered.
@@ -123,7 +106,7 @@ pub trait DeliveryState: Send + Sync + 'static {
     fn recovered(
         &self,
         place: Place<'_>,
-        about: &About,
+        about: &MessageContext,
         now: Micros,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 

@@ -6,6 +6,7 @@
 use super::delivery::{ErrorClass, Failure, Outcome};
 use super::delivery_state::PriorAttempts;
 use runtime::breaker;
+use types::dead_letter::DeadLetterClass;
 
 /// A message delivered this often is handled alone: its worker may have died of it
 /// (`docs/protocol.md`, Persist).
@@ -102,11 +103,10 @@ pub fn sample(outcomes: &[Outcome]) -> breaker::Outcome {
     }
 }
 
-/// Why a message is given up.
+/// Why a message is dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    /// What is blamed, as the header `Devtrail-ErrorClass` says it.
-    pub error_class: &'static str,
+pub struct DeadLetterCause {
+    pub class: DeadLetterClass,
     /// The error chain.
     pub reason: String,
     /// Attempts that were used.
@@ -114,10 +114,10 @@ pub struct GivenUp {
 }
 
 /// Whether a message that comes again has used up what it had, and need not be handled once more.
-pub fn spent(tries: &PriorAttempts, max_attempts: u32) -> Option<GivenUp> {
-    let given_up = |error_class, reason, attempts| {
-        Some(GivenUp {
-            error_class,
+pub fn spent(tries: &PriorAttempts, max_attempts: u32) -> Option<DeadLetterCause> {
+    let cause = |class, reason, attempts| {
+        Some(DeadLetterCause {
+            class,
             reason,
             attempts,
         })
@@ -125,14 +125,14 @@ pub fn spent(tries: &PriorAttempts, max_attempts: u32) -> Option<GivenUp> {
     if tries.died >= max_attempts {
         let workers = tries.died;
         let reason = format!("{workers} workers died while they handled this message alone");
-        return given_up("died", reason, workers);
+        return cause(DeadLetterClass::Died, reason, workers);
     }
     if tries.used >= max_attempts {
         let reason = tries
             .reason
             .clone()
             .unwrap_or_else(|| "it failed again and again".to_owned());
-        return given_up("unknown", reason, tries.used);
+        return cause(DeadLetterClass::Unknown, reason, tries.used);
     }
     None
 }

@@ -10,12 +10,13 @@ use tokio::time::timeout;
 
 use super::delivery::{Delivery, Role};
 use super::delivery_state::DeliveryState;
-use super::policy::GivenUp;
+use super::policy::DeadLetterCause;
 use super::{Loop, Unsettled, lock};
 use crate::facts::{self, Floor};
 use crate::stored::{self, StoredMessage};
 use crate::{connects, reconnected, topology::Name};
 use runtime::metrics;
+use types::dead_letter::DeadLetterClass;
 use types::stream::StreamIncarnation;
 
 /// So few are read after any break of the connection; more only where it says that one of them may be the cause.
@@ -222,8 +223,8 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
             let moved = self
                 .to_dead(
                     &message,
-                    &GivenUp {
-                        error_class: "message",
+                    &DeadLetterCause {
+                        class: DeadLetterClass::Message,
                         reason,
                         attempts: 0,
                     },

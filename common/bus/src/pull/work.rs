@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use super::delivery::{Delivery, ErrorClass, Failure, Outcome, Role};
 use super::delivery_state::DeliveryState;
-use super::policy::{self, ALONE_FROM, Fate, GivenUp};
+use super::policy::{self, ALONE_FROM, DeadLetterCause, Fate};
 use super::{Loop, Unsettled};
 use runtime::clock;
 use runtime::crash;
 use runtime::metrics;
+use types::dead_letter::DeadLetterClass;
 
 /// A message that meets an open breaker comes again after this at the earliest.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
@@ -159,8 +160,8 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
                     self.attempt(one, failure, unsettled).await
                 }
                 (Fate::Dead, Outcome::Failed(failure)) => {
-                    let given_up = GivenUp {
-                        error_class: "message",
+                    let given_up = DeadLetterCause {
+                        class: DeadLetterClass::Message,
                         reason: failure.reason,
                         attempts: 1,
                     };
@@ -196,7 +197,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
         &self,
         part: &mut Part,
         unsettled: &Unsettled,
-    ) -> Result<Option<GivenUp>, Failure> {
+    ) -> Result<Option<DeadLetterCause>, Failure> {
         self.recall(part, unsettled).await?;
         let [one] = &mut part.members[..] else {
             return Ok(None);

@@ -110,8 +110,8 @@ proptest! {
         let given_up = spent(&tries, max);
         prop_assert_eq!(given_up.is_some(), used >= max || died >= max);
         if let Some(given_up) = given_up {
-            let wanted = if died >= max { ("died", died) } else { ("unknown", used) };
-            prop_assert_eq!((given_up.error_class, given_up.attempts), wanted);
+            let wanted = if died >= max { (DeadLetterClass::Died, died) } else { (DeadLetterClass::Unknown, used) };
+            prop_assert_eq!((given_up.class, given_up.attempts), wanted);
         }
     }
 }

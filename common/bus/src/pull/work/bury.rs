@@ -3,19 +3,20 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use async_nats::{Request, Subject};
+use async_nats::{Request, Subject, header};
 use futures_util::FutureExt;
 
 use super::settle::settled;
 use super::{InHand, Part, told};
-use crate::dead::{self, Context};
-use crate::pull::delivery::{About, Delivery, Failure, Role};
-use crate::pull::delivery_state::{Buried, DeliveryState};
-use crate::pull::policy::GivenUp;
+use crate::dead;
+use crate::pull::delivery::{Delivery, Failure, Role};
+use crate::pull::delivery_state::DeliveryState;
+use crate::pull::policy::DeadLetterCause;
 use crate::pull::{Loop, Unsettled};
 use runtime::clock;
 use runtime::crash;
 use runtime::metrics;
+use types::dead_letter::{DeadLetter, MessageContext};
 
 /// How often the server is asked to terminate a message, and how long its answer may take.
 const TERM_TRIES: u32 = 3;
@@ -23,14 +24,24 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Gives up on all of a part, which is one message.
-    pub(super) async fn bury_all(&self, part: Part, given_up: &GivenUp, unsettled: &Unsettled) {
+    pub(super) async fn bury_all(
+        &self,
+        part: Part,
+        given_up: &DeadLetterCause,
+        unsettled: &Unsettled,
+    ) {
         for one in part.members {
             self.bury(one, given_up, unsettled).await;
         }
     }
 
     /// Moves the message to DEAD. Where that cannot be done now, it comes again later.
-    pub(super) async fn bury(&self, one: InHand, given_up: &GivenUp, unsettled: &Unsettled) {
+    pub(super) async fn bury(
+        &self,
+        one: InHand,
+        given_up: &DeadLetterCause,
+        unsettled: &Unsettled,
+    ) {
         match self.to_dead(&one.delivery, given_up).await {
             Ok(()) => self.end(&one, unsettled).await,
             Err(error) => {
@@ -49,7 +60,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
     pub(in crate::pull) async fn to_dead(
         &self,
         message: &Delivery,
-        given_up: &GivenUp,
+        given_up: &DeadLetterCause,
     ) -> Result<(), async_nats::Error> {
         let failed = |failure: Failure| failure.reason;
         let src = self
@@ -57,37 +68,32 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
             .source(&self.incarnation)
             .await
             .map_err(failed)?;
-        let about = self.about(message).await.map_err(failed)?;
-        let actor = self.settings.actor.as_str();
-        dead::publish(
-            &self.js,
-            self.name(),
-            message,
-            &Context {
-                src,
-                about: &about,
-                given_up,
-                actor,
-            },
-        )
-        .await?;
-        crash::point("dead.after_puback");
         let (stream, consumer) = self.name();
-        let GivenUp {
-            error_class,
+        let DeadLetterCause {
+            class,
             reason,
             attempts,
         } = given_up;
-        let buried = Buried {
-            subject: dead::dead_subject(stream, consumer),
-            about: &about,
-            error_class,
-            reason,
-            attempts: *attempts,
-            delivered: message.delivered,
+        let message_id = message.headers.get(header::NATS_MESSAGE_ID);
+        let letter = DeadLetter {
+            at: clock::now(),
+            stream: stream.to_owned(),
+            consumer: consumer.to_owned(),
+            src: Some(src),
+            stream_sequence: Some(message.seq),
+            subject: Some(message.subject.clone()),
+            message_id: message_id.map(|id| id.as_str().to_owned()),
+            delivered: Some(message.delivered),
+            attempts: Some(*attempts),
+            error_class: Some(*class),
+            reason: Some(reason.clone()),
+            actor: Some(self.settings.actor.clone()),
+            context: self.about(message).await.map_err(failed)?,
         };
+        dead::publish(&self.js, message, &letter).await?;
+        crash::point("dead.after_puback");
         self.delivery_state
-            .buried(self.place(message.seq), buried, clock::now())
+            .dead_lettered(self.place(message.seq), letter)
             .await
             .map_err(failed)?;
         metrics::dead_letter(stream, consumer);
@@ -95,7 +101,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
             stream,
             consumer,
             message.seq,
-            error_class,
+            error_class = class.as_str(),
             attempts,
             reason,
             "a message was given up: it is in DEAD"
@@ -105,7 +111,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
     }
 
     /// What is known of the message; nothing of one that nobody can even look at.
-    pub(super) async fn about(&self, message: &Delivery) -> Result<About, Failure> {
+    pub(super) async fn about(&self, message: &Delivery) -> Result<MessageContext, Failure> {
         let looked = AssertUnwindSafe(self.role.about(&self.incarnation, message))
             .catch_unwind()
             .await;
@@ -116,7 +122,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
                 panic = told(&*panic),
                 "nothing can be told of a message"
             );
-            Ok(About::default())
+            Ok(MessageContext::default())
         })
     }
 
