@@ -5,7 +5,7 @@ mod admin;
 use serde_json::{Value, json};
 use store::{Answers, StoredAlert};
 
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 
 /// What to do with alerts.
@@ -62,11 +62,13 @@ async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<(
     let more = alerts.len() > settings.limit as usize;
     alerts.truncate(settings.limit as usize);
     if settings.json {
-        return Ok(out::json(&alerts.iter().map(as_json).collect::<Vec<_>>())?);
+        return Ok(output::json(
+            &alerts.iter().map(as_json).collect::<Vec<_>>(),
+        )?);
     }
-    out::line(text(&alerts))?;
+    output::line(text(&alerts))?;
     if more {
-        out::line(format!(
+        output::line(format!(
             "There are more than {}; --limit shows them.",
             settings.limit
         ))?;
@@ -90,7 +92,7 @@ fn text(alerts: &[StoredAlert]) -> String {
         ]
         .map(|field| field.replace('\n', " "))
     };
-    out::as_table(
+    output::as_table(
         ["SEVERITY", "DEVELOPER", "WINDOW", "RULE", "TITLE", "STATE"],
         alerts.iter().map(row).collect(),
     )

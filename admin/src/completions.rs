@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use crate::out;
+use crate::output;
 
 /// For which shell.
 #[derive(Debug, clap::Args)]
@@ -22,5 +22,5 @@ pub struct CompletionsSettings {
 pub fn run(settings: &CompletionsSettings, mut command: clap::Command) -> anyhow::Result<()> {
     let (name, mut script) = (command.get_name().to_owned(), Vec::new());
     clap_complete::generate(settings.shell, &mut command, name, &mut script);
-    Ok(out::line(String::from_utf8_lossy(&script).trim_end())?)
+    Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
 }

@@ -1,9 +1,9 @@
 //! `devtrail import git`: a repository's history as events, oldest first, sent as `devtrail send` does.
 
-mod event;
-mod git;
-mod log;
-mod process;
+mod commit_event;
+mod git_log;
+mod git_process;
+mod repository;
 mod summary;
 
 use std::collections::VecDeque;
@@ -16,11 +16,12 @@ use runtime::process::Process;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::metrics::day::date;
-use crate::out;
+use crate::interrupt::until_shutdown;
+use crate::output;
 use crate::send::delivery::{Delivery, Progress};
 use crate::send::input::{Batch, Content, Cutter};
-use git::{History, Repository, Selection};
+use crate::time_args::parse_day;
+use repository::{History, Repository, Selection};
 use summary::{Imported, Planned};
 
 /// What to import.
@@ -41,7 +42,7 @@ pub struct GitSettings {
     /// A folder of the repository; its whole history up to what is checked out is read
     path: PathBuf,
     /// Only commits committed on this day or later, YYYY-MM-DD
-    #[arg(long, value_name = "DATE", value_parser = date)]
+    #[arg(long, value_name = "DATE", value_parser = parse_day)]
     since: Option<String>,
     /// Only commits of this author's address; may be given several times [default: git's user.email]
     #[arg(long, value_name = "EMAIL", value_parser = email, conflicts_with = "all_authors")]
@@ -78,7 +79,7 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
         .clone()
         .unwrap_or_else(|| repository.name.clone());
     if settings.dry_run {
-        return crate::interruptible(
+        return until_shutdown(
             plan(&repository, &selection, project, &settings),
             &process.shutdown,
         )
@@ -91,7 +92,7 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     );
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);
-    let total = crate::interruptible(total, &process.shutdown).await?;
+    let total = until_shutdown(total, &process.shutdown).await?;
     let progress = Progress::of_events(total, "commits", settings.json);
     let batches = batches(
         repository.history(&selection)?,
@@ -109,9 +110,9 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     // Whoever imports looks at the metrics next.
     let computed = client.is_completed(&key, &newest, COMPUTED);
     let imported = Imported::new(project, selection.authors, sent?);
-    let computed = crate::interruptible(computed, &process.shutdown).await?;
+    let computed = until_shutdown(computed, &process.shutdown).await?;
     if settings.json {
-        Ok(out::json(&imported)?)
+        Ok(output::json(&imported)?)
     } else {
         Ok(imported.print(computed, settings.delivery.is_as_me())?)
     }
@@ -175,7 +176,7 @@ async fn plan(
     let add = |planned: Planned, batch: Batch| async move { Ok(planned.with(&batch)) };
     let planned = batches.try_fold(planned, add).await?;
     if settings.json {
-        return Ok(out::json(&planned)?);
+        return Ok(output::json(&planned)?);
     }
     Ok(planned.print()?)
 }
@@ -212,7 +213,7 @@ fn batches(
                     Some(commits) => {
                         for commit in &commits {
                             open.full
-                                .extend(cutter.push(event::event(commit, &project)?));
+                                .extend(cutter.push(commit_event::event(commit, &project)?));
                         }
                     }
                     None => open.full.extend(open.cutter.take().and_then(Cutter::rest)),

@@ -12,7 +12,7 @@ use types::id::DeveloperId;
 use types::key::{self, KeyRecord, Scope};
 use types::time::rfc3339;
 
-use crate::out;
+use crate::output;
 use crate::target::Target;
 
 /// What to do with keys.
@@ -88,7 +88,7 @@ pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
             let bucket = bucket(&settings.target).await?;
             let grant = &settings.grant;
             match (settings.developer, settings.from_file) {
-                (Some(developer), _) => Ok(out::line(create(&bucket, developer, grant).await?)?),
+                (Some(developer), _) => Ok(output::line(create(&bucket, developer, grant).await?)?),
                 (None, Some(file)) => create_many(&bucket, &file, grant).await,
                 (None, None) => bail!("Name a developer, or a file with --from-file."),
             }
@@ -161,7 +161,7 @@ async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyho
     };
     let mut made = stream::iter(people.into_iter().map(make)).buffered(AT_ONCE);
     while let Some(line) = made.try_next().await? {
-        out::line(line)?;
+        output::line(line)?;
     }
     Ok(())
 }
@@ -193,7 +193,7 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
         let list = records
             .iter()
             .map(|(digest, record)| json!({"sha256": digest, "key": record}));
-        return Ok(out::json(&list.collect::<Vec<_>>())?);
+        return Ok(output::json(&list.collect::<Vec<_>>())?);
     }
     let row = |(digest, record): &(String, KeyRecord)| {
         [
@@ -213,7 +213,7 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
             record.created_at.clone(),
         ]
     };
-    Ok(out::table(
+    Ok(output::table(
         ["DEVELOPER", "SHA-256", "SCOPES", "RATE", "CREATED"],
         records.iter().map(row).collect(),
     )?)
@@ -240,7 +240,7 @@ async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
             .delete(key::key_entry(&digest))
             .await
             .context("The key could not be revoked")?;
-        out::line(format!(
+        output::line(format!(
             "revoked {} of {}",
             &digest[..SHOWN.min(digest.len())],
             record.developer

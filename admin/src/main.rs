@@ -4,17 +4,18 @@ mod alerts;
 mod completions;
 mod dead;
 mod import;
+mod interrupt;
 mod keys;
 mod metrics;
-mod out;
+mod output;
 mod quarantine;
 mod rules;
 mod schemas;
 mod send;
-mod since;
 mod status;
 mod streams;
 mod target;
+mod time_args;
 mod trace;
 mod up;
 mod verify;
@@ -22,8 +23,8 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use interrupt::until_shutdown;
 use runtime::settings::{CommonArgs, Settings};
-use runtime::shutdown::Shutdown;
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
@@ -156,43 +157,32 @@ fn main() -> ExitCode {
             Command::Import(command) => import::run(command, process).await,
             Command::Status(settings) => status::run(settings, process).await,
             Command::Trace(settings) => {
-                interruptible(trace::run(settings), &process.shutdown).await
+                until_shutdown(trace::run(settings), &process.shutdown).await
             }
             Command::Metrics(command) => {
-                interruptible(metrics::run(command), &process.shutdown).await
+                until_shutdown(metrics::run(command), &process.shutdown).await
             }
             Command::Alerts(command) => {
-                interruptible(alerts::run(command), &process.shutdown).await
+                until_shutdown(alerts::run(command), &process.shutdown).await
             }
             Command::Verify(settings) => {
-                interruptible(verify::run(settings), &process.shutdown).await
+                until_shutdown(verify::run(settings), &process.shutdown).await
             }
             Command::Quarantine(command) => {
-                interruptible(quarantine::run(command, &process), &process.shutdown).await
+                until_shutdown(quarantine::run(command, &process), &process.shutdown).await
             }
             Command::Dead(command) => {
-                interruptible(dead::run(command, &process), &process.shutdown).await
+                until_shutdown(dead::run(command, &process), &process.shutdown).await
             }
-            Command::Keys(command) => interruptible(keys::run(command), &process.shutdown).await,
+            Command::Keys(command) => until_shutdown(keys::run(command), &process.shutdown).await,
             Command::Streams(command) => {
-                interruptible(streams::run(command), &process.shutdown).await
+                until_shutdown(streams::run(command), &process.shutdown).await
             }
             Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),
             Command::Completions(settings) => completions::run(&settings, Program::command()),
         }
     })
-}
-
-/// Runs a command that holds nothing: a signal ends it at once.
-async fn interruptible<T>(
-    command: impl Future<Output = anyhow::Result<T>>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<T> {
-    tokio::select! {
-        result = command => result,
-        () = shutdown.draining() => anyhow::bail!("Stopped by a signal before it was done; run the command again."),
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! `devtrail metrics`: the days of a developer, or of everyone.
 
-pub mod day;
-mod layout;
+mod day;
+mod table;
 
 use anyhow::bail;
 use runtime::settings::UsageError;
 use serde_json::{Map, Value};
 use store::Answers;
 
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
-use day::{Day, date};
+use crate::time_args::parse_day;
+use day::Day;
 
 /// What to do with metrics.
 #[derive(Debug, clap::Subcommand)]
@@ -36,10 +37,10 @@ pub struct ShowSettings {
     all: bool,
     /// First day, YYYY-MM-DD [default: with neither --from nor --to the newest 14 days that have
     /// events, in JSON all of them]
-    #[arg(long, value_name = "DAY", value_parser = date)]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     from: Option<String>,
     /// Last day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", value_parser = date)]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     to: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -88,15 +89,15 @@ async fn show(store: &impl Answers, settings: &ShowSettings) -> anyhow::Result<(
             continue;
         }
         if index > 0 {
-            out::line("")?;
+            output::line("")?;
         }
-        out::line(layout::text(developer, &chosen, &all))?;
+        output::line(table::text(developer, &chosen, &all))?;
     }
     if settings.json {
-        return Ok(out::json(&list)?);
+        return Ok(output::json(&list)?);
     }
     if people.is_empty() {
-        Ok(out::line("No developer has metrics yet.")?)
+        Ok(output::line("No developer has metrics yet.")?)
     } else {
         Ok(())
     }

@@ -7,7 +7,7 @@ use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
 use workers::alert::{Engine, Rule, builtin, examples, files};
 
-use crate::out;
+use crate::output;
 
 /// What to do with rules.
 #[derive(Debug, clap::Subcommand)]
@@ -59,7 +59,7 @@ fn list(as_json: bool) -> anyhow::Result<()> {
             json!({"id": rule.id, "version": rule.version, "severity": rule.severity, "title": rule.title,
                    "window_days": rule.window_days, "why": rule.why, "actions": rule.actions})
         };
-        return Ok(out::json(&rules.iter().map(entry).collect::<Vec<_>>())?);
+        return Ok(output::json(&rules.iter().map(entry).collect::<Vec<_>>())?);
     }
     let row = |rule: &Rule| {
         let days = if rule.window_days == 1 {
@@ -74,7 +74,7 @@ fn list(as_json: bool) -> anyhow::Result<()> {
             rule.title.clone(),
         ]
     };
-    Ok(out::table(
+    Ok(output::table(
         ["RULE", "SEVERITY", "WINDOW", "ALERT"],
         rules.iter().map(row).collect(),
     )?)
@@ -88,7 +88,7 @@ fn show(id: &str) -> anyhow::Result<()> {
             known.join(", ")
         );
     };
-    Ok(out::line(text.trim_end())?)
+    Ok(output::line(text.trim_end())?)
 }
 
 fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
@@ -102,13 +102,13 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     for rule in &rules {
         let problems = examples::check(rule, Engine::default(), &schemas);
         let verdict = if problems.is_empty() { "ok" } else { "FAILED" };
-        out::line(format!(
+        output::line(format!(
             "{}: {} examples, {verdict}",
             rule.id,
             rule.examples.len()
         ))?;
         for problem in &problems {
-            out::line(format!("  {problem}"))?;
+            output::line(format!("  {problem}"))?;
         }
         failed += usize::from(!problems.is_empty());
     }

@@ -5,7 +5,7 @@ mod check;
 use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
 
-use crate::out;
+use crate::output;
 
 /// What to do with schemas.
 #[derive(Debug, clap::Subcommand)]
@@ -58,7 +58,7 @@ fn list(settings: &SchemaSettings, as_json: bool) -> anyhow::Result<()> {
         let list = rows.iter().map(|[kind, versions, title]| {
             json!({"type": kind, "versions": versions.split(", ").collect::<Vec<_>>(), "title": title})
         });
-        return Ok(out::json(&list.collect::<Vec<_>>())?);
+        return Ok(output::json(&list.collect::<Vec<_>>())?);
     }
-    Ok(out::table(["TYPE", "VERSIONS", "WHAT"], rows)?)
+    Ok(output::table(["TYPE", "VERSIONS", "WHAT"], rows)?)
 }

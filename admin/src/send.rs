@@ -8,7 +8,8 @@ use anyhow::bail;
 use futures_util::stream;
 use runtime::process::Process;
 
-use crate::out;
+use crate::interrupt::until_shutdown;
+use crate::output;
 use delivery::{Delivery, Progress, Summary};
 use input::{Batch, Content};
 
@@ -44,7 +45,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
         settings.delivery.keys()?,
     );
     // Whoever writes to stdin may never end.
-    let text = crate::interruptible(read(&settings.file), &process.shutdown).await?;
+    let text = until_shutdown(read(&settings.file), &process.shutdown).await?;
     let batches = input::batches(&text, &keys, usize::from(settings.delivery.batch_size))?;
     if batches.is_empty() {
         bail!(
@@ -62,7 +63,7 @@ pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()>
     drop(progress);
     let summary = summary?;
     if settings.json {
-        Ok(out::json(&summary)?)
+        Ok(output::json(&summary)?)
     } else {
         Ok(print(&summary)?)
     }
@@ -100,13 +101,13 @@ fn with_resends(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
 
 fn print(summary: &Summary) -> std::io::Result<()> {
     let (counts, seconds) = (&summary.counts, summary.seconds);
-    out::line(format!(
+    output::line(format!(
         "sent {} batches with {} events in {seconds:.1} s ({:.0} events/s)",
         summary.batches,
         counts.received,
         f64::from(counts.received) / seconds.max(0.001)
     ))?;
-    out::line(format!(
+    output::line(format!(
         "  accepted {}, duplicate {}, rejected {}, quarantined {} · {} batches were known already, {} retries",
         counts.accepted,
         counts.duplicate,

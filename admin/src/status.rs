@@ -1,6 +1,6 @@
 //! `devtrail status`: streams, lag, processes with their breakers, and what is stored.
 
-mod layout;
+mod snapshot;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use bus::worker_registry::{self, WorkerEntry};
 use bus::{api, topology};
 use runtime::clock;
 use runtime::process::Process;
-use serde::Serialize;
-use store::{Ledger, Totals};
+use store::Ledger;
 use types::time::{SECOND, rfc3339};
 
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
+use snapshot::{ConsumerStatus, Status, StreamStatus};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -34,34 +34,6 @@ pub struct StatusSettings {
     watch: bool,
 }
 
-/// What Devtrail is doing at one moment.
-#[derive(Debug, Serialize)]
-struct Status {
-    streams: Vec<Stream>,
-    consumers: Vec<Consumer>,
-    collectors: Vec<WorkerEntry>,
-    workers: Vec<WorkerEntry>,
-    store: Totals,
-}
-
-#[derive(Debug, Serialize)]
-struct Stream {
-    name: String,
-    messages: u64,
-    bytes: u64,
-    first_sequence: u64,
-    last_sequence: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Consumer {
-    name: String,
-    /// Not delivered yet.
-    pending: u64,
-    /// Delivered, not acknowledged yet.
-    unsettled: u64,
-}
-
 /// The time between two looks of `--watch`.
 const EVERY: Duration = Duration::from_secs(2);
 /// To the upper left corner, and clear from there on.
@@ -78,9 +50,9 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
         if settings.watch {
             watch(&js, &store, first, settings.json, &process).await
         } else if settings.json {
-            Ok(out::json(&first)?)
+            Ok(output::json(&first)?)
         } else {
-            Ok(out::line(layout::text(&first, clock::now()))?)
+            Ok(output::line(snapshot::text(&first, clock::now()))?)
         }
     })
 }
@@ -97,14 +69,14 @@ async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<St
                 .unwrap_or_default()
         };
         match name.consumer {
-            None => streams.push(Stream {
+            None => streams.push(StreamStatus {
                 name: name.stream,
                 messages: number("/state/messages"),
                 bytes: number("/state/bytes"),
                 first_sequence: number("/state/first_seq"),
                 last_sequence: number("/state/last_seq"),
             }),
-            Some(consumer) => consumers.push(Consumer {
+            Some(consumer) => consumers.push(ConsumerStatus {
                 name: format!("{}/{consumer}", name.stream),
                 pending: number("/num_pending"),
                 unsettled: number("/num_ack_pending"),
@@ -139,7 +111,7 @@ async fn watch(
     looks.tick().await;
     loop {
         let shown = block(&seen, as_json, on_terminal)?;
-        if !out::still_read(&shown)? {
+        if !output::still_read(&shown)? {
             return Ok(());
         }
         let next = async {
@@ -167,7 +139,7 @@ fn block(
         });
     }
     let text = match seen {
-        Ok(status) => layout::text(status, now),
+        Ok(status) => snapshot::text(status, now),
         Err(error) => format!("error: {error:#}"),
     };
     let seconds = rfc3339(now / SECOND * SECOND).replace(".000000", "");

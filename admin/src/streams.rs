@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use bus::api;
 use bus::topology::{self, Change, Config, Difference, Name};
 
-use crate::out;
+use crate::output;
 use crate::target::Target;
 
 /// What to do with streams.
@@ -81,21 +81,21 @@ pub async fn make(
 fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
     if as_json {
         let one = |(name, change): &(Name, Change)| serde_json::json!({"name": name.to_string(), "change": change});
-        return out::json(&plan.iter().map(one).collect::<Vec<_>>());
+        return output::json(&plan.iter().map(one).collect::<Vec<_>>());
     }
     let list = |differences: &[Difference]| {
         let one = |d: &Difference| format!("{} is {}, declared {}", d.field, d.live, d.declared);
         differences.iter().map(one).collect::<Vec<_>>().join("; ")
     };
     for (name, change) in plan {
-        out::line(match change {
+        output::line(match change {
             Change::Create(_) => format!("create  {name}"),
             Change::Repair { differences, .. } => format!("repair  {name}: {}", list(differences)),
             Change::Keep(differences) => format!("keep    {name}: {}", list(differences)),
         })?;
     }
     if plan.is_empty() {
-        out::line("All streams and consumers are as declared.")
+        output::line("All streams and consumers are as declared.")
     } else {
         Ok(())
     }

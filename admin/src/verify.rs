@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use store::{Ledger, Retention};
 
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 use findings::{Found, SHOWN};
 use walk::Walk;
@@ -127,14 +127,14 @@ fn progress(length: u64, quiet: bool) -> ProgressBar {
 fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
     let finding_count = &report.found.finding_count;
     if as_json {
-        out::json(report)?;
+        output::json(report)?;
     } else {
         if *finding_count > SHOWN as u64 {
-            out::line(format!("  … and {} more", finding_count - SHOWN as u64))?;
+            output::line(format!("  … and {} more", finding_count - SHOWN as u64))?;
         }
-        out::line(summary(report))?;
+        output::line(summary(report))?;
         if *finding_count == 0 {
-            out::line("verify: clean. Every acknowledged event is accounted for exactly once.")?;
+            output::line("verify: clean. Every acknowledged event is accounted for exactly once.")?;
         }
     }
     anyhow::ensure!(

@@ -7,7 +7,7 @@ use bus::admin_alerts;
 use types::admin_alert::{AdminAlert, State, newest};
 use types::time::rfc3339;
 
-use crate::out;
+use crate::output;
 use crate::target::Target;
 
 /// Which ones.
@@ -42,9 +42,9 @@ pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
         return follow(&js, alerts, last, settings.json).await;
     }
     if settings.json {
-        Ok(out::json(&alerts)?)
+        Ok(output::json(&alerts)?)
     } else {
-        Ok(out::line(text(&alerts))?)
+        Ok(output::line(text(&alerts))?)
     }
 }
 
@@ -72,7 +72,7 @@ async fn follow(
             } else {
                 line(alert)
             };
-            if !out::still_read(&line)? {
+            if !output::still_read(&line)? {
                 return Ok(());
             }
         }
@@ -111,7 +111,7 @@ fn line(alert: &AdminAlert) -> String {
         State::Resolved => format!("resolved {}", rfc3339(alert.time)),
     };
     // One line each, whatever a title quotes.
-    out::plain(&format!("{severity} {kind} {state}: {title}").replace('\n', " "))
+    output::plain(&format!("{severity} {kind} {state}: {title}").replace('\n', " "))
 }
 
 #[cfg(test)]

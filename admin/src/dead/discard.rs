@@ -11,7 +11,7 @@ use super::letter::Letter;
 use super::plan::{self, Now};
 use super::report::{Became, Line, Report, SHOWN, progress};
 use super::walk::{self, Filter, Found, Origin, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 
 /// What to drop.
@@ -68,7 +68,7 @@ fn parse_reason(text: &str) -> Result<String, String> {
 /// Where a letter is gone, or streams, database or workers do not answer.
 pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<()> {
     if !settings.dry_run && !settings.yes && !confirmed(settings)? {
-        return Ok(out::line("Nothing was dropped.")?);
+        return Ok(output::line("Nothing was dropped.")?);
     }
     let mut report = Report {
         dry_run: settings.dry_run,
@@ -82,14 +82,14 @@ pub async fn run(settings: &DropSettings, process: &Process) -> anyhow::Result<(
     )
     .await);
     if settings.json {
-        out::json(&report)?;
+        output::json(&report)?;
     } else if report.letters.is_empty() && done.is_ok() {
-        out::line("No dead letter fits.")?;
+        output::line("No dead letter fits.")?;
     } else {
         report
             .lines(SHOWN.max(settings.letters.len()))
             .iter()
-            .try_for_each(out::line)?;
+            .try_for_each(output::line)?;
     }
     done?;
     report.conclude()

@@ -2,7 +2,7 @@
 
 use super::letter::Entry;
 use super::walk::{Filter, Found, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::Target;
 
 /// What to list.
@@ -44,10 +44,10 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
         entries.push(Entry::of(&letter));
     }
     if settings.json {
-        return Ok(out::json(&entries)?);
+        return Ok(output::json(&entries)?);
     }
     if entries.is_empty() {
-        return Ok(out::line("No dead letter fits.")?);
+        return Ok(output::line("No dead letter fits.")?);
     }
     let head = [
         "LETTER",
@@ -58,9 +58,9 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
         "TRIES",
         "REASON",
     ];
-    out::table(head, entries.iter().map(row).collect())?;
+    output::table(head, entries.iter().map(row).collect())?;
     if more {
-        out::line(format!(
+        output::line(format!(
             "\nThere are more than {limit} letters; --limit or a filter chooses others."
         ))?;
     }

@@ -16,7 +16,7 @@ use super::letter::Letter;
 use super::plan::{Plan, plan};
 use super::report::{Became, Line, Report, SHOWN, progress};
 use super::walk::{Filter, Found, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 use returns::Returns;
 
@@ -79,11 +79,11 @@ pub async fn run(settings: &RedriveSettings, process: &Process) -> anyhow::Resul
     .await);
     // What was published before something failed is told as well.
     if settings.json {
-        out::json(&report)?;
+        output::json(&report)?;
     } else if report.letters.is_empty() && done.is_ok() {
-        out::line("No dead letter fits.")?;
+        output::line("No dead letter fits.")?;
     } else {
-        report.lines(SHOWN).iter().try_for_each(out::line)?;
+        report.lines(SHOWN).iter().try_for_each(output::line)?;
     }
     done?;
     report.conclude()

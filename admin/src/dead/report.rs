@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::letter::Letter;
-use crate::out::plain;
+use crate::output::plain;
 
 /// Letters that are each told in a line; of more, those that need another look are.
 pub const SHOWN: usize = 50;

@@ -13,7 +13,7 @@ use types::id::BatchRef;
 
 use super::letter::{Content, Entry, Letter};
 use super::walk::{Found, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 
 /// What to show.
@@ -75,9 +75,9 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
         now,
     };
     if settings.json {
-        Ok(out::json(&shown)?)
+        Ok(output::json(&shown)?)
     } else {
-        Ok(out::line(text(&shown)?)?)
+        Ok(output::line(text(&shown)?)?)
     }
 }
 
@@ -191,5 +191,5 @@ fn text(shown: &Shown) -> anyhow::Result<String> {
         headers.join("\n"),
         serde_json::to_string_pretty(&shown.payload)?,
     );
-    Ok(out::plain(&text))
+    Ok(output::plain(&text))
 }

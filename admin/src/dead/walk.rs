@@ -10,7 +10,7 @@ use types::time::Micros;
 
 use super::desk;
 use super::letter::Letter;
-use crate::since::parse_since;
+use crate::time_args::parse_since;
 
 /// What narrows the dead letters; everything that is given must fit.
 #[derive(Debug, Clone, Default, clap::Args)]

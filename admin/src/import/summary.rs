@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::out;
+use crate::output;
 use crate::send::delivery::Summary;
 use crate::send::input::{Batch, Content};
 
@@ -82,7 +82,7 @@ impl Planned {
             ..
         } = self;
         let day = |day: &Option<String>| day.clone().unwrap_or_default();
-        out::line(format!(
+        output::line(format!(
             "would send {commits} commits of {project} in {batches} batches, written from {} to {}; nothing was sent",
             day(first),
             day(last)
@@ -119,30 +119,30 @@ impl Imported {
             sent,
             ..
         } = self;
-        out::line(format!(
+        output::line(format!(
             "imported {commits} commits of {project} in {:.1} s: {new} new, {known} known already",
             sent.seconds
         ))?;
         let (rejected, quarantined) = (sent.counts.rejected, sent.counts.quarantined);
         if rejected + quarantined > 0 {
-            out::line(format!(
+            output::line(format!(
                 "{quarantined} quarantined, {rejected} rejected; they are kept, and count in no metric:"
             ))?;
         }
         sent.print_codes()?;
         if sent.not_stored_yet > 0 {
-            out::line(format!(
+            output::line(format!(
                 "{} batches are on disk but not stored yet: which of their commits are new is found out then",
                 sent.not_stored_yet
             ))?;
         }
         if !computed {
-            out::line(
+            output::line(
                 "Their metrics are not computed yet; `devtrail status` shows the jobs that wait.",
             )?;
         }
         if as_me {
-            out::line("See them with `devtrail metrics show me`.")
+            output::line("See them with `devtrail metrics show me`.")
         } else {
             Ok(())
         }

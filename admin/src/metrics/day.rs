@@ -97,39 +97,9 @@ impl Sums {
     }
 }
 
-/// Checks a day as people write it.
-///
-/// # Errors
-/// Where it is none, with the form it must have.
-pub fn date(text: &str) -> Result<String, String> {
-    // The calendar's own parser takes other forms as well, which would not sort as days do.
-    let parsed = text
-        .parse::<jiff::civil::Date>()
-        .ok()
-        .filter(|day| day.to_string() == text);
-    parsed
-        .map(|day| day.to_string())
-        .ok_or_else(|| format!("{text:?} is no day; write 2026-03-01"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_day_is_written_in_one_form_only() {
-        assert_eq!(date("2026-03-01"), Ok("2026-03-01".to_owned()));
-        for bad in [
-            "",
-            "2026-3-1",
-            "2026-02-30",
-            "20260301",
-            "2026-03-01T00:00",
-            "tomorrow",
-        ] {
-            assert!(date(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn what_a_body_leaves_out_is_zero_and_a_damaged_one_is_named() {

@@ -4,7 +4,7 @@ use store::Quarantine;
 
 use super::report::Entry;
 use super::wanted::{Filter, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 
 /// What to list.
@@ -39,10 +39,10 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
     let more = entries.len() > limit;
     entries.truncate(limit);
     if settings.json {
-        return Ok(out::json(&entries)?);
+        return Ok(output::json(&entries)?);
     }
     if entries.is_empty() {
-        return Ok(out::line("No quarantined event fits.")?);
+        return Ok(output::line("No quarantined event fits.")?);
     }
     let row = |entry: &Entry| {
         let (id, kind) = (
@@ -74,9 +74,9 @@ pub async fn run(settings: &ListSettings) -> anyhow::Result<()> {
         "RECEIVED (UTC)",
         "",
     ];
-    out::table(head, entries.iter().map(row).collect())?;
+    output::table(head, entries.iter().map(row).collect())?;
     if more {
-        out::line(format!(
+        output::line(format!(
             "\nThere are more than {limit} events; --limit or a filter chooses others."
         ))?;
     }

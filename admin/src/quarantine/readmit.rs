@@ -16,7 +16,7 @@ use super::fate::{Fate, fates, text};
 use super::message::Fitting;
 use super::report::{Readmitted, Report};
 use super::wanted::{Filter, Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 use send::Sender;
 
@@ -69,7 +69,7 @@ pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Resul
     // What was published before something failed is told as well.
     if done.is_ok() || !report.batches.is_empty() {
         if settings.json {
-            out::json(&report)?
+            output::json(&report)?
         } else {
             print(&report)?
         }
@@ -149,9 +149,9 @@ fn progress(quiet: bool) -> ProgressBar {
 
 fn print(report: &Report) -> std::io::Result<()> {
     let lines = report.lines();
-    lines.iter().take(SHOWN).try_for_each(out::line)?;
+    lines.iter().take(SHOWN).try_for_each(output::line)?;
     if lines.len() > SHOWN {
-        out::line(format!(
+        output::line(format!(
             "… and {} more lines; --json shows all",
             lines.len() - SHOWN
         ))?;
@@ -162,12 +162,12 @@ fn print(report: &Report) -> std::io::Result<()> {
     } else {
         "readmitted"
     };
-    out::line(format!(
+    output::line(format!(
         "{} events {done} in {} batches · {} stay, {} stored before, {} on the way",
         counts.readmitted, counts.messages, counts.stays, counts.stored, counts.on_the_way
     ))?;
     if counts.duplicate + counts.id_conflict > 0 {
-        out::line(format!(
+        output::line(format!(
             "Others were first: {} of them are duplicates, {} in conflict.",
             counts.duplicate, counts.id_conflict
         ))?;

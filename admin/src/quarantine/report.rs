@@ -6,7 +6,7 @@ use types::id::{BatchRef, EventRef};
 use types::time::rfc3339;
 
 use super::fate::{self, Fate};
-use crate::out::plain;
+use crate::output::plain;
 
 /// A quarantined event: where and whose it is, and why it is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use types::time::SECOND;
 use super::fate::{self, OnTheWay, fates};
 use super::report::{Becomes, Entry};
 use super::wanted::{Walk, Wanted};
-use crate::out;
+use crate::output;
 use crate::target::{Target, with_store};
 
 /// What to show.
@@ -61,13 +61,13 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
     let shown = with_store!(settings.target, |store| read(&store, settings, &schemas)
         .await?);
     if settings.json {
-        return Ok(out::json(&shown)?);
+        return Ok(output::json(&shown)?);
     }
     for (index, one) in shown.iter().enumerate() {
         if index > 0 {
-            out::line("")?;
+            output::line("")?;
         }
-        out::line(text(one))?;
+        output::line(text(one))?;
     }
     Ok(())
 }
@@ -136,5 +136,5 @@ fn text(shown: &Shown) -> String {
         shown.correlation_id,
         shown.now.words(),
     );
-    out::plain(&text)
+    output::plain(&text)
 }

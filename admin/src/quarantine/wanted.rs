@@ -9,7 +9,7 @@ use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
 use super::fate;
-use crate::since::parse_since;
+use crate::time_args::parse_since;
 
 /// Keys of batches that are read at once.
 const PAGE: u32 = 200;

@@ -15,7 +15,7 @@ use types::schema::{SchemaFile, Schemas, problems};
 use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
-use crate::out;
+use crate::output;
 use crate::send::input;
 
 /// What to check.
@@ -95,7 +95,7 @@ pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
     };
     let checked = Checked { files, events };
     if settings.json {
-        out::json(&checked)?;
+        output::json(&checked)?;
     } else {
         print(&checked)?;
     }
@@ -183,14 +183,14 @@ fn check_events(
 
 fn print(checked: &Checked) -> std::io::Result<()> {
     for file in &checked.files {
-        out::line(format!(
+        output::line(format!(
             "{}: {}",
             file.file,
             if file.usable { "usable" } else { "NOT USABLE" }
         ))?;
         file.problems
             .iter()
-            .try_for_each(|problem| out::line(out::plain(&format!("  {problem}"))))?;
+            .try_for_each(|problem| output::line(output::plain(&format!("  {problem}"))))?;
     }
     for event in &checked.events {
         let id = event.id.as_deref().unwrap_or("without id");
@@ -209,7 +209,7 @@ fn print(checked: &Checked) -> std::io::Result<()> {
         } else {
             format!(": {}", why.join(": "))
         };
-        out::line(out::plain(&format!(
+        output::line(output::plain(&format!(
             "line {} {id}: {}{why}",
             event.line,
             event.verdict.as_str()

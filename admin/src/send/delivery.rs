@@ -13,7 +13,7 @@ use types::verdict::Counts;
 
 use super::client::{Acknowledged, Client};
 use super::input::{Batch, Keys};
-use crate::out;
+use crate::output;
 use crate::target::Target;
 
 /// Where batches go, as whom, and how.
@@ -228,7 +228,7 @@ impl Summary {
                 .unwrap_or_default();
             self.examples
                 .entry(code.to_owned())
-                .or_insert_with(|| out::plain(&format!("{id}{detail}")));
+                .or_insert_with(|| output::plain(&format!("{id}{detail}")));
         }
     }
 
@@ -238,7 +238,7 @@ impl Summary {
     /// Where stdout cannot be written.
     pub fn print_codes(&self) -> std::io::Result<()> {
         self.codes.iter().try_for_each(|(code, count)| {
-            out::line(format!(
+            output::line(format!(
                 "  {code}: {count}, such as {}",
                 self.examples[code]
             ))

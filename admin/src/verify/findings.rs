@@ -3,7 +3,7 @@
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::out;
+use crate::output;
 
 /// Findings that are told and kept; the rest is counted.
 pub const SHOWN: usize = 100;
@@ -104,7 +104,7 @@ impl Found {
             self.finding_count += 1;
             if self.findings.len() < SHOWN {
                 if !as_json {
-                    progress.suspend(|| out::line(format!("  {}", finding.text)))?;
+                    progress.suspend(|| output::line(format!("  {}", finding.text)))?;
                 }
                 self.findings.push(finding.text);
             }

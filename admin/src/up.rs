@@ -1,12 +1,10 @@
 //! `devtrail up`: nats-server, collector and workers on one folder.
 
-mod disk;
+mod disk_watch;
 mod folder;
-mod log;
-mod program;
-mod room;
-mod server;
-mod steps;
+mod nats_server;
+mod next_steps;
+mod stream_bounds;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,10 +23,10 @@ use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WatchSettings, 
 
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
-use crate::{out, streams};
+use crate::{output, streams};
 use folder::Folder;
-use server::{Ports, Server};
-use steps::Steps;
+use nats_server::{Ports, Server};
+use next_steps::NextSteps;
 
 /// What to start, and where.
 #[derive(Debug, Args)]
@@ -94,12 +92,12 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     // The collector reads them too, but what is wrong is to be said before anything is started.
     settings.schemas.load()?;
     let folder = Folder::open(&settings.data)?;
-    let program = program::find(settings.nats_server.as_deref()).await?;
+    let program = nats_server::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
     let admin = Admin::listen(&settings.admin).await?;
     metrics::install(metrics::Program::Every);
     bus::stream_metrics::begin_consumers();
-    server::stop_leftover(folder.path()).await?;
+    nats_server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
     let addresses = (listener.local_addr()?, admin.address());
     let work = run_beside(
@@ -214,15 +212,15 @@ async fn prepare(
     let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
-    let free = disk::free_bytes(folder.path())?;
+    let free = disk_watch::free_bytes(folder.path())?;
     let events = topology::Name {
         stream: EVENTS.to_owned(),
         consumer: None,
     };
     if api::info(&js, &events).await?.is_none() {
-        room::expect(free).with_context(|| folder.path().display().to_string())?;
+        stream_bounds::ensure_enough(free).with_context(|| folder.path().display().to_string())?;
     }
-    room::fit(&mut declared, free);
+    stream_bounds::fit(&mut declared, free);
     let changes = streams::make(&js, &declared).await?;
     tracing::debug!(?changes, "streams and consumers are as declared");
     let bucket = keys::open(&js).await?;
@@ -241,7 +239,7 @@ async fn keep_registered(
     folder.wait_until_ready(url).await?;
     folder.write_addresses(addresses)?;
     tracing::info!(url, "ready");
-    let steps = Steps {
+    let steps = NextSteps {
         url,
         folder: folder.path(),
         key_is_new: first_key.is_some(),
@@ -254,5 +252,5 @@ async fn keep_registered(
     } else {
         called
     };
-    Ok(out::line(steps.text(&program))?)
+    Ok(output::line(steps.text(&program))?)
 }

@@ -151,7 +151,7 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn complaint(stderr: &[u8]) -> String {
     let said = text(stderr);
     let words: Vec<&str> = said.split_whitespace().collect();
-    let said = crate::out::plain(&words.join(" "));
+    let said = crate::output::plain(&words.join(" "));
     shorten(said.trim_start_matches("fatal: "), 500).to_owned()
 }
 

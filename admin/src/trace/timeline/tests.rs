@@ -1,7 +1,5 @@
 //! Golden time lines.
 
-use serde_json::{Value, json};
-use types::id::BatchRef;
 use types::job::BatchState;
 use types::time::parse_rfc3339;
 use types::verdict::Counts;
@@ -88,7 +86,7 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
     let mut steps = collector_to_store();
     steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);
     let told = text(
-        &Traced {
+        &TracedBatch {
             batch: batch(),
             steps,
         },
@@ -158,7 +156,7 @@ jobs: aggregate done, normalize done, alert failed
 ";
     assert_eq!(
         text(
-            &Traced {
+            &TracedBatch {
                 batch: batch(),
                 steps
             },
@@ -204,7 +202,7 @@ replay r1
         ..batch()
     };
     assert_eq!(
-        text(&Traced { batch, steps }, None),
+        text(&TracedBatch { batch, steps }, None),
         expected.trim_matches('\n')
     );
 }
@@ -212,7 +210,7 @@ replay r1
 #[test]
 fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
     let steps: Vec<AuditEntry> = (0..50).map(duplicate).collect();
-    let traced = Traced {
+    let traced = TracedBatch {
         batch: batch(),
         steps,
     };
@@ -232,7 +230,7 @@ fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
 
 #[test]
 fn an_event_that_no_row_tells_of_is_said_to_be_in_the_batch() {
-    let traced = Traced {
+    let traced = TracedBatch {
         batch: batch(),
         steps: collector_to_store(),
     };
@@ -258,7 +256,7 @@ fn forgotten_rows_and_hostile_text_do_no_harm() {
         ..batch()
     };
     let text = text(
-        &Traced {
+        &TracedBatch {
             batch: nobody,
             steps: vec![forgotten, strange],
         },
@@ -302,7 +300,7 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
         with(step(0, "redriven", "devtrail/1a"), &redriven),
         with(step(1, "dropped", "devtrail/1a"), &dropped),
     ];
-    let text = unstored(&Unstored {
+    let text = unstored(&UnstoredMessage {
         at: batch().at,
         steps,
     });

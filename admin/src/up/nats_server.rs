@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use super::disk::DiskWatch;
-use super::log::{complaints, ended, log_file};
+use super::disk_watch::DiskWatch;
 
+/// The oldest version with everything Devtrail uses.
+const OLDEST_VERSION: (u32, u32) = (2, 12);
 /// The configuration that a PubAck's promise stands on.
 const CONFIG: &str = include_str!("../../../nats/server.conf");
 /// The line of it that `up` adds another to.
@@ -28,6 +29,46 @@ const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 /// How often files and processes of others are looked at.
 const POLL: Duration = Duration::from_millis(10);
+
+/// Finds a nats-server that is new enough.
+///
+/// # Errors
+/// Where there is none.
+pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let candidates = match given {
+        Some(path) => vec![path.to_owned()],
+        None => vec![
+            PathBuf::from(".tools/nats-server"),
+            PathBuf::from("nats-server"),
+        ],
+    };
+    let mut too_old = None;
+    for candidate in candidates {
+        // A bare name is looked up on PATH; a path that is not there is no candidate.
+        let Ok(output) = Command::new(&candidate).arg("--version").output().await else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let text = text.lines().next().unwrap_or_default().trim().to_owned();
+        match version(&text) {
+            Some(version) if version >= OLDEST_VERSION => return Ok(candidate),
+            _ => too_old = Some(format!("{} says {text:?}", candidate.display())),
+        }
+    }
+    let (major, minor) = OLDEST_VERSION;
+    let found = too_old.or_else(|| given.map(|path| format!("{} cannot be run", path.display())));
+    bail!(
+        "No nats-server {major}.{minor} or newer was found{}. `make run` gets one into .tools/; or install it from \
+         https://nats.io/download and put it on PATH, or name it with --nats-server PATH.",
+        found.map(|found| format!(" ({found})")).unwrap_or_default()
+    )
+}
+
+/// Reads `nats-server: v2.15.1`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("nats-server: v")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
 
 /// Where the server is reached.
 #[derive(Debug, Clone)]
@@ -293,6 +334,48 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
     })?
 }
 
+/// The log of the server on `folder`.
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("nats-server.log")
+}
+
+/// What the server with this pid wrote of errors into its log, which those before it wrote as well.
+fn complaints(folder: &Path, pid: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(log_file(folder)).unwrap_or_default();
+    let own = format!("[{pid}] ");
+    let bad = |line: &&str| {
+        line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "))
+    };
+    let said = |line: &str| {
+        line.split_once("] ")
+            .and_then(|(_, rest)| rest.split_once("] "))
+            .map(|(_, said)| said.to_owned())
+    };
+    let all: Vec<String> = text.lines().filter(bad).filter_map(said).collect();
+    all[all.len().saturating_sub(3)..].to_vec()
+}
+
+/// Why there is no server, and what to do.
+fn ended(how: &str, complaints: &[String], log: &Path) -> String {
+    let said = complaints.join("; ");
+    if said.contains("address already in use") {
+        return format!(
+            "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, or 0 \
+             for a free one. nats-server says: {said}"
+        );
+    }
+    let said = if said.is_empty() {
+        "nothing".to_owned()
+    } else {
+        said
+    };
+    format!(
+        "nats-server did not start ({how}). It says: {said}. Its log is {}; another nats-server is named with \
+         --nats-server PATH.",
+        log.display()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,5 +383,12 @@ mod tests {
     #[test]
     fn the_configuration_has_the_line_that_more_is_added_to() {
         assert_eq!(CONFIG.matches(SYNCED).count(), 1);
+    }
+
+    #[test]
+    fn the_version_is_read_from_what_the_server_prints() {
+        assert_eq!(version("nats-server: v2.15.1"), Some((2, 15)));
+        assert_eq!(version("nats-server: v2.12.0-RC.1"), Some((2, 12)));
+        assert_eq!(version("something else"), None);
     }
 }

@@ -16,7 +16,7 @@ const LEAST: u64 = 256 * 1024 * 1024;
 ///
 /// # Errors
 /// Where the disk has less than 256 MiB free.
-pub fn expect(free: u64) -> anyhow::Result<()> {
+pub fn ensure_enough(free: u64) -> anyhow::Result<()> {
     let mib = |bytes: u64| bytes / (1024 * 1024);
     ensure!(
         free >= LEAST,
@@ -128,9 +128,9 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_full_is_said_to_be() {
-        assert!(expect(256 << 20).is_ok());
+        assert!(ensure_enough(256 << 20).is_ok());
         assert!(
-            expect(200 << 20)
+            ensure_enough(200 << 20)
                 .unwrap_err()
                 .to_string()
                 .contains("has 200 MiB free")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::day::{Day, Share, Sums};
-use crate::out::as_table;
+use crate::output::as_table;
 
 /// Languages and projects named of a day.
 const TOP: usize = 2;

@@ -6,14 +6,14 @@ use types::job::JobKind;
 
 /// What is wanted: where to look, and what of it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TraceQuery {
     text: String,
     clue: Clue,
     src: Option<Src>,
     developer: Option<String>,
 }
 
-impl Wanted {
+impl TraceQuery {
     /// Reads `seq:N`, `job:SRC:SEQ:KIND…`, `alert:ID`, `id:ID`; anything else is an id.
     pub fn parse(text: &str, developer: Option<&str>) -> Self {
         let developer = developer.map(str::to_owned);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn clue(text: &str) -> Clue {
-        Wanted::parse(text, None).clue()
+        TraceQuery::parse(text, None).clue()
     }
 
     fn id(id: &str) -> Clue {
@@ -163,21 +163,21 @@ mod tests {
 
     #[test]
     fn a_job_is_one_lifes_and_a_developer_narrows_everything() {
-        let batch = crate::trace::layout::tests::batch();
-        let fits = |text: &str, developer| Wanted::parse(text, developer).fits(&batch);
+        let batch = crate::trace::timeline::tests::batch();
+        let fits = |text: &str, developer| TraceQuery::parse(text, developer).fits(&batch);
         assert!(fits("job:1:4711:alert", None) && !fits("job:2:4711:alert", None));
         assert!(fits("seq:4711", Some("ada")) && !fits("seq:4711", Some("bob")));
     }
 
     #[test]
     fn who_finds_nothing_is_told_what_to_try() {
-        let told = Wanted::parse("b1", Some("ada")).not_found();
+        let told = TraceQuery::parse("b1", Some("ada")).not_found();
         assert!(
             told.contains("\"b1\" of ada") && told.contains("without --developer"),
             "{told}"
         );
         assert!(
-            Wanted::parse("alert:x", None)
+            TraceQuery::parse("alert:x", None)
                 .not_found()
                 .contains("alerts list")
         );

@@ -1,11 +1,40 @@
-//! How `devtrail status` looks to people. Pure.
+//! What Devtrail is doing at one moment, and how it looks to people. Pure.
 
 use bus::worker_registry::WorkerEntry;
 use runtime::breaker::{Report, State};
+use serde::Serialize;
+use store::Totals;
 use types::time::{Micros, parse_rfc3339};
 
-use super::Status;
-use crate::out::{as_table, span};
+use crate::output::{as_table, span};
+
+/// What Devtrail is doing at one moment.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub streams: Vec<StreamStatus>,
+    pub consumers: Vec<ConsumerStatus>,
+    pub collectors: Vec<WorkerEntry>,
+    pub workers: Vec<WorkerEntry>,
+    pub store: Totals,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StreamStatus {
+    pub name: String,
+    pub messages: u64,
+    pub bytes: u64,
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ConsumerStatus {
+    pub name: String,
+    /// Not delivered yet.
+    pub pending: u64,
+    /// Delivered, not acknowledged yet.
+    pub unsettled: u64,
+}
 
 /// The status as tables with a blank line between them; `now` gives the processes' ages.
 pub fn text(status: &Status, now: Micros) -> String {
@@ -167,10 +196,8 @@ fn store(status: &Status) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use store::Totals;
     use types::time::SECOND;
 
-    use super::super::{Consumer, Stream};
     use super::*;
 
     fn worker(role: &str) -> WorkerEntry {
@@ -201,14 +228,14 @@ mod tests {
     #[test]
     fn every_part_has_its_table() {
         let status = Status {
-            streams: vec![Stream {
+            streams: vec![StreamStatus {
                 name: "EVENTS".to_owned(),
                 messages: 3,
                 bytes: 4096,
                 first_sequence: 1,
                 last_sequence: 3,
             }],
-            consumers: vec![Consumer {
+            consumers: vec![ConsumerStatus {
                 name: "EVENTS/persist".to_owned(),
                 pending: 2,
                 unsettled: 1,

@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::log::{Commit, When};
+use super::git_log::{Commit, When};
 
 /// The first and the last second that is written as it is: what RFC 3339 can write at any offset. Others
 /// are as implausible to a collector as these two.

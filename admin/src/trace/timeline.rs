@@ -1,19 +1,37 @@
-//! The time line of a batch, for people. Pure.
+//! What happened to a batch, in order: for people and for programs. Pure.
 
+use serde_json::{Value, json};
 use store::{AuditEntry, Submission};
+use types::id::BatchRef;
 use types::job::Mask;
 use types::time::{Micros, SECOND, rfc3339};
 
-use super::detail::words;
-use super::{Traced, Unstored};
-use crate::out::{as_table, plain, span};
+use super::audit_detail::words;
+use crate::output::{as_table, plain, span};
 
 /// Rows about single events that are shown in a row; the rest is counted.
 const SHOWN: usize = 20;
 
+/// A batch and everything that happened to it.
+#[derive(Debug, Clone)]
+pub struct TracedBatch {
+    pub batch: Submission,
+    /// By time.
+    pub steps: Vec<AuditEntry>,
+}
+
+/// A message that was never stored: what gave up, and what was decided about it.
+#[derive(Debug, Clone)]
+pub struct UnstoredMessage {
+    /// Its place in its stream.
+    pub at: BatchRef,
+    /// By time.
+    pub steps: Vec<AuditEntry>,
+}
+
 /// The time line; rows about the event `wanted` are never left out. What replays did comes in
 /// sections of its own.
-pub fn text(traced: &Traced, wanted: Option<&str>) -> String {
+pub fn text(traced: &TracedBatch, wanted: Option<&str>) -> String {
     let batch = &traced.batch;
     let mut sections = vec![heading(batch)];
     if let Some(event) = wanted.filter(|id| names_an_event(traced, id)) {
@@ -40,7 +58,7 @@ pub fn text(traced: &Traced, wanted: Option<&str>) -> String {
 }
 
 /// The time line of a message that was never stored.
-pub fn unstored(message: &Unstored) -> String {
+pub fn unstored(message: &UnstoredMessage) -> String {
     let steps: Vec<&AuditEntry> = message.steps.iter().collect();
     format!(
         "message {} is not stored\n\n{}",
@@ -50,7 +68,7 @@ pub fn unstored(message: &Unstored) -> String {
 }
 
 /// Whether `id` is an event that no row of the audit tells of: it was simply accepted.
-fn names_an_event(traced: &Traced, id: &str) -> bool {
+fn names_an_event(traced: &TracedBatch, id: &str) -> bool {
     let batch = &traced.batch;
     let told = |step: &AuditEntry| {
         step.event_id.as_deref() == Some(id) || step.correlation_id.as_deref() == Some(id)
@@ -165,6 +183,45 @@ fn offset(micros: Micros) -> String {
         }
         _ => format!("{sign}{}", span(micros)),
     }
+}
+
+/// What was never stored, as programs get it.
+pub fn unstored_as_json(unstored: &UnstoredMessage) -> Value {
+    json!({
+        "src": unstored.at.src, "stream_sequence": unstored.at.seq, "state": null,
+        "steps": steps_as_json(&unstored.steps),
+    })
+}
+
+fn steps_as_json(steps: &[AuditEntry]) -> Vec<Value> {
+    let first = steps.first().map_or(0, |step| step.time);
+    let step = |step: &AuditEntry| {
+        let detail = step.detail.as_deref();
+        json!({
+            "time": rfc3339(step.time), "offset_ms": (step.time - first) as f64 / 1000.0,
+            "step": step.step, "outcome": step.outcome, "actor": step.actor,
+            "replay_id": step.replay_id, "developer": step.developer, "batch_id": step.batch_id,
+            "event_id": step.event_id, "correlation_id": step.correlation_id,
+            // What is no JSON is shown as the text it is.
+            "detail": detail.map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
+        })
+    };
+    steps.iter().map(step).collect()
+}
+
+/// A traced batch as programs get it.
+pub fn as_json(traced: &TracedBatch) -> Value {
+    let batch = &traced.batch;
+    let kinds = |mask: Mask| mask.kinds().collect::<Vec<_>>();
+    let [need, done, failed] = batch.masks.map(kinds);
+    json!({
+        "src": batch.at.src, "stream_sequence": batch.at.seq, "developer": batch.developer,
+        "batch_id": batch.batch_id, "correlation_id": batch.correlation_id, "state": batch.state,
+        "need": need, "done": done, "failed": failed, "counts": batch.counts,
+        "received_at": rfc3339(batch.received_at), "published_at": rfc3339(batch.published_at),
+        "persisted_at": rfc3339(batch.persisted_at),
+        "steps": steps_as_json(&traced.steps),
+    })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 use types::json::shorten;
 
-use super::log::{Commit, DATES, FORMAT, Log};
-use super::process::{Reading, complaint, git, run, text};
+use super::git_log::{Commit, DATES, FORMAT, Log};
+use super::git_process::{Reading, complaint, git, run, text};
 
 /// A repository whose history is there.
 pub struct Repository {
@@ -133,7 +133,7 @@ impl Repository {
         let text = text(&output.stdout);
         let lines: Vec<String> = text
             .lines()
-            .map(|line| crate::out::plain(line).replace('\u{fffd}', " "))
+            .map(|line| crate::output::plain(line).replace('\u{fffd}', " "))
             .collect();
         let mut list: String = lines
             .iter()

@@ -233,5 +233,4 @@ fn shown(field: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-#[path = "log/tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// What was started.
-pub struct Steps<'a> {
+pub struct NextSteps<'a> {
     /// The collector's URL.
     pub url: &'a str,
     /// The folder's absolute path.
@@ -12,7 +12,7 @@ pub struct Steps<'a> {
     pub key_is_new: bool,
 }
 
-impl Steps<'_> {
+impl NextSteps<'_> {
     /// The text, with commands to paste in any folder; `program` is how this one was called.
     #[must_use]
     pub fn text(&self, program: &str) -> String {
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn commands_can_be_pasted_whatever_the_folder_is_called() {
         let folder = Path::new("/tmp/ada's data");
-        let steps = Steps {
+        let steps = NextSteps {
             url: "http://127.0.0.1:1",
             folder,
             key_is_new: true,
