@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bus::{EVENTS, NatsSettings, api, sync::SyncSettings, topology};
 use clap::Args;
 use collector::{CollectorSettings, Limits};
-use http_server::admin::{Admin, AdminSettings};
+use http_server::admin_listener::{AdminListenSettings, AdminListener};
 use runtime::breaker::BreakerSettings;
 use runtime::metrics;
 use runtime::process::Process;
@@ -79,7 +79,7 @@ pub struct UpSettings {
     #[command(flatten)]
     trim: TrimSettings,
     #[command(flatten)]
-    admin: AdminSettings,
+    admin: AdminListenSettings,
     #[command(flatten)]
     watch: WatchSettings,
 }
@@ -94,7 +94,7 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     let folder = Folder::open(&settings.data)?;
     let program = nats_server::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
-    let admin = Admin::listen(&settings.admin).await?;
+    let admin = AdminListener::bind(&settings.admin).await?;
     metrics::install(metrics::Program::Every);
     bus::stream_metrics::begin_consumers();
     nats_server::stop_leftover(folder.path()).await?;
@@ -108,7 +108,7 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
         &mut server,
         &process,
     );
-    let result = admin.beside(&process, work).await;
+    let result = admin.serve_during(&process, work).await;
     folder.remove_addresses();
     // The stream is stopped last: what was in hand has been acked or handed back.
     server

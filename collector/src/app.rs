@@ -17,12 +17,12 @@ use crate::Limits;
 use crate::ask::{Asker, Unanswered};
 use crate::auth::Keys;
 use crate::body::BodyLimits;
-use crate::error::Problem;
 use crate::incarnation::SeenIncarnation;
 use crate::notes::Notes;
 use crate::publish::{self, Publisher};
 use crate::room::Room;
 use crate::wait::Hints;
+use http_server::Problem;
 
 /// Why no batch would be accepted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

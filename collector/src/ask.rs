@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::query::Answer;
 
-use crate::error::{ErrorCode, Problem};
+use http_server::{ErrorCode, Problem};
 
 /// How long a client that asks for something stored waits for the workers' answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -14,8 +14,8 @@ use types::id::DeveloperId;
 use types::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
 
 use crate::app::App;
-use crate::error::{ErrorCode, Problem};
 use crate::rate::{Meter, Policy};
+use http_server::{ErrorCode, Problem};
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
 #[derive(Clone)]

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 
-use crate::error::{ErrorCode, Problem};
 use crate::room::{Place, Room};
+use http_server::{ErrorCode, Problem};
 
 /// Compressed bodies up to this many bytes are inflated in place, larger ones on a blocking thread.
 const INLINE: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::serve::TURNED_AWAY;
+use http_server::serve::MAX_TURNED_AWAY as TURNED_AWAY;
 
 /// Descriptors for all that serves no client, with room to spare: NATS, the log, `--admin-listen`, and connections
 /// that are turned away.

@@ -10,7 +10,6 @@ mod ask;
 mod auth;
 mod body;
 mod descriptors;
-mod error;
 pub mod incarnation;
 mod notes;
 mod openapi;
@@ -20,7 +19,6 @@ mod rate;
 mod recover;
 mod room;
 mod routes;
-pub mod serve;
 mod wait;
 
 use std::sync::Arc;
@@ -31,7 +29,7 @@ use async_nats::jetstream;
 use bus::stream_metrics::Streams;
 use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
 use bus::{BindError, NatsSettings, sync::SyncSettings};
-use http_server::admin::AdminSettings;
+use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::metrics::{self, Program};
@@ -51,9 +49,9 @@ pub use room::RoomSettings;
 
 use app::{App, Stream};
 use ask::Asker;
+use http_server::serve::{ServeOptions, serve};
 use incarnation::SeenIncarnation;
 use publish::Publisher;
-use serve::ServeOptions;
 use wait::Hints;
 
 /// The collector's settings.
@@ -85,7 +83,7 @@ pub struct CollectorSettings {
     pub schemas: SchemaSettings,
     /// Where administrators ask.
     #[command(flatten)]
-    pub admin: AdminSettings,
+    pub admin: AdminListenSettings,
 }
 
 /// The bounds of a request.
@@ -181,15 +179,16 @@ pub async fn run(
         process.shutdown.abort_token(),
     );
     tracing::info!(address = %listener.local_addr()?, "collector listens");
-    let serve = serve::serve(listener, routes::router(app.clone()), options, drain, abort);
-    tokio::pin!(serve);
+    let served = serve(listener, routes::router(app.clone()), options, drain, abort);
+    tokio::pin!(served);
     // Served from the start, not ready: whoever looks at /health sees what is missing.
     let connected = tokio::select! {
-        served = &mut serve => return Ok(served?),
+        () = &mut served => return Ok(()),
         connected = connect(&settings, &process) => connected?,
     };
     let Some((client, js, incarnation, reconnected)) = connected else {
-        return Ok(serve.await?);
+        served.await;
+        return Ok(());
     };
     Streams(js.clone()).follow(&process.health);
     let incarnation = Arc::new(SeenIncarnation::new(js.clone(), incarnation));
@@ -240,11 +239,10 @@ pub async fn run(
     });
     // Requests in flight still need hints and leave notes, so these end after them.
     let serve_all = async {
-        let served = serve.await;
+        served.await;
         finished.cancel();
-        served
     };
-    let (served, ..) = tokio::join!(
+    tokio::join!(
         serve_all,
         follow_keys,
         follow_hints,
@@ -252,7 +250,7 @@ pub async fn run(
         announced,
         recover
     );
-    Ok(served?)
+    Ok(())
 }
 
 /// What the collector works with, and each connection from now on.

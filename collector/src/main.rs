@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use collector::CollectorSettings;
-use http_server::admin::Admin;
+use http_server::admin_listener::AdminListener;
 use runtime::settings::{CommonArgs, Settings};
 
 /// Takes batches of developer-activity events over HTTP and publishes each to NATS JetStream.
@@ -42,10 +42,10 @@ fn main() -> ExitCode {
             return Ok(std::io::stdout().write_all(collector::openapi().as_bytes())?);
         }
         let listener = collector::listen(&program.collector.listen).await?;
-        let admin = Admin::listen(&program.collector.admin).await?;
+        let admin = AdminListener::bind(&program.collector.admin).await?;
         let asked = process.clone();
         admin
-            .beside(&asked, collector::run(program.collector, listener, process))
+            .serve_during(&asked, collector::run(program.collector, listener, process))
             .await
     })
 }

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use types::schema::Schemas;
 use utoipa::openapi::OpenApi;
 
-use crate::error::ErrorCode;
 use crate::routes;
+use http_server::ErrorCode;
 
 pub use parameters::{BatchHeaders, BatchId, Days, HeartbeatHeaders, SchemaName};
 pub use refusals::{

@@ -11,7 +11,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::{HeaderName, HeaderValue};
 
-use crate::error::{ErrorCode, Problem};
+use http_server::{ErrorCode, Problem};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -199,7 +199,7 @@ fn refusal(limited: Limited, events: usize) -> Problem {
     Problem::new(ErrorCode::RateLimited, detail)
         .limit(rate.get().into())
         .retry_after(after)
-        .standing(limited.standing)
+        .headers(limited.standing.headers())
 }
 
 #[cfg(test)]

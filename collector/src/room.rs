@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::error::{ErrorCode, Problem};
+use http_server::{ErrorCode, Problem};
 
 /// What is taken in hand at once.
 #[derive(Debug, Clone, clap::Args)]

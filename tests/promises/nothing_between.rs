@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::{NatsSettings, sync::SyncSettings};
 use collector::{CollectorSettings, Limits, RoomSettings};
 use harness::{Client, Up, envelope, event};
-use http_server::admin::AdminSettings;
+use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
@@ -66,7 +66,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
 
 fn settings(up: &Up) -> CollectorSettings {
     CollectorSettings {
-        admin: AdminSettings::default(),
+        admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
             nats_url: up.address("nats"),

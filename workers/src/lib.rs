@@ -25,7 +25,7 @@ use bus::{
     worker_registry::{self, WorkerEntry},
 };
 use clap::ValueEnum;
-use http_server::admin::AdminSettings;
+use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::retry::RetrySettings;
@@ -67,7 +67,7 @@ pub struct WorkerSettings {
     pub trim: TrimSettings,
     /// Where administrators ask.
     #[command(flatten)]
-    pub admin: AdminSettings,
+    pub admin: AdminListenSettings,
 }
 
 /// What a worker process does.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use http_server::admin::Admin;
+use http_server::admin_listener::AdminListener;
 use runtime::metrics;
 use runtime::settings::{CommonArgs, Settings};
 use workers::{Role, WorkerSettings};
@@ -36,14 +36,14 @@ impl Settings for Program {
 
 fn main() -> ExitCode {
     runtime::process::run(|program: Program, process| async move {
-        let admin = Admin::listen(&program.worker.admin).await?;
+        let admin = AdminListener::bind(&program.worker.admin).await?;
         if admin.address().is_some() {
             metrics::install(metrics::Program::Worker);
             bus::stream_metrics::begin_consumers();
         }
         let asked = process.clone();
         admin
-            .beside(&asked, workers::run(program.role, program.worker, process))
+            .serve_during(&asked, workers::run(program.role, program.worker, process))
             .await
     })
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
-use crate::error::ErrorCode;
+use http_server::ErrorCode;
 
 /// What any request can come to: these are decided before, or besides, its route.
 const ALWAYS: [ErrorCode; 5] = [
@@ -81,7 +81,7 @@ fn response(status: u16, codes: &[ErrorCode]) -> Response {
         .map(|code| format!("`{}`: {}.", code.as_str(), code.title()))
         .collect();
     let mut headers = json!({});
-    if codes.iter().any(|code| code.names_pause()) {
+    if codes.iter().any(|code| code.names_retry_after()) {
         let description = "In how many seconds to try again.";
         headers["Retry-After"] =
             json!({"description": description, "schema": {"type": "integer", "minimum": 1}});

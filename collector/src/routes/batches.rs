@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::{BatchId, BatchRefusals};
+use http_server::{ErrorCode, Problem};
 
 /// What a client is told of a batch id.
 #[derive(Debug, Serialize, ToSchema)]

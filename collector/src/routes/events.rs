@@ -18,11 +18,9 @@ use tracing::Instrument;
 use types::key::Scope;
 use types::query::{self, ResendNote};
 
-use super::Ids;
 use crate::app::{App, NotReady};
 use crate::auth::authenticate;
 use crate::body;
-use crate::error::{ErrorCode, Problem};
 use crate::notes::Resend;
 use crate::openapi::{BatchHeaders, EventsRefusals};
 use crate::prefer::Wait;
@@ -30,6 +28,8 @@ use crate::publish::{Message, NotPublished, Published};
 use crate::rate::{self, Standing};
 use crate::room::Place;
 use crate::wait::{Awaited, Waiter};
+use http_server::layers::RequestIds as Ids;
+use http_server::{ErrorCode, Problem};
 use reply::First;
 pub use reply::{Reply, Told};
 use types::admission::Admitted;
@@ -65,7 +65,10 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let format = |headers: &HeaderMap| Ok(Format::of(headers)?);
+    let format = |headers: &HeaderMap| {
+        Format::of(headers)
+            .map_err(|error| Problem::new(ErrorCode::UnsupportedMediaType, error.to_string()))
+    };
     take(&app, &ids, headers, body, format, |admitted, told| {
         Ok(told.response(&admitted.header))
     })

@@ -4,20 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract;
+use http_server::health::Health;
 use runtime::breaker::State;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::{NoRefusals, ReadyRefusals};
-
-/// How the process is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// `live` or `ready`, as was asked.
-    status: &'static str,
-}
+use http_server::{ErrorCode, Problem};
 
 /// Whether the process answers.
 #[utoipa::path(
@@ -25,7 +17,7 @@ pub struct Health {
     responses((status = 200, description = "It does.", body = Health), NoRefusals)
 )]
 pub async fn live() -> Json<Health> {
-    Json(Health { status: "live" })
+    Health::LIVE
 }
 
 /// Whether a batch would be accepted.
@@ -48,7 +40,7 @@ pub async fn ready(extract::State(app): extract::State<Arc<App>>) -> Result<Json
         );
     }
     match app.ready() {
-        Ok(_) => Ok(Json(Health { status: "ready" })),
+        Ok(_) => Ok(Health::READY),
         Err(reason) => Err(Problem::new(
             ErrorCode::StreamUnavailable,
             format!("Not ready: {reason}."),

@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::ask::PATIENCE;
 use crate::auth::authenticate;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::{Days, MetricsRefusals};
+use http_server::{ErrorCode, Problem};
 
 /// Days that are told unless asked otherwise.
 const DEFAULT_DAYS: i32 = 30;
@@ -129,7 +129,7 @@ fn bad(parameter: &'static str, detail: String) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Place;
+    use http_server::ProblemLocation as Place;
 
     /// 2026-03-01T23:59:59Z.
     const NOW: Micros = 1_772_409_599_000_000;
@@ -139,7 +139,7 @@ mod tests {
             Ok((from, to)) => Ok((from.to_string(), to.to_string())),
             Err(problem) => {
                 assert_eq!(problem.code, ErrorCode::InvalidParameter);
-                let Some(Place::Parameter(name)) = problem.place else {
+                let Some(Place::Parameter(name)) = problem.location else {
                     panic!("{query}: no parameter")
                 };
                 Err(name)

@@ -9,43 +9,17 @@ mod prometheus;
 mod schemas;
 mod wakatime;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
-use tracing::Instrument;
-use types::id;
+use axum::middleware;
+use http_server::layers::{catch_panics, with_request_ids};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::error::{ErrorCode, Problem};
-
-const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// A request's ids: the client's where they are well formed, else fresh ones.
-#[derive(Debug, Clone)]
-struct Ids {
-    correlation_id: String,
-    traceparent: String,
-}
-
-impl Ids {
-    fn of(headers: &HeaderMap) -> Self {
-        let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        Self {
-            correlation_id: id::correlation_id(header(&CORRELATION_ID)),
-            traceparent: id::traceparent(header(&TRACEPARENT)),
-        }
-    }
-}
+use http_server::{ErrorCode, Problem};
 
 /// The routes, each with its description: `routes!` takes no handler without one.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -86,45 +60,9 @@ pub fn router(app: Arc<App>) -> Router {
 /// Every reply carries ids, and a handler that panics answers as well.
 fn guarded(routes: Router) -> Router {
     routes
-        .layer(middleware::from_fn(caught))
+        .layer(middleware::from_fn(catch_panics))
         .layer(middleware::from_fn(prometheus::measured))
-        .layer(middleware::from_fn(with_ids))
-}
-
-/// A panic is a defect: it is said aloud, and costs this request only. Its outcome is unknown.
-async fn caught(request: Request, next: Next) -> Response {
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<&str>().copied();
-        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(panic = said.unwrap_or("of an unknown kind"), "a request's handler panicked");
-        let detail =
-            "The collector failed at this request; what was sent may be stored. Send the same again.";
-        Problem::new(ErrorCode::Internal, detail).into_response()
-    })
-}
-
-/// Takes correlation id and trace context over, or makes them; every reply carries them.
-async fn with_ids(mut request: Request, next: Next) -> Response {
-    let ids = Ids::of(request.headers());
-    request.extensions_mut().insert(ids.clone());
-    let span = tracing::info_span!("request", correlation_id = ids.correlation_id);
-    let mut response = next.run(request).instrument(span).await;
-    // A problem is written out here, so that none can lack its correlation id.
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = problem
-            .correlation_id(ids.correlation_id.clone())
-            .into_response();
-    }
-    for (name, value) in [
-        (CORRELATION_ID, ids.correlation_id),
-        (TRACEPARENT, ids.traceparent),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
+        .layer(middleware::from_fn(with_request_ids))
 }
 
 #[cfg(test)]
@@ -132,6 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
+    use axum::extract::Request;
     use clap::Parser;
     use runtime::breaker::BreakerSettings;
     use runtime::{
@@ -205,14 +144,14 @@ mod tests {
         let router = guarded(Router::new().route("/defect", axum::routing::get(defect)));
         let request = Request::builder()
             .uri("/defect")
-            .header(CORRELATION_ID, "c-1")
+            .header("x-correlation-id", "c-1")
             .body(Body::empty())
             .unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(
             (
                 response.status().as_u16(),
-                &response.headers()[CORRELATION_ID]
+                &response.headers()["x-correlation-id"]
             ),
             (500, &"c-1".parse().unwrap())
         );

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, header};
+use axum::http::Method;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use http_server::admin::TEXT;
+use axum::response::Response;
+use http_server::health;
 use runtime::metrics::HttpRequest;
 
 use crate::App;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::ScrapeRefusals;
+use http_server::{ErrorCode, Problem};
 
 /// What the process has measured, for Prometheus.
 #[utoipa::path(
@@ -26,7 +26,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
         let elsewhere = "Metrics are not served here, but on the address of --admin-listen.";
         return Err(Problem::new(ErrorCode::NotFound, elsewhere));
     }
-    Ok(([(header::CONTENT_TYPE, TEXT)], app.process.metrics().await).into_response())
+    Ok(health::metrics(&app.process).await)
 }
 
 /// Measures each request. Inside of what writes problems out: there they still have their code.

@@ -11,8 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::{NoRefusals, SchemaName, SchemaRefusals};
+use http_server::{ErrorCode, Problem};
 
 /// The event types that are known.
 #[derive(Debug, Serialize, ToSchema)]

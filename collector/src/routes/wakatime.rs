@@ -17,11 +17,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use types::verdict::{Exception, Verdict};
 
-use super::Ids;
 use super::events::{Told, take};
 use crate::app::App;
-use crate::error::{ErrorCode, Problem};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
+use http_server::layers::RequestIds as Ids;
+use http_server::{ErrorCode, Problem};
 use types::admission::Admitted;
 use types::formats::{Format, wakatime};
 

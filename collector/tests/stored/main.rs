@@ -14,7 +14,7 @@ use async_nats::{Client, jetstream};
 use bus::{NatsSettings, sync::SyncSettings, topology};
 use collector::{CollectorSettings, Limits, RoomSettings};
 use futures_util::StreamExt;
-use http_server::admin::AdminSettings;
+use http_server::admin_listener::AdminListenSettings;
 use nats::Nats;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetryPolicy;
@@ -257,7 +257,7 @@ async fn make_streams(js: &jetstream::Context) {
 
 fn settings(nats: &Nats) -> CollectorSettings {
     CollectorSettings {
-        admin: AdminSettings::default(),
+        admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
             nats_url: nats.address("nats"),

@@ -1,3 +1,12 @@
-//! Serving HTTP: health and metrics of a process.
+//! Serving HTTP, the same for every process that does: connections, problems, health and metrics.
 
-pub mod admin;
+pub mod admin_listener;
+pub mod health;
+pub mod layers;
+pub mod serve;
+
+mod error_code;
+mod problem;
+
+pub use error_code::ErrorCode;
+pub use problem::{Problem, ProblemLocation};

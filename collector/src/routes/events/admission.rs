@@ -5,8 +5,8 @@ use runtime::clock;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::error::{ErrorCode, Problem};
-use crate::routes::Ids;
+use http_server::layers::RequestIds as Ids;
+use http_server::{ErrorCode, Problem};
 use types::admission::{self, Admitted};
 use types::formats::{BadEnvelope, Format, Request};
 

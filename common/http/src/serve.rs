@@ -1,8 +1,12 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 connections, their deadlines, draining and the hard stop.
 
 mod close;
-mod header;
-mod tracked;
+mod connection_clock;
+mod connection_slots;
+mod header_size;
+mod listener;
+mod options;
+mod tracked_body;
 mod wire;
 
 use std::convert::Infallible;
@@ -23,63 +27,39 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use tracked::{OnEnd, Tracked};
-use wire::{Clock, Wire};
+use connection_clock::ConnectionClock;
+use connection_slots::{ConnectionSlot, ConnectionSlots};
+use tracked_body::{OnEnd, Tracked};
+use wire::Wire;
+
+pub use listener::Listener;
+pub use options::{MAX_TURNED_AWAY, ServeOptions};
 
 /// The pause after an accept that failed, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections beyond the bound that are answered at once; further ones wait until one of either is gone.
-pub(crate) const TURNED_AWAY: usize = 64;
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What connections must keep to.
-#[derive(Debug, Clone, Copy)]
-pub struct ServeOptions {
-    /// How long a request's header may take: from the accept for a connection's first, else from its first byte.
-    pub header_timeout: Duration,
-    /// How long a connection may wait for its next request.
-    pub idle_timeout: Duration,
-    /// Bytes of a request's header, at least 8 KiB.
-    pub max_header: usize,
-    /// Connections at once; more are answered `overloaded` and closed.
-    pub max_connections: usize,
-}
-
-impl Default for ServeOptions {
-    fn default() -> Self {
-        let (header_timeout, idle_timeout) = (Duration::from_secs(10), Duration::from_secs(75));
-        Self {
-            header_timeout,
-            idle_timeout,
-            max_header: 64 * 1024,
-            max_connections: 4096,
-        }
-    }
-}
 
 /// Serves `app` (which finds the peer as `ConnectInfo<SocketAddr>`) until `drain` or `abort`.
 ///
 /// From `drain` on nothing is accepted, idle connections are closed and requests in flight finish; `abort` ends
-/// all at once. Returns when the last connection is gone.
-///
-/// # Errors
-/// None as yet: an accept that fails is logged and tried again.
+/// all at once. Returns when the last connection is gone. An accept that fails is logged and tried again.
 pub async fn serve(
-    listener: TcpListener,
+    mut listener: impl Listener,
     app: Router,
     options: ServeOptions,
     drain: CancellationToken,
     abort: CancellationToken,
-) -> io::Result<()> {
-    let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
-    let (builder, places) = (builder(&options), Places::new(options.max_connections));
+) {
+    let graceful = GracefulShutdown::new();
+    let tasks = TaskTracker::new();
+    let builder = builder(&options);
+    let slots = ConnectionSlots::new(&options);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -89,26 +69,40 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = drain.run_until_cancelled(places.next()).await else {
+                let Some(slot) = drain.run_until_cancelled(slots.next()).await else {
                     break;
                 };
                 let connection = Connection {
                     app: app.clone(),
                     peer,
-                    clock: Arc::new(Clock::new(options)),
+                    clock: Arc::new(ConnectionClock::new(options)),
                 };
-                let (builder, watcher) = (builder.clone(), graceful.watcher());
+                let builder = builder.clone();
+                let watcher = graceful.watcher();
                 let served = async move {
-                    match place {
-                        Place::Served(_place) => connection.run(stream, builder, watcher).await,
-                        Place::TurnedAway(_place) => {
-                            close::turn_away(stream, options.max_connections).await
+                    match slot {
+                        ConnectionSlot::Served(_permit) => {
+                            connection.run(stream, builder, watcher).await
+                        }
+                        ConnectionSlot::TurnedAway(_permit) => {
+                            close::turn_away(stream, options.max_connections).await;
                         }
                     }
                 };
                 let abort = abort.clone();
                 tasks.spawn(async move {
-                    let _: Option<()> = abort.run_until_cancelled(served).await;
+                    let served = abort.run_until_cancelled(served);
+                    match options.connection_timeout {
+                        Some(timeout) => {
+                            if tokio::time::timeout(timeout, served).await.is_err() {
+                                tracing::debug!(
+                                    ?timeout,
+                                    "a connection was cut off: it lived too long"
+                                );
+                            }
+                        }
+                        None => drop(served.await),
+                    }
                 });
             }
             // That connection is gone, which hinders no other.
@@ -123,55 +117,23 @@ pub async fn serve(
     tasks.close();
     let _: Option<()> = abort.run_until_cancelled(graceful.shutdown()).await;
     tasks.wait().await;
-    Ok(())
-}
-
-/// How many connections there may be at once.
-struct Places {
-    served: Arc<Semaphore>,
-    turned_away: Arc<Semaphore>,
-}
-
-/// What becomes of a connection; its place is free again when this is dropped.
-enum Place {
-    Served(OwnedSemaphorePermit),
-    TurnedAway(OwnedSemaphorePermit),
-}
-
-impl Places {
-    fn new(max_connections: usize) -> Self {
-        let served = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Self {
-            served,
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
-        }
-    }
-
-    /// A place for the next connection: an answer that says there is none is better than silence, for its client
-    /// can go elsewhere. Where even answers are too many it waits, and further ones wait in the kernel.
-    async fn next(&self) -> Place {
-        tokio::select! {
-            biased;
-            Ok(place) = self.served.clone().acquire_owned() => Place::Served(place),
-            Ok(place) = self.turned_away.clone().acquire_owned() => Place::TurnedAway(place),
-        }
-    }
 }
 
 fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Hyper's own deadline would close without a word; `Clock` has the deadline.
+    // Hyper's own deadline would close without a reply; `ConnectionClock` has the deadline.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        .keep_alive(options.keep_alive)
         .max_buf_size(options.max_header.max(8_192));
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_TIMEOUT)
-        .max_header_list_size(header::http2_bound(options.max_header));
+        .max_header_list_size(header_size::http2_bound(options.max_header));
     builder
 }
 
@@ -188,15 +150,15 @@ fn is_peers(error: &io::Error) -> bool {
 struct Connection {
     app: Router,
     peer: SocketAddr,
-    clock: Arc<Clock>,
+    clock: Arc<ConnectionClock>,
 }
 
 impl Connection {
     /// Serves until either side closes or a deadline passes.
-    async fn run(self, stream: TcpStream, builder: auto::Builder<TokioExecutor>, watcher: Watcher) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
+    async fn run<S>(self, stream: S, builder: auto::Builder<TokioExecutor>, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let clock = self.clock.clone();
         // The socket outlives hyper's hold on it, so that it can still be answered on.
         let socket = Arc::new(Mutex::new(stream));
@@ -233,11 +195,11 @@ impl Connection {
     }
 }
 
-/// Has the app answer a request, and the clock know of it.
+/// Has the app answer a request, and tells the clock of it.
 async fn answer(
     app: Router,
     peer: SocketAddr,
-    clock: Arc<Clock>,
+    clock: Arc<ConnectionClock>,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked<Body>>, Infallible> {
     clock.request_began();
@@ -245,7 +207,7 @@ async fn answer(
     let refusal = if http1 {
         None
     } else {
-        header::too_large(&request, clock.max_header())
+        header_size::too_large(&request, clock.max_header())
     };
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let mut request = request.map(|body| {

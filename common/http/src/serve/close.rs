@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::error::{ErrorCode, Problem};
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
 
 /// How long a connection that is closed on a client still sending is read on, so that it gets to read its answer.
 const LINGER: Duration = Duration::from_secs(2);
 /// How long a client may take to read a refusal.
 const REFUSAL: Duration = Duration::from_secs(1);
 
-/// Writes a refusal, where there is one, and reads on for a while what is still being sent.
-pub(super) async fn close(mut stream: TcpStream, refusal: Option<Problem>) {
+/// Writes a refusal, if there is one, and reads on for a while what is still being sent.
+pub(super) async fn close<S>(mut stream: S, refusal: Option<Problem>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     if let Some(refusal) = refusal {
-        // There was no request to take an id over from.
+        // There was no request that could have brought an id.
         let refusal = refusal.correlation_id(types::id::correlation_id(None));
         tracing::debug!(%refusal, correlation_id = refusal.correlation_id, "a connection was refused");
         let sent = async {
@@ -32,9 +35,12 @@ pub(super) async fn close(mut stream: TcpStream, refusal: Option<Problem>) {
     let _: Result<(), _> = timeout(LINGER, read_on).await;
 }
 
-/// Refuses a connection that is one too many, once its client has begun to speak: to a client that has
-/// asked nothing yet, an answer is a broken protocol.
-pub(super) async fn turn_away(mut stream: TcpStream, max_connections: usize) {
+/// Refuses a connection beyond the bound, once its client has begun to send.
+/// To a client that has asked nothing yet, an answer is a broken protocol.
+pub(super) async fn turn_away<S>(mut stream: S, max_connections: usize)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let begun = timeout(REFUSAL, stream.read(&mut [0; 1_024])).await;
     if !matches!(begun, Ok(Ok(1..))) {
         return;
@@ -42,9 +48,6 @@ pub(super) async fn turn_away(mut stream: TcpStream, max_connections: usize) {
     let detail = format!(
         "This collector has {max_connections} connections, its limit (--max-connections). Send again later, or to another one."
     );
-    close(
-        stream,
-        Some(Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64)),
-    )
-    .await;
+    let refusal = Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64);
+    close(stream, Some(refusal)).await;
 }

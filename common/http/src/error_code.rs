@@ -1,8 +1,7 @@
-//! The closed list of reasons for which a request is refused.
+//! The closed list of reasons for which a request is refused, each with its status, name and title.
 
 use http::StatusCode;
 
-/// The closed list of reasons for which the collector refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     MalformedRequest,
@@ -34,8 +33,22 @@ pub enum ErrorCode {
     Overloaded,
 }
 
+/// What a code implies.
+struct Row {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+}
+
+const fn row(status: StatusCode, name: &'static str, title: &'static str) -> Row {
+    Row {
+        status,
+        name,
+        title,
+    }
+}
+
 impl ErrorCode {
-    /// The whole list.
     pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::MalformedJson,
@@ -66,112 +79,111 @@ impl ErrorCode {
         Self::Overloaded,
     ];
 
-    /// Status, `code`, title.
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+    const fn row(self) -> Row {
         use StatusCode as S;
         const TOO_LARGE: S = S::PAYLOAD_TOO_LARGE;
         const UNSUPPORTED: S = S::UNSUPPORTED_MEDIA_TYPE;
         const UNAVAILABLE: S = S::SERVICE_UNAVAILABLE;
         match self {
-            Self::MalformedRequest => (
+            Self::MalformedRequest => row(
                 S::BAD_REQUEST,
                 "malformed_request",
                 "The request is not HTTP",
             ),
-            Self::MalformedJson => (
+            Self::MalformedJson => row(
                 S::BAD_REQUEST,
                 "malformed_json",
                 "The body cannot be parsed",
             ),
-            Self::InvalidEnvelope => (
+            Self::InvalidEnvelope => row(
                 S::BAD_REQUEST,
                 "invalid_envelope",
                 "The envelope is invalid",
             ),
-            Self::InvalidParameter => (
+            Self::InvalidParameter => row(
                 S::BAD_REQUEST,
                 "invalid_parameter",
                 "A parameter is invalid",
             ),
-            Self::Unauthenticated => (
+            Self::Unauthenticated => row(
                 S::UNAUTHORIZED,
                 "unauthenticated",
                 "A valid API key is required",
             ),
-            Self::WrongDeveloper => (
+            Self::WrongDeveloper => row(
                 S::FORBIDDEN,
                 "wrong_developer",
                 "The key is another developer's",
             ),
-            Self::ScopeMissing => (S::FORBIDDEN, "scope_missing", "The key may not do this"),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "There is nothing here"),
-            Self::BatchUnknown => (S::NOT_FOUND, "batch_unknown", "No such batch is stored"),
-            Self::MethodNotAllowed => (
+            Self::ScopeMissing => row(S::FORBIDDEN, "scope_missing", "The key may not do this"),
+            Self::NotFound => row(S::NOT_FOUND, "not_found", "There is nothing here"),
+            Self::BatchUnknown => row(S::NOT_FOUND, "batch_unknown", "No such batch is stored"),
+            Self::MethodNotAllowed => row(
                 S::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "The method is not allowed here",
             ),
-            Self::HeaderTimeout => (
+            Self::HeaderTimeout => row(
                 S::REQUEST_TIMEOUT,
                 "header_timeout",
                 "The header came too slowly",
             ),
-            Self::BodyTimeout => (
+            Self::BodyTimeout => row(
                 S::REQUEST_TIMEOUT,
                 "body_timeout",
                 "The body came too slowly",
             ),
-            Self::LengthRequired => (
+            Self::LengthRequired => row(
                 S::LENGTH_REQUIRED,
                 "length_required",
                 "A length is required",
             ),
-            Self::BodyTooLarge => (TOO_LARGE, "body_too_large", "The body is too large"),
-            Self::TooManyEvents => (TOO_LARGE, "too_many_events", "Too many events in a batch"),
-            Self::BatchTooLarge => (TOO_LARGE, "batch_too_large", "The batch is too large"),
-            Self::UnsupportedMediaType => (
+            Self::BodyTooLarge => row(TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::TooManyEvents => row(TOO_LARGE, "too_many_events", "Too many events in a batch"),
+            Self::BatchTooLarge => row(TOO_LARGE, "batch_too_large", "The batch is too large"),
+            Self::UnsupportedMediaType => row(
                 UNSUPPORTED,
                 "unsupported_media_type",
                 "The media type is not supported",
             ),
-            Self::UnsupportedEncoding => (
+            Self::UnsupportedEncoding => row(
                 UNSUPPORTED,
                 "unsupported_encoding",
                 "The encoding is not supported",
             ),
-            Self::RateLimited => (
+            Self::RateLimited => row(
                 S::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "Too many events a second",
             ),
-            Self::HeadersTooLarge => (
+            Self::HeadersTooLarge => row(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers_too_large",
                 "The header is too large",
             ),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The collector failed"),
-            Self::StreamUnavailable => (
+            Self::Internal => row(S::INTERNAL_SERVER_ERROR, "internal", "The collector failed"),
+            Self::StreamUnavailable => row(
                 UNAVAILABLE,
                 "stream_unavailable",
                 "The stream cannot be reached",
             ),
-            Self::StreamFull => (UNAVAILABLE, "stream_full", "The stream is full"),
-            Self::ShuttingDown => (
+            Self::StreamFull => row(UNAVAILABLE, "stream_full", "The stream is full"),
+            Self::ShuttingDown => row(
                 UNAVAILABLE,
                 "shutting_down",
                 "The collector is shutting down",
             ),
-            Self::StoreUnavailable => (
+            Self::StoreUnavailable => row(
                 UNAVAILABLE,
                 "store_unavailable",
                 "The store cannot be reached",
             ),
-            Self::CircuitOpen => (
+            Self::CircuitOpen => row(
                 UNAVAILABLE,
                 "circuit_open",
                 "The stream fails and is left alone",
             ),
-            Self::Overloaded => (
+            Self::Overloaded => row(
                 UNAVAILABLE,
                 "overloaded",
                 "The collector has too much to do",
@@ -179,14 +191,13 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status it is answered with.
     pub const fn status(self) -> StatusCode {
-        self.row().0
+        self.row().status
     }
 
-    /// Its stable name, as in the contract: the body's `code`.
+    /// The stable name: the body's `code`.
     pub const fn as_str(self) -> &'static str {
-        self.row().1
+        self.row().name
     }
 
     /// Whether the same request may succeed later: a batch that is in the stream is stored soon.
@@ -195,13 +206,13 @@ impl ErrorCode {
             || matches!(self, Self::BatchUnknown)
     }
 
-    /// Whether the client is told when to try again, in 1 s unless set.
-    pub const fn names_pause(self) -> bool {
+    /// Whether the reply names a time after which to try again; 1 s unless set.
+    pub const fn names_retry_after(self) -> bool {
         matches!(self.status().as_u16(), 429 | 503) || matches!(self, Self::BatchUnknown)
     }
 
-    /// What it means, the same for every occurrence.
+    /// The meaning, the same for every occurrence.
     pub const fn title(self) -> &'static str {
-        self.row().2
+        self.row().title
     }
 }

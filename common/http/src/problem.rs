@@ -1,7 +1,5 @@
 //! What a request is refused with: RFC 9457 problem details, as a response or as raw HTTP/1.1 bytes.
 
-mod code;
-
 use std::fmt;
 use std::time::Duration;
 
@@ -11,39 +9,33 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::{Value, json};
-use types::formats::UnsupportedMediaType;
+use serde_json::json;
 
-pub use code::ErrorCode;
+use crate::error_code::ErrorCode;
 
-use crate::rate::Standing;
-
-const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// One refusal. As a response it also carries itself as an extension, so that a layer can complete it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Why.
     pub code: ErrorCode,
     /// What is wrong with this very request, in a sentence, and where possible what to do.
     pub detail: Box<str>,
-    /// After how long to try again; 1 s unless set where its code [`ErrorCode::names_pause`].
+    /// After how long to try again; 1 s unless set, if its code [`ErrorCode::names_retry_after`].
     pub retry_after: Option<Duration>,
-    /// Where it is.
-    pub place: Option<Place>,
+    pub location: Option<ProblemLocation>,
     /// The limit that was passed: bytes, events or a factor, as the detail says.
     pub limit: Option<u64>,
-    /// What was sent, in the limit's unit, where that is known.
+    /// What was sent, in the limit's unit, if that is known.
     pub actual: Option<u64>,
-    /// Where its key stands, where the rate of events is the reason.
-    pub standing: Option<Box<Standing>>,
-    /// The request's correlation id.
+    /// Headers beside those that follow from the other members.
+    pub headers: Option<Box<HeaderMap>>,
     pub correlation_id: Option<Box<str>>,
 }
 
 /// Where in a request a problem is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ProblemLocation {
     /// In the body, as a JSON pointer.
     Pointer(Box<str>),
     /// The parameter of path or query, or the header, of this name.
@@ -56,11 +48,11 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
-            retry_after: code.names_pause().then_some(Duration::from_secs(1)),
-            place: None,
+            retry_after: code.names_retry_after().then_some(Duration::from_secs(1)),
+            location: None,
             limit: None,
             actual: None,
-            standing: None,
+            headers: None,
             correlation_id: None,
         }
     }
@@ -69,7 +61,7 @@ impl Problem {
     #[must_use]
     pub fn pointer(self, pointer: impl Into<Box<str>>) -> Self {
         Self {
-            place: Some(Place::Pointer(pointer.into())),
+            location: Some(ProblemLocation::Pointer(pointer.into())),
             ..self
         }
     }
@@ -78,7 +70,7 @@ impl Problem {
     #[must_use]
     pub fn parameter(self, name: &'static str) -> Self {
         Self {
-            place: Some(Place::Parameter(name)),
+            location: Some(ProblemLocation::Parameter(name)),
             ..self
         }
     }
@@ -110,16 +102,17 @@ impl Problem {
         }
     }
 
-    /// Says where the key stands.
+    /// Adds headers to the response.
     #[must_use]
-    pub fn standing(self, standing: Standing) -> Self {
+    pub fn headers(self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        let mut all = self.headers.unwrap_or_default();
+        all.extend(headers);
         Self {
-            standing: Some(Box::new(standing)),
+            headers: Some(all),
             ..self
         }
     }
 
-    /// Names the request's correlation id.
     #[must_use]
     pub fn correlation_id(self, id: impl Into<Box<str>>) -> Self {
         Self {
@@ -138,36 +131,27 @@ impl Problem {
             "code": code.as_str(),
             "retryable": code.retryable(),
         });
-        let (pointer, parameter) = match &self.place {
-            Some(Place::Pointer(pointer)) => (Some(&**pointer), None),
-            Some(Place::Parameter(name)) => (None, Some(*name)),
-            None => (None, None),
-        };
-        let optional = [
-            (
-                "retry_after_ms",
-                self.retry_after
-                    .map(|after| json!(u64::try_from(after.as_millis()).ok())),
-            ),
-            ("pointer", pointer.map(Value::from)),
-            ("parameter", parameter.map(Value::from)),
-            ("limit", self.limit.map(Value::from)),
-            ("actual", self.actual.map(Value::from)),
-            (
-                "correlation_id",
-                self.correlation_id.as_deref().map(Value::from),
-            ),
-        ];
-        for (name, value) in optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-        {
-            body[name] = value;
+        if let Some(after) = self.retry_after {
+            body["retry_after_ms"] = json!(u64::try_from(after.as_millis()).ok());
+        }
+        match &self.location {
+            Some(ProblemLocation::Pointer(pointer)) => body["pointer"] = json!(pointer),
+            Some(ProblemLocation::Parameter(name)) => body["parameter"] = json!(name),
+            None => {}
+        }
+        let numbers = [("limit", self.limit), ("actual", self.actual)];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                body[name] = json!(number);
+            }
+        }
+        if let Some(id) = &self.correlation_id {
+            body["correlation_id"] = json!(id);
         }
         body.to_string().into_bytes()
     }
 
-    fn headers(&self) -> HeaderMap {
+    fn all_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(
             CONTENT_TYPE,
@@ -183,7 +167,12 @@ impl Problem {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, seconds.max(1).into());
         }
-        headers.extend(self.standing.iter().flat_map(|standing| standing.headers()));
+        if let Some(own) = &self.headers {
+            headers.extend(
+                own.iter()
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
+        }
         // An id that no header can carry stays in the body only.
         if let Some(Ok(id)) = self.correlation_id.as_deref().map(HeaderValue::from_str) {
             headers.insert(CORRELATION_ID, id);
@@ -191,9 +180,11 @@ impl Problem {
         headers
     }
 
-    /// The whole HTTP/1.1 response, which closes the connection: for when there is no request to answer yet.
+    /// The whole HTTP/1.1 response, which closes the connection: for a connection without a request to answer yet.
     pub fn to_raw_http1(&self) -> Vec<u8> {
-        let (status, body, mut headers) = (self.code.status(), self.body(), self.headers());
+        let status = self.code.status();
+        let body = self.body();
+        let mut headers = self.all_headers();
         headers.insert(CONTENT_LENGTH, body.len().into());
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let reason = status.canonical_reason().unwrap_or_default();
@@ -207,12 +198,6 @@ impl Problem {
     }
 }
 
-impl From<UnsupportedMediaType> for Problem {
-    fn from(unsupported: UnsupportedMediaType) -> Self {
-        Self::new(ErrorCode::UnsupportedMediaType, unsupported.to_string())
-    }
-}
-
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.as_str(), self.detail)
@@ -223,7 +208,7 @@ impl std::error::Error for Problem {}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.code.status(), self.headers(), self.body()).into_response();
+        let mut response = (self.code.status(), self.all_headers(), self.body()).into_response();
         response.extensions_mut().insert(self);
         response
     }

@@ -1,17 +1,13 @@
-//! A connection's socket as hyper has it, and the clock that both it and the connection's requests set.
+//! The deadlines of a connection, set by both its socket and its requests.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::ServeOptions;
-use crate::error::{ErrorCode, Problem};
+use super::options::ServeOptions;
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
 
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More bytes than hyper's own refusals have.
@@ -37,31 +33,30 @@ pub(super) struct State {
     /// How many bytes of the HTTP/2 preface have been read; none once it is anything else.
     preface: Option<usize>,
     /// The client does not read what is written: a refusal would end up within an answer.
-    write_blocked: bool,
+    pub(super) write_blocked: bool,
     /// A response went out before its request was read to the end.
     pub(super) request_unread: bool,
-    /// What hyper refused a request with, of its own accord.
-    refusal: Option<Problem>,
+    /// What hyper itself refused a request with.
+    pub(super) refusal: Option<Problem>,
 }
 
-/// A connection's deadlines, shared by its socket, its requests and whoever watches over it.
-pub(super) struct Clock {
+/// A connection's deadlines, shared by its socket, its requests and the task that serves it.
+pub(super) struct ConnectionClock {
     options: ServeOptions,
     state: Mutex<State>,
 }
 
-impl Clock {
+impl ConnectionClock {
     pub(super) fn new(options: ServeOptions) -> Self {
         let phase = Phase::Head(Instant::now() + options.header_timeout);
-        let (write_blocked, request_unread, refusal) = (false, false, None);
         Self {
             options,
             state: Mutex::new(State {
                 phase,
                 preface: Some(0),
-                write_blocked,
-                request_unread,
-                refusal,
+                write_blocked: false,
+                request_unread: false,
+                refusal: None,
             }),
         }
     }
@@ -75,14 +70,15 @@ impl Clock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bytes_came(&self, bytes: &[u8]) {
+    pub(super) fn bytes_came(&self, bytes: &[u8]) {
         let mut state = self.state();
         if let Some(seen) = state.preface {
             let rest = &H2_PREFACE[seen..];
             let compared = rest.len().min(bytes.len());
             state.preface = (rest[..compared] == bytes[..compared]).then_some(seen + compared);
             if state.preface == Some(H2_PREFACE.len()) {
-                (state.phase, state.preface) = (Phase::Http2, None);
+                state.phase = Phase::Http2;
+                state.preface = None;
             }
         }
         if matches!(state.phase, Phase::Idle(_)) {
@@ -105,7 +101,7 @@ impl Clock {
         }
     }
 
-    /// Waits for a deadline to pass. No phase need wake this: it never sleeps past a deadline that is set meanwhile.
+    /// Waits for a deadline to pass. No change of phase need wake it: it never sleeps past a deadline set meanwhile.
     pub(super) async fn expired(&self) -> Phase {
         let shortest = self
             .options
@@ -113,7 +109,8 @@ impl Clock {
             .min(self.options.idle_timeout)
             .max(Duration::from_millis(1));
         loop {
-            let (phase, now) = (self.state().phase, Instant::now());
+            let phase = self.state().phase;
+            let now = Instant::now();
             let wake = match phase {
                 Phase::Head(deadline) | Phase::Idle(deadline) if deadline <= now => return phase,
                 Phase::Head(deadline) | Phase::Idle(deadline) => deadline.min(now + shortest),
@@ -124,7 +121,7 @@ impl Clock {
         }
     }
 
-    /// What is to be written to a connection at its end: hyper's refusal, or that of a header which did not come.
+    /// What is written to a connection at its end: hyper's refusal, or that of a header which did not arrive.
     pub(super) fn refusal(&self, expired: Option<Phase>) -> Option<Problem> {
         let mut state = self.state();
         if state.write_blocked {
@@ -140,8 +137,8 @@ impl Clock {
         })
     }
 
-    /// Takes hyper's own, empty answer to what is no request out of the way.
-    fn takes_refusal(&self, bytes: &[u8]) -> bool {
+    /// Whether hyper is writing its own, empty answer to what is no request. The problem written later takes its place.
+    pub(super) fn takes_refusal(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         if matches!(state.phase, Phase::Busy | Phase::Http2) {
             return false;
@@ -151,7 +148,7 @@ impl Clock {
     }
 }
 
-/// The problem that hyper's answer stands for, where it is one: the app's refusals all have a body.
+/// The problem for hyper's own refusal, if these bytes are one: the app's refusals all have a body.
 fn hypers_refusal(bytes: &[u8], max_header: usize) -> Option<Problem> {
     if bytes.len() > HYPERS_REFUSAL {
         return None;
@@ -173,57 +170,4 @@ fn hypers_refusal(bytes: &[u8], max_header: usize) -> Option<Problem> {
         }
         _ => Problem::new(code, "What was sent is not a well-formed HTTP request."),
     })
-}
-
-/// The socket as hyper has it.
-pub(super) struct Wire {
-    pub(super) socket: Arc<Mutex<TcpStream>>,
-    pub(super) clock: Arc<Clock>,
-}
-
-impl Wire {
-    fn socket(&self) -> MutexGuard<'_, TcpStream> {
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut *self.socket()).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.clock.bytes_came(&buf.filled()[before..]);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.clock.takes_refusal(buf) {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let written = Pin::new(&mut *self.socket()).poll_write(cx, buf);
-        self.clock.state().write_blocked = written.is_pending();
-        written
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.clock.state().refusal.is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut *self.socket()).poll_shutdown(cx)
-    }
 }

@@ -2,15 +2,16 @@
 
 use http::Request;
 
-use crate::error::{ErrorCode, Problem};
+use crate::error_code::ErrorCode;
+use crate::problem::{CORRELATION_ID, Problem};
 
-/// Headers up to so many times the limit are read, so that they can be refused as everything is; what is
-/// larger still is refused by the protocol alone.
+/// Headers up to this many times the limit are read, so that the refusal is a problem.
+/// A larger one is refused by the protocol alone.
 const READ: usize = 4;
 /// What a field counts beyond its name and value (RFC 9113, section 6.5.2).
 const FIELD: usize = 32;
 
-/// What of a header HTTP/2 reads at all, for a limit of `max` bytes.
+/// How many bytes of a header HTTP/2 reads at all, for a limit of `max` bytes.
 pub(super) fn http2_bound(max: usize) -> u32 {
     u32::try_from(max.saturating_mul(READ)).unwrap_or(u32::MAX)
 }
@@ -29,7 +30,7 @@ pub(super) fn too_large<B>(request: &Request<B>, max: usize) -> Option<Problem> 
     let size = fields.sum::<usize>() + target;
     let id = request
         .headers()
-        .get("x-correlation-id")
+        .get(CORRELATION_ID)
         .and_then(|id| id.to_str().ok());
     (size > max).then(|| {
         let detail = format!("The request's header has {size} bytes, the limit is {max}.");

@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::error::{ErrorCode, Problem};
+use crate::{ErrorCode, Problem};
+use tokio::net::{TcpListener, TcpStream};
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
@@ -23,7 +24,7 @@ struct Server {
     abort: CancellationToken,
     /// Told when the slow handler begins.
     busy: Arc<Notify>,
-    served: JoinHandle<io::Result<()>>,
+    served: JoinHandle<()>,
 }
 
 impl Server {
@@ -54,7 +55,7 @@ impl Server {
             header_timeout,
             idle_timeout,
             max_header: 16 * 1024,
-            max_connections: 4096,
+            ..ServeOptions::default()
         };
         let served = tokio::spawn(serve(listener, app, options, drain.clone(), abort.clone()));
         Self {
@@ -74,7 +75,7 @@ impl Server {
     }
 
     async fn ended(self) {
-        timeout(LONG, self.served).await.unwrap().unwrap().unwrap();
+        timeout(LONG, self.served).await.unwrap().unwrap();
     }
 }
 

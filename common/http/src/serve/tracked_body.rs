@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 use axum::body::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::wire::Clock;
+use super::connection_clock::ConnectionClock;
 
-/// Whose end is noted, and where.
+/// What the end of a body sets.
 pub(super) enum OnEnd {
     Request(Arc<AtomicBool>),
-    Response(Arc<Clock>),
+    Response(Arc<ConnectionClock>),
 }
 
 /// A body whose end is noted: a request's when its last byte is read, a response's when hyper is done with it.

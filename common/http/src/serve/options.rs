@@ -1,0 +1,39 @@
+//! The bounds that a server sets to its connections.
+
+use std::time::Duration;
+
+/// Connections beyond the bound that the collector answers at once.
+pub const MAX_TURNED_AWAY: usize = 64;
+
+/// The bounds of a server's connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// How long a request's header may take: from the accept for a connection's first, else from its first byte.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// How long a connection may live, its last reply read included; `None`: indefinitely.
+    pub connection_timeout: Option<Duration>,
+    /// Whether a connection may carry more than one request.
+    pub keep_alive: bool,
+    /// Bytes of a request's header, at least 8 KiB.
+    pub max_header: usize,
+    /// Connections served at once.
+    pub max_connections: usize,
+    /// Connections beyond `max_connections` that are answered `overloaded` at once. Further ones wait to be accepted.
+    pub max_turned_away: usize,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            connection_timeout: None,
+            keep_alive: true,
+            max_header: 64 * 1024,
+            max_connections: 4096,
+            max_turned_away: MAX_TURNED_AWAY,
+        }
+    }
+}
