@@ -136,7 +136,7 @@ mod tests {
         );
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| &line[9..]).collect();
-        let request = " WARN common: it is unread sequence=7 correlation_id=\"c-1\"";
-        assert_eq!(lines, [request, " INFO common: idle"], "{text}");
+        let request = " WARN runtime: it is unread sequence=7 correlation_id=\"c-1\"";
+        assert_eq!(lines, [request, " INFO runtime: idle"], "{text}");
     }
 }
