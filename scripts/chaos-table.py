@@ -1,5 +1,7 @@
-"""Writes the figures of `make chaos` into a page: chaos-table.py FOLDER PAGE RUNS replaces what stands between its two
-marks. It writes nothing, and exits 1, where the folder has not just so many runs, or one of them found anything."""
+"""Writes the figures of `make chaos` into a page: chaos-table.py FOLDER PAGE RUNS.
+
+It replaces what is between the page's two marks. It writes nothing and exits 1 if the folder does not have exactly
+RUNS runs, or if one of them has findings."""
 
 import collections
 import json
@@ -32,7 +34,8 @@ for (name, store), members in sorted(groups.items()):
 kinds = collections.Counter()
 for run in runs:
     kinds.update(run["faults"])
-lines += ["", "Faults by kind: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) + "."]
+lines += ["", "| fault | times |", "|---|---|"]
+lines += [f"| {kind} | {count} |" for kind, count in sorted(kinds.items())]
 
 begin, end = "<!-- figures -->", "<!-- end of figures -->"
 before, rest = page.read_text().split(begin)

@@ -77,7 +77,7 @@ pub fn measure(report: &mut Report) -> anyhow::Result<()> {
     let micros = |time: Duration| format!("{:.0} µs", time.as_secs_f64() * 1e6);
     let ratio = ours.as_secs_f64() / plain.as_secs_f64();
     report.add(
-        "CPU a batch: judge, encode, hash",
+        "CPU per batch: validate, encode, hash",
         [micros(ours), micros(plain)],
         Some(ratio),
         "≤ 2.5",

@@ -23,12 +23,20 @@ pub struct Report(Vec<Row>);
 
 const HEAD: &str = "# Benchmarks
 
-`make bench` measures this table and writes it. Every figure stands beside its ceiling, measured in the same run on
-the same machine; absolute times depend on the machine, ratios much less. fsync is on everywhere: nats-server with
-`sync_interval: always`, SQLite with `synchronous=FULL`, Postgres with `fsync` and `synchronous_commit`. A batch has
-50 events and about 20 kB. The load is made on the same cores. *persist* publishes its jobs as well, to the same disk; its ceiling
-only writes the rows. The whole pipe is every role with its jobs; 32 developers, an hour's work a batch. `bench/src/` says how each
-row is measured. Not measured yet: group commit, two and four persist processes, a storm of resends, ten million events, alerts to SSE, replay.
+`make bench` measures this table and writes it.
+Every figure is beside its ceiling, measured in the same run on the same machine.
+Absolute times depend on the machine, ratios much less.
+
+- fsync is on everywhere: nats-server with `sync_interval: always`, SQLite with `synchronous=FULL`,
+  Postgres with `fsync` and `synchronous_commit`.
+- A batch has 50 events and about 20 kB.
+- The load is made on the same cores.
+- *persist* publishes its jobs as well, to the same disk; its ceiling only writes the rows.
+- *The whole pipe* is every role with its jobs: 32 developers, an hour's work per batch.
+
+`bench/src/` says how each row is measured.
+Not measured yet: group commit, two and four persist processes, a storm of resends, ten million events, alerts to SSE,
+replay.
 ";
 
 /// Prints a line to stderr: progress, not result.
