@@ -106,7 +106,7 @@ impl Incoming {
         Err(StoreError::PutBack(format!(
             "the store holds another message at {} (published {}, this one {}): the stream was put back to an older \
              state than the database. Nothing is lost and nothing is acknowledged; put both back together \
-             (docs/operations.md, \"Putting back a backup\")",
+             (docs/operations.md, \"Restoring a backup\")",
             self.at,
             rfc3339(row.published_at),
             rfc3339(self.published_at)

@@ -54,7 +54,7 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
         "a sequence that the store already has"
     );
     up.until("the trouble is said aloud", || {
-        up.log().contains("Putting back a backup").then_some(())
+        up.log().contains("Restoring a backup").then_some(())
     })
     .await;
     assert_eq!(up.count("SELECT count(*) FROM batches"), 3);
@@ -88,7 +88,7 @@ async fn events(up: &Up) -> Stream {
         .unwrap()
 }
 
-/// The steps of docs/operations.md, Putting back a backup.
+/// The steps of docs/operations.md, Restoring a backup.
 async fn put_right(up: &mut Up) {
     events(up).await.delete_consumer("persist").await.unwrap();
     assert_eq!(up.stop().await, Some(0));

@@ -260,7 +260,7 @@ async fn is_of_this_stream(js: &jetstream::Context, rows: &[Stage]) -> anyhow::R
         if message.seq == row.seq {
             ensure!(
                 message.at == row.published_at,
-                "the store has another message at sequence {} than the stream: see \"Putting back a backup\"",
+                "the store has another message at sequence {} than the stream: see \"Restoring a backup\"",
                 row.seq
             );
             return Ok(true);

@@ -86,7 +86,7 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
         let new = batch(at(src, 6), &[event("new", 1)]);
         let error = store.store().persist(vec![other, new]).await.unwrap_err();
         assert!(
-            !error.is_transient() && error.to_string().contains("Putting back a backup"),
+            !error.is_transient() && error.to_string().contains("Restoring a backup"),
             "{error}"
         );
         assert_eq!(store.dump(), before, "nothing of the group is stored");
