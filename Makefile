@@ -15,7 +15,7 @@ test: ## format, lints, build and every test (ARGS go to `cargo test`)
 test-clients: ## real clients (CloudEvents SDKs, WakaTime, schemathesis) against a real Devtrail (ARGS name some of them)
 	@scripts/test-clients.sh $(ARGS)
 
-promises: ## renew docs/contract-tests.md, the table of the contract's sentences and their tests
+promises: ## renew docs/contract-tests.md, the table of the contract's anchors and their tests
 	DEVTRAIL_WRITE_DOCS=1 cargo test --workspace --features devtrail-workers/crash-points --locked --test contract_table
 
 chaos: ## seeded faults under load for as long as you like: SEEDS=20 ENGINE=both SECONDS_EACH=30 SOAK=10m DOCS=1

@@ -6,8 +6,7 @@ use nix::sys::signal::Signal;
 use crate::problem::problem;
 use crate::talk::{Talk, good};
 
-/// Promise: 503 `store_unavailable` (retryable, with `Retry-After`)
-/// Promise: The workers answer; where none does within 5 s, or none can read the store, it is 503 `store_unavailable`.
+/// Contract: stored.unavailable, errors.store_unavailable
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_worker_questions_are_refused_and_batches_taken() {
     let mut site = Site::start(Engine::Sqlite).await;
@@ -22,8 +21,7 @@ async fn without_a_worker_questions_are_refused_and_batches_taken() {
 
 /// A request that began before the stop is refused when its rest comes: its batch is not in the stream.
 ///
-/// Promise: 503 `shutting_down`
-/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
+/// Contract: errors.shutting_down, commands.signals
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_stops_refuses_what_comes_late() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

@@ -6,7 +6,7 @@ use crate::framing::closed;
 use crate::problem::problem;
 use crate::talk::{Talk, body_of, fresh, good, shared};
 
-/// Promise: 411 `length_required`
+/// Contract: errors.length_required
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_that_announces_no_body_has_forgotten_it() {
     let up = shared().await;
@@ -32,7 +32,7 @@ async fn a_post_that_announces_no_body_has_forgotten_it() {
 
 /// Chunks are put together; what is none breaks the request off.
 ///
-/// Promise: 400 `malformed_request`
+/// Contract: errors.malformed_request
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
     let up = shared().await;
@@ -75,7 +75,7 @@ async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
 
 /// RFC 9110, section 10.1.1: who will refuse says so before the body is sent.
 ///
-/// Promise: Who sends `Expect: 100-continue` is told to go on, or refused, before the body.
+/// Contract: connections.expect
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
     let up = shared().await;
@@ -117,7 +117,7 @@ async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
 
 /// A body that is cut off is nobody's batch; the next one is taken.
 ///
-/// Promise: 400 `malformed_request`
+/// Contract: errors.malformed_request
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_body_is_no_batch() {
     let up = shared().await;

@@ -6,8 +6,7 @@ use serde_json::json;
 use crate::problem::problem;
 use crate::talk::{Talk, body_of, fresh, good, shared};
 
-/// Promise: 401 `unauthenticated`
-/// Promise: `Authorization: Bearer <key>`.
+/// Contract: events.key, errors.unauthenticated
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_valid_key_nothing_is_taken() {
     let up = shared().await;
@@ -47,10 +46,9 @@ async fn without_a_valid_key_nothing_is_taken() {
     talk.still_fine().await;
 }
 
-/// Promise: 415 `unsupported_media_type`
-/// Promise: 415 `unsupported_encoding`
+/// Contract: errors.unsupported_media_type, errors.unsupported_encoding
 ///
-/// Promise: A 401 has `WWW-Authenticate`, a 405 `Allow`, an `unsupported_encoding` `Accept-Encoding`.
+/// Contract: errors.headers
 #[tokio::test(flavor = "multi_thread")]
 async fn other_media_types_and_encodings_are_refused_by_name() {
     let up = shared().await;
@@ -96,9 +94,7 @@ async fn other_media_types_and_encodings_are_refused_by_name() {
     talk.still_fine().await;
 }
 
-/// Promise: 403 `wrong_developer`
-/// Promise: An envelope whose optional `developer_id` names another one gets 403.
-/// Promise: `pointer` names the place in the body, `parameter` the parameter of path or query, or the header.
+/// Contract: envelope.developer-id, errors.pointer, errors.wrong_developer
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
     let up = shared().await;
@@ -121,8 +117,7 @@ async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
     );
 }
 
-/// Promise: 403 `scope_missing` (the detail names the scope)
-/// Promise: `GET /v1/batches/{batch_id}` (scope `events:write`; the id percent-encoded): how far a batch is.
+/// Contract: batches.route, errors.scope_missing
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
     use types::key::{BUCKET, KeyRecord, Scope, digest, generate, key_entry};
@@ -177,7 +172,7 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
     writes.still_fine().await;
 }
 
-/// Promise: 503 `stream_full`
+/// Contract: errors.stream_full
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_is_said_to_be_full_with_a_longer_pause() {
     let up = Up::start().await;
@@ -202,10 +197,8 @@ async fn a_full_stream_is_said_to_be_full_with_a_longer_pause() {
     assert_eq!(up.verify()["stored"], 1);
 }
 
-/// Promise: 503 `stream_unavailable`
-/// Promise: the stream must confirm within | 10 s | `--publish-timeout`
-/// Promise: After a 503, a 408 or no reply at all the outcome may be unknown.
-/// Promise: Send the same batch again: it is kept once.
+/// Contract: errors.unknown-outcome, errors.resend, errors.stream_unavailable
+/// Contract: limits.publish-timeout
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_answer_is_a_503_after_which_the_batch_is_kept_once() {
     use nix::sys::signal::Signal;
@@ -236,10 +229,7 @@ async fn a_stream_that_does_not_answer_is_a_503_after_which_the_batch_is_kept_on
     assert_eq!(site.verify()["stored"], 1);
 }
 
-/// Promise: `limit` is there where a limit was passed, `actual` where it is known
-/// Promise: 413 `too_many_events`
-/// Promise: events in a batch | 1,000 | `--max-events`
-/// Promise: Required: `batch_id`, `sent_at`, `schema_version`, and `events` with at least one event.
+/// Contract: envelope.required, errors.limit, errors.too_many_events, limits.events
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_has_1_to_1000_events() {
     let up = shared().await;
@@ -263,9 +253,7 @@ async fn a_batch_has_1_to_1000_events() {
     talk.still_fine().await;
 }
 
-/// Promise: Match on `code` and `retryable`, not on texts.
-/// Promise: `application/problem+json` (RFC 9457), for every route and every reason:
-/// Promise: `X-Correlation-Id` (1 to 128 characters from 0x21 to 0x7E) and W3C `traceparent` are taken over, or made, and returned.
+/// Contract: reply.correlation-id, errors.format, errors.match
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_of_a_request_are_taken_over_or_made_and_returned_with_every_answer() {
     let up = shared().await;
@@ -309,8 +297,7 @@ async fn ids_of_a_request_are_taken_over_or_made_and_returned_with_every_answer(
     }
 }
 
-/// Promise: The developer is the key's.
-/// Promise: An event id is unique for its developer.
+/// Contract: envelope.developer, event.unique
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_ids_of_two_developers_are_two_events() {
     let up = shared().await;

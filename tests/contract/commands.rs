@@ -28,8 +28,7 @@ fn alone(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Promise: `devtrail up` | starts nats-server, collector and worker on one folder
-/// Promise: Every command that needs addresses takes `--data DIR` and reads `DIR/addresses.json` where flags and environment say nothing.
+/// Contract: commands.up, commands.data
 #[tokio::test(flavor = "multi_thread")]
 async fn up_makes_streams_a_key_and_an_address_file_that_commands_read() {
     let up = started().await;
@@ -83,9 +82,7 @@ fn sent(up: &Up, input: &str, arguments: &[&str]) -> Value {
     json_of(&child.wait_with_output().unwrap())
 }
 
-/// Promise: `devtrail send FILE` | sends events, envelopes or `{"developer", "event"}` objects
-/// Promise: `devtrail keys create DEVELOPER`, `--from-file F` | makes keys; each is shown once
-/// Promise: `devtrail keys list`, `keys revoke KEY` | by the beginning of the SHA-256, by key, or all of a developer
+/// Contract: commands.send, commands.send-again, commands.keys-create, commands.keys-revoke
 #[tokio::test(flavor = "multi_thread")]
 async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
     let up = started().await;
@@ -165,11 +162,7 @@ async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
     assert_eq!(up.verify()["stored"], 3 + 30 + 30 + 2);
 }
 
-/// Promise: `devtrail metrics show DEVELOPER` | the metrics of local days
-/// Promise: `devtrail alerts list` | alerts that stand or stood
-/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `dead`, `schemas check` and every `list` have `--json`.
-/// Promise: `devtrail verify` | each acknowledged event is in exactly one place
-/// Promise: Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
+/// Contract: commands.metrics, commands.alerts, commands.verify, commands.json, commands.exit-codes
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_shown_and_verified() {
     let up = started().await;
@@ -236,8 +229,7 @@ async fn what_is_stored_is_shown_and_verified() {
     }
 }
 
-/// Promise: `devtrail rules list`, `rules show ID`, `rules test` | the alert rules of this program
-/// Promise: `devtrail schemas list` | the types and versions this program knows
+/// Contract: commands.rules, commands.schemas-list
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_and_schemas_are_listed() {
     let rules = json_of(&alone(&["rules", "list", "--json"]));

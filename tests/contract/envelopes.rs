@@ -15,9 +15,7 @@ fn with(name: &str, value: Value) -> String {
     envelope.to_string()
 }
 
-/// Promise: 400 `invalid_envelope`
-/// Promise: Required: `batch_id`, `sent_at`, `schema_version`
-/// Promise: What is missing is named by its `pointer`.
+/// Contract: envelope.required, envelope.pointer, errors.invalid_envelope
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     let up = shared().await;
@@ -53,7 +51,7 @@ async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     talk.still_fine().await;
 }
 
-/// Promise: One of the headers `Devtrail-Batch-Id` and `Idempotency-Key` may stand for `batch_id`.
+/// Contract: envelope.batch-id-header
 #[tokio::test(flavor = "multi_thread")]
 async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() {
     let up = shared().await;
@@ -95,7 +93,7 @@ async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() 
 
 /// A member that occurs twice at the level of the envelope is refused; within an event it is that event's verdict.
 ///
-/// Promise: A member of the envelope that is there twice is refused: which was meant is unknowable.
+/// Contract: envelope.repeated
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
     let up = shared().await;
@@ -132,7 +130,7 @@ async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
     talk.still_fine().await;
 }
 
-/// Promise: Unknown members are kept, everywhere.
+/// Contract: envelope.unknown-members
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_members_are_kept_in_envelope_event_and_data() {
     let up = shared().await;
@@ -171,7 +169,7 @@ async fn unknown_members_are_kept_in_envelope_event_and_data() {
     assert_eq!(String::from_utf8(body).unwrap(), text, "kept to the letter");
 }
 
-/// Promise: Each event needs `id`, `type` and `occurred_at`, and `data` where its type has required data.
+/// Contract: event.required
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_one_of_its_members_is_rejected() {
     let up = shared().await;
@@ -206,7 +204,7 @@ async fn an_event_without_one_of_its_members_is_rejected() {
     assert_eq!(talk.verdict(&session.to_string()).await, "");
 }
 
-/// Promise: `schema_version` defaults to the envelope's.
+/// Contract: event.schema-version
 #[tokio::test(flavor = "multi_thread")]
 async fn an_events_schema_version_is_the_envelopes_unless_it_has_its_own() {
     let up = shared().await;

@@ -24,7 +24,7 @@ async fn refused_outright(talk: &Talk, bytes: impl AsRef<[u8]>, code: &str) -> A
     answer
 }
 
-/// Promise: 400 `malformed_request`
+/// Contract: errors.malformed_request
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_is_refused_and_the_connection_closed() {
     let up = shared().await;
@@ -67,8 +67,7 @@ async fn what_is_no_request_is_refused_and_the_connection_closed() {
     talk.still_fine().await;
 }
 
-/// Promise: 431 `headers_too_large`
-/// Promise: header | 64 KiB; over HTTP/1.1 100 fields
+/// Contract: errors.headers_too_large, limits.header
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_has_up_to_64_kib_and_100_fields() {
     let up = shared().await;
@@ -101,7 +100,7 @@ async fn a_header_has_up_to_64_kib_and_100_fields() {
 
 /// A smuggled request (RFC 9112, section 6.3): the chunks count, so that what follows them is the next request.
 ///
-/// Promise: Where a length and chunks are both announced, the chunks count.
+/// Contract: connections.chunks
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_length_and_chunks_the_chunks_count() {
     let up = shared().await;
@@ -144,7 +143,7 @@ async fn with_a_length_and_chunks_the_chunks_count() {
 
 /// Requests sent at once are answered in their order.
 ///
-/// Promise: Requests sent at once are answered in their order.
+/// Contract: connections.pipelining
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order() {
     let up = shared().await;
@@ -172,7 +171,7 @@ async fn pipelined_requests_are_answered_in_order() {
 
 /// Where the body was read whole the next request is answered on the same connection; else it is closed.
 ///
-/// Promise: After an error whose body was read whole the connection is kept, else it is closed.
+/// Contract: connections.kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_kept_after_an_error_whose_body_was_read() {
     let up = shared().await;

@@ -66,7 +66,7 @@ async fn ask(send: &SendRequest<Bytes>, request: Request<()>, body: Option<&str>
     read(answer.unwrap()).await
 }
 
-/// Promise: HTTP/1.1, and HTTP/2 by prior knowledge.
+/// Contract: connections.versions
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
     let up = shared().await;
@@ -95,7 +95,7 @@ async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
     join_all(asked).await;
 }
 
-/// Promise: `application/problem+json` (RFC 9457), for every route and every reason:
+/// Contract: errors.format
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_the_same_and_the_connection_is_kept() {
     let up = shared().await;
@@ -160,10 +160,9 @@ async fn refusals_are_the_same_and_the_connection_is_kept() {
     );
 }
 
-/// Promise: 431 `headers_too_large`
+/// Contract: errors.headers_too_large
 ///
-/// Promise: header | 64 KiB; over HTTP/1.1 100 fields
-/// Promise: Over HTTP/2 a header of more than 256 KiB is refused by the protocol, without a body.
+/// Contract: limits.header, connections.http2-header
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
     let up = shared().await;

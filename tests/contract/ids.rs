@@ -41,7 +41,7 @@ fn cases() -> Vec<(String, bool)> {
     cases
 }
 
-/// Promise: Ids are 1 to 128 characters from 0x21 to 0x7E.
+/// Contract: event.ids
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_have_1_to_128_printable_characters() {
     let up = shared().await;
@@ -101,7 +101,7 @@ async fn ids_have_1_to_128_printable_characters() {
 
 /// What a batch is asked for by is its id, percent-encoded in the path.
 ///
-/// Promise: 400 `invalid_parameter` (a parameter of path or query, which `parameter` names)
+/// Contract: errors.invalid_parameter
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
     let up = shared().await;

@@ -12,7 +12,7 @@ fn with(member: &str) -> String {
     )
 }
 
-/// Promise: 400 `malformed_json`
+/// Contract: errors.malformed_json
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_json_is_refused_whole() {
     let up = shared().await;
@@ -74,7 +74,7 @@ async fn what_is_no_json_is_refused_whole() {
     talk.still_fine().await;
 }
 
-/// Promise: What within an event cannot be read
+/// Contract: event.unreadable
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_numbers_and_strings_within_an_event_are_its_own_verdict() {
     let up = shared().await;
@@ -128,7 +128,7 @@ async fn odd_numbers_and_strings_within_an_event_are_its_own_verdict() {
     talk.still_fine().await;
 }
 
-/// Promise: An event may be 127 levels deep and hold 100,000 values.
+/// Contract: event.size
 #[tokio::test(flavor = "multi_thread")]
 async fn deep_nesting_is_the_events_verdict_and_costs_nothing() {
     let up = shared().await;
@@ -168,7 +168,7 @@ async fn deep_nesting_is_the_events_verdict_and_costs_nothing() {
     talk.still_fine().await;
 }
 
-/// Promise: An event may be 127 levels deep and hold 100,000 values.
+/// Contract: event.size
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_holds_up_to_100000_values() {
     let up = shared().await;
@@ -185,8 +185,7 @@ async fn an_event_holds_up_to_100000_values() {
     talk.still_fine().await;
 }
 
-/// Promise: Within an event, `id`, `type`, `occurred_at` and `schema_version` may be there once.
-/// Promise: Of other members that are there twice the last counts.
+/// Contract: event.repeated
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_members_within_an_event_are_its_own_verdict() {
     let up = shared().await;

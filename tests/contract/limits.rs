@@ -7,8 +7,7 @@ use crate::talk::{Talk, body_of, fresh, good};
 
 /// An EVENTS message may be as large as `max_payload` less 64 KiB, to the byte.
 ///
-/// Promise: 413 `batch_too_large`
-/// Promise: message in the stream | NATS `max_payload` (8 MiB) less 64 KiB | `nats/server.conf`
+/// Contract: errors.batch_too_large, limits.message
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
     let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
@@ -45,13 +44,8 @@ async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
     );
 }
 
-/// Promise: events in a batch | 1,000 | `--max-events`
-/// Promise: body, as sent and inflated | 4 MiB | `--max-body`
-/// Promise: inflated at most | 100 × its size (64 KiB are always fine) | `--max-ratio`
-/// Promise: header must arrive within | 10 s | `--header-timeout`
-/// Promise: body must arrive within | 30 s | `--body-timeout`
-/// Promise: the stream must confirm within | 10 s | `--publish-timeout`
-/// Promise: Settings come from flags, then environment (`DEVTRAIL_*`), then a TOML file (`--config`).
+/// Contract: limits.events, limits.body, limits.ratio, limits.header-timeout, limits.body-timeout
+/// Contract: limits.publish-timeout, commands.settings
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
     let mut site = Site::start(Engine::Sqlite).await;

@@ -87,7 +87,7 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Promise: body, as sent and inflated | 4 MiB | `--max-body`
+/// Contract: limits.body
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_sent_at_once_memory_stays_within_what_the_limits_allow() {
     let mut site = Site::start(Engine::Sqlite).await;

@@ -43,9 +43,7 @@ async fn tried(talk: &Talk) -> Answer {
     talk.ask(talk.post(&[], good())).await
 }
 
-/// Promise: batches in hand at once | 1,024 | `--max-in-flight`
-/// Promise: Beyond the bounds of batches and bytes a batch gets 503 `overloaded` at once, its body unread.
-/// Promise: 503 `overloaded`
+/// Contract: errors.overloaded, limits.in-flight, overload.refused
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_batches_are_in_hand_and_the_next_is_refused_until_one_is_done() {
     let (_site, talk) = bounded(&["--max-in-flight", "4"]).await;
@@ -75,8 +73,7 @@ async fn so_many_batches_are_in_hand_and_the_next_is_refused_until_one_is_done()
     talk.still_fine().await;
 }
 
-/// Promise: bytes of batches in hand at once | 256 MiB | `--max-in-flight-bytes`
-/// Promise: Bytes count as they arrive, and inflated ones as well.
+/// Contract: limits.in-flight-bytes, overload.bytes
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_bytes_are_in_hand_and_more_are_refused_however_they_come() {
     let (_site, talk) = bounded(&["--max-body", "4096", "--max-in-flight-bytes", "8192"]).await;
@@ -127,7 +124,7 @@ async fn so_many_bytes_are_in_hand_and_more_are_refused_however_they_come() {
 
 /// Slow bodies hold no more than the bound, however many there are: without it these were 200 MiB.
 ///
-/// Promise: bytes of batches in hand at once | 256 MiB | `--max-in-flight-bytes`
+/// Contract: limits.in-flight-bytes
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
     let (site, talk) =
@@ -160,8 +157,7 @@ async fn a_thousand_slow_bodies_hold_no_more_than_the_bound() {
     .await;
 }
 
-/// Promise: connections at once | 4,096 | `--max-connections`
-/// Promise: A connection beyond the bound is answered 503 `overloaded` over HTTP/1.1, and closed.
+/// Contract: limits.connections, overload.connections
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_too_many_is_answered_and_closed() {
     let (_site, talk) = bounded(&["--max-connections", "4"]).await;
@@ -197,8 +193,7 @@ async fn a_connection_too_many_is_answered_and_closed() {
     .await;
 }
 
-/// Promise: Questions to the workers are bounded as well: at once there are a quarter as many as batches.
-/// Promise: Half of the batches in hand may wait for the store; a further one counts as without a preference.
+/// Contract: overload.queries, overload.waiting
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_questions_and_waiting_batches_and_no_more() {
     let (site, talk) = bounded(&["--max-in-flight", "4"]).await;
@@ -238,7 +233,7 @@ async fn so_many_questions_and_waiting_batches_and_no_more() {
     assert_eq!(third.header("preference-applied"), None);
 }
 
-/// Promise: The bound of bytes must leave room for one body as sent and inflated: else the collector does not start.
+/// Contract: overload.smallest
 #[tokio::test(flavor = "multi_thread")]
 async fn bounds_that_one_batch_could_not_keep_are_wrong_usage() {
     let site = Site::start(Engine::Sqlite).await;

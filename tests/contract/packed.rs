@@ -62,8 +62,7 @@ pub fn coarse(size: usize) -> Vec<u8> {
     body
 }
 
-/// Promise: inflated at most | 100 × its size (64 KiB are always fine) | `--max-ratio`
-/// Promise: 413 `body_too_large`
+/// Contract: errors.body_too_large, limits.ratio
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_inflates_to_at_most_100_times_its_size() {
     let up = shared().await;
@@ -99,7 +98,7 @@ async fn a_body_inflates_to_at_most_100_times_its_size() {
     }
 }
 
-/// Promise: body, as sent and inflated | 4 MiB | `--max-body`
+/// Contract: limits.body
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_has_up_to_4_mib_sent_and_inflated() {
     let up = shared().await;

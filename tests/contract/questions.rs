@@ -28,10 +28,7 @@ async fn asked(up: &Up, talk: &Talk, id: &str, fits: impl Fn(&Value) -> bool) ->
     .await
 }
 
-/// Promise: 404 `batch_unknown` (retryable, with `Retry-After`)
-/// Promise: 404 `batch_unknown` until the batch is stored: ask again.
-/// Promise: `GET /v1/batches/{batch_id}` (scope `events:write`; the id percent-encoded): how far a batch is.
-/// Promise: `submissions` has every submission under the id (of more than 1,000 the newest), newest first
+/// Contract: batches.route, batches.submissions, batches.unknown, errors.batch_unknown
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_unknown_until_it_is_stored_and_then_told_with_all_its_submissions() {
     let up = shared().await;
@@ -82,8 +79,7 @@ async fn a_batch_is_unknown_until_it_is_stored_and_then_told_with_all_its_submis
     );
 }
 
-/// Promise: States: `persisted` (stored), `triggered` (its jobs are published), `completed` (they are done), `failed` (one of them gave up).
-/// Promise: `need`, `done` and `failed` name the jobs.
+/// Contract: batches.states, batches.jobs
 #[tokio::test(flavor = "multi_thread")]
 async fn states_and_jobs_are_told_as_the_store_has_them() {
     let up = started().await;
@@ -125,7 +121,7 @@ async fn states_and_jobs_are_told_as_the_store_has_them() {
     }
 }
 
-/// Promise: `submissions` has every submission under the id (of more than 1,000 the newest), newest first
+/// Contract: batches.submissions
 #[tokio::test(flavor = "multi_thread")]
 async fn of_more_than_1000_submissions_the_newest_are_told() {
     let up = started().await;
@@ -151,9 +147,7 @@ async fn of_more_than_1000_submissions_the_newest_are_told() {
     assert_eq!(told, (2..=1001).rev().collect::<Vec<u64>>());
 }
 
-/// Promise: `GET /v1/metrics/daily?from=YYYY-MM-DD&to=YYYY-MM-DD` (scope `metrics:read`): the metrics of your local days, both ends included, at most 366.
-/// Promise: `to` defaults to tomorrow in UTC, which is the latest day on any clock; `from` to 29 days before `to`.
-/// Promise: Days without events are left out.
+/// Contract: metrics.route, metrics.defaults, metrics.empty-days
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_told_for_the_days_asked_for() {
     let up = started().await;
@@ -206,7 +200,7 @@ async fn metrics_are_told_for_the_days_asked_for() {
     assert_eq!(from, date(49));
 }
 
-/// Promise: These need a key, and show its developer's own data only.
+/// Contract: stored.own-data
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_of_anothers_data() {
     let up = shared().await;

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::talk::{Talk, body_of, fresh, good, shared};
 
-/// Promise: 202, once the stream has the batch on disk:
-/// Promise: `Content-Encoding`: none, `gzip` or `zstd`.
+/// Contract: events.encoding, reply.accepted
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
     let up = shared().await;
@@ -54,13 +53,8 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
     }
 }
 
-/// Promise: The four counts add up to `received`.
-/// Promise: Some members are left out where they say nothing: `pointer`, `detail`, `supported`, `original`.
-/// Promise: `accepted` | taken
-/// Promise: `rejected` | will never be accepted as it is; kept for audit
-/// Promise: `quarantined` | kept whole, may be admitted later
-/// Promise: `duplicate` | the same event was there before; dropped, with a record of the original | `duplicate_id`
-/// Promise: `duplicate` and `id_conflict` in a reply mean an event of the *same batch* (`original` has its index).
+/// Contract: reply.members, reply.counts, verdict.accepted, verdict.duplicate, verdict.rejected
+/// Contract: verdict.quarantined, reply.same-batch
 #[tokio::test(flavor = "multi_thread")]
 async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
     let up = shared().await;
@@ -176,7 +170,7 @@ async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
     }
 }
 
-/// Promise: Every envelope that can be read and is within the limits gets a 2xx, even if all of its events are refused.
+/// Contract: reply.always-2xx
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_nothing_but_refused_events_is_taken() {
     let up = shared().await;
@@ -190,9 +184,7 @@ async fn a_batch_of_nothing_but_refused_events_is_taken() {
     assert!(reply["stream_sequence"].as_u64().unwrap() > 0);
 }
 
-/// Promise: The same events under the same batch id again, whatever `sent_at` or `client` say: the counts of the first
-/// Promise: The same batch id with other events is another batch.
-/// Promise: The store decides event by event.
+/// Contract: resend.within, resend.other-events, resend.by-event
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_batch_again_has_the_first_reply_and_other_events_are_another_batch() {
     let up = shared().await;

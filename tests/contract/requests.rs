@@ -18,7 +18,7 @@ const ROUTES: [(&str, &str); 10] = [
     ("/health/ready", "GET,HEAD"),
 ];
 
-/// Promise: 404 `not_found`
+/// Contract: errors.not_found
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_is_every_method_is_not_found() {
     let up = shared().await;
@@ -54,9 +54,9 @@ async fn where_nothing_is_every_method_is_not_found() {
     talk.still_fine().await;
 }
 
-/// Promise: 405 `method_not_allowed`
+/// Contract: errors.method_not_allowed
 ///
-/// Promise: A 401 has `WWW-Authenticate`, a 405 `Allow`, an `unsupported_encoding` `Accept-Encoding`.
+/// Contract: errors.headers
 #[tokio::test(flavor = "multi_thread")]
 async fn another_method_is_refused_and_the_allowed_ones_are_named() {
     let up = shared().await;
@@ -78,9 +78,9 @@ async fn another_method_is_refused_and_the_allowed_ones_are_named() {
 
 /// HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
 ///
-/// Promise: `application/problem+json` (RFC 9457), for every route and every reason:
+/// Contract: errors.format
 ///
-/// Promise: HEAD is answered as GET is, without the body.
+/// Contract: connections.head
 #[tokio::test(flavor = "multi_thread")]
 async fn head_has_the_headers_of_get_and_no_body() {
     let up = shared().await;
@@ -151,8 +151,7 @@ async fn http_1_0_is_answered_once() {
     assert_eq!(talk.ask(post).await.status, 202);
 }
 
-/// Promise: 400 `invalid_parameter` (a parameter of path or query, which `parameter` names)
-/// Promise: the metrics of your local days, both ends included, at most 366.
+/// Contract: metrics.route, errors.invalid_parameter
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_query_is_named_by_its_parameter() {
     let up = shared().await;

@@ -10,10 +10,7 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
 }
 
-/// Promise: No key is needed.
-/// Promise: `GET /v1/schemas` | the supported versions, and the types with theirs
-/// Promise: `GET /v1/schemas/{version}/{type}` | the JSON Schema
-/// Promise: One JSON Schema for each under `common/schemas/`, also at `GET /v1/schemas/{version}/{type}`.
+/// Contract: types.schemas, routes.no-key, routes.schemas, routes.schema
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_are_listed_and_each_is_served_as_its_file() {
     let up = shared().await;
@@ -52,8 +49,7 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
     assert_eq!(served, 21);
 }
 
-/// Promise: `GET /health/live` | 200 `{"status":"live"}`: the process answers
-/// Promise: `GET /health/ready` | 200 `{"status":"ready"}`: a batch would be accepted; else 503 with the reason
+/// Contract: routes.live, routes.ready
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_says_whether_it_is_ready() {
     let mut site = Site::start(Engine::Sqlite).await;

@@ -15,8 +15,7 @@ async fn hasty() -> (Site, Talk) {
     (site, talk)
 }
 
-/// Promise: 408 `header_timeout`
-/// Promise: header must arrive within | 10 s | `--header-timeout`
+/// Contract: errors.header_timeout, limits.header-timeout
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_does_not_come_in_time_is_a_408() {
     let (_site, talk) = hasty().await;
@@ -44,8 +43,7 @@ async fn a_header_that_does_not_come_in_time_is_a_408() {
     problem(&wire.answer().await, "header_timeout");
 }
 
-/// Promise: 408 `body_timeout` (retryable)
-/// Promise: body must arrive within | 30 s | `--body-timeout`
+/// Contract: errors.body_timeout, limits.body-timeout
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_in_time_is_a_408_and_dripping_does_not_help() {
     let (site, talk) = hasty().await;

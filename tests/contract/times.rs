@@ -97,8 +97,7 @@ fn written() -> Vec<(String, &'static str)> {
         .collect()
 }
 
-/// Promise: Times are RFC 3339 with an offset or `Z`.
-/// Promise: An effective time before 2000, or more than 24 hours after receipt, is quarantined.
+/// Contract: times.format, times.implausible
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_write_a_time_has_its_verdict() {
     let up = shared().await;
@@ -158,10 +157,7 @@ async fn sent(talk: &Talk, sent_at: &str, occurred_at: &str, client: Value) -> (
     (code, one["id"].as_str().unwrap().to_owned())
 }
 
-/// Promise: **Effective time.** Where `sent_at` is more than 60 s ahead of receipt
-/// Promise: The original stays in the event.
-/// Promise: An old `sent_at` is an offline client; nothing is moved.
-/// Promise: Set `sent_at` at each attempt.
+/// Contract: times.sent-at, times.fast-clock, times.original, times.offline
 #[tokio::test(flavor = "multi_thread")]
 async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are_not() {
     let up = shared().await;
@@ -203,7 +199,7 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
     }
 }
 
-/// Promise: **Local day.** The IANA zone in `client.time_zone` (an unknown one counts as absent)
+/// Contract: times.local-day
 #[tokio::test(flavor = "multi_thread")]
 async fn the_local_day_is_that_of_the_clients_zone_or_of_the_written_offset() {
     let up = shared().await;

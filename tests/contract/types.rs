@@ -224,23 +224,7 @@ fn cases() -> Vec<(Value, Option<String>)> {
     cases
 }
 
-/// Promise: Every `data` may carry `project`, `language`, `path`, `branch`, `editor`, `workspace`
-/// Promise: **Bold** is required.
-/// Promise: Counts and durations are integers from 0 to 9,007,199,254,740,991.
-/// Promise: `session.started`, `session.ended` | `reason`
-/// Promise: `editor.focused`, `editor.blurred`
-/// Promise: `heartbeat` | **`entity`**
-/// Promise: `file.opened`, `file.saved`, `file.closed` | **`path`**, `lines`
-/// Promise: `file.edited` | **`path`**
-/// Promise: `terminal.command` | **`command`**
-/// Promise: `build.finished` | **`outcome`**
-/// Promise: `test.finished` | **`outcome`**
-/// Promise: `debug.started`, `debug.ended` | `target`, `duration_ms`
-/// Promise: `diagnostics.changed` | **`errors`**, **`warnings`**
-/// Promise: `git.commit` | **`commit`**
-/// Promise: `git.push` | **`branch`**
-/// Promise: `git.branch_switched`, `task.switched` | **`to`**, `from`
-/// Promise: `ai.suggestion` | **`outcome`**
+/// Contract: types.common-members, types.integers, types.members
 #[tokio::test(flavor = "multi_thread")]
 async fn each_type_takes_what_its_row_says_and_nothing_else() {
     let up = shared().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::talk::{Talk, fresh, shared};
 
-/// Promise: (up to 4,096 characters)
+/// Contract: types.common-members
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_of_data_have_up_to_4096_characters() {
     let up = shared().await;
@@ -31,9 +31,7 @@ async fn texts_of_data_have_up_to_4096_characters() {
     }
 }
 
-/// Promise: Versions 1.0 and 1.1 are supported.
-/// Promise: An event of a newer minor version is checked against the newest known schema: it is accepted, or quarantined if it does not fit.
-/// Promise: Other majors and unknown types are quarantined, with the `supported` versions.
+/// Contract: versions.supported, versions.newer-minor, versions.unknown
 #[tokio::test(flavor = "multi_thread")]
 async fn each_version_has_its_verdict() {
     let up = shared().await;

@@ -11,11 +11,7 @@ async fn preferring(talk: &Talk, preferences: &[&str]) -> Answer {
     talk.ask(talk.post(&headers, good())).await
 }
 
-/// Promise: `Prefer: wait=N` (RFC 7240): wait up to N seconds
-/// Promise: stored in time | 200 | `stored` | `wait=N`
-/// Promise: N is a whole number of seconds from 1 to 30.
-/// Promise: More than 30 counts as 30, and `Preference-Applied` says `wait=30`.
-/// Promise: Other preferences are ignored; of several `wait` the first counts.
+/// Contract: wait.what, wait.stored, wait.seconds, wait.at-most, wait.several
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_is_found_among_preferences_and_is_said_to_be_applied() {
     let up = shared().await;
@@ -54,8 +50,7 @@ async fn a_wait_is_found_among_preferences_and_is_said_to_be_applied() {
     }
 }
 
-/// Promise: Anything else (0, a fraction, a word) counts as no preference: a preference never makes a request fail.
-/// Promise: not waited: no valid `wait`, too many wait already, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
+/// Contract: wait.not-waited, wait.invalid
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_wait_is_no_preference() {
     let up = shared().await;
@@ -85,9 +80,7 @@ async fn what_is_no_wait_is_no_preference() {
     }
 }
 
-/// Promise: not waited: no valid `wait`, too many wait already, the collector is stopping, the stream was made anew meanwhile | 202 | `stream` | absent
-/// Promise: the wait ran out, for whatever reason: no worker runs, the store is away or slow | 202 | `stream` | `wait=N`
-/// Promise: A 202 after a wait is as good as any 202: the batch is on disk, and stored later.
+/// Contract: wait.ran-out, wait.not-waited, wait.as-good
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
     let mut site = Site::start(Engine::Sqlite).await;

@@ -1,40 +1,38 @@
-//! Which test says that it shows which promise: the lines `/// Promise: …` over tests.
+//! Which test shows which promise: the lines `/// Contract: …` over tests.
 
-/// One test that cites one promise.
+/// One test that cites one anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
-    /// The promise's words, or enough of them.
-    pub words: String,
+    /// The anchor's name.
+    pub anchor: String,
     /// `path::name` of the test.
     pub test: String,
 }
 
-const MARK: &str = "/// Promise:";
+const MARK: &str = "/// Contract:";
 
 /// The citations of one source file, and a complaint for each that belongs to no test.
 pub fn citations(path: &str, text: &str) -> (Vec<Citation>, Vec<String>) {
-    let (mut found, mut complaints) = (Vec::new(), Vec::new());
-    let (mut pending, mut is_test) = (Vec::new(), false);
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if let Some(words) = line.strip_prefix(MARK) {
-            pending.push((
-                number + 1,
-                words.split_whitespace().collect::<Vec<_>>().join(" "),
-            ));
+    let mut found = Vec::new();
+    let mut complaints = Vec::new();
+    let mut pending = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(anchors) = line.strip_prefix(MARK) {
+            pending.extend(anchors.split(',').map(|anchor| anchor.trim().to_owned()));
         } else if line.starts_with("#[") {
             is_test |= line.contains("test");
         } else if !line.starts_with("///") {
             let name = function(line).filter(|name| is_test || is_listed(text, name));
-            for (number, words) in pending.drain(..) {
+            for anchor in pending.drain(..) {
                 match name {
                     Some(name) => found.push(Citation {
-                        words,
+                        anchor,
                         test: format!("{path}::{name}"),
                     }),
-                    None => complaints.push(format!(
-                        "{path}:{number}: no test follows, move it over one: {words}"
-                    )),
+                    None => {
+                        complaints.push(format!("{path}: no test follows the citation of {anchor}"))
+                    }
                 }
             }
             is_test = false;
@@ -68,31 +66,29 @@ mod tests {
 
     #[test]
     fn a_citation_belongs_to_the_test_below_it() {
-        let text = "/// Shows it.\n/// Promise: One  is so.\n/// Promise: two\n#[tokio::test(flavor = \"x\")]\nasync fn shown() {\n}\n";
+        let text = "/// Shows it.\n/// Contract: a.one, a.two\n/// Contract: b\n#[tokio::test(flavor = \"x\")]\nasync fn shown() {\n}\n";
         let (found, complaints) = citations("t.rs", text);
-        assert_eq!((found.len(), complaints.len()), (2, 0));
+        assert_eq!((found.len(), complaints.len()), (3, 0));
         assert_eq!(
-            found[0],
+            found[1],
             Citation {
-                words: "One is so.".to_owned(),
+                anchor: "a.two".to_owned(),
                 test: "t.rs::shown".to_owned()
             }
         );
-        let both = "/// Promise: x\nasync fn case(e: Engine) {\n}\nharness::on_both_stores!(\n    other,\n    case,\n);\n";
+        let both = "/// Contract: x\nasync fn case(e: Engine) {\n}\nharness::on_both_stores!(\n    other,\n    case,\n);\n";
         assert_eq!(citations("t.rs", both).0[0].test, "t.rs::case");
     }
 
     #[test]
     fn a_citation_over_no_test_is_named() {
         for text in [
-            "/// Promise: x\nasync fn helper() {}\n",
-            "/// Promise: x\nconst X: u8 = 1;\n",
+            "/// Contract: x\nasync fn helper() {}\n",
+            "/// Contract: x\nconst X: u8 = 1;\n",
         ] {
             let (found, complaints) = citations("t.rs", text);
-            assert!(
-                found.is_empty() && complaints[0].starts_with("t.rs:1: no test follows"),
-                "{complaints:?}"
-            );
+            assert!(found.is_empty());
+            assert_eq!(complaints, ["t.rs: no test follows the citation of x"]);
         }
     }
 }

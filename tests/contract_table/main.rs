@@ -1,13 +1,12 @@
-//! Every promise of `docs/contract.md` about a route or a command has its test: the table in
-//! `docs/contract-tests.md` says which, and is made here.
+//! Every promise of `docs/contract.md` has an anchor and, unless left out with a reason, a test. The table
+//! in `docs/contract-tests.md` says which, and is generated here.
 //!
-//! A test cites what it shows in its doc comment: `/// Promise: ` and the sentence's words, or enough of them.
+//! A test cites the anchors that it shows in its doc comment: `/// Contract: event.ids, event.unique`.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod citations;
-mod left_out;
-mod sentences;
+mod page;
 mod table;
 
 use std::fs;
@@ -17,7 +16,7 @@ use table::Table;
 
 const CONTRACT: &str = "docs/contract.md";
 const TABLE: &str = "docs/contract-tests.md";
-/// Set, as `make promises` does, the table is written; else it is compared.
+/// If set, as by `make promises`, the table is written; else it is compared.
 const WRITE: &str = "DEVTRAIL_WRITE_DOCS";
 const HOW: &str = "make promises";
 
@@ -44,9 +43,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_promise_of_the_contract_has_its_test_and_the_table_says_so() {
-    let sentences = sentences::cut(&fs::read_to_string(root().join(CONTRACT)).unwrap());
-    let (mut cited, mut complaints, mut files) = (Vec::new(), Vec::new(), Vec::new());
+fn every_promise_of_the_contract_has_its_test() {
+    let contract = fs::read_to_string(root().join(CONTRACT)).unwrap();
+    let (anchors, mut complaints) = page::anchors(&contract);
+    let mut cited = Vec::new();
+    let mut files = Vec::new();
     sources(&root().join("tests"), &mut files);
     // This checker's own examples cite nothing.
     files.retain(|path| !path.starts_with(root().join("tests/contract_table")));
@@ -61,12 +62,16 @@ fn every_promise_of_the_contract_has_its_test_and_the_table_says_so() {
         cited.extend(found);
         complaints.extend(without_test);
     }
-    let (table, open) = Table::of(&sentences, &cited, left_out::LEFT_OUT);
+    let (table, open) = Table::of(&anchors, &cited);
     complaints.extend(open);
+    complaints.extend(
+        table
+            .idle_reasons()
+            .map(|name| format!("left out for nothing: {name}")),
+    );
     assert!(
         complaints.is_empty(),
-        "{} and its tests disagree:\n{}\n",
-        CONTRACT,
+        "{CONTRACT} and its tests disagree:\n{}\n",
         complaints.join("\n")
     );
     let page = table.page();

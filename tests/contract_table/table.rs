@@ -1,220 +1,208 @@
-//! Promises, the tests that show them, and what is left out with its reason: as a page, and as complaints.
+//! Anchors joined with the tests that cite them: as complaints, and as the page `docs/contract-tests.md`.
 
 use std::fmt::Write as _;
 
 use crate::citations::Citation;
-use crate::left_out::LeftOut;
-use crate::sentences::Sentence;
+use crate::page::Anchor;
 
-/// What is known of one sentence.
-enum Standing {
-    /// The tests that show it.
-    Shown(Vec<String>),
-    /// Why no test shows it.
-    LeftOut(&'static str),
-}
-
-/// Every sentence of the contract with what is known of it.
-pub struct Table<'a> {
-    rows: Vec<(&'a Sentence, Standing)>,
-}
+/// Anchors without a test, with the reason. A name that ends with `.` stands for all that begin with it.
+pub const LEFT_OUT: &[(&str, &str)] = &[
+    ("programs.", "about programs, not about a route"),
+    ("types.page", "about the docs"),
+    (
+        "resend.publish-twice",
+        "needs a reply of the stream that gets lost: `collector/src/routes/events/reply.rs` tells both apart",
+    ),
+    (
+        "errors.internal",
+        "a defect, which nobody outside can cause: `collector/src/routes/mod.rs` has one",
+    ),
+    (
+        "nats.",
+        "about NATS, not about a route; the tests of the streams show it",
+    ),
+    (
+        "admin-alerts.",
+        "about NATS, not about a route; `tests/promises/admin_alerts/` shows it",
+    ),
+    ("webhook.too-old", "no test waits for two days"),
+    ("commands.settings-list", "about the docs"),
+    (
+        "import.git-version",
+        "the tests use the git that is installed",
+    ),
+];
 
 const PLANNED: &str = "planned, does not exist yet";
 
+/// One anchor with what shows it.
+struct Row<'a> {
+    anchor: &'a Anchor,
+    /// Sorted; empty for what is left out.
+    tests: Vec<&'a str>,
+    /// Why no test shows it.
+    reason: Option<&'static str>,
+}
+
+/// Every anchor of the contract, in its order.
+pub struct Table<'a> {
+    rows: Vec<Row<'a>>,
+}
+
 impl<'a> Table<'a> {
-    /// Joins promises and citations; the complaints say what does not fit.
-    pub fn of(
-        sentences: &'a [Sentence],
-        cited: &[Citation],
-        left_out: &'static [LeftOut],
-    ) -> (Self, Vec<String>) {
-        let mut tests: Vec<Vec<String>> = vec![Vec::new(); sentences.len()];
+    /// Joins anchors and citations; the complaints say what does not fit.
+    pub fn of(anchors: &'a [Anchor], cited: &'a [Citation]) -> (Self, Vec<String>) {
         let mut complaints = Vec::new();
-        for citation in cited {
-            match matching(sentences, &citation.words)[..] {
-                [one] => tests[one].push(citation.test.clone()),
-                [] => {
-                    complaints.push(format!(
-                        "{} cites what is not there: {}",
-                        citation.test, citation.words
-                    ));
-                }
-                _ => complaints.push(format!(
-                    "{} cites several, name more words: {}",
-                    citation.test, citation.words
-                )),
+        let mut rows: Vec<Row<'_>> = Vec::new();
+        for anchor in anchors {
+            if rows.iter().any(|row| row.anchor.name == anchor.name) {
+                complaints.push(format!("there twice: {}", anchor.name));
             }
-        }
-        for reason in left_out
-            .iter()
-            .filter(|reason| !sentences.iter().any(|sentence| reason.covers(sentence)))
-        {
-            complaints.push(format!(
-                "left out, but not there: {} / {}",
-                reason.heading, reason.beginning
-            ));
-        }
-        let mut rows = Vec::new();
-        for (sentence, mut tests) in sentences.iter().zip(tests) {
-            tests.sort();
-            tests.dedup();
-            let reason = left_out
+            let mut tests: Vec<&str> = cited
                 .iter()
-                .find(|reason| reason.covers(sentence))
-                .map(|reason| reason.reason);
-            let reason = reason.or(sentence.is_planned().then_some(PLANNED));
-            let standing = match (tests.is_empty(), reason) {
-                (false, _) => Standing::Shown(tests),
-                (true, Some(reason)) => Standing::LeftOut(reason),
-                (true, None) => {
-                    complaints.push(format!(
-                        "no test shows ({}): {}",
-                        sentence.heading, sentence.text
-                    ));
-                    continue;
-                }
-            };
-            rows.push((sentence, standing));
+                .filter(|citation| citation.anchor == anchor.name)
+                .map(|citation| citation.test.as_str())
+                .collect();
+            tests.sort_unstable();
+            tests.dedup();
+            let reason = reason(anchor).filter(|_| tests.is_empty());
+            if tests.is_empty() && reason.is_none() {
+                complaints.push(format!("no test cites {}", anchor.name));
+            }
+            rows.push(Row {
+                anchor,
+                tests,
+                reason,
+            });
+        }
+        for citation in cited {
+            if !anchors.iter().any(|anchor| anchor.name == citation.anchor) {
+                complaints.push(format!(
+                    "{} cites what is not there: {}",
+                    citation.test, citation.anchor
+                ));
+            }
         }
         (Self { rows }, complaints)
     }
 
+    /// The entries of the list that leave nothing out.
+    pub fn idle_reasons(&self) -> impl Iterator<Item = &'static str> {
+        let used = |name: &str| {
+            self.rows
+                .iter()
+                .any(|row| row.reason.is_some() && covers(name, &row.anchor.name))
+        };
+        LEFT_OUT
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(move |name| !used(name))
+    }
+
     /// The page for people.
     pub fn page(&self) -> String {
-        let shown = self
-            .rows
-            .iter()
-            .filter(|(_, standing)| matches!(standing, Standing::Shown(_)))
-            .count();
+        let shown = self.rows.iter().filter(|row| row.reason.is_none()).count();
         let mut page = format!(
-            "# The contract and its tests\n\nEach sentence and row of [contract.md](contract.md), and the tests that show it against real processes.\n\
+            "# The contract and its tests\n\n\
+             Each anchor of [contract.md](contract.md), and the tests that show it against real processes.\n\
              {shown} are shown by tests, {} are left out for the reason given.\n\n\
-             *Generated by `{}` from the lines `/// Promise:` over the tests; not to be edited.*\n",
+             *Generated by `{}` from the lines `/// Contract:` over the tests; not to be edited.*\n",
             self.rows.len() - shown,
             crate::HOW
         );
         let mut heading = None;
-        for (sentence, standing) in &self.rows {
-            if heading != Some(&sentence.heading) {
-                let title = if sentence.heading.is_empty() {
-                    "The page"
-                } else {
-                    &sentence.heading
-                };
-                let _ = write!(page, "\n## {title}\n\n| sentence | shown by |\n|---|---|\n");
-                heading = Some(&sentence.heading);
+        for Row {
+            anchor,
+            tests,
+            reason,
+        } in &self.rows
+        {
+            if heading != Some(&anchor.heading) {
+                let _ = write!(
+                    page,
+                    "\n## {}\n\n| anchor | tests |\n|---|---|\n",
+                    anchor.heading
+                );
+                heading = Some(&anchor.heading);
             }
-            let shown = match standing {
-                Standing::Shown(tests) => tests
-                    .iter()
-                    .map(|test| format!("`{test}`"))
-                    .collect::<Vec<_>>()
-                    .join("<br>"),
-                Standing::LeftOut(reason) => format!("*left out: {reason}*"),
+            let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
+            let shown = match reason {
+                Some(reason) => format!("*left out: {reason}*"),
+                None => tests.join("<br>"),
             };
-            let _ = writeln!(page, "| {} | {shown} |", sentence.text.replace('|', "\\|"));
+            let name = &anchor.name;
+            let _ = writeln!(page, "| [{name}](contract.md#{name}) | {shown} |");
         }
         page
     }
 }
 
-/// The sentences that `words` may mean: the one that is exactly so, else those that hold them.
-fn matching(sentences: &[Sentence], words: &str) -> Vec<usize> {
-    let all = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        let numbered = sentences
-            .iter()
-            .enumerate()
-            .filter(|(_, sentence)| fits(&sentence.text));
-        numbered.map(|(index, _)| index).collect()
-    };
-    let exact = all(&|text| text == words);
-    if exact.is_empty() {
-        all(&|text| text.contains(words))
-    } else {
-        exact
-    }
+/// Why an anchor needs no test.
+fn reason(anchor: &Anchor) -> Option<&'static str> {
+    let listed = LEFT_OUT
+        .iter()
+        .find(|(name, _)| covers(name, &anchor.name))
+        .map(|(_, reason)| *reason);
+    listed.or(anchor.is_planned.then_some(PLANNED))
+}
+
+fn covers(listed: &str, name: &str) -> bool {
+    listed == name || (listed.ends_with('.') && name.starts_with(listed))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sentence(heading: &str, text: &str) -> Sentence {
-        Sentence {
-            heading: heading.to_owned(),
-            text: text.to_owned(),
+    fn anchor(name: &str) -> Anchor {
+        Anchor {
+            name: name.to_owned(),
+            heading: "A".to_owned(),
+            is_planned: name.ends_with("later"),
         }
     }
 
-    fn cite(words: &str) -> Citation {
+    fn cite(name: &str) -> Citation {
         Citation {
-            words: words.to_owned(),
+            anchor: name.to_owned(),
             test: "t.rs::shown".to_owned(),
         }
     }
 
-    const NATS: &[LeftOut] = &[LeftOut {
-        heading: "In NATS",
-        beginning: "",
-        reason: "no route",
-    }];
-
-    fn complaints(sentences: &[Sentence], cited: &[Citation]) -> Vec<String> {
-        Table::of(sentences, cited, NATS).1
-    }
-
     #[test]
-    fn a_promise_without_a_test_and_a_citation_without_a_promise_are_named() {
-        let nats = sentence("In NATS", "A stream.");
-        let all = [
-            nats.clone(),
-            sentence("A", "One is so."),
-            sentence("A", "Later, *planned*."),
-        ];
-        assert_eq!(complaints(&all, &[]), ["no test shows (A): One is so."]);
-        assert_eq!(complaints(&all, &[cite("One is")]), Vec::<String>::new());
-        let twice = [
-            nats.clone(),
-            sentence("A", "One is so."),
-            sentence("B", "One is so too."),
-        ];
-        assert!(complaints(&twice, &[cite("One is")])[0].contains("cites several"));
-        assert!(
-            complaints(&all, &[cite("One is so."), cite("two")])[0]
-                .contains("cites what is not there: two")
+    fn what_does_not_fit_is_named() {
+        let all = ["a", "a.later", "nats.x", "types.page"].map(anchor);
+        let complaints = |anchors: &[Anchor], cited: &[Citation]| Table::of(anchors, cited).1;
+        assert_eq!(complaints(&all, &[]), ["no test cites a"]);
+        assert_eq!(complaints(&all, &[cite("a")]), Vec::<String>::new());
+        assert_eq!(
+            complaints(&all, &[cite("a"), cite("b")]),
+            ["t.rs::shown cites what is not there: b"]
         );
-        assert!(
-            complaints(&[sentence("A", "Later, *planned*.")], &[])[0]
-                .starts_with("left out, but not there")
-        );
+        let twice = ["a", "a"].map(anchor);
+        assert_eq!(complaints(&twice, &[cite("a")]), ["there twice: a"]);
     }
 
     #[test]
-    fn words_that_are_a_whole_sentence_mean_that_one() {
-        let all = [
-            sentence("In NATS", "No key."),
-            sentence("A", "`x`"),
-            sentence("A", "`x` and `y`"),
-        ];
-        assert!(complaints(&all, &[cite("`x`"), cite("and `y`")]).is_empty());
+    fn a_reason_that_leaves_nothing_out_is_found() {
+        let all = ["nats.x", "types.page"].map(anchor);
+        let cited = [cite("types.page")];
+        let idle: Vec<&str> = Table::of(&all, &cited).0.idle_reasons().collect();
+        assert!(!idle.contains(&"nats.") && idle.contains(&"types.page"));
     }
 
     #[test]
-    fn the_page_has_every_sentence_with_its_tests_or_the_reason() {
-        let all = [sentence("A", "a | b"), sentence("In NATS", "A stream.")];
-        let cited = [cite("a | b"), cite("a | b")];
-        let (table, complaints) = Table::of(&all, &cited, NATS);
-        assert!(complaints.is_empty(), "{complaints:?}");
-        let page = table.page();
+    fn the_page_has_every_anchor_with_its_tests_or_the_reason() {
+        let all = ["a", "types.page"].map(anchor);
+        let cited = [cite("a"), cite("a")];
+        let page = Table::of(&all, &cited).0.page();
         assert!(
             page.contains(
-                "## A\n\n| sentence | shown by |\n|---|---|\n| a \\| b | `t.rs::shown` |\n"
+                "## A\n\n| anchor | tests |\n|---|---|\n| [a](contract.md#a) | `t.rs::shown` |\n"
             ),
             "{page}"
         );
-        assert!(
-            page.contains("| A stream. | *left out: no route* |"),
-            "{page}"
-        );
+        let left_out = "| [types.page](contract.md#types.page) | *left out: about the docs* |";
+        assert!(page.contains(left_out), "{page}");
     }
 }

@@ -2,7 +2,7 @@
 
 use harness::{Engine, Site, envelope, event, said};
 
-/// Promise: `devtrail-worker ROLE` |
+/// Contract: programs.worker, programs.roles, programs.processes
 #[tokio::test(flavor = "multi_thread")]
 async fn separate_processes_store_a_batch_and_a_second_writer_is_refused() {
     let mut site = Site::bare(Engine::Sqlite).await;
@@ -30,7 +30,7 @@ async fn separate_processes_store_a_batch_and_a_second_writer_is_refused() {
     );
 }
 
-/// Promise: `devtrail streams apply`, `streams diff` | makes streams and consumers as declared; or shows what differs
+/// Contract: commands.streams
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_with_a_changed_safety_field_is_refused_until_apply_mends_it() {
     let site = Site::start(Engine::Sqlite).await;

@@ -11,9 +11,7 @@ async fn running(engine: Engine) -> (Site, Client) {
     (site, client)
 }
 
-/// Promise: Whether another batch holds the id is found out when the batch is stored; `Prefer: wait` waits for that.
-/// Promise: With `stored`, counts and exceptions are the store's
-/// Promise: `original` names that event by `src`
+/// Contract: reply.other-batch, wait.verdicts, wait.original
 async fn who_waits_is_told_when_the_batch_is_stored(engine: Engine) {
     let (site, client) = running(engine).await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
@@ -71,7 +69,7 @@ async fn who_waits_is_told_when_the_batch_is_stored(engine: Engine) {
     assert_eq!(conflict.body["exceptions"][0]["code"], "id_conflict");
 }
 
-/// Promise: With `stored`, a resend of the same events under the same batch id
+/// Contract: wait.resend
 async fn a_resend_outside_the_window_is_a_duplicate_batch_for_who_waits(engine: Engine) {
     let (site, client) = running(engine).await;
     let js = site.js().await;
@@ -99,8 +97,7 @@ async fn a_resend_outside_the_window_is_a_duplicate_batch_for_who_waits(engine: 
     );
 }
 
-/// Promise: 404 `batch_unknown` until the batch is stored: ask again.
-/// Promise: These need a key, and show its developer's own data only.
+/// Contract: stored.own-data, batches.unknown
 async fn a_batch_can_be_asked_for(engine: Engine) {
     let (site, client) = running(engine).await;
     let unknown = until("a worker answers", async || {
@@ -139,7 +136,7 @@ async fn a_batch_can_be_asked_for(engine: Engine) {
     );
 }
 
-/// Promise: `devtrail metrics show DEVELOPER` | the metrics of local days
+/// Contract: commands.metrics
 async fn metrics_are_the_developers_own(engine: Engine) {
     let (site, client) = running(engine).await;
     client
@@ -174,9 +171,7 @@ async fn metrics_are_the_developers_own(engine: Engine) {
     );
 }
 
-/// Promise: 503 `store_unavailable` (retryable, with `Retry-After`)
-/// Promise: The workers answer; where none does within 5 s
-/// Promise: the wait ran out, for whatever reason: no worker runs, the store is away or slow | 202 | `stream` | `wait=N`
+/// Contract: wait.ran-out, stored.unavailable, errors.store_unavailable
 async fn without_a_worker_questions_are_503_and_waiting_ends_with_202(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
@@ -205,7 +200,7 @@ async fn without_a_worker_questions_are_503_and_waiting_ends_with_202(engine: En
     }
 }
 
-/// Promise: `devtrail trace WHAT` | what happened to a batch, event, correlation id
+/// Contract: commands.trace
 async fn a_trace_shows_every_step_and_a_dropped_resend(engine: Engine) {
     let (site, client) = running(engine).await;
     let batch = envelope("b1", &[event("e1")]);
@@ -249,7 +244,7 @@ async fn a_trace_shows_every_step_and_a_dropped_resend(engine: Engine) {
     );
 }
 
-/// Promise: `devtrail status` | streams, what waits, collectors and workers with their circuit breakers, batches by state; `--watch` goes on
+/// Contract: commands.status
 async fn status_shows_lag_workers_and_states(engine: Engine) {
     let (site, client) = running(engine).await;
     client.send(&envelope("b1", &[event("e1")])).await;

@@ -90,11 +90,7 @@ fn status(site: &Site) -> Option<(String, bool)> {
 /// Five attempts that fail open it, whosever they are: here those of five requests that have a minute each.
 /// Whoever asks then is refused before the body has come, until a client that waited as it was told gets through.
 ///
-/// Promise: After 5 failures in a row, or where at least half of 20 or more within 30 s have failed, the stream is not tried for 5 s.
-/// Promise: Meanwhile a batch gets 503 `circuit_open` at once, its body unread; `Retry-After` says until when.
-/// Promise: A batch that is under way then gets `circuit_open` as well, and the detail says that its outcome is unknown.
-/// Promise: 503 `circuit_open`
-/// Promise: `GET /health/ready` | 200 `{"status":"ready"}`: a batch would be accepted; else 503 with the reason
+/// Contract: routes.ready, errors.circuit_open, breaker.opens, breaker.open, breaker.in-flight
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "3s"]).await;
@@ -171,8 +167,7 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     assert_eq!(site.verify()["stored"], 7);
 }
 
-/// Promise: Then three batches are tried, while others still get `circuit_open`.
-/// Promise: Where one of them fails, the time doubles, up to 60 s; where all succeed, all is as before.
+/// Contract: breaker.trial, breaker.doubles
 #[tokio::test(flavor = "multi_thread")]
 async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
     let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
@@ -202,8 +197,7 @@ async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
 
 /// A connection that is lost is no different, and nothing waits for it.
 ///
-/// Promise: 503 `circuit_open`
-/// Promise: 503 `stream_unavailable`
+/// Contract: errors.stream_unavailable, errors.circuit_open
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can() {
     let (site, client) = site(&["--breaker-open-for", "60s"]).await;
@@ -232,7 +226,7 @@ async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can(
     assert_eq!(codes[5], "circuit_open");
 }
 
-/// Promise: Neither what clients send nor a full stream counts as a failure.
+/// Contract: breaker.not-failures
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
     let (site, client) = site(&["--rate", "0"]).await;

@@ -24,16 +24,9 @@ fn back(text: &str) -> Value {
     renamed.collect()
 }
 
-/// Promise: `application/cloudevents+json` | [a CloudEvent](#cloudevents), whole (structured mode)
-/// Promise: `application/cloudevents-batch+json` | an array of CloudEvents
-/// Promise: `time` (needed here)
-/// Promise: the extension `schemaversion`
-/// Promise: `data_base64`, where its bytes are JSON
-/// Promise: every other member: `specversion`, `id`, `source`, `type`, `subject`, `datacontenttype`, `dataschema`, extensions, `data`
-/// Promise: an attribute that is `null`
-/// Promise: are events under other names: by this table
-/// Promise: then the batch id is `ce-` and 32 hex of BLAKE3 of the events' bytes, the time that of receipt, the version 1.0.
-/// Promise: So the same CloudEvents sent again are the same batch.
+/// Contract: formats.cloudevents, formats.cloudevents-batch, cloudevents.mapping, cloudevents.time
+/// Contract: cloudevents.schemaversion, cloudevents.base64, cloudevents.members, cloudevents.null
+/// Contract: cloudevents.headers, cloudevents.resend
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_same_batch() {
     let up = Up::start().await;
@@ -86,8 +79,7 @@ async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_sa
 }
 
 /// To CloudEvents source and id together are the identity: what that would lose here is kept.
-/// Promise: `id` alone is the event's id.
-/// Promise: One id from two `source`s is two events of one id: the second is quarantined (`id_conflict`).
+/// Contract: cloudevents.id, cloudevents.sources
 #[tokio::test(flavor = "multi_thread")]
 async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
     let up = Up::start().await;
@@ -119,10 +111,8 @@ async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
     assert_eq!(up.verify()["stored"], 1);
 }
 
-/// Promise: `application/json` or `…+json`, and a header `ce-specversion` or `ce-id` | the data of a CloudEvent (binary mode)
-/// Promise: binary mode: a header `ce-<name>`, percent-decoded
-/// Promise: binary mode: `Content-Type`; the body
-/// Promise: The headers `Devtrail-Batch-Id` (or `Idempotency-Key`), `Devtrail-Sent-At` and `Devtrail-Schema-Version` may be absent
+/// Contract: formats.cloudevents-binary, cloudevents.binary-headers, cloudevents.binary-body
+/// Contract: cloudevents.headers
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_event_in_headers_is_the_same_event() {
     let up = Up::start().await;
@@ -168,12 +158,8 @@ async fn a_cloud_event_in_headers_is_the_same_event() {
     );
 }
 
-/// Promise: `specversion` must be `1.0`, and `source` must not be empty; otherwise the event is rejected with `schema_invalid`.
-/// Promise: A CloudEvent without a usable `time` is rejected with `time_invalid`.
-/// Promise: A `pointer` names the CloudEvent's own member, such as `/time`.
-/// Promise: What no event can be made of is kept as it was sent: of binary mode, in structured form.
-/// Promise: An element of a batch that is no object is one rejected event (`not_an_object`).
-/// Promise: An empty batch, a body of another shape, and an event whose data is no JSON are 400.
+/// Contract: cloudevents.required, cloudevents.no-time, cloudevents.pointer, cloudevents.kept
+/// Contract: cloudevents.not-an-object, cloudevents.bad-body
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
     let up = Up::start().await;

@@ -116,13 +116,8 @@ fn became(report: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Promise: what gave up, and why
-/// Promise: `dead list` and `dead redrive --all` are narrowed by `--stream`, `--consumer`, `--developer`, `--reason` and `--since`.
-/// Promise: gives dead letters another try ([how](#dead-letters)): those that are named, or with `--all` all that fit
-/// Promise: A redrive waits until what it sent is stored or done, and says of each letter what became of it.
-/// Promise: What gives up again is a new letter, and can be redriven as well.
-/// Promise: Once the cause is mended, a redrive leaves the store as if nothing had failed.
-/// Promise: Redriving twice, and two administrators at once, change nothing.
+/// Contract: commands.dead-list, commands.dead-redrive, dead.filters, dead.redrive
+/// Contract: dead.redrive-twice, dead.redrive-waits, dead.again
 async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_failed(engine: Engine) {
     let (sound, client) = running(engine).await;
     send(&client).await;
@@ -222,9 +217,7 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     let _ = site.verify();
 }
 
-/// Promise: LETTER is the letter's number, as `dead list` shows it.
-/// Promise: a dead letter with its headers and its payload, and how its batch stands now
-/// Promise: `trace` shows who redrove or dropped a letter.
+/// Contract: commands.dead-show, dead.number, dead.trace
 async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
     let (site, client) = running(engine).await;
     refuse(&site, "normalized", "e4").await;

@@ -3,8 +3,7 @@
 use harness::Up;
 use serde_json::Value;
 
-/// Promise: No key is needed.
-/// Promise: `GET /openapi.json` | this interface as OpenAPI 3.1
+/// Contract: routes.no-key, routes.openapi
 #[tokio::test(flavor = "multi_thread")]
 async fn the_interface_describes_itself_without_a_key() {
     let up = Up::start().await;
@@ -29,7 +28,7 @@ async fn the_interface_describes_itself_without_a_key() {
     }
 }
 
-/// Promise: The description is also [docs/openapi.json](openapi.json), and `devtrail-collector --print-openapi` prints it.
+/// Contract: routes.print-openapi
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_prints_what_it_serves() {
     let up = Up::start().await;

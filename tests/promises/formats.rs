@@ -25,13 +25,8 @@ fn with<'a>(
     kept.chain(name.zip(value)).collect()
 }
 
-/// Promise: `application/x-ndjson` | [one event a line](#ndjson)
-/// Promise: One event a line, each as in `events` above.
-/// Promise: The headers `Devtrail-Batch-Id` (or `Idempotency-Key`), `Devtrail-Sent-At` and `Devtrail-Schema-Version` stand for the envelope's members.
-/// Promise: Lines end with LF or CRLF; the last one need not.
-/// Promise: Blank lines, white space around an event and a byte order mark at the start do not count.
-/// Promise: A line that is no JSON object, or no UTF-8, is one rejected event (`not_an_object`), without an id.
-/// Promise: It is kept byte for byte, and its neighbours are judged as ever.
+/// Contract: formats.ndjson, ndjson.lines, ndjson.headers, ndjson.line-ends, ndjson.white-space
+/// Contract: ndjson.bad-line, ndjson.kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
     let up = Up::start().await;
@@ -88,10 +83,7 @@ async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
     );
 }
 
-/// Promise: Each is required.
-/// Promise: A header that is missing, wrong or repeated is 400 `invalid_envelope`, and named by `parameter`.
-/// Promise: `parameter` the parameter of path or query, or the header.
-/// Promise: A body without any event is 400 `invalid_envelope`.
+/// Contract: ndjson.required, ndjson.bad-header, ndjson.empty, errors.pointer
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_need_their_headers_and_at_least_one_event() {
     let up = Up::start().await;
@@ -142,9 +134,7 @@ async fn lines_need_their_headers_and_at_least_one_event() {
     );
 }
 
-/// Promise: `application/json` | the envelope below
-/// Promise: A batch id that stands in two places, and differs, is 400.
-/// Promise: One of the headers `Devtrail-Batch-Id` and `Idempotency-Key` may stand for `batch_id`.
+/// Contract: formats.json, envelope.batch-id-header, envelope.batch-id-differs
 #[tokio::test(flavor = "multi_thread")]
 async fn two_batch_ids_that_differ_are_refused_in_every_format() {
     let up = Up::start().await;
@@ -179,7 +169,7 @@ async fn two_batch_ids_that_differ_are_refused_in_every_format() {
     }
 }
 
-/// Promise: The format of a batch is its `Content-Type`; limits, verdicts, reply and `Prefer` are the same for all.
+/// Contract: events.formats
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_compression_and_resends_are_the_same_for_every_format() {
     let up = Up::start().await;

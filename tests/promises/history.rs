@@ -55,16 +55,9 @@ async fn days(up: &Up, expected: u64) -> Vec<(String, u64)> {
     .await
 }
 
-/// Promise: sends a repository's history as `git.commit` events, oldest first
-/// Promise: The id of a commit's event is `git-<commit hash>`.
-/// Promise: `occurred_at` is when the commit was written, with its author's own offset.
-/// Promise: `committed_at` is when it was committed.
-/// Promise: `paths` has the first 20 paths, by their new names; `files_changed` counts all.
-/// Promise: A merge has no files.
-/// Promise: `project` is the repository's name: of where it was cloned from, else of its folder.
-/// Promise: The event has no `branch`: git does not keep it.
-/// Promise: Importing again changes nothing: every commit is known already.
-/// Promise: `send`, `import`, `status`, `trace`, `metrics show`, `verify`, `streams`, `quarantine`, `dead`, `schemas check` and every `list` have `--json`.
+/// Contract: commands.import, commands.json, import.selection, import.ids, import.occurred-at
+/// Contract: import.committed-at, import.paths, import.merges, import.project, import.branch
+/// Contract: import.again
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_stored_once_on_the_days_it_was_written() {
     let (up, repository) = (Up::start().await, Repository::new());
@@ -135,7 +128,7 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
 }
 
 /// Whoever imports looks at the metrics next: they are there.
-/// Promise: It ends once the metrics of its newest batch are computed, or after 10 s.
+/// Contract: import.ends
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
     const DAYS: usize = 600;
@@ -157,8 +150,7 @@ async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
     );
 }
 
-/// Promise: Nothing of the repository is run, and its configuration changes no event.
-/// Promise: Nor do grafts and replacements.
+/// Contract: import.configuration, import.grafts
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event() {
     let (up, repository) = (Up::start().await, Repository::new());
@@ -252,8 +244,7 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
     );
 }
 
-/// Promise: A commit whose time is not plausible, or no time at all, is quarantined.
-/// Promise: The summary says how many, and names one.
+/// Contract: import.bad-times, import.summary
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
     let (up, repository) = (Up::start().await, Repository::new());
@@ -276,7 +267,7 @@ async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
     assert_eq!(up.verify()["stored"], 1);
 }
 
-/// Promise: with `--all-authors` everyone's
+/// Contract: commands.import, import.selection
 #[tokio::test(flavor = "multi_thread")]
 async fn this_project_s_own_history_is_imported() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -25,7 +25,7 @@ async fn refused(client: &Client, body: &Value) -> (u16, String, Value) {
     problem(client.post(body).await.unwrap()).await
 }
 
-/// Promise: `X-Correlation-Id` (1 to 128 characters from 0x21 to 0x7E) and W3C `traceparent` are taken over, or made, and returned.
+/// Contract: reply.correlation-id
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correlation_id_and_trace_context_are_taken_over_and_follow_the_batch() {
     let up = Up::start().await;
@@ -77,8 +77,7 @@ async fn keys_made_and_revoked_are_live_without_a_restart() {
     }
 }
 
-/// Promise: 503 `stream_unavailable`
-/// Promise: Send the same batch again: it is kept once.
+/// Contract: errors.resend, errors.stream_unavailable
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_stream_a_batch_is_503_and_sent_again_it_is_kept_once() {
     let up = Up::start().await;

@@ -39,7 +39,7 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once() {
     assert_eq!(up.count("SELECT count(*) FROM batches"), 1);
 }
 
-/// Promise: The same events under the same batch id again, whatever `sent_at` or `client` say: the counts of the first
+/// Contract: resend.within
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_inside_the_window_gets_the_first_reply_again() {
     let up = Up::start().await;
@@ -63,8 +63,7 @@ async fn a_resend_inside_the_window_gets_the_first_reply_again() {
     assert_eq!(up.verify()["messages"], 1);
 }
 
-/// Promise: Later: a plain 202, and the store drops the events.
-/// Promise: `duplicate` | the same event was there before; dropped, with a record of the original | `duplicate_id`
+/// Contract: verdict.duplicate, resend.later
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_outside_the_window_is_dropped_by_the_store_which_names_the_original() {
     let up = Up::start().await;
@@ -132,8 +131,7 @@ async fn a_stream_made_anew_has_lost_its_dedup_state_and_nothing_is_stored_twice
     );
 }
 
-/// Promise: An event id is unique for its developer.
-/// Promise: The store decides event by event.
+/// Contract: event.unique, resend.by-event
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_with_other_content_is_quarantined_whole_and_the_first_one_stays() {
     let up = Up::start().await;

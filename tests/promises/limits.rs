@@ -24,8 +24,7 @@ fn head(up: &Up) -> String {
 
 /// Begins two requests, asks the whole to stop, and ends both requests only then.
 ///
-/// Promise: 503 `shutting_down`
-/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
+/// Contract: errors.shutting_down, commands.signals
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_stops_what_is_in_flight_is_answered_and_what_comes_late_is_503() {
     let mut up = Up::start().await;

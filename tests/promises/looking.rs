@@ -18,7 +18,7 @@ async fn traced(up: &Up, what: &str, expected: usize) -> Vec<Value> {
     .await
 }
 
-/// Promise: `devtrail trace WHAT` | what happened to a batch, event, correlation id
+/// Contract: commands.trace
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_traced_by_any_of_its_names_and_duplicates_name_their_original() {
     let up = Up::start().await;
@@ -90,7 +90,7 @@ async fn who_looks_for_nothing_is_told_what_to_try() {
     }
 }
 
-/// Promise: `devtrail status` | streams, what waits, collectors and workers with their circuit breakers, batches by state; `--watch` goes on
+/// Contract: commands.status
 #[tokio::test(flavor = "multi_thread")]
 async fn status_is_watched_block_by_block_until_it_is_interrupted() {
     let up = Up::start().await;

@@ -123,7 +123,7 @@ fn sum(scrapes: &[Scrape], name: &str, labels: &[&str]) -> f64 {
     scrapes.iter().map(|scrape| scrape.sum(name, labels)).sum()
 }
 
-/// Promise: With `--admin-listen ADDR` a collector, a worker and `devtrail up` serve `/health/live`, `/health/ready` and `/metrics` on that address, without a key.
+/// Contract: admin-listen.routes
 async fn counters_agree_with_what_was_sent(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;
@@ -303,8 +303,7 @@ async fn comes_to(url: &str, wanted: Option<&[&str]>) {
     .await;
 }
 
-/// Promise: A worker's `/health/ready` is 200 where NATS is connected, the streams and consumers of its role are as they must be, the store answers, and no circuit breaker of its work is open.
-/// Promise: Else it is 503 with the reason, as a problem.
+/// Contract: admin-listen.ready, admin-listen.not-ready
 async fn a_worker_is_not_ready_while_nats_is_away(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = workers(&mut site, engine).remove(0);
@@ -370,8 +369,7 @@ async fn a_worker_is_not_ready_while_postgres_refuses_it() {
     );
 }
 
-/// Promise: A collector that has it answers `/metrics` on `--listen` with 404, and health on both.
-/// Promise: Port 0 takes a free one, and `up` writes it to `addresses.json` as `admin`.
+/// Contract: admin-listen.metrics, admin-listen.port
 #[tokio::test(flavor = "multi_thread")]
 async fn up_has_one_address_for_all_of_it_and_shows_metrics_on_no_other() {
     let up = Up::start_with(&["--admin-listen", "127.0.0.1:0"]).await;
@@ -402,8 +400,7 @@ async fn up_has_one_address_for_all_of_it_and_shows_metrics_on_no_other() {
     assert_eq!(get(&admin, "/v1/events").await.0, 404);
 }
 
-/// Promise: `GET /metrics` | what the process has measured, in Prometheus's text format
-/// Promise: It is off unless set.
+/// Contract: routes.metrics, admin-listen.off
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_address_of_their_own_metrics_are_on_the_collectors() {
     let up = Up::start().await;

@@ -15,9 +15,7 @@ fn run(up: &Up, arguments: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-/// Promise: the quarantined events that are not stored, and why
-/// Promise: a quarantined event with its exact text, the batch it came in, and what admission would say of it now
-/// Promise: admits quarantined events again ([how](#quarantined-events)), all or those that are named
+/// Contract: commands.quarantine-list, commands.quarantine-show, commands.quarantine-readmit
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
     let mut up = Up::start().await;
@@ -80,7 +78,7 @@ async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
     assert_eq!(reply["counts"]["accepted"], 1, "{reply}");
 }
 
-/// Promise: EVENT is its place `SRC:SEQ:ORDINAL` or its id
+/// Contract: commands.quarantine-show
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_nothing_in_quarantine_has_is_said_so() {
     let up = Up::start().await;

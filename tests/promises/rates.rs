@@ -80,18 +80,9 @@ async fn refused(client: &Client, events: usize) -> (Response, Value) {
     panic!("the key is never refused")
 }
 
-/// Promise: Each key may send 50,000 events a second, and after a pause twice as many at once.
-/// Promise: A batch above the rate gets 429 `rate_limited` with `retry_after_ms` and `Retry-After`
-/// Promise: Then the same batch passes, unless others
-/// Promise: A refused request costs nothing.
-/// Promise: Each 2xx and each 429 of a key with a limit has both headers of the IETF draft
-/// Promise: `q` events may be sent at once after a pause; they come back within `w` seconds.
-/// Promise: `r` may be sent at once now; in `t` seconds it is `q` again
-/// Promise: The events of a batch count when it is about to be published.
-/// Promise: events a second for each key | 50,000 | `--rate`
-/// Promise: 429 `rate_limited` (retryable
-/// Promise: However low the
-/// Promise: `keys create --rate N/s` gives a key a rate of its own
+/// Contract: errors.rate_limited, limits.rate, rate.default, rate.settings, rate.burst
+/// Contract: rate.counted, rate.refused, rate.limited, rate.passes, rate.headers, rate.policy
+/// Contract: rate.remaining
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
     let up = Up::start_with(&["--max-events", "10"]).await;
@@ -141,10 +132,7 @@ async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
     assert_eq!(slow.post(&batch).await.unwrap().status(), 202);
 }
 
-/// Promise: 0 stands for no limit.
-/// Promise: That is the setting `--rate` of the
-/// Promise: A key whose rate is changed starts anew.
-/// Promise: A key that is made, changed or revoked counts within a second.
+/// Contract: rate.settings, rate.none, rate.changed, nats.keys-live
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
     let up = Up::start_with(&["--rate", "0", "--max-events", "5"]).await;
@@ -169,7 +157,7 @@ async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
     }
 }
 
-/// Promise: What was counted outlives a loss of NATS.
+/// Contract: rate.nats-loss
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_loss_of_nats_nor_another_change_gives_a_key_a_fresh_burst() {
     let up = Up::start().await;
@@ -192,7 +180,7 @@ async fn neither_a_loss_of_nats_nor_another_change_gives_a_key_a_fresh_burst() {
     assert_eq!(slow.post(&batch("b2", 900)).await.unwrap().status(), 429);
 }
 
-/// Promise: `devtrail send` waits as it is told to.
+/// Contract: rate.send
 #[tokio::test(flavor = "multi_thread")]
 async fn send_keeps_to_a_rate_and_gives_nothing_up() {
     let up = Up::start_with(&["--max-events", "10"]).await;
@@ -228,8 +216,7 @@ async fn send_keeps_to_a_rate_and_gives_nothing_up() {
     assert!(summary["retries"].as_u64() > Some(0), "{summary}");
 }
 
-/// Promise: Each collector counts for itself, and anew when it starts.
-/// Promise: With three collectors a key can send three times as much.
+/// Contract: rate.each-collector, rate.collectors
 #[tokio::test(flavor = "multi_thread")]
 async fn each_collector_counts_for_itself_and_anew() {
     let mut site = Site::start(Engine::Sqlite).await;

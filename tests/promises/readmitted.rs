@@ -9,12 +9,8 @@ use serde_json::{Value, json};
 use tools::{becomes, everything, from_new_york, messages, quarantine, site};
 pub use tools::{coffee, schema, with_coffee};
 
-/// Promise: Readmitting judges the events by the schemas of now (built-in and `--schemas`), and by the receipt time, `sent_at` and `client` of then.
-/// Promise: An event gets the effective time and the local day that it would have had.
-/// Promise: `--dry-run` says what would be done, and sends nothing.
-/// Promise: Doing it twice changes nothing: what is stored, or on the way to the store, is not sent again.
-/// Promise: The quarantine keeps its events: `list --all` shows which are stored, and as what.
-/// Promise: `--all` adds those of which the same event is stored
+/// Contract: commands.quarantine-list, readmit.evaluated, readmit.times, readmit.twice
+/// Contract: readmit.dry-run, readmit.kept
 async fn an_unknown_type_is_readmitted_as_of_its_receipt_and_twice_changes_nothing(engine: Engine) {
     let (mut site, client) = site(engine).await;
     site.workers(1);
@@ -146,11 +142,7 @@ async fn twice_changes_nothing(site: &Site, schemas: &str) {
     );
 }
 
-/// Promise: What fits goes out as one EVENTS message for each message it came in.
-/// Promise: Its batch id is `readmit-<src>-<seq>`, and its header names the origin.
-/// Promise: What does not fit stays, and is listed with its reason.
-/// Promise: `id_conflict` always stays.
-/// Promise: `quarantine list` and `quarantine readmit` are narrowed by `--developer`, `--code`, `--type` and `--since`.
+/// Contract: readmit.filters, readmit.message, readmit.batch-id, readmit.stays, readmit.conflicts
 async fn what_does_not_pass_stays_with_its_reason(engine: Engine) {
     let (mut site, client) = site(engine).await;
     site.workers(1);

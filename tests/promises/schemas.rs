@@ -28,7 +28,7 @@ fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
-/// Promise: whether each file is a usable schema, with every fault; exit code 1 where one is not
+/// Contract: commands.schemas-check
 #[test]
 fn a_schema_file_is_checked_and_every_fault_is_named() {
     let folder = with_coffee();
@@ -61,7 +61,7 @@ fn a_schema_file_is_checked_and_every_fault_is_named() {
     );
 }
 
-/// Promise: the verdict that admission would give on each line, by the built-in schemas, those of `--schemas` and the files that are named
+/// Contract: commands.schemas-event
 #[test]
 fn events_are_checked_as_admission_would() {
     let folder = with_coffee();
@@ -101,9 +101,7 @@ fn events_are_checked_as_admission_would() {
     );
 }
 
-/// Promise: `--schemas DIR` on `devtrail-collector` and `devtrail up` adds the files `DIR/<version>/<type>.json` to the built-in schemas.
-/// Promise: Their types and versions are then accepted, listed by `/v1/schemas`, and among the `supported` versions.
-/// Promise: the types and versions this program knows; with `--schemas DIR` also yours
+/// Contract: schemas.folder, schemas.accepted, commands.schemas-list
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_with_schemas_takes_and_lists_their_types() {
     let mut site = Site::start(Engine::Sqlite).await;
@@ -161,8 +159,7 @@ async fn a_collector_with_schemas_takes_and_lists_their_types() {
     .await;
 }
 
-/// Promise: A file that is no usable schema stops the program with exit code 2, and every fault is named.
-/// Promise: So does a file for a type and version that is there already.
+/// Contract: schemas.unusable, schemas.existing
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
     let site = Site::start(Engine::Sqlite).await;

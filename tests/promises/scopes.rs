@@ -3,16 +3,8 @@
 use harness::{Client, Up, envelope, event};
 use serde_json::{Value, json};
 
-/// Promise: 403 `scope_missing` (the detail names the scope)
-/// Promise: `POST /v1/events` and `GET /v1/batches/{batch_id}` need the scope `events:write`
-/// Promise: `GET /v1/metrics/daily` needs `metrics:read`
-/// Promise: `keys create --scope S` gives a key that scope only
-/// Promise: `--scope` may be repeated.
-/// Promise: A key may do what its scopes say: `events:write`, `metrics:read`, `alerts:read`.
-/// Promise: A key has all of them unless it is made with
-/// Promise: No route needs `alerts:read` yet.
-/// Promise: `--scope S` and `--rate N/s` say what they may do
-/// Promise: `keys list` shows scopes and rates.
+/// Contract: scopes.names, scopes.default, scopes.create, scopes.list, scopes.events-write
+/// Contract: scopes.metrics-read, scopes.alerts-read, errors.scope_missing, commands.keys-create
 #[tokio::test(flavor = "multi_thread")]
 async fn each_route_needs_its_scope_and_names_it() {
     let up = Up::start().await;

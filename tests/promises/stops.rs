@@ -102,7 +102,7 @@ async fn up_stops_in_order_before_it_is_ready() {
     assert_no_server(folder.path());
 }
 
-/// Promise: A command that is stopped before it is done exits 1.
+/// Contract: commands.stopped
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_waits_for_its_input_ends_at_a_signal() {
     let up = Up::start().await;
@@ -135,7 +135,7 @@ const BATCHES: u64 = 2000;
 
 /// No message waits for its `ack_wait`: each is stored, or there at once for the next worker.
 ///
-/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
+/// Contract: commands.signals
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_under_a_backlog_hands_back_what_it_has_not_begun() {
     let mut site = Site::start(Engine::Sqlite).await;

@@ -145,7 +145,7 @@ async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing_and_service
     assert_eq!(up.count("SELECT count(*) FROM refused"), 0);
 }
 
-/// Promise: SIGTERM and SIGINT: stop taking work, finish or hand back what is in hand within `--shutdown-timeout`, exit 0.
+/// Contract: commands.signals
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_order_exits_0_leaves_no_server_and_keeps_everything() {
     let mut up = Up::start().await;

@@ -76,8 +76,7 @@ async fn flood(client: &Client, to: u64) {
     }
 }
 
-/// Promise: Completed batches make room in the stream.
-/// Promise: It begins at the stream's first message, and says how many stored batches lie below it
+/// Contract: limits.stream-space, verify.stored-below
 async fn a_flood_is_taken_whole_while_workers_complete_it(engine: Engine) {
     let (mut site, client) = with_little_room(engine, &[]).await;
     site.workers(1);
@@ -98,7 +97,7 @@ async fn a_flood_is_taken_whole_while_workers_complete_it(engine: Engine) {
     );
 }
 
-/// Promise: So 503 `stream_full` only comes while batches wait to be completed.
+/// Contract: limits.stream-full
 async fn without_workers_the_stream_fills_and_with_them_there_is_room_again(engine: Engine) {
     let (mut site, client) = with_little_room(engine, &[]).await;
     let (mut sent, mut full) = (0, Value::Null);

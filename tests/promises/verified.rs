@@ -63,12 +63,8 @@ async fn with_some_of_everything(engine: Engine) -> (Site, Client) {
     (site, client)
 }
 
-/// Promise: `devtrail verify` | each acknowledged event is in exactly one place
-/// Promise: Each event of each message is in one place: stored, a duplicate of an earlier event, quarantined or rejected.
-/// Promise: A message that is not stored is in DEAD, and counted as `dead`.
-/// Promise: A job that failed is in DEAD, or an administrator dropped it.
-/// Promise: The audit of each batch has the steps of its state, each once.
-/// Promise: `verify` names what is missing, surplus, different, doubled or stuck, and exits with 1.
+/// Contract: commands.verify, verify.one-place, verify.dead, verify.failed-jobs, verify.audit
+/// Contract: verify.findings
 async fn each_kind_of_damage_is_named(engine: Engine) {
     let (site, _) = with_some_of_everything(engine).await;
     let report = site.verify();
@@ -274,8 +270,7 @@ async fn in_dead(site: &Site) {
     );
 }
 
-/// Promise: It shows the first 100 findings, with `--json` as well, and counts all of them (`finding_count`).
-/// Promise: It runs beside a working Devtrail: what is on its way is waited for, up to `--wait` (60 s).
+/// Contract: verify.shown, verify.beside
 async fn under_load_there_is_no_false_alarm(engine: Engine) {
     let mut site = Site::start(engine).await;
     let url = site.collector("collector").await;

@@ -65,18 +65,9 @@ async fn stored(up: &Up, batches: i64) {
     up.until("the batches are stored", all).await;
 }
 
-/// Promise: `POST /api/v1/users/current/heartbeats` and
-/// Promise: A heartbeat becomes an event of the type `heartbeat` in version 1.0, by this table.
-/// Promise: `time`, seconds since 1970
-/// Promise: `entity`, `category`, `is_write`, `lines`, `project`, `language`, `branch`
-/// Promise: `type`, `lineno`, `cursorpos`
-/// Promise: a whole number written as text, in `lines`, `lineno`, `cursorpos`
-/// Promise: a `null` in any member
-/// Promise: every other member, such as `user_agent` and `dependencies`
-/// Promise: headers `User-Agent`, `X-Machine-Name`, `TimeZone`
-/// Promise: `data` has `id`, `entity`, `type` and `time`.
-/// Promise: `sent_at` is the time of receipt.
-/// Promise: The batch id is `wakatime-` and 32 hex of BLAKE3 of the events' bytes.
+/// Contract: heartbeats.routes, heartbeats.mapping, heartbeats.time, heartbeats.data
+/// Contract: heartbeats.renamed, heartbeats.numbers, heartbeats.null, heartbeats.others
+/// Contract: heartbeats.client, heartbeats.batch-id, heartbeats.sent-at, heartbeats.reply-data
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_is_stored_with_all_that_it_says() {
     let up = Up::start().await;
@@ -137,12 +128,8 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
     );
 }
 
-/// Promise: An array is answered with 201 `{"responses": [[{…}, 201], …]}`: one entry for each heartbeat, in order.
-/// Promise: accepted, or a duplicate
-/// Promise: quarantined | 202
-/// Promise: rejected | 400 `invalid_envelope`
-/// Promise: a bad heartbeat never jams the queue.
-/// Promise: A rejected heartbeat is kept for audit.
+/// Contract: heartbeats.array, heartbeats.accepted, heartbeats.quarantined, heartbeats.rejected
+/// Contract: heartbeats.queue, heartbeats.audit
 #[tokio::test(flavor = "multi_thread")]
 async fn each_heartbeat_gets_its_own_status() {
     let up = Up::start().await;
@@ -210,8 +197,7 @@ async fn each_heartbeat_gets_its_own_status() {
     );
 }
 
-/// Promise: `POST /api/v1/users/current/heartbeats.bulk` each take one heartbeat of a WakaTime client, or an array of 1 to 1,000.
-/// Promise: The reply has the shape of what was sent, whatever the route.
+/// Contract: heartbeats.routes, heartbeats.shape
 #[tokio::test(flavor = "multi_thread")]
 async fn either_route_takes_one_or_many_and_answers_in_kind() {
     let up = Up::start().await;
@@ -259,9 +245,7 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
     }
 }
 
-/// Promise: The same heartbeat has the same id, so an offline queue may send it any number of times: it is kept once.
-/// Promise: `time`, `type`, `category`, `project`, `branch`, `entity`, `is_write`
-/// Promise: As for every batch, the reply comes once the batch is on disk.
+/// Contract: heartbeats.id, heartbeats.same-id, heartbeats.on-disk
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offline_queue_may_send_again_in_other_portions() {
     let mut up = Up::start().await;
@@ -301,9 +285,7 @@ async fn an_offline_queue_may_send_again_in_other_portions() {
     assert_eq!(up.verify()["stored"], 41);
 }
 
-/// Promise: The key comes as `Authorization: Basic`, the Base64 of `<key>` or `<key>:`.
-/// Promise: `Bearer <key>` is taken as well.
-/// Promise: What is wrong with the whole request is one of the [errors](#errors) above.
+/// Contract: heartbeats.basic, heartbeats.bearer, heartbeats.errors
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
     let up = Up::start().await;

@@ -14,7 +14,7 @@ async fn set_bytes(site: &Site, stream: &str, edit: impl FnOnce(i64) -> i64) {
     js.update_stream(config).await.unwrap();
 }
 
-/// Promise: `devtrail alerts admin` | the alerts to administrators that stand
+/// Contract: commands.alerts-admin
 async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
     let (mut site, client) = site(engine).await;
     workers(

@@ -46,10 +46,7 @@ sys.exit(not hmac.compare_digest('sha256=' + expected.hexdigest(), signature))";
     child.wait().unwrap().success()
 }
 
-/// Promise: Each message of ADMIN is posted to `--admin-webhook-url` as `application/json`
-/// Promise: `Devtrail-Alert-Id` is `<alert id>:<revision>`
-/// Promise: `Devtrail-Timestamp` is when it was tried
-/// Promise: `Devtrail-Signature` is `sha256=` and the hex of HMAC-SHA256
+/// Contract: webhook.posts, webhook.alert-id, webhook.timestamp, webhook.signature
 async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
     let (mut site, _) = site(engine).await;
     let hook = Hook::start().await;
@@ -93,8 +90,7 @@ async fn stores_at_once(site: &Site, client: &harness::Client, id: &str) {
     assert_eq!(reply.status, 200, "{} {}", reply.body, site.logs());
 }
 
-/// Promise: 408, 429, 5xx and no answer are tried again
-/// Promise: A webhook that is away holds up nothing else
+/// Contract: webhook.retried, webhook.isolated
 async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(engine: Engine) {
     let (mut site, client) = site(engine).await;
     let hook = Hook::start().await;
@@ -157,7 +153,7 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
     assert_eq!(hook.posts().len(), 2);
 }
 
-/// Promise: 401, 403, 404 and redirects, which are not followed, say that address or secret are wrong: nothing is lost
+/// Contract: webhook.misconfigured
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret_is_never_said() {
     let (mut site, _) = site(Engine::Sqlite).await;
@@ -208,7 +204,7 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
     assert!(!text.contains(SECRET) && !text.contains("t0ken"), "{text}");
 }
 
-/// Promise: Any other answer is a refusal, unless it is 2xx: it is logged, and the message is not posted again.
+/// Contract: webhook.refused
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_receiver_refuses_is_not_posted_again() {
     let (mut site, _) = site(Engine::Sqlite).await;
@@ -227,7 +223,7 @@ async fn what_a_receiver_refuses_is_not_posted_again() {
     );
 }
 
-/// Promise: One that still gets 408, 429 or 5xx when it is older than `--admin-webhook-patience` (1 h) is skipped
+/// Contract: webhook.skipped
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_ever() {
     let (mut site, _) = site(Engine::Sqlite).await;

@@ -33,7 +33,7 @@ async fn edit_stream(site: &Site, edit: impl FnOnce(&mut Config)) {
     js.update_stream(config).await.unwrap();
 }
 
-/// Promise: Where no batch comes then, the collector asks the stream by itself: all is as before without one.
+/// Contract: breaker.probe
 #[tokio::test(flavor = "multi_thread")]
 async fn it_closes_by_itself_while_nobody_sends() {
     let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
@@ -45,7 +45,7 @@ async fn it_closes_by_itself_while_nobody_sends() {
     assert_eq!(client.get("/health/ready").await.status(), 200);
 }
 
-/// Promise: Once NATS is connected again, batches are tried at once, however long the pause has become.
+/// Contract: breaker.reconnect
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_back_is_tried_at_once() {
     let (mut site, client) = site(&["--breaker-open-for", "6s"]).await;
@@ -70,7 +70,7 @@ async fn a_server_that_is_back_is_tried_at_once() {
     site.completed(1).await;
 }
 
-/// Promise: A stream that is full answers: where it is tried, that closes the breaker.
+/// Contract: breaker.full
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_is_well() {
     let arguments = [
@@ -103,7 +103,7 @@ async fn a_full_stream_is_well() {
     .await;
 }
 
-/// Promise: 413 `batch_too_large`
+/// Contract: errors.batch_too_large
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_the_stream_never_takes_is_refused_for_good() {
     let (site, client) = site(&["--publish-timeout", "60s"]).await;

@@ -58,12 +58,8 @@ fn filters_narrow_what_is_dropped(site: &Site) {
     }
 }
 
-/// Promise: drops dead letters for good; `--reason TEXT` is required
-/// Promise: `dead drop` deletes the letter's message from EVENTS as well.
-/// Promise: Where nobody can be asked, `dead drop` needs `--yes`.
-/// Promise: `--dry-run` says what would be done, and changes nothing.
-/// Promise: `dead drop --all` drops all letters that fit; there, `--dead-reason` looks for the letter's own reason.
-/// Promise: With `--dry-run`, `dead drop` says whether the message in EVENTS would be deleted as well.
+/// Contract: commands.dead-drop, dead.drop-filters, dead.drop-deletes, dead.dry-run
+/// Contract: dead.drop-dry-run, dead.drop-yes
 async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     let (site, client) = running(engine).await;
     // The first life that the store sees is number 1: that of EVENTS, in every run.
@@ -179,9 +175,7 @@ async fn garbage_gives_up_again_until_it_is_dropped(engine: Engine) {
     );
 }
 
-/// Promise: A message whose batch is stored stays in EVENTS.
-/// Promise: A letter whose message EVENTS no longer holds is not redriven: it is the only copy.
-/// Promise: A dropped job leaves its batch `failed`.
+/// Contract: dead.only-copy, dead.drop-keeps, dead.drop-job
 async fn dropping_never_takes_away_what_is_stored_nor_redriving_the_only_copy(engine: Engine) {
     let (site, client) = running(engine).await;
     refuse(&site, "normalized", "e4").await;
@@ -250,8 +244,7 @@ async fn dropping_never_takes_away_what_is_stored_nor_redriving_the_only_copy(en
     letters(&site, 1).await;
 }
 
-/// Promise: It exits with 1 where something of it is not done within `--wait` (60 s); nothing is lost.
-/// Promise: Without a persist worker nothing is redriven or dropped.
+/// Contract: dead.redrive-timeout, dead.no-worker
 async fn without_workers_nothing_is_done_and_without_a_job_worker_it_waits(engine: Engine) {
     let (mut site, client) = running(engine).await;
     refuse(&site, "normalized", "e4").await;

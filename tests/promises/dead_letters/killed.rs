@@ -4,7 +4,7 @@ use harness::{Engine, said, until};
 
 use super::{dead, derived, letters, mend, refuse, running, send};
 
-/// Promise: A redrive that was killed is run again, and it is as if it had run once.
+/// Contract: dead.redrive-killed
 async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
     let (sound, client) = running(engine).await;
     send(&client).await;

@@ -8,8 +8,7 @@ use tokio::process::Command;
 
 use super::up;
 
-/// Promise: starts nats-server, collector and worker on one folder; makes streams and the first API key
-/// Promise: prints its URL and commands to paste
+/// Contract: commands.up
 #[tokio::test(flavor = "multi_thread")]
 async fn what_up_prints_can_be_pasted_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -75,7 +75,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// Each example is read by the program itself, which then prints its settings instead of doing it.
-/// Promise: Every command has `--help` with examples.
+/// Contract: commands.help
 #[test]
 fn every_command_has_help_with_examples_that_the_program_takes() {
     // The file that an example names.
@@ -157,7 +157,7 @@ async fn without_arguments_there_is_help_and_a_wrong_word_gets_a_suggestion() {
     }
 }
 
-/// Promise: prints what makes bash, zsh, fish, elvish or PowerShell complete commands and flags
+/// Contract: commands.completions
 #[test]
 fn bash_completes_commands_and_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

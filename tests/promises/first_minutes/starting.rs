@@ -15,8 +15,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// Promise: Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
-/// Promise: An error is one message on stderr that says what happened and what to do.
+/// Contract: commands.exit-codes, commands.errors
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
     let (folder, taken) = (folder(), TcpListener::bind("127.0.0.1:0").unwrap());

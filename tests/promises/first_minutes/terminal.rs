@@ -55,8 +55,7 @@ async fn up_on_a_terminal(no_color: Option<&'static str>) -> Option<String> {
     printed.await.unwrap()
 }
 
-/// Promise: Logs are readable lines on a terminal, JSON lines elsewhere.
-/// Promise: Colours and progress bars are for terminals; `NO_COLOR` turns colours off.
+/// Contract: commands.logs, commands.colours
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_lines_for_people_with_colours_unless_they_are_not_wanted() {
     let (Some(coloured), Some(plain)) = (

@@ -20,8 +20,7 @@ fn devtrail(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Promise: `--dry-run` sends nothing and needs no Devtrail.
-/// Promise: one's own commits, by git's `user.email` or `--author EMAIL`
+/// Contract: commands.import, import.selection, import.dry-run
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_needs_no_devtrail_and_takes_any_path_and_selection() {
     let repository = Repository::new();
@@ -91,7 +90,7 @@ async fn a_dry_run_needs_no_devtrail_and_takes_any_path_and_selection() {
     assert_eq!(plan(&["--author", ADA])["commits"], 3);
 }
 
-/// Promise: `--since` takes every commit that was committed on that day or later, also where older ones follow.
+/// Contract: import.since
 #[test]
 fn a_clock_that_went_wrong_in_the_middle_of_a_history_hides_no_commit() {
     let (old, new) = (1_000_000_000_usize, 1_704_067_200);
@@ -116,8 +115,7 @@ fn a_clock_that_went_wrong_in_the_middle_of_a_history_hides_no_commit() {
     assert_eq!(planned["commits"], 10, "{}", said(&output));
 }
 
-/// Promise: A bare, shallow or empty repository is refused.
-/// Promise: So is one without a commit of that author; its authors are named then.
+/// Contract: import.refused, import.authors
 #[test]
 fn whoever_names_no_whole_history_is_told_what_to_do() {
     let (repository, empty, clone) = (

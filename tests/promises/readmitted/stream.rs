@@ -5,8 +5,7 @@ use serde_json::json;
 
 use super::tools::{coffee, everything, from_new_york, messages, quarantine, site, with_coffee};
 
-/// Promise: The command waits until the store has what it sent.
-/// Promise: Where that does not come within `--wait` (60 s), it exits with 1; nothing is lost.
+/// Contract: readmit.waits, readmit.timeout
 async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     let (mut site, client) = site(engine).await;
     site.workers(1);

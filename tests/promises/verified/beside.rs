@@ -8,8 +8,7 @@ use serde_json::json;
 
 use super::{findings, with_some_of_everything};
 
-/// Promise: A batch that waits for a job which is neither done, nor failed, nor in JOBS is `stuck`, once it is older than `--wait`.
-/// Promise: How many batches are not completed it says as well (`unfinished`, `failed`).
+/// Contract: verify.stuck, verify.unfinished
 async fn work_that_nobody_has_is_named(engine: Engine) {
     let (mut site, _) = with_some_of_everything(engine).await;
     site.database
