@@ -1,4 +1,4 @@
-# Each target is a line or two; what is longer lives in scripts/. Arguments: make test ARGS='--test tidy'
+# Each target is a line or two; what is longer is in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
 .PHONY: help run test test-clients promises demo chaos mutants bench lint fmt clean
 
@@ -12,19 +12,19 @@ run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
 test: ## format, lints, build and every test (ARGS go to `cargo test`)
 	@scripts/test.sh $(ARGS)
 
-test-clients: ## real clients (CloudEvents SDKs, WakaTime, schemathesis) against a real Devtrail (ARGS name some of them)
+test-clients: ## clients that others wrote, against a real Devtrail (ARGS name some of them)
 	@scripts/test-clients.sh $(ARGS)
 
 promises: ## renew docs/contract-tests.md, the table of the contract's anchors and their tests
 	DEVTRAIL_WRITE_DOCS=1 cargo test --workspace --features devtrail-workers/crash-points --locked --test contract_table
 
-chaos: ## seeded faults under load for as long as you like: SEEDS=20 ENGINE=both SECONDS_EACH=30 SOAK=10m DOCS=1
+chaos: ## seeded faults under load: SEEDS=20 ENGINE=both SECONDS_EACH=30 SOAK=10m DOCS=1
 	@scripts/chaos.sh
 
 mutants: ## break one promise after another and expect red; renews docs/mutants.md (ARGS name some of them)
 	@scripts/mutants.sh $(ARGS)
 
-demo: ## send real input to a Devtrail on a temporary folder and verify it (DEVTRAIL_DATABASE_URL=postgres://…: as separate processes)
+demo: ## send real input to a Devtrail on a temporary folder and verify it (on Postgres with DEVTRAIL_DATABASE_URL)
 	@scripts/demo.sh
 
 bench: ## measure every figure of docs/benchmarks.md beside its ceiling
@@ -32,7 +32,7 @@ bench: ## measure every figure of docs/benchmarks.md beside its ceiling
 
 lint: ## format and lints only
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features devtrail-workers/crash-points --locked -- -D warnings
 
 fmt: ## format the sources
 	cargo fmt --all

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make bench` runs: builds everything for release, starts a Postgres that syncs, measures, writes
-# docs/benchmarks.md.
+# What `make bench` runs. It builds everything for release, starts a Postgres that syncs, measures,
+# and writes docs/benchmarks.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -11,7 +11,7 @@ import sys
 folder, page, wanted = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 if len(runs) != wanted:
-    sys.exit(f"chaos-table.py: {folder} has the figures of {len(runs)} runs, {wanted} were made; {page} is left as it is.")
+    sys.exit(f"chaos-table.py: {folder} has {len(runs)} runs, {wanted} were made; {page} is left as it is.")
 wrong = [f"{run['run']}-{run['store']}-{run['seed']}" for run in runs if run["findings"]]
 if wrong:
     sys.exit(f"chaos-table.py: there are findings in {', '.join(wrong)}; {page} is left as it is.")
@@ -20,7 +20,8 @@ groups = collections.defaultdict(list)
 for run in runs:
     groups[run["run"], run["store"]].append(run)
 
-head = ["run", "store", "runs", "seconds each", "faults", "requests", "retries", "acknowledged events", "lost", "doubled", "longest outage a client saw"]
+head = ["run", "store", "runs", "seconds each", "faults", "requests", "retries"]
+head += ["acknowledged events", "lost", "doubled", "longest outage a client saw"]
 lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
 for (name, store), members in sorted(groups.items()):
     total = lambda field: f"{sum(run[field] for run in members):,}"

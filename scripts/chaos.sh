@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # What `make chaos` runs: seeds of faults on each store, Postgres away for a minute, a cluster that loses its leader,
-# and a soak. Every run's figures go to target/chaos/ as JSON; in the end docs/reliability.md has them as a table.
-#   SEEDS=20             seeds 1 to 20 on each store          SECONDS_EACH=30   load and faults for so long in each
-#   ENGINE=both          or sqlite, postgres                  SOAK=10m          one long run a store; empty: none
-#   FROM=1               the first seed                       DOCS=1            renew the table in docs/reliability.md,
-#                                                                               where no run failed
-# Any seed again: DEVTRAIL_FAULTS_SEED=7 DEVTRAIL_FAULTS_SECONDS=30 cargo test … --test faults -- --nocapture sqlite::
+# and a soak. Every run's figures go to target/chaos/ as JSON.
+#   SEEDS=20          seeds 1 to 20 on each store
+#   FROM=1            the first seed
+#   SECONDS_EACH=30   how long load and faults last for each seed
+#   ENGINE=both       or sqlite, postgres
+#   SOAK=10m          one long run per store; empty: none
+#   DOCS=1            renew the table in docs/reliability.md if no run failed
+# To run one seed again:
+#   DEVTRAIL_FAULTS_SEED=7 DEVTRAIL_FAULTS_SECONDS=30 cargo test … --test faults -- --nocapture sqlite::
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -39,7 +42,7 @@ DEVTRAIL_FAULTS_FIGURES=$PWD/target/chaos
 DEVTRAIL_FAULTS_LOGS=$PWD/target/chaos/logs
 export DEVTRAIL_FAULTS_FIGURES DEVTRAIL_FAULTS_LOGS
 mkdir -p "$DEVTRAIL_FAULTS_LOGS"
-rm -f target/chaos/*.json # those of an earlier run would count as this one's
+rm -f target/chaos/*.json # figures of an earlier run would count as this one's
 trap kill_marked EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -56,7 +59,7 @@ run() { # run NAME SETTING... -- FILTER
   else
     failed=$((failed + 1)) failures+=("$name")
     echo "   $name: FAILED, see target/chaos/$name.out"
-    # A finding of the judge, else whatever else broke the run off, such as a harness that waited in vain.
+    # A finding of the judge, else what ended the run, such as a harness that timed out.
     grep -m1 -A5 ' findings, ' "target/chaos/$name.out" || grep -m1 -A5 'panicked at' "target/chaos/$name.out" \
       || tail -5 "target/chaos/$name.out"
   fi

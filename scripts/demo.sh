@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# What `make demo` runs: starts Devtrail on a temporary folder, sends it the real input of tests/data (a
-# part of it twice), waits until every batch is completed, and shows what came of it. On SQLite that is
-# one process, `devtrail up`; with DEVTRAIL_DATABASE_URL=postgres://… (best an empty database) it is one
-# process a part and two a role. The line that begins with `metrics:` is the same on both.
+# What `make demo` runs. It starts Devtrail on a temporary folder and sends it the real input of tests/data, a
+# part of it twice. It waits until every batch is completed, and shows the results.
+# On SQLite that is one process, `devtrail up`. With DEVTRAIL_DATABASE_URL=postgres://… (best an empty database)
+# it is one process per part and two per role. The line that begins with `metrics:` is the same on both.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE # another Devtrail's
+unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE # they belong to another Devtrail
 bin=target/release
 input=(tests/data/commits.ndjson.gz tests/data/edits.ndjson.gz)
 how=(--clients 8 --resend 10 --overlap 7) # eight at once, every tenth batch twice, every seventh as two that overlap
 roles=(persist aggregate normalize alert)
 each=2                        # processes of each role, on Postgres
-start_bound=60 settle_bound=300 # seconds
+start_bound=60 complete_bound=300 # seconds
 
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER
@@ -19,7 +19,7 @@ cargo build --release --locked
 began=$SECONDS # the build does not count
 
 dir=$(mktemp -d)
-names=() pids=() # in the order of their start: what the others need comes first
+names=() pids=() # in the order of their start; dependencies first
 start() { # start NAME COMMAND...: in a process group of its own (Ctrl-C is for this script), output in NAME.log
   local name=$1
   shift
@@ -28,7 +28,7 @@ start() { # start NAME COMMAND...: in a process group of its own (Ctrl-C is for 
   set +m
   names+=("$name") pids+=("$!")
 }
-stop() { # stop PID...: in order; what has not ended when its own bound of 10 s is over is forced
+stop() { # stop PID...: in order; kills what has not ended within 15 s
   local pid
   for pid; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid; do
@@ -36,7 +36,7 @@ stop() { # stop PID...: in order; what has not ended when its own bound of 10 s 
       kill -0 "$pid" 2>/dev/null || break
       sleep 0.1
     done
-    kill -KILL -- "-$pid" 2>/dev/null || true # whatever of its process group is still there
+    kill -KILL -- "-$pid" 2>/dev/null || true # what is left of its process group
     wait "$pid" 2>/dev/null || true
   done
 }
@@ -53,7 +53,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-give_up() { # give_up REASON [NAME]: with the end of that log, or of all
+fail() { # fail REASON [NAME...]: with the end of these logs
   echo "demo: $1; the end of what was logged:" >&2
   local name
   for name in "${@:2}"; do
@@ -65,7 +65,7 @@ give_up() { # give_up REASON [NAME]: with the end of that log, or of all
 all_run() {
   local index
   for index in "${!pids[@]}"; do
-    kill -0 "${pids[$index]}" 2>/dev/null || give_up "${names[$index]} has ended" "${names[$index]}"
+    kill -0 "${pids[$index]}" 2>/dev/null || fail "${names[$index]} has ended" "${names[$index]}"
   done
 }
 wait_for() { # wait_for WHAT COMMAND...: until the command succeeds, within start_bound
@@ -73,7 +73,7 @@ wait_for() { # wait_for WHAT COMMAND...: until the command succeeds, within star
   shift
   until "$@" 2>/dev/null; do
     all_run
-    [ "$SECONDS" -lt "$deadline" ] || give_up "waited $start_bound s in vain until $what" "${names[@]}"
+    [ "$SECONDS" -lt "$deadline" ] || fail "waited $start_bound s until $what: it did not happen" "${names[@]}"
     sleep 0.2
   done
 }
@@ -94,7 +94,7 @@ here.open(url + "/health/ready", timeout=2).read()
 PYTHON
 }
 # shellcheck disable=SC2329 # called through `wait_for`
-addresses() { # from the ports that nats-server took: addresses.json, as `up` writes it, with a free port for the collector
+addresses() { # writes addresses.json as `up` does: the ports that nats-server took, a free one for the collector
   python3 - "$dir/nats-server_${pids[0]}.ports" "$dir/addresses.json" <<'PYTHON'
 import json, os, socket, sys
 with open(sys.argv[1]) as file:
@@ -108,9 +108,11 @@ with open(sys.argv[2] + ".new", "w") as file:
 os.rename(sys.argv[2] + ".new", sys.argv[2])
 PYTHON
 }
-address() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/addresses.json" "$1"; }
+address() {
+  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/addresses.json" "$1"
+}
 # shellcheck disable=SC2329 # called through `wait_for`
-workers_alive() { # as many as were started say so
+workers_alive() { # as many as were started are in the registry
   devtrail status --json | python3 -c 'import json, sys
 sys.exit(len(json.load(sys.stdin)["workers"]) < int(sys.argv[1]))' "$((each * ${#roles[@]}))"
 }
@@ -160,7 +162,7 @@ devtrail keys create --from-file "$dir/people" >"$dir/keys"
 echo "\$ gzip -dc ${input[*]} | devtrail send - --key-file $dir/keys ${how[*]} --data $dir"
 gzip -dc "${input[@]}" | devtrail send - --key-file "$dir/keys" "${how[@]}"
 
-settled() { # prints how far the batches are; exit code 0: all completed, 1: on their way, 2: some never will be
+progress() { # prints the progress of the batches; exit code 0: all completed, 1: some pending, 2: some failed
   devtrail status --json | python3 -c '
 import json, sys
 status = json.load(sys.stdin)
@@ -169,22 +171,22 @@ waiting = sum(one["pending"] + one["unsettled"] for one in status["consumers"])
 batches = status["store"]["batches"]
 completed, failed = batches.get("completed", 0), batches.get("failed", 0)
 others = sum(batches.values()) - completed - failed
-print(f"batches: {completed} completed, {others} on their way, {failed} failed; {waiting} messages wait")
+print(f"batches: {completed} completed, {others} pending, {failed} failed; {waiting} messages wait")
 # Completed may be more than was sent: an earlier run on the same database.
 if completed >= sent and not (others or failed or waiting):
     sys.exit(0)
 sys.exit(2 if failed and not (others or waiting) else 1)'
 }
-deadline=$((SECONDS + settle_bound)) said=
+deadline=$((SECONDS + complete_bound)) shown=
 while :; do
   far=0
-  now=$(settled) || far=$?
-  [ "$now" = "$said" ] || echo "$now"
-  said=$now
+  now=$(progress) || far=$?
+  [ "$now" = "$shown" ] || echo "$now"
+  shown=$now
   [ "$far" -ne 0 ] || break
-  [ "$far" -ne 2 ] || give_up "some batches have failed" "${names[@]}"
+  [ "$far" -ne 2 ] || fail "some batches have failed" "${names[@]}"
   all_run
-  [ "$SECONDS" -lt "$deadline" ] || give_up "not every batch was completed within $settle_bound s" "${names[@]}"
+  [ "$SECONDS" -lt "$deadline" ] || fail "not every batch was completed within $complete_bound s" "${names[@]}"
   sleep 1
 done
 

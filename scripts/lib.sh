@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# What the scripts behind `make test` and `make test-clients` share. Source it from the project's root, with
-# `make` set to the name of the target.
+# What the scripts of the Makefile share. Source it from the project's root, with `make` set to the name of the target.
 
 # The tests kill processes at named points, which no release has (common/runtime/src/crash.rs). Every script builds
 # with the same features, so that nothing is built twice.
@@ -12,7 +11,7 @@ finish() { # finish PASSED FAILED: the verdict, the last line printed
   echo "test result: FAILED. $1 passed; $2 failed"
   exit 1
 }
-step() { # step NAME COMMAND...: nothing after a failed step would mean anything, so it ends the run
+step() { # step NAME COMMAND...: a failed step ends the run
   local name=$1 began=$SECONDS
   shift
   echo "== $name"
@@ -26,7 +25,7 @@ get_nats_server() {
   DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh) && export DEVTRAIL_NATS_SERVER && echo "$DEVTRAIL_NATS_SERVER"
 }
 
-# Processes started by the tests inherit this mark in their environment, whatever becomes of their parents.
+# Processes started by the tests inherit this mark in their environment, also after their parents have ended.
 mark="DEVTRAIL_TEST_RUN=$$-$(date +%s)-$RANDOM"
 marked() { # pids of living processes that carry the mark
   {
@@ -43,7 +42,7 @@ marked() { # pids of living processes that carry the mark
 command_of() {
   if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline"; else ps -o args= -p "$1"; fi
 }
-kill_marked() { # names and kills them; again, as one may have started another meanwhile
+kill_marked() { # names and kills them; three times, as one may have started another meanwhile
   local pid pids
   for _ in 1 2 3; do
     pids=$(marked)
@@ -55,8 +54,8 @@ kill_marked() { # names and kills them; again, as one may have started another m
     sleep 0.2
   done
 }
-nothing_left() { # after the tests: succeeds where they left no process; kills and names what they left
-  for _ in $(seq 25); do # what is on its way out has five seconds
+nothing_left() { # succeeds if the tests left no process; else names and kills them
+  for _ in $(seq 25); do # what is ending has five seconds
     [ -n "$(marked)" ] || return 0
     sleep 0.2
   done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What `make mutants` runs. Each patch in tests/mutants/ breaks one promise; on a copy of the sources, the tests that it
-# names must pass without it and fail with it. Arguments name some of them (parts of file names). A run of all renews
-# docs/mutants.md. The last line printed is the verdict, the exit code agrees.
+# What `make mutants` runs. Each patch in tests/mutants/ breaks one promise. On a copy of the sources, the tests that it
+# names must pass without it and fail with it. Arguments name some of them (parts of file names).
+# A run of all renews docs/mutants.md. The last line printed is the verdict; the exit code agrees.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ copy=$PWD/target/mutants/source
 logs=$PWD/target/mutants/logs
 table=$PWD/target/mutants/table.md
 export CARGO_TARGET_DIR=$PWD/target/mutants/target
-# git takes paths from the root of the repository it is in: the copy is in none.
+# git resolves paths from the root of the repository it is in; the copy must be in none.
 export GIT_CEILING_DIRECTORIES=$PWD/target/mutants
 longest=900 # seconds for one run: a mutant may hang
 
@@ -51,12 +51,12 @@ copy_sources() {
   git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
     if [ -e "$file" ]; then printf '%s\0' "$file"; fi
   done | tar --null -T - -cf - | tar -xf - -C "$copy"
-  # What was built last may be newer than the sources, and a mutant's.
+  # The last build may be newer than the sources, and of a mutant.
   find "$copy" -name '*.rs' -exec touch {} +
 }
 field() { sed -n "s/^$2: //p;/^diff /q" "$1"; } # a line of a patch's head
 in_copy() { (cd "$copy" && env "$mark" timeout "$longest" "$@" </dev/null); }
-build() { # build LOG ARGUMENTS...: what the tests run and are; a mutant that does not compile shows nothing
+build() { # build LOG ARGUMENTS...: the programs and the tests; a mutant that does not compile shows nothing
   local log=$1
   shift
   if [ "${1:-}" = -p ]; then
@@ -75,12 +75,16 @@ tests() { # tests LOG ARGUMENTS...: what a patch names under Run; one crate's te
 caught_by() { sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$1" | sort -u; }
 
 # shellcheck disable=SC2329 # called through `step`
-without_mutants() { # a test that is red all the time catches nothing
+without_mutants() { # a test that always fails catches nothing
   : >"$logs/without.log"
   local patch run
   for patch in "${patches[@]}"; do field "$patch" Run; done | sort -u | while read -r run; do
     # shellcheck disable=SC2086 # arguments of cargo
-    build "$logs/without.log" $run && tests "$logs/without.log" $run || { echo "without any mutant these tests fail: $run"; tail -n 40 "$logs/without.log"; return 1; }
+    if ! build "$logs/without.log" $run || ! tests "$logs/without.log" $run; then
+      echo "without any mutant these tests fail: $run"
+      tail -n 40 "$logs/without.log"
+      return 1
+    fi
   done
 }
 

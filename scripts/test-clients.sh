@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What `make test-clients` runs: real clients of other people against a real `devtrail up`, one after another.
-# Arguments name some of them (python, javascript, wakatime, openapi, curl). The last line printed is the verdict, the
-# exit code agrees. DEVTRAIL_TEST_SEED gives the property-based run of `openapi` another seed.
+# What `make test-clients` runs: clients that others wrote, against a real `devtrail up`, one after another.
+# Arguments name some of them (python, javascript, wakatime, openapi, curl).
+# DEVTRAIL_TEST_SEED gives the property-based run of `openapi` another seed.
+# The last line printed is the verdict; the exit code agrees.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +12,7 @@ make=test-clients
 clients=("$@")
 if [ $# -eq 0 ]; then
   clients=(python javascript wakatime openapi)
-  if command -v curl >/dev/null; then clients+=(curl); else echo "docs/http-api.md is not tried: there is no curl here"; fi
+  if command -v curl >/dev/null; then clients+=(curl); else echo "docs/http-api.md is not pasted: there is no curl"; fi
 fi
 seed=${DEVTRAIL_TEST_SEED:-20261124}
 here=$PWD/tests/clients
@@ -20,7 +21,9 @@ results=$PWD/target/clients
 venv=$tools/venv node=$tools/node
 python=$venv/bin/python
 
-missing() { echo "make test-clients: $1 is missing; it needs Rust, Python 3.11 or newer with pip, and Node 20 or newer with npm" >&2; }
+missing() {
+  echo "make test-clients: $1 is missing; it needs Rust, Python 3.11 or newer with pip, and Node 20 or newer with npm" >&2
+}
 # shellcheck disable=SC2329 # called through `step`
 look_for_tools() { # every one that is missing is named
   local good=0
@@ -58,7 +61,7 @@ run() { # run CLIENT COMMAND...: the command writes its results as JUnit into $r
   local client=$1 began=$SECONDS status=0 good=0 bad=0
   shift
   echo "== $client"
-  # From the temporary folder: some of the tools leave notes where they are.
+  # From the temporary folder: some of the tools write files into the current one.
   (cd "$tmp" && env "$mark" "$@") || status=$?
   [ ! -f "$results/$client.xml" ] || read -r good bad < <(python3 "$here/tally.py" "$client" "$results/$client.xml")
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; }; then
@@ -70,13 +73,17 @@ run() { # run CLIENT COMMAND...: the command writes its results as JUnit into $r
   passed=$((passed + good)) failed=$((failed + bad))
 }
 
-run_python() { run python "$python" -m pytest "${pytest[@]}" --junit-xml "$results/python.xml" "$here/python/test_cloudevents.py"; }
-run_wakatime() { run wakatime "$python" -m pytest "${pytest[@]}" --junit-xml "$results/wakatime.xml" "$here/python/test_wakatime.py"; }
+run_python() {
+  run python "$python" -m pytest "${pytest[@]}" --junit-xml "$results/python.xml" "$here/python/test_cloudevents.py"
+}
+run_wakatime() {
+  run wakatime "$python" -m pytest "${pytest[@]}" --junit-xml "$results/wakatime.xml" "$here/python/test_wakatime.py"
+}
 run_javascript() {
   run javascript "${up[@]}" node --test --test-reporter spec --test-reporter-destination stdout \
     --test-reporter junit --test-reporter-destination "$results/javascript.xml" "$here/node/cloudevents.test.cjs"
 }
-run_openapi() { # a test for each operation of the document; every check, also that no undocumented reply comes
+run_openapi() { # a test for each operation of the document, with every check
   echo "openapi: the seed is $seed (DEVTRAIL_TEST_SEED)"
   # shellcheck disable=SC2016 # the inner shell knows them
   SCHEMATHESIS_HOOKS=$here/openapi/hooks.py run openapi "${up[@]}" \
@@ -112,12 +119,13 @@ step "javascript clients" get_javascript_clients
 
 tmp=$(mktemp -d)
 mkdir -p "$results"
-rm -f "$results"/*.xml # the last run's
+rm -f "$results"/*.xml # of the last run
 pytest=(-p no:cacheprovider --verbose --no-header)
 up=("$python" "$here/python/harness.py" with)
 export DEVTRAIL_BIN=$PWD/target/debug DEVTRAIL_PYTHON=$python NODE_PATH=$node/node_modules TMPDIR=$tmp
 export PYTHONDONTWRITEBYTECODE=1 NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 # loopback: never through a proxy
-unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_DATABASE_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE DEVTRAIL_CONFIG # another Devtrail's
+# They belong to another Devtrail.
+unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_DATABASE_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE DEVTRAIL_CONFIG
 
 for client in "${clients[@]}"; do
   "run_$client"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What `make test` runs: format, lints, build, every test, and a look for processes the tests left
-# behind. Arguments go to `cargo test`. The last line printed is the verdict, the exit code agrees.
-# The tests have a PostgreSQL of the run's own (scripts/postgres.sh), or that of DEVTRAIL_TEST_POSTGRES.
+# What `make test` runs: format, lints, build, every test, and a look for processes that the tests left behind.
+# Arguments go to `cargo test`. The last line printed is the verdict; the exit code agrees.
+# The tests use a PostgreSQL of the run's own (scripts/postgres.sh), or that of DEVTRAIL_TEST_POSTGRES.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ make=test
 
 postgres=
 # shellcheck disable=SC2329 # called through `step`
-start_postgres() { # before the tests and without their mark: it is none of what they leave behind
+start_postgres() { # before the tests and without their mark: they do not leave it behind
   if [ -z "${DEVTRAIL_TEST_POSTGRES:-}" ]; then
     local started
     started=$(scripts/postgres.sh start) || return 1
@@ -43,7 +43,7 @@ echo "== cargo test $*"
 began=$SECONDS
 mkdir -p target
 tmp=$(mktemp -d)
-# A named pipe, not `| tee`: a process left behind keeps a pipe open, and the run would wait for it for ever.
+# A named pipe, not `| tee`: a process left behind keeps a pipe open, and the run would wait for it indefinitely.
 mkfifo "$tmp/output"
 tee target/test.log <"$tmp/output" &
 tee=$!
@@ -75,7 +75,7 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
   failed=1
 fi
 failed=$((failed + left))
-if [ $# -eq 0 ]; then # every case of the store's contract runs on both engines, or the run is none
+if [ $# -eq 0 ]; then # every case of the store's contract must run on both engines
   sqlite=$(grep -cE '^test sqlite_engine::.* \.\.\. (ok|FAILED)' target/test.log || true)
   on_postgres=$(grep -cE '^test postgres_engine::.* \.\.\. (ok|FAILED)' target/test.log || true)
   echo "contract: sqlite $sqlite cases, postgres $on_postgres cases"
