@@ -10,7 +10,7 @@ use bus::worker_registry::{self, WorkerEntry};
 use bus::{api, topology};
 use runtime::clock;
 use runtime::process::Process;
-use store::Ledger;
+use store::VerifyReads;
 use types::time::{SECOND, rfc3339};
 
 use crate::output;
@@ -57,7 +57,7 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
     })
 }
 
-async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<Status> {
+async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Result<Status> {
     let (mut streams, mut consumers) = (Vec::new(), Vec::new());
     for name in topology::declared().keys().cloned() {
         let Some(info) = api::info(js, &name).await? else {
@@ -100,7 +100,7 @@ async fn look(js: &jetstream::Context, store: &impl Ledger) -> anyhow::Result<St
 /// be restarted meanwhile.
 async fn watch(
     js: &jetstream::Context,
-    store: &impl Ledger,
+    store: &impl VerifyReads,
     first: Status,
     as_json: bool,
     process: &Process,

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use bus::EVENTS;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use store::{Ledger, Retention};
+use store::{Retention, VerifyReads};
 
 use crate::output;
 use crate::target::{Target, with_store};
@@ -73,7 +73,7 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
 }
 
 async fn walk(
-    ledger: &(impl Ledger + Retention),
+    ledger: &(impl VerifyReads + Retention),
     settings: &VerifySettings,
 ) -> anyhow::Result<Report> {
     let (_, js) = settings.target.connect().await?;

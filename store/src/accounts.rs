@@ -10,7 +10,7 @@ use types::verdict::Verdict;
 
 /// Where an event of a message is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum StoredPlacement {
     /// In `events`, with the hash of its bytes.
     Event([u8; 32]),
     /// Dropped as a duplicate of this event.
@@ -26,7 +26,7 @@ pub enum Kept {
 
 /// How far a stored batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct BatchStatus {
     /// Its state.
     pub state: BatchState,
     /// Jobs it needs.
@@ -43,7 +43,7 @@ pub struct Standing {
 
 /// A row of the audit about a batch: what tells whether its trail is whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StepTaken {
+pub struct AuditStep {
     /// The step's name (`types::audit::Step`).
     pub step: String,
     /// The replay it belongs to.
@@ -58,11 +58,11 @@ pub struct Account {
     /// The batch.
     pub at: BatchRef,
     /// Its row; an account without one that holds events is a fault.
-    pub row: Option<Standing>,
+    pub row: Option<BatchStatus>,
     /// Every place an ordinal is kept in; one each, where all is well.
-    pub kept: Vec<(u32, Kept)>,
+    pub kept: Vec<(u32, StoredPlacement)>,
     /// Its steps in the audit, but those of single events.
-    pub steps: Vec<StepTaken>,
+    pub steps: Vec<AuditStep>,
 }
 
 impl Account {
@@ -79,12 +79,12 @@ pub struct Accounts(BTreeMap<BatchRef, Account>);
 
 impl Accounts {
     /// The batch has its row.
-    pub fn stands(&mut self, at: BatchRef, row: Standing) {
+    pub fn stands(&mut self, at: BatchRef, row: BatchStatus) {
         self.of(at).row = Some(row);
     }
 
     /// One of its ordinals is kept here.
-    pub fn keep(&mut self, at: EventRef, kept: Kept) {
+    pub fn keep(&mut self, at: EventRef, kept: StoredPlacement) {
         self.of(at.batch()).kept.push((at.ordinal, kept));
     }
 
@@ -98,7 +98,7 @@ impl Accounts {
     ) {
         let detail = detail.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
         let job_id = detail.and_then(|detail| detail["job_id"].as_str().map(str::to_owned));
-        self.of(at).steps.push(StepTaken {
+        self.of(at).steps.push(AuditStep {
             step,
             replay_id,
             job_id,
@@ -121,7 +121,7 @@ impl Accounts {
     }
 }
 
-impl Kept {
+impl StoredPlacement {
     /// In `events`.
     pub(crate) fn event(hash: [u8; 32], body: &[u8]) -> Self {
         if event::hash(body) == hash {

@@ -62,7 +62,7 @@ pub trait Attempts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<BatchState>, StoreError>> + Send;
 
     /// What is remembered of these messages, by sequence; those without a row are left out.
-    fn remembered(
+    fn load_attempts(
         &self,
         src: Src,
         consumer: String,
@@ -71,17 +71,18 @@ pub trait Attempts: Send + Sync + 'static {
 
     /// The message is about to be handled alone: committed before it is. Gives what is remembered,
     /// this mark included.
-    fn mark(
+    fn begin_attempt(
         &self,
         key: MessageKey,
         at: Micros,
     ) -> impl Future<Output = Result<Attempt, StoreError>> + Send;
 
     /// Handling it alone has ended, the worker is alive: takes one mark back.
-    fn unmark(&self, key: MessageKey) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn clear_attempt(&self, key: MessageKey)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Counts a failed attempt; gives what is remembered, this one included.
-    fn failed(
+    fn record_failure(
         &self,
         key: MessageKey,
         reason: String,
@@ -90,7 +91,7 @@ pub trait Attempts: Send + Sync + 'static {
 
     /// DEAD has the message, and it is not yet terminated: its audit row, and T3f where it is a job,
     /// in one transaction. The second time nothing is written.
-    fn dead(
+    fn record_dead_letter(
         &self,
         key: MessageKey,
         letter: DeadLetter,
@@ -98,10 +99,13 @@ pub trait Attempts: Send + Sync + 'static {
 
     /// The message is done: forgets it and, where attempts of it had failed, says so in the audit, in one
     /// transaction. The second time nothing is written.
-    fn recovered(&self, recovery: Recovery) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn record_recovery(
+        &self,
+        recovery: Recovery,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// These messages are done with, or terminated: nothing need be remembered.
-    fn settled(
+    fn remove_attempts(
         &self,
         src: Src,
         consumer: String,

@@ -9,7 +9,7 @@ use types::verdict::Code;
 use uuid::Uuid;
 
 use crate::contest::Loser;
-use crate::incoming::{Competitor, Incoming, Refused};
+use crate::incoming::{AdmittedEvent, DecodedBatch, Refused};
 
 /// A row, complete with salt and hashes.
 pub struct AuditRow {
@@ -125,7 +125,7 @@ impl AuditRow {
 
 /// The rows that T1 writes of one batch.
 pub struct AuditTrail<'a> {
-    batch: &'a Incoming,
+    batch: &'a DecodedBatch,
     /// The rows so far.
     pub rows: Vec<AuditRow>,
 }
@@ -133,7 +133,7 @@ pub struct AuditTrail<'a> {
 impl<'a> AuditTrail<'a> {
     /// The steps that every stored batch has gone through. The collector's travelled with the
     /// message; "published" is the stream's own timestamp.
-    pub fn of(batch: &'a Incoming) -> Self {
+    pub fn of(batch: &'a DecodedBatch) -> Self {
         let mut trail = Self {
             batch,
             rows: Vec::new(),
@@ -174,7 +174,7 @@ impl<'a> AuditTrail<'a> {
     /// `None` where that is this very batch.
     pub fn lost(
         &mut self,
-        event: &Competitor,
+        event: &AdmittedEvent,
         loser: Loser,
         original: EventRef,
         receipt: Option<&(String, Micros)>,

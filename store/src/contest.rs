@@ -33,7 +33,7 @@ pub enum Loser {
 
 /// What a newcomer does to the id's holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum Resolution {
     /// It is the holder itself, delivered again.
     Own,
     /// The holder stays.
@@ -114,11 +114,11 @@ impl<'a> Lost<'a> {
 
 /// Decides between the id's holder and a newcomer.
 #[must_use]
-pub fn decide(holder: Submission<'_>, newcomer: Submission<'_>) -> Decision {
+pub fn decide(holder: Submission<'_>, newcomer: Submission<'_>) -> Resolution {
     match newcomer.at.cmp(&holder.at) {
-        std::cmp::Ordering::Equal => Decision::Own,
-        std::cmp::Ordering::Less => Decision::Takes,
-        std::cmp::Ordering::Greater => Decision::Loses(beside(holder, newcomer)),
+        std::cmp::Ordering::Equal => Resolution::Own,
+        std::cmp::Ordering::Less => Resolution::Takes,
+        std::cmp::Ordering::Greater => Resolution::Loses(beside(holder, newcomer)),
     }
 }
 
@@ -187,18 +187,18 @@ mod tests {
             body,
         };
         let holder = submission(5, 0, one);
-        assert_eq!(decide(holder, submission(5, 0, one)), Decision::Own);
-        assert_eq!(decide(holder, submission(4, 2, other)), Decision::Takes);
+        assert_eq!(decide(holder, submission(5, 0, one)), Resolution::Own);
+        assert_eq!(decide(holder, submission(4, 2, other)), Resolution::Takes);
         let loses = |seq, n, body| decide(holder, submission(seq, n, body));
         assert_eq!(
             loses(6, 0, one),
-            Decision::Loses(Loser::Duplicate { same_bytes: true })
+            Resolution::Loses(Loser::Duplicate { same_bytes: true })
         );
         assert_eq!(
             loses(6, 1, same),
-            Decision::Loses(Loser::Duplicate { same_bytes: false })
+            Resolution::Loses(Loser::Duplicate { same_bytes: false })
         );
-        assert_eq!(loses(6, 2, other), Decision::Loses(Loser::Conflict));
+        assert_eq!(loses(6, 2, other), Resolution::Loses(Loser::Conflict));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::StoreError;
 
 /// What an administrator decided about one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct DeadLetterDecision {
     /// The batch; where none is known, the message's own place.
     pub at: BatchRef,
     /// `redriven` or `dropped`.
@@ -34,7 +34,7 @@ pub struct Decision {
     pub actor: String,
 }
 
-impl Decision {
+impl DeadLetterDecision {
     /// The id of its audit row: the same for the same letter and step, so that it is written once. Made
     /// as a UUIDv7 from the letter's time, and BLAKE3 where those have random bits.
     pub(crate) fn id(&self) -> Uuid {
@@ -57,7 +57,10 @@ impl Decision {
 pub trait DeadLetters: Send + Sync + 'static {
     /// Writes the decision to the audit, once for each letter and step; gives whether the batch is stored.
     /// Of a forgotten developer only the skeleton is written.
-    fn decided(&self, decision: Decision) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn record_decision(
+        &self,
+        decision: DeadLetterDecision,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// The messages of this sequence, in any life of a stream, that the audit tells of and that are not
     /// stored, by src; at most `limit`.
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_decision_has_one_id_for_each_letter_and_step() {
-        let one = Decision {
+        let one = DeadLetterDecision {
             at: BatchRef { src: 1, seq: 5 },
             step: Step::Redriven,
             dead_sequence: 7,
@@ -87,22 +90,22 @@ mod tests {
             time: 0,
             actor: "devtrail/1".to_owned(),
         };
-        let again = Decision {
+        let again = DeadLetterDecision {
             by: "bob@host".to_owned(),
             time: 9,
             ..one.clone()
         };
         assert_eq!(one.id(), again.id());
         let others = [
-            Decision {
+            DeadLetterDecision {
                 step: Step::Dropped,
                 ..one.clone()
             },
-            Decision {
+            DeadLetterDecision {
                 dead_sequence: 8,
                 ..one.clone()
             },
-            Decision {
+            DeadLetterDecision {
                 dead_at: one.dead_at + 1,
                 ..one.clone()
             },

@@ -12,7 +12,7 @@ use crate::StoreError;
 
 /// One EVENTS message, ready to be stored.
 #[derive(Debug, Clone)]
-pub struct Incoming {
+pub struct DecodedBatch {
     /// The batch.
     pub at: BatchRef,
     /// The message's header.
@@ -26,14 +26,14 @@ pub struct Incoming {
     /// Which worker stores it.
     pub actor: String,
     /// Events that were admitted, in their order.
-    pub competitors: Vec<Competitor>,
+    pub competitors: Vec<AdmittedEvent>,
     /// Events that were refused, in their order.
     pub refused: Vec<Refused>,
 }
 
 /// An admitted event: it holds its id, or finds it held.
 #[derive(Debug, Clone)]
-pub struct Competitor {
+pub struct AdmittedEvent {
     /// Its index in the batch.
     pub ordinal: u32,
     /// Its id.
@@ -87,7 +87,7 @@ pub struct StoredFrom {
     pub batch_id: String,
 }
 
-impl Incoming {
+impl DecodedBatch {
     /// Checks that the row at this message's place was stored from this very message.
     ///
     /// It was not where a stream was put back to an older state: its life is the same, and it gives
@@ -165,7 +165,7 @@ impl Incoming {
                 _ => {
                     let head = head.ok_or(BadEvent(index))?;
                     let own_version = head.schema_version().ok().flatten();
-                    competitors.push(Competitor {
+                    competitors.push(AdmittedEvent {
                         ordinal,
                         id: head.id().ok_or(BadEvent(index))?,
                         kind: head.kind().ok_or(BadEvent(index))?,

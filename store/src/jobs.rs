@@ -87,7 +87,7 @@ pub struct HourRange {
 
 /// Which events a snapshot brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum EventSelection {
     /// Those of hours whose partial is missing, older than the hour's generation, or of an older
     /// code version than this.
     Stale(i32),
@@ -136,10 +136,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The hours whose events it is to bring, in rising ranges of which no two touch.
-    pub(crate) fn wanted(&self, want: Want) -> Vec<HourRange> {
+    pub(crate) fn wanted(&self, want: EventSelection) -> Vec<HourRange> {
         let is_wanted = |hour: &Hour| match want {
-            Want::All => true,
-            Want::Stale(version) => hour.is_stale(version),
+            EventSelection::All => true,
+            EventSelection::Stale(version) => hour.is_stale(version),
         };
         let wanted = self.hours.iter().filter(|(_, hour)| is_wanted(hour));
         ranges::merged(
@@ -157,10 +157,13 @@ impl Snapshot {
 pub trait Outbox: Send + Sync + 'static {
     /// T2a: up to `limit` batches in state `persisted` whose lease ran out, by (src, seq); they are
     /// leased for 30 s of the database's clock. Rows that another process claims are passed over.
-    fn claim(&self, limit: u32) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
+    fn claim_outbox(
+        &self,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
     /// T2b: these batches' jobs are all published. Idempotent: only rows in state `persisted` change.
-    fn triggered(
+    fn mark_triggered(
         &self,
         batches: Vec<Triggered>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -187,7 +190,7 @@ pub trait Jobs: Send + Sync + 'static {
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: Want,
+        want: EventSelection,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
     /// T3: effects, ledger, masks and audit of these jobs in one transaction.
@@ -196,7 +199,7 @@ pub trait Jobs: Send + Sync + 'static {
     /// are not entered again. A replay's jobs leave the batches' masks alone. Where a batch is gone,
     /// its jobs are entered and the audit names nobody. Gives the alert revisions that are to be
     /// published; what a replay found is never among them, nor what becomes of it later.
-    fn finish(
+    fn finish_jobs(
         &self,
         effects: Effects,
         jobs: Vec<JobDone>,
@@ -212,7 +215,7 @@ pub trait AlertOutbox: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
 
     /// These (alert id, revision) have their PubAcks.
-    fn published(
+    fn mark_published(
         &self,
         revisions: Vec<(String, i64)>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;

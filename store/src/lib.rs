@@ -2,8 +2,8 @@
 //!
 //! [`Persist`] is T1 of `docs/protocol.md`, [`Outbox`] T2, [`Jobs`] T3 and what jobs read,
 //! [`AlertOutbox`] the way of alerts into their stream, [`Attempts`] what failed, [`DeadLetters`] what
-//! administrators decide about it. [`Ledger`], [`Answers`], [`History`], [`Quarantine`] and [`Retention`] read
-//! what is stored, [`Watching`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
+//! administrators decide about it. [`VerifyReads`], [`Answers`], [`History`], [`Quarantine`] and [`Retention`] read
+//! what is stored, [`Monitoring`] tells what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is written outside this crate.
 
 mod accounts;
 mod alerting;
@@ -31,24 +31,24 @@ use types::job::BatchState;
 use types::stream::StreamIncarnation;
 use types::verdict::Counts;
 
-pub use accounts::{Account, Kept, Standing, StepTaken};
+pub use accounts::{Account, AuditStep, BatchStatus, StoredPlacement};
 pub use attempts::{Attempt, Attempts, MessageKey, Recovery};
-pub use dead::{DeadLetters, Decision};
+pub use dead::{DeadLetterDecision, DeadLetters};
 pub use effects::{
     AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow,
 };
-pub use incoming::{Competitor, Incoming, Refused, StoredFrom};
+pub use incoming::{AdmittedEvent, DecodedBatch, Refused, StoredFrom};
 pub use jobs::{
-    AlertOutbox, Computed, Hour, HourRange, Jobs, Outbox, Pending, Receipt, Snapshot, StoredEvent,
-    Triggered, Want,
+    AlertOutbox, Computed, EventSelection, Hour, HourRange, Jobs, Outbox, Pending, Receipt,
+    Snapshot, StoredEvent, Triggered,
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
-pub use quarantine::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
+pub use quarantine::{IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 pub use reading::{
-    Answers, AuditEntry, Clue, History, Ledger, NotAccepted, Overdue, StoredAlert, Submission,
-    Totals, Watching,
+    Answers, AuditEntry, Clue, History, Monitoring, NotAccepted, Overdue, StoredAlert, Submission,
+    Totals, VerifyReads,
 };
-pub use retention::{Retention, Stage};
+pub use retention::{BatchProgress, Retention};
 pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
@@ -109,11 +109,11 @@ pub trait Persist: Send + Sync + 'static {
     /// Stores a group in one transaction: all of it, or nothing.
     ///
     /// Idempotent by (src, seq), where the row is of the same message (else the group fails: see
-    /// [`Incoming::expect_own`]); events by (developer, event id), of which the lowest
+    /// [`DecodedBatch::expect_own`]); events by (developer, event id), of which the lowest
     /// (src, seq, ordinal) is the original in whatever order batches are stored.
-    fn persist(
+    fn store_batches(
         &self,
-        group: Vec<Incoming>,
+        group: Vec<DecodedBatch>,
     ) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
 }
 
@@ -125,11 +125,11 @@ pub trait Store:
     + AlertOutbox
     + Attempts
     + DeadLetters
-    + Ledger
+    + VerifyReads
     + Answers
     + History
     + Retention
-    + Watching
+    + Monitoring
     + Clone
 {
 }
@@ -141,11 +141,11 @@ impl<S> Store for S where
         + AlertOutbox
         + Attempts
         + DeadLetters
-        + Ledger
+        + VerifyReads
         + Answers
         + History
         + Retention
-        + Watching
+        + Monitoring
         + Clone
 {
 }

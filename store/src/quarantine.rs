@@ -57,12 +57,12 @@ pub struct QuarantinedEvent {
     /// Their BLAKE3.
     pub hash: [u8; 32],
     /// Who holds its id now.
-    pub held: Option<Held>,
+    pub owner: Option<IdOwner>,
 }
 
 /// The stored event that holds a quarantined one's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct IdOwner {
     /// Where it came from.
     pub by: EventRef,
     /// Whether it says the same: then the quarantined event is stored after all.
@@ -109,7 +109,7 @@ pub trait Quarantine: Send + Sync + 'static {
     fn newest(&self, src: types::id::Src) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-impl Held {
+impl IdOwner {
     /// What the holder at `by` is to the quarantined event.
     pub(crate) fn new(
         by: EventRef,

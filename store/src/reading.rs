@@ -146,7 +146,7 @@ pub struct StoredAlert {
 }
 
 /// Reading what is stored, page by page, beside writers.
-pub trait Ledger: Send + Sync + 'static {
+pub trait VerifyReads: Send + Sync + 'static {
     /// The number of a stream's life; `None` where nothing of it was ever stored.
     fn known_source(
         &self,
@@ -224,7 +224,7 @@ pub trait History: Send + Sync + 'static {
     /// Writes that the stream dropped a resend of a batch: `correlation_id` is the resend's. Nothing
     /// is written, and the answer is false, for a batch that is not stored (yet). Of a forgotten
     /// developer's batch only the skeleton is written.
-    fn note_resend(
+    fn record_resend(
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
@@ -248,7 +248,7 @@ pub struct Overdue {
 }
 
 /// Watching over what is stored.
-pub trait Watching: Send + Sync + 'static {
+pub trait Monitoring: Send + Sync + 'static {
     /// The batches that were stored before `before` and are not completed; `None` where there are none.
     fn overdue(
         &self,

@@ -4,7 +4,7 @@ use types::id::EventRef;
 use types::verdict::Code;
 
 use crate::contest::{Loser, Lost};
-use crate::incoming::{Incoming, Refused};
+use crate::incoming::{DecodedBatch, Refused};
 
 /// A row of `refused`. Its verdict is its code's.
 pub struct RefusedRow<'a> {
@@ -28,7 +28,7 @@ pub struct RefusedRow<'a> {
 
 impl<'a> RefusedRow<'a> {
     /// Refused at admission.
-    pub fn at_admission(batch: &'a Incoming, refused: &'a Refused) -> Self {
+    pub fn at_admission(batch: &'a DecodedBatch, refused: &'a Refused) -> Self {
         Self {
             at: batch.at.event(refused.ordinal),
             developer: batch.header.developer.as_str(),

@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// How far a stored batch is, as far as the trimmer needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stage {
+pub struct BatchProgress {
     /// Its sequence in the stream's life that was asked for.
     pub seq: u64,
     /// When the stream had it.
@@ -28,7 +28,7 @@ pub trait Retention: Send + Sync + 'static {
         src: Src,
         from: u64,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<Stage>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<BatchProgress>, StoreError>> + Send;
 
     /// The first sequence of `src` from `from` on that has a batch or an event of one.
     fn next_stored(

@@ -12,7 +12,7 @@ use crate::attempts::DeadMessage;
 use crate::audit::{AuditRow, Happened, Whose};
 use crate::effects::JobFailed;
 use crate::incoming::printable;
-use crate::{Attempt, Decision, JobDone, Recovery, Triggered};
+use crate::{Attempt, DeadLetterDecision, JobDone, Recovery, Triggered};
 
 /// T2b left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
@@ -175,8 +175,8 @@ pub fn resent(at: BatchRef, whose: &Whose<'_>, time: Micros, actor: &str) -> Aud
 }
 
 /// An administrator's decision about a dead letter.
-pub fn decided(decision: &Decision, whose: &Whose<'_>) -> AuditRow {
-    let Decision {
+pub fn decided(decision: &DeadLetterDecision, whose: &Whose<'_>) -> AuditRow {
+    let DeadLetterDecision {
         at,
         step,
         time,

@@ -6,7 +6,7 @@ use types::job::{BatchState, EventSummary, JobBody, Mask};
 use types::time::{Micros, utc_hour};
 use types::verdict::{Counts, Verdict};
 
-use crate::incoming::{Competitor, Incoming};
+use crate::incoming::{AdmittedEvent, DecodedBatch};
 use crate::{Pending, Stored};
 
 /// The running result of one batch.
@@ -24,7 +24,7 @@ pub struct Tally {
 
 impl Tally {
     /// The event is stored as new.
-    pub fn add_new(&mut self, event: &Competitor) {
+    pub fn add_new(&mut self, event: &AdmittedEvent) {
         self.counts.add(Verdict::Accepted);
         self.hours.insert(utc_hour(event.effective_at));
         self.new.insert(event.ordinal);
@@ -48,7 +48,7 @@ impl Tally {
 
     /// What the batch's job messages will say of its new events.
     #[must_use]
-    pub fn job_body(&self, batch: &Incoming) -> JobBody {
+    pub fn job_body(&self, batch: &DecodedBatch) -> JobBody {
         let header = &batch.header;
         let mut body = JobBody {
             batch_id: header.batch_id.clone(),
@@ -79,7 +79,7 @@ impl Tally {
 
     /// What T1 answers for the batch.
     #[must_use]
-    pub fn stored(&self, batch: &Incoming) -> Stored {
+    pub fn stored(&self, batch: &DecodedBatch) -> Stored {
         let need = self.need();
         let pending = (need != Mask::NONE).then(|| Pending {
             need,

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestRunner};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
-use store::{Incoming, JobDone, Pending, Postgres, Sqlite, Store};
+use store::{DecodedBatch, JobDone, Pending, Postgres, Sqlite, Store};
 use types::admission::{self, admit};
 use types::batch;
 use types::formats::{Format, Request};
@@ -85,7 +85,7 @@ fn at(text: &str) -> Micros {
 }
 
 /// The messages, with sequences and times fixed.
-fn incoming(scenario: &Scenario) -> Vec<Incoming> {
+fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
     let schemas = Schemas::builtin();
     let batches = scenario
         .batches
@@ -121,7 +121,7 @@ fn incoming(scenario: &Scenario) -> Vec<Incoming> {
             let message = batch::encode(&admitted.header, &admitted.events).unwrap();
             let times = (received_at + 1, received_at + 2);
             let batch = batch::decode(message).unwrap();
-            Incoming::new(
+            DecodedBatch::new(
                 BatchRef { src: 1, seq },
                 &batch,
                 times,
@@ -146,7 +146,7 @@ async fn work<W: Work>(store: &impl Store, work: &W, batches: &[Pending]) {
         actor: "worker/test".to_owned(),
     };
     store
-        .finish(effects, jobs.into_iter().map(done).collect())
+        .finish_jobs(effects, jobs.into_iter().map(done).collect())
         .await
         .unwrap();
 }
@@ -182,7 +182,7 @@ const COMPARED: [&str; 4] = [
 /// Handles the groups in this order, jobs in between and at the end; gives what is compared.
 async fn result(
     engine: Engine,
-    groups: Vec<Vec<Incoming>>,
+    groups: Vec<Vec<DecodedBatch>>,
     jobs_after: usize,
     rotate: usize,
 ) -> Vec<Vec<Vec<String>>> {
@@ -211,7 +211,12 @@ async fn result(
     compared
 }
 
-async fn handle(store: impl Store, groups: Vec<Vec<Incoming>>, jobs_after: usize, rotate: usize) {
+async fn handle(
+    store: impl Store,
+    groups: Vec<Vec<DecodedBatch>>,
+    jobs_after: usize,
+    rotate: usize,
+) {
     let incarnation = StreamIncarnation {
         name: "EVENTS".to_owned(),
         created: 1,
@@ -219,7 +224,7 @@ async fn handle(store: impl Store, groups: Vec<Vec<Incoming>>, jobs_after: usize
     assert_eq!(store.source(&incarnation).await.unwrap(), 1);
     let mut waiting: Vec<Pending> = Vec::new();
     for (number, group) in groups.into_iter().enumerate() {
-        let stored = store.persist(group).await.unwrap();
+        let stored = store.store_batches(group).await.unwrap();
         waiting.extend(stored.into_iter().filter_map(|stored| stored.pending));
         if number % jobs_after == 0 {
             // Some jobs overtake others: the oldest wait.
@@ -237,13 +242,13 @@ async fn check(engine: Engine, scenario: &Scenario) -> Result<(), TestCaseError>
         .arrivals
         .iter()
         .map(|index| index.index(incoming.len()));
-    let order: Vec<Incoming> = named
+    let order: Vec<DecodedBatch> = named
         .chain(0..incoming.len())
         .map(|index| incoming[index].clone())
         .collect();
     let groups = order
         .chunks(scenario.group)
-        .map(<[Incoming]>::to_vec)
+        .map(<[DecodedBatch]>::to_vec)
         .collect();
     let any = result(engine, groups, scenario.jobs_after, scenario.rotate).await;
     let rising = incoming.into_iter().map(|batch| vec![batch]).collect();

@@ -56,10 +56,10 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
     /// A write and its commit, as each message needs: a disk that is full and a standby still answer questions.
     async fn probe(&self, nobodys: Place<'_>) -> Result<bool, Failure> {
         let key = self.key(nobodys).await?;
-        told(self.store.mark(key.clone(), clock::now()).await)?;
+        told(self.store.begin_attempt(key.clone(), clock::now()).await)?;
         told(
             self.store
-                .settled(key.src, key.consumer, vec![key.seq])
+                .remove_attempts(key.src, key.consumer, vec![key.seq])
                 .await,
         )?;
         Ok(true)
@@ -74,7 +74,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         let src = self.source(incarnation).await?;
         let found = told(
             self.store
-                .remembered(src, consumer.to_owned(), seqs.to_vec())
+                .load_attempts(src, consumer.to_owned(), seqs.to_vec())
                 .await,
         )?;
         Ok(found
@@ -85,24 +85,28 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
 
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<PriorAttempts, Failure> {
         let key = self.key(place).await?;
-        Ok(tries(told(self.store.mark(key, now).await)?, 1))
+        Ok(tries(told(self.store.begin_attempt(key, now).await)?, 1))
     }
 
     async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
         let key = self.key(place).await?;
-        told(self.store.unmark(key).await)
+        told(self.store.clear_attempt(key).await)
     }
 
     async fn failed(&self, place: Place<'_>, reason: &str, now: Micros) -> Result<u32, Failure> {
         let key = self.key(place).await?;
-        let attempt = told(self.store.failed(key, plain(reason), now).await)?;
+        let attempt = told(self.store.record_failure(key, plain(reason), now).await)?;
         Ok(attempt.used)
     }
 
     async fn dead_lettered(&self, place: Place<'_>, letter: DeadLetter) -> Result<(), Failure> {
         let key = self.key(place).await?;
         let reason = letter.reason.as_deref().map(plain);
-        told(self.store.dead(key, DeadLetter { reason, ..letter }).await)
+        told(
+            self.store
+                .record_dead_letter(key, DeadLetter { reason, ..letter })
+                .await,
+        )
     }
 
     async fn recovered(
@@ -121,7 +125,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
             correlation_id: about.correlation_id.clone().unwrap_or_default(),
             job: about.job.clone(),
         };
-        told(self.store.recovered(recovery).await)
+        told(self.store.record_recovery(recovery).await)
     }
 
     async fn settled(
@@ -133,7 +137,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         let src = self.source(incarnation).await?;
         told(
             self.store
-                .settled(src, consumer.to_owned(), seqs.to_vec())
+                .remove_attempts(src, consumer.to_owned(), seqs.to_vec())
                 .await,
         )
     }

@@ -10,7 +10,7 @@ use bus::{EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
 use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
-use store::{Ledger, Store};
+use store::{Store, VerifyReads};
 use types::job::{BatchState, JobKind};
 use types::stream::StreamIncarnation;
 
@@ -95,7 +95,7 @@ async fn bound(
 }
 
 /// Whether the store answers a question that costs nothing.
-async fn answers(store: impl Ledger) -> Result<(), NotReady> {
+async fn answers(store: impl VerifyReads) -> Result<(), NotReady> {
     let nobodys = StreamIncarnation {
         name: String::new(),
         created: 0,
@@ -106,7 +106,7 @@ async fn answers(store: impl Ledger) -> Result<(), NotReady> {
         .map_err(|error| NotReady::store(error.to_string().trim_end_matches('.')))
 }
 
-async fn count(store: impl Ledger) {
+async fn count(store: impl VerifyReads) {
     let unfinished = store.unfinished().await;
     if let Err(error) = &unfinished {
         tracing::debug!(%error, "unfinished batches cannot be counted");

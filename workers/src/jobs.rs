@@ -166,7 +166,7 @@ impl<S: Jobs, W: Work> JobRole<S, W> {
         };
         let revisions = self
             .store
-            .finish(effects, jobs.into_iter().map(entry).collect())
+            .finish_jobs(effects, jobs.into_iter().map(entry).collect())
             .await?;
         crash::point("job.after_commit");
         self.work.committed(revisions).await;

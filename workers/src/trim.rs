@@ -16,7 +16,7 @@ use bus::stored::{self, StoredMessage};
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
-use store::{Ledger, Retention, Stage};
+use store::{BatchProgress, Retention, VerifyReads};
 use tokio::time::MissedTickBehavior;
 use types::id::Src;
 
@@ -46,7 +46,7 @@ const PAGES: usize = 10;
 const GAPS: usize = 100;
 
 /// Trims until the process stops, one process at a time for all.
-pub async fn run<S: Retention + Ledger>(
+pub async fn run<S: Retention + VerifyReads>(
     js: jetstream::Context,
     store: S,
     settings: TrimSettings,
@@ -119,7 +119,7 @@ struct Trimmer<S> {
     stuck_on: Option<Blocks>,
 }
 
-impl<S: Retention + Ledger> Trimmer<S> {
+impl<S: Retention + VerifyReads> Trimmer<S> {
     /// Looks once, and purges what may go.
     async fn turn(&mut self) -> anyhow::Result<()> {
         let stream = self
@@ -169,7 +169,7 @@ impl<S: Retention + Ledger> Trimmer<S> {
     /// The first sequence that must stay.
     async fn reach(&self, src: Src, first: u64, wish: &Wish) -> anyhow::Result<u64> {
         let (mut reached, mut asked) = (first, 0);
-        let mut seen: Vec<Stage> = Vec::new();
+        let mut seen: Vec<BatchProgress> = Vec::new();
         // One row first: where nothing may go, that says so.
         for page in std::iter::once(1).chain(std::iter::repeat_n(PAGE, PAGES)) {
             let stages = self.store.stages(src, reached, page).await?;
@@ -251,7 +251,10 @@ async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Opti
 /// Whether the rows are of the messages that are there now: a stream that was put back to an older
 /// state gives sequences out again, and has other messages at the higher ones (docs/decisions/0005-a-stream-put-back.md).
 /// So the highest one tells for all.
-async fn is_of_this_stream(js: &jetstream::Context, rows: &[Stage]) -> anyhow::Result<bool> {
+async fn is_of_this_stream(
+    js: &jetstream::Context,
+    rows: &[BatchProgress],
+) -> anyhow::Result<bool> {
     for row in rows.iter().rev().take(GAPS) {
         // An administrator may have deleted this one.
         let Some(message) = first_message(js, row.seq).await? else {

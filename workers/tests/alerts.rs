@@ -57,7 +57,7 @@ impl AlertOutbox for Rows {
             .collect())
     }
 
-    async fn published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
         self.0
             .lock()
             .expect("no test panics with it")

@@ -16,8 +16,8 @@ use runtime::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
-    Account, Answers, AuditEntry, Clue, Computed, History, Ledger, NotAccepted, StoreError,
-    StoredAlert, Submission, Totals,
+    Account, Answers, AuditEntry, Clue, Computed, History, NotAccepted, StoreError, StoredAlert,
+    Submission, Totals, VerifyReads,
 };
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, Mask};
@@ -66,7 +66,7 @@ fn batch(seq: u64) -> Submission {
     }
 }
 
-impl Ledger for Known {
+impl VerifyReads for Known {
     async fn known_source(
         &self,
         incarnation: &StreamIncarnation,
@@ -145,7 +145,7 @@ impl History for Known {
     }
 
     /// Stores its batch between the second and the third try.
-    async fn note_resend(
+    async fn record_resend(
         &self,
         _: StreamIncarnation,
         seq: u64,

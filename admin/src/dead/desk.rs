@@ -10,7 +10,7 @@ use async_nats::{Client, HeaderMap, RequestErrorKind, jetstream};
 use bus::{DEAD, EVENTS, stored};
 use runtime::clock;
 use runtime::process::Process;
-use store::Ledger;
+use store::VerifyReads;
 use tokio::time::timeout;
 use types::batch::{CORRELATION_ID, TRACEPARENT};
 use types::pointer;
@@ -70,7 +70,7 @@ impl Desk {
     /// Where one is missing or unsafe, or server or store do not answer.
     pub async fn open(
         (client, js): (Client, jetstream::Context),
-        store: &impl Ledger,
+        store: &impl VerifyReads,
         process: &Process,
     ) -> anyhow::Result<Self> {
         let incarnation = bus::bind_stream(&js, EVENTS).await?;

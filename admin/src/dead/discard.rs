@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write as _};
 
 use runtime::{process::Process, settings::UsageError};
-use store::{Answers, Ledger};
+use store::{Answers, VerifyReads};
 use types::query::DEAD_DROP;
 
 use super::desk::Desk;
@@ -120,7 +120,7 @@ fn confirmed(settings: &DropSettings) -> anyhow::Result<bool> {
 }
 
 async fn each(
-    store: &(impl Ledger + Answers),
+    store: &(impl VerifyReads + Answers),
     settings: &DropSettings,
     process: &Process,
     report: &mut Report,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bus::sync::SyncSettings;
 use runtime::crash;
 use runtime::process::Process;
-use store::{Answers, Jobs, Ledger};
+use store::{Answers, Jobs, VerifyReads};
 use tokio::time::Instant;
 use types::query::DEAD_REDRIVE;
 
@@ -90,7 +90,7 @@ pub async fn run(settings: &RedriveSettings, process: &Process) -> anyhow::Resul
 }
 
 async fn redrive(
-    store: &(impl Ledger + Answers + Jobs),
+    store: &(impl VerifyReads + Answers + Jobs),
     settings: &RedriveSettings,
     process: &Process,
     report: &mut Report,

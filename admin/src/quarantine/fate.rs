@@ -110,7 +110,7 @@ fn decided(
         pointer: Some("/id".to_owned()),
         detail,
     };
-    match event.held {
+    match event.owner {
         Some(held) if held.same => Some(Fate::Stored(held.by)),
         Some(held) => Some(conflict(format!(
             "event {} holds the id with other content",
@@ -159,7 +159,7 @@ fn judged(note: Note) -> Fate {
 #[cfg(test)]
 pub mod tests {
     use serde_json::json;
-    use store::Held;
+    use store::IdOwner;
     use types::id::BatchRef;
     use types::schema::{SchemaFile, Version};
     use types::stream::StreamIncarnation;
@@ -193,7 +193,7 @@ pub mod tests {
             detail: None,
             body: body.as_bytes().to_vec(),
             hash: types::event::hash(body.as_bytes()),
-            held: None,
+            owner: None,
         };
         QuarantinedBatch {
             at: BatchRef { src: 2, seq: 7 },
@@ -263,7 +263,7 @@ pub mod tests {
         };
         let fate = |held: Option<bool>, was: Code| {
             let mut batch = batch(&[&text]);
-            batch.events[0].held = held.map(|same| Held { by, same });
+            batch.events[0].owner = held.map(|same| IdOwner { by, same });
             batch.events[0].code = was;
             fates(&batch, &with_coffee(), &OnTheWay::default()).remove(0)
         };

@@ -91,7 +91,7 @@ async fn read(store: &impl Quarantine, settings: &ListSettings) -> anyhow::Resul
         let open = batch
             .events
             .iter()
-            .filter(|event| settings.all || !event.held.is_some_and(|held| held.same));
+            .filter(|event| settings.all || !event.owner.is_some_and(|held| held.same));
         entries.extend(open.map(|event| Entry::of(&batch, event)));
         if entries.len() > settings.limit as usize {
             break;

@@ -7,7 +7,7 @@
 use anyhow::Context as _;
 use async_nats::jetstream;
 use bus::{EVENTS, stored};
-use store::{Ledger, Quarantine};
+use store::{Quarantine, VerifyReads};
 use types::batch;
 use types::event::Head;
 use types::stream::StreamIncarnation;
@@ -22,7 +22,7 @@ const BACKLOG: u64 = 10_000;
 /// # Errors
 /// Where stream or store cannot be read, or too many messages wait to be stored.
 pub async fn read(
-    store: &(impl Quarantine + Ledger),
+    store: &(impl Quarantine + VerifyReads),
     js: &jetstream::Context,
     incarnation: &StreamIncarnation,
 ) -> anyhow::Result<OnTheWay> {

@@ -8,7 +8,7 @@ use bus::sync::SyncSettings;
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::process::Process;
 use runtime::schema_folder::SchemaSettings;
-use store::{Answers, Ledger, Quarantine, QuarantinedBatch, QuarantinedEvent};
+use store::{Answers, Quarantine, QuarantinedBatch, QuarantinedEvent, VerifyReads};
 use types::batch::readmit_id;
 use types::schema::Schemas;
 
@@ -78,7 +78,7 @@ pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Resul
 }
 
 async fn readmit(
-    store: &(impl Quarantine + Answers + Ledger),
+    store: &(impl Quarantine + Answers + VerifyReads),
     settings: &ReadmitSettings,
     schemas: &Schemas,
     process: &Process,

@@ -43,7 +43,7 @@ impl Entry {
             detail: event.detail.clone(),
             received_at: rfc3339(batch.received_at),
             stored_as: event
-                .held
+                .owner
                 .filter(|held| held.same)
                 .map(|held| held.by.to_string()),
         }
@@ -271,7 +271,7 @@ mod tests {
             seq: 9,
             ordinal: 0,
         };
-        origin.events[2].held = Some(store::Held { by, same: true });
+        origin.events[2].owner = Some(store::IdOwner { by, same: true });
         let fates = fates(&origin, &with_coffee(), &OnTheWay::default());
         let mut report = Report::default();
         report.add(Readmitted {

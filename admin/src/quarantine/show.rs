@@ -102,7 +102,7 @@ fn of(batch: &QuarantinedBatch, schemas: &Schemas) -> Vec<Shown> {
             clock_ahead_seconds: batch.skew as f64 / SECOND as f64,
             client: client.clone(),
             id_held_by: event
-                .held
+                .owner
                 .filter(|held| !held.same)
                 .map(|held| held.by.to_string()),
             now: fate.into(),

@@ -1,6 +1,6 @@
 //! Does the store's account of a batch agree with its message? Pure.
 
-use store::{Account, Kept};
+use store::{Account, StoredPlacement};
 use types::batch::{BadMessage, Batch};
 use types::event::{self, Head};
 use types::id::{BatchRef, EventRef};
@@ -137,7 +137,7 @@ fn events(at: BatchRef, batch: &Batch, account: &Account, checked: &mut Checked)
 
 /// Counts an event where it may be; gives whether it may.
 fn count(
-    place: &Kept,
+    place: &StoredPlacement,
     hash: &[u8; 32],
     event: EventRef,
     (competes, verdict): (bool, Verdict),
@@ -145,16 +145,18 @@ fn count(
 ) -> bool {
     let counts = &mut checked.counts;
     let counter = match place {
-        Kept::Event(kept) if kept == hash && competes => &mut counts.stored,
-        Kept::Duplicate {
+        StoredPlacement::Event(kept) if kept == hash && competes => &mut counts.stored,
+        StoredPlacement::Duplicate {
             original: Some(original),
         } if *original < event && competes => &mut counts.duplicates,
-        Kept::Refused(Verdict::Quarantined, kept)
+        StoredPlacement::Refused(Verdict::Quarantined, kept)
             if kept == hash && (competes || verdict == Verdict::Quarantined) =>
         {
             &mut counts.quarantined
         }
-        Kept::Refused(Verdict::Rejected, kept) if kept == hash && verdict == Verdict::Rejected => {
+        StoredPlacement::Refused(Verdict::Rejected, kept)
+            if kept == hash && verdict == Verdict::Rejected =>
+        {
             &mut counts.rejected
         }
         _ => return false,
@@ -163,17 +165,17 @@ fn count(
     true
 }
 
-fn kept_as(place: &Kept, hash: &[u8; 32]) -> String {
+fn kept_as(place: &StoredPlacement, hash: &[u8; 32]) -> String {
     match place {
-        Kept::Event(kept) if kept == hash => "accepted".to_owned(),
-        Kept::Event(_) => "accepted with other bytes".to_owned(),
-        Kept::Duplicate {
+        StoredPlacement::Event(kept) if kept == hash => "accepted".to_owned(),
+        StoredPlacement::Event(_) => "accepted with other bytes".to_owned(),
+        StoredPlacement::Duplicate {
             original: Some(original),
         } => format!("duplicate of the later event {original}"),
-        Kept::Duplicate { original: None } => "duplicate without an original".to_owned(),
-        Kept::Refused(verdict, kept) if kept == hash => verdict.as_str().to_owned(),
-        Kept::Refused(verdict, _) => format!("{} with other bytes", verdict.as_str()),
-        Kept::Altered => "bytes that are not those of its own hash".to_owned(),
+        StoredPlacement::Duplicate { original: None } => "duplicate without an original".to_owned(),
+        StoredPlacement::Refused(verdict, kept) if kept == hash => verdict.as_str().to_owned(),
+        StoredPlacement::Refused(verdict, _) => format!("{} with other bytes", verdict.as_str()),
+        StoredPlacement::Altered => "bytes that are not those of its own hash".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Account, Standing};
+use store::{Account, BatchStatus};
 use types::job::{BatchState, JobKind, Mask};
 use types::time::Micros;
 
@@ -75,7 +75,7 @@ pub fn check(
 
 /// The jobs that must be in JOBS, or come there. One that failed is the business of the trail, unless it
 /// was given another try and is not in DEAD again.
-fn waits_for(account: &Account, row: &Standing, dead: Mask) -> Mask {
+fn waits_for(account: &Account, row: &BatchStatus, dead: Mask) -> Mask {
     let is_again = |kind: &JobKind| {
         let told = |step| is_told(account, step, *kind);
         dead.0 & kind.bit().0 == 0 && told("redriven") && !told("dropped")
@@ -91,7 +91,7 @@ fn waits_for(account: &Account, row: &Standing, dead: Mask) -> Mask {
 
 #[cfg(test)]
 mod tests {
-    use store::StepTaken;
+    use store::AuditStep;
     use types::id::BatchRef;
 
     use super::*;
@@ -104,7 +104,7 @@ mod tests {
     /// A batch that was stored 100 s before, with its alert job not done.
     fn waiting(state: BatchState, failed: u8) -> Account {
         let (done, failed) = (Mask(3), Mask(failed));
-        let row = Standing {
+        let row = BatchStatus {
             state,
             need: Mask::ALL,
             done,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_young_completed_or_dead_is_not_stuck() {
         let mut young = waiting(BatchState::Triggered, 0);
-        young.row = young.row.map(|row| Standing {
+        young.row = young.row.map(|row| BatchStatus {
             persisted_at: 40_000_000,
             ..row
         });
@@ -165,7 +165,7 @@ mod tests {
         }
         assert_eq!(checked(&failed, 0, None).counts.failed, 1);
         let job_id = Some("1:7:alert:r1".to_owned());
-        failed.steps.push(StepTaken {
+        failed.steps.push(AuditStep {
             step: "redriven".to_owned(),
             replay_id: None,
             job_id,

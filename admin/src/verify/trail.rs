@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use store::{Account, Standing, StepTaken};
+use store::{Account, AuditStep, BatchStatus};
 use types::audit::Step;
 use types::job::{BatchState, JobKind, Mask};
 
@@ -49,14 +49,14 @@ pub fn check(account: &Account, dead_jobs: Mask, checked: &mut Checked) {
 }
 
 /// Steps that are there more than once. Another job, or a replay, takes a step of its own.
-fn doubled(steps: &[StepTaken]) -> Vec<(&str, Option<&str>, usize)> {
+fn doubled(steps: &[AuditStep]) -> Vec<(&str, Option<&str>, usize)> {
     let once = [Step::Triggered, Step::Completed]
         .into_iter()
         .chain(STORED)
         .map(Step::as_str);
     let once: Vec<&str> = once.collect();
-    let mut times: BTreeMap<&StepTaken, usize> = BTreeMap::new();
-    let is_one = |taken: &&StepTaken| {
+    let mut times: BTreeMap<&AuditStep, usize> = BTreeMap::new();
+    let is_one = |taken: &&AuditStep| {
         once.contains(&&*taken.step)
             || (taken.step == Step::JobFinished.as_str() && taken.job_id.is_some())
     };
@@ -70,7 +70,7 @@ fn doubled(steps: &[StepTaken]) -> Vec<(&str, Option<&str>, usize)> {
 }
 
 /// One `job_finished` for each bit of `done`.
-fn finished(account: &Account, row: &Standing, checked: &mut Checked) {
+fn finished(account: &Account, row: &BatchStatus, checked: &mut Checked) {
     let at = account.at;
     let step = Step::JobFinished.as_str();
     if !row.is_known {
@@ -103,7 +103,7 @@ fn finished(account: &Account, row: &Standing, checked: &mut Checked) {
 }
 
 /// A failed job is in DEAD, or an administrator dealt with it; the audit says that it failed.
-fn failed(account: &Account, row: &Standing, dead_jobs: Mask, checked: &mut Checked) {
+fn failed(account: &Account, row: &BatchStatus, dead_jobs: Mask, checked: &mut Checked) {
     let at = account.at;
     let told = |step: &str, kind| {
         is_told(account, step, kind)

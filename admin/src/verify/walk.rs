@@ -10,7 +10,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 use indicatif::ProgressBar;
 use runtime::clock;
-use store::{Account, Ledger, Retention};
+use store::{Account, Retention, VerifyReads};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::batch::{self, BadMessage, Batch};
 use types::id::{BatchRef, Src};
@@ -60,7 +60,7 @@ struct Extent {
     last: Option<u64>,
 }
 
-impl<'a, L: Ledger + Retention> Walk<'a, L> {
+impl<'a, L: VerifyReads + Retention> Walk<'a, L> {
     /// A walk along the life of the stream.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ impl AlertOutbox for Postgres {
         Ok(rows.iter().map(revision).collect::<Result<_, _>>()?)
     }
 
-    async fn published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
         let mut latest: BTreeMap<String, i64> = BTreeMap::new();
         for (alert, revision) in revisions {
             let known = latest.entry(alert).or_insert(revision);

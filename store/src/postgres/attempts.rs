@@ -46,7 +46,7 @@ impl Attempts for Postgres {
             .transpose()?)
     }
 
-    async fn remembered(
+    async fn load_attempts(
         &self,
         src: Src,
         consumer: String,
@@ -62,7 +62,7 @@ impl Attempts for Postgres {
         Ok(found.iter().map(one).collect::<Result<_, _>>()?)
     }
 
-    async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
+    async fn begin_attempt(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
         self.write(Counting {
             key,
             at,
@@ -71,11 +71,11 @@ impl Attempts for Postgres {
         .await
     }
 
-    async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
+    async fn clear_attempt(&self, key: MessageKey) -> Result<(), StoreError> {
         self.write(Unmarking(key)).await
     }
 
-    async fn failed(
+    async fn record_failure(
         &self,
         key: MessageKey,
         reason: String,
@@ -89,15 +89,24 @@ impl Attempts for Postgres {
         .await
     }
 
-    async fn dead(&self, key: MessageKey, letter: DeadLetter) -> Result<(), StoreError> {
+    async fn record_dead_letter(
+        &self,
+        key: MessageKey,
+        letter: DeadLetter,
+    ) -> Result<(), StoreError> {
         self.write(DeadMessage { key, letter }).await
     }
 
-    async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
+    async fn record_recovery(&self, recovery: Recovery) -> Result<(), StoreError> {
         self.write(recovery).await
     }
 
-    async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
+    async fn remove_attempts(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> Result<(), StoreError> {
         self.write(Settling {
             src,
             consumer,

@@ -7,7 +7,7 @@ use super::attempts::is_forgotten;
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, rows};
 use crate::audit::Whose;
-use crate::{DeadLetters, Decision, StoreError, steps};
+use crate::{DeadLetterDecision, DeadLetters, StoreError, steps};
 
 /// Two that write of one letter wait for each other here: the second one finds the row.
 const LOCK_SOURCE: &str = "SELECT src FROM sources WHERE src = $1 FOR NO KEY UPDATE";
@@ -20,7 +20,7 @@ const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
     ORDER BY a.src LIMIT $2";
 
 impl DeadLetters for Postgres {
-    async fn decided(&self, decision: Decision) -> Result<bool, StoreError> {
+    async fn record_decision(&self, decision: DeadLetterDecision) -> Result<bool, StoreError> {
         self.write(decision).await
     }
 
@@ -36,7 +36,7 @@ impl DeadLetters for Postgres {
     }
 }
 
-impl Work for Decision {
+impl Work for DeadLetterDecision {
     type Done = bool;
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<bool, Trouble> {

@@ -59,7 +59,7 @@ impl History for Postgres {
         Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
     }
 
-    async fn note_resend(
+    async fn record_resend(
         &self,
         incarnation: StreamIncarnation,
         seq: u64,

@@ -14,7 +14,8 @@ use types::id::BatchRef;
 use super::trouble::Trouble;
 use super::{Postgres, batches};
 use crate::{
-    AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want,
+    AlertRevision, Effects, EventSelection, HourRange, JobDone, Jobs, Snapshot, StoreError,
+    StoredEvent,
 };
 
 const DONE: &str = "SELECT job_id FROM ledger WHERE job_id = ANY($1)";
@@ -46,13 +47,13 @@ impl Jobs for Postgres {
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: Want,
+        want: EventSelection,
     ) -> Result<Snapshot, StoreError> {
         self.read(snapshot::Reading::new(developer, ranges, want))
             .await
     }
 
-    async fn finish(
+    async fn finish_jobs(
         &self,
         effects: Effects,
         jobs: Vec<JobDone>,

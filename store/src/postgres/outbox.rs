@@ -24,11 +24,11 @@ const TRIGGERED: &str = "UPDATE batches b SET state = CASE
     WHERE b.src = k.src AND b.seq = k.seq AND b.state = 'persisted' RETURNING b.src, b.seq, b.state";
 
 impl Outbox for Postgres {
-    async fn claim(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
+    async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
         crate::measured::transaction("T2a", self.write(T2a { limit })).await
     }
 
-    async fn triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
+    async fn mark_triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
         let t2b = async |batches: Vec<Triggered>| {
             let batches = batches
                 .into_iter()

@@ -5,14 +5,14 @@ use types::time::Micros;
 
 use super::trouble::Trouble;
 use super::{Postgres, batches};
-use crate::{Overdue, StoreError, Watching};
+use crate::{Monitoring, Overdue, StoreError};
 
 /// By the index on the state: of completed batches none is looked at.
 const OVERDUE: &str = "SELECT src, seq, state, persisted_at, count(*) OVER () FROM batches
     WHERE state IN ('persisted', 'triggered', 'failed') AND persisted_at < $1
     ORDER BY persisted_at, src, seq LIMIT 1";
 
-impl Watching for Postgres {
+impl Monitoring for Postgres {
     async fn overdue(&self, before: Micros) -> Result<Option<Overdue>, StoreError> {
         let rows = self.rows(OVERDUE, &[&before]).await?;
         Ok(rows.first().map(overdue).transpose()?)

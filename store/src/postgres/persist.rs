@@ -20,7 +20,7 @@ use super::read::SOURCE;
 use super::trouble::Trouble;
 use super::{Postgres, Work, audit, batches, column, execute};
 use crate::audit::AuditTrail;
-use crate::incoming::{Incoming, StoredFrom};
+use crate::incoming::{DecodedBatch, StoredFrom};
 use crate::tally::Tally;
 use crate::{Persist, StoreError, Stored};
 use sql::{BUMP_HOURS, INSERT_DEVELOPERS, INSERT_SOURCE, LOCK_SOURCES, STATES, TOMBSTONES};
@@ -33,7 +33,7 @@ impl Persist for Postgres {
         }
     }
 
-    async fn persist(&self, mut group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
+    async fn store_batches(&self, mut group: Vec<DecodedBatch>) -> Result<Vec<Stored>, StoreError> {
         if group.is_empty() {
             return Ok(Vec::new());
         }
@@ -67,7 +67,7 @@ impl Work for NewSource {
 
 /// The transaction, its group sorted by (src, seq).
 struct T1 {
-    group: Vec<Incoming>,
+    group: Vec<DecodedBatch>,
 }
 
 impl Work for T1 {
@@ -75,7 +75,7 @@ impl Work for T1 {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<Stored>, Trouble> {
         let forgotten = self.forgotten(tx).await?;
-        let mut batches: Vec<&Incoming> = Vec::with_capacity(self.group.len());
+        let mut batches: Vec<&DecodedBatch> = Vec::with_capacity(self.group.len());
         for batch in &self.group {
             // The same message twice in a group: the second one is stored already.
             if batches.last().is_none_or(|last| last.at != batch.at) {
@@ -119,7 +119,7 @@ impl T1 {
     async fn forgotten(
         &self,
         tx: &Transaction<'_>,
-    ) -> Result<HashMap<BatchRef, Incoming>, Trouble> {
+    ) -> Result<HashMap<BatchRef, DecodedBatch>, Trouble> {
         let names: BTreeSet<&str> = self
             .group
             .iter()
@@ -139,7 +139,7 @@ impl T1 {
                 );
             }
         }
-        let is_forgotten = |batch: &&Incoming| {
+        let is_forgotten = |batch: &&DecodedBatch| {
             tombstones
                 .get(batch.header.developer.as_str())
                 .is_some_and(|tombstone| batch.at <= *tombstone)
@@ -156,7 +156,7 @@ impl T1 {
         tx: &Transaction<'_>,
         inserted: &BTreeSet<BatchRef>,
     ) -> Result<HashMap<BatchRef, BatchState>, Trouble> {
-        let there: BTreeMap<BatchRef, &Incoming> =
+        let there: BTreeMap<BatchRef, &DecodedBatch> =
             self.group.iter().map(|batch| (batch.at, batch)).collect();
         let keys: Vec<BatchRef> = there
             .keys()
@@ -192,7 +192,7 @@ impl T1 {
     ) -> Result<Vec<Stored>, Trouble> {
         let mut states = states.clone();
         let mut answers = Vec::with_capacity(self.group.len());
-        for Incoming { at, .. } in &self.group {
+        for DecodedBatch { at, .. } in &self.group {
             if let Some(now) = stored.remove(at) {
                 states.insert(*at, now.state);
                 answers.push(now);
@@ -216,7 +216,7 @@ impl T1 {
 /// Raises the generations of the hours that the batches' events entered or left: once a batch.
 async fn bump_hours(
     tx: &Transaction<'_>,
-    batches: &[&Incoming],
+    batches: &[&DecodedBatch],
     done: &[(Tally, AuditTrail<'_>)],
 ) -> Result<(), Trouble> {
     let mut hours: BTreeMap<(&str, i64), i64> = BTreeMap::new();

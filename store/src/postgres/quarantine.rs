@@ -9,7 +9,9 @@ use types::verdict::Code;
 use super::answers::code;
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};
-use crate::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent, StoreError};
+use crate::{
+    IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent, StoreError,
+};
 
 /// A page of keys. A tombstone lies above all that is forgotten with it.
 const PAGE: &str = "SELECT DISTINCT r.src, r.seq FROM refused r
@@ -134,11 +136,11 @@ impl Work for Whole {
 fn event(row: &Row) -> Result<QuarantinedEvent, Trouble> {
     let at = batches::event_ref(row, 0)?;
     let (body, hash): (Vec<u8>, _) = (row.try_get(7)?, batches::hash(row, 8)?);
-    let held = match row.try_get::<_, Option<Src>>(9)? {
+    let owner = match row.try_get::<_, Option<Src>>(9)? {
         None => None,
         Some(_) => {
             let holder = batches::hash(row, 12)?;
-            Some(Held::new(
+            Some(IdOwner::new(
                 batches::event_ref(row, 9)?,
                 (&holder, row.try_get(13)?),
                 (at, &hash, &body),
@@ -153,6 +155,6 @@ fn event(row: &Row) -> Result<QuarantinedEvent, Trouble> {
         detail: row.try_get(6)?,
         body,
         hash,
-        held,
+        owner,
     })
 }

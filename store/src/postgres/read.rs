@@ -11,7 +11,7 @@ use types::stream::StreamIncarnation;
 use super::trouble::Trouble;
 use super::{Postgres, Work, batches, rows};
 use crate::accounts::Accounts;
-use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
+use crate::{Account, BatchStatus, StoreError, StoredPlacement, Totals, VerifyReads};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
@@ -54,7 +54,7 @@ impl Postgres {
     }
 }
 
-impl Ledger for Postgres {
+impl VerifyReads for Postgres {
     async fn known_source(
         &self,
         incarnation: &StreamIncarnation,
@@ -103,17 +103,21 @@ impl Work for OfRange {
             accounts.stands(batches::batch_ref(&row)?, standing(&row)?);
         }
         for row in self.each(tx, EVENTS).await? {
-            let kept = Kept::event(batches::hash(&row, 3)?, row.try_get(4)?);
+            let kept = StoredPlacement::event(batches::hash(&row, 3)?, row.try_get(4)?);
             accounts.keep(batches::event_ref(&row, 0)?, kept);
         }
         for row in self.each(tx, REFUSED).await? {
-            let kept = Kept::refused(row.try_get(5)?, batches::hash(&row, 3)?, row.try_get(4)?);
+            let kept =
+                StoredPlacement::refused(row.try_get(5)?, batches::hash(&row, 3)?, row.try_get(4)?);
             accounts.keep(batches::event_ref(&row, 0)?, kept);
         }
         for row in self.each(tx, DUPLICATES).await? {
             let is_there = row.try_get::<_, Option<Src>>(3)?.is_some();
             let original = is_there.then(|| batches::event_ref(&row, 3)).transpose()?;
-            accounts.keep(batches::event_ref(&row, 0)?, Kept::Duplicate { original });
+            accounts.keep(
+                batches::event_ref(&row, 0)?,
+                StoredPlacement::Duplicate { original },
+            );
         }
         for row in self.each(tx, STEPS).await? {
             let at = batches::batch_ref(&row)?;
@@ -125,12 +129,12 @@ impl Work for OfRange {
 
 /// In the columns from the third on: state, need, done, failed, whether the developer is known, when
 /// the store had it.
-fn standing(row: &Row) -> Result<Standing, Trouble> {
+fn standing(row: &Row) -> Result<BatchStatus, Trouble> {
     let mask = |column| Ok::<_, Trouble>(Mask(row.try_get::<_, i32>(column)? as u8));
     let [need, done, failed] = [mask(3)?, mask(4)?, mask(5)?];
     let (state, is_known, persisted_at) =
         (batches::state(row, 2)?, row.try_get(6)?, row.try_get(7)?);
-    Ok(Standing {
+    Ok(BatchStatus {
         state,
         need,
         done,

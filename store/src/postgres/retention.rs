@@ -5,7 +5,7 @@ use types::id::Src;
 
 use super::Postgres;
 use super::trouble::Trouble;
-use crate::{Retention, Stage, StoreError};
+use crate::{BatchProgress, Retention, StoreError};
 
 /// A failed batch is done with once each of its dead jobs has its own `dropped` row; which job a row is about
 /// is not told any more of a forgotten developer.
@@ -25,7 +25,12 @@ const NEXT_STORED: &str = "SELECT min(seq) FROM (
 const BELOW: &str = "SELECT count(*) FROM batches WHERE src = $1 AND seq < $2";
 
 impl Retention for Postgres {
-    async fn stages(&self, src: Src, from: u64, limit: u32) -> Result<Vec<Stage>, StoreError> {
+    async fn stages(
+        &self,
+        src: Src,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<BatchProgress>, StoreError> {
         let Ok(from) = i64::try_from(from) else {
             return Ok(Vec::new());
         };
@@ -66,10 +71,10 @@ impl Postgres {
     }
 }
 
-fn stage(row: &Row) -> Result<Stage, Trouble> {
+fn stage(row: &Row) -> Result<BatchProgress, Trouble> {
     let seq = row.try_get::<_, i64>(0)?.unsigned_abs();
     let (published_at, is_done, is_failed) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(Stage {
+    Ok(BatchProgress {
         seq,
         published_at,
         is_done,

@@ -21,7 +21,7 @@ impl AlertOutbox for Sqlite {
             .await
     }
 
-    async fn published(&self, mut revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, mut revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
         revisions.sort_unstable();
         self.write(move |connection| {
             let mut statement = connection.prepare_cached(PUBLISHED)?;

@@ -44,7 +44,7 @@ impl Attempts for Sqlite {
         self.readers.read(state).await
     }
 
-    async fn remembered(
+    async fn load_attempts(
         &self,
         src: Src,
         consumer: String,
@@ -65,7 +65,7 @@ impl Attempts for Sqlite {
         self.readers.read(remembered).await
     }
 
-    async fn mark(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
+    async fn begin_attempt(&self, key: MessageKey, at: Micros) -> Result<Attempt, StoreError> {
         let mark = move |connection: &Connection| {
             let row = params![key.src, key.consumer, key.seq as i64, at];
             Ok(connection.prepare_cached(MARK)?.query_row(row, attempt)?)
@@ -73,7 +73,7 @@ impl Attempts for Sqlite {
         self.write(mark).await
     }
 
-    async fn unmark(&self, key: MessageKey) -> Result<(), StoreError> {
+    async fn clear_attempt(&self, key: MessageKey) -> Result<(), StoreError> {
         let unmark = move |connection: &Connection| {
             connection.prepare_cached(UNMARK)?.execute(params![
                 key.src,
@@ -85,7 +85,7 @@ impl Attempts for Sqlite {
         self.write(unmark).await
     }
 
-    async fn failed(
+    async fn record_failure(
         &self,
         key: MessageKey,
         reason: String,
@@ -98,18 +98,27 @@ impl Attempts for Sqlite {
         self.write(failed).await
     }
 
-    async fn dead(&self, key: MessageKey, letter: DeadLetter) -> Result<(), StoreError> {
+    async fn record_dead_letter(
+        &self,
+        key: MessageKey,
+        letter: DeadLetter,
+    ) -> Result<(), StoreError> {
         let message = DeadMessage { key, letter };
         self.write(move |connection| dead(connection, &message))
             .await
     }
 
-    async fn recovered(&self, recovery: Recovery) -> Result<(), StoreError> {
+    async fn record_recovery(&self, recovery: Recovery) -> Result<(), StoreError> {
         self.write(move |connection| recovered(connection, &recovery))
             .await
     }
 
-    async fn settled(&self, src: Src, consumer: String, seqs: Vec<u64>) -> Result<(), StoreError> {
+    async fn remove_attempts(
+        &self,
+        src: Src,
+        consumer: String,
+        seqs: Vec<u64>,
+    ) -> Result<(), StoreError> {
         let settled = move |connection: &Connection| {
             let mut delete = connection.prepare_cached(SETTLED)?;
             for seq in seqs {

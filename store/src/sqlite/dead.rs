@@ -6,7 +6,7 @@ use types::id::BatchRef;
 use super::audit::{self, Keep};
 use super::{Sqlite, attempts::is_forgotten, batches};
 use crate::audit::Whose;
-use crate::{DeadLetters, Decision, StoreError, steps};
+use crate::{DeadLetterDecision, DeadLetters, StoreError, steps};
 
 const WRITTEN: &str = "SELECT 1 FROM audit WHERE id = ?1";
 const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
@@ -15,7 +15,7 @@ const UNSTORED: &str = "SELECT DISTINCT a.src, a.seq FROM audit a
     ORDER BY a.src LIMIT ?2";
 
 impl DeadLetters for Sqlite {
-    async fn decided(&self, decision: Decision) -> Result<bool, StoreError> {
+    async fn record_decision(&self, decision: DeadLetterDecision) -> Result<bool, StoreError> {
         self.write(move |connection| write(connection, &decision))
             .await
     }
@@ -33,7 +33,7 @@ impl DeadLetters for Sqlite {
     }
 }
 
-fn write(connection: &Connection, decision: &Decision) -> Result<bool, StoreError> {
+fn write(connection: &Connection, decision: &DeadLetterDecision) -> Result<bool, StoreError> {
     let batch = batches::submission(connection, decision.at)?;
     if connection
         .prepare_cached(WRITTEN)?

@@ -46,7 +46,7 @@ impl History for Sqlite {
         self.readers.read(read).await
     }
 
-    async fn note_resend(
+    async fn record_resend(
         &self,
         incarnation: StreamIncarnation,
         seq: u64,

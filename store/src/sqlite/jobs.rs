@@ -13,7 +13,8 @@ use types::id::BatchRef;
 
 use super::Sqlite;
 use crate::{
-    AlertRevision, Effects, HourRange, JobDone, Jobs, Snapshot, StoreError, StoredEvent, Want,
+    AlertRevision, Effects, EventSelection, HourRange, JobDone, Jobs, Snapshot, StoreError,
+    StoredEvent,
 };
 
 const DONE: &str = "SELECT 1 FROM ledger WHERE job_id = ?1";
@@ -39,14 +40,14 @@ impl Jobs for Sqlite {
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: Want,
+        want: EventSelection,
     ) -> Result<Snapshot, StoreError> {
         self.readers
             .read(move |connection| snapshot::read(connection, &developer, ranges, want))
             .await
     }
 
-    async fn finish(
+    async fn finish_jobs(
         &self,
         effects: Effects,
         jobs: Vec<JobDone>,

@@ -22,7 +22,7 @@ const TRIGGERED: &str = "UPDATE batches SET state = CASE
     WHERE src = ?1 AND seq = ?2 AND state = 'persisted' RETURNING state";
 
 impl Outbox for Sqlite {
-    async fn claim(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
+    async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
         crate::measured::transaction(
             "T2a",
             self.write(move |connection| claim(connection, limit)),
@@ -30,7 +30,7 @@ impl Outbox for Sqlite {
         .await
     }
 
-    async fn triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
+    async fn mark_triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
         batches.sort_by_key(|batch| batch.body.batch);
         let t2b = async |batches: Vec<Triggered>| {
             self.write(move |connection| {

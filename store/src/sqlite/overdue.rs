@@ -5,14 +5,14 @@ use rusqlite::OptionalExtension;
 use types::time::Micros;
 
 use super::{Sqlite, batches};
-use crate::{Overdue, StoreError, Watching};
+use crate::{Monitoring, Overdue, StoreError};
 
 /// By the index on the state: of completed batches none is looked at.
 const OVERDUE: &str = "SELECT src, seq, state, persisted_at, count(*) OVER () FROM batches
     WHERE state IN ('persisted', 'triggered', 'failed') AND persisted_at < ?1
     ORDER BY persisted_at, src, seq LIMIT 1";
 
-impl Watching for Sqlite {
+impl Monitoring for Sqlite {
     async fn overdue(&self, before: Micros) -> Result<Option<Overdue>, StoreError> {
         self.readers
             .read(move |connection| {

@@ -14,11 +14,11 @@ use super::audit::{self, Keep};
 use super::read::SOURCE;
 use super::{Sqlite, batches};
 use crate::audit::AuditTrail;
-use crate::contest::{Beaten, Decision, Holder, Lost, Submission, decide, judged_anew};
-use crate::incoming::{Competitor, Incoming, StoredFrom};
+use crate::contest::{Beaten, Holder, Lost, Resolution, Submission, decide, judged_anew};
+use crate::incoming::{AdmittedEvent, DecodedBatch, StoredFrom};
 use crate::refused::RefusedRow;
 use crate::tally::Tally;
-use crate::{Ledger, Persist, StoreError, Stored};
+use crate::{Persist, StoreError, Stored, VerifyReads};
 use sql::{
     BATCH_EXISTS, BEATEN, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER,
     INSERT_DEVELOPER, INSERT_SOURCE, TOMBSTONE,
@@ -44,7 +44,7 @@ impl Persist for Sqlite {
         self.write(find).await
     }
 
-    async fn persist(&self, mut group: Vec<Incoming>) -> Result<Vec<Stored>, StoreError> {
+    async fn store_batches(&self, mut group: Vec<DecodedBatch>) -> Result<Vec<Stored>, StoreError> {
         group.sort_by_key(|batch| batch.at);
         let t1 = move |connection: &Connection| {
             group
@@ -59,7 +59,7 @@ impl Persist for Sqlite {
 /// The transaction's part for one batch.
 struct T1<'a> {
     connection: &'a Connection,
-    batch: &'a Incoming,
+    batch: &'a DecodedBatch,
 }
 
 /// Batch id and receipt of a stored batch.
@@ -146,7 +146,7 @@ impl T1<'_> {
     /// One admitted event: it is new, or finds its id held.
     fn compete(
         &self,
-        event: &Competitor,
+        event: &AdmittedEvent,
         tally: &mut Tally,
         trail: &mut AuditTrail<'_>,
     ) -> Result<(), StoreError> {
@@ -162,13 +162,13 @@ impl T1<'_> {
             body: &event.body,
         };
         match decide(holder.submission(), submission) {
-            Decision::Own => tally.counts.add(Verdict::Accepted),
-            Decision::Takes => {
+            Resolution::Own => tally.counts.add(Verdict::Accepted),
+            Resolution::Takes => {
                 self.swap(&holder, submission, event)?;
                 tally.left(holder.effective_at, &holder.local_day);
                 tally.add_new(event);
             }
-            Decision::Loses(loser) => {
+            Resolution::Loses(loser) => {
                 let developer = self.batch.header.developer.as_str();
                 self.insert_loser(&Lost {
                     developer,
@@ -209,7 +209,7 @@ impl T1<'_> {
         &self,
         holder: &Holder,
         original: Submission<'_>,
-        event: &Competitor,
+        event: &AdmittedEvent,
     ) -> Result<(), StoreError> {
         let (developer, id) = (self.batch.header.developer.as_str(), event.id.as_str());
         let key = params![developer, id];

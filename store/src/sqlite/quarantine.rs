@@ -8,7 +8,9 @@ use types::verdict::Code;
 use super::answers::code;
 use super::persist::event_ref;
 use super::{Sqlite, batches};
-use crate::{Held, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent, StoreError};
+use crate::{
+    IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent, StoreError,
+};
 
 /// A page of keys. A tombstone lies above all that is forgotten with it.
 const PAGE: &str = "SELECT DISTINCT r.src, r.seq FROM refused r
@@ -124,7 +126,7 @@ fn batch(connection: &Connection, at: BatchRef) -> Result<Option<QuarantinedBatc
 
 fn event(row: &Row<'_>) -> rusqlite::Result<QuarantinedEvent> {
     let (body, hash): (Vec<u8>, [u8; 32]) = (row.get(7)?, row.get(8)?);
-    let held = match row.get::<_, Option<Src>>(9)? {
+    let owner = match row.get::<_, Option<Src>>(9)? {
         None => None,
         Some(src) => {
             let by = EventRef {
@@ -133,7 +135,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<QuarantinedEvent> {
                 ordinal: row.get(11)?,
             };
             let holder: [u8; 32] = row.get(12)?;
-            Some(Held::new(
+            Some(IdOwner::new(
                 by,
                 (&holder, row.get_ref(13)?.as_blob()?),
                 (event_ref(row)?, &hash, &body),
@@ -148,6 +150,6 @@ fn event(row: &Row<'_>) -> rusqlite::Result<QuarantinedEvent> {
         detail: row.get(6)?,
         body,
         hash,
-        held,
+        owner,
     })
 }

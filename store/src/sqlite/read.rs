@@ -10,7 +10,7 @@ use types::stream::StreamIncarnation;
 use super::persist::event_ref;
 use super::{Sqlite, batches};
 use crate::accounts::Accounts;
-use crate::{Account, Kept, Ledger, Standing, StoreError, Totals};
+use crate::{Account, BatchStatus, StoreError, StoredPlacement, Totals, VerifyReads};
 
 /// Of a stream's life.
 pub const SOURCE: &str = "SELECT src FROM sources WHERE stream = ?1 AND created_at = ?2";
@@ -58,7 +58,7 @@ fn each(
     Ok(())
 }
 
-impl Ledger for Sqlite {
+impl VerifyReads for Sqlite {
     async fn known_source(
         &self,
         incarnation: &StreamIncarnation,
@@ -101,13 +101,16 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
     each(connection, EVENTS, range, |row| {
         accounts.keep(
             event_ref(row)?,
-            Kept::event(row.get(3)?, row.get_ref(4)?.as_blob()?),
+            StoredPlacement::event(row.get(3)?, row.get_ref(4)?.as_blob()?),
         );
         Ok(())
     })?;
     each(connection, REFUSED, range, |row| {
         let (verdict, body) = (row.get_ref(5)?.as_str()?, row.get_ref(4)?.as_blob()?);
-        accounts.keep(event_ref(row)?, Kept::refused(verdict, row.get(3)?, body));
+        accounts.keep(
+            event_ref(row)?,
+            StoredPlacement::refused(verdict, row.get(3)?, body),
+        );
         Ok(())
     })?;
     each(connection, DUPLICATES, range, |row| {
@@ -122,7 +125,7 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
                 })
             }
         };
-        accounts.keep(event_ref(row)?, Kept::Duplicate { original });
+        accounts.keep(event_ref(row)?, StoredPlacement::Duplicate { original });
         Ok(())
     })?;
     each(connection, STEPS, range, |row| {
@@ -140,10 +143,10 @@ fn accounts(connection: &Connection, range: (Src, u64, u64)) -> Result<Vec<Accou
 
 /// In the columns from the third on: state, need, done, failed, whether the developer is known, when
 /// the store had it.
-fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+fn standing(row: &Row<'_>) -> rusqlite::Result<BatchStatus> {
     let [need, done, failed] = [Mask(row.get(3)?), Mask(row.get(4)?), Mask(row.get(5)?)];
     let (state, is_known, persisted_at) = (batches::state(row, 2)?, row.get(6)?, row.get(7)?);
-    Ok(Standing {
+    Ok(BatchStatus {
         state,
         need,
         done,

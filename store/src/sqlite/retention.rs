@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use types::id::Src;
 
 use super::Sqlite;
-use crate::{Retention, Stage, StoreError};
+use crate::{BatchProgress, Retention, StoreError};
 
 /// A failed batch is done with once each of its dead jobs has its own `dropped` row; which job a row is about
 /// is not told any more of a forgotten developer.
@@ -24,7 +24,12 @@ const NEXT_STORED: &str = "SELECT min(seq) FROM (
 const BELOW: &str = "SELECT count(*) FROM batches WHERE src = ?1 AND seq < ?2";
 
 impl Retention for Sqlite {
-    async fn stages(&self, src: Src, from: u64, limit: u32) -> Result<Vec<Stage>, StoreError> {
+    async fn stages(
+        &self,
+        src: Src,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<BatchProgress>, StoreError> {
         let Ok(from) = i64::try_from(from) else {
             return Ok(Vec::new());
         };
@@ -67,10 +72,10 @@ impl Sqlite {
     }
 }
 
-fn stage(row: &Row<'_>) -> rusqlite::Result<Stage> {
+fn stage(row: &Row<'_>) -> rusqlite::Result<BatchProgress> {
     let seq = row.get::<_, i64>(0)?.unsigned_abs();
     let (published_at, is_done, is_failed) = (row.get(1)?, row.get(2)?, row.get(3)?);
-    Ok(Stage {
+    Ok(BatchProgress {
         seq,
         published_at,
         is_done,

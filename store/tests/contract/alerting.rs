@@ -19,7 +19,7 @@ async fn finish(
     let jobs = vec![done(JobKind::Alert, body)];
     engine
         .store()
-        .finish(Effects::Rules(windows), jobs)
+        .finish_jobs(Effects::Rules(windows), jobs)
         .await
         .unwrap()
 }
@@ -30,7 +30,7 @@ async fn finish_replayed(engine: &impl Engine, body: &JobBody, mut window: RuleW
     let jobs = vec![replayed(JobKind::Alert, body)];
     let revisions = engine
         .store()
-        .finish(Effects::Rules(vec![window]), jobs)
+        .finish_jobs(Effects::Rules(vec![window]), jobs)
         .await
         .unwrap();
     assert_eq!(revisions, [], "a replay delivers nothing");
@@ -187,7 +187,7 @@ pub async fn a_rule_window_must_belong_to_a_finished_job<E: Engine>() {
     let effects = Effects::Rules(vec![looked(&two, START, 1, Some(found(START, "whose?")))]);
     let refused = engine
         .store()
-        .finish(effects, vec![done(JobKind::Alert, &one)])
+        .finish_jobs(effects, vec![done(JobKind::Alert, &one)])
         .await;
     assert!(!refused.unwrap_err().is_transient());
     assert_eq!(
@@ -278,14 +278,14 @@ pub async fn a_revision_waits_in_the_outbox_until_it_is_published<E: Engine>() {
     );
     assert_eq!(store.unpublished(1).await.unwrap(), [of_b]);
     store
-        .published(vec![(b.alert_id.clone(), 0), ("unknown".to_owned(), 0)])
+        .mark_published(vec![(b.alert_id.clone(), 0), ("unknown".to_owned(), 0)])
         .await
         .unwrap();
     assert_eq!(store.unpublished(10).await.unwrap(), [of_a]);
     // It is retracted before the PubAck of its first revision comes.
     finish(&engine, &three, vec![looked(&three, "2026-03-01", 2, None)]).await;
     store
-        .published(vec![(a.alert_id.clone(), 0)])
+        .mark_published(vec![(a.alert_id.clone(), 0)])
         .await
         .unwrap();
     assert_eq!(
@@ -293,10 +293,10 @@ pub async fn a_revision_waits_in_the_outbox_until_it_is_published<E: Engine>() {
         [revision(&three, 1, &a)]
     );
     store
-        .published(vec![(a.alert_id.clone(), 1)])
+        .mark_published(vec![(a.alert_id.clone(), 1)])
         .await
         .unwrap();
-    store.published(vec![(a.alert_id, 0)]).await.unwrap();
+    store.mark_published(vec![(a.alert_id, 0)]).await.unwrap();
     assert_eq!(
         store.unpublished(10).await.unwrap(),
         [],

@@ -1,6 +1,6 @@
 //! Questions about batches, days and alerts.
 
-use store::{Answers, Effects, Incoming, Jobs, Outbox, Persist};
+use store::{Answers, DecodedBatch, Effects, Jobs, Outbox, Persist};
 use types::job::{BatchState, JobKind, Mask};
 use types::verdict::Code;
 
@@ -13,7 +13,7 @@ use crate::work::{computed, day, done, found, looked, nothing, stored, triggered
 use types::time::SECOND;
 
 /// The batch under another batch id.
-fn under(id: &str, mut incoming: Incoming) -> Incoming {
+fn under(id: &str, mut incoming: DecodedBatch) -> DecodedBatch {
     incoming.header.batch_id = id.to_owned();
     incoming
 }
@@ -40,9 +40,9 @@ pub async fn every_submission_of_a_batch_id_is_listed_as_it_stands<E: Engine>() 
     )
     .await;
     let body = stored(&engine, at(src, 3), &mixed()).await;
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     store
-        .finish(
+        .finish_jobs(
             nothing(JobKind::Normalize),
             vec![done(JobKind::Normalize, &body)],
         )
@@ -247,11 +247,11 @@ pub async fn alerts_are_listed_by_window_newest_first<E: Engine>() {
     windows.push(bobs);
     let jobs = vec![done(JobKind::Alert, &body)];
     store
-        .finish(Effects::Rules(windows), jobs.clone())
+        .finish_jobs(Effects::Rules(windows), jobs.clone())
         .await
         .unwrap();
     store
-        .finish(
+        .finish_jobs(
             Effects::Rules(vec![looked(&body, starts[0], 2, None)]),
             jobs,
         )

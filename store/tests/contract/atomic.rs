@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use store::{Kept, Ledger, Persist};
+use store::{Persist, StoredPlacement, VerifyReads};
 
 use crate::build::{Engine, at, batch, batch_of, counts, event, fresh, store_one};
 use crate::cases::mixed;
@@ -40,8 +40,8 @@ pub async fn a_batch_that_fails_leaves_nothing_of_its_group<E: Engine>() {
         batch_of("bob", at(src, 7), &mixed()),
     );
     let (failed, stored) = tokio::join!(
-        store.store().persist(group),
-        store.store().persist(vec![beside])
+        store.store().store_batches(group),
+        store.store().store_batches(vec![beside])
     );
     assert!(
         !failed.unwrap_err().is_transient(),
@@ -84,7 +84,11 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
     other_batch.header.batch_id = "another".to_owned();
     for other in [later, other_batch, batch_of("bob", at(src, 5), &mixed())] {
         let new = batch(at(src, 6), &[event("new", 1)]);
-        let error = store.store().persist(vec![other, new]).await.unwrap_err();
+        let error = store
+            .store()
+            .store_batches(vec![other, new])
+            .await
+            .unwrap_err();
         assert!(
             !error.is_transient() && error.to_string().contains("Restoring a backup"),
             "{error}"
@@ -102,7 +106,7 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
     assert!(store_one(&store, eves.clone()).await.already);
     let mut later = eves;
     later.published_at += 1;
-    assert!(store.store().persist(vec![later]).await.is_err());
+    assert!(store.store().store_batches(vec![later]).await.is_err());
 }
 
 /// Every group brings three batches, of which later groups take places in earlier ones.
@@ -124,7 +128,9 @@ pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
                     account.row.is_some() && ordinals == [0, 1, 2, 3, 4, 5],
                     "{account:?}"
                 );
-                let lost = |kept: &Kept| matches!(kept, Kept::Duplicate { original: None });
+                let lost = |kept: &StoredPlacement| {
+                    matches!(kept, StoredPlacement::Duplicate { original: None })
+                };
                 assert!(
                     !account.kept.iter().any(|(_, kept)| lost(kept)),
                     "{account:?}"
@@ -139,7 +145,7 @@ pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
         let batches = (1..=3)
             .map(|n| batch(at(src, group * 3 + n), &mixed()))
             .collect();
-        store.store().persist(batches).await.unwrap();
+        store.store().store_batches(batches).await.unwrap();
     }
     ended.store(true, Ordering::Release);
     assert_eq!(reader.await.unwrap() as u64, GROUPS * 3);

@@ -33,7 +33,7 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
     let store = engine.store();
     let failed = async |key, reason: &str, late| {
         store
-            .failed(key, reason.to_owned(), T0 + late)
+            .record_failure(key, reason.to_owned(), T0 + late)
             .await
             .unwrap()
     };
@@ -42,7 +42,10 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
         attempt(1, 0, Some("first"))
     );
     assert_eq!(
-        store.mark(key("persist", 7), T0 + SECOND).await.unwrap(),
+        store
+            .begin_attempt(key("persist", 7), T0 + SECOND)
+            .await
+            .unwrap(),
         attempt(1, 1, Some("first"))
     );
     assert_eq!(
@@ -51,18 +54,18 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
     );
     // A worker that died takes nothing back; the next one marks again.
     assert_eq!(
-        store.mark(key("persist", 7), T0).await.unwrap(),
+        store.begin_attempt(key("persist", 7), T0).await.unwrap(),
         attempt(2, 2, Some("second"))
     );
-    store.unmark(key("persist", 7)).await.unwrap();
-    store.unmark(key("persist", 7)).await.unwrap();
-    store.unmark(key("persist", 7)).await.unwrap();
+    store.clear_attempt(key("persist", 7)).await.unwrap();
+    store.clear_attempt(key("persist", 7)).await.unwrap();
+    store.clear_attempt(key("persist", 7)).await.unwrap();
     assert_eq!(
-        store.mark(key("persist", 7), T0).await.unwrap(),
+        store.begin_attempt(key("persist", 7), T0).await.unwrap(),
         attempt(2, 1, Some("second"))
     );
     // Others begin anew, and taking back what was never marked is nothing.
-    store.unmark(key("persist", 8)).await.unwrap();
+    store.clear_attempt(key("persist", 8)).await.unwrap();
     for other in [
         key("persist", 8),
         key("alert", 7),
@@ -71,7 +74,10 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
             ..key("persist", 7)
         },
     ] {
-        assert_eq!(store.mark(other, T0).await.unwrap(), attempt(0, 1, None));
+        assert_eq!(
+            store.begin_attempt(other, T0).await.unwrap(),
+            attempt(0, 1, None)
+        );
     }
     let dump = engine.dump();
     let row = dump
@@ -91,10 +97,10 @@ pub async fn a_settled_message_is_forgotten_and_no_other<E: Engine>() {
         key("persist", 3),
         key("alert", 1),
     ] {
-        store.mark(one, T0).await.unwrap();
+        store.begin_attempt(one, T0).await.unwrap();
     }
     store
-        .settled(1, "persist".to_owned(), vec![1, 3, 9])
+        .remove_attempts(1, "persist".to_owned(), vec![1, 3, 9])
         .await
         .unwrap();
     let dump = engine.dump();
@@ -111,7 +117,13 @@ pub async fn marks_at_once_are_all_counted<E: Engine>() {
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
         let store = engine.store().clone();
-        tasks.spawn(async move { store.mark(key("persist", 1), T0).await.unwrap().marks });
+        tasks.spawn(async move {
+            store
+                .begin_attempt(key("persist", 1), T0)
+                .await
+                .unwrap()
+                .marks
+        });
     }
     let mut seen = tasks.join_all().await;
     seen.sort_unstable();
@@ -126,7 +138,7 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     let letter = dead(JobKind::Alert, &body);
     record_dead(store, letter.clone()).await.unwrap();
     let once = engine.dump();
@@ -159,7 +171,11 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     record_dead(store, later.clone()).await.unwrap();
     assert_eq!(engine.dump(), once);
     assert_eq!(
-        store.mark(message_key(&later), T0).await.unwrap().dead_at,
+        store
+            .begin_attempt(message_key(&later), T0)
+            .await
+            .unwrap()
+            .dead_at,
         Some(later.at - SECOND)
     );
 }
@@ -254,13 +270,13 @@ pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
     };
     record_dead(store, letter.clone()).await.unwrap();
     store
-        .failed(key("persist", 7), "why".to_owned(), T0)
+        .record_failure(key("persist", 7), "why".to_owned(), T0)
         .await
         .unwrap();
-    store.mark(key("alert", 8), T0).await.unwrap();
+    store.begin_attempt(key("alert", 8), T0).await.unwrap();
     let before = engine.dump();
     let mut found = store
-        .remembered(1, "persist".to_owned(), vec![7, 8, 9])
+        .load_attempts(1, "persist".to_owned(), vec![7, 8, 9])
         .await
         .unwrap();
     found.sort_by_key(|(seq, _)| *seq);
@@ -288,8 +304,8 @@ pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine
         job: letter.context.job,
     };
     // What never failed leaves no trace.
-    store.mark(recovery.key.clone(), T0).await.unwrap();
-    store.recovered(recovery.clone()).await.unwrap();
+    store.begin_attempt(recovery.key.clone(), T0).await.unwrap();
+    store.record_recovery(recovery.clone()).await.unwrap();
     let none = engine.dump();
     assert_eq!(
         (
@@ -300,11 +316,11 @@ pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine
     );
     for reason in ["first", "last"] {
         store
-            .failed(recovery.key.clone(), reason.to_owned(), T0)
+            .record_failure(recovery.key.clone(), reason.to_owned(), T0)
             .await
             .unwrap();
     }
-    store.recovered(recovery.clone()).await.unwrap();
+    store.record_recovery(recovery.clone()).await.unwrap();
     let once = engine.dump();
     let [(skeleton, person)] = &once.audit(1, Step::Failed)[..] else {
         panic!("one row")
@@ -318,6 +334,6 @@ pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine
         "job_id": format!("{src}:1:alert"),
     });
     assert_eq!((detail(person), once.rows("attempts").len()), (wanted, 0));
-    store.recovered(recovery).await.unwrap();
+    store.record_recovery(recovery).await.unwrap();
     assert_eq!(engine.dump(), once);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use store::{Incoming, Persist, Quarantine, Store, Stored};
+use store::{DecodedBatch, Persist, Quarantine, Store, Stored};
 use types::batch::{self, Header, Note};
 use types::id::{BatchRef, EventRef, Src};
 use types::stream::StreamIncarnation;
@@ -103,12 +103,12 @@ pub fn received_at(seq: u64) -> Micros {
 }
 
 /// Ada's batch `at`, taken through the message format.
-pub fn batch(at: BatchRef, events: &[Event]) -> Incoming {
+pub fn batch(at: BatchRef, events: &[Event]) -> DecodedBatch {
     batch_of("ada", at, events)
 }
 
 /// A developer's batch `at`.
-pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
+pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> DecodedBatch {
     let received_at = received_at(at.seq);
     let header = Header {
         format: batch::FORMAT,
@@ -131,7 +131,7 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> Incoming {
     let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
     let message = batch::encode(&header, &texts).unwrap();
     let times = (received_at + 2 * SECOND, received_at + 3 * SECOND);
-    Incoming::new(
+    DecodedBatch::new(
         at,
         &batch::decode(message).unwrap(),
         times,
@@ -156,8 +156,8 @@ pub async fn fresh<E: Engine>() -> (E, Src) {
 }
 
 /// Stores one batch.
-pub async fn store_one(engine: &impl Engine, batch: Incoming) -> Stored {
-    let stored = engine.store().persist(vec![batch]).await.unwrap();
+pub async fn store_one(engine: &impl Engine, batch: DecodedBatch) -> Stored {
+    let stored = engine.store().store_batches(vec![batch]).await.unwrap();
     let [stored] = &stored[..] else {
         panic!("one batch, {} answers", stored.len())
     };

@@ -1,6 +1,6 @@
 //! Storing once, keeping exactly, and what a batch leaves beside its events.
 
-use store::{Incoming, Persist};
+use store::{DecodedBatch, Persist};
 use types::audit::{Personal, Step};
 use types::id::EventRef;
 use types::job::BatchState;
@@ -46,7 +46,7 @@ pub async fn a_batch_stored_twice_is_stored_once_and_reported_as_already_stored<
     );
     let stored = store
         .store()
-        .persist(vec![mixed.clone(), nothing_new.clone(), mixed.clone()])
+        .store_batches(vec![mixed.clone(), nothing_new.clone(), mixed.clone()])
         .await
         .unwrap();
     let answer: Vec<_> = stored
@@ -183,7 +183,7 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
         batch(at(src, 1), &mixed()),
         batch(at(src, 2), &[event("a", 1)]),
     ];
-    store.store().persist(batches.to_vec()).await.unwrap();
+    store.store().store_batches(batches.to_vec()).await.unwrap();
     let dump = store.dump();
     let mut ids: Vec<_> = dump
         .checked_audit()
@@ -196,7 +196,7 @@ pub async fn the_audit_has_every_step_and_every_hash_recomputes<E: Engine>() {
         4 + 4 + (4 + 1 + 1),
         "steps, events of the first batch, the second's"
     );
-    for Incoming { at, .. } in batches {
+    for DecodedBatch { at, .. } in batches {
         let received = received_at(at.seq);
         let mut steps = vec![
             (Step::Received, received, COLLECTOR),

@@ -120,10 +120,10 @@ pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engin
                 store_one(&store, batch).await;
             }
             let dump = store.dump();
-            let held = dump.of_event("events", low.event(1));
-            assert_eq!(held[0].text("event_id"), "e");
-            assert_eq!(held[0].bytes("body"), event("e", 1).text.as_bytes());
-            assert_eq!(held[0].int("effective_at"), T0 + HOUR);
+            let owner = dump.of_event("events", low.event(1));
+            assert_eq!(owner[0].text("event_id"), "e");
+            assert_eq!(owner[0].bytes("body"), event("e", 1).text.as_bytes());
+            assert_eq!(owner[0].int("effective_at"), T0 + HOUR);
             assert_eq!(
                 (dump.rows("events").len(), dump.rows("duplicates").len()),
                 (2, 0)

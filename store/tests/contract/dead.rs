@@ -1,13 +1,13 @@
 //! What administrators decide about dead letters.
 
-use store::{DeadLetters, Decision, History, Persist};
+use store::{DeadLetterDecision, DeadLetters, History, Persist};
 use types::audit::Step;
 use types::id::BatchRef;
 
 use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, incarnation, store_one};
 
-pub fn decision(at: BatchRef, step: Step) -> Decision {
-    Decision {
+pub fn decision(at: BatchRef, step: Step) -> DeadLetterDecision {
+    DeadLetterDecision {
         at,
         step,
         // A letter of its own for each message.
@@ -31,28 +31,31 @@ pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_bat
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
     assert!(
         store
-            .decided(decision(at(src, 1), Step::Redriven))
+            .record_decision(decision(at(src, 1), Step::Redriven))
             .await
             .unwrap()
     );
     assert!(
         !store
-            .decided(decision(at(src, 2), Step::Dropped))
+            .record_decision(decision(at(src, 2), Step::Dropped))
             .await
             .unwrap()
     );
     // Told again, and by two at once: of each letter and step one row.
-    let again = Decision {
+    let again = DeadLetterDecision {
         by: "bob@host".to_owned(),
         time: T0 + 9,
         ..decision(at(src, 1), Step::Redriven)
     };
-    let other = Decision {
+    let other = DeadLetterDecision {
         dead_sequence: 8,
         ..decision(at(src, 1), Step::Redriven)
     };
-    let (one, two) = tokio::join!(store.decided(other.clone()), store.decided(other));
-    assert!(one.unwrap() && two.unwrap() && store.decided(again).await.unwrap());
+    let (one, two) = tokio::join!(
+        store.record_decision(other.clone()),
+        store.record_decision(other)
+    );
+    assert!(one.unwrap() && two.unwrap() && store.record_decision(again).await.unwrap());
     let rows = store.audit(at(src, 1)).await.unwrap();
     let rows: Vec<_> = rows.iter().filter(|row| row.step == "redriven").collect();
     let [one, two] = &rows[..] else {
@@ -86,7 +89,7 @@ pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_
     store_one(&engine, batch(at(src, 5), &[event("a", 1)])).await;
     for decided in [at(src, 5), at(old, 5), at(src, 6)] {
         store
-            .decided(decision(decided, Step::Dropped))
+            .record_decision(decision(decided, Step::Dropped))
             .await
             .unwrap();
     }
@@ -109,7 +112,7 @@ pub async fn of_a_forgotten_developer_a_decision_keeps_only_its_skeleton<E: Engi
     engine.forget("ada", at(src, 5));
     for seq in [5, 6] {
         store
-            .decided(decision(at(src, seq), Step::Dropped))
+            .record_decision(decision(at(src, seq), Step::Dropped))
             .await
             .unwrap();
     }

@@ -98,7 +98,7 @@ pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engi
     for (generation, body) in [(1, &first), (2, &second)] {
         let windows = vec![looked(body, start, generation, Some(found(start, "t")))];
         store
-            .finish(Effects::Rules(windows), vec![done(JobKind::Alert, body)])
+            .finish_jobs(Effects::Rules(windows), vec![done(JobKind::Alert, body)])
             .await
             .unwrap();
         assert_eq!(
@@ -117,12 +117,12 @@ pub async fn the_audit_of_a_batch_is_read_in_the_order_of_its_steps<E: Engine>()
     store_one(&engine, batch(at(src, 2), &[event("b", 1)])).await;
     for kind in JobKind::ALL {
         store
-            .finish(crate::work::nothing(kind), vec![done(kind, &body)])
+            .finish_jobs(crate::work::nothing(kind), vec![done(kind, &body)])
             .await
             .unwrap();
     }
     // Recorded after the jobs, and earlier than they.
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     let audit = store.audit(at(src, 1)).await.unwrap();
     let steps: Vec<_> = audit.iter().map(|entry| entry.step.as_str()).collect();
     let expected = [
@@ -173,7 +173,7 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
     let time = received_at(1) + 60 * SECOND;
     let note = async |incarnation, seq| {
         store
-            .note_resend(
+            .record_resend(
                 incarnation,
                 seq,
                 "the-resends".to_owned(),
@@ -213,7 +213,7 @@ pub async fn a_dropped_resend_of_a_forgotten_batch_names_nobody<E: Engine>() {
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
     let noted = engine
         .store()
-        .note_resend(
+        .record_resend(
             incarnation(T0),
             1,
             "the-resends".to_owned(),

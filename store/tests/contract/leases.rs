@@ -30,12 +30,12 @@ pub async fn a_claim_is_exclusive_until_it_runs_out<E: Engine>() {
         bodies.push(stored(&engine, at, &[event(&format!("e{n}"), 1)]).await);
     }
     assert_eq!(
-        store.claim(10).await.unwrap(),
+        store.claim_outbox(10).await.unwrap(),
         [],
         "fresh rows are their own trigger task's"
     );
     engine.execute(ALL_RUN_OUT);
-    let claimed = store.claim(3).await.unwrap();
+    let claimed = store.claim_outbox(3).await.unwrap();
     assert_eq!(
         places(&claimed),
         [at(old, 9), at(old, 10), at(new, 1)],
@@ -49,15 +49,18 @@ pub async fn a_claim_is_exclusive_until_it_runs_out<E: Engine>() {
         }
     );
     assert_eq!(
-        places(&store.claim(10).await.unwrap()),
+        places(&store.claim_outbox(10).await.unwrap()),
         [at(new, 2)],
         "what is claimed is passed over"
     );
-    assert_eq!(store.claim(10).await.unwrap(), []);
+    assert_eq!(store.claim_outbox(10).await.unwrap(), []);
     engine.execute(ALL_RUN_OUT);
-    store.triggered(vec![triggered(&bodies[1])]).await.unwrap();
+    store
+        .mark_triggered(vec![triggered(&bodies[1])])
+        .await
+        .unwrap();
     assert_eq!(
-        places(&store.claim(10).await.unwrap()),
+        places(&store.claim_outbox(10).await.unwrap()),
         [at(old, 9), at(new, 1), at(new, 2)]
     );
 }
@@ -66,10 +69,14 @@ pub async fn a_batch_that_needs_no_job_is_never_claimed<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let first = batch(at(src, 1), &[event("a", 1)]);
     let again = batch(at(src, 2), &[event("a", 1)]);
-    engine.store().persist(vec![first, again]).await.unwrap();
+    engine
+        .store()
+        .store_batches(vec![first, again])
+        .await
+        .unwrap();
     engine.execute(ALL_RUN_OUT);
     assert_eq!(
-        places(&engine.store().claim(10).await.unwrap()),
+        places(&engine.store().claim_outbox(10).await.unwrap()),
         [at(src, 1)]
     );
 }
@@ -79,12 +86,12 @@ pub async fn claims_at_once_never_share_a_batch<E: Engine>() {
     let batches = (1..=40)
         .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
         .collect();
-    engine.store().persist(batches).await.unwrap();
+    engine.store().store_batches(batches).await.unwrap();
     engine.execute(ALL_RUN_OUT);
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
         let store = engine.store().clone();
-        tasks.spawn(async move { store.claim(5).await.unwrap() });
+        tasks.spawn(async move { store.claim_outbox(5).await.unwrap() });
     }
     let claimed: Vec<BatchRef> = tasks
         .join_all()
@@ -95,7 +102,7 @@ pub async fn claims_at_once_never_share_a_batch<E: Engine>() {
     let distinct: BTreeSet<_> = claimed.iter().collect();
     assert_eq!(distinct.len(), claimed.len(), "{claimed:?}");
     // Passing over what another one holds may leave some for the next sweep.
-    let rest = places(&engine.store().claim(40).await.unwrap());
+    let rest = places(&engine.store().claim_outbox(40).await.unwrap());
     assert_eq!(rest.len() + claimed.len(), 40);
 }
 
@@ -103,7 +110,7 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     let dead = dead(JobKind::Alert, &body);
     record_dead(store, dead.clone()).await.unwrap();
     let dump = engine.dump();
@@ -124,7 +131,7 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     );
     for kind in [JobKind::Aggregate, JobKind::Normalize] {
         store
-            .finish(nothing(kind), vec![done(kind, &body)])
+            .finish_jobs(nothing(kind), vec![done(kind, &body)])
             .await
             .unwrap();
     }
@@ -133,7 +140,7 @@ pub async fn a_dead_job_fails_its_batch_until_it_is_redriven<E: Engine>() {
     redriven.job.job_id.push_str(":r1");
     redriven.job.attempt = 2;
     store
-        .finish(nothing(JobKind::Alert), vec![redriven])
+        .finish_jobs(nothing(JobKind::Alert), vec![redriven])
         .await
         .unwrap();
     let dump = engine.dump();
@@ -149,12 +156,12 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     let before = engine.dump();
     for kind in JobKind::ALL {
         let job = replayed(kind, &body);
         store
-            .finish(nothing(kind), vec![job.clone()])
+            .finish_jobs(nothing(kind), vec![job.clone()])
             .await
             .unwrap();
         let mut dead = dead(kind, &body);
@@ -187,10 +194,10 @@ pub async fn a_job_of_a_batch_that_is_gone_is_done_and_names_nobody<E: Engine>()
     let before = engine.dump();
     let job = done(JobKind::Normalize, &body);
     store
-        .finish(Effects::Normalized(Vec::new()), vec![job.clone()])
+        .finish_jobs(Effects::Normalized(Vec::new()), vec![job.clone()])
         .await
         .unwrap();
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     record_dead(store, dead(JobKind::Alert, &body))
         .await
         .unwrap();

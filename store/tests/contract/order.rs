@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestCaseResult, TestRunner};
-use store::{Incoming, Ledger, Persist};
+use store::{DecodedBatch, Persist, VerifyReads};
 use types::time::SECOND;
 use types::verdict::Code;
 
@@ -42,7 +42,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 }
 
 impl Scenario {
-    fn incoming(&self) -> Vec<Incoming> {
+    fn incoming(&self) -> Vec<DecodedBatch> {
         let batches = self
             .batches
             .iter()
@@ -74,7 +74,7 @@ impl Scenario {
     }
 
     /// The groups to store, in their order.
-    fn groups(&self, incoming: &[Incoming]) -> Vec<Vec<Incoming>> {
+    fn groups(&self, incoming: &[DecodedBatch]) -> Vec<Vec<DecodedBatch>> {
         let named = self
             .arrivals
             .iter()
@@ -126,7 +126,7 @@ impl Scenario {
     }
 }
 
-async fn stored<E: Engine>(groups: Vec<Vec<Incoming>>) -> E {
+async fn stored<E: Engine>(groups: Vec<Vec<DecodedBatch>>) -> E {
     let store = E::fresh();
     for (created, src) in [(T0, 1), (T0 + 1, 2)] {
         assert_eq!(
@@ -135,7 +135,7 @@ async fn stored<E: Engine>(groups: Vec<Vec<Incoming>>) -> E {
         );
     }
     for group in groups {
-        store.store().persist(group).await.unwrap();
+        store.store().store_batches(group).await.unwrap();
     }
     store
 }

@@ -1,6 +1,6 @@
 //! What should have been completed by now.
 
-use store::{Jobs, Outbox, Overdue, Persist, Watching};
+use store::{Jobs, Monitoring, Outbox, Overdue, Persist};
 use types::job::{BatchState, JobKind};
 use types::time::SECOND;
 
@@ -17,7 +17,7 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     let first = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     // Brings nothing new, so it is completed as it is stored.
     store
-        .persist(vec![batch(at(src, 3), &[event("a", 1)])])
+        .store_batches(vec![batch(at(src, 3), &[event("a", 1)])])
         .await
         .unwrap();
     let overdue = |count, seq, state| {
@@ -37,7 +37,7 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
         store.overdue(stored_at(1) + 1).await.unwrap(),
         overdue(1, 1, BatchState::Persisted)
     );
-    store.triggered(vec![triggered(&first)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&first)]).await.unwrap();
     assert_eq!(
         store.overdue(i64::MAX).await.unwrap(),
         overdue(2, 1, BatchState::Triggered)
@@ -51,7 +51,7 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     );
     for kind in JobKind::ALL {
         store
-            .finish(nothing(kind), vec![done(kind, &first)])
+            .finish_jobs(nothing(kind), vec![done(kind, &first)])
             .await
             .unwrap();
     }
@@ -61,10 +61,13 @@ pub async fn batches_are_overdue_until_they_are_completed<E: Engine>() {
     );
     for kind in JobKind::ALL {
         store
-            .finish(nothing(kind), vec![done(kind, &second)])
+            .finish_jobs(nothing(kind), vec![done(kind, &second)])
             .await
             .unwrap();
     }
-    store.triggered(vec![triggered(&second)]).await.unwrap();
+    store
+        .mark_triggered(vec![triggered(&second)])
+        .await
+        .unwrap();
     assert_eq!(store.overdue(i64::MAX).await.unwrap(), None);
 }

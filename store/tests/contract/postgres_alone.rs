@@ -1,6 +1,6 @@
 //! What only Postgres has: many processes at once, a server that may be away, and a version to agree on.
 
-use store::{Incoming, Ledger, Persist, Postgres, PostgresUrl, StoreError};
+use store::{DecodedBatch, Persist, Postgres, PostgresUrl, StoreError, VerifyReads};
 use tokio_postgres::NoTls;
 use types::id::Src;
 use types::time::SECOND;
@@ -11,7 +11,7 @@ use crate::server;
 
 /// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
 /// with other content, so that every group contests ids of every other one.
-fn batches(src: Src) -> Vec<Incoming> {
+fn batches(src: Src) -> Vec<DecodedBatch> {
     let of = |seq: u64| {
         let events = (0..40_u64).map(|n| {
             let id = (n * 7 + seq * 3) % 60 + seq / 8 * 60;
@@ -42,7 +42,7 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
             .step_by(2)
             .cloned()
             .collect();
-        let groups: Vec<Vec<Incoming>> = match process {
+        let groups: Vec<Vec<DecodedBatch>> = match process {
             0 | 1 => mine.chunks(5).map(<[_]>::to_vec).collect(),
             2 => mine.chunks(3).map(<[_]>::to_vec).collect(),
             _ => mine.rchunks(3).map(<[_]>::to_vec).collect(),
@@ -50,7 +50,10 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
         tasks.spawn(async move {
             let mut new = 0;
             for group in groups {
-                let stored = store.persist(group).await.expect("no deadlock surfaces");
+                let stored = store
+                    .store_batches(group)
+                    .await
+                    .expect("no deadlock surfaces");
                 new += stored.iter().filter(|stored| !stored.already).count();
             }
             new
@@ -64,7 +67,7 @@ async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
     );
     let (alone, _) = fresh::<PostgresEngine>().await;
     for batch in batches {
-        alone.store().persist(vec![batch]).await.unwrap();
+        alone.store().store_batches(vec![batch]).await.unwrap();
     }
     let (dump, expected) = (together.dump(), alone.dump());
     assert_eq!(dump.of_events(), expected.of_events());
@@ -109,7 +112,7 @@ async fn locks_are_taken_in_one_order_whatever_the_order_of_events() {
                     .collect::<Vec<_>>();
                 start.wait().await;
                 store
-                    .persist(vec![batch_of("ada", at(src, round * 4 + process), &events)])
+                    .store_batches(vec![batch_of("ada", at(src, round * 4 + process), &events)])
                     .await
                     .unwrap();
             }
@@ -125,7 +128,7 @@ async fn each_batch_of_a_group_raises_the_hours_it_touches_by_one() {
     let (engine, src) = fresh::<PostgresEngine>().await;
     for (seqs, generation) in [(1..=3, 3), (4..=5, 5)] {
         let group = seqs.map(|seq| batch_of("ada", at(src, seq), &[event(&format!("e{seq}"), 1)]));
-        engine.store().persist(group.collect()).await.unwrap();
+        engine.store().store_batches(group.collect()).await.unwrap();
         assert_eq!(
             engine.dump().hours("ada").into_values().collect::<Vec<_>>(),
             [generation]
@@ -276,7 +279,7 @@ async fn sessions_that_the_server_ends_are_replaced() {
         engine.execute(kill);
         let batch = batch_of("ada", at(src, seq), &[event(&format!("e{seq}"), 1)]);
         let mut attempts = 0;
-        while let Err(error) = store.persist(vec![batch.clone()]).await {
+        while let Err(error) = store.store_batches(vec![batch.clone()]).await {
             assert!(error.is_transient() && attempts < 20, "{error}");
             attempts += 1;
         }
@@ -312,7 +315,7 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
         client.batch_execute(WATCH).await.unwrap()
     });
     store
-        .persist(vec![batch_of("ada", at(1, 1), &[event("a", 1)])])
+        .store_batches(vec![batch_of("ada", at(1, 1), &[event("a", 1)])])
         .await
         .unwrap();
     let seen: Vec<(String, String)> = server::with(&name, async |client| {
@@ -344,7 +347,7 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
     let (engine, src) = fresh::<PostgresEngine>().await;
     engine
         .store()
-        .persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
+        .store_batches(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
         .await
         .unwrap();
     let before = engine.deadlocks();
@@ -361,7 +364,7 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
         engine.store().clone(),
         batch_of("ada", at(src, 2), &[event("b", 1)]),
     );
-    let storing = tokio::spawn(async move { store.persist(vec![batch]).await });
+    let storing = tokio::spawn(async move { store.store_batches(vec![batch]).await });
     until(|| {
         server::with(engine.database(), async |client| {
             client.query_one(WAITING, &[]).await.unwrap().get(0)
@@ -395,7 +398,7 @@ async fn a_lock_that_is_held_is_told_after_five_seconds() {
     let began = std::time::Instant::now();
     let error = engine
         .store()
-        .persist(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
+        .store_batches(vec![batch_of("ada", at(src, 1), &[event("a", 1)])])
         .await
         .unwrap_err();
     assert!(

@@ -1,7 +1,7 @@
 //! Quarantined events, read for whoever mends them.
 
 use serde_json::Value;
-use store::{Held, History, Persist, Quarantine, QuarantineFilter};
+use store::{History, IdOwner, Persist, Quarantine, QuarantineFilter};
 use types::batch::Origin;
 use types::verdict::Code;
 
@@ -170,7 +170,7 @@ pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Eng
         (&first.body[..], first.hash),
         (one.text.as_bytes(), types::event::hash(one.text.as_bytes()))
     );
-    assert_eq!((second.ordinal, second.held, first.held), (2, None, None));
+    assert_eq!((second.ordinal, second.owner, first.owner), (2, None, None));
     // The same in other bytes under one id, something else under the other.
     store_one(
         &engine,
@@ -180,14 +180,19 @@ pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Eng
         ),
     )
     .await;
-    let held: Vec<_> = read().await.events.iter().map(|event| event.held).collect();
+    let owner: Vec<_> = read()
+        .await
+        .events
+        .iter()
+        .map(|event| event.owner)
+        .collect();
     let by = |ordinal, same| {
-        Some(Held {
+        Some(IdOwner {
             by: event_at(src, 2, ordinal),
             same,
         })
     };
-    assert_eq!(held, [by(0, true), by(1, false)]);
+    assert_eq!(owner, [by(0, true), by(1, false)]);
     assert_eq!(
         store.quarantined_batch(at(src, 2)).await.unwrap(),
         None,
@@ -240,7 +245,7 @@ pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>(
     of_bob.header.origin = Some(origin.clone());
     engine
         .store()
-        .persist(vec![readmitted, of_bob])
+        .store_batches(vec![readmitted, of_bob])
         .await
         .unwrap();
     let details = async |seq| {

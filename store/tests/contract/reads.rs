@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
-use store::{Hour, HourRange, Jobs, Persist, Want};
+use store::{EventSelection, Hour, HourRange, Jobs, Persist};
 use types::batch::Header;
 use types::time::{SECOND, utc_hour};
 
@@ -85,7 +85,7 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
             .await
             .unwrap()
     };
-    let once = read(vec![range(0, 1)], Want::All).await;
+    let once = read(vec![range(0, 1)], EventSelection::All).await;
     assert_eq!(
         ids(&once.events),
         ["a", "b", "last", "next"],
@@ -106,13 +106,17 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
         range(2, 1),
         range(1, 1),
     ];
-    assert_eq!(read(overlapping.clone(), Want::All).await, once);
+    assert_eq!(read(overlapping.clone(), EventSelection::All).await, once);
     assert_eq!(
-        read(overlapping, Want::Stale(1)).await,
+        read(overlapping, EventSelection::Stale(1)).await,
         once,
         "nothing was computed yet"
     );
-    let all = read(vec![range(-9, -1), range(5, 5), range(0, 4)], Want::All).await;
+    let all = read(
+        vec![range(-9, -1), range(5, 5), range(0, 4)],
+        EventSelection::All,
+    )
+    .await;
     assert_eq!(
         ids(&all.events),
         ["before", "a", "b", "last", "next", "far"]
@@ -121,9 +125,9 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
         all.hours.keys().copied().collect::<Vec<_>>(),
         [H0 - 1, H0, H0 + 1, H0 + 5]
     );
-    let none = read(vec![range(2, 4)], Want::All).await;
+    let none = read(vec![range(2, 4)], EventSelection::All).await;
     assert!(none.hours.is_empty() && none.events.is_empty());
-    assert_eq!(read(Vec::new(), Want::All).await, none);
+    assert_eq!(read(Vec::new(), EventSelection::All).await, none);
 }
 
 pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
@@ -150,7 +154,7 @@ pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
             .await
             .unwrap()
     };
-    let stale = read(Want::Stale(2)).await;
+    let stale = read(EventSelection::Stale(2)).await;
     assert_eq!(ids(&stale.events), ["b1", "c2", "e2", "d3"]);
     let hour = |generation, n: usize| Hour {
         generation,
@@ -163,14 +167,14 @@ pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
         (H0 + 3, hour(1, 3)),
     ];
     assert_eq!(stale.hours, expected.into());
-    let older_code = read(Want::Stale(1)).await;
+    let older_code = read(EventSelection::Stale(1)).await;
     assert_eq!(
         ids(&older_code.events),
         ["c2", "e2", "d3"],
         "older code leaves newer results alone"
     );
     assert_eq!(
-        ids(&read(Want::All).await.events),
+        ids(&read(EventSelection::All).await.events),
         ["a0", "b1", "c2", "e2", "d3"]
     );
 }
@@ -188,7 +192,7 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
             let last = writer_ended.load(Ordering::Acquire);
             let ranges = vec![range(0, 0), range(7, 7)];
             let snapshot = store
-                .snapshot("ada".to_owned(), ranges, Want::All)
+                .snapshot("ada".to_owned(), ranges, EventSelection::All)
                 .await
                 .unwrap();
             let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
@@ -221,7 +225,7 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
         ];
         engine
             .store()
-            .persist(vec![batch(at(src, seq), &events)])
+            .store_batches(vec![batch(at(src, seq), &events)])
             .await
             .unwrap();
         if seq.is_multiple_of(20) {

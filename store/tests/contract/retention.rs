@@ -1,7 +1,8 @@
 //! What of a stream's life is done with.
 
 use store::{
-    DeadLetters, Decision, Jobs, Kept, Ledger, Outbox, Persist, Retention, Stage, Standing,
+    BatchProgress, BatchStatus, DeadLetterDecision, DeadLetters, Jobs, Outbox, Persist, Retention,
+    StoredPlacement, VerifyReads,
 };
 use types::audit::Step;
 use types::job::JobKind;
@@ -13,8 +14,8 @@ use crate::dead::decision;
 use crate::work::{dead, done, nothing, record_dead, stored, triggered};
 use types::time::SECOND;
 
-fn stage(seq: u64, is_done: bool) -> Stage {
-    Stage {
+fn stage(seq: u64, is_done: bool) -> BatchProgress {
+    BatchProgress {
         seq,
         published_at: received_at(seq) + 2 * SECOND,
         is_done,
@@ -35,12 +36,12 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     store_one(&engine, batch(at(src, 7), &[event("e1", 1)])).await;
     // 1 stays persisted, 2 triggered, 4 completed, 5 and 6 failed.
     store
-        .triggered(bodies[1..].iter().map(triggered).collect())
+        .mark_triggered(bodies[1..].iter().map(triggered).collect())
         .await
         .unwrap();
     for kind in JobKind::ALL {
         store
-            .finish(nothing(kind), vec![done(kind, &bodies[2])])
+            .finish_jobs(nothing(kind), vec![done(kind, &bodies[2])])
             .await
             .unwrap();
     }
@@ -74,12 +75,15 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     let drop = async |seq: u64, kind: JobKind, redriven: &str| {
         let (at, letter) = (at(src, seq), 10 * seq + u64::from(kind.bit().0));
         let job_id = Some(format!("{}{redriven}", kind.id(at, None)));
-        let drop = Decision {
+        let drop = DeadLetterDecision {
             job_id,
             dead_sequence: letter,
             ..decision(at, Step::Dropped)
         };
-        assert!(store.decided(drop).await.unwrap(), "its batch is stored");
+        assert!(
+            store.record_decision(drop).await.unwrap(),
+            "its batch is stored"
+        );
     };
     drop(6, JobKind::Alert, ":r1").await;
     assert_eq!(stages(5, 2).await, [stage(5, false), stage(6, true)]);
@@ -142,9 +146,9 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
     let store = engine.store();
     let unknown = event("u", 1).refused(Code::TypeUnknown, None, None);
     let body = stored(&engine, at(src, 1), &[event("a", 1), unknown]).await;
-    store.triggered(vec![triggered(&body)]).await.unwrap();
+    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
     store
-        .finish(
+        .finish_jobs(
             nothing(JobKind::Normalize),
             vec![done(JobKind::Normalize, &body)],
         )
@@ -155,7 +159,7 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
         .unwrap();
     let account = async || store.accounts(src, 1, 1).await.unwrap().remove(0);
     let found = account().await;
-    let standing = Standing {
+    let standing = BatchStatus {
         state: BatchState::Failed,
         need: Mask::ALL,
         done: JobKind::Normalize.bit(),
@@ -192,13 +196,13 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
     assert!(matches!(
         found.kept[..],
         [
-            (0, Kept::Event(_)),
-            (1, Kept::Refused(Verdict::Quarantined, _))
+            (0, StoredPlacement::Event(_)),
+            (1, StoredPlacement::Refused(Verdict::Quarantined, _))
         ]
     ));
     engine.execute("UPDATE events SET hash = (SELECT hash FROM refused); UPDATE refused SET body = (SELECT body FROM events)");
     assert_eq!(
         account().await.kept,
-        [(0, Kept::Altered), (1, Kept::Altered)]
+        [(0, StoredPlacement::Altered), (1, StoredPlacement::Altered)]
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Jobs, Ledger, Outbox, Persist, Store};
+use store::{Jobs, Outbox, Persist, Store, VerifyReads};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::id::Src;
@@ -71,7 +71,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
     let batches = (1..=ALL)
         .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
         .collect();
-    let stored = store.persist(batches).await.unwrap();
+    let stored = store.store_batches(batches).await.unwrap();
     let bodies: Vec<_> = stored
         .into_iter()
         .map(|stored| stored.pending.unwrap().body)
@@ -79,7 +79,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
     engine.execute(EVERY_COMBINATION);
     assert_eq!(in_store(&engine), combinations());
     store
-        .triggered(bodies.iter().map(triggered).collect())
+        .mark_triggered(bodies.iter().map(triggered).collect())
         .await
         .unwrap();
     assert_moved(&engine, "T2b", |before| {
@@ -88,7 +88,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
     for kind in JobKind::ALL {
         engine.execute(EVERY_COMBINATION);
         store
-            .finish(
+            .finish_jobs(
                 nothing(kind),
                 bodies.iter().map(|body| done(kind, body)).collect(),
             )
@@ -115,10 +115,10 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
 /// One of the four steps that complete a batch, in any order.
 async fn take<S: Store>(store: S, step: Option<JobKind>, body: types::job::JobBody) {
     match step {
-        None => store.triggered(vec![triggered(&body)]).await.unwrap(),
+        None => store.mark_triggered(vec![triggered(&body)]).await.unwrap(),
         Some(kind) => drop(
             store
-                .finish(nothing(kind), vec![done(kind, &body)])
+                .finish_jobs(nothing(kind), vec![done(kind, &body)])
                 .await
                 .unwrap(),
         ),
@@ -172,7 +172,7 @@ pub async fn unfinished_batches_are_counted_by_state<E: Engine>() {
     let batches = (1..=ALL)
         .map(|seq| batch(at(src, seq), &[event(&format!("e{seq}"), 1)]))
         .collect();
-    store.persist(batches).await.unwrap();
+    store.store_batches(batches).await.unwrap();
     engine.execute(EVERY_COMBINATION);
     let each = |state: &str| (state.to_owned(), ALL / 4);
     assert_eq!(
@@ -234,12 +234,12 @@ pub async fn a_job_finished_twice_is_entered_and_recorded_once<E: Engine>() {
     let ask = vec![id.clone(), JobKind::Alert.id(at(src, 1), None)];
     assert!(store.done(ask.clone()).await.unwrap().is_empty());
     store
-        .finish(nothing(JobKind::Normalize), vec![job.clone(), job.clone()])
+        .finish_jobs(nothing(JobKind::Normalize), vec![job.clone(), job.clone()])
         .await
         .unwrap();
     let once = engine.dump();
     store
-        .finish(nothing(JobKind::Normalize), vec![job.clone()])
+        .finish_jobs(nothing(JobKind::Normalize), vec![job.clone()])
         .await
         .unwrap();
     assert_eq!(engine.dump(), once);
@@ -280,13 +280,13 @@ pub async fn a_batch_is_triggered_once_with_the_receipts_of_its_jobs<E: Engine>(
     let triggered = triggered(&body);
     engine
         .store()
-        .triggered(vec![triggered.clone()])
+        .mark_triggered(vec![triggered.clone()])
         .await
         .unwrap();
     let once = engine.dump();
     engine
         .store()
-        .triggered(vec![triggered.clone(), triggered.clone()])
+        .mark_triggered(vec![triggered.clone(), triggered.clone()])
         .await
         .unwrap();
     assert_eq!(engine.dump(), once);

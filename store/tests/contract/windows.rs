@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Computed, Effects, HourRange, Jobs, NormalizedRow, PartialRow, Want};
+use store::{Computed, Effects, EventSelection, HourRange, Jobs, NormalizedRow, PartialRow};
 use types::id::EventRef;
 use types::job::JobKind;
 
@@ -114,7 +114,7 @@ async fn as_seen_now(engine: &impl Engine) -> PartialRow {
     }];
     let snapshot = engine
         .store()
-        .snapshot("ada".to_owned(), ranges, Want::Stale(1))
+        .snapshot("ada".to_owned(), ranges, EventSelection::Stale(1))
         .await
         .unwrap();
     let mut days: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -197,7 +197,7 @@ pub async fn a_normalized_record_keeps_the_lower_reference_in_either_order<E: En
             let jobs = vec![done(JobKind::Normalize, &body)];
             engine
                 .store()
-                .finish(Effects::Normalized(vec![row]), jobs)
+                .finish_jobs(Effects::Normalized(vec![row]), jobs)
                 .await
                 .unwrap();
         }
@@ -219,7 +219,7 @@ pub async fn a_normalized_record_keeps_the_lower_reference_in_either_order<E: En
         let jobs = vec![replayed(JobKind::Normalize, &body)];
         engine
             .store()
-            .finish(Effects::Normalized(again), jobs)
+            .finish_jobs(Effects::Normalized(again), jobs)
             .await
             .unwrap();
         let dump = engine.dump();

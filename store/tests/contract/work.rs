@@ -97,7 +97,7 @@ pub fn dead(kind: JobKind, body: &JobBody) -> DeadLetter {
 
 /// Records that DEAD has the message.
 pub async fn record_dead(store: &impl Attempts, letter: DeadLetter) -> Result<(), StoreError> {
-    store.dead(message_key(&letter), letter).await
+    store.record_dead_letter(message_key(&letter), letter).await
 }
 
 /// The message that the dead letter was.
@@ -158,7 +158,7 @@ pub async fn write_windows(
     let jobs = vec![done(JobKind::Aggregate, body)];
     let revisions = engine
         .store()
-        .finish(Effects::Windows { partials, days }, jobs)
+        .finish_jobs(Effects::Windows { partials, days }, jobs)
         .await
         .unwrap();
     assert_eq!(revisions, []);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store::{AlertRevision, Effects, Jobs, StoreError, Want};
+use store::{AlertRevision, Effects, EventSelection, Jobs, StoreError};
 use types::job::{JobKind, JobMessage};
 
 use super::{BadDay, Error, VERSION, ranges, windows, windows_anew};
@@ -55,14 +55,18 @@ impl<S: Jobs> Aggregating<S> {
         let ranges = ranges(&days).map_err(refused)?;
         let stale = self
             .store
-            .snapshot(developer.clone(), ranges.clone(), Want::Stale(VERSION))
+            .snapshot(
+                developer.clone(),
+                ranges.clone(),
+                EventSelection::Stale(VERSION),
+            )
             .await?;
         match windows(&developer, &days, &stale) {
             Err(error @ Error::Unreadable { .. }) => {
                 tracing::warn!(developer, %error, "computing from all events");
                 let all = self
                     .store
-                    .snapshot(developer.clone(), ranges, Want::All)
+                    .snapshot(developer.clone(), ranges, EventSelection::All)
                     .await?;
                 windows_anew(&developer, &days, &all).map_err(failed)
             }

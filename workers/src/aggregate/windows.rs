@@ -60,7 +60,7 @@ pub fn windows(
     compute(developer, days, snapshot, true)
 }
 
-/// The same from a snapshot with all events (`Want::All`): no stored partial is read.
+/// The same from a snapshot with all events (`EventSelection::All`): no stored partial is read.
 ///
 /// # Errors
 /// Where a touched day is none, or the snapshot contradicts itself.

@@ -73,7 +73,7 @@ pub async fn publish(
         left: revisions.len() - done.len(),
     };
     if !done.is_empty() {
-        store.published(done).await?;
+        store.mark_published(done).await?;
     }
     Ok(published)
 }

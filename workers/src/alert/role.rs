@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_nats::jetstream;
 use runtime::clock;
-use store::{AlertOutbox, AlertRevision, Effects, Jobs, StoreError, Want};
+use store::{AlertOutbox, AlertRevision, Effects, EventSelection, Jobs, StoreError};
 use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
 use types::job::{JobKind, JobMessage};
 
@@ -38,7 +38,7 @@ impl<S: Jobs> Evaluating<S> {
         let ranges = ranges(&self.rules, &touched);
         let snapshot = self
             .store
-            .snapshot(developer.to_owned(), ranges, Want::All)
+            .snapshot(developer.to_owned(), ranges, EventSelection::All)
             .await?;
         let now = clock::now();
         let evaluation = self

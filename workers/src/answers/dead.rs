@@ -1,6 +1,6 @@
 //! What an administrator decided about a dead letter, written to the audit.
 
-use store::{DeadLetters, Decision, Persist};
+use store::{DeadLetterDecision, DeadLetters, Persist};
 use types::audit::Step;
 use types::id::{BatchRef, DeveloperId, is_id};
 use types::json::shorten;
@@ -29,7 +29,7 @@ pub async fn write<S: Persist + DeadLetters>(
         },
     };
     let short = |text: String| shorten(&text, MAX_TEXT);
-    let decision = Decision {
+    let decision = DeadLetterDecision {
         at,
         step,
         dead_sequence: note.dead_sequence,
@@ -46,6 +46,6 @@ pub async fn write<S: Persist + DeadLetters>(
     };
     tracing::info!(batch = %at, step = step.as_str(), by = decision.by, "a dead letter is decided about");
     Ok(DeadNoted {
-        stored: store.decided(decision).await?,
+        stored: store.record_decision(decision).await?,
     })
 }

@@ -15,7 +15,7 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Answers, DeadLetters, History, Ledger, Persist, StoreError};
+use store::{Answers, DeadLetters, History, Persist, StoreError, VerifyReads};
 use types::audit::Step;
 use types::query::{
     Answer, BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, METRICS, MetricsQuery, NOTE_DUPLICATE,
@@ -57,7 +57,7 @@ pub async fn batches<S>(
     retry: RetryPolicy,
     shutdown: Shutdown,
 ) where
-    S: Answers + History + Ledger + Clone,
+    S: Answers + History + VerifyReads + Clone,
 {
     let questions = each(
         &client,
@@ -242,7 +242,7 @@ fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
     submissions.into_iter().map(replies::submission).collect()
 }
 
-async fn stored<S: Answers + Ledger>(
+async fn stored<S: Answers + VerifyReads>(
     store: &S,
     incarnation: types::stream::StreamIncarnation,
     seq: u64,

@@ -29,7 +29,7 @@ pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, shutdow
     let mut last = String::new();
     for attempt in 0..TRIES {
         let (incarnation, correlation_id) = (note.incarnation.clone(), note.correlation_id.clone());
-        let written = store.note_resend(
+        let written = store.record_resend(
             incarnation,
             note.seq,
             correlation_id,

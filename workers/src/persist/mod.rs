@@ -13,7 +13,7 @@ use bytes::Bytes;
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
-use store::{Attempts, Incoming, Outbox, Persist, Stored};
+use store::{Attempts, DecodedBatch, Outbox, Persist, Stored};
 use types::batch::{self, Batch};
 use types::dead_letter::MessageContext;
 use types::event::Head;
@@ -101,7 +101,7 @@ impl<S: Persist + Attempts> Role for Storing<S> {
         for incoming in &sound {
             crash::point_of("persist", &incoming.header.batch_id);
         }
-        match self.store.persist(sound).await {
+        match self.store.store_batches(sound).await {
             Ok(stored) => {
                 crash::point("persist.after_commit");
                 self.committed(group, stored).await;
@@ -154,14 +154,14 @@ fn event_ids(batch: &Batch) -> Vec<String> {
 }
 
 impl<S: Persist> Storing<S> {
-    fn incoming(&self, src: Src, delivery: &Delivery) -> Result<Incoming, String> {
+    fn incoming(&self, src: Src, delivery: &Delivery) -> Result<DecodedBatch, String> {
         let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
         let at = BatchRef {
             src,
             seq: delivery.seq,
         };
         let times = (delivery.published_at, clock::now());
-        Incoming::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
+        DecodedBatch::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
     }
 
     /// After the commit: hints for those who wait, and the jobs to be published.

@@ -135,7 +135,7 @@ impl<S: Outbox> Trigger<S> {
     /// all of the claim has been tried.
     async fn sweep(&self) -> Result<(), NotTriggered> {
         loop {
-            let claimed = self.store.claim(CLAIM).await?;
+            let claimed = self.store.claim_outbox(CLAIM).await?;
             if claimed.is_empty() || self.shutdown.is_draining() {
                 return Ok(());
             }
@@ -166,7 +166,7 @@ impl<S: Outbox> Trigger<S> {
         }
         crash::point("trigger.after_jobs");
         if !triggered.is_empty() {
-            self.store.triggered(triggered).await?;
+            self.store.mark_triggered(triggered).await?;
         }
         failure.map_or(Ok(()), Err)
     }

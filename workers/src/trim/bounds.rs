@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use store::Stage;
+use store::BatchProgress;
 use types::time::Micros;
 
 /// Above this part of `max_bytes` the retention bound yields (docs/protocol.md, Retention).
@@ -76,7 +76,7 @@ impl Wish {
         (keep.is_some() || below > 0).then_some(Self { before, below })
     }
 
-    fn covers(&self, stage: &Stage) -> bool {
+    fn covers(&self, stage: &BatchProgress) -> bool {
         stage.published_at < self.before || stage.seq < self.below
     }
 }
@@ -84,7 +84,7 @@ impl Wish {
 /// The first sequence that must stay, as far as the stored batches tell: `stages` are those from
 /// `from` on. Where they have gaps, only the stream knows whether a message is there.
 #[must_use]
-pub fn keep_from(from: u64, stages: &[Stage], wish: &Wish) -> u64 {
+pub fn keep_from(from: u64, stages: &[BatchProgress], wish: &Wish) -> u64 {
     let gone = stages
         .iter()
         .take_while(|stage| stage.is_done && wish.covers(stage));
@@ -106,7 +106,7 @@ impl Blocks {
     /// What is at `from`, where nothing may go: `stages` are the rows from there on, `message` is the first
     /// message at `from` or above it, where that comes before the first row.
     #[must_use]
-    pub fn by(from: u64, stages: &[Stage], message: Option<u64>) -> Self {
+    pub fn by(from: u64, stages: &[BatchProgress], message: Option<u64>) -> Self {
         match (message, stages.first()) {
             (Some(seq), _) => Self::Unstored(seq),
             (None, None) => Self::Unstored(from),
@@ -139,7 +139,7 @@ impl std::fmt::Display for Blocks {
 
 /// The sequences of `from..to` that have no batch. A message at one of them is not stored.
 #[must_use]
-pub fn gaps(from: u64, to: u64, stages: &[Stage]) -> Vec<Range<u64>> {
+pub fn gaps(from: u64, to: u64, stages: &[BatchProgress]) -> Vec<Range<u64>> {
     let below = stages
         .iter()
         .map(|stage| stage.seq)

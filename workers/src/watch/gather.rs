@@ -13,7 +13,7 @@ use futures_util::future::try_join_all;
 use runtime::breaker;
 use runtime::clock;
 use runtime::process::Process;
-use store::Watching;
+use store::Monitoring;
 use types::time::Micros;
 
 use super::attendance::{Attendance, Silent};
@@ -46,7 +46,7 @@ pub struct Present {
     silent: Vec<Silent>,
 }
 
-impl<S: Watching> Gatherer<S> {
+impl<S: Monitoring> Gatherer<S> {
     /// Looks who is alive. Every watcher does it all the time, to know who was there before it got
     /// the lease.
     pub async fn worker_registry(&self, attendance: &mut Attendance) -> Option<Present> {

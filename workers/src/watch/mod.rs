@@ -27,7 +27,7 @@ use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
-use store::Watching;
+use store::Monitoring;
 use tokio::time::{MissedTickBehavior, interval};
 use types::admin_alert::{AdminAlert, Kind, NOTE_RULE_FAILED, RuleFailed, State};
 use types::time::Micros;
@@ -63,7 +63,7 @@ pub struct Watch<S> {
 ///
 /// # Errors
 /// Where the stream ADMIN is missing or unsafe at the start.
-pub async fn run<S: Watching>(watch: Watch<S>) -> Result<(), BindError> {
+pub async fn run<S: Monitoring>(watch: Watch<S>) -> Result<(), BindError> {
     let Watch {
         client,
         store,
@@ -170,7 +170,7 @@ struct Watcher<S> {
     book: Option<(Book, u64)>,
 }
 
-impl<S: Watching> Watcher<S> {
+impl<S: Monitoring> Watcher<S> {
     async fn until_stopped(mut self, process: &Process) -> Self {
         let mut looks = interval(self.settings.alert_every.max(Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -13,7 +13,7 @@ use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
-use store::{Answers, Ledger, Quarantine, QuarantinedBatch};
+use store::{Answers, Quarantine, QuarantinedBatch, VerifyReads};
 use tokio::time::Instant;
 use types::key::{DeveloperRecord, developer_entry};
 use types::stream::StreamIncarnation;
@@ -78,7 +78,10 @@ impl Sender {
     ///
     /// # Errors
     /// Where stream or store cannot be read.
-    pub async fn on_the_way(&self, store: &(impl Quarantine + Ledger)) -> anyhow::Result<OnTheWay> {
+    pub async fn on_the_way(
+        &self,
+        store: &(impl Quarantine + VerifyReads),
+    ) -> anyhow::Result<OnTheWay> {
         on_the_way::read(store, &self.js, &self.incarnation).await
     }
 

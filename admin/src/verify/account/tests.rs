@@ -1,7 +1,7 @@
 //! Every place an event can be in, against every place it may be in.
 
 use bytes::Bytes;
-use store::{Standing, StepTaken};
+use store::{AuditStep, BatchStatus};
 use types::batch::{Header, Note, decode, encode};
 use types::job::{BatchState, Mask};
 use types::verdict::Code;
@@ -43,8 +43,8 @@ fn garbage() -> Result<Batch, BadMessage> {
     decode(Bytes::from_static(b"garbage"))
 }
 
-fn account(kept: Vec<(u32, Kept)>) -> Account {
-    let row = Standing {
+fn account(kept: Vec<(u32, StoredPlacement)>) -> Account {
+    let row = BatchStatus {
         state: BatchState::Completed,
         need: Mask::NONE,
         done: Mask::NONE,
@@ -99,29 +99,33 @@ fn an_event_is_right_in_one_place_only() {
     let own = event::hash(TEXT.as_bytes());
     let other = [0; 32];
     let lower = BatchRef { src: 1, seq: 6 }.event(0);
-    let quarantined = Kept::Refused(Verdict::Quarantined, own);
-    let rejected = Kept::Refused(Verdict::Rejected, own);
-    let duplicate = |original| Kept::Duplicate { original };
+    let quarantined = StoredPlacement::Refused(Verdict::Quarantined, own);
+    let rejected = StoredPlacement::Refused(Verdict::Rejected, own);
+    let duplicate = |original| StoredPlacement::Duplicate { original };
     let (admitted, unknown, bad) = (
         message(None),
         message(Some(Code::TypeUnknown)),
         message(Some(Code::SchemaInvalid)),
     );
     for (message, kept, is_right) in [
-        (&admitted, Kept::Event(own), true),
+        (&admitted, StoredPlacement::Event(own), true),
         (&admitted, duplicate(Some(lower)), true),
         (&admitted, quarantined.clone(), true),
-        (&admitted, Kept::Event(other), false),
-        (&admitted, Kept::Altered, false),
+        (&admitted, StoredPlacement::Event(other), false),
+        (&admitted, StoredPlacement::Altered, false),
         (&admitted, duplicate(None), false),
         (&admitted, duplicate(Some(AT.event(0))), false),
         (&admitted, rejected.clone(), false),
         (&unknown, quarantined.clone(), true),
-        (&unknown, Kept::Event(own), false),
+        (&unknown, StoredPlacement::Event(own), false),
         (&unknown, rejected.clone(), false),
         (&bad, rejected, true),
         (&bad, quarantined, false),
-        (&bad, Kept::Refused(Verdict::Rejected, other), false),
+        (
+            &bad,
+            StoredPlacement::Refused(Verdict::Rejected, other),
+            false,
+        ),
         (&bad, duplicate(Some(lower)), false),
     ] {
         let checked = checked(message, Some(&account(vec![(0, kept.clone())])), None);
@@ -142,7 +146,7 @@ fn an_event_is_right_in_one_place_only() {
 
 #[test]
 fn what_is_nowhere_twice_or_too_much_is_named() {
-    let own = Kept::Event(event::hash(TEXT.as_bytes()));
+    let own = StoredPlacement::Event(event::hash(TEXT.as_bytes()));
     let admitted = message(None);
     let of = |kept| {
         told(&checked(&admitted, Some(&account(kept)), None))
@@ -184,7 +188,7 @@ fn a_message_without_a_row_is_in_dead_or_missing() {
         };
         assert_eq!(told(&checked(&message, Some(&trail), Some(3))), []);
     }
-    let own = vec![(0, Kept::Event(event::hash(TEXT.as_bytes())))];
+    let own = vec![(0, StoredPlacement::Event(event::hash(TEXT.as_bytes())))];
     assert_eq!(
         told(&checked(&garbage(), Some(&account(own.clone())), None)),
         [("different", false)]
@@ -194,7 +198,7 @@ fn a_message_without_a_row_is_in_dead_or_missing() {
         told(&checked(&message(None), Some(&stored), Some(3))),
         [("surplus", true)]
     );
-    stored.steps.push(StepTaken {
+    stored.steps.push(AuditStep {
         step: "redriven".to_owned(),
         replay_id: None,
         job_id: None,
@@ -222,7 +226,7 @@ fn what_was_stored_while_its_letter_was_dropped_is_explained_by_the_audit() {
     let told_of = |job_id: Option<&str>| {
         let mut account = account(vec![]);
         let job_id = job_id.map(str::to_owned);
-        account.steps.push(StepTaken {
+        account.steps.push(AuditStep {
             step: "dropped".to_owned(),
             replay_id: None,
             job_id,

@@ -7,8 +7,8 @@ use super::*;
 
 const AT: BatchRef = BatchRef { src: 1, seq: 7 };
 
-fn taken(step: &str, job_id: Option<String>) -> StepTaken {
-    StepTaken {
+fn taken(step: &str, job_id: Option<String>) -> AuditStep {
+    AuditStep {
         step: step.to_owned(),
         replay_id: None,
         job_id,
@@ -34,7 +34,7 @@ fn masks() -> impl Strategy<Value = (BatchState, Mask, Mask, Mask)> {
 
 /// The trail that the workers write for such a batch.
 fn whole((state, need, done, failed): (BatchState, Mask, Mask, Mask)) -> Account {
-    let mut steps: Vec<StepTaken> = STORED
+    let mut steps: Vec<AuditStep> = STORED
         .iter()
         .map(|step| taken(step.as_str(), None))
         .collect();
@@ -47,7 +47,7 @@ fn whole((state, need, done, failed): (BatchState, Mask, Mask, Mask)) -> Account
     if state == BatchState::Completed {
         steps.push(taken("completed", None));
     }
-    let row = Standing {
+    let row = BatchStatus {
         state,
         need,
         done,
@@ -112,7 +112,7 @@ proptest! {
 #[test]
 fn a_forgotten_batch_and_a_replay_are_no_findings() {
     let mut forgotten = whole((BatchState::Failed, Mask::ALL, Mask(3), Mask(4)));
-    forgotten.row = forgotten.row.map(|row| Standing {
+    forgotten.row = forgotten.row.map(|row| BatchStatus {
         is_known: false,
         ..row
     });
@@ -123,11 +123,11 @@ fn a_forgotten_batch_and_a_replay_are_no_findings() {
     forgotten.steps.push(taken("dropped", None));
     assert_eq!(findings(&forgotten, Mask::NONE), Vec::<String>::new());
     let mut replayed = whole((BatchState::Completed, Mask::ALL, Mask::ALL, Mask::NONE));
-    let again = |step: &StepTaken| StepTaken {
+    let again = |step: &AuditStep| AuditStep {
         replay_id: Some("r".to_owned()),
         ..step.clone()
     };
-    let more: Vec<StepTaken> = replayed.steps.iter().map(again).collect();
+    let more: Vec<AuditStep> = replayed.steps.iter().map(again).collect();
     replayed.steps.extend(more);
     assert_eq!(findings(&replayed, Mask::NONE), Vec::<String>::new());
 }

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use crate::postgres::trouble::Trouble;
 use crate::postgres::{Work, batches, column, rows};
-use crate::{Computed, Hour, HourRange, Snapshot, Want, ranges};
+use crate::{Computed, EventSelection, Hour, HourRange, Snapshot, ranges};
 
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
@@ -22,11 +22,11 @@ const EVENTS: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.sche
 pub struct Reading {
     developer: String,
     ranges: Vec<HourRange>,
-    want: Want,
+    want: EventSelection,
 }
 
 impl Reading {
-    pub fn new(developer: String, ranges: Vec<HourRange>, want: Want) -> Self {
+    pub fn new(developer: String, ranges: Vec<HourRange>, want: EventSelection) -> Self {
         Self {
             developer,
             ranges: ranges::merged(ranges),

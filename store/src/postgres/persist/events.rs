@@ -12,7 +12,7 @@ use super::rows;
 use super::sql::{HOLDERS, RECEIPTS, TAKE_CONFLICTS, TAKE_DUPLICATES};
 use crate::audit::AuditTrail;
 use crate::contest::{Beaten, Holder, Lost, judged_anew};
-use crate::incoming::Incoming;
+use crate::incoming::DecodedBatch;
 use crate::postgres::trouble::Trouble;
 use crate::postgres::{self, batches, column};
 use crate::refused::RefusedRow;
@@ -24,7 +24,7 @@ type Receipts = HashMap<BatchRef, (String, Micros)>;
 /// Stores the events of new batches; gives what each batch came to, and its audit.
 pub async fn store<'a>(
     tx: &Transaction<'_>,
-    batches: &[&'a Incoming],
+    batches: &[&'a DecodedBatch],
 ) -> Result<Vec<(Tally, AuditTrail<'a>)>, Trouble> {
     let contests = Contest::all(batches);
     let holders = insert_firsts(tx, &contests).await?;
@@ -164,7 +164,7 @@ async fn take_places<'a>(
 
 /// What a batch's events came to, and its audit.
 fn account<'a>(
-    batch: &'a Incoming,
+    batch: &'a DecodedBatch,
     fates: &HashMap<EventRef, Fate<'_>>,
     receipts: &Receipts,
 ) -> (Tally, AuditTrail<'a>) {
@@ -193,10 +193,10 @@ fn account<'a>(
 /// Batch ids and receipts of the originals that some event lost against.
 async fn receipts(
     tx: &Transaction<'_>,
-    batches: &[&Incoming],
+    batches: &[&DecodedBatch],
     fates: &HashMap<EventRef, Fate<'_>>,
 ) -> Result<Receipts, Trouble> {
-    let of = |batch: &&Incoming| {
+    let of = |batch: &&DecodedBatch| {
         (
             batch.at,
             (batch.header.batch_id.clone(), batch.header.received_at),

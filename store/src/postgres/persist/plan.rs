@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use types::id::EventRef;
 
-use crate::contest::{Decision, Holder, Loser, Submission, decide};
-use crate::incoming::{Competitor, Incoming};
+use crate::contest::{Holder, Loser, Resolution, Submission, decide};
+use crate::incoming::{AdmittedEvent, DecodedBatch};
 
 /// One submission of an event id in the group.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +13,7 @@ pub struct Entry<'a> {
     /// Where it came from.
     pub at: EventRef,
     /// What was submitted.
-    pub event: &'a Competitor,
+    pub event: &'a AdmittedEvent,
 }
 
 /// All submissions of one (developer, event id) in the group.
@@ -45,7 +45,7 @@ pub enum Fate<'a> {
 
 impl<'a> Contest<'a> {
     /// The contests of a group of batches, by (developer, event id).
-    pub fn all(batches: &[&'a Incoming]) -> Vec<Self> {
+    pub fn all(batches: &[&'a DecodedBatch]) -> Vec<Self> {
         let mut by_key: BTreeMap<(&str, &str), Vec<Entry<'_>>> = BTreeMap::new();
         for batch in batches {
             for event in &batch.competitors {
@@ -91,8 +91,8 @@ impl<'a> Contest<'a> {
             (None, _) if entry.at == first.at => Fate::New,
             (_, Some(holder)) if entry.at == first.at => Fate::Takes(holder),
             _ => match decide(original, entry.submission()) {
-                Decision::Own | Decision::Takes => Fate::Own,
-                Decision::Loses(loser) => Fate::Loses {
+                Resolution::Own | Resolution::Takes => Fate::Own,
+                Resolution::Loses(loser) => Fate::Loses {
                     loser,
                     original: original.at,
                 },

@@ -9,7 +9,7 @@ use super::sql::{
 };
 use crate::StoreError;
 use crate::contest::{Loser, Lost};
-use crate::incoming::Incoming;
+use crate::incoming::DecodedBatch;
 use crate::postgres::trouble::Trouble;
 use crate::postgres::{column, execute, rows};
 use crate::refused::RefusedRow;
@@ -24,9 +24,9 @@ fn words(text: &str) -> String {
 /// Inserts the batches that are not there, before anything is known of their events.
 pub async fn insert_batches(
     tx: &Transaction<'_>,
-    batches: &[&Incoming],
+    batches: &[&DecodedBatch],
 ) -> Result<Vec<Row>, Trouble> {
-    let client = |batch: &&Incoming| {
+    let client = |batch: &&DecodedBatch| {
         batch
             .header
             .envelope
@@ -61,7 +61,7 @@ pub async fn insert_batches(
 /// Says of the inserted batches what their events came to.
 pub async fn update_batches(
     tx: &Transaction<'_>,
-    done: &[(&Incoming, &Tally)],
+    done: &[(&DecodedBatch, &Tally)],
 ) -> Result<(), Trouble> {
     let bodies = done
         .iter()

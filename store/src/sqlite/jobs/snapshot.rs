@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, params};
 
 use crate::sqlite::persist::event_ref;
-use crate::{Computed, Hour, HourRange, Snapshot, StoreError, StoredEvent, Want, ranges};
+use crate::{Computed, EventSelection, Hour, HourRange, Snapshot, StoreError, StoredEvent, ranges};
 
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour
@@ -21,7 +21,7 @@ pub fn read(
     connection: &Connection,
     developer: &str,
     ranges: Vec<HourRange>,
-    want: Want,
+    want: EventSelection,
 ) -> Result<Snapshot, StoreError> {
     let mut snapshot = Snapshot::default();
     let mut statement = connection.prepare_cached(HOURS)?;

@@ -9,7 +9,7 @@ use super::T1;
 use super::sql::{INSERT_BATCH, INSERT_DUPLICATE, INSERT_EVENT, INSERT_REFUSED};
 use crate::StoreError;
 use crate::contest::{Lost, Submission};
-use crate::incoming::Competitor;
+use crate::incoming::AdmittedEvent;
 use crate::refused::RefusedRow;
 use crate::tally::Tally;
 
@@ -20,7 +20,7 @@ impl T1<'_> {
     pub(super) fn insert_event(
         &self,
         at: EventRef,
-        event: &Competitor,
+        event: &AdmittedEvent,
     ) -> Result<bool, StoreError> {
         let developer = self.batch.header.developer.as_str();
         let inserted = self

@@ -179,9 +179,9 @@ fn a_rule_that_panics_harms_no_other() {
 
 /// What the store keeps of rule windows: only what is newer replaces (`protocol.md`, T3).
 #[derive(Default)]
-struct Kept(BTreeMap<(String, String), (i64, Option<Finding>)>);
+struct StoredPlacement(BTreeMap<(String, String), (i64, Option<Finding>)>);
 
-impl Kept {
+impl StoredPlacement {
     /// The job of `batch`, when `stored` is in the store (and the batch with it).
     fn job(&mut self, batch: &[StoredEvent], stored: &[StoredEvent]) {
         let evaluation = evaluate(&rules(), "ada", &touched(batch), &snapshot(stored), MONDAY);
@@ -230,7 +230,7 @@ proptest! {
         stale_first in any::<bool>(),
     ) {
         let cut = cut.min(events.len());
-        let (mut apart, mut together) = (Kept::default(), Kept::default());
+        let (mut apart, mut together) = (StoredPlacement::default(), StoredPlacement::default());
         apart.job(&events[..cut], &events[..cut]);
         apart.job(&events[cut..], &events);
         if stale_first {

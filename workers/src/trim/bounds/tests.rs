@@ -24,10 +24,10 @@ fn place() -> impl Strategy<Value = Place> {
 
 /// Trims as the shell does: by the rows, then by what the stream has in their gaps.
 fn trimmed_to(places: &BTreeMap<u64, Place>, first: u64, wish: &Wish) -> u64 {
-    let stages: Vec<Stage> = places
+    let stages: Vec<BatchProgress> = places
         .range(first..)
         .filter_map(|(seq, place)| {
-            place.stage.map(|(is_done, published_at)| Stage {
+            place.stage.map(|(is_done, published_at)| BatchProgress {
                 seq: *seq,
                 published_at,
                 is_done,
@@ -121,7 +121,7 @@ fn a_full_stream_is_trimmed_to_70_percent_and_a_time_bound_takes_what_is_older()
 
 #[test]
 fn gaps_are_found_before_between_and_after_rows() {
-    let stages = [3, 4, 7].map(|seq| Stage {
+    let stages = [3, 4, 7].map(|seq| BatchProgress {
         seq,
         published_at: 0,
         is_done: true,
@@ -134,7 +134,7 @@ fn gaps_are_found_before_between_and_after_rows() {
 
 #[test]
 fn what_stays_is_told_with_its_remedy() {
-    let row = |is_failed| Stage {
+    let row = |is_failed| BatchProgress {
         seq: 5,
         published_at: 0,
         is_done: false,

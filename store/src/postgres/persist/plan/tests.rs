@@ -4,8 +4,8 @@ use types::event;
 
 use super::*;
 
-fn competitor(id: &str, body: &str) -> Competitor {
-    Competitor {
+fn competitor(id: &str, body: &str) -> AdmittedEvent {
+    AdmittedEvent {
         ordinal: 0,
         id: id.to_owned(),
         kind: "heartbeat".to_owned(),
@@ -37,7 +37,7 @@ fn holder(seq: u64, body: &str) -> Holder {
     }
 }
 
-fn contest(entries: &[(u64, Competitor)]) -> Contest<'_> {
+fn contest(entries: &[(u64, AdmittedEvent)]) -> Contest<'_> {
     let entries = entries
         .iter()
         .map(|(seq, event)| Entry {
