@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use types::batch::{Batch, Header};
 use types::event::{self, Head};
 use types::id::{self, BatchRef, DeveloperId};
+use types::json::replace_nul;
 use types::time::{Micros, rfc3339};
 use types::verdict::Code;
 
@@ -157,8 +158,8 @@ impl DecodedBatch {
                     ordinal,
                     id: head.and_then(|head| head.id()),
                     code,
-                    pointer: note.pointer.as_deref().map(printable),
-                    detail: note.detail.as_deref().map(printable),
+                    pointer: note.pointer.as_deref().map(replace_nul),
+                    detail: note.detail.as_deref().map(replace_nul),
                     body,
                     hash,
                 }),
@@ -191,9 +192,4 @@ impl DecodedBatch {
             refused,
         })
     }
-}
-
-/// What a client's text is in a text column: Postgres takes no NUL there (its documentation, 8.3).
-pub fn printable(text: &str) -> String {
-    text.replace('\0', "\u{2400}")
 }

@@ -8,7 +8,7 @@ use types::job::{JobBody, Mask};
 use types::time::Micros;
 
 use crate::effects::{AlertRevision, Effects, JobDone};
-use crate::{StoreError, ranges};
+use crate::{HourRange, StoreError};
 
 /// A batch whose jobs are to be published (T2a).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +76,6 @@ pub struct StoredEvent {
     pub client: Option<Vec<u8>>,
 }
 
-/// UTC hours since 1970, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HourRange {
-    /// The first hour.
-    pub first: i64,
-    /// The last hour.
-    pub last: i64,
-}
-
 /// Which events a snapshot brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventSelection {
@@ -142,7 +133,7 @@ impl Snapshot {
             EventSelection::Stale(version) => hour.is_stale(version),
         };
         let wanted = self.hours.iter().filter(|(_, hour)| is_wanted(hour));
-        ranges::merged(
+        HourRange::merge(
             wanted
                 .map(|(&hour, _)| HourRange {
                     first: hour,

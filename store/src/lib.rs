@@ -12,13 +12,13 @@ mod audit;
 mod contest;
 mod dead;
 mod effects;
+mod hours;
 mod incoming;
 mod jobs;
 mod measured;
 mod migrations;
 mod postgres;
 mod quarantine;
-mod ranges;
 mod reading;
 mod refused;
 mod retention;
@@ -37,10 +37,11 @@ pub use dead::{DeadLetterDecision, DeadLetters};
 pub use effects::{
     AlertRevision, DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow,
 };
+pub use hours::{HourRange, TimeSpan};
 pub use incoming::{AdmittedEvent, DecodedBatch, Refused, StoredFrom};
 pub use jobs::{
-    AlertOutbox, Computed, EventSelection, Hour, HourRange, Jobs, Outbox, Pending, Receipt,
-    Snapshot, StoredEvent, Triggered,
+    AlertOutbox, Computed, EventSelection, Hour, Jobs, Outbox, Pending, Receipt, Snapshot,
+    StoredEvent, Triggered,
 };
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};

@@ -6,7 +6,7 @@ use runtime::metrics;
 
 use crate::{AlertRevision, JobDone, StoreError, Stored, Triggered};
 
-/// Times a transaction; its kind is its name in `docs/protocol.md`.
+/// Times a transaction; its kind is the label `kind` of the metric.
 pub async fn transaction<T>(
     kind: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
@@ -23,10 +23,10 @@ pub async fn transaction<T>(
 }
 
 /// T1: times it, and counts what it stored.
-pub async fn t1(
+pub async fn store_batches(
     work: impl Future<Output = Result<Vec<Stored>, StoreError>>,
 ) -> Result<Vec<Stored>, StoreError> {
-    let stored = transaction("T1", work).await?;
+    let stored = transaction("store_batches", work).await?;
     stored
         .iter()
         .for_each(|one| metrics::batch_stored((!one.already).then_some(&one.counts)));
@@ -34,23 +34,23 @@ pub async fn t1(
 }
 
 /// T2b of these batches.
-pub async fn t2b(
+pub async fn mark_triggered(
     batches: Vec<Triggered>,
     work: impl AsyncFnOnce(Vec<Triggered>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let count = batches.len();
-    transaction("T2b", work(batches)).await?;
+    transaction("mark_triggered", work(batches)).await?;
     metrics::batches_triggered(count);
     Ok(())
 }
 
 /// T3 of these jobs.
-pub async fn t3(
+pub async fn finish_jobs(
     jobs: Vec<JobDone>,
     work: impl AsyncFnOnce(Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError>,
 ) -> Result<Vec<AlertRevision>, StoreError> {
     let kinds: Vec<_> = jobs.iter().map(|done| done.job.kind).collect();
-    let revisions = transaction("T3", work(jobs)).await?;
+    let revisions = transaction("finish_jobs", work(jobs)).await?;
     kinds.into_iter().for_each(metrics::job_done);
     revisions
         .iter()

@@ -5,13 +5,13 @@ use types::audit::Step;
 use types::dead_letter::DeadLetterClass;
 use types::id::BatchRef;
 use types::job::{BatchState, JobBody, JobMessage};
+use types::json::replace_nul;
 use types::time::Micros;
 
 use crate::alerting::Alert;
 use crate::attempts::DeadMessage;
 use crate::audit::{AuditRow, Happened, Whose};
 use crate::effects::JobFailed;
-use crate::incoming::printable;
 use crate::{Attempt, DeadLetterDecision, JobDone, Recovery, Triggered};
 
 /// T2b left the batch in this state.
@@ -88,7 +88,7 @@ pub fn dead(message: &DeadMessage) -> AuditRow {
         "reason": letter.reason, "state": context.state.map(BatchState::as_str), "event_ids": context.event_ids,
         "job_id": context.job.as_ref().map(|job| &job.job_id),
     });
-    let text = |text: &Option<String>| printable(text.as_deref().unwrap_or_default());
+    let text = |text: &Option<String>| replace_nul(text.as_deref().unwrap_or_default());
     let batch_id = text(&context.batch_id);
     let correlation_id = text(&context.correlation_id);
     let whose = Whose {
@@ -121,8 +121,8 @@ pub fn recovered(recovery: &Recovery, failed: &Attempt) -> AuditRow {
         "stream_sequence": recovery.key.seq, "job_id": job.map(|job| &job.job_id),
     });
     let (batch_id, correlation_id) = (
-        printable(&recovery.batch_id),
-        printable(&recovery.correlation_id),
+        replace_nul(&recovery.batch_id),
+        replace_nul(&recovery.correlation_id),
     );
     let whose = Whose {
         developer: &recovery.developer,

@@ -155,5 +155,5 @@ fn tries(attempt: Attempt, own_marks: u32) -> PriorAttempts {
 
 /// A reason may repeat what a hostile message says: text columns take no NUL, and need no book.
 fn plain(reason: &str) -> String {
-    types::json::shorten(&reason.replace('\0', "\u{2400}"), 4096)
+    types::json::shorten(&types::json::replace_nul(reason), 4096)
 }

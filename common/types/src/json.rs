@@ -78,6 +78,12 @@ pub fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
+/// `text` with the sign for NUL in place of each NUL: Postgres takes none in a text column (its documentation, 8.3).
+#[must_use]
+pub fn replace_nul(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
+}
+
 /// `text` cut to at most `max` bytes at a character's border, with an ellipsis where it was longer.
 #[must_use]
 pub fn shorten(text: &str, max: usize) -> String {
@@ -126,5 +132,10 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         assert_eq!(shorten("äöü", 3), "ä…");
         assert_eq!(shorten("abc", 3), "abc");
+    }
+
+    #[test]
+    fn a_nul_is_replaced_by_its_sign() {
+        assert_eq!(replace_nul("a\0b\0"), "a\u{2400}b\u{2400}");
     }
 }

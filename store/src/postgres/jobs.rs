@@ -59,6 +59,6 @@ impl Jobs for Postgres {
         jobs: Vec<JobDone>,
     ) -> Result<Vec<AlertRevision>, StoreError> {
         let t3 = async |jobs: Vec<JobDone>| self.write(finish::T3::new(effects, &jobs)).await;
-        crate::measured::t3(jobs, t3).await
+        crate::measured::finish_jobs(jobs, t3).await
     }
 }

@@ -25,7 +25,7 @@ const TRIGGERED: &str = "UPDATE batches b SET state = CASE
 
 impl Outbox for Postgres {
     async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
-        crate::measured::transaction("T2a", self.write(T2a { limit })).await
+        crate::measured::transaction("claim_outbox", self.write(T2a { limit })).await
     }
 
     async fn mark_triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
@@ -36,7 +36,7 @@ impl Outbox for Postgres {
                 .collect();
             self.write(T2b { batches }).await
         };
-        crate::measured::t2b(batches, t2b).await
+        crate::measured::mark_triggered(batches, t2b).await
     }
 }
 

@@ -38,7 +38,7 @@ impl Persist for Postgres {
             return Ok(Vec::new());
         }
         group.sort_by_key(|batch| batch.at);
-        crate::measured::t1(self.write(T1 { group })).await
+        crate::measured::store_batches(self.write(T1 { group })).await
     }
 }
 

@@ -56,7 +56,7 @@ impl Jobs for Sqlite {
             self.write(move |connection| finish::finish(connection, effects, jobs))
                 .await
         };
-        crate::measured::t3(jobs, t3).await
+        crate::measured::finish_jobs(jobs, t3).await
     }
 }
 

@@ -24,7 +24,7 @@ const TRIGGERED: &str = "UPDATE batches SET state = CASE
 impl Outbox for Sqlite {
     async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
         crate::measured::transaction(
-            "T2a",
+            "claim_outbox",
             self.write(move |connection| claim(connection, limit)),
         )
         .await
@@ -40,7 +40,7 @@ impl Outbox for Sqlite {
             })
             .await
         };
-        crate::measured::t2b(batches, t2b).await
+        crate::measured::mark_triggered(batches, t2b).await
     }
 }
 

@@ -52,7 +52,7 @@ impl Persist for Sqlite {
                 .map(|batch| T1 { connection, batch }.run())
                 .collect()
         };
-        crate::measured::t1(self.write(t1)).await
+        crate::measured::store_batches(self.write(t1)).await
     }
 }
 

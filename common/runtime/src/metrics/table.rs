@@ -107,17 +107,17 @@ metrics! {
     DEAD_LETTERS = "devtrail_dead_letters_total", Counter, Worker, ["stream", "consumer"],
         "Messages that were given up and are in DEAD.";
     STORE_DURATION = "devtrail_store_transaction_duration_seconds", Histogram(WORK), Worker, ["kind", "outcome"],
-        "Time of a transaction, waiting for it included. Kinds as in protocol.md: T1, T2a, T2b, T3; outcomes `ok`, `unavailable`, `failed`.";
+        "Time of a transaction, waiting included. Kinds: `store_batches`, `claim_outbox`, `mark_triggered`, `finish_jobs`; outcomes `ok`, `unavailable`, `failed`.";
     STORE_RETRIES = "devtrail_store_retries_total", Counter, Worker, [],
         "Transactions that Postgres gave up for another one's sake and that were run again.";
     BATCHES_STORED = "devtrail_batches_stored_total", Counter, Worker, ["outcome"],
-        "Batches after T1: `stored`, or `already` where the row was there.";
+        "Batches after `store_batches`: `stored`, or `already` if the row was there.";
     EVENTS_STORED = "devtrail_events_stored_total", Counter, Worker, ["verdict"],
         "Events of batches that were stored, by the store's verdict.";
     BATCHES_TRIGGERED = "devtrail_batches_triggered_total", Counter, Worker, [],
         "Batches whose jobs have all been published.";
     JOBS_DONE = "devtrail_jobs_done_total", Counter, Worker, ["kind"],
-        "Jobs after T3.";
+        "Jobs that were finished.";
     ALERTS = "devtrail_alerts_total", Counter, Worker, ["state", "severity"],
         "Revisions of developers' alerts: `raised` or `retracted`.";
     WEBHOOK_POSTS = "devtrail_webhook_posts_total", Counter, Worker, ["outcome"],

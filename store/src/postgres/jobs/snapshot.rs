@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use crate::postgres::trouble::Trouble;
 use crate::postgres::{Work, batches, column, rows};
-use crate::{Computed, EventSelection, Hour, HourRange, Snapshot, ranges};
+use crate::{Computed, EventSelection, Hour, HourRange, Snapshot};
 
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
@@ -29,7 +29,7 @@ impl Reading {
     pub fn new(developer: String, ranges: Vec<HourRange>, want: EventSelection) -> Self {
         Self {
             developer,
-            ranges: ranges::merged(ranges),
+            ranges: HourRange::merge(ranges),
             want,
         }
     }
@@ -52,10 +52,10 @@ impl Work for Reading {
         if wanted.is_empty() {
             return Ok(snapshot);
         }
-        let instants: Vec<_> = wanted.into_iter().map(ranges::instants).collect();
+        let instants: Vec<_> = wanted.into_iter().map(HourRange::span).collect();
         let bounds = (
-            column(&instants, |(start, _)| *start),
-            column(&instants, |(_, shutdown)| *shutdown),
+            column(&instants, |span| span.start),
+            column(&instants, |span| span.end),
         );
         let events = rows(tx, EVENTS, &[&self.developer, &bounds.0, &bounds.1]).await?;
         snapshot.events = events

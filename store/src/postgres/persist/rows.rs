@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Transaction;
 use types::job::BatchState;
+use types::json::replace_nul;
 
 use super::plan::Entry;
 use super::sql::{
@@ -15,11 +16,6 @@ use crate::postgres::{column, execute, rows};
 use crate::refused::RefusedRow;
 use crate::tally::Tally;
 use tokio_postgres::Row;
-
-/// Postgres takes no NUL in a text column; these two are the envelope's own words.
-fn words(text: &str) -> String {
-    text.replace('\0', "\u{2400}")
-}
 
 /// Inserts the batches that are not there, before anything is known of their events.
 pub async fn insert_batches(
@@ -44,8 +40,8 @@ pub async fn insert_batches(
             &column(batches, |batch| batch.events_hash.as_str()),
             &column(batches, |batch| batch.header.correlation_id.as_str()),
             &column(batches, |batch| batch.header.traceparent.as_str()),
-            &column(batches, |batch| words(&batch.header.schema_version)),
-            &column(batches, |batch| words(&batch.header.sent_at)),
+            &column(batches, |batch| replace_nul(&batch.header.schema_version)),
+            &column(batches, |batch| replace_nul(&batch.header.sent_at)),
             &column(batches, |batch| batch.header.skew),
             &column(batches, |batch| batch.header.collector.as_str()),
             &column(batches, client),

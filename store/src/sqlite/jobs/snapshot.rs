@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, params};
 
 use crate::sqlite::persist::event_ref;
-use crate::{Computed, EventSelection, Hour, HourRange, Snapshot, StoreError, StoredEvent, ranges};
+use crate::{Computed, EventSelection, Hour, HourRange, Snapshot, StoreError, StoredEvent};
 
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour
@@ -25,7 +25,7 @@ pub fn read(
 ) -> Result<Snapshot, StoreError> {
     let mut snapshot = Snapshot::default();
     let mut statement = connection.prepare_cached(HOURS)?;
-    for range in ranges::merged(ranges) {
+    for range in HourRange::merge(ranges) {
         let rows = statement.query_map(params![developer, range.first, range.last], hour)?;
         snapshot
             .hours
@@ -33,8 +33,8 @@ pub fn read(
     }
     let mut statement = connection.prepare_cached(EVENTS)?;
     for range in snapshot.wanted(want) {
-        let (from, to) = ranges::instants(range);
-        for event in statement.query_map(params![developer, from, to], stored_event)? {
+        let span = range.span();
+        for event in statement.query_map(params![developer, span.start, span.end], stored_event)? {
             snapshot.events.push(event?);
         }
     }
