@@ -1,106 +1,23 @@
-//! The cheap house habits, read from the files themselves: each test is one promise, and a failure lists
-//! every line that breaks it.
+//! The cheap house habits, read from the files themselves. Each test is one promise; a failure lists
+//! every place that breaks it.
 //!
 //! What a test looks for is written in two halves (`concat!`), so that it does not find itself.
 
+mod circles;
+mod files;
+mod habits;
+mod source;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
+use files::{File, files, is_rust, lines_that, paths, root};
+use source::{Kind, targets};
+
 const SCHEMAS: &str = "common/schemas/";
 const SCHEMA_CASES: &str = "common/types/tests/schema_cases/";
-
-/// A file of the project: its path from the root, and its text.
-struct File {
-    path: String,
-    text: String,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the project's root")
-}
-
-/// The paths of all files that are or could be committed, from the root, in order.
-fn paths() -> BTreeSet<String> {
-    let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(root())
-        .output();
-    let mut found: BTreeSet<String> = match listed {
-        Ok(git) if git.status.success() => String::from_utf8_lossy(&git.stdout)
-            .split_terminator('\0')
-            .map(String::from)
-            .collect(),
-        _ => BTreeSet::new(),
-    };
-    if found.is_empty() {
-        walk(root(), &mut found); // a source archive, or no git
-    }
-    found.retain(|path| root().join(path).is_file()); // git still lists what was just deleted
-    assert!(
-        !found.is_empty(),
-        "no files found under {}",
-        root().display()
-    );
-    found
-}
-
-fn walk(folder: &Path, found: &mut BTreeSet<String>) {
-    let entries = fs::read_dir(folder).expect("a folder of the project is readable");
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let skipped = ["target", ".tools", ".git"]
-            .iter()
-            .any(|name| path.ends_with(name));
-        if path.is_dir() && !path.is_symlink() && !skipped {
-            walk(&path, found);
-        } else if let Ok(relative) = path.strip_prefix(root()) {
-            found.insert(relative.to_string_lossy().replace('\\', "/"));
-        }
-    }
-}
-
-fn files(wanted: impl Fn(&str) -> bool) -> Vec<File> {
-    let read = |path: String| {
-        let bytes = fs::read(root().join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        File {
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-            path,
-        }
-    };
-    paths()
-        .into_iter()
-        .filter(|path| wanted(path))
-        .map(read)
-        .collect()
-}
-
-fn is_rust(path: &str) -> bool {
-    path.ends_with(".rs")
-}
-
-/// `path:line: text` of each line that `breaks` says is wrong.
-fn lines_where(files: &[File], breaks: impl Fn(&str) -> bool) -> Vec<String> {
-    let broken = |file: &File| -> Vec<String> {
-        let numbered = file
-            .text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| breaks(line));
-        numbered
-            .map(|(index, line)| format!("{}:{}: {}", file.path, index + 1, line.trim()))
-            .collect()
-    };
-    files.iter().flat_map(broken).collect()
-}
 
 fn assert_none(found: &[String], promise: &str) {
     assert!(found.is_empty(), "{promise}\n{}\n", found.join("\n"));
@@ -117,7 +34,7 @@ fn nothing_is_left_to_do_or_switched_off() {
         concat!("#[", "ignore"),
         concat!("allow(", "dead_code"),
     ];
-    let found = lines_where(&files(is_rust), |line| {
+    let found = lines_that(&files(is_rust), |line| {
         marks.iter().any(|mark| line.contains(mark))
     });
     assert_none(&found, "finish it, or open an issue instead:");
@@ -130,7 +47,7 @@ fn every_sleep_gives_its_reason() {
         line.split_once("// sleep:")
             .is_some_and(|(_, why)| !why.trim().is_empty())
     };
-    let found = lines_where(&files(is_rust), |line| {
+    let found = lines_that(&files(is_rust), |line| {
         line.contains(call) && !has_reason(line)
     });
     assert_none(
@@ -167,7 +84,7 @@ fn no_machine_path_or_registry_is_written_down() {
         folders.iter().any(|f| is_absolute(line, f)) || hosts.iter().any(|h| line.contains(h))
     };
     assert_none(
-        &lines_where(&files(wanted), breaks),
+        &lines_that(&files(wanted), breaks),
         "this would only hold on one machine:",
     );
 }
@@ -193,7 +110,7 @@ fn sql_is_written_in_the_store_only() {
             .is_some_and(|(_, rest)| rest.contains(" SET"))
     };
     let breaks = |line: &str| updates(line) || statements.iter().any(|sql| line.contains(sql));
-    let found = lines_where(&files(wanted), breaks);
+    let found = lines_that(&files(wanted), breaks);
     assert_none(&found, "ask the store through one of its roles instead:");
 }
 
@@ -237,10 +154,6 @@ fn manifests_keep_the_direction_of_dependencies() {
     let mut found = Vec::new();
     for (manifest, forbidden) in [
         (
-            "collector/Cargo.toml",
-            &["store", "devtrail-store", "rusqlite", "tokio-postgres"][..],
-        ),
-        (
             "common/types/Cargo.toml",
             &[
                 "tokio",
@@ -250,21 +163,48 @@ fn manifests_keep_the_direction_of_dependencies() {
                 "bus",
                 "http-server",
                 "store",
+                "collector",
+                "workers",
             ][..],
         ),
         (
             "common/runtime/Cargo.toml",
-            &["async-nats", "bus", "http-server", "store"][..],
+            &[
+                "async-nats",
+                "bus",
+                "http-server",
+                "store",
+                "collector",
+                "workers",
+            ][..],
         ),
-        ("common/bus/Cargo.toml", &["http-server", "store"][..]),
+        (
+            "common/bus/Cargo.toml",
+            &["http-server", "store", "collector", "workers"][..],
+        ),
         (
             "common/http/Cargo.toml",
-            &["async-nats", "bus", "store"][..],
+            &["async-nats", "bus", "store", "collector", "workers"][..],
         ),
+        (
+            "store/Cargo.toml",
+            &["async-nats", "bus", "http-server", "collector", "workers"][..],
+        ),
+        (
+            "collector/Cargo.toml",
+            &[
+                "store",
+                "devtrail-store",
+                "rusqlite",
+                "tokio-postgres",
+                "workers",
+            ][..],
+        ),
+        ("workers/Cargo.toml", &["collector"][..]),
     ] {
         let manifests = files(|path| path == manifest);
         assert_eq!(manifests.len(), 1, "{manifest} is missing");
-        found.extend(lines_where(&manifests, |line| {
+        found.extend(lines_that(&manifests, |line| {
             let code = line.split('#').next().unwrap_or_default();
             let mut words = code.split(|c: char| !c.is_alphanumeric() && !"-_".contains(c));
             !code.starts_with("description") && words.any(|word| forbidden.contains(&word))
@@ -272,7 +212,7 @@ fn manifests_keep_the_direction_of_dependencies() {
     }
     assert_none(
         &found,
-        "dependencies point one way, types <- runtime <- bus and http <- the programs:",
+        "dependencies point one way, types <- runtime <- bus and http <- store, collector, workers <- admin:",
     );
 }
 
@@ -291,7 +231,7 @@ fn storing_knows_nothing_of_what_is_computed_from_the_store() {
         "the persist role has moved: name its files here"
     );
     let others = ["aggregate", "normalize", "metrics", "windows", "alert"];
-    let found = lines_where(&files, |line| {
+    let found = lines_that(&files, |line| {
         others.iter().any(|word| line.to_lowercase().contains(word))
     });
     assert_none(
@@ -316,24 +256,10 @@ fn every_requirement_has_its_row() {
 
 #[test]
 fn the_collector_is_built_without_a_database() {
-    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let tree = Command::new(cargo)
-        .args("tree -p devtrail-collector -e normal --locked --offline --prefix none".split(' '))
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
-    let (out, err) = (
-        String::from_utf8_lossy(&tree.stdout),
-        String::from_utf8_lossy(&tree.stderr),
-    );
-    assert!(tree.status.success(), "cargo tree: {err}");
-    let packages: BTreeSet<&str> = out
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
+    let packages = packages_of("devtrail-collector");
     assert!(
         packages.contains("devtrail-types"),
-        "this is not the collector's graph:\n{out}"
+        "this is not the collector's graph: {packages:?}"
     );
     let databases = [
         "rusqlite",
@@ -343,10 +269,171 @@ fn the_collector_is_built_without_a_database() {
     ];
     let found: Vec<String> = databases
         .iter()
-        .filter(|name| packages.contains(*name))
+        .filter(|name| packages.contains(**name))
         .map(ToString::to_string)
         .collect();
     assert_none(&found, "the collector's dependencies hold:");
+}
+
+#[test]
+fn a_client_can_depend_on_the_types_alone() {
+    let packages = packages_of("devtrail-types");
+    assert!(
+        packages.contains("serde_json"),
+        "this is not the graph of types: {packages:?}"
+    );
+    let found: Vec<String> = packages
+        .into_iter()
+        .filter(|name| {
+            let heavy = ["tokio", "clap", "async-nats", "tracing", "reqwest", "hyper"];
+            let ours = name.starts_with("devtrail-") && name != "devtrail-types";
+            ours || heavy.contains(&name.as_str())
+        })
+        .collect();
+    assert_none(&found, "the dependencies of types hold:");
+}
+
+/// The names of a package and of all it is built from.
+fn packages_of(package: &str) -> BTreeSet<String> {
+    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    let tree = Command::new(cargo)
+        .args(["tree", "-p", package])
+        .args("-e normal --locked --offline --prefix none".split(' '))
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let error = String::from_utf8_lossy(&tree.stderr);
+    assert!(tree.status.success(), "cargo tree: {error}");
+    let lines = String::from_utf8_lossy(&tree.stdout);
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    names.map(String::from).collect()
+}
+
+/// Folders whose circles are still being undone.
+const PENDING_CIRCLES: &[&str] = &[
+    "admin/src/",
+    "collector/src/",
+    "common/",
+    "store/src/",
+    "tests/",
+    "workers/src/",
+];
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let targets = targets();
+    let circles = targets.iter().flat_map(circles::circles);
+    let found: Vec<String> = circles
+        .filter(|circle| !is_pending(circle, PENDING_CIRCLES))
+        .collect();
+    assert_none(
+        &found,
+        "move what both need into a file of its own, or up to the file that uses both:",
+    );
+}
+
+/// Folders whose types are still being renamed.
+const PENDING_NAMES: &[&str] = &[
+    "admin/src/",
+    "collector/src/",
+    "common/",
+    "store/src/",
+    "workers/src/",
+];
+
+#[test]
+fn no_two_public_types_have_one_name() {
+    let shared = habits::shared_type_names(&targets());
+    let found: Vec<String> = shared
+        .into_iter()
+        .filter(|(_, files)| !files.iter().any(|file| is_pending(file, PENDING_NAMES)))
+        .map(|(name, files)| format!("{name}: {}", files.join(", ")))
+        .collect();
+    assert_none(&found, "one name, one meaning; rename all but one:");
+}
+
+/// Folders whose parameters are still being named.
+const PENDING_PARAMETERS: &[&str] = &[
+    "admin/",
+    "bench/",
+    "collector/",
+    "common/",
+    "store/",
+    "tests/",
+    "workers/",
+];
+
+#[test]
+fn no_function_takes_a_tuple_apart() {
+    let files = files(is_rust);
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(habits::tuple_parameters)
+        .filter(|place| !is_pending(place, PENDING_PARAMETERS))
+        .collect();
+    assert_none(
+        &found,
+        "take two parameters, or a struct with a name from the domain:",
+    );
+}
+
+/// Folders whose public items are still being documented.
+const PENDING_DOCS: &[&str] = &["common/", "store/src/"];
+
+#[test]
+fn every_public_item_is_documented() {
+    let targets = targets();
+    let libraries = targets
+        .iter()
+        .filter(|target| target.kind == Kind::Library && target.folder.ends_with("/src"));
+    let found: Vec<String> = libraries
+        .flat_map(habits::public_items)
+        .filter(|item| !item.documented && !is_pending(&item.file, PENDING_DOCS))
+        .map(|item| format!("{}: {}", item.file, item.name))
+        .collect();
+    assert_none(
+        &found,
+        "say in a `///` line what it means, its shape, its unit or its errors:",
+    );
+}
+
+/// Folders and files whose long lines are still being broken.
+const PENDING_LINES: &[&str] = &[
+    "Cargo.toml",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "admin/",
+    "bench/",
+    "collector/",
+    "common/",
+    "docs/",
+    "scripts/",
+    "store/",
+    "tests/",
+    "workers/",
+];
+
+#[test]
+fn no_line_is_longer_than_120_characters() {
+    let kinds = [".rs", ".md", ".sql", ".sh", ".toml"];
+    let files = files(|path| {
+        kinds.iter().any(|kind| path.ends_with(kind)) && !is_pending(path, PENDING_LINES)
+    });
+    let (markdown, code): (Vec<File>, Vec<File>) = files
+        .into_iter()
+        .partition(|file| file.path.ends_with(".md"));
+    let is_long = |line: &str| line.chars().count() > 120;
+    let is_prose = |line: &str| !line.trim_start().starts_with('|') && !line.contains("://");
+    let mut found = lines_that(&code, is_long);
+    found.extend(lines_that(&markdown, |line| {
+        is_long(line) && is_prose(line)
+    }));
+    assert_none(&found, "break the line (a string with a `\\` at its end):");
+}
+
+fn is_pending(place: &str, pending: &[&str]) -> bool {
+    pending.iter().any(|folder| place.starts_with(folder))
 }
 
 /// `make mutants` is long and runs seldom: a patch that no longer applies must be seen at once.
