@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 use store::{QuarantinedBatch, QuarantinedEvent};
-use types::admission::judge::Judge;
+use types::admission::EventValidator;
 use types::batch::Note;
 use types::event::Head;
 use types::formats::{Event, Format};
@@ -53,7 +53,7 @@ impl OnTheWay {
 /// The fate of each event of the batch, in its order: admission runs again with the receipt, the clock and
 /// the zone of then, and the schemas of now (contract).
 pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay) -> Vec<Fate> {
-    let judge = Judge {
+    let validator = EventValidator {
         schemas,
         format: Format::Envelope,
         schema_version: &batch.schema_version,
@@ -74,7 +74,7 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
     let texts = open
         .filter_map(|(event, _)| text(event))
         .map(|raw| Event::Text(raw.get().into()));
-    let mut notes = judge.all(&texts.collect::<Vec<_>>()).into_iter();
+    let mut notes = validator.validate_all(&texts.collect::<Vec<_>>()).into_iter();
     known
         .into_iter()
         .map(|known| {
@@ -99,7 +99,7 @@ pub fn kind(event: &QuarantinedEvent) -> Option<String> {
         .kind()
 }
 
-/// What needs no judge.
+/// What needs no validation.
 fn decided(
     batch: &QuarantinedBatch,
     event: &QuarantinedEvent,

@@ -7,7 +7,7 @@ use runtime::clock;
 use runtime::schema_folder;
 use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
-use types::admission::judge::Judge;
+use types::admission::EventValidator;
 use types::batch::Note;
 use types::event::Head;
 use types::formats::{Event, Format};
@@ -152,7 +152,7 @@ fn check_events(
         .filter(|(_, line)| !line.is_empty())
         .collect();
     let format = Format::Ndjson;
-    let judge = Judge {
+    let validator = EventValidator {
         schemas,
         format,
         schema_version,
@@ -178,7 +178,7 @@ fn check_events(
             detail: note.detail,
         }
     };
-    lines.into_iter().zip(judge.all(&events)).map(one).collect()
+    lines.into_iter().zip(validator.validate_all(&events)).map(one).collect()
 }
 
 fn print(checked: &Checked) -> std::io::Result<()> {

@@ -1,19 +1,19 @@
-//! Admission: a submission, schemas and a clock in; one verdict an event out. No I/O.
+//! Admission: a submission, schemas and a time in; one verdict for each event out. No I/O.
 //!
 //! Whatever is wrong with single events is their verdict, so a client's offline queue never jams.
 //! What is no batch at all was refused before, by its [format](crate::formats).
 
-pub mod judge;
+mod validate;
 
 use std::borrow::Cow;
 
 use crate::batch::{FORMAT, Header, Note};
+use crate::formats::{Event, Format, Submission};
 use crate::id::DeveloperId;
 use crate::schema::Schemas;
 use crate::time::{self, Micros};
 
-use crate::formats::{Event, Format, Submission};
-use judge::Judge;
+pub use validate::EventValidator;
 
 /// Who sends, and when it was received.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Context {
     pub correlation_id: String,
     /// The request's trace context.
     pub traceparent: String,
-    /// When the whole request was there.
+    /// When the whole request had arrived.
     pub received_at: Micros,
     /// The collector's executable and instance.
     pub collector: String,
@@ -43,11 +43,11 @@ pub struct Admitted<'a> {
     pub events: Vec<Cow<'a, [u8]>>,
 }
 
-/// Judges a submission.
+/// Gives each event of a submission its verdict.
 #[must_use]
 pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context) -> Admitted<'a> {
-    let skew = time::skew(submission.sent_at, context.received_at);
-    let judge = Judge {
+    let skew = time::skew(submission.sent_at.at, context.received_at);
+    let validator = EventValidator {
         schemas,
         format: submission.format,
         schema_version: &submission.schema_version,
@@ -58,7 +58,7 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
             .get("client")
             .and_then(|client| time::client_zone(client.get().as_bytes())),
     };
-    let notes = judge.all(&submission.events);
+    let events = validator.validate_all(&submission.events);
     let header = Header {
         format: FORMAT,
         developer: context.developer,
@@ -67,14 +67,14 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         correlation_id: context.correlation_id,
         traceparent: context.traceparent,
         schema_version: submission.schema_version,
-        sent_at: submission.sent_at_text,
+        sent_at: submission.sent_at.text,
         received_at: context.received_at,
         validated_at: context.received_at,
         collector: context.collector,
         skew,
         envelope: submission.members,
-        counts: notes.iter().map(Note::verdict).collect(),
-        events: notes,
+        counts: events.iter().map(Note::verdict).collect(),
+        events,
         origin: None,
     };
     Admitted {

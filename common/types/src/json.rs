@@ -84,6 +84,16 @@ pub fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{2400}")
 }
 
+/// `text` as JSON text.
+///
+/// # Panics
+/// Never: the JSON text of a string is JSON.
+#[must_use]
+pub fn quoted(text: &str) -> Box<RawValue> {
+    RawValue::from_string(serde_json::Value::from(text).to_string())
+        .expect("a string's JSON text is JSON")
+}
+
 /// `text` cut to at most `max` bytes at a character's border, with an ellipsis where it was longer.
 #[must_use]
 pub fn shorten(text: &str, max: usize) -> String {

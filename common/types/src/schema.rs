@@ -5,32 +5,18 @@
 //! newest file of that major up to it.
 
 mod builtin;
-mod usable;
+mod compiled;
+mod definition;
 mod version;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jsonschema::Validator;
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-use crate::json::shorten;
-
-pub use usable::problems;
+pub use compiled::{Misfit, Schema};
+pub use definition::problems;
 pub use version::Version;
-
-/// Longest `detail` of a refused event, in bytes: a reply never repeats a large value.
-const MAX_DETAIL: usize = 300;
-
-/// One schema: the text people read, and its compiled form.
-pub struct Schema {
-    /// The version of the file.
-    pub version: Version,
-    /// The JSON Schema document.
-    pub text: Cow<'static, str>,
-    validator: Validator,
-}
 
 /// A schema file, named by its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,55 +40,6 @@ impl SchemaFile {
             "version {version} of {kind} is known already, and a version never changes. Give the file a newer version, \
              or remove it."
         )
-    }
-}
-
-/// The first place where an event does not fit its schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// JSON Pointer into the event.
-    pub pointer: String,
-    /// What is wrong, for people.
-    pub detail: String,
-}
-
-impl Schema {
-    fn compile(
-        version: Version,
-        text: Cow<'static, str>,
-        document: &Value,
-    ) -> Result<Self, String> {
-        let validator =
-            jsonschema::draft202012::new(document).map_err(|error| error.to_string())?;
-        Ok(Self {
-            version,
-            text,
-            validator,
-        })
-    }
-
-    /// Checks a whole event.
-    ///
-    /// # Errors
-    /// The first misfit.
-    pub fn check(&self, event: &Value) -> Result<(), Misfit> {
-        self.validator.validate(event).map_err(|error| {
-            let detail = match error.kind() {
-                ValidationErrorKind::Minimum { limit } => {
-                    format!("{} is less than {limit}", error.instance())
-                }
-                ValidationErrorKind::Maximum { limit } => {
-                    format!("{} is greater than {limit}", error.instance())
-                }
-                _ => error.to_string(),
-            };
-            // An error names the offending value whole; a long one is cut.
-            let detail = shorten(&detail, MAX_DETAIL);
-            Misfit {
-                pointer: error.instance_path().to_string(),
-                detail,
-            }
-        })
     }
 }
 
@@ -149,7 +86,7 @@ impl Schemas {
     /// # Errors
     /// A sentence for each thing that is wrong with a file: it is no usable schema (see
     /// [`problems`]), or its type and version are known already. Two truths for one version
-    /// would make a verdict depend on who judges.
+    /// would make a verdict depend on who validates.
     pub fn extended(mut self, files: &[SchemaFile]) -> Result<Self, Vec<String>> {
         let mut found = Vec::new();
         for file in files {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use crate::json::{self, RawObject, TooManyMembers, shorten};
 use serde_json::value::RawValue;
 
+use super::fields;
 use super::json::{Elements, list, text, unreadable};
-use super::{BadEnvelope, Event, Format, Request, Submission, fields, invalid};
+use super::submission::{BadEnvelope, Event, Format, Request, SentAt, Submission, invalid};
 
 /// Reads an envelope; what is not needed of it is kept as it is.
 pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
@@ -52,8 +53,10 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     Ok(Submission {
         format: Format::Envelope,
         batch_id,
-        sent_at,
-        sent_at_text,
+        sent_at: SentAt {
+            at: sent_at,
+            text: sent_at_text,
+        },
         schema_version,
         members,
         events,

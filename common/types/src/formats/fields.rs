@@ -5,7 +5,7 @@ use crate::json::shorten;
 use crate::time::{self, Micros};
 use http::HeaderMap;
 
-use super::{BadEnvelope, invalid};
+use super::submission::{BadEnvelope, SentAt, invalid};
 
 /// The header that stands for `batch_id`.
 pub const BATCH_ID: &str = "Devtrail-Batch-Id";
@@ -86,7 +86,7 @@ pub fn sent_at(text: &str) -> Result<Micros, String> {
 /// What the headers say; for some formats each may be absent.
 pub struct Fields {
     pub batch_id: Option<String>,
-    pub sent_at: Option<(Micros, String)>,
+    pub sent_at: Option<SentAt>,
     pub schema_version: Option<String>,
 }
 
@@ -96,7 +96,7 @@ impl Fields {
         let sent_at = match single(headers, SENT_AT)? {
             None => None,
             Some(text) => match sent_at(&text) {
-                Ok(at) => Some((at, text)),
+                Ok(at) => Some(SentAt { at, text }),
                 Err(detail) => {
                     return Err(BadEnvelope::Header {
                         name: SENT_AT,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use crate::json::TooManyMembers;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{BadEnvelope, Request, invalid};
+use crate::json::TooManyMembers;
+
+use super::submission::{BadEnvelope, Request, invalid};
 
 /// The body as text.
 pub fn text(body: &[u8]) -> Result<&str, BadEnvelope> {
@@ -90,10 +91,4 @@ pub fn bad_object(error: &serde_json::Error) -> String {
         serde_json::error::Category::Data => TooManyMembers.to_string(),
         _ => "the name of a member is no Unicode text".to_owned(),
     }
-}
-
-/// `text` as JSON text.
-pub fn quoted(text: &str) -> Box<RawValue> {
-    RawValue::from_string(serde_json::Value::from(text).to_string())
-        .expect("a string's JSON text is JSON")
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::verdict::Code;
 
 use super::fields::{BATCH_ID, Fields, SCHEMA_VERSION, SENT_AT};
-use super::{BadEnvelope, Event, Format, Refusal, Request, Submission, invalid};
+use super::submission::{BadEnvelope, Event, Format, Refusal, Request, Submission, invalid};
 
 /// What some programs of Windows begin a text file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::id;
-use crate::json::{self, RawObject};
+use crate::json::{self, RawObject, quoted};
 use crate::time::{self, Micros};
 use crate::verdict::Code;
 use http::HeaderMap;
@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::fields::header;
-use super::json::{bad_object, elements, object, quoted};
-use super::{BadEnvelope, Event, Format, Refusal, Request, Submission};
+use super::json::{bad_object, elements, object};
+use super::submission::{BadEnvelope, Event, Format, Refusal, Request, SentAt, Submission};
 
 /// Members of a heartbeat, and of the event's `data`.
 const NAMES: [(&str, &str); 10] = [
@@ -55,7 +55,7 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     };
     let events: Vec<Event<'a>> = heartbeats.into_iter().map(event).collect();
     let batch_id = id::made_of("wakatime", events.iter().map(Event::bytes));
-    let sent_at = (request.received_at, time::rfc3339(request.received_at));
+    let sent_at = SentAt::new(request.received_at);
     let mut submission =
         Submission::without_envelope(format, batch_id, sent_at, SCHEMA_VERSION.to_owned(), events);
     submission
@@ -79,13 +79,13 @@ pub fn as_sent(pointer: String) -> String {
     }
 }
 
-/// What a reply tells of a heartbeat that was taken: the members WakaTime's clients know it by.
+/// What a reply repeats of an accepted heartbeat: the members WakaTime's clients know it by.
 ///
-/// `event` is what was made of it and fits its schema; of anything else nothing is told.
+/// `event` is the event made of it, which fits its schema. For anything else the object is empty.
 #[must_use]
 pub fn echo(event: &[u8]) -> Value {
     #[derive(Deserialize)]
-    struct Kept {
+    struct Accepted {
         id: String,
         occurred_at: String,
         data: Data,
@@ -96,7 +96,7 @@ pub fn echo(event: &[u8]) -> Value {
         entity_type: Option<String>,
     }
     // Nothing else is read: this is between the PubAck and the reply.
-    let Ok(Kept {
+    let Ok(Accepted {
         id,
         occurred_at,
         data,
@@ -104,14 +104,14 @@ pub fn echo(event: &[u8]) -> Value {
     else {
         return json!({});
     };
-    let mut told = json!({"id": id, "entity": data.entity});
+    let mut reply = json!({"id": id, "entity": data.entity});
     if let Some(kind) = data.entity_type {
-        told["type"] = kind.into();
+        reply["type"] = kind.into();
     }
     if let Some(at) = time::parse_rfc3339(&occurred_at).and_then(|written| written.at) {
-        told["time"] = (at as f64 / 1e6).into();
+        reply["time"] = (at as f64 / 1e6).into();
     }
-    told
+    reply
 }
 
 /// The client, as its headers describe it.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::verdict::Code;
 use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode;
 
-use super::{Member, json_text, translated, written};
-use crate::formats::json::quoted;
-use crate::formats::{BadEnvelope, Event, Refusal, Request};
+use super::members::{Member, json_text, translated, written};
+use crate::formats::submission::{BadEnvelope, Event, Refusal, Request};
+use crate::json::quoted;
+use crate::verdict::Code;
 
 /// What an attribute's header begins with.
 const PREFIX: &str = "ce-";
@@ -17,12 +17,12 @@ const PREFIX: &str = "ce-";
 /// Reads the one event.
 ///
 /// # Errors
-/// Where the body is neither empty nor JSON.
+/// `BadEnvelope::Malformed` if the body is neither empty nor JSON.
 pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
-    let (attributes, garbled) = attributes(request);
+    let Attributes { values, garbled } = attributes(request);
     let value = |text: String| Cow::Owned(quoted(&text).get().to_owned());
     // Sorted by name: proxies may turn headers round, and a resend shall have the same bytes.
-    let mut members: Vec<Member<'static>> = attributes
+    let mut members: Vec<Member<'static>> = values
         .into_iter()
         .flat_map(|(name, texts)| {
             texts
@@ -56,9 +56,17 @@ pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
     })
 }
 
-/// The attributes, and the name of one that is no text.
-fn attributes(request: &Request<'_, '_>) -> (BTreeMap<String, Vec<String>>, Option<String>) {
-    let (mut attributes, mut garbled) = (BTreeMap::<String, Vec<String>>::new(), None);
+/// The attributes of a binary CloudEvent.
+#[derive(Default)]
+struct Attributes {
+    /// The values of each name, in the order of their headers.
+    values: BTreeMap<String, Vec<String>>,
+    /// The name of one that is no text.
+    garbled: Option<String>,
+}
+
+fn attributes(request: &Request<'_, '_>) -> Attributes {
+    let mut attributes = Attributes::default();
     for (header, value) in request.headers {
         let name = match header.as_str().strip_prefix(PREFIX) {
             Some(name) => name,
@@ -70,12 +78,13 @@ fn attributes(request: &Request<'_, '_>) -> (BTreeMap<String, Vec<String>>, Opti
             false => percent_decode(&unquoted(value.as_bytes())).collect(),
         };
         let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-            garbled = Some(name.to_owned());
+            attributes.garbled = Some(name.to_owned());
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
-        attributes.entry(name.to_owned()).or_default().push(text);
+        let values = attributes.values.entry(name.to_owned()).or_default();
+        values.push(text);
     }
-    (attributes, garbled)
+    attributes
 }
 
 /// A quoted string without its quotes and backslashes (RFC 9110, section 5.6.4), as older senders write values.
@@ -83,7 +92,8 @@ fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     let [b'"', inner @ .., b'"'] = value else {
         return Cow::Borrowed(value);
     };
-    let (mut plain, mut bytes) = (Vec::with_capacity(inner.len()), inner.iter());
+    let mut plain = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
     while let Some(byte) = bytes.next() {
         let escaped = if *byte == b'\\' { bytes.next() } else { None };
         plain.push(*escaped.unwrap_or(byte));

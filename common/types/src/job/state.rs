@@ -1,6 +1,62 @@
-//! How T2b, T3 and T3f lead a batch through its states. Pure.
+//! The states of a batch, and how the transactions of `docs/protocol.md` lead it through them. Pure.
 
-use super::{BatchState, JobKind, Mask};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::kind::{JobKind, Mask};
+
+/// How far a stored batch has come.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Stored; its jobs are not all published: the row is their outbox.
+    Persisted,
+    /// All needed jobs are published.
+    Triggered,
+    /// All needed jobs are done.
+    Completed,
+    /// A job of it is in DEAD.
+    Failed,
+}
+
+impl BatchState {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Persisted => "persisted",
+            Self::Triggered => "triggered",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Every state, in the order a batch goes through them.
+    pub const ALL: [Self; 4] = [
+        Self::Persisted,
+        Self::Triggered,
+        Self::Completed,
+        Self::Failed,
+    ];
+
+    /// The state of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// The state T1 gives a batch: one that needs no job is complete.
+    #[must_use]
+    pub fn stored(need: Mask) -> Self {
+        if need == Mask::NONE {
+            Self::Completed
+        } else {
+            Self::Persisted
+        }
+    }
+}
 
 /// How far a batch's jobs are: the part of its row that T2b, T3 and T3f change.
 ///

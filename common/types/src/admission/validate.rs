@@ -1,20 +1,20 @@
-//! The verdict on each event: its id, its schema, its time, and who holds its id in the batch.
+//! The verdict on each event: its id, its schema, its time, and which event of the batch has its id first.
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
+use serde_json::value::RawValue;
+
 use crate::batch::Note;
 use crate::event::Head;
+use crate::formats::{Event, Format, Refusal};
 use crate::json::{self, shorten};
 use crate::schema::{Found, Misfit, Schemas};
 use crate::time::{self, Micros};
 use crate::verdict::Code;
-use jiff::tz::TimeZone;
-use serde_json::value::RawValue;
 
-use crate::formats::{Event, Format, Refusal};
-
-/// What the events of one batch are judged by, at its receipt or again at any later time.
-pub struct Judge<'a> {
+/// What the events of one batch are validated against, at receipt or re-evaluated at any later time.
+pub struct EventValidator<'a> {
     /// The schemas that are known.
     pub schemas: &'a Schemas,
     /// What they were sent in: refusals name places by its words.
@@ -29,6 +29,14 @@ pub struct Judge<'a> {
     pub zone: Option<TimeZone>,
 }
 
+/// What an event is stored under.
+struct ValidEvent {
+    id: String,
+    effective_at: Micros,
+    /// `YYYY-MM-DD`.
+    local_day: String,
+}
+
 impl From<Misfit> for Refusal {
     fn from(misfit: Misfit) -> Self {
         Self {
@@ -39,27 +47,29 @@ impl From<Misfit> for Refusal {
     }
 }
 
-impl Judge<'_> {
+impl EventValidator<'_> {
     /// One note an event, in their order.
-    pub fn all(&self, events: &[Event<'_>]) -> Vec<Note> {
-        let mut holders: HashMap<String, usize> = HashMap::new();
-        let judge = |(index, event): (usize, &Event<'_>)| {
+    pub fn validate_all(&self, events: &[Event<'_>]) -> Vec<Note> {
+        let mut first_of_id: HashMap<String, usize> = HashMap::new();
+        let note_of = |(index, event): (usize, &Event<'_>)| {
             let mut note = Note {
                 len: event.bytes().len() as u32,
                 ..Note::default()
             };
-            let judged = match event {
-                Event::Text(text) => self.one(text).map_err(|refusal| self.as_sent(refusal)),
+            let validated = match event {
+                Event::Text(text) => self.validate(text).map_err(|refusal| self.as_sent(refusal)),
                 Event::Refused(_, refusal) => Err(refusal.clone()),
             };
-            match judged {
+            match validated {
                 Err(refusal) => {
                     note.code = Some(refusal.code);
-                    (note.pointer, note.detail) = (Some(refusal.pointer), Some(refusal.detail));
+                    note.pointer = Some(refusal.pointer);
+                    note.detail = Some(refusal.detail);
                 }
-                Ok((id, at, day)) => {
-                    (note.at, note.day) = (Some(at), Some(day));
-                    let first = *holders.entry(id).or_insert(index);
+                Ok(valid) => {
+                    note.at = Some(valid.effective_at);
+                    note.day = Some(valid.local_day);
+                    let first = *first_of_id.entry(valid.id).or_insert(index);
                     if first != index {
                         repeated(&mut note, first, event.bytes(), events[first].bytes());
                     }
@@ -67,7 +77,7 @@ impl Judge<'_> {
             }
             note
         };
-        events.iter().enumerate().map(judge).collect()
+        events.iter().enumerate().map(note_of).collect()
     }
 
     /// Names the place by the sender's words.
@@ -78,8 +88,7 @@ impl Judge<'_> {
         }
     }
 
-    /// An event's id, effective time and local day.
-    fn one(&self, text: &str) -> Result<(String, Micros, String), Refusal> {
+    fn validate(&self, text: &str) -> Result<ValidEvent, Refusal> {
         if !text.starts_with('{') {
             return Err(Refusal::new(
                 Code::NotAnObject,
@@ -87,7 +96,7 @@ impl Judge<'_> {
                 "an event must be a JSON object",
             ));
         }
-        // Only a line of NDJSON can be no JSON at all, so this is looked into only once it has failed.
+        // Only a line of NDJSON can be no JSON at all, so this is checked only once it has failed.
         let unreadable = |error: serde_json::Error| match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => Refusal::new(
                 Code::SchemaInvalid,
@@ -157,11 +166,11 @@ impl Judge<'_> {
                     "the effective time is before 2000 or more than 24 hours after receipt";
                 Refusal::new(Code::TimeImplausible, "/occurred_at", detail)
             })?;
-        Ok((
+        Ok(ValidEvent {
             id,
-            at,
-            time::local_day(at, self.zone.as_ref(), written.offset),
-        ))
+            effective_at: at,
+            local_day: time::local_day(at, self.zone.as_ref(), written.offset),
+        })
     }
 }
 
@@ -182,9 +191,9 @@ fn unsupported(version: &str, misfit: Option<Misfit>) -> Refusal {
     }
 }
 
-/// An earlier event of the batch holds the id: the same again, or another one.
-fn repeated(note: &mut Note, first: usize, event: &[u8], holder: &[u8]) {
-    let same = event == holder || json::same_meaning(event, holder);
+/// An earlier event of the batch has the id: the same again, or another one.
+fn repeated(note: &mut Note, first: usize, event: &[u8], earlier: &[u8]) {
+    let same = event == earlier || json::same_meaning(event, earlier);
     note.original = Some(first as u32);
     note.code = Some(if same {
         Code::DuplicateId

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Schema, Version};
+use super::compiled::Schema;
+use super::version::Version;
 use crate::json::shorten;
 
 /// What `$schema` may say.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Members of an event that its schema must ask for: without them there is no event to judge.
+/// Members of an event that its schema must ask for: without them there is no event to validate.
 const NEEDED: [&str; 3] = ["id", "type", "occurred_at"];
 /// Keywords whose values are data, no schemas: `$ref` in them refers to nothing.
 const DATA: [&str; 4] = ["const", "enum", "default", "examples"];

@@ -1,0 +1,185 @@
+//! What every format reads and makes: a request in, a batch or the reason why it is none out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use serde_json::value::RawValue;
+
+use crate::id::DeveloperId;
+use crate::json::quoted;
+use crate::time::{Micros, rfc3339};
+use crate::verdict::Code;
+
+/// How a batch is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Devtrail's own envelope.
+    Envelope,
+    /// One event a line, the envelope's members in headers.
+    Ndjson,
+    /// One CloudEvent, whole in the body (structured mode).
+    CloudEvent,
+    /// An array of CloudEvents.
+    CloudEvents,
+    /// One CloudEvent, its attributes in headers, its data in the body (binary mode).
+    BinaryCloudEvent,
+    /// An array of WakaTime heartbeats. What announces it may be one alone: see [`Submission::format`].
+    Heartbeats,
+    /// One WakaTime heartbeat.
+    Heartbeat,
+}
+
+/// What a format reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r, 'a> {
+    /// The request's headers.
+    pub headers: &'r HeaderMap,
+    /// Its body, inflated.
+    pub body: &'a [u8],
+    /// The key's developer.
+    pub developer: &'r DeveloperId,
+    /// When the whole request had arrived.
+    pub received_at: Micros,
+    /// Most events in a batch.
+    pub max_events: usize,
+}
+
+/// An instant, and the text that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentAt {
+    pub at: Micros,
+    pub text: String,
+}
+
+impl SentAt {
+    /// The instant as a client would write it.
+    pub(super) fn new(at: Micros) -> Self {
+        Self {
+            at,
+            text: rfc3339(at),
+        }
+    }
+}
+
+/// A batch, whatever it was written in.
+#[derive(Debug)]
+pub struct Submission<'a> {
+    /// What it was written in.
+    pub format: Format,
+    /// The client's id, or one made of the events.
+    pub batch_id: String,
+    /// When the client sent it, by its own clock.
+    pub sent_at: SentAt,
+    /// Of every event that names no other.
+    pub schema_version: String,
+    /// The envelope's members other than `events`, unknown ones too.
+    pub members: BTreeMap<String, Box<RawValue>>,
+    /// In the order they were sent; at least one.
+    pub events: Vec<Event<'a>>,
+}
+
+impl<'a> Submission<'a> {
+    /// A batch without an envelope of its own: these values become its members.
+    pub(super) fn without_envelope(
+        format: Format,
+        batch_id: String,
+        sent_at: SentAt,
+        schema_version: String,
+        events: Vec<Event<'a>>,
+    ) -> Self {
+        let named = [
+            ("batch_id", &batch_id),
+            ("sent_at", &sent_at.text),
+            ("schema_version", &schema_version),
+        ];
+        let members = named
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), quoted(text)))
+            .collect();
+        Self {
+            format,
+            batch_id,
+            sent_at,
+            schema_version,
+            members,
+            events,
+        }
+    }
+}
+
+/// One event of a submission.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// To be validated: a Devtrail event, as far as its format can tell.
+    Text(Cow<'a, str>),
+    /// No Devtrail event can be made of it: its bytes as they were sent, and why.
+    Refused(Cow<'a, [u8]>, Refusal),
+}
+
+impl Event<'_> {
+    /// The bytes that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Refused(bytes, _) => bytes,
+        }
+    }
+}
+
+/// Why an event is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub code: Code,
+    /// JSON Pointer to the member at fault.
+    pub pointer: String,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    #[must_use]
+    pub fn new(code: Code, pointer: &str, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            pointer: pointer.to_owned(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// A body that is no batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadEnvelope {
+    /// No JSON.
+    Malformed(String),
+    /// Readable, but no batch.
+    Invalid {
+        /// JSON Pointer to the member at fault.
+        pointer: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A header that stands for a member of the envelope is missing or wrong.
+    Header {
+        /// The header.
+        name: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// `developer_id` names somebody else than the key does.
+    WrongDeveloper(String),
+    /// More events than are taken at once.
+    TooManyEvents(usize),
+}
+
+/// A body that is readable, but no batch.
+pub(super) fn invalid(pointer: &'static str, detail: impl Into<String>) -> BadEnvelope {
+    BadEnvelope::Invalid {
+        pointer,
+        detail: detail.into(),
+    }
+}

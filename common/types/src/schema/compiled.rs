@@ -1,0 +1,75 @@
+//! One schema, compiled, and the check of an event against it.
+
+use std::borrow::Cow;
+
+use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+
+use super::version::Version;
+use crate::json::shorten;
+
+/// Longest `detail` of a refused event, in bytes: a reply never repeats a large value.
+const MAX_DETAIL: usize = 300;
+
+/// One schema: the text people read, and its compiled form.
+pub struct Schema {
+    /// The version of the file.
+    pub version: Version,
+    /// The JSON Schema document.
+    pub text: Cow<'static, str>,
+    validator: Validator,
+}
+
+/// The first place where an event does not fit its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// JSON Pointer into the event.
+    pub pointer: String,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+impl Schema {
+    /// Compiles a schema document.
+    ///
+    /// # Errors
+    /// The compiler's text, if the document is no valid schema.
+    pub(super) fn compile(
+        version: Version,
+        text: Cow<'static, str>,
+        document: &Value,
+    ) -> Result<Self, String> {
+        let validator =
+            jsonschema::draft202012::new(document).map_err(|error| error.to_string())?;
+        Ok(Self {
+            version,
+            text,
+            validator,
+        })
+    }
+
+    /// Checks a whole event.
+    ///
+    /// # Errors
+    /// The first misfit.
+    pub fn check(&self, event: &Value) -> Result<(), Misfit> {
+        self.validator.validate(event).map_err(|error| {
+            let detail = match error.kind() {
+                ValidationErrorKind::Minimum { limit } => {
+                    format!("{} is less than {limit}", error.instance())
+                }
+                ValidationErrorKind::Maximum { limit } => {
+                    format!("{} is greater than {limit}", error.instance())
+                }
+                _ => error.to_string(),
+            };
+            // An error names the offending value whole; a long one is cut.
+            let detail = shorten(&detail, MAX_DETAIL);
+            Misfit {
+                pointer: error.instance_path().to_string(),
+                detail,
+            }
+        })
+    }
+}
