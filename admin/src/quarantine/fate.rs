@@ -74,7 +74,9 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
     let texts = open
         .filter_map(|(event, _)| text(event))
         .map(|raw| Event::Text(raw.get().into()));
-    let mut notes = validator.validate_all(&texts.collect::<Vec<_>>()).into_iter();
+    let mut notes = validator
+        .validate_all(&texts.collect::<Vec<_>>())
+        .into_iter();
     known
         .into_iter()
         .map(|known| {

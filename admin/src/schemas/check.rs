@@ -178,7 +178,11 @@ fn check_events(
             detail: note.detail,
         }
     };
-    lines.into_iter().zip(validator.validate_all(&events)).map(one).collect()
+    lines
+        .into_iter()
+        .zip(validator.validate_all(&events))
+        .map(one)
+        .collect()
 }
 
 fn print(checked: &Checked) -> std::io::Result<()> {
