@@ -10,13 +10,19 @@ use harness::{Engine, Site};
 
 use crate::input::body;
 use crate::raw::{self, Load, closed_loop};
-use crate::report::{Report, millis, percentile, rate};
+use crate::report::{BenchTable, Measured, millis, percentile, rate};
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(4);
 
-/// A site with a collector and no worker, and who talks to it.
+/// The collector's load, and that of raw publishes of the same bytes.
+struct Rounds {
+    ours: Load,
+    ceiling: Load,
+}
+
+/// A site with a collector and no worker, and its clients.
 struct Rig {
     site: Site,
     js: jetstream::Context,
@@ -62,8 +68,9 @@ impl Rig {
     }
 
     /// Raw publishes and collector in turns, so that what the machine does hits both.
-    async fn in_turns(&self, clients: usize, round: Duration) -> anyhow::Result<(Load, Load)> {
-        let (mut ours, mut ceiling) = (Load::default(), Load::default());
+    async fn in_turns(&self, clients: usize, round: Duration) -> anyhow::Result<Rounds> {
+        let mut ours = Load::default();
+        let mut ceiling = Load::default();
         for turn in 0..ROUNDS {
             let name = format!("{clients}-{turn}");
             ceiling.add(raw::publish(&self.js, &format!("raw-{name}"), clients, round).await?);
@@ -77,7 +84,7 @@ impl Rig {
                     .context("purge")?;
             }
         }
-        Ok((ours, ceiling))
+        Ok(Rounds { ours, ceiling })
     }
 
     /// A line of `/proc/PID/status`, in MiB.
@@ -99,71 +106,59 @@ impl Rig {
 /// The rows for a stream on the disk.
 ///
 /// # Errors
-/// Where a process fails.
-pub async fn on_disk(report: &mut Report) -> anyhow::Result<()> {
+/// The failure of a process.
+pub async fn on_disk(report: &mut BenchTable) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let began = Instant::now();
     let mut rig = Rig::start(folder.path()).await?;
     let idle = rig.memory("VmRSS")?;
-    let (mut ours, mut raw) = rig.in_turns(CLIENTS, ROUND).await?;
+    let mut rounds = rig.in_turns(CLIENTS, ROUND).await?;
     add_rate(
         report,
         "collector, 64 clients, on disk",
-        &ours,
-        &raw,
+        &rounds,
         "≥ 0.90 (single publishes)",
     );
-    let (our_p99, raw_p99) = (
-        percentile(&mut ours.times, 99),
-        percentile(&mut raw.times, 99),
-    );
-    let ratio = our_p99.as_secs_f64() / raw_p99.as_secs_f64();
-    report.add(
-        "its p99 reply",
-        [millis(our_p99), millis(raw_p99)],
-        Some(ratio),
-        "< 50 ms; ratio < 2",
-    );
-    let (our_p50, raw_p50) = (
-        percentile(&mut ours.times, 50),
-        percentile(&mut raw.times, 50),
-    );
-    report.add(
-        "its p50 reply",
-        [millis(our_p50), millis(raw_p50)],
-        None,
-        "",
-    );
+    let our_p99 = percentile(&mut rounds.ours.times, 99);
+    let raw_p99 = percentile(&mut rounds.ceiling.times, 99);
+    let measured = Measured {
+        ours: millis(our_p99),
+        ceiling: millis(raw_p99),
+        ratio: Some(our_p99.as_secs_f64() / raw_p99.as_secs_f64()),
+    };
+    report.add("its p99 reply", measured, "< 50 ms; ratio < 2");
+    let measured = Measured {
+        ours: millis(percentile(&mut rounds.ours.times, 50)),
+        ceiling: millis(percentile(&mut rounds.ceiling.times, 50)),
+        ratio: None,
+    };
+    report.add("its p50 reply", measured, "");
     let peak = rig.memory("VmHWM")?;
     report.add(
         "collector's memory under that load",
-        [format!("{peak:.0} MiB"), String::new()],
-        None,
+        Measured::alone(format!("{peak:.0} MiB")),
         "< 64 MiB",
     );
     report.add(
         "collector's memory, idle",
-        [format!("{idle:.0} MiB"), String::new()],
-        None,
+        Measured::alone(format!("{idle:.0} MiB")),
         "< 16 MiB",
     );
-    let (mut ours, mut raw) = rig.in_turns(1, Duration::from_secs(2)).await?;
-    let (our_p50, raw_p50) = (
-        percentile(&mut ours.times, 50),
-        percentile(&mut raw.times, 50),
-    );
-    let more = format!(
-        "{} (+ {})",
-        millis(our_p50),
-        millis(our_p50.saturating_sub(raw_p50))
-    );
-    report.add("one client, p50", [more, millis(raw_p50)], None, "+ ≤ 1 ms");
+    let mut rounds = rig.in_turns(1, Duration::from_secs(2)).await?;
+    let our_p50 = percentile(&mut rounds.ours.times, 50);
+    let raw_p50 = percentile(&mut rounds.ceiling.times, 50);
+    let more = millis(our_p50.saturating_sub(raw_p50));
+    let measured = Measured {
+        ours: format!("{} (+ {more})", millis(our_p50)),
+        ceiling: millis(raw_p50),
+        ratio: None,
+    };
+    report.add("one client, p50", measured, "+ ≤ 1 ms");
     let start = Instant::now();
     rig.site.collector("another").await;
     report.add(
         "collector, start to ready",
-        [millis(start.elapsed()), String::new()],
-        None,
+        Measured::alone(millis(start.elapsed())),
         "< 100 ms",
     );
     crate::report::say(&format!("  ({} s)", began.elapsed().as_secs()));
@@ -173,8 +168,8 @@ pub async fn on_disk(report: &mut Report) -> anyhow::Result<()> {
 /// The same with every fsync of the server made 5 ms slower, as on cloud disks.
 ///
 /// # Errors
-/// Where a process fails.
-pub async fn with_slow_sync(report: &mut Report) -> anyhow::Result<()> {
+/// The failure of a process.
+pub async fn with_slow_sync(report: &mut BenchTable) -> anyhow::Result<()> {
     const WHAT: &str = "collector, 64 clients, fsync 5 ms slower";
     let folder = tempfile::tempdir()?;
     let rig = Rig::start(folder.path()).await?;
@@ -201,16 +196,15 @@ pub async fn with_slow_sync(report: &mut Report) -> anyhow::Result<()> {
     let measured = rig.in_turns(CLIENTS, ROUND).await;
     strace.kill()?;
     strace.wait()?;
-    let (ours, raw) = measured?;
-    add_rate(report, WHAT, &ours, &raw, "≥ 6 with group commit");
+    add_rate(report, WHAT, &measured?, "≥ 6 with group commit");
     Ok(())
 }
 
 /// The row for a stream in memory, where only CPU counts.
 ///
 /// # Errors
-/// Where a process fails.
-pub async fn in_memory(report: &mut Report) -> anyhow::Result<()> {
+/// The failure of a process.
+pub async fn in_memory(report: &mut BenchTable) -> anyhow::Result<()> {
     const WHAT: &str = "collector, 64 clients, stream in memory";
     if !Path::new("/dev/shm").is_dir() {
         report.skip(WHAT, "/dev/shm is missing");
@@ -218,17 +212,17 @@ pub async fn in_memory(report: &mut Report) -> anyhow::Result<()> {
     }
     let folder = tempfile::tempdir_in("/dev/shm")?;
     let rig = Rig::start(folder.path()).await?;
-    let (ours, raw) = rig.in_turns(CLIENTS, Duration::from_secs(2)).await?;
-    add_rate(report, WHAT, &ours, &raw, "≥ 0.35");
+    let rounds = rig.in_turns(CLIENTS, Duration::from_secs(2)).await?;
+    add_rate(report, WHAT, &rounds, "≥ 0.35");
     Ok(())
 }
 
-fn add_rate(report: &mut Report, what: &str, ours: &Load, ceiling: &Load, reach: &str) {
+fn add_rate(report: &mut BenchTable, what: &str, rounds: &Rounds, reach: &str) {
     let text = |load: &Load| rate(load.times.len(), load.took);
-    report.add(
-        what,
-        [text(ours), text(ceiling)],
-        Some(ours.rate() / ceiling.rate()),
-        reach,
-    );
+    let measured = Measured {
+        ours: text(&rounds.ours),
+        ceiling: text(&rounds.ceiling),
+        ratio: Some(rounds.ours.rate() / rounds.ceiling.rate()),
+    };
+    report.add(what, measured, reach);
 }

@@ -12,7 +12,7 @@ mod report;
 
 use std::process::ExitCode;
 
-use report::Report;
+use report::BenchTable;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -30,9 +30,9 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure() -> anyhow::Result<Report> {
+async fn measure() -> anyhow::Result<BenchTable> {
     runtime::process::install_tls();
-    let mut report = Report::default();
+    let mut report = BenchTable::default();
     cpu::measure(&mut report)?;
     collector::on_disk(&mut report).await?;
     collector::with_slow_sync(&mut report).await?;

@@ -16,7 +16,7 @@ use store::{Postgres, Sqlite, Store};
 use types::schema::Schemas;
 
 use crate::input::body;
-use crate::report::{Report, rate};
+use crate::report::{BenchTable, Measured, rate};
 
 /// Batches in the backlog.
 const BATCHES: usize = 3000;
@@ -36,13 +36,16 @@ const TABLES: [(&str, &str); 4] = [
 /// A stream with the backlog, and no worker.
 async fn backlog(engine: Engine) -> anyhow::Result<Site> {
     let site = Site::start(engine).await;
-    let (js, schemas) = (site.js().await, Schemas::builtin());
+    let js = site.js().await;
+    let schemas = Schemas::builtin();
     let publish = |number: usize| {
         let message = crate::cpu::message(&schemas, &body("persist", number));
         let js = js.clone();
         async move {
-            let (id, payload) = message?;
-            let message = PublishMessage::build().payload(payload).message_id(id);
+            let batch = message?;
+            let message = PublishMessage::build()
+                .payload(batch.payload)
+                .message_id(batch.id);
             js.send_publish("events.batch.bench", message)
                 .await?
                 .await?;
@@ -83,37 +86,46 @@ async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
     Ok(took)
 }
 
-/// The groups' ranges of sequences.
-fn groups() -> impl Iterator<Item = (i64, i64)> {
-    let starts = (1..=BATCHES as i64).step_by(GROUP as usize);
-    starts.map(|from| (from, from + GROUP - 1))
+/// Sequences of a stream, both ends included.
+#[derive(Clone, Copy)]
+struct SeqRange {
+    from: i64,
+    to: i64,
 }
 
-fn selects((from, to): (i64, i64)) -> impl Iterator<Item = (&'static str, String)> {
+/// The sequences of each group.
+fn groups() -> impl Iterator<Item = SeqRange> {
+    let starts = (1..=BATCHES as i64).step_by(GROUP as usize);
+    starts.map(|from| SeqRange {
+        from,
+        to: from + GROUP - 1,
+    })
+}
+
+/// Each table, and the query for its rows of a group.
+fn selects(group: SeqRange) -> impl Iterator<Item = (&'static str, String)> {
     TABLES.iter().map(move |(table, which)| {
         let which = which
-            .replace("{from}", &from.to_string())
-            .replace("{to}", &to.to_string());
+            .replace("{from}", &group.from.to_string())
+            .replace("{to}", &group.to.to_string());
         (*table, format!("SELECT * FROM {table} WHERE {which}"))
     })
 }
 
-fn add(report: &mut Report, engine: &str, ours: Duration, by_hand: Duration, how: &str) {
-    let ratio = by_hand.as_secs_f64() / ours.as_secs_f64();
-    let ceiling = format!("{} {how}", rate(BATCHES, by_hand));
-    report.add(
-        &format!("persist, {engine}"),
-        [rate(BATCHES, ours), ceiling],
-        Some(ratio),
-        "≥ 0.70",
-    );
+fn add(report: &mut BenchTable, engine: &str, ours: Duration, by_hand: Duration, how: &str) {
+    let measured = Measured {
+        ours: rate(BATCHES, ours),
+        ceiling: format!("{} {how}", rate(BATCHES, by_hand)),
+        ratio: Some(by_hand.as_secs_f64() / ours.as_secs_f64()),
+    };
+    report.add(&format!("persist, {engine}"), measured, "≥ 0.70");
 }
 
 /// The row of SQLite.
 ///
 /// # Errors
-/// Where anything fails.
-pub async fn on_sqlite(report: &mut Report) -> anyhow::Result<()> {
+/// The first failure.
+pub async fn on_sqlite(report: &mut BenchTable) -> anyhow::Result<()> {
     let site = backlog(Engine::Sqlite).await?;
     let Database::Sqlite(path) = &site.database else {
         anyhow::bail!("this site is on SQLite")
@@ -172,8 +184,8 @@ fn sqlite_by_hand(from: &std::path::Path, to: &std::path::Path) -> anyhow::Resul
 /// The row of Postgres.
 ///
 /// # Errors
-/// Where anything fails.
-pub async fn on_postgres(report: &mut Report) -> anyhow::Result<()> {
+/// The first failure.
+pub async fn on_postgres(report: &mut BenchTable) -> anyhow::Result<()> {
     let site = backlog(Engine::Postgres).await?;
     let Database::Postgres(url) = &site.database else {
         anyhow::bail!("this site is on Postgres")

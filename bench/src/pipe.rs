@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::input::{DEVELOPERS, EVENTS, body};
 use crate::raw::closed_loop;
-use crate::report::{Report, millis, percentile};
+use crate::report::{BenchTable, Measured, millis, percentile};
 
 /// Clients that wait until stored, to find how much the whole pipe takes.
 const CLIENTS: usize = 32;
@@ -17,8 +17,8 @@ const ROUND: Duration = Duration::from_secs(5);
 /// The row: p50 and p99 at half of the load that the whole pipe takes.
 ///
 /// # Errors
-/// Where a process fails.
-pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()> {
+/// The failure of a process.
+pub async fn to_stored(report: &mut BenchTable, engine: Engine) -> anyhow::Result<()> {
     let mut site = Site::start(engine).await;
     let url = site.collector_with("collector", &["--rate", "0"]).await;
     let mut clients = Vec::with_capacity(DEVELOPERS);
@@ -34,10 +34,13 @@ pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()
     site.completed(full.times.len() as i64).await;
     let every = Duration::from_secs_f64(2.0 / full.rate());
     let mut ticks = tokio::time::interval(every);
-    let (start, mut sends, mut number) = (Instant::now(), JoinSet::new(), 0);
+    let start = Instant::now();
+    let mut sends = JoinSet::new();
+    let mut number = 0;
     while start.elapsed() < ROUND {
         ticks.tick().await;
-        let (client, body) = (clients[number % DEVELOPERS].clone(), body("half", number));
+        let client = clients[number % DEVELOPERS].clone();
+        let body = body("half", number);
         number += 1;
         sends.spawn(async move {
             let sent = Instant::now();
@@ -49,7 +52,8 @@ pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()
         .await
         .into_iter()
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
+    let p50 = percentile(&mut times, 50);
+    let p99 = percentile(&mut times, 99);
     let at_half = format!("at {:.0} batches/s", 1.0 / every.as_secs_f64());
     let what = format!("request to stored, p50 and p99, {engine:?}, {at_half}");
     let whole = format!(
@@ -57,12 +61,12 @@ pub async fn to_stored(report: &mut Report, engine: Engine) -> anyhow::Result<()
         full.rate(),
         full.rate() * EVENTS as f64
     );
-    report.add(
-        &what,
-        [format!("{} · {}", millis(p50), millis(p99)), whole],
-        None,
-        "p99 < 250 ms",
-    );
+    let measured = Measured {
+        ours: format!("{} · {}", millis(p50), millis(p99)),
+        ceiling: whole,
+        ratio: None,
+    };
+    report.add(&what, measured, "p99 < 250 ms");
     Ok(())
 }
 

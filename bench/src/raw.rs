@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 
 use crate::input::body;
 
-/// What a round of load came to.
+/// The result of a round of load.
 #[derive(Debug, Default)]
 pub struct Load {
     /// Time from sending to the answer, one a batch.
@@ -35,7 +35,7 @@ impl Load {
 /// Keeps `in_flight` calls of `send` going for `length`; each gets a number of its own.
 ///
 /// # Errors
-/// Where one of them fails.
+/// The first failure of a call.
 pub async fn closed_loop<F, Fut>(
     in_flight: usize,
     length: Duration,
@@ -45,7 +45,8 @@ where
     F: Fn(usize) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let (next, start) = (AtomicUsize::new(0), Instant::now());
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
     let client = || async {
         let mut times = Vec::new();
         while start.elapsed() < length {
@@ -68,7 +69,7 @@ where
 /// Publishes the bytes of batches one message at a time, as any JetStream client would.
 ///
 /// # Errors
-/// Where a publish is refused.
+/// The first refusal of a publish.
 pub async fn publish(
     js: &jetstream::Context,
     name: &str,
@@ -92,7 +93,7 @@ pub async fn publish(
 /// A stream like EVENTS for the raw publishes.
 ///
 /// # Errors
-/// Where it cannot be made.
+/// The reason, if it cannot be created.
 pub async fn make_stream(js: &jetstream::Context) -> anyhow::Result<()> {
     let mut config = js.get_stream("EVENTS").await?.cached_info().config.clone();
     "RAW".clone_into(&mut config.name);

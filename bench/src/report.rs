@@ -8,6 +8,25 @@ use anyhow::Context as _;
 use runtime::clock;
 use types::time::rfc3339;
 
+/// What was measured, and its ceiling of the same run.
+pub struct Measured {
+    pub ours: String,
+    /// Empty if there is none.
+    pub ceiling: String,
+    pub ratio: Option<f64>,
+}
+
+impl Measured {
+    /// A figure without a ceiling.
+    pub fn alone(ours: String) -> Self {
+        Self {
+            ours,
+            ceiling: String::new(),
+            ratio: None,
+        }
+    }
+}
+
 /// One row of the table.
 struct Row {
     what: String,
@@ -19,7 +38,7 @@ struct Row {
 
 /// The rows so far.
 #[derive(Default)]
-pub struct Report(Vec<Row>);
+pub struct BenchTable(Vec<Row>);
 
 const HEAD: &str = "# Benchmarks
 
@@ -41,20 +60,18 @@ replay.
 
 /// Prints a line to stderr: progress, not result.
 pub fn say(text: &str) {
-    // Whoever reads may have gone; the file is written all the same.
+    // The reader may have closed the pipe; the file is written anyway.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-impl Report {
+impl BenchTable {
     /// Adds a row: a rate or a time, its ceiling, how much of it was reached, and the target.
-    pub fn add(
-        &mut self,
-        what: &str,
-        [ours, ceiling]: [String; 2],
-        ratio: Option<f64>,
-        reach: &str,
-    ) {
-        let ratio = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+    pub fn add(&mut self, what: &str, measured: Measured, reach: &str) {
+        let Measured { ours, ceiling, .. } = measured;
+        let ratio = measured
+            .ratio
+            .map(|ratio| format!("{ratio:.2}"))
+            .unwrap_or_default();
         say(&format!("{what}: {ours} | {ceiling} | {ratio} | {reach}"));
         self.0.push(Row {
             what: what.to_owned(),
@@ -67,21 +84,17 @@ impl Report {
 
     /// Adds a row that could not be measured here, with the reason.
     pub fn skip(&mut self, what: &str, reason: &str) {
-        self.add(
-            what,
-            [format!("not measured: {reason}"), String::new()],
-            None,
-            "",
-        );
+        self.add(what, Measured::alone(format!("not measured: {reason}")), "");
     }
 
     /// Writes the file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// The error of the file, if it cannot be written.
     pub fn publish(&self) -> anyhow::Result<()> {
         let mut text = format!(
-            "{HEAD}\nMeasured {} with {} cores.\n\n| what | measured | ceiling of the same run | ratio | to reach |\n|---|---|---|---|---|\n",
+            "{HEAD}\nMeasured {} with {} cores.\n\n\
+             | what | measured | ceiling of the same run | ratio | to reach |\n|---|---|---|---|---|\n",
             rfc3339(clock::now()),
             std::thread::available_parallelism().map_or(0, usize::from)
         );

@@ -314,7 +314,6 @@ const PENDING_CIRCLES: &[&str] = &[
     "admin/src/",
     "collector/src/",
     "common/bus/",
-    "common/runtime/",
     "store/src/",
     "tests/",
     "workers/src/",
@@ -356,7 +355,6 @@ fn no_two_public_types_have_one_name() {
 /// Folders whose parameters are still being named.
 const PENDING_PARAMETERS: &[&str] = &[
     "admin/",
-    "bench/",
     "collector/",
     "common/",
     "store/",

@@ -1,4 +1,4 @@
-//! The machine's clock, read in one place. Whatever decides by the time takes it as an argument.
+//! The machine's clock, read in one place. Code that decides by the time takes it as an argument.
 
 use types::time::Micros;
 

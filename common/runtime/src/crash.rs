@@ -2,10 +2,10 @@
 //!
 //! Compiled in only with the feature `crash-points`, which no release has. `DEVTRAIL_CRASH_POINT`
 //! names the point, such as `persist.after_commit`; `name:3` passes it twice and dies the third time;
-//! `stop@name` stands still there (SIGSTOP) until the test lets it go on; `panic@name` panics there each
+//! `stop@name` stops there (SIGSTOP) until the test continues it; `panic@name` panics there each
 //! time. `name=key` is the point for one thing alone, such as `persist=batch-7` for a batch.
 
-/// Dies, panics or stands still here, if this is the point that the environment names.
+/// Dies, panics or stops here, if this is the point that the environment names.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ pub fn point(name: &str) {
         return;
     }
     if how == "stop" {
-        // The child ends only when this process stands still: sent alone, the signal arrives a moment
+        // The child ends only when this process is stopped: sent alone, the signal arrives a moment
         // later, and this thread would be past the point by then, in the middle of what follows.
         let still =
             "kill -STOP $PPID; until grep -q '^State:[[:space:]]*T' /proc/$PPID/status; do :; done";

@@ -18,7 +18,7 @@ impl Disk {
     /// The disk that `path` is on.
     ///
     /// # Errors
-    /// Where the system does not tell.
+    /// The system's error.
     pub fn under(path: &Path) -> io::Result<Self> {
         let disk = statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));

@@ -1,5 +1,5 @@
-//! Vital signs of a process: what must hold for it to be ready, and what is read when its metrics are asked
-//! for. Parts register both; nothing is looked at unless someone asks, and then at most once a second.
+//! Health of a process: the checks that must hold for it to be ready, and the sources that are read when its
+//! metrics are scraped. Parts register both; a check runs only when asked for, and at most once a second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout};
 
-/// A check that takes longer does not hold.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A source that takes longer is not known. Less than that, so that it can be said.
-const READ_FOR: Duration = Duration::from_millis(1_500);
-/// The answer to a check holds this long, so that many who ask cost one look.
-const CHECK_FOR: Duration = Duration::from_secs(1);
+/// A check that takes longer fails.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// A source that takes longer is unknown. Less than the timeout of a check, so that it can be reported.
+const SOURCE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long the result of a check is reused, so that many requests cost one check.
+const CHECK_TTL: Duration = Duration::from_secs(1);
+
 /// Why a process is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotReady {
@@ -42,49 +43,52 @@ impl NotReady {
     }
 }
 
-type Answer = Result<(), NotReady>;
+/// Whether a check holds.
+type CheckResult = Result<(), NotReady>;
 
-/// Looked at when asked, at most once in a while; those who ask meanwhile share the look.
-struct Look<T> {
+/// A probe that runs at most once in `every`; those who ask meanwhile share its result.
+struct CachedProbe<T> {
     name: String,
     every: Duration,
-    look: Box<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>,
+    probe: Box<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>,
     last: tokio::sync::Mutex<Option<(Instant, T)>>,
 }
 
-impl<T: Clone> Look<T> {
-    async fn now(&self, overdue: T) -> T {
+impl<T: Clone> CachedProbe<T> {
+    async fn get(&self, overdue: T) -> T {
         let mut last = self.last.lock().await;
-        if let Some((_, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < self.every) {
-            return answer.clone();
+        if let Some((_, result)) = last.as_ref().filter(|(at, _)| at.elapsed() < self.every) {
+            return result.clone();
         }
-        let answer = timeout(PATIENCE, (self.look)()).await.unwrap_or(overdue);
-        *last = Some((Instant::now(), answer.clone()));
-        answer
+        let result = timeout(CHECK_TIMEOUT, (self.probe)())
+            .await
+            .unwrap_or(overdue);
+        *last = Some((Instant::now(), result.clone()));
+        result
     }
 }
 
-/// The vital signs of a process. Cheap to clone; all clones are one.
+/// The checks and sources of a process. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
 pub struct HealthRegistry(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    checks: Mutex<Vec<Arc<Look<Answer>>>>,
-    sources: Mutex<Vec<Arc<Look<()>>>>,
+    checks: Mutex<Vec<Arc<CachedProbe<CheckResult>>>>,
+    sources: Mutex<Vec<Arc<CachedProbe<()>>>>,
 }
 
 impl HealthRegistry {
-    /// The process is ready only where this holds. Takes the place of an earlier check of this name.
-    pub fn check<F>(&self, name: &str, look: impl Fn() -> F + Send + Sync + 'static)
+    /// The process is ready only if this holds. Replaces an earlier check of this name.
+    pub fn check<F>(&self, name: &str, probe: impl Fn() -> F + Send + Sync + 'static)
     where
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = CheckResult> + Send + 'static,
     {
-        register(&self.0.checks, name, CHECK_FOR, look);
+        register(&self.0.checks, name, CHECK_TTL, probe);
     }
 
-    /// Before metrics are told, `read` sets some gauges; once in `every` at most. Where it takes too long,
-    /// `unknown` sets them to say so: a number from before would lie.
+    /// Before metrics are rendered, `read` sets some gauges, at most once in `every`. If it takes too long,
+    /// `unknown` sets them to say so: an old number would be wrong.
     pub fn source<F>(
         &self,
         name: &str,
@@ -98,51 +102,54 @@ impl HealthRegistry {
         register(&self.0.sources, name, every, move || {
             let (reading, unknown) = (read(), unknown.clone());
             async move {
-                if timeout(READ_FOR, reading).await.is_err() {
+                if timeout(SOURCE_TIMEOUT, reading).await.is_err() {
                     unknown();
                 }
             }
         });
     }
 
-    /// Each check's name and answer.
-    pub(crate) async fn checked(&self) -> Vec<(String, Answer)> {
+    /// Each check's name and result.
+    pub(crate) async fn checked(&self) -> Vec<(String, CheckResult)> {
         let checks = lock(&self.0.checks).clone();
-        let answers = checks.iter().map(|check| async {
-            let overdue = format!("the check {} took longer than {PATIENCE:?}", check.name);
+        let results = checks.iter().map(|check| async {
+            let overdue = format!(
+                "the check {} took longer than {CHECK_TIMEOUT:?}",
+                check.name
+            );
             let code = if check.name == "store" {
                 NotReady::store(overdue)
             } else {
                 NotReady::stream(overdue)
             };
-            (check.name.clone(), check.now(Err(code)).await)
+            (check.name.clone(), check.get(Err(code)).await)
         });
-        join_all(answers).await
+        join_all(results).await
     }
 
     pub(crate) async fn read(&self) {
         let sources = lock(&self.0.sources).clone();
-        join_all(sources.iter().map(|source| source.now(()))).await;
+        join_all(sources.iter().map(|source| source.get(()))).await;
     }
 }
 
 fn register<T, F>(
-    list: &Mutex<Vec<Arc<Look<T>>>>,
+    list: &Mutex<Vec<Arc<CachedProbe<T>>>>,
     name: &str,
     every: Duration,
-    look: impl Fn() -> F + Send + Sync + 'static,
+    probe: impl Fn() -> F + Send + Sync + 'static,
 ) where
     F: Future<Output = T> + Send + 'static,
 {
-    let look = Look {
+    let probe = CachedProbe {
         name: name.to_owned(),
         every,
-        look: Box::new(move || -> BoxFuture<'static, T> { Box::pin(look()) }),
+        probe: Box::new(move || -> BoxFuture<'static, T> { Box::pin(probe()) }),
         last: tokio::sync::Mutex::new(None),
     };
     let mut list = lock(list);
     list.retain(|other| other.name != name);
-    list.push(Arc::new(look));
+    list.push(Arc::new(probe));
 }
 
 fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -157,10 +164,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_hangs_is_said_to_be_unknown() {
+    async fn a_source_that_hangs_is_reported_as_unknown() {
         let (health, unknown) = (HealthRegistry::default(), Arc::new(AtomicU32::new(0)));
         let counted = unknown.clone();
-        health.source("streams", CHECK_FOR, std::future::pending, move || {
+        health.source("streams", CHECK_TTL, std::future::pending, move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
         health.read().await;
@@ -168,10 +175,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_ask_cost_one_look_a_second() {
+    async fn many_requests_cost_one_check_a_second() {
         let health = HealthRegistry::default();
-        let looks = Arc::new(AtomicU32::new(0));
-        let counted = looks.clone();
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = runs.clone();
         health.check("nats", move || {
             counted.fetch_add(1, Ordering::Relaxed);
             async { Ok(()) }
@@ -179,9 +186,9 @@ mod tests {
         for _ in 0..20 {
             health.checked().await;
         }
-        assert_eq!(looks.load(Ordering::Relaxed), 1);
-        tokio::time::advance(CHECK_FOR).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        tokio::time::advance(CHECK_TTL).await;
         health.checked().await;
-        assert_eq!(looks.load(Ordering::Relaxed), 2);
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 }

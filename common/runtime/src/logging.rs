@@ -13,13 +13,13 @@ use crate::clock;
 use crate::settings::UsageError;
 use types::time::rfc3339;
 
-/// What libraries tell of their every step is for those who name them in `--log`, which goes before this.
+/// What libraries log of their every step is for those who name them in `--log`, which overrides this.
 const QUIET: &str = "async_nats=warn,refinery_core=warn";
 
 /// Installs the process's log output.
 ///
 /// # Errors
-/// Where `filter` does not parse.
+/// [`UsageError`](crate::settings::UsageError) if `filter` does not parse.
 pub fn init(filter: &str) -> Result<(), UsageError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         UsageError(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
@@ -60,7 +60,7 @@ where
         let level = *event.metadata().level();
         let now = rfc3339(clock::now());
         let time = now.get(11..19).unwrap_or(&now);
-        // `store::sqlite::writer` is a place in the code; which part it is tells enough.
+        // `store::sqlite::writer` is a path in the code; its first part is enough.
         let part = event
             .metadata()
             .target()
@@ -82,7 +82,7 @@ where
             write!(writer, "{time}Z {level} {part}: ")?;
         }
         context.format_fields(writer.by_ref(), event)?;
-        // Whose request it was: the correlation id is a field of the span, not of each event in it.
+        // The request it belongs to: the correlation id is a field of the span, not of each event in it.
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if let Some(fields) = span
                 .extensions()

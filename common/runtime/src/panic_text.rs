@@ -1,8 +1,8 @@
-//! What a panic said.
+//! The message of a panic.
 
 use std::any::Any;
 
-/// The text that a caught panic carries; one that carries something else says nothing.
+/// The text that a caught panic carries; `without a message` if it carries something else.
 #[must_use]
 pub fn panic_text<'a>(panic: &'a (dyn Any + Send)) -> &'a str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {

@@ -1,4 +1,4 @@
-//! The frame every program runs in: settings, logs, signals, exit code.
+//! What every program runs in: settings, logs, signals, exit code.
 
 use std::fmt;
 use std::io::Write;
@@ -16,24 +16,23 @@ const STACK: usize = 4 * 1024 * 1024;
 /// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// What a breaker with this beginning stands before is no part of the work: a dead receiver blocks nothing.
+/// A breaker whose name begins so protects no part of the work: a dead receiver blocks nothing.
 const APART: &str = "webhook:";
 
-/// What a program gets from its frame.
+/// What every program is given.
 #[derive(Clone)]
 pub struct Process {
-    /// Executable and instance, as audit rows name it.
+    /// Executable and instance, as in audit rows.
     pub actor: Actor,
-    /// Tells when to stop.
+    /// Says when to shut down.
     pub shutdown: Shutdown,
-    /// Its circuit breakers.
     pub breakers: Breakers,
-    /// What makes it ready, and what is read when its metrics are asked for.
+    /// The checks of readiness, and the sources that are read when metrics are scraped.
     pub health: HealthRegistry,
 }
 
 impl Process {
-    /// A process without any breaker or vital sign yet.
+    /// A process that has no breaker and no check yet.
     #[must_use]
     pub fn new(actor: Actor, shutdown: Shutdown) -> Self {
         Self {
@@ -60,7 +59,7 @@ impl Process {
     /// Whether it can do its work now.
     ///
     /// # Errors
-    /// The first reason why not: it stops, a breaker is open, or a check does not hold.
+    /// [`NotReady`] with the first reason: it shuts down, a breaker is open, or a check fails.
     pub async fn ready(&self) -> Result<(), NotReady> {
         if self.shutdown.is_draining() {
             return Err(NotReady {
@@ -71,7 +70,7 @@ impl Process {
         for (_, answer) in self.health.checked().await {
             answer?;
         }
-        // Half-open it may be closed again by the next call; whether that would go well the checks tell.
+        // Half-open, the next call may close it; the checks show whether that would succeed.
         let reports = self.breakers.reports();
         let open = reports
             .iter()
@@ -92,7 +91,7 @@ impl Process {
             .iter()
             .for_each(|(name, answer)| metrics::check(name, answer.is_ok()));
         metrics::breakers(&self.breakers.reports());
-        metrics::read_own();
+        metrics::read_process();
         metrics::render()
     }
 }
@@ -187,14 +186,14 @@ where
     result
 }
 
-/// Ends what has not ended by itself some time after it should have handed everything back.
+/// Ends the process if it has not ended by itself some time after the abort.
 async fn bounded(
     running: impl Future<Output = anyhow::Result<()>>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let overdue = async {
         shutdown.aborted().await;
-        tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the stop
+        tokio::time::sleep(GRACE).await; // sleep: the bound of whatever does not watch the shutdown
     };
     tokio::select! {
         result = running => result,
@@ -203,7 +202,7 @@ async fn bounded(
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // The pipe of whoever reads may be closed; the exit code says it all the same.
+    // The reader may have closed the pipe; the exit code says the same.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
     if error.is::<UsageError>() {
         ExitCode::from(2)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::settings::parse_duration;
 use crate::shutdown::Shutdown;
 
-/// How often and how fast failed steps are tried again.
+/// How often and how fast failed steps are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Retries")]
 pub struct RetrySettings {
@@ -17,19 +17,19 @@ pub struct RetrySettings {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_attempts: u32,
-    /// The pauses before.
+    /// The waits between attempts.
     #[command(flatten)]
     pub pauses: RetryPolicy,
 }
 
 impl RetrySettings {
-    /// Eight attempts, and the pauses of [`RetryPolicy::DEFAULT`].
+    /// Eight attempts, and the backoff of [`RetryPolicy::DEFAULT`].
     pub const DEFAULT: Self = Self {
         max_attempts: 8,
         pauses: RetryPolicy::DEFAULT,
     };
 
-    /// The pauses.
+    /// The backoff.
     #[must_use]
     pub fn policy(&self) -> RetryPolicy {
         self.pauses
@@ -42,7 +42,7 @@ impl Default for RetrySettings {
     }
 }
 
-/// Reads a time span that is no zero: without a pause a step that fails would keep a processor busy.
+/// Reads a time span above zero: without a wait a step that fails would keep a processor busy.
 pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
     let pause = parse_duration(text)?;
     if pause.is_zero() {
@@ -106,7 +106,7 @@ impl RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Runs `step` until it succeeds, with the policy's pauses between; `None` if the process begins to shut down
+    /// Runs `step` until it succeeds, with the policy's backoff between; `None` if the process begins to shut down
     /// first. Each failure is logged with `what` and its attempt (from 0), which `step` is given as well.
     pub async fn retry<T, E: Display>(
         self,
@@ -131,7 +131,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The pauses of a loop that runs until the process shuts down.
+    /// The backoff of a loop that runs until the process shuts down.
     #[must_use]
     pub fn backoff(self, shutdown: &Shutdown) -> Backoff<'_> {
         Backoff {
@@ -142,7 +142,7 @@ impl RetryPolicy {
     }
 }
 
-/// The growing pauses of one loop: [`Backoff::wait`] after each failure, [`Backoff::reset`] after a success.
+/// The growing waits of one loop: [`Backoff::wait`] after each failure, [`Backoff::reset`] after a success.
 #[derive(Debug)]
 pub struct Backoff<'a> {
     policy: RetryPolicy,
@@ -157,12 +157,12 @@ impl Backoff<'_> {
         self.attempt
     }
 
-    /// The next pause is the first one again.
+    /// The next wait is the first one again.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }
 
-    /// Waits for the next pause; `false` if the process begins to shut down meanwhile.
+    /// Waits; `false` if the process begins to shut down meanwhile.
     pub async fn wait(&mut self) -> bool {
         let attempt = self.attempt;
         self.attempt = attempt.saturating_add(1);

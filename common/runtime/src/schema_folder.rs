@@ -18,7 +18,7 @@ pub struct SchemaSettings {
     pub schemas: Option<PathBuf>,
 }
 
-/// A file or folder is not what it should be: a sentence with its path and the remedy.
+/// A file or folder is wrong: a sentence with its path and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadSchemaFile(String);
@@ -27,7 +27,7 @@ impl SchemaSettings {
     /// The built-in schemas and those of the folder.
     ///
     /// # Errors
-    /// Where the folder cannot be read, or a file in it is no usable schema; every fault is named.
+    /// Every fault: the folder or a file cannot be read, or a file is no valid schema.
     pub fn load(&self) -> Result<Schemas, UsageError> {
         let Some(folder) = &self.schemas else {
             return Ok(Schemas::builtin());
@@ -51,7 +51,7 @@ impl SchemaSettings {
 /// Reads the schema file at `path`.
 ///
 /// # Errors
-/// Where it cannot be read, or its path names no version and type.
+/// A sentence, if it cannot be read, or its path names no version and type.
 pub fn read_file(path: &Path) -> Result<SchemaFile, BadSchemaFile> {
     let (version, kind) = names(path).map_err(|wrong| at(path, &wrong))?;
     let text = read_bounded(path)?;
@@ -67,7 +67,7 @@ fn at(path: &Path, wrong: &str) -> BadSchemaFile {
     BadSchemaFile(format!("{}: {wrong}", path.display()))
 }
 
-/// A file's text; of no file that waits for a writer, as a pipe does, and of none beyond [`MAX_FILE`].
+/// A file's text. No file that waits for a writer, as a pipe does, and none beyond [`MAX_FILE`] is read.
 fn read_bounded(path: &Path) -> Result<String, BadSchemaFile> {
     let failed = |error: io::Error| at(path, &unreadable(&error));
     if !path.metadata().map_err(failed)?.is_file() {
@@ -123,7 +123,7 @@ fn is_type(kind: &str) -> bool {
 }
 
 /// Every schema file of the folder, by path, and what is wrong with those that cannot be read. Whatever
-/// starts with a dot, or is no `.json`, is left alone.
+/// starts with a dot, or is no `.json`, is ignored.
 fn read(folder: &Path) -> Result<(Vec<SchemaFile>, Vec<BadSchemaFile>), BadSchemaFile> {
     let (mut files, mut bad) = (Vec::new(), Vec::new());
     for entry in entries(folder)? {

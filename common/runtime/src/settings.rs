@@ -40,7 +40,7 @@ pub struct CommonArgs {
         global = true
     )]
     pub log: String,
-    /// How long to finish what is in hand after SIGTERM or SIGINT
+    /// How long to finish what is in flight after SIGTERM or SIGINT
     #[arg(
         long, env = "DEVTRAIL_SHUTDOWN_TIMEOUT", default_value = "10s", value_name = "TIME",
         value_parser = parse_duration, global = true
@@ -48,27 +48,27 @@ pub struct CommonArgs {
     pub shutdown_timeout: Duration,
 }
 
-/// A program's settings, with the frame's among them.
+/// A program's settings, which include those that every program has.
 pub trait Settings: clap::Parser + Send + 'static {
-    /// The frame's settings.
+    /// The settings that every program has.
     fn common_args(&self) -> &CommonArgs;
 }
 
-/// What came of the command line.
+/// The result of reading the command line.
 pub enum Loaded<S> {
     /// The settings to run with.
     Settings(S),
-    /// `--print-config` has answered.
+    /// `--print-config` has printed them.
     Printed,
 }
 
-/// Flags of the frame that are no settings of the program.
+/// Flags that are no settings.
 const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help"];
 
 /// Reads command line, environment and file. Exits on `--help`, `--version` and bad flags, as clap does.
 ///
 /// # Errors
-/// Where the file cannot be read, names an unknown key, or a value does not fit.
+/// [`UsageError`] if the file cannot be read or names an unknown key, or a value is invalid.
 pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut command = without_secrets(S::command());
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_value_is_a_default_and_a_flag_goes_before_it() {
+    fn a_file_value_is_a_default_that_a_flag_overrides() {
         let values = BTreeMap::from([
             ("listen".to_owned(), "b".to_owned()),
             ("data".to_owned(), "d".to_owned()),

@@ -1,13 +1,13 @@
-//! Stopping in two bounded steps: first drain, then abort.
+//! Shutdown in two bounded steps: first drain, then abort.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Tells the parts of a program when to stop.
+/// Tells the parts of a program when to shut down.
 ///
-/// *Drain*: take no new work, finish what is in hand. *Abort*: hand back what is still in hand.
+/// *Drain*: take no new work, finish what is in flight. *Abort*: return what is still in flight.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     drain: CancellationToken,
@@ -16,7 +16,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A stop that only [`Shutdown::begin`] starts.
+    /// A shutdown that only [`Shutdown::begin`] starts.
     #[must_use]
     pub fn manual(timeout: Duration) -> Self {
         Self {
@@ -26,10 +26,10 @@ impl Shutdown {
         }
     }
 
-    /// A stop that SIGTERM or SIGINT begins; a second signal aborts at once.
+    /// A shutdown that SIGTERM or SIGINT begins; a second signal aborts at once.
     ///
     /// # Errors
-    /// Where the signals cannot be caught.
+    /// The system's error, if the signals cannot be caught.
     pub fn on_signals(timeout: Duration) -> std::io::Result<Self> {
         let shutdown = Self::manual(timeout);
         let (mut terminate, mut interrupt) = (
@@ -80,7 +80,7 @@ impl Shutdown {
         self.drain.cancelled().await;
     }
 
-    /// Waits until everything must be handed back.
+    /// Waits until everything must be returned.
     pub async fn aborted(&self) {
         self.abort.cancelled().await;
     }
@@ -91,7 +91,7 @@ impl Shutdown {
         self.drain.clone()
     }
 
-    /// The token that is cancelled when everything must be handed back.
+    /// The token that is cancelled when everything must be returned.
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
         self.abort.clone()

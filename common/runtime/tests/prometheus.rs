@@ -1,4 +1,4 @@
-//! `docs/metrics-prometheus.md` is made from the table of metrics, and says what it says now.
+//! `docs/metrics-prometheus.md` is generated from the table of metrics, and is up to date.
 //!
 //! To renew it: `DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-runtime --test prometheus`
 
@@ -12,12 +12,15 @@ const HOW: &str = "DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-runtime --test p
 
 const HEAD: &str = "# Metrics for Prometheus
 
-What `GET /metrics` tells, in Prometheus's text format 0.0.4: the collector on `--listen`, any process on its `--admin-listen`
-([how to set it up](operations.md#health-and-metrics), [what to do about it](runbook.md)). `devtrail up` tells all of it at one address.
+`GET /metrics` replies in Prometheus's text format 0.0.4.
+The collector serves it on `--listen`, any process on its `--admin-listen`, and `devtrail up` everything at one address.
+See [how to set it up](operations.md#health-and-metrics) and [what to do about it](runbook.md).
 
-Units are seconds and bytes. Counters begin at 0 when a process starts: use `rate()` or `increase()`. No label names a developer or a
-batch. Gauges of streams and consumers are the server's, so each process tells the same: use `max by (stream, consumer)`. What
-could not be read is `NaN`, not a number from before.
+Units are seconds and bytes.
+Counters begin at 0 when a process starts: use `rate()` or `increase()`.
+No label names a developer or a batch.
+Gauges of streams and consumers are the server's, so every process reports the same: use `max by (stream, consumer)`.
+A gauge that could not be read is `NaN`, not an old number.
 ";
 
 fn page() -> String {
@@ -54,7 +57,7 @@ fn page() -> String {
     }
     let _ = writeln!(
         page,
-        "\nThis page is made from `common/runtime/src/metrics/table.rs`: `{HOW}`"
+        "\nThis page is generated from `common/runtime/src/metrics/table.rs`:\n`{HOW}`"
     );
     page
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Breaker, BreakerSettings, Outcome, State, Ticket};
 use types::json::shorten;
+
+use super::machine::{Breaker, Outcome, State, Ticket};
+use super::settings::BreakerSettings;
 
 /// Most bytes kept of a failure's reason.
 const MAX_REASON: usize = 256;
@@ -21,11 +23,11 @@ struct Inner {
     name: String,
     started: Instant,
     shared: Mutex<Shared>,
-    /// The state as it was told last.
-    told: watch::Sender<State>,
-    /// Told with `told`, for whoever watches all breakers.
+    /// The state that was last published.
+    state: watch::Sender<State>,
+    /// Counted up with `state`, for whoever watches all breakers.
     changes: watch::Sender<u64>,
-    /// The end of a call, where it may free a probe's place.
+    /// The end of a call, which may free the place of a probe.
     ended: Notify,
 }
 
@@ -44,7 +46,7 @@ pub struct Permit {
 /// A breaker's state, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// What it stands before: `store`, `stream`, `webhook:<name>`.
+    /// The dependency it protects: `store`, `stream`, `webhook:<name>`.
     pub name: String,
     /// Its state.
     pub state: State,
@@ -59,28 +61,26 @@ impl Guard {
             breaker: Breaker::new(settings),
             reason: None,
         });
-        let told = watch::Sender::new(State::Closed);
-        let (name, started, ended) = (name.to_owned(), Instant::now(), Notify::new());
         Self(Arc::new(Inner {
-            name,
-            started,
+            name: name.to_owned(),
+            started: Instant::now(),
             shared,
-            told,
+            state: watch::Sender::new(State::Closed),
             changes,
-            ended,
+            ended: Notify::new(),
         }))
     }
 
-    /// What it stands before.
+    /// The dependency it protects.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Lets a call through, or says after how long to try again; zero where a probe's end decides.
+    /// Lets a call through.
     ///
     /// # Errors
-    /// Where it is open, or as many probes as it allows are under way.
+    /// How long to wait, if it is open; zero if all probes are in flight: the end of one decides.
     pub fn acquire(&self) -> Result<Permit, Duration> {
         let acquired = self.step(|shared, now| shared.breaker.acquire(now));
         acquired.map(|ticket| Permit {
@@ -109,20 +109,20 @@ impl Guard {
         }
     }
 
-    /// Waits until it has been half-open for `patience` with no call that decided, and lets one through that asks for
-    /// nobody. Calls that are wanted are the better probes, where there are any.
-    pub async fn idle(&self, patience: Duration) -> Permit {
-        let mut told = self.0.told.subscribe();
+    /// Waits until it has been half-open for `timeout` without a call, and lets an artificial probe through. Real
+    /// calls are the better probes, if there are any.
+    pub async fn idle(&self, timeout: Duration) -> Permit {
+        let mut state = self.0.state.subscribe();
         loop {
-            if *told.borrow_and_update() == State::Closed {
+            if *state.borrow_and_update() == State::Closed {
                 // The sender lives as long as this breaker.
-                let _ = told.changed().await;
+                let _ = state.changed().await;
                 continue;
             }
             tokio::select! {
-                // A new state, a new patience; an error cannot be, as above.
-                _ = told.changed() => continue,
-                () = tokio::time::sleep(self.open_for() + patience) => {} // sleep: open, and then idle
+                // A new state begins a new timeout; an error cannot occur, as above.
+                _ = state.changed() => continue,
+                () = tokio::time::sleep(self.open_for() + timeout) => {} // sleep: open, and then idle
             }
             if self.state() == State::HalfOpen
                 && let Ok(permit) = self.acquire()
@@ -132,43 +132,43 @@ impl Guard {
         }
     }
 
-    /// What stands behind it may be well again: where it is open, probes are let through from now on.
+    /// The dependency may be healthy again: if it is open, probes are let through from now on.
     pub fn hint(&self) {
         self.step(|shared, now| shared.breaker.hint(now));
         self.0.ended.notify_waiters();
     }
 
-    /// Whether a call would be refused now, and after how long to try again; zero where a probe's end decides.
-    /// For what is not worth beginning then; whoever goes on still needs a [`Permit`].
+    /// How long to wait if a call would be refused now; zero if the end of a probe decides.
+    /// For work that is not worth beginning then; whoever goes on still needs a [`Permit`].
     #[must_use]
     pub fn refuses(&self) -> Option<Duration> {
-        self.look(|shared, now| shared.breaker.refuses(now))
+        self.read(|shared, now| shared.breaker.refuses(now))
     }
 
-    /// Waits until it is open. What is under way then need not be waited for.
+    /// Waits until it is open. Calls in flight need not be waited for then.
     pub async fn opened(&self) {
-        let mut told = self.0.told.subscribe();
+        let mut state = self.0.state.subscribe();
         // The sender lives as long as this breaker.
-        let _ = told.wait_for(|state| *state == State::Open).await;
+        let _ = state.wait_for(|state| *state == State::Open).await;
     }
 
     /// Its state.
     #[must_use]
     pub fn state(&self) -> State {
-        self.look(|shared, now| shared.breaker.state(now))
+        self.read(|shared, now| shared.breaker.state(now))
     }
 
-    /// How long it stays open; zero where it is not open.
+    /// How long it stays open; zero if it is not open.
     #[must_use]
     pub fn open_for(&self) -> Duration {
-        self.look(|shared, now| shared.breaker.open_for(now))
+        self.read(|shared, now| shared.breaker.open_for(now))
     }
 
     /// Its state and, while that is not closed, the reason.
     #[must_use]
     pub fn report(&self) -> Report {
         let (state, reason) =
-            self.look(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
+            self.read(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
         let reason = reason.filter(|_| state != State::Closed).map(String::from);
         Report {
             name: self.name().to_owned(),
@@ -177,27 +177,28 @@ impl Guard {
         }
     }
 
-    fn look<T>(&self, at: impl FnOnce(&Shared, Duration) -> T) -> T {
+    fn read<T>(&self, at: impl FnOnce(&Shared, Duration) -> T) -> T {
         let shared = self.shared();
         at(&shared, self.0.started.elapsed())
     }
 
-    /// Takes a step, and tells a change of state once, in the order of the changes.
+    /// Takes a step, and publishes a change of state once, in the order of the changes.
     fn step<T>(&self, step: impl FnOnce(&mut Shared, Duration) -> T) -> T {
         let mut shared = self.shared();
         // Read under the lock: no step is earlier than the one before.
         let now = self.0.started.elapsed();
         let done = step(&mut shared, now);
-        let (state, open_for) = (shared.breaker.state(now), shared.breaker.open_for(now));
+        let state = shared.breaker.state(now);
+        let open_for = shared.breaker.open_for(now);
         let mut was = state;
-        let changed = self.0.told.send_if_modified(|told| {
-            was = std::mem::replace(told, state);
+        let changed = self.0.state.send_if_modified(|published| {
+            was = std::mem::replace(published, state);
             was != state
         });
         if changed {
             self.0.changes.send_modify(|changes| *changes += 1);
             let reason = shared.reason.as_deref().unwrap_or("unknown");
-            log(self.name(), (was, state), open_for, reason);
+            log_change(self.name(), was, state, open_for, reason);
         }
         done
     }
@@ -208,12 +209,13 @@ impl Guard {
     }
 }
 
-fn log(breaker: &str, (was, is): (State, State), open_for: Duration, reason: &str) {
-    let (was, now) = (was.as_str(), is.as_str());
+fn log_change(breaker: &str, was: State, is: State, open_for: Duration, reason: &str) {
+    let was = was.as_str();
+    let now = is.as_str();
     match is {
         State::Open => {
-            let told = "a circuit breaker opened: calls are not tried";
-            tracing::error!(breaker, was, is = now, ?open_for, reason, "{told}");
+            let message = "a circuit breaker opened: calls are not tried";
+            tracing::error!(breaker, was, is = now, ?open_for, reason, "{message}");
         }
         State::HalfOpen => {
             tracing::info!(
@@ -228,7 +230,7 @@ fn log(breaker: &str, (was, is): (State, State), open_for: Duration, reason: &st
                 breaker,
                 was,
                 is = now,
-                "a circuit breaker closed: all is well again"
+                "a circuit breaker closed: calls are tried again"
             );
         }
     }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{BreakerSettings, Guard, Report};
+use super::guard::{Guard, Report};
+use super::settings::BreakerSettings;
 
 /// The breakers of a process, by name. Cheap to clone; all clones are one list.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ impl Breakers {
         }
     }
 
-    /// The breaker of this name: made where there is none yet, else the one there is.
+    /// The breaker of this name, which is made if there is none yet.
     #[must_use]
     pub fn guard(&self, name: &str, settings: BreakerSettings) -> Guard {
         let mut all = self.all();
@@ -70,7 +71,7 @@ impl Breakers {
         self.reports_where(|entry| entry.part == self.part)
     }
 
-    /// How many changes of a state, and new breakers, there were: told at each.
+    /// How many changes of a state, and new breakers, there were; notified at each.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -2,6 +2,8 @@
 
 mod model;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -12,10 +14,10 @@ const S: BreakerSettings = BreakerSettings::DEFAULT;
 #[derive(Debug, Clone)]
 enum Step {
     Acquire,
-    /// Ends one of the calls under way, of whatever stay.
+    /// Ends one of the calls in flight, of any state.
     End(prop::sample::Index, Outcome),
     Advance(Duration),
-    /// It may be well again.
+    /// The dependency may be healthy again.
     Hint,
 }
 

@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::record;
-use super::table::{ALL, Kind, Metric, Program};
+use super::table::{ALL, Kind, Metric};
 
-/// The one recorder: programs that are never asked have none.
+/// The recorder of the process; programs that serve no metrics have none.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 /// How often observations are moved into their buckets: between two times each takes 8 bytes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// From now on what is measured is recorded. Counters of `program` whose labels are known begin at 0, so
-/// that their first step can be seen. Called again, it adds the other program's.
-pub fn install(program: Program) {
+/// Records from now on. Later calls change nothing.
+pub fn start() {
     RECORDER.get_or_init(|| match recorder() {
         Ok(handle) => Some(handle),
         // The work goes on without it.
@@ -24,7 +22,6 @@ pub fn install(program: Program) {
             None
         }
     });
-    record::begin(program);
 }
 
 /// Whether anything is recorded.
@@ -56,7 +53,7 @@ fn recorder() -> Result<PrometheusHandle, String> {
         }
     }
     let kept = handle.clone();
-    // A thread, since the recorder is the process's and no runtime's.
+    // A thread: the recorder belongs to the process, not to a runtime.
     let upkeep = move || {
         loop {
             std::thread::sleep(UPKEEP); // sleep: the time between two upkeeps
@@ -70,7 +67,7 @@ fn recorder() -> Result<PrometheusHandle, String> {
     Ok(handle)
 }
 
-/// What was recorded, in Prometheus's text format 0.0.4; empty where nothing is.
+/// What was recorded, in Prometheus's text format 0.0.4; empty if nothing is.
 #[must_use]
 pub fn render() -> String {
     RECORDER

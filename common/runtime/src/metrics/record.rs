@@ -1,11 +1,13 @@
-//! What is measured: one function for each thing that happens, called where it happens.
+//! What is measured: one function for each thing that happens.
 
 use std::time::Duration;
 
-use metrics::{Label, counter, gauge, histogram};
+use metrics::gauge;
+use types::job::JobKind;
+use types::severity::Severity;
+use types::verdict::Counts;
 
-use super::exporter::is_recording;
-use super::own;
+use super::series::{add, observe, set};
 use super::table::{
     ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
     EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
@@ -13,46 +15,8 @@ use super::table::{
     Program, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{Report, State};
-use types::job::JobKind;
-use types::severity::Severity;
-use types::verdict::Counts;
-
-type Labels<'a> = [(&'static str, &'a str)];
-
-fn labels(metric: &Metric, given: &Labels<'_>) -> Vec<Label> {
-    debug_assert!(
-        given.iter().map(|(name, _)| name).eq(metric.labels),
-        "{} has other labels",
-        metric.name
-    );
-    given
-        .iter()
-        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
-        .collect()
-}
-
-fn add(metric: &Metric, given: &Labels<'_>, count: u64) {
-    if is_recording() {
-        counter!(metric.name, labels(metric, given)).increment(count);
-    }
-}
-
-fn observe(metric: &Metric, given: &Labels<'_>, value: f64) {
-    if is_recording() {
-        histogram!(metric.name, labels(metric, given)).record(value);
-    }
-}
-
-/// Sets a gauge.
-pub fn set(metric: &Metric, given: &Labels<'_>, value: f64) {
-    if is_recording() {
-        gauge!(metric.name, labels(metric, given)).set(value);
-    }
-}
-
 /// Begins the counters at 0 whose labels are known.
 pub(super) fn begin(program: Program) {
-    own::begin();
     if program != Program::Worker {
         verdicts(&EVENTS, &Counts::default());
         for outcome in [
@@ -107,7 +71,7 @@ fn verdicts(metric: &Metric, counts: &Counts) {
     }
 }
 
-/// A request that is being answered. Dropped before its end, its client has hung up.
+/// A request in flight. If it is dropped before it ends, its client has hung up.
 pub struct HttpRequest {
     route: String,
     method: String,
@@ -116,20 +80,19 @@ pub struct HttpRequest {
 }
 
 impl HttpRequest {
-    /// One begins. `route` is its path with `{names}` for parameters, never what the client wrote.
+    /// A request begins. `route` is its path with `{names}` for parameters, never what the client wrote.
     #[must_use]
     pub fn begins(route: &str, method: &str) -> Self {
         gauge!(HTTP_IN_FLIGHT.name).increment(1.0);
-        let (route, method) = (route.to_owned(), method.to_owned());
         Self {
-            route,
-            method,
+            route: route.to_owned(),
+            method: method.to_owned(),
             started: std::time::Instant::now(),
             ended: false,
         }
     }
 
-    /// It is answered; `code` is the problem's, or `ok`.
+    /// The request is answered; `code` is the problem's, or `ok`.
     pub fn ends(mut self, status: u16, code: &str) {
         self.count(status, code);
     }
@@ -137,10 +100,8 @@ impl HttpRequest {
     fn count(&mut self, status: u16, code: &str) {
         self.ended = true;
         gauge!(HTTP_IN_FLIGHT.name).decrement(1.0);
-        let (route, method) = (
-            ("route", self.route.as_str()),
-            ("method", self.method.as_str()),
-        );
+        let route = ("route", self.route.as_str());
+        let method = ("method", self.method.as_str());
         add(
             &HTTP_REQUESTS,
             &[
@@ -172,7 +133,7 @@ pub fn http_body(bytes: usize) {
     add(&HTTP_BYTES, &[], bytes as u64);
 }
 
-/// The stream has a batch that it did not know, with these verdicts.
+/// The stream stored a new batch, with these verdicts.
 pub fn events_taken(counts: &Counts) {
     verdicts(&EVENTS, counts);
 }
@@ -214,7 +175,7 @@ pub fn settled((stream, consumer): (&str, &str), outcome: &'static str, count: u
     );
 }
 
-/// An alert was posted to the administrators' webhook, and this came of it.
+/// An alert was posted to the administrators' webhook, with this outcome.
 pub fn webhook_post(outcome: &'static str) {
     add(&WEBHOOK_POSTS, &[("outcome", outcome)], 1);
 }
@@ -224,7 +185,7 @@ pub fn attempt_failed((stream, consumer): (&str, &str)) {
     add(&ATTEMPTS, &[("stream", stream), ("consumer", consumer)], 1);
 }
 
-/// DEAD has a message.
+/// A message was dead-lettered.
 pub fn dead_letter(stream: &str, consumer: &str) {
     add(
         &DEAD_LETTERS,
@@ -242,12 +203,12 @@ pub fn store_transaction(kind: &'static str, outcome: &'static str, took: Durati
     );
 }
 
-/// The database gave a transaction up, which is run again.
+/// The database rolled a transaction back, which is run again.
 pub fn store_retried() {
     add(&STORE_RETRIES, &[], 1);
 }
 
-/// T1 has committed a batch: with these counts, or it was there before (`None`).
+/// `store_batches` has committed a batch: with these counts, or it was there before (`None`).
 pub fn batch_stored(counts: Option<&Counts>) {
     let outcome = if counts.is_some() {
         "stored"
@@ -260,17 +221,17 @@ pub fn batch_stored(counts: Option<&Counts>) {
     }
 }
 
-/// T2b has committed this many batches.
+/// `mark_triggered` has committed this many batches.
 pub fn batches_triggered(count: usize) {
     add(&BATCHES_TRIGGERED, &[], count as u64);
 }
 
-/// T3 has committed a job.
+/// `finish_jobs` has committed a job.
 pub fn job_done(kind: JobKind) {
     add(&JOBS_DONE, &[("kind", kind.as_str())], 1);
 }
 
-/// T3 has written a revision of an alert.
+/// `finish_jobs` has written a revision of an alert.
 pub fn alert(state: &str, severity: &str) {
     alert_counted(state, severity, 1);
 }
@@ -279,7 +240,7 @@ fn alert_counted(state: &str, severity: &str, count: u64) {
     add(&ALERTS, &[("state", state), ("severity", severity)], count);
 }
 
-/// How many batches are in a state; `NaN` where the store does not tell.
+/// How many batches are in a state; `NaN` if the store cannot be read.
 pub fn batches(state: &str, count: f64) {
     set(&BATCHES, &[("state", state)], count);
 }

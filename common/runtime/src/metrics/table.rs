@@ -1,9 +1,9 @@
-//! The one table of names, kinds, labels and meanings. `docs/metrics-prometheus.md` is made of it.
+//! The one table of names, kinds, labels and meanings. `docs/metrics-prometheus.md` is generated from it.
 //!
 //! Names follow Prometheus's conventions: base units (seconds, bytes), `_total` for counters. No label
 //! names a developer, a batch or anything else that grows with use.
 
-/// What a series does.
+/// How a series behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// Only rises, from 0 at the start of the process.
@@ -14,7 +14,7 @@ pub enum Kind {
     Histogram(&'static [f64]),
 }
 
-/// The programs that have a series; `devtrail up` has all of them.
+/// The programs that record a series; `devtrail up` has all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `devtrail-collector`.
@@ -28,15 +28,14 @@ pub enum Program {
 /// A metric.
 #[derive(Debug)]
 pub struct Metric {
-    /// Its name.
+    /// Its name in Prometheus.
     pub name: &'static str,
-    /// What its series do.
     pub kind: Kind,
-    /// Who has it.
+    /// Who records it.
     pub program: Program,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// What it means, in one or two sentences.
     pub help: &'static str,
 }
 
@@ -56,11 +55,11 @@ macro_rules! metrics {
 
 use Kind::{Counter, Gauge, Histogram};
 
-/// Around what a reply may take: a p99 below 50 ms, a deadline of 10 s (`docs/benchmarks.md`).
+/// Around the time of a reply: a p99 below 50 ms, a deadline of 10 s (`docs/benchmarks.md`).
 const REPLIES: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
-/// Around what work on a group may take: a commit is a millisecond, a lock is waited for 5 s.
+/// Around the time of a group: a commit takes a millisecond, a lock is waited for at most 5 s.
 const WORK: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 ];
@@ -79,7 +78,8 @@ const SIZES: &[f64] = &[
 
 metrics! {
     HTTP_REQUESTS = "devtrail_http_requests_total", Counter, Collector, ["route", "method", "status", "code"],
-        "Requests answered; `code` is the problem's code, or `ok`. A client that hung up first has status 0 and code `client_gone`.";
+        "Requests answered; `code` is the problem's code, or `ok`. \
+         A client that hung up first has status 0 and code `client_gone`.";
     HTTP_DURATION = "devtrail_http_request_duration_seconds", Histogram(REPLIES), Collector, ["route", "method"],
         "From a request's header to its reply, the time that the body took to arrive included.";
     HTTP_IN_FLIGHT = "devtrail_http_requests_in_flight", Gauge, Collector, [],
@@ -87,13 +87,15 @@ metrics! {
     HTTP_BYTES = "devtrail_http_body_bytes_total", Counter, Collector, [],
         "Bytes of the bodies of batches, inflated.";
     EVENTS = "devtrail_events_total", Counter, Collector, ["verdict"],
-        "Events of batches that the stream has, by the collector's verdict. A batch that the server knew already is not counted.";
+        "Events of batches that the stream stored, by the collector's verdict. \
+         A batch that the server dropped as a duplicate is not counted.";
     PUBLISHES = "devtrail_publishes_total", Counter, Collector, ["outcome"],
-        "Batches handed to the stream: `stored`, `duplicate` (the server knew it), a 413: `too_large`, or a 503: `full`, `circuit_open`, `unavailable`.";
+        "Batches published to the stream: `stored`, `duplicate` (dropped by the server), a 413: `too_large`, \
+         or a 503: `full`, `circuit_open`, `unavailable`.";
     PUBLISH_DURATION = "devtrail_publish_duration_seconds", Histogram(REPLIES), Collector, [],
-        "From handing a batch to the stream to its PubAck, tries again included.";
+        "From publishing a batch to its PubAck, retries included.";
     PUBLISH_RETRIES = "devtrail_publish_retries_total", Counter, Collector, [],
-        "Publishes that were tried again.";
+        "Publishes that were retried.";
     GROUP_MESSAGES = "devtrail_group_messages", Histogram(MESSAGES), Worker, ["stream", "consumer"],
         "Messages of a group that was handled together.";
     GROUP_BYTES = "devtrail_group_bytes", Histogram(SIZES), Worker, ["stream", "consumer"],
@@ -101,15 +103,17 @@ metrics! {
     GROUP_DURATION = "devtrail_group_duration_seconds", Histogram(WORK), Worker, ["stream", "consumer"],
         "Time to handle a group.";
     SETTLED = "devtrail_messages_settled_total", Counter, Worker, ["stream", "consumer", "outcome"],
-        "Messages settled: `ack`, `retry` (handed back) or `dead_letter`.";
+        "Messages acknowledged: `ack`, `retry` (nak with a delay) or `dead_letter`.";
     ATTEMPTS = "devtrail_attempts_failed_total", Counter, Worker, ["stream", "consumer"],
-        "Attempts of single messages that failed for an unknown reason; after `--max-attempts` of them a message goes to DEAD.";
+        "Attempts of single messages that failed for an unknown reason; \
+         after `--max-attempts` of them a message is dead-lettered.";
     DEAD_LETTERS = "devtrail_dead_letters_total", Counter, Worker, ["stream", "consumer"],
-        "Messages that were given up and are in DEAD.";
+        "Messages that were dead-lettered: they are in DEAD.";
     STORE_DURATION = "devtrail_store_transaction_duration_seconds", Histogram(WORK), Worker, ["kind", "outcome"],
-        "Time of a transaction, waiting included. Kinds: `store_batches`, `claim_outbox`, `mark_triggered`, `finish_jobs`; outcomes `ok`, `unavailable`, `failed`.";
+        "Time of a transaction, waiting included. \
+         Kinds: `store_batches`, `claim_outbox`, `mark_triggered`, `finish_jobs`; outcomes `ok`, `unavailable`, `failed`.";
     STORE_RETRIES = "devtrail_store_retries_total", Counter, Worker, [],
-        "Transactions that Postgres gave up for another one's sake and that were run again.";
+        "Transactions that Postgres rolled back in favour of another one, and that were run again.";
     BATCHES_STORED = "devtrail_batches_stored_total", Counter, Worker, ["outcome"],
         "Batches after `store_batches`: `stored`, or `already` if the row was there.";
     EVENTS_STORED = "devtrail_events_stored_total", Counter, Worker, ["verdict"],
@@ -121,7 +125,8 @@ metrics! {
     ALERTS = "devtrail_alerts_total", Counter, Worker, ["state", "severity"],
         "Revisions of developers' alerts: `raised` or `retracted`.";
     WEBHOOK_POSTS = "devtrail_webhook_posts_total", Counter, Worker, ["outcome"],
-        "Alerts posted to the administrators' webhook: `taken`; `not_now`, tried again; `denied`, address or secret are wrong; `refused` or `skipped`, not posted again.";
+        "Alerts posted to the administrators' webhook: `taken`; `not_now`, retried; \
+         `denied`, address or secret are wrong; `refused` or `skipped`, not posted again.";
     BATCHES = "devtrail_batches", Gauge, Worker, ["state"],
         "Stored batches that are not completed, by state: `persisted`, `triggered`, `failed`.";
     STREAM_MESSAGES = "devtrail_stream_messages", Gauge, Every, ["stream"],
@@ -135,13 +140,13 @@ metrics! {
     CONSUMER_UNSETTLED = "devtrail_consumer_unsettled_messages", Gauge, Every, ["stream", "consumer"],
         "Messages that were delivered, but not acknowledged yet.";
     CONSUMER_AGE = "devtrail_consumer_oldest_message_age_seconds", Gauge, Every, ["stream", "consumer"],
-        "Age of the oldest message that was not acknowledged; 0 where there is none.";
+        "Age of the oldest message that was not acknowledged; 0 if there is none.";
     CHECK = "devtrail_check_ok", Gauge, Every, ["check"],
         "Whether a part of readiness holds (1) or not (0): what `/health/ready` asks.";
     BREAKER = "devtrail_breaker_state", Gauge, Every, ["breaker", "state"],
         "1 for the state that a circuit breaker is in, 0 for the two others.";
     BUILD = "devtrail_build_info", Gauge, Every, ["version"],
-        "Always 1; the label tells the version.";
+        "Always 1; the label names the version.";
     START = "process_start_time_seconds", Gauge, Every, [],
         "When the process started, in seconds since 1970.";
     MEMORY = "process_resident_memory_bytes", Gauge, Every, [],

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Reads a time span such as `10s`, `500ms`, `2m`, `1h`, `30d`.
 ///
 /// # Errors
-/// Where the text is none.
+/// A sentence, if the text is none.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -28,7 +28,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Reads a rate: a whole number a second, as `N` or `N/s`; 0 stands for no limit.
 ///
 /// # Errors
-/// Where the text is none, or more than 4,294,967,295.
+/// A sentence, if the text is none or the number exceeds 4,294,967,295.
 pub fn parse_rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -43,7 +43,7 @@ pub fn parse_rate(text: &str) -> Result<u32, String> {
 /// Reads an address to listen on: `host:port`, an IPv6 host in brackets.
 ///
 /// # Errors
-/// Where the text is none. Whether the host is this machine's is found out later.
+/// A sentence, if the text is none. Whether the host belongs to this machine shows later.
 pub fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':').filter(|(host, port)| {
         let plain = !host.is_empty() && !host.contains([':', '/', ' ', '[', ']']);
@@ -62,7 +62,7 @@ pub fn parse_address(text: &str) -> Result<String, String> {
 /// Reads an `http` or `https` URL.
 ///
 /// # Errors
-/// Where the text is none.
+/// A sentence, if the text is none.
 pub fn parse_http_url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text)
         .ok()
@@ -75,7 +75,7 @@ pub fn parse_http_url(text: &str) -> Result<String, String> {
 
 /// A URL, or several with commas between, without passwords and tokens.
 ///
-/// Where it is not clear what belongs to a secret, more is hidden rather than less.
+/// If it is not clear what belongs to a secret, more is hidden rather than less.
 pub(super) fn mask(urls: &str) -> String {
     let mut parts = urls.split('@');
     let mut masked = String::new();

@@ -1,8 +1,8 @@
-//! What the system says of this process.
+//! What the operating system says about this process.
 
 use std::sync::LazyLock;
 
-use super::record::set;
+use super::series::set;
 use super::table::{BUILD, MEMORY, OPEN_FDS, START};
 use crate::clock;
 use types::time::{Micros, SECOND};
@@ -15,7 +15,7 @@ pub fn begin() {
     LazyLock::force(&STARTED);
 }
 
-/// Reads them into their gauges. Memory and descriptors are told where there is a `/proc` (Linux).
+/// Reads them into their gauges: memory and descriptors only if there is a `/proc` (Linux).
 pub fn read() {
     set(&BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     set(&START, &[], *STARTED as f64 / SECOND as f64);
