@@ -120,13 +120,15 @@ const HEAD: &str = "\
 # Event types
 
 An event is a JSON object with `id`, `type`, `occurred_at` and, by its type, `data`
-([what holds for all of them](contract.md#post-v1events)). `GET /v1/schemas/{version}/{type}` gives the JSON Schema
-that decides; `devtrail schemas list` lists the types. Each example below is a whole event: save it as `event.json`
-and send it with `devtrail send event.json`.
+([what holds for all of them](contract.md#post-v1events)).
+`GET /v1/schemas/{version}/{type}` gives the JSON Schema that decides.
+`devtrail schemas list` lists the types.
+Each example below is a whole event: save it as `event.json` and send it with `devtrail send event.json`.
 
 ## What every `data` may have
 
-Unknown members are kept, here and everywhere. None of these is required, unless a type says so.
+Unknown members are kept, here and everywhere.
+None of these is required, unless a type says so.
 ";
 
 fn newest(files: &[Schema]) -> Document {
