@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bus::{EVENTS, NatsSettings, api, sync::SyncSettings, topology};
 use clap::Args;
-use collector::{CollectorSettings, Limits};
+use collector::{CollectorSettings, RequestLimits};
 use http_server::admin_listener::{AdminListenSettings, AdminListener};
 use runtime::breaker::BreakerSettings;
 use runtime::metrics;
@@ -69,7 +69,7 @@ pub struct UpSettings {
     #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
     nats_server: Option<PathBuf>,
     #[command(flatten)]
-    limits: Limits,
+    limits: RequestLimits,
     #[command(flatten)]
     breakers: BreakerSettings,
     #[command(flatten)]
@@ -150,7 +150,7 @@ async fn run_beside(
             allow_unsafe_sync: false,
         },
         limits: settings.limits.clone(),
-        pauses: settings.retry.pauses,
+        retry: settings.retry.pauses,
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),
         admin: settings.admin.clone(),

@@ -10,21 +10,21 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 
-use crate::room::{Place, Room};
+use crate::admission_control::{AdmissionControl, BatchPermit};
 use http_server::{ErrorCode, Problem};
 
 /// Compressed bodies up to this many bytes are inflated in place, larger ones on a blocking thread.
 const INLINE: usize = 64 * 1024;
-/// Up to this many inflated bytes the ratio does not matter: small JSON deflates well.
+/// Up to this many inflated bytes the ratio does not matter: small JSON compresses well.
 const RATIO_FLOOR: usize = 64 * 1024;
 /// What is reserved at most for a body before it has arrived, whatever length it claims.
 const RESERVED: usize = 64 * 1024;
-/// Inflated bytes are counted by pieces of this many.
+/// Inflated bytes are counted in pieces of this many.
 const PIECE: u64 = 64 * 1024;
-/// Zstandard windows up to 8 MiB, as RFC 9659 has it for HTTP: bounds the decoder's memory.
+/// Zstandard windows up to 8 MiB, as RFC 9659 requires for HTTP: it bounds the decoder's memory.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// What a body must keep to.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     /// Bytes, both as sent and inflated.
@@ -47,8 +47,7 @@ impl Default for BodyLimits {
 
 /// A body's content encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// As it is.
+pub enum ContentEncoding {
     Identity,
     /// RFC 1952, one member or several.
     Gzip,
@@ -56,11 +55,11 @@ pub enum Encoding {
     Zstd,
 }
 
-impl Encoding {
-    /// What `Content-Encoding` says; none is identity.
+impl ContentEncoding {
+    /// The encoding that `Content-Encoding` names; without the header, identity.
     ///
     /// # Errors
-    /// `unsupported_encoding` for any other than gzip (x-gzip), zstd and identity, and for several at once.
+    /// Returns `unsupported_encoding` for any other than gzip (x-gzip), zstd and identity, and for several at once.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let Some(value) = values.next() else {
@@ -82,7 +81,7 @@ impl Encoding {
     }
 }
 
-/// How many bytes a body announces, where it does.
+/// How many bytes a body announces, if it does.
 #[must_use]
 pub fn announced(headers: &HeaderMap) -> Option<u64> {
     headers
@@ -91,21 +90,20 @@ pub fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads and inflates a body. Never holds more than `max_inflated` bytes of it as sent, nor twice that inflated.
-/// `place` holds the bytes of what is returned.
+/// `permit` holds the bytes of what is returned.
 ///
 /// # Errors
-/// `unsupported_encoding`; `body_too_large`, at once where `Content-Length` tells; `body_timeout`;
-/// `overloaded` where the bytes of all bodies at once are too many;
-/// `malformed_request` where it breaks off (nobody is left to read that); `malformed_json` where its compression
-/// is corrupt; `internal` where the process is going down.
+/// Returns `unsupported_encoding`; `body_too_large`, at once if `Content-Length` tells; `body_timeout`; `overloaded`
+/// if the bytes of all bodies at once are too many; `malformed_request` if the body breaks off (nobody is left to
+/// read that); `malformed_json` if its compression is corrupt; `internal` if the process ends meanwhile.
 pub async fn read(
     headers: &HeaderMap,
     body: Body,
     limits: &BodyLimits,
-    room: &Room,
-    place: &Arc<Place>,
+    admission: &AdmissionControl,
+    permit: &Arc<BatchPermit>,
 ) -> Result<Bytes, Problem> {
-    let encoding = Encoding::of(headers)?;
+    let encoding = ContentEncoding::of(headers)?;
     let declared = announced(headers);
     if let Some(declared) = declared.filter(|declared| *declared > limits.max_inflated as u64) {
         let detail = format!(
@@ -116,7 +114,7 @@ pub async fn read(
     }
     let sent = tokio::time::timeout(
         limits.timeout,
-        collect(body, declared, limits.max_inflated, place),
+        collect(body, declared, limits.max_inflated, permit),
     );
     let sent = sent.await.map_err(|_| {
         let detail = format!(
@@ -125,14 +123,15 @@ pub async fn read(
         );
         Problem::new(ErrorCode::BodyTimeout, detail)
     })??;
-    let (limits, as_sent) = (*limits, sent.len());
+    let limits = *limits;
+    let as_sent = sent.len();
     let inflated = match encoding {
-        Encoding::Identity => return Ok(sent),
-        _ if as_sent <= INLINE => inflate(encoding, &sent, &limits, place)?,
+        ContentEncoding::Identity => return Ok(sent),
+        _ if as_sent <= INLINE => inflate(encoding, &sent, &limits, permit)?,
         _ => {
-            let _turn = room.turn().await;
-            let place = place.clone();
-            tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits, &place))
+            let _large_body = admission.large_body().await;
+            let permit = permit.clone();
+            tokio::task::spawn_blocking(move || inflate(encoding, &sent, &limits, &permit))
                 .await
                 .map_err(|_| {
                     Problem::new(
@@ -142,7 +141,7 @@ pub async fn read(
                 })??
         }
     };
-    place.release(as_sent);
+    permit.release(as_sent);
     Ok(inflated)
 }
 
@@ -151,7 +150,7 @@ async fn collect(
     mut body: Body,
     declared: Option<u64>,
     max: usize,
-    place: &Place,
+    permit: &BatchPermit,
 ) -> Result<Bytes, Problem> {
     let reserved = declared
         .and_then(|declared| usize::try_from(declared).ok())
@@ -175,7 +174,7 @@ async fn collect(
                 format!("The body has more than {max} bytes, the limit."),
             ));
         }
-        place.hold(data.len())?;
+        permit.hold(data.len())?;
         // A body of one frame, the usual one, is handed on without a copy.
         if collected.is_empty() && only.is_empty() {
             only = data;
@@ -195,22 +194,24 @@ async fn collect(
 }
 
 fn inflate(
-    encoding: Encoding,
+    encoding: ContentEncoding,
     sent: &[u8],
     limits: &BodyLimits,
-    place: &Place,
+    permit: &BatchPermit,
 ) -> Result<Bytes, Problem> {
     let by_ratio = sent.len().saturating_mul(limits.max_ratio).max(RATIO_FLOOR);
     let max = limits.max_inflated.min(by_ratio);
     let inflated = match encoding {
-        Encoding::Identity => Ok(sent.to_vec()),
+        ContentEncoding::Identity => Ok(sent.to_vec()),
         // Neither decoder minds an empty input; as a member or a frame it is truncated all the same.
         _ if sent.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-        Encoding::Gzip => read_to(flate2::read::MultiGzDecoder::new(sent), max, place),
-        Encoding::Zstd => zstd::stream::read::Decoder::with_buffer(sent).and_then(|mut decoder| {
-            decoder.window_log_max(WINDOW_LOG_MAX)?;
-            read_to(decoder, max, place)
-        }),
+        ContentEncoding::Gzip => read_to(flate2::read::MultiGzDecoder::new(sent), max, permit),
+        ContentEncoding::Zstd => {
+            zstd::stream::read::Decoder::with_buffer(sent).and_then(|mut decoder| {
+                decoder.window_log_max(WINDOW_LOG_MAX)?;
+                read_to(decoder, max, permit)
+            })
+        }
     };
     let inflated = inflated.map_err(|error| {
         if let Some(problem) = error
@@ -233,7 +234,8 @@ fn inflate(
             format!("The body inflates to more than {max} bytes, the limit."),
         ));
     }
-    let (ratio, size) = (limits.max_ratio, sent.len());
+    let ratio = limits.max_ratio;
+    let size = sent.len();
     let detail = format!(
         "The body inflates to more than {ratio} times its {size} bytes; the limit is {ratio} times."
     );
@@ -241,15 +243,18 @@ fn inflate(
 }
 
 /// Reads to the end, or to the first byte after `max`, each piece counted before it is kept.
-fn read_to(reader: impl Read, max: usize, place: &Place) -> io::Result<Vec<u8>> {
-    let (mut reader, mut bytes) = (reader.take(max as u64 + 1), Vec::new());
+fn read_to(reader: impl Read, max: usize, permit: &BatchPermit) -> io::Result<Vec<u8>> {
+    let mut reader = reader.take(max as u64 + 1);
+    let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
         reader.by_ref().take(PIECE).read_to_end(&mut bytes)?;
         if bytes.len() == before {
             return Ok(bytes);
         }
-        place.hold(bytes.len() - before).map_err(io::Error::other)?;
+        permit
+            .hold(bytes.len() - before)
+            .map_err(io::Error::other)?;
     }
 }
 

@@ -6,13 +6,10 @@
 mod parameters;
 mod refusals;
 
-use std::sync::LazyLock;
-
 use serde_json::{Map, Value, json};
 use types::schema::Schemas;
 use utoipa::openapi::OpenApi;
 
-use crate::routes;
 use http_server::ErrorCode;
 
 pub use parameters::{BatchHeaders, BatchId, Days, HeartbeatHeaders, SchemaName};
@@ -24,19 +21,15 @@ pub use refusals::{
 /// The schemas of what `formats` reads by hand and of what heartbeats are answered with, each with an example.
 const BODIES: &str = include_str!("openapi/bodies.json");
 
-/// The document, pretty-printed JSON. Made once.
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let document = complete(routes::described());
-    serde_json::to_string_pretty(&document).expect("a JSON value can be written") + "\n"
-});
+/// The OpenAPI 3.1 description of the routes, as pretty-printed JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Document(pub &'static str);
 
-/// The OpenAPI 3.1 description of this collector, as `GET /openapi.json` serves it.
-#[must_use]
-pub fn document() -> &'static str {
-    &DOCUMENT
+/// Writes the document: what each route says of itself, and what holds for all of them.
+pub fn to_json(described: OpenApi) -> String {
+    serde_json::to_string_pretty(&complete(described)).expect("a JSON value can be written") + "\n"
 }
 
-/// Adds what holds for all routes to what each says of itself.
 fn complete(described: OpenApi) -> Value {
     let mut document = serde_json::to_value(described).expect("a description is JSON");
     document["info"] = json!({

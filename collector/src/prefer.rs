@@ -1,25 +1,25 @@
-//! The header `Prefer` (RFC 7240). Only `wait` is known; other preferences are ignored, as RFC 7240 wants it.
+//! The header `Prefer` (RFC 7240). Only `wait` is known; other preferences are ignored, as RFC 7240 requires.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that says which preference was applied.
-pub const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// The longest wait, in seconds. Who would wait longer is answered after this, which is within its wish.
+/// The longest wait, in seconds. A client that would wait longer is answered after this, which its preference allows.
 const LONGEST: u64 = 30;
 
 /// How long the client would wait until its batch is stored: 1 to 30 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wait(u64);
+pub struct PreferWait(u64);
 
-impl Wait {
+impl PreferWait {
     /// The preference `wait` of a request.
     ///
-    /// More than 30 s count as 30. What is no whole number of seconds from 1 counts as no preference: a
-    /// preference never makes a request fail. Where it is named more than once, the first one counts.
+    /// More than 30 s count as 30. Anything but a whole number of seconds from 1 counts as no preference: a preference
+    /// never makes a request fail. If it is named more than once, the first one counts.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let lists = headers
@@ -35,7 +35,6 @@ impl Wait {
         (seconds > 0).then_some(Self(seconds.min(LONGEST)))
     }
 
-    /// The wait itself.
     #[must_use]
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.0)
@@ -62,9 +61,10 @@ fn preferences(list: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Splits where `separator` stands outside quoted strings.
+/// Splits at each `separator` outside quoted strings.
 fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
+    let mut quoted = false;
+    let mut escaped = false;
     text.split(move |c: char| {
         let literal = escaped;
         escaped = quoted && !literal && c == '\\';
@@ -86,7 +86,7 @@ mod tests {
         for value in values {
             headers.append(PREFER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        Wait::of(&headers).map(|Wait(seconds)| seconds)
+        PreferWait::of(&headers).map(|PreferWait(seconds)| seconds)
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_is_said() {
-        assert_eq!(Wait(30).applied(), "wait=30");
+    fn the_applied_wait_is_named() {
+        assert_eq!(PreferWait(30).applied(), "wait=30");
     }
 }

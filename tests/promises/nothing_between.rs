@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus::{NatsSettings, sync::SyncSettings};
-use collector::{CollectorSettings, Limits, RoomSettings};
+use collector::{CollectorSettings, OverloadSettings, RequestLimits};
 use harness::{Client, Up, envelope, event};
 use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
@@ -75,7 +75,7 @@ fn settings(up: &Up) -> CollectorSettings {
             nats_monitor_url: vec![up.address("monitor")],
             allow_unsafe_sync: false,
         },
-        limits: Limits {
+        limits: RequestLimits {
             max_events: 1000,
             rate: 0,
             max_body: 1 << 22,
@@ -83,9 +83,9 @@ fn settings(up: &Up) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
-            room: RoomSettings::DEFAULT,
+            overload: OverloadSettings::DEFAULT,
         },
-        pauses: RetryPolicy::DEFAULT,
+        retry: RetryPolicy::DEFAULT,
         breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use collector::publish::Message;
+use collector::publisher::EventsMessage;
 use serde_json::value::RawValue;
 use store::QuarantinedBatch;
 use types::batch::{FORMAT, Header, Note, Origin, readmit_id};
@@ -50,7 +50,7 @@ pub fn message(
     batch: &QuarantinedBatch,
     fitting: &[Fitting<'_>],
     occasion: Occasion<'_>,
-) -> Result<Message, NoMessage> {
+) -> Result<EventsMessage, NoMessage> {
     let mut envelope = BTreeMap::new();
     if let Some(client) = &batch.client {
         envelope.insert(
@@ -83,7 +83,7 @@ pub fn message(
         }),
     };
     let events: Vec<&str> = fitting.iter().map(|one| one.text.get()).collect();
-    Ok(Message::of(&header, &events)?)
+    Ok(EventsMessage::of(&header, &events)?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::Write;
 use futures_util::{StreamExt, stream};
 
 use super::*;
-use crate::room::RoomSettings;
+use crate::admission_control::OverloadSettings;
 
 const KIB: usize = 1024;
 
@@ -45,14 +45,14 @@ async fn with(
     limits: &BodyLimits,
     bytes: usize,
 ) -> Result<Bytes, Problem> {
-    let settings = RoomSettings {
+    let settings = OverloadSettings {
         max_connections: 1,
         max_in_flight: 1,
         max_in_flight_bytes: bytes,
     };
-    let room = Room::new(&settings);
-    let place = Arc::new(room.enter(0)?);
-    read(headers, body, limits, &room, &place).await
+    let admission = AdmissionControl::new(&settings);
+    let permit = Arc::new(admission.admit(0)?);
+    read(headers, body, limits, &admission, &permit).await
 }
 
 async fn sent(encoding: &'static str, body: impl Into<Body>) -> Result<Bytes, Problem> {
@@ -67,11 +67,14 @@ async fn sent(encoding: &'static str, body: impl Into<Body>) -> Result<Bytes, Pr
 
 #[test]
 fn encodings() {
-    let of = |value| Encoding::of(&headers(&[("content-encoding", value)]));
-    assert_eq!(Encoding::of(&HeaderMap::new()), Ok(Encoding::Identity));
-    assert_eq!(of("Identity"), Ok(Encoding::Identity));
-    assert_eq!(of("X-GZip"), Ok(Encoding::Gzip));
-    assert_eq!(of(" zstd "), Ok(Encoding::Zstd));
+    let of = |value| ContentEncoding::of(&headers(&[("content-encoding", value)]));
+    assert_eq!(
+        ContentEncoding::of(&HeaderMap::new()),
+        Ok(ContentEncoding::Identity)
+    );
+    assert_eq!(of("Identity"), Ok(ContentEncoding::Identity));
+    assert_eq!(of("X-GZip"), Ok(ContentEncoding::Gzip));
+    assert_eq!(of(" zstd "), Ok(ContentEncoding::Zstd));
     for bad in ["br", "gzip, zstd", "gzip, identity", "gzip\u{e9}", "\u{e9}"] {
         assert_eq!(
             of(bad).unwrap_err().code,
@@ -82,7 +85,7 @@ fn encodings() {
     let mut twice = headers(&[("content-encoding", "gzip")]);
     twice.append(CONTENT_ENCODING, "gzip".parse().unwrap());
     assert_eq!(
-        Encoding::of(&twice).unwrap_err().code,
+        ContentEncoding::of(&twice).unwrap_err().code,
         ErrorCode::UnsupportedEncoding
     );
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::routes::document;
 
 fn value() -> Value {
     serde_json::from_str(document()).unwrap()

@@ -5,23 +5,21 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::Serialize;
 use types::id::{MAX_ID, is_id};
-use types::key::Scope;
 use types::query::{BATCH, BatchQuery, SubmissionReply};
 use utoipa::ToSchema;
 
-use crate::app::App;
-use crate::ask::PATIENCE;
-use crate::auth::authenticate;
+use crate::app_state::AppState;
+use crate::authorized::{Authorized, EventsWrite};
 use crate::openapi::{BatchId, BatchRefusals};
+use crate::query_client::QUERY_TIMEOUT;
 use http_server::{ErrorCode, Problem};
 
-/// What a client is told of a batch id.
+/// The submissions under a batch id.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Submissions {
-    /// The newest one; its members stand at the top level.
+    /// The newest one, its members at the top level.
     #[serde(flatten)]
     newest: SubmissionReply,
     /// All of them, newest first.
@@ -31,29 +29,28 @@ pub struct Submissions {
 /// How far a batch is.
 #[utoipa::path(
     get, path = "/v1/batches/{batch_id}", operation_id = "getBatch", tag = "stored",
-    security(("key" = ["events:write"])), params(BatchId),
+    params(BatchId),
     responses((status = 200, description = "Its submissions.", body = Submissions), BatchRefusals)
 )]
 pub async fn get(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Authorized { caller, .. }: Authorized<EventsWrite>,
+    State(app): State<Arc<AppState>>,
     batch_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Submissions>, Problem> {
-    let caller = authenticate(&app, &headers, Scope::EventsWrite)?;
     let batch_id = batch_id.ok().map(|Path(id)| id).filter(|id| is_id(id)).ok_or_else(|| {
         let detail = format!(
             "A batch id has 1 to {MAX_ID} characters from 0x21 to 0x7E, percent-encoded in the path."
         );
         Problem::new(ErrorCode::InvalidParameter, detail).parameter("batch_id")
     })?;
-    // Whose they are is the key's, never the request's.
+    // The developer is the key's, never the request's.
     let developer = caller.developer.to_string();
-    let question = BatchQuery::Submissions {
+    let query = BatchQuery::Submissions {
         developer,
         batch_id: batch_id.clone(),
     };
-    let oldest_first = app.ask(BATCH, &question, PATIENCE).await?;
-    told(oldest_first).map(Json).ok_or_else(|| {
+    let oldest_first = app.query(BATCH, &query, QUERY_TIMEOUT).await?;
+    reply(oldest_first).map(Json).ok_or_else(|| {
         let detail = format!(
             "You have no stored batch with the id {batch_id}. If you sent it just now, ask again: it is stored soon."
         );
@@ -61,8 +58,8 @@ pub async fn get(
     })
 }
 
-/// The reply; `None` where there is no submission.
-fn told(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
+/// The reply; `None` if there is no submission.
+fn reply(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
     let submissions: Vec<SubmissionReply> = oldest_first.into_iter().rev().collect();
     Some(Submissions {
         newest: submissions.first()?.clone(),
@@ -97,13 +94,13 @@ mod tests {
             submission(3, BatchState::Completed),
             submission(8, BatchState::Persisted),
         ];
-        let body = serde_json::to_value(told(oldest_first).unwrap()).unwrap();
+        let body = serde_json::to_value(reply(oldest_first).unwrap()).unwrap();
         assert_eq!(
             (&body["state"], &body["stream_sequence"]),
             (&json!("persisted"), &json!(8))
         );
         assert_eq!(body["submissions"][0]["stream_sequence"], 8);
         assert_eq!(body["submissions"][1]["state"], "completed");
-        assert!(told(Vec::new()).is_none());
+        assert!(reply(Vec::new()).is_none());
     }
 }

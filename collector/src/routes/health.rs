@@ -7,7 +7,7 @@ use axum::extract;
 use http_server::health::Health;
 use runtime::breaker::State;
 
-use crate::app::App;
+use crate::app_state::AppState;
 use crate::openapi::{NoRefusals, ReadyRefusals};
 use http_server::{ErrorCode, Problem};
 
@@ -25,7 +25,9 @@ pub async fn live() -> Json<Health> {
     get, path = "/health/ready", operation_id = "isReady", tag = "health",
     responses((status = 200, description = "It would.", body = Health), ReadyRefusals)
 )]
-pub async fn ready(extract::State(app): extract::State<Arc<App>>) -> Result<Json<Health>, Problem> {
+pub async fn ready(
+    extract::State(app): extract::State<Arc<AppState>>,
+) -> Result<Json<Health>, Problem> {
     if app.shutdown.is_draining() {
         return Err(Problem::new(
             ErrorCode::ShuttingDown,

@@ -1,49 +1,58 @@
 //! The routes, one file a resource.
 
 mod batches;
-mod description;
+mod daily_metrics;
 mod events;
 mod health;
-mod metrics;
+mod openapi_document;
 mod prometheus;
 mod schemas;
 mod wakatime;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::middleware;
+use axum::{Extension, Router};
 use http_server::layers::{catch_panics, with_request_ids};
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::app_state::AppState;
+use crate::authorized::with_security;
+use crate::openapi::{self, Document};
 use http_server::{ErrorCode, Problem};
 
-/// The routes, each with its description: `routes!` takes no handler without one.
-fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(events::post))
-        .routes(routes!(wakatime::one))
-        .routes(routes!(wakatime::bulk))
-        .routes(routes!(batches::get))
-        .routes(routes!(metrics::daily))
-        .routes(routes!(schemas::list))
-        .routes(routes!(schemas::one))
-        .routes(routes!(description::get))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
-        .routes(routes!(prometheus::get))
+/// A handler's route with its description, the security taken from its extractors.
+macro_rules! route {
+    ($module:ident::$handler:ident) => {
+        with_security(routes!($module::$handler), $module::$handler)
+    };
 }
 
-/// What the routes say of themselves.
-pub fn described() -> OpenApi {
-    routes().into_openapi()
+/// The routes, each with its description: `routes!` takes no handler without one.
+fn routes() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(route!(events::post))
+        .routes(route!(wakatime::one))
+        .routes(route!(wakatime::bulk))
+        .routes(route!(batches::get))
+        .routes(route!(daily_metrics::daily))
+        .routes(route!(schemas::list))
+        .routes(route!(schemas::one))
+        .routes(route!(openapi_document::get))
+        .routes(route!(health::live))
+        .routes(route!(health::ready))
+        .routes(route!(prometheus::get))
+}
+
+/// The OpenAPI description of the routes, as `GET /openapi.json` serves it. Made once.
+pub fn document() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::to_json(routes().into_openapi()));
+    &DOCUMENT
 }
 
 /// All routes, with what holds for every one of them.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<AppState>) -> Router {
     let (routes, _) = routes().split_for_parts();
     let routes = routes
         .fallback(|| async { Problem::new(ErrorCode::NotFound, "There is nothing at this path.") })
@@ -53,6 +62,7 @@ pub fn router(app: Arc<App>) -> Router {
                 "This path does not take this method; see the Allow header.",
             )
         })
+        .layer(Extension(Document(document())))
         .with_state(app);
     guarded(routes)
 }
@@ -81,12 +91,12 @@ mod tests {
     use types::schema::Schemas;
 
     use super::*;
-    use crate::Limits;
+    use crate::settings::RequestLimits;
 
     #[derive(Parser)]
     struct Defaults {
         #[command(flatten)]
-        limits: Limits,
+        limits: RequestLimits,
     }
 
     async fn code(router: &Router, method: &str, path: &str) -> (u16, String) {
@@ -105,14 +115,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_collector_that_stops_or_has_no_stream_says_so() {
+    async fn a_collector_without_a_stream_or_draining_says_so() {
         let process = Process::new(
             Actor::new("collector"),
             Shutdown::manual(Duration::from_secs(10)),
         );
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
-        let router = router(Arc::new(App::new(
+        let router = router(Arc::new(AppState::new(
             limits,
             BreakerSettings::DEFAULT,
             Schemas::builtin(),
@@ -121,7 +131,7 @@ mod tests {
         )));
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
-        // Keys that are not loaded are not revoked: a client must not give its own up.
+        // Keys that are not loaded are not revoked: a client must not discard its own.
         assert_eq!(code(&router, "POST", "/v1/events").await, unavailable);
         assert_eq!(code(&router, "GET", "/v1/batches/b1").await, unavailable);
         assert_eq!(code(&router, "GET", "/health/live").await.0, 200);

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what this process has measured; and the layer that measures requests.
+//! `GET /metrics`, and the layer that measures requests.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::response::Response;
 use http_server::health;
 use runtime::metrics::HttpRequest;
 
-use crate::App;
+use crate::app_state::AppState;
 use crate::openapi::ScrapeRefusals;
 use http_server::{ErrorCode, Problem};
 
@@ -21,7 +21,7 @@ use http_server::{ErrorCode, Problem};
         ScrapeRefusals,
     )
 )]
-pub async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub async fn get(State(app): State<Arc<AppState>>) -> Result<Response, Problem> {
     if app.hides_metrics {
         let elsewhere = "Metrics are not served here, but on the address of --admin-listen.";
         return Err(Problem::new(ErrorCode::NotFound, elsewhere));
@@ -45,7 +45,7 @@ pub async fn measured(request: Request, next: Next) -> Response {
     response
 }
 
-/// Its name where it is one of the usual methods: a client must not make series at will.
+/// The name of a usual method; of others none, since a client must not make series at will.
 fn method(method: &Method) -> &str {
     let usual = [
         Method::GET,

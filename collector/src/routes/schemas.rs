@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::app_state::AppState;
 use crate::openapi::{NoRefusals, SchemaName, SchemaRefusals};
 use http_server::{ErrorCode, Problem};
 
 /// The event types that are known.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Known {
+pub struct KnownTypes {
     /// The supported schema versions.
     supported: Vec<String>,
     types: Vec<EventType>,
@@ -25,7 +25,6 @@ pub struct Known {
 /// An event type.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventType {
-    /// Its name.
     r#type: String,
     /// The versions that have a schema of their own.
     versions: Vec<String>,
@@ -34,9 +33,9 @@ pub struct EventType {
 /// The supported versions, and the event types with theirs.
 #[utoipa::path(
     get, path = "/v1/schemas", operation_id = "listSchemas", tag = "schemas",
-    responses((status = 200, description = "All types.", body = Known), NoRefusals)
+    responses((status = 200, description = "All types.", body = KnownTypes), NoRefusals)
 )]
-pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
+pub async fn list(State(app): State<Arc<AppState>>) -> Json<KnownTypes> {
     let types = app
         .schemas
         .types()
@@ -51,13 +50,13 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
             }
         })
         .collect();
-    Json(Known {
+    Json(KnownTypes {
         supported: app.supported.clone(),
         types,
     })
 }
 
-/// The JSON Schema (2020-12) that holds for a type at a version.
+/// The JSON Schema (2020-12) of a type at a version.
 #[utoipa::path(
     get, path = "/v1/schemas/{version}/{type}", operation_id = "getSchema", tag = "schemas", params(SchemaName),
     responses(
@@ -66,7 +65,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Known> {
     )
 )]
 pub async fn one(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let schema = path.ok().and_then(|Path((version, kind))| {

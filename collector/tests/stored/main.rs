@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
 use bus::{NatsSettings, sync::SyncSettings, topology};
-use collector::{CollectorSettings, Limits, RoomSettings};
+use collector::{CollectorSettings, OverloadSettings, RequestLimits};
 use futures_util::StreamExt;
 use http_server::admin_listener::AdminListenSettings;
 use nats::Nats;
@@ -266,7 +266,7 @@ fn settings(nats: &Nats) -> CollectorSettings {
             nats_monitor_url: vec![nats.address("monitoring")],
             allow_unsafe_sync: false,
         },
-        limits: Limits {
+        limits: RequestLimits {
             max_events: 1000,
             rate: 0,
             max_body: 1 << 22,
@@ -274,9 +274,9 @@ fn settings(nats: &Nats) -> CollectorSettings {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
-            room: RoomSettings::DEFAULT,
+            overload: OverloadSettings::DEFAULT,
         },
-        pauses: RetryPolicy::DEFAULT,
+        retry: RetryPolicy::DEFAULT,
         breakers: BreakerSettings::DEFAULT,
         schemas: SchemaSettings::default(),
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
 use bus::{EVENTS, sync::SyncSettings};
-use collector::incarnation::SeenIncarnation;
-use collector::publish::{Published, Publisher, max_message};
+use collector::incarnation_cache::IncarnationCache;
+use collector::publisher::{PublishSettings, Published, Publisher, max_message};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
@@ -58,8 +58,16 @@ impl Sender {
         let incarnation = bus::bind_stream(&js, EVENTS).await?;
         let bucket = keys::open(&js).await?;
         let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
-        let seen = Arc::new(SeenIncarnation::new(js.clone(), incarnation.clone()));
-        let publisher = Publisher::new(js.clone(), seen, breaker, (CONFIRM, RetryPolicy::DEFAULT));
+        let seen = Arc::new(IncarnationCache::new(js.clone(), incarnation.clone()));
+        let publisher = Publisher::new(
+            js.clone(),
+            seen,
+            breaker,
+            PublishSettings {
+                timeout: CONFIRM,
+                retry: RetryPolicy::DEFAULT,
+            },
+        );
         let (max_message, actor) = (max_message(&client), process.actor.to_string());
         let (epochs, published) = (HashMap::new(), Vec::new());
         Ok(Self {

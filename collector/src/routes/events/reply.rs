@@ -1,24 +1,24 @@
-//! The 2xx of a batch: from its own verdicts, from the first submission's, or from the store.
+//! The 2xx of a batch: from its own verdicts, from the original's if it is a duplicate, or from the store.
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bus::EVENTS;
 use serde::Serialize;
+use types::admission::Admitted;
 use types::batch::{self, Header};
 use types::query::StoredReply;
 use types::verdict::{Counts, Exception};
 use utoipa::ToSchema;
 
-use crate::Stream;
-use crate::prefer::{APPLIED, Wait};
-use crate::publish::Published;
-use crate::wait::Waited;
-use types::admission::Admitted;
+use crate::app_state::EventsStream;
+use crate::prefer::{PREFERENCE_APPLIED, PreferWait};
+use crate::publisher::Published;
+use crate::stored_wait::WaitOutcome;
 
-/// What a client is told of its batch.
+/// The body of the 2xx.
 #[derive(Serialize, ToSchema)]
-pub struct Reply<'a> {
+pub struct ReplyBody<'a> {
     batch_id: &'a str,
     correlation_id: &'a str,
     /// What the 2xx stands for: `stream`, on disk in JetStream; `stored`, in the store as well.
@@ -32,54 +32,65 @@ pub struct Reply<'a> {
 
 /// The message in the stream that a PubAck speaks of.
 #[derive(Debug, PartialEq)]
-pub enum First {
-    /// This very submission, even where its publish was tried twice.
-    Own,
-    /// An earlier submission of the same events, with its counts and exceptions.
-    Other(Counts, Vec<Exception>),
+pub enum DuplicateOf {
+    /// The message of this very request, even if its publish was tried twice.
+    SameRequest,
+    /// An earlier submission of the same events.
+    Earlier {
+        counts: Counts,
+        exceptions: Vec<Exception>,
+    },
     /// An earlier submission that could not be read.
-    Unread,
+    Unreadable,
 }
 
-/// Looks up the first submission of a duplicate.
-pub async fn first(stream: &Stream, sequence: u64, own: &Header, supported: &[String]) -> First {
-    let read = async {
-        let events = stream.js.get_stream_no_info(EVENTS).await?;
-        let message = events.direct_get(sequence).await?;
-        let first = batch::decode(message.payload)?;
-        if is_same(&first.header, own) {
-            return Ok(First::Own);
-        }
-        Ok::<_, async_nats::Error>(First::Other(
-            first.header.counts,
-            first.exceptions(supported),
-        ))
-    };
-    read.await.unwrap_or_else(|error| {
-        tracing::warn!(sequence, %error, "the first submission could not be read");
-        First::Unread
-    })
+impl DuplicateOf {
+    /// Looks up the original of a duplicate.
+    pub async fn look_up(
+        stream: &EventsStream,
+        sequence: u64,
+        own: &Header,
+        supported: &[String],
+    ) -> Self {
+        let read = async {
+            let events = stream.js.get_stream_no_info(EVENTS).await?;
+            let message = events.direct_get(sequence).await?;
+            let original = batch::decode(message.payload)?;
+            if is_same_request(&original.header, own) {
+                return Ok(Self::SameRequest);
+            }
+            Ok::<_, async_nats::Error>(Self::Earlier {
+                counts: original.header.counts,
+                exceptions: original.exceptions(supported),
+            })
+        };
+        read.await.unwrap_or_else(|error| {
+            tracing::warn!(sequence, %error, "the original of a duplicate could not be read");
+            Self::Unreadable
+        })
+    }
 }
 
-/// Whether both are of one request: its PubAck was lost, and the second try found the first.
-fn is_same(one: &Header, other: &Header) -> bool {
-    let request = |header: &Header| {
-        (
-            header.collector.clone(),
-            header.received_at,
-            header.validated_at,
-            header.correlation_id.clone(),
-        )
-    };
-    request(one) == request(other)
+/// Whether both are of one request: its PubAck was lost, and the second attempt found the first.
+fn is_same_request(one: &Header, other: &Header) -> bool {
+    one.collector == other.collector
+        && one.received_at == other.received_at
+        && one.validated_at == other.validated_at
+        && one.correlation_id == other.correlation_id
 }
 
-/// What can be told of a batch that is on disk.
-pub struct Told {
-    /// Whether the store has it, and so speaks.
+/// A wait for the store that was tried, and how it ended.
+pub struct Wait {
+    pub prefer: PreferWait,
+    pub outcome: WaitOutcome,
+}
+
+/// What the client is told of a batch that is on disk.
+pub struct BatchReply {
+    /// The store has the batch, and the reply is its own.
     stored: bool,
     /// The wait that was applied.
-    applied: Option<Wait>,
+    applied: Option<PreferWait>,
     duplicate_batch: bool,
     stream_sequence: u64,
     counts: Counts,
@@ -87,63 +98,64 @@ pub struct Told {
     pub exceptions: Vec<Exception>,
 }
 
-impl Told {
-    /// Puts it together: from the batch's own verdicts, the first submission's, or the store's.
-    pub fn of(
+impl BatchReply {
+    /// Puts the reply together: from the batch's own verdicts, the original's, or the store's.
+    pub fn new(
         admitted: &Admitted<'_>,
         published: &Published,
-        first: First,
-        waited: Option<(Wait, Waited)>,
+        duplicate_of: DuplicateOf,
+        wait: Option<Wait>,
         supported: &[String],
     ) -> Self {
-        let header = &admitted.header;
-        let again = published.duplicate && first != First::Own;
-        let (applied, stored) = match waited {
-            Some((wait, Waited::Stored(stored))) => {
-                (Some(wait), Some(with_supported(stored, supported)))
-            }
-            Some((wait, Waited::RanOut)) => (Some(wait), None),
-            Some((_, Waited::BrokenOff)) | None => (None, None),
-        };
-        let is_stored = stored.is_some();
-        let told = stored.unwrap_or_else(|| {
-            // The same message id means the same events: this attempt's own counts differ from the first's
-            // at most where time decides (implausible then, plausible now).
-            let (counts, exceptions) = match first {
-                First::Other(counts, exceptions) => (counts, exceptions),
-                First::Own | First::Unread => {
-                    let noted = header
-                        .events
-                        .iter()
-                        .zip(admitted.events.iter().map(AsRef::as_ref));
-                    (header.counts, batch::exceptions(noted, supported))
-                }
+        let is_resend = published.duplicate && duplicate_of != DuplicateOf::SameRequest;
+        let applied = wait
+            .as_ref()
+            .filter(|wait| wait.outcome != WaitOutcome::Interrupted)
+            .map(|wait| wait.prefer);
+        if let Some(Wait {
+            outcome: WaitOutcome::Stored(stored),
+            ..
+        }) = wait
+        {
+            let stored = with_supported(stored, supported);
+            return Self {
+                stored: true,
+                applied,
+                // The store knows resends that the server has forgotten.
+                duplicate_batch: is_resend || stored.duplicate_batch,
+                stream_sequence: stored.stream_sequence,
+                counts: stored.counts,
+                exceptions: stored.exceptions,
             };
-            StoredReply {
-                stream_sequence: published.sequence,
-                duplicate_batch: false,
-                counts,
-                exceptions,
+        }
+        // The same message id means the same events: this attempt's own counts differ from the original's at most
+        // by what time decides (implausible then, plausible now).
+        let (counts, exceptions) = match duplicate_of {
+            DuplicateOf::Earlier { counts, exceptions } => (counts, exceptions),
+            DuplicateOf::SameRequest | DuplicateOf::Unreadable => {
+                let header = &admitted.header;
+                let events = admitted.events.iter().map(AsRef::as_ref);
+                let noted = header.events.iter().zip(events);
+                (header.counts, batch::exceptions(noted, supported))
             }
-        });
+        };
         Self {
-            stored: is_stored,
+            stored: false,
             applied,
-            // The store knows resends that the server has forgotten.
-            duplicate_batch: again || told.duplicate_batch,
-            stream_sequence: told.stream_sequence,
-            counts: told.counts,
-            exceptions: told.exceptions,
+            duplicate_batch: is_resend,
+            stream_sequence: published.sequence,
+            counts,
+            exceptions,
         }
     }
 
-    /// The 2xx of `POST /v1/events`: 200 where the store has the batch, else 202.
-    pub fn response(&self, header: &Header) -> Response {
+    /// The 2xx of `POST /v1/events`: 200 if the store has the batch, else 202.
+    pub fn to_response(&self, header: &Header) -> Response {
         let (status, durability) = match self.stored {
             true => (StatusCode::OK, "stored"),
             false => (StatusCode::ACCEPTED, "stream"),
         };
-        let reply = Reply {
+        let body = ReplyBody {
             batch_id: &header.batch_id,
             correlation_id: &header.correlation_id,
             durability,
@@ -152,19 +164,19 @@ impl Told {
             counts: self.counts,
             exceptions: &self.exceptions,
         };
-        self.with_preference((status, Json(reply)).into_response())
+        self.with_preference((status, Json(body)).into_response())
     }
 
-    /// Says of a response that the client's wait was applied, where it was.
+    /// Names in a response the client's wait, if it was applied.
     pub fn with_preference(&self, mut response: Response) -> Response {
-        response
-            .headers_mut()
-            .extend(self.applied.as_ref().map(|wait| (APPLIED, wait.applied())));
+        let applied = self.applied.as_ref();
+        let header = applied.map(|wait| (PREFERENCE_APPLIED, wait.applied()));
+        response.headers_mut().extend(header);
         response
     }
 }
 
-/// What the store tells knows no schemas: which versions are supported is this collector's to say.
+/// The store's reply names no schema versions: which are supported, this collector says.
 fn with_supported(mut stored: StoredReply, supported: &[String]) -> StoredReply {
     for exception in &mut stored.exceptions {
         exception.supported = batch::names_supported(exception.code).then(|| supported.to_vec());
@@ -204,16 +216,16 @@ mod tests {
         }
     }
 
-    fn wait() -> Wait {
+    fn prefer() -> PreferWait {
         let mut headers = axum::http::HeaderMap::new();
         headers.insert("prefer", "wait=2".parse().unwrap());
-        Wait::of(&headers).unwrap()
+        PreferWait::of(&headers).unwrap()
     }
 
-    async fn told(
+    async fn reply(
         duplicate: bool,
-        first: First,
-        waited: Option<Waited>,
+        duplicate_of: DuplicateOf,
+        outcome: Option<WaitOutcome>,
     ) -> (u16, Option<String>, serde_json::Value) {
         let admitted = Admitted {
             header: header("c1", 7),
@@ -230,12 +242,15 @@ mod tests {
             duplicate,
             joined: false,
         };
-        let waited = waited.map(|waited| (wait(), waited));
-        let response =
-            Told::of(&admitted, &published, first, waited, &[]).response(&admitted.header);
+        let wait = outcome.map(|outcome| Wait {
+            prefer: prefer(),
+            outcome,
+        });
+        let response = BatchReply::new(&admitted, &published, duplicate_of, wait, &[])
+            .to_response(&admitted.header);
         let applied = response
             .headers()
-            .get(APPLIED)
+            .get(PREFERENCE_APPLIED)
             .map(|value| value.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 9_999)
@@ -245,31 +260,31 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_of_one_request_is_no_resend() {
-        assert!(is_same(&header("c1", 7), &header("c1", 7)));
-        assert!(!is_same(&header("c1", 7), &header("c1", 8)));
-        assert!(!is_same(&header("c1", 7), &header("c2", 7)));
+    fn a_second_attempt_of_one_request_is_no_resend() {
+        assert!(is_same_request(&header("c1", 7), &header("c1", 7)));
+        assert!(!is_same_request(&header("c1", 7), &header("c1", 8)));
+        assert!(!is_same_request(&header("c1", 7), &header("c2", 7)));
     }
 
     #[tokio::test]
     async fn without_a_wait_the_reply_speaks_of_the_stream() {
-        let (status, applied, body) = told(false, First::Own, None).await;
+        let (status, applied, body) = reply(false, DuplicateOf::SameRequest, None).await;
         assert_eq!((status, applied), (202, None));
         assert_eq!(
             (&body["durability"], &body["duplicate_batch"]),
             (&"stream".into(), &false.into())
         );
-        let (_, _, own) = told(true, First::Own, None).await;
+        let (_, _, own) = reply(true, DuplicateOf::SameRequest, None).await;
         assert_eq!(own["duplicate_batch"], false);
-        let first = First::Other(
-            Counts {
+        let first = DuplicateOf::Earlier {
+            counts: Counts {
                 received: 2,
                 duplicate: 2,
                 ..Counts::default()
             },
-            Vec::new(),
-        );
-        let (_, _, again) = told(true, first, None).await;
+            exceptions: Vec::new(),
+        };
+        let (_, _, again) = reply(true, first, None).await;
         assert_eq!(
             (&again["duplicate_batch"], &again["counts"]["duplicate"]),
             (&true.into(), &2.into())
@@ -277,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_is_said_to_be_applied_only_where_it_was() {
+    async fn a_wait_is_named_as_applied_only_if_it_was() {
         let counts = Counts {
             received: 2,
             duplicate: 1,
@@ -290,7 +305,12 @@ mod tests {
             counts,
             exceptions: Vec::new(),
         };
-        let (status, applied, body) = told(false, First::Own, Some(Waited::Stored(stored))).await;
+        let (status, applied, body) = reply(
+            false,
+            DuplicateOf::SameRequest,
+            Some(WaitOutcome::Stored(stored)),
+        )
+        .await;
         assert_eq!((status, applied.as_deref()), (200, Some("wait=2")));
         assert_eq!(
             (&body["durability"], &body["stream_sequence"]),
@@ -300,12 +320,18 @@ mod tests {
             (&body["duplicate_batch"], &body["counts"]["duplicate"]),
             (&true.into(), &1.into())
         );
-        let (status, applied, body) = told(false, First::Own, Some(Waited::RanOut)).await;
+        let (status, applied, body) =
+            reply(false, DuplicateOf::SameRequest, Some(WaitOutcome::TimedOut)).await;
         assert_eq!(
             (status, applied.as_deref(), &body["stream_sequence"]),
             (202, Some("wait=2"), &9.into())
         );
-        let (status, applied, _) = told(false, First::Own, Some(Waited::BrokenOff)).await;
+        let (status, applied, _) = reply(
+            false,
+            DuplicateOf::SameRequest,
+            Some(WaitOutcome::Interrupted),
+        )
+        .await;
         assert_eq!((status, applied), (202, None));
     }
 }

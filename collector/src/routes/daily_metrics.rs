@@ -4,28 +4,26 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use runtime::clock;
 use serde::Serialize;
-use types::key::Scope;
 use types::query::{DayReply, METRICS, MetricsQuery};
 use types::time::Micros;
 use utoipa::ToSchema;
 
-use crate::app::App;
-use crate::ask::PATIENCE;
-use crate::auth::authenticate;
+use crate::app_state::AppState;
+use crate::authorized::{Authorized, MetricsRead};
 use crate::openapi::{Days, MetricsRefusals};
+use crate::query_client::QUERY_TIMEOUT;
 use http_server::{ErrorCode, Problem};
 
-/// Days that are told unless asked otherwise.
+/// The days of a reply unless the request names others.
 const DEFAULT_DAYS: i32 = 30;
 /// Most days in one reply.
 const MAX_DAYS: i32 = 366;
 
-/// What a client is told of its days.
+/// The days of a developer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Daily {
     from: String,
@@ -36,53 +34,58 @@ pub struct Daily {
 /// The metrics of one's own local days.
 #[utoipa::path(
     get, path = "/v1/metrics/daily", operation_id = "getDailyMetrics", tag = "stored",
-    security(("key" = ["metrics:read"])), params(Days),
+    params(Days),
     responses((status = 200, description = "The days that have events.", body = Daily), MetricsRefusals)
 )]
 pub async fn daily(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Authorized { caller, .. }: Authorized<MetricsRead>,
+    State(app): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Daily>, Problem> {
-    let caller = authenticate(&app, &headers, Scope::MetricsRead)?;
-    let (from, to) = range(query.as_deref().unwrap_or_default(), clock::now())?;
-    let (from, to) = (from.to_string(), to.to_string());
-    let question = MetricsQuery {
+    let range = DayRange::parse(query.as_deref().unwrap_or_default(), clock::now())?;
+    let query = MetricsQuery {
         developer: caller.developer.to_string(),
-        from,
-        to,
+        from: range.from.to_string(),
+        to: range.to.to_string(),
     };
-    let days = app.ask(METRICS, &question, PATIENCE).await?;
+    let days = app.query(METRICS, &query, QUERY_TIMEOUT).await?;
     Ok(Json(Daily {
-        from: question.from,
-        to: question.to,
+        from: query.from,
+        to: query.to,
         days,
     }))
 }
 
-/// The first and the last day that a query string asks for.
-fn range(query: &str, now: Micros) -> Result<(Date, Date), Problem> {
-    let to = day(query, "to")?.unwrap_or_else(|| latest(now));
-    let from = match day(query, "from")? {
-        Some(from) => from,
-        None => to.saturating_sub((DEFAULT_DAYS - 1).days()),
-    };
-    let days = from
-        .until(to)
-        .map_or(i32::MAX, |span| span.get_days().saturating_add(1));
-    if days < 1 {
-        let detail =
-            format!("from ({from}) lies after to ({to}): exchange them, or leave one out.");
-        return Err(bad("from", detail));
+/// The first and the last day that a query string names.
+struct DayRange {
+    from: Date,
+    to: Date,
+}
+
+impl DayRange {
+    fn parse(query: &str, now: Micros) -> Result<Self, Problem> {
+        let to = day(query, "to")?.unwrap_or_else(|| latest(now));
+        let from = match day(query, "from")? {
+            Some(from) => from,
+            None => to.saturating_sub((DEFAULT_DAYS - 1).days()),
+        };
+        let days = from
+            .until(to)
+            .map_or(i32::MAX, |span| span.get_days().saturating_add(1));
+        if days < 1 {
+            let detail =
+                format!("from ({from}) lies after to ({to}): exchange them, or leave one out.");
+            return Err(invalid("from", detail));
+        }
+        if days > MAX_DAYS {
+            let detail =
+                format!("{from} to {to} are {days} days, the limit is {MAX_DAYS}: ask in parts.");
+            return Err(invalid("from", detail)
+                .limit(MAX_DAYS.unsigned_abs().into())
+                .actual(days.unsigned_abs().into()));
+        }
+        Ok(Self { from, to })
     }
-    if days > MAX_DAYS {
-        let detail =
-            format!("{from} to {to} are {days} days, the limit is {MAX_DAYS}: ask in parts.");
-        return Err(bad("from", detail)
-            .limit(MAX_DAYS.unsigned_abs().into())
-            .actual(days.unsigned_abs().into()));
-    }
-    Ok((from, to))
 }
 
 /// The latest day that anyone's clock can show: east of Greenwich it is tomorrow before it is in UTC.
@@ -94,21 +97,21 @@ fn latest(now: Micros) -> Date {
         .saturating_add(1.day())
 }
 
-/// The day under this name, where there is one.
+/// The day under this name, if there is one.
 fn day(query: &str, name: &'static str) -> Result<Option<Date>, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     let Some((_, value)) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(bad(
+        return Err(invalid(
             name,
             format!("{name} is there more than once: name one day."),
         ));
     }
     parse(&value).map(Some).ok_or_else(|| {
         let value = types::json::shorten(&value, 40);
-        bad(
+        invalid(
             name,
             format!("{name} is {value:?}: write a day as YYYY-MM-DD, such as 2026-03-01."),
         )
@@ -122,24 +125,24 @@ fn parse(text: &str) -> Option<Date> {
         .filter(|date| text.len() == 10 && date.to_string() == text)
 }
 
-fn bad(parameter: &'static str, detail: String) -> Problem {
+fn invalid(parameter: &'static str, detail: String) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail).parameter(parameter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_server::ProblemLocation as Place;
+    use http_server::ProblemLocation;
 
     /// 2026-03-01T23:59:59Z.
     const NOW: Micros = 1_772_409_599_000_000;
 
     fn days(query: &str) -> Result<(String, String), &'static str> {
-        match range(query, NOW) {
-            Ok((from, to)) => Ok((from.to_string(), to.to_string())),
+        match DayRange::parse(query, NOW) {
+            Ok(range) => Ok((range.from.to_string(), range.to.to_string())),
             Err(problem) => {
                 assert_eq!(problem.code, ErrorCode::InvalidParameter);
-                let Some(Place::Parameter(name)) = problem.location else {
+                let Some(ProblemLocation::Parameter(name)) = problem.location else {
                     panic!("{query}: no parameter")
                 };
                 Err(name)
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn without_days_the_last_30_are_told() {
+    fn without_days_the_last_30_are_meant() {
         let expected = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
         assert_eq!(days(""), expected("2026-02-01", "2026-03-02"));
         assert_eq!(days("to=2026-01-30"), expected("2026-01-01", "2026-01-30"));

@@ -7,46 +7,49 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn meter(rate: u32, max_events: usize) -> (Meter<FakeRelativeClock>, FakeRelativeClock) {
+fn limiter(rate: u32, max_events: usize) -> (RateLimiter<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
     (
-        Meter::new(Policy::of(rate, max_events).unwrap(), clock.clone()),
+        RateLimiter::new(
+            RateLimitPolicy::of(rate, max_events).unwrap(),
+            clock.clone(),
+        ),
         clock,
     )
 }
 
-fn shown(standing: Standing) -> [String; 2] {
-    standing
+fn shown(state: RateLimitState) -> [String; 2] {
+    state
         .headers()
         .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
 }
 
 #[test]
 fn the_headers_tell_the_burst_its_window_and_what_is_left() {
-    let (meter, _) = meter(50_000, 1000);
+    let (limiter, _) = limiter(50_000, 1000);
     let policy = "ratelimit-policy: \"events\";q=100000;w=2";
     assert_eq!(
-        shown(meter.charge(50).unwrap()),
+        shown(limiter.charge(50).unwrap()),
         [policy, "ratelimit: \"events\";r=99950;t=1"]
     );
     for _ in 0..99 {
-        meter.charge(1000).unwrap();
+        limiter.charge(1000).unwrap();
     }
     assert_eq!(
-        shown(meter.charge(950).unwrap()),
+        shown(limiter.charge(950).unwrap()),
         [policy, "ratelimit: \"events\";r=0;t=2"]
     );
 }
 
 #[test]
 fn a_refused_batch_costs_nothing_and_passes_when_it_is_told_to() {
-    let (meter, clock) = meter(10, 30);
-    assert_eq!(meter.charge(25).unwrap().left, 5);
+    let (limiter, clock) = limiter(10, 30);
+    assert_eq!(limiter.charge(25).unwrap().remaining, 5);
     for _ in 0..3 {
-        let limited = meter.charge(20).unwrap_err();
+        let limited = limiter.charge(20).unwrap_err();
         assert_eq!(limited.after, Duration::from_millis(1500));
         assert_eq!(
-            shown(limited.standing),
+            shown(limited.state),
             [
                 "ratelimit-policy: \"events\";q=30;w=3",
                 "ratelimit: \"events\";r=5;t=2"
@@ -54,25 +57,25 @@ fn a_refused_batch_costs_nothing_and_passes_when_it_is_told_to() {
         );
     }
     // What is left may be sent all the same.
-    assert_eq!(meter.charge(5).unwrap().left, 0);
+    assert_eq!(limiter.charge(5).unwrap().remaining, 0);
     clock.advance(Duration::from_millis(1999));
-    assert_eq!(meter.charge(20).unwrap_err().after, MS);
+    assert_eq!(limiter.charge(20).unwrap_err().after, MS);
     clock.advance(MS);
-    assert_eq!(meter.charge(20).unwrap().left, 0);
+    assert_eq!(limiter.charge(20).unwrap().remaining, 0);
 }
 
 #[test]
 fn a_refusal_names_rate_rest_and_pause() {
-    let (meter, _) = meter(2, 3);
-    meter.charge(3).unwrap();
-    let problem = refusal(meter.charge(2).unwrap_err(), 2);
+    let (limiter, _) = limiter(2, 3);
+    limiter.charge(3).unwrap();
+    let problem = refusal(limiter.charge(2).unwrap_err(), 2);
     assert_eq!(
         (problem.code, problem.limit),
         (ErrorCode::RateLimited, Some(2))
     );
     assert_eq!(problem.retry_after, Some(Duration::from_millis(500)));
     let detail =
-        "The key may send 2 events a second, at most 4 at once; 1 are left, the batch has 2.";
+        "The key may send 2 events a second, at most 4 at once; 1 are remaining, the batch has 2.";
     assert!(problem.detail.starts_with(detail), "{}", problem.detail);
     let headers = problem.headers.unwrap();
     assert!(
@@ -86,7 +89,7 @@ fn a_refusal_names_rate_rest_and_pause() {
 
 #[test]
 fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() {
-    assert_eq!(Policy::of(0, 1000), None);
+    assert_eq!(RateLimitPolicy::of(0, 1000), None);
     assert!(charge(None, usize::MAX).unwrap().is_none());
     for (rate, max_events, burst) in [
         (1, 1000, 1000),
@@ -96,16 +99,16 @@ fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() 
         (u32::MAX, 9, 2_000_000_000),
     ] {
         assert_eq!(
-            Policy::of(rate, max_events).unwrap().burst.get(),
+            RateLimitPolicy::of(rate, max_events).unwrap().burst.get(),
             burst,
             "{rate}"
         );
     }
     // What no request may hold costs the burst: nothing waits for ever.
-    let (meter, _) = meter(1, 10);
-    assert_eq!(meter.charge(usize::MAX).unwrap().left, 0);
+    let (limiter, _) = limiter(1, 10);
+    assert_eq!(limiter.charge(usize::MAX).unwrap().remaining, 0);
     assert_eq!(
-        meter.charge(usize::MAX).unwrap_err().after,
+        limiter.charge(usize::MAX).unwrap_err().after,
         Duration::from_secs(10)
     );
 }
@@ -127,8 +130,8 @@ proptest! {
     /// The model: a bucket of nanoseconds' worth of events that fills up to the burst.
     #[test]
     fn a_meter_does_as_a_bucket_does(rate in 1..500_u32, max_events in 1..200_usize, steps in prop::collection::vec(step(), 1..60)) {
-        let (meter, clock) = meter(rate, max_events);
-        let burst = u128::from(meter.policy().burst.get());
+        let (limiter, clock) = limiter(rate, max_events);
+        let burst = u128::from(limiter.policy().burst.get());
         let each = u128::from(1_000_000_000 / rate);
         let mut bucket = burst * each;
         for step in steps {
@@ -139,16 +142,16 @@ proptest! {
                 }
                 Step::Send(events) => {
                     let cost = (events as u128).min(burst) * each;
-                    match meter.charge(events) {
-                        Ok(standing) => {
+                    match limiter.charge(events) {
+                        Ok(state) => {
                             prop_assert!(cost <= bucket);
                             bucket -= cost;
-                            prop_assert_eq!(u128::from(standing.left), bucket / each);
+                            prop_assert_eq!(u128::from(state.remaining), bucket / each);
                         }
                         Err(limited) => {
                             prop_assert!(cost > bucket);
                             prop_assert_eq!(limited.after.as_nanos(), cost - bucket);
-                            prop_assert_eq!(u128::from(limited.standing.left), bucket / each);
+                            prop_assert_eq!(u128::from(limited.state.remaining), bucket / each);
                         }
                     }
                 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use http_server::Problem;
 use runtime::breaker::{BreakerSettings, Guard};
 use runtime::health;
 use runtime::process::Process;
@@ -13,63 +14,63 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use types::schema::Schemas;
 
-use crate::Limits;
-use crate::ask::{Asker, Unanswered};
-use crate::auth::Keys;
+use crate::admission_control::AdmissionControl;
+use crate::api_keys::ApiKeys;
+use crate::audit_notes::AuditNotes;
 use crate::body::BodyLimits;
-use crate::incarnation::SeenIncarnation;
-use crate::notes::Notes;
-use crate::publish::{self, Publisher};
-use crate::room::Room;
-use crate::wait::Hints;
-use http_server::Problem;
+use crate::incarnation_cache::IncarnationCache;
+use crate::publisher::{self, Publisher};
+use crate::query_client::{QueryClient, QueryError};
+use crate::settings::RequestLimits;
+use crate::stored_wait::Notifications;
 
 /// Why no batch would be accepted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotReady {
+pub enum NotAccepting {
     #[error("the stream is not bound yet")]
     NotBound,
     #[error("the API keys are not loaded yet")]
-    NoKeys,
+    KeysNotLoaded,
     #[error("NATS is not connected")]
     NotConnected,
 }
 
 /// What every request can reach.
-pub struct App {
+pub struct AppState {
     pub schemas: Schemas,
+    /// The schema versions that replies name as supported.
     pub supported: Vec<String>,
-    pub keys: Keys,
+    pub keys: ApiKeys,
     pub keys_loaded: watch::Receiver<bool>,
-    pub limits: Limits,
+    pub limits: RequestLimits,
     pub body_limits: BodyLimits,
     pub actor: String,
     pub shutdown: Shutdown,
     pub process: Process,
     /// Metrics are served on another address.
     pub hides_metrics: bool,
-    pub room: Arc<Room>,
-    /// Before the stream.
+    pub admission: Arc<AdmissionControl>,
+    /// The circuit breaker before the stream.
     pub breaker: Guard,
     /// Set once the stream is bound.
-    pub stream: OnceLock<Stream>,
+    pub stream: OnceLock<EventsStream>,
 }
 
-/// The bound stream.
-pub struct Stream {
+/// The bound stream EVENTS, and what works with its connection.
+pub struct EventsStream {
     pub client: async_nats::Client,
     pub js: jetstream::Context,
-    pub incarnation: Arc<SeenIncarnation>,
+    pub incarnation: Arc<IncarnationCache>,
     pub publisher: Publisher,
-    pub hints: Arc<Hints>,
-    pub notes: Notes,
-    pub asker: Asker,
+    pub notifications: Arc<Notifications>,
+    pub notes: AuditNotes,
+    pub queries: QueryClient,
 }
 
-impl App {
-    /// Without a stream as yet.
+impl AppState {
+    /// A state without a stream as yet.
     pub fn new(
-        limits: Limits,
+        limits: RequestLimits,
         breakers: BreakerSettings,
         schemas: Schemas,
         keys_loaded: watch::Receiver<bool>,
@@ -78,7 +79,7 @@ impl App {
         Self {
             supported: schemas.supported(),
             schemas,
-            keys: Keys::new(limits.rate, limits.max_events),
+            keys: ApiKeys::new(limits.rate, limits.max_events),
             keys_loaded,
             body_limits: BodyLimits {
                 max_inflated: limits.max_body,
@@ -89,57 +90,58 @@ impl App {
             shutdown: process.shutdown.clone(),
             process: process.clone(),
             hides_metrics: false,
-            room: Room::new(&limits.room),
+            admission: AdmissionControl::new(&limits.overload),
             breaker: process.breakers.guard("stream", breakers),
             stream: OnceLock::new(),
             limits,
         }
     }
 
-    /// The stream, where batches would be accepted now.
+    /// The stream, if batches would be accepted now.
     ///
     /// # Errors
-    /// The reason why they would not.
-    pub fn ready(&self) -> Result<&Stream, NotReady> {
-        let stream = self.stream.get().ok_or(NotReady::NotBound)?;
+    /// Returns the reason why they would not.
+    pub fn ready(&self) -> Result<&EventsStream, NotAccepting> {
+        let stream = self.stream.get().ok_or(NotAccepting::NotBound)?;
         if !*self.keys_loaded.borrow() {
-            return Err(NotReady::NoKeys);
+            return Err(NotAccepting::KeysNotLoaded);
         }
         match stream.client.connection_state() {
             async_nats::connection::State::Connected => Ok(stream),
-            _ => Err(NotReady::NotConnected),
+            _ => Err(NotAccepting::NotConnected),
         }
     }
 
-    /// The same for administrators; the breaker is looked at beside it.
+    /// The same as a check of the process's health, which looks at the breaker by itself.
     ///
     /// # Errors
-    /// The reason why no batch would be accepted.
+    /// Returns `stream_unavailable` with the reason.
     pub fn check(&self) -> Result<(), health::NotReady> {
         self.ready()
             .map(drop)
             .map_err(|reason| health::NotReady::stream(reason.to_string()))
     }
 
-    /// Asks the workers what is stored, where not too many ask already.
+    /// Queries the workers for what is stored.
     ///
     /// # Errors
-    /// `overloaded`, or `store_unavailable` where there is no answer within `patience`.
-    pub async fn ask<T: DeserializeOwned>(
+    /// Returns `overloaded` if too many queries are running, and `store_unavailable` if no answer comes within
+    /// `timeout`.
+    pub async fn query<T: DeserializeOwned>(
         &self,
         subject: &'static str,
-        question: &impl Serialize,
-        patience: Duration,
+        query: &impl Serialize,
+        timeout: Duration,
     ) -> Result<T, Problem> {
-        let _place = self.room.ask()?;
-        let stream = self.stream.get().ok_or(Unanswered::NotConnected)?;
-        Ok(stream.asker.ask(subject, question, patience).await?)
+        let _permit = self.admission.query()?;
+        let stream = self.stream.get().ok_or(QueryError::NotConnected)?;
+        Ok(stream.queries.query(subject, query, timeout).await?)
     }
 }
 
-impl Stream {
+impl EventsStream {
     /// The most bytes that a message may have.
     pub fn max_message(&self) -> usize {
-        publish::max_message(&self.client)
+        publisher::max_message(&self.client)
     }
 }

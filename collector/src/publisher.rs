@@ -1,4 +1,4 @@
-//! The publisher: all requests hand their message to it and await the PubAck.
+//! The publisher: every request gives it its message and awaits the PubAck.
 //!
 //! How it publishes is its secret (single publishes now, groups later; docs/protocol.md, Publish).
 //! A publish goes on when its client has hung up: the outcome would be unknown otherwise.
@@ -21,22 +21,20 @@ use types::batch::{self, Header};
 use types::id;
 use types::stream::StreamIncarnation;
 
-use crate::incarnation::SeenIncarnation;
+use crate::incarnation_cache::IncarnationCache;
 
 /// A message ready to be published.
 #[derive(Debug, Clone)]
-pub struct Message {
-    /// Its `Nats-Msg-Id`; the header is set here.
+pub struct EventsMessage {
+    /// The `Nats-Msg-Id`; the publisher sets the header.
     pub id: String,
-    /// Its subject.
     pub subject: String,
-    /// Its other headers.
+    /// The other headers.
     pub headers: HeaderMap,
-    /// Its payload.
     pub payload: Bytes,
 }
 
-/// Room that an EVENTS message leaves below NATS's `max_payload`, for NATS headers (contract).
+/// Bytes that an EVENTS message leaves free below NATS's `max_payload`, for NATS headers (contract).
 const PAYLOAD_MARGIN: usize = 64 * 1024;
 
 /// The most bytes that an EVENTS message may have on the server that `client` is connected to.
@@ -48,11 +46,11 @@ pub fn max_message(client: &async_nats::Client) -> usize {
         .saturating_sub(PAYLOAD_MARGIN)
 }
 
-impl Message {
-    /// The EVENTS message of a batch, as whoever publishes one sends it.
+impl EventsMessage {
+    /// The message of a batch.
     ///
     /// # Errors
-    /// Never for headers made by this program; see [`batch::encode`].
+    /// None for headers made by this program; see [`batch::encode`].
     pub fn of(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Self, serde_json::Error> {
         let payload = batch::encode(header, events)?;
         let mut headers = HeaderMap::new();
@@ -76,9 +74,9 @@ impl Message {
 /// The stream has the message on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The stream's life as it was seen before the first try: see [`SeenIncarnation`].
+    /// The stream's incarnation as it was read before the first attempt: see [`IncarnationCache`].
     pub incarnation: StreamIncarnation,
-    /// Its sequence; the original's where it is a duplicate.
+    /// The sequence; the original's if it is a duplicate.
     pub sequence: u64,
     /// The server knew the message id already, or another request of this collector was sending it.
     pub duplicate: bool,
@@ -89,7 +87,7 @@ pub struct Published {
 /// The stream did not confirm the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotPublished {
-    /// The stream is at its bound.
+    /// The stream has reached its limit.
     #[error("the stream is full: {0}")]
     Full(String),
     /// The message is larger than the stream or the server takes.
@@ -102,7 +100,7 @@ pub enum NotPublished {
     /// The stream's circuit breaker is open.
     #[error("the stream fails and is not tried for {left:?}")]
     CircuitOpen {
-        /// How long it stays open; zero where the end of another's probe decides.
+        /// How long it stays open; zero if the end of another's probe decides.
         left: Duration,
         /// The message was sent before it opened, and may be stored all the same.
         sent: bool,
@@ -110,7 +108,7 @@ pub enum NotPublished {
 }
 
 type Outcome = Result<Published, NotPublished>;
-type Waiting = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
+type InFlight = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
 
 /// One PubAck is awaited this long before the same message is published again.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -122,52 +120,67 @@ const STREAM_FULL: u64 = 10077;
 /// The message is larger than the stream or the server takes (error code 10054).
 const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
 
+/// A publish to come.
+struct InFlightPublish {
+    outcome: watch::Receiver<Option<Outcome>>,
+    /// Another request's publish brings it.
+    joined: bool,
+}
+
 /// Publishes to the EVENTS stream.
 #[derive(Clone)]
 pub struct Publisher {
     js: jetstream::Context,
-    incarnation: Arc<SeenIncarnation>,
+    incarnation: Arc<IncarnationCache>,
     breaker: Guard,
-    waiting: Waiting,
-    deadline: Duration,
-    pauses: RetryPolicy,
+    in_flight: InFlight,
+    settings: PublishSettings,
+}
+
+/// How long and how often a publish is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishSettings {
+    /// The PubAck must come within this time.
+    pub timeout: Duration,
+    /// The pauses between attempts.
+    pub retry: RetryPolicy,
 }
 
 impl Publisher {
-    /// A publisher that tries for `deadline`, with `pauses` between, to get a PubAck, unless `breaker` is open.
     #[must_use]
     pub fn new(
         js: jetstream::Context,
-        incarnation: Arc<SeenIncarnation>,
+        incarnation: Arc<IncarnationCache>,
         breaker: Guard,
-        (deadline, pauses): (Duration, RetryPolicy),
+        settings: PublishSettings,
     ) -> Self {
         Self {
             js,
             incarnation,
             breaker,
-            waiting: Waiting::default(),
-            deadline,
-            pauses,
+            in_flight: InFlight::default(),
+            settings,
         }
     }
 
-    /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `place` is what the message
-    /// takes; it is kept until the publish has ended, whether or not anyone still waits for it.
+    /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `permit` is kept
+    /// until the publish has ended, whether or not anyone still waits for it.
     ///
     /// # Errors
-    /// Where the stream is full or never takes such a message, did not confirm until the deadline, or is left alone
-    /// by its circuit breaker.
-    pub async fn publish(&self, message: Message, place: impl Send + 'static) -> Outcome {
+    /// Returns [`NotPublished`] if the stream is full, never takes such a message or did not confirm in time, or if
+    /// its circuit breaker is open.
+    pub async fn publish(&self, message: EventsMessage, permit: impl Send + 'static) -> Outcome {
         let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
-        let (mut outcome, joined) = self.join_or_start(message, place);
-        let outcome = outcome
+        let mut joined_or_started = self.join_or_start(message, permit);
+        let joined = joined_or_started.joined;
+        let outcome = joined_or_started
+            .outcome
             .wait_for(Option::is_some)
             .await
             .map_err(|_| lost())?
             .clone();
         let published = outcome.unwrap_or_else(|| Err(lost()))?;
-        // Whoever joined sent what another request had sent before.
+        // A request that joined sent what another had sent before.
         Ok(Published {
             duplicate: published.duplicate || joined,
             joined,
@@ -175,39 +188,47 @@ impl Publisher {
         })
     }
 
-    /// The outcome to come, and whether another request's publish brings it.
     fn join_or_start(
         &self,
-        message: Message,
-        place: impl Send + 'static,
-    ) -> (watch::Receiver<Option<Outcome>>, bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = waiting.get(&message.id) {
-            return (outcome.clone(), true);
+        message: EventsMessage,
+        permit: impl Send + 'static,
+    ) -> InFlightPublish {
+        let mut in_flight = self
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = in_flight.get(&message.id) {
+            return InFlightPublish {
+                outcome: outcome.clone(),
+                joined: true,
+            };
         }
         let (sender, receiver) = watch::channel(None);
-        waiting.insert(message.id.clone(), receiver.clone());
+        in_flight.insert(message.id.clone(), receiver.clone());
         let publisher = self.clone();
         tokio::spawn(async move {
             let started = Instant::now();
             let outcome = publisher.until_deadline(&message).await;
             metrics::published(outcome_of(&outcome), started.elapsed());
             publisher
-                .waiting
+                .in_flight
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&message.id);
-            // Nobody may wait any more.
+            // The requests that waited may have gone.
             let _ = sender.send(Some(outcome));
-            drop((message, place));
+            drop(permit);
         });
-        (receiver, false)
+        InFlightPublish {
+            outcome: receiver,
+            joined: false,
+        }
     }
 
-    /// Publishes the same message until the stream has spoken, or is not to be tried any more.
-    async fn until_deadline(&self, message: &Message) -> Outcome {
-        let deadline = Instant::now() + self.deadline;
-        let incarnation = self.incarnation.seen();
+    /// Publishes the same message until the stream has decided, the deadline has passed or the breaker opens.
+    async fn until_deadline(&self, message: &EventsMessage) -> Outcome {
+        let deadline = Instant::now() + self.settings.timeout;
+        let incarnation = self.incarnation.last_read();
         let mut last = "no nats-server is connected".to_owned();
         for attempt in 0.. {
             let sent = attempt > 0;
@@ -224,24 +245,23 @@ impl Publisher {
             let pause = match tried {
                 Ok(Ok(ack)) => {
                     permit.done(breaker::Outcome::Ok);
-                    let (sequence, duplicate) = (ack.sequence, ack.duplicate);
                     return Ok(Published {
                         incarnation,
-                        sequence,
-                        duplicate,
+                        sequence: ack.sequence,
+                        duplicate: ack.duplicate,
                         joined: false,
                     });
                 }
                 Ok(Err(error)) => {
                     last = error.to_string();
                     match code(&error) {
-                        // It answers: the server is well; this message or the bound is the matter.
+                        // The server answers, so it works: this message or the limit is at fault.
                         Some(STREAM_FULL) => {
                             permit.done(breaker::Outcome::Ok);
                             return Err(NotPublished::Full(last));
                         }
                         Some(TOO_LARGE) => {
-                            permit.done(asked(&error));
+                            permit.done(too_large_outcome(&error));
                             return Err(NotPublished::TooLarge(last));
                         }
                         Some(IN_PROCESS) => {
@@ -250,7 +270,7 @@ impl Publisher {
                         }
                         _ => {
                             permit.failed(&last);
-                            self.pauses.delay(attempt)
+                            self.settings.retry.delay(attempt)
                         }
                     }
                 }
@@ -278,7 +298,7 @@ impl Publisher {
         Err(NotPublished::Unavailable(last))
     }
 
-    /// Once the message was sent.
+    /// The breaker opened after the message was sent.
     fn opened_meanwhile(&self) -> NotPublished {
         NotPublished::CircuitOpen {
             left: self.breaker.open_for(),
@@ -286,7 +306,7 @@ impl Publisher {
         }
     }
 
-    async fn once(&self, message: &Message) -> Result<PublishAck, PublishError> {
+    async fn once(&self, message: &EventsMessage) -> Result<PublishAck, PublishError> {
         let publish = PublishMessage::build()
             .payload(message.payload.clone())
             .headers(message.headers.clone())
@@ -298,7 +318,7 @@ impl Publisher {
     }
 }
 
-/// How metrics name it.
+/// The outcome as metrics name it.
 fn outcome_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(published) if published.duplicate => "duplicate",
@@ -310,8 +330,8 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// What a message that is too large says of the server: nothing where the client itself refused it.
-fn asked(error: &PublishError) -> breaker::Outcome {
+/// What a message that is too large tells the breaker: nothing if the client itself refused it.
+fn too_large_outcome(error: &PublishError) -> breaker::Outcome {
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => breaker::Outcome::Ignored,
         _ => breaker::Outcome::Ok,

@@ -1,0 +1,257 @@
+//! Who sends a request, and whether its key may: the extractor in a route's signature names the scope.
+//!
+//! The OpenAPI description takes each route's security from the same types, see [`Security`].
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, FromRequestParts, RawQuery, State};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_server::{ErrorCode, Problem};
+use types::key::Scope;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use crate::api_keys::Caller;
+use crate::app_state::AppState;
+
+/// A scope as a type.
+pub trait RequiredScope: Send + 'static {
+    const SCOPE: Scope;
+}
+
+/// The scope `events:write`.
+pub enum EventsWrite {}
+
+impl RequiredScope for EventsWrite {
+    const SCOPE: Scope = Scope::EventsWrite;
+}
+
+/// The scope `metrics:read`.
+pub enum MetricsRead {}
+
+impl RequiredScope for MetricsRead {
+    const SCOPE: Scope = Scope::MetricsRead;
+}
+
+/// How a request carries its key.
+pub trait KeyScheme: Send + 'static {
+    /// The names of the description's security schemes, and whether their requirement names scopes.
+    const SCHEMES: &'static [(&'static str, bool)];
+
+    /// The key in the header `Authorization`.
+    ///
+    /// # Errors
+    /// Returns `unauthenticated` if there is none, or none of this form.
+    fn key(headers: &HeaderMap) -> Result<String, Problem>;
+}
+
+/// `Authorization: Bearer <key>`.
+pub enum Bearer {}
+
+impl KeyScheme for Bearer {
+    const SCHEMES: &'static [(&'static str, bool)] = &[("key", true)];
+
+    fn key(headers: &HeaderMap) -> Result<String, Problem> {
+        let (scheme, key) = authorization(headers).ok_or_else(|| {
+            unauthenticated(
+                "The header Authorization: Bearer <key> is missing. `devtrail keys create` makes a key.",
+            )
+        })?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(unauthenticated(
+                "Authorization must have the form Bearer <key>.",
+            ));
+        }
+        Ok(key.trim().to_owned())
+    }
+}
+
+/// The key as the user of HTTP's Basic scheme, with or without the colon (RFC 7617), as WakaTime's clients send it;
+/// or `Authorization: Bearer <key>`.
+pub enum BasicOrBearer {}
+
+impl KeyScheme for BasicOrBearer {
+    const SCHEMES: &'static [(&'static str, bool)] = &[("basic", false), ("key", true)];
+
+    fn key(headers: &HeaderMap) -> Result<String, Problem> {
+        match authorization(headers) {
+            Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => basic_user(encoded)
+                .ok_or_else(|| {
+                    unauthenticated(
+                        "Authorization must be Basic with the Base64 of the API key, or Bearer <key>.",
+                    )
+                }),
+            _ => Bearer::key(headers),
+        }
+    }
+}
+
+/// Scheme and credentials of the header `Authorization`.
+fn authorization(headers: &HeaderMap) -> Option<(&str, &str)> {
+    headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')
+}
+
+/// The user of Basic credentials, if it could be a header's value.
+fn basic_user(encoded: &str) -> Option<String> {
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let user = text.split_once(':').map_or(&*text, |(user, _)| user).trim();
+    axum::http::HeaderValue::from_str(user).ok()?;
+    Some(user.to_owned())
+}
+
+fn unauthenticated(detail: &str) -> Problem {
+    Problem::new(ErrorCode::Unauthenticated, detail)
+}
+
+/// A request whose key is known and has the scope `S`.
+///
+/// It is refused with 401 without a valid key, with 403 without the scope, and with 503 while the keys are not
+/// loaded: a good key must not look revoked then.
+pub struct Authorized<S, K = Bearer> {
+    pub caller: Caller,
+    types: PhantomData<(S, K)>,
+}
+
+impl<S: RequiredScope, K: KeyScheme> FromRequestParts<Arc<AppState>> for Authorized<S, K> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Problem> {
+        let key = K::key(&parts.headers)?;
+        if !*app.keys_loaded.borrow() {
+            let detail =
+                "The API keys are not loaded yet: this collector is starting, or NATS is away.";
+            return Err(Problem::new(ErrorCode::StreamUnavailable, detail));
+        }
+        let caller = app.keys.find(&key).ok_or_else(|| {
+            unauthenticated(
+                "The API key is unknown or revoked. `devtrail keys create` makes a new one.",
+            )
+        })?;
+        if !caller.scopes.contains(&S::SCOPE) {
+            let detail = format!(
+                "The key lacks the scope {scope}: use a key that has it; `devtrail keys create` makes one.",
+                scope = S::SCOPE.as_str()
+            );
+            return Err(Problem::new(ErrorCode::ScopeMissing, detail));
+        }
+        Ok(Self {
+            caller,
+            types: PhantomData,
+        })
+    }
+}
+
+/// A request that came while the collector accepts batches; it is refused `shutting_down` from the drain on.
+/// Before [`Authorized`] in a signature, it is checked first.
+pub struct NotDraining;
+
+impl FromRequestParts<Arc<AppState>> for NotDraining {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, app: &Arc<AppState>) -> Result<Self, Problem> {
+        if app.shutdown.is_draining() {
+            let detail = "This collector is shutting down; send again.";
+            return Err(Problem::new(ErrorCode::ShuttingDown, detail));
+        }
+        Ok(Self)
+    }
+}
+
+/// What an extractor, or a handler's list of them, requires of a request's key.
+pub trait Security {
+    /// One of these must be met; without any, no key is needed.
+    #[must_use]
+    fn requirements() -> Vec<SecurityRequirement> {
+        Vec::new()
+    }
+}
+
+impl<S: RequiredScope, K: KeyScheme> Security for Authorized<S, K> {
+    fn requirements() -> Vec<SecurityRequirement> {
+        let requirement = |(name, names_scope): &(&str, bool)| {
+            SecurityRequirement::new(*name, names_scope.then(|| S::SCOPE.as_str()))
+        };
+        K::SCHEMES.iter().map(requirement).collect()
+    }
+}
+
+impl Security for NotDraining {}
+impl Security for HeaderMap {}
+impl Security for RawQuery {}
+impl Security for Body {}
+impl<T> Security for State<T> {}
+impl<T> Security for Extension<T> {}
+impl<T, E> Security for Result<T, E> {}
+
+/// The arguments of a handler, as axum lists them: a marker before them.
+macro_rules! security_of_arguments {
+    ($(($($argument:ident),*))+) => {$(
+        impl<M, $($argument: Security),*> Security for (M, $($argument,)*) {
+            fn requirements() -> Vec<SecurityRequirement> {
+                let each: Vec<Vec<SecurityRequirement>> = vec![$($argument::requirements()),*];
+                each.concat()
+            }
+        }
+    )+};
+}
+
+security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
+
+/// Describes in `routes` what the extractors of `handler` require.
+pub fn with_security<H, T>(
+    (schemas, mut paths, methods): UtoipaMethodRouter<Arc<AppState>>,
+    _handler: H,
+) -> UtoipaMethodRouter<Arc<AppState>>
+where
+    H: Handler<T, Arc<AppState>>,
+    T: Security,
+{
+    let requirements = T::requirements();
+    if !requirements.is_empty() {
+        for item in paths.paths.values_mut() {
+            let operations: [Option<&mut Operation>; 2] = [item.get.as_mut(), item.post.as_mut()];
+            for operation in operations.into_iter().flatten() {
+                operation.security = Some(requirements.clone());
+            }
+        }
+    }
+    (schemas, paths, methods)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(value: &str) -> Result<String, ErrorCode> {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+        BasicOrBearer::key(&headers).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn the_key_is_the_user_of_the_basic_scheme() {
+        for text in ["key-1", "key-1:", "key-1:secret", " key-1\n"] {
+            assert_eq!(
+                sent(&format!("basic {}", STANDARD.encode(text))).unwrap(),
+                "key-1",
+                "{text}"
+            );
+        }
+        assert_eq!(sent("Bearer key-1").unwrap(), "key-1");
+        for bad in ["Basic key-1", "Basic /w==", "Basic AAo="] {
+            assert_eq!(sent(bad), Err(ErrorCode::Unauthenticated), "{bad}");
+        }
+        let missing = BasicOrBearer::key(&HeaderMap::new()).unwrap_err();
+        assert_eq!(missing.code, ErrorCode::Unauthenticated);
+    }
+}

@@ -1,0 +1,212 @@
+//! How the collector starts, runs and ends.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_nats::jetstream;
+use bus::BindError;
+use bus::stream_metrics::Streams;
+use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
+use http_server::serve::{ServeOptions, serve};
+use runtime::clock;
+use runtime::metrics::{self, Program};
+use runtime::process::Process;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use types::stream::StreamIncarnation;
+
+use crate::app_state::{AppState, EventsStream};
+use crate::audit_notes::{AuditNoteSender, AuditNotes};
+use crate::breaker_recovery::BreakerRecovery;
+use crate::file_descriptors;
+use crate::incarnation_cache::IncarnationCache;
+use crate::publisher::{PublishSettings, Publisher};
+use crate::query_client::QueryClient;
+use crate::routes;
+use crate::settings::CollectorSettings;
+use crate::stored_wait::Notifications;
+
+/// Binds the address to serve on.
+///
+/// # Errors
+/// Returns the system's error if the address is in use or not this machine's.
+pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "The address {address} cannot be listened on; choose another with --listen, such as 127.0.0.1:0"
+        )
+    })
+}
+
+/// Serves until the process shuts down.
+///
+/// # Errors
+/// Returns an error if a setting or a schema file is not usable, if the stream is missing or unsafe, or if the server
+/// does not sync always.
+pub async fn run(
+    settings: CollectorSettings,
+    listener: TcpListener,
+    process: Process,
+) -> anyhow::Result<()> {
+    settings
+        .limits
+        .overload
+        .expect_fits(settings.limits.max_body)?;
+    let schemas = settings.schemas.load()?;
+    let (loaded, keys_loaded) = watch::channel(false);
+    metrics::install(Program::Collector);
+    let app = AppState::new(
+        settings.limits.clone(),
+        settings.breakers,
+        schemas,
+        keys_loaded,
+        &process,
+    );
+    let app = Arc::new(AppState {
+        hides_metrics: settings.admin.admin_listen.is_some(),
+        ..app
+    });
+    let checked = app.clone();
+    process
+        .health
+        .check("collector", move || std::future::ready(checked.check()));
+    let options = ServeOptions {
+        header_timeout: app.limits.header_timeout,
+        max_connections: file_descriptors::connections(app.limits.overload.max_connections),
+        ..ServeOptions::default()
+    };
+    let drain = process.shutdown.drain_token();
+    let abort = process.shutdown.abort_token();
+    tracing::info!(address = %listener.local_addr()?, "collector listens");
+    let served = serve(listener, routes::router(app.clone()), options, drain, abort);
+    tokio::pin!(served);
+    // Served from the start, not ready: `/health/ready` names what is missing.
+    let connected = tokio::select! {
+        () = &mut served => return Ok(()),
+        connected = NatsConnection::open(&settings, &process) => connected?,
+    };
+    let Some(connection) = connected else {
+        served.await;
+        return Ok(());
+    };
+    let NatsConnection {
+        client,
+        js,
+        incarnation,
+        connected,
+    } = connection;
+    Streams(js.clone()).follow(&process.health);
+    let incarnation = Arc::new(IncarnationCache::new(js.clone(), incarnation));
+    let notifications = Arc::new(Notifications::new(process.actor.instance()));
+    // Before the first publish on this connection: no notification can be missed.
+    let subscriber = notifications
+        .subscribe(&client)
+        .await
+        .context("Notifications from the workers cannot be subscribed to")?;
+    let (notes, queued) = AuditNotes::queue();
+    // Ends what requests in flight still need.
+    let finished = CancellationToken::new();
+    let retry = settings.retry;
+    let shutdown = &process.shutdown;
+    let follow_keys = app
+        .keys
+        .clone()
+        .follow(js.clone(), loaded, retry, shutdown.clone());
+    let recovery = BreakerRecovery {
+        js: js.clone(),
+        breaker: app.breaker.clone(),
+        connected,
+        retry,
+        shutdown: shutdown.clone(),
+    };
+    let follow_notifications = notifications.follow(subscriber, finished.clone());
+    let note_sender = AuditNoteSender {
+        queued,
+        client: client.clone(),
+        incarnation: incarnation.clone(),
+    };
+    let publisher = Publisher::new(
+        js.clone(),
+        incarnation.clone(),
+        app.breaker.clone(),
+        PublishSettings {
+            timeout: app.limits.publish_timeout,
+            retry,
+        },
+    );
+    let entry = WorkerEntry::of(&process.actor, COLLECTOR, clock::now());
+    let registered = worker_registry::keep_registered(
+        js.clone(),
+        entry,
+        process.breakers.clone(),
+        shutdown.clone(),
+    );
+    app.stream.get_or_init(|| EventsStream {
+        queries: QueryClient::new(client.clone()),
+        client,
+        js,
+        incarnation,
+        publisher,
+        notifications: notifications.clone(),
+        notes,
+    });
+    let serve_to_the_end = async {
+        served.await;
+        finished.cancel();
+    };
+    tokio::join!(
+        serve_to_the_end,
+        follow_keys,
+        follow_notifications,
+        note_sender.run(finished.clone()),
+        registered,
+        recovery.run()
+    );
+    Ok(())
+}
+
+/// A connection to NATS whose stream EVENTS was bound.
+struct NatsConnection {
+    client: async_nats::Client,
+    js: jetstream::Context,
+    incarnation: StreamIncarnation,
+    /// Changes with each further connection that the client makes.
+    connected: watch::Receiver<()>,
+}
+
+impl NatsConnection {
+    /// `None` if the process begins to shut down first.
+    async fn open(settings: &CollectorSettings, process: &Process) -> anyhow::Result<Option<Self>> {
+        let url = &settings.nats.nats_url;
+        let actor = process.actor.to_string();
+        let (tell, connected) = watch::channel(());
+        let client = bus::connect_telling(url, &actor, (settings.retry, tell), &process.shutdown);
+        let Some(client) = client.await else {
+            return Ok(None);
+        };
+        bus::sync::check(&client, url, &settings.sync).await?;
+        let js = jetstream::new(client.clone());
+        let mut backoff = settings.retry.backoff(&process.shutdown);
+        let incarnation = loop {
+            match bus::bind_stream(&js, bus::EVENTS).await {
+                Ok(incarnation) => break incarnation,
+                // Such as a cluster that elects its leader: over in a moment.
+                Err(BindError::Api(error)) => {
+                    let attempt = backoff.attempt();
+                    tracing::warn!(%error, attempt, "cannot bind to the stream; trying again");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if !backoff.wait().await {
+                return Ok(None);
+            }
+        };
+        Ok(Some(Self {
+            incarnation,
+            client,
+            js,
+            connected,
+        }))
+    }
+}
