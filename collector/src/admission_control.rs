@@ -28,8 +28,8 @@ pub struct OverloadSettings {
     pub max_in_flight: usize,
     /// Most bytes of batches in flight at once, counted as they arrive and as they are inflated
     #[arg(
-        long, env = "DEVTRAIL_MAX_IN_FLIGHT_BYTES", default_value_t = Self::DEFAULT.max_in_flight_bytes, value_name = "BYTES",
-        value_parser = at_least_one
+        long, env = "DEVTRAIL_MAX_IN_FLIGHT_BYTES", default_value_t = Self::DEFAULT.max_in_flight_bytes,
+        value_name = "BYTES", value_parser = at_least_one
     )]
     pub max_in_flight_bytes: usize,
 }
@@ -58,7 +58,8 @@ impl OverloadSettings {
             return Ok(());
         }
         Err(UsageError(format!(
-            "--max-in-flight-bytes is {given}, and one body of --max-body ({max_body}) bytes takes up to {needed}: raise the \
+            "--max-in-flight-bytes is {given}, and one body of --max-body ({max_body}) bytes takes up to {needed}: \
+                raise the \
              one or lower the other."
         )))
     }
@@ -110,7 +111,7 @@ impl AdmissionControl {
                 waiting,
             ),
             queries: Bound::new(
-                "queries to the workers",
+                "questions to the workers",
                 "a quarter of --max-in-flight",
                 queries,
             ),

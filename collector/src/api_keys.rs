@@ -187,7 +187,8 @@ impl Table {
                     // Unreadable counts as revoked: a damaged entry must not keep an old key alive.
                     self.keys.remove(digest);
                     if let (false, Err(error)) = (gone, parsed) {
-                        tracing::error!(entry = entry.key, %error, "an API key's record cannot be read: the key is refused");
+                        tracing::error!(entry = entry.key, %error, "an API key's record cannot be read: the key is \
+                            refused");
                     }
                 }
             }

@@ -34,8 +34,10 @@ fn complete(described: OpenApi) -> Value {
     let mut document = serde_json::to_value(described).expect("a description is JSON");
     document["info"] = json!({
         "title": "Devtrail", "version": env!("CARGO_PKG_VERSION"),
-        "summary": "Takes developer-activity events, keeps every one, and tells what became of them.",
-        "description": "Every reply carries `X-Correlation-Id` and `traceparent`. Refusals are RFC 9457 problems: match on `code` and `retryable`, not on texts. The same batch may be sent again at any time: it is kept once.",
+        "summary": "Takes developer-activity events, keeps every one, and tells their state.",
+        "description": "Every reply carries `X-Correlation-Id` and `traceparent`. Refusals are RFC 9457 problems: \
+            match on `code` and `retryable`, not on texts. The same batch may be sent again at any time: it is kept \
+            once.",
         "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     });
     for path in members(&mut document["paths"]) {
@@ -44,13 +46,16 @@ fn complete(described: OpenApi) -> Value {
     let components = &mut document["components"];
     components["securitySchemes"] = json!({
         "key": {"type": "http", "scheme": "bearer",
-            "description": "An API key; `devtrail keys create DEVELOPER` makes one. Its scopes are named at each route."},
-        "basic": {"type": "http", "scheme": "basic", "description": "The same key as the user, as WakaTime's clients send it."}});
+            "description": "An API key; `devtrail keys create DEVELOPER` makes one. Its scopes are named at each \
+                route."},
+        "basic": {"type": "http", "scheme": "basic", "description": "The same key as the user, as WakaTime's clients \
+            send it."}});
     components["parameters"] = json!({
         "X-Correlation-Id": {"name": "X-Correlation-Id", "in": "header", "schema": {"type": "string"},
-            "description": "Follows the batch everywhere: 1 to 128 characters from 0x21 to 0x7E. Another one is replaced."},
+            "description": "Follows the batch everywhere: 1 to 128 characters from 0x21 to 0x7E. Another one is \
+                replaced."},
         "traceparent": {"name": "traceparent", "in": "header", "schema": {"type": "string"},
-            "description": "W3C trace context. Taken over where it is well formed."}});
+            "description": "W3C trace context. Kept if it is well formed."}});
     components["headers"] = headers();
     components["schemas"]["Problem"] = problem();
     let bodies: Map<String, Value> =
@@ -89,8 +94,10 @@ fn headers() -> Value {
     json!({
         "X-Correlation-Id": text("The request's correlation id: the client's, or a fresh one."),
         "traceparent": text("The request's W3C trace context."),
-        "RateLimit": text("`\"events\";r=…;t=…`: how many events may be sent at once now, and in how many seconds all of the policy's may (after a 429: the same batch). Absent where the key has no limit."),
-        "RateLimit-Policy": text("`\"events\";q=…;w=…`: how many events may be sent at once after a pause, and the seconds in which they come back. Absent where the key has no limit."),
+        "RateLimit": text("`\"events\";r=…;t=…`: how many events may be sent at once now, and in how many seconds \
+            all of the policy's may (after a 429: the same batch). Absent if the key has no limit."),
+        "RateLimit-Policy": text("`\"events\";q=…;w=…`: how many events may be sent at once after a pause, and the \
+            seconds in which they come back. Absent if the key has no limit."),
     })
 }
 

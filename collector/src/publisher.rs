@@ -73,7 +73,7 @@ impl EventsMessage {
 
 /// The stream has the message on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedMessage {
     /// The stream's incarnation as it was read before the first attempt: see [`IncarnationCache`].
     pub incarnation: StreamIncarnation,
     /// The sequence; the original's if it is a duplicate.
@@ -107,7 +107,7 @@ pub enum NotPublished {
     },
 }
 
-type Outcome = Result<Published, NotPublished>;
+type Outcome = Result<PublishedMessage, NotPublished>;
 type InFlight = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
 
 /// One PubAck is awaited this long before the same message is published again.
@@ -181,7 +181,7 @@ impl Publisher {
             .clone();
         let published = outcome.unwrap_or_else(|| Err(lost()))?;
         // A request that joined sent what another had sent before.
-        Ok(Published {
+        Ok(PublishedMessage {
             duplicate: published.duplicate || joined,
             joined,
             ..published
@@ -245,7 +245,7 @@ impl Publisher {
             let pause = match tried {
                 Ok(Ok(ack)) => {
                     permit.done(breaker::Outcome::Ok);
-                    return Ok(Published {
+                    return Ok(PublishedMessage {
                         incarnation,
                         sequence: ack.sequence,
                         duplicate: ack.duplicate,

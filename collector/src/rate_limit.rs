@@ -198,7 +198,8 @@ fn refusal(limited: RateLimited, events: usize) -> Problem {
         ..
     } = limited.state;
     let detail = format!(
-        "The key may send {rate} events a second, at most {burst} at once; {remaining} are left, the batch has {events}. Send the same batch again in {} ms.",
+        "The key may send {rate} events a second, at most {burst} at once; {remaining} are left, the batch has \
+            {events}. Send the same batch again in {} ms.",
         after.as_millis()
     );
     Problem::new(ErrorCode::RateLimited, detail)

@@ -62,13 +62,22 @@ pub struct RequestLimits {
     )]
     pub max_ratio: usize,
     /// How long a request's header may take to arrive
-    #[arg(long, env = "DEVTRAIL_HEADER_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(
+        long, env = "DEVTRAIL_HEADER_TIMEOUT", default_value = "10s", value_name = "TIME",
+        value_parser = parse_duration
+    )]
     pub header_timeout: Duration,
     /// How long a request's body may take to arrive
-    #[arg(long, env = "DEVTRAIL_BODY_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(
+        long, env = "DEVTRAIL_BODY_TIMEOUT", default_value = "30s", value_name = "TIME",
+        value_parser = parse_duration
+    )]
     pub body_timeout: Duration,
     /// How long the stream may take to confirm a batch
-    #[arg(long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(
+        long, env = "DEVTRAIL_PUBLISH_TIMEOUT", default_value = "10s", value_name = "TIME",
+        value_parser = parse_duration
+    )]
     pub publish_timeout: Duration,
     #[command(flatten)]
     pub overload: OverloadSettings,

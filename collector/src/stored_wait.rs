@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use types::query::{BATCH, BatchQuery, StoredReply, hint_subject};
 
 use crate::incarnation_cache::IncarnationCache;
-use crate::publisher::Published;
+use crate::publisher::PublishedMessage;
 use crate::query_client::{QueryClient, QueryError};
 
 /// How long a notification is waited for before the first query. Each further pause is twice as long.
@@ -119,7 +119,7 @@ pub enum WaitOutcome {
 /// A wait for one batch.
 pub struct StoredWait<'a> {
     /// The batch's PubAck. After a duplicate's no notification may come: its message was published before.
-    pub published: &'a Published,
+    pub published: &'a PublishedMessage,
     /// Waiting ends here.
     pub deadline: Instant,
     pub queries: &'a QueryClient,

@@ -38,7 +38,7 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(step).take(length).collect()
 }
 
-/// Reads a body where all bodies together may have so many bytes.
+/// Reads a body under a bound of the bytes of all bodies together.
 async fn with(
     headers: &HeaderMap,
     body: Body,

@@ -7,15 +7,19 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 /// Characters of ids: 0x21 to 0x7E, at most 128.
 const ID: &str = "^[!-~]{1,128}$";
 
-const CONTENT_ENCODING: &str = "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value identity.";
+const CONTENT_ENCODING: &str = "How the body is compressed; in any case of letters. `x-gzip` is gzip, an empty value \
+    identity.";
 
 fn content_encoding() -> Value {
     json!({"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]})
 }
 
-/// Names the parameters of a route: where each is, its schema, what it means.
+/// Names the parameters of a route: the place of each, its schema, its meaning.
 macro_rules! parameters {
-    ($(#[doc = $doc:literal] $name:ident: [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),+ $(,)?];)+) => {$(
+    ($(
+        #[doc = $doc:literal]
+        $name:ident: [$(($place:literal, $parameter:literal, $schema:expr, $meaning:expr)),+ $(,)?];
+    )+) => {$(
         #[doc = $doc]
         pub struct $name;
 
@@ -31,9 +35,10 @@ parameters! {
     /// The headers of `POST /v1/events`.
     BatchHeaders: [
         ("header", "Prefer", json!({"type": "string", "examples": ["wait=10"]}),
-            "`wait=N`, 1 to 30: wait up to N seconds until the store has the batch. Anything else counts as no preference."),
+            "`wait=N`, 1 to 30: wait up to N seconds until the store has the batch. Anything else counts as no \
+                preference."),
         ("header", "Idempotency-Key", json!({"type": "string", "pattern": ID}),
-            "The batch id, for a body without `batch_id`. Where both are there they must be equal."),
+            "The batch id, for a body without `batch_id`. If both are there they must be equal."),
         ("header", "Devtrail-Batch-Id", json!({"type": "string", "pattern": ID}),
             "The batch id of NDJSON (needed) and CloudEvents (absent: made of the events)."),
         ("header", "Devtrail-Sent-At", json!({"type": "string", "format": "date-time"}),
@@ -46,7 +51,8 @@ parameters! {
     HeartbeatHeaders: [
         ("header", "Prefer", json!({"type": "string", "examples": ["wait=10"]}),
             "`wait=N`, 1 to 30: wait up to N seconds until the store has the heartbeats."),
-        ("header", "TimeZone", json!({"type": "string", "examples": ["Europe/Berlin"]}), "The client's IANA time zone."),
+        ("header", "TimeZone", json!({"type": "string", "examples": ["Europe/Berlin"]}),
+            "The client's IANA time zone."),
         ("header", "X-Machine-Name", json!({"type": "string"}), "The client's machine."),
         ("header", "Content-Encoding", content_encoding(), CONTENT_ENCODING),
     ];
@@ -59,7 +65,8 @@ parameters! {
         ("query", "from", json!({"type": "string", "format": "date"}),
             "The first local day, not after `to`. Absent: 29 days before `to`."),
         ("query", "to", json!({"type": "string", "format": "date"}),
-            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any clock."),
+            "The last local day, less than 366 days after `from`. Absent: tomorrow in UTC, the latest day on any \
+                clock."),
     ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaName: [

@@ -94,7 +94,10 @@ fn response(status: u16, codes: &[ErrorCode]) -> Response {
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let schema = json!({"allOf": [
         {"$ref": "#/components/schemas/Problem"},
-        {"type": "object", "properties": {"status": {"type": "integer", "enum": [status]}, "code": {"type": "string", "enum": names}}},
+        {"type": "object", "properties": {
+            "status": {"type": "integer", "enum": [status]},
+            "code": {"type": "string", "enum": names},
+        }},
     ]});
     let response = json!({
         "description": lines.join(" "),

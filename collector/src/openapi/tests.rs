@@ -18,7 +18,8 @@ fn docs(name: &str) -> String {
 fn the_copy_among_the_docs_is_fresh() {
     assert!(
         docs("openapi.json") == document(),
-        "docs/openapi.json is not what the code describes; renew it:\n  cargo run -p devtrail-collector -- --print-openapi > docs/openapi.json"
+        "docs/openapi.json is not what the code describes; renew it:\n  cargo run -p devtrail-collector -- \
+            --print-openapi > docs/openapi.json"
     );
 }
 
@@ -68,7 +69,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn nothing_is_referred_to_that_is_not_there_and_each_route_names_its_problems() {
+fn references_resolve_and_each_route_names_its_problems() {
     let document = value();
     assert_eq!(document["openapi"], "3.1.0");
     let mut found = BTreeSet::new();

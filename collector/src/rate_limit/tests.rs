@@ -1,4 +1,4 @@
-//! A bucket against a model of it, and keys whose buckets outlive a reading of the table.
+//! A bucket against a model of it, and keys whose buckets outlive a reload of the table.
 
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn shown(state: RateLimitState) -> [String; 2] {
 }
 
 #[test]
-fn the_headers_tell_the_burst_its_window_and_what_is_left() {
+fn the_headers_tell_burst_window_and_remainder() {
     let (limiter, _) = limiter(50_000, 1000);
     let policy = "ratelimit-policy: \"events\";q=100000;w=2";
     assert_eq!(
@@ -42,7 +42,7 @@ fn the_headers_tell_the_burst_its_window_and_what_is_left() {
 }
 
 #[test]
-fn a_refused_batch_costs_nothing_and_passes_when_it_is_told_to() {
+fn a_refused_batch_costs_nothing_and_passes_after_the_pause() {
     let (limiter, clock) = limiter(10, 30);
     assert_eq!(limiter.charge(25).unwrap().remaining, 5);
     for _ in 0..3 {
@@ -75,7 +75,7 @@ fn a_refusal_names_rate_rest_and_pause() {
     );
     assert_eq!(problem.retry_after, Some(Duration::from_millis(500)));
     let detail =
-        "The key may send 2 events a second, at most 4 at once; 1 are remaining, the batch has 2.";
+        "The key may send 2 events a second, at most 4 at once; 1 are left, the batch has 2.";
     assert!(problem.detail.starts_with(detail), "{}", problem.detail);
     let headers = problem.headers.unwrap();
     assert!(
@@ -88,7 +88,7 @@ fn a_refusal_names_rate_rest_and_pause() {
 }
 
 #[test]
-fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() {
+fn a_whole_batch_fits_any_rate_and_without_one_nothing_counts() {
     assert_eq!(RateLimitPolicy::of(0, 1000), None);
     assert!(charge(None, usize::MAX).unwrap().is_none());
     for (rate, max_events, burst) in [
@@ -104,7 +104,7 @@ fn without_a_rate_nothing_is_counted_and_whatever_the_rate_a_whole_batch_fits() 
             "{rate}"
         );
     }
-    // What no request may hold costs the burst: nothing waits for ever.
+    // More than a request may have costs the burst: nothing waits indefinitely.
     let (limiter, _) = limiter(1, 10);
     assert_eq!(limiter.charge(usize::MAX).unwrap().remaining, 0);
     assert_eq!(
@@ -129,7 +129,11 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     /// The model: a bucket of nanoseconds' worth of events that fills up to the burst.
     #[test]
-    fn a_meter_does_as_a_bucket_does(rate in 1..500_u32, max_events in 1..200_usize, steps in prop::collection::vec(step(), 1..60)) {
+    fn a_limiter_does_as_a_bucket_does(
+        rate in 1..500_u32,
+        max_events in 1..200_usize,
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
         let (limiter, clock) = limiter(rate, max_events);
         let burst = u128::from(limiter.policy().burst.get());
         let each = u128::from(1_000_000_000 / rate);

@@ -34,8 +34,10 @@ pub use reply::{BatchReply, ReplyBody};
         (ref("#/components/schemas/CloudEvents") = "application/cloudevents-batch+json"),
     )),
     responses(
-        (status = 202, description = "The batch is on disk.", body = ReplyBody, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
-        (status = 200, description = "The store has the batch (`Prefer: wait`).", body = ReplyBody, headers(("Preference-Applied" = String, description = "`wait=N`, where it was waited."))),
+        (status = 202, description = "The batch is on disk.", body = ReplyBody,
+            headers(("Preference-Applied" = String, description = "`wait=N`, if the request waited."))),
+        (status = 200, description = "The store has the batch (`Prefer: wait`).", body = ReplyBody,
+            headers(("Preference-Applied" = String, description = "`wait=N`, if the request waited."))),
         EventsRefusals,
     )
 )]

@@ -17,7 +17,8 @@ use http_server::{ErrorCode, Problem};
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getPrometheusMetrics", tag = "health",
     responses(
-        (status = 200, description = "Counters, gauges and histograms in Prometheus's text format. Not where the collector was given `--admin-listen`: they are served there.", body = String, content_type = "text/plain"),
+        (status = 200, description = "Counters, gauges and histograms in Prometheus's text format. With \
+            `--admin-listen` they are served on that address instead.", body = String, content_type = "text/plain"),
         ScrapeRefusals,
     )
 )]

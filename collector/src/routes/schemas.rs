@@ -60,7 +60,8 @@ pub async fn list(State(app): State<Arc<AppState>>) -> Json<KnownTypes> {
 #[utoipa::path(
     get, path = "/v1/schemas/{version}/{type}", operation_id = "getSchema", tag = "schemas", params(SchemaName),
     responses(
-        (status = 200, description = "The schema of whole events.", body = Object, content_type = "application/schema+json"),
+        (status = 200, description = "The schema of whole events.", body = Object,
+            content_type = "application/schema+json"),
         SchemaRefusals,
     )
 )]

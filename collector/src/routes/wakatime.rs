@@ -30,8 +30,10 @@ use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
     params(HeartbeatHeaders),
     request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
-        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.", body = ref("#/components/schemas/HeartbeatsReply")),
-        (status = 202, description = "One: it is quarantined, kept whole.", body = ref("#/components/schemas/HeartbeatAccepted")),
+        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.",
+            body = ref("#/components/schemas/HeartbeatsReply")),
+        (status = 202, description = "One: it is quarantined, kept whole.",
+            body = ref("#/components/schemas/HeartbeatAccepted")),
         HeartbeatRefusals,
     )
 )]
@@ -52,8 +54,10 @@ pub async fn one(
     params(HeartbeatHeaders),
     request_body(content = ref("#/components/schemas/HeartbeatsSent"), content_type = "application/json"),
     responses(
-        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.", body = ref("#/components/schemas/HeartbeatsReply")),
-        (status = 202, description = "One: it is quarantined, kept whole.", body = ref("#/components/schemas/HeartbeatAccepted")),
+        (status = 201, description = "One: it is taken, or was before. An array: a status for each, in order.",
+            body = ref("#/components/schemas/HeartbeatsReply")),
+        (status = 202, description = "One: it is quarantined, kept whole.",
+            body = ref("#/components/schemas/HeartbeatAccepted")),
         HeartbeatRefusals,
     )
 )]

@@ -15,7 +15,7 @@ fn submission(seq: u64, state: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_told_to_its_developer_newest_submission_first() {
+async fn a_batch_is_shown_to_its_developer_newest_first() {
     let bench = Bench::start().await;
     let mut asked = bench
         .answer(BATCH, |question| match &question["submissions"] {
@@ -26,21 +26,21 @@ async fn a_batch_is_told_to_its_developer_newest_submission_first() {
             _ => json!({"ok": []}),
         })
         .await;
-    let told = bench.get("/v1/batches/b%2F1").await;
+    let reply = bench.get("/v1/batches/b%2F1").await;
     assert_eq!(
-        (told.status, &told.body["state"]),
+        (reply.status, &reply.body["state"]),
         (200, &json!("persisted")),
         "{}",
-        told.body
+        reply.body
     );
     assert_eq!(
         (
-            &told.body["stream_sequence"],
-            &told.body["submissions"][1]["state"]
+            &reply.body["stream_sequence"],
+            &reply.body["submissions"][1]["state"]
         ),
         (&json!(5), &json!("completed"))
     );
-    assert_eq!(told.body["submissions"].as_array().unwrap().len(), 2);
+    assert_eq!(reply.body["submissions"].as_array().unwrap().len(), 2);
     assert_eq!(
         asked.recv().await.unwrap().1["submissions"]["developer"],
         "ada"
@@ -55,12 +55,12 @@ async fn a_batch_is_told_to_its_developer_newest_submission_first() {
         asked.recv().await.unwrap().1["submissions"]["developer"],
         "bob"
     );
-    let trouble = bench.get("/v1/batches/bad").await;
-    assert_eq!(trouble.problem(), (503, "store_unavailable", true));
+    let unavailable = bench.get("/v1/batches/bad").await;
+    assert_eq!(unavailable.problem(), (503, "store_unavailable", true));
     assert!(
-        !trouble.body.to_string().contains("secret-host"),
+        !unavailable.body.to_string().contains("secret-host"),
         "{}",
-        trouble.body
+        unavailable.body
     );
     for path in [
         "/v1/batches/%FF",
@@ -75,7 +75,7 @@ async fn a_batch_is_told_to_its_developer_newest_submission_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_workers_what_is_stored_cannot_be_told() {
+async fn without_workers_what_is_stored_is_unavailable() {
     let bench = Bench::start().await;
     for path in ["/v1/batches/b1", "/v1/metrics/daily"] {
         let reply = bench.get(path).await;
@@ -94,7 +94,7 @@ async fn without_workers_what_is_stored_cannot_be_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_days_are_told_and_a_bad_day_is_named() {
+async fn own_days_are_shown_and_a_bad_day_is_named() {
     let bench = Bench::start().await;
     let mut asked = bench
         .answer(
@@ -102,11 +102,11 @@ async fn own_days_are_told_and_a_bad_day_is_named() {
             |question| json!({"ok": [{"day": question["from"], "edits": 3}]}),
         )
         .await;
-    let told = bench
+    let reply = bench
         .get("/v1/metrics/daily?from=2026-03-01&to=2026-03-02")
         .await;
     let days = json!({"from": "2026-03-01", "to": "2026-03-02", "days": [{"day": "2026-03-01", "edits": 3}]});
-    assert_eq!((told.status, &told.body), (200, &days));
+    assert_eq!((reply.status, &reply.body), (200, &days));
     assert_eq!(
         asked.recv().await.unwrap().1,
         json!({"developer": "ada", "from": "2026-03-01", "to": "2026-03-02"})

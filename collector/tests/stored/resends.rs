@@ -1,4 +1,4 @@
-//! Resends: inside the server's window, outside it, and into a stream made anew.
+//! Resends: inside the server's window, outside it, and into a recreated stream.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn each_resend_that_the_server_drops_leaves_one_note() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resend_that_waits_gets_the_original_inside_and_outside_the_window() {
+async fn a_waiting_resend_gets_the_original_in_and_after_the_window() {
     let bench = Bench::start().await;
     let mut asked = bench
         .answer(BATCH, |question| match question["stored"]["seq"].as_u64() {
@@ -75,7 +75,7 @@ async fn a_resend_that_waits_gets_the_original_inside_and_outside_the_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_stream_made_anew_nothing_wrong_is_claimed() {
+async fn of_a_recreated_stream_nothing_wrong_is_claimed() {
     let bench = Bench::start().await;
     let mut notes = bench.listen(NOTE_DUPLICATE).await;
     let mut asked = bench

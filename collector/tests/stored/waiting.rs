@@ -17,13 +17,13 @@ async fn a_batch_that_is_stored_is_200_with_what_the_store_says() {
             stored(question["stored"]["seq"].as_u64().unwrap(), false)
         })
         .await;
-    let hinting = async {
+    let notifying = async {
         let message = published.next().await.unwrap();
         let subject = message.headers.unwrap().get(NOTIFY).unwrap().to_string();
         assert!(subject.starts_with("devtrail.hint."), "{subject}");
         bench.client.publish(subject, "{}".into()).await.unwrap();
     };
-    let (reply, ()) = tokio::join!(bench.send("b1", Some("respond-async, wait=60")), hinting);
+    let (reply, ()) = tokio::join!(bench.send("b1", Some("respond-async, wait=60")), notifying);
     assert_eq!(
         (reply.status, reply.header("preference-applied")),
         (200, Some("wait=30")),
@@ -58,7 +58,7 @@ async fn a_batch_that_is_stored_is_200_with_what_the_store_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_wait_nothing_is_asked_and_the_message_names_nobody() {
+async fn without_a_wait_nothing_is_queried_and_no_one_is_notified() {
     let bench = Bench::start().await;
     let mut published = bench.listen("events.batch.ada").await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
@@ -84,7 +84,7 @@ async fn without_a_wait_nothing_is_asked_and_the_message_names_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_workers_the_wait_runs_out_and_the_batch_is_in_the_stream() {
+async fn without_workers_the_wait_ends_with_the_batch_in_the_stream() {
     let bench = Bench::start().await;
     let start = Instant::now();
     let reply = bench.send("b1", Some("wait=1")).await;
@@ -107,7 +107,7 @@ async fn without_workers_the_wait_runs_out_and_the_batch_is_in_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_hint_and_a_store_in_trouble_only_take_longer() {
+async fn a_lost_notification_or_a_failing_store_only_delays() {
     let bench = Bench::start().await;
     let mut answers = vec![
         unknown(),
@@ -137,12 +137,12 @@ async fn a_lost_hint_and_a_store_in_trouble_only_take_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_own_hint_hastens_the_question_and_anothers_does_not() {
+async fn only_its_own_notification_hastens_the_query() {
     let bench = Bench::start().await;
     let mut published = bench.listen("events.batch.ada").await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
     let request = tokio::spawn(bench.post("b1", Some("wait=30")).send());
-    let hint = published
+    let notification = published
         .next()
         .await
         .unwrap()
@@ -158,20 +158,24 @@ async fn the_own_hint_hastens_the_question_and_anothers_does_not() {
     let (last, _) = asked.recv().await.unwrap();
     bench
         .client
-        .publish(format!("{hint}0"), "{}".into())
+        .publish(format!("{notification}0"), "{}".into())
         .await
         .unwrap();
     let (next, _) = asked.recv().await.unwrap();
     assert!(
         next - last > Duration::from_millis(900),
-        "another's hint counted: {:?}",
+        "another's notification counted: {:?}",
         next - last
     );
-    bench.client.publish(hint, "{}".into()).await.unwrap();
+    bench
+        .client
+        .publish(notification, "{}".into())
+        .await
+        .unwrap();
     let (hastened, _) = asked.recv().await.unwrap();
     assert!(
         hastened - next < Duration::from_millis(900),
-        "the hint did not count: {:?}",
+        "the notification did not count: {:?}",
         hastened - next
     );
     request.abort();
@@ -201,7 +205,7 @@ async fn a_client_that_hangs_up_is_waited_for_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_stops_answers_those_who_wait() {
+async fn a_collector_that_drains_answers_waiting_clients() {
     let bench = Bench::start().await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
     let (start, request) = (

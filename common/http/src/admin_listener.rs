@@ -20,7 +20,7 @@ use crate::layers::with_request_ids;
 use crate::problem::Problem;
 use crate::serve::{ServeOptions, serve};
 
-/// Where administrators look at a process.
+/// The address for administrators.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AdminListenSettings {
     /// Address for administrators: /health/live, /health/ready, /metrics; port 0 takes a free one [default: none]
@@ -44,7 +44,8 @@ impl AdminListener {
             return Ok(Self(None));
         };
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("The address {address} cannot be listened on; choose another with --admin-listen, such as 127.0.0.1:0")
+            format!("The address {address} cannot be listened on; choose another with --admin-listen, such as \
+                127.0.0.1:0")
         })?;
         Ok(Self(Some(listener)))
     }

@@ -19,7 +19,7 @@ pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correla
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub code: ErrorCode,
-    /// What is wrong with this very request, in a sentence, and where possible what to do.
+    /// What is wrong with this very request, in a sentence, and if possible what to do.
     pub detail: Box<str>,
     /// After how long to try again; 1 s unless set, if its code [`ErrorCode::names_retry_after`].
     pub retry_after: Option<Duration>,
@@ -33,7 +33,7 @@ pub struct Problem {
     pub correlation_id: Option<Box<str>>,
 }
 
-/// Where in a request a problem is.
+/// The place of a problem in its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProblemLocation {
     /// In the body, as a JSON pointer.

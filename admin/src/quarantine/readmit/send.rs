@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
 use bus::{EVENTS, sync::SyncSettings};
 use collector::incarnation_cache::IncarnationCache;
-use collector::publisher::{PublishSettings, Published, Publisher, max_message};
+use collector::publisher::{PublishSettings, PublishedMessage, Publisher, max_message};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
@@ -41,7 +41,7 @@ pub struct Sender {
     /// Present epochs, each looked up once.
     epochs: HashMap<String, u64>,
     actor: String,
-    published: Vec<Published>,
+    published: Vec<PublishedMessage>,
 }
 
 impl Sender {

@@ -15,7 +15,7 @@ use super::reply::{BatchReply, DuplicateOf, Wait};
 use crate::app_state::AppState;
 use crate::audit_notes::Resend;
 use crate::prefer::PreferWait;
-use crate::publisher::{EventsMessage, Published};
+use crate::publisher::{EventsMessage, PublishedMessage};
 use crate::rate_limit::{self, RateLimitState};
 use crate::stored_wait::{StoredWait, Waiter};
 
@@ -24,7 +24,7 @@ pub struct PublishedBatch<'a> {
     batch: AcceptedBatch<'a>,
     /// The key's limit after this batch; `None`: no limit.
     rate_limit: Option<RateLimitState>,
-    published: Published,
+    published: PublishedMessage,
     waiting: Option<Waiting>,
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app_state::EventsStream;
 use crate::prefer::{PREFERENCE_APPLIED, PreferWait};
-use crate::publisher::Published;
+use crate::publisher::PublishedMessage;
 use crate::stored_wait::WaitOutcome;
 
 /// The body of the 2xx.
@@ -21,7 +21,7 @@ use crate::stored_wait::WaitOutcome;
 pub struct ReplyBody<'a> {
     batch_id: &'a str,
     correlation_id: &'a str,
-    /// What the 2xx stands for: `stream`, on disk in JetStream; `stored`, in the store as well.
+    /// What the 2xx means: `stream`, on disk in JetStream; `stored`, in the store as well.
     #[schema(pattern = "^(stream|stored)$")]
     durability: &'static str,
     stream_sequence: u64,
@@ -85,7 +85,7 @@ pub struct Wait {
     pub outcome: WaitOutcome,
 }
 
-/// What the client is told of a batch that is on disk.
+/// The reply to a batch that is on disk.
 pub struct BatchReply {
     /// The store has the batch, and the reply is its own.
     stored: bool,
@@ -102,7 +102,7 @@ impl BatchReply {
     /// Puts the reply together: from the batch's own verdicts, the original's, or the store's.
     pub fn new(
         admitted: &Admitted<'_>,
-        published: &Published,
+        published: &PublishedMessage,
         duplicate_of: DuplicateOf,
         wait: Option<Wait>,
         supported: &[String],
@@ -236,7 +236,7 @@ mod tests {
             name: EVENTS.to_owned(),
             created: 1,
         };
-        let published = Published {
+        let published = PublishedMessage {
             incarnation,
             sequence: 9,
             duplicate,

@@ -46,7 +46,8 @@ where
         return;
     }
     let detail = format!(
-        "This collector has {max_connections} connections, its limit (--max-connections). Send again later, or to another one."
+        "This collector has {max_connections} connections, its limit (--max-connections). Send again later, or to \
+            another one."
     );
     let refusal = Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64);
     close(stream, Some(refusal)).await;

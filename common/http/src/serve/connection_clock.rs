@@ -12,10 +12,10 @@ use crate::problem::Problem;
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More bytes than hyper's own refusals have.
 const HYPERS_REFUSAL: usize = 256;
-/// Fields of a header that hyper takes over HTTP/1, unless told otherwise.
+/// Fields of a header that hyper takes over HTTP/1, unless set otherwise.
 const MAX_FIELDS: usize = 100;
 
-/// Where a connection is between requests, and until when it may be there.
+/// The phase of a connection between requests, and its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// A header is awaited or arriving.
@@ -164,7 +164,8 @@ fn hypers_refusal(bytes: &[u8], max_header: usize) -> Option<Problem> {
     empty.then(|| match code {
         ErrorCode::HeadersTooLarge => {
             let detail = format!(
-                "A request's header, its path included, may have {max_header} bytes and {MAX_FIELDS} fields; this one has more."
+                "A request's header, its path included, may have {max_header} bytes and {MAX_FIELDS} fields; this \
+                    one has more."
             );
             Problem::new(code, detail).limit(max_header as u64)
         }

@@ -1,4 +1,4 @@
-//! How large a request's header may be over HTTP/2, where the protocol's own refusal has no body.
+//! How large a request's header may be over HTTP/2: the protocol's own refusal has no body.
 
 use http::Request;
 

@@ -1,4 +1,4 @@
-//! Where a server's connections come from.
+//! The source of a server's connections.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Bodies whose end is noted.
+//! Bodies that report their end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) enum OnEnd {
     Response(Arc<ConnectionClock>),
 }
 
-/// A body whose end is noted: a request's when its last byte is read, a response's when hyper is done with it.
+/// A body that reports its end: a request's when its last byte is read, a response's when hyper drops it.
 pub(super) struct Tracked<B> {
     pub(super) body: B,
     pub(super) on_end: OnEnd,
