@@ -15,7 +15,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ),
     (
         "errors.internal",
-        "a defect, which nobody outside can cause: `collector/src/routes/mod.rs` has one",
+        "a defect, which nobody outside can cause: `common/http/src/layers.rs` has one",
     ),
     (
         "nats.",
