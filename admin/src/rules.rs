@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
-use workers::alert::{Engine, Rule, builtin, examples, files};
+use workers::alert::{Rule, builtin, check_examples, files};
 
 use crate::output;
 
@@ -100,7 +100,7 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     let schemas = schemas.load()?;
     let mut failed = 0;
     for rule in &rules {
-        let problems = examples::check(rule, Engine::default(), &schemas);
+        let problems = check_examples(rule, &schemas);
         let verdict = if problems.is_empty() { "ok" } else { "FAILED" };
         output::line(format!(
             "{}: {} examples, {verdict}",

@@ -19,7 +19,9 @@ use runtime::metrics;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use runtime::schema_folder::SchemaSettings;
-use workers::{DatabaseSettings, DatabaseUrl, Role, TrimSettings, WatchSettings, WorkerSettings};
+use workers::{
+    DatabaseSettings, DatabaseUrl, RetentionSettings, WatchSettings, WorkerRole, WorkerSettings,
+};
 
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
@@ -77,7 +79,7 @@ pub struct UpSettings {
     #[command(flatten)]
     retry: RetrySettings,
     #[command(flatten)]
-    trim: TrimSettings,
+    retention: RetentionSettings,
     #[command(flatten)]
     admin: AdminListenSettings,
     #[command(flatten)]
@@ -162,13 +164,13 @@ async fn run_beside(
         database,
         retry: settings.retry,
         breakers: settings.breakers,
-        trim: settings.trim,
+        retention: settings.retention,
         admin: settings.admin.clone(),
         watch: settings.watch.clone(),
     };
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
-        let workers = workers::run(Role::All, workers, process.part("worker"));
+        let workers = workers::run(WorkerRole::All, workers, process.part("worker"));
         let announced = keep_registered(&addresses, folder, first_key.as_deref());
         // What stops before it is ready has nothing to announce.
         let announced = async {

@@ -152,13 +152,13 @@ async fn work<W: Work>(store: &impl Store, work: &W, batches: &[Pending]) {
 }
 
 async fn do_jobs(store: &impl Store, batches: &[Pending], rotate: usize) {
-    let aggregating = workers::aggregate::Aggregating {
+    let aggregating = workers::aggregate::AggregateWork {
         store: store.clone(),
     };
-    let normalizing = workers::normalize::Normalizing {
+    let normalizing = workers::normalize::NormalizeWork {
         store: store.clone(),
     };
-    let evaluating = workers::alert::Evaluating::new(store.clone());
+    let evaluating = workers::alert::EvaluateWork::new(store.clone());
     let mut kinds = JobKind::ALL;
     kinds.rotate_left(rotate % 3);
     for kind in kinds {

@@ -146,7 +146,7 @@ async fn a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on(engine: Eng
         let log = site.logs();
         let line = log
             .lines()
-            .find(|line| line.contains("nothing can be trimmed: message 1 is not stored"))?;
+            .find(|line| line.contains("nothing can be purged: message 1 is not stored"))?;
         Some(line.contains("devtrail dead list"))
     };
     assert!(
@@ -204,7 +204,7 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     assert_eq!(first_sequence(&site).await, 4, "{}", site.logs());
     let log = site.log("trimming");
     assert!(
-        log.contains("trimmed EVENTS") && log.contains("\"below\":4"),
+        log.contains("purged EVENTS") && log.contains("\"below\":4"),
         "{log}"
     );
     // The dead one is dropped: it is a gap no more.

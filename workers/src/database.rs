@@ -1,4 +1,4 @@
-//! Where the store is, and the lock that keeps a SQLite file to one writing process.
+//! The address of the store, and the lock that keeps a SQLite file to one writing process.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -10,7 +10,6 @@ use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::error::ErrorKind;
 use store::{Postgres, PostgresUrl, Sqlite};
 
-/// Where the store is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseSettings {
     /// The database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full (sslmode:
@@ -25,12 +24,10 @@ pub struct DatabaseSettings {
     pub database_url: DatabaseUrl,
 }
 
-/// A database's address. Shown, it has no password.
+/// A database's address. Displayed, it has no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A SQLite file.
     Sqlite(PathBuf),
-    /// A database of a Postgres server.
     Postgres(PostgresUrl),
 }
 
@@ -90,15 +87,13 @@ impl std::fmt::Display for DatabaseUrl {
 }
 
 /// An open store.
-pub enum Opened {
-    /// A SQLite file.
+pub enum OpenedStore {
     Sqlite {
-        /// The store.
         store: Sqlite,
-        /// Held as long as the store is used: a second writing process is refused.
+        /// Must be held as long as the store is used: a second writing process is refused.
         lock: File,
     },
-    /// A Postgres database, which any number of processes write.
+    /// Any number of processes may write it.
     Postgres(Postgres),
 }
 
@@ -118,19 +113,19 @@ impl DatabaseSettings {
     /// Opens the store and brings it up to this program's version; a SQLite file is locked first.
     ///
     /// # Errors
-    /// Where another process writes the SQLite file, or the store cannot be opened.
-    pub async fn open(&self) -> anyhow::Result<Opened> {
+    /// Returns an error if another process writes the SQLite file, or the store cannot be opened.
+    pub async fn open(&self) -> anyhow::Result<OpenedStore> {
         match &self.database_url {
             DatabaseUrl::Sqlite(path) => {
                 let lock = lock(path)?;
-                Ok(Opened::Sqlite {
+                Ok(OpenedStore::Sqlite {
                     store: Sqlite::open(path)?,
                     lock,
                 })
             }
-            DatabaseUrl::Postgres(url) => {
-                Ok(Opened::Postgres(Postgres::connect(url, &program()).await?))
-            }
+            DatabaseUrl::Postgres(url) => Ok(OpenedStore::Postgres(
+                Postgres::connect(url, &program()).await?,
+            )),
         }
     }
 }
@@ -146,8 +141,8 @@ fn program() -> String {
     format!("{name}/{}", std::process::id())
 }
 
-/// The one path of a file that may have several, by way of links; its folder exists.
-fn real(database: &Path) -> anyhow::Result<PathBuf> {
+/// The one path of a file that may have several, through links. Its folder must exist.
+fn canonical(database: &Path) -> anyhow::Result<PathBuf> {
     let unreadable = || format!("The database {} cannot be looked up", database.display());
     if database.exists() {
         return database.canonicalize().with_context(unreadable);
@@ -162,7 +157,7 @@ fn real(database: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join(database.file_name().with_context(unreadable)?))
 }
 
-/// Takes `PATH.lock`; the operating system gives it back when the process ends, however it ends.
+/// Locks `PATH.lock`; the operating system unlocks it when the process ends, however it ends.
 fn lock(database: &Path) -> anyhow::Result<File> {
     if let Some(folder) = database
         .parent()
@@ -171,7 +166,7 @@ fn lock(database: &Path) -> anyhow::Result<File> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("The folder {} cannot be made", folder.display()))?;
     }
-    let mut name = real(database)?.into_os_string();
+    let mut name = canonical(database)?.into_os_string();
     name.push(".lock");
     let path = PathBuf::from(name);
     let file = File::create(&path)
@@ -194,7 +189,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_second_process_is_refused_with_the_reason_and_the_remedy() {
+    async fn a_second_process_is_refused_with_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let settings = DatabaseSettings {
             database_url: DatabaseUrl::Sqlite(folder.path().join("d.db")),
@@ -220,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_apart_and_shown_without_password() {
+    fn addresses_are_parsed_and_displayed_without_password() {
         let shown = |text: &str| text.parse::<DatabaseUrl>().map(|url| url.to_string());
         assert_eq!(shown("sqlite:a/b.db").as_deref(), Ok("sqlite:a/b.db"));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What the pull loop remembers of messages, kept in the store (`docs/protocol.md`, Persist).
+//! The delivery state of messages, kept in the store (`docs/protocol.md`, Persist).
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use types::time::Micros;
 
 use crate::error_class;
 
-/// How the workers' loops pull: all of a process share the breaker before its store.
+/// How the workers' loops pull: all of a process share the breaker of its store.
 #[must_use]
 pub fn pulling(retry: RetrySettings, breakers: BreakerSettings, process: &Process) -> PullSettings {
     let guard = process.breakers.guard("store", breakers);
     PullSettings::new(retry, guard, process.actor.to_string())
 }
 
-/// Remembers in the table `attempts`.
+/// Keeps delivery state in the table `attempts`.
 pub struct StoreDeliveryState<S> {
     store: S,
     actor: String,

@@ -1,10 +1,8 @@
-//! What is at fault where the store did not take something: one rule for all roles
-//! (`docs/protocol.md`, Persist).
+//! The error class of each store error: one rule for all roles (`docs/protocol.md`, Persist).
 
 use bus::pull::{ErrorClass, Failure, Outcome};
 use store::StoreError;
 
-/// What the loop is told of an error.
 pub fn failure(error: &StoreError) -> Failure {
     let error_class = match error {
         StoreError::Unavailable(_) => ErrorClass::Transient,
@@ -18,7 +16,6 @@ pub fn failure(error: &StoreError) -> Failure {
     }
 }
 
-/// The same as an outcome.
 pub fn outcome(error: &StoreError) -> Outcome {
     Outcome::Failed(failure(error))
 }
@@ -28,23 +25,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_and_a_stream_put_back_are_no_messages_fault() {
-        let blamed = |error: StoreError| failure(&error).error_class;
+    fn an_outage_and_a_restored_stream_are_no_messages_fault() {
+        let class_of = |error: StoreError| failure(&error).error_class;
         let why = || "why".to_owned();
         assert_eq!(
-            blamed(StoreError::Unavailable(why())),
+            class_of(StoreError::Unavailable(why())),
             ErrorClass::Transient
         );
         assert_eq!(
-            blamed(StoreError::PutBack(why())),
+            class_of(StoreError::PutBack(why())),
             ErrorClass::Administrator
         );
         assert_eq!(
-            blamed(StoreError::Incompatible(why())),
+            class_of(StoreError::Incompatible(why())),
             ErrorClass::Administrator
         );
-        assert_eq!(blamed(StoreError::Refused(why())), ErrorClass::Permanent);
-        assert_eq!(blamed(StoreError::Failed(why())), ErrorClass::Unknown);
+        assert_eq!(class_of(StoreError::Refused(why())), ErrorClass::Permanent);
+        assert_eq!(class_of(StoreError::Failed(why())), ErrorClass::Unknown);
         assert!(failure(&StoreError::Refused(why())).reason.contains("why"));
     }
 }

@@ -1,4 +1,4 @@
-//! When a worker is ready, and what of the store its metrics tell.
+//! When a worker is ready, and the metrics that it reads from the store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use bus::{EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
 use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
-use store::{Store, VerifyReads};
+use store::{VerifyReads, Store};
 use types::job::{BatchState, JobKind};
 use types::stream::StreamIncarnation;
 
-use crate::Role;
+use crate::role::WorkerRole;
 
-/// Counting batches is cheap, not free.
+/// Counting batches is cheap, but not free.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
-/// Nothing is there yet: the process is not ready.
+/// Nothing is open yet: the process is not ready.
 pub fn starting(process: &Process) {
     process.health.check("store", || {
         std::future::ready(Err(NotReady::store("the store is not open yet")))
@@ -29,78 +29,84 @@ pub fn starting(process: &Process) {
     });
 }
 
-/// From now on the process is ready where NATS is connected, the streams and consumers of its role are as
-/// they must be, and the store answers.
-pub fn running<S: Store>(role: Role, client: &async_nats::Client, store: &S, process: &Process) {
+/// From now on the process is ready while NATS is connected, the streams and consumers of its role are as they must be,
+/// and the store answers.
+pub fn running<S: Store>(
+    role: WorkerRole,
+    client: &async_nats::Client,
+    store: &S,
+    process: &Process,
+) {
     let js = jetstream::new(client.clone());
-    let asked = client.clone();
+    let nats = client.clone();
     process.health.check("nats", move || {
-        let is_connected = asked.connection_state() == State::Connected;
+        let is_connected = nats.connection_state() == State::Connected;
         let away = || NotReady::stream("NATS is not connected");
         std::future::ready(is_connected.then_some(()).ok_or_else(away))
     });
-    let (asked, wanted) = (js.clone(), consumers(role));
+    let nats = js.clone();
+    let required = consumers(role);
     process
         .health
-        .check("consumers", move || bound(asked.clone(), wanted.clone()));
-    let asked = store.clone();
+        .check("consumers", move || bound(nats.clone(), required.clone()));
+    let ledger = store.clone();
     process
         .health
-        .check("store", move || answers(asked.clone()));
+        .check("store", move || answers(ledger.clone()));
     Streams(js).follow(&process.health);
-    if role.includes(Role::Persist) {
-        let asked = store.clone();
+    if role.includes(WorkerRole::Persist) {
+        let ledger = store.clone();
         process.health.source(
             "batches",
             COUNT_EVERY,
-            move || count(asked.clone()),
-            || counted(None),
+            move || count(ledger.clone()),
+            || set_unfinished(None),
         );
     }
 }
 
 /// The streams that the role pulls from, with its consumers.
-fn consumers(role: Role) -> Vec<(&'static str, String)> {
-    let mut wanted = Vec::new();
-    if role.includes(Role::Persist) {
-        wanted.push((EVENTS, PERSIST.to_owned()));
-        wanted.push((REPLAY, PERSIST_REPLAY.to_owned()));
+fn consumers(role: WorkerRole) -> Vec<(&'static str, String)> {
+    let mut required = Vec::new();
+    if role.includes(WorkerRole::Persist) {
+        required.push((EVENTS, PERSIST.to_owned()));
+        required.push((REPLAY, PERSIST_REPLAY.to_owned()));
     }
     let kinds = [
-        (Role::Aggregate, JobKind::Aggregate),
-        (Role::Normalize, JobKind::Normalize),
-        (Role::Alert, JobKind::Alert),
+        (WorkerRole::Aggregate, JobKind::Aggregate),
+        (WorkerRole::Normalize, JobKind::Normalize),
+        (WorkerRole::Alert, JobKind::Alert),
     ];
     for (_, kind) in kinds.into_iter().filter(|(part, _)| role.includes(*part)) {
-        wanted.push((JOBS, kind.as_str().to_owned()));
-        wanted.push((JOBS, format!("{}-replay", kind.as_str())));
+        required.push((JOBS, kind.as_str().to_owned()));
+        required.push((JOBS, format!("{}-replay", kind.as_str())));
     }
-    wanted
+    required
 }
 
 async fn bound(
     js: jetstream::Context,
-    wanted: Vec<(&'static str, String)>,
+    required: Vec<(&'static str, String)>,
 ) -> Result<(), NotReady> {
     let js = &js;
-    // All at once: a server that is slow has the time of one answer.
-    let asked = wanted.into_iter().map(async |(stream, consumer)| {
+    // All at once: a slow server delays the check by one answer only.
+    let binding = required.into_iter().map(async |(stream, consumer)| {
         bus::bind_stream(js, stream).await?;
         bus::bind_consumer(js, stream, &consumer).await
     });
-    let found = try_join_all(asked).await;
+    let found = try_join_all(binding).await;
     found
         .map(drop)
         .map_err(|error| NotReady::stream(error.to_string().trim_end_matches('.')))
 }
 
-/// Whether the store answers a question that costs nothing.
+/// Whether the store answers a query that costs nothing.
 async fn answers(store: impl VerifyReads) -> Result<(), NotReady> {
-    let nobodys = StreamIncarnation {
+    let unknown = StreamIncarnation {
         name: String::new(),
         created: 0,
     };
-    let answer = store.known_source(&nobodys).await;
+    let answer = store.known_source(&unknown).await;
     answer
         .map(drop)
         .map_err(|error| NotReady::store(error.to_string().trim_end_matches('.')))
@@ -111,11 +117,11 @@ async fn count(store: impl VerifyReads) {
     if let Err(error) = &unfinished {
         tracing::debug!(%error, "unfinished batches cannot be counted");
     }
-    counted(unfinished.ok().as_ref());
+    set_unfinished(unfinished.ok().as_ref());
 }
 
-/// `None` where the count is not known.
-fn counted(unfinished: Option<&BTreeMap<String, u64>>) {
+/// `None` if the count is not known.
+fn set_unfinished(unfinished: Option<&BTreeMap<String, u64>>) {
     for state in BatchState::ALL
         .into_iter()
         .filter(|state| *state != BatchState::Completed)

@@ -1,7 +1,7 @@
-//! What all job roles share: decode, ask the ledger, compute without a lock, T3, ack.
+//! What all job roles share: decode, skip completed jobs, compute without a lock, finish (T3), ack.
 //!
-//! A role only says what a group of its jobs computes ([`Work`]). Jobs that were pulled together are
-//! computed and written together, so that jobs which touch the same window are one computation.
+//! A role only says what a group of its jobs computes ([`Work`]). Jobs that were pulled together are computed and
+//! written together, so that jobs which touch the same window are one computation.
 
 use std::sync::Arc;
 
@@ -21,27 +21,26 @@ use crate::error_class;
 
 /// What one kind of job does.
 pub trait Work: Send + Sync + 'static {
-    /// The kind.
     const KIND: JobKind;
 
-    /// Computes what these jobs write, from a snapshot, with no lock held. Depends only on what is
-    /// stored: a job that runs twice gives the same.
+    /// Computes what these jobs write, from a snapshot, with no lock held. The result depends only on what is stored: a
+    /// job that runs twice gives the same.
     fn compute(
         &self,
         jobs: &[JobMessage],
     ) -> impl Future<Output = Result<Effects, StoreError>> + Send;
 
-    /// Goes on after T3 has committed, before the jobs are acked.
+    /// Called after the effects are committed, before the jobs are acked.
     fn committed(&self, revisions: Vec<AlertRevision>) -> impl Future<Output = ()> + Send;
 }
 
-/// Most jobs in one group: enough to share snapshots and a commit, few enough to keep T3 short.
+/// Most jobs in one group: enough to share snapshots and a commit, few enough to keep the transaction short.
 const GROUP: usize = 64;
 
 /// Pulls the kind's live and replay jobs until the process stops.
 ///
 /// # Errors
-/// Where the stream or a consumer is missing or unsafe at the start.
+/// Returns a `BindError` if the stream or a consumer is missing or unsafe at the start.
 pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     js: jetstream::Context,
     store: S,
@@ -51,7 +50,7 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
 ) -> Result<(), BindError> {
     let actor = process.actor.to_string();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
-    let both = (Arc::new(JobRole { store, work, actor }), delivery_state);
+    let role = Arc::new(JobRole { store, work, actor });
     let settings = PullSettings {
         group: GROUP,
         ..pulling
@@ -59,16 +58,22 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
     let live = W::KIND.as_str();
     let replay = format!("{live}-replay");
     // Lanes of their own: a replay's jobs never queue before live ones.
-    let one = pull::run(
+    let live = pull::run(
         js.clone(),
         (JOBS, live),
-        both.clone(),
+        (role.clone(), delivery_state.clone()),
         settings.clone(),
         process.shutdown.clone(),
     );
-    let two = pull::run(js, (JOBS, &replay), both, settings, process.shutdown);
-    let (one, two) = tokio::join!(one, two);
-    one.and(two)
+    let replay = pull::run(
+        js,
+        (JOBS, &replay),
+        (role, delivery_state),
+        settings,
+        process.shutdown,
+    );
+    let (live, replay) = tokio::join!(live, replay);
+    live.and(replay)
 }
 
 /// Does jobs of one kind.
@@ -79,11 +84,11 @@ pub struct JobRole<S, W> {
 }
 
 impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
-    async fn handle(&self, _life: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
         let jobs: Vec<Result<JobMessage, String>> =
             group.iter().map(|one| job(one, W::KIND)).collect();
-        let sound: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
-        let done = self.run(sound).await;
+        let decoded: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
+        let done = self.finish_jobs(decoded).await;
         let outcome = |job: Result<JobMessage, String>| match (job, &done) {
             (Err(reason), _) => Outcome::failed(ErrorClass::Permanent, reason),
             (Ok(_), Ok(())) => Outcome::Ack,
@@ -94,7 +99,7 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
 
     async fn about(
         &self,
-        _life: &StreamIncarnation,
+        _incarnation: &StreamIncarnation,
         delivery: &Delivery,
     ) -> Result<MessageContext, Failure> {
         let Ok(job) = JobMessage::read(&delivery.payload) else {
@@ -128,7 +133,7 @@ impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
     }
 }
 
-/// The job of a message in the lane of `kind`: one of another kind can never be done there.
+/// The job of a message in the lane of `kind`: a job of another kind can never be done there.
 fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
     let job = JobMessage::read(&delivery.payload)?;
     if job.kind == kind {
@@ -142,8 +147,8 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
-    /// Does what the ledger does not know yet, all in one T3.
-    async fn run(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
+    /// Does the jobs that are not completed yet, and writes all their effects in one transaction.
+    async fn finish_jobs(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
         let started_at = clock::now();
         let done = self
             .store

@@ -6,7 +6,7 @@ use clap::Parser;
 use http_server::admin_listener::AdminListener;
 use runtime::metrics;
 use runtime::settings::{CommonArgs, Settings};
-use workers::{Role, WorkerSettings};
+use workers::{WorkerRole, WorkerSettings};
 
 /// Pulls batches and jobs from NATS JetStream and turns them into stored data.
 #[derive(Parser)]
@@ -21,7 +21,7 @@ use workers::{Role, WorkerSettings};
 )]
 struct Program {
     /// What this process does
-    role: Role,
+    role: WorkerRole,
     #[command(flatten)]
     worker: WorkerSettings,
     #[command(flatten)]
@@ -41,9 +41,7 @@ fn main() -> ExitCode {
             metrics::install(metrics::Program::Worker);
             bus::stream_metrics::begin_consumers();
         }
-        let asked = process.clone();
-        admin
-            .serve_during(&asked, workers::run(program.role, program.worker, process))
-            .await
+        let running = workers::run(program.role, program.worker, process.clone());
+        admin.serve_during(&process, running).await
     })
 }

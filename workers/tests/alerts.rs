@@ -1,5 +1,5 @@
-//! The way of alerts into ALERTS, against a real nats-server: once each, the worst first, and what the
-//! stream refuses stays in the outbox until the sweep.
+//! Publishing alerts to ALERTS, against a real nats-server: once each, the most severe first. What the stream refuses
+//! stays in the outbox until the sweep.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,20 @@ use futures_util::StreamExt as _;
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
-use store::{AlertOutbox, AlertRevision, Effects, Sqlite, StoreError};
+use store::{
+    AlertOutbox, AlertRevision, Effects, Hour, HourRange, JobDone, Jobs, Snapshot, StoreError,
+    StoredEvent, EventSelection,
+};
 use tempfile::TempDir;
 use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
+use types::id::BatchRef;
 use types::job::JobMessage;
-use workers::alert::{Alerting, Engine, Published, publish, sweep};
+use types::time::{parse_rfc3339, utc_hour};
+use workers::alert::{AlertWork, AlertsToPublish, Measure, builtin};
 use workers::jobs::Work as _;
+use workers::outbox_relay::{OutboxRelay, Relayed};
 
-/// The outbox's promise in memory: the rows that are not marked, oldest first.
+/// An outbox in memory: the rows that are not marked, oldest first.
 #[derive(Clone, Default)]
 struct Rows(Arc<Mutex<Table>>);
 
@@ -28,8 +34,8 @@ struct Rows(Arc<Mutex<Table>>);
 struct Table {
     rows: Vec<AlertRevision>,
     published: BTreeSet<(String, i64)>,
-    /// How often somebody asked what is left.
-    asked: u32,
+    /// How often rows were claimed.
+    claims: u32,
 }
 
 impl Rows {
@@ -42,7 +48,7 @@ impl Rows {
 impl AlertOutbox for Rows {
     async fn unpublished(&self, limit: u32) -> Result<Vec<AlertRevision>, StoreError> {
         let mut table = self.0.lock().expect("no test panics with it");
-        table.asked += 1;
+        table.claims += 1;
         let open = |row: &&AlertRevision| {
             !table
                 .published
@@ -149,6 +155,18 @@ async fn connect(nats: &Nats) -> jetstream::Context {
     )
 }
 
+fn relay(
+    js: &jetstream::Context,
+    rows: &Rows,
+    shutdown: &Shutdown,
+) -> OutboxRelay<AlertsToPublish<Rows>> {
+    let outbox = AlertsToPublish {
+        js: js.clone(),
+        store: rows.clone(),
+    };
+    OutboxRelay::new(outbox, RetryPolicy::DEFAULT, shutdown.clone())
+}
+
 /// Makes ALERTS as `nats/streams/ALERTS.json` declares it.
 async fn make_stream(js: &jetstream::Context) {
     let mut declared = topology::declared().clone();
@@ -213,7 +231,7 @@ async fn messages(js: &jetstream::Context) -> Vec<(String, String, String, Value
 }
 
 #[tokio::test]
-async fn alerts_go_out_once_each_and_the_worst_first() {
+async fn alerts_are_published_once_and_the_most_severe_first() {
     let nats = Nats::start().await;
     let js = connect(&nats).await;
     make_stream(&js).await;
@@ -225,11 +243,15 @@ async fn alerts_go_out_once_each_and_the_worst_first() {
         revision("w", 0, "warning"),
     ];
     rows.0.lock().unwrap().rows.clone_from(&four);
-    let all = Published { done: 4, left: 0 };
-    assert_eq!(publish(&js, &rows, four.clone()).await.unwrap(), all);
+    let all = Relayed {
+        published: 4,
+        left: 0,
+    };
+    let relay = relay(&js, &rows, &Shutdown::manual(Duration::from_secs(5)));
+    assert_eq!(relay.relay(four.clone()).await.unwrap(), all);
     assert_eq!(rows.left(), 0);
     // A second process, or one that died before it marked them, publishes again: nothing is added.
-    assert_eq!(publish(&js, &rows, four).await.unwrap(), all);
+    assert_eq!(relay.relay(four).await.unwrap(), all);
 
     let found = messages(&js).await;
     let ids: Vec<&str> = found.iter().map(|(_, id, ..)| id.as_str()).collect();
@@ -244,7 +266,7 @@ async fn alerts_go_out_once_each_and_the_worst_first() {
 }
 
 #[tokio::test]
-async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
+async fn what_the_stream_refused_is_swept_by_the_lease_holder() {
     let nats = Nats::start().await;
     let js = connect(&nats).await;
     let rows = Rows::default();
@@ -253,80 +275,142 @@ async fn what_the_stream_refused_is_swept_where_the_lease_is_held() {
         .map(|n| revision(&format!("a{n}"), 0, "high"))
         .collect();
     let first = rows.unpublished(10).await.unwrap();
+    let shutdown = Shutdown::manual(Duration::from_secs(5));
     assert_eq!(
-        publish(&js, &rows, first).await.unwrap(),
-        Published { done: 0, left: 10 },
+        relay(&js, &rows, &shutdown).relay(first).await.unwrap(),
+        Relayed {
+            published: 0,
+            left: 10
+        },
         "there is no stream"
     );
     assert_eq!(rows.left(), 600);
 
     make_stream(&js).await;
-    let shutdown = Shutdown::manual(Duration::from_secs(5));
-    let before = rows.0.lock().unwrap().asked;
-    sweep_until(&js, &rows, &shutdown, false, |asked, _| asked >= 1).await;
+    let before = rows.0.lock().unwrap().claims;
+    sweep_until(&js, &rows, &shutdown, false, |sweeps, _| sweeps >= 1).await;
     assert_eq!(
-        rows.0.lock().unwrap().asked,
+        rows.0.lock().unwrap().claims,
         before,
         "another process holds the lease"
     );
-    let turns = sweep_until(&js, &rows, &shutdown, true, |_, left| left == 0).await;
+    let sweeps = sweep_until(&js, &rows, &shutdown, true, |_, left| left == 0).await;
     assert_eq!(
-        turns, 1,
-        "a backlog is published in one turn, page after page"
+        sweeps, 1,
+        "a backlog is published in one sweep, claim after claim"
     );
     assert_eq!(messages(&js).await.len(), 600);
     shutdown.begin();
-    // A sweep that is told to stop comes back.
-    sweep(&js, &rows, RetryPolicy::DEFAULT, &shutdown, || async {
-        true
-    })
-    .await;
+    // On shutdown the sweep ends.
+    relay(&js, &rows, &shutdown)
+        .sweep_until_shutdown(|| true)
+        .await;
 }
 
-/// Sweeps until `enough` of (how often the lease was asked for, rows that are left); gives the former.
+/// Sweeps until `enough` of (how often the lease was checked, rows that are left); returns the former.
 async fn sweep_until(
     js: &jetstream::Context,
     rows: &Rows,
     shutdown: &Shutdown,
-    held: bool,
+    is_held: bool,
     enough: impl Fn(u32, usize) -> bool,
 ) -> u32 {
-    let asked = Arc::new(Mutex::new(0));
-    let lease = || {
-        *asked.lock().expect("no test panics with it") += 1;
-        async move { held }
+    let checks = Mutex::new(0);
+    let may_sweep = || {
+        *checks.lock().expect("no test panics with it") += 1;
+        is_held
     };
+    let relay = relay(js, rows, shutdown);
     tokio::select! {
-        () = sweep(js, rows, RetryPolicy::DEFAULT, shutdown, lease) => panic!("the sweep ended by itself"),
-        () = until("it is swept", || enough(*asked.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
+        () = relay.sweep_until_shutdown(may_sweep) => panic!("the sweep ended by itself"),
+        () = until("it is swept", || enough(*checks.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
     }
-    *asked.lock().expect("no test panics with it")
+    *checks.lock().expect("no test panics with it")
 }
 
-/// R4.4: the job goes on with the other rules, and administrators will be told.
+/// A store that holds one forced push.
+#[derive(Clone)]
+struct OneEvent;
+
+impl Jobs for OneEvent {
+    async fn done(&self, _: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
+        Ok(BTreeSet::new())
+    }
+
+    async fn events_of(&self, _: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn snapshot(
+        &self,
+        _: String,
+        _: Vec<HourRange>,
+        _: EventSelection,
+    ) -> Result<Snapshot, StoreError> {
+        let at = "2026-03-01T00:00:00Z";
+        let effective_at = parse_rfc3339(at).and_then(|time| time.at).expect("a time");
+        let data = serde_json::json!({"branch": "main", "force": true});
+        let body =
+            serde_json::json!({"id": "e1", "type": "git.push", "occurred_at": at, "data": data});
+        let event = StoredEvent {
+            at: BatchRef { src: 1, seq: 1 }.event(0),
+            id: "e1".to_owned(),
+            kind: "git.push".to_owned(),
+            schema_version: "1.0".to_owned(),
+            effective_at,
+            local_day: "2026-03-01".to_owned(),
+            body: body.to_string().into_bytes(),
+            client: None,
+        };
+        let hour = Hour {
+            generation: 1,
+            partial: None,
+        };
+        Ok(Snapshot {
+            hours: [(utc_hour(effective_at), hour)].into(),
+            events: vec![event],
+        })
+    }
+
+    async fn finish_jobs(&self, _: Effects, _: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+impl AlertOutbox for OneEvent {
+    async fn unpublished(&self, _: u32) -> Result<Vec<AlertRevision>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn mark_published(&self, _: Vec<(String, i64)>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// R4.4: the job goes on with the other rules, and administrators are alerted.
 #[tokio::test]
-async fn a_rule_that_panics_is_noted_for_the_watcher() {
+async fn a_rule_that_panics_is_reported_to_the_watcher() {
     let nats = Nats::start().await;
     let js = connect(&nats).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Sqlite::open(&folder.path().join("devtrail.db")).expect("a database");
-    let mut notes = js
+    let mut reports = js
         .client()
         .subscribe(NOTE_RULE_FAILED)
         .await
         .expect("a subscription");
     js.client().flush().await.expect("the server answers");
-    let broken = Engine {
-        judge: |rule, _| {
-            if rule.id == "force-push" {
-                panic!("it is broken")
-            } else {
-                None
-            }
-        },
-        ..Engine::default()
+    // A rule file cannot say this: slots of no length.
+    let mut rules = builtin();
+    let broken = rules.iter_mut().find(|rule| rule.id == "force-push");
+    let when = &mut broken.expect("a rule").when[0];
+    when.measure = Measure::DistinctSlots;
+    when.slot_minutes = Some(0);
+    let outbox = AlertsToPublish {
+        js: js.clone(),
+        store: OneEvent,
     };
-    let alerting = Alerting::new(js, store).with_engine(broken);
+    let shutdown = Shutdown::manual(Duration::from_secs(5));
+    let relay = OutboxRelay::new(outbox, RetryPolicy::DEFAULT, shutdown);
+    let work = AlertWork::new(js.client(), OneEvent, relay).with_rules(rules);
     let job: JobMessage = serde_json::from_value(serde_json::json!({
         "job_id": "1:1:alert", "kind": "alert", "batch_id": "b1", "developer": "ada", "correlation_id": "c1",
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "src": 1, "seq": 1,
@@ -335,19 +419,20 @@ async fn a_rule_that_panics_is_noted_for_the_watcher() {
         "schema_versions": ["1.0"], "replay_id": null, "attempt": 1
     }))
     .expect("a job");
-    let Effects::Rules(windows) = alerting.compute(&[job]).await.expect("the job is done") else {
+    let Effects::Rules(windows) = work.compute(&[job]).await.expect("the job is done") else {
         panic!("other effects")
     };
     assert!(
         windows.iter().all(|window| window.rule != "force-push") && !windows.is_empty(),
         "{windows:?}"
     );
-    let note = tokio::time::timeout(Duration::from_secs(20), notes.next())
+    let report = tokio::time::timeout(Duration::from_secs(20), reports.next())
         .await
-        .expect("a note in time");
-    let note: RuleFailed = serde_json::from_slice(&note.expect("a note").payload).expect("a note");
+        .expect("a report in time");
+    let report: RuleFailed =
+        serde_json::from_slice(&report.expect("a report").payload).expect("a report");
     assert_eq!(
-        (&*note.rule, &*note.error),
-        ("force-push", "the rule panicked: it is broken")
+        (&*report.rule, &*report.error),
+        ("force-push", "the rule panicked: attempt to divide by zero")
     );
 }

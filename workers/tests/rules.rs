@@ -1,50 +1,17 @@
 //! Every rule file holds what its own examples promise.
 
-use serde_json::Value;
-use store::StoredEvent;
 use types::schema::Schemas;
-use types::time::parse_rfc3339;
-use workers::alert::{Engine, Rule, builtin, examples, files};
-use workers::normalize::Record;
-
-/// Reads an example's event as the normalizer does, as far as rules look at it.
-fn read(event: &StoredEvent) -> Record {
-    let body: Value = serde_json::from_slice(&event.body).expect("an example is JSON");
-    let text = |name: &str| body["data"][name].as_str().map(str::to_owned);
-    let local_time = body["occurred_at"].as_str().expect("an example has a time");
-    Record {
-        event_id: event.id.clone(),
-        kind: event.kind.clone(),
-        at: event.effective_at,
-        local_time: local_time.to_owned(),
-        offset: parse_rfc3339(local_time)
-            .expect("an example has a time")
-            .offset
-            .seconds(),
-        local_day: event.local_day.clone(),
-        language: text("language"),
-        project: text("project"),
-        path: text("path"),
-        data: body["data"].as_object().cloned().unwrap_or_default(),
-    }
-}
-
-fn engine() -> Engine {
-    Engine {
-        read,
-        ..Engine::default()
-    }
-}
+use workers::alert::{Rule, builtin, check_examples, files};
 
 fn problems(rule: &Rule) -> Vec<String> {
-    examples::check(rule, engine(), &Schemas::builtin())
+    check_examples(rule, &Schemas::builtin())
 }
 
 #[test]
-fn every_rule_fires_where_its_examples_say_and_nowhere_else() {
+fn every_rule_fires_exactly_on_its_examples() {
     let schemas = Schemas::builtin();
     let all = builtin().into_iter().flat_map(|rule| {
-        let problems = examples::check(&rule, engine(), &schemas);
+        let problems = check_examples(&rule, &schemas);
         problems
             .into_iter()
             .map(move |problem| format!("{}: {problem}", rule.id))
@@ -53,7 +20,7 @@ fn every_rule_fires_where_its_examples_say_and_nowhere_else() {
 }
 
 #[test]
-fn examples_would_notice_a_wrong_bound_a_missing_example_and_an_impossible_event() {
+fn examples_catch_wrong_bounds_and_impossible_events() {
     let changed = |id: &str, from: &str, to: &str| {
         let (_, text) = files().iter().find(|(name, _)| *name == id).unwrap();
         assert!(text.contains(from), "{from}");
@@ -103,8 +70,8 @@ fn examples_would_notice_a_wrong_bound_a_missing_example_and_an_impossible_event
 }
 
 #[test]
-fn severities_and_windows_of_the_first_rules_are_as_documented() {
-    let said: Vec<String> = builtin()
+fn severities_and_windows_of_the_rules_are_as_documented() {
+    let documented: Vec<String> = builtin()
         .iter()
         .map(|rule| {
             format!(
@@ -116,7 +83,7 @@ fn severities_and_windows_of_the_first_rules_are_as_documented() {
         })
         .collect();
     assert_eq!(
-        said,
+        documented,
         [
             "failing-builds warning 1",
             "force-push high 1",

@@ -149,6 +149,12 @@ pub fn utc_hour(at: Micros) -> i64 {
     at.div_euclid(3600 * SECOND)
 }
 
+/// A time span as [`Micros`] counts it.
+#[must_use]
+pub fn micros(span: std::time::Duration) -> Micros {
+    Micros::try_from(span.as_micros()).unwrap_or(Micros::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
     let raised = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
     assert_eq!(
         raised.title,
-        "Messages that EVENTS/persist gave up are in DEAD: 1."
+        "Dead letters of EVENTS/persist are in DEAD: 1."
     );
     let shown = listed(&[]);
     assert!(

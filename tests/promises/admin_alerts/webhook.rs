@@ -165,7 +165,7 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
     until_posted(&hook, "dead_letter", "raised", 401).await;
     until("it is said aloud", async || {
         let log = site.log("all");
-        (log.contains("answered 401") && log.contains("the admin webhook takes no alerts"))
+        (log.contains("answered 401") && log.contains("the admin webhook takes no messages"))
             .then_some(())
     })
     .await;
@@ -219,7 +219,7 @@ async fn what_a_receiver_refuses_is_not_posted_again() {
     assert_eq!(hook.posts().len(), 2);
     assert!(
         site.log("all")
-            .contains("an alert was refused: it is not posted again")
+            .contains("a message was rejected: it is not posted again")
     );
 }
 
@@ -243,7 +243,7 @@ async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_e
     }
     until("it is skipped", async || {
         site.log("all")
-            .contains("an alert is skipped")
+            .contains("a message is skipped")
             .then_some(())
     })
     .await;

@@ -13,12 +13,12 @@ use crate::jobs::Work;
 const AT_ONCE: usize = 4;
 
 /// Computes the windows that jobs touched.
-pub struct Aggregating<S> {
+pub struct AggregateWork<S> {
     /// Where events and partials are read.
     pub store: S,
 }
 
-impl<S: Jobs> Work for Aggregating<S> {
+impl<S: Jobs> Work for AggregateWork<S> {
     const KIND: JobKind = JobKind::Aggregate;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
@@ -43,7 +43,7 @@ impl<S: Jobs> Work for Aggregating<S> {
     async fn committed(&self, _revisions: Vec<AlertRevision>) {}
 }
 
-impl<S: Jobs> Aggregating<S> {
+impl<S: Jobs> AggregateWork<S> {
     async fn developer(
         &self,
         developer: String,

@@ -1,18 +1,14 @@
-//! A rule's own examples: events that must make it fire, and events that must not. They run as tests
-//! of every rule file, and as `devtrail rules test`.
+//! A rule's own examples: events that must make it fire, and events that must not.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use runtime::settings::parse_duration;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
-use store::{Hour, Snapshot, StoredEvent};
+use store::StoredEvent;
 use types::id::BatchRef;
 use types::schema::{Found, Schemas};
-use types::time::{SECOND, local_day, parse_rfc3339, rfc3339, utc_hour};
-
-use super::evaluate::Engine;
-use super::rules::{Rule, time_span};
-use super::windows::{Origin, Touched};
+use types::time::{SECOND, local_day, parse_rfc3339, rfc3339};
 
 /// Most events that one line of an example may stand for.
 const MAX_TIMES: u32 = 10_000;
@@ -47,7 +43,7 @@ pub struct ExampleEvent {
     #[serde(default = "once")]
     pub times: u32,
     /// How far apart they are.
-    #[serde(default, deserialize_with = "some_time_span")]
+    #[serde(default, deserialize_with = "time_span")]
     pub every: Duration,
 }
 
@@ -55,96 +51,19 @@ fn once() -> u32 {
     1
 }
 
-fn some_time_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    time_span(deserializer)
-}
-
-/// What is wrong with the rule by its own examples; nothing where all is well. A rule needs an
-/// example of either kind, and every event must be one that the collector would accept.
-#[must_use]
-pub fn check(rule: &Rule, engine: Engine, schemas: &Schemas) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (fires, kind) in [(true, "must fire"), (false, "must not fire")] {
-        if !rule.examples.iter().any(|example| example.fires == fires) {
-            problems.push(format!(
-                "there is no example on which it {kind}: add one with fires = {fires}"
-            ));
-        }
-    }
-    let types = rule
-        .when
-        .iter()
-        .flat_map(|when| when.of.iter().chain(&when.broken_by))
-        .flat_map(|of| &of.types);
-    let known = |kind: &&String| !schemas.types().any(|(known, _)| known == kind.as_str());
-    problems.extend(
-        types
-            .filter(known)
-            .map(|kind| format!("no schema has the event type {kind:?}")),
-    );
-    for example in &rule.examples {
-        if let Err(problem) = run(rule, engine, schemas, example) {
-            problems.push(format!("{:?}: {problem}", example.name));
-        }
-    }
-    problems
-}
-
-fn run(rule: &Rule, engine: Engine, schemas: &Schemas, example: &Example) -> Result<(), String> {
-    let events = example.stored(schemas)?;
-    let mut snapshot = Snapshot::default();
-    let mut days = Vec::new();
-    for event in &events {
-        let hour = Hour {
-            generation: 0,
-            partial: None,
-        };
-        snapshot
-            .hours
-            .entry(utc_hour(event.effective_at))
-            .or_insert(hour)
-            .generation += 1;
-        let (batch, correlation_id) = (event.at.batch(), String::new());
-        let day = event
-            .local_day
-            .parse()
-            .map_err(|error| format!("{error}"))?;
-        days.push((
-            day,
-            Origin {
-                batch,
-                correlation_id,
-                replay_id: None,
-            },
-        ));
-    }
-    snapshot.events = events;
-    let touched: Touched = days.into_iter().collect();
-    let found = engine.evaluate(
-        std::slice::from_ref(rule),
-        "example",
-        &touched,
-        &snapshot,
-        0,
-    );
-    if let Some((_, error)) = found.failed.first() {
-        return Err(error.to_string());
-    }
-    match (
-        example.fires,
-        found.windows.iter().any(|window| window.finding.is_some()),
-    ) {
-        (true, false) => Err("the rule must fire, and does not".to_owned()),
-        (false, true) => Err("the rule must not fire, and does".to_owned()),
-        _ => Ok(()),
-    }
+/// Reads a time span such as `24h`.
+///
+/// # Errors
+/// Returns the deserializer's error if the text is no time span.
+pub fn time_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 impl Example {
     /// Its events as the store would give them, by (effective time, event id).
     ///
     /// # Errors
-    /// Where one of them is none that the collector would accept.
+    /// Returns what is wrong with an event that the collector would not accept.
     pub fn stored(&self, schemas: &Schemas) -> Result<Vec<StoredEvent>, String> {
         let mut events = Vec::new();
         for line in &self.events {
@@ -171,7 +90,7 @@ impl ExampleEvent {
             .map_err(|_| format!("every {:?} is too long", self.every))?;
         if self.times == 0 || self.times > MAX_TIMES || (self.times > 1 && step == 0) {
             return Err(format!(
-                "times is {}: use 1 to {MAX_TIMES}, with `every` where it is more than 1",
+                "times is {}: use 1 to {MAX_TIMES}, with `every` if it is more than 1",
                 self.times
             ));
         }
@@ -186,7 +105,7 @@ impl ExampleEvent {
             let local = format!(
                 "{}{}",
                 shifted.trim_end_matches('Z'),
-                written(offset.seconds())
+                written_offset(offset.seconds())
             );
             let body = json!({"id": id, "type": self.kind, "occurred_at": local, "schema_version": VERSION, "data": self.data});
             match schemas.find(&self.kind, VERSION) {
@@ -219,7 +138,7 @@ impl ExampleEvent {
 }
 
 /// An offset as RFC 3339 writes it, `+01:00`.
-fn written(seconds: i32) -> String {
+fn written_offset(seconds: i32) -> String {
     let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }

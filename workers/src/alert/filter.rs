@@ -17,7 +17,7 @@ pub struct Filter {
     pub types: Vec<String>,
     /// Fields of the record and what they must be. A field that is missing matches nothing.
     #[serde(default)]
-    pub data: BTreeMap<String, Test>,
+    pub data: BTreeMap<String, FieldTest>,
     /// The part of the local day, where it matters.
     #[serde(default)]
     pub local_time: Option<LocalTimes>,
@@ -67,7 +67,7 @@ fn minute_of_day(record: &Record) -> u16 {
 /// What a field must be.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "toml::Value")]
-pub enum Test {
+pub enum FieldTest {
     /// One of these values.
     OneOf(Vec<Value>),
     /// A number within these bounds, both included.
@@ -79,7 +79,7 @@ pub enum Test {
     },
 }
 
-impl Test {
+impl FieldTest {
     fn holds(&self, value: &Value) -> bool {
         match self {
             Self::OneOf(values) => values.contains(value),
@@ -94,7 +94,7 @@ impl Test {
 const TEST: &str = "a field is compared with a value (true, 3, \"failed\"), with a list of values, or with \
                     { at_least = N, at_most = N }";
 
-impl TryFrom<toml::Value> for Test {
+impl TryFrom<toml::Value> for FieldTest {
     type Error = String;
 
     fn try_from(value: toml::Value) -> Result<Self, String> {

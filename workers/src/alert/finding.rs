@@ -1,17 +1,17 @@
-//! What a rule that fires tells the developer: deterministic, so that every worker says the same.
+//! The alert of a rule that fires. It is deterministic: every worker makes the same.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use store::Finding;
-use types::time::{Micros, SECOND};
+use types::severity::Severity;
+use types::time::{Micros, micros};
 
 use super::measure::Firing;
 use super::rules::Rule;
-use super::windows::{Day, Origin};
-use types::severity::Severity;
+use super::windows::{LocalDay, Origin};
 
-/// At most this many events are named as evidence.
+/// Most events that are named as evidence.
 const MAX_IDS: usize = 5;
 
 /// The alert as the developer gets it. No wall clock goes in.
@@ -50,7 +50,7 @@ struct Evidence<'a> {
 /// The id of an alert: the same whenever and wherever it is found. 32 hex digits of BLAKE3 over
 /// developer, rule and the window's first day, each length-prefixed.
 #[must_use]
-pub fn alert_id(developer: &str, rule: &str, window_start: Day) -> String {
+pub fn alert_id(developer: &str, rule: &str, window_start: LocalDay) -> String {
     let mut hasher = blake3::Hasher::new();
     for field in [developer, rule, &window_start.to_string()] {
         hasher.update(&(field.len() as u64).to_le_bytes());
@@ -59,15 +59,28 @@ pub fn alert_id(developer: &str, rule: &str, window_start: Day) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// The finding of a rule that fired on the window from `start` to `end`. `offset` is that of the
-/// window's last event, in seconds: it says when the last day ended.
-pub(super) fn finding(
+/// The window that a rule fired on.
+pub struct FindingWindow<'a> {
+    pub developer: &'a str,
+    pub start: LocalDay,
+    pub end: LocalDay,
+    /// That of the window's last event, in seconds: it says when the last day ended.
+    pub offset: i32,
+}
+
+pub fn finding(
     rule: &Rule,
-    (developer, start, end): (&str, Day, Day),
+    window: &FindingWindow<'_>,
     firing: &Firing<'_>,
     origin: &Origin,
-    (now, offset): (Micros, i32),
+    now: Micros,
 ) -> Finding {
+    let FindingWindow {
+        developer,
+        start,
+        end,
+        offset,
+    } = *window;
     let alert_id = alert_id(developer, &rule.id, start);
     let days = [("start", start.to_string()), ("end", end.to_string())];
     let measured = firing
@@ -112,11 +125,8 @@ pub(super) fn finding(
 }
 
 /// Whether the window's last day ended too long before `now` for an alert to be news (R1.3).
-fn is_stale(rule: &Rule, end: Day, offset: i32, now: Micros) -> bool {
-    let span = i64::try_from(rule.stale_after.as_secs())
-        .unwrap_or(i64::MAX)
-        .saturating_mul(SECOND);
-    now > end.end(offset).saturating_add(span)
+fn is_stale(rule: &Rule, end: LocalDay, offset: i32, now: Micros) -> bool {
+    now > end.end(offset).saturating_add(micros(rule.stale_after))
 }
 
 #[cfg(test)]
@@ -126,6 +136,7 @@ mod tests {
     use crate::alert::rules::tests::rule_of_days;
     use serde_json::{Value, json};
     use types::id::BatchRef;
+    use types::time::SECOND;
 
     const HOUR: Micros = 3600 * SECOND;
 
@@ -142,19 +153,19 @@ mod tests {
             measured: [("beats".to_owned(), 7)].into(),
             events: records.iter().collect(),
         };
-        let day: Day = "1970-01-01".parse().unwrap();
-        finding(
-            &rule_of_days(1),
-            ("ada", day, day),
-            &firing,
-            &origin,
-            (now, 7200),
-        )
+        let day: LocalDay = "1970-01-01".parse().unwrap();
+        let window = FindingWindow {
+            developer: "ada",
+            start: day,
+            end: day,
+            offset: 7200,
+        };
+        finding(&rule_of_days(1), &window, &firing, &origin, now)
     }
 
     #[test]
-    fn the_id_depends_on_developer_rule_and_window_and_on_where_one_ends() {
-        let day = |text: &str| text.parse::<Day>().unwrap();
+    fn the_id_depends_on_developer_rule_and_window() {
+        let day = |text: &str| text.parse::<LocalDay>().unwrap();
         let id = alert_id("ada", "force-push", day("2026-03-03"));
         // Pinned: any other value would be a new identity for every alert there is.
         assert_eq!(id, "0deec8b0f1cb23fca4efc7a8e4947fcf");
@@ -183,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_news_until_a_day_after_its_window_and_never_of_a_replay() {
+    fn an_alert_is_news_for_a_day_and_never_from_a_replay() {
         // Local midnight, two hours ahead of UTC, is 22:00 UTC; a day later the alert is stale.
         assert!(found((22 + 24) * HOUR, None).push);
         assert!(!found((22 + 24) * HOUR + 1, None).push);

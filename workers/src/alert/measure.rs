@@ -17,36 +17,43 @@ pub struct Firing<'a> {
     pub events: Vec<&'a Record>,
 }
 
-/// Whether the rule fires on these records: those of one window, by (time, event id).
+/// Returns why the rule fires on these records: those of one window, by (time, event id).
 #[must_use]
-pub fn judge<'a>(rule: &Rule, records: &[&'a Record]) -> Option<Firing<'a>> {
-    let (mut measured, mut proof) = (BTreeMap::new(), BTreeSet::new());
+pub fn firing<'a>(rule: &Rule, records: &[&'a Record]) -> Option<Firing<'a>> {
+    let mut measured = BTreeMap::new();
+    let mut evidence = BTreeSet::new();
     for when in &rule.when {
-        let (value, indices) = measure(when, records);
+        let Measured { value, indices } = measure(when, records);
         let low = when.at_least.is_some_and(|bound| value < bound);
         let high = when.at_most.is_some_and(|bound| value > bound);
         if low || high {
             return None;
         }
         measured.insert(when.name.clone(), value);
-        // Few events prove nothing: evidence are those that there had to be.
+        // Few events prove nothing: the evidence is the events that there had to be.
         if when.at_least.is_some() {
-            proof.extend(indices);
+            evidence.extend(indices);
         }
     }
     Some(Firing {
         measured,
-        events: proof.into_iter().map(|index| records[index]).collect(),
+        events: evidence.into_iter().map(|index| records[index]).collect(),
     })
 }
 
-/// The measured value, and the places of the records that make it up, rising.
-fn measure(when: &When, records: &[&Record]) -> (u64, Vec<usize>) {
+struct Measured {
+    value: u64,
+    /// The indices of the records that make it up, rising.
+    indices: Vec<usize>,
+}
+
+fn measure(when: &When, records: &[&Record]) -> Measured {
     let hits = || (0..records.len()).filter(|index| Filter::any(&when.of, records[*index]));
     match when.measure {
         Measure::Count => {
-            let found: Vec<usize> = hits().collect();
-            (found.len() as u64, found)
+            let indices: Vec<usize> = hits().collect();
+            let value = indices.len() as u64;
+            Measured { value, indices }
         }
         Measure::DistinctSlots => {
             let width = i64::from(when.slot_minutes.unwrap_or(When::SLOT_MINUTES)) * 60 * SECOND;
@@ -54,15 +61,18 @@ fn measure(when: &When, records: &[&Record]) -> (u64, Vec<usize>) {
             let slots: BTreeSet<i64> = hits()
                 .map(|index| records[index].at.div_euclid(width))
                 .collect();
-            (slots.len() as u64, hits().collect())
+            let value = slots.len() as u64;
+            let indices = hits().collect();
+            Measured { value, indices }
         }
         Measure::Streak => longest_run(when, records),
     }
 }
 
 /// The longest run of hits that nothing in `broken_by` interrupts; the first of equally long ones.
-fn longest_run(when: &When, records: &[&Record]) -> (u64, Vec<usize>) {
-    let (mut best, mut run) = (Vec::new(), Vec::new());
+fn longest_run(when: &When, records: &[&Record]) -> Measured {
+    let mut best = Vec::new();
+    let mut run = Vec::new();
     for (index, record) in records.iter().enumerate() {
         if Filter::any(&when.of, record) {
             run.push(index);
@@ -73,7 +83,9 @@ fn longest_run(when: &When, records: &[&Record]) -> (u64, Vec<usize>) {
             best.clone_from(&run);
         }
     }
-    (best.len() as u64, best)
+    let value = best.len() as u64;
+    let indices = best;
+    Measured { value, indices }
 }
 
 #[cfg(test)]
@@ -90,7 +102,7 @@ mod tests {
             .iter()
             .map(|(at, failed)| record("build.finished", *at, &outcome(*failed)))
             .collect();
-        let firing = judge(&rule_when(condition), &records.iter().collect::<Vec<_>>())?;
+        let firing = firing(&rule_when(condition), &records.iter().collect::<Vec<_>>())?;
         let ids = firing
             .events
             .iter()

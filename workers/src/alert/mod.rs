@@ -1,26 +1,28 @@
-//! The alert role: rules as data, evaluated purely on the windows that new events touch, and the way
-//! of what they find into the stream ALERTS.
+//! The alert role: rules as data, evaluated on the windows that new events touch.
 //!
-//! `rules` reads rule files, `filter` and `measure` are their condition language, `windows` says
-//! which windows a job must look at, `evaluate` looks. All of that is pure; `publish` and `role` are
-//! the shell.
+//! `rules` reads rule files; `filter` and `measure` are their condition language. `windows` says which windows a job must
+//! evaluate, `evaluate` evaluates them. All of that is pure. `outbox` publishes findings to the stream ALERTS, and `role`
+//! ties it to jobs.
 
+mod check_examples;
 mod evaluate;
-pub mod examples;
+mod examples;
 mod filter;
 mod finding;
 mod measure;
-mod publish;
+mod outbox;
 mod role;
 mod rules;
 mod windows;
 
-pub use evaluate::{ENGINE, Engine, Evaluation, RuleError, evaluate};
-pub use filter::{Filter, LocalTimes, Test};
+pub use check_examples::check_examples;
+pub use evaluate::{ENGINE_VERSION, Evaluation, RuleError, evaluate};
+pub use examples::{Example, ExampleEvent};
+pub use filter::{FieldTest, Filter, LocalTimes};
 pub use finding::alert_id;
-pub use measure::{Firing, judge};
-pub use publish::{Published, publish, sweep};
-pub use role::{Alerting, Evaluating};
+pub use measure::{Firing, firing};
+pub use outbox::AlertsToPublish;
+pub use role::{AlertWork, EvaluateWork};
 pub use rules::{BadRule, Measure, Rule, When, builtin, files};
 pub use types::severity::Severity;
-pub use windows::{BadDay, Day, Origin, Touched, ranges};
+pub use windows::{InvalidLocalDay, LocalDay, Origin, TouchedDays, ranges};

@@ -1,39 +1,41 @@
-//! The alert role: rules on the windows that jobs touched; what they find goes out after T3.
+//! The alert role: evaluates rules on the windows that jobs touched; the findings are published after the commit.
 
 use std::collections::BTreeMap;
 
-use async_nats::jetstream;
+use async_nats::Client;
 use runtime::clock;
 use store::{AlertOutbox, AlertRevision, Effects, EventSelection, Jobs, StoreError};
 use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
 use types::job::{JobKind, JobMessage};
 
-use super::{Engine, Evaluation, Rule, RuleError, Touched, builtin, publish, ranges};
+use super::evaluate::{Evaluation, RuleError, evaluate};
+use super::outbox::AlertsToPublish;
+use super::rules::{Rule, builtin};
+use super::windows::{TouchedDays, ranges};
 use crate::jobs::Work;
+use crate::outbox_relay::OutboxRelay;
 
 /// Evaluates the rules; knows nothing of NATS.
-pub struct Evaluating<S> {
+pub struct EvaluateWork<S> {
     store: S,
     rules: Vec<Rule>,
-    engine: Engine,
 }
 
-impl<S: Jobs> Evaluating<S> {
+impl<S: Jobs> EvaluateWork<S> {
     /// With the rules this program was built with.
     pub fn new(store: S) -> Self {
         Self {
             store,
             rules: builtin(),
-            engine: Engine::default(),
         }
     }
 
-    async fn developer(
+    async fn evaluate_developer(
         &self,
         developer: &str,
         jobs: &[&JobMessage],
     ) -> Result<Evaluation, StoreError> {
-        let touched = Touched::by(jobs.iter().copied())
+        let touched = TouchedDays::by(jobs.iter().copied())
             .map_err(|error| StoreError::Refused(format!("windows of {developer}: {error}")))?;
         let ranges = ranges(&self.rules, &touched);
         let snapshot = self
@@ -41,9 +43,7 @@ impl<S: Jobs> Evaluating<S> {
             .snapshot(developer.to_owned(), ranges, EventSelection::All)
             .await?;
         let now = clock::now();
-        let evaluation = self
-            .engine
-            .evaluate(&self.rules, developer, &touched, &snapshot, now);
+        let evaluation = evaluate(&self.rules, developer, &touched, &snapshot, now);
         for (rule, error) in &evaluation.failed {
             // The other rules, and the job, go on.
             tracing::error!(rule, developer, %error, "a rule could not be evaluated");
@@ -51,7 +51,6 @@ impl<S: Jobs> Evaluating<S> {
         Ok(evaluation)
     }
 
-    /// What the rules find in the windows of these jobs, and which of them failed.
     async fn evaluate(&self, jobs: &[JobMessage]) -> Result<Evaluation, StoreError> {
         let mut by_developer: BTreeMap<&str, Vec<&JobMessage>> = BTreeMap::new();
         for job in jobs {
@@ -62,7 +61,7 @@ impl<S: Jobs> Evaluating<S> {
         }
         let mut all = Evaluation::default();
         for (developer, jobs) in by_developer {
-            let one = self.developer(developer, &jobs).await?;
+            let one = self.evaluate_developer(developer, &jobs).await?;
             all.windows.extend(one.windows);
             all.failed.extend(one.failed);
         }
@@ -70,7 +69,7 @@ impl<S: Jobs> Evaluating<S> {
     }
 }
 
-impl<S: Jobs> Work for Evaluating<S> {
+impl<S: Jobs> Work for EvaluateWork<S> {
     const KIND: JobKind = JobKind::Alert;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
@@ -80,58 +79,58 @@ impl<S: Jobs> Work for Evaluating<S> {
     async fn committed(&self, _revisions: Vec<AlertRevision>) {}
 }
 
-/// Evaluates the rules and publishes what they find.
-pub struct Alerting<S> {
-    js: jetstream::Context,
-    store: S,
-    evaluating: Evaluating<S>,
+/// Evaluates the rules and publishes the findings.
+pub struct AlertWork<S> {
+    client: Client,
+    evaluating: EvaluateWork<S>,
+    relay: OutboxRelay<AlertsToPublish<S>>,
 }
 
-impl<S: Jobs + Clone> Alerting<S> {
-    /// Publishes by way of `js`.
-    pub fn new(js: jetstream::Context, store: S) -> Self {
+impl<S: Jobs + AlertOutbox> AlertWork<S> {
+    /// With the rules this program was built with.
+    pub fn new(client: Client, store: S, relay: OutboxRelay<AlertsToPublish<S>>) -> Self {
         Self {
-            js,
-            evaluating: Evaluating::new(store.clone()),
-            store,
+            client,
+            evaluating: EvaluateWork::new(store),
+            relay,
         }
     }
 
-    /// The same with this engine, which a test may have replaced.
+    /// With other rules.
     #[must_use]
-    pub fn with_engine(mut self, engine: Engine) -> Self {
-        self.evaluating.engine = engine;
+    pub fn with_rules(mut self, rules: Vec<Rule>) -> Self {
+        self.evaluating.rules = rules;
         self
     }
-}
 
-/// Notes for the watchers, who tell administrators (R4.4). The log has it too, and a rule that is broken
-/// fails again: a note that gets lost is not sent again.
-async fn tell_failed(client: &async_nats::Client, failed: &[(String, RuleError)]) {
-    for (rule, error) in failed {
-        let note = RuleFailed {
-            rule: rule.clone(),
-            error: error.to_string(),
-        };
-        let note = serde_json::to_vec(&note).expect("texts become JSON");
-        if let Err(error) = client.publish(NOTE_RULE_FAILED, note.into()).await {
-            tracing::warn!(rule, %error, "the note that a rule failed could not be sent");
+    /// Reports failed rules to the watchers, which alert administrators (R4.4). The log has them too, and a rule with a
+    /// defect fails again: a report that gets lost is not sent again.
+    async fn report_failed(&self, failed: &[(String, RuleError)]) {
+        for (rule, error) in failed {
+            let report = RuleFailed {
+                rule: rule.clone(),
+                error: error.to_string(),
+            };
+            let report = serde_json::to_vec(&report).expect("texts become JSON");
+            if let Err(error) = self.client.publish(NOTE_RULE_FAILED, report.into()).await {
+                tracing::warn!(rule, %error, "the report of a failed rule could not be sent");
+            }
         }
     }
 }
 
-impl<S: Jobs + AlertOutbox> Work for Alerting<S> {
+impl<S: Jobs + AlertOutbox> Work for AlertWork<S> {
     const KIND: JobKind = JobKind::Alert;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
         let evaluation = self.evaluating.evaluate(jobs).await?;
-        tell_failed(&self.js.client(), &evaluation.failed).await;
+        self.report_failed(&evaluation.failed).await;
         Ok(Effects::Rules(evaluation.windows))
     }
 
     async fn committed(&self, revisions: Vec<AlertRevision>) {
-        // The rows are the outbox: what does not go out now, the sweep publishes.
-        if let Err(error) = publish(&self.js, &self.store, revisions).await {
+        // The rows are the outbox: what is not published now, the sweep publishes.
+        if let Err(error) = self.relay.relay(revisions).await {
             tracing::warn!(%error, "alerts were published but not marked; the sweep publishes them again");
         }
     }

@@ -1,16 +1,15 @@
 //! Rule files: what they may say, read strictly, and the ones this program was built with.
 //!
-//! The format is told to rule writers in `docs/alerts.md`.
+//! `docs/alerts.md` describes the format to rule writers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use runtime::settings::parse_duration;
-use serde::{Deserialize, Deserializer, de};
-
-use super::examples::Example;
-use super::filter::Filter;
+use serde::Deserialize;
 use types::severity::Severity;
+
+use super::examples::{Example, time_span};
+use super::filter::Filter;
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {
@@ -76,7 +75,7 @@ pub struct When {
 }
 
 impl When {
-    /// The length of a slot where the file gives none, in minutes.
+    /// The length of a slot in minutes, if the file gives none.
     pub const SLOT_MINUTES: u32 = 10;
 }
 
@@ -116,11 +115,6 @@ fn a_day() -> Duration {
     Duration::from_secs(24 * 3600)
 }
 
-/// Reads a time span such as `24h`.
-pub(super) fn time_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-}
-
 /// The names (also the rules' ids) and texts of the files this program was built with.
 #[must_use]
 pub fn files() -> &'static [(&'static str, &'static str)] {
@@ -143,7 +137,7 @@ impl Rule {
     /// Reads a rule file.
     ///
     /// # Errors
-    /// Where it is no rule file, or says something that cannot be meant.
+    /// Returns `BadRule` if the text is no rule file, or says something that cannot be meant.
     pub fn parse(text: &str) -> Result<Self, BadRule> {
         let rule: Self = toml::from_str(text)
             .map_err(|error| BadRule::Unreadable(error.to_string().trim_end().to_owned()))?;
@@ -218,10 +212,7 @@ impl Rule {
     }
 
     /// The title with its placeholders filled in; `values` gives each name's text.
-    pub(super) fn title_with<'a>(
-        &self,
-        values: impl IntoIterator<Item = (&'a str, String)>,
-    ) -> String {
+    pub fn title_with<'a>(&self, values: impl IntoIterator<Item = (&'a str, String)>) -> String {
         let fill = |title: String, (name, value): (&str, String)| {
             title.replace(&format!("{{{name}}}"), &value)
         };
@@ -231,10 +222,8 @@ impl Rule {
 
 impl When {
     fn problem(&self) -> Option<String> {
-        let (streak, slots) = (
-            self.measure == Measure::Streak,
-            self.measure == Measure::DistinctSlots,
-        );
+        let is_streak = self.measure == Measure::Streak;
+        let is_slots = self.measure == Measure::DistinctSlots;
         let reason = if !is_name(&self.name, '_') || ["start", "end"].contains(&self.name.as_str())
         {
             "its name must be of a-z, 0-9 and _, begin with a letter, and be neither start nor end"
@@ -246,11 +235,11 @@ impl When {
                 .any(|one| one.types.is_empty())
         {
             "`of` must name events, and every filter must name types"
-        } else if streak == self.broken_by.is_empty() {
+        } else if is_streak == self.broken_by.is_empty() {
             "a streak, and nothing else, needs broken_by"
         } else if self
             .slot_minutes
-            .is_some_and(|length| !slots || !(1..=24 * 60).contains(&length))
+            .is_some_and(|length| !is_slots || !(1..=24 * 60).contains(&length))
         {
             "slot_minutes is for distinct-slots only, from 1 to 1440"
         } else if self.at_least.is_none() && self.at_most.is_none() {

@@ -1,4 +1,4 @@
-//! Which windows a job must look at, and which hours must be read for them.
+//! Which windows a job must evaluate, and which hours must be read for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,15 +18,15 @@ const HOURS: i64 = 24;
 
 /// A calendar day, in days since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Day(i32);
+pub struct LocalDay(i32);
 
 /// A text that is no day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no local day: it must be YYYY-MM-DD of the years 1970 to 9998")]
-pub struct BadDay(String);
+pub struct InvalidLocalDay(String);
 
-impl Day {
-    /// The day this many days later, or earlier where negative.
+impl LocalDay {
+    /// The day this many days later, or earlier if negative.
     #[must_use]
     pub fn plus(self, days: i32) -> Self {
         Self(self.0.saturating_add(days))
@@ -35,27 +35,31 @@ impl Day {
     /// The UTC hours in which events of this local day may lie: every offset is shorter than 24 h.
     #[must_use]
     pub fn hours(self) -> HourRange {
-        look_back(self, self)
+        let midnight = i64::from(self.0) * HOURS;
+        HourRange {
+            first: midnight - HOURS,
+            last: midnight + 2 * HOURS - 1,
+        }
     }
 
-    /// When the day ends where local time is `offset` seconds ahead of UTC.
+    /// When the day ends, if local time is `offset` seconds ahead of UTC.
     #[must_use]
     pub fn end(self, offset: i32) -> Micros {
         (i64::from(self.0) + 1) * HOURS * 3600 * SECOND - i64::from(offset) * SECOND
     }
 }
 
-impl fmt::Display for Day {
+impl fmt::Display for LocalDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", EPOCH.saturating_add(self.0.days()))
     }
 }
 
-impl FromStr for Day {
-    type Err = BadDay;
+impl FromStr for LocalDay {
+    type Err = InvalidLocalDay;
 
-    fn from_str(text: &str) -> Result<Self, BadDay> {
-        let bad = || BadDay(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidLocalDay> {
+        let bad = || InvalidLocalDay(text.to_owned());
         let date: Date = text.parse().map_err(|_| bad())?;
         let known = (1970..=9998).contains(&date.year()) && date.to_string() == text;
         let days = known.then(|| EPOCH.until((Unit::Day, date)).ok()).flatten();
@@ -63,7 +67,7 @@ impl FromStr for Day {
     }
 }
 
-/// The batch that a touched day is put down to.
+/// The batch that a touched day is attributed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The batch whose job touched it.
@@ -85,14 +89,14 @@ impl Origin {
 
 /// The local days of one developer that jobs touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Touched(BTreeMap<Day, Origin>);
+pub struct TouchedDays(BTreeMap<LocalDay, Origin>);
 
-impl Touched {
+impl TouchedDays {
     /// What these jobs, all of one developer, touched.
     ///
     /// # Errors
-    /// Where a job names a day that is none.
-    pub fn by<'a>(jobs: impl IntoIterator<Item = &'a JobMessage>) -> Result<Self, BadDay> {
+    /// Returns `InvalidLocalDay` if a job names a day that is none.
+    pub fn by<'a>(jobs: impl IntoIterator<Item = &'a JobMessage>) -> Result<Self, InvalidLocalDay> {
         let mut days = Vec::new();
         for job in jobs {
             let origin = Origin {
@@ -109,8 +113,8 @@ impl Touched {
 
     /// The windows of `rule` that hold a touched day, by their first day.
     #[must_use]
-    pub fn windows(&self, rule: &Rule) -> BTreeMap<Day, &Origin> {
-        let mut windows: BTreeMap<Day, &Origin> = BTreeMap::new();
+    pub fn windows(&self, rule: &Rule) -> BTreeMap<LocalDay, &Origin> {
+        let mut windows: BTreeMap<LocalDay, &Origin> = BTreeMap::new();
         for (day, origin) in &self.0 {
             for back in 0..i32::from(rule.window_days) {
                 windows
@@ -123,9 +127,9 @@ impl Touched {
     }
 }
 
-impl FromIterator<(Day, Origin)> for Touched {
-    fn from_iter<I: IntoIterator<Item = (Day, Origin)>>(days: I) -> Self {
-        let mut touched = BTreeMap::<Day, Origin>::new();
+impl FromIterator<(LocalDay, Origin)> for TouchedDays {
+    fn from_iter<I: IntoIterator<Item = (LocalDay, Origin)>>(days: I) -> Self {
+        let mut touched = BTreeMap::<LocalDay, Origin>::new();
         for (day, origin) in days {
             let kept = touched
                 .get(&day)
@@ -139,7 +143,7 @@ impl FromIterator<(Day, Origin)> for Touched {
 
 /// The UTC hours to read for all rules: rising, each hour once.
 #[must_use]
-pub fn ranges(rules: &[Rule], touched: &Touched) -> Vec<HourRange> {
+pub fn ranges(rules: &[Rule], touched: &TouchedDays) -> Vec<HourRange> {
     let Some(reach) = rules
         .iter()
         .map(|rule| i32::from(rule.window_days) - 1)
@@ -147,19 +151,27 @@ pub fn ranges(rules: &[Rule], touched: &Touched) -> Vec<HourRange> {
     else {
         return Vec::new();
     };
-    let days = touched.0.keys();
-    let ranges = days.map(|day| look_back(day.plus(-reach), day.plus(reach)));
-    HourRange::merge(ranges.collect())
+    let mut ranges: Vec<HourRange> = Vec::new();
+    for day in touched.0.keys() {
+        let range = look_back(day.plus(-reach), day.plus(reach));
+        match ranges.last_mut() {
+            Some(last) if range.first <= last.last + 1 => last.last = range.last,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
 }
 
 /// The UTC hours in which events of the local days `start` to `end` may lie.
-fn look_back(start: Day, end: Day) -> HourRange {
-    let midnight = |day: Day| i64::from(day.0) * HOURS;
-    HourRange::of_local_days(midnight(start), midnight(end))
+fn look_back(start: LocalDay, end: LocalDay) -> HourRange {
+    HourRange {
+        first: start.hours().first,
+        last: end.hours().last,
+    }
 }
 
 /// The generation of a window: the sum of its look-back's, so it only grows.
-pub(super) fn generation(snapshot: &Snapshot, start: Day, end: Day) -> i64 {
+pub fn generation(snapshot: &Snapshot, start: LocalDay, end: LocalDay) -> i64 {
     let HourRange { first, last } = look_back(start, end);
     snapshot
         .hours
@@ -181,13 +193,13 @@ mod tests {
         }
     }
 
-    fn day(text: &str) -> Day {
+    fn day(text: &str) -> LocalDay {
         text.parse().unwrap()
     }
 
     #[test]
     fn days_are_read_written_and_counted() {
-        assert_eq!(day("1970-01-01"), Day(0));
+        assert_eq!(day("1970-01-01"), LocalDay(0));
         assert_eq!(day("2024-02-28").plus(2).to_string(), "2024-03-01");
         for bad in [
             "",
@@ -198,15 +210,19 @@ mod tests {
             "1969-12-31",
             "-009999-01-01",
         ] {
-            assert_eq!(bad.parse::<Day>(), Err(BadDay(bad.to_owned())), "{bad}");
+            assert_eq!(
+                bad.parse::<LocalDay>(),
+                Err(InvalidLocalDay(bad.to_owned())),
+                "{bad}"
+            );
         }
         assert_eq!(day("1970-01-02").hours(), HourRange { first: 0, last: 71 });
         assert_eq!(day("1970-01-01").end(3600), 23 * 3600 * SECOND);
     }
 
     #[test]
-    fn every_window_that_holds_a_touched_day_is_looked_at() {
-        let touched: Touched = [
+    fn every_window_that_holds_a_touched_day_is_evaluated() {
+        let touched: TouchedDays = [
             (day("2026-03-05"), origin(1, None)),
             (day("2026-03-06"), origin(2, None)),
         ]
@@ -233,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_put_down_to_a_live_batch_before_a_replay_in_whatever_order_they_come() {
+    fn a_day_is_attributed_to_a_live_batch_before_a_replay() {
         let mut days = vec![
             (day("2026-03-05"), origin(1, None)),
             (day("2026-03-05"), origin(9, Some("r"))),
         ];
-        let one: Touched = days.clone().into_iter().collect();
+        let one: TouchedDays = days.clone().into_iter().collect();
         days.reverse();
         assert_eq!(one, days.into_iter().collect());
         assert_eq!(one.0[&day("2026-03-05")], origin(1, None));
@@ -249,7 +265,7 @@ mod tests {
         let touched = |days: &[&str]| {
             days.iter()
                 .map(|text| (day(text), origin(1, None)))
-                .collect::<Touched>()
+                .collect::<TouchedDays>()
         };
         let width = |days, text: &[&str]| {
             let ranges = ranges(&[rule_of_days(1), rule_of_days(days)], &touched(text));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{path, scrub, text};
+use super::{path, redact, text};
 
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -167,8 +167,8 @@ impl Cleaner<'_> {
             return None;
         }
         match value {
-            Value::String(text) if !text.is_empty() && scrub::is_secret_name(name) => {
-                self.text(scrub::HIDDEN.to_owned())
+            Value::String(text) if !text.is_empty() && redact::is_secret_name(name) => {
+                self.text(redact::REDACTED.to_owned())
             }
             Value::String(text) => self.text(free(text)),
             Value::Array(list) => {
@@ -189,7 +189,7 @@ impl Cleaner<'_> {
         depth: usize,
     ) -> Map<String, Value> {
         let cleaned = members.take(MAX_LEN).filter_map(|(name, value)| {
-            let key = text::head(&scrub::scrub(name), MAX_NAME);
+            let key = text::head(&redact::redact(name), MAX_NAME);
             self.left = self.left.saturating_sub(key.len());
             Some((key, self.unknown(name, value, depth)?))
         });
@@ -217,5 +217,5 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 fn free(raw: &str) -> String {
-    text::head(&scrub::scrub(raw), MAX_TEXT)
+    text::head(&redact::redact(raw), MAX_TEXT)
 }

@@ -10,12 +10,12 @@ use super::{VERSION, normalize};
 use crate::jobs::Work;
 
 /// Normalizes what batches hold.
-pub struct Normalizing<S> {
+pub struct NormalizeWork<S> {
     /// Where events are read.
     pub store: S,
 }
 
-impl<S: Jobs> Work for Normalizing<S> {
+impl<S: Jobs> Work for NormalizeWork<S> {
     const KIND: JobKind = JobKind::Normalize;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {

@@ -1,8 +1,8 @@
-//! The persist role: a pulled group becomes one transaction, T1, and is acked after its commit.
-//! Redriven messages take the same way.
+//! The persist role: stores a pulled group in one transaction and acks it after the commit (T1 in `docs/protocol.md`).
+//! Redriven messages are handled by the same code.
 
+mod job_outbox;
 mod redrive;
-mod trigger;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
-use store::{Attempts, DecodedBatch, Outbox, Persist, Stored};
+use store::{Attempts, DecodedBatch, Outbox, Pending, Persist, Stored};
 use types::batch::{self, Batch};
 use types::dead_letter::MessageContext;
 use types::event::Head;
@@ -23,13 +23,14 @@ use types::stream::StreamIncarnation;
 
 use crate::delivery_state::StoreDeliveryState;
 use crate::error_class;
-use redrive::Redriving;
-use trigger::{Handover, Trigger};
+use crate::outbox_relay::{OutboxQueue, OutboxRelay};
+use job_outbox::JobOutbox;
+use redrive::RedriveRole;
 
 /// Pulls EVENTS into the store, and publishes the jobs of what it stored, until the process stops.
 ///
 /// # Errors
-/// Where the stream or its consumer is missing or unsafe at the start.
+/// Returns a `BindError` if a stream or its consumer is missing or unsafe at the start.
 pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     client: async_nats::Client,
     store: S,
@@ -37,22 +38,27 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     process: Process,
 ) -> Result<(), BindError> {
     let js = jetstream::new(client.clone());
-    let (handover, trigger) =
-        Trigger::new(js.clone(), store.clone(), pulling.retry.policy(), &process);
     let actor = process.actor.to_string();
+    let outbox = JobOutbox {
+        js: js.clone(),
+        store: store.clone(),
+        actor: actor.clone(),
+    };
+    let relay = OutboxRelay::new(outbox, pulling.retry.policy(), process.shutdown.clone());
+    let (jobs, queued_jobs) = OutboxRelay::<JobOutbox<S>>::queue();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
-    let role = Arc::new(Storing {
+    let role = Arc::new(PersistRole {
         store: store.clone(),
         client,
-        handover,
+        jobs,
         actor,
     });
-    let redriving = Arc::new(Redriving::new(js.clone(), store, role.clone()));
+    let redriving = Arc::new(RedriveRole::new(js.clone(), store, role.clone()));
     let redriven = pull::run(
         js.clone(),
         (REPLAY, PERSIST_REPLAY),
         (redriving, delivery_state.clone()),
-        redrive::few(pulling.clone()),
+        redrive::bounds(pulling.clone()),
         process.shutdown.clone(),
     );
     let pull = pull::run(
@@ -63,54 +69,54 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
         process.shutdown,
     );
     // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
-    let (pull, redriven, trigger) = (Box::pin(pull), Box::pin(redriven), Box::pin(trigger.run()));
-    // Only a start fails; the trigger ends when the role, and with it the handover, is gone.
+    let pull = Box::pin(pull);
+    let redriven = Box::pin(redriven);
+    let relaying = Box::pin(relay.run(queued_jobs));
+    // Only a start fails. The relay ends when the roles are gone, and with them the queue.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
-    let (pulled, ()) = tokio::join!(pulls, trigger);
+    let (pulled, ()) = tokio::join!(pulls, relaying);
     pulled
 }
 
-/// Stores what the pull loop hands over.
-pub struct Storing<S> {
+/// Stores the groups that the pull loop hands over.
+pub struct PersistRole<S> {
     store: S,
     client: async_nats::Client,
-    handover: Handover,
+    jobs: OutboxQueue<Pending>,
     actor: String,
 }
 
-impl<S: Persist + Attempts> Role for Storing<S> {
+impl<S: Persist + Attempts> Role for PersistRole<S> {
     async fn handle(&self, incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
         let src = match self.store.source(incarnation).await {
             Ok(src) => src,
             Err(error) => return vec![error_class::outcome(&error); group.len()],
         };
-        let (mut sound, mut outcomes) = (
-            Vec::with_capacity(group.len()),
-            Vec::with_capacity(group.len()),
-        );
+        let mut decoded = Vec::with_capacity(group.len());
+        let mut outcomes = Vec::with_capacity(group.len());
         for one in group {
             outcomes.push(match self.incoming(src, one) {
                 Ok(incoming) => {
-                    sound.push(incoming);
+                    decoded.push(incoming);
                     Outcome::Ack
                 }
                 Err(reason) => Outcome::failed(ErrorClass::Permanent, reason),
             });
         }
         crash::point("persist.before_commit");
-        for incoming in &sound {
+        for incoming in &decoded {
             crash::point_of("persist", &incoming.header.batch_id);
         }
-        match self.store.store_batches(sound).await {
+        match self.store.store_batches(decoded).await {
             Ok(stored) => {
                 crash::point("persist.after_commit");
                 self.committed(group, stored).await;
             }
             Err(error) => {
-                let sound = outcomes
+                let undone = outcomes
                     .iter_mut()
                     .filter(|outcome| **outcome == Outcome::Ack);
-                sound.for_each(|outcome| *outcome = error_class::outcome(&error));
+                undone.for_each(|outcome| *outcome = error_class::outcome(&error));
             }
         }
         outcomes
@@ -153,7 +159,7 @@ fn event_ids(batch: &Batch) -> Vec<String> {
         .collect()
 }
 
-impl<S: Persist> Storing<S> {
+impl<S: Persist> PersistRole<S> {
     fn incoming(&self, src: Src, delivery: &Delivery) -> Result<DecodedBatch, String> {
         let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
         let at = BatchRef {
@@ -164,20 +170,21 @@ impl<S: Persist> Storing<S> {
         DecodedBatch::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
     }
 
-    /// After the commit: hints for those who wait, and the jobs to be published.
+    /// After the commit: notifies those who wait, and queues the jobs to be published.
     async fn committed(&self, group: &[Delivery], stored: Vec<Stored>) {
         for at in stored.iter().map(|stored| stored.at) {
             let delivery = group.iter().find(|one| one.seq == at.seq);
             let Some(subject) = delivery.and_then(|one| one.headers.get(NOTIFY)) else {
                 continue;
             };
-            let hint = Bytes::from(serde_json::json!(at).to_string());
-            // The hint is quick, the query is the truth: a lost one costs the waiter 50 ms.
-            if let Err(error) = self.client.publish(subject.as_str().to_owned(), hint).await {
-                tracing::debug!(%error, "a hint could not be sent");
+            let notification = Bytes::from(serde_json::json!(at).to_string());
+            // The notification is quick, the query is the truth: a lost notification costs the waiter 50 ms.
+            let subject = subject.as_str().to_owned();
+            if let Err(error) = self.client.publish(subject, notification).await {
+                tracing::debug!(%error, "a notification could not be sent");
             }
         }
-        self.handover
-            .give(stored.into_iter().filter_map(|stored| stored.pending));
+        self.jobs
+            .push(stored.into_iter().filter_map(|stored| stored.pending));
     }
 }

@@ -1,5 +1,5 @@
-//! Redrives: a pointer in REPLAY names a message of EVENTS that gave up once. It is read where it lies and
-//! handled by the same code as a live delivery.
+//! Redrives: a pointer in REPLAY names a message of EVENTS that was dead-lettered. It is read from EVENTS and handled
+//! by the same code as a live delivery.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::error_class;
 const GROUP: usize = 8;
 
 /// The bounds of pulling pointers: permits of their own, so that a redrive never takes live traffic's.
-pub fn few(settings: PullSettings) -> PullSettings {
+pub fn bounds(settings: PullSettings) -> PullSettings {
     PullSettings {
         group: GROUP,
         memory_kib: 1024,
@@ -28,38 +28,38 @@ pub fn few(settings: PullSettings) -> PullSettings {
 }
 
 /// Hands the messages that pointers name to the role that stores live ones.
-pub struct Redriving<R, S> {
+pub struct RedriveRole<R, S> {
     js: jetstream::Context,
     store: S,
     live: Arc<R>,
 }
 
-/// NATS is at fault, not the store.
-fn later(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
+/// A failure of NATS, not of the store.
+fn unreadable(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
     Failure {
         error_class: ErrorClass::Stream,
         reason: format!("{what} cannot be read: {error}"),
     }
 }
 
-fn never(reason: String) -> Failure {
+fn permanent(reason: String) -> Failure {
     Failure {
         error_class: ErrorClass::Permanent,
         reason,
     }
 }
 
-impl<R: Role, S: Persist> Redriving<R, S> {
+impl<R: Role, S: Persist> RedriveRole<R, S> {
     /// Pointers for `live`.
     pub fn new(js: jetstream::Context, store: S, live: Arc<R>) -> Self {
         Self { js, store, live }
     }
 
-    /// The present life of EVENTS, and its number.
+    /// The present incarnation of EVENTS, and its number.
     async fn present(&self) -> Result<(StreamIncarnation, Src), Failure> {
         let incarnation = bind_stream(&self.js, EVENTS)
             .await
-            .map_err(|error| later("EVENTS", error))?;
+            .map_err(|error| unreadable("EVENTS", error))?;
         let src = self
             .store
             .source(&incarnation)
@@ -70,23 +70,23 @@ impl<R: Role, S: Persist> Redriving<R, S> {
 
     /// The message that a pointer names, as if it had been delivered just now.
     async fn follow(&self, pointer: &Delivery, present: Src) -> Result<Delivery, Failure> {
-        let at = pointed(pointer)?;
+        let at = named(pointer)?;
         if at.src != present {
-            return Err(never(format!(
-                "the pointer names message {at} of a life of EVENTS that has ended; the present one is {present}"
+            return Err(permanent(format!(
+                "the pointer names message {at} of an earlier incarnation of EVENTS; the present one is {present}"
             )));
         }
         let message =
             stored::message(&self.js, EVENTS, at.seq)
                 .await
                 .map_err(|error| match error.is_refusal {
-                    true => never(format!(
+                    true => permanent(format!(
                         "the pointer names message {at}, for which the server cannot look: {error}"
                     )),
-                    false => later(format!("message {at} of EVENTS"), error),
+                    false => unreadable(format!("message {at} of EVENTS"), error),
                 })?;
         let gone = || {
-            never(format!(
+            permanent(format!(
                 "EVENTS no longer holds message {at}, which the pointer names"
             ))
         };
@@ -97,8 +97,8 @@ impl<R: Role, S: Persist> Redriving<R, S> {
     }
 }
 
-impl<R: Role, S: Persist> Role for Redriving<R, S> {
-    async fn handle(&self, _life: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+impl<R: Role, S: Persist> Role for RedriveRole<R, S> {
+    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
         let (incarnation, src) = match self.present().await {
             Ok(present) => present,
             Err(failure) => return vec![Outcome::Failed(failure); group.len()],
@@ -108,28 +108,28 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
             found.push(self.follow(one, src).await);
         }
         // By sequence, each once: as the pull loop hands over live messages.
-        let sound = found
+        let readable = found
             .iter()
             .flatten()
             .map(|message| (message.seq, message.clone()));
-        let messages: Vec<Delivery> = sound.collect::<BTreeMap<_, _>>().into_values().collect();
+        let messages: Vec<Delivery> = readable.collect::<BTreeMap<_, _>>().into_values().collect();
         let outcomes = self.live.handle(&incarnation, &messages).await;
-        let became: BTreeMap<u64, Outcome> = messages
+        let outcomes: BTreeMap<u64, Outcome> = messages
             .iter()
             .map(|message| message.seq)
             .zip(outcomes)
             .collect();
-        let settle = |found: Result<Delivery, Failure>| match found {
-            Ok(message) => became[&message.seq].clone(),
+        let outcome = |found: Result<Delivery, Failure>| match found {
+            Ok(message) => outcomes[&message.seq].clone(),
             Err(failure) => Outcome::Failed(failure),
         };
-        found.into_iter().map(settle).collect()
+        found.into_iter().map(outcome).collect()
     }
 
     /// What is known of the message, not of the pointer.
     async fn about(
         &self,
-        _life: &StreamIncarnation,
+        _incarnation: &StreamIncarnation,
         pointer: &Delivery,
     ) -> Result<MessageContext, Failure> {
         let (incarnation, src) = self.present().await?;
@@ -137,7 +137,7 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
             Ok(message) => self.live.about(&incarnation, &message).await,
             Err(failure) if failure.error_class != ErrorClass::Permanent => Err(failure),
             Err(_) => Ok(MessageContext {
-                batch: pointed(pointer).ok(),
+                batch: named(pointer).ok(),
                 ..MessageContext::default()
             }),
         }
@@ -145,18 +145,18 @@ impl<R: Role, S: Persist> Role for Redriving<R, S> {
 }
 
 /// The message of EVENTS that the pointer names.
-fn pointed(one: &Delivery) -> Result<BatchRef, Failure> {
+fn named(one: &Delivery) -> Result<BatchRef, Failure> {
     let pointer: Pointer = serde_json::from_slice(&one.payload)
-        .map_err(|error| never(format!("the message is no pointer: {error}")))?;
+        .map_err(|error| permanent(format!("the message is no pointer: {error}")))?;
     if pointer.at.seq == 0 {
-        return Err(never(
+        return Err(permanent(
             "the pointer names message 0; the sequences of a stream begin at 1".to_owned(),
         ));
     }
     if pointer.is_redrive() {
         return Ok(pointer.at);
     }
-    Err(never(
+    Err(permanent(
         "the pointer is of a replay, which this program cannot do: update it".to_owned(),
     ))
 }

@@ -1,17 +1,16 @@
-//! When a trouble is one, how often it is told, and where to.
+//! When a condition raises an alert, how often it is sent, and where to.
 
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
-use types::time::Micros;
 
-/// What the watcher looks for, and the administrators' webhook.
+/// What the watcher probes for, and the administrators' webhook.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WatchSettings {
-    /// Time between two looks at everything
+    /// Time between two rounds of probes
     #[arg(
         long, env = "DEVTRAIL_ALERT_EVERY", default_value = "5s", value_name = "TIME",
-        value_parser = parse_pause, help_heading = HEADING
+        value_parser = parse_interval, help_heading = HEADING
     )]
     pub alert_every: Duration,
     /// Alert when more messages than this wait for a consumer
@@ -23,7 +22,7 @@ pub struct WatchSettings {
         value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_overdue: Duration,
-    /// Alert when a role gives no sign of life for this long
+    /// Alert when a role has no live process for this long
     #[arg(
         long, env = "DEVTRAIL_ALERT_SILENT", default_value = "30s", value_name = "TIME",
         value_parser = runtime::settings::parse_duration, help_heading = HEADING
@@ -41,7 +40,7 @@ pub struct WatchSettings {
         value_parser = RangedU64ValueParser::<u64>::new().range(0..=100), help_heading = HEADING
     )]
     pub alert_disk: u64,
-    /// An alert is resolved when its trouble was gone for this long
+    /// An alert is resolved when its condition was over for this long
     #[arg(
         long, env = "DEVTRAIL_ALERT_SETTLE", default_value = "30s", value_name = "TIME",
         value_parser = runtime::settings::parse_duration, help_heading = HEADING
@@ -53,19 +52,19 @@ pub struct WatchSettings {
         value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_quiet: Duration,
-    /// An alert whose count rises is told again at most this often
+    /// An alert whose count rises is sent again at most this often
     #[arg(
         long, env = "DEVTRAIL_ALERT_REPEAT", default_value = "5m", value_name = "TIME",
         value_parser = runtime::settings::parse_duration, help_heading = HEADING
     )]
     pub alert_repeat: Duration,
-    /// Most messages a minute about one kind of trouble
+    /// Most messages a minute about one kind of condition
     #[arg(
         long, env = "DEVTRAIL_ALERT_RATE", default_value = "20", value_name = "N",
         value_parser = RangedU64ValueParser::<u32>::new().range(1..), help_heading = HEADING
     )]
     pub alert_rate: u32,
-    /// Where alerts are posted to: http:// or https://
+    /// The address that alerts are posted to: http:// or https://
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_URL", hide_env_values = true, value_name = "ADDRESS",
         value_parser = runtime::settings::parse_http_url, help_heading = HEADING
@@ -87,17 +86,11 @@ pub struct WatchSettings {
 
 const HEADING: &str = "Admin alerts";
 
-/// A time span that may stand between two looks.
-fn parse_pause(text: &str) -> Result<Duration, String> {
+/// A time span that may lie between two rounds of probes.
+fn parse_interval(text: &str) -> Result<Duration, String> {
     let span = runtime::settings::parse_duration(text)?;
     let long_enough = span >= Duration::from_millis(10);
     long_enough
         .then_some(span)
         .ok_or_else(|| format!("{text:?} is too short; write at least 10ms"))
-}
-
-/// A time span as the clock counts.
-#[must_use]
-pub fn micros(span: Duration) -> Micros {
-    Micros::try_from(span.as_micros()).unwrap_or(Micros::MAX)
 }

@@ -6,5 +6,5 @@ mod laws;
 mod normalized;
 mod oracle;
 mod real;
-mod scrubbed;
+mod redacted;
 mod windows;

@@ -1,0 +1,143 @@
+//! Replies to what collectors and commands query over NATS (`types::query`), and audit notes of dropped resends.
+//!
+//! Workers of one kind share a queue group: one of them gets each query. A collector or its client queries again, so
+//! nothing is kept here. A query that cannot be answered gets the reason as its reply at once.
+
+mod audit_notes;
+mod dead_letters;
+mod replies;
+mod responder;
+
+use async_nats::{Client, Message};
+use runtime::retry::RetryPolicy;
+use runtime::shutdown::Shutdown;
+use store::{Answers, DeadLetters, History, VerifyReads, Persist};
+use types::audit::Step;
+use types::query::{
+    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE,
+    ResendNote, StoredReply, SubmissionReply,
+};
+use types::stream::StreamIncarnation;
+
+use responder::{QueryFailure, Responder, read};
+
+/// Queries in flight at once; more wait in NATS's client.
+const QUERIES: usize = 64;
+/// Audit notes in flight at once. They wait for their batch, so they do not share the queries' limit.
+const NOTES: usize = 256;
+/// The newest submissions of one batch id that a reply holds: a client that never changes its batch id must not make
+/// a reply too large to send.
+const SUBMISSIONS: usize = 1000;
+
+/// Replies to [`BatchQuery`] and writes [`ResendNote`]s to the audit, until the process stops.
+///
+/// `actor` is this process, for the log: the audit names the collector that saw the resend.
+pub async fn batches<S>(
+    client: Client,
+    store: S,
+    actor: String,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) where
+    S: Answers + History + VerifyReads + Clone,
+{
+    let responder = Responder::new(client, retry, shutdown);
+    let queries = responder.each(BATCH, QUERIES, async |message: Message| {
+        match read(&message) {
+            Ok(BatchQuery::Submissions {
+                developer,
+                batch_id,
+            }) => {
+                let found = store.submissions(developer, batch_id).await;
+                let found = found.map(newest).map_err(QueryFailure::from);
+                responder.reply(message, found).await;
+            }
+            Ok(BatchQuery::Stored { incarnation, seq }) => {
+                let found = stored(&store, incarnation, seq).await;
+                responder.reply(message, found).await;
+            }
+            Err(unreadable) => responder.reply::<()>(message, Err(unreadable)).await,
+        }
+    });
+    let notes = responder.each(NOTE_DUPLICATE, NOTES, async |message: Message| {
+        match read::<ResendNote>(&message) {
+            Ok(note) => audit_notes::write(&store, note, &actor, responder.shutdown()).await,
+            Err(error) => tracing::warn!(actor, %error, "an audit note of a resend is dropped"),
+        }
+    });
+    tokio::join!(queries, notes);
+}
+
+/// Writes administrators' decisions about dead letters ([`types::query::DeadNote`]) to the audit, until
+/// the process stops: on SQLite no other process may write.
+pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) {
+    let responder = Responder::new(client, retry, shutdown);
+    let record = async |message: Message, step: Step| {
+        let written = async { dead_letters::write(&store, read(&message)?, step).await }.await;
+        responder.reply(message, written).await;
+    };
+    let redriven = responder.each(DEAD_REDRIVE, QUERIES, async |message| {
+        record(message, Step::Redriven).await;
+    });
+    let dropped = responder.each(DEAD_DROP, QUERIES, async |message| {
+        record(message, Step::Dropped).await;
+    });
+    tokio::join!(redriven, dropped);
+}
+
+/// Replies to [`MetricsQuery`] until the process stops.
+pub async fn metrics<S: Answers + Clone>(
+    client: Client,
+    store: S,
+    retry: RetryPolicy,
+    shutdown: Shutdown,
+) {
+    let responder = Responder::new(client, retry, shutdown);
+    let reply = async |message: Message| {
+        let found = async { days(&store, read(&message)?).await }.await;
+        responder.reply(message, found).await;
+    };
+    responder.each(METRICS, QUERIES, reply).await;
+}
+
+/// The newest submissions, oldest first.
+fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
+    let old = submissions.len().saturating_sub(SUBMISSIONS);
+    submissions.drain(..old);
+    submissions.into_iter().map(replies::submission).collect()
+}
+
+async fn stored<S: Answers + VerifyReads>(
+    store: &S,
+    incarnation: StreamIncarnation,
+    seq: u64,
+) -> Result<Option<StoredReply>, QueryFailure> {
+    // A recreated stream counts from 1 again: only source and sequence together name the message.
+    let Some(src) = store.known_source(&incarnation).await? else {
+        return Ok(None);
+    };
+    let found = store.stored(incarnation, seq).await?;
+    Ok(found.map(|(first, exceptions)| {
+        let is_queried = (first.at.src, first.at.seq) == (src, seq);
+        replies::stored(&first, exceptions, is_queried)
+    }))
+}
+
+async fn days<S: Answers>(store: &S, query: MetricsQuery) -> Result<Vec<DayReply>, QueryFailure> {
+    let MetricsQuery {
+        developer,
+        from,
+        to,
+    } = query;
+    let days = store.days(developer, from, to).await?;
+    let days = days.into_iter().map(replies::day);
+    let days = days.collect::<Result<Vec<_>, _>>();
+    // A day whose events have all moved to another day is like one that never had any.
+    let days = days.map_err(QueryFailure::Damaged)?.into_iter();
+    Ok(days.filter(replies::has_events).collect())
+}

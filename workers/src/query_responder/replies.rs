@@ -1,0 +1,207 @@
+//! What the store holds, as the reply types of `types::query`. Pure.
+
+use serde_json::{Map, Value};
+use store::{Computed, NotAccepted, Submission};
+use types::id::EventRef;
+use types::query::{DayReply, StoredReply, SubmissionReply};
+use types::time::rfc3339;
+use types::verdict::{Exception, Original};
+
+/// A submission, as `GET /v1/batches/{batch_id}` lists it.
+#[must_use]
+pub fn submission(stored: Submission) -> SubmissionReply {
+    let [need, done, failed] = stored.masks.map(|mask| mask.kinds().collect());
+    SubmissionReply {
+        batch_id: stored.batch_id,
+        correlation_id: stored.correlation_id,
+        stream_sequence: stored.at.seq,
+        state: stored.state,
+        counts: stored.counts,
+        need,
+        done,
+        failed,
+        received_at: rfc3339(stored.received_at),
+        published_at: rfc3339(stored.published_at),
+        persisted_at: rfc3339(stored.persisted_at),
+    }
+}
+
+/// A stored batch, as `Prefer: wait` reports it. `is_queried` if it is the very message that was queried.
+#[must_use]
+pub fn stored(first: &Submission, exceptions: Vec<NotAccepted>, is_queried: bool) -> StoredReply {
+    StoredReply {
+        stream_sequence: first.at.seq,
+        duplicate_batch: !is_queried,
+        counts: first.counts,
+        exceptions: exceptions.into_iter().map(exception).collect(),
+    }
+}
+
+fn exception(event: NotAccepted) -> Exception {
+    let original = |(at, batch_id, received_at): (EventRef, String, i64)| {
+        if at.batch() == event.at.batch() {
+            Original::SameBatch { index: at.ordinal }
+        } else {
+            Original::Stored {
+                at,
+                batch_id,
+                received_at: rfc3339(received_at),
+            }
+        }
+    };
+    Exception {
+        index: event.at.ordinal,
+        id: event.event_id,
+        verdict: event.code.verdict(),
+        code: event.code,
+        pointer: event.pointer,
+        detail: event.detail,
+        // The collector that queries fills it in: it has the schemas.
+        supported: None,
+        original: event.original.map(original),
+    }
+}
+
+/// # Errors
+/// Returns the defect, named by its day, if what was computed is no JSON object.
+pub fn day((day, computed): (String, Computed)) -> Result<DayReply, String> {
+    let mut metrics: Map<String, Value> = serde_json::from_str(&computed.body)
+        .map_err(|error| format!("the metrics of {day} are no JSON object: {error}"))?;
+    // The reply names the day itself; twice the same member could not be read.
+    metrics.remove("day");
+    Ok(DayReply { day, metrics })
+}
+
+/// Whether the day has any events: a day keeps its row when all its events have moved to others.
+pub fn has_events(day: &DayReply) -> bool {
+    day.metrics.get("events").and_then(Value::as_u64) != Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use types::id::BatchRef;
+    use types::job::{BatchState, JobKind, Mask};
+    use types::verdict::{Code, Counts, Verdict};
+
+    use super::*;
+
+    fn stored_batch(at: BatchRef) -> Submission {
+        Submission {
+            at,
+            developer: "ada".to_owned(),
+            batch_id: "b1".to_owned(),
+            correlation_id: "c1".to_owned(),
+            state: BatchState::Failed,
+            masks: [Mask::ALL, JobKind::Normalize.bit(), Mask(1 | 4)],
+            counts: Counts {
+                received: 3,
+                accepted: 1,
+                duplicate: 2,
+                ..Counts::default()
+            },
+            received_at: 1_500_000,
+            published_at: 1_600_000,
+            persisted_at: 1_700_000,
+        }
+    }
+
+    fn refused(at: EventRef, code: Code, original: Option<(EventRef, String, i64)>) -> NotAccepted {
+        let event_id = Some("e1".to_owned());
+        NotAccepted {
+            at,
+            event_id,
+            code,
+            pointer: None,
+            detail: None,
+            original,
+        }
+    }
+
+    #[test]
+    fn masks_become_kinds_and_instants_become_times() {
+        let reply = submission(stored_batch(BatchRef { src: 2, seq: 7 }));
+        assert_eq!(
+            (reply.stream_sequence, reply.state),
+            (7, BatchState::Failed)
+        );
+        assert_eq!(reply.need, JobKind::ALL);
+        assert_eq!(reply.done, [JobKind::Normalize]);
+        assert_eq!(reply.failed, [JobKind::Aggregate, JobKind::Alert]);
+        assert_eq!(reply.received_at, "1970-01-01T00:00:01.500000Z");
+        assert_eq!(reply.persisted_at, "1970-01-01T00:00:01.700000Z");
+    }
+
+    #[test]
+    fn an_original_is_named_by_its_place_or_by_its_batch() {
+        let at = BatchRef { src: 2, seq: 7 };
+        let elsewhere = BatchRef { src: 1, seq: 7 }.event(0);
+        let exceptions = vec![
+            refused(
+                at.event(1),
+                Code::DuplicateId,
+                Some((at.event(0), "b1".to_owned(), 1_500_000)),
+            ),
+            refused(
+                at.event(2),
+                Code::IdConflict,
+                Some((elsewhere, "b0".to_owned(), 1_000_000)),
+            ),
+            refused(at.event(3), Code::SchemaVersionUnsupported, None),
+        ];
+        let reply = stored(&stored_batch(at), exceptions, true);
+        assert!(!reply.duplicate_batch && reply.stream_sequence == 7);
+        let [one, two, three] = &reply.exceptions[..] else {
+            panic!("{reply:?}")
+        };
+        assert_eq!((one.index, one.verdict), (1, Verdict::Duplicate));
+        assert_eq!(one.original, Some(Original::SameBatch { index: 0 }));
+        assert_eq!((two.index, two.verdict), (2, Verdict::Quarantined));
+        let received_at = "1970-01-01T00:00:01.000000Z".to_owned();
+        assert_eq!(
+            two.original,
+            Some(Original::Stored {
+                at: elsewhere,
+                batch_id: "b0".to_owned(),
+                received_at
+            })
+        );
+        assert_eq!(
+            (three.index, three.code),
+            (3, Code::SchemaVersionUnsupported)
+        );
+        assert!(stored(&stored_batch(at), Vec::new(), false).duplicate_batch);
+    }
+
+    #[test]
+    fn a_days_metrics_are_beside_its_name() {
+        let computed = |body: &str| Computed {
+            generation: 3,
+            version: 1,
+            body: body.to_owned(),
+        };
+        let reply = day((
+            "2026-03-01".to_owned(),
+            computed(r#"{"edits":4,"day":"x"}"#),
+        ))
+        .unwrap();
+        assert_eq!(
+            serde_json::to_string(&reply).unwrap(),
+            r#"{"day":"2026-03-01","edits":4}"#
+        );
+        let defect = day(("2026-03-01".to_owned(), computed("[]"))).unwrap_err();
+        assert!(defect.contains("2026-03-01"), "{defect}");
+    }
+
+    #[test]
+    fn a_day_without_events_is_not_reported() {
+        let is_reported = |body: &str| {
+            let computed = Computed {
+                generation: 1,
+                version: 1,
+                body: body.to_owned(),
+            };
+            has_events(&day(("2026-03-01".to_owned(), computed)).unwrap())
+        };
+        assert!(is_reported(r#"{"events": 1}"#) && !is_reported(r#"{"events": 0, "edits": 0}"#));
+    }
+}

@@ -1,0 +1,34 @@
+//! The workers' settings.
+
+use bus::NatsSettings;
+use http_server::admin_listener::AdminListenSettings;
+use runtime::breaker::BreakerSettings;
+use runtime::retry::RetrySettings;
+
+use crate::database::DatabaseSettings;
+use crate::retention::RetentionSettings;
+use crate::watch::WatchSettings;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerSettings {
+    #[command(flatten)]
+    pub nats: NatsSettings,
+    /// Addresses of the nats-server's monitor, of a cluster each node's, with commas between: so that its disk is watched
+    #[arg(
+        long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
+        value_parser = runtime::settings::parse_http_url
+    )]
+    pub nats_monitor_url: Vec<String>,
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    pub retry: RetrySettings,
+    #[command(flatten)]
+    pub breakers: BreakerSettings,
+    #[command(flatten)]
+    pub watch: WatchSettings,
+    #[command(flatten)]
+    pub retention: RetentionSettings,
+    #[command(flatten)]
+    pub admin: AdminListenSettings,
+}

@@ -1,0 +1,61 @@
+//! Conditions: what probes found to be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::admin_alert::{Kind, Number};
+
+/// Something that is wrong, as a probe found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    pub kind: Kind,
+    /// A stream, a consumer, a role, a rule …
+    pub subject: String,
+    /// Whether it raises an alert. A condition that is nearly over only keeps an alert open.
+    pub is_firing: bool,
+    /// Whether it must fire at two probes in a row to raise an alert: something may be fixing it already.
+    pub pending_first: bool,
+    /// How many single failures it sums up.
+    pub count: u64,
+    /// A sentence.
+    pub title: String,
+    /// What was measured, by name.
+    pub numbers: BTreeMap<String, Number>,
+}
+
+/// What one round of probes found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProbedConditions {
+    /// The kinds that could be probed. Of others nothing is known, so their alerts stay as they are.
+    pub probed: BTreeSet<Kind>,
+    /// At most one for a kind and subject. A condition that is not among them is over.
+    pub conditions: Vec<Condition>,
+}
+
+impl ProbedConditions {
+    pub fn add(&mut self, kind: Kind, conditions: impl IntoIterator<Item = Condition>) {
+        self.probed.insert(kind);
+        self.conditions.extend(conditions);
+    }
+}
+
+impl Condition {
+    #[must_use]
+    pub fn firing(kind: Kind, subject: &str, count: u64, title: String) -> Self {
+        Self {
+            kind,
+            subject: subject.to_owned(),
+            is_firing: true,
+            pending_first: false,
+            count,
+            title,
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: u64, bound: Option<u64>) -> Self {
+        self.numbers
+            .insert(name.to_owned(), Number { value, bound });
+        self
+    }
+}

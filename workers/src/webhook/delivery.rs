@@ -1,0 +1,230 @@
+//! The messages of a durable consumer, posted one at a time.
+//!
+//! The stream is the outbox, and the consumer's ack floor says what was delivered: a webhook that is away holds up
+//! nothing but itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use bus::BindError;
+use bus::pull::{self, Delivery, DeliveryState, ErrorClass, Failure, Outcome};
+use bus::pull::{Place, PriorAttempts, PullSettings, Role};
+use runtime::breaker::BreakerSettings;
+use runtime::clock;
+use runtime::process::Process;
+use runtime::retry::RetrySettings;
+use types::dead_letter::{DeadLetter, MessageContext};
+use types::id::Src;
+use types::stream::StreamIncarnation;
+use types::time::{Micros, micros};
+
+use super::sender::{PostOutcome, WebhookSender};
+
+/// Attempts before a message may be skipped.
+const ATTEMPTS: u64 = 5;
+
+/// A webhook, and how long a message is worth a post.
+pub struct Webhook {
+    /// Names it in the log and its breaker (`webhook:<name>`).
+    pub name: &'static str,
+    pub sender: WebhookSender,
+    /// A message that the receiver cannot take is skipped at this age.
+    pub skip_after: Duration,
+    /// A message of this age is not posted any more.
+    pub expires_after: Duration,
+    /// How to set the right address and secret.
+    pub remedy: &'static str,
+    /// Counts a post by its outcome.
+    pub count: fn(&'static str),
+}
+
+/// Posts the messages of `consumer` of `stream` until the process stops. Any number of processes may: the consumer
+/// gives out one message at a time.
+///
+/// # Errors
+/// Returns a `BindError` if the stream or its consumer is missing or unsafe at the start.
+pub async fn deliver(
+    js: jetstream::Context,
+    (stream, consumer): (&str, &str),
+    webhook: Webhook,
+    retry: RetrySettings,
+    breaker: BreakerSettings,
+    process: Process,
+) -> Result<(), BindError> {
+    // One message at a time, so one probe decides: there may be no second message for long.
+    let breaker = BreakerSettings {
+        probes: 1,
+        ..breaker
+    };
+    let guard = process
+        .breakers
+        .guard(&format!("webhook:{}", webhook.name), breaker);
+    let settings = PullSettings {
+        group: 1,
+        keeps: false,
+        ..PullSettings::new(retry, guard, process.actor.to_string())
+    };
+    let role = Arc::new(WebhookRole { webhook });
+    pull::run(
+        js,
+        (stream, consumer),
+        (role, Arc::new(NoDeliveryState)),
+        settings,
+        process.shutdown,
+    )
+    .await
+}
+
+struct WebhookRole {
+    webhook: Webhook,
+}
+
+impl Role for WebhookRole {
+    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for delivery in group {
+            outcomes.push(self.post(delivery).await);
+        }
+        outcomes
+    }
+
+    async fn about(
+        &self,
+        _incarnation: &StreamIncarnation,
+        _delivery: &Delivery,
+    ) -> Result<MessageContext, Failure> {
+        Ok(MessageContext::default())
+    }
+}
+
+impl WebhookRole {
+    async fn post(&self, delivery: &Delivery) -> Outcome {
+        let Webhook {
+            name,
+            remedy,
+            count,
+            ..
+        } = self.webhook;
+        let now = clock::now();
+        let age = now.saturating_sub(delivery.published_at);
+        let seq = delivery.seq;
+        if age > micros(self.webhook.expires_after) {
+            tracing::info!(
+                seq,
+                "a message is too old to be posted to the {name} webhook"
+            );
+            return Outcome::Ack;
+        }
+        let id = delivery
+            .headers
+            .get(async_nats::header::NATS_MESSAGE_ID)
+            .map_or("", |id| id.as_str());
+        let body = delivery.payload.clone();
+        let post = self.webhook.sender.post(name, id, body, now).await;
+        let reason = post.reason;
+        match post.outcome {
+            PostOutcome::Accepted => {
+                count("taken");
+                Outcome::Ack
+            }
+            PostOutcome::Rejected => {
+                count("refused");
+                tracing::error!(
+                    seq,
+                    reason,
+                    "a message was rejected: it is not posted again"
+                );
+                Outcome::Ack
+            }
+            // Nothing would arrive before an administrator fixes it; what still waits arrives then.
+            PostOutcome::Denied => {
+                count("denied");
+                tracing::error!(
+                    seq,
+                    reason,
+                    "the {name} webhook takes no messages: {remedy}"
+                );
+                Outcome::failed(ErrorClass::Transient, reason)
+            }
+            // A message that the receiver fails again and again must not hold up all others indefinitely.
+            PostOutcome::Unavailable
+                if post.status.is_some()
+                    && delivery.delivered >= ATTEMPTS
+                    && age > micros(self.webhook.skip_after) =>
+            {
+                count("skipped");
+                tracing::error!(
+                    seq,
+                    reason,
+                    "a message is skipped: the {name} webhook has failed it for too long"
+                );
+                Outcome::Ack
+            }
+            // It is returned, for this or another worker to try; the receiver is at fault, not the message.
+            PostOutcome::Unavailable => {
+                count("not_now");
+                Outcome::failed(ErrorClass::Transient, reason)
+            }
+        }
+    }
+}
+
+/// No delivery state is kept: a failed post is never the message's fault. An undecodable message is found in DEAD by its
+/// message id.
+struct NoDeliveryState;
+
+impl DeliveryState for NoDeliveryState {
+    async fn source(&self, _incarnation: &StreamIncarnation) -> Result<Src, Failure> {
+        Ok(0)
+    }
+
+    /// Only a post tells.
+    async fn probe(&self, _nobodys: Place<'_>) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
+    async fn recall(
+        &self,
+        _incarnation: &StreamIncarnation,
+        _consumer: &str,
+        _seqs: &[u64],
+    ) -> Result<BTreeMap<u64, PriorAttempts>, Failure> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<PriorAttempts, Failure> {
+        Ok(PriorAttempts::default())
+    }
+
+    async fn unmark(&self, _place: Place<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn failed(&self, _place: Place<'_>, _reason: &str, _now: Micros) -> Result<u32, Failure> {
+        Ok(0)
+    }
+
+    async fn dead_lettered(&self, _place: Place<'_>, _letter: DeadLetter) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn recovered(
+        &self,
+        _place: Place<'_>,
+        _about: &MessageContext,
+        _now: Micros,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn settled(
+        &self,
+        _incarnation: &StreamIncarnation,
+        _consumer: &str,
+        _seqs: &[u64],
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! One worker process: opens what its role needs and runs the role's parts beside each other.
+
+use anyhow::Context as _;
+use async_nats::{Client, jetstream};
+use bus::BindError;
+use bus::lease::Lease;
+use bus::worker_registry::{self, WorkerEntry};
+use runtime::clock;
+use runtime::process::Process;
+use runtime::retry::RetrySettings;
+use runtime::settings::UsageError;
+use store::{Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::alert::AlertsToPublish;
+use crate::database::{DatabaseSettings, DatabaseUrl, OpenedStore};
+use crate::jobs::Work;
+use crate::outbox_relay::OutboxRelay;
+use crate::role::WorkerRole;
+use crate::settings::WorkerSettings;
+use crate::watch::{self, Watch};
+use crate::{
+    aggregate, alert, delivery_state, health, jobs, normalize, persist, query_responder, retention,
+};
+
+/// Runs a role until the process stops.
+///
+/// # Errors
+/// Returns an error if the database is in use or unusable, or a stream or consumer is missing or unsafe.
+pub async fn run(
+    role: WorkerRole,
+    settings: WorkerSettings,
+    process: Process,
+) -> anyhow::Result<()> {
+    let is_sqlite = matches!(settings.database.database_url, DatabaseUrl::Sqlite(_));
+    if is_sqlite && role != WorkerRole::All {
+        return Err(UsageError(format!(
+            "On SQLite one process runs every role: start `devtrail-worker all`. For `devtrail-worker {}` as a \
+             process of its own, give a --database-url postgres://….",
+            role.as_str()
+        ))
+        .into());
+    }
+    health::starting(&process);
+    let Some(opened) = open(&settings.database, settings.retry, &process).await? else {
+        return Ok(());
+    };
+    let Some(client) = bus::connect(
+        &settings.nats.nats_url,
+        &process.actor.to_string(),
+        &process.shutdown,
+    )
+    .await
+    else {
+        return Ok(());
+    };
+    match opened {
+        OpenedStore::Sqlite { store, lock: _held } => {
+            Worker::new(client, store, settings, process)
+                .run(role)
+                .await
+        }
+        OpenedStore::Postgres(store) => {
+            Worker::new(client, store, settings, process)
+                .run(role)
+                .await
+        }
+    }
+}
+
+/// Opens the store. A Postgres server that is away is waited for, as NATS is; a SQLite file that cannot be opened is an
+/// error. Returns `None` if the process stops meanwhile.
+async fn open(
+    database: &DatabaseSettings,
+    retry: RetrySettings,
+    process: &Process,
+) -> anyhow::Result<Option<OpenedStore>> {
+    let is_postgres = matches!(database.database_url, DatabaseUrl::Postgres(_));
+    let is_away = |error: &anyhow::Error| {
+        is_postgres && error.downcast_ref().is_some_and(StoreError::is_transient)
+    };
+    let open = async |_| match database.open().await {
+        Err(error) if is_away(&error) => Err(format!("{error:#}")),
+        opened => Ok(opened),
+    };
+    let what = "the database cannot be opened";
+    let opened = retry.policy().retry(what, &process.shutdown, open).await;
+    opened.transpose()
+}
+
+/// The parts of a worker process, and what they share.
+struct Worker<S> {
+    client: Client,
+    js: jetstream::Context,
+    store: S,
+    settings: WorkerSettings,
+    process: Process,
+    parts: JoinSet<anyhow::Result<()>>,
+}
+
+impl<S: Store> Worker<S> {
+    fn new(client: Client, store: S, settings: WorkerSettings, process: Process) -> Self {
+        Self {
+            js: jetstream::new(client.clone()),
+            client,
+            store,
+            settings,
+            process,
+            parts: JoinSet::new(),
+        }
+    }
+
+    async fn run(mut self, role: WorkerRole) -> anyhow::Result<()> {
+        health::running(role, &self.client, &self.store, &self.process);
+        if role.includes(WorkerRole::Persist) {
+            self.add_persist();
+        }
+        if role.includes(WorkerRole::Aggregate) {
+            self.add_aggregate();
+        }
+        if role.includes(WorkerRole::Normalize) {
+            let work = normalize::NormalizeWork {
+                store: self.store.clone(),
+            };
+            self.add_jobs(work);
+        }
+        if role.includes(WorkerRole::Alert) {
+            self.add_alert();
+        }
+        self.add_watcher();
+        let entry = WorkerEntry::of(&self.process.actor, role.as_str(), clock::now());
+        self.add(until_shutdown(worker_registry::keep_registered(
+            self.js.clone(),
+            entry,
+            self.process.breakers.clone(),
+            self.process.shutdown.clone(),
+        )));
+        self.until_ended().await
+    }
+
+    fn add(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.parts.spawn(part);
+    }
+
+    fn add_persist(&mut self) {
+        let retry = self.settings.retry.policy();
+        let shutdown = self.process.shutdown.clone();
+        self.add(until_shutdown(query_responder::batches(
+            self.client.clone(),
+            self.store.clone(),
+            self.process.actor.to_string(),
+            retry,
+            shutdown.clone(),
+        )));
+        self.add(until_shutdown(query_responder::dead_letters(
+            self.client.clone(),
+            self.store.clone(),
+            retry,
+            shutdown,
+        )));
+        let pulling =
+            delivery_state::pulling(self.settings.retry, self.settings.breakers, &self.process);
+        self.add(bound(
+            persist::run(
+                self.client.clone(),
+                self.store.clone(),
+                pulling,
+                self.process.clone(),
+            ),
+            "persist",
+        ));
+        self.add(until_shutdown(retention::run(
+            self.js.clone(),
+            self.store.clone(),
+            self.settings.retention,
+            retry,
+            self.process.clone(),
+        )));
+    }
+
+    fn add_aggregate(&mut self) {
+        self.add(until_shutdown(query_responder::metrics(
+            self.client.clone(),
+            self.store.clone(),
+            self.settings.retry.policy(),
+            self.process.shutdown.clone(),
+        )));
+        let work = aggregate::AggregateWork {
+            store: self.store.clone(),
+        };
+        self.add_jobs(work);
+    }
+
+    fn add_alert(&mut self) {
+        let relay = || {
+            let outbox = AlertsToPublish {
+                js: self.js.clone(),
+                store: self.store.clone(),
+            };
+            let retry = self.settings.retry.policy();
+            OutboxRelay::new(outbox, retry, self.process.shutdown.clone())
+        };
+        let work = alert::AlertWork::new(self.client.clone(), self.store.clone(), relay());
+        let sweeping = sweep_alerts(relay(), self.js.clone(), self.process.actor.to_string());
+        self.add(until_shutdown(sweeping));
+        self.add_jobs(work);
+    }
+
+    fn add_jobs<W: Work>(&mut self, work: W) {
+        let pulling =
+            delivery_state::pulling(self.settings.retry, self.settings.breakers, &self.process);
+        let role = jobs::run(
+            self.js.clone(),
+            self.store.clone(),
+            work,
+            pulling,
+            self.process.clone(),
+        );
+        self.add(bound(role, W::KIND.as_str()));
+    }
+
+    /// Alerts to administrators: every worker process watches, the holder of the lease publishes.
+    fn add_watcher(&mut self) {
+        let watch = Watch {
+            client: self.client.clone(),
+            store: self.store.clone(),
+            folder: self.settings.database.folder(),
+            monitors: self.settings.nats_monitor_url.clone(),
+            settings: self.settings.watch.clone(),
+            retry: self.settings.retry.policy(),
+            process: self.process.clone(),
+        };
+        self.add(bound(watch::run(watch), "watch"));
+        let delivering = watch::deliver(
+            self.js.clone(),
+            self.settings.watch.clone(),
+            self.settings.retry,
+            self.settings.breakers,
+            self.process.clone(),
+        );
+        self.add(async move {
+            delivering
+                .await
+                .context("the admin webhook cannot be served")
+        });
+    }
+
+    /// Waits for all parts. The first that fails stops the others in order.
+    async fn until_ended(mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.parts.join_next().await {
+            let ended = ended.unwrap_or_else(|panic| Err(anyhow::Error::from(panic)));
+            if let Err(error) = ended {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a part of the worker failed; stopping the others"
+                );
+                self.process.shutdown.begin();
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+}
+
+/// A part that ends only when the process stops.
+async fn until_shutdown(part: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    part.await;
+    Ok(())
+}
+
+/// A part that fails if its stream or consumer cannot be bound.
+async fn bound(
+    part: impl Future<Output = Result<(), BindError>> + Send,
+    role: &str,
+) -> anyhow::Result<()> {
+    let context = format!("the {role} role cannot start");
+    Box::pin(part).await.context(context)
+}
+
+/// Publishes alerts that were left behind. A lease keeps it to one process at a time.
+async fn sweep_alerts<S: Store>(
+    relay: OutboxRelay<AlertsToPublish<S>>,
+    js: jetstream::Context,
+    actor: String,
+) {
+    let lease = Lease::hold(js, "alert-sweep", &actor);
+    relay.sweep_until_shutdown(|| lease.is_held()).await;
+    lease.release().await;
+}

@@ -1,0 +1,214 @@
+//! Command lines and free text without secrets, by example.
+
+use workers::normalize::redact;
+
+#[test]
+fn values_of_secret_names_are_hidden() {
+    for (text, expected) in [
+        (
+            "deploy --password hunter2 --host x",
+            "deploy --password *** --host x",
+        ),
+        (
+            "deploy --token=abc --verbose",
+            "deploy --token=*** --verbose",
+        ),
+        (
+            "deploy --db-password='a b' x",
+            "deploy --db-password='***' x",
+        ),
+        (
+            "deploy --password \"a \\\" b\" x",
+            "deploy --password \"***\" x",
+        ),
+        ("deploy --password=ab'c d'ef x", "deploy --password=*** x"),
+        (
+            "API_KEY=abc DEBUG=1 cargo run",
+            "API_KEY=*** DEBUG=1 cargo run",
+        ),
+        (
+            "export AWS_SECRET_ACCESS_KEY=wJalr/x",
+            "export AWS_SECRET_ACCESS_KEY=***",
+        ),
+        (
+            "docker run -e DB_PASS=x image",
+            "docker run -e DB_PASS=*** image",
+        ),
+        (
+            "curl 'https://x/?access_token=abc&page=2'",
+            "curl 'https://x/?access_token=***&page=2'",
+        ),
+        (
+            "curl -H 'Authorization: Bearer abc.def' https://x",
+            "curl -H 'Authorization: ***' https://x",
+        ),
+        (
+            "curl -H \"X-Api-Key: abc\" https://x",
+            "curl -H \"X-Api-Key: ***\" https://x",
+        ),
+        (
+            "http x Authorization:'Basic abc' y",
+            "http x Authorization:'***' y",
+        ),
+        (
+            "error: Authorization: Bearer abc was refused",
+            "error: Authorization: *** was refused",
+        ),
+        (
+            r#"curl -d '{"user":"ada","password":"a b"}' x"#,
+            r#"curl -d '{"user":"ada","password":"***"}' x"#,
+        ),
+        (
+            r#"curl -d "{\"password\": \"a b\"}" x"#,
+            r#"curl -d "{\"password\": \"***\"}" x"#,
+        ),
+        (
+            r#"{"clientSecret": "x", "n": 1}"#,
+            r#"{"clientSecret": "***", "n": 1}"#,
+        ),
+        (
+            r#"["--token", "abc", "run"]"#,
+            r#"["--token", "***", "run"]"#,
+        ),
+        (
+            "ssh host \"tool --password abc\" next",
+            "ssh host \"tool --password ***\" next",
+        ),
+        (
+            "Server=x;Password=abc;Database=y",
+            "Server=x;Password=***;Database=y",
+        ),
+        ("db.password = abc", "db.password = ***"),
+        ("login --password --token x", "login --password --token ***"),
+        ("don't --password abc", "don't --password ***"),
+    ] {
+        assert_eq!(redact(text), expected);
+    }
+}
+
+#[test]
+fn short_flags_are_secret_where_their_program_says_so() {
+    for (text, expected) in [
+        ("mysql -u root -phunter2 db", "mysql -u root -p*** db"),
+        (
+            "/usr/bin/mysqldump -p'a b' db",
+            "/usr/bin/mysqldump -p'***' db",
+        ),
+        ("mysql -p db -P3306", "mysql -p db -P3306"),
+        (
+            "sshpass -p hunter2 ssh host -p 22",
+            "sshpass -p *** ssh host -p 22",
+        ),
+        ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
+        ("curl -sSu ada:pw https://x", "curl -sSu *** https://x"),
+        (
+            "docker login -u ada -p pw reg",
+            "docker login -u ada -p *** reg",
+        ),
+        ("docker run -p 8080:80 x", "docker run -p 8080:80 x"),
+        (
+            "mysql -psecret; ssh -p 22 host",
+            "mysql -p***; ssh -p 22 host",
+        ),
+        (
+            "openssl rsa -passin pass:abc",
+            "openssl rsa -passin pass:***",
+        ),
+    ] {
+        assert_eq!(redact(text), expected);
+    }
+}
+
+#[test]
+fn secrets_are_known_by_their_form() {
+    let github = format!("ghp_{}", "a1B2c3D4e5".repeat(4));
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N";
+    for (text, expected) in [
+        (
+            "git push https://ada:pw@host/r",
+            "git push https://***@host/r",
+        ),
+        (
+            "psql postgres://u:p/w@host/db",
+            "psql postgres://***@host/db",
+        ),
+        // Only when the home folder is gone is the rest seen to be of the user's name.
+        ("x https:///Users/ada,user:pw@", "x https://***@"),
+        (
+            "git clone ssh://git@host/r.git",
+            "git clone ssh://git@host/r.git",
+        ),
+        (
+            "npm i https://cdn.example/@types/node",
+            "npm i https://cdn.example/@types/node",
+        ),
+        (
+            "curl http://localhost:8080/a@b",
+            "curl http://localhost:8080/a@b",
+        ),
+        ("echo AKIAIOSFODNN7EXAMPLE", "echo ***"),
+        ("echo wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "echo ***"),
+        (&format!("echo {github}"), "echo ***"),
+        (&format!("echo {jwt} x"), "echo *** x"),
+        ("echo d41d8cd98f00b204e9800998ecf8427e", "echo ***"),
+        ("echo q8Zr2LmX0vTb7YcNs4KdWf1A==", "echo ***"),
+    ] {
+        assert_eq!(redact(text), expected);
+    }
+}
+
+#[test]
+fn home_folders_are_hidden() {
+    let linux = format!("cat /{}/ada/notes -I/{}/ada/inc", "home", "home");
+    for (text, expected) in [
+        (linux.as_str(), "cat ***/notes -I***/inc"),
+        ("ls /Users/ada", "ls ***"),
+        ("type C:\\Users\\ada\\x.txt", "type C:***\\x.txt"),
+        (
+            "type \"C:\\Users\\Ada Lovelace\\x.txt\"",
+            "type \"C:***\\x.txt\"",
+        ),
+        ("ls /c/Users/ada/x ~bob/y ~/z", "ls /c***/x ***/y ~/z"),
+        ("cp --from=/Users/ada/x:/y .", "cp --from=***/x:/y ."),
+    ] {
+        assert_eq!(redact(text), expected);
+    }
+}
+
+#[test]
+fn ordinary_commands_stay_as_they_are() {
+    for text in [
+        "cargo test -p devtrail-workers --lib -- --nocapture",
+        "git commit -m \"Don't retry: it's done\" && git push -u origin main",
+        "git log --oneline a1b2c3d..e4f5a6b -- src/home/index.ts",
+        "for f in *.rs; do wc -l \"$f\"; done | sort -n > /tmp/out 2>&1",
+        "kubectl get pods -n kube-system -o jsonpath='{.items[*].metadata.name}'",
+        "./target/debug/deps/devtrail_workers-3f2a9c1b7d8e6f50 --exact",
+        "docker login --password-stdin --username ada",
+        "ssh -i key.pem -p 22 ada@host.example uptime",
+        "npm run build:prod -- --max-old-space-size=4096",
+        "psql -h localhost -p 5432 -U postgres",
+        "python -m pytest tests/test_MyVeryLongClassName2Test.py::TestThing",
+        "curl -fsSL https://host.example/install-v2.sh | sh",
+        "echo 0198c0de-0001-7000-8000-000000000001",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+    assert_eq!(redact("a\0b\n\u{9b}c"), "a b  c");
+}
+
+#[test]
+fn long_texts_are_read_to_a_bound_and_end_with_a_whole_word() {
+    let secret = format!(
+        "{} https://ada:{}@host",
+        "x ".repeat(8_150),
+        "p".repeat(100)
+    );
+    let redacted = redact(&secret);
+    assert!(
+        !redacted.contains("ppp") && redacted.len() <= 16 * 1024,
+        "{} bytes",
+        redacted.len()
+    );
+    assert_eq!(redact(&"p".repeat(70_000)), "");
+}
