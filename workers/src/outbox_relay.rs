@@ -36,7 +36,7 @@ pub trait RelayedOutbox: Send + Sync + 'static {
     fn publish(
         &self,
         rows: Vec<Self::Row>,
-    ) -> impl Future<Output = Vec<Result<Self::Mark, NotPublished>>> + Send;
+    ) -> impl Future<Output = Vec<Result<Self::Mark, PublishFailure>>> + Send;
 
     fn mark(&self, marks: Vec<Self::Mark>) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
@@ -44,7 +44,7 @@ pub trait RelayedOutbox: Send + Sync + 'static {
 /// Why a row stays in the outbox.
 #[derive(Debug, thiserror::Error)]
 #[error("{message_id} was not published: {reason}")]
-pub struct NotPublished {
+pub struct PublishFailure {
     pub message_id: String,
     pub correlation_id: String,
     pub reason: String,

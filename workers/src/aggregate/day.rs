@@ -1,4 +1,4 @@
-//! The metrics of a local day, as queries answer them.
+//! The metrics of a local day, as replies to queries contain them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::partial::{Part, Tests};
 
 /// The body of a day's row. Defined for users in `docs/metrics.md`.
 #[derive(Serialize)]
-pub struct Day<'a> {
+pub struct DayMetrics<'a> {
     active_seconds: i64,
     active_minutes: i64,
     events: u64,
@@ -37,8 +37,8 @@ struct Time<'a> {
     seconds: i64,
 }
 
-impl<'a> Day<'a> {
-    /// The metrics of the day that is folded in `whole`; zeros where it has no event (any more).
+impl<'a> DayMetrics<'a> {
+    /// The metrics of the day that is folded in `whole`; zeros if it has no event (any more).
     pub fn of(whole: &'a Part) -> Self {
         Self {
             active_seconds: whole.active.total / SECOND,
@@ -63,7 +63,7 @@ impl<'a> Day<'a> {
     }
 }
 
-/// The most first, then by name; what is less than a second is left out.
+/// The longest first, then by name; what is less than a second is left out.
 fn times(by_name: &BTreeMap<String, Micros>) -> Vec<Time<'_>> {
     let times = by_name.iter().map(|(name, time)| Time {
         name,

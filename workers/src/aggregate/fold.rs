@@ -46,7 +46,7 @@ impl Part {
 }
 
 impl Active {
-    /// Counts the pause between the last event here and the first there, where it is short enough.
+    /// Counts the pause between the last event here and the first there, if it is short enough.
     fn pause(&mut self, here: &Span, there: &Span) {
         let pause = there.first.at.saturating_sub(here.last.at);
         if (1..=IDLE).contains(&pause) {

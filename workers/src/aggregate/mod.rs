@@ -1,7 +1,7 @@
-//! The aggregate role: raw events become hour partials, and those the metrics of local days.
+//! The aggregate role: raw events become hourly partials, and those become the metrics of local days.
 //!
-//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is
-//! pure: [`ranges`] says which hours to read, [`windows`] what to write.
+//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is pure: [`ranges`] says which
+//! hours to read, [`windows`] what to write.
 
 mod day;
 mod fold;
@@ -10,7 +10,7 @@ mod plan;
 mod role;
 mod windows;
 
-pub use partial::{IDLE, Mark, Part};
-pub use plan::{BadDay, look_back, ranges};
+pub use partial::{EdgeEvent, IDLE, Part};
+pub use plan::{InvalidDate, look_back, ranges};
 pub use role::AggregateWork;
-pub use windows::{Error, VERSION, windows, windows_anew};
+pub use windows::{Error, VERSION, windows, windows_from_events};

@@ -11,12 +11,12 @@ use crate::normalize::Record;
 /// timeout (<https://wakatime.com/developers#durations>, `timeout`).
 pub const IDLE: Micros = 15 * 60 * SECOND;
 
-/// Stands for a language or project that is not known.
+/// The name of a language or project that is not known.
 pub const UNKNOWN: &str = "unknown";
 
 /// The part of a local day that lies in one UTC hour; or several neighbouring ones, folded.
 ///
-/// Everything in it comes of its events in the order (effective time, event id), so that parts
+/// Everything in it follows from its events in the order (effective time, event id), so that parts
 /// folded in the order of their hours are the part of the whole day. Integers only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,9 +39,8 @@ pub struct Part {
     pub test_runs: BTreeMap<String, u64>,
     /// Tests in these runs.
     pub tests: Tests,
-    /// Active time.
     pub active: Active,
-    /// The first and the last event; `None` where there is none.
+    /// The first and the last event; `None` if there is none.
     pub span: Option<Span>,
 }
 
@@ -49,9 +48,7 @@ pub struct Part {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lines {
-    /// Lines added.
     pub added: u64,
-    /// Lines removed.
     pub removed: u64,
 }
 
@@ -59,11 +56,8 @@ pub struct Lines {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tests {
-    /// Tests that passed.
     pub passed: u64,
-    /// Tests that failed.
     pub failed: u64,
-    /// Tests that were skipped.
     pub skipped: u64,
     /// Tests that passed only when tried again.
     pub flaky: u64,
@@ -75,11 +69,8 @@ pub struct Tests {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Active {
-    /// All of it.
     pub total: Micros,
-    /// By language.
     pub languages: BTreeMap<String, Micros>,
-    /// By project.
     pub projects: BTreeMap<String, Micros>,
 }
 
@@ -87,21 +78,17 @@ pub struct Active {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
-    /// The first event.
-    pub first: Mark,
-    /// The last event.
-    pub last: Mark,
+    pub first: EdgeEvent,
+    pub last: EdgeEvent,
 }
 
-/// An event at the border of a part.
+/// The first or last event of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mark {
-    /// Its effective time.
+pub struct EdgeEvent {
+    /// The effective time.
     pub at: Micros,
-    /// Its language.
     pub language: String,
-    /// Its project.
     pub project: String,
 }
 
@@ -114,10 +101,16 @@ impl Part {
             ..Self::default()
         };
         match record.kind.as_str() {
-            "file.edited" => (part.edits, part.edited) = (1, Lines::of(record)),
+            "file.edited" => {
+                part.edits = 1;
+                part.edited = Lines::of(record);
+            }
             "file.saved" => part.saves = 1,
             "heartbeat" => part.saves = u64::from(record.flag("is_write")),
-            "git.commit" => (part.commits, part.committed) = (1, Lines::of(record)),
+            "git.commit" => {
+                part.commits = 1;
+                part.committed = Lines::of(record);
+            }
             "build.finished" => part.builds = once(outcome(record, "succeeded")),
             "test.finished" => {
                 part.test_runs = once(outcome(record, "passed"));
@@ -126,15 +119,14 @@ impl Part {
             _ => {}
         }
         let named = |name: &Option<String>| name.as_deref().unwrap_or(UNKNOWN).to_owned();
-        let (language, project) = (named(&record.language), named(&record.project));
-        let mark = Mark {
+        let event = EdgeEvent {
             at: record.at,
-            language,
-            project,
+            language: named(&record.language),
+            project: named(&record.project),
         };
         part.span = Some(Span {
-            first: mark.clone(),
-            last: mark,
+            first: event.clone(),
+            last: event,
         });
         part
     }
@@ -164,8 +156,8 @@ fn once(name: &str) -> BTreeMap<String, u64> {
     BTreeMap::from([(name.to_owned(), 1)])
 }
 
-/// The outcome of a build or a test run; `good` is what the type calls success.
-fn outcome<'a>(record: &'a Record, good: &str) -> &'a str {
-    let known = |outcome: &&str| *outcome == good || matches!(*outcome, "failed" | "cancelled");
+/// The outcome of a build or a test run; `success` is what the type calls a good one.
+fn outcome<'a>(record: &'a Record, success: &str) -> &'a str {
+    let known = |outcome: &&str| *outcome == success || matches!(*outcome, "failed" | "cancelled");
     record.text("outcome").filter(known).unwrap_or(UNKNOWN)
 }

@@ -5,28 +5,45 @@ use std::collections::BTreeSet;
 use store::HourRange;
 use types::time::{parse_rfc3339, utc_hour};
 
-/// A touched day that is no day.
+/// Offsets from UTC are less than this many hours in either direction (RFC 3339: 23:59).
+const MAX_OFFSET: i64 = 24;
+
+/// A touched day that is no date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no local day: it must be a date of the form YYYY-MM-DD")]
-pub struct BadDay(pub String);
+pub struct InvalidDate(pub String);
 
 /// The UTC hours that can hold events of the local day: its look-back. 72 hours.
 ///
 /// # Errors
-/// Where `day` is no date of the form `YYYY-MM-DD`.
-pub fn look_back(day: &str) -> Result<HourRange, BadDay> {
+/// Returns `InvalidDate` if `day` is no date of the form `YYYY-MM-DD`.
+pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
     let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
-    let midnight = utc_hour(midnight.ok_or_else(|| BadDay(day.to_owned()))?);
-    Ok(HourRange::of_local_days(midnight, midnight))
+    let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
+    Ok(HourRange {
+        first: midnight - MAX_OFFSET,
+        last: midnight + 24 + MAX_OFFSET - 1,
+    })
 }
 
 /// The look-backs of these days as few ranges, rising, none touching another.
 ///
 /// # Errors
-/// Where one of them is no date of the form `YYYY-MM-DD`.
-pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, BadDay> {
-    let all: Result<Vec<_>, _> = days.iter().map(|day| look_back(day)).collect();
-    all.map(HourRange::merge)
+/// Returns `InvalidDate` if one of them is no date of the form `YYYY-MM-DD`.
+pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, InvalidDate> {
+    let mut all = days
+        .iter()
+        .map(|day| look_back(day))
+        .collect::<Result<Vec<_>, _>>()?;
+    all.sort_unstable();
+    let mut merged: Vec<HourRange> = Vec::new();
+    for range in all {
+        match merged.last_mut() {
+            Some(last) if range.first <= last.last + 1 => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    Ok(merged)
 }
 
 #[cfg(test)]
@@ -54,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn look_backs_that_touch_are_read_at_once() {
+    fn look_backs_that_touch_become_one_range() {
         assert_eq!(
             merged(&["1970-01-02", "1970-01-03", "1970-01-05"]),
             [(0, 143)]
@@ -64,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_said() {
+    fn a_text_that_is_no_date_is_refused() {
         for bad in [
             "",
             "2026-3-1",
@@ -73,7 +90,7 @@ mod tests {
             "2026-03-01T00:00:00Z",
             "today",
         ] {
-            assert_eq!(look_back(bad), Err(BadDay(bad.to_owned())));
+            assert_eq!(look_back(bad), Err(InvalidDate(bad.to_owned())));
         }
     }
 }

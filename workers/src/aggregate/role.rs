@@ -6,7 +6,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use store::{AlertRevision, Effects, EventSelection, Jobs, StoreError};
 use types::job::{JobKind, JobMessage};
 
-use super::{BadDay, Error, VERSION, ranges, windows, windows_anew};
+use super::plan::{InvalidDate, ranges};
+use super::windows::{Error, VERSION, windows, windows_from_events};
 use crate::jobs::Work;
 
 /// Developers whose windows are computed at once: reads overlap, and the store is not flooded.
@@ -26,7 +27,8 @@ impl<S: Jobs> Work for AggregateWork<S> {
             .map(|(developer, days)| self.developer(developer, days))
             .buffer_unordered(AT_ONCE);
         let all: Vec<Effects> = computed.try_collect().await?;
-        let (mut partials, mut days) = (Vec::new(), Vec::new());
+        let mut partials = Vec::new();
+        let mut days = Vec::new();
         for effects in all {
             if let Effects::Windows {
                 partials: more_partials,
@@ -51,7 +53,7 @@ impl<S: Jobs> AggregateWork<S> {
     ) -> Result<Effects, StoreError> {
         let failed = |error: Error| StoreError::Failed(format!("metrics of {developer}: {error}"));
         let refused =
-            |error: BadDay| StoreError::Refused(format!("metrics of {developer}: {error}"));
+            |error: InvalidDate| StoreError::Refused(format!("metrics of {developer}: {error}"));
         let ranges = ranges(&days).map_err(refused)?;
         let stale = self
             .store
@@ -68,7 +70,7 @@ impl<S: Jobs> AggregateWork<S> {
                     .store
                     .snapshot(developer.clone(), ranges, EventSelection::All)
                     .await?;
-                windows_anew(&developer, &days, &all).map_err(failed)
+                windows_from_events(&developer, &days, &all).map_err(failed)
             }
             other => other.map_err(failed),
         }

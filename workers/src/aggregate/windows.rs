@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{Computed, DayRow, Effects, PartialRow, Snapshot, StoredEvent};
 use types::time::utc_hour;
 
-use super::day::Day;
+use super::day::DayMetrics;
 use super::partial::Part;
-use super::plan::{BadDay, look_back};
+use super::plan::{InvalidDate, look_back};
 use crate::normalize::normalize;
 
-/// Rises with every change of a partial's or a day's meaning, also where the normalizer gives other
-/// languages or projects: what older code computed is stale.
+/// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
+/// what older code computed is stale.
 pub const VERSION: i32 = 1;
 
 /// A partial: what a UTC hour holds, by local day.
@@ -20,12 +20,12 @@ type Partial = BTreeMap<String, Part>;
 /// Why a snapshot gives no metrics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A touched day is none.
+    /// A touched day is no date.
     #[error(transparent)]
-    Day(#[from] BadDay),
-    /// A stored partial is of no use: read a snapshot with all events, and call [`windows_anew`].
+    DayMetrics(#[from] InvalidDate),
+    /// A stored partial is of no use: read a snapshot with all events, and call [`windows_from_events`].
     #[error(
-        "the partial of UTC hour {hour} cannot be used ({reason}); compute it anew from all events"
+        "the partial of UTC hour {hour} cannot be used ({reason}); recompute it from all events"
     )]
     Unreadable {
         /// The UTC hour, since 1970.
@@ -45,13 +45,13 @@ pub enum Error {
     },
 }
 
-/// The effects of a job that touched these local days of a developer, from a snapshot of
-/// [`super::ranges`] with the events of the hours that are stale to [`VERSION`].
+/// The effects of a job that touched these local days of a developer. The snapshot is of [`super::plan::ranges`], with the
+/// events of the hours that are stale to [`VERSION`].
 ///
 /// Only stale hours get a partial; each day gets a row, also one that has no event any more.
 ///
 /// # Errors
-/// [`Error::Unreadable`] where the partial of a fresh hour cannot be read or is of newer code.
+/// Returns [`Error::Unreadable`] if the partial of a fresh hour cannot be read or is of newer code.
 pub fn windows(
     developer: &str,
     days: &BTreeSet<String>,
@@ -63,8 +63,8 @@ pub fn windows(
 /// The same from a snapshot with all events (`EventSelection::All`): no stored partial is read.
 ///
 /// # Errors
-/// Where a touched day is none, or the snapshot contradicts itself.
-pub fn windows_anew(
+/// Returns [`Error::Day`] if a touched day is no date, and [`Error::NoHour`] if the snapshot contradicts itself.
+pub fn windows_from_events(
     developer: &str,
     days: &BTreeSet<String>,
     snapshot: &Snapshot,
@@ -79,7 +79,8 @@ fn compute(
     read_stored: bool,
 ) -> Result<Effects, Error> {
     let computed = from_events(snapshot)?;
-    let (mut parts, mut partials) = (BTreeMap::new(), Vec::new());
+    let mut parts = BTreeMap::new();
+    let mut partials = Vec::new();
     for (at, hour) in &snapshot.hours {
         let fresh = hour.partial.as_ref().filter(|_| !hour.is_stale(VERSION));
         let partial = match fresh.filter(|_| read_stored) {
@@ -114,7 +115,7 @@ fn compute(
         let computed = Computed {
             generation,
             version: VERSION,
-            body: json(&Day::of(&whole)),
+            body: json(&DayMetrics::of(&whole)),
         };
         Ok(DayRow {
             developer: developer.to_owned(),
@@ -129,7 +130,7 @@ fn compute(
 /// The partials that the snapshot's events make up, by UTC hour.
 fn from_events(snapshot: &Snapshot) -> Result<BTreeMap<i64, Partial>, Error> {
     let mut events: Vec<&StoredEvent> = snapshot.events.iter().collect();
-    // A store sorts them so; active time must not hang on it.
+    // A store sorts them so, but active time must not depend on it.
     events.sort_by(|one, other| (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id)));
     let mut partials: BTreeMap<i64, Partial> = BTreeMap::new();
     for event in events {

@@ -7,7 +7,7 @@ use types::time::utc_hour;
 use super::evaluate::evaluate;
 use super::examples::Example;
 use super::rules::Rule;
-use super::windows::{Origin, TouchedDays};
+use super::windows::{TouchedBy, TouchedDays};
 
 /// What is wrong with the rule according to its own examples; empty if nothing is. A rule needs an example of either kind,
 /// and every event must be one that the collector would accept.
@@ -58,7 +58,7 @@ fn run(rule: &Rule, schemas: &Schemas, example: &Example) -> Result<(), String> 
             .local_day
             .parse()
             .map_err(|error| format!("{error}"))?;
-        let origin = Origin {
+        let origin = TouchedBy {
             batch: event.at.batch(),
             correlation_id: String::new(),
             replay_id: None,

@@ -10,7 +10,7 @@ use types::time::Micros;
 use super::finding::{FindingWindow, finding};
 use super::measure::firing;
 use super::rules::Rule;
-use super::windows::{LocalDay, Origin, TouchedDays, generation};
+use super::windows::{LocalDay, TouchedBy, TouchedDays, generation};
 use crate::normalize::{self, Record, normalize};
 
 /// Rises with every change of what conditions measure or findings say.
@@ -81,7 +81,7 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn evaluate(&self, rule: &Rule, start: LocalDay, origin: &Origin) -> RuleWindow {
+    fn evaluate(&self, rule: &Rule, start: LocalDay, origin: &TouchedBy) -> RuleWindow {
         let end = start.plus(i32::from(rule.window_days) - 1);
         let days = (0..i32::from(rule.window_days)).map(|later| start.plus(later).to_string());
         let mut records: Vec<&Record> = days

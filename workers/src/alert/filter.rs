@@ -9,21 +9,21 @@ use types::time::SECOND;
 
 use crate::normalize::Record;
 
-/// One kind of event. Everything that it names must hold.
+/// Which events are meant. Everything that it names must hold.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Filter {
+pub struct EventFilter {
     /// The event types, at least one; each as it is written in the schemas.
     pub types: Vec<String>,
     /// Fields of the record and what they must be. A field that is missing matches nothing.
     #[serde(default)]
     pub data: BTreeMap<String, FieldTest>,
-    /// The part of the local day, where it matters.
+    /// The part of the local day, if it matters.
     #[serde(default)]
     pub local_time: Option<LocalTimes>,
 }
 
-impl Filter {
+impl EventFilter {
     /// Whether the record is such an event.
     #[must_use]
     pub fn matches(&self, record: &Record) -> bool {

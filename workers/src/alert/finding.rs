@@ -9,7 +9,7 @@ use types::time::{Micros, micros};
 
 use super::measure::Firing;
 use super::rules::Rule;
-use super::windows::{LocalDay, Origin};
+use super::windows::{LocalDay, TouchedBy};
 
 /// Most events that are named as evidence.
 const MAX_IDS: usize = 5;
@@ -72,7 +72,7 @@ pub fn finding(
     rule: &Rule,
     window: &FindingWindow<'_>,
     firing: &Firing<'_>,
-    origin: &Origin,
+    origin: &TouchedBy,
     now: Micros,
 ) -> Finding {
     let FindingWindow {
@@ -141,7 +141,7 @@ mod tests {
     const HOUR: Micros = 3600 * SECOND;
 
     fn found(now: Micros, replay_id: Option<&str>) -> Finding {
-        let origin = Origin {
+        let origin = TouchedBy {
             batch: BatchRef { src: 1, seq: 1 },
             correlation_id: "c".to_owned(),
             replay_id: replay_id.map(str::to_owned),

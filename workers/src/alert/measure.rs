@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::time::SECOND;
 
-use super::filter::Filter;
-use super::rules::{Measure, Rule, When};
+use super::filter::EventFilter;
+use super::rules::{Measure, Rule, RuleCondition};
 use crate::normalize::Record;
 
 /// A rule that fires, and why.
@@ -47,8 +47,8 @@ struct Measured {
     indices: Vec<usize>,
 }
 
-fn measure(when: &When, records: &[&Record]) -> Measured {
-    let hits = || (0..records.len()).filter(|index| Filter::any(&when.of, records[*index]));
+fn measure(when: &RuleCondition, records: &[&Record]) -> Measured {
+    let hits = || (0..records.len()).filter(|index| EventFilter::any(&when.of, records[*index]));
     match when.measure {
         Measure::Count => {
             let indices: Vec<usize> = hits().collect();
@@ -56,7 +56,8 @@ fn measure(when: &When, records: &[&Record]) -> Measured {
             Measured { value, indices }
         }
         Measure::DistinctSlots => {
-            let width = i64::from(when.slot_minutes.unwrap_or(When::SLOT_MINUTES)) * 60 * SECOND;
+            let width =
+                i64::from(when.slot_minutes.unwrap_or(RuleCondition::SLOT_MINUTES)) * 60 * SECOND;
             // Slots of real time: an hour that a clock change repeats is not one hour but two.
             let slots: BTreeSet<i64> = hits()
                 .map(|index| records[index].at.div_euclid(width))
@@ -70,13 +71,13 @@ fn measure(when: &When, records: &[&Record]) -> Measured {
 }
 
 /// The longest run of hits that nothing in `broken_by` interrupts; the first of equally long ones.
-fn longest_run(when: &When, records: &[&Record]) -> Measured {
+fn longest_run(when: &RuleCondition, records: &[&Record]) -> Measured {
     let mut best = Vec::new();
     let mut run = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        if Filter::any(&when.of, record) {
+        if EventFilter::any(&when.of, record) {
             run.push(index);
-        } else if Filter::any(&when.broken_by, record) {
+        } else if EventFilter::any(&when.broken_by, record) {
             run.clear();
         }
         if run.len() > best.len() {

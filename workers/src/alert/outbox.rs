@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use types::batch::CORRELATION_ID;
 use types::severity::Severity;
 
-use crate::outbox_relay::{NotPublished, RelayedOutbox};
+use crate::outbox_relay::{PublishFailure, RelayedOutbox};
 
 /// PubAcks of one group that have not come by then are not waited for: the sweep publishes again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ impl<S: AlertOutbox> RelayedOutbox for AlertsToPublish<S> {
     async fn publish(
         &self,
         mut revisions: Vec<AlertRevision>,
-    ) -> Vec<Result<Self::Mark, NotPublished>> {
+    ) -> Vec<Result<Self::Mark, PublishFailure>> {
         // Stable: of one severity, the oldest stays first.
         revisions.sort_by_key(|revision| Severity::rank(&revision.severity));
         crash::point("alert.before_publish");
@@ -64,7 +64,7 @@ impl<S: AlertOutbox> RelayedOutbox for AlertsToPublish<S> {
             };
             published.push(match acked {
                 Ok(()) => Ok((revision.alert_id, revision.revision)),
-                Err(reason) => Err(NotPublished {
+                Err(reason) => Err(PublishFailure {
                     message_id: message_id(&revision),
                     correlation_id: revision.correlation_id,
                     reason,

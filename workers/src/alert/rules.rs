@@ -9,7 +9,7 @@ use serde::Deserialize;
 use types::severity::Severity;
 
 use super::examples::{Example, time_span};
-use super::filter::Filter;
+use super::filter::EventFilter;
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {
@@ -45,7 +45,7 @@ pub struct Rule {
     #[serde(default = "a_day", deserialize_with = "time_span")]
     pub stale_after: Duration,
     /// The conditions; all must hold.
-    pub when: Vec<When>,
+    pub when: Vec<RuleCondition>,
     /// Events that must make it fire, and events that must not.
     pub examples: Vec<Example>,
 }
@@ -53,16 +53,16 @@ pub struct Rule {
 /// A condition: a measure of the window's events within bounds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct When {
+pub struct RuleCondition {
     /// Names what is measured, in title and evidence.
     pub name: String,
     /// What is measured.
     pub measure: Measure,
     /// The events that are meant; one of the filters must match.
-    pub of: Vec<Filter>,
+    pub of: Vec<EventFilter>,
     /// Of a streak: the events that end it.
     #[serde(default)]
-    pub broken_by: Vec<Filter>,
+    pub broken_by: Vec<EventFilter>,
     /// Of distinct slots: their length, in minutes.
     #[serde(default)]
     pub slot_minutes: Option<u32>,
@@ -74,7 +74,7 @@ pub struct When {
     pub at_most: Option<u64>,
 }
 
-impl When {
+impl RuleCondition {
     /// The length of a slot in minutes, if the file gives none.
     pub const SLOT_MINUTES: u32 = 10;
 }
@@ -179,7 +179,7 @@ impl Rule {
                 "actions must name at least one thing to do",
             )
         })
-        .or_else(|| self.when.iter().find_map(When::problem))
+        .or_else(|| self.when.iter().find_map(RuleCondition::problem))
         .or_else(|| {
             // Else it would fire on days without a single event.
             let fed = self
@@ -220,7 +220,7 @@ impl Rule {
     }
 }
 
-impl When {
+impl RuleCondition {
     fn problem(&self) -> Option<String> {
         let is_streak = self.measure == Measure::Streak;
         let is_slots = self.measure == Measure::DistinctSlots;

@@ -69,7 +69,7 @@ impl FromStr for LocalDay {
 
 /// The batch that a touched day is attributed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct TouchedBy {
     /// The batch whose job touched it.
     pub batch: BatchRef,
     /// That batch's correlation id.
@@ -78,7 +78,7 @@ pub struct Origin {
     pub replay_id: Option<String>,
 }
 
-impl Origin {
+impl TouchedBy {
     /// Live before replay (what is new must not be kept silent), then the later batch: the same
     /// whatever order the jobs come in.
     fn preferred<'a>(&'a self, other: &'a Self) -> &'a Self {
@@ -89,7 +89,7 @@ impl Origin {
 
 /// The local days of one developer that jobs touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TouchedDays(BTreeMap<LocalDay, Origin>);
+pub struct TouchedDays(BTreeMap<LocalDay, TouchedBy>);
 
 impl TouchedDays {
     /// What these jobs, all of one developer, touched.
@@ -99,7 +99,7 @@ impl TouchedDays {
     pub fn by<'a>(jobs: impl IntoIterator<Item = &'a JobMessage>) -> Result<Self, InvalidLocalDay> {
         let mut days = Vec::new();
         for job in jobs {
-            let origin = Origin {
+            let origin = TouchedBy {
                 batch: job.body.batch,
                 correlation_id: job.body.correlation_id.clone(),
                 replay_id: job.replay_id.clone(),
@@ -113,8 +113,8 @@ impl TouchedDays {
 
     /// The windows of `rule` that hold a touched day, by their first day.
     #[must_use]
-    pub fn windows(&self, rule: &Rule) -> BTreeMap<LocalDay, &Origin> {
-        let mut windows: BTreeMap<LocalDay, &Origin> = BTreeMap::new();
+    pub fn windows(&self, rule: &Rule) -> BTreeMap<LocalDay, &TouchedBy> {
+        let mut windows: BTreeMap<LocalDay, &TouchedBy> = BTreeMap::new();
         for (day, origin) in &self.0 {
             for back in 0..i32::from(rule.window_days) {
                 windows
@@ -127,9 +127,9 @@ impl TouchedDays {
     }
 }
 
-impl FromIterator<(LocalDay, Origin)> for TouchedDays {
-    fn from_iter<I: IntoIterator<Item = (LocalDay, Origin)>>(days: I) -> Self {
-        let mut touched = BTreeMap::<LocalDay, Origin>::new();
+impl FromIterator<(LocalDay, TouchedBy)> for TouchedDays {
+    fn from_iter<I: IntoIterator<Item = (LocalDay, TouchedBy)>>(days: I) -> Self {
+        let mut touched = BTreeMap::<LocalDay, TouchedBy>::new();
         for (day, origin) in days {
             let kept = touched
                 .get(&day)
@@ -185,8 +185,8 @@ mod tests {
     use super::*;
     use crate::alert::rules::tests::rule_of_days;
 
-    fn origin(seq: u64, replay_id: Option<&str>) -> Origin {
-        Origin {
+    fn origin(seq: u64, replay_id: Option<&str>) -> TouchedBy {
+        TouchedBy {
             batch: BatchRef { src: 1, seq },
             correlation_id: format!("c{seq}"),
             replay_id: replay_id.map(str::to_owned),

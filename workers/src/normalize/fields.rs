@@ -21,7 +21,7 @@ const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// What a member is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Is {
+enum FieldKind {
     /// A count or duration: an integer from 0.
     Count,
     /// An integer of either sign.
@@ -38,62 +38,62 @@ enum Is {
     Texts,
     /// A list of paths.
     Paths,
-    /// Stands in the record itself.
-    Apart,
+    /// A field of the record itself.
+    InRecord,
 }
 
 /// The members of contract schema 1.0 and 1.1, whatever the type: one name means one thing.
-const FIELDS: &[(&str, Is)] = &[
-    ("branch", Is::Name),
-    ("category", Is::Name),
-    ("chars", Is::Count),
-    ("chars_added", Is::Count),
-    ("chars_removed", Is::Count),
-    ("command", Is::Text),
-    ("commit", Is::Name),
-    ("commits", Is::Count),
-    ("committed_at", Is::Name),
-    ("cursor", Is::Count),
-    ("cwd", Is::Path),
-    ("duration_ms", Is::Count),
-    ("editor", Is::Name),
-    ("entity_type", Is::Name),
-    ("errors", Is::Count),
-    ("exit_code", Is::Integer),
-    ("failed", Is::Count),
-    ("files_changed", Is::Count),
-    ("first_error", Is::Text),
-    ("flaky", Is::Count),
-    ("force", Is::Flag),
-    ("from", Is::Name),
-    ("is_write", Is::Flag),
-    ("language", Is::Apart),
-    ("line", Is::Count),
-    ("lines", Is::Count),
-    ("lines_added", Is::Count),
-    ("lines_removed", Is::Count),
-    ("model", Is::Name),
-    ("outcome", Is::Name),
-    ("parents", Is::Count),
-    ("passed", Is::Count),
-    ("path", Is::Apart),
-    ("project", Is::Apart),
-    ("reason", Is::Text),
-    ("remote", Is::Text),
-    ("shell", Is::Text),
-    ("skipped", Is::Count),
-    ("target", Is::Text),
-    ("to", Is::Name),
-    ("tool", Is::Text),
-    ("undo", Is::Flag),
-    ("warnings", Is::Count),
-    ("workspace", Is::Path),
+const FIELDS: &[(&str, FieldKind)] = &[
+    ("branch", FieldKind::Name),
+    ("category", FieldKind::Name),
+    ("chars", FieldKind::Count),
+    ("chars_added", FieldKind::Count),
+    ("chars_removed", FieldKind::Count),
+    ("command", FieldKind::Text),
+    ("commit", FieldKind::Name),
+    ("commits", FieldKind::Count),
+    ("committed_at", FieldKind::Name),
+    ("cursor", FieldKind::Count),
+    ("cwd", FieldKind::Path),
+    ("duration_ms", FieldKind::Count),
+    ("editor", FieldKind::Name),
+    ("entity_type", FieldKind::Name),
+    ("errors", FieldKind::Count),
+    ("exit_code", FieldKind::Integer),
+    ("failed", FieldKind::Count),
+    ("files_changed", FieldKind::Count),
+    ("first_error", FieldKind::Text),
+    ("flaky", FieldKind::Count),
+    ("force", FieldKind::Flag),
+    ("from", FieldKind::Name),
+    ("is_write", FieldKind::Flag),
+    ("language", FieldKind::InRecord),
+    ("line", FieldKind::Count),
+    ("lines", FieldKind::Count),
+    ("lines_added", FieldKind::Count),
+    ("lines_removed", FieldKind::Count),
+    ("model", FieldKind::Name),
+    ("outcome", FieldKind::Name),
+    ("parents", FieldKind::Count),
+    ("passed", FieldKind::Count),
+    ("path", FieldKind::InRecord),
+    ("project", FieldKind::InRecord),
+    ("reason", FieldKind::Text),
+    ("remote", FieldKind::Text),
+    ("shell", FieldKind::Text),
+    ("skipped", FieldKind::Count),
+    ("target", FieldKind::Text),
+    ("to", FieldKind::Name),
+    ("tool", FieldKind::Text),
+    ("undo", FieldKind::Flag),
+    ("warnings", FieldKind::Count),
+    ("workspace", FieldKind::Path),
     // Lists last: what they take of the bound is not missing for the others.
-    ("failures", Is::Texts),
-    ("paths", Is::Paths),
+    ("failures", FieldKind::Texts),
+    ("paths", FieldKind::Paths),
 ];
 
-/// The entity of a heartbeat, where it is a file's path.
+/// The entity of a heartbeat, if it is a file's path.
 pub fn file_entity<'a>(kind: &str, data: &'a Map<String, Value>) -> Option<&'a str> {
     let is_file =
         kind == "heartbeat" && data.get("entity_type").and_then(Value::as_str) == Some("file");
@@ -137,22 +137,24 @@ struct Cleaner<'a> {
 }
 
 impl Cleaner<'_> {
-    fn known(&mut self, is: Is, value: &Value) -> Option<Value> {
+    fn known(&mut self, is: FieldKind, value: &Value) -> Option<Value> {
         match (is, value) {
-            (Is::Count, Value::Number(_)) => integer(value)
+            (FieldKind::Count, Value::Number(_)) => integer(value)
                 .filter(|number| *number >= 0)
                 .map(Value::from),
-            (Is::Integer, Value::Number(_)) => integer(value).map(Value::from),
-            (Is::Flag, Value::Bool(_)) => Some(value.clone()),
-            (Is::Name, Value::String(name)) => self.text(text::head(&text::clean(name), MAX_WORD)),
-            (Is::Text, Value::String(text)) => self.text(free(text)),
-            (Is::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
-            (Is::Texts, Value::Array(list)) => Some(
+            (FieldKind::Integer, Value::Number(_)) => integer(value).map(Value::from),
+            (FieldKind::Flag, Value::Bool(_)) => Some(value.clone()),
+            (FieldKind::Name, Value::String(name)) => {
+                self.text(text::head(&text::clean(name), MAX_WORD))
+            }
+            (FieldKind::Text, Value::String(text)) => self.text(free(text)),
+            (FieldKind::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
+            (FieldKind::Texts, Value::Array(list)) => Some(
                 strings(list)
                     .map_while(|text| self.text(free(text)))
                     .collect(),
             ),
-            (Is::Paths, Value::Array(list)) => {
+            (FieldKind::Paths, Value::Array(list)) => {
                 let (workspace, project) = (self.workspace, self.project);
                 let paths = strings(list).filter_map(|path| path::clean(path, workspace, project));
                 Some(paths.map_while(|path| self.text(path)).collect())
@@ -196,7 +198,7 @@ impl Cleaner<'_> {
         cleaned.collect()
     }
 
-    /// A text, where it still fits; what comes after one that does not is left out too.
+    /// A text, if it still fits. Everything after one that does not is left out too.
     fn text(&mut self, text: String) -> Option<Value> {
         self.left = self.left.saturating_sub(text.len());
         (self.left > 0).then(|| text.into())

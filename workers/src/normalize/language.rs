@@ -35,7 +35,7 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 /// The canonical name of the language an editor calls `name`: `Rust` and `rs` are `rust`.
 ///
 /// A name that the table does not know is kept in lower case, with `-` for what is neither letter,
-/// digit nor one of `+#._`. `None` where the name says nothing.
+/// digit nor one of `+#._`. `None` if the name says nothing.
 #[must_use]
 pub fn canonical(name: &str) -> Option<String> {
     let key = key(name);

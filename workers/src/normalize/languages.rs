@@ -1,6 +1,6 @@
 //! The table of languages: data, not code. Names and aliases are in lower case, with `-` for spaces.
 
-/// Canonical name; what editors also call it; extensions of its files. Each stands once.
+/// Canonical name; what editors also call it; extensions of its files. Each is named once.
 pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("ada", "", "adb ads"),
     ("apex", "", "cls trigger"),

@@ -14,8 +14,8 @@ pub struct Local {
 
 /// The local time of `at`: zone and offset are chosen as admission chose them for the local day.
 ///
-/// `client` is the envelope's `client` as JSON. Where neither it nor `occurred_at` says anything
-/// usable, local time is UTC.
+/// `client` is the envelope's `client` as JSON. If neither it nor `occurred_at` says anything usable,
+/// local time is UTC.
 pub fn of(at: Micros, client: Option<&[u8]>, occurred_at: Option<&str>) -> Local {
     let zone = client.and_then(time::client_zone).unwrap_or_else(|| {
         let written = occurred_at.and_then(time::parse_rfc3339);

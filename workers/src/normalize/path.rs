@@ -7,11 +7,11 @@ const MAX_PATH: usize = 1024;
 /// Longest project slug, in bytes.
 const MAX_SLUG: usize = 64;
 
-/// `path` with `/` between segments, relative where that is derivable, without a home folder.
+/// `path` with `/` between segments, relative if that can be derived, without a home folder.
 ///
-/// An absolute path is made relative to `workspace` where it lies in it, else to the first folder
+/// An absolute path is made relative to `workspace` if it lies in it, else to the first folder
 /// that is named as the workspace or has the slug `project`, else to the home folder it lies in.
-/// `None` where nothing is left.
+/// Returns `None` if nothing is left.
 #[must_use]
 pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Option<String> {
     let mut path = Segments::of(path);
@@ -43,8 +43,7 @@ pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Opti
 
 /// A project's name as a slug: lower case, `[a-z0-9-]`, at most 64 bytes; of a path its last segment.
 ///
-/// A name that other letters would be lost of ends in eight hex digits of its hash, so that two of
-/// them stay two. `None` where it has no letter or digit, and for a home folder.
+/// A name with letters that a slug cannot hold ends in eight hex digits of its hash, so that two such names stay two. `None` if it has no letter or digit, and for a home folder.
 #[must_use]
 pub fn slug(project: &str) -> Option<String> {
     let mut segments = Segments::of(project);
@@ -107,7 +106,7 @@ impl Segments {
         Self { absolute, list }
     }
 
-    /// How many segments lead to the inside of a home folder; 0 where it lies in none.
+    /// How many segments lead to the inside of a home folder; 0 if it lies in none.
     fn home(&self) -> usize {
         if !self.absolute {
             return 0;
@@ -136,9 +135,9 @@ impl Segments {
         }
     }
 
-    /// How many segments lead to the inside of `folder`, where the path lies in it.
+    /// How many segments lead to the inside of `folder`, if the path lies in it.
     fn inside(&self, folder: &Self) -> Option<usize> {
-        // Drives stand for Windows, where case does not count.
+        // A drive means Windows, whose paths ignore case.
         let windows = folder.list.first().is_some_and(|first| is_drive(first));
         let same = |(one, other): (&String, &String)| {
             one == other || windows && one.to_lowercase() == other.to_lowercase()

@@ -34,7 +34,7 @@ pub struct Record {
     pub language: Option<String>,
     /// Project slug, such as `my-app`.
     pub project: Option<String>,
-    /// Path, relative to its project where that is known, without the home folder.
+    /// Path, relative to its project if that is known, without the home folder.
     pub path: Option<String>,
     /// The type's other data, cleaned: no secrets and home paths in commands, no control characters.
     pub data: Map<String, Value>,
@@ -105,7 +105,7 @@ impl Record {
         ((self.local_seconds().div_euclid(DAY) + 3).rem_euclid(7) + 1) as u8
     }
 
-    /// A count or duration in the data; 0 where there is none.
+    /// A count or duration in the data; 0 if there is none.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         self.data.get(name).and_then(Value::as_u64).unwrap_or(0)
@@ -117,7 +117,7 @@ impl Record {
         self.data.get(name).and_then(Value::as_str)
     }
 
-    /// A flag in the data; false where there is none.
+    /// A flag in the data; false if there is none.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
         self.data

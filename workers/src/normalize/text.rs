@@ -1,6 +1,6 @@
 //! Texts without control characters, and of bounded length.
 
-/// Stands where a text was cut.
+/// Marks where a text was cut.
 const CUT: char = '…';
 
 /// `text` with each control character as a space: a text column may take no NUL, and a terminal
@@ -11,7 +11,7 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// At most `max` bytes (at least 3) of `text` from its start, with an ellipsis where it was longer.
+/// At most `max` bytes (at least 3) of `text` from its start, with an ellipsis if it was longer.
 pub fn head(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
@@ -20,7 +20,7 @@ pub fn head(text: &str, max: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-/// At most `max` bytes (at least 3) of `text` from its end, with an ellipsis where it was longer.
+/// At most `max` bytes (at least 3) of `text` from its end, with an ellipsis if it was longer.
 pub fn tail(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();

@@ -8,7 +8,7 @@ use store::{Outbox, Pending, Receipt, StoreError, Triggered};
 use types::batch;
 use types::job::JobMessage;
 
-use crate::outbox_relay::{NotPublished, RelayedOutbox};
+use crate::outbox_relay::{PublishFailure, RelayedOutbox};
 
 /// Publishes the jobs of stored batches to JOBS.
 pub struct JobOutbox<S> {
@@ -28,7 +28,7 @@ impl<S: Outbox> RelayedOutbox for JobOutbox<S> {
         self.store.claim_outbox(limit).await
     }
 
-    async fn publish(&self, batches: Vec<Pending>) -> Vec<Result<Triggered, NotPublished>> {
+    async fn publish(&self, batches: Vec<Pending>) -> Vec<Result<Triggered, PublishFailure>> {
         crash::point("trigger.before_jobs");
         let published = batches.into_iter().map(|batch| self.publish_batch(batch));
         let published = join_all(published).await;
@@ -43,7 +43,7 @@ impl<S: Outbox> RelayedOutbox for JobOutbox<S> {
 
 impl<S: Outbox> JobOutbox<S> {
     /// Publishes one job for each bit in `need`. The first failure leaves the batch in the outbox.
-    async fn publish_batch(&self, pending: Pending) -> Result<Triggered, NotPublished> {
+    async fn publish_batch(&self, pending: Pending) -> Result<Triggered, PublishFailure> {
         let jobs = pending
             .need
             .kinds()
@@ -57,8 +57,8 @@ impl<S: Outbox> JobOutbox<S> {
         })
     }
 
-    async fn publish_job(&self, job: JobMessage) -> Result<Receipt, NotPublished> {
-        let failed = |reason: String| NotPublished {
+    async fn publish_job(&self, job: JobMessage) -> Result<Receipt, PublishFailure> {
+        let failed = |reason: String| PublishFailure {
             message_id: job.job_id.clone(),
             correlation_id: job.body.correlation_id.clone(),
             reason,

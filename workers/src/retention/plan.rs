@@ -51,7 +51,7 @@ fn part(whole: u64, numerator: u64, denominator: u64) -> u64 {
     u64::try_from(part).unwrap_or(u64::MAX)
 }
 
-/// Up to where messages need not be kept.
+/// Up to which message nothing need be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeLimit {
     /// Messages published before this time may be purged.

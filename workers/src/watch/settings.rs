@@ -1,4 +1,4 @@
-//! When a condition raises an alert, how often it is sent, and where to.
+//! When a condition raises an alert, how often it is sent, and to which address.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use workers::normalize::normalize;
 use crate::build::{HOUR, MINUTE, at, bodies, computed, days_of, event, snapshot};
 use crate::oracle;
 
-/// Instants where something happens to the day: DST changes, new year, 1970.
+/// Instants at which something happens to the day: DST changes, new year, 1970.
 const AROUND: &[&str] = &[
     "2025-10-26T00:30:00Z",
     "2026-03-29T00:30:00Z",

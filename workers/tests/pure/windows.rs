@@ -215,7 +215,7 @@ fn a_partial_that_cannot_be_used_is_an_error_and_all_events_heal_it() {
             "{refused}"
         );
         found.events = events.to_vec();
-        let (_, healed) = rows(aggregate::windows_anew("ada", &days, &found).unwrap());
+        let (_, healed) = rows(aggregate::windows_from_events("ada", &days, &found).unwrap());
         assert_eq!(bodies(&healed)["2026-03-01"]["events"], 1);
     }
 }
@@ -230,7 +230,7 @@ fn a_snapshot_that_contradicts_itself_is_an_error() {
     let bad = ["someday".to_owned()].into();
     assert!(matches!(
         aggregate::windows("ada", &bad, &snapshot(&[], &[], &[])),
-        Err(Error::Day(_))
+        Err(Error::DayMetrics(_))
     ));
 }
 

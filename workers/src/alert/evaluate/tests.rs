@@ -54,7 +54,7 @@ fn snapshot(events: &[StoredEvent]) -> Snapshot {
 }
 
 fn touched(events: &[StoredEvent]) -> TouchedDays {
-    let origin = |event: &StoredEvent| Origin {
+    let origin = |event: &StoredEvent| TouchedBy {
         batch: event.at.batch(),
         correlation_id: "c".to_owned(),
         replay_id: None,

@@ -19,7 +19,7 @@ pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
     }
 }
 
-fn filter(text: &str) -> Filter {
+fn filter(text: &str) -> EventFilter {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
@@ -95,7 +95,7 @@ fn what_cannot_be_meant_is_refused() {
         "n = { at_least = 2, at_most = 1 }",
     ] {
         let text = format!("types = ['git.push']\ndata = {{ {bad} }}");
-        assert!(toml::from_str::<Filter>(&text).is_err(), "{bad}");
+        assert!(toml::from_str::<EventFilter>(&text).is_err(), "{bad}");
     }
-    assert!(toml::from_str::<Filter>("types = ['x']\nkind = 'y'").is_err());
+    assert!(toml::from_str::<EventFilter>("types = ['x']\nkind = 'y'").is_err());
 }

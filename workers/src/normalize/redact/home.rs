@@ -22,7 +22,7 @@ pub fn folder(before: &str, rest: &str, quote: Option<char>) -> Option<usize> {
         .len();
     let second = length(&name[folder..], is_separator);
     let person = &name[folder + second..];
-    // A Windows name may have spaces, but only quotes tell where it ends then.
+    // A Windows name may have spaces, but only quotes show its end then.
     let spaced = rest.starts_with('\\') && quote.is_some();
     let ends =
         |c: char| is_separator(c) || "\"'`:;,|&<>()=".contains(c) || (c.is_whitespace() && !spaced);
