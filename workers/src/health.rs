@@ -10,7 +10,7 @@ use bus::{EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
 use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
-use store::{VerifyReads, Store};
+use store::{Store, VerifyReads};
 use types::job::{BatchState, JobKind};
 use types::stream::StreamIncarnation;
 

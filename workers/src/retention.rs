@@ -15,7 +15,7 @@ use bus::stored::{self, StoredMessage};
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
-use store::{VerifyReads, Retention, BatchProgress};
+use store::{BatchProgress, Retention, VerifyReads};
 use tokio::time::{MissedTickBehavior, interval};
 use types::id::Src;
 
@@ -245,7 +245,10 @@ async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Opti
 /// Whether the rows are of the messages that are in the stream now. A stream that was restored to an older state gives
 /// sequences out again, and has other messages at the higher ones (docs/decisions/0005-a-stream-put-back.md).
 /// So the highest sequence decides for all.
-async fn is_of_this_stream(js: &jetstream::Context, rows: &[BatchProgress]) -> anyhow::Result<bool> {
+async fn is_of_this_stream(
+    js: &jetstream::Context,
+    rows: &[BatchProgress],
+) -> anyhow::Result<bool> {
     for row in rows.iter().rev().take(MAX_GAPS) {
         // An administrator may have deleted this one.
         let Some(message) = first_message(js, row.seq).await? else {

@@ -14,8 +14,8 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
 use store::{
-    AlertOutbox, AlertRevision, Effects, Hour, HourRange, JobDone, Jobs, Snapshot, StoreError,
-    StoredEvent, EventSelection,
+    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobDone, Jobs, Snapshot,
+    StoreError, StoredEvent,
 };
 use tempfile::TempDir;
 use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
@@ -372,7 +372,11 @@ impl Jobs for OneEvent {
         })
     }
 
-    async fn finish_jobs(&self, _: Effects, _: Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError> {
+    async fn finish_jobs(
+        &self,
+        _: Effects,
+        _: Vec<JobDone>,
+    ) -> Result<Vec<AlertRevision>, StoreError> {
         Ok(Vec::new())
     }
 }

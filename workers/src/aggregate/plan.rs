@@ -5,9 +5,6 @@ use std::collections::BTreeSet;
 use store::HourRange;
 use types::time::{parse_rfc3339, utc_hour};
 
-/// Offsets from UTC are less than this many hours in either direction (RFC 3339: 23:59).
-const MAX_OFFSET: i64 = 24;
-
 /// A touched day that is no date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no local day: it must be a date of the form YYYY-MM-DD")]
@@ -20,10 +17,7 @@ pub struct InvalidDate(pub String);
 pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
     let midnight = parse_rfc3339(&format!("{day}T00:00:00Z")).and_then(|written| written.at);
     let midnight = utc_hour(midnight.ok_or_else(|| InvalidDate(day.to_owned()))?);
-    Ok(HourRange {
-        first: midnight - MAX_OFFSET,
-        last: midnight + 24 + MAX_OFFSET - 1,
-    })
+    Ok(HourRange::of_local_days(midnight, midnight))
 }
 
 /// The look-backs of these days as few ranges, rising, none touching another.
@@ -31,19 +25,8 @@ pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
 /// # Errors
 /// Returns `InvalidDate` if one of them is no date of the form `YYYY-MM-DD`.
 pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, InvalidDate> {
-    let mut all = days
-        .iter()
-        .map(|day| look_back(day))
-        .collect::<Result<Vec<_>, _>>()?;
-    all.sort_unstable();
-    let mut merged: Vec<HourRange> = Vec::new();
-    for range in all {
-        match merged.last_mut() {
-            Some(last) if range.first <= last.last + 1 => last.last = last.last.max(range.last),
-            _ => merged.push(range),
-        }
-    }
-    Ok(merged)
+    let all: Result<Vec<_>, _> = days.iter().map(|day| look_back(day)).collect();
+    all.map(HourRange::merge)
 }
 
 #[cfg(test)]

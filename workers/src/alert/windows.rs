@@ -35,11 +35,7 @@ impl LocalDay {
     /// The UTC hours in which events of this local day may lie: every offset is shorter than 24 h.
     #[must_use]
     pub fn hours(self) -> HourRange {
-        let midnight = i64::from(self.0) * HOURS;
-        HourRange {
-            first: midnight - HOURS,
-            last: midnight + 2 * HOURS - 1,
-        }
+        look_back(self, self)
     }
 
     /// When the day ends, if local time is `offset` seconds ahead of UTC.
@@ -151,23 +147,15 @@ pub fn ranges(rules: &[Rule], touched: &TouchedDays) -> Vec<HourRange> {
     else {
         return Vec::new();
     };
-    let mut ranges: Vec<HourRange> = Vec::new();
-    for day in touched.0.keys() {
-        let range = look_back(day.plus(-reach), day.plus(reach));
-        match ranges.last_mut() {
-            Some(last) if range.first <= last.last + 1 => last.last = range.last,
-            _ => ranges.push(range),
-        }
-    }
-    ranges
+    let days = touched.0.keys();
+    let ranges = days.map(|day| look_back(day.plus(-reach), day.plus(reach)));
+    HourRange::merge(ranges.collect())
 }
 
 /// The UTC hours in which events of the local days `start` to `end` may lie.
 fn look_back(start: LocalDay, end: LocalDay) -> HourRange {
-    HourRange {
-        first: start.hours().first,
-        last: end.hours().last,
-    }
+    let midnight = |day: LocalDay| i64::from(day.0) * HOURS;
+    HourRange::of_local_days(midnight(start), midnight(end))
 }
 
 /// The generation of a window: the sum of its look-back's, so it only grows.

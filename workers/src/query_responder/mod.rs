@@ -11,7 +11,7 @@ mod responder;
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
-use store::{Answers, DeadLetters, History, VerifyReads, Persist};
+use store::{Answers, DeadLetters, History, Persist, VerifyReads};
 use types::audit::Step;
 use types::query::{
     BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE,
