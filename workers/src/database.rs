@@ -10,6 +10,7 @@ use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::error::ErrorKind;
 use store::{Postgres, PostgresUrl, Sqlite};
 
+/// The address of the database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseSettings {
     /// The database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full (sslmode:
@@ -175,7 +176,8 @@ fn lock(database: &Path) -> anyhow::Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
             "Another process writes {} (`devtrail up` or `devtrail-worker all`). A SQLite file has one writing \
-             process; stop that one first. (On Postgres workers scale as separate processes: --database-url postgres://….)",
+             process; stop that one first. (On Postgres workers scale as separate processes: \
+             --database-url postgres://….)",
             database.display()
         ),
         Err(TryLockError::Error(error)) => {

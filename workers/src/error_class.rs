@@ -3,6 +3,7 @@
 use bus::pull::{ErrorClass, Failure, Outcome};
 use store::StoreError;
 
+/// The failure of a message whose handling met this error.
 pub fn failure(error: &StoreError) -> Failure {
     let error_class = match error {
         StoreError::Unavailable(_) => ErrorClass::Transient,
@@ -16,6 +17,7 @@ pub fn failure(error: &StoreError) -> Failure {
     }
 }
 
+/// [`failure`] as the outcome of the message.
 pub fn outcome(error: &StoreError) -> Outcome {
     Outcome::Failed(failure(error))
 }

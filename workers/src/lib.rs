@@ -1,8 +1,8 @@
 //! The workers: durable pull consumers that turn the stream into stored data.
 //!
-//! [`persist`] stores batches and publishes their jobs. [`aggregate`], [`normalize`] and [`alert`] do these jobs, by way
-//! of what they share in [`jobs`]. On Postgres any number of processes may run a role; on SQLite one process runs them
-//! all.
+//! [`persist`] stores batches and publishes their jobs. [`aggregate`], [`normalize`] and [`alert`] do these jobs, by
+//! way of what they share in [`jobs`]. On Postgres any number of processes may run a role; on SQLite one process runs
+//! them all.
 
 pub mod aggregate;
 pub mod alert;

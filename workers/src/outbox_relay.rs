@@ -82,6 +82,7 @@ pub struct OutboxRelay<O> {
 }
 
 impl<O: RelayedOutbox> OutboxRelay<O> {
+    /// Sweeps that fail back off by `retry`.
     pub fn new(outbox: O, retry: RetryPolicy, shutdown: Shutdown) -> Self {
         Self {
             outbox,

@@ -217,7 +217,8 @@ impl<S: Retention + VerifyReads> Purger<S> {
                 first = fill.first,
                 percent = fill.percent(),
                 max_bytes = fill.max_bytes,
-                "EVENTS is nearly full and nothing can be purged: {blocker}. A larger max_bytes of the stream gives time"
+                "EVENTS is nearly full and nothing can be purged: {blocker}. A larger max_bytes of the stream \
+                 gives time"
             );
         }
         Ok(())

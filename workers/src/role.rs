@@ -18,6 +18,7 @@ pub enum WorkerRole {
 }
 
 impl WorkerRole {
+    /// Whether a process of this role does the work of `part`.
     #[must_use]
     pub fn includes(self, part: Self) -> bool {
         self == Self::All || self == part

@@ -9,11 +9,13 @@ use crate::database::DatabaseSettings;
 use crate::retention::RetentionSettings;
 use crate::watch::WatchSettings;
 
+/// What `devtrail-worker` takes on the command line or from the environment.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkerSettings {
     #[command(flatten)]
     pub nats: NatsSettings,
-    /// Addresses of the nats-server's monitor, of a cluster each node's, with commas between: so that its disk is watched
+    /// Addresses of the nats-server's monitor, of a cluster each node's, with commas between: so that its disk is
+    /// watched
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
         value_parser = runtime::settings::parse_http_url

@@ -261,7 +261,9 @@ async fn alerts_are_published_once_and_the_most_severe_first() {
         (subject.as_str(), correlation.as_str()),
         ("alerts.critical.ada", "corr-c")
     );
-    let wanted = serde_json::json!({"alert_id": "c", "revision": 3, "state": "retracted", "push": true, "title": "A sentence"});
+    let wanted = serde_json::json!({
+        "alert_id": "c", "revision": 3, "state": "retracted", "push": true, "title": "A sentence"
+    });
     assert_eq!(*payload, wanted);
 }
 
@@ -323,7 +325,10 @@ async fn sweep_until(
     let relay = relay(js, rows, shutdown);
     tokio::select! {
         () = relay.sweep_until_shutdown(may_sweep) => panic!("the sweep ended by itself"),
-        () = until("it is swept", || enough(*checks.lock().expect("no test panics with it"), rows.left()).then_some(())) => {}
+        () = until("it is swept", || {
+            let checks = *checks.lock().expect("no test panics with it");
+            enough(checks, rows.left()).then_some(())
+        }) => {}
     }
     *checks.lock().expect("no test panics with it")
 }

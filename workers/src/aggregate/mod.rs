@@ -1,7 +1,7 @@
 //! The aggregate role: raw events become hourly partials, and those become the metrics of local days.
 //!
-//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is pure: [`ranges`] says which
-//! hours to read, [`windows`] what to write.
+//! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is pure: [`ranges`] says
+//! which hours to read, [`windows`] what to write.
 
 mod day;
 mod fold;

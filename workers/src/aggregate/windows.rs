@@ -45,8 +45,8 @@ pub enum Error {
     },
 }
 
-/// The effects of a job that touched these local days of a developer. The snapshot is of [`super::plan::ranges`], with the
-/// events of the hours that are stale to [`VERSION`].
+/// The effects of a job that touched these local days of a developer. The snapshot is of [`super::plan::ranges`], with
+/// the events of the hours that are stale to [`VERSION`].
 ///
 /// Only stale hours get a partial; each day gets a row, also one that has no event any more.
 ///

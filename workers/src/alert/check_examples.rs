@@ -9,8 +9,8 @@ use super::examples::Example;
 use super::rules::Rule;
 use super::windows::{TouchedBy, TouchedDays};
 
-/// What is wrong with the rule according to its own examples; empty if nothing is. A rule needs an example of either kind,
-/// and every event must be one that the collector would accept.
+/// What is wrong with the rule according to its own examples; empty if nothing is. A rule needs an example of either
+/// kind, and every event must be one that the collector would accept.
 #[must_use]
 pub fn check_examples(rule: &Rule, schemas: &Schemas) -> Vec<String> {
     let mut problems = Vec::new();

@@ -16,6 +16,7 @@ use crate::normalize::{self, Record, normalize};
 /// Rises with every change of what conditions measure or findings say.
 pub const ENGINE_VERSION: i32 = 1;
 
+/// The findings of all rules for one developer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evaluation {
     /// One for each rule and window that holds a touched day; a finding of `None` retracts.

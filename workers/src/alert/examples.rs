@@ -107,7 +107,10 @@ impl ExampleEvent {
                 shifted.trim_end_matches('Z'),
                 written_offset(offset.seconds())
             );
-            let body = json!({"id": id, "type": self.kind, "occurred_at": local, "schema_version": VERSION, "data": self.data});
+            let body = json!({
+                "id": id, "type": self.kind, "occurred_at": local, "schema_version": VERSION,
+                "data": self.data,
+            });
             match schemas.find(&self.kind, VERSION) {
                 Found::Known(schema) => schema.check(&body).map_err(|misfit| {
                     format!(
@@ -139,6 +142,7 @@ impl ExampleEvent {
 
 /// An offset as RFC 3339 writes it, `+01:00`.
 fn written_offset(seconds: i32) -> String {
-    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let minutes = seconds.abs() / 60;
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }

@@ -68,6 +68,7 @@ pub struct FindingWindow<'a> {
     pub offset: i32,
 }
 
+/// The alert of `rule` on this window: what `firing` measured becomes its evidence.
 pub fn finding(
     rule: &Rule,
     window: &FindingWindow<'_>,

@@ -43,7 +43,8 @@ pub fn clean(path: &str, workspace: Option<&str>, project: Option<&str>) -> Opti
 
 /// A project's name as a slug: lower case, `[a-z0-9-]`, at most 64 bytes; of a path its last segment.
 ///
-/// A name with letters that a slug cannot hold ends in eight hex digits of its hash, so that two such names stay two. `None` if it has no letter or digit, and for a home folder.
+/// A name with letters that a slug cannot hold ends in eight hex digits of its hash, so that two such names stay
+/// two. Returns `None` if it has no letter or digit, and for a home folder.
 #[must_use]
 pub fn slug(project: &str) -> Option<String> {
     let mut segments = Segments::of(project);

@@ -135,7 +135,8 @@ async fn days<S: Answers>(store: &S, query: MetricsQuery) -> Result<Vec<DayReply
         to,
     } = query;
     let days = store.days(developer, from, to).await?;
-    let days = days.into_iter().map(replies::day);
+    let days = days.into_iter();
+    let days = days.map(|(day, computed)| replies::day(day, &computed));
     let days = days.collect::<Result<Vec<_>, _>>();
     // A day whose events have all moved to another day is like one that never had any.
     let days = days.map_err(QueryFailure::Damaged)?.into_iter();

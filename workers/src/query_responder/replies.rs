@@ -64,7 +64,7 @@ fn exception(event: NotAccepted) -> Exception {
 
 /// # Errors
 /// Returns the defect, named by its day, if what was computed is no JSON object.
-pub fn day((day, computed): (String, Computed)) -> Result<DayReply, String> {
+pub fn day(day: String, computed: &Computed) -> Result<DayReply, String> {
     let mut metrics: Map<String, Value> = serde_json::from_str(&computed.body)
         .map_err(|error| format!("the metrics of {day} are no JSON object: {error}"))?;
     // The reply names the day itself; twice the same member could not be read.
@@ -179,16 +179,16 @@ mod tests {
             version: 1,
             body: body.to_owned(),
         };
-        let reply = day((
+        let reply = day(
             "2026-03-01".to_owned(),
-            computed(r#"{"edits":4,"day":"x"}"#),
-        ))
+            &computed(r#"{"edits":4,"day":"x"}"#),
+        )
         .unwrap();
         assert_eq!(
             serde_json::to_string(&reply).unwrap(),
             r#"{"day":"2026-03-01","edits":4}"#
         );
-        let defect = day(("2026-03-01".to_owned(), computed("[]"))).unwrap_err();
+        let defect = day("2026-03-01".to_owned(), &computed("[]")).unwrap_err();
         assert!(defect.contains("2026-03-01"), "{defect}");
     }
 
@@ -200,7 +200,7 @@ mod tests {
                 version: 1,
                 body: body.to_owned(),
             };
-            has_events(&day(("2026-03-01".to_owned(), computed)).unwrap())
+            has_events(&day("2026-03-01".to_owned(), &computed).unwrap())
         };
         assert!(is_reported(r#"{"events": 1}"#) && !is_reported(r#"{"events": 0, "edits": 0}"#));
     }

@@ -29,6 +29,10 @@ pub enum QueryFailure {
     TooLarge(usize, usize),
 }
 
+/// The query or note in a message.
+///
+/// # Errors
+/// Returns `QueryFailure::Unreadable` if the payload is not the JSON of a `T`.
 pub fn read<T: DeserializeOwned>(message: &Message) -> Result<T, QueryFailure> {
     Ok(serde_json::from_slice(&message.payload)?)
 }
@@ -41,6 +45,7 @@ pub struct Responder {
 }
 
 impl Responder {
+    /// Subscriptions that break are renewed after `retry`'s pauses.
     pub fn new(client: Client, retry: RetryPolicy, shutdown: Shutdown) -> Self {
         Self {
             client,
@@ -49,6 +54,7 @@ impl Responder {
         }
     }
 
+    /// The shutdown that ends its subscriptions.
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }

@@ -119,13 +119,14 @@ impl std::fmt::Display for Blocker {
         match self {
             Self::Unstored(seq) => write!(
                 f,
-                "message {seq} is not stored. If `devtrail dead list --stream EVENTS` names it, `devtrail dead redrive` or \
-                 `devtrail dead drop` the dead letter; else start persist workers, or look why they do not store it"
+                "message {seq} is not stored. If `devtrail dead list --stream EVENTS` names it, \
+                 `devtrail dead redrive` or `devtrail dead drop` the dead letter; else start persist workers, or look \
+                 why they do not store it"
             ),
             Self::Failed(seq) => write!(
                 f,
-                "a job of batch {seq} was dead-lettered. Look at `devtrail dead list --stream JOBS`, then `devtrail dead redrive` or \
-                 `devtrail dead drop` the dead letter"
+                "a job of batch {seq} was dead-lettered. Look at `devtrail dead list --stream JOBS`, then \
+                 `devtrail dead redrive` or `devtrail dead drop` the dead letter"
             ),
             Self::Unfinished(seq) => write!(
                 f,

@@ -32,6 +32,7 @@ pub struct ProbedConditions {
 }
 
 impl ProbedConditions {
+    /// Adds conditions of a kind, which thereby counts as probed.
     pub fn add(&mut self, kind: Kind, conditions: impl IntoIterator<Item = Condition>) {
         self.probed.insert(kind);
         self.conditions.extend(conditions);
@@ -39,6 +40,7 @@ impl ProbedConditions {
 }
 
 impl Condition {
+    /// A condition that fires at once.
     #[must_use]
     pub fn firing(kind: Kind, subject: &str, count: u64, title: String) -> Self {
         Self {
@@ -52,6 +54,7 @@ impl Condition {
         }
     }
 
+    /// Adds a measured number.
     #[must_use]
     pub fn with(mut self, name: &str, value: u64, bound: Option<u64>) -> Self {
         self.numbers

@@ -87,6 +87,7 @@ impl ConditionTracker {
         tracker
     }
 
+    /// The last message about each open alert.
     pub fn open(&self) -> impl Iterator<Item = &AdminAlert> {
         self.open.values().map(|open| &open.published)
     }

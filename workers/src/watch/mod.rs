@@ -2,8 +2,8 @@
 //!
 //! Every worker process has one; the one that holds the lease probes everything, every few seconds. Its readings become
 //! conditions (`readings`), and these become messages (`condition_tracker`): both are pure. ADMIN keeps the watcher's
-//! state: whichever process gets the lease reads the open alerts from there. A message is published only if ADMIN has not
-//! changed since, so that no alert is ever raised twice.
+//! state: whichever process gets the lease reads the open alerts from there. A message is published only if ADMIN has
+//! not changed since, so that no alert is ever raised twice.
 
 mod condition;
 mod condition_tracker;

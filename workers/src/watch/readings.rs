@@ -279,7 +279,8 @@ fn batches_overdue(overdue: &Overdue, bound: Duration) -> Condition {
         persisted_at,
     } = overdue;
     let title = format!(
-        "Batches that are not completed {} s after they were stored: {count}. The oldest is {oldest}, {}, stored at {}.",
+        "Batches that are not completed {} s after they were stored: {count}. The oldest is {oldest}, {}, \
+         stored at {}.",
         bound.as_secs(),
         state.as_str(),
         rfc3339(*persisted_at)

@@ -17,6 +17,7 @@ const ID: usize = 128;
 /// What comes before the reason in an alert's title.
 pub const REASON_PREFIX: &str = " The last reason: ";
 
+/// The recent failures of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleFailure {
     pub rule: String,
@@ -50,7 +51,8 @@ impl RuleFailures {
         failed.last_failed = now;
     }
 
-    /// Records what an open alert says of a rule. Reports come in since `subscribed_at`: the rule may have failed until then.
+    /// Records what an open alert says of a rule.
+    /// Reports come in since `subscribed_at`: the rule may have failed until then.
     pub fn record_open_alert(&mut self, alert: &AdminAlert, subscribed_at: Micros) {
         let error = alert
             .title

@@ -236,8 +236,8 @@ impl<S: Monitoring> Watcher<S> {
         })
     }
 
-    /// Another watcher saw the conditions of open alerts. That this one has not seen them itself does not mean that they
-    /// are over.
+    /// Another watcher saw the conditions of open alerts. That this one has not seen them itself does not mean that
+    /// they are over.
     fn expect_open_alerts(&mut self, tracker: &ConditionTracker) {
         for alert in tracker.open() {
             match alert.kind {

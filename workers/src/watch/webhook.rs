@@ -10,7 +10,7 @@ use runtime::process::Process;
 use runtime::retry::RetrySettings;
 
 use super::settings::WatchSettings;
-use crate::webhook::{self, Webhook, WebhookSender};
+use crate::webhook::{self, ConsumerName, Webhook, WebhookSender};
 
 /// An open alert is sent again each day; a message that is older than two is no news.
 const EXPIRES_AFTER: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -39,7 +39,10 @@ pub async fn deliver(
         remedy: "set the right --admin-webhook-url and --admin-webhook-secret",
         count: webhook_post,
     };
-    let consumer = (ADMIN, WEBHOOK_ADMIN);
+    let consumer = ConsumerName {
+        stream: ADMIN,
+        consumer: WEBHOOK_ADMIN,
+    };
     webhook::deliver(js, consumer, webhook, retry, breaker, process).await?;
     Ok(())
 }

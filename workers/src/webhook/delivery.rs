@@ -40,14 +40,22 @@ pub struct Webhook {
     pub count: fn(&'static str),
 }
 
-/// Posts the messages of `consumer` of `stream` until the process stops. Any number of processes may: the consumer
+/// The consumer whose messages are posted.
+pub struct ConsumerName<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// A durable consumer of it.
+    pub consumer: &'a str,
+}
+
+/// Posts the messages of `consumer` until the process stops. Any number of processes may: the consumer
 /// gives out one message at a time.
 ///
 /// # Errors
 /// Returns a `BindError` if the stream or its consumer is missing or unsafe at the start.
 pub async fn deliver(
     js: jetstream::Context,
-    (stream, consumer): (&str, &str),
+    consumer: ConsumerName<'_>,
     webhook: Webhook,
     retry: RetrySettings,
     breaker: BreakerSettings,
@@ -69,7 +77,7 @@ pub async fn deliver(
     let role = Arc::new(WebhookRole { webhook });
     pull::run(
         js,
-        (stream, consumer),
+        (consumer.stream, consumer.consumer),
         (role, Arc::new(NoDeliveryState)),
         settings,
         process.shutdown,
@@ -171,8 +179,8 @@ impl WebhookRole {
     }
 }
 
-/// No delivery state is kept: a failed post is never the message's fault. An undecodable message is found in DEAD by its
-/// message id.
+/// No delivery state is kept: a failed post is never the message's fault. An undecodable message is found in DEAD by
+/// its message id.
 struct NoDeliveryState;
 
 impl DeliveryState for NoDeliveryState {

@@ -6,5 +6,5 @@
 mod delivery;
 mod sender;
 
-pub use delivery::{Webhook, deliver};
+pub use delivery::{ConsumerName, Webhook, deliver};
 pub use sender::{WebhookSender, signature};

@@ -17,7 +17,7 @@ fn edit(id: &str, occurred_at: &str, language: &str) -> StoredEvent {
 }
 
 #[test]
-fn a_pause_counts_up_to_fifteen_minutes_for_the_language_before_it() {
+fn a_pause_counts_up_to_15_minutes_for_the_language_before() {
     let days = metrics(&[
         edit("a", "2026-03-01T09:50:00Z", "rust"),
         edit("b", "2026-03-01T10:05:00Z", "go"),
@@ -145,7 +145,7 @@ fn hours_before_1970_are_hours() {
 }
 
 #[test]
-fn only_stale_hours_get_a_partial_and_a_left_day_a_row_without_events() {
+fn only_stale_hours_get_a_partial() {
     let events = [
         edit("a", "2026-03-01T10:00:00Z", "c"),
         edit("b", "2026-03-01T11:00:00Z", "c"),
@@ -195,7 +195,7 @@ fn only_stale_hours_get_a_partial_and_a_left_day_a_row_without_events() {
 }
 
 #[test]
-fn a_partial_that_cannot_be_used_is_an_error_and_all_events_heal_it() {
+fn an_unusable_partial_is_recomputed_from_all_events() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
     let (days, hour) = (days_of(&events), at("2026-03-01T10:00:00Z") / 3_600_000_000);
     let stored = |version: i32, body: &str| PartialRow {

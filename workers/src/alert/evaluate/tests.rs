@@ -246,7 +246,10 @@ proptest! {
 
     #[test]
     fn nothing_that_may_be_stored_makes_a_rule_panic(
-        raw in prop::collection::vec((any::<i64>(), ".{0,12}", prop::collection::vec(any::<u8>(), 0..40), 0_usize..4), 0..20),
+        raw in prop::collection::vec(
+            (any::<i64>(), ".{0,12}", prop::collection::vec(any::<u8>(), 0..40), 0_usize..4),
+            0..20,
+        ),
         now in any::<i64>(),
     ) {
         let kinds = ["git.push", "build.finished", "heartbeat", "\u{0}"];

@@ -88,7 +88,9 @@ fn is_base64(byte: u8) -> bool {
 fn looks_random(word: &str) -> bool {
     let classes = || word.bytes().filter(u8::is_ascii_alphanumeric).map(class);
     let count = |wanted: u8| classes().filter(|class| *class == wanted).count();
-    let (small, capital, digits) = (count(b'a'), count(b'A'), count(b'0'));
+    let small = count(b'a');
+    let capital = count(b'A');
+    let digits = count(b'0');
     let hex = word.len() >= MIN_HEX && word.bytes().all(|b| b.is_ascii_hexdigit()) && digits > 0;
     if hex && digits < word.len() {
         return true;

@@ -66,7 +66,11 @@ proptest! {
     }
 
     #[test]
-    fn with_default_settings_nothing_is_purged_below_80_percent(bytes in 0..10_000_u64, max in 1..10_000_u64, messages in 1..500_u64) {
+    fn with_default_settings_nothing_is_purged_below_80_percent(
+        bytes in 0..10_000_u64,
+        max in 1..10_000_u64,
+        messages in 1..500_u64,
+    ) {
         let fill = Fill { first: 1, messages, bytes, max_bytes: Some(max) };
         let limit = PurgeLimit::of(&fill, None, 1_000_000);
         prop_assert_eq!(limit.is_some(), bytes * 100 / max >= 80);

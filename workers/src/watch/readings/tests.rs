@@ -249,7 +249,8 @@ fn titles_are_sentences_with_value_and_bound() {
         [
             "Dead letters of EVENTS/persist are in DEAD: 3.",
             "No process of alert has given a sign of life since 1970-01-01T00:00:00.000000Z; the bound is 30 s.",
-            "Batches that are not completed 600 s after they were stored: 3. The oldest is 1:7, triggered, stored at 1970-01-01T00:00:00.000000Z.",
+            "Batches that are not completed 600 s after they were stored: 3. The oldest is 1:7, triggered, \
+             stored at 1970-01-01T00:00:00.000000Z.",
             "The rule r could not be evaluated, 2 times recently. The last reason: it panicked",
         ]
     );
