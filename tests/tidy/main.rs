@@ -316,7 +316,6 @@ const PENDING_CIRCLES: &[&str] = &[
     "common/bus/",
     "store/src/",
     "tests/",
-    "workers/src/",
 ];
 
 #[test]
@@ -338,7 +337,6 @@ const PENDING_NAMES: &[&str] = &[
     "collector/src/",
     "common/",
     "store/src/",
-    "workers/src/",
 ];
 
 #[test]
@@ -359,7 +357,6 @@ const PENDING_PARAMETERS: &[&str] = &[
     "common/",
     "store/",
     "tests/",
-    "workers/",
 ];
 
 #[test]
@@ -410,7 +407,6 @@ const PENDING_LINES: &[&str] = &[
     "scripts/",
     "store/",
     "tests/",
-    "workers/",
 ];
 
 #[test]
