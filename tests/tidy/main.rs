@@ -332,12 +332,7 @@ fn no_files_use_each_other_in_a_circle() {
 }
 
 /// Folders whose types are still being renamed.
-const PENDING_NAMES: &[&str] = &[
-    "admin/src/",
-    "collector/src/",
-    "common/",
-    "store/src/",
-];
+const PENDING_NAMES: &[&str] = &["admin/src/", "collector/src/", "common/", "store/src/"];
 
 #[test]
 fn no_two_public_types_have_one_name() {
@@ -351,13 +346,7 @@ fn no_two_public_types_have_one_name() {
 }
 
 /// Folders whose parameters are still being named.
-const PENDING_PARAMETERS: &[&str] = &[
-    "admin/",
-    "collector/",
-    "common/",
-    "store/",
-    "tests/",
-];
+const PENDING_PARAMETERS: &[&str] = &["admin/", "collector/", "common/", "store/", "tests/"];
 
 #[test]
 fn no_function_takes_a_tuple_apart() {
