@@ -8,8 +8,8 @@ use async_nats::jetstream::{self, kv};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use runtime::clock;
 use serde_json::json;
+use types::api_key::{self, ApiKeyRecord, Scope};
 use types::id::DeveloperId;
-use types::key::{self, KeyRecord, Scope};
 use types::time::rfc3339;
 
 use crate::output;
@@ -108,7 +108,7 @@ async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
 /// # Errors
 /// Where it is missing.
 pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
-    js.get_key_value(key::BUCKET)
+    js.get_key_value(api_key::BUCKET)
         .await
         .context("The bucket api_keys is missing. Run `devtrail streams apply`.")
 }
@@ -122,20 +122,20 @@ pub async fn create(
     developer: DeveloperId,
     grant: &Grant,
 ) -> anyhow::Result<String> {
-    let made = key::generate();
+    let made = api_key::generate();
     let named: BTreeSet<Scope> = grant.scopes.iter().copied().collect();
     let scopes = if named.is_empty() {
         Scope::ALL.to_vec()
     } else {
         named.into_iter().collect()
     };
-    let record = KeyRecord {
+    let record = ApiKeyRecord {
         developer,
         scopes,
         rate: grant.rate,
         created_at: rfc3339(clock::now()),
     };
-    let entry = key::key_entry(&key::digest(&made));
+    let entry = api_key::key_entry(&api_key::digest(&made));
     bucket
         .put(entry, serde_json::to_vec(&record)?.into())
         .await
@@ -166,7 +166,7 @@ async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyho
     Ok(())
 }
 
-async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>> {
+async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, ApiKeyRecord)>> {
     let mut records = Vec::new();
     let mut entries = bucket.keys().await?;
     while let Some(entry) = entries.try_next().await? {
@@ -181,7 +181,7 @@ async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, KeyRecord)>>
             .with_context(|| format!("the entry {entry} is damaged"))?;
         records.push((digest.to_owned(), record));
     }
-    records.sort_by(|(a, one), (b, other): &(String, KeyRecord)| {
+    records.sort_by(|(a, one), (b, other): &(String, ApiKeyRecord)| {
         (&one.developer, a).cmp(&(&other.developer, b))
     });
     Ok(records)
@@ -195,7 +195,7 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
             .map(|(digest, record)| json!({"sha256": digest, "key": record}));
         return Ok(output::json(&list.collect::<Vec<_>>())?);
     }
-    let row = |(digest, record): &(String, KeyRecord)| {
+    let row = |(digest, record): &(String, ApiKeyRecord)| {
         [
             record.developer.to_string(),
             digest[..SHOWN.min(digest.len())].to_owned(),
@@ -220,8 +220,8 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
 }
 
 async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
-    let digest = key::digest(named);
-    let found: Vec<(String, KeyRecord)> = records(bucket)
+    let digest = api_key::digest(named);
+    let found: Vec<(String, ApiKeyRecord)> = records(bucket)
         .await?
         .into_iter()
         .filter(|(known, record)| {
@@ -237,7 +237,7 @@ async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
     }
     for (digest, record) in found {
         bucket
-            .delete(key::key_entry(&digest))
+            .delete(api_key::key_entry(&digest))
             .await
             .context("The key could not be revoked")?;
         output::line(format!(

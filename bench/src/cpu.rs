@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use reqwest::header::HeaderMap;
 use runtime::clock;
 use serde_json::Value;
-use types::admission::{Context, admit};
-use types::formats::{Format, Request};
+use types::admission::{AdmissionContext, admit};
+use types::formats::{BatchRequest, Format};
 use types::schema::Schemas;
 use types::{batch, id};
 
@@ -18,8 +18,8 @@ use crate::report::{BenchTable, Measured, percentile};
 const BATCHES: usize = 2000;
 
 /// How admission is called: as the collector does, without a request around it.
-fn context() -> anyhow::Result<Context> {
-    Ok(Context {
+fn context() -> anyhow::Result<AdmissionContext> {
+    Ok(AdmissionContext {
         developer: "bench".parse()?,
         epoch: 0,
         correlation_id: id::correlation_id(None),
@@ -43,7 +43,7 @@ pub struct EncodedBatch {
 pub fn message(schemas: &Schemas, body: &[u8]) -> anyhow::Result<EncodedBatch> {
     let context = context()?;
     let headers = HeaderMap::new();
-    let request = Request {
+    let request = BatchRequest {
         headers: &headers,
         body,
         developer: &context.developer,

@@ -10,8 +10,8 @@ use governor::clock::MonotonicClock;
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
+use types::api_key::{ApiKeyRecord, BUCKET, DeveloperRecord, Scope, digest};
 use types::id::DeveloperId;
-use types::key::{BUCKET, DeveloperRecord, KeyRecord, Scope, digest};
 
 use crate::rate_limit::{RateLimitPolicy, RateLimiter};
 
@@ -38,7 +38,7 @@ struct Table {
 
 /// A key, and what it has sent lately.
 struct Key {
-    record: KeyRecord,
+    record: ApiKeyRecord,
     /// `None`: no limit.
     rate_limiter: Option<Arc<RateLimiter>>,
 }
@@ -156,7 +156,7 @@ impl ApiKeys {
 }
 
 impl Key {
-    fn new(record: KeyRecord, defaults: Defaults) -> Self {
+    fn new(record: ApiKeyRecord, defaults: Defaults) -> Self {
         let policy = RateLimitPolicy::of(record.rate.unwrap_or(defaults.rate), defaults.max_events);
         Self {
             record,
@@ -177,7 +177,7 @@ impl Table {
     fn apply(&mut self, entry: &kv::Entry, defaults: Defaults) {
         let gone = entry.operation != kv::Operation::Put;
         if let Some(digest) = entry.key.strip_prefix("key.") {
-            match serde_json::from_slice::<KeyRecord>(&entry.value) {
+            match serde_json::from_slice::<ApiKeyRecord>(&entry.value) {
                 Ok(record) if !gone => {
                     let mut key = Key::new(record, defaults);
                     key.keep_count_of(self.keys.get(digest));
@@ -212,9 +212,9 @@ mod tests {
         max_events: 10,
     };
 
-    fn record(rate: Option<u32>) -> KeyRecord {
+    fn record(rate: Option<u32>) -> ApiKeyRecord {
         let developer = "ada".parse().unwrap();
-        KeyRecord {
+        ApiKeyRecord {
             developer,
             scopes: vec![Scope::EventsWrite],
             rate,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use bus::BindError;
-use runtime::breaker::{Guard, Outcome, Permit, State};
+use runtime::breaker::{BreakerState, CallOutcome, CallPermit, Guard};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
@@ -48,9 +48,9 @@ impl BreakerRecovery {
     }
 
     /// Probes in place of a batch.
-    async fn probe(&self, permit: Permit) {
+    async fn probe(&self, permit: CallPermit) {
         match self.stream_answers().await {
-            Ok(()) => permit.done(Outcome::Ok),
+            Ok(()) => permit.done(CallOutcome::Ok),
             Err(reason) => permit.failed(&reason),
         }
     }
@@ -61,7 +61,7 @@ impl BreakerRecovery {
     /// fail, and keep the breaker open for longer.
     async fn reconnected(&self) {
         let mut backoff = self.retry.backoff(&self.shutdown);
-        while self.breaker.state() == State::Open {
+        while self.breaker.state() == BreakerState::Open {
             match self.stream_answers().await {
                 Ok(()) => {
                     tracing::info!(

@@ -244,7 +244,7 @@ impl Publisher {
             };
             let pause = match tried {
                 Ok(Ok(ack)) => {
-                    permit.done(breaker::Outcome::Ok);
+                    permit.done(breaker::CallOutcome::Ok);
                     return Ok(PublishedMessage {
                         incarnation,
                         sequence: ack.sequence,
@@ -257,7 +257,7 @@ impl Publisher {
                     match code(&error) {
                         // The server answers, so it works: this message or the limit is at fault.
                         Some(STREAM_FULL) => {
-                            permit.done(breaker::Outcome::Ok);
+                            permit.done(breaker::CallOutcome::Ok);
                             return Err(NotPublished::Full(last));
                         }
                         Some(TOO_LARGE) => {
@@ -265,7 +265,7 @@ impl Publisher {
                             return Err(NotPublished::TooLarge(last));
                         }
                         Some(IN_PROCESS) => {
-                            permit.done(breaker::Outcome::Ok);
+                            permit.done(breaker::CallOutcome::Ok);
                             IN_PROCESS_DELAY
                         }
                         _ => {
@@ -331,10 +331,10 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
 }
 
 /// What a message that is too large tells the breaker: nothing if the client itself refused it.
-fn too_large_outcome(error: &PublishError) -> breaker::Outcome {
+fn too_large_outcome(error: &PublishError) -> breaker::CallOutcome {
     match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => breaker::Outcome::Ignored,
-        _ => breaker::Outcome::Ok,
+        PublishErrorKind::MaxPayloadExceeded => breaker::CallOutcome::Ignored,
+        _ => breaker::CallOutcome::Ok,
     }
 }
 

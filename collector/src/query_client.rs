@@ -7,7 +7,7 @@ use async_nats::{Client, Request, RequestErrorKind};
 use http_server::{ErrorCode, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use types::query::Answer;
+use types::query::QueryReply;
 
 /// How long a client that asks for something stored waits for the workers' answer.
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,8 +62,8 @@ impl QueryClient {
             _ => failed(&error),
         })?;
         match serde_json::from_slice(&reply.payload).map_err(|error| failed(&error))? {
-            Answer::Ok(answer) => Ok(answer),
-            Answer::Unavailable(reason) => Err(QueryError::Store(reason)),
+            QueryReply::Ok(answer) => Ok(answer),
+            QueryReply::Unavailable(reason) => Err(QueryError::Store(reason)),
         }
     }
 }

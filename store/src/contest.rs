@@ -4,7 +4,7 @@
 //! original; each other one is its duplicate where it says the same, else in conflict with it.
 
 use types::id::EventRef;
-use types::json::same_meaning;
+use types::json::is_equivalent;
 use types::time::Micros;
 use types::verdict::Verdict;
 
@@ -127,7 +127,7 @@ pub fn decide(holder: Submission<'_>, newcomer: Submission<'_>) -> Resolution {
 pub fn beside(original: Submission<'_>, loser: Submission<'_>) -> Loser {
     if original.hash == loser.hash {
         Loser::Duplicate { same_bytes: true }
-    } else if same_meaning(original.body, loser.body) {
+    } else if is_equivalent(original.body, loser.body) {
         Loser::Duplicate { same_bytes: false }
     } else {
         Loser::Conflict

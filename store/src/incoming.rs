@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use types::batch::{Batch, Header};
-use types::event::{self, Head};
+use types::event::{self, EventHead};
 use types::id::{self, BatchRef, DeveloperId};
 use types::json::replace_nul;
 use types::time::{Micros, rfc3339};
@@ -152,7 +152,7 @@ impl DecodedBatch {
         let (mut competitors, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
         for (index, (note, bytes)) in batch.events().enumerate() {
             let (ordinal, body, hash) = (index as u32, bytes.to_vec(), event::hash(bytes));
-            let head = Head::of(bytes);
+            let head = EventHead::of(bytes);
             match (note.code, note.competes()) {
                 (Some(code), false) => refused.push(Refused {
                     ordinal,

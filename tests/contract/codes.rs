@@ -120,7 +120,7 @@ async fn somebody_elses_developer_id_is_refused_and_the_own_one_is_fine() {
 /// Contract: batches.route, errors.scope_missing
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
-    use types::key::{BUCKET, KeyRecord, Scope, digest, generate, key_entry};
+    use types::api_key::{ApiKeyRecord, BUCKET, Scope, digest, generate, key_entry};
     let up = shared().await;
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let bucket = async_nats::jetstream::new(nats)
@@ -130,7 +130,7 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
     let with = async |scope: Scope| {
         let (key, created_at) = (generate(), "2026-03-01T00:00:00Z".to_owned());
         let developer = "scoped".parse().unwrap();
-        let record = KeyRecord {
+        let record = ApiKeyRecord {
             developer,
             scopes: vec![scope],
             rate: None,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bus::admin_alerts;
 use harness::{Client, Engine, Hook, Site, until};
-use types::admin_alert::{AdminAlert, Kind, State};
+use types::admin_alert::{AdminAlert, AlertKind, AlertState};
 
 /// What the posts are signed with.
 const SECRET: &str = "s3cret-of-the-hook";
@@ -99,7 +99,7 @@ async fn empty_dead(site: &Site) {
 }
 
 /// The messages of ADMIN about this kind, oldest first.
-async fn told(site: &Site, kind: Kind) -> Vec<AdminAlert> {
+async fn told(site: &Site, kind: AlertKind) -> Vec<AdminAlert> {
     let (alerts, _) = admin_alerts(&site.js().await, 1).await.unwrap();
     alerts
         .into_iter()
@@ -108,7 +108,7 @@ async fn told(site: &Site, kind: Kind) -> Vec<AdminAlert> {
 }
 
 /// Waits until the newest message about the kind and subject is of this state.
-async fn until_told(site: &Site, kind: Kind, subject: &str, state: State) -> AdminAlert {
+async fn until_told(site: &Site, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
         let newest = told(site, kind)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::{DecodedBatch, JobDone, Pending, Postgres, Sqlite, Store};
 use types::admission::{self, admit};
 use types::batch;
-use types::formats::{Format, Request};
+use types::formats::{BatchRequest, Format};
 use types::id::BatchRef;
 use types::job::{JobKind, JobMessage};
 use types::schema::Schemas;
@@ -100,7 +100,7 @@ fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
                 .collect();
             let body = harness::envelope(&format!("b{seq}"), &events).to_string();
             let received_at = at("2026-03-10T00:00:00Z") + seq as Micros * SECOND;
-            let context = admission::Context {
+            let context = admission::AdmissionContext {
                 developer: "ada".parse().unwrap(),
                 epoch: 0,
                 correlation_id: format!("c{seq}"),
@@ -109,7 +109,7 @@ fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
                 collector: "collector/test".to_owned(),
             };
             let (headers, developer) = (HeaderMap::new(), &context.developer);
-            let request = Request {
+            let request = BatchRequest {
                 headers: &headers,
                 body: body.as_bytes(),
                 developer,

@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use bus::admin_alerts;
 use harness::{Up, envelope, event, until};
-use types::admin_alert::Kind;
+use types::admin_alert::AlertKind;
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -68,7 +68,7 @@ async fn new_messages_at_old_places_are_kept_in_the_stream_and_verify_names_the_
         let (alerts, _) = admin_alerts(&js, 1).await.ok()?;
         alerts
             .into_iter()
-            .find(|alert| alert.kind == Kind::Lag && alert.subject == "EVENTS/persist")
+            .find(|alert| alert.kind == AlertKind::Lag && alert.subject == "EVENTS/persist")
     })
     .await;
     assert!(

@@ -39,7 +39,7 @@ async fn change(up: &Up, client: &Client, member: &str, value: Value) {
         .get_key_value("api_keys")
         .await
         .unwrap();
-    let entry = types::key::key_entry(&types::key::digest(client.key()));
+    let entry = types::api_key::key_entry(&types::api_key::digest(client.key()));
     let mut record: Value =
         serde_json::from_slice(&bucket.get(&entry).await.unwrap().unwrap()).unwrap();
     record[member] = value;

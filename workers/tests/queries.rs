@@ -22,7 +22,7 @@ use store::{
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, Mask};
 use types::query::{
-    Answer, BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, ResendNote,
+    BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, QueryReply, ResendNote,
     StoredReply, SubmissionReply,
 };
 use types::stream::StreamIncarnation;
@@ -170,7 +170,7 @@ async fn query<T: DeserializeOwned>(
     client: &Client,
     subject: &'static str,
     query: &impl serde::Serialize,
-) -> Answer<T> {
+) -> QueryReply<T> {
     let query: bytes::Bytes = serde_json::to_vec(query).expect("a query is JSON").into();
     for _ in 0..500 {
         match client.request(subject, query.clone()).await {
@@ -185,17 +185,17 @@ async fn query<T: DeserializeOwned>(
     panic!("nobody replies on {subject}")
 }
 
-fn ok<T: std::fmt::Debug>(reply: Answer<T>) -> T {
+fn ok<T: std::fmt::Debug>(reply: QueryReply<T>) -> T {
     match reply {
-        Answer::Ok(reply) => reply,
-        Answer::Unavailable(reason) => panic!("unavailable: {reason}"),
+        QueryReply::Ok(reply) => reply,
+        QueryReply::Unavailable(reason) => panic!("unavailable: {reason}"),
     }
 }
 
-fn unavailable<T: std::fmt::Debug>(reply: Answer<T>) -> String {
+fn unavailable<T: std::fmt::Debug>(reply: QueryReply<T>) -> String {
     match reply {
-        Answer::Unavailable(reason) => reason,
-        Answer::Ok(reply) => panic!("a reply: {reply:?}"),
+        QueryReply::Unavailable(reason) => reason,
+        QueryReply::Ok(reply) => panic!("a reply: {reply:?}"),
     }
 }
 
@@ -245,7 +245,8 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
         ok::<Vec<SubmissionReply>>(query(&client, BATCH, &submissions_of("b2")).await),
         []
     );
-    let busy: Answer<Vec<SubmissionReply>> = query(&client, BATCH, &submissions_of("busy")).await;
+    let busy: QueryReply<Vec<SubmissionReply>> =
+        query(&client, BATCH, &submissions_of("busy")).await;
     assert!(unavailable(busy).contains("busy"));
     let stored = async |created, seq| {
         let stored = BatchQuery::Stored {
@@ -260,7 +261,7 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
     // The same sequence of another incarnation is another message.
     assert_eq!(stored(2, 1).await, Some((1, true)));
     assert_eq!((stored(1, 3).await, stored(9, 1).await), (None, None));
-    let strange: Answer<Vec<SubmissionReply>> =
+    let strange: QueryReply<Vec<SubmissionReply>> =
         query(&client, BATCH, &json!({"weather": {}})).await;
     assert!(unavailable(strange).contains("cannot be read"));
     let days = |to: &str| MetricsQuery {

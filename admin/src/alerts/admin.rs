@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use bus::admin_alerts;
-use types::admin_alert::{AdminAlert, State, newest};
+use types::admin_alert::{AdminAlert, AlertState, newest};
 use types::time::rfc3339;
 
 use crate::output;
@@ -37,7 +37,7 @@ pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
     let (_, js) = settings.target.connect().await?;
     let (messages, last) = read(&js, 1).await?;
     let mut alerts = newest(messages);
-    alerts.retain(|alert| settings.all || alert.state == State::Raised);
+    alerts.retain(|alert| settings.all || alert.state == AlertState::Raised);
     if settings.follow {
         return follow(&js, alerts, last, settings.json).await;
     }
@@ -88,8 +88,8 @@ fn text(alerts: &[AdminAlert]) -> String {
     }
     let shown = |alert: &AdminAlert| {
         let advice = match alert.state {
-            State::Raised => format!("\n    {} ({})", alert.advice, alert.runbook),
-            State::Resolved => String::new(),
+            AlertState::Raised => format!("\n    {} ({})", alert.advice, alert.runbook),
+            AlertState::Resolved => String::new(),
         };
         format!("{}{advice}", line(alert))
     };
@@ -107,8 +107,8 @@ fn line(alert: &AdminAlert) -> String {
     } = alert;
     let (severity, kind) = (severity.as_str(), kind.as_str());
     let state = match alert.state {
-        State::Raised => format!("since {}", rfc3339(*first_seen)),
-        State::Resolved => format!("resolved {}", rfc3339(alert.time)),
+        AlertState::Raised => format!("since {}", rfc3339(*first_seen)),
+        AlertState::Resolved => format!("resolved {}", rfc3339(alert.time)),
     };
     // One line each, whatever a title quotes.
     output::plain(&format!("{severity} {kind} {state}: {title}").replace('\n', " "))
@@ -116,12 +116,12 @@ fn line(alert: &AdminAlert) -> String {
 
 #[cfg(test)]
 mod tests {
-    use types::admin_alert::{Kind, alert_id};
+    use types::admin_alert::{AlertKind, alert_id};
 
     use super::*;
 
-    fn alert(state: State) -> AdminAlert {
-        let kind = Kind::Lag;
+    fn alert(state: AlertState) -> AdminAlert {
+        let kind = AlertKind::Lag;
         AdminAlert {
             alert_id: alert_id(kind, "EVENTS/persist", 0),
             revision: 0,
@@ -146,7 +146,7 @@ mod tests {
     Do this. (docs/runbook.md#lag)
 warning lag resolved 1970-01-01T00:00:01.000000Z: Two lines \u{fffd}[31m";
         assert_eq!(
-            text(&[alert(State::Raised), alert(State::Resolved)]),
+            text(&[alert(AlertState::Raised), alert(AlertState::Resolved)]),
             expected
         );
     }

@@ -13,8 +13,8 @@ use runtime::process::Process;
 use store::VerifyReads;
 use tokio::time::timeout;
 use types::batch::{CORRELATION_ID, TRACEPARENT};
-use types::pointer;
-use types::query::{Answer, DeadNote, DeadNoted};
+use types::query::{DecisionRecorded, DecisionRequest, QueryReply};
+use types::replay_pointer;
 use types::stream::StreamIncarnation;
 
 use super::letter::Letter;
@@ -114,7 +114,7 @@ impl Desk {
         letter: &Letter,
         job_id: Option<String>,
         reason: Option<&str>,
-    ) -> anyhow::Result<DeadNoted> {
+    ) -> anyhow::Result<DecisionRecorded> {
         let seq = letter.origin().unwrap_or_default();
         // A letter of an earlier version names no life; where its message is, the present one is meant.
         let batch = letter
@@ -127,7 +127,7 @@ impl Desk {
             }
             _ => self.incarnation.clone(),
         };
-        let note = DeadNote {
+        let note = DecisionRequest {
             dead_sequence: letter.sequence,
             dead_at: letter.dead.at,
             incarnation,
@@ -157,8 +157,8 @@ impl Desk {
         match serde_json::from_slice(&message.payload)
             .context("A worker's answer cannot be read")?
         {
-            Answer::Ok(noted) => Ok(noted),
-            Answer::Unavailable(why) => {
+            QueryReply::Ok(noted) => Ok(noted),
+            QueryReply::Unavailable(why) => {
                 bail!("{nothing}: the audit cannot be written: {why}. Run the command again.")
             }
         }
@@ -172,7 +172,7 @@ impl Desk {
         let msg_id = plan::msg_id(letter, plan);
         let (subject, headers, payload) = match plan {
             Plan::Pointer(pointer) => (
-                pointer::SUBJECT.to_owned(),
+                replay_pointer::SUBJECT.to_owned(),
                 followed(letter),
                 serde_json::to_vec(pointer)?.into(),
             ),

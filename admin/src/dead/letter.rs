@@ -9,7 +9,7 @@ use types::batch::{self, Batch};
 use types::dead_letter::DeadLetter;
 use types::id::{BatchRef, DeveloperId, Src};
 use types::job::{BatchState, JobMessage};
-use types::pointer::Pointer;
+use types::replay_pointer::ReplayPointer;
 use types::time::{Micros, rfc3339};
 
 /// A dead letter.
@@ -35,7 +35,7 @@ pub enum Content {
     /// A job.
     Job(Box<JobMessage>),
     /// A pointer to a message of EVENTS.
-    Pointer(Pointer),
+    Pointer(ReplayPointer),
     /// None of these, for this reason.
     Raw(String),
 }

@@ -4,7 +4,7 @@ use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
 use types::id::{BatchRef, Src};
 use types::job::JobMessage;
-use types::pointer::{self, Pointer};
+use types::replay_pointer::{self, ReplayPointer};
 
 use super::letter::{Content, Letter};
 
@@ -12,7 +12,7 @@ use super::letter::{Content, Letter};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// A pointer to the message, which EVENTS still holds.
-    Pointer(Pointer),
+    Pointer(ReplayPointer),
     /// The job, under a new id.
     Job(Box<JobMessage>),
     /// The message as it is, on its subject.
@@ -67,13 +67,13 @@ pub fn message(letter: &Letter, now: &Now) -> Result<BatchRef, String> {
 /// How the letter is redriven; or why it cannot have another try, and stays.
 pub fn plan(letter: &Letter, now: &Now) -> Result<Plan, String> {
     if in_events(letter).is_some() {
-        return message(letter, now).map(|at| Plan::Pointer(Pointer::redrive(at)));
+        return message(letter, now).map(|at| Plan::Pointer(ReplayPointer::redrive(at)));
     }
     let subject = letter.dead.subject.as_deref().unwrap_or_default();
     match (&letter.content, letter.dead.stream.as_str()) {
         (Content::Job(job), _) => Ok(Plan::Job(Box::new(job.redriven()))),
         (_, JOBS) if subject.starts_with("jobs.") => Ok(Plan::Raw(subject.to_owned())),
-        (_, REPLAY) if subject == pointer::SUBJECT => Ok(Plan::Raw(subject.to_owned())),
+        (_, REPLAY) if subject == replay_pointer::SUBJECT => Ok(Plan::Raw(subject.to_owned())),
         _ => Err(format!(
             "it came from {} on the subject {subject:?}, where nothing is redriven",
             letter.dead.stream
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_message_of_events_is_redriven_where_it_lies_and_never_loses_its_only_copy() {
         let at = BatchRef { src: 2, seq: 5 };
-        let pointer = Ok(Plan::Pointer(Pointer::redrive(at)));
+        let pointer = Ok(Plan::Pointer(ReplayPointer::redrive(at)));
         assert_eq!(plan(&events(&[]), &now(Some(GARBAGE))), pointer);
         assert_eq!(
             plan(&events(&[("Devtrail-Src", "2")]), &now(Some(GARBAGE))),
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_pointer_that_gave_up_is_redriven_as_the_message_it_names() {
         let at = BatchRef { src: 2, seq: 5 };
-        let payload = serde_json::to_vec(&Pointer::redrive(at)).unwrap();
+        let payload = serde_json::to_vec(&ReplayPointer::redrive(at)).unwrap();
         let one = letter(
             "dead.REPLAY.persist-replay",
             &[("Devtrail-Subject", "replay.batch")],
@@ -151,12 +151,12 @@ mod tests {
         );
         assert_eq!(
             plan(&one, &now(Some(b"any"))),
-            Ok(Plan::Pointer(Pointer::redrive(at)))
+            Ok(Plan::Pointer(ReplayPointer::redrive(at)))
         );
         assert!(plan(&one, &now(None)).is_err());
-        let replays = Pointer {
+        let replays = ReplayPointer {
             replay_id: Some("r".to_owned()),
-            ..Pointer::redrive(at)
+            ..ReplayPointer::redrive(at)
         };
         let payload = serde_json::to_vec(&replays).unwrap();
         let one = letter(

@@ -126,7 +126,7 @@ fn headers(letter: &Letter) -> BTreeMap<String, Vec<String>> {
 fn payload(content: &Content, bytes: &[u8]) -> Value {
     match content {
         Content::Batch(batch) => {
-            let event = |(index, (note, bytes)): (usize, (&types::batch::Note, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
+            let event = |(index, (note, bytes)): (usize, (&types::batch::EventMetadata, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
             let events: Vec<Value> = batch.events().enumerate().map(event).collect();
             let header = &batch.header;
             json!({

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use store::{QuarantinedBatch, QuarantinedEvent};
 use types::admission::EventValidator;
-use types::batch::Note;
-use types::event::Head;
-use types::formats::{Event, Format};
+use types::batch::EventMetadata;
+use types::event::EventHead;
+use types::formats::{Format, ParsedEvent};
 use types::id::EventRef;
 use types::schema::Schemas;
 use types::time;
@@ -17,7 +17,7 @@ use types::verdict::Code;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It fits: with its effective time and local day.
-    Fits(Note),
+    Fits(EventMetadata),
     /// The same event is stored already, here.
     Stored(EventRef),
     /// An event of its id was readmitted, and is not stored yet.
@@ -73,7 +73,7 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         .filter(|(_, known)| known.is_none());
     let texts = open
         .filter_map(|(event, _)| text(event))
-        .map(|raw| Event::Text(raw.get().into()));
+        .map(|raw| ParsedEvent::Text(raw.get().into()));
     let mut notes = validator
         .validate_all(&texts.collect::<Vec<_>>())
         .into_iter();
@@ -96,7 +96,7 @@ pub fn text(event: &QuarantinedEvent) -> Option<&RawValue> {
 
 /// The event's type, where it has one.
 pub fn kind(event: &QuarantinedEvent) -> Option<String> {
-    Head::parse(std::str::from_utf8(&event.body).ok()?)
+    EventHead::parse(std::str::from_utf8(&event.body).ok()?)
         .ok()?
         .kind()
 }
@@ -137,7 +137,7 @@ fn damaged() -> Fate {
     }
 }
 
-fn judged(note: Note) -> Fate {
+fn judged(note: EventMetadata) -> Fate {
     match note.code {
         None => Fate::Fits(note),
         // The same event twice in the batch: the first one goes.
@@ -189,7 +189,7 @@ pub mod tests {
             .unwrap();
         let event = |(ordinal, body): (u32, &&str)| QuarantinedEvent {
             ordinal,
-            id: Head::parse(body).unwrap().id(),
+            id: EventHead::parse(body).unwrap().id(),
             code: Code::TypeUnknown,
             pointer: Some("/type".to_owned()),
             detail: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use collector::publisher::EventsMessage;
 use serde_json::value::RawValue;
 use store::QuarantinedBatch;
-use types::batch::{FORMAT, Header, Note, Origin, readmit_id};
+use types::batch::{BatchOrigin, EventMetadata, FORMAT, Header, readmit_id};
 use types::id::{BadDeveloperId, DeveloperId};
 use types::time::Micros;
 
@@ -26,7 +26,7 @@ pub struct Fitting<'a> {
     /// Its index in the batch it was sent in.
     pub ordinal: u32,
     /// What admission found out.
-    pub note: Note,
+    pub note: EventMetadata,
     /// Its exact text.
     pub text: &'a RawValue,
 }
@@ -74,7 +74,7 @@ pub fn message(
         envelope,
         counts: fitting.iter().map(|one| one.note.verdict()).collect(),
         events: fitting.iter().map(|one| one.note.clone()).collect(),
-        origin: Some(Origin {
+        origin: Some(BatchOrigin {
             incarnation: batch.incarnation.clone(),
             seq: batch.at.seq,
             batch_id: batch.batch_id.clone(),

@@ -9,7 +9,7 @@ use async_nats::jetstream;
 use bus::{EVENTS, stored};
 use store::{Quarantine, VerifyReads};
 use types::batch;
-use types::event::Head;
+use types::event::EventHead;
 use types::stream::StreamIncarnation;
 
 use super::fate::OnTheWay;
@@ -55,7 +55,7 @@ pub async fn read(
         if batch.header.origin.is_some() {
             let ids = batch
                 .events()
-                .filter_map(|(_, bytes)| Head::of(bytes)?.id());
+                .filter_map(|(_, bytes)| EventHead::of(bytes)?.id());
             ids.for_each(|id| on_the_way.add(batch.header.developer.as_str(), &id));
         }
     }

@@ -8,9 +8,9 @@ use runtime::schema_folder;
 use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
 use types::admission::EventValidator;
-use types::batch::Note;
-use types::event::Head;
-use types::formats::{Event, Format};
+use types::batch::EventMetadata;
+use types::event::EventHead;
+use types::formats::{Format, ParsedEvent};
 use types::schema::{SchemaFile, Schemas, problems};
 use types::time::Micros;
 use types::verdict::{Code, Verdict};
@@ -160,14 +160,14 @@ fn check_events(
         received_at: now,
         zone: None,
     };
-    let events: Vec<Event<'_>> = lines
+    let events: Vec<ParsedEvent<'_>> = lines
         .iter()
-        .map(|(_, line)| Event::Text((*line).into()))
+        .map(|(_, line)| ParsedEvent::Text((*line).into()))
         .collect();
-    let one = |((line, text), note): ((usize, &str), Note)| {
+    let one = |((line, text), note): ((usize, &str), EventMetadata)| {
         let (verdict, id) = (
             note.verdict(),
-            Head::of(text.as_bytes()).and_then(|head| head.id()),
+            EventHead::of(text.as_bytes()).and_then(|head| head.id()),
         );
         CheckedEvent {
             line,

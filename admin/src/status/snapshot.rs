@@ -1,7 +1,7 @@
 //! What Devtrail is doing at one moment, and how it looks to people. Pure.
 
 use bus::worker_registry::WorkerEntry;
-use runtime::breaker::{Report, State};
+use runtime::breaker::{BreakerReport, BreakerState};
 use serde::Serialize;
 use store::Totals;
 use types::time::{Micros, parse_rfc3339};
@@ -123,7 +123,7 @@ fn all(status: &Status) -> impl Iterator<Item = &WorkerEntry> {
 
 /// The breakers by process, and a sentence for each that is not closed.
 fn breakers(status: &Status) -> String {
-    let all: Vec<(&WorkerEntry, &Report)> = all(status)
+    let all: Vec<(&WorkerEntry, &BreakerReport)> = all(status)
         .flat_map(|entry| entry.breakers.iter().map(move |report| (entry, report)))
         .collect();
     if all.is_empty() {
@@ -131,7 +131,7 @@ fn breakers(status: &Status) -> String {
     }
     let rows = all.iter().map(|(entry, report)| {
         let state = match report.state {
-            State::Open => "OPEN",
+            BreakerState::Open => "OPEN",
             state => state.as_str(),
         };
         [
@@ -150,18 +150,18 @@ fn breakers(status: &Status) -> String {
 }
 
 /// What it means that a breaker is not closed.
-fn told(entry: &WorkerEntry, report: &Report) -> Option<String> {
+fn told(entry: &WorkerEntry, report: &BreakerReport) -> Option<String> {
     let (name, role, instance) = (&report.name, &entry.role, &entry.instance);
     let reason = report
         .reason
         .as_deref()
         .map_or_else(String::new, |reason| format!(" Last failure: {reason}."));
     match report.state {
-        State::Closed => None,
-        State::Open => Some(format!(
+        BreakerState::Closed => None,
+        BreakerState::Open => Some(format!(
             "The breaker {name} of {role} {instance} is open: it does not try for a while.{reason}"
         )),
-        State::HalfOpen => Some(format!(
+        BreakerState::HalfOpen => Some(format!(
             "The breaker {name} of {role} {instance} is half open: a few tries decide.{reason}"
         )),
     }
@@ -213,8 +213,13 @@ mod tests {
         }
     }
 
-    fn with(entry: WorkerEntry, name: &str, state: State, reason: Option<&str>) -> WorkerEntry {
-        let report = Report {
+    fn with(
+        entry: WorkerEntry,
+        name: &str,
+        state: BreakerState,
+        reason: Option<&str>,
+    ) -> WorkerEntry {
+        let report = BreakerReport {
             name: name.to_owned(),
             state,
             reason: reason.map(str::to_owned),
@@ -240,10 +245,20 @@ mod tests {
                 pending: 2,
                 unsettled: 1,
             }],
-            collectors: vec![with(worker("collector"), "stream", State::Closed, None)],
+            collectors: vec![with(
+                worker("collector"),
+                "stream",
+                BreakerState::Closed,
+                None,
+            )],
             workers: vec![
                 worker("aggregate"),
-                with(worker("persist"), "store", State::Open, Some("it is away")),
+                with(
+                    worker("persist"),
+                    "store",
+                    BreakerState::Open,
+                    Some("it is away"),
+                ),
             ],
             store: Totals {
                 batches: BTreeMap::from([("completed".to_owned(), 1), ("failed".to_owned(), 2)]),

@@ -2,7 +2,7 @@
 
 use store::{Account, StoredPlacement};
 use types::batch::{BadMessage, Batch};
-use types::event::{self, Head};
+use types::event::{self, EventHead};
 use types::id::{BatchRef, EventRef};
 use types::verdict::Verdict;
 
@@ -105,7 +105,7 @@ fn events(at: BatchRef, batch: &Batch, account: &Account, checked: &mut Checked)
             .filter(|(kept, _)| *kept == event.ordinal)
             .map(|(_, kept)| kept);
         let named = || {
-            Head::of(bytes)
+            EventHead::of(bytes)
                 .and_then(|head| head.id())
                 .unwrap_or_else(|| "without id".to_owned())
         };

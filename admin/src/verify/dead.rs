@@ -9,7 +9,7 @@ use bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
 use types::dead_letter::DeadLetter;
 use types::id::Src;
 use types::job::{JobKind, Mask};
-use types::pointer::{Pointer, Target};
+use types::replay_pointer::{ReplayPointer, ReplayTarget};
 use types::time::Micros;
 
 use super::reader::{Payloads, Reader};
@@ -169,8 +169,8 @@ fn is_redrive(part: &str) -> bool {
 
 /// The message that a pointer was to store again.
 fn pointed_at(payload: &[u8], src: Option<Src>) -> Option<Was> {
-    let pointer = serde_json::from_slice::<Pointer>(payload).ok()?;
-    let stores = pointer.targets.contains(&Target::Persist);
+    let pointer = serde_json::from_slice::<ReplayPointer>(payload).ok()?;
+    let stores = pointer.targets.contains(&ReplayTarget::Persist);
     (stores && src.is_none_or(|src| src == pointer.at.src)).then_some(Was::Message(pointer.at.seq))
 }
 

@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, stream::Stream};
 use bus::{JOBS, REPLAY, stored};
 use types::id::Src;
 use types::job::JobKind;
-use types::pointer::{self, Pointer, Target};
+use types::replay_pointer::{self, ReplayPointer, ReplayTarget};
 
 use super::stuck::Lanes;
 
@@ -54,14 +54,14 @@ impl Queues {
         (from, to): (u64, u64),
     ) -> anyhow::Result<()> {
         while let Some(message) =
-            stored::first_from(&self.js, REPLAY, self.next, pointer::SUBJECT).await?
+            stored::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT).await?
         {
             self.next = message.seq + 1;
-            let pointer = serde_json::from_slice::<Pointer>(&message.payload);
+            let pointer = serde_json::from_slice::<ReplayPointer>(&message.payload);
             // What is no pointer is given up by the workers.
             if let Ok(pointer) = pointer
                 && src.is_none_or(|src| src == pointer.at.src)
-                && pointer.targets.contains(&Target::Persist)
+                && pointer.targets.contains(&ReplayTarget::Persist)
             {
                 self.pointers.insert(pointer.at.seq, message.seq);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract;
 use http_server::health::Health;
-use runtime::breaker::State;
+use runtime::breaker::BreakerState;
 
 use crate::app_state::AppState;
 use crate::openapi::{NoRefusals, ReadyRefusals};
@@ -34,7 +34,7 @@ pub async fn ready(
             "This collector is shutting down.",
         ));
     }
-    if app.breaker.state() == State::Open {
+    if app.breaker.state() == BreakerState::Open {
         let detail =
             "Not ready: the stream failed again and again, so it is not tried for a while.";
         return Err(

@@ -25,7 +25,7 @@ use runtime::{
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use types::key::{self, KeyRecord, Scope};
+use types::api_key::{self, ApiKeyRecord, Scope};
 use types::query::QUEUE;
 
 /// A collector on a nats-server of its own, and who talks to them.
@@ -122,8 +122,8 @@ impl Bench {
     }
 
     async fn make_key(&self, developer: &str, scopes: &[Scope]) -> String {
-        let made = key::generate();
-        let record = KeyRecord {
+        let made = api_key::generate();
+        let record = ApiKeyRecord {
             developer: developer.parse().expect("a developer id"),
             scopes: scopes.to_vec(),
             rate: None,
@@ -131,10 +131,10 @@ impl Bench {
         };
         let bucket = self
             .js
-            .get_key_value(key::BUCKET)
+            .get_key_value(api_key::BUCKET)
             .await
             .expect("the bucket");
-        let entry = key::key_entry(&key::digest(&made));
+        let entry = api_key::key_entry(&api_key::digest(&made));
         let record = serde_json::to_vec(&record).expect("a record is JSON");
         bucket
             .put(entry, record.into())

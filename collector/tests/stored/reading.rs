@@ -1,7 +1,7 @@
 //! `GET /v1/batches/{batch_id}` and `GET /v1/metrics/daily`: the own, or why not.
 
 use serde_json::{Value, json};
-use types::key::Scope;
+use types::api_key::Scope;
 use types::query::{BATCH, METRICS};
 
 use super::Bench;

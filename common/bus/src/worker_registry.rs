@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, kv};
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use runtime::breaker::{Breakers, Report};
+use runtime::breaker::{BreakerReport, Breakers};
 use runtime::retry::RetryPolicy;
 use runtime::{process::Actor, shutdown::Shutdown};
 use types::time::{Micros, rfc3339};
@@ -46,7 +46,7 @@ pub struct WorkerEntry {
     pub version: String,
     /// Its circuit breakers, by name.
     #[serde(default)]
-    pub breakers: Vec<Report>,
+    pub breakers: Vec<BreakerReport>,
 }
 
 impl WorkerEntry {

@@ -12,7 +12,7 @@ use bus::{
     lease::Lease,
     worker_registry::{BUCKET, COLLECTOR, WorkerEntry, alive, keep_registered},
 };
-use runtime::breaker::{BreakerSettings, Breakers, State};
+use runtime::breaker::{BreakerSettings, BreakerState, Breakers};
 use runtime::{process::Actor, shutdown::Shutdown};
 use serde_json::{Value, json};
 
@@ -198,7 +198,7 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
     let (collector, worker) = (start(COLLECTOR), start("all"));
     let stream = collector.guard("stream", BreakerSettings::DEFAULT);
     let _store = worker.guard("store", BreakerSettings::DEFAULT);
-    let told = async |what: &str, expected: [(&str, &str, State); 2]| {
+    let told = async |what: &str, expected: [(&str, &str, BreakerState); 2]| {
         let seen = async || {
             let alive = alive(&js).await.unwrap();
             let told: Vec<_> = alive
@@ -214,17 +214,21 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
         };
         until(what, seen).await;
     };
-    let store = ("all", "store", State::Closed);
+    let store = ("all", "store", BreakerState::Closed);
     told(
         "both are closed",
-        [(COLLECTOR, "stream", State::Closed), store],
+        [(COLLECTOR, "stream", BreakerState::Closed), store],
     )
     .await;
     let began = std::time::Instant::now();
     for _ in 0..5 {
         stream.acquire().ok().unwrap().failed("no PubAck");
     }
-    told("one is open", [(COLLECTOR, "stream", State::Open), store]).await;
+    told(
+        "one is open",
+        [(COLLECTOR, "stream", BreakerState::Open), store],
+    )
+    .await;
     assert!(
         began.elapsed() < PATIENCE / 2,
         "told only with the next sign of life"

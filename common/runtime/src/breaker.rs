@@ -2,7 +2,7 @@
 //!
 //! Closed, a call is let through and its outcome counted. Open, none is. Half-open, a few probes are,
 //! and their outcomes decide. The state machine is that of M. Nygard, *Release It!* (2007), the
-//! sliding window and the bounded probes those of resilience4j. The third outcome, [`Outcome::Ignored`],
+//! sliding window and the bounded probes those of resilience4j. The third outcome, [`CallOutcome::Ignored`],
 //! is our own: bad input does not show whether the dependency is healthy.
 
 mod guard;
@@ -13,7 +13,7 @@ mod settings;
 mod tests;
 mod window;
 
-pub use guard::{Guard, Permit, Report};
+pub use guard::{BreakerReport, CallPermit, Guard};
 pub use list::Breakers;
-pub use machine::{Breaker, Outcome, State, Ticket};
+pub use machine::{Breaker, BreakerState, CallOutcome, Ticket};
 pub use settings::BreakerSettings;

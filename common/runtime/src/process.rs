@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::breaker::{Breakers, State};
+use crate::breaker::{BreakerState, Breakers};
 use crate::health::{HealthRegistry, NotReady};
 use crate::settings::{self, Loaded, Settings, UsageError};
 use crate::shutdown::Shutdown;
@@ -74,7 +74,7 @@ impl Process {
         let reports = self.breakers.reports();
         let open = reports
             .iter()
-            .find(|one| one.state == State::Open && !one.name.starts_with(APART));
+            .find(|one| one.state == BreakerState::Open && !one.name.starts_with(APART));
         open.map_or(Ok(()), |one| {
             let reason = format!("the circuit breaker before the {} is open", one.name);
             Err(NotReady {
@@ -214,7 +214,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::breaker::{BreakerSettings, Outcome};
+    use crate::breaker::{BreakerSettings, CallOutcome};
 
     #[tokio::test(start_paused = true)]
     async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
@@ -236,7 +236,7 @@ mod tests {
         process.health.check("store", || async { Ok(()) });
         let open = |name: &str| {
             let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
-            (0..5).for_each(|_| guard.acquire().ok().unwrap().done(Outcome::Failed));
+            (0..5).for_each(|_| guard.acquire().ok().unwrap().done(CallOutcome::Failed));
         };
         open("webhook:admin");
         assert_eq!(process.ready().await, Ok(()));

@@ -172,7 +172,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, BadSchemaFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::schema::Found;
+    use types::schema::SchemaLookup;
 
     const COFFEE: &str = r#"{"type": "object", "required": ["id", "type", "occurred_at"],
         "properties": {"type": {"const": "coffee.brewed"}}}"#;
@@ -205,20 +205,20 @@ mod tests {
         assert_eq!(schemas.supported(), ["1.0", "1.1", "1.2", "2.0"]);
         assert!(matches!(
             schemas.find("coffee.brewed", "1.1"),
-            Found::Known(_)
+            SchemaLookup::Known(_)
         ));
         let known = |version: &str| match schemas.find("test.finished", version) {
-            Found::Known(schema) => schema.version.to_string(),
+            SchemaLookup::Known(schema) => schema.version.to_string(),
             _ => panic!("{version} is not known"),
         };
         assert_eq!(["1.1", "1.2", "2.0"].map(known), ["1.1", "1.2", "2.0"]);
         assert!(matches!(
             schemas.find("coffee.brewed", "1.3"),
-            Found::NewerMinor(_)
+            SchemaLookup::NewerMinor(_)
         ));
         assert!(matches!(
             schemas.find("coffee.brewed", "2.0"),
-            Found::UnknownType
+            SchemaLookup::UnknownType
         ));
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
-use runtime::metrics::{ALL, Kind, Metric, Program};
+use runtime::metrics::{ALL, Metric, MetricKind, Program};
 
 const HOW: &str = "DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-runtime --test prometheus";
 
@@ -43,9 +43,9 @@ fn page() -> String {
         } in ALL.iter().filter(|one| one.program == program)
         {
             let kind = match kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram(_) => "histogram",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram(_) => "histogram",
             };
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             let _ = writeln!(
@@ -96,7 +96,7 @@ fn names_keep_to_prometheuss_conventions() {
             "{name}"
         );
         assert_eq!(
-            matches!(kind, Kind::Counter),
+            matches!(kind, MetricKind::Counter),
             name.ends_with("_total"),
             "{name}"
         );

@@ -16,7 +16,7 @@ pub const NOTE_RULE_FAILED: &str = "devtrail.note.rule_failed";
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum AlertKind {
     /// Messages were given up; they lie in the stream DEAD.
     DeadLetter,
     /// A circuit breaker is open: what stands behind it fails again and again.
@@ -35,7 +35,7 @@ pub enum Kind {
     RuleFailed,
 }
 
-impl Kind {
+impl AlertKind {
     /// Every kind.
     pub const ALL: [Self; 8] = [
         Self::DeadLetter,
@@ -118,7 +118,7 @@ impl Kind {
 /// Whether the trouble is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum AlertState {
     /// It is.
     Raised,
     /// It is gone.
@@ -127,7 +127,7 @@ pub enum State {
 
 /// Something measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Number {
+pub struct Measurement {
     /// What was found.
     pub value: u64,
     /// What it may be at most; `None` where nothing is measured against it.
@@ -142,19 +142,19 @@ pub struct AdminAlert {
     /// Counts the messages of the alert, from 0.
     pub revision: u64,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// Which one: a stream, a consumer, a role, a rule …
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,
     /// Raised, or resolved.
-    pub state: State,
+    pub state: AlertState,
     /// How many single troubles it stands for, such as dead letters.
     pub count: u64,
     /// A sentence.
     pub title: String,
     /// What was measured, by name.
-    pub numbers: BTreeMap<String, Number>,
+    pub numbers: BTreeMap<String, Measurement>,
     /// What to do.
     pub advice: String,
     /// Where the runbook speaks of it.
@@ -179,18 +179,18 @@ impl AdminAlert {
 
     /// The kind and the subject: of these together one alert stands at a time.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> AlertKey {
         (self.kind, self.subject.clone())
     }
 }
 
 /// A kind and a subject.
-pub type Place = (Kind, String);
+pub type AlertKey = (AlertKind, String);
 
 /// The id of the alert at this place that was first raised at `first_seen`: 32 hex of BLAKE3 over the
 /// three, length-prefixed.
 #[must_use]
-pub fn alert_id(kind: Kind, subject: &str, first_seen: Micros) -> String {
+pub fn alert_id(kind: AlertKind, subject: &str, first_seen: Micros) -> String {
     let mut hasher = blake3::Hasher::new();
     for field in [kind.as_str(), subject, &first_seen.to_string()] {
         hasher.update(&(field.len() as u64).to_le_bytes());

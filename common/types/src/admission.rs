@@ -7,8 +7,8 @@ mod validate;
 
 use std::borrow::Cow;
 
-use crate::batch::{FORMAT, Header, Note};
-use crate::formats::{Event, Format, Submission};
+use crate::batch::{EventMetadata, FORMAT, Header};
+use crate::formats::{Format, ParsedBatch, ParsedEvent};
 use crate::id::DeveloperId;
 use crate::schema::Schemas;
 use crate::time::{self, Micros};
@@ -17,7 +17,7 @@ pub use validate::EventValidator;
 
 /// Who sends, and when it was received.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct AdmissionContext {
     /// The key's developer.
     pub developer: DeveloperId,
     /// The developer's epoch.
@@ -45,7 +45,11 @@ pub struct Admitted<'a> {
 
 /// Gives each event of a submission its verdict.
 #[must_use]
-pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context) -> Admitted<'a> {
+pub fn admit<'a>(
+    submission: ParsedBatch<'a>,
+    schemas: &Schemas,
+    context: AdmissionContext,
+) -> Admitted<'a> {
     let skew = time::skew(submission.sent_at.at, context.received_at);
     let validator = EventValidator {
         schemas,
@@ -73,7 +77,7 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
         collector: context.collector,
         skew,
         envelope: submission.members,
-        counts: events.iter().map(Note::verdict).collect(),
+        counts: events.iter().map(EventMetadata::verdict).collect(),
         events,
         origin: None,
     };
@@ -84,10 +88,10 @@ pub fn admit<'a>(submission: Submission<'a>, schemas: &Schemas, context: Context
     }
 }
 
-fn bytes(event: Event<'_>) -> Cow<'_, [u8]> {
+fn bytes(event: ParsedEvent<'_>) -> Cow<'_, [u8]> {
     match event {
-        Event::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
-        Event::Text(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
-        Event::Refused(bytes, _) => bytes,
+        ParsedEvent::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+        ParsedEvent::Text(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        ParsedEvent::Refused(bytes, _) => bytes,
     }
 }

@@ -18,10 +18,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::event::Head;
+use crate::event::EventHead;
 use crate::verdict::{Code, Exception, Original, Verdict};
 
-pub use header::{Header, Note, Origin, readmit_id};
+pub use header::{BatchOrigin, EventMetadata, Header, readmit_id};
 
 /// The format this program writes; it reads this one only.
 pub const FORMAT: u8 = 1;
@@ -114,7 +114,7 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     }
     // Only a line that is no event at all may hold any bytes: it is kept as it came, for audit.
     let mut judged = header.events.iter().zip(&events);
-    let is_garbage = |(note, range): (&Note, &Range<usize>)| {
+    let is_garbage = |(note, range): (&EventMetadata, &Range<usize>)| {
         note.verdict() != Verdict::Rejected && std::str::from_utf8(&message[range.clone()]).is_err()
     };
     if let Some(at) = judged.position(is_garbage) {
@@ -136,7 +136,7 @@ fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMes
 
 impl Batch {
     /// The events' notes and exact bytes, in their order. Those of a rejected event may be no JSON, and no text.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = (&Note, &[u8])> {
+    pub fn events(&self) -> impl ExactSizeIterator<Item = (&EventMetadata, &[u8])> {
         self.header
             .events
             .iter()
@@ -159,7 +159,7 @@ pub fn names_supported(code: Code) -> bool {
 
 /// Lists the events that were not simply accepted.
 pub fn exceptions<'a>(
-    events: impl Iterator<Item = (&'a Note, &'a [u8])>,
+    events: impl Iterator<Item = (&'a EventMetadata, &'a [u8])>,
     supported: &[String],
 ) -> Vec<Exception> {
     let refused = events
@@ -167,7 +167,7 @@ pub fn exceptions<'a>(
         .filter_map(|(index, (note, bytes))| Some((index, note, note.code?, bytes)));
     let list = refused.map(|(index, note, code, bytes)| Exception {
         index: index as u32,
-        id: Head::of(bytes).and_then(|head| head.id()),
+        id: EventHead::of(bytes).and_then(|head| head.id()),
         verdict: code.verdict(),
         code,
         pointer: note.pointer.clone(),

@@ -11,7 +11,7 @@ use crate::json;
 /// Both admission and persisting read events through this one type, so they cannot disagree on
 /// which event a text is. A member that occurs twice is an error: which was meant is unknowable.
 #[derive(Debug, Deserialize)]
-pub struct Head<'a> {
+pub struct EventHead<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
@@ -22,7 +22,7 @@ pub struct Head<'a> {
     schema_version: Option<&'a RawValue>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> EventHead<'a> {
     /// Reads the head of the event `text`.
     ///
     /// # Errors
@@ -87,13 +87,14 @@ mod tests {
 
     #[test]
     fn a_head_is_read_and_a_repeated_member_is_refused() {
-        let head = Head::parse(r#"{"id":"e1","type":"heartbeat","data":{"id":1},"x":[]}"#).unwrap();
+        let head =
+            EventHead::parse(r#"{"id":"e1","type":"heartbeat","data":{"id":1},"x":[]}"#).unwrap();
         assert_eq!(
             (head.id().as_deref(), head.kind().as_deref()),
             (Some("e1"), Some("heartbeat"))
         );
         assert_eq!(head.schema_version(), Ok(None));
-        assert!(Head::parse(r#"{"id":"e1","id":"e2"}"#).is_err());
+        assert!(EventHead::parse(r#"{"id":"e1","id":"e2"}"#).is_err());
         for other in [
             "[1]",
             r#"["x","t","o","1.0"]"#,
@@ -102,16 +103,16 @@ mod tests {
             "null",
             r#""x""#,
         ] {
-            assert!(Head::parse(other).is_err(), "{other}");
+            assert!(EventHead::parse(other).is_err(), "{other}");
         }
-        assert!(Head::parse(" \n{}").is_ok());
+        assert!(EventHead::parse(" \n{}").is_ok());
         assert!(
-            Head::of(b"{\"id\":\"e1\"}").is_some()
-                && Head::of(b"{\"id\":\"e1\",\"x\":\"\xff\"}").is_none()
+            EventHead::of(b"{\"id\":\"e1\"}").is_some()
+                && EventHead::of(b"{\"id\":\"e1\",\"x\":\"\xff\"}").is_none()
         );
-        assert_eq!(Head::parse(r#"{"id":" "}"#).unwrap().id(), None);
+        assert_eq!(EventHead::parse(r#"{"id":" "}"#).unwrap().id(), None);
         assert_eq!(
-            Head::parse(r#"{"schema_version":1}"#)
+            EventHead::parse(r#"{"schema_version":1}"#)
                 .unwrap()
                 .schema_version(),
             Err(NotAString)

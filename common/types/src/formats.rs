@@ -1,4 +1,4 @@
-//! The formats that batches come in: each turns headers and body into a [`Submission`]. Pure.
+//! The formats that batches come in: each turns headers and body into a [`ParsedBatch`]. Pure.
 //!
 //! Only a body that is no batch is an error. What is wrong with single events is their verdict, most
 //! of it found by [`admission`](crate::admission), the same for all formats; a format refuses what it cannot translate.
@@ -14,7 +14,9 @@ pub mod wakatime;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-pub use submission::{BadEnvelope, Event, Format, Refusal, Request, SentAt, Submission};
+pub use submission::{
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt,
+};
 
 /// The body's format is none of those that are known; a sentence that names what was sent and what would be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +67,7 @@ impl Format {
     ///
     /// # Errors
     /// [`BadEnvelope`] says why it is no batch.
-    pub fn read<'a>(self, request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+    pub fn read<'a>(self, request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
         match self {
             Self::Envelope => envelope::read(request),
             Self::Ndjson => ndjson::read(request),

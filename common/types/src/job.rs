@@ -11,7 +11,7 @@ use crate::id::{BatchRef, DeveloperId, is_id};
 use crate::time::{Micros, rfc3339};
 
 pub use kind::{JobKind, Mask};
-pub use state::{BatchState, Progress};
+pub use state::{BatchState, JobProgress};
 
 /// Of one stored event, what its batch's job message sums up.
 #[derive(Debug, Clone, Copy)]

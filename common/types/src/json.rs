@@ -1,7 +1,7 @@
 //! JSON read without losing a byte: an object as its members' exact text.
 
-mod meaning;
-mod plain;
+mod bounded;
+mod equivalence;
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub use meaning::same_meaning;
-pub use plain::{MAX_VALUES, value};
+pub use bounded::{MAX_VALUES, value};
+pub use equivalence::is_equivalent;
 
 /// The members of a JSON object in their order, each value as the exact text it was sent as.
 ///
@@ -27,20 +27,20 @@ pub struct TooManyMembers;
 /// A member occurs more than once: which of them was meant cannot be known (RFC 8259, section 4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the member {0:?} occurs more than once")]
-pub struct Repeated(pub String);
+pub struct RepeatedMember(pub String);
 
 impl<'a> RawObject<'a> {
     /// Takes the member `name` out.
     ///
     /// # Errors
     /// Where it occurs more than once.
-    pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Repeated> {
+    pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, RepeatedMember> {
         let Some(at) = self.0.iter().position(|(key, _)| key == name) else {
             return Ok(None);
         };
         let (_, value) = self.0.remove(at);
         if self.0.iter().any(|(key, _)| key == name) {
-            Err(Repeated(name.to_owned()))
+            Err(RepeatedMember(name.to_owned()))
         } else {
             Ok(Some(value))
         }
@@ -116,7 +116,10 @@ mod tests {
         let mut object: RawObject<'_> =
             serde_json::from_str(r#"{"a": 1.0 , "b":[ 1,2 ],"a":2}"#).unwrap();
         assert_eq!(object.take("b").unwrap().unwrap().get(), "[ 1,2 ]");
-        assert_eq!(object.take("a").unwrap_err(), Repeated("a".to_owned()));
+        assert_eq!(
+            object.take("a").unwrap_err(),
+            RepeatedMember("a".to_owned())
+        );
         assert!(object.take("c").unwrap().is_none());
     }
 

@@ -5,6 +5,7 @@
 
 pub mod admin_alert;
 pub mod admission;
+pub mod api_key;
 pub mod audit;
 pub mod batch;
 pub mod dead_letter;
@@ -13,9 +14,8 @@ pub mod formats;
 pub mod id;
 pub mod job;
 pub mod json;
-pub mod key;
-pub mod pointer;
 pub mod query;
+pub mod replay_pointer;
 pub mod schema;
 pub mod severity;
 pub mod stream;

@@ -1,7 +1,7 @@
 //! Questions to the workers over NATS request-reply, and the hint that a batch is stored.
 //!
 //! The collector links no database: what it must know of the store it asks here. Every request has
-//! one [`Answer`]; no answer in time means that no worker is there.
+//! one [`QueryReply`]; no answer in time means that no worker is there.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,9 +19,9 @@ pub const BATCH: &str = "devtrail.query.batch";
 pub const METRICS: &str = "devtrail.query.metrics";
 /// Subject of [`ResendNote`]; written down by the persist workers.
 pub const NOTE_DUPLICATE: &str = "devtrail.note.duplicate";
-/// Subject of a [`DeadNote`] before a dead letter is given another try; written down by the persist workers.
+/// Subject of a [`DecisionRequest`] before a dead letter is given another try; written down by the persist workers.
 pub const DEAD_REDRIVE: &str = "devtrail.admin.dead-redrive";
-/// Subject of a [`DeadNote`] before a dead letter is dropped; written down by the persist workers.
+/// Subject of a [`DecisionRequest`] before a dead letter is dropped; written down by the persist workers.
 pub const DEAD_DROP: &str = "devtrail.admin.dead-drop";
 /// The queue group of those who answer: one of them gets each request.
 pub const QUEUE: &str = "devtrail-workers";
@@ -78,7 +78,7 @@ pub struct DayReply {
 /// A reply of the workers: what was asked for, or why the store could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer<T> {
+pub enum QueryReply<T> {
     /// What was asked for.
     Ok(T),
     /// The store cannot be read now.
@@ -140,11 +140,11 @@ pub struct ResendNote {
     pub collector: String,
 }
 
-/// What an administrator decided about a dead letter, for the audit: answered with a [`DeadNoted`].
+/// What an administrator decided about a dead letter, for the audit: answered with a [`DecisionRecorded`].
 ///
 /// It is written once for each letter and subject, however often it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadNote {
+pub struct DecisionRequest {
     /// The letter's sequence in DEAD.
     pub dead_sequence: u64,
     /// When DEAD took it: with the sequence it names the letter, also after DEAD is made anew.
@@ -174,7 +174,7 @@ pub struct DeadNote {
 
 /// The note is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadNoted {
+pub struct DecisionRecorded {
     /// Whether the batch is stored: then its message stays in EVENTS.
     pub stored: bool,
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use compiled::{Misfit, Schema};
+pub use compiled::{Schema, SchemaViolation};
 pub use definition::problems;
 pub use version::Version;
 
@@ -44,7 +44,7 @@ impl SchemaFile {
 }
 
 /// What the schemas know of a type and version.
-pub enum Found<'a> {
+pub enum SchemaLookup<'a> {
     /// The schema that an event of this version must fit.
     Known(&'a Schema),
     /// A newer minor: the newest known schema of the type decides, and failing it is no fault.
@@ -161,9 +161,9 @@ impl Schemas {
 
     /// What is known of an event that calls itself `kind` in schema version `version`.
     #[must_use]
-    pub fn find(&self, kind: &str, version: &str) -> Found<'_> {
+    pub fn find(&self, kind: &str, version: &str) -> SchemaLookup<'_> {
         let Ok(version) = version.parse::<Version>() else {
-            return Found::UnsupportedVersion;
+            return SchemaLookup::UnsupportedVersion;
         };
         let Some(newest) = self
             .versions
@@ -171,12 +171,12 @@ impl Schemas {
             .rev()
             .find(|known| known.major == version.major)
         else {
-            return Found::UnsupportedVersion;
+            return SchemaLookup::UnsupportedVersion;
         };
         match self.get(kind, version) {
-            None => Found::UnknownType,
-            Some(schema) if version > *newest => Found::NewerMinor(schema),
-            Some(schema) => Found::Known(schema),
+            None => SchemaLookup::UnknownType,
+            Some(schema) if version > *newest => SchemaLookup::NewerMinor(schema),
+            Some(schema) => SchemaLookup::Known(schema),
         }
     }
 }
@@ -198,11 +198,11 @@ mod tests {
     fn each_version_finds_the_schema_that_decides() {
         let schemas = Schemas::builtin();
         assert_eq!(schemas.supported(), ["1.0", "1.1"]);
-        let version = |found: Found<'_>| match found {
-            Found::Known(schema) => format!("known {}", schema.version),
-            Found::NewerMinor(schema) => format!("newer {}", schema.version),
-            Found::UnknownType => "unknown type".to_owned(),
-            Found::UnsupportedVersion => "unsupported".to_owned(),
+        let version = |found: SchemaLookup<'_>| match found {
+            SchemaLookup::Known(schema) => format!("known {}", schema.version),
+            SchemaLookup::NewerMinor(schema) => format!("newer {}", schema.version),
+            SchemaLookup::UnknownType => "unknown type".to_owned(),
+            SchemaLookup::UnsupportedVersion => "unsupported".to_owned(),
         };
         assert_eq!(version(schemas.find("file.edited", "1.0")), "known 1.0");
         assert_eq!(version(schemas.find("file.edited", "1.1")), "known 1.0");

@@ -29,7 +29,7 @@ pub fn of_nanos(nanos: i128) -> Micros {
 
 /// A time as it was written: the instant and the offset beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub struct OffsetTime {
     /// The instant; `None` where it lies outside the years -9999 to 9999 in UTC.
     pub at: Option<Micros>,
     /// The offset from UTC that was written.
@@ -41,7 +41,7 @@ pub struct Written {
 /// `None` where the text is none. A leap second reads as the second before it; digits below the
 /// microsecond are dropped.
 #[must_use]
-pub fn parse_rfc3339(text: &str) -> Option<Written> {
+pub fn parse_rfc3339(text: &str) -> Option<OffsetTime> {
     let (date, rest) = text.split_at_checked(10)?;
     let (time, rest) = rest.strip_prefix(['T', 't'])?.split_at_checked(8)?;
     let (fraction, zone) = match rest.strip_prefix('.') {
@@ -63,7 +63,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Written> {
         .to_timestamp(date.to_datetime(time))
         .ok()
         .map(Timestamp::as_microsecond);
-    Some(Written { at, offset })
+    Some(OffsetTime { at, offset })
 }
 
 fn offset(text: &str) -> Option<Offset> {

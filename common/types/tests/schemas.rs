@@ -73,10 +73,10 @@ fn failures(schemas: &Schemas, version: Version, kind: &str, cases: &Cases) -> V
     };
     let mut failures = Vec::new();
     for (index, event) in cases.accept.iter().enumerate() {
-        if let Err(misfit) = schema.check(event) {
+        if let Err(violation) = schema.check(event) {
             failures.push(format!(
                 "accept {index} is refused at {:?}: {}",
-                misfit.pointer, misfit.detail
+                violation.pointer, violation.detail
             ));
         }
     }
@@ -91,8 +91,8 @@ fn failures(schemas: &Schemas, version: Version, kind: &str, cases: &Cases) -> V
     {
         match schema.check(event) {
             Ok(()) => failures.push(format!("reject {index} ({why}) is accepted")),
-            Err(misfit) if misfit.pointer != *pointer => {
-                let found = misfit.pointer;
+            Err(violation) if violation.pointer != *pointer => {
+                let found = violation.pointer;
                 failures.push(format!(
                     "reject {index} ({why}) is refused at {found:?}, not {pointer:?}"
                 ));

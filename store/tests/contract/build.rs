@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use store::{DecodedBatch, Persist, Quarantine, Store, Stored};
-use types::batch::{self, Header, Note};
+use types::batch::{self, EventMetadata, Header};
 use types::id::{BatchRef, EventRef, Src};
 use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND};
@@ -43,7 +43,7 @@ pub const COLLECTOR: &str = "collector/test";
 #[derive(Debug, Clone)]
 pub struct Event {
     pub text: String,
-    pub note: Note,
+    pub note: EventMetadata,
 }
 
 /// A heartbeat with this id and content at [`T0`].
@@ -55,11 +55,11 @@ pub fn event(id: &str, content: u32) -> Event {
 
 /// An admitted event with this exact text.
 pub fn sent(text: &str) -> Event {
-    let note = Note {
+    let note = EventMetadata {
         len: text.len() as u32,
         at: Some(T0),
         day: Some("2026-03-01".to_owned()),
-        ..Note::default()
+        ..EventMetadata::default()
     };
     Event {
         text: text.to_owned(),
@@ -81,7 +81,7 @@ impl Event {
             1 => self.text.replace(':', " :\t"),
             _ => self.text.replace('ü', "\\u00fc"),
         };
-        let note = Note {
+        let note = EventMetadata {
             len: text.len() as u32,
             ..self.note
         };

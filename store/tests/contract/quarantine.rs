@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use store::{History, IdOwner, Persist, Quarantine, QuarantineFilter};
-use types::batch::Origin;
+use types::batch::BatchOrigin;
 use types::verdict::Code;
 
 use crate::build::{
@@ -232,7 +232,7 @@ pub async fn what_was_forgotten_is_in_no_quarantine<E: Engine>() {
 pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let mut readmitted = batch(at(src, 7), &[event("q", 1)]);
-    let origin = Origin {
+    let origin = BatchOrigin {
         incarnation: incarnation(T0),
         seq: 1,
         batch_id: "b1".to_owned(),

@@ -7,7 +7,7 @@ use store::{Jobs, Outbox, Persist, Store, VerifyReads};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::id::Src;
-use types::job::{BatchState, JobKind, Mask, Progress};
+use types::job::{BatchState, JobKind, JobProgress, Mask};
 
 use crate::build::{Engine, at, batch, event, fresh};
 use crate::work::{dead, done, nothing, record_dead, stored, triggered, triggered_at};
@@ -20,14 +20,14 @@ const EVERY_COMBINATION: &str = "UPDATE batches SET
     state = CASE (seq - 1) / 512
       WHEN 0 THEN 'persisted' WHEN 1 THEN 'triggered' WHEN 2 THEN 'completed' ELSE 'failed' END";
 
-fn combinations() -> BTreeMap<u64, Progress> {
+fn combinations() -> BTreeMap<u64, JobProgress> {
     let combination = |seq: u64| {
         let index = seq - 1;
         let mask = |shift: u64| Mask(((index / shift) % 8) as u8);
         let state = BatchState::ALL[(index / 512) as usize];
         (
             seq,
-            Progress {
+            JobProgress {
                 state,
                 need: mask(1),
                 done: mask(8),
@@ -38,14 +38,14 @@ fn combinations() -> BTreeMap<u64, Progress> {
     (1..=ALL).map(combination).collect()
 }
 
-fn in_store(engine: &impl Engine) -> BTreeMap<u64, Progress> {
+fn in_store(engine: &impl Engine) -> BTreeMap<u64, JobProgress> {
     let dump = engine.dump();
     let rows = dump.rows("batches").iter().map(|row| {
         let [need, done, failed] = ["need", "done", "failed"].map(|mask| Mask(row.int(mask) as u8));
         let state = BatchState::named(row.text("state")).unwrap();
         (
             row.int("seq") as u64,
-            Progress {
+            JobProgress {
                 state,
                 need,
                 done,
@@ -57,7 +57,7 @@ fn in_store(engine: &impl Engine) -> BTreeMap<u64, Progress> {
 }
 
 /// What the store holds is what the table says of every combination.
-fn assert_moved(engine: &impl Engine, step: &str, table: impl Fn(Progress) -> Progress) {
+fn assert_moved(engine: &impl Engine, step: &str, table: impl Fn(JobProgress) -> JobProgress) {
     let after = in_store(engine);
     assert_eq!(after.len() as u64, ALL);
     for (seq, before) in combinations() {

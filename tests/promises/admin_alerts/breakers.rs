@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use harness::{Engine, Site, envelope, event, stands_still, until};
 use nix::sys::signal::Signal;
-use types::admin_alert::{Kind, State};
+use types::admin_alert::{AlertKind, AlertState};
 
 use super::{shorten_life, until_told, workers};
 
@@ -28,7 +28,7 @@ async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
     site.completed(1).await;
     let holder = site.database.hold_locked().await;
     client.send(&envelope("waits", &[event("waits")])).await;
-    let raised = until_told(&site, Kind::BreakerOpen, "store", State::Raised).await;
+    let raised = until_told(&site, AlertKind::BreakerOpen, "store", AlertState::Raised).await;
     assert!(
         raised
             .title
@@ -38,7 +38,7 @@ async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
     );
     holder.release().await;
     site.completed(2).await;
-    let resolved = until_told(&site, Kind::BreakerOpen, "store", State::Resolved).await;
+    let resolved = until_told(&site, AlertKind::BreakerOpen, "store", AlertState::Resolved).await;
     assert_eq!(resolved.subject, "store");
 
     site.signal("nats", Signal::SIGSTOP);
@@ -49,11 +49,17 @@ async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
     });
     join_all(refused).await;
     site.signal("nats", Signal::SIGCONT);
-    until_told(&site, Kind::BreakerOpen, "stream", State::Raised).await;
+    until_told(&site, AlertKind::BreakerOpen, "stream", AlertState::Raised).await;
     until("the stream is tried again", async || {
         let reply = client.post(&envelope("b1", &[event("b1")])).await.ok()?;
         (reply.status().as_u16() == 202).then_some(())
     })
     .await;
-    until_told(&site, Kind::BreakerOpen, "stream", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::BreakerOpen,
+        "stream",
+        AlertState::Resolved,
+    )
+    .await;
 }

@@ -1,7 +1,7 @@
 //! Who dies: a role, which is told; and the watcher, which changes nothing of what is told.
 
 use harness::{Engine, until};
-use types::admin_alert::{Kind, State};
+use types::admin_alert::{AlertKind, AlertState};
 
 use super::{QUICK, empty_dead, send_garbage, site, told, until_told, workers};
 
@@ -21,15 +21,21 @@ async fn a_role_that_is_gone_is_told_until_it_is_back(engine: Engine) {
     .await;
     // What is told now was seen by a look that knew the role.
     send_garbage(&site).await;
-    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Raised,
+    )
+    .await;
     site.kill(gone);
-    let raised = until_told(&site, Kind::RoleSilent, gone, State::Raised).await;
+    let raised = until_told(&site, AlertKind::RoleSilent, gone, AlertState::Raised).await;
     assert_eq!(raised.numbers["seconds"].bound, Some(2));
     match engine {
         Engine::Sqlite => drop(site.collector(gone).await),
         Engine::Postgres => site.worker_given(gone, gone, &QUICK, None),
     }
-    let resolved = until_told(&site, Kind::RoleSilent, gone, State::Resolved).await;
+    let resolved = until_told(&site, AlertKind::RoleSilent, gone, AlertState::Resolved).await;
     assert_eq!(resolved.alert_id, raised.alert_id);
 }
 
@@ -43,16 +49,31 @@ async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: 
         site.ended(point).await;
     }
     workers(&mut site, engine, None, &[]);
-    let raised = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    let raised = until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Raised,
+    )
+    .await;
     empty_dead(&site).await;
-    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
-    let all = told(&site, Kind::DeadLetter).await;
-    let told: Vec<(&str, u64, State)> = all
+    until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Resolved,
+    )
+    .await;
+    let all = told(&site, AlertKind::DeadLetter).await;
+    let told: Vec<(&str, u64, AlertState)> = all
         .iter()
         .map(|alert| (alert.alert_id.as_str(), alert.revision, alert.state))
         .collect();
     let id = raised.alert_id.as_str();
-    assert_eq!(told, [(id, 0, State::Raised), (id, 1, State::Resolved)]);
+    assert_eq!(
+        told,
+        [(id, 0, AlertState::Raised), (id, 1, AlertState::Resolved)]
+    );
 }
 
 /// The next one never saw the collector, and has heard of no rule.
@@ -69,7 +90,13 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     .await;
     until_told_of_a_rule(&site).await;
     site.kill("collector");
-    until_told(&site, Kind::RoleSilent, "collector", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::RoleSilent,
+        "collector",
+        AlertState::Raised,
+    )
+    .await;
     let roles: &[&str] = if engine == Engine::Sqlite {
         &["all"]
     } else {
@@ -79,9 +106,21 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     workers(&mut site, engine, None, &["--alert-silent", "2s"]);
     // The new one raises this: it has read what stands, and looked.
     send_garbage(&site).await;
-    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Raised,
+    )
+    .await;
     empty_dead(&site).await;
-    until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Resolved,
+    )
+    .await;
     let states = async |kind| {
         told(&site, kind)
             .await
@@ -90,19 +129,25 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        states(Kind::RoleSilent).await.last(),
-        Some(&State::Raised),
+        states(AlertKind::RoleSilent).await.last(),
+        Some(&AlertState::Raised),
         "no collector runs"
     );
     // Told again as its count rose, and never as over: it was not quiet for --alert-quiet.
     assert!(
-        states(Kind::RuleFailed)
+        states(AlertKind::RuleFailed)
             .await
             .iter()
-            .all(|state| *state == State::Raised)
+            .all(|state| *state == AlertState::Raised)
     );
     site.collector("collector").await;
-    until_told(&site, Kind::RoleSilent, "collector", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::RoleSilent,
+        "collector",
+        AlertState::Resolved,
+    )
+    .await;
 }
 
 async fn until_told_of_a_rule(site: &harness::Site) {
@@ -113,7 +158,7 @@ async fn until_told_of_a_rule(site: &harness::Site) {
             .await
             .unwrap();
         nats.flush().await.unwrap();
-        told(site, Kind::RuleFailed).await.first().cloned()
+        told(site, AlertKind::RuleFailed).await.first().cloned()
     })
     .await;
 }

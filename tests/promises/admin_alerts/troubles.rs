@@ -2,7 +2,7 @@
 
 use harness::{Engine, Site, envelope, event, said};
 use serde_json::Value;
-use types::admin_alert::{Kind, Number, RuleFailed, State};
+use types::admin_alert::{AlertKind, AlertState, Measurement, RuleFailed};
 
 use super::{empty_dead, send_garbage, site, told, until_told, workers};
 
@@ -37,7 +37,13 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
     };
 
     send_garbage(&site).await;
-    let raised = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Raised).await;
+    let raised = until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Raised,
+    )
+    .await;
     assert_eq!(
         raised.title,
         "Dead letters of EVENTS/persist are in DEAD: 1."
@@ -48,7 +54,13 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
         "{shown}"
     );
     empty_dead(&site).await;
-    let resolved = until_told(&site, Kind::DeadLetter, "EVENTS/persist", State::Resolved).await;
+    let resolved = until_told(
+        &site,
+        AlertKind::DeadLetter,
+        "EVENTS/persist",
+        AlertState::Resolved,
+    )
+    .await;
     assert_eq!(
         (&resolved.alert_id, resolved.revision),
         (&raised.alert_id, raised.revision + 1)
@@ -69,28 +81,58 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
             ))
             .await;
     }
-    let lag = until_told(&site, Kind::Lag, "EVENTS/persist", State::Raised).await;
+    let lag = until_told(&site, AlertKind::Lag, "EVENTS/persist", AlertState::Raised).await;
     assert_eq!(lag.numbers["messages"].bound, Some(3));
     // Jobs are refused, so what is stored is not completed.
     set_bytes(&site, "JOBS", |_| 1).await;
     holder.release().await;
-    until_told(&site, Kind::Lag, "EVENTS/persist", State::Resolved).await;
-    until_told(&site, Kind::BatchOverdue, "batches", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::Lag,
+        "EVENTS/persist",
+        AlertState::Resolved,
+    )
+    .await;
+    until_told(
+        &site,
+        AlertKind::BatchOverdue,
+        "batches",
+        AlertState::Raised,
+    )
+    .await;
     set_bytes(&site, "JOBS", |_| 1 << 30).await;
     site.completed(5).await;
-    until_told(&site, Kind::BatchOverdue, "batches", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::BatchOverdue,
+        "batches",
+        AlertState::Resolved,
+    )
+    .await;
 
     set_bytes(&site, "EVENTS", |used| used * 11 / 10).await;
-    let full = until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Raised).await;
+    let full = until_told(
+        &site,
+        AlertKind::StreamNearlyFull,
+        "EVENTS",
+        AlertState::Raised,
+    )
+    .await;
     assert_eq!(
         full.numbers["percent"],
-        Number {
+        Measurement {
             value: 90,
             bound: Some(80)
         }
     );
     set_bytes(&site, "EVENTS", |_| 1 << 30).await;
-    until_told(&site, Kind::StreamNearlyFull, "EVENTS", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::StreamNearlyFull,
+        "EVENTS",
+        AlertState::Resolved,
+    )
+    .await;
 
     let note = RuleFailed {
         rule: "late-night-work".to_owned(),
@@ -101,13 +143,25 @@ async fn what_is_wrong_is_told_with_advice_and_so_is_its_end(engine: Engine) {
     nats.publish("devtrail.note.rule_failed", note.into())
         .await
         .unwrap();
-    let failed = until_told(&site, Kind::RuleFailed, "late-night-work", State::Raised).await;
+    let failed = until_told(
+        &site,
+        AlertKind::RuleFailed,
+        "late-night-work",
+        AlertState::Raised,
+    )
+    .await;
     assert!(
         failed.title.contains("the rule panicked: x"),
         "{}",
         failed.title
     );
-    until_told(&site, Kind::RuleFailed, "late-night-work", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::RuleFailed,
+        "late-night-work",
+        AlertState::Resolved,
+    )
+    .await;
 }
 
 /// How full the disk of this folder is, in percent, and how large, measured past the product's code.
@@ -136,14 +190,20 @@ async fn a_disk_above_its_bound_is_told_and_so_is_its_end(engine: Engine) {
         Engine::Sqlite => "database".to_owned(),
         Engine::Postgres => format!("nats-server at {}", site.monitor),
     };
-    let raised = until_told(&site, Kind::DiskNearlyFull, &subject, State::Raised).await;
+    let raised = until_told(
+        &site,
+        AlertKind::DiskNearlyFull,
+        &subject,
+        AlertState::Raised,
+    )
+    .await;
     let (bytes, seen) = (&raised.numbers["bytes"], raised.numbers["percent"].value);
     assert_eq!(bytes.bound, Some(size), "{raised:?}");
     assert!(
         seen.abs_diff(percent) <= 2 && bytes.value < size,
         "{raised:?} for {percent} %"
     );
-    let subjects: std::collections::BTreeSet<String> = told(&site, Kind::DiskNearlyFull)
+    let subjects: std::collections::BTreeSet<String> = told(&site, AlertKind::DiskNearlyFull)
         .await
         .into_iter()
         .map(|alert| alert.subject)
@@ -151,7 +211,13 @@ async fn a_disk_above_its_bound_is_told_and_so_is_its_end(engine: Engine) {
     assert_eq!(subjects, [subject.clone()].into(), "one disk, one alert");
     assert!(site.stop("above").await.success());
     site.worker_given("below", &role, &[&quick[..], &["100"]].concat(), None);
-    until_told(&site, Kind::DiskNearlyFull, &subject, State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::DiskNearlyFull,
+        &subject,
+        AlertState::Resolved,
+    )
+    .await;
 }
 
 harness::on_both_stores!(

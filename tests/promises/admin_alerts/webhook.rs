@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::{Engine, Hook, Post, Site, envelope, event, said, until};
-use types::admin_alert::{Kind, State};
+use types::admin_alert::{AlertKind, AlertState};
 
 use super::{SECRET, empty_dead, send_garbage, site, told, until_told, workers};
 
@@ -69,7 +69,7 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
         assert!(is_signed(post, SECRET) && !is_signed(post, "another"));
     }
     // What ADMIN has, in its order, each once.
-    let stream: Vec<String> = told(&site, Kind::DeadLetter)
+    let stream: Vec<String> = told(&site, AlertKind::DeadLetter)
         .await
         .iter()
         .map(|alert| alert.message_id())
@@ -100,7 +100,13 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
     until_posted(&hook, "dead_letter", "raised", 500).await;
     stores_at_once(&site, &client, "while-it-fails").await;
     // Five failures in a row open its breaker, which is told as well.
-    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::BreakerOpen,
+        "webhook:admin",
+        AlertState::Raised,
+    )
+    .await;
     // Just within its patience of 10 s.
     hook.answer(204, Duration::from_secs(9));
     until_posted(&hook, "dead_letter", "raised", 204).await;
@@ -111,7 +117,13 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
         "the batch was stored before the receiver had answered"
     );
     hook.answer(204, Duration::ZERO);
-    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Resolved).await;
+    until_told(
+        &site,
+        AlertKind::BreakerOpen,
+        "webhook:admin",
+        AlertState::Resolved,
+    )
+    .await;
     let first = until_posted(&hook, "breaker_open", "resolved", 204).await;
     let tries = hook
         .posts()
@@ -149,7 +161,13 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
     ];
     workers(&mut site, Engine::Sqlite, Some(&hook), &flags);
     send_garbage(&site).await;
-    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::BreakerOpen,
+        "webhook:admin",
+        AlertState::Raised,
+    )
+    .await;
     assert_eq!(hook.posts().len(), 2);
 }
 
@@ -173,7 +191,13 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
         hook.answer(status, Duration::ZERO);
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
-    until_told(&site, Kind::BreakerOpen, "webhook:admin", State::Raised).await;
+    until_told(
+        &site,
+        AlertKind::BreakerOpen,
+        "webhook:admin",
+        AlertState::Raised,
+    )
+    .await;
     assert!(
         hook.posts()
             .iter()

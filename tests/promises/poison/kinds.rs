@@ -2,10 +2,10 @@
 
 use async_nats::jetstream::message::PublishMessage;
 use harness::{Database, Site};
-use types::batch::{self, Header, Note};
+use types::batch::{self, EventMetadata, Header};
 use types::id::BatchRef;
 use types::job::{JobBody, JobKind, JobMessage};
-use types::pointer::Pointer;
+use types::replay_pointer::ReplayPointer;
 use types::verdict::Counts;
 
 use super::dead::Dead;
@@ -116,7 +116,7 @@ pub fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind
 }
 
 /// A batch as a collector would write it, had it not judged the events so.
-fn lying(batch_id: &str, text: &str, note: Note, reason: &'static str) -> Kind {
+fn lying(batch_id: &str, text: &str, note: EventMetadata, reason: &'static str) -> Kind {
     let header = Header {
         format: batch::FORMAT,
         developer: "ada".parse().unwrap(),
@@ -169,11 +169,11 @@ pub async fn all(site: &Site) -> Vec<Kind> {
         .await;
     let body: JobBody = serde_json::from_str(&body[0][0]).unwrap();
     let text = r#"{"id":"x","type":"heartbeat"}"#;
-    let note = |len| Note {
+    let note = |len| EventMetadata {
         len,
         at: Some(0),
         day: Some("1970-01-01".to_owned()),
-        ..Note::default()
+        ..EventMetadata::default()
     };
     let whole = text.len() as u32;
     let mut gone = JobMessage::live(JobKind::Alert, body.clone());
@@ -192,7 +192,7 @@ pub async fn all(site: &Site) -> Vec<Kind> {
     nobody.body.developer = "no one.at all".to_owned();
     let mut unnamed = JobMessage::live(JobKind::Normalize, body.clone());
     unnamed.job_id = "a job\0".to_owned();
-    let pointer = Pointer::redrive(BatchRef {
+    let pointer = ReplayPointer::redrive(BatchRef {
         seq: 0,
         ..body.batch
     });
@@ -205,9 +205,9 @@ pub async fn all(site: &Site) -> Vec<Kind> {
         lying(
             "not-dated",
             text,
-            Note {
+            EventMetadata {
                 len: whole,
-                ..Note::default()
+                ..EventMetadata::default()
             },
             "without an id, a type or a time",
         ),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 use store::StoredEvent;
 use types::id::BatchRef;
-use types::schema::{Found, Schemas};
+use types::schema::{SchemaLookup, Schemas};
 use types::time::{SECOND, local_day, parse_rfc3339, rfc3339};
 
 /// Most events that one line of an example may stand for.
@@ -112,7 +112,7 @@ impl ExampleEvent {
                 "data": self.data,
             });
             match schemas.find(&self.kind, VERSION) {
-                Found::Known(schema) => schema.check(&body).map_err(|misfit| {
+                SchemaLookup::Known(schema) => schema.check(&body).map_err(|misfit| {
                     format!(
                         "the event {} fits no schema: {} {}",
                         self.kind, misfit.pointer, misfit.detail

@@ -16,7 +16,7 @@ use runtime::process::Process;
 use store::{Attempts, DecodedBatch, Outbox, Pending, Persist, Stored};
 use types::batch::{self, Batch};
 use types::dead_letter::MessageContext;
-use types::event::Head;
+use types::event::EventHead;
 use types::id::{BatchRef, Src};
 use types::query::NOTIFY;
 use types::stream::StreamIncarnation;
@@ -155,7 +155,7 @@ impl<S: Persist + Attempts> Role for PersistRole<S> {
 fn event_ids(batch: &Batch) -> Vec<String> {
     batch
         .events()
-        .filter_map(|(_, bytes)| Head::of(bytes)?.id())
+        .filter_map(|(_, bytes)| EventHead::of(bytes)?.id())
         .collect()
 }
 

@@ -10,7 +10,7 @@ use bus::{EVENTS, bind_stream, stored};
 use store::Persist;
 use types::dead_letter::MessageContext;
 use types::id::{BatchRef, Src};
-use types::pointer::Pointer;
+use types::replay_pointer::ReplayPointer;
 use types::stream::StreamIncarnation;
 
 use crate::error_class;
@@ -146,7 +146,7 @@ impl<R: Role, S: Persist> Role for RedriveRole<R, S> {
 
 /// The message of EVENTS that the pointer names.
 fn named(one: &Delivery) -> Result<BatchRef, Failure> {
-    let pointer: Pointer = serde_json::from_slice(&one.payload)
+    let pointer: ReplayPointer = serde_json::from_slice(&one.payload)
         .map_err(|error| permanent(format!("the message is no pointer: {error}")))?;
     if pointer.at.seq == 0 {
         return Err(permanent(

@@ -4,7 +4,7 @@ use store::{DeadLetterDecision, DeadLetters, Persist};
 use types::audit::Step;
 use types::id::{BatchRef, DeveloperId, is_id};
 use types::json::shorten;
-use types::query::{DeadNote, DeadNoted};
+use types::query::{DecisionRecorded, DecisionRequest};
 
 use super::responder::QueryFailure;
 
@@ -14,9 +14,9 @@ const MAX_TEXT: usize = 1024;
 /// Writes the note as `step`; the reply says whether its batch is stored.
 pub async fn write<S: Persist + DeadLetters>(
     store: &S,
-    note: DeadNote,
+    note: DecisionRequest,
     step: Step,
-) -> Result<DeadNoted, QueryFailure> {
+) -> Result<DecisionRecorded, QueryFailure> {
     // The actor goes into a column that takes no control characters.
     if !is_id(&note.actor) {
         return Err(QueryFailure::BadName("an actor"));
@@ -45,7 +45,7 @@ pub async fn write<S: Persist + DeadLetters>(
         actor: note.actor,
     };
     tracing::info!(batch = %at, step = step.as_str(), by = decision.by, "a dead letter is decided about");
-    Ok(DeadNoted {
+    Ok(DecisionRecorded {
         stored: store.record_decision(decision).await?,
     })
 }

@@ -68,7 +68,7 @@ pub async fn batches<S>(
     tokio::join!(queries, notes);
 }
 
-/// Writes administrators' decisions about dead letters ([`types::query::DeadNote`]) to the audit, until
+/// Writes administrators' decisions about dead letters ([`types::query::DecisionRequest`]) to the audit, until
 /// the process stops: on SQLite no other process may write.
 pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
     client: Client,

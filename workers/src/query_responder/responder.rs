@@ -9,7 +9,7 @@ use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::StoreError;
-use types::query::{Answer, QUEUE};
+use types::query::{QUEUE, QueryReply};
 
 /// A reply leaves this much of NATS's `max_payload` free.
 const MARGIN: usize = 1024;
@@ -133,7 +133,7 @@ async fn until_ended<F: Future<Output = ()>>(
 /// The reply as it is sent; one larger than `limit` becomes an error.
 fn bounded<T: Serialize>(reply: Result<T, QueryFailure>, limit: usize) -> Bytes {
     let encoded = reply.and_then(|reply| {
-        let bytes = serde_json::to_vec(&Answer::Ok(reply))?;
+        let bytes = serde_json::to_vec(&QueryReply::Ok(reply))?;
         if bytes.len() > limit {
             Err(QueryFailure::TooLarge(bytes.len(), limit))
         } else {
@@ -143,7 +143,8 @@ fn bounded<T: Serialize>(reply: Result<T, QueryFailure>, limit: usize) -> Bytes 
     let bytes = encoded.unwrap_or_else(|error| {
         tracing::warn!(%error, "a query is not answered");
         let reason = types::json::shorten(&error.to_string(), 500);
-        serde_json::to_vec(&Answer::<()>::Unavailable(reason)).expect("a text is written as JSON")
+        serde_json::to_vec(&QueryReply::<()>::Unavailable(reason))
+            .expect("a text is written as JSON")
     });
     bytes.into()
 }
@@ -164,8 +165,8 @@ mod tests {
         let reasons = failed.map(|reply| {
             let bytes = bounded(reply, 100);
             match serde_json::from_slice(&bytes).unwrap() {
-                Answer::<Vec<u8>>::Unavailable(reason) => reason,
-                Answer::Ok(reply) => panic!("{reply:?}"),
+                QueryReply::<Vec<u8>>::Unavailable(reason) => reason,
+                QueryReply::Ok(reply) => panic!("{reply:?}"),
             }
         });
         assert!(

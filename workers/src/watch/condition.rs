@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::admin_alert::{Kind, Number};
+use types::admin_alert::{AlertKind, Measurement};
 
 /// Something that is wrong, as a probe found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// A stream, a consumer, a role, a rule …
     pub subject: String,
     /// Whether it raises an alert. A condition that is nearly over only keeps an alert open.
@@ -19,21 +19,21 @@ pub struct Condition {
     /// A sentence.
     pub title: String,
     /// What was measured, by name.
-    pub numbers: BTreeMap<String, Number>,
+    pub numbers: BTreeMap<String, Measurement>,
 }
 
 /// What one round of probes found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProbedConditions {
     /// The kinds that could be probed. Of others nothing is known, so their alerts stay as they are.
-    pub probed: BTreeSet<Kind>,
+    pub probed: BTreeSet<AlertKind>,
     /// At most one for a kind and subject. A condition that is not among them is over.
     pub conditions: Vec<Condition>,
 }
 
 impl ProbedConditions {
     /// Adds conditions of a kind, which thereby counts as probed.
-    pub fn add(&mut self, kind: Kind, conditions: impl IntoIterator<Item = Condition>) {
+    pub fn add(&mut self, kind: AlertKind, conditions: impl IntoIterator<Item = Condition>) {
         self.probed.insert(kind);
         self.conditions.extend(conditions);
     }
@@ -42,7 +42,7 @@ impl ProbedConditions {
 impl Condition {
     /// A condition that fires at once.
     #[must_use]
-    pub fn firing(kind: Kind, subject: &str, count: u64, title: String) -> Self {
+    pub fn firing(kind: AlertKind, subject: &str, count: u64, title: String) -> Self {
         Self {
             kind,
             subject: subject.to_owned(),
@@ -58,7 +58,7 @@ impl Condition {
     #[must_use]
     pub fn with(mut self, name: &str, value: u64, bound: Option<u64>) -> Self {
         self.numbers
-            .insert(name.to_owned(), Number { value, bound });
+            .insert(name.to_owned(), Measurement { value, bound });
         self
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use types::admin_alert::{AdminAlert, Kind, Number, Place, State, alert_id, newest};
+use types::admin_alert::{
+    AdminAlert, AlertKey, AlertKind, AlertState, Measurement, alert_id, newest,
+};
 use types::time::{Micros, SECOND, micros};
 
 use super::condition::{Condition, ProbedConditions};
@@ -55,10 +57,10 @@ struct OpenAlert {
 #[derive(Debug, Clone)]
 pub struct ConditionTracker {
     throttle: Throttle,
-    open: BTreeMap<Place, OpenAlert>,
-    sent: BTreeMap<Kind, VecDeque<Micros>>,
+    open: BTreeMap<AlertKey, OpenAlert>,
+    sent: BTreeMap<AlertKind, VecDeque<Micros>>,
     /// What fired for the first time at the last probe, and must fire again to raise an alert.
-    pending: BTreeSet<Place>,
+    pending: BTreeSet<AlertKey>,
 }
 
 impl ConditionTracker {
@@ -80,7 +82,7 @@ impl ConditionTracker {
         }
         for alert in newest(messages)
             .into_iter()
-            .filter(|alert| alert.state == State::Raised)
+            .filter(|alert| alert.state == AlertState::Raised)
         {
             tracker.open_alert(alert);
         }
@@ -94,7 +96,7 @@ impl ConditionTracker {
 
     /// The messages that are due at `now`. Each is to be [recorded](ConditionTracker::record) once ADMIN has it.
     pub fn due(&mut self, found: &ProbedConditions, now: Micros) -> Vec<AdminAlert> {
-        let conditions: BTreeMap<Place, &Condition> = found
+        let conditions: BTreeMap<AlertKey, &Condition> = found
             .conditions
             .iter()
             .map(|one| ((one.kind, one.subject.clone()), one))
@@ -124,7 +126,7 @@ impl ConditionTracker {
                 }
             }
         }
-        let raises = |(place, condition): &(&Place, &&Condition)| {
+        let raises = |(place, condition): &(&AlertKey, &&Condition)| {
             let is_confirmed = !condition.pending_first || self.pending.contains(*place);
             condition.is_firing
                 && is_confirmed
@@ -139,7 +141,7 @@ impl ConditionTracker {
         raised.sort_by_key(|alert| alert.severity);
         self.pending
             .retain(|(kind, _)| !found.probed.contains(kind));
-        let is_pending = |(place, condition): &(&Place, &&Condition)| {
+        let is_pending = |(place, condition): &(&AlertKey, &&Condition)| {
             condition.is_firing && condition.pending_first && found.probed.contains(&place.0)
         };
         self.pending.extend(
@@ -173,8 +175,8 @@ impl ConditionTracker {
     /// ADMIN has this message.
     pub fn record(&mut self, alert: AdminAlert) {
         match alert.state {
-            State::Raised => self.open_alert(alert),
-            State::Resolved => drop(self.open.remove(&alert.place())),
+            AlertState::Raised => self.open_alert(alert),
+            AlertState::Resolved => drop(self.open.remove(&alert.place())),
         }
     }
 
@@ -208,7 +210,7 @@ impl OpenAlert {
 
     /// Which processes have a breaker open changes all the time: only more of them than were sent are news.
     fn fell_to(&mut self, level: u64) {
-        if self.published.kind != Kind::BreakerOpen {
+        if self.published.kind != AlertKind::BreakerOpen {
             self.low = self.low.min(level);
         }
     }
@@ -216,7 +218,7 @@ impl OpenAlert {
     fn resolved(&self, now: Micros) -> AdminAlert {
         AdminAlert {
             revision: self.published.revision + 1,
-            state: State::Resolved,
+            state: AlertState::Resolved,
             title: format!("This is over: {}", self.published.title),
             last_seen: self.last_seen,
             time: now,
@@ -226,10 +228,10 @@ impl OpenAlert {
 }
 
 /// The number that says how bad a condition is.
-fn level(kind: Kind, count: u64, numbers: &BTreeMap<String, Number>) -> u64 {
+fn level(kind: AlertKind, count: u64, numbers: &BTreeMap<String, Measurement>) -> u64 {
     let name = match kind {
-        Kind::Lag => "messages",
-        Kind::StreamNearlyFull | Kind::DiskNearlyFull => "percent",
+        AlertKind::Lag => "messages",
+        AlertKind::StreamNearlyFull | AlertKind::DiskNearlyFull => "percent",
         _ => return count,
     };
     numbers.get(name).map_or(count, |number| number.value)
@@ -247,8 +249,10 @@ fn has_grown(low: u64, condition: &Condition) -> bool {
             .unwrap_or(0)
     };
     match condition.kind {
-        Kind::Lag => now > 1 && now >= low.max(bound("messages")).saturating_mul(2),
-        Kind::StreamNearlyFull | Kind::DiskNearlyFull => now >= low.max(bound("percent")) + POINTS,
+        AlertKind::Lag => now > 1 && now >= low.max(bound("messages")).saturating_mul(2),
+        AlertKind::StreamNearlyFull | AlertKind::DiskNearlyFull => {
+            now >= low.max(bound("percent")) + POINTS
+        }
         _ => now > low,
     }
 }
@@ -261,7 +265,7 @@ fn new_alert(condition: &Condition, now: Micros) -> AdminAlert {
         kind,
         subject: condition.subject.clone(),
         severity: kind.severity(),
-        state: State::Raised,
+        state: AlertState::Raised,
         count: condition.count,
         title: condition.title.clone(),
         numbers: condition.numbers.clone(),

@@ -131,7 +131,7 @@ impl<S: Monitoring> Probes<S> {
     }
 
     /// Its own are known at once, those of other processes as they were last registered.
-    fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::Report)> {
+    fn breakers(&self, entries: &[WorkerEntry]) -> Vec<(String, breaker::BreakerReport)> {
         let own = self.process.actor.to_string();
         let others = entries.iter().filter(|entry| entry.actor != own);
         let others = others.flat_map(|entry| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::EVENTS;
 use runtime::breaker;
 use store::Overdue;
-use types::admin_alert::Kind;
+use types::admin_alert::AlertKind;
 use types::time::{Micros, micros, rfc3339};
 
 use super::condition::{Condition, ProbedConditions};
@@ -50,7 +50,7 @@ pub struct Readings {
     /// Messages in DEAD by subject.
     pub dead: Option<BTreeMap<String, u64>>,
     /// The breakers of all processes: the process and the breaker's state.
-    pub breakers: Option<Vec<(String, breaker::Report)>>,
+    pub breakers: Option<Vec<(String, breaker::BreakerReport)>>,
     /// The consumers of live work.
     pub backlogs: Option<Vec<Backlog>>,
     /// The streams and consumers that should be there and are not: `STREAM` or `STREAM/consumer`.
@@ -100,20 +100,23 @@ pub fn evaluate(readings: &Readings, thresholds: &Thresholds) -> ProbedCondition
         let conditions = dead
             .iter()
             .map(|(subject, count)| dead_letters(subject, *count));
-        found.add(Kind::DeadLetter, conditions);
+        found.add(AlertKind::DeadLetter, conditions);
     }
     if let Some(reports) = &readings.breakers {
-        found.add(Kind::BreakerOpen, open_breakers(reports));
+        found.add(AlertKind::BreakerOpen, open_breakers(reports));
     }
     if let Some(backlogs) = &readings.backlogs {
         found.add(
-            Kind::Lag,
+            AlertKind::Lag,
             backlogs.iter().filter_map(|one| lag(one, thresholds)),
         );
-        found.add(Kind::Lag, missing_names.iter().map(|name| missing(name)));
+        found.add(
+            AlertKind::Lag,
+            missing_names.iter().map(|name| missing(name)),
+        );
     }
     if let Some(streams) = &readings.streams {
-        let kind = Kind::StreamNearlyFull;
+        let kind = AlertKind::StreamNearlyFull;
         let full = |one| nearly_full(one, kind, "The stream", thresholds.stream);
         found.add(kind, streams.iter().filter_map(full));
         // How full a missing stream was is not known: an alert about it stays.
@@ -125,22 +128,25 @@ pub fn evaluate(readings: &Readings, thresholds: &Thresholds) -> ProbedCondition
         found.add(kind, kept);
     }
     if let Some(disks) = &readings.disks {
-        let kind = Kind::DiskNearlyFull;
+        let kind = AlertKind::DiskNearlyFull;
         let full = |one| nearly_full(one, kind, "The disk of the", thresholds.disk);
         found.add(kind, disks.capacities.iter().filter_map(full));
         found.add(kind, disks.unread.iter().map(|name| unread_disk(name)));
     }
     if let Some(silent) = &readings.silent {
         let conditions = silent.iter().map(|one| role_silent(one, thresholds.silent));
-        found.add(Kind::RoleSilent, conditions);
+        found.add(AlertKind::RoleSilent, conditions);
     }
     if let Some(overdue) = &readings.overdue {
         let conditions = overdue
             .iter()
             .map(|one| batches_overdue(one, thresholds.overdue));
-        found.add(Kind::BatchOverdue, conditions);
+        found.add(AlertKind::BatchOverdue, conditions);
     }
-    found.add(Kind::RuleFailed, readings.rules.iter().map(rule_failed));
+    found.add(
+        AlertKind::RuleFailed,
+        readings.rules.iter().map(rule_failed),
+    );
     found
 }
 
@@ -150,15 +156,15 @@ fn dead_letters(subject: &str, count: u64) -> Condition {
         .unwrap_or(subject)
         .replace('.', "/");
     let title = format!("Dead letters of {subject} are in DEAD: {count}.");
-    Condition::firing(Kind::DeadLetter, &subject, count, title).with("messages", count, None)
+    Condition::firing(AlertKind::DeadLetter, &subject, count, title).with("messages", count, None)
 }
 
 /// One condition for each breaker name, however many processes have it open. A half-open breaker may be about to close,
 /// and stays half-open while nothing is called: the alert is resolved once none has been open for a while.
-fn open_breakers(reports: &[(String, breaker::Report)]) -> Vec<Condition> {
-    let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::Report)>> = BTreeMap::new();
+fn open_breakers(reports: &[(String, breaker::BreakerReport)]) -> Vec<Condition> {
+    let mut by_name: BTreeMap<&str, Vec<(&str, &breaker::BreakerReport)>> = BTreeMap::new();
     for (actor, report) in reports {
-        if report.state == breaker::State::Open {
+        if report.state == breaker::BreakerState::Open {
             let open = by_name.entry(&report.name).or_default();
             open.push((actor, report));
         }
@@ -174,7 +180,7 @@ fn open_breakers(reports: &[(String, breaker::Report)]) -> Vec<Condition> {
             .unwrap_or("unknown");
         let title =
             format!("The circuit breaker {name} is open in {actors}. The last failure: {reason}");
-        let condition = Condition::firing(Kind::BreakerOpen, name, count, title);
+        let condition = Condition::firing(AlertKind::BreakerOpen, name, count, title);
         conditions.push(condition.with("processes", count, None));
     }
     conditions
@@ -204,7 +210,7 @@ fn lag(backlog: &Backlog, thresholds: &Thresholds) -> Option<Condition> {
     let is_kept = *messages > bound / 2 || (*messages > 0 && *oldest >= thresholds.overdue / 2);
     is_kept.then(|| Condition {
         is_firing: is_many || is_old,
-        ..Condition::firing(Kind::Lag, consumer, 1, title)
+        ..Condition::firing(AlertKind::Lag, consumer, 1, title)
             .with("messages", *messages, Some(bound))
             .with("oldest_seconds", seconds, Some(bound_seconds))
     })
@@ -218,10 +224,10 @@ fn missing(name: &str) -> Condition {
         "stream"
     };
     let title = format!("The {what} {name} is missing: `devtrail streams apply` makes it again.");
-    Condition::firing(Kind::Lag, name, 1, title)
+    Condition::firing(AlertKind::Lag, name, 1, title)
 }
 
-fn nearly_full(capacity: &Capacity, kind: Kind, what: &str, bound: u64) -> Option<Condition> {
+fn nearly_full(capacity: &Capacity, kind: AlertKind, what: &str, bound: u64) -> Option<Condition> {
     let Capacity { name, used, size } = capacity;
     if *size == 0 {
         return None;
@@ -233,7 +239,7 @@ fn nearly_full(capacity: &Capacity, kind: Kind, what: &str, bound: u64) -> Optio
     (percent + POINTS > bound).then(|| Condition {
         is_firing: percent >= bound,
         // From 80 % on EVENTS is purged, twice a second. It is full only if that does not help.
-        pending_first: kind == Kind::StreamNearlyFull && name == EVENTS,
+        pending_first: kind == AlertKind::StreamNearlyFull && name == EVENTS,
         ..Condition::firing(kind, name, 1, title)
             .with("percent", percent, Some(bound))
             .with("bytes", *used, Some(*size))
@@ -244,7 +250,7 @@ fn unread_disk(name: &str) -> Condition {
     let title = format!("How full the disk of the {name} is cannot be read.");
     Condition {
         is_firing: false,
-        ..Condition::firing(Kind::DiskNearlyFull, name, 1, title)
+        ..Condition::firing(AlertKind::DiskNearlyFull, name, 1, title)
     }
 }
 
@@ -263,7 +269,7 @@ fn role_silent(silent: &SilentRole, bound: Duration) -> Condition {
     );
     Condition {
         is_firing: *is_overdue,
-        ..Condition::firing(Kind::RoleSilent, role, 1, title).with(
+        ..Condition::firing(AlertKind::RoleSilent, role, 1, title).with(
             "seconds",
             *seconds,
             Some(bound_seconds),
@@ -285,7 +291,8 @@ fn batches_overdue(overdue: &Overdue, bound: Duration) -> Condition {
         state.as_str(),
         rfc3339(*persisted_at)
     );
-    Condition::firing(Kind::BatchOverdue, "batches", *count, title).with("batches", *count, None)
+    Condition::firing(AlertKind::BatchOverdue, "batches", *count, title)
+        .with("batches", *count, None)
 }
 
 fn rule_failed(failure: &RuleFailure) -> Condition {
@@ -295,7 +302,7 @@ fn rule_failed(failure: &RuleFailure) -> Condition {
     let title = format!(
         "The rule {rule} could not be evaluated, {count} times recently.{REASON_PREFIX}{error}"
     );
-    Condition::firing(Kind::RuleFailed, rule, *count, title).with("failures", *count, None)
+    Condition::firing(AlertKind::RuleFailed, rule, *count, title).with("failures", *count, None)
 }
 
 /// Batches that were stored before this time are overdue now, if they are not completed.

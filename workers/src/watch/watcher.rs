@@ -15,7 +15,7 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use store::Monitoring;
 use tokio::time::{MissedTickBehavior, interval};
-use types::admin_alert::{AdminAlert, Kind, NOTE_RULE_FAILED, RuleFailed, State};
+use types::admin_alert::{AdminAlert, AlertKind, AlertState, NOTE_RULE_FAILED, RuleFailed};
 use types::time::Micros;
 
 use super::condition_tracker::{ConditionTracker, Throttle};
@@ -241,8 +241,8 @@ impl<S: Monitoring> Watcher<S> {
     fn expect_open_alerts(&mut self, tracker: &ConditionTracker) {
         for alert in tracker.open() {
             match alert.kind {
-                Kind::RoleSilent => self.liveness.expect(&alert.subject, alert.first_seen),
-                Kind::RuleFailed => {
+                AlertKind::RoleSilent => self.liveness.expect(&alert.subject, alert.first_seen),
+                AlertKind::RuleFailed => {
                     lock(&self.rule_failures).record_open_alert(alert, self.subscribed_at);
                 }
                 _ => {}
@@ -264,7 +264,7 @@ fn log_alert(alert: &AdminAlert) {
     } = alert;
     let kind = kind.as_str();
     match alert.state {
-        State::Raised => tracing::error!(
+        AlertState::Raised => tracing::error!(
             alert_id,
             kind,
             subject,
@@ -272,6 +272,8 @@ fn log_alert(alert: &AdminAlert) {
             advice,
             "admin alert: {title}"
         ),
-        State::Resolved => tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}"),
+        AlertState::Resolved => {
+            tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}")
+        }
     }
 }

@@ -86,7 +86,7 @@ fn a_job_names_its_batch_and_a_pointer_the_message() {
         (Some("2:5"), Some("2:5:alert"))
     );
     assert_eq!(entry.developer.as_deref(), Some("ada"));
-    let payload = serde_json::to_vec(&Pointer::redrive(BatchRef { src: 2, seq: 5 })).unwrap();
+    let payload = serde_json::to_vec(&ReplayPointer::redrive(BatchRef { src: 2, seq: 5 })).unwrap();
     let one = letter(
         "dead.REPLAY.persist-replay",
         &[("Devtrail-Developer", "ada")],

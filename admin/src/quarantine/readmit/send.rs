@@ -15,7 +15,7 @@ use runtime::process::Process;
 use runtime::retry::RetryPolicy;
 use store::{Answers, Quarantine, QuarantinedBatch, VerifyReads};
 use tokio::time::Instant;
-use types::key::{DeveloperRecord, developer_entry};
+use types::api_key::{DeveloperRecord, developer_entry};
 use types::stream::StreamIncarnation;
 use types::verdict::Code;
 

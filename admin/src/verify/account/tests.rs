@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use store::{AuditStep, BatchStatus};
-use types::batch::{Header, Note, decode, encode};
+use types::batch::{EventMetadata, Header, decode, encode};
 use types::job::{BatchState, Mask};
 use types::verdict::Code;
 
@@ -13,10 +13,10 @@ const TEXT: &str = r#"{"id":"e1","type":"file.saved"}"#;
 
 /// A message with one event, admitted or refused with this code.
 fn message(code: Option<Code>) -> Result<Batch, BadMessage> {
-    let note = Note {
+    let note = EventMetadata {
         len: TEXT.len() as u32,
         code,
-        ..Note::default()
+        ..EventMetadata::default()
     };
     let header = Header {
         format: types::batch::FORMAT,

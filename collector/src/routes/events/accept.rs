@@ -10,7 +10,7 @@ use http_server::{ErrorCode, Problem};
 use runtime::{clock, metrics};
 use tokio::time::Instant;
 use types::admission::{self, Admitted};
-use types::formats::{Format, Request};
+use types::formats::{BatchRequest, Format};
 
 use super::refusals;
 use crate::admission_control::BatchPermit;
@@ -119,7 +119,7 @@ impl ReceivedBatch {
         caller: Caller,
     ) -> Result<Admitted<'_>, Problem> {
         let received_at = clock::now();
-        let request = Request {
+        let request = BatchRequest {
             headers: &self.headers,
             body: &self.body,
             developer: &caller.developer,
@@ -130,7 +130,7 @@ impl ReceivedBatch {
             .format
             .read(&request)
             .map_err(|error| refusals::bad_envelope(error, app.limits.max_events))?;
-        let context = admission::Context {
+        let context = admission::AdmissionContext {
             developer: caller.developer,
             epoch: caller.epoch,
             correlation_id: ids.correlation_id.clone(),

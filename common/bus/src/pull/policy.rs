@@ -95,11 +95,11 @@ pub fn outage(outcomes: &[Outcome]) -> Option<&Failure> {
 }
 
 /// What the store's breaker learns from a group without an outage: that the store is well, or nothing.
-pub fn sample(outcomes: &[Outcome]) -> breaker::Outcome {
+pub fn sample(outcomes: &[Outcome]) -> breaker::CallOutcome {
     if outcomes.contains(&Outcome::Ack) {
-        breaker::Outcome::Ok
+        breaker::CallOutcome::Ok
     } else {
-        breaker::Outcome::Ignored
+        breaker::CallOutcome::Ignored
     }
 }
 

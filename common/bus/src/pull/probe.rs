@@ -6,7 +6,7 @@
 use super::delivery::Role;
 use super::delivery_state::{DeliveryState, Place};
 use super::{Loop, Unsettled, lock};
-use runtime::breaker::{Outcome, State};
+use runtime::breaker::{BreakerState, CallOutcome};
 
 impl<R: Role, M: DeliveryState> Loop<R, M> {
     /// Waits until the breaker lets calls through, and, where nothing is in hand, until it is closed.
@@ -19,7 +19,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
                 () = self.shutdown.draining() => return,
             };
             // Dropped, a permit gives its place as a probe back: handling is what probes, where it can.
-            if guard.state() == State::Closed || !lock(unsettled).is_empty() {
+            if guard.state() == BreakerState::Closed || !lock(unsettled).is_empty() {
                 return;
             }
             let nobodys = Place {
@@ -32,7 +32,7 @@ impl<R: Role, M: DeliveryState> Loop<R, M> {
                 () = self.shutdown.draining() => return,
             };
             match probed {
-                Ok(true) => permit.done(Outcome::Ok),
+                Ok(true) => permit.done(CallOutcome::Ok),
                 // Nothing can be asked without a message.
                 Ok(false) => return,
                 Err(failure) => permit.failed(&failure.reason),

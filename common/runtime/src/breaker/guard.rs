@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use types::json::shorten;
 
-use super::machine::{Breaker, Outcome, State, Ticket};
+use super::machine::{Breaker, BreakerState, CallOutcome, Ticket};
 use super::settings::BreakerSettings;
 
 /// Most bytes kept of a failure's reason.
@@ -24,7 +24,7 @@ struct Inner {
     started: Instant,
     shared: Mutex<Shared>,
     /// The state that was last published.
-    state: watch::Sender<State>,
+    state: watch::Sender<BreakerState>,
     /// Counted up with `state`, for whoever watches all breakers.
     changes: watch::Sender<u64>,
     /// The end of a call, which may free the place of a probe.
@@ -37,19 +37,19 @@ struct Shared {
     reason: Option<Box<str>>,
 }
 
-/// A call that was let through. Dropped without an end, it counts as [`Outcome::Ignored`].
-pub struct Permit {
+/// A call that was let through. Dropped without an end, it counts as [`CallOutcome::Ignored`].
+pub struct CallPermit {
     guard: Guard,
     ticket: Option<Ticket>,
 }
 
 /// A breaker's state, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct BreakerReport {
     /// The dependency it protects: `store`, `stream`, `webhook:<name>`.
     pub name: String,
     /// Its state.
-    pub state: State,
+    pub state: BreakerState,
     /// The last failure that counted, while it is not closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -65,7 +65,7 @@ impl Guard {
             name: name.to_owned(),
             started: Instant::now(),
             shared,
-            state: watch::Sender::new(State::Closed),
+            state: watch::Sender::new(BreakerState::Closed),
             changes,
             ended: Notify::new(),
         }))
@@ -81,16 +81,16 @@ impl Guard {
     ///
     /// # Errors
     /// How long to wait, if it is open; zero if all probes are in flight: the end of one decides.
-    pub fn acquire(&self) -> Result<Permit, Duration> {
+    pub fn acquire(&self) -> Result<CallPermit, Duration> {
         let acquired = self.step(|shared, now| shared.breaker.acquire(now));
-        acquired.map(|ticket| Permit {
+        acquired.map(|ticket| CallPermit {
             guard: self.clone(),
             ticket: Some(ticket),
         })
     }
 
     /// Waits until a call is let through.
-    pub async fn admitted(&self) -> Permit {
+    pub async fn admitted(&self) -> CallPermit {
         loop {
             let ended = self.0.ended.notified();
             tokio::pin!(ended);
@@ -111,10 +111,10 @@ impl Guard {
 
     /// Waits until it has been half-open for `timeout` without a call, and lets an artificial probe through. Real
     /// calls are the better probes, if there are any.
-    pub async fn idle(&self, timeout: Duration) -> Permit {
+    pub async fn idle(&self, timeout: Duration) -> CallPermit {
         let mut state = self.0.state.subscribe();
         loop {
-            if *state.borrow_and_update() == State::Closed {
+            if *state.borrow_and_update() == BreakerState::Closed {
                 // The sender lives as long as this breaker.
                 let _ = state.changed().await;
                 continue;
@@ -124,7 +124,7 @@ impl Guard {
                 _ = state.changed() => continue,
                 () = tokio::time::sleep(self.open_for() + timeout) => {} // sleep: open, and then idle
             }
-            if self.state() == State::HalfOpen
+            if self.state() == BreakerState::HalfOpen
                 && let Ok(permit) = self.acquire()
             {
                 return permit;
@@ -139,7 +139,7 @@ impl Guard {
     }
 
     /// How long to wait if a call would be refused now; zero if the end of a probe decides.
-    /// For work that is not worth beginning then; whoever goes on still needs a [`Permit`].
+    /// For work that is not worth beginning then; whoever goes on still needs a [`CallPermit`].
     #[must_use]
     pub fn refuses(&self) -> Option<Duration> {
         self.read(|shared, now| shared.breaker.refuses(now))
@@ -149,12 +149,12 @@ impl Guard {
     pub async fn opened(&self) {
         let mut state = self.0.state.subscribe();
         // The sender lives as long as this breaker.
-        let _ = state.wait_for(|state| *state == State::Open).await;
+        let _ = state.wait_for(|state| *state == BreakerState::Open).await;
     }
 
     /// Its state.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> BreakerState {
         self.read(|shared, now| shared.breaker.state(now))
     }
 
@@ -166,11 +166,13 @@ impl Guard {
 
     /// Its state and, while that is not closed, the reason.
     #[must_use]
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> BreakerReport {
         let (state, reason) =
             self.read(|shared, now| (shared.breaker.state(now), shared.reason.clone()));
-        let reason = reason.filter(|_| state != State::Closed).map(String::from);
-        Report {
+        let reason = reason
+            .filter(|_| state != BreakerState::Closed)
+            .map(String::from);
+        BreakerReport {
             name: self.name().to_owned(),
             state,
             reason,
@@ -209,15 +211,21 @@ impl Guard {
     }
 }
 
-fn log_change(breaker: &str, was: State, is: State, open_for: Duration, reason: &str) {
+fn log_change(
+    breaker: &str,
+    was: BreakerState,
+    is: BreakerState,
+    open_for: Duration,
+    reason: &str,
+) {
     let was = was.as_str();
     let now = is.as_str();
     match is {
-        State::Open => {
+        BreakerState::Open => {
             let message = "a circuit breaker opened: calls are not tried";
             tracing::error!(breaker, was, is = now, ?open_for, reason, "{message}");
         }
-        State::HalfOpen => {
+        BreakerState::HalfOpen => {
             tracing::info!(
                 breaker,
                 was,
@@ -225,7 +233,7 @@ fn log_change(breaker: &str, was: State, is: State, open_for: Duration, reason: 
                 "a circuit breaker lets probes through"
             );
         }
-        State::Closed => {
+        BreakerState::Closed => {
             tracing::info!(
                 breaker,
                 was,
@@ -236,23 +244,23 @@ fn log_change(breaker: &str, was: State, is: State, open_for: Duration, reason: 
     }
 }
 
-impl Permit {
+impl CallPermit {
     /// Counts how the call ended.
-    pub fn done(mut self, outcome: Outcome) {
+    pub fn done(mut self, outcome: CallOutcome) {
         self.end(outcome, None);
     }
 
     /// Counts a failure, with its reason for the log and `devtrail status`.
     pub fn failed(mut self, reason: &str) {
-        self.end(Outcome::Failed, Some(reason));
+        self.end(CallOutcome::Failed, Some(reason));
     }
 
-    fn end(&mut self, outcome: Outcome, reason: Option<&str>) {
+    fn end(&mut self, outcome: CallOutcome, reason: Option<&str>) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
         self.guard.step(|shared, now| {
-            if outcome == Outcome::Failed && shared.breaker.counts(ticket) {
+            if outcome == CallOutcome::Failed && shared.breaker.counts(ticket) {
                 shared.reason = reason.map(|reason| shorten(reason, MAX_REASON).into());
             }
             shared.breaker.done(ticket, outcome, now);
@@ -261,9 +269,9 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for CallPermit {
     fn drop(&mut self) {
-        self.end(Outcome::Ignored, None);
+        self.end(CallOutcome::Ignored, None);
     }
 }
 

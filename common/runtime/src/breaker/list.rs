@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::guard::{Guard, Report};
+use super::guard::{BreakerReport, Guard};
 use super::settings::BreakerSettings;
 
 /// The breakers of a process, by name. Cheap to clone; all clones are one list.
@@ -61,13 +61,13 @@ impl Breakers {
 
     /// The state of each, by name.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
+    pub fn reports(&self) -> Vec<BreakerReport> {
         self.reports_where(|_| true)
     }
 
     /// The state of each that this part asked for first, by name.
     #[must_use]
-    pub fn own_reports(&self) -> Vec<Report> {
+    pub fn own_reports(&self) -> Vec<BreakerReport> {
         self.reports_where(|entry| entry.part == self.part)
     }
 
@@ -77,8 +77,8 @@ impl Breakers {
         self.changes.subscribe()
     }
 
-    fn reports_where(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Report> {
-        let mut reports: Vec<Report> = self
+    fn reports_where(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<BreakerReport> {
+        let mut reports: Vec<BreakerReport> = self
             .all()
             .iter()
             .filter(|entry| wanted(entry))
@@ -96,7 +96,7 @@ impl Breakers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::BreakerState;
     use super::*;
 
     #[test]
@@ -117,8 +117,8 @@ mod tests {
             same.acquire().ok().unwrap().failed("no PubAck");
         }
         assert!(changes.has_changed().unwrap());
-        assert_eq!(stream.state(), State::Open);
-        let names = |reports: Vec<Report>| {
+        assert_eq!(stream.state(), BreakerState::Open);
+        let names = |reports: Vec<BreakerReport>| {
             reports
                 .into_iter()
                 .map(|report| report.name)

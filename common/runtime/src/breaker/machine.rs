@@ -7,7 +7,7 @@ use super::window::Window;
 
 /// What the end of a call shows about the dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// It works.
     Ok,
     /// It failed, and not because of what was asked.
@@ -19,7 +19,7 @@ pub enum Outcome {
 /// What a breaker does with the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum BreakerState {
     /// Lets it through.
     Closed,
     /// Refuses it.
@@ -28,7 +28,7 @@ pub enum State {
     HalfOpen,
 }
 
-impl State {
+impl BreakerState {
     /// The name in metrics, logs and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -82,11 +82,11 @@ impl Breaker {
 
     /// Its state at `now`: an opening that has run out is half-open.
     #[must_use]
-    pub fn state(&self, now: Duration) -> State {
+    pub fn state(&self, now: Duration) -> BreakerState {
         match self.phase {
-            Phase::Closed { .. } => State::Closed,
-            Phase::Open { until } if now < until => State::Open,
-            Phase::Open { .. } | Phase::HalfOpen { .. } => State::HalfOpen,
+            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Open { until } if now < until => BreakerState::Open,
+            Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
@@ -132,18 +132,18 @@ impl Breaker {
     }
 
     /// Counts the outcome of a call. One of an earlier state is not counted.
-    pub fn done(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
+    pub fn done(&mut self, ticket: Ticket, outcome: CallOutcome, now: Duration) {
         if !self.counts(ticket) {
             return;
         }
         match &mut self.phase {
             Phase::Closed { window, in_a_row } => {
                 match outcome {
-                    Outcome::Ok => *in_a_row = 0,
-                    Outcome::Failed => *in_a_row += 1,
-                    Outcome::Ignored => return,
+                    CallOutcome::Ok => *in_a_row = 0,
+                    CallOutcome::Failed => *in_a_row += 1,
+                    CallOutcome::Ignored => return,
                 }
-                window.count(outcome == Outcome::Failed, now);
+                window.count(outcome == CallOutcome::Failed, now);
                 if *in_a_row >= self.settings.in_a_row || self.settings.is_too_many(window) {
                     self.open(now);
                 }
@@ -154,9 +154,9 @@ impl Breaker {
             } => {
                 *in_flight -= 1;
                 match outcome {
-                    Outcome::Ok => *succeeded += 1,
-                    Outcome::Failed => return self.open(now),
-                    Outcome::Ignored => {}
+                    CallOutcome::Ok => *succeeded += 1,
+                    CallOutcome::Failed => return self.open(now),
+                    CallOutcome::Ignored => {}
                 }
                 if *succeeded >= self.settings.probes {
                     self.open_for = self.settings.first_opening();

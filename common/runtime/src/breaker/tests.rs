@@ -15,7 +15,7 @@ const S: BreakerSettings = BreakerSettings::DEFAULT;
 enum Step {
     Acquire,
     /// Ends one of the calls in flight, of any state.
-    End(prop::sample::Index, Outcome),
+    End(prop::sample::Index, CallOutcome),
     Advance(Duration),
     /// The dependency may be healthy again.
     Hint,
@@ -25,9 +25,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // How often calls fail is the run's: all in a row, about half, or hardly any.
     prop_oneof![Just(95_u32), Just(50), Just(20), Just(5)].prop_flat_map(|failures| {
         let outcome = prop_oneof![
-            failures => Just(Outcome::Failed),
-            100 - failures => Just(Outcome::Ok),
-            10 => Just(Outcome::Ignored),
+            failures => Just(CallOutcome::Failed),
+            100 - failures => Just(CallOutcome::Ok),
+            10 => Just(CallOutcome::Ignored),
         ];
         let advance = prop_oneof![0_u64..1_500, 4_900_u64..5_100, 0_u64..61_000];
         let step = prop_oneof![
@@ -86,7 +86,7 @@ const fn at(seconds: u64) -> Duration {
 }
 
 /// A breaker, and its calls one after the other.
-fn after(outcomes: &[(Outcome, u64)]) -> Breaker {
+fn after(outcomes: &[(CallOutcome, u64)]) -> Breaker {
     let mut breaker = Breaker::new(S);
     for (outcome, second) in outcomes {
         let ticket = breaker.acquire(at(*second)).expect("it is closed");
@@ -95,12 +95,12 @@ fn after(outcomes: &[(Outcome, u64)]) -> Breaker {
     breaker
 }
 
-use Outcome::{Failed, Ignored, Ok as Well};
+use CallOutcome::{Failed, Ignored, Ok as Well};
 
 #[test]
 fn five_failures_in_a_row_open_it_and_four_do_not() {
-    assert_eq!(after(&[(Failed, 0); 4]).state(at(0)), State::Closed);
-    assert_eq!(after(&[(Failed, 0); 5]).state(at(0)), State::Open);
+    assert_eq!(after(&[(Failed, 0); 4]).state(at(0)), BreakerState::Closed);
+    assert_eq!(after(&[(Failed, 0); 5]).state(at(0)), BreakerState::Open);
     let between = [
         (Failed, 0),
         (Failed, 0),
@@ -109,7 +109,7 @@ fn five_failures_in_a_row_open_it_and_four_do_not() {
         (Well, 0),
         (Failed, 0),
     ];
-    assert_eq!(after(&between).state(at(0)), State::Closed);
+    assert_eq!(after(&between).state(at(0)), BreakerState::Closed);
     // What says nothing does not end a row.
     let ignored = [
         (Failed, 0),
@@ -119,7 +119,7 @@ fn five_failures_in_a_row_open_it_and_four_do_not() {
         (Ignored, 0),
         (Failed, 0),
     ];
-    assert_eq!(after(&ignored).state(at(0)), State::Open);
+    assert_eq!(after(&ignored).state(at(0)), BreakerState::Open);
 }
 
 #[test]
@@ -131,11 +131,11 @@ fn half_of_twenty_open_it_and_half_of_nineteen_or_less_than_half_do_not() {
             .take(count)
             .collect::<Vec<_>>()
     };
-    assert_eq!(after(&alternating(19)).state(at(0)), State::Closed);
-    assert_eq!(after(&alternating(20)).state(at(0)), State::Open);
+    assert_eq!(after(&alternating(19)).state(at(0)), BreakerState::Closed);
+    assert_eq!(after(&alternating(20)).state(at(0)), BreakerState::Open);
     let mut nine_of_twenty = alternating(18);
     nine_of_twenty.extend([(Well, 0), (Well, 0)]);
-    assert_eq!(after(&nine_of_twenty).state(at(0)), State::Closed);
+    assert_eq!(after(&nine_of_twenty).state(at(0)), BreakerState::Closed);
 }
 
 #[test]
@@ -151,8 +151,8 @@ fn outcomes_older_than_thirty_seconds_do_not_count() {
             )
             .collect::<Vec<_>>()
     };
-    assert_eq!(after(&spread(29)).state(at(29)), State::Open);
-    assert_eq!(after(&spread(30)).state(at(30)), State::Closed);
+    assert_eq!(after(&spread(29)).state(at(29)), BreakerState::Open);
+    assert_eq!(after(&spread(30)).state(at(30)), BreakerState::Closed);
 }
 
 #[test]
@@ -171,11 +171,11 @@ fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
     }
     now += at(60);
     for _ in 0..3 {
-        assert_eq!(breaker.state(now), State::HalfOpen);
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         let probe = breaker.acquire(now).unwrap();
         breaker.done(probe, Well, now);
     }
-    assert_eq!(breaker.state(now), State::Closed);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
     for _ in 0..5 {
         let ticket = breaker.acquire(now).unwrap();
         breaker.done(ticket, Failed, now);
@@ -187,11 +187,11 @@ fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
 fn a_hint_ends_an_opening_and_a_probe_that_fails_then_doubles_the_next() {
     let mut breaker = after(&[(Failed, 0); 5]);
     for (now, next) in [(1, 10), (2, 20), (3, 40)] {
-        assert_eq!(breaker.state(at(now)), State::Open);
+        assert_eq!(breaker.state(at(now)), BreakerState::Open);
         breaker.hint(at(now));
         assert_eq!(
             (breaker.state(at(now)), breaker.open_for(at(now))),
-            (State::HalfOpen, at(0))
+            (BreakerState::HalfOpen, at(0))
         );
         let probe = breaker.acquire(at(now)).unwrap();
         breaker.hint(at(now));
@@ -212,7 +212,7 @@ fn three_probes_are_let_through_and_one_that_says_nothing_is_made_up_for() {
         assert_eq!(breaker.acquire(at(6)), Err(Duration::ZERO));
         breaker.done(probe, Well, at(6));
     }
-    assert_eq!(breaker.state(at(6)), State::Closed);
+    assert_eq!(breaker.state(at(6)), BreakerState::Closed);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn what_an_older_state_let_through_says_nothing() {
         .for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
     assert_eq!(
         breaker.state(at(5)),
-        State::HalfOpen,
+        BreakerState::HalfOpen,
         "late failures are no probes'"
     );
     for _ in 0..2 {
@@ -238,5 +238,5 @@ fn what_an_older_state_let_through_says_nothing() {
     breaker.done(probe, Well, at(5));
     late.iter()
         .for_each(|ticket| breaker.done(*ticket, Failed, at(5)));
-    assert_eq!(breaker.state(at(5)), State::Closed);
+    assert_eq!(breaker.state(at(5)), BreakerState::Closed);
 }

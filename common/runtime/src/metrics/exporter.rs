@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::table::{ALL, Kind, Metric};
+use super::table::{ALL, Metric, MetricKind};
 
 /// The recorder of the process; programs that serve no metrics have none.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -32,7 +32,7 @@ pub fn is_recording() -> bool {
 fn recorder() -> Result<PrometheusHandle, String> {
     let mut builder = PrometheusBuilder::new();
     for Metric { name, kind, .. } in ALL {
-        if let Kind::Histogram(bounds) = kind {
+        if let MetricKind::Histogram(bounds) = kind {
             let full = Matcher::Full((*name).to_owned());
             builder = builder
                 .set_buckets_for_metric(full, bounds)
@@ -47,9 +47,9 @@ fn recorder() -> Result<PrometheusHandle, String> {
     } in ALL
     {
         match kind {
-            Kind::Counter => metrics::describe_counter!(*name, *help),
-            Kind::Gauge => metrics::describe_gauge!(*name, *help),
-            Kind::Histogram(_) => metrics::describe_histogram!(*name, *help),
+            MetricKind::Counter => metrics::describe_counter!(*name, *help),
+            MetricKind::Gauge => metrics::describe_gauge!(*name, *help),
+            MetricKind::Histogram(_) => metrics::describe_histogram!(*name, *help),
         }
     }
     let kept = handle.clone();

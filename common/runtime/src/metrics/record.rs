@@ -14,7 +14,7 @@ use super::table::{
     HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES,
     Program, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
-use crate::breaker::{Report, State};
+use crate::breaker::{BreakerReport, BreakerState};
 /// Begins the counters at 0 whose labels are known.
 pub(super) fn begin(program: Program) {
     if program != Program::Worker {
@@ -251,9 +251,13 @@ pub(crate) fn check(name: &str, holds: bool) {
 }
 
 /// The states of the process's breakers, each as three series.
-pub(crate) fn breakers(reports: &[Report]) {
+pub(crate) fn breakers(reports: &[BreakerReport]) {
     for report in reports {
-        for state in [State::Closed, State::Open, State::HalfOpen] {
+        for state in [
+            BreakerState::Closed,
+            BreakerState::Open,
+            BreakerState::HalfOpen,
+        ] {
             let is = f64::from(u8::from(state == report.state));
             set(
                 &BREAKER,

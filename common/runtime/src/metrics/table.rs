@@ -5,7 +5,7 @@
 
 /// How a series behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only rises, from 0 at the start of the process.
     Counter,
     /// Goes up and down.
@@ -30,7 +30,7 @@ pub enum Program {
 pub struct Metric {
     /// Its name in Prometheus.
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Who records it.
     pub program: Program,
     /// The names of its labels.
@@ -53,7 +53,7 @@ macro_rules! metrics {
     };
 }
 
-use Kind::{Counter, Gauge, Histogram};
+use MetricKind::{Counter, Gauge, Histogram};
 
 /// Around the time of a reply: a p99 below 50 ms, a deadline of 10 s (`docs/benchmarks.md`).
 const REPLIES: &[f64] = &[

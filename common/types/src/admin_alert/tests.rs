@@ -5,24 +5,24 @@ use serde_json::json;
 
 fn alert(subject: &str, revision: u64) -> AdminAlert {
     AdminAlert {
-        alert_id: alert_id(Kind::Lag, subject, 1_000_000),
+        alert_id: alert_id(AlertKind::Lag, subject, 1_000_000),
         revision,
-        kind: Kind::Lag,
+        kind: AlertKind::Lag,
         subject: subject.to_owned(),
-        severity: Kind::Lag.severity(),
-        state: State::Raised,
+        severity: AlertKind::Lag.severity(),
+        state: AlertState::Raised,
         count: 1,
         title: "A sentence.".to_owned(),
         numbers: [(
             "messages".to_owned(),
-            Number {
+            Measurement {
                 value: 12,
                 bound: Some(10),
             },
         )]
         .into(),
-        advice: Kind::Lag.advice().to_owned(),
-        runbook: Kind::Lag.runbook(),
+        advice: AlertKind::Lag.advice().to_owned(),
+        runbook: AlertKind::Lag.runbook(),
         first_seen: 1_000_000,
         last_seen: 2_000_000,
         time: 2_000_000,
@@ -57,7 +57,7 @@ fn a_message_says_all_and_reads_back_as_it_was() {
 
 #[test]
 fn each_kind_has_its_name_and_ids_tell_alerts_apart() {
-    for kind in Kind::ALL {
+    for kind in AlertKind::ALL {
         assert_eq!(json!(kind), json!(kind.as_str()));
         assert!(kind.advice().ends_with('.'), "{kind:?}");
         let (runbook, contract) = (
@@ -75,8 +75,9 @@ fn each_kind_has_its_name_and_ids_tell_alerts_apart() {
             "the contract does not tell of {kind:?}"
         );
     }
-    let ids = [("a", 1), ("b", 1), ("a", 2)].map(|(subject, at)| alert_id(Kind::Lag, subject, at));
-    assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[0] == alert_id(Kind::Lag, "a", 1));
+    let ids =
+        [("a", 1), ("b", 1), ("a", 2)].map(|(subject, at)| alert_id(AlertKind::Lag, subject, at));
+    assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[0] == alert_id(AlertKind::Lag, "a", 1));
 }
 
 #[test]

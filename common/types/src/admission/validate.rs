@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
-use crate::batch::Note;
-use crate::event::Head;
-use crate::formats::{Event, Format, Refusal};
+use crate::batch::EventMetadata;
+use crate::event::EventHead;
+use crate::formats::{Format, ParsedEvent, Refusal};
 use crate::json::{self, shorten};
-use crate::schema::{Found, Misfit, Schemas};
+use crate::schema::{SchemaLookup, SchemaViolation, Schemas};
 use crate::time::{self, Micros};
 use crate::verdict::Code;
 
@@ -37,28 +37,30 @@ struct ValidEvent {
     local_day: String,
 }
 
-impl From<Misfit> for Refusal {
-    fn from(misfit: Misfit) -> Self {
+impl From<SchemaViolation> for Refusal {
+    fn from(violation: SchemaViolation) -> Self {
         Self {
             code: Code::SchemaInvalid,
-            pointer: misfit.pointer,
-            detail: misfit.detail,
+            pointer: violation.pointer,
+            detail: violation.detail,
         }
     }
 }
 
 impl EventValidator<'_> {
     /// One note an event, in their order.
-    pub fn validate_all(&self, events: &[Event<'_>]) -> Vec<Note> {
+    pub fn validate_all(&self, events: &[ParsedEvent<'_>]) -> Vec<EventMetadata> {
         let mut first_of_id: HashMap<String, usize> = HashMap::new();
-        let note_of = |(index, event): (usize, &Event<'_>)| {
-            let mut note = Note {
+        let note_of = |(index, event): (usize, &ParsedEvent<'_>)| {
+            let mut note = EventMetadata {
                 len: event.bytes().len() as u32,
-                ..Note::default()
+                ..EventMetadata::default()
             };
             let validated = match event {
-                Event::Text(text) => self.validate(text).map_err(|refusal| self.as_sent(refusal)),
-                Event::Refused(_, refusal) => Err(refusal.clone()),
+                ParsedEvent::Text(text) => {
+                    self.validate(text).map_err(|refusal| self.as_sent(refusal))
+                }
+                ParsedEvent::Refused(_, refusal) => Err(refusal.clone()),
             };
             match validated {
                 Err(refusal) => {
@@ -109,7 +111,7 @@ impl EventValidator<'_> {
                 shorten(&format!("the event is no JSON: {error}"), 200),
             ),
         };
-        let head = Head::parse(text).map_err(unreadable)?;
+        let head = EventHead::parse(text).map_err(unreadable)?;
         let value = json::value(text).map_err(unreadable)?;
         let id = head.id().ok_or_else(|| {
             Refusal::new(
@@ -131,9 +133,9 @@ impl EventValidator<'_> {
             .ok_or_else(|| Refusal::new(Code::SchemaInvalid, "/type", "type must be a string"))?;
         let found = self.schemas.find(&kind, version);
         let (schema, newer) = match found {
-            Found::Known(schema) => (schema, false),
-            Found::NewerMinor(schema) => (schema, true),
-            Found::UnknownType => {
+            SchemaLookup::Known(schema) => (schema, false),
+            SchemaLookup::NewerMinor(schema) => (schema, true),
+            SchemaLookup::UnknownType => {
                 let detail = format!(
                     "no schema of version {} knows the type {:?}",
                     shorten(version, 32),
@@ -141,7 +143,7 @@ impl EventValidator<'_> {
                 );
                 return Err(Refusal::new(Code::TypeUnknown, "/type", detail));
             }
-            Found::UnsupportedVersion => return Err(unsupported(version, None)),
+            SchemaLookup::UnsupportedVersion => return Err(unsupported(version, None)),
         };
         let written = head
             .occurred_at()
@@ -155,7 +157,7 @@ impl EventValidator<'_> {
                 )
             })?;
         match schema.check(&value) {
-            Err(misfit) if newer => return Err(unsupported(version, Some(misfit))),
+            Err(violation) if newer => return Err(unsupported(version, Some(violation))),
             checked => checked?,
         }
         let at = written.at.map(|at| at.saturating_sub(self.skew));
@@ -174,26 +176,26 @@ impl EventValidator<'_> {
     }
 }
 
-fn unsupported(version: &str, misfit: Option<Misfit>) -> Refusal {
+fn unsupported(version: &str, violation: Option<SchemaViolation>) -> Refusal {
     let version = shorten(version, 32);
-    match misfit {
+    match violation {
         None => {
             let detail = format!("schema version {version:?} is not supported");
             Refusal::new(Code::SchemaVersionUnsupported, "/schema_version", detail)
         }
-        Some(misfit) => {
+        Some(violation) => {
             let detail = format!(
                 "schema version {version:?} is newer and does not fit the newest known: {}",
-                misfit.detail
+                violation.detail
             );
-            Refusal::new(Code::SchemaVersionUnsupported, &misfit.pointer, detail)
+            Refusal::new(Code::SchemaVersionUnsupported, &violation.pointer, detail)
         }
     }
 }
 
 /// An earlier event of the batch has the id: the same again, or another one.
-fn repeated(note: &mut Note, first: usize, event: &[u8], earlier: &[u8]) {
-    let same = event == earlier || json::same_meaning(event, earlier);
+fn repeated(note: &mut EventMetadata, first: usize, event: &[u8], earlier: &[u8]) {
+    let same = event == earlier || json::is_equivalent(event, earlier);
     note.original = Some(first as u32);
     note.code = Some(if same {
         Code::DuplicateId

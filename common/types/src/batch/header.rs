@@ -42,10 +42,10 @@ pub struct Header {
     /// The verdicts' counts, as replied.
     pub counts: Counts,
     /// One note an event, in the order they were sent.
-    pub events: Vec<Note>,
+    pub events: Vec<EventMetadata>,
     /// Where these events were quarantined before; absent for what a client sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub origin: Option<BatchOrigin>,
 }
 
 /// The message that a readmitted batch's events were sent in first.
@@ -53,7 +53,7 @@ pub struct Header {
 /// It names the stream's life, not its number in a store: a store that is rebuilt from the stream may
 /// count lives in another order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct BatchOrigin {
     /// The stream's life.
     pub incarnation: StreamIncarnation,
     /// Its sequence there.
@@ -74,7 +74,7 @@ pub fn readmit_id(at: BatchRef) -> String {
 
 /// What admission found out about one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+pub struct EventMetadata {
     /// Length of its exact bytes.
     pub len: u32,
     /// Effective time; absent where the event was refused before it had one.
@@ -97,7 +97,7 @@ pub struct Note {
     pub original: Option<u32>,
 }
 
-impl Note {
+impl EventMetadata {
     /// The event's verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

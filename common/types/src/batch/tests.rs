@@ -8,11 +8,11 @@ use super::*;
 use crate::verdict::Counts;
 
 fn message(events: &[impl AsRef<[u8]>], code: Option<Code>) -> Bytes {
-    let note = |len| Note {
+    let note = |len| EventMetadata {
         len,
         at: Some(0),
         code,
-        ..Note::default()
+        ..EventMetadata::default()
     };
     let notes = events.iter().map(|event| note(event.as_ref().len() as u32));
     let header = Header {

@@ -17,14 +17,19 @@ use crate::verdict::Code;
 
 use super::fields::Fields;
 use super::json::{bad_object, elements, object};
-use super::submission::{BadEnvelope, Event, Format, Refusal, Request, SentAt, Submission};
+use super::submission::{
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt,
+};
 use members::{NAMES, translated};
 
 /// The events' schema version if neither event nor header names one.
 const SCHEMA_VERSION: &str = "1.0";
 
 /// Reads CloudEvents.
-pub fn read<'a>(format: Format, request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+pub fn read<'a>(
+    format: Format,
+    request: &BatchRequest<'_, 'a>,
+) -> Result<ParsedBatch<'a>, BadEnvelope> {
     let fields = Fields::of(request.headers)?;
     let events = match format {
         Format::CloudEvents => elements(request, "a JSON array of CloudEvents")?
@@ -36,14 +41,14 @@ pub fn read<'a>(format: Format, request: &Request<'_, 'a>) -> Result<Submission<
     };
     let batch_id = fields
         .batch_id
-        .unwrap_or_else(|| id::made_of("ce", events.iter().map(Event::bytes)));
+        .unwrap_or_else(|| id::made_of("ce", events.iter().map(ParsedEvent::bytes)));
     let sent_at = fields
         .sent_at
         .unwrap_or_else(|| SentAt::new(request.received_at));
     let schema_version = fields
         .schema_version
         .unwrap_or_else(|| SCHEMA_VERSION.to_owned());
-    Ok(Submission::without_envelope(
+    Ok(ParsedBatch::without_envelope(
         format,
         batch_id,
         sent_at,
@@ -59,7 +64,7 @@ pub fn as_sent(pointer: String) -> String {
     renamed.map_or(pointer, |(theirs, _)| format!("/{theirs}"))
 }
 
-fn structured(event: &RawValue) -> Event<'_> {
+fn structured(event: &RawValue) -> ParsedEvent<'_> {
     let kept = Cow::Borrowed(event.get().as_bytes());
     let members = match serde_json::from_str::<RawObject<'_>>(event.get()) {
         Ok(RawObject(members)) => members,
@@ -68,14 +73,14 @@ fn structured(event: &RawValue) -> Event<'_> {
                 true => Refusal::new(Code::SchemaInvalid, "", bad_object(&error)),
                 false => Refusal::new(Code::NotAnObject, "", "a CloudEvent must be a JSON object"),
             };
-            return Event::Refused(kept, refusal);
+            return ParsedEvent::Refused(kept, refusal);
         }
     };
     let members = members
         .into_iter()
         .map(|(name, value)| (name, Cow::Borrowed(value.get())));
     match translated(members.collect()) {
-        Ok(text) => Event::Text(Cow::Owned(text)),
-        Err(refusal) => Event::Refused(kept, refusal),
+        Ok(text) => ParsedEvent::Text(Cow::Owned(text)),
+        Err(refusal) => ParsedEvent::Refused(kept, refusal),
     }
 }

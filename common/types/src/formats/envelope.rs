@@ -8,10 +8,12 @@ use serde_json::value::RawValue;
 
 use super::fields;
 use super::json::{Elements, list, text, unreadable};
-use super::submission::{BadEnvelope, Event, Format, Request, SentAt, Submission, invalid};
+use super::submission::{
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, SentAt, invalid,
+};
 
 /// Reads an envelope; what is not needed of it is kept as it is.
-pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
     let body = text(request.body)?;
     let mut members: RawObject<'a> = serde_json::from_str(body).map_err(|error| {
         match error.is_data() && body.trim_start().starts_with('{') {
@@ -48,9 +50,9 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
     let events = events
         .first
         .into_iter()
-        .map(|event| Event::Text(Cow::Borrowed(event.get())))
+        .map(|event| ParsedEvent::Text(Cow::Borrowed(event.get())))
         .collect();
-    Ok(Submission {
+    Ok(ParsedBatch {
         format: Format::Envelope,
         batch_id,
         sent_at: SentAt {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::json::TooManyMembers;
 
-use super::submission::{BadEnvelope, Request, invalid};
+use super::submission::{BadEnvelope, BatchRequest, invalid};
 
 /// The body as text.
 pub fn text(body: &[u8]) -> Result<&str, BadEnvelope> {
@@ -24,7 +24,10 @@ pub fn unreadable(error: &serde_json::Error, wanted: &str) -> BadEnvelope {
 }
 
 /// A body that is an object.
-pub fn object<'a>(request: &Request<'_, 'a>, wanted: &str) -> Result<&'a RawValue, BadEnvelope> {
+pub fn object<'a>(
+    request: &BatchRequest<'_, 'a>,
+    wanted: &str,
+) -> Result<&'a RawValue, BadEnvelope> {
     let one: &RawValue =
         serde_json::from_str(text(request.body)?).map_err(|error| unreadable(&error, wanted))?;
     match one.get().starts_with('{') {
@@ -35,7 +38,7 @@ pub fn object<'a>(request: &Request<'_, 'a>, wanted: &str) -> Result<&'a RawValu
 
 /// The elements of a body that is an array, at least one and not more than are taken.
 pub fn elements<'a>(
-    request: &Request<'_, 'a>,
+    request: &BatchRequest<'_, 'a>,
     wanted: &str,
 ) -> Result<Vec<&'a RawValue>, BadEnvelope> {
     let elements = list(text(request.body)?, request.max_events)

@@ -8,13 +8,15 @@ use std::borrow::Cow;
 use crate::verdict::Code;
 
 use super::fields::{BATCH_ID, Fields, SCHEMA_VERSION, SENT_AT};
-use super::submission::{BadEnvelope, Event, Format, Refusal, Request, Submission, invalid};
+use super::submission::{
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, invalid,
+};
 
 /// What some programs of Windows begin a text file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads lines.
-pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
     let missing = |name| BadEnvelope::Header {
         name,
         detail: format!("The header {name} is missing."),
@@ -37,7 +39,7 @@ pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope
         _ => {}
     }
     let events = lines().map(event).collect();
-    Ok(Submission::without_envelope(
+    Ok(ParsedBatch::without_envelope(
         Format::Ndjson,
         batch_id,
         sent_at,
@@ -64,12 +66,12 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-fn event(line: &[u8]) -> Event<'_> {
+fn event(line: &[u8]) -> ParsedEvent<'_> {
     match std::str::from_utf8(line) {
-        Ok(text) => Event::Text(Cow::Borrowed(text)),
+        Ok(text) => ParsedEvent::Text(Cow::Borrowed(text)),
         Err(error) => {
             let detail = format!("the line is not UTF-8: {error}");
-            Event::Refused(
+            ParsedEvent::Refused(
                 Cow::Borrowed(line),
                 Refusal::new(Code::NotAnObject, "", detail),
             )

@@ -24,7 +24,7 @@ pub enum Format {
     CloudEvents,
     /// One CloudEvent, its attributes in headers, its data in the body (binary mode).
     BinaryCloudEvent,
-    /// An array of WakaTime heartbeats. What announces it may be one alone: see [`Submission::format`].
+    /// An array of WakaTime heartbeats. What announces it may be one alone: see [`ParsedBatch::format`].
     Heartbeats,
     /// One WakaTime heartbeat.
     Heartbeat,
@@ -32,7 +32,7 @@ pub enum Format {
 
 /// What a format reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'r, 'a> {
+pub struct BatchRequest<'r, 'a> {
     /// The request's headers.
     pub headers: &'r HeaderMap,
     /// Its body, inflated.
@@ -64,7 +64,7 @@ impl SentAt {
 
 /// A batch, whatever it was written in.
 #[derive(Debug)]
-pub struct Submission<'a> {
+pub struct ParsedBatch<'a> {
     /// What it was written in.
     pub format: Format,
     /// The client's id, or one made of the events.
@@ -76,17 +76,17 @@ pub struct Submission<'a> {
     /// The envelope's members other than `events`, unknown ones too.
     pub members: BTreeMap<String, Box<RawValue>>,
     /// In the order they were sent; at least one.
-    pub events: Vec<Event<'a>>,
+    pub events: Vec<ParsedEvent<'a>>,
 }
 
-impl<'a> Submission<'a> {
+impl<'a> ParsedBatch<'a> {
     /// A batch without an envelope of its own: these values become its members.
     pub(super) fn without_envelope(
         format: Format,
         batch_id: String,
         sent_at: SentAt,
         schema_version: String,
-        events: Vec<Event<'a>>,
+        events: Vec<ParsedEvent<'a>>,
     ) -> Self {
         let named = [
             ("batch_id", &batch_id),
@@ -110,14 +110,14 @@ impl<'a> Submission<'a> {
 
 /// One event of a submission.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum ParsedEvent<'a> {
     /// To be validated: a Devtrail event, as far as its format can tell.
     Text(Cow<'a, str>),
     /// No Devtrail event can be made of it: its bytes as they were sent, and why.
     Refused(Cow<'a, [u8]>, Refusal),
 }
 
-impl Event<'_> {
+impl ParsedEvent<'_> {
     /// The bytes that are kept.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -68,7 +68,7 @@ fn what_has_too_many_members_or_events_is_refused_as_it_is_read() {
     let headers = HeaderMap::new();
     let read = |format: Format, body: &str| {
         let (received_at, max_events) = (0, 2);
-        let request = Request {
+        let request = BatchRequest {
             headers: &headers,
             body: body.as_bytes(),
             developer: &developer,
@@ -77,8 +77,8 @@ fn what_has_too_many_members_or_events_is_refused_as_it_is_read() {
         };
         match format.read(&request) {
             Ok(submission) => match &submission.events[0] {
-                Event::Refused(_, refusal) => refusal.detail.clone(),
-                Event::Text(_) => "an event".to_owned(),
+                ParsedEvent::Refused(_, refusal) => refusal.detail.clone(),
+                ParsedEvent::Text(_) => "an event".to_owned(),
             },
             Err(error) => format!("{error:?}"),
         }

@@ -16,7 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::fields::header;
 use super::json::{bad_object, elements, object};
-use super::submission::{BadEnvelope, Event, Format, Refusal, Request, SentAt, Submission};
+use super::submission::{
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt,
+};
 
 /// Members of a heartbeat, and of the event's `data`.
 const NAMES: [(&str, &str); 10] = [
@@ -47,17 +49,17 @@ const LATEST: f64 = 253_402_214_400.0;
 const SCHEMA_VERSION: &str = "1.0";
 
 /// Reads heartbeats: an array of them, or one alone. WakaTime's own client sends arrays to any address.
-pub fn read<'a>(request: &Request<'_, 'a>) -> Result<Submission<'a>, BadEnvelope> {
+pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
     let wanted = "a heartbeat, a JSON object, or an array of heartbeats";
     let (format, heartbeats) = match request.body.trim_ascii_start().first() {
         Some(b'[') => (Format::Heartbeats, elements(request, wanted)?),
         _ => (Format::Heartbeat, vec![object(request, wanted)?]),
     };
-    let events: Vec<Event<'a>> = heartbeats.into_iter().map(event).collect();
-    let batch_id = id::made_of("wakatime", events.iter().map(Event::bytes));
+    let events: Vec<ParsedEvent<'a>> = heartbeats.into_iter().map(event).collect();
+    let batch_id = id::made_of("wakatime", events.iter().map(ParsedEvent::bytes));
     let sent_at = SentAt::new(request.received_at);
     let mut submission =
-        Submission::without_envelope(format, batch_id, sent_at, SCHEMA_VERSION.to_owned(), events);
+        ParsedBatch::without_envelope(format, batch_id, sent_at, SCHEMA_VERSION.to_owned(), events);
     submission
         .members
         .insert("client".to_owned(), client(request.headers));
@@ -128,10 +130,10 @@ fn client(headers: &HeaderMap) -> Box<RawValue> {
     RawValue::from_string(Value::Object(members).to_string()).expect("a value's JSON text is JSON")
 }
 
-fn event(heartbeat: &RawValue) -> Event<'_> {
+fn event(heartbeat: &RawValue) -> ParsedEvent<'_> {
     match translated(heartbeat.get()) {
-        Ok(text) => Event::Text(Cow::Owned(text)),
-        Err(refusal) => Event::Refused(Cow::Borrowed(heartbeat.get().as_bytes()), refusal),
+        Ok(text) => ParsedEvent::Text(Cow::Owned(text)),
+        Err(refusal) => ParsedEvent::Refused(Cow::Borrowed(heartbeat.get().as_bytes()), refusal),
     }
 }
 

@@ -64,7 +64,7 @@ impl BatchState {
 /// and a contract test holds it to this for every state and mask. Masks, not counts: two jobs that
 /// finish at once must not both see the other one missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Progress {
+pub struct JobProgress {
     /// The batch's state.
     pub state: BatchState,
     /// Jobs it needs.
@@ -75,7 +75,7 @@ pub struct Progress {
     pub failed: Mask,
 }
 
-impl Progress {
+impl JobProgress {
     /// T2b: all needed jobs have their PubAcks. `None` where the row is left alone.
     #[must_use]
     pub fn triggered(self) -> Option<Self> {

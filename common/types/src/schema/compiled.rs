@@ -23,7 +23,7 @@ pub struct Schema {
 
 /// The first place where an event does not fit its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
+pub struct SchemaViolation {
     /// JSON Pointer into the event.
     pub pointer: String,
     /// What is wrong, for people.
@@ -53,7 +53,7 @@ impl Schema {
     ///
     /// # Errors
     /// The first misfit.
-    pub fn check(&self, event: &Value) -> Result<(), Misfit> {
+    pub fn check(&self, event: &Value) -> Result<(), SchemaViolation> {
         self.validator.validate(event).map_err(|error| {
             let detail = match error.kind() {
                 ValidationErrorKind::Minimum { limit } => {
@@ -66,7 +66,7 @@ impl Schema {
             };
             // An error names the offending value whole; a long one is cut.
             let detail = shorten(&detail, MAX_DETAIL);
-            Misfit {
+            SchemaViolation {
                 pointer: error.instance_path().to_string(),
                 detail,
             }

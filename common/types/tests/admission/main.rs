@@ -13,9 +13,9 @@ mod wakatime;
 use std::sync::LazyLock;
 
 use http::{HeaderName, HeaderValue};
-use types::admission::{Admitted, Context, admit};
-use types::batch::{self, Batch, Note};
-use types::formats::{BadEnvelope, Format, Request};
+use types::admission::{AdmissionContext, Admitted, admit};
+use types::batch::{self, Batch, EventMetadata};
+use types::formats::{BadEnvelope, BatchRequest, Format};
 use types::schema::Schemas;
 use types::time::{Micros, parse_rfc3339};
 use types::verdict::Code;
@@ -46,8 +46,8 @@ fn at(text: &str) -> Micros {
         .expect("a test's time is a time")
 }
 
-fn context() -> Context {
-    Context {
+fn context() -> AdmissionContext {
+    AdmissionContext {
         developer: "ada".parse().expect("a developer id"),
         epoch: 0,
         correlation_id: "c1".to_owned(),
@@ -103,7 +103,7 @@ fn admit_sent<'a>(
     });
     let (headers, context) = (headers.collect(), context());
     let (developer, received_at) = (&context.developer, context.received_at);
-    let request = Request {
+    let request = BatchRequest {
         headers: &headers,
         body,
         developer,
@@ -122,12 +122,12 @@ fn admitted(body: &str) -> Admitted<'_> {
 }
 
 /// The notes of a batch of these events.
-fn notes(events: &[String]) -> Vec<Note> {
+fn notes(events: &[String]) -> Vec<EventMetadata> {
     admitted(&body(&[], events)).header.events
 }
 
 /// The note of an event that is sent alone.
-fn note(event: &str) -> Note {
+fn note(event: &str) -> EventMetadata {
     notes(&[event.to_owned()]).remove(0)
 }
 

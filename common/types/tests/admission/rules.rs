@@ -1,6 +1,6 @@
 //! The verdicts: each code with its pointer, and how they are counted.
 
-use types::batch::{self, Note};
+use types::batch::{self, EventMetadata};
 use types::verdict::{Code, Counts, Exception, Original, Verdict};
 
 use super::{ACCEPTED, SCHEMAS, admitted, body, event, notes, refused, said};
@@ -256,7 +256,7 @@ fn ids_have_1_to_128_printable_ascii_characters() {
 }
 
 /// What is said of the second of two events with the same id.
-fn second(first: &str, second: &str) -> Note {
+fn second(first: &str, second: &str) -> EventMetadata {
     notes(&[first.to_owned(), second.to_owned()]).remove(1)
 }
 

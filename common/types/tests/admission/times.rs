@@ -1,6 +1,6 @@
 //! Times: what is one, effective time, plausible times, the local day.
 
-use types::batch::Note;
+use types::batch::EventMetadata;
 use types::time::{SECOND, rfc3339};
 use types::verdict::Code;
 
@@ -15,7 +15,7 @@ fn happened(time: &str) -> String {
 }
 
 /// The note of an event that happened at `time` in a batch sent at `sent_at`.
-fn sent(sent_at: &str, time: &str) -> Note {
+fn sent(sent_at: &str, time: &str) -> EventMetadata {
     admitted(&body(&[("sent_at", &quoted(sent_at))], &[happened(time)]))
         .header
         .events

@@ -9,7 +9,7 @@ const THROTTLE: Throttle = Throttle {
     repeat: Duration::from_secs(300),
     rate: 5,
 };
-const KINDS: [Kind; 2] = [Kind::Lag, Kind::DeadLetter];
+const KINDS: [AlertKind; 2] = [AlertKind::Lag, AlertKind::DeadLetter];
 
 /// What one probe finds of each subject: nothing, something nearly over, or so many failures.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ fn probes() -> impl Strategy<Value = Vec<Probe>> {
     prop::collection::vec(probe, 1..60)
 }
 
-fn place(index: usize) -> (Kind, String) {
+fn place(index: usize) -> (AlertKind, String) {
     (KINDS[index % KINDS.len()], format!("s{index}"))
 }
 
@@ -101,19 +101,23 @@ fn run_probes(probes: &[Probe]) -> (Vec<AdminAlert>, ConditionTracker, Micros) {
 
 /// Each alert is raised, sent again while it is open, and resolved before the next of its subject.
 fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
-    let mut open: BTreeMap<Place, (String, u64)> = BTreeMap::new();
+    let mut open: BTreeMap<AlertKey, (String, u64)> = BTreeMap::new();
     for alert in stream {
         let before = open.get(&alert.place()).cloned();
         match (alert.state, before) {
-            (State::Raised, None) => prop_assert_eq!(alert.revision, 0),
-            (State::Resolved, None) => prop_assert!(false, "resolved, but not raised: {:?}", alert),
+            (AlertState::Raised, None) => prop_assert_eq!(alert.revision, 0),
+            (AlertState::Resolved, None) => {
+                prop_assert!(false, "resolved, but not raised: {:?}", alert)
+            }
             (_, Some(before)) => {
                 prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1))
             }
         }
         match alert.state {
-            State::Raised => open.insert(alert.place(), (alert.alert_id.clone(), alert.revision)),
-            State::Resolved => open.remove(&alert.place()),
+            AlertState::Raised => {
+                open.insert(alert.place(), (alert.alert_id.clone(), alert.revision))
+            }
+            AlertState::Resolved => open.remove(&alert.place()),
         };
     }
     Ok(())
@@ -135,7 +139,7 @@ proptest! {
             now += 10 * SECOND;
         }
         alternates(&stream)?;
-        let open = newest(stream).into_iter().filter(|alert| alert.state == State::Raised).count();
+        let open = newest(stream).into_iter().filter(|alert| alert.state == AlertState::Raised).count();
         prop_assert_eq!(open, 0);
     }
 
@@ -168,7 +172,7 @@ proptest! {
             let found = if count > 0 { one(true, count) } else { all_over() };
             let published = step(&mut tracker, &found, 300 * turn as i64);
             let is_news = lowest.map_or(count > 0, |lowest| count > lowest);
-            prop_assert_eq!(published, if is_news { vec![(State::Raised, count)] } else { vec![] });
+            prop_assert_eq!(published, if is_news { vec![(AlertState::Raised, count)] } else { vec![] });
             lowest = if is_news { Some(count) } else { lowest.map(|lowest: u64| lowest.min(count)) };
         }
     }
@@ -179,7 +183,7 @@ proptest! {
         let throttle = Throttle { settle: Duration::from_secs(100_000), ..THROTTLE };
         let (mut tracker, mut lowest) = (ConditionTracker::read(throttle, Vec::new()), None);
         for (turn, value) in values.into_iter().enumerate() {
-            let found = measured(Kind::Lag, "messages", value, 100);
+            let found = measured(AlertKind::Lag, "messages", value, 100);
             let published = !step(&mut tracker, &found, 300 * turn as i64).is_empty();
             let is_firing = value > 100;
             let is_news = is_firing && lowest.is_none_or(|lowest: u64| value >= 2 * lowest.max(100));
@@ -200,11 +204,11 @@ fn all_over() -> ProbedConditions {
 }
 
 /// One condition with this number; it fires above the bound.
-fn measured(kind: Kind, name: &str, value: u64, bound: u64) -> ProbedConditions {
+fn measured(kind: AlertKind, name: &str, value: u64, bound: u64) -> ProbedConditions {
     let title = "It is so full.".to_owned();
     let condition = Condition {
         is_firing: value > bound,
-        pending_first: kind == Kind::StreamNearlyFull,
+        pending_first: kind == AlertKind::StreamNearlyFull,
         ..Condition::firing(kind, "EVENTS", 1, title).with(name, value, Some(bound))
     };
     ProbedConditions {
@@ -216,7 +220,7 @@ fn measured(kind: Kind, name: &str, value: u64, bound: u64) -> ProbedConditions 
 #[test]
 fn a_stream_that_is_purged_raises_only_if_it_stays_full() {
     let mut tracker = ConditionTracker::read(THROTTLE, Vec::new());
-    let full = |percent| measured(Kind::StreamNearlyFull, "percent", percent, 80);
+    let full = |percent| measured(AlertKind::StreamNearlyFull, "percent", percent, 80);
     for (second, percent) in [(0, 81), (5, 70), (10, 81), (15, 70)] {
         assert_eq!(
             step(&mut tracker, &full(percent), second),
@@ -255,7 +259,7 @@ fn step(
     tracker: &mut ConditionTracker,
     findings: &ProbedConditions,
     second: i64,
-) -> Vec<(State, u64)> {
+) -> Vec<(AlertState, u64)> {
     let due = tracker.due(findings, second * SECOND);
     due.iter().for_each(|alert| tracker.record(alert.clone()));
     due.iter().map(|alert| (alert.state, alert.count)).collect()
@@ -264,18 +268,21 @@ fn step(
 #[test]
 fn ten_dead_letters_are_one_alert_whose_count_rises() {
     let mut tracker = ConditionTracker::read(THROTTLE, Vec::new());
-    assert_eq!(step(&mut tracker, &one(true, 1), 0), [(State::Raised, 1)]);
+    assert_eq!(
+        step(&mut tracker, &one(true, 1), 0),
+        [(AlertState::Raised, 1)]
+    );
     for letter in 2..10 {
         assert_eq!(step(&mut tracker, &one(true, letter), letter as i64), []);
     }
     assert_eq!(
         step(&mut tracker, &one(true, 10), 300),
-        [(State::Raised, 10)]
+        [(AlertState::Raised, 10)]
     );
     assert_eq!(step(&mut tracker, &one(true, 10), 900), [], "nothing new");
     assert_eq!(
         step(&mut tracker, &one(true, 10), 300 + 24 * 3600),
-        [(State::Raised, 10)],
+        [(AlertState::Raised, 10)],
         "a reminder a day"
     );
 }
@@ -303,6 +310,6 @@ fn an_alert_is_resolved_once_its_condition_stays_over() {
         "nothing is known"
     );
     assert_eq!(step(&mut tracker, &over, 79), []);
-    assert_eq!(step(&mut tracker, &over, 80), [(State::Resolved, 1)]);
+    assert_eq!(step(&mut tracker, &over, 80), [(AlertState::Resolved, 1)]);
     assert_eq!(step(&mut tracker, &over, 1000), []);
 }

@@ -1,8 +1,8 @@
 //! Which conditions follow from readings.
 
 use clap::Parser;
-use runtime::breaker::{Report, State};
-use types::admin_alert::Number;
+use runtime::breaker::{BreakerReport, BreakerState};
+use types::admin_alert::Measurement;
 use types::id::BatchRef;
 use types::job::BatchState;
 
@@ -52,7 +52,10 @@ fn what_could_not_be_probed_gives_no_condition() {
         ..Readings::default()
     };
     let found = evaluate(&readings, &thresholds());
-    assert!(found.probed.contains(&Kind::DeadLetter) && found.probed.contains(&Kind::BatchOverdue));
+    assert!(
+        found.probed.contains(&AlertKind::DeadLetter)
+            && found.probed.contains(&AlertKind::BatchOverdue)
+    );
     assert_eq!(found.conditions, []);
 }
 
@@ -162,13 +165,13 @@ fn what_is_missing_fires_and_ends_no_other_alert() {
     let found = conditions(&readings);
     let lags: Vec<(&str, bool)> = found
         .iter()
-        .filter(|one| one.kind == Kind::Lag)
+        .filter(|one| one.kind == AlertKind::Lag)
         .map(|one| (one.subject.as_str(), one.is_firing))
         .collect();
     assert_eq!(lags, [("JOBS", true), ("EVENTS/persist", true)]);
     let full = found
         .iter()
-        .find(|one| one.kind == Kind::StreamNearlyFull && one.subject == "JOBS")
+        .find(|one| one.kind == AlertKind::StreamNearlyFull && one.subject == "JOBS")
         .unwrap();
     assert!(!full.is_firing, "it only keeps an alert open");
     assert_eq!(
@@ -182,7 +185,7 @@ fn a_breaker_open_in_many_processes_is_one_condition() {
     let report = |actor: &str, name: &str, state| {
         (
             actor.to_owned(),
-            Report {
+            BreakerReport {
                 name: name.to_owned(),
                 state,
                 reason: Some("no answer".to_owned()),
@@ -190,11 +193,11 @@ fn a_breaker_open_in_many_processes_is_one_condition() {
         )
     };
     let all = vec![
-        report("w/2", "store", State::Open),
-        report("w/1", "store", State::Open),
-        report("w/1", "store", State::Open),
-        report("w/1", "stream", State::Closed),
-        report("w/3", "webhook:admin", State::HalfOpen),
+        report("w/2", "store", BreakerState::Open),
+        report("w/1", "store", BreakerState::Open),
+        report("w/1", "store", BreakerState::Open),
+        report("w/1", "stream", BreakerState::Closed),
+        report("w/3", "webhook:admin", BreakerState::HalfOpen),
     ];
     let found = conditions(&Readings {
         breakers: Some(all),
@@ -256,7 +259,7 @@ fn titles_are_sentences_with_value_and_bound() {
     );
     assert_eq!(
         found[1].numbers["seconds"],
-        Number {
+        Measurement {
             value: 45,
             bound: Some(30)
         }

@@ -101,7 +101,7 @@ proptest! {
             prop_assert!(fits, "{:?} became {:?}", outcome, fate);
         }
         prop_assert_eq!(outage(&outcomes).is_some(), outages.contains(&true));
-        prop_assert_eq!(sample(&outcomes) == breaker::Outcome::Ok, any_done);
+        prop_assert_eq!(sample(&outcomes) == breaker::CallOutcome::Ok, any_done);
     }
 
     #[test]
@@ -126,7 +126,7 @@ fn a_messages_own_fault_says_nothing_of_the_store() {
     let outcomes = faults.map(|error_class| Outcome::failed(error_class, "its own"));
     assert_eq!(
         (outage(&outcomes), sample(&outcomes)),
-        (None, breaker::Outcome::Ignored)
+        (None, breaker::CallOutcome::Ignored)
     );
 }
 
@@ -152,7 +152,7 @@ fn trouble_of_nats_holds_up_nobody_and_says_nothing_of_the_store() {
     let alone = [unread()];
     assert_eq!(
         (fates(&alone), outage(&alone), sample(&alone)),
-        (vec![Fate::Back], None, breaker::Outcome::Ignored)
+        (vec![Fate::Back], None, breaker::CallOutcome::Ignored)
     );
     let away = Outcome::failed(ErrorClass::Transient, "away");
     let garbage = Outcome::failed(ErrorClass::Permanent, "garbage");

@@ -8,11 +8,11 @@ async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bo
     let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
     for _ in 0..5 {
         assert_eq!(guard.refuses(), None);
-        guard.acquire().ok().unwrap().done(Outcome::Failed);
+        guard.acquire().ok().unwrap().done(CallOutcome::Failed);
     }
     assert_eq!(
         (guard.state(), guard.acquire().err()),
-        (State::Open, Some(Duration::from_secs(5)))
+        (BreakerState::Open, Some(Duration::from_secs(5)))
     );
     assert_eq!(guard.refuses(), Some(Duration::from_secs(5)));
     let began = Instant::now();
@@ -22,7 +22,7 @@ async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bo
     }
     assert_eq!(
         (began.elapsed(), guard.state()),
-        (Duration::from_secs(5), State::HalfOpen)
+        (Duration::from_secs(5), BreakerState::HalfOpen)
     );
     assert_eq!(
         guard.acquire().err(),
@@ -33,14 +33,16 @@ async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bo
     // One that says nothing gives its place back, and who waits for it gets it.
     let waiting = tokio::spawn({
         let guard = guard.clone();
-        async move { guard.admitted().await.done(Outcome::Ok) }
+        async move { guard.admitted().await.done(CallOutcome::Ok) }
     });
     tokio::task::yield_now().await;
     drop(probes.pop());
     waiting.await.unwrap();
-    assert_eq!(guard.state(), State::HalfOpen);
-    probes.into_iter().for_each(|probe| probe.done(Outcome::Ok));
-    assert_eq!(guard.state(), State::Closed);
+    assert_eq!(guard.state(), BreakerState::HalfOpen);
+    probes
+        .into_iter()
+        .for_each(|probe| probe.done(CallOutcome::Ok));
+    assert_eq!(guard.state(), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,20 +67,20 @@ async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reas
     let reason = Some("the database is away, 4".to_owned());
     assert_eq!(
         guard.report(),
-        Report {
+        BreakerReport {
             name: "store".to_owned(),
-            state: State::Open,
+            state: BreakerState::Open,
             reason
         }
     );
     for _ in 0..3 {
-        guard.admitted().await.done(Outcome::Ok);
+        guard.admitted().await.done(CallOutcome::Ok);
     }
     assert_eq!(
         guard.report(),
-        Report {
+        BreakerReport {
             name: "store".to_owned(),
-            state: State::Closed,
+            state: BreakerState::Closed,
             reason: None
         }
     );
@@ -105,15 +107,15 @@ async fn who_asks_for_nobody_waits_for_an_idle_second_and_a_hint_opens_the_way_a
     let permit = waiting.await.unwrap();
     assert_eq!(
         (began.elapsed(), guard.state()),
-        (6 * second, State::HalfOpen)
+        (6 * second, BreakerState::HalfOpen)
     );
-    permit.done(Outcome::Ok);
+    permit.done(CallOutcome::Ok);
     for _ in 0..2 {
-        guard.idle(second).await.done(Outcome::Ok);
+        guard.idle(second).await.done(CallOutcome::Ok);
     }
     assert_eq!(
         (began.elapsed(), guard.state()),
-        (8 * second, State::Closed)
+        (8 * second, BreakerState::Closed)
     );
     // Closed, nobody asks; a hint says nothing.
     guard.hint();
@@ -133,7 +135,7 @@ async fn a_change_is_told_once() {
     for round in 0..200 {
         let guard = breakers.guard(&format!("webhook:{round}"), BreakerSettings::DEFAULT);
         let before = *breakers.changes().borrow();
-        let permits: Vec<Permit> = (0..16).map(|_| guard.acquire().ok().unwrap()).collect();
+        let permits: Vec<CallPermit> = (0..16).map(|_| guard.acquire().ok().unwrap()).collect();
         let failing: Vec<_> = permits
             .into_iter()
             .map(|permit| tokio::spawn(async move { permit.failed("down") }))
@@ -143,7 +145,7 @@ async fn a_change_is_told_once() {
         }
         assert_eq!(
             (guard.state(), *breakers.changes().borrow()),
-            (State::Open, before + 1)
+            (BreakerState::Open, before + 1)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::breaker::{BreakerSettings, Outcome, State};
+use crate::breaker::{BreakerSettings, BreakerState, CallOutcome};
 
 /// What the breaker is meant to be, written down as simply as can be: it remembers everything.
 pub struct Model {
@@ -10,7 +10,7 @@ pub struct Model {
     /// Which stay in which state this is; each has a number of its own.
     pub stay: usize,
     /// What was let through, all of it: in which stay, and how it ended.
-    pub calls: Vec<(usize, Option<(Outcome, Duration)>)>,
+    pub calls: Vec<(usize, Option<(CallOutcome, Duration)>)>,
     /// In which order the calls of this stay ended.
     ended: Vec<usize>,
     /// Where it is open: since when, and for how long.
@@ -40,24 +40,24 @@ impl Model {
         })
     }
 
-    pub fn state(&self, now: Duration) -> State {
+    pub fn state(&self, now: Duration) -> BreakerState {
         match self.open {
-            Some(_) if !self.left(now).is_zero() => State::Open,
-            Some(_) => State::HalfOpen,
-            None if self.half_open => State::HalfOpen,
-            None => State::Closed,
+            Some(_) if !self.left(now).is_zero() => BreakerState::Open,
+            Some(_) => BreakerState::HalfOpen,
+            None if self.half_open => BreakerState::HalfOpen,
+            None => BreakerState::Closed,
         }
     }
 
     /// Calls of this stay whose end, where there is one, is of these.
-    fn of_this_stay(&self, wanted: impl Fn(Option<Outcome>) -> bool) -> u32 {
+    fn of_this_stay(&self, wanted: impl Fn(Option<CallOutcome>) -> bool) -> u32 {
         let ends = self.calls.iter().filter(|(stay, _)| *stay == self.stay);
         ends.filter(|(_, end)| wanted(end.map(|(outcome, _)| outcome)))
             .count() as u32
     }
 
     pub fn acquire(&mut self, now: Duration) -> Result<usize, Duration> {
-        if self.state(now) == State::Open {
+        if self.state(now) == BreakerState::Open {
             return Err(self.left(now));
         }
         if self.open.take().is_some() {
@@ -65,7 +65,7 @@ impl Model {
             self.next_stay();
         }
         if self.half_open
-            && self.of_this_stay(|end| matches!(end, None | Some(Outcome::Ok)))
+            && self.of_this_stay(|end| matches!(end, None | Some(CallOutcome::Ok)))
                 >= self.settings.probes
         {
             return Err(Duration::ZERO);
@@ -76,20 +76,20 @@ impl Model {
 
     /// An opening is over at once; nothing else is as if it had not been.
     pub fn hint(&mut self, now: Duration) {
-        if self.state(now) == State::Open {
+        if self.state(now) == BreakerState::Open {
             self.open = Some((now, Duration::ZERO));
         }
     }
 
-    pub fn done(&mut self, call: usize, outcome: Outcome, now: Duration) {
+    pub fn done(&mut self, call: usize, outcome: CallOutcome, now: Duration) {
         self.calls[call].1 = Some((outcome, now));
         if self.calls[call].0 != self.stay {
             return;
         }
         self.ended.push(call);
         let opens = match self.half_open {
-            true => outcome == Outcome::Failed,
-            false => outcome != Outcome::Ignored && self.has_enough(now),
+            true => outcome == CallOutcome::Failed,
+            false => outcome != CallOutcome::Ignored && self.has_enough(now),
         };
         if opens {
             let doubled = self.settings.open_for * 2_u32.pow(self.openings.min(16));
@@ -98,7 +98,7 @@ impl Model {
             self.half_open = false;
             self.next_stay();
         } else if self.half_open
-            && self.of_this_stay(|end| end == Some(Outcome::Ok)) == self.settings.probes
+            && self.of_this_stay(|end| end == Some(CallOutcome::Ok)) == self.settings.probes
         {
             (self.half_open, self.openings) = (false, 0);
             self.next_stay();
@@ -111,8 +111,8 @@ impl Model {
             .ended
             .iter()
             .filter_map(|call| self.calls[*call].1)
-            .filter(|(outcome, _)| *outcome != Outcome::Ignored)
-            .map(|(outcome, at)| (outcome == Outcome::Failed, at))
+            .filter(|(outcome, _)| *outcome != CallOutcome::Ignored)
+            .map(|(outcome, at)| (outcome == CallOutcome::Failed, at))
             .collect();
         let in_a_row = ends.iter().rev().take_while(|(failed, _)| *failed).count();
         // Counted by whole seconds.

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode;
 
 use super::members::{Member, json_text, translated, written};
-use crate::formats::submission::{BadEnvelope, Event, Refusal, Request};
+use crate::formats::submission::{BadEnvelope, BatchRequest, ParsedEvent, Refusal};
 use crate::json::quoted;
 use crate::verdict::Code;
 
@@ -18,7 +18,7 @@ const PREFIX: &str = "ce-";
 ///
 /// # Errors
 /// `BadEnvelope::Malformed` if the body is neither empty nor JSON.
-pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
+pub fn read(request: &BatchRequest<'_, '_>) -> Result<ParsedEvent<'static>, BadEnvelope> {
     let Attributes { values, garbled } = attributes(request);
     let value = |text: String| Cow::Owned(quoted(&text).get().to_owned());
     // Sorted by name: proxies may turn headers round, and a resend shall have the same bytes.
@@ -51,8 +51,8 @@ pub fn read(request: &Request<'_, '_>) -> Result<Event<'static>, BadEnvelope> {
         None => translated(members),
     };
     Ok(match event {
-        Ok(text) => Event::Text(Cow::Owned(text)),
-        Err(refusal) => Event::Refused(Cow::Owned(kept), refusal),
+        Ok(text) => ParsedEvent::Text(Cow::Owned(text)),
+        Err(refusal) => ParsedEvent::Refused(Cow::Owned(kept), refusal),
     })
 }
 
@@ -65,7 +65,7 @@ struct Attributes {
     garbled: Option<String>,
 }
 
-fn attributes(request: &Request<'_, '_>) -> Attributes {
+fn attributes(request: &BatchRequest<'_, '_>) -> Attributes {
     let mut attributes = Attributes::default();
     for (header, value) in request.headers {
         let name = match header.as_str().strip_prefix(PREFIX) {

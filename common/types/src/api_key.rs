@@ -55,7 +55,7 @@ impl FromStr for Scope {
 
 /// The value under `key.<sha256>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRecord {
+pub struct ApiKeyRecord {
     /// Whose key it is.
     pub developer: DeveloperId,
     /// What it may do.

@@ -10,7 +10,7 @@ pub const SUBJECT: &str = "replay.batch";
 /// What is to be done again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Target {
+pub enum ReplayTarget {
     /// Storing, and the jobs of what that brings.
     Persist,
     /// The aggregate job.
@@ -24,7 +24,7 @@ pub enum Target {
 /// Where the batch is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum ReplaySource {
     /// The stream EVENTS.
     Stream,
     /// The store.
@@ -33,31 +33,31 @@ pub enum Source {
 
 /// One pointer. Its payload is small whatever the batch: the message is read where it lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pointer {
+pub struct ReplayPointer {
     /// The replay it belongs to; `None` for a redrive, which is handled as live traffic.
     pub replay_id: Option<String>,
     /// The batch.
     #[serde(flatten)]
     pub at: BatchRef,
     /// What is to be done.
-    pub targets: Vec<Target>,
+    pub targets: Vec<ReplayTarget>,
     /// Where the batch is read.
-    pub source: Source,
+    pub source: ReplaySource,
 }
 
-impl Pointer {
+impl ReplayPointer {
     /// The redrive of a message of EVENTS.
     #[must_use]
     pub fn redrive(at: BatchRef) -> Self {
         Self {
             replay_id: None,
             at,
-            targets: vec![Target::Persist],
-            source: Source::Stream,
+            targets: vec![ReplayTarget::Persist],
+            source: ReplaySource::Stream,
         }
     }
 
-    /// Whether it is a [`Pointer::redrive`].
+    /// Whether it is a [`ReplayPointer::redrive`].
     #[must_use]
     pub fn is_redrive(&self) -> bool {
         *self == Self::redrive(self.at)
@@ -71,14 +71,17 @@ mod tests {
     /// Workers of other versions read it.
     #[test]
     fn a_redrive_is_written_as_the_contract_says() {
-        let pointer = Pointer::redrive(BatchRef { src: 2, seq: 4711 });
+        let pointer = ReplayPointer::redrive(BatchRef { src: 2, seq: 4711 });
         let text =
             r#"{"replay_id":null,"src":2,"seq":4711,"targets":["persist"],"source":"stream"}"#;
         assert_eq!(serde_json::to_string(&pointer).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Pointer>(text).unwrap(), pointer);
+        assert_eq!(
+            serde_json::from_str::<ReplayPointer>(text).unwrap(),
+            pointer
+        );
         assert!(pointer.is_redrive());
         assert!(
-            !Pointer {
+            !ReplayPointer {
                 replay_id: Some("r".to_owned()),
                 ..pointer
             }

@@ -22,19 +22,19 @@ pub const MAX_VALUES: usize = 100_000;
 pub fn value(text: &str) -> Result<Value, serde_json::Error> {
     let left = Cell::new(MAX_VALUES);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Plain { left: &left }.deserialize(&mut reader)?;
+    let value = BoundedValue { left: &left }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
 /// Reads one value.
 #[derive(Clone, Copy)]
-struct Plain<'a> {
+struct BoundedValue<'a> {
     /// How many more values there may be.
     left: &'a Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Plain<'_> {
+impl<'de> DeserializeSeed<'de> for BoundedValue<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -48,7 +48,7 @@ impl<'de> DeserializeSeed<'de> for Plain<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Plain<'_> {
+impl<'de> Visitor<'de> for BoundedValue<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

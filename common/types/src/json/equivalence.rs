@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 ///
 /// Used only where the bytes already differ (a client that serialises its queue anew).
 #[must_use]
-pub fn same_meaning(one: &[u8], other: &[u8]) -> bool {
-    matches!((meaning(one), meaning(other)), (Some(a), Some(b)) if a == b)
+pub fn is_equivalent(one: &[u8], other: &[u8]) -> bool {
+    matches!((exact_value(one), exact_value(other)), (Some(a), Some(b)) if a == b)
 }
 
 /// A JSON value, its numbers as they are written.
 #[derive(Debug, PartialEq)]
-enum Meaning<'a> {
+enum ExactValue<'a> {
     /// `null`, `true` or `false`.
     Word(&'a str),
     Number(Number<'a>),
     Text(String),
-    List(Vec<Meaning<'a>>),
-    Object(BTreeMap<String, Meaning<'a>>),
+    List(Vec<ExactValue<'a>>),
+    Object(BTreeMap<String, ExactValue<'a>>),
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl PartialEq for Number<'_> {
     }
 }
 
-fn meaning(bytes: &[u8]) -> Option<Meaning<'_>> {
+fn exact_value(bytes: &[u8]) -> Option<ExactValue<'_>> {
     let text = std::str::from_utf8(bytes).ok()?;
     // Checked by the reader that admission uses: what follows meets well-formed JSON of bounded depth only.
     super::value(text).ok()?;
@@ -57,7 +57,7 @@ fn meaning(bytes: &[u8]) -> Option<Meaning<'_>> {
 struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
-    fn value(&mut self) -> Option<Meaning<'a>> {
+    fn value(&mut self) -> Option<ExactValue<'a>> {
         self.skip(&[]);
         match self.0.as_bytes().first()? {
             b'{' => {
@@ -68,7 +68,7 @@ impl<'a> Text<'a> {
                     members.insert(name, text.value()?);
                     Some(())
                 })?;
-                Some(Meaning::Object(members))
+                Some(ExactValue::Object(members))
             }
             b'[' => {
                 let mut list = Vec::new();
@@ -76,11 +76,11 @@ impl<'a> Text<'a> {
                     list.push(text.value()?);
                     Some(())
                 })?;
-                Some(Meaning::List(list))
+                Some(ExactValue::List(list))
             }
-            b'"' => self.string().map(Meaning::Text),
-            b'a'..=b'z' => Some(Meaning::Word(self.plain())),
-            _ => Some(Meaning::Number(Number(self.plain()))),
+            b'"' => self.string().map(ExactValue::Text),
+            b'a'..=b'z' => Some(ExactValue::Word(self.plain())),
+            _ => Some(ExactValue::Number(Number(self.plain()))),
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn same(one: &str, other: &str) -> bool {
-        same_meaning(one.as_bytes(), other.as_bytes())
+        is_equivalent(one.as_bytes(), other.as_bytes())
     }
 
     #[test]
