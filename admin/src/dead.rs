@@ -1,28 +1,27 @@
-//! `devtrail dead`: what gave up. Shows it, gives it another try, or drops it for good.
+//! `devtrail dead`: shows dead letters, redrives them, or drops them for good.
 
-mod desk;
-mod discard;
-mod letter;
-mod list;
+mod cursor;
+mod drop;
+mod inspect;
+mod message;
 mod plan;
 mod redrive;
 mod report;
-mod show;
-mod walk;
+mod session;
 
 use runtime::process::Process;
 
 /// What to do with dead letters.
 #[derive(Debug, clap::Subcommand)]
 pub enum DeadCommand {
-    /// List dead letters: what gave up, and why
-    List(list::ListSettings),
+    /// List dead letters: what could not be handled, and why
+    List(inspect::DeadListSettings),
     /// Show a dead letter whole, and what became of its batch
-    Show(show::ShowSettings),
-    /// Give dead letters another try, and wait until they are stored or done
-    Redrive(redrive::RedriveSettings),
+    Show(inspect::DeadShowSettings),
+    /// Redrive dead letters, and wait until they are stored or done
+    Redrive(redrive::DeadRedriveSettings),
     /// Drop dead letters for good
-    Drop(discard::DropSettings),
+    Drop(drop::DeadDropSettings),
 }
 
 /// Runs the command.
@@ -31,9 +30,9 @@ pub enum DeadCommand {
 /// Where there is no such letter, database, stream or worker do not answer, or a letter gave up again.
 pub async fn run(command: DeadCommand, process: &Process) -> anyhow::Result<()> {
     match command {
-        DeadCommand::List(settings) => list::run(&settings).await,
-        DeadCommand::Show(settings) => show::run(&settings).await,
+        DeadCommand::List(settings) => inspect::list(&settings).await,
+        DeadCommand::Show(settings) => inspect::show(&settings).await,
         DeadCommand::Redrive(settings) => redrive::run(&settings, process).await,
-        DeadCommand::Drop(settings) => discard::run(&settings, process).await,
+        DeadCommand::Drop(settings) => drop::run(&settings, process).await,
     }
 }

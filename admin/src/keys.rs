@@ -99,7 +99,7 @@ pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
 }
 
 async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
-    let (_, js) = target.connect().await?;
+    let js = target.connect().await?;
     open(&js).await
 }
 

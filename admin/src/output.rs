@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a line to stdout.
@@ -70,4 +71,14 @@ pub fn span(micros: i64) -> String {
         3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
+}
+
+/// A progress bar on a terminal, nothing elsewhere and if `quiet`. Templates are those of `indicatif`.
+#[must_use]
+pub fn progress_bar(length: u64, template: &str, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -1,14 +1,11 @@
 //! `devtrail quarantine`: events that were kept whole instead of stored. Shows them, and admits them
 //! again by the schemas of now.
 
-mod fate;
-mod list;
-mod message;
-mod on_the_way;
+mod cursor;
+mod disposition;
+mod inspect;
+mod publish;
 mod readmit;
-mod report;
-mod show;
-mod wanted;
 
 use runtime::process::Process;
 
@@ -16,11 +13,11 @@ use runtime::process::Process;
 #[derive(Debug, clap::Subcommand)]
 pub enum QuarantineCommand {
     /// List quarantined events that are not stored
-    List(list::ListSettings),
+    List(inspect::QuarantineListSettings),
     /// Show a quarantined event whole, and what admission would say of it now
-    Show(show::ShowSettings),
+    Show(inspect::QuarantineShowSettings),
     /// Admit quarantined events again; what fits now is sent to the store
-    Readmit(readmit::ReadmitSettings),
+    Readmit(readmit::QuarantineReadmitSettings),
 }
 
 /// Runs the command.
@@ -29,8 +26,8 @@ pub enum QuarantineCommand {
 /// Where a schema file is not usable, nothing is found, or database or stream do not answer.
 pub async fn run(command: QuarantineCommand, process: &Process) -> anyhow::Result<()> {
     match command {
-        QuarantineCommand::List(settings) => list::run(&settings).await,
-        QuarantineCommand::Show(settings) => show::run(&settings).await,
+        QuarantineCommand::List(settings) => inspect::list(&settings).await,
+        QuarantineCommand::Show(settings) => inspect::show(&settings).await,
         QuarantineCommand::Readmit(settings) => readmit::run(&settings, process).await,
     }
 }

@@ -44,7 +44,7 @@ const REDRAW: &str = "\x1b[H\x1b[J";
 /// # Errors
 /// Where NATS does not answer or the database cannot be read.
 pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<()> {
-    let (_, js) = settings.target.connect().await?;
+    let js = settings.target.connect().await?;
     with_store!(settings.target, |store| {
         let first = look(&js, &store).await?;
         if settings.watch {

@@ -43,12 +43,12 @@ pub struct StreamsSettings {
 pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
     match command {
         StreamsCommand::Apply(settings) => {
-            let (_, js) = settings.target.connect_synced(&settings.sync).await?;
+            let js = settings.target.connect_synced(&settings.sync).await?;
             let plan = make(&js, topology::declared()).await?;
             report(&plan, settings.json)?;
         }
         StreamsCommand::Diff(settings) => {
-            let (_, js) = settings.target.connect().await?;
+            let js = settings.target.connect().await?;
             let declared = topology::declared();
             let plan = topology::plan(declared, &topology::live(&js, declared).await?);
             report(&plan, settings.json)?;

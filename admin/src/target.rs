@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream::Stream};
 use bus::sync::SyncSettings;
 use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
@@ -104,28 +104,25 @@ impl Target {
     ///
     /// # Errors
     /// Where no server answers.
-    pub async fn connect(&self) -> anyhow::Result<(async_nats::Client, jetstream::Context)> {
+    pub async fn connect(&self) -> anyhow::Result<jetstream::Context> {
         let client = bus::connect_once(&self.nats_url()?, "devtrail").await?;
-        Ok((client.clone(), jetstream::new(client)))
+        Ok(jetstream::new(client))
     }
 
     /// A connection to a server that syncs always; its monitor is the folder's where no flag names one.
     ///
     /// # Errors
     /// Where no server answers, or nothing shows that it syncs always.
-    pub async fn connect_synced(
-        &self,
-        sync: &SyncSettings,
-    ) -> anyhow::Result<(async_nats::Client, jetstream::Context)> {
+    pub async fn connect_synced(&self, sync: &SyncSettings) -> anyhow::Result<jetstream::Context> {
         let mut sync = sync.clone();
         if sync.nats_monitor_url.is_empty() {
             let addresses = Addresses::read(&self.data)?;
             sync.nats_monitor_url
                 .extend(addresses.map(|addresses| addresses.monitor));
         }
-        let (client, js) = self.connect().await?;
-        bus::sync::check(&client, &self.nats_url()?, &sync).await?;
-        Ok((client, js))
+        let js = self.connect().await?;
+        bus::sync::check(&js.client(), &self.nats_url()?, &sync).await?;
+        Ok(js)
     }
 
     /// The collector's URL, `given` by flag or environment first.
@@ -184,6 +181,16 @@ impl Target {
             }
         }
     }
+}
+
+/// Opens a stream.
+///
+/// # Errors
+/// Fails if it is missing, or the server does not answer.
+pub async fn open_stream(js: &jetstream::Context, name: &str) -> anyhow::Result<Stream> {
+    js.get_stream(name)
+        .await
+        .with_context(|| format!("The stream {name} cannot be read"))
 }
 
 /// A store opened for reading, by engine.

@@ -1,32 +1,28 @@
-//! `devtrail verify`: walks stream and store side by side and names what is missing or surplus.
+//! `devtrail verify`: compares stream and store, and reports what is missing or surplus.
 //!
 //! Each event of each EVENTS message must be in exactly one place: in `events` with its own bytes,
 //! dropped as a duplicate of an event that came before it, or kept among the refused; or its whole
-//! message is in DEAD. And each batch's audit must have the steps of the state it is in, and what it
-//! waits for must be somewhere.
+//! message is in DEAD. And the audit of each batch must have the steps of its state, and the jobs that it
+//! waits for must be in JOBS.
 
-mod account;
-mod dead;
+mod audit_trail;
+mod completion;
+mod cursor;
 mod findings;
+mod placement;
 mod queues;
+mod ranges;
 mod reader;
-mod stretches;
-mod stuck;
-mod trail;
-mod walk;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use bus::EVENTS;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use store::{Retention, VerifyReads};
 
 use crate::output;
 use crate::target::{Target, with_store};
-use findings::{Found, SHOWN};
-use walk::Walk;
+use cursor::{EventsStream, VerifyCursor, VerifyOptions};
+use findings::{Findings, SHOWN};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -51,16 +47,19 @@ pub struct VerifySettings {
     json: bool,
 }
 
-/// What came of it.
+/// Progress through the messages.
+const PROGRESS: &str = "{bar:40} {pos}/{len} messages · {per_sec} · {eta} left";
+
+/// What was checked, and what was found.
 #[derive(Debug, Serialize)]
-struct Report {
+struct VerifyReport {
     first_sequence: u64,
     last_sequence: u64,
     messages: u64,
-    /// Batches whose messages were trimmed: they lie below the stream's first one, and are not checked.
+    /// Batches whose messages were purged: they are below the stream's first one, and are not checked.
     stored_below: u64,
     #[serde(flatten)]
-    found: Found,
+    findings: Findings,
 }
 
 /// Runs the command.
@@ -68,23 +67,18 @@ struct Report {
 /// # Errors
 /// Where something is missing or surplus, or stream or store cannot be read.
 pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
-    let report = with_store!(settings.target, |store| walk(&store, &settings).await?);
+    let report = with_store!(settings.target, |store| verify(&store, &settings).await?);
     conclude(&report, settings.json)
 }
 
-async fn walk(
-    ledger: &(impl VerifyReads + Retention),
+async fn verify(
+    store: &(impl VerifyReads + Retention),
     settings: &VerifySettings,
-) -> anyhow::Result<Report> {
-    let (_, js) = settings.target.connect().await?;
-    let incarnation = bus::bind_stream(&js, EVENTS).await?;
-    let stream = js
-        .get_stream(EVENTS)
-        .await
-        .context("The stream EVENTS cannot be read")?;
-    let state = stream.cached_info().state.clone();
-    let stored_below = match ledger.known_source(&incarnation).await? {
-        Some(src) => ledger.stored_below(src, state.first_sequence).await?,
+) -> anyhow::Result<VerifyReport> {
+    let events = EventsStream::open(settings.target.connect().await?).await?;
+    let state = events.stream.cached_info().state.clone();
+    let stored_below = match store.known_source(&events.incarnation).await? {
+        Some(src) => store.stored_below(src, state.first_sequence).await?,
         None => 0,
     };
     let first = state
@@ -95,37 +89,30 @@ async fn walk(
         .to_seq
         .unwrap_or(state.last_sequence)
         .min(state.last_sequence);
-    let progress = progress(last.saturating_sub(first - 1), settings.json);
-    let output = (&progress, settings.json);
-    let mut walk = Walk::new((&js, stream, incarnation), ledger, settings.wait, output).await?;
-    walk.along(first, last).await?;
+    let length = last.saturating_sub(first - 1);
+    let progress = output::progress_bar(length, PROGRESS, settings.json);
+    let options = VerifyOptions {
+        wait: settings.wait,
+        progress: &progress,
+        as_json: settings.json,
+    };
+    let mut cursor = VerifyCursor::open(events, store, options).await?;
+    cursor.check_range(first, last).await?;
     if settings.to_seq.is_none() {
-        walk.beyond().await?;
+        cursor.check_beyond_end().await?;
     }
     progress.finish_and_clear();
-    let Walk {
-        messages, found, ..
-    } = walk;
-    Ok(Report {
+    Ok(VerifyReport {
         first_sequence: first,
         last_sequence: last,
-        messages,
+        messages: cursor.messages,
         stored_below,
-        found,
+        findings: cursor.findings,
     })
 }
 
-fn progress(length: u64, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} messages · {per_sec} · {eta} left");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let finding_count = &report.found.finding_count;
+fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
+    let finding_count = &report.findings.finding_count;
     if as_json {
         output::json(report)?;
     } else {
@@ -144,8 +131,8 @@ fn conclude(report: &Report, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn summary(report: &Report) -> String {
-    let counts = &report.found.counts;
+fn summary(report: &VerifyReport) -> String {
+    let counts = &report.findings.counts;
     let mut line = format!(
         "verify: messages {}–{} ({}), events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
         report.first_sequence,

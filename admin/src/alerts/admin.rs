@@ -34,7 +34,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where NATS does not answer, or the stream ADMIN cannot be read.
 pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
-    let (_, js) = settings.target.connect().await?;
+    let js = settings.target.connect().await?;
     let (messages, last) = read(&js, 1).await?;
     let mut alerts = newest(messages);
     alerts.retain(|alert| settings.all || alert.state == AlertState::Raised);

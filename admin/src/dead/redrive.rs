@@ -1,9 +1,10 @@
-//! `devtrail dead redrive`: each letter is noted, published anew, confirmed, and only then deleted.
+//! `devtrail dead redrive`: each dead letter is recorded, published anew, confirmed, and only then deleted.
 
-mod returns;
-
+use std::collections::HashMap;
 use std::time::Duration;
 
+use async_nats::jetstream;
+use bus::DEAD;
 use bus::sync::SyncSettings;
 use runtime::crash;
 use runtime::process::Process;
@@ -11,14 +12,15 @@ use store::{Answers, Jobs, VerifyReads};
 use tokio::time::Instant;
 use types::query::DEAD_REDRIVE;
 
-use super::desk::{Desk, Sent};
-use super::letter::Letter;
-use super::plan::{Plan, plan};
-use super::report::{Became, Line, Report, SHOWN, progress};
-use super::walk::{Filter, Found, Walk, Wanted};
+use super::cursor::{
+    DeadLetterCursor, DeadLetterFilterArgs, DeadLetterSelection, Selected, first_in,
+};
+use super::message::DeadMessage;
+use super::plan::{RedrivePlan, plan};
+use super::report::{DeadLetterOutcome, DeadLetterReport, PROGRESS, ReportLine, SHOWN};
+use super::session::{DeadLetterSession, PublishedRedrive};
 use crate::output;
-use crate::target::{Target, with_store};
-use returns::Returns;
+use crate::target::{Target, open_stream, with_store};
 
 /// What to redrive.
 #[derive(Debug, clap::Args)]
@@ -26,17 +28,17 @@ use returns::Returns;
   devtrail dead redrive 7 8
   devtrail dead redrive --all --stream JOBS --consumer alert --dry-run
   devtrail dead redrive --all --reason 'disk full' --wait 5m")]
-pub struct RedriveSettings {
+pub struct DeadRedriveSettings {
     #[command(flatten)]
     target: Target,
-    /// Numbers of letters, as `dead list` shows them
+    /// Numbers of dead letters, as `dead list` shows them
     #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "since"])]
     letters: Vec<u64>,
-    /// All letters that fit the filters
+    /// All dead letters that fit the filters
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    filter: Filter,
+    filter: DeadLetterFilterArgs,
     #[command(flatten)]
     sync: SyncSettings,
     /// Only say what would be done; nothing is sent
@@ -50,14 +52,15 @@ pub struct RedriveSettings {
     json: bool,
 }
 
-/// How often it is asked what became of a letter.
-const ASK: Duration = Duration::from_millis(50);
+/// How often it is asked what became of a dead letter.
+const POLL: Duration = Duration::from_millis(50);
 
-/// A letter that was published anew: its line in the report, what was published, and what of it is awaited.
-struct OnTheWay {
+/// A dead letter that was published anew, and is neither stored nor done yet.
+struct PendingRedrive {
+    /// Index of its line in the report.
     line: usize,
-    plan: Plan,
-    sent: Sent,
+    plan: RedrivePlan,
+    published: PublishedRedrive,
 }
 
 /// Runs the command.
@@ -65,10 +68,10 @@ struct OnTheWay {
 /// # Errors
 /// Where a letter is gone or cannot be redriven, gave up again, or is not taken in time; where streams, database or
 /// workers do not answer.
-pub async fn run(settings: &RedriveSettings, process: &Process) -> anyhow::Result<()> {
-    let mut report = Report {
+pub async fn run(settings: &DeadRedriveSettings, process: &Process) -> anyhow::Result<()> {
+    let mut report = DeadLetterReport {
         dry_run: settings.dry_run,
-        ..Report::default()
+        ..DeadLetterReport::default()
     };
     let done = with_store!(settings.target, |store| redrive(
         &store,
@@ -77,126 +80,169 @@ pub async fn run(settings: &RedriveSettings, process: &Process) -> anyhow::Resul
         &mut report
     )
     .await);
-    // What was published before something failed is told as well.
-    if settings.json {
-        output::json(&report)?;
-    } else if report.letters.is_empty() && done.is_ok() {
-        output::line("No dead letter fits.")?;
-    } else {
-        report.lines(SHOWN).iter().try_for_each(output::line)?;
-    }
-    done?;
-    report.conclude()
+    report.conclude(done, SHOWN, settings.json)
 }
 
 async fn redrive(
     store: &(impl VerifyReads + Answers + Jobs),
-    settings: &RedriveSettings,
+    settings: &DeadRedriveSettings,
     process: &Process,
-    report: &mut Report,
+    report: &mut DeadLetterReport,
 ) -> anyhow::Result<()> {
-    let connected = settings.target.connect_synced(&settings.sync).await?;
-    let desk = Desk::open(connected, store, process).await?;
-    let returns = Returns::from_now(&desk.js).await?;
-    let wanted = if settings.all {
-        Wanted::Fitting(settings.filter.clone())
-    } else {
-        Wanted::Named(settings.letters.clone())
-    };
-    let mut walk = Walk::new(&desk.js, wanted).await?;
-    let progress = progress(walk.bound(), settings.json);
-    let mut on_the_way = Vec::new();
-    while let Some(found) = walk.next().await? {
-        match found {
-            Found::Gone(sequence) => report.letters.push(Line::gone(sequence)),
-            Found::Letter(letter) => match plan(&letter, &desk.now(&letter).await?) {
+    let js = settings.target.connect_synced(&settings.sync).await?;
+    let session = DeadLetterSession::open(js, store, process).await?;
+    let returned = ReturnedLetters::from_now(&session.js).await?;
+    let selection = DeadLetterSelection::of(&settings.letters, settings.filter.clone());
+    let mut cursor = DeadLetterCursor::new(&session.js, selection).await?;
+    let progress = output::progress_bar(cursor.bound(), PROGRESS, settings.json);
+    let mut pending = Vec::new();
+    while let Some(selected) = cursor.next().await? {
+        match selected {
+            Selected::Gone(sequence) => report.letters.push(ReportLine::gone(sequence)),
+            Selected::Message(dead) => match plan(&dead, &session.events_view(&dead).await?) {
                 Err(why) => report
                     .letters
-                    .push(Line::of(&letter, Became::Stays { why })),
+                    .push(ReportLine::of(&dead, DeadLetterOutcome::Stays { why })),
                 _ if settings.dry_run => report
                     .letters
-                    .push(Line::of(&letter, Became::WouldBeRedriven)),
+                    .push(ReportLine::of(&dead, DeadLetterOutcome::WouldBeRedriven)),
                 Ok(plan) => {
-                    let sent = send(&desk, &letter, &plan).await?;
-                    on_the_way.push(OnTheWay {
+                    let published = republish(&session, &dead, &plan).await?;
+                    pending.push(PendingRedrive {
                         line: report.letters.len(),
                         plan,
-                        sent,
+                        published,
                     });
-                    report.letters.push(Line::of(&letter, Became::Waits));
+                    report
+                        .letters
+                        .push(ReportLine::of(&dead, DeadLetterOutcome::Pending));
                 }
             },
         }
         progress.inc(1);
     }
     progress.set_message("waiting for the workers");
-    settle(&desk, store, returns, settings.wait, &on_the_way, report).await?;
+    await_outcomes(&session, store, returned, settings.wait, &pending, report).await?;
     progress.finish_and_clear();
     Ok(())
 }
 
-/// Noted first: what is published is handled at once. Deleted last: until then the letter is there.
-async fn send(desk: &Desk, letter: &Letter, plan: &Plan) -> anyhow::Result<Sent> {
+/// Recorded first: what is published is handled at once. Deleted last: until then DEAD holds it.
+async fn republish(
+    session: &DeadLetterSession,
+    dead: &DeadMessage,
+    plan: &RedrivePlan,
+) -> anyhow::Result<PublishedRedrive> {
     let job_id = match plan {
-        Plan::Job(job) => Some(job.job_id.clone()),
-        Plan::Pointer(_) | Plan::Raw(_) => None,
+        RedrivePlan::Job(job) => Some(job.job_id.clone()),
+        RedrivePlan::Pointer(_) | RedrivePlan::Unchanged(_) => None,
     };
-    desk.note(DEAD_REDRIVE, letter, job_id, None).await?;
+    session.note(DEAD_REDRIVE, dead, job_id, None).await?;
     crash::point("redrive.after_note");
-    let sent = desk.publish(letter, plan).await?;
+    let published = session.publish(dead, plan).await?;
     crash::point("redrive.after_publish");
-    desk.remove(&desk.dead, letter.sequence).await?;
+    session.delete_dead(dead).await?;
     crash::point("redrive.after_delete");
-    Ok(sent)
+    Ok(published)
 }
 
-/// Waits until each is stored or done, or gave up again; what is not by then stays as it is in the report.
-async fn settle(
-    desk: &Desk,
+/// Waits until each is stored, done or dead-lettered again; what is not by then stays as it is in the report.
+async fn await_outcomes(
+    session: &DeadLetterSession,
     store: &(impl Answers + Jobs),
-    mut returns: Returns,
+    mut returned: ReturnedLetters,
     wait: Duration,
-    on_the_way: &[OnTheWay],
-    report: &mut Report,
+    pending: &[PendingRedrive],
+    report: &mut DeadLetterReport,
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + wait;
-    let mut asks = tokio::time::interval(ASK);
-    for one in on_the_way {
+    let mut polls = tokio::time::interval(POLL);
+    for one in pending {
         loop {
-            let became = match settled(desk, store, one).await? {
+            let outcome = match outcome_of(session, store, one).await? {
                 // A message is in DEAD before it leaves its stream.
-                Some(Became::Taken) => returns.of(&one.sent.msg_id).await?.or(Some(Became::Taken)),
-                Some(became) => Some(became),
-                None => returns.of(&one.sent.msg_id).await?,
+                Some(DeadLetterOutcome::Taken) => returned
+                    .of(&one.published.message_id)
+                    .await?
+                    .or(Some(DeadLetterOutcome::Taken)),
+                Some(outcome) => Some(outcome),
+                None => returned.of(&one.published.message_id).await?,
             };
-            if let Some(became) = became {
-                report.letters[one.line].became = became;
+            if let Some(outcome) = outcome {
+                report.letters[one.line].outcome = outcome;
                 break;
             }
             if Instant::now() >= deadline {
                 break;
             }
-            asks.tick().await;
+            polls.tick().await;
         }
     }
     Ok(())
 }
 
-/// What the store, or the stream of what is no job, says of it.
-async fn settled(
-    desk: &Desk,
+/// The outcome by the store, or by the stream of what is no job; `None` if it is pending.
+async fn outcome_of(
+    session: &DeadLetterSession,
     store: &(impl Answers + Jobs),
-    one: &OnTheWay,
-) -> anyhow::Result<Option<Became>> {
+    one: &PendingRedrive,
+) -> anyhow::Result<Option<DeadLetterOutcome>> {
     Ok(match &one.plan {
-        Plan::Pointer(pointer) => store
-            .stored(desk.incarnation.clone(), pointer.at.seq)
+        RedrivePlan::Pointer(pointer) => store
+            .stored(session.incarnation.clone(), pointer.at.seq)
             .await?
-            .map(|_| Became::Stored),
-        Plan::Job(job) => {
+            .map(|_| DeadLetterOutcome::Stored),
+        RedrivePlan::Job(job) => {
             let done = store.done(vec![job.job_id.clone()]).await?;
-            done.contains(&job.job_id).then_some(Became::Done)
+            done.contains(&job.job_id)
+                .then_some(DeadLetterOutcome::Done)
         }
-        Plan::Raw(_) => (!desk.holds(&one.sent.place).await?).then_some(Became::Taken),
+        RedrivePlan::Unchanged(_) => {
+            (!session.holds(&one.published).await?).then_some(DeadLetterOutcome::Taken)
+        }
     })
+}
+
+/// Follows DEAD: what was dead-lettered again after it was redriven.
+pub struct ReturnedLetters {
+    js: jetstream::Context,
+    next: u64,
+    /// Sequence in DEAD and reason, by the message id that it was redriven under.
+    by_message_id: HashMap<String, (u64, String)>,
+}
+
+impl ReturnedLetters {
+    /// What comes from now on.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn from_now(js: &jetstream::Context) -> anyhow::Result<Self> {
+        let last = open_stream(js, DEAD)
+            .await?
+            .cached_info()
+            .state
+            .last_sequence;
+        Ok(Self {
+            js: js.clone(),
+            next: last + 1,
+            by_message_id: HashMap::new(),
+        })
+    }
+
+    /// The outcome of the message with this id, if it was dead-lettered again.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn of(&mut self, message_id: &str) -> anyhow::Result<Option<DeadLetterOutcome>> {
+        while let Some(dead) = first_in(&self.js, "dead.*.*", self.next, u64::MAX).await? {
+            self.next = dead.sequence + 1;
+            if let Some(id) = &dead.letter.message_id {
+                self.by_message_id
+                    .insert(id.clone(), (dead.sequence, dead.reason().to_owned()));
+            }
+        }
+        let again = self.by_message_id.get(message_id).cloned();
+        Ok(again
+            .map(|(sequence, reason)| DeadLetterOutcome::DeadLetteredAgain { sequence, reason }))
+    }
 }

@@ -1,19 +1,21 @@
-//! What is told of letters that are redriven or dropped.
+//! What became of dead letters that were redriven or dropped.
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::letter::Letter;
-use crate::output::plain;
+use super::message::DeadMessage;
+use crate::output::{self, plain};
 
-/// Letters that are each told in a line; of more, those that need another look are.
+/// Dead letters that are each printed on a line; of more, only those that need another look.
 pub const SHOWN: usize = 50;
 
-/// What became of a letter.
+/// Progress through the selected dead letters.
+pub const PROGRESS: &str = "{bar:40} {pos}/{len} dead letters · {per_sec} · {eta} left {msg}";
+
+/// What became of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "became", rename_all = "snake_case")]
-pub enum Became {
-    /// It would be given another try: a dry run.
+pub enum DeadLetterOutcome {
+    /// It would be redriven: a dry run.
     WouldBeRedriven,
     /// Its message is stored.
     Stored,
@@ -21,30 +23,32 @@ pub enum Became {
     Done,
     /// What is neither was taken from its stream.
     Taken,
-    /// It gave up again, and is this letter now.
-    GaveUpAgain {
+    /// It was dead-lettered again, and is this dead letter now.
+    #[serde(rename = "gave_up_again")]
+    DeadLetteredAgain {
         #[serde(rename = "letter_now")]
         sequence: u64,
         reason: String,
     },
-    /// It is published, and nobody took it in time.
-    Waits,
-    /// It cannot be given another try.
+    /// It is published, and was neither stored nor done in time.
+    #[serde(rename = "waits")]
+    Pending,
+    /// It cannot be redriven.
     Stays { why: String },
     /// It would be dropped: a dry run; whether its message would be deleted from EVENTS as well.
     WouldBeDropped { deletes_from_events: bool },
     /// It was dropped; whether its message was deleted from EVENTS as well.
     Dropped { deleted_from_events: bool },
-    /// There is no such letter any more.
+    /// There is no such dead letter any more.
     Gone,
 }
 
-impl Became {
+impl DeadLetterOutcome {
     /// Whether the command has not reached what it is for.
     fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::GaveUpAgain { .. } | Self::Waits | Self::Stays { .. } | Self::Gone
+            Self::DeadLetteredAgain { .. } | Self::Pending | Self::Stays { .. } | Self::Gone
         )
     }
 
@@ -54,10 +58,10 @@ impl Became {
             Self::Stored => "stored".to_owned(),
             Self::Done => "done".to_owned(),
             Self::Taken => "taken by a worker".to_owned(),
-            Self::GaveUpAgain { sequence, reason } => {
-                format!("gave up again, now letter {sequence}: {reason}")
+            Self::DeadLetteredAgain { sequence, reason } => {
+                format!("dead-lettered again, now dead letter {sequence}: {reason}")
             }
-            Self::Waits => "published, but not taken yet; nothing is lost".to_owned(),
+            Self::Pending => "published, but not taken yet; nothing is lost".to_owned(),
             Self::Stays { why } => format!("stays: {why}"),
             Self::WouldBeDropped {
                 deletes_from_events: true,
@@ -76,38 +80,36 @@ impl Became {
     }
 }
 
-/// One letter.
+/// One dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct ReportLine {
     /// Its sequence in DEAD.
     pub sequence: u64,
-    /// `SRC:SEQ` of its batch, where that is known.
+    /// `SRC:SEQ` of its batch, if that is known.
     pub batch: Option<String>,
-    /// Its job, where it is one.
     pub job_id: Option<String>,
     #[serde(flatten)]
-    pub became: Became,
+    pub outcome: DeadLetterOutcome,
 }
 
-impl Line {
-    /// Of a letter.
-    pub fn of(letter: &Letter, became: Became) -> Self {
-        let batch = letter.batch().map(|at| at.to_string());
+impl ReportLine {
+    pub fn of(dead: &DeadMessage, outcome: DeadLetterOutcome) -> Self {
+        let batch = dead.batch().map(|at| at.to_string());
         Self {
-            sequence: letter.sequence,
+            sequence: dead.sequence,
             batch,
-            job_id: letter.job_id(),
-            became,
+            job_id: dead.job_id(),
+            outcome,
         }
     }
 
-    /// Of a number that stands for no letter.
+    /// Of a sequence that holds no dead letter.
     pub fn gone(sequence: u64) -> Self {
         Self {
             sequence,
             batch: None,
             job_id: None,
-            became: Became::Gone,
+            outcome: DeadLetterOutcome::Gone,
         }
     }
 
@@ -115,48 +117,68 @@ impl Line {
         let what = self.job_id.as_ref().map(|id| format!(" (job {id})"));
         let what = what.or_else(|| self.batch.as_ref().map(|at| format!(" (message {at})")));
         plain(&format!(
-            "letter {}{}: {}",
+            "dead letter {}{}: {}",
             self.sequence,
             what.unwrap_or_default(),
-            self.became.words()
+            self.outcome.words()
         ))
     }
 }
 
 /// What became of all.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub struct DeadLetterReport {
     /// Nothing was done.
     pub dry_run: bool,
-    pub letters: Vec<Line>,
+    pub letters: Vec<ReportLine>,
 }
 
-impl Report {
-    /// A line a letter; beyond `shown`, those that went well are only counted.
+impl DeadLetterReport {
+    /// A line for each dead letter; beyond `shown`, those that went well are only counted.
     pub fn lines(&self, shown: usize) -> Vec<String> {
-        let failed = self.letters.iter().filter(|line| line.became.is_failure());
+        let failed = self.letters.iter().filter(|line| line.outcome.is_failure());
         let mut lines: Vec<String> = match self.letters.len() {
-            count if count <= shown => self.letters.iter().map(Line::words).collect(),
-            _ => failed.clone().take(shown).map(Line::words).collect(),
+            count if count <= shown => self.letters.iter().map(ReportLine::words).collect(),
+            _ => failed.clone().take(shown).map(ReportLine::words).collect(),
         };
         let (all, failed) = (self.letters.len(), failed.count());
-        lines.push(format!("{all} letters, {failed} of them need another look"));
+        lines.push(format!(
+            "{all} dead letters, {failed} of them need another look"
+        ));
         lines
     }
 
-    /// Says what needs another look.
+    /// Prints the report of a command that ended as `done`; beyond `shown` lines it is shortened.
     ///
     /// # Errors
-    /// Where anything does.
-    pub fn conclude(&self) -> anyhow::Result<()> {
+    /// Returns the error of `done`, else one that says how many dead letters need another look.
+    pub fn conclude(
+        &self,
+        done: anyhow::Result<()>,
+        shown: usize,
+        as_json: bool,
+    ) -> anyhow::Result<()> {
+        // What was done before something failed is reported as well.
+        if as_json {
+            output::json(self)?;
+        } else if self.letters.is_empty() && done.is_ok() {
+            output::line("No dead letter fits.")?;
+        } else {
+            self.lines(shown).iter().try_for_each(output::line)?;
+        }
+        done?;
+        self.ensure_all_handled()
+    }
+
+    fn ensure_all_handled(&self) -> anyhow::Result<()> {
         let failed = self
             .letters
             .iter()
-            .filter(|line| line.became.is_failure())
+            .filter(|line| line.outcome.is_failure())
             .count();
         anyhow::ensure!(
             failed == 0,
-            "{failed} of {} letters were not dealt with; the lines above say why, and `devtrail dead list` shows what is \
+            "{failed} of {} dead letters were not dealt with; the lines above say why, and `devtrail dead list` shows what is \
              in DEAD now.",
             self.letters.len()
         );
@@ -164,49 +186,39 @@ impl Report {
     }
 }
 
-/// The bar that shows how many letters were gone through.
-pub fn progress(length: u64, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} letters · {per_sec} · {eta} left {msg}");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::letter::tests::{job, letter};
+    use super::super::message::tests::{dead_message, job};
     use super::*;
 
     #[test]
-    fn each_letter_has_its_line_and_what_went_wrong_fails_the_command() {
-        let one = letter("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
-        let mut report = Report {
+    fn each_dead_letter_has_its_line_and_failures_fail_the_command() {
+        let one = dead_message("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
+        let mut report = DeadLetterReport {
             dry_run: false,
-            letters: vec![Line::of(&one, Became::Done)],
+            letters: vec![ReportLine::of(&one, DeadLetterOutcome::Done)],
         };
-        report.conclude().unwrap();
-        let again = Became::GaveUpAgain {
+        report.ensure_all_handled().unwrap();
+        let again = DeadLetterOutcome::DeadLetteredAgain {
             sequence: 9,
             reason: "a\u{7} panic".to_owned(),
         };
         report
             .letters
-            .extend([Line::of(&one, again), Line::gone(8)]);
+            .extend([ReportLine::of(&one, again), ReportLine::gone(8)]);
         assert_eq!(
             report.lines(SHOWN),
             [
-                "letter 7 (job 2:5:alert): done",
-                "letter 7 (job 2:5:alert): gave up again, now letter 9: a\u{fffd} panic",
-                "letter 8: is gone: redriven or dropped before, or never there",
-                "3 letters, 2 of them need another look",
+                "dead letter 7 (job 2:5:alert): done",
+                "dead letter 7 (job 2:5:alert): dead-lettered again, now dead letter 9: a\u{fffd} panic",
+                "dead letter 8: is gone: redriven or dropped before, or never there",
+                "3 dead letters, 2 of them need another look",
             ]
         );
         assert_eq!(report.lines(2).len(), 3, "of many, what failed is told");
         assert!(
             report
-                .conclude()
+                .ensure_all_handled()
                 .unwrap_err()
                 .to_string()
                 .contains("2 of 3")

@@ -1,24 +1,23 @@
 //! `devtrail quarantine readmit`: what fits now is published as a batch that names its origin.
 
-mod send;
-
 use std::time::Duration;
 
 use bus::sync::SyncSettings;
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::process::Process;
 use runtime::schema_folder::SchemaSettings;
+use serde::Serialize;
 use store::{Answers, Quarantine, QuarantinedBatch, QuarantinedEvent, VerifyReads};
 use types::batch::readmit_id;
+use types::id::BatchRef;
 use types::schema::Schemas;
+use types::time::rfc3339;
 
-use super::fate::{Fate, fates, text};
-use super::message::Fitting;
-use super::report::{Readmitted, Report};
-use super::wanted::{Filter, Walk, Wanted};
-use crate::output;
+use super::cursor::{QuarantineCursor, QuarantineFilterArgs, QuarantineSelection};
+use super::disposition::{Disposition, DispositionView, dispositions, event_text, event_type};
+use super::publish::{ReadmitPublisher, ReadmittedEvent};
+use crate::output::{self, plain};
 use crate::target::{Target, with_store};
-use send::Sender;
 
 /// What to readmit.
 #[derive(Debug, clap::Args)]
@@ -26,14 +25,14 @@ use send::Sender;
   devtrail quarantine readmit --schemas my-schemas --dry-run
   devtrail quarantine readmit --schemas my-schemas --type coffee.brewed
   devtrail quarantine readmit 1:4711:0 1:4711:3")]
-pub struct ReadmitSettings {
+pub struct QuarantineReadmitSettings {
     #[command(flatten)]
     target: Target,
     /// Places as `quarantine list` shows them, or event ids [default: everything that fits the filters]
     #[arg(value_name = "SRC:SEQ:ORDINAL|ID", conflicts_with_all = ["code", "kind", "since"])]
     events: Vec<String>,
     #[command(flatten)]
-    filter: Filter,
+    filter: QuarantineFilterArgs,
     #[command(flatten)]
     schemas: SchemaSettings,
     #[command(flatten)]
@@ -57,11 +56,11 @@ const SHOWN: usize = 50;
 /// # Errors
 /// Where nothing of a given name is quarantined, database or stream do not answer, or the store does
 /// not have what was published in time.
-pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Result<()> {
+pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> anyhow::Result<()> {
     let schemas = settings.schemas.load()?;
-    let mut report = Report {
+    let mut report = ReadmitReport {
         dry_run: settings.dry_run,
-        ..Report::default()
+        ..ReadmitReport::default()
     };
     let done = with_store!(settings.target, |store| {
         readmit(&store, settings, &schemas, process, &mut report).await
@@ -71,7 +70,7 @@ pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Resul
         if settings.json {
             output::json(&report)?
         } else {
-            print(&report)?
+            print_report(&report)?
         }
     }
     done
@@ -79,28 +78,28 @@ pub async fn run(settings: &ReadmitSettings, process: &Process) -> anyhow::Resul
 
 async fn readmit(
     store: &(impl Quarantine + Answers + VerifyReads),
-    settings: &ReadmitSettings,
+    settings: &QuarantineReadmitSettings,
     schemas: &Schemas,
     process: &Process,
-    report: &mut Report,
+    report: &mut ReadmitReport,
 ) -> anyhow::Result<()> {
     let developer = settings.filter.developer.as_ref();
-    let wanted = match &settings.events[..] {
-        [] => Wanted::Fitting(settings.filter.clone()),
-        names => Wanted::named(store, names, developer).await?,
+    let selection = match &settings.events[..] {
+        [] => QuarantineSelection::Matching(settings.filter.clone()),
+        names => QuarantineSelection::named(store, names, developer).await?,
     };
     // A dry run connects as well: what is on the way would not be sent.
-    let mut sender = Sender::open(&settings.target, &settings.sync, process).await?;
-    let mut on_the_way = sender.on_the_way(store).await?;
+    let mut publisher = ReadmitPublisher::open(&settings.target, &settings.sync, process).await?;
+    let mut pending = publisher.pending(store).await?;
     let progress = progress(settings.json);
-    let mut walk = Walk::new(store, wanted);
-    while let Some(batch) = walk.next().await? {
-        let fates = fates(&batch, schemas, &on_the_way);
-        let mut done = Readmitted::of(&batch, &fates);
-        let fitting = fitting(&batch, fates);
+    let mut cursor = QuarantineCursor::new(store, selection);
+    while let Some(batch) = cursor.next().await? {
+        let dispositions = dispositions(&batch, schemas, &pending);
+        let mut done = ReadmittedBatch::of(&batch, &dispositions);
+        let fitting = fitting(&batch, dispositions);
         if !fitting.is_empty() {
             if !settings.dry_run {
-                done.stream_sequence = Some(sender.send(&batch, &fitting).await?);
+                done.stream_sequence = Some(publisher.send(&batch, &fitting).await?);
             }
             done.readmit_id = Some(readmit_id(batch.at));
             let ids = batch
@@ -108,7 +107,7 @@ async fn readmit(
                 .iter()
                 .filter(|event| fitting.iter().any(|one| one.ordinal == event.ordinal));
             ids.filter_map(|event| event.id.as_deref())
-                .for_each(|id| on_the_way.add(&batch.developer, id));
+                .for_each(|id| pending.add(&batch.developer, id));
         }
         report.add(done);
         progress.set_message(format!(
@@ -118,24 +117,32 @@ async fn readmit(
         progress.inc(1);
     }
     progress.set_message("waiting until the store has them");
-    sender
-        .until_stored(store, settings.wait, &mut report.counts)
-        .await?;
+    let displaced = publisher.until_stored(store, settings.wait).await?;
+    report.counts.duplicate += displaced.duplicates;
+    report.counts.id_conflict += displaced.id_conflicts;
     progress.finish_and_clear();
     Ok(())
 }
 
 /// The events that go out.
-fn fitting<'a>(batch: &'a QuarantinedBatch, fates: Vec<Fate>) -> Vec<Fitting<'a>> {
-    let one = |(event, fate): (&'a QuarantinedEvent, Fate)| match fate {
-        Fate::Fits(note) => Some(Fitting {
+fn fitting<'a>(
+    batch: &'a QuarantinedBatch,
+    dispositions: Vec<Disposition>,
+) -> Vec<ReadmittedEvent<'a>> {
+    let one = |(event, disposition): (&'a QuarantinedEvent, Disposition)| match disposition {
+        Disposition::Fits(note) => Some(ReadmittedEvent {
             ordinal: event.ordinal,
             note,
-            text: text(event)?,
+            text: event_text(event)?,
         }),
-        Fate::Stored(_) | Fate::OnTheWay | Fate::Stays { .. } => None,
+        Disposition::Stored(_) | Disposition::Pending | Disposition::Stays { .. } => None,
     };
-    batch.events.iter().zip(fates).filter_map(one).collect()
+    batch
+        .events
+        .iter()
+        .zip(dispositions)
+        .filter_map(one)
+        .collect()
 }
 
 fn progress(quiet: bool) -> ProgressBar {
@@ -147,7 +154,7 @@ fn progress(quiet: bool) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
-fn print(report: &Report) -> std::io::Result<()> {
+fn print_report(report: &ReadmitReport) -> std::io::Result<()> {
     let lines = report.lines();
     lines.iter().take(SHOWN).try_for_each(output::line)?;
     if lines.len() > SHOWN {
@@ -164,7 +171,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     };
     output::line(format!(
         "{} events {done} in {} batches · {} stay, {} stored before, {} on the way",
-        counts.readmitted, counts.messages, counts.stays, counts.stored, counts.on_the_way
+        counts.readmitted, counts.messages, counts.stays, counts.stored, counts.pending
     ))?;
     if counts.duplicate + counts.id_conflict > 0 {
         output::line(format!(
@@ -173,4 +180,188 @@ fn print(report: &Report) -> std::io::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// An event of a batch that was readmitted, or not.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventOutcome {
+    pub r#ref: String,
+    pub id: Option<String>,
+    pub r#type: Option<String>,
+    #[serde(flatten)]
+    pub becomes: DispositionView,
+}
+
+/// What came of one batch.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReadmittedBatch {
+    #[serde(flatten)]
+    pub at: BatchRef,
+    pub developer: String,
+    pub batch_id: String,
+    /// The new batch's id; `None` where nothing of it fits.
+    pub readmit_id: Option<String>,
+    /// The new message's sequence.
+    pub stream_sequence: Option<u64>,
+    pub received_at: String,
+    pub events: Vec<EventOutcome>,
+}
+
+/// What came of all.
+#[derive(Debug, Default, Serialize)]
+pub struct ReadmitReport {
+    pub dry_run: bool,
+    pub counts: ReadmitCounts,
+    pub batches: Vec<ReadmittedBatch>,
+}
+
+/// Events by what became of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReadmitCounts {
+    /// Batches that were published; of a dry run: that would be.
+    pub messages: u64,
+    pub readmitted: u64,
+    /// Of these, that another submission was before.
+    pub duplicate: u64,
+    /// Of these, whose id another submission took before.
+    pub id_conflict: u64,
+    pub stored: u64,
+    #[serde(rename = "on_the_way")]
+    pub pending: u64,
+    pub stays: u64,
+}
+
+impl ReadmittedBatch {
+    /// Of a batch whose events have these fates.
+    pub fn of(batch: &QuarantinedBatch, dispositions: &[Disposition]) -> Self {
+        let event = |(event, disposition): (&QuarantinedEvent, &Disposition)| EventOutcome {
+            r#ref: batch.at.event(event.ordinal).to_string(),
+            id: event.id.clone(),
+            r#type: event_type(event),
+            becomes: disposition.into(),
+        };
+        Self {
+            at: batch.at,
+            developer: batch.developer.clone(),
+            batch_id: batch.batch_id.clone(),
+            readmit_id: None,
+            stream_sequence: None,
+            received_at: rfc3339(batch.received_at),
+            events: batch.events.iter().zip(dispositions).map(event).collect(),
+        }
+    }
+
+    fn lines(&self, dry_run: bool) -> Vec<String> {
+        let is_readmitted =
+            |event: &&EventOutcome| matches!(event.becomes, DispositionView::Readmitted { .. });
+        let is_stored =
+            |event: &&EventOutcome| matches!(event.becomes, DispositionView::Stored { .. });
+        let batch = self.readmit_id.iter().map(|id| {
+            let Self {
+                at,
+                batch_id,
+                developer,
+                ..
+            } = self;
+            let how = if dry_run { "would go out" } else { "went out" };
+            let parse_event_ref = self
+                .stream_sequence
+                .map(|sequence| format!(" (EVENTS {sequence})"))
+                .unwrap_or_default();
+            let events = self.events.iter().filter(is_readmitted).count();
+            plain(&format!(
+                "{at} batch {batch_id} of {developer}: {events} events {how} as {id}{parse_event_ref}"
+            ))
+        });
+        let others = self
+            .events
+            .iter()
+            .filter(|event| !is_readmitted(event) && !is_stored(event));
+        let others = others.map(|event| {
+            let id = event.id.as_deref().unwrap_or("without id");
+            format!("{} {}: {}", event.r#ref, plain(id), event.becomes.words())
+        });
+        batch.chain(others).collect()
+    }
+}
+
+impl ReadmitReport {
+    /// Counts one more batch. Those of which everything is stored say nothing and are left out.
+    pub fn add(&mut self, batch: ReadmittedBatch) {
+        for event in &batch.events {
+            match event.becomes {
+                DispositionView::Readmitted { .. } => self.counts.readmitted += 1,
+                DispositionView::Stored { .. } => self.counts.stored += 1,
+                DispositionView::Pending => self.counts.pending += 1,
+                DispositionView::Stays { .. } => self.counts.stays += 1,
+            }
+        }
+        self.counts.messages += u64::from(batch.readmit_id.is_some());
+        if !batch
+            .events
+            .iter()
+            .all(|event| matches!(event.becomes, DispositionView::Stored { .. }))
+        {
+            self.batches.push(batch);
+        }
+    }
+
+    /// A line a batch that went out, and a line an event that did not.
+    pub fn lines(&self) -> Vec<String> {
+        self.batches
+            .iter()
+            .flat_map(|batch| batch.lines(self.dry_run))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disposition::tests::{batch, coffee, with_coffee};
+    use super::super::disposition::{PendingReadmissions, dispositions};
+    use types::id::EventRef;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_out_and_what_stays_is_told_a_line_each_and_counted() {
+        let texts = [
+            coffee("e1", r#"{"cups": 1}"#),
+            coffee("e2", "{}"),
+            coffee("e3", "{}"),
+        ];
+        let mut origin = batch(&[&texts[0], &texts[1], &texts[2]]);
+        let by = EventRef {
+            src: 2,
+            seq: 9,
+            ordinal: 0,
+        };
+        origin.events[2].owner = Some(store::IdOwner { by, same: true });
+        let dispositions = dispositions(&origin, &with_coffee(), &PendingReadmissions::default());
+        let mut report = ReadmitReport::default();
+        report.add(ReadmittedBatch {
+            readmit_id: Some("readmit-2-7".to_owned()),
+            stream_sequence: Some(11),
+            ..ReadmittedBatch::of(&origin, &dispositions)
+        });
+        assert_eq!(
+            report.lines(),
+            [
+                "2:7 batch b1 of ada: 1 events went out as readmit-2-7 (EVENTS 11)",
+                "2:7:1 e2: stays: schema_invalid at /data: \"cups\" is a required property",
+            ]
+        );
+        let counts = ReadmitCounts {
+            messages: 1,
+            readmitted: 1,
+            stored: 1,
+            stays: 1,
+            ..ReadmitCounts::default()
+        };
+        assert_eq!(report.counts, counts);
+        // Of a batch that is stored nothing is told.
+        origin.events.drain(..2);
+        report.add(ReadmittedBatch::of(&origin, &dispositions[2..]));
+        assert_eq!((report.batches.len(), report.counts.stored), (1, 2));
+    }
 }

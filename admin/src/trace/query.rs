@@ -2,7 +2,7 @@
 
 use store::{Clue, Submission};
 use types::id::Src;
-use types::job::JobKind;
+use types::job::JobId;
 
 /// What is wanted: where to look, and what of it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,8 @@ impl TraceQuery {
             id: id.to_owned(),
             developer: developer.clone(),
         };
-        let (mut clue, mut src) = (as_id(text), None);
+        let mut clue = as_id(text);
+        let mut src = None;
         match text.split_once(':') {
             Some(("id", id)) => clue = as_id(id),
             Some(("alert", id)) => clue = Clue::Alert(id.to_owned()),
@@ -31,8 +32,9 @@ impl TraceQuery {
                 }
             }
             Some(("job", id)) => {
-                if let Some((of, seq)) = job(id) {
-                    (clue, src) = (Clue::Sequence(seq), Some(of));
+                if let Some(job) = JobId::parse(id) {
+                    clue = Clue::Sequence(job.batch.seq);
+                    src = Some(job.batch.src);
                 }
             }
             _ => {}
@@ -108,17 +110,6 @@ impl TraceQuery {
             self.text
         )
     }
-}
-
-/// The batch of a job id, `<src>:<seq>:<kind>[:<replay_id>][:r<n>]`.
-fn job(id: &str) -> Option<(Src, u64)> {
-    let mut parts = id.split(':');
-    let (src, seq) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let kind = parts.next()?;
-    JobKind::ALL
-        .iter()
-        .any(|known| known.as_str() == kind)
-        .then_some((src, seq))
 }
 
 #[cfg(test)]

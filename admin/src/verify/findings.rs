@@ -1,25 +1,25 @@
-//! What does not add up: told one by one as it is found, counted whole, held in memory to a bound.
+//! Findings: printed one by one, all counted, held in memory to a bound.
 
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::output;
 
-/// Findings that are told and kept; the rest is counted.
+/// Findings that are printed and kept; the rest is counted.
 pub const SHOWN: usize = 100;
 
-/// Something that does not add up.
+/// Something that is missing, surplus or different.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// A sentence that names what is missing, surplus or different.
+    /// A sentence that names it.
     pub text: String,
-    /// Whether it may be on its way to be right, so that a second look is worth waiting for.
-    pub may_pass: bool,
+    /// Whether it may resolve by itself, so that it is checked again.
+    pub may_resolve: bool,
 }
 
-/// Events by where they were found.
+/// Events by the place in which they were found.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct VerifyCounts {
     /// Events of all messages but those in DEAD.
     pub events: u64,
     /// Of these, stored.
@@ -32,66 +32,62 @@ pub struct Counts {
     pub rejected: u64,
     /// Messages that are in DEAD instead of the store.
     pub dead: u64,
-    /// Batches whose jobs are not all done: stored, or on their way to be.
+    /// Batches whose jobs are not all done: stored, or pending.
     pub unfinished: u64,
-    /// Batches that wait for a job that gave up.
+    /// Batches that wait for a job that was dead-lettered.
     pub failed: u64,
 }
 
-/// A part of the walk: what was counted, and what does not add up.
+/// The check of one range of sequences.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Checked {
-    /// Where its events were found.
-    pub counts: Counts,
-    /// What does not add up.
+pub struct CheckResult {
+    pub counts: VerifyCounts,
     pub findings: Vec<Finding>,
-    /// Whether something is on its way, so that a second look is worth waiting for, and no finding after it.
-    pub waits: bool,
+    /// Whether something is pending, which is no finding if it comes.
+    pub is_pending: bool,
 }
 
-impl Checked {
-    /// Notes that something does not add up, and will not.
-    pub fn find(&mut self, text: String) {
+impl CheckResult {
+    /// Adds a finding that does not resolve.
+    pub fn report(&mut self, text: String) {
         self.findings.push(Finding {
             text,
-            may_pass: false,
+            may_resolve: false,
         });
     }
 
-    /// Notes that something does not add up yet.
+    /// Adds a finding that may resolve.
     pub fn suspect(&mut self, text: String) {
         self.findings.push(Finding {
             text,
-            may_pass: true,
+            may_resolve: true,
         });
     }
 }
 
-/// All of the walk so far.
+/// The findings of all ranges so far.
 #[derive(Debug, Default, Serialize)]
-pub struct Found {
-    /// Where the events were found.
+pub struct Findings {
     #[serde(flatten)]
-    pub counts: Counts,
-    /// How many findings there are.
+    pub counts: VerifyCounts,
     pub finding_count: u64,
     /// The first of them.
     pub findings: Vec<String>,
 }
 
-impl Found {
-    /// Takes in a part; tells its findings on stdout, beside the progress bar, unless they are wanted
-    /// as JSON.
+impl Findings {
+    /// Adds the check of a range; prints its findings beside the progress bar unless the output is JSON.
     ///
     /// # Errors
     /// Where stdout cannot be written.
     pub fn add(
         &mut self,
-        part: Checked,
+        range: CheckResult,
         progress: &ProgressBar,
         as_json: bool,
     ) -> std::io::Result<()> {
-        let (sum, add) = (&mut self.counts, part.counts);
+        let sum = &mut self.counts;
+        let add = range.counts;
         sum.events += add.events;
         sum.stored += add.stored;
         sum.duplicates += add.duplicates;
@@ -100,7 +96,7 @@ impl Found {
         sum.dead += add.dead;
         sum.unfinished += add.unfinished;
         sum.failed += add.failed;
-        for finding in part.findings {
+        for finding in range.findings {
             self.finding_count += 1;
             if self.findings.len() < SHOWN {
                 if !as_json {
@@ -119,16 +115,22 @@ mod tests {
 
     #[test]
     fn findings_are_all_counted_and_held_to_a_bound() {
-        let mut found = Found::default();
+        let mut findings = Findings::default();
         for number in 0..3 {
-            let mut part = Checked::default();
-            (0..SHOWN).for_each(|one| part.find(format!("{number}/{one}")));
-            part.counts.stored = 2;
-            found.add(part, &ProgressBar::hidden(), true).unwrap();
+            let mut range = CheckResult::default();
+            (0..SHOWN).for_each(|one| range.report(format!("{number}/{one}")));
+            range.counts.stored = 2;
+            findings.add(range, &ProgressBar::hidden(), true).unwrap();
         }
-        assert_eq!((found.finding_count, found.findings.len()), (300, SHOWN));
         assert_eq!(
-            (found.findings[SHOWN - 1].as_str(), found.counts.stored),
+            (findings.finding_count, findings.findings.len()),
+            (300, SHOWN)
+        );
+        assert_eq!(
+            (
+                findings.findings[SHOWN - 1].as_str(),
+                findings.counts.stored
+            ),
             ("0/99", 6)
         );
     }

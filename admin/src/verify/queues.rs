@@ -1,36 +1,186 @@
-//! What is on its way: the pointers that wait in REPLAY, and the oldest jobs in JOBS.
+//! The other streams: what DEAD holds instead of the store, and what is pending in REPLAY and JOBS.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use async_nats::jetstream::{self, stream::Stream};
-use bus::{JOBS, REPLAY, stored};
+use bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
+use types::dead_letter::DeadLetter;
 use types::id::Src;
-use types::job::JobKind;
+use types::job::{JobId, JobKind, Mask};
 use types::replay_pointer::{self, ReplayPointer, ReplayTarget};
 
-use super::stuck::Lanes;
+use super::completion::OldestJobs;
+use super::reader::{Payloads, Reader};
+use crate::target::open_stream;
 
-/// Both streams. They are read by the leader, message by message: a work queue gives no consumer beside
-/// the workers' own.
-pub struct Queues {
+/// The message or job that a dead letter was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeadItem {
+    /// The EVENTS message of this sequence, or a pointer of a replay to it.
+    Message(u64),
+    /// The job of this kind of the batch with this sequence.
+    Job(u64, JobKind),
+}
+
+/// The dead letters of one incarnation of EVENTS, by the message or job that each was: a few bytes for each.
+pub struct DeadLetterIndex {
+    js: jetstream::Context,
+    src: Option<Src>,
+    next: u64,
+    /// Sequences in DEAD.
+    sequences: BTreeMap<DeadItem, u64>,
+}
+
+impl DeadLetterIndex {
+    /// Reads all that DEAD holds; `src` is the incarnation's number, if it has one.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
+        let mut index = Self {
+            js: js.clone(),
+            src,
+            next: 1,
+            sequences: BTreeMap::new(),
+        };
+        index.read_new().await?;
+        Ok(index)
+    }
+
+    /// Reads what came since, and removes what is gone of the batches `from..=to`.
+    ///
+    /// # Errors
+    /// Where DEAD cannot be read.
+    pub async fn refresh(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
+        let mut gone = Vec::new();
+        for (item, at) in self
+            .sequences
+            .iter()
+            .filter(|(item, _)| (from..=to).contains(&item.seq()))
+        {
+            if stored::message(&self.js, DEAD, *at).await?.is_none() {
+                gone.push(*item);
+            }
+        }
+        for item in gone {
+            self.sequences.remove(&item);
+        }
+        self.read_new().await
+    }
+
+    /// The sequence in DEAD of the EVENTS message `seq`, if it is there.
+    pub fn message(&self, seq: u64) -> Option<u64> {
+        self.sequences.get(&DeadItem::Message(seq)).copied()
+    }
+
+    /// The EVENTS messages that are there.
+    pub fn messages(&self) -> impl Iterator<Item = u64> {
+        self.sequences.keys().filter_map(|item| match item {
+            DeadItem::Message(seq) => Some(*seq),
+            DeadItem::Job(..) => None,
+        })
+    }
+
+    /// The kinds of the batch's jobs that are there.
+    pub fn jobs(&self, seq: u64) -> Mask {
+        let there = JobKind::ALL
+            .into_iter()
+            .filter(|kind| self.sequences.contains_key(&DeadItem::Job(seq, *kind)));
+        Mask(there.map(|kind| kind.bit().0).sum())
+    }
+
+    async fn read_new(&mut self) -> anyhow::Result<()> {
+        let stream = open_stream(&self.js, DEAD).await?;
+        let last = stream.cached_info().state.last_sequence;
+        let mut reader = Reader::new(
+            self.js.clone(),
+            stream,
+            self.next,
+            last,
+            Payloads::HeadersOnly,
+        );
+        loop {
+            let page = reader.page().await?;
+            if page.is_empty() {
+                break;
+            }
+            for message in page {
+                let at = message.seq;
+                let mut item = message
+                    .dead_letter()
+                    .and_then(|letter| item(&letter, self.src));
+                if item.is_none() && message.subject.starts_with("dead.REPLAY.") {
+                    // Its payload names the message if no header does.
+                    let pointer = stored::message(&self.js, DEAD, at).await?;
+                    item = pointer.and_then(|pointer| pointed_message(&pointer.payload, self.src));
+                }
+                self.sequences.extend(item.map(|item| (item, at)));
+            }
+        }
+        self.next = self.next.max(last + 1);
+        Ok(())
+    }
+}
+
+impl DeadItem {
+    fn seq(self) -> u64 {
+        match self {
+            Self::Message(seq) | Self::Job(seq, _) => seq,
+        }
+    }
+}
+
+/// What the dead letter was; `None` if it is of another incarnation, or does not say.
+fn item(letter: &DeadLetter, src: Option<Src>) -> Option<DeadItem> {
+    let is_current = |of: Src| src.is_none_or(|src| src == of);
+    match letter.stream.as_str() {
+        EVENTS => {
+            let seq = letter.stream_sequence?;
+            letter
+                .src
+                .is_none_or(is_current)
+                .then_some(DeadItem::Message(seq))
+        }
+        JOBS => {
+            // A replay's job is not the batch's own.
+            let job = JobId::parse(letter.message_id.as_deref()?)?;
+            let is_own = job.replay_id.is_none() && is_current(job.batch.src);
+            is_own.then_some(DeadItem::Job(job.batch.seq, job.kind))
+        }
+        REPLAY => {
+            let batch = letter.context.batch?;
+            is_current(batch.src).then_some(DeadItem::Message(batch.seq))
+        }
+        _ => None,
+    }
+}
+
+/// The message that a pointer was to store again.
+fn pointed_message(payload: &[u8], src: Option<Src>) -> Option<DeadItem> {
+    let pointer = serde_json::from_slice::<ReplayPointer>(payload).ok()?;
+    let stores = pointer.targets.contains(&ReplayTarget::Persist);
+    (stores && src.is_none_or(|src| src == pointer.at.src))
+        .then_some(DeadItem::Message(pointer.at.seq))
+}
+
+/// What is pending: pointers in REPLAY and jobs in JOBS. Both are read from the leader, message by message: a work queue
+/// allows no consumer beside the workers' own.
+pub struct PendingWork {
     js: jetstream::Context,
     jobs: Stream,
     next: u64,
-    /// The places in REPLAY of pointers to messages of EVENTS, by these.
+    /// Sequences in REPLAY of pointers, by the EVENTS messages that they name.
     pointers: BTreeMap<u64, u64>,
 }
 
-impl Queues {
+impl PendingWork {
     /// Opens them.
     ///
     /// # Errors
     /// Where they cannot be read.
     pub async fn open(js: &jetstream::Context) -> anyhow::Result<Self> {
-        let jobs = js
-            .get_stream(JOBS)
-            .await
-            .context("The stream JOBS cannot be read")?;
+        let jobs = open_stream(js, JOBS).await?;
         Ok(Self {
             js: js.clone(),
             jobs,
@@ -39,26 +189,22 @@ impl Queues {
         })
     }
 
-    /// Whether a pointer to the message `seq` waited when it was last looked.
-    pub fn point_at(&self, seq: u64) -> bool {
+    /// Whether REPLAY held a pointer to the message `seq` at the last refresh.
+    pub fn has_pointer_to(&self, seq: u64) -> bool {
         self.pointers.contains_key(&seq)
     }
 
-    /// Looks again for pointers: reads what came since, and forgets what is gone of `from..=to`.
+    /// Reads pointers that came since, and removes what is gone of the messages `from..=to`.
     ///
     /// # Errors
     /// Where REPLAY cannot be read.
-    pub async fn look_again(
-        &mut self,
-        src: Option<Src>,
-        (from, to): (u64, u64),
-    ) -> anyhow::Result<()> {
+    pub async fn refresh(&mut self, src: Option<Src>, from: u64, to: u64) -> anyhow::Result<()> {
         while let Some(message) =
             stored::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT).await?
         {
             self.next = message.seq + 1;
             let pointer = serde_json::from_slice::<ReplayPointer>(&message.payload);
-            // What is no pointer is given up by the workers.
+            // What is no pointer is dead-lettered by the workers.
             if let Ok(pointer) = pointer
                 && src.is_none_or(|src| src == pointer.at.src)
                 && pointer.targets.contains(&ReplayTarget::Persist)
@@ -97,13 +243,106 @@ impl Queues {
     ///
     /// # Errors
     /// Where JOBS cannot be read.
-    pub async fn lanes(&self, since: u64) -> anyhow::Result<Lanes> {
+    pub async fn oldest_jobs(&self, since: u64) -> anyhow::Result<OldestJobs> {
         let mut oldest = [None; 3];
         for (kind, oldest) in JobKind::ALL.into_iter().zip(&mut oldest) {
             *oldest = stored::first_from(&self.js, JOBS, 1, &kind.subject(None, "*"))
                 .await?
                 .map(|message| message.seq);
         }
-        Ok(Lanes { since, oldest })
+        Ok(OldestJobs { since, oldest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+    use bus::stored::StoredMessage;
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn item_of(subject: &str, headers: &[(&str, &str)]) -> Option<DeadItem> {
+        let mut map = HeaderMap::new();
+        headers
+            .iter()
+            .for_each(|(name, value)| map.insert(*name, *value));
+        item(
+            &StoredMessage {
+                seq: 1,
+                at: 0,
+                subject: subject.to_owned(),
+                headers: map,
+                unreadable: None,
+                payload: Bytes::new(),
+            }
+            .dead_letter()?,
+            Some(2),
+        )
+    }
+
+    #[test]
+    fn a_dead_letter_tells_which_message_or_job_it_was() {
+        let events = "dead.EVENTS.persist";
+        assert_eq!(
+            item_of(events, &[("Devtrail-Stream-Sequence", "7")]),
+            Some(DeadItem::Message(7))
+        );
+        let of_incarnation = |src| {
+            item_of(
+                events,
+                &[("Devtrail-Stream-Sequence", "7"), ("Devtrail-Src", src)],
+            )
+        };
+        assert_eq!(
+            (of_incarnation("2"), of_incarnation("1")),
+            (Some(DeadItem::Message(7)), None)
+        );
+        let job = |id| {
+            item_of(
+                "dead.JOBS.alert",
+                &[("Devtrail-Msg-Id", id), ("Devtrail-Stream-Sequence", "9")],
+            )
+        };
+        assert_eq!(job("2:7:alert"), Some(DeadItem::Job(7, JobKind::Alert)));
+        assert_eq!(job("2:7:alert:r3"), Some(DeadItem::Job(7, JobKind::Alert)));
+        for other in [
+            "1:7:alert",
+            "2:7:alert:replay-1",
+            "2:7:nonsense",
+            "2:7:alert:x:r1",
+            "nonsense",
+            "",
+        ] {
+            assert_eq!(job(other), None, "{other}");
+        }
+        assert_eq!(
+            item_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "2:8")]),
+            Some(DeadItem::Message(8))
+        );
+        assert_eq!(
+            item_of("dead.REPLAY.persist-replay", &[("Devtrail-Batch", "1:8")]),
+            None
+        );
+        assert_eq!((item_of(events, &[]), item_of("dead", &[])), (None, None));
+    }
+
+    #[test]
+    fn a_dead_pointer_names_its_message() {
+        let pointer =
+            br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
+        assert_eq!(
+            pointed_message(pointer, Some(2)),
+            Some(DeadItem::Message(5))
+        );
+        assert_eq!(
+            (
+                pointed_message(pointer, Some(1)),
+                pointed_message(b"{}", Some(2))
+            ),
+            (None, None)
+        );
+        let derives = br#"{"replay_id":"r","src":2,"seq":5,"targets":["alert"],"source":"store"}"#;
+        assert_eq!(pointed_message(derives, Some(2)), None, "it stores nothing");
     }
 }

@@ -16,20 +16,18 @@ use tokio::time::timeout;
 const PAGE: usize = 500;
 /// Most payload of a page: two of the largest messages, as a worker takes them.
 const PAGE_BYTES: usize = 16 * 1024 * 1024;
-/// A server that gives nothing this often in a row is given up.
+/// After so many pages in a row that the server does not give, reading fails.
 const ATTEMPTS: u32 = 6;
-/// How long the next message of a page may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for the next message of a page.
+const NEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The consumer is gone this long after the last page.
 const INACTIVE: Duration = Duration::from_secs(300);
 
-/// Whether messages are read with what they carry.
+/// Whether messages are read with their payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payloads {
-    /// Whole.
     Read,
-    /// Headers alone.
-    Left,
+    HeadersOnly,
 }
 
 /// Reads from one sequence to another. The consumer acknowledges nothing and changes nothing.
@@ -39,8 +37,8 @@ pub struct Reader {
     next: u64,
     last: u64,
     payloads: Payloads,
-    /// Messages that are read where they lie: delivered, some of them would break the connection, or end the client.
-    apart: BTreeSet<u64>,
+    /// Messages that are read one by one: delivered, some of them would break the connection, or end the client.
+    read_singly: BTreeSet<u64>,
     consumer: Option<Source>,
 }
 
@@ -53,7 +51,8 @@ struct Source {
 impl Reader {
     /// Reads `from..=last`.
     pub fn new(
-        (js, stream): (jetstream::Context, Stream),
+        js: jetstream::Context,
+        stream: Stream,
         from: u64,
         last: u64,
         payloads: Payloads,
@@ -64,14 +63,14 @@ impl Reader {
             next: from.max(1),
             last,
             payloads,
-            apart: BTreeSet::new(),
+            read_singly: BTreeSet::new(),
             consumer: None,
         }
     }
 
-    /// Has these messages read where they lie: what DEAD has may be undeliverable.
-    pub fn apart(mut self, messages: impl Iterator<Item = u64>) -> Self {
-        self.apart = messages.collect();
+    /// Has these messages read one by one: what DEAD has may be undeliverable.
+    pub fn reading_singly(mut self, messages: impl Iterator<Item = u64>) -> Self {
+        self.read_singly = messages.collect();
         self
     }
 
@@ -84,8 +83,8 @@ impl Reader {
             if self.next > self.last {
                 return Ok(Vec::new());
             }
-            if (self.consumer.is_none() || self.apart.contains(&self.next))
-                && let Some(message) = self.where_it_lies().await?
+            if (self.consumer.is_none() || self.read_singly.contains(&self.next))
+                && let Some(message) = self.single_message().await?
             {
                 return Ok(vec![message]);
             }
@@ -94,13 +93,13 @@ impl Reader {
                 Ok(_) => tracing::debug!(
                     attempt,
                     from = self.next,
-                    "the server gave nothing; asking anew"
+                    "the server gave nothing; trying again"
                 ),
                 Err(error) if attempt + 1 == ATTEMPTS => {
                     anyhow::bail!("Messages from {} on cannot be read: {error}", self.next);
                 }
                 Err(error) => {
-                    tracing::debug!(attempt, %error, "a page could not be read; asking anew")
+                    tracing::debug!(attempt, %error, "a page could not be read; trying again")
                 }
             }
             self.consumer = None;
@@ -112,16 +111,17 @@ impl Reader {
         )
     }
 
-    /// The next message, where it is to be read apart or no client can take it.
-    async fn where_it_lies(&mut self) -> anyhow::Result<Option<StoredMessage>> {
+    /// The next message, if it is to be read singly or no client can take it.
+    async fn single_message(&mut self) -> anyhow::Result<Option<StoredMessage>> {
         let name = &self.stream.cached_info().config.name;
         let next = stored::first_from(&self.js, name, self.next, ">").await?;
-        let is_apart = |message: &StoredMessage| {
-            message.unreadable.is_some() || self.apart.contains(&message.seq)
+        let is_single = |message: &StoredMessage| {
+            message.unreadable.is_some() || self.read_singly.contains(&message.seq)
         };
-        let next = next.filter(|message| message.seq <= self.last && is_apart(message));
+        let next = next.filter(|message| message.seq <= self.last && is_single(message));
         if let Some(message) = &next {
-            (self.next, self.consumer) = (message.seq + 1, None);
+            self.next = message.seq + 1;
+            self.consumer = None;
         }
         Ok(next)
     }
@@ -137,12 +137,12 @@ impl Reader {
         }
         let client = self.js.client();
         let before = connects(&client);
-        let before_apart = self
-            .apart
+        let before_single = self
+            .read_singly
             .range(self.next..)
             .next()
-            .map_or(u64::MAX, |apart| apart - self.next);
-        let most = usize::try_from(before_apart).map_or(PAGE, |most| most.clamp(1, PAGE));
+            .map_or(u64::MAX, |single| single - self.next);
+        let most = usize::try_from(before_single).map_or(PAGE, |most| most.clamp(1, PAGE));
         let fetch = source
             .consumer
             .fetch()
@@ -151,7 +151,7 @@ impl Reader {
         let mut messages = fetch.messages().await?;
         let mut page = Vec::new();
         loop {
-            let next = timeout(PATIENCE, async {
+            let next = timeout(NEXT_TIMEOUT, async {
                 tokio::select! {
                     biased;
                     next = messages.next() => Ok(next),
@@ -161,18 +161,19 @@ impl Reader {
             let message = match next.await.unwrap_or_else(|late| Err(late.into())) {
                 Ok(Some(Ok(message))) => message,
                 Ok(None) => break,
-                // What was read counts; the rest is asked for anew.
+                // What was read counts; the rest is requested again.
                 Ok(Some(Err(_))) | Err(_) if !page.is_empty() => return Ok(page),
                 Ok(Some(Err(error))) | Err(error) => return Err(error),
             };
             let info = message.info()?;
-            let (seq, place, pending) =
-                (info.stream_sequence, info.consumer_sequence, info.pending);
-            if place != source.delivered + 1 {
+            let seq = info.stream_sequence;
+            let delivered = info.consumer_sequence;
+            let pending = info.pending;
+            if delivered != source.delivered + 1 {
                 // Something got lost: from `next` on with another consumer.
                 return Ok(page);
             }
-            source.delivered = place;
+            source.delivered = delivered;
             if seq > self.last {
                 self.next = self.last + 1;
                 return Ok(page);
@@ -198,7 +199,7 @@ impl Reader {
             inactive_threshold: INACTIVE,
             memory_storage: true,
             num_replicas: 1,
-            headers_only: self.payloads == Payloads::Left,
+            headers_only: self.payloads == Payloads::HeadersOnly,
             ..pull::Config::default()
         };
         Ok(Source {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::api::{self, ApiError};
 use crate::topology::Name;
+use types::dead_letter::DeadLetter;
 use types::json::shorten;
 use types::time::{self, Micros, parse_rfc3339};
 
@@ -36,6 +37,15 @@ pub struct StoredMessage {
     pub unreadable: Option<String>,
     /// Its payload.
     pub payload: Bytes,
+}
+
+impl StoredMessage {
+    /// What a message of DEAD says of itself; `None` if its subject is not `dead.<stream>.<consumer>`.
+    #[must_use]
+    pub fn dead_letter(&self) -> Option<DeadLetter> {
+        let header = |name: &str| self.headers.get(name).map(HeaderValue::as_str);
+        DeadLetter::read(self.at, &self.subject, header)
+    }
 }
 
 /// A message that was delivered.

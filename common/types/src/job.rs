@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{BatchRef, DeveloperId, is_id};
 use crate::time::{Micros, rfc3339};
 
-pub use kind::{JobKind, Mask};
+pub use kind::{JobId, JobKind, Mask};
 pub use state::{BatchState, JobProgress};
 
 /// Of one stored event, what its batch's job message sums up.

@@ -34,7 +34,7 @@ async fn nothing_is_dropped_on_a_terminal_without_a_yes() {
     for typed in ["n\n", "\n", "\u{4}"] {
         let kept = drop_typing(&site, &letter, typed);
         assert!(
-            said(&kept).contains(&format!("Drop letter {letter} for good")),
+            said(&kept).contains(&format!("Drop dead letter {letter} for good")),
             "{}",
             said(&kept)
         );

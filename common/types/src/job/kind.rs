@@ -81,3 +81,39 @@ impl JobKind {
         format!("jobs.{}.{lane}.{developer}", self.as_str())
     }
 }
+
+/// The parts of a job id, `<src>:<seq>:<kind>[:<replay_id>][:r<n>]`; `r<n>` names the n-th redrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobId<'a> {
+    pub batch: BatchRef,
+    pub kind: JobKind,
+    /// The replay that the job is of; `None` if the batch itself needs it.
+    pub replay_id: Option<&'a str>,
+}
+
+impl<'a> JobId<'a> {
+    /// Takes an id apart; `None` if it is no job id.
+    #[must_use]
+    pub fn parse(id: &'a str) -> Option<Self> {
+        let mut parts = id.splitn(4, ':');
+        let src = parts.next()?.parse().ok()?;
+        let seq = parts.next()?.parse().ok()?;
+        let name = parts.next()?;
+        let kind = JobKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)?;
+        let is_redrive = |part: &str| {
+            part.strip_prefix('r')
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let replay_id = parts.next().filter(|rest| !is_redrive(rest));
+        Some(Self {
+            batch: BatchRef { src, seq },
+            kind,
+            replay_id: replay_id.map(|rest| match rest.rsplit_once(':') {
+                Some((replay_id, last)) if is_redrive(last) => replay_id,
+                _ => rest,
+            }),
+        })
+    }
+}

@@ -1,4 +1,4 @@
-//! `devtrail dead show`.
+//! `devtrail dead list` and `devtrail dead show`: what was dead-lettered, and why.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,66 +11,148 @@ use serde_json::{Value, json};
 use store::{Clue, History, Submission};
 use types::id::BatchRef;
 
-use super::letter::{Content, Entry, Letter};
-use super::walk::{Found, Walk, Wanted};
+use super::cursor::{DeadLetterCursor, DeadLetterFilterArgs, DeadLetterSelection, Selected};
+use super::message::{DeadLetterEntry, DeadMessage, DeadPayload};
 use crate::output;
 use crate::target::{Target, with_store};
+
+/// What to list.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail dead list
+  devtrail dead list --stream JOBS --consumer alert --since 2026-03-01
+  devtrail dead list --developer ada --reason panic --json")]
+pub struct DeadListSettings {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    filter: DeadLetterFilterArgs,
+    /// Show at most so many dead letters
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Longest reason in the table, in bytes; `dead show` and `--json` have all of it.
+const REASON: usize = 100;
+
+/// Runs the command.
+///
+/// # Errors
+/// Where DEAD cannot be read.
+pub async fn list(settings: &DeadListSettings) -> anyhow::Result<()> {
+    let js = settings.target.connect().await?;
+    let wanted = DeadLetterSelection::Matching(settings.filter.clone());
+    let mut cursor = DeadLetterCursor::new(&js, wanted).await?;
+    let (limit, mut entries, mut more) = (settings.limit as usize, Vec::new(), false);
+    while let Some(Selected::Message(dead)) = cursor.next().await? {
+        if entries.len() == limit {
+            more = true;
+            break;
+        }
+        entries.push(DeadLetterEntry::of(&dead));
+    }
+    if settings.json {
+        return Ok(output::json(&entries)?);
+    }
+    if entries.is_empty() {
+        return Ok(output::line("No dead letter fits.")?);
+    }
+    let head = [
+        "LETTER",
+        "DEAD-LETTERED (UTC)",
+        "FROM",
+        "BATCH",
+        "DEVELOPER",
+        "TRIES",
+        "REASON",
+    ];
+    output::table(head, entries.iter().map(row).collect())?;
+    if more {
+        output::line(format!(
+            "\nThere are more than {limit} dead letters; --limit or a filter chooses others."
+        ))?;
+    }
+    Ok(())
+}
+
+fn row(entry: &DeadLetterEntry) -> [String; 7] {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let sequence = entry
+        .stream_sequence
+        .map(|seq| format!(" {seq}"))
+        .unwrap_or_default();
+    [
+        entry.sequence.to_string(),
+        entry.dead_at.clone(),
+        format!("{}/{}{sequence}", entry.stream, entry.consumer),
+        entry.job_id.clone().unwrap_or_else(|| text(&entry.batch)),
+        text(&entry.developer),
+        entry
+            .attempts
+            .map(|attempts| attempts.to_string())
+            .unwrap_or_default(),
+        types::json::shorten(&entry.reason.replace('\n', " "), REASON),
+    ]
+}
 
 /// What to show.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devtrail dead show 7
   devtrail dead show 7 --json | jq -r .payload.text")]
-pub struct ShowSettings {
+pub struct DeadShowSettings {
     #[command(flatten)]
     target: Target,
-    /// The letter's number, as `dead list` shows it
+    /// The dead letter's number, as `dead list` shows it
     #[arg(value_name = "LETTER")]
-    letter: u64,
+    dead: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A letter with all that is known of it.
+/// A dead letter with all that is known of it.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct DeadLetterDetails {
     #[serde(flatten)]
-    entry: Entry,
+    entry: DeadLetterEntry,
     headers: BTreeMap<String, Vec<String>>,
     payload: Value,
-    /// How its batch stands now.
+    /// The present state of its batch, in words.
     now: String,
 }
 
-/// Lives of EVENTS that are looked through for the letter's batch.
-const LIVES: u32 = 1000;
+/// Incarnations of EVENTS in which the batch is searched.
+const INCARNATIONS: u32 = 1000;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Where there is no such letter, or DEAD or the database cannot be read.
-pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
-    let (_, js) = settings.target.connect().await?;
-    let wanted = Wanted::Named(vec![settings.letter]);
-    let mut walk = Walk::new(&js, wanted).await?;
-    let Some(Found::Letter(letter)) = walk.next().await? else {
+pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
+    let js = settings.target.connect().await?;
+    let wanted = DeadLetterSelection::Named(vec![settings.dead]);
+    let mut cursor = DeadLetterCursor::new(&js, wanted).await?;
+    let Some(Selected::Message(dead)) = cursor.next().await? else {
         bail!(
-            "DEAD has no letter {}: it was redriven or dropped, or never was. `devtrail dead list` shows those that are.",
-            settings.letter
+            "DEAD has no dead letter {}: it was redriven or dropped, or never was. `devtrail dead list` shows those that are.",
+            settings.dead
         );
     };
-    let mut payload = payload(&letter.content, &letter.payload);
-    if let Content::Pointer(pointer) = &letter.content {
+    let mut payload = payload(&dead.content, &dead.payload);
+    if let DeadPayload::Pointer(pointer) = &dead.content {
         payload["message"] = pointed(&js, pointer.at).await?;
     }
-    let now = match letter.batch() {
-        None => "the letter names no batch".to_owned(),
-        Some(at) => with_store!(settings.target, |store| stands(&store, at).await?),
+    let now = match dead.batch() {
+        None => "the dead letter names no batch".to_owned(),
+        Some(at) => with_store!(settings.target, |store| batch_state(&store, at).await?),
     };
-    let shown = Shown {
-        entry: Entry::of(&letter),
-        headers: headers(&letter),
+    let shown = DeadLetterDetails {
+        entry: DeadLetterEntry::of(&dead),
+        headers: headers(&dead),
         payload,
         now,
     };
@@ -85,12 +167,12 @@ pub async fn run(settings: &ShowSettings) -> anyhow::Result<()> {
 async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
     let message = stored::message(js, EVENTS, at.seq).await?;
     Ok(message.map_or(Value::Null, |one| {
-        payload(&Content::of(EVENTS, &one.payload), &one.payload)
+        payload(&DeadPayload::of(EVENTS, &one.payload), &one.payload)
     }))
 }
 
-async fn stands(store: &impl History, at: BatchRef) -> anyhow::Result<String> {
-    let found = store.find(Clue::Sequence(at.seq), LIVES).await?;
+async fn batch_state(store: &impl History, at: BatchRef) -> anyhow::Result<String> {
+    let found = store.find(Clue::Sequence(at.seq), INCARNATIONS).await?;
     let batch = found.into_iter().find(|batch| batch.at == at);
     Ok(batch.map_or_else(
         || format!("batch {at} is not stored"),
@@ -111,21 +193,20 @@ fn sentence(batch: &Submission) -> String {
     format!("batch {at} ({id}) is stored and {state}; jobs done: {done}; failed: {failed}")
 }
 
-fn headers(letter: &Letter) -> BTreeMap<String, Vec<String>> {
+fn headers(dead: &DeadMessage) -> BTreeMap<String, Vec<String>> {
     let text = |values: &Vec<async_nats::HeaderValue>| {
         values.iter().map(|one| one.as_str().to_owned()).collect()
     };
-    letter
-        .headers
+    dead.headers
         .iter()
         .map(|(name, values)| (name.to_string(), text(values)))
         .collect()
 }
 
 /// The payload for programs: taken apart where that can be done.
-fn payload(content: &Content, bytes: &[u8]) -> Value {
+fn payload(content: &DeadPayload, bytes: &[u8]) -> Value {
     match content {
-        Content::Batch(batch) => {
+        DeadPayload::Batch(batch) => {
             let event = |(index, (note, bytes)): (usize, (&types::batch::EventMetadata, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
             let events: Vec<Value> = batch.events().enumerate().map(event).collect();
             let header = &batch.header;
@@ -136,9 +217,9 @@ fn payload(content: &Content, bytes: &[u8]) -> Value {
                 "collector": header.collector, "counts": header.counts, "events": events,
             })
         }
-        Content::Job(job) => json!({"kind": "job", "job": job}),
-        Content::Pointer(pointer) => json!({"kind": "pointer", "pointer": pointer}),
-        Content::Raw(why) => match std::str::from_utf8(bytes) {
+        DeadPayload::Job(job) => json!({"kind": "job", "job": job}),
+        DeadPayload::Pointer(pointer) => json!({"kind": "pointer", "pointer": pointer}),
+        DeadPayload::Raw(why) => match std::str::from_utf8(bytes) {
             Ok(text) => json!({"kind": "raw", "why": why, "bytes": bytes.len(), "text": text}),
             Err(_) => json!({
                 "kind": "raw", "why": why, "bytes": bytes.len(), "text": String::from_utf8_lossy(bytes),
@@ -152,7 +233,7 @@ fn payload(content: &Content, bytes: &[u8]) -> Value {
     }
 }
 
-fn text(shown: &Shown) -> anyhow::Result<String> {
+fn text(shown: &DeadLetterDetails) -> anyhow::Result<String> {
     let entry = &shown.entry;
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let tries = match (entry.attempts, entry.delivered) {
@@ -175,7 +256,7 @@ fn text(shown: &Shown) -> anyhow::Result<String> {
         .map(|(name, value)| format!("  {name}: {value}"))
         .collect();
     let text = format!(
-        "letter {} from {}/{} message {}, of {}\ngave up {} ({tries}, to blame: {}): {}\nevents: {ids}\nnow: {}\n\
+        "dead letter {} from {}/{} message {}, of {}\ndead-lettered {} ({tries}, error class: {}): {}\nevents: {ids}\nnow: {}\n\
          headers:\n{}\npayload:\n{}",
         entry.sequence,
         entry.stream,

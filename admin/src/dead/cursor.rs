@@ -8,33 +8,33 @@ use bus::{DEAD, stored};
 use types::id::DeveloperId;
 use types::time::Micros;
 
-use super::desk;
-use super::letter::Letter;
+use super::message::DeadMessage;
+use crate::target::open_stream;
 use crate::time_args::parse_since;
 
 /// What narrows the dead letters; everything that is given must fit.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Filter {
+pub struct DeadLetterFilterArgs {
     #[command(flatten)]
-    pub origin: Origin,
-    /// Only letters whose reason contains this, in upper or lower case
+    pub origin: DeadLetterOriginArgs,
+    /// Only dead letters whose reason contains this, in upper or lower case
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
 
-/// Whose letters, from where and since when.
+/// The origin of dead letters.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Origin {
+pub struct DeadLetterOriginArgs {
     /// Only what came from this stream: EVENTS, JOBS or REPLAY
     #[arg(long, value_name = "STREAM", value_parser = parse_token)]
     stream: Option<String>,
-    /// Only what this consumer gave up, such as persist or alert
+    /// Only what this consumer dead-lettered, such as persist or alert
     #[arg(long, value_name = "CONSUMER", value_parser = parse_token)]
     consumer: Option<String>,
     /// Only this developer's
     #[arg(long)]
     developer: Option<DeveloperId>,
-    /// Only what gave up at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
+    /// Only what was dead-lettered at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
     #[arg(long, value_name = "TIME", value_parser = parse_since)]
     since: Option<Micros>,
 }
@@ -50,7 +50,17 @@ fn parse_token(text: &str) -> Result<String, String> {
     ))
 }
 
-impl Filter {
+impl DeadLetterSelection {
+    /// The dead letters that are named; without a name, those that fit.
+    pub fn of(sequences: &[u64], filter: DeadLetterFilterArgs) -> Self {
+        match sequences {
+            [] => Self::Matching(filter),
+            sequences => Self::Named(sequences.to_vec()),
+        }
+    }
+}
+
+impl DeadLetterFilterArgs {
     /// The subjects of DEAD that may fit.
     fn subject(&self) -> String {
         let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
@@ -61,130 +71,127 @@ impl Filter {
         )
     }
 
-    fn fits(&self, letter: &Letter) -> bool {
-        let contains = |text: &String| {
-            letter
-                .reason()
-                .to_lowercase()
-                .contains(&text.to_lowercase())
-        };
+    fn fits(&self, dead: &DeadMessage) -> bool {
+        let contains = |text: &String| dead.reason().to_lowercase().contains(&text.to_lowercase());
         self.origin
             .developer
             .as_ref()
-            .is_none_or(|wanted| letter.developer().as_deref() == Some(wanted.as_str()))
+            .is_none_or(|developer| dead.developer().as_deref() == Some(developer.as_str()))
             && self.reason.as_ref().is_none_or(contains)
             && self
                 .origin
                 .since
-                .is_none_or(|since| letter.dead.at >= since)
+                .is_none_or(|since| dead.letter.at >= since)
     }
 }
 
-/// Which letters: those that fit a filter, or those that are named.
+/// Which dead letters: those that fit a filter, or those that are named.
 #[derive(Debug, Clone)]
-pub enum Wanted {
-    /// Whatever fits.
-    Fitting(Filter),
-    /// These.
+pub enum DeadLetterSelection {
+    Matching(DeadLetterFilterArgs),
+    /// Those with these sequences in DEAD.
     Named(Vec<u64>),
 }
 
-/// What stands at a place of DEAD.
+/// What DEAD holds at a sequence.
 #[derive(Debug)]
-pub enum Found {
-    /// A letter.
-    Letter(Box<Letter>),
-    /// Nothing stands at a sequence that was named.
+pub enum Selected {
+    /// A message of DEAD.
+    Message(Box<DeadMessage>),
+    /// Nothing is at a sequence that was named.
     Gone(u64),
 }
 
-/// Goes through the wanted letters, from the first that is in DEAD to the last that is there now.
-pub struct Walk {
+/// Reads the selected dead letters, from the first to the last that was in DEAD when it was opened.
+pub struct DeadLetterCursor {
     js: jetstream::Context,
-    wanted: Wanted,
+    selection: DeadLetterSelection,
     named: VecDeque<u64>,
     next: u64,
     last: u64,
 }
 
-impl Walk {
-    /// From the beginning. What comes into DEAD meanwhile is not looked at.
+impl DeadLetterCursor {
+    /// From the beginning; what comes into DEAD meanwhile is not read.
     ///
     /// # Errors
     /// Where DEAD cannot be read.
-    pub async fn new(js: &jetstream::Context, wanted: Wanted) -> anyhow::Result<Self> {
-        let state = desk::stream(js, DEAD).await?.cached_info().state.clone();
-        let named = match &wanted {
-            Wanted::Fitting(_) => VecDeque::new(),
-            Wanted::Named(sequences) => sequences.iter().copied().collect(),
+    pub async fn new(
+        js: &jetstream::Context,
+        selection: DeadLetterSelection,
+    ) -> anyhow::Result<Self> {
+        let state = open_stream(js, DEAD).await?.cached_info().state.clone();
+        let named = match &selection {
+            DeadLetterSelection::Matching(_) => VecDeque::new(),
+            DeadLetterSelection::Named(sequences) => sequences.iter().copied().collect(),
         };
         Ok(Self {
             js: js.clone(),
-            wanted,
+            selection,
             named,
             next: state.first_sequence,
             last: state.last_sequence,
         })
     }
 
-    /// How many letters there may be at most.
+    /// How many dead letters there may be at most.
     pub fn bound(&self) -> u64 {
-        match &self.wanted {
-            Wanted::Fitting(_) => (self.last + 1).saturating_sub(self.next),
-            Wanted::Named(sequences) => sequences.len() as u64,
+        match &self.selection {
+            DeadLetterSelection::Matching(_) => (self.last + 1).saturating_sub(self.next),
+            DeadLetterSelection::Named(sequences) => sequences.len() as u64,
         }
     }
 
-    /// The next letter.
+    /// The next dead letter.
     ///
     /// # Errors
     /// Where DEAD cannot be read.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Found>> {
-        let filter = match &self.wanted {
-            Wanted::Fitting(filter) => filter.clone(),
-            Wanted::Named(_) => {
+    pub async fn next(&mut self) -> anyhow::Result<Option<Selected>> {
+        let filter = match &self.selection {
+            DeadLetterSelection::Matching(filter) => filter.clone(),
+            DeadLetterSelection::Named(_) => {
                 let Some(sequence) = self.named.pop_front() else {
                     return Ok(None);
                 };
-                let Some(letter) = at(&self.js, sequence).await? else {
-                    return Ok(Some(Found::Gone(sequence)));
+                let Some(dead) = at(&self.js, sequence).await? else {
+                    return Ok(Some(Selected::Gone(sequence)));
                 };
-                return Ok(Some(Found::Letter(Box::new(letter))));
+                return Ok(Some(Selected::Message(Box::new(dead))));
             }
         };
         loop {
-            let Some(letter) = from(&self.js, &filter.subject(), self.next, self.last).await?
+            let Some(dead) = first_in(&self.js, &filter.subject(), self.next, self.last).await?
             else {
                 return Ok(None);
             };
-            self.next = letter.sequence + 1;
-            if filter.fits(&letter) {
-                return Ok(Some(Found::Letter(Box::new(letter))));
+            self.next = dead.sequence + 1;
+            if filter.fits(&dead) {
+                return Ok(Some(Selected::Message(Box::new(dead))));
             }
         }
     }
 }
 
-/// The letter at a sequence, where there is one.
+/// The dead letter at a sequence, if there is one.
 ///
 /// # Errors
 /// Where DEAD cannot be read.
-pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<Letter>> {
+pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<DeadMessage>> {
     Ok(stored::message(js, DEAD, sequence)
         .await?
-        .and_then(Letter::read))
+        .and_then(DeadMessage::read))
 }
 
-/// The first letter with such a subject in `next..=last`.
+/// The first dead letter with such a subject in `next..=last`.
 ///
 /// # Errors
 /// Where DEAD cannot be read.
-pub async fn from(
+pub async fn first_in(
     js: &jetstream::Context,
     subject: &str,
     next: u64,
     last: u64,
-) -> anyhow::Result<Option<Letter>> {
+) -> anyhow::Result<Option<DeadMessage>> {
     if next > last {
         return Ok(None);
     }
@@ -194,65 +201,64 @@ pub async fn from(
     };
     let (sequence, subject) = (message.seq, message.subject.clone());
     // Nothing else fits the subjects of DEAD.
-    let letter = Letter::read(message);
-    letter
-        .with_context(|| format!("message {sequence} of DEAD has the subject {subject}"))
+    let dead = DeadMessage::read(message);
+    dead.with_context(|| format!("message {sequence} of DEAD has the subject {subject}"))
         .map(Some)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::letter::tests::letter;
+    use super::super::message::tests::dead_message;
     use super::*;
 
     #[test]
     fn a_filter_asks_for_its_subjects_and_keeps_what_fits() {
-        let all = Filter::default();
+        let all = DeadLetterFilterArgs::default();
         assert_eq!(all.subject(), "dead.*.*");
-        let origin = Origin {
+        let origin = DeadLetterOriginArgs {
             stream: Some("JOBS".to_owned()),
             since: Some(5),
-            ..Origin::default()
+            ..DeadLetterOriginArgs::default()
         };
-        let filter = Filter {
+        let filter = DeadLetterFilterArgs {
             origin,
             reason: Some("WINDOW".to_owned()),
         };
         assert_eq!(filter.subject(), "dead.JOBS.*");
-        let one = letter(
+        let one = dead_message(
             "dead.JOBS.alert",
             &[("Devtrail-Reason", "no window fits")],
             b"{}",
         );
         assert!(filter.fits(&one) && all.fits(&one));
-        let origin = Origin {
-            since: Some(one.dead.at + 1),
+        let origin = DeadLetterOriginArgs {
+            since: Some(one.letter.at + 1),
             ..filter.origin.clone()
         };
         assert!(
-            !Filter {
+            !DeadLetterFilterArgs {
                 origin,
                 ..filter.clone()
             }
             .fits(&one)
         );
         assert!(
-            !Filter {
+            !DeadLetterFilterArgs {
                 reason: Some("panic".to_owned()),
                 ..filter
             }
             .fits(&one)
         );
-        let origin = Origin {
+        let origin = DeadLetterOriginArgs {
             developer: Some("ada".parse().unwrap()),
-            ..Origin::default()
+            ..DeadLetterOriginArgs::default()
         };
-        let ada = Filter {
+        let ada = DeadLetterFilterArgs {
             origin,
             reason: None,
         };
         let of = |developer| {
-            letter(
+            dead_message(
                 "dead.REPLAY.persist-replay",
                 &[("Devtrail-Developer", developer)],
                 b"{}",

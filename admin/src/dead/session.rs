@@ -1,162 +1,149 @@
-//! What the commands do with letters: read what EVENTS holds of them, have the workers write decisions
-//! down, publish, and remove.
+//! What the commands do with dead letters: read what EVENTS holds of them, have the workers record decisions,
+//! publish, and delete.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
-use async_nats::{Client, HeaderMap, RequestErrorKind, jetstream};
+use async_nats::{HeaderMap, RequestErrorKind, jetstream};
 use bus::{DEAD, EVENTS, stored};
 use runtime::clock;
 use runtime::process::Process;
 use store::VerifyReads;
 use tokio::time::timeout;
 use types::batch::{CORRELATION_ID, TRACEPARENT};
+use types::dead_letter::DEAD_LETTER_HEADERS;
+use types::id::{BatchRef, Src};
 use types::query::{DecisionRecorded, DecisionRequest, QueryReply};
 use types::replay_pointer;
 use types::stream::StreamIncarnation;
 
-use super::letter::Letter;
-use super::plan::{self, Now, Plan};
+use super::message::DeadMessage;
+use super::plan::{self, EventsView, RedrivePlan};
+use crate::target::open_stream;
 
-/// How long a worker may take to write a decision down: longer than it waits for a lock of its store (5 s).
+/// How long a worker may take to record a decision: longer than it waits for a lock of its store (5 s).
 const NOTE: Duration = Duration::from_secs(10);
 /// How long a stream may take to confirm.
 const CONFIRM: Duration = Duration::from_secs(30);
 
-/// Said where a worker has the question, and its answer does not come.
-const UNANSWERED: &str = "The letter stays in DEAD, but nobody answered whether the decision about it was written to the audit. \
+/// The error if a worker has the request and its reply does not come.
+const UNANSWERED: &str = "The dead letter stays in DEAD, but nobody answered whether the decision about it was written to the audit. \
      See that the persist workers and the database are well, and run the command again: nothing is written twice";
 
-/// The streams, and who works on them.
-pub struct Desk {
-    client: Client,
-    /// Both streams and all others.
+/// The streams that an administrator works on.
+pub struct DeadLetterSession {
     pub js: jetstream::Context,
-    /// DEAD.
-    pub dead: Stream,
-    /// EVENTS.
-    pub events: Stream,
-    /// The present life of EVENTS.
+    dead: Stream,
+    events: Stream,
+    /// The present incarnation of EVENTS.
     pub incarnation: StreamIncarnation,
-    src: Option<types::id::Src>,
+    /// Its number in the store; `None` if the store has not seen it.
+    src: Option<Src>,
     actor: String,
 }
 
-/// Opens a stream.
-///
-/// # Errors
-/// Where it is missing, or the server does not answer.
-pub async fn stream(js: &jetstream::Context, name: &str) -> anyhow::Result<Stream> {
-    js.get_stream(name)
-        .await
-        .with_context(|| format!("The stream {name} cannot be read"))
-}
-
-/// What was published of a letter.
+/// What was published for a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// Its message id.
-    pub msg_id: String,
-    /// The stream that took it, and its sequence there.
-    pub place: (String, u64),
+pub struct PublishedRedrive {
+    pub message_id: String,
+    /// The stream that holds it.
+    pub stream: String,
+    /// Its sequence in that stream.
+    pub sequence: u64,
 }
 
-impl Desk {
+impl DeadLetterSession {
     /// Binds EVENTS and opens DEAD.
     ///
     /// # Errors
     /// Where one is missing or unsafe, or server or store do not answer.
     pub async fn open(
-        (client, js): (Client, jetstream::Context),
+        js: jetstream::Context,
         store: &impl VerifyReads,
         process: &Process,
     ) -> anyhow::Result<Self> {
         let incarnation = bus::bind_stream(&js, EVENTS).await?;
         let src = store.known_source(&incarnation).await?;
-        let (dead, events) = (stream(&js, DEAD).await?, stream(&js, EVENTS).await?);
         Ok(Self {
-            client,
+            dead: open_stream(&js, DEAD).await?,
+            events: open_stream(&js, EVENTS).await?,
             js,
-            dead,
-            events,
             incarnation,
             src,
             actor: process.actor.to_string(),
         })
     }
 
-    /// What EVENTS holds of the letter.
+    /// What EVENTS holds of the dead letter's message.
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub async fn now(&self, letter: &Letter) -> anyhow::Result<Now> {
-        let message = match plan::in_events(letter) {
+    pub async fn events_view(&self, dead: &DeadMessage) -> anyhow::Result<EventsView> {
+        let message = match plan::events_sequence(dead) {
             None => None,
             Some(seq) => stored::message(&self.js, EVENTS, seq)
                 .await?
                 .map(|message| message.payload),
         };
-        Ok(Now {
+        Ok(EventsView {
             src: self.src,
             message,
         })
     }
 
-    /// Has a worker write down what is decided about the letter, before it is done.
+    /// Has a worker record what is decided about the dead letter, before it is done.
     ///
     /// # Errors
     /// Where no worker answers, or it cannot write.
     pub async fn note(
         &self,
         subject: &'static str,
-        letter: &Letter,
+        dead: &DeadMessage,
         job_id: Option<String>,
         reason: Option<&str>,
     ) -> anyhow::Result<DecisionRecorded> {
-        let seq = letter.origin().unwrap_or_default();
-        // A letter of an earlier version names no life; where its message is, the present one is meant.
-        let batch = letter
+        let seq = dead.origin().unwrap_or_default();
+        // One that names no incarnation is of the present one.
+        let batch = dead
             .batch()
-            .or_else(|| letter.src().map(|src| types::id::BatchRef { src, seq }));
-        // Only what names no batch is found by its stream's life.
-        let incarnation = match letter.dead.stream.as_str() {
+            .or_else(|| dead.src().map(|src| BatchRef { src, seq }));
+        // Only what names no batch is found by its stream's incarnation.
+        let incarnation = match dead.letter.stream.as_str() {
             other if batch.is_none() && other != EVENTS => {
                 bus::bind_stream(&self.js, other).await?
             }
             _ => self.incarnation.clone(),
         };
         let note = DecisionRequest {
-            dead_sequence: letter.sequence,
-            dead_at: letter.dead.at,
+            dead_sequence: dead.sequence,
+            dead_at: dead.letter.at,
             incarnation,
             seq,
             batch,
-            developer: letter.developer(),
+            developer: dead.developer(),
             job_id,
             by: administrator(),
             reason: reason.map(str::to_owned),
-            dead_reason: letter.reason().to_owned(),
+            dead_reason: dead.reason().to_owned(),
             at: clock::now(),
             actor: self.actor.clone(),
         };
         let payload = serde_json::to_vec(&note)?.into();
-        let nothing = "Nothing was done with this letter";
-        let answered = timeout(NOTE, self.client.request(subject, payload)).await;
+        let nothing = "Nothing was done with this dead letter";
+        let answered = timeout(NOTE, self.js.client().request(subject, payload)).await;
         let message = match answered {
             Ok(Ok(message)) => message,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => bail!(
                 "{nothing}: no persist worker answers, which writes decisions to the audit. Start one (`devtrail up`, or \
                  devtrail-worker persist), and run the command again."
             ),
-            // It may have been written, and the answer lost.
+            // It may have been written, and the reply lost.
             Ok(Err(error)) => return Err(error).context(UNANSWERED),
             Err(late) => return Err(late).context(UNANSWERED),
         };
-        match serde_json::from_slice(&message.payload)
-            .context("A worker's answer cannot be read")?
-        {
+        match serde_json::from_slice(&message.payload).context("A worker's reply cannot be read")? {
             QueryReply::Ok(noted) => Ok(noted),
             QueryReply::Unavailable(why) => {
                 bail!("{nothing}: the audit cannot be written: {why}. Run the command again.")
@@ -168,25 +155,31 @@ impl Desk {
     ///
     /// # Errors
     /// Where the stream does not confirm.
-    pub async fn publish(&self, letter: &Letter, plan: &Plan) -> anyhow::Result<Sent> {
-        let msg_id = plan::msg_id(letter, plan);
+    pub async fn publish(
+        &self,
+        dead: &DeadMessage,
+        plan: &RedrivePlan,
+    ) -> anyhow::Result<PublishedRedrive> {
+        let message_id = plan::message_id(dead, plan);
         let (subject, headers, payload) = match plan {
-            Plan::Pointer(pointer) => (
+            RedrivePlan::Pointer(pointer) => (
                 replay_pointer::SUBJECT.to_owned(),
-                followed(letter),
+                tracing_headers(dead),
                 serde_json::to_vec(pointer)?.into(),
             ),
-            Plan::Job(job) => (
+            RedrivePlan::Job(job) => (
                 job.subject(),
-                followed(letter),
+                tracing_headers(dead),
                 serde_json::to_vec(job)?.into(),
             ),
-            Plan::Raw(subject) => (subject.clone(), own(letter), letter.payload.clone()),
+            RedrivePlan::Unchanged(subject) => {
+                (subject.clone(), own_headers(dead), dead.payload.clone())
+            }
         };
         let message = PublishMessage::build()
             .payload(payload)
             .headers(headers)
-            .message_id(&msg_id);
+            .message_id(&message_id);
         let published = async {
             let ack = self.js.send_publish(subject, message).await?;
             timeout(CONFIRM, ack)
@@ -196,21 +189,35 @@ impl Desk {
         };
         let ack = published.await.with_context(|| {
             format!(
-                "Letter {} was perhaps not published, and stays in DEAD; run the command again, nothing is done twice",
-                letter.sequence
+                "Dead letter {} was perhaps not published, and stays in DEAD; run the command again, nothing is done twice",
+                dead.sequence
             )
         })?;
-        Ok(Sent {
-            msg_id,
-            place: (ack.stream, ack.sequence),
+        Ok(PublishedRedrive {
+            message_id,
+            stream: ack.stream,
+            sequence: ack.sequence,
         })
     }
 
-    /// Deletes a message securely; one that is gone already is no error.
+    /// Deletes the dead letter from DEAD.
     ///
     /// # Errors
-    /// Where the stream does not do it.
-    pub async fn remove(&self, stream: &Stream, seq: u64) -> anyhow::Result<()> {
+    /// Fails if the stream does not delete it.
+    pub async fn delete_dead(&self, dead: &DeadMessage) -> anyhow::Result<()> {
+        self.delete(&self.dead, dead.sequence).await
+    }
+
+    /// Deletes a message of EVENTS.
+    ///
+    /// # Errors
+    /// Fails if the stream does not delete it.
+    pub async fn delete_event_message(&self, seq: u64) -> anyhow::Result<()> {
+        self.delete(&self.events, seq).await
+    }
+
+    /// Deletes a message securely; one that is gone already is no error.
+    async fn delete(&self, stream: &Stream, seq: u64) -> anyhow::Result<()> {
         // The server overwrites what is deleted unless it is asked not to (`no_erase`).
         let Err(error) = stream.delete_message(seq).await else {
             return Ok(());
@@ -224,21 +231,22 @@ impl Desk {
         }
     }
 
-    /// Whether a stream still holds the message that took this place.
+    /// Whether its stream still holds what was published.
     ///
     /// # Errors
-    /// Where the stream cannot be read.
-    pub async fn holds(&self, (name, seq): &(String, u64)) -> anyhow::Result<bool> {
-        Ok(stored::message(&self.js, name, *seq).await?.is_some())
+    /// Fails if the stream cannot be read.
+    pub async fn holds(&self, published: &PublishedRedrive) -> anyhow::Result<bool> {
+        let message = stored::message(&self.js, &published.stream, published.sequence).await?;
+        Ok(message.is_some())
     }
 }
 
-/// The message's own headers, as it had them before it gave up.
-fn own(letter: &Letter) -> HeaderMap {
+/// The message's own headers, as it had them before it was dead-lettered.
+fn own_headers(dead: &DeadMessage) -> HeaderMap {
     let mut own = HeaderMap::new();
-    for (name, values) in letter.headers.iter() {
+    for (name, values) in dead.headers.iter() {
         let text: &str = name.as_ref();
-        if !types::dead_letter::DEAD_LETTER_HEADERS.contains(&text) && !text.starts_with("Nats-") {
+        if !DEAD_LETTER_HEADERS.contains(&text) && !text.starts_with("Nats-") {
             values
                 .iter()
                 .for_each(|value| own.append(name.clone(), value.clone()));
@@ -247,18 +255,18 @@ fn own(letter: &Letter) -> HeaderMap {
     own
 }
 
-/// Of these, what follows a batch everywhere.
-fn followed(letter: &Letter) -> HeaderMap {
+/// Its headers that follow a batch everywhere.
+fn tracing_headers(dead: &DeadMessage) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in [CORRELATION_ID, TRACEPARENT] {
-        if let Some(value) = letter.headers.get(name) {
+        if let Some(value) = dead.headers.get(name) {
             headers.insert(name, value.clone());
         }
     }
     headers
 }
 
-/// Who decides: `user@host`.
+/// The administrator who decides: `user@host`.
 fn administrator() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())
         .ok()

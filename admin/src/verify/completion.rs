@@ -1,4 +1,4 @@
-//! Is a stored batch still going to be completed, or does it wait for a job that nobody has? Pure.
+//! Whether a stored batch is going to be completed, or waits for a job that is nowhere. Pure.
 
 use std::time::Duration;
 
@@ -6,37 +6,37 @@ use store::{Account, BatchStatus};
 use types::job::{BatchState, JobKind, Mask};
 use types::time::Micros;
 
-use super::findings::Checked;
-use super::trail::is_told;
+use super::audit_trail::has_job_step;
+use super::findings::CheckResult;
 
-/// The live jobs in JOBS, asked before the accounts that they are held against: a job leaves JOBS only
-/// once the store has it as done.
+/// The oldest live jobs in JOBS, read before the accounts that they are compared with: a job leaves JOBS only once the
+/// store has it as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lanes {
+pub struct OldestJobs {
     /// The last sequence of JOBS when a batch was first seen to wait.
     pub since: u64,
-    /// The sequence of the oldest job of each kind, in the order of [`JobKind::ALL`]; `None` where
-    /// nothing is pending or unsettled.
+    /// The sequence of the oldest job of each kind, in the order of [`JobKind::ALL`]; `None` if
+    /// nothing is pending or ack-pending.
     pub oldest: [Option<u64>; 3],
 }
 
-/// When it is looked, and how long a batch may take.
+/// How long a batch may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Now.
+pub struct WaitLimit {
     pub now: Micros,
-    /// What is younger is on its way.
+    /// What is younger is pending.
     pub wait: Duration,
 }
 
-/// Counts a batch that is not completed, and names it where it is not going to be. `jobs` is `None`
-/// while JOBS was not asked: then another look is worth it.
+/// Counts a batch that is not completed, and reports it if it is not going to be.
+///
+/// `jobs` is `None` if JOBS was not read yet: then the batch is checked again.
 pub fn check(
     account: &Account,
     dead: Mask,
-    patience: Patience,
-    jobs: Option<&Lanes>,
-    checked: &mut Checked,
+    limit: WaitLimit,
+    jobs: Option<&OldestJobs>,
+    checked: &mut CheckResult,
 ) {
     let Some(row) = account.row else { return };
     match row.state {
@@ -45,13 +45,13 @@ pub fn check(
         BatchState::Failed => checked.counts.failed += 1,
     }
     let age =
-        Duration::from_micros(u64::try_from(patience.now - row.persisted_at).unwrap_or_default());
+        Duration::from_micros(u64::try_from(limit.now - row.persisted_at).unwrap_or_default());
     let waits_for = waits_for(account, &row, dead);
-    if age <= patience.wait || waits_for == Mask::NONE {
+    if age <= limit.wait || waits_for == Mask::NONE {
         return;
     }
     let Some(jobs) = jobs else {
-        checked.waits = true;
+        checked.is_pending = true;
         return;
     };
     for (kind, oldest) in JobKind::ALL.into_iter().zip(jobs.oldest) {
@@ -61,7 +61,7 @@ pub fn check(
         // What a batch is `triggered` after was in JOBS before: a job that came later is another one's.
         let was_published = row.state != BatchState::Persisted && row.failed.0 & kind.bit().0 == 0;
         match oldest {
-            Some(oldest) if !was_published || oldest <= jobs.since => checked.waits = true,
+            Some(oldest) if !was_published || oldest <= jobs.since => checked.is_pending = true,
             _ => checked.suspect(format!(
                 "stuck: batch {} was stored {} s ago and is {}; its {} job is not done, not failed, and not in JOBS",
                 account.at,
@@ -73,12 +73,11 @@ pub fn check(
     }
 }
 
-/// The jobs that must be in JOBS, or come there. One that failed is the business of the trail, unless it
-/// was given another try and is not in DEAD again.
+/// The jobs that must be in JOBS, or come there. A failed one must not, unless it was redriven and is not in DEAD again.
 fn waits_for(account: &Account, row: &BatchStatus, dead: Mask) -> Mask {
     let is_again = |kind: &JobKind| {
-        let told = |step| is_told(account, step, *kind);
-        dead.0 & kind.bit().0 == 0 && told("redriven") && !told("dropped")
+        let has_step = |step| has_job_step(account, step, *kind);
+        dead.0 & kind.bit().0 == 0 && has_step("redriven") && !has_step("dropped")
     };
     let again: u8 = row
         .failed
@@ -96,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const LIMIT: WaitLimit = WaitLimit {
         now: 100_000_000,
         wait: Duration::from_secs(60),
     };
@@ -120,28 +119,34 @@ mod tests {
         }
     }
 
-    fn checked(account: &Account, dead: u8, jobs: Option<Option<u64>>) -> Checked {
-        let mut checked = Checked::default();
-        let lanes = jobs.map(|oldest| Lanes {
+    fn checked(account: &Account, dead: u8, jobs: Option<Option<u64>>) -> CheckResult {
+        let mut checked = CheckResult::default();
+        let oldest_jobs = jobs.map(|oldest| OldestJobs {
             since: 10,
             oldest: [Some(1), Some(1), oldest],
         });
-        check(account, Mask(dead), PATIENCE, lanes.as_ref(), &mut checked);
+        check(
+            account,
+            Mask(dead),
+            LIMIT,
+            oldest_jobs.as_ref(),
+            &mut checked,
+        );
         checked
     }
 
     #[test]
-    fn a_job_that_is_nowhere_is_named_and_one_that_may_be_in_jobs_is_waited_for() {
+    fn a_lost_job_is_reported_and_one_in_jobs_is_awaited() {
         let triggered = waiting(BatchState::Triggered, 0);
         let first = checked(&triggered, 0, None);
-        assert!(first.waits && first.findings.is_empty() && first.counts.unfinished == 1);
+        assert!(first.is_pending && first.findings.is_empty() && first.counts.unfinished == 1);
         let text = "stuck: batch 1:7 was stored 100 s ago and is triggered; its alert job is not done, not failed, and not \
                     in JOBS";
         for nowhere in [None, Some(11)] {
             assert_eq!(checked(&triggered, 0, Some(nowhere)).findings[0].text, text);
         }
         let behind = checked(&triggered, 0, Some(Some(10)));
-        assert!(behind.waits && behind.findings.is_empty());
+        assert!(behind.is_pending && behind.findings.is_empty());
         // The sweep may just have published it.
         let persisted = waiting(BatchState::Persisted, 0);
         assert!(checked(&persisted, 0, Some(Some(11))).findings.is_empty());
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_young_completed_or_dead_is_not_stuck() {
+    fn a_young_completed_or_dead_job_is_not_stuck() {
         let mut young = waiting(BatchState::Triggered, 0);
         young.row = young.row.map(|row| BatchStatus {
             persisted_at: 40_000_000,
@@ -159,7 +164,7 @@ mod tests {
         for one in [&young, &waiting(BatchState::Completed, 0), &failed] {
             let found = checked(one, 0, Some(None));
             assert!(
-                found.findings.is_empty() && !found.waits,
+                found.findings.is_empty() && !found.is_pending,
                 "{one:?}: {found:?}"
             );
         }
@@ -180,7 +185,7 @@ mod tests {
             "it is in DEAD again"
         );
         assert!(
-            checked(&failed, 0, Some(Some(11))).waits,
+            checked(&failed, 0, Some(Some(11))).is_pending,
             "its redrive may have come later"
         );
     }

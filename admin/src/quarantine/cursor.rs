@@ -8,7 +8,7 @@ use types::id::{BatchRef, DeveloperId, EventRef};
 use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
-use super::fate;
+use super::disposition::event_type;
 use crate::time_args::parse_since;
 
 /// Keys of batches that are read at once.
@@ -18,7 +18,7 @@ const SUBMISSIONS: u32 = 1000;
 
 /// What narrows the quarantine; everything that is given must fit.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Filter {
+pub struct QuarantineFilterArgs {
     /// Only this developer's events
     #[arg(long)]
     pub developer: Option<DeveloperId>,
@@ -41,14 +41,14 @@ fn parse_code(text: &str) -> Result<Code, String> {
 
 /// Which events: those that fit a filter, or those that are named.
 #[derive(Debug, Clone)]
-pub enum Wanted {
+pub enum QuarantineSelection {
     /// Whatever fits.
-    Fitting(Filter),
+    Matching(QuarantineFilterArgs),
     /// These, by their batch.
     Named(BTreeMap<BatchRef, BTreeSet<u32>>),
 }
 
-impl Wanted {
+impl QuarantineSelection {
     /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id; of one developer only, where one is given.
     ///
     /// # Errors
@@ -58,14 +58,14 @@ impl Wanted {
         names: &[String],
         developer: Option<&DeveloperId>,
     ) -> anyhow::Result<Self> {
-        let mut wanted: BTreeMap<BatchRef, BTreeSet<u32>> = BTreeMap::new();
+        let mut selection: BTreeMap<BatchRef, BTreeSet<u32>> = BTreeMap::new();
         let developer = developer.map(ToString::to_string);
         for name in names {
             let mut found = store
                 .quarantined_as(name.clone(), developer.clone(), SUBMISSIONS)
                 .await?;
             // An id may look like a place.
-            found.extend(place(name).filter(|at| !found.contains(at)));
+            found.extend(parse_event_ref(name).filter(|at| !found.contains(at)));
             let mut known = false;
             for at in found {
                 let Some(batch) = store.quarantined_batch(at.batch()).await? else {
@@ -76,7 +76,7 @@ impl Wanted {
                     .as_ref()
                     .is_none_or(|developer| *developer == batch.developer);
                 if is_theirs && batch.events.iter().any(|event| event.ordinal == at.ordinal) {
-                    wanted.entry(at.batch()).or_default().insert(at.ordinal);
+                    selection.entry(at.batch()).or_default().insert(at.ordinal);
                     known = true;
                 }
             }
@@ -91,12 +91,12 @@ impl Wanted {
                 );
             }
         }
-        Ok(Self::Named(wanted))
+        Ok(Self::Named(selection))
     }
 }
 
 /// `SRC:SEQ:ORDINAL`.
-fn place(text: &str) -> Option<EventRef> {
+fn parse_event_ref(text: &str) -> Option<EventRef> {
     let mut parts = text.split(':');
     let (src, seq, ordinal) = (parts.next()?, parts.next()?, parts.next()?);
     let at = EventRef {
@@ -108,24 +108,24 @@ fn place(text: &str) -> Option<EventRef> {
 }
 
 /// Goes through the wanted events, a batch at a time: never more than one batch is held.
-pub struct Walk<'a, S> {
+pub struct QuarantineCursor<'a, S> {
     store: &'a S,
-    wanted: Wanted,
+    selection: QuarantineSelection,
     keys: VecDeque<BatchRef>,
     /// The last key of the page before; `None` where no more pages come.
     after: Option<Option<BatchRef>>,
 }
 
-impl<'a, S: Quarantine> Walk<'a, S> {
+impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
     /// From the beginning.
-    pub fn new(store: &'a S, wanted: Wanted) -> Self {
-        let (keys, after) = match &wanted {
-            Wanted::Fitting(_) => (VecDeque::new(), Some(None)),
-            Wanted::Named(events) => (events.keys().copied().collect(), None),
+    pub fn new(store: &'a S, selection: QuarantineSelection) -> Self {
+        let (keys, after) = match &selection {
+            QuarantineSelection::Matching(_) => (VecDeque::new(), Some(None)),
+            QuarantineSelection::Named(events) => (events.keys().copied().collect(), None),
         };
         Self {
             store,
-            wanted,
+            selection,
             keys,
             after,
         }
@@ -138,7 +138,7 @@ impl<'a, S: Quarantine> Walk<'a, S> {
     pub async fn next(&mut self) -> anyhow::Result<Option<QuarantinedBatch>> {
         loop {
             let Some(key) = self.keys.pop_front() else {
-                if self.turn_page().await? {
+                if self.next_page().await? {
                     continue;
                 }
                 return Ok(None);
@@ -147,19 +147,19 @@ impl<'a, S: Quarantine> Walk<'a, S> {
             let Some(mut batch) = self.store.quarantined_batch(key).await? else {
                 continue;
             };
-            match &self.wanted {
-                Wanted::Named(events) => {
-                    let wanted = events.get(&key);
+            match &self.selection {
+                QuarantineSelection::Named(events) => {
+                    let selection = events.get(&key);
                     batch.events.retain(|event| {
-                        wanted.is_some_and(|wanted| wanted.contains(&event.ordinal))
+                        selection.is_some_and(|selection| selection.contains(&event.ordinal))
                     });
                 }
-                Wanted::Fitting(filter) => batch.events.retain(|event| {
+                QuarantineSelection::Matching(filter) => batch.events.retain(|event| {
                     filter.code.is_none_or(|code| event.code == code)
                         && filter
                             .kind
                             .as_ref()
-                            .is_none_or(|kind| fate::kind(event).as_ref() == Some(kind))
+                            .is_none_or(|kind| event_type(event).as_ref() == Some(kind))
                 }),
             }
             if !batch.events.is_empty() {
@@ -169,8 +169,9 @@ impl<'a, S: Quarantine> Walk<'a, S> {
     }
 
     /// Reads the next page of keys; whether there was one.
-    async fn turn_page(&mut self) -> anyhow::Result<bool> {
-        let (Wanted::Fitting(filter), Some(after)) = (&self.wanted, self.after) else {
+    async fn next_page(&mut self) -> anyhow::Result<bool> {
+        let (QuarantineSelection::Matching(filter), Some(after)) = (&self.selection, self.after)
+        else {
             return Ok(false);
         };
         let filter = QuarantineFilter {
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn a_place_has_three_numbers() {
         assert_eq!(
-            place("1:5:0"),
+            parse_event_ref("1:5:0"),
             Some(EventRef {
                 src: 1,
                 seq: 5,
@@ -199,7 +200,7 @@ mod tests {
             })
         );
         for bad in ["1:5", "1:5:0:0", "a:5:0", "1:-5:0", ""] {
-            assert_eq!(place(bad), None, "{bad}");
+            assert_eq!(parse_event_ref(bad), None, "{bad}");
         }
     }
 

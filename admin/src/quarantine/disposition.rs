@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use store::{QuarantinedBatch, QuarantinedEvent};
 use types::admission::EventValidator;
@@ -10,18 +11,20 @@ use types::event::EventHead;
 use types::formats::{Format, ParsedEvent};
 use types::id::EventRef;
 use types::schema::Schemas;
-use types::time;
+use types::time::{self, rfc3339};
 use types::verdict::Code;
+
+use crate::output::plain;
 
 /// What would become of a quarantined event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It fits: with its effective time and local day.
     Fits(EventMetadata),
     /// The same event is stored already, here.
     Stored(EventRef),
     /// An event of its id was readmitted, and is not stored yet.
-    OnTheWay,
+    Pending,
     /// It stays in quarantine.
     Stays {
         /// Why.
@@ -33,11 +36,82 @@ pub enum Fate {
     },
 }
 
+/// What would become, or became, of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "becomes", rename_all = "snake_case")]
+pub enum DispositionView {
+    /// It fits; with its effective time and local day.
+    Readmitted {
+        effective_at: String,
+        local_day: String,
+    },
+    /// The same event is stored already.
+    Stored {
+        #[serde(rename = "as")]
+        at: String,
+    },
+    /// An event of its id was readmitted, and is not stored yet.
+    #[serde(rename = "on_the_way")]
+    Pending,
+    /// It stays where it is.
+    Stays {
+        code: &'static str,
+        pointer: Option<String>,
+        detail: String,
+    },
+}
+
+impl From<&Disposition> for DispositionView {
+    fn from(disposition: &Disposition) -> Self {
+        match disposition {
+            Disposition::Fits(note) => Self::Readmitted {
+                effective_at: note.at.map(rfc3339).unwrap_or_default(),
+                local_day: note.day.clone().unwrap_or_default(),
+            },
+            Disposition::Stored(at) => Self::Stored { at: at.to_string() },
+            Disposition::Pending => Self::Pending,
+            Disposition::Stays {
+                code,
+                pointer,
+                detail,
+            } => Self::Stays {
+                code: code.as_str(),
+                pointer: pointer.clone(),
+                detail: detail.clone(),
+            },
+        }
+    }
+}
+
+impl DispositionView {
+    /// In words.
+    pub fn words(&self) -> String {
+        plain(&match self {
+            Self::Readmitted {
+                effective_at,
+                local_day,
+            } => {
+                format!("fits, at {effective_at} (local day {local_day})")
+            }
+            Self::Stored { at } => format!("stored already, as {at}"),
+            Self::Pending => "an event of its id is on the way to the store".to_owned(),
+            Self::Stays {
+                code,
+                pointer,
+                detail,
+            } => match pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
+                Some(pointer) => format!("stays: {code} at {pointer}: {detail}"),
+                None => format!("stays: {code}: {detail}"),
+            },
+        })
+    }
+}
+
 /// Events that were readmitted and are not stored yet, by developer and id.
 #[derive(Debug, Default)]
-pub struct OnTheWay(HashSet<(String, String)>);
+pub struct PendingReadmissions(HashSet<(String, String)>);
 
-impl OnTheWay {
+impl PendingReadmissions {
     /// Notes one.
     pub fn add(&mut self, developer: &str, id: &str) {
         self.0.insert((developer.to_owned(), id.to_owned()));
@@ -52,7 +126,11 @@ impl OnTheWay {
 
 /// The fate of each event of the batch, in its order: admission runs again with the receipt, the clock and
 /// the zone of then, and the schemas of now (contract).
-pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay) -> Vec<Fate> {
+pub fn dispositions(
+    batch: &QuarantinedBatch,
+    schemas: &Schemas,
+    pending: &PendingReadmissions,
+) -> Vec<Disposition> {
     let validator = EventValidator {
         schemas,
         format: Format::Envelope,
@@ -61,10 +139,10 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         received_at: batch.received_at,
         zone: batch.client.as_deref().and_then(time::client_zone),
     };
-    let known: Vec<Option<Fate>> = batch
+    let known: Vec<Option<Disposition>> = batch
         .events
         .iter()
-        .map(|event| decided(batch, event, on_the_way))
+        .map(|event| without_admission(batch, event, pending))
         .collect();
     let open = batch
         .events
@@ -72,7 +150,7 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         .zip(&known)
         .filter(|(_, known)| known.is_none());
     let texts = open
-        .filter_map(|(event, _)| text(event))
+        .filter_map(|(event, _)| event_text(event))
         .map(|raw| ParsedEvent::Text(raw.get().into()));
     let mut notes = validator
         .validate_all(&texts.collect::<Vec<_>>())
@@ -81,39 +159,39 @@ pub fn fates(batch: &QuarantinedBatch, schemas: &Schemas, on_the_way: &OnTheWay)
         .into_iter()
         .map(|known| {
             known
-                .or_else(|| notes.next().map(judged))
+                .or_else(|| notes.next().map(by_note))
                 .unwrap_or_else(damaged)
         })
         .collect()
 }
 
 /// The event's exact text; `None` where it is no JSON, which no admission keeps.
-pub fn text(event: &QuarantinedEvent) -> Option<&RawValue> {
+pub fn event_text(event: &QuarantinedEvent) -> Option<&RawValue> {
     serde_json::from_slice::<&RawValue>(&event.body)
         .ok()
         .filter(|raw| raw.get().len() == event.body.len())
 }
 
 /// The event's type, where it has one.
-pub fn kind(event: &QuarantinedEvent) -> Option<String> {
+pub fn event_type(event: &QuarantinedEvent) -> Option<String> {
     EventHead::parse(std::str::from_utf8(&event.body).ok()?)
         .ok()?
         .kind()
 }
 
 /// What needs no validation.
-fn decided(
+fn without_admission(
     batch: &QuarantinedBatch,
     event: &QuarantinedEvent,
-    on_the_way: &OnTheWay,
-) -> Option<Fate> {
-    let conflict = |detail| Fate::Stays {
+    pending: &PendingReadmissions,
+) -> Option<Disposition> {
+    let conflict = |detail| Disposition::Stays {
         code: Code::IdConflict,
         pointer: Some("/id".to_owned()),
         detail,
     };
     match event.owner {
-        Some(held) if held.same => Some(Fate::Stored(held.by)),
+        Some(held) if held.same => Some(Disposition::Stored(held.by)),
         Some(held) => Some(conflict(format!(
             "event {} holds the id with other content",
             held.by
@@ -121,36 +199,36 @@ fn decided(
         None if event.code == Code::IdConflict => Some(conflict(
             "an event with other content held the id".to_owned(),
         )),
-        None if text(event).is_none() => Some(damaged()),
-        None => on_the_way
+        None if event_text(event).is_none() => Some(damaged()),
+        None => pending
             .has(&batch.developer, event.id.as_deref())
-            .then_some(Fate::OnTheWay),
+            .then_some(Disposition::Pending),
     }
 }
 
-fn damaged() -> Fate {
+fn damaged() -> Disposition {
     let detail = "what the store holds of the event is no JSON".to_owned();
-    Fate::Stays {
+    Disposition::Stays {
         code: Code::NotAnObject,
         pointer: None,
         detail,
     }
 }
 
-fn judged(note: EventMetadata) -> Fate {
+fn by_note(note: EventMetadata) -> Disposition {
     match note.code {
-        None => Fate::Fits(note),
+        None => Disposition::Fits(note),
         // The same event twice in the batch: the first one goes.
-        Some(Code::DuplicateId) => Fate::OnTheWay,
+        Some(Code::DuplicateId) => Disposition::Pending,
         Some(code @ Code::IdConflict) => {
             let detail = "another event of its batch has the id and other content".to_owned();
-            Fate::Stays {
+            Disposition::Stays {
                 code,
                 pointer: note.pointer,
                 detail,
             }
         }
-        Some(code) => Fate::Stays {
+        Some(code) => Disposition::Stays {
             code,
             pointer: note.pointer,
             detail: note.detail.unwrap_or_else(|| code.as_str().to_owned()),
@@ -223,10 +301,10 @@ pub mod tests {
         )
     }
 
-    fn code(fate: &Fate) -> Option<Code> {
-        match fate {
-            Fate::Stays { code, .. } => Some(*code),
-            Fate::Fits(_) | Fate::Stored(_) | Fate::OnTheWay => None,
+    fn code(disposition: &Disposition) -> Option<Code> {
+        match disposition {
+            Disposition::Stays { code, .. } => Some(*code),
+            Disposition::Fits(_) | Disposition::Stored(_) | Disposition::Pending => None,
         }
     }
 
@@ -234,9 +312,9 @@ pub mod tests {
     fn what_fits_now_has_the_time_and_day_of_then() {
         let (good, bad) = (coffee("e1", r#"{"cups": 2}"#), coffee("e2", "{}"));
         let batch = batch(&[&good, &bad, &good]);
-        let fates = fates(&batch, &with_coffee(), &OnTheWay::default());
-        let Fate::Fits(note) = &fates[0] else {
-            panic!("{fates:?}")
+        let dispositions = dispositions(&batch, &with_coffee(), &PendingReadmissions::default());
+        let Disposition::Fits(note) = &dispositions[0] else {
+            panic!("{dispositions:?}")
         };
         // 23:50 by a clock that is an hour fast: 23:50 in Berlin, on the day before.
         assert_eq!(
@@ -244,13 +322,18 @@ pub mod tests {
             "2026-03-01T22:50:00.000000Z"
         );
         assert_eq!(note.day.as_deref(), Some("2026-03-01"));
-        assert_eq!(code(&fates[1]), Some(Code::SchemaInvalid));
-        assert_eq!(fates[2], Fate::OnTheWay, "the same event twice goes once");
-        let without = super::fates(&batch, &Schemas::builtin(), &OnTheWay::default());
+        assert_eq!(code(&dispositions[1]), Some(Code::SchemaInvalid));
+        assert_eq!(
+            dispositions[2],
+            Disposition::Pending,
+            "the same event twice goes once"
+        );
+        let without =
+            super::dispositions(&batch, &Schemas::builtin(), &PendingReadmissions::default());
         assert!(
             without
                 .iter()
-                .all(|fate| code(fate) == Some(Code::TypeUnknown)),
+                .all(|disposition| code(disposition) == Some(Code::TypeUnknown)),
             "{without:?}"
         );
     }
@@ -263,16 +346,22 @@ pub mod tests {
             seq: 9,
             ordinal: 0,
         };
-        let fate = |held: Option<bool>, was: Code| {
+        let disposition = |held: Option<bool>, was: Code| {
             let mut batch = batch(&[&text]);
             batch.events[0].owner = held.map(|same| IdOwner { by, same });
             batch.events[0].code = was;
-            fates(&batch, &with_coffee(), &OnTheWay::default()).remove(0)
+            dispositions(&batch, &with_coffee(), &PendingReadmissions::default()).remove(0)
         };
-        assert_eq!(fate(Some(true), Code::TypeUnknown), Fate::Stored(by));
-        assert_eq!(fate(Some(true), Code::IdConflict), Fate::Stored(by));
-        let conflict = fate(Some(false), Code::TypeUnknown);
-        let Fate::Stays {
+        assert_eq!(
+            disposition(Some(true), Code::TypeUnknown),
+            Disposition::Stored(by)
+        );
+        assert_eq!(
+            disposition(Some(true), Code::IdConflict),
+            Disposition::Stored(by)
+        );
+        let conflict = disposition(Some(false), Code::TypeUnknown);
+        let Disposition::Stays {
             code: Code::IdConflict,
             detail,
             ..
@@ -282,11 +371,14 @@ pub mod tests {
         };
         assert!(detail.contains("2:9:0"), "{detail}");
         assert_eq!(
-            code(&fate(None, Code::IdConflict)),
+            code(&disposition(None, Code::IdConflict)),
             Some(Code::IdConflict),
             "always"
         );
-        assert!(matches!(fate(None, Code::TimeImplausible), Fate::Fits(_)));
+        assert!(matches!(
+            disposition(None, Code::TimeImplausible),
+            Disposition::Fits(_)
+        ));
     }
 
     #[test]
@@ -296,13 +388,14 @@ pub mod tests {
             coffee("e2", r#"{"cups": 2}"#),
         ];
         let batch = batch(&[&texts[0], &texts[1]]);
-        let mut on_the_way = OnTheWay::default();
-        on_the_way.add("ada", "e1");
-        on_the_way.add("bob", "e2");
-        let fates = fates(&batch, &with_coffee(), &on_the_way);
+        let mut pending = PendingReadmissions::default();
+        pending.add("ada", "e1");
+        pending.add("bob", "e2");
+        let dispositions = dispositions(&batch, &with_coffee(), &pending);
         assert!(
-            fates[0] == Fate::OnTheWay && matches!(fates[1], Fate::Fits(_)),
-            "{fates:?}"
+            dispositions[0] == Disposition::Pending
+                && matches!(dispositions[1], Disposition::Fits(_)),
+            "{dispositions:?}"
         );
     }
 }

@@ -1,0 +1,214 @@
+//! `devtrail dead drop`: deletes dead letters and their messages for good.
+
+use std::io::{IsTerminal, Write as _};
+
+use runtime::{process::Process, settings::UsageError};
+use store::{Answers, VerifyReads};
+use types::query::DEAD_DROP;
+
+use super::cursor::{
+    self, DeadLetterCursor, DeadLetterFilterArgs, DeadLetterOriginArgs, DeadLetterSelection,
+    Selected,
+};
+use super::message::DeadMessage;
+use super::plan::{self, EventsView};
+use super::report::{DeadLetterOutcome, DeadLetterReport, PROGRESS, ReportLine, SHOWN};
+use super::session::DeadLetterSession;
+use crate::output;
+use crate::target::{Target, with_store};
+
+/// What to drop.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail dead drop 7 --reason 'garbage from a broken client' --dry-run
+  devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes
+  devtrail dead drop --all --developer ada --reason 'broken client' --dry-run")]
+pub struct DeadDropSettings {
+    #[command(flatten)]
+    target: Target,
+    /// Numbers of dead letters, as `dead list` shows them
+    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"])]
+    letters: Vec<u64>,
+    /// All dead letters that fit the filters
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    origin: DeadLetterOriginArgs,
+    /// Only dead letters whose own reason contains this, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    dead_reason: Option<String>,
+    /// Why; it is kept in the audit
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: String,
+    /// Only say what would be done; nothing is dropped
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Longest reason, in bytes: that of a dead letter's own.
+const MAX_REASON: usize = 1024;
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.len() {
+        0 => Err("the reason is empty; say why the dead letters are dropped".to_owned()),
+        1..=MAX_REASON => Ok(text.to_owned()),
+        length => Err(format!(
+            "the reason has {length} bytes, the limit is {MAX_REASON}"
+        )),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where a letter is gone, or streams, database or workers do not answer.
+pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Result<()> {
+    if !settings.dry_run && !settings.yes && !confirmed(settings)? {
+        return Ok(output::line("Nothing was dropped.")?);
+    }
+    let mut report = DeadLetterReport {
+        dry_run: settings.dry_run,
+        ..DeadLetterReport::default()
+    };
+    let done = with_store!(settings.target, |store| drop_selected(
+        &store,
+        settings,
+        process,
+        &mut report
+    )
+    .await);
+    let shown = SHOWN.max(settings.letters.len());
+    report.conclude(done, shown, settings.json)
+}
+
+fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(UsageError(
+            "What is dropped is gone for good. If nobody can be asked, say --yes.".to_owned(),
+        )
+        .into());
+    }
+    let mut stderr = std::io::stderr();
+    let which = match &settings.letters[..] {
+        [] => "all dead letters that fit (--dry-run shows them) for good, and their messages with them"
+            .to_owned(),
+        [sequence] => format!("dead letter {sequence} for good, and its message with it"),
+        letters => format!(
+            "{} dead letters for good, and their messages with them",
+            letters.len()
+        ),
+    };
+    write!(stderr, "Drop {which}? [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+async fn drop_selected(
+    store: &(impl VerifyReads + Answers),
+    settings: &DeadDropSettings,
+    process: &Process,
+    report: &mut DeadLetterReport,
+) -> anyhow::Result<()> {
+    let session = DeadLetterSession::open(settings.target.connect().await?, store, process).await?;
+    let filter = DeadLetterFilterArgs {
+        origin: settings.origin.clone(),
+        reason: settings.dead_reason.clone(),
+    };
+    let selection = DeadLetterSelection::of(&settings.letters, filter);
+    let mut cursor = DeadLetterCursor::new(&session.js, selection).await?;
+    let progress = output::progress_bar(cursor.bound(), PROGRESS, settings.json);
+    while let Some(selected) = cursor.next().await? {
+        report.letters.push(match selected {
+            Selected::Gone(sequence) => ReportLine::gone(sequence),
+            Selected::Message(dead) => {
+                let outcome = match settings.dry_run {
+                    true => would_drop(&session, store, &dead).await?,
+                    false => drop_letter(&session, &dead, &settings.reason).await?,
+                };
+                ReportLine::of(&dead, outcome)
+            }
+        });
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// What [`drop_letter`] would do.
+async fn would_drop(
+    session: &DeadLetterSession,
+    store: &impl Answers,
+    dead: &DeadMessage,
+) -> anyhow::Result<DeadLetterOutcome> {
+    let deletes_from_events = match message_to_delete(dead, &session.events_view(dead).await?) {
+        Some(seq) => store
+            .stored(session.incarnation.clone(), seq)
+            .await?
+            .is_none(),
+        None => false,
+    };
+    Ok(DeadLetterOutcome::WouldBeDropped {
+        deletes_from_events,
+    })
+}
+
+/// Recorded first; then the message is deleted, so that stream and store agree; the dead letter is deleted last.
+///
+/// Another administrator may redrive it meanwhile: whether DEAD still holds it is checked after the decision is recorded.
+/// If its message is stored between that check and the deletion, the recorded decision tells `verify` why the store has
+/// it and EVENTS has not.
+async fn drop_letter(
+    session: &DeadLetterSession,
+    dead: &DeadMessage,
+    reason: &str,
+) -> anyhow::Result<DeadLetterOutcome> {
+    let view = session.events_view(dead).await?;
+    let noted = session
+        .note(DEAD_DROP, dead, dead.job_id(), Some(reason))
+        .await?;
+    if cursor::at(&session.js, dead.sequence).await?.is_none() {
+        return Ok(DeadLetterOutcome::Gone);
+    }
+    let to_delete = message_to_delete(dead, &view).filter(|_| !noted.stored);
+    if let Some(seq) = to_delete {
+        session.delete_event_message(seq).await?;
+    }
+    session.delete_dead(dead).await?;
+    Ok(DeadLetterOutcome::Dropped {
+        deleted_from_events: to_delete.is_some(),
+    })
+}
+
+/// The sequence of the message in EVENTS, if that still holds it: never another one.
+fn message_to_delete(dead: &DeadMessage, view: &EventsView) -> Option<u64> {
+    plan::events_sequence(dead)?;
+    plan::message_in_events(dead, view).ok().map(|at| at.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_neither_empty_nor_too_long() {
+        assert_eq!(
+            parse_reason(" broken client "),
+            Ok("broken client".to_owned())
+        );
+        assert!(parse_reason("  ").unwrap_err().contains("say why"));
+        assert!(
+            parse_reason(&"x".repeat(2000))
+                .unwrap_err()
+                .contains("2000 bytes, the limit is 1024")
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! `devtrail quarantine list` and `devtrail quarantine show`: events that were kept, and why.
+
+use runtime::schema_folder::SchemaSettings;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{Quarantine, QuarantinedBatch, QuarantinedEvent};
+use types::id::EventRef;
+use types::json;
+use types::schema::Schemas;
+use types::time::{SECOND, rfc3339};
+
+use super::cursor::{QuarantineCursor, QuarantineFilterArgs, QuarantineSelection};
+use super::disposition::{
+    Disposition, DispositionView, PendingReadmissions, dispositions, event_type,
+};
+use crate::output;
+use crate::target::{Target, with_store};
+
+/// What to list.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail quarantine list
+  devtrail quarantine list --developer ada --code type_unknown --since 2026-03-01
+  devtrail quarantine list --all --json")]
+pub struct QuarantineListSettings {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    filter: QuarantineFilterArgs,
+    /// Show at most so many events
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Also those of which the same event is stored
+    #[arg(long)]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
+    let limit = settings.limit as usize;
+    let mut entries = with_store!(settings.target, |store| read_entries(&store, settings)
+        .await?);
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    if settings.json {
+        return Ok(output::json(&entries)?);
+    }
+    if entries.is_empty() {
+        return Ok(output::line("No quarantined event fits.")?);
+    }
+    let row = |entry: &QuarantineEntry| {
+        let (id, event_type) = (
+            entry.id.clone().unwrap_or_default(),
+            entry.r#type.clone().unwrap_or_default(),
+        );
+        let state = entry
+            .stored_as
+            .as_ref()
+            .map(|at| format!("stored as {at}"))
+            .unwrap_or_default();
+        let received = entry.received_at.clone();
+        [
+            entry.r#ref.clone(),
+            entry.developer.clone(),
+            id,
+            event_type,
+            entry.code.to_owned(),
+            received,
+            state,
+        ]
+    };
+    let head = [
+        "EVENT",
+        "DEVELOPER",
+        "ID",
+        "TYPE",
+        "CODE",
+        "RECEIVED (UTC)",
+        "",
+    ];
+    output::table(head, entries.iter().map(row).collect())?;
+    if more {
+        output::line(format!(
+            "\nThere are more than {limit} events; --limit or a filter chooses others."
+        ))?;
+    }
+    Ok(())
+}
+
+/// One more than the limit, where there are more.
+async fn read_entries(
+    store: &impl Quarantine,
+    settings: &QuarantineListSettings,
+) -> anyhow::Result<Vec<QuarantineEntry>> {
+    let mut walk = QuarantineCursor::new(
+        store,
+        QuarantineSelection::Matching(settings.filter.clone()),
+    );
+    let mut entries = Vec::new();
+    while let Some(batch) = walk.next().await? {
+        let open = batch
+            .events
+            .iter()
+            .filter(|event| settings.all || !event.owner.is_some_and(|held| held.same));
+        entries.extend(open.map(|event| QuarantineEntry::of(&batch, event)));
+        if entries.len() > settings.limit as usize {
+            break;
+        }
+    }
+    Ok(entries)
+}
+
+/// A quarantined event: where and whose it is, and why it is quarantined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QuarantineEntry {
+    /// `SRC:SEQ:ORDINAL`, as commands take it.
+    pub r#ref: String,
+    #[serde(flatten)]
+    pub at: EventRef,
+    pub developer: String,
+    pub batch_id: String,
+    pub id: Option<String>,
+    pub r#type: Option<String>,
+    pub code: &'static str,
+    pub pointer: Option<String>,
+    pub detail: Option<String>,
+    pub received_at: String,
+    /// The same event among the stored ones: it was sent or readmitted after all.
+    pub stored_as: Option<String>,
+}
+
+impl QuarantineEntry {
+    /// Of an event of the batch.
+    pub fn of(batch: &QuarantinedBatch, event: &QuarantinedEvent) -> Self {
+        let at = batch.at.event(event.ordinal);
+        Self {
+            r#ref: at.to_string(),
+            at,
+            developer: batch.developer.clone(),
+            batch_id: batch.batch_id.clone(),
+            id: event.id.clone(),
+            r#type: event_type(event),
+            code: event.code.as_str(),
+            pointer: event.pointer.clone(),
+            detail: event.detail.clone(),
+            received_at: rfc3339(batch.received_at),
+            stored_as: event
+                .owner
+                .filter(|held| held.same)
+                .map(|held| held.by.to_string()),
+        }
+    }
+}
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devtrail quarantine show 1:4711:0
+  devtrail quarantine show git-4f2a9c --schemas my-schemas")]
+pub struct QuarantineShowSettings {
+    #[command(flatten)]
+    target: Target,
+    /// A place as `quarantine list` shows it, or an event id
+    #[arg(value_name = "SRC:SEQ:ORDINAL|ID")]
+    event: String,
+    #[command(flatten)]
+    schemas: SchemaSettings,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A quarantined event, with all that decides about it.
+#[derive(Debug, Serialize)]
+struct EventDetails {
+    #[serde(flatten)]
+    entry: QuarantineEntry,
+    correlation_id: String,
+    schema_version: String,
+    sent_at: String,
+    /// How far the client's clock was ahead.
+    clock_ahead_seconds: f64,
+    client: Value,
+    /// Whoever holds the id with other content.
+    id_held_by: Option<String>,
+    now: DispositionView,
+    /// The event, for programs.
+    event: Value,
+    /// Its exact text.
+    raw: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where there is no such event, or the database cannot be read.
+pub async fn show(settings: &QuarantineShowSettings) -> anyhow::Result<()> {
+    let schemas = settings.schemas.load()?;
+    let shown = with_store!(settings.target, |store| read_details(
+        &store, settings, &schemas
+    )
+    .await?);
+    if settings.json {
+        return Ok(output::json(&shown)?);
+    }
+    for (index, one) in shown.iter().enumerate() {
+        if index > 0 {
+            output::line("")?;
+        }
+        output::line(text(one))?;
+    }
+    Ok(())
+}
+
+async fn read_details(
+    store: &impl Quarantine,
+    settings: &QuarantineShowSettings,
+    schemas: &Schemas,
+) -> anyhow::Result<Vec<EventDetails>> {
+    let selection =
+        QuarantineSelection::named(store, std::slice::from_ref(&settings.event), None).await?;
+    let mut walk = QuarantineCursor::new(store, selection);
+    let mut shown = Vec::new();
+    while let Some(batch) = walk.next().await? {
+        shown.extend(details(&batch, schemas));
+    }
+    Ok(shown)
+}
+
+fn details(batch: &QuarantinedBatch, schemas: &Schemas) -> Vec<EventDetails> {
+    let client = batch.client.as_deref().map(String::from_utf8_lossy);
+    let client = client
+        .and_then(|client| json::value(&client).ok())
+        .unwrap_or_default();
+    let dispositions = dispositions(batch, schemas, &PendingReadmissions::default());
+    let one = |(event, disposition): (&QuarantinedEvent, &Disposition)| {
+        let raw = String::from_utf8_lossy(&event.body).into_owned();
+        EventDetails {
+            entry: QuarantineEntry::of(batch, event),
+            correlation_id: batch.correlation_id.clone(),
+            schema_version: batch.schema_version.clone(),
+            sent_at: batch.sent_at.clone(),
+            clock_ahead_seconds: batch.skew as f64 / SECOND as f64,
+            client: client.clone(),
+            id_held_by: event
+                .owner
+                .filter(|held| !held.same)
+                .map(|held| held.by.to_string()),
+            now: disposition.into(),
+            event: json::value(&raw).unwrap_or_else(|_| json!(raw)),
+            raw,
+        }
+    };
+    batch.events.iter().zip(&dispositions).map(one).collect()
+}
+
+fn text(shown: &EventDetails) -> String {
+    let entry = &shown.entry;
+    let id = entry.id.as_deref().unwrap_or("without id");
+    let why = [entry.pointer.as_deref(), entry.detail.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+    let pretty = serde_json::to_string_pretty(&shown.event).unwrap_or_else(|_| shown.raw.clone());
+    let text = format!(
+        "event {} ({id}) of {}\nquarantined: {}{}{}\nreceived {} in batch {} (schema version {}), sent {} · correlation {}\n\
+         now: {}\n{pretty}",
+        entry.r#ref,
+        entry.developer,
+        entry.code,
+        if why.is_empty() { "" } else { ": " },
+        why.join(": "),
+        entry.received_at,
+        entry.batch_id,
+        shown.schema_version,
+        shown.sent_at,
+        shown.correlation_id,
+        shown.now.words(),
+    );
+    output::plain(&text)
+}
