@@ -29,7 +29,7 @@ pub struct StoreDeliveryState<S> {
 }
 
 impl<S: Persist + Attempts> StoreDeliveryState<S> {
-    /// What `actor` gives up is recorded as its doing.
+    /// The audit names `actor` for what it dead-letters.
     pub fn new(store: S, actor: String) -> Self {
         Self { store, actor }
     }
@@ -44,20 +44,20 @@ impl<S: Persist + Attempts> StoreDeliveryState<S> {
     }
 }
 
-fn told<T>(result: Result<T, StoreError>) -> Result<T, Failure> {
+fn classified<T>(result: Result<T, StoreError>) -> Result<T, Failure> {
     result.map_err(|error| error_class::failure(&error))
 }
 
 impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, Failure> {
-        told(self.store.source(incarnation).await)
+        classified(self.store.source(incarnation).await)
     }
 
-    /// A write and its commit, as each message needs: a disk that is full and a standby still answer questions.
-    async fn probe(&self, nobodys: Place<'_>) -> Result<bool, Failure> {
-        let key = self.key(nobodys).await?;
-        told(self.store.begin_attempt(key.clone(), clock::now()).await)?;
-        told(
+    /// A write and its commit, as each message needs: a full disk and a standby still answer queries.
+    async fn probe(&self, probed: Place<'_>) -> Result<bool, Failure> {
+        let key = self.key(probed).await?;
+        classified(self.store.begin_attempt(key.clone(), clock::now()).await)?;
+        classified(
             self.store
                 .remove_attempts(key.src, key.consumer, vec![key.seq])
                 .await,
@@ -72,39 +72,52 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         seqs: &[u64],
     ) -> Result<BTreeMap<u64, PriorAttempts>, Failure> {
         let src = self.source(incarnation).await?;
-        let found = told(
+        let found = classified(
             self.store
                 .load_attempts(src, consumer.to_owned(), seqs.to_vec())
                 .await,
         )?;
         Ok(found
             .into_iter()
-            .map(|(seq, attempt)| (seq, tries(attempt, 0)))
+            .map(|(seq, attempt)| (seq, prior_attempts(attempt, 0)))
             .collect())
     }
 
     async fn mark(&self, place: Place<'_>, now: Micros) -> Result<PriorAttempts, Failure> {
         let key = self.key(place).await?;
-        Ok(tries(told(self.store.begin_attempt(key, now).await)?, 1))
+        Ok(prior_attempts(
+            classified(self.store.begin_attempt(key, now).await)?,
+            1,
+        ))
     }
 
     async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
         let key = self.key(place).await?;
-        told(self.store.clear_attempt(key).await)
+        classified(self.store.clear_attempt(key).await)
     }
 
     async fn failed(&self, place: Place<'_>, reason: &str, now: Micros) -> Result<u32, Failure> {
         let key = self.key(place).await?;
-        let attempt = told(self.store.record_failure(key, plain(reason), now).await)?;
+        let attempt = classified(self.store.record_failure(key, plain(reason), now).await)?;
         Ok(attempt.used)
     }
 
-    async fn dead_lettered(&self, place: Place<'_>, letter: DeadLetter) -> Result<(), Failure> {
+    async fn dead_lettered(
+        &self,
+        place: Place<'_>,
+        dead_letter: DeadLetter,
+    ) -> Result<(), Failure> {
         let key = self.key(place).await?;
-        let reason = letter.reason.as_deref().map(plain);
-        told(
+        let reason = dead_letter.reason.as_deref().map(plain);
+        classified(
             self.store
-                .record_dead_letter(key, DeadLetter { reason, ..letter })
+                .record_dead_letter(
+                    key,
+                    DeadLetter {
+                        reason,
+                        ..dead_letter
+                    },
+                )
                 .await,
         )
     }
@@ -125,7 +138,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
             correlation_id: about.correlation_id.clone().unwrap_or_default(),
             job: about.job.clone(),
         };
-        told(self.store.record_recovery(recovery).await)
+        classified(self.store.record_recovery(recovery).await)
     }
 
     async fn settled(
@@ -135,7 +148,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         seqs: &[u64],
     ) -> Result<(), Failure> {
         let src = self.source(incarnation).await?;
-        told(
+        classified(
             self.store
                 .remove_attempts(src, consumer.to_owned(), seqs.to_vec())
                 .await,
@@ -143,8 +156,8 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
     }
 }
 
-/// What is remembered, but for so many marks of its own.
-fn tries(attempt: Attempt, own_marks: u32) -> PriorAttempts {
+/// The attempts before this one; `own_marks` of the marks are its own.
+fn prior_attempts(attempt: Attempt, own_marks: u32) -> PriorAttempts {
     PriorAttempts {
         used: attempt.used,
         died: attempt.marks.saturating_sub(own_marks),
@@ -153,7 +166,7 @@ fn tries(attempt: Attempt, own_marks: u32) -> PriorAttempts {
     }
 }
 
-/// A reason may repeat what a hostile message says: text columns take no NUL, and need no book.
+/// A reason may repeat what a hostile message says: a text column takes no NUL, and the text is bounded.
 fn plain(reason: &str) -> String {
     types::json::shorten(&types::json::replace_nul(reason), 4096)
 }

@@ -272,8 +272,8 @@ fn ten_dead_letters_are_one_alert_whose_count_rises() {
         step(&mut tracker, &one(true, 1), 0),
         [(AlertState::Raised, 1)]
     );
-    for letter in 2..10 {
-        assert_eq!(step(&mut tracker, &one(true, letter), letter as i64), []);
+    for count in 2..10 {
+        assert_eq!(step(&mut tracker, &one(true, count), count as i64), []);
     }
     assert_eq!(
         step(&mut tracker, &one(true, 10), 300),
