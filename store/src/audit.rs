@@ -8,8 +8,9 @@ use types::time::{Micros, rfc3339};
 use types::verdict::Code;
 use uuid::Uuid;
 
-use crate::contest::Loser;
-use crate::incoming::{AdmittedEvent, DecodedBatch, Refused};
+use crate::decoded_batch::{AdmittedEvent, DecodedBatch, RefusedEvent};
+use crate::dedup::Displaced;
+use crate::submission::Submission;
 
 /// A row, complete with salt and hashes.
 pub struct AuditRow {
@@ -42,6 +43,27 @@ impl<'a> From<&'a JobBody> for Whose<'a> {
             developer: &body.developer,
             batch_id: &body.batch_id,
             correlation_id: &body.correlation_id,
+        }
+    }
+}
+
+impl<'a> From<&'a Submission> for Whose<'a> {
+    fn from(batch: &'a Submission) -> Self {
+        Self {
+            developer: &batch.developer,
+            batch_id: &batch.batch_id,
+            correlation_id: &batch.correlation_id,
+        }
+    }
+}
+
+impl<'a> Whose<'a> {
+    /// A message that is not stored: only the developer may be known.
+    pub fn developer(developer: &'a str) -> Self {
+        Self {
+            developer,
+            batch_id: "",
+            correlation_id: "",
         }
     }
 }
@@ -165,17 +187,17 @@ impl<'a> AuditTrail<'a> {
     }
 
     /// An event was refused at admission.
-    pub fn refused(&mut self, refused: &Refused) {
+    pub fn refused(&mut self, refused: &RefusedEvent) {
         let detail = json!({"ordinal": refused.ordinal, "original": null});
         self.event(Step::Refused, refused.code, refused.id.as_deref(), detail);
     }
 
     /// An event lost its id to `original` (R7.2), which came with a batch of this id and receipt;
     /// `None` where that is this very batch.
-    pub fn lost(
+    pub fn displaced(
         &mut self,
         event: &AdmittedEvent,
-        loser: Loser,
+        displaced: Displaced,
         original: EventRef,
         receipt: Option<&(String, Micros)>,
     ) {
@@ -188,9 +210,9 @@ impl<'a> AuditTrail<'a> {
             "src": original.src, "seq": original.seq, "ordinal": original.ordinal,
             "batch_id": batch_id, "received_at": rfc3339(received_at),
         });
-        let (step, code) = match loser {
-            Loser::Duplicate { .. } => (Step::Deduplicated, Code::DuplicateId),
-            Loser::Conflict => (Step::Refused, Code::IdConflict),
+        let (step, code) = match displaced {
+            Displaced::Duplicate { .. } => (Step::Deduplicated, Code::DuplicateId),
+            Displaced::Conflict => (Step::Refused, Code::IdConflict),
         };
         let detail = json!({"ordinal": event.ordinal, "original": original});
         self.event(step, code, Some(&event.id), detail);

@@ -4,7 +4,7 @@ use types::id::{BatchRef, EventRef};
 use types::job::JobMessage;
 use types::time::Micros;
 
-use crate::Computed;
+use crate::snapshot::Computed;
 
 /// A normalized record, ready to be stored.
 ///
@@ -136,25 +136,4 @@ pub(crate) struct JobFailed {
     pub actor: String,
     /// The error chain.
     pub reason: String,
-}
-
-/// A revision of an alert that ALERTS must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertRevision {
-    /// The alert.
-    pub alert_id: String,
-    /// 0 raised, 1 retracted, 2 raised again, and so on.
-    pub revision: i64,
-    /// Whose.
-    pub developer: String,
-    /// The severity.
-    pub severity: String,
-    /// `raised` or `retracted`.
-    pub state: String,
-    /// Whether it is news.
-    pub push: bool,
-    /// The alert as JSON.
-    pub body: String,
-    /// The correlation id of the batch whose job raised, found or retracted it last.
-    pub correlation_id: String,
 }

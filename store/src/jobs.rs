@@ -1,168 +1,19 @@
-//! The roles around jobs: publishing them (T2), what they read, writing what they computed (T3).
+//! Doing jobs: what they read, and writing what they computed (T3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-use types::id::{BatchRef, EventRef};
-use types::job::{JobBody, Mask};
-use types::time::Micros;
+use types::id::BatchRef;
 
-use crate::effects::{AlertRevision, Effects, JobDone};
-use crate::{HourRange, StoreError};
+use crate::alert_outbox::AlertRevision;
+use crate::effects::{Effects, JobDone};
+use crate::error::StoreError;
+use crate::hours::HourRange;
+use crate::snapshot::{EventSelection, Snapshot, StoredEvent};
+use crate::sql::shared_sql;
 
-/// A batch whose jobs are to be published (T2a).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// The jobs it needs.
-    pub need: Mask,
-    /// What its job messages say.
-    pub body: JobBody,
-}
-
-impl Pending {
-    /// The batch as its row has it: `body` is the JSON that T1 wrote.
-    pub(crate) fn read(at: BatchRef, need: Mask, body: &str) -> Result<Self, StoreError> {
-        let body = serde_json::from_str(body).map_err(|error| {
-            StoreError::Failed(format!(
-                "the job body of batch {at} cannot be read: {error}"
-            ))
-        })?;
-        Ok(Self { need, body })
-    }
-}
-
-/// Where one job of a batch was published (R7.3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The job.
-    pub job_id: String,
-    /// The subject it was published on.
-    pub subject: String,
-    /// Its sequence in the stream JOBS.
-    pub stream_sequence: u64,
-}
-
-/// A batch whose needed jobs all have their PubAcks (T2b).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Triggered {
-    /// What its job messages said.
-    pub body: JobBody,
-    /// One a job.
-    pub receipts: Vec<Receipt>,
-    /// When the last PubAck came.
-    pub at: Micros,
-    /// Who published them.
-    pub actor: String,
-}
-
-/// A stored event as jobs read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEvent {
-    /// Where it came from.
-    pub at: EventRef,
-    /// Its id.
-    pub id: String,
-    /// Its type.
-    pub kind: String,
-    /// Its schema version.
-    pub schema_version: String,
-    /// Its effective time.
-    pub effective_at: Micros,
-    /// Its local day, `YYYY-MM-DD`.
-    pub local_day: String,
-    /// Its exact bytes.
-    pub body: Vec<u8>,
-    /// The envelope's `client` as its exact JSON, where there was one.
-    pub client: Option<Vec<u8>>,
-}
-
-/// Which events a snapshot brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventSelection {
-    /// Those of hours whose partial is missing, older than the hour's generation, or of an older
-    /// code version than this.
-    Stale(i32),
-    /// All.
-    All,
-}
-
-/// One UTC hour of one developer as a snapshot found it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hour {
-    /// The generation of its events.
-    pub generation: i64,
-    /// Its partial, where one was computed.
-    pub partial: Option<Computed>,
-}
-
-/// Something derived, and what it was derived from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Computed {
-    /// The generation it was computed at.
-    pub generation: i64,
-    /// The version of the code that computed it.
-    pub version: i32,
-    /// What was computed, as JSON.
-    pub body: String,
-}
-
-impl Hour {
-    /// Whether its partial must be computed by code of this version.
-    #[must_use]
-    pub fn is_stale(&self, version: i32) -> bool {
-        self.partial
-            .as_ref()
-            .is_none_or(|partial| partial.generation < self.generation || partial.version < version)
-    }
-}
-
-/// Generations, partials and events of one developer, all of one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The hours in the ranges asked for that ever had events.
-    pub hours: BTreeMap<i64, Hour>,
-    /// The events asked for, by (effective time, event id).
-    pub events: Vec<StoredEvent>,
-}
-
-impl Snapshot {
-    /// The hours whose events it is to bring, in rising ranges of which no two touch.
-    pub(crate) fn wanted(&self, want: EventSelection) -> Vec<HourRange> {
-        let is_wanted = |hour: &Hour| match want {
-            EventSelection::All => true,
-            EventSelection::Stale(version) => hour.is_stale(version),
-        };
-        let wanted = self.hours.iter().filter(|(_, hour)| is_wanted(hour));
-        HourRange::merge(
-            wanted
-                .map(|(&hour, _)| HourRange {
-                    first: hour,
-                    last: hour,
-                })
-                .collect(),
-        )
-    }
-}
-
-/// Publishing jobs: T2. The batch row in state `persisted` is the outbox.
-pub trait Outbox: Send + Sync + 'static {
-    /// T2a: up to `limit` batches in state `persisted` whose lease ran out, by (src, seq); they are
-    /// leased for 30 s of the database's clock. Rows that another process claims are passed over.
-    fn claim_outbox(
-        &self,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
-
-    /// T2b: these batches' jobs are all published. Idempotent: only rows in state `persisted` change.
-    fn mark_triggered(
-        &self,
-        batches: Vec<Triggered>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
-
-/// Doing jobs: what they read, and T3.
+/// Doing jobs: what they read, and the transaction that finishes them.
 pub trait Jobs: Send + Sync + 'static {
-    /// Of these jobs, those that the ledger says are done.
+    /// Of these jobs, those that are recorded as completed.
     fn done(
         &self,
         job_ids: Vec<String>,
@@ -181,13 +32,13 @@ pub trait Jobs: Send + Sync + 'static {
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: EventSelection,
+        selection: EventSelection,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// T3: effects, ledger, masks and audit of these jobs in one transaction.
+    /// T3: effects, completed jobs, masks and audit of these jobs in one transaction.
     ///
-    /// Each effect is written only where it is newer than what is there. Jobs already in the ledger
-    /// are not entered again. A replay's jobs leave the batches' masks alone. Where a batch is gone,
+    /// Each effect is written only if it is newer than what is there. Jobs that are completed already
+    /// are not entered again. A replay's jobs leave the batches' masks alone. If a batch is gone,
     /// its jobs are entered and the audit names nobody. Gives the alert revisions that are to be
     /// published; what a replay found is never among them, nor what becomes of it later.
     fn finish_jobs(
@@ -197,17 +48,67 @@ pub trait Jobs: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
 }
 
-/// Publishing alerts: the alert row is the outbox.
-pub trait AlertOutbox: Send + Sync + 'static {
-    /// Up to `limit` revisions that are not marked as published, oldest first.
-    fn unpublished(
-        &self,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
-
-    /// These (alert id, revision) have their PubAcks.
-    fn mark_published(
-        &self,
-        revisions: Vec<(String, i64)>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+shared_sql! {
+    /// T3f. A job that is done already does not fail its batch.
+    FAIL_JOB = "UPDATE batches SET failed = failed | $3,
+          state = CASE WHEN state = 'triggered' THEN 'failed' ELSE state END
+        WHERE src = $1 AND seq = $2 AND (done & $3) = 0";
 }
+
+/// Writes normalized records that are from the same or a lower reference than what is there; `$rows` gives the rows.
+macro_rules! insert_normalized {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO normalized (developer, event_id, version, src, seq, ordinal, type, effective_at,
+               local_time, local_day, language, project, record) ",
+            $rows,
+            " ON CONFLICT (developer, event_id, version) DO UPDATE SET
+              src = excluded.src, seq = excluded.seq, ordinal = excluded.ordinal, type = excluded.type,
+              effective_at = excluded.effective_at, local_time = excluded.local_time,
+              local_day = excluded.local_day, language = excluded.language, project = excluded.project,
+              record = excluded.record
+            WHERE (excluded.src, excluded.seq, excluded.ordinal)
+              <= (normalized.src, normalized.seq, normalized.ordinal)"
+        )
+    };
+}
+/// Writes what was computed of an hour or a day if it is newer than what is there.
+macro_rules! insert_computed {
+    ($table:literal, $key:literal, $rows:literal) => {
+        concat!(
+            "INSERT INTO ", $table, " (developer, ", $key, ", computed_gen, version, body) ", $rows,
+            " ON CONFLICT (developer, ", $key, ") DO UPDATE SET
+              computed_gen = excluded.computed_gen, version = excluded.version, body = excluded.body
+            WHERE ", $table, ".computed_gen < excluded.computed_gen OR ", $table, ".version < excluded.version"
+        )
+    };
+}
+/// Enters rule windows that are newer than what is there.
+macro_rules! insert_rule_windows {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO rule_windows (developer, rule, window_start, computed_gen, version) ",
+            $rows,
+            " ON CONFLICT (developer, rule, window_start) DO UPDATE SET
+              computed_gen = excluded.computed_gen, version = excluded.version
+            WHERE rule_windows.computed_gen < excluded.computed_gen OR rule_windows.version < excluded.version"
+        )
+    };
+}
+/// Writes alerts. What is published only rises; of a silent revision it is the revision itself.
+macro_rules! insert_alerts {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO alerts (alert_id, developer, rule, window_start, severity, title, body, state, revision,
+               published, push, replay_id, src, seq, correlation_id) ",
+            $rows,
+            " ON CONFLICT (alert_id) DO UPDATE SET
+              severity = excluded.severity, title = excluded.title, body = excluded.body, state = excluded.state,
+              revision = excluded.revision, push = excluded.push, src = excluded.src, seq = excluded.seq,
+              correlation_id = excluded.correlation_id,
+              published = CASE WHEN alerts.published < excluded.published
+                THEN excluded.published ELSE alerts.published END"
+        )
+    };
+}
+pub(crate) use {insert_alerts, insert_computed, insert_normalized, insert_rule_windows};

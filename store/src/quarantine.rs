@@ -1,25 +1,23 @@
-//! Quarantined events: kept whole until they are admitted after all, or for ever.
+//! Quarantined events: stored whole until they are admitted after all, or indefinitely.
 
 use types::id::{BatchRef, EventRef};
 use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
 
-use crate::StoreError;
-use crate::contest::{Loser, Submission, beside};
+use crate::dedup::{Candidate, Displaced, compare};
+use crate::error::StoreError;
+use crate::row::{Row, batch_ref, code, event_ref, hash, optional_event_ref, small_count};
+use crate::sql::shared_sql;
 
 /// A message with quarantined events: what admission went by, and these events whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedBatch {
-    /// The batch.
     pub at: BatchRef,
-    /// The stream's life.
     pub incarnation: StreamIncarnation,
-    /// Whose.
     pub developer: String,
     /// The client's batch id.
     pub batch_id: String,
-    /// Follows the batch everywhere.
     pub correlation_id: String,
     /// W3C trace context.
     pub traceparent: String,
@@ -44,9 +42,7 @@ pub struct QuarantinedBatch {
 pub struct QuarantinedEvent {
     /// Its index in the batch.
     pub ordinal: u32,
-    /// Its id.
     pub id: Option<String>,
-    /// Why it is quarantined.
     pub code: Code,
     /// Where in the event.
     pub pointer: Option<String>,
@@ -56,14 +52,13 @@ pub struct QuarantinedEvent {
     pub body: Vec<u8>,
     /// Their BLAKE3.
     pub hash: [u8; 32],
-    /// Who holds its id now.
+    /// The current owner of its id.
     pub owner: Option<IdOwner>,
 }
 
-/// The stored event that holds a quarantined one's id.
+/// The stored event that owns the id of a quarantined one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdOwner {
-    /// Where it came from.
     pub by: EventRef,
     /// Whether it says the same: then the quarantined event is stored after all.
     pub same: bool,
@@ -80,7 +75,7 @@ pub struct QuarantineFilter {
     pub since: Option<Micros>,
 }
 
-/// Reading quarantined events. Those of a past that its developer had forgotten are not among them.
+/// Reading quarantined events. Those from before their developer was forgotten are not among them.
 pub trait Quarantine: Send + Sync + 'static {
     /// Batches with quarantined events that fit, rising from after `after`; at most `limit`.
     fn quarantined(
@@ -90,7 +85,7 @@ pub trait Quarantine: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<BatchRef>, StoreError>> + Send;
 
-    /// The batch with its quarantined events; `None` where it has none.
+    /// The batch with its quarantined events; `None` if it has none.
     fn quarantined_batch(
         &self,
         at: BatchRef,
@@ -104,27 +99,94 @@ pub trait Quarantine: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<EventRef>, StoreError>> + Send;
 
-    /// The highest sequence of `src` that is stored, 0 where none is. What lies beyond it in the stream
+    /// The highest sequence of `src` that is stored, 0 if none is. What lies beyond it in the stream
     /// is still to be stored; below it there may be gaps.
     fn newest(&self, src: types::id::Src) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-impl IdOwner {
-    /// What the holder at `by` is to the quarantined event.
-    pub(crate) fn new(
-        by: EventRef,
-        holder: (&[u8; 32], &[u8]),
-        (at, hash, body): (EventRef, &[u8; 32], &[u8]),
-    ) -> Self {
-        let holder = Submission {
-            at: by,
-            hash: holder.0,
-            body: holder.1,
+shared_sql! {
+    /// A page of keys. A tombstone lies above all that is forgotten with it.
+    QUARANTINED = "SELECT DISTINCT r.src, r.seq FROM refused r
+        JOIN batches b ON b.src = r.src AND b.seq = r.seq
+        JOIN developers d ON d.developer = r.developer
+        WHERE (r.src, r.seq) > (CAST($1 AS bigint), CAST($2 AS bigint)) AND r.verdict = 'quarantined'
+          AND (CAST($3 AS text) IS NULL OR r.developer = $3) AND (CAST($4 AS text) IS NULL OR r.code = $4)
+          AND (CAST($5 AS bigint) IS NULL OR b.received_at >= $5)
+          AND (d.tombstone_src IS NULL OR (r.src, r.seq) > (d.tombstone_src, d.tombstone_seq))
+        ORDER BY r.src, r.seq LIMIT $6";
+    QUARANTINED_BATCH = "SELECT b.src, b.seq, s.stream, s.created_at, b.developer, b.batch_id, b.correlation_id,
+          b.traceparent, b.schema_version, b.sent_at, b.skew, b.received_at, b.collector, b.client
+        FROM batches b JOIN sources s ON s.src = b.src JOIN developers d ON d.developer = b.developer
+        WHERE b.src = $1 AND b.seq = $2
+          AND (d.tombstone_src IS NULL OR (b.src, b.seq) > (d.tombstone_src, d.tombstone_seq))";
+    QUARANTINED_EVENTS = "SELECT r.src, r.seq, r.ordinal, r.event_id, r.code, r.pointer, r.detail, r.body, r.hash,
+          e.src, e.seq, e.ordinal, e.hash, e.body
+        FROM refused r LEFT JOIN events e ON e.developer = r.developer AND e.event_id = r.event_id
+        WHERE r.src = $1 AND r.seq = $2 AND r.verdict = 'quarantined' ORDER BY r.ordinal";
+    /// By way of `developers`, so that the index, which begins with the developer, serves.
+    QUARANTINED_AS = "SELECT r.src, r.seq, r.ordinal
+        FROM developers d JOIN refused r ON r.developer = d.developer AND r.event_id = $1
+        WHERE (CAST($2 AS text) IS NULL OR d.developer = $2) AND r.verdict = 'quarantined'
+          AND (d.tombstone_src IS NULL OR (r.src, r.seq) > (d.tombstone_src, d.tombstone_seq))
+        ORDER BY r.src, r.seq, r.ordinal LIMIT $3";
+    NEWEST = "SELECT coalesce(max(seq), 0) FROM batches WHERE src = $1";
+}
+
+impl QuarantinedBatch {
+    /// From the columns of [`QUARANTINED_BATCH`], without its events.
+    pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            at: batch_ref(row, 0)?,
+            incarnation: StreamIncarnation {
+                name: row.value(2)?,
+                created: row.value(3)?,
+            },
+            developer: row.value(4)?,
+            batch_id: row.value(5)?,
+            correlation_id: row.value(6)?,
+            traceparent: row.value(7)?,
+            schema_version: row.value(8)?,
+            sent_at: row.value(9)?,
+            skew: row.value(10)?,
+            received_at: row.value(11)?,
+            collector: row.value(12)?,
+            client: row.value(13)?,
+            events: Vec::new(),
+        })
+    }
+}
+
+impl QuarantinedEvent {
+    /// From the columns of [`QUARANTINED_EVENTS`].
+    pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
+        let event_hash = hash(row, 8)?;
+        let body: Vec<u8> = row.value(7)?;
+        let owner = match optional_event_ref(row, 9)? {
+            None => None,
+            Some(by) => {
+                let owner = Candidate {
+                    at: by,
+                    hash: &hash(row, 12)?,
+                    body: row.bytes(13)?,
+                };
+                let quarantined = Candidate {
+                    at: event_ref(row, 0)?,
+                    hash: &event_hash,
+                    body: &body,
+                };
+                let same = compare(owner, quarantined) != Displaced::Conflict;
+                Some(IdOwner { by, same })
+            }
         };
-        let same = match beside(holder, Submission { at, hash, body }) {
-            Loser::Duplicate { .. } => true,
-            Loser::Conflict => false,
-        };
-        Self { by, same }
+        Ok(Self {
+            ordinal: small_count(row, 2)?,
+            id: row.value(3)?,
+            code: code(row, 4)?,
+            pointer: row.value(5)?,
+            detail: row.value(6)?,
+            body,
+            hash: event_hash,
+            owner,
+        })
     }
 }

@@ -109,7 +109,7 @@ fn migrations(engine: &str) -> BTreeSet<String> {
 fn each_migration_has_a_twin_of_the_same_number_and_name() {
     let names = migrations("sqlite");
     assert!(
-        names.len() > 1 && names.iter().all(|name| name.starts_with('V')),
+        !names.is_empty() && names.iter().all(|name| name.starts_with('V')),
         "{names:?}"
     );
     assert_eq!(names, migrations("postgres"));

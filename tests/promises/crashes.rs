@@ -56,7 +56,10 @@ async fn everything_is_there_once(site: &Site) {
     let count = async |sql: &str| site.database.count(sql).await;
     assert_eq!(count("SELECT count(*) FROM events").await, EVENTS);
     assert_eq!(count("SELECT count(*) FROM normalized").await, EVENTS);
-    assert_eq!(count("SELECT count(*) FROM ledger").await, 3 * BATCHES);
+    assert_eq!(
+        count("SELECT count(*) FROM completed_jobs").await,
+        3 * BATCHES
+    );
     assert_eq!(count("SELECT count(*) FROM duplicates").await, 0);
     for (step, rows) in [
         ("persisted", 1),

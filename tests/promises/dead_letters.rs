@@ -206,7 +206,7 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     site.completed(3).await;
     assert_eq!(derived(&site).await, expected);
     letters(&site, 0).await;
-    let ledger = "SELECT job_id FROM ledger WHERE kind = 'normalize' AND seq = 3";
+    let ledger = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
     assert_eq!(site.database.rows(ledger).await, [["1:3:normalize:r2"]]);
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
     assert_eq!(
@@ -287,7 +287,7 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
     site.completed(3).await;
     assert_eq!(
         site.database
-            .count("SELECT count(*) FROM ledger WHERE seq = 3")
+            .count("SELECT count(*) FROM completed_jobs WHERE seq = 3")
             .await,
         3
     );

@@ -65,7 +65,12 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
         site.database.count("SELECT n FROM inserts").await,
         5 * BATCHES
     );
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 0);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM completed_jobs")
+            .await,
+        0
+    );
     set_jobs_bytes(&site, 1 << 30).await;
     site.completed(BATCHES).await;
     assert_eq!(
@@ -74,7 +79,9 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
         "nothing is stored again"
     );
     assert_eq!(
-        site.database.count("SELECT count(*) FROM ledger").await,
+        site.database
+            .count("SELECT count(*) FROM completed_jobs")
+            .await,
         3 * BATCHES
     );
     let finished = "SELECT count(*) FROM audit WHERE step = 'job_finished'";
@@ -123,7 +130,12 @@ async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(e
     set_jobs_bytes(&site, 1 << 30).await;
     site.workers(1);
     site.completed(1).await;
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM completed_jobs")
+            .await,
+        3
+    );
 }
 
 /// A job that JOBS never takes fails again and again; what was left behind is published all the same.
@@ -215,7 +227,12 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     }
     site.workers(2);
     site.completed(messages).await;
-    assert_eq!(site.database.count("SELECT count(*) FROM ledger").await, 3);
+    assert_eq!(
+        site.database
+            .count("SELECT count(*) FROM completed_jobs")
+            .await,
+        3
+    );
     assert_eq!(site.database.count("SELECT count(*) FROM events").await, 2);
     assert_eq!(
         site.database

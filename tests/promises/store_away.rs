@@ -57,7 +57,9 @@ async fn everything_is_there_once(site: &Site) {
     );
     assert_eq!(site.database.count("SELECT count(*) FROM refused").await, 0);
     assert_eq!(
-        site.database.count("SELECT count(*) FROM ledger").await,
+        site.database
+            .count("SELECT count(*) FROM completed_jobs")
+            .await,
         3 * BATCHES
     );
     let dead = site

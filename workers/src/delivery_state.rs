@@ -160,7 +160,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
 fn prior_attempts(attempt: Attempt, own_marks: u32) -> PriorAttempts {
     PriorAttempts {
         used: attempt.used,
-        died: attempt.marks.saturating_sub(own_marks),
+        died: attempt.guards.saturating_sub(own_marks),
         reason: attempt.reason,
         is_in_dead: attempt.dead_at.is_some(),
     }

@@ -3,8 +3,8 @@
 use deadpool_postgres::Transaction;
 use types::id::BatchRef;
 
-use super::trouble::Trouble;
-use super::{column, execute};
+use super::error::TransactionError;
+use super::statements::{column, execute};
 use crate::audit::AuditRow;
 
 const INSERT_AUDIT: &str = "INSERT INTO audit
@@ -20,7 +20,7 @@ pub async fn append(
     transaction: &Transaction<'_>,
     rows: &[AuditRow],
     is_known: impl Fn(BatchRef) -> bool + Send,
-) -> Result<(), Trouble> {
+) -> Result<(), TransactionError> {
     let whole = |row: &&AuditRow| {
         is_known(BatchRef {
             src: row.skeleton.src,
@@ -49,7 +49,10 @@ pub async fn append(
     Ok(())
 }
 
-async fn insert_skeletons(transaction: &Transaction<'_>, rows: &[AuditRow]) -> Result<(), Trouble> {
+async fn insert_skeletons(
+    transaction: &Transaction<'_>,
+    rows: &[AuditRow],
+) -> Result<(), TransactionError> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -1,55 +1,124 @@
-//! Jobs: the ledger, what they read, and T3 (docs/protocol.md).
+//! [`Jobs`] in Postgres.
+//!
+//! Keys are sorted in each statement: two writers wait, and do not deadlock.
 
-mod effects;
-mod finish;
-mod newest;
-mod rules;
-mod snapshot;
+use std::collections::{BTreeMap, BTreeSet};
 
-use std::collections::BTreeSet;
-
-pub use finish::fail;
+use deadpool_postgres::Transaction;
 use types::id::BatchRef;
+use types::job::BatchState;
 
-use super::trouble::Trouble;
-use super::{Postgres, batches};
-use crate::{
-    AlertRevision, Effects, EventSelection, HourRange, JobDone, Jobs, Snapshot, StoreError,
-    StoredEvent,
+use super::audit;
+use super::batches::{self, LockedBatch};
+use super::database::Postgres;
+use super::error::TransactionError;
+use super::newest::newest;
+use super::statements::{Param, column, execute, list, rows};
+use crate::alert_change::{Alert, AlertChange, change, job_of};
+use crate::alert_outbox::AlertRevision;
+use crate::audit::AuditRow;
+use crate::audit_rows;
+use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow};
+use crate::error::StoreError;
+use crate::hours::{HourRange, TimeSpan};
+use crate::jobs::{
+    FAIL_JOB, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
 };
+use crate::row::{Row, batch_ref, state};
+use crate::snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
+use crate::transaction_metrics;
 
-const DONE: &str = "SELECT job_id FROM ledger WHERE job_id = ANY($1)";
+const COMPLETED: &str = "SELECT job_id FROM completed_jobs WHERE job_id = ANY($1)";
 /// By way of the batch's developer, who decides about the partition.
-const EVENTS_OF: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
+const EVENTS_OF_BATCHES: &str =
+    "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
     JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq
     ORDER BY e.src, e.seq, e.ordinal";
+const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
+    FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
+    JOIN hours h ON h.developer = $1 AND h.hour BETWEEN r.first AND r.last
+    LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour";
+const EVENTS_OF_SPANS: &str =
+    "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
+      e.effective_at, e.local_day, e.body, b.client
+    FROM unnest($2::bigint[], $3::bigint[]) r (start, stop)
+    JOIN events e ON e.developer = $1 AND e.effective_at >= r.start AND e.effective_at < r.stop
+    JOIN batches b ON b.src = e.src AND b.seq = e.seq
+    ORDER BY e.effective_at, e.event_id";
+const COMPLETE_JOBS: &str = "INSERT INTO completed_jobs (job_id, kind, src, seq, replay_id, finished_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])
+    ON CONFLICT (job_id) DO NOTHING RETURNING job_id";
+const SET_DONE: &str = "UPDATE batches b SET done = b.done | u.bits, failed = b.failed & ~u.bits,
+      state = CASE WHEN b.state NOT IN ('triggered', 'failed') THEN b.state
+        WHEN ((b.done | u.bits) & b.need) = b.need THEN 'completed'
+        WHEN (b.failed & ~u.bits) = 0 THEN 'triggered' ELSE 'failed' END
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) u (src, seq, bits)
+    WHERE b.src = u.src AND b.seq = u.seq RETURNING b.src, b.seq, b.state";
+const INSERT_NORMALIZED: &str = insert_normalized!(
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::integer[],
+       $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
+);
+const INSERT_PARTIALS: &str = insert_computed!(
+    "partials",
+    "hour",
+    "SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[])"
+);
+const INSERT_DAYS: &str = insert_computed!(
+    "days",
+    "day",
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::text[])"
+);
+/// Its lock also keeps a window's alert to one writer.
+const INSERT_RULE_WINDOWS: &str = concat!(
+    insert_rule_windows!(
+        "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[])"
+    ),
+    " RETURNING developer, rule, window_start"
+);
+const ALERTS: &str = "SELECT alert_id, developer, rule, window_start, severity, title, body,
+      state = 'raised', revision, push, replay_id
+    FROM alerts WHERE alert_id = ANY($1)";
+const RAISED_ALERTS: &str = "SELECT a.alert_id, a.developer, a.rule, a.window_start, a.severity, a.title, a.body,
+      a.state = 'raised', a.revision, a.push, a.replay_id
+    FROM unnest($1::text[], $2::text[], $3::text[]) k (developer, rule, window_start)
+    JOIN alerts a ON a.developer = k.developer AND a.window_start = k.window_start AND a.rule = k.rule
+    WHERE a.state = 'raised'";
+const INSERT_ALERTS: &str = insert_alerts!(
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+       $8::text[], $9::bigint[], $10::bigint[], $11::integer[], $12::text[], $13::bigint[], $14::bigint[],
+       $15::text[])"
+);
 
 impl Jobs for Postgres {
     async fn done(&self, job_ids: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
-        let rows = self.rows(DONE, &[&job_ids]).await?;
-        let ids = rows.iter().map(|row| row.try_get(0));
-        Ok(ids.collect::<Result<_, _>>().map_err(Trouble::from)?)
+        let done = self
+            .list(COMPLETED, &[&job_ids], |row| row.value(0))
+            .await?;
+        Ok(done.into_iter().collect())
     }
 
     async fn events_of(&self, batches: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
-        let (srcs, seqs) = batches::columns(batches.into_iter());
-        let rows = self.rows(EVENTS_OF, &[&srcs, &seqs]).await?;
-        Ok(rows
-            .iter()
-            .map(batches::stored_event)
-            .collect::<Result<_, _>>()?)
+        let keys = batches::KeyColumns::new(batches.into_iter());
+        let params: [Param<'_>; 2] = [&keys.srcs, &keys.seqs];
+        self.list(EVENTS_OF_BATCHES, &params, StoredEvent::decode)
+            .await
     }
 
     async fn snapshot(
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: EventSelection,
+        selection: EventSelection,
     ) -> Result<Snapshot, StoreError> {
-        self.read(snapshot::Reading::new(developer, ranges, want))
+        let request = SnapshotRequest {
+            developer,
+            ranges: HourRange::merge(ranges),
+            selection,
+        };
+        self.read(request, |tx, request| Box::pin(snapshot(tx, request)))
             .await
     }
 
@@ -58,7 +127,401 @@ impl Jobs for Postgres {
         effects: Effects,
         jobs: Vec<JobDone>,
     ) -> Result<Vec<AlertRevision>, StoreError> {
-        let t3 = async |jobs: Vec<JobDone>| self.write(finish::T3::new(effects, &jobs)).await;
-        crate::measured::finish_jobs(jobs, t3).await
+        let finish = async |jobs: Vec<JobDone>| {
+            let work = FinishJobs::new(effects, &jobs);
+            self.write(work, |tx, work| Box::pin(work.run(tx))).await
+        };
+        transaction_metrics::finish_jobs(jobs, finish).await
     }
+}
+
+struct SnapshotRequest {
+    developer: String,
+    ranges: Vec<HourRange>,
+    selection: EventSelection,
+}
+
+async fn snapshot(
+    tx: &Transaction<'_>,
+    request: &SnapshotRequest,
+) -> Result<Snapshot, TransactionError> {
+    let first = column(&request.ranges, |range| range.first);
+    let last = column(&request.ranges, |range| range.last);
+    let hours: [Param<'_>; 3] = [&request.developer, &first, &last];
+    let hours = list(tx, HOURS, &hours, Hour::decode).await?;
+    let mut snapshot = Snapshot {
+        hours: hours.into_iter().collect(),
+        events: Vec::new(),
+    };
+    let selected = snapshot.selected_hours(request.selection);
+    if selected.is_empty() {
+        return Ok(snapshot);
+    }
+    let spans: Vec<TimeSpan> = selected.into_iter().map(HourRange::span).collect();
+    let start = column(&spans, |span| span.start);
+    let end = column(&spans, |span| span.end);
+    let events: [Param<'_>; 3] = [&request.developer, &start, &end];
+    snapshot.events = list(tx, EVENTS_OF_SPANS, &events, StoredEvent::decode).await?;
+    Ok(snapshot)
+}
+
+/// T3: the transaction that finishes a group of jobs.
+struct FinishJobs {
+    effects: Effects,
+    /// By job id, each once.
+    jobs: Vec<JobDone>,
+}
+
+impl FinishJobs {
+    fn new(effects: Effects, jobs: &[JobDone]) -> Self {
+        let each_once = newest(jobs, |done| &done.job.job_id, |_, _| false);
+        Self {
+            effects,
+            jobs: each_once.into_iter().cloned().collect(),
+        }
+    }
+
+    /// Records the jobs as completed; gives those that were not yet.
+    async fn complete(&self, tx: &Transaction<'_>) -> Result<BTreeSet<String>, TransactionError> {
+        let entered = rows(
+            tx,
+            COMPLETE_JOBS,
+            &[
+                &column(&self.jobs, |done| done.job.job_id.as_str()),
+                &column(&self.jobs, |done| done.job.kind.as_str()),
+                &column(&self.jobs, |done| done.job.body.batch.src),
+                &column(&self.jobs, |done| done.job.body.batch.seq as i64),
+                &column(&self.jobs, |done| done.job.replay_id.as_deref()),
+                &column(&self.jobs, |done| done.finished_at),
+            ],
+        )
+        .await?;
+        entered.iter().map(|row| Ok(row.value(0)?)).collect()
+    }
+
+    /// Sets the live jobs' bits; gives the batches that this completed, each with its last job.
+    async fn set_done(
+        &self,
+        tx: &Transaction<'_>,
+        before: &BTreeMap<BatchRef, LockedBatch>,
+    ) -> Result<Vec<&JobDone>, TransactionError> {
+        let mut bits: BTreeMap<BatchRef, (i32, &JobDone)> = BTreeMap::new();
+        for done in self.jobs.iter().filter(|done| done.job.replay_id.is_none()) {
+            let of_batch = bits.entry(done.job.body.batch).or_insert((0, done));
+            *of_batch = (of_batch.0 | i32::from(done.job.kind.bit().0), done);
+        }
+        if bits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = bits.iter().collect();
+        let (srcs, seqs) = (
+            column(&keys, |(at, _)| at.src),
+            column(&keys, |(at, _)| at.seq as i64),
+        );
+        let mut completed = Vec::new();
+        for row in rows(
+            tx,
+            SET_DONE,
+            &[&srcs, &seqs, &column(&keys, |(_, (bits, _))| *bits)],
+        )
+        .await?
+        {
+            let at = batch_ref(&row, 0)?;
+            let was = before.get(&at).map(|batch| batch.state);
+            let is = state(&row, 2)?;
+            if is == BatchState::Completed && was != Some(is) {
+                completed.extend(bits.get(&at).map(|(_, done)| *done));
+            }
+        }
+        Ok(completed)
+    }
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<AlertRevision>, TransactionError> {
+        let mut written = WrittenRules::default();
+        match &self.effects {
+            Effects::Normalized(given) => write_normalized(tx, given).await?,
+            Effects::Windows { partials, days } => {
+                write_partials(tx, partials).await?;
+                write_days(tx, days).await?;
+            }
+            Effects::Rules(windows) => {
+                written = write_rules(tx, windows, &self.jobs).await?;
+            }
+        }
+        let entered = self.complete(tx).await?;
+        let locked = batches::lock(tx, self.jobs.iter().map(|done| done.job.body.batch)).await?;
+        for done in self
+            .jobs
+            .iter()
+            .filter(|done| entered.contains(&done.job.job_id))
+        {
+            written.audit_rows.extend(audit_rows::job_done(done));
+        }
+        written.audit_rows.extend(
+            self.set_done(tx, &locked)
+                .await?
+                .into_iter()
+                .map(audit_rows::completed),
+        );
+        // A job message names a person; if the batch is gone, that person is forgotten.
+        audit::append(tx, &written.audit_rows, |at| batches::is_known(&locked, at)).await?;
+        Ok(written.revisions)
+    }
+}
+
+/// T3f: before a job's message, which is in DEAD, is terminated.
+pub async fn fail_job(tx: &Transaction<'_>, failed: &JobFailed) -> Result<(), TransactionError> {
+    let job = &failed.job;
+    let at = job.body.batch;
+    let locked = batches::lock(tx, std::iter::once(at)).await?;
+    if job.replay_id.is_none() {
+        execute(
+            tx,
+            FAIL_JOB.postgres,
+            &[&at.src, &(at.seq as i64), &i32::from(job.kind.bit().0)],
+        )
+        .await?;
+    }
+    audit::append(tx, &[audit_rows::job_failed(failed)], |at| {
+        batches::is_known(&locked, at)
+    })
+    .await
+}
+
+/// The guard of a computed row.
+fn is_newer(new: &Computed, old: &Computed) -> bool {
+    old.generation < new.generation || old.version < new.version
+}
+
+/// Writes normalized records.
+async fn write_normalized(
+    tx: &Transaction<'_>,
+    given: &[NormalizedRow],
+) -> Result<(), TransactionError> {
+    let key = |row: &'_ NormalizedRow| (row.developer.clone(), row.event_id.clone(), row.version);
+    let given = newest(given, key, |new, old| new.at <= old.at);
+    if given.is_empty() {
+        return Ok(());
+    }
+    execute(
+        tx,
+        INSERT_NORMALIZED,
+        &[
+            &column(&given, |row| row.developer.as_str()),
+            &column(&given, |row| row.event_id.as_str()),
+            &column(&given, |row| row.version),
+            &column(&given, |row| row.at.src),
+            &column(&given, |row| row.at.seq as i64),
+            &column(&given, |row| row.at.ordinal as i32),
+            &column(&given, |row| row.kind.as_str()),
+            &column(&given, |row| row.effective_at),
+            &column(&given, |row| row.local_time.as_str()),
+            &column(&given, |row| row.local_day.as_str()),
+            &column(&given, |row| row.language.as_deref()),
+            &column(&given, |row| row.project.as_deref()),
+            &column(&given, |row| row.record.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes hour partials.
+async fn write_partials(
+    tx: &Transaction<'_>,
+    given: &[PartialRow],
+) -> Result<(), TransactionError> {
+    let key = |row: &'_ PartialRow| (row.developer.clone(), row.hour);
+    let given = newest(given, key, |new, old| {
+        is_newer(&new.computed, &old.computed)
+    });
+    if given.is_empty() {
+        return Ok(());
+    }
+    execute(
+        tx,
+        INSERT_PARTIALS,
+        &[
+            &column(&given, |row| row.developer.as_str()),
+            &column(&given, |row| row.hour),
+            &column(&given, |row| row.computed.generation),
+            &column(&given, |row| row.computed.version),
+            &column(&given, |row| row.computed.body.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes folded days.
+async fn write_days(tx: &Transaction<'_>, given: &[DayRow]) -> Result<(), TransactionError> {
+    let key = |row: &'_ DayRow| (row.developer.clone(), row.day.clone());
+    let given = newest(given, key, |new, old| {
+        is_newer(&new.computed, &old.computed)
+    });
+    if given.is_empty() {
+        return Ok(());
+    }
+    execute(
+        tx,
+        INSERT_DAYS,
+        &[
+            &column(&given, |row| row.developer.as_str()),
+            &column(&given, |row| row.day.as_str()),
+            &column(&given, |row| row.computed.generation),
+            &column(&given, |row| row.computed.version),
+            &column(&given, |row| row.computed.body.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What rules left.
+#[derive(Default)]
+struct WrittenRules {
+    /// To be published.
+    revisions: Vec<AlertRevision>,
+    audit_rows: Vec<AuditRow>,
+}
+
+/// A changed alert with the window that changed it.
+type Changed<'a> = (AlertChange, &'a RuleWindow);
+
+/// Writes the windows that are newer than what is there, and their alerts.
+async fn write_rules(
+    tx: &Transaction<'_>,
+    windows: &[RuleWindow],
+    jobs: &[JobDone],
+) -> Result<WrittenRules, TransactionError> {
+    let is_newer = |new: &RuleWindow, old: &RuleWindow| {
+        old.generation < new.generation || old.version < new.version
+    };
+    let windows = newest(windows, window_key, is_newer);
+    let jobs: Vec<&JobDone> = windows
+        .iter()
+        .map(|window| job_of(window, jobs))
+        .collect::<Result<_, _>>()?;
+    let entered = enter_windows(tx, &windows).await?;
+    let newer: Vec<_> = windows
+        .into_iter()
+        .zip(jobs)
+        .filter(|(window, _)| entered.contains(&owned(window_key(window))))
+        .collect();
+    let current = current_alerts(tx, &newer).await?;
+    let mut changes: BTreeMap<String, Changed<'_>> = BTreeMap::new();
+    let mut written = WrittenRules::default();
+    for (window, job) in newer {
+        let of_window = |alert: &&Alert| match &window.finding {
+            Some(finding) => alert.alert_id == finding.alert_id,
+            None => {
+                alert.is_raised
+                    && (&alert.developer, &alert.rule, &alert.window_start) == window_key(window)
+            }
+        };
+        let Some(change) = change(current.iter().find(of_window), window) else {
+            continue;
+        };
+        if change.is_revision {
+            written
+                .audit_rows
+                .push(audit_rows::alerted(&change.alert, job));
+        }
+        written.revisions.extend(change.to_publish(window));
+        changes.insert(change.alert.alert_id.clone(), (change, window));
+    }
+    write_alerts(tx, &changes.into_values().collect::<Vec<_>>()).await?;
+    Ok(written)
+}
+
+fn window_key(window: &RuleWindow) -> (&String, &String, &String) {
+    (&window.developer, &window.rule, &window.window_start)
+}
+
+fn owned(key: (&String, &String, &String)) -> (String, String, String) {
+    (key.0.clone(), key.1.clone(), key.2.clone())
+}
+
+/// Enters the windows that are newer; gives the keys of those.
+async fn enter_windows(
+    tx: &Transaction<'_>,
+    windows: &[&RuleWindow],
+) -> Result<BTreeSet<(String, String, String)>, TransactionError> {
+    let entered = rows(
+        tx,
+        INSERT_RULE_WINDOWS,
+        &[
+            &column(windows, |window| window.developer.as_str()),
+            &column(windows, |window| window.rule.as_str()),
+            &column(windows, |window| window.window_start.as_str()),
+            &column(windows, |window| window.generation),
+            &column(windows, |window| window.version),
+        ],
+    )
+    .await?;
+    entered
+        .iter()
+        .map(|row| Ok((row.value(0)?, row.value(1)?, row.value(2)?)))
+        .collect()
+}
+
+/// The alerts that the windows may change.
+async fn current_alerts(
+    tx: &Transaction<'_>,
+    looked: &[(&RuleWindow, &JobDone)],
+) -> Result<Vec<Alert>, TransactionError> {
+    let finding = |(window, _): &(&'_ RuleWindow, _)| {
+        window.finding.as_ref().map(|found| found.alert_id.clone())
+    };
+    let found: Vec<String> = looked.iter().filter_map(finding).collect();
+    let silent: Vec<&RuleWindow> = looked
+        .iter()
+        .map(|(window, _)| *window)
+        .filter(|window| window.finding.is_none())
+        .collect();
+    let mut current = Vec::new();
+    if !found.is_empty() {
+        current.extend(list(tx, ALERTS, &[&found], Alert::decode).await?);
+    }
+    if !silent.is_empty() {
+        let developers = column(&silent, |window| window.developer.as_str());
+        let rules = column(&silent, |window| window.rule.as_str());
+        let starts = column(&silent, |window| window.window_start.as_str());
+        let keys: [Param<'_>; 3] = [&developers, &rules, &starts];
+        current.extend(list(tx, RAISED_ALERTS, &keys, Alert::decode).await?);
+    }
+    Ok(current)
+}
+
+/// Writes the alerts, by id.
+async fn write_alerts(
+    tx: &Transaction<'_>,
+    changes: &[Changed<'_>],
+) -> Result<(), TransactionError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    execute(
+        tx,
+        INSERT_ALERTS,
+        &[
+            &column(changes, |(change, _)| change.alert.alert_id.as_str()),
+            &column(changes, |(change, _)| change.alert.developer.as_str()),
+            &column(changes, |(change, _)| change.alert.rule.as_str()),
+            &column(changes, |(change, _)| change.alert.window_start.as_str()),
+            &column(changes, |(change, _)| change.alert.severity.as_str()),
+            &column(changes, |(change, _)| change.alert.title.as_str()),
+            &column(changes, |(change, _)| change.alert.body.as_str()),
+            &column(changes, |(change, _)| change.alert.state()),
+            &column(changes, |(change, _)| change.alert.revision),
+            &column(changes, |(change, _)| change.published()),
+            &column(changes, |(change, _)| i32::from(change.alert.push)),
+            &column(changes, |(change, _)| change.alert.replay_id.as_deref()),
+            &column(changes, |(_, window)| window.batch.src),
+            &column(changes, |(_, window)| window.batch.seq as i64),
+            &column(changes, |(_, window)| window.correlation_id.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
 }

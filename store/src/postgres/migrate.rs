@@ -1,4 +1,4 @@
-//! Bringing a database up to this program's version: by one process at a time, never backwards.
+//! Making the tables of a database: by one process at a time.
 
 use std::error::Error;
 
@@ -7,10 +7,10 @@ use refinery::Runner;
 use refinery::error::Kind;
 use tokio_postgres::Client;
 
-use super::PostgresUrl;
-use super::trouble::Trouble;
-use crate::StoreError;
-use crate::migrations::{self, misfit, tell};
+use super::error::TransactionError;
+use super::url::PostgresUrl;
+use crate::error::StoreError;
+use crate::schema::{self, APPLIED_MIGRATIONS, AppliedMigration};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -18,22 +18,21 @@ mod embedded {
 
 /// refinery does not keep two programs from migrating at once: this lock does. "devtrail" in hex.
 const LOCK: i64 = 0x6465_7674_7261_696c;
-/// A migration, of this process or another, may take longer than a lock or a statement of everyday's.
-const PATIENCE: &str = "SET lock_timeout = '10min'; SET statement_timeout = 0";
+/// A migration, of this process or another, may take longer than a lock or a statement usually does.
+const TIMEOUTS: &str = "SET lock_timeout = '10min'; SET statement_timeout = 0";
 const TAKE: &str = "SELECT pg_advisory_lock($1)";
 const RELEASE: &str = "SELECT pg_advisory_unlock($1)";
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
-const VERSION: &str = "SELECT coalesce(max(version), 0)::bigint FROM refinery_schema_history";
 
-/// Migrates, in a session that is closed afterwards: lock and patience end with it.
+/// Migrates, in a session that is closed afterwards: lock and timeouts end with it.
 pub async fn run(session: Object, url: &PostgresUrl) -> Result<(), StoreError> {
     let mut session = Object::take(session);
-    session.batch_execute(PATIENCE).await.map_err(ended)?;
-    session.execute(TAKE, &[&LOCK]).await.map_err(ended)?;
+    session.batch_execute(TIMEOUTS).await.map_err(failed)?;
+    session.execute(TAKE, &[&LOCK]).await.map_err(failed)?;
     let runner = embedded::migrations::runner();
     let client: &mut Client = &mut session;
     let done = migrate(client, &runner, url).await;
-    let released = session.execute(RELEASE, &[&LOCK]).await.map_err(ended);
+    let released = session.execute(RELEASE, &[&LOCK]).await.map_err(failed);
     done.and(released.map(|_| ()))
 }
 
@@ -42,13 +41,14 @@ async fn migrate(
     runner: &Runner,
     url: &PostgresUrl,
 ) -> Result<(), StoreError> {
+    schema::expect_empty_or_ours(url, &applied(client).await?, runner)?;
     let report = runner
         .run_async(client)
         .await
         .map_err(|error| match error.kind() {
             Kind::Connection(what, source) => {
-                match of_the_driver(&**source)
-                    .map(Trouble::of)
+                match driver_error(&**source)
+                    .map(TransactionError::of)
                     .map(StoreError::from)
                 {
                     // Cut off in the middle: the migration is a transaction, the next try begins anew.
@@ -58,38 +58,34 @@ async fn migrate(
                     )),
                 }
             }
-            kind => migrations::incompatible(url, &misfit(kind), runner),
+            kind => schema::incompatible(url, &kind.to_string()),
         })?;
-    tell(&report);
+    schema::log_report(&report);
     Ok(())
 }
 
 /// refinery wraps the driver's error, sometimes twice.
-fn of_the_driver<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a tokio_postgres::Error> {
+fn driver_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a tokio_postgres::Error> {
     std::iter::successors(Some(error), |&error| error.source())
         .find_map(|error| error.downcast_ref())
 }
 
-/// Looks whether the database fits this program, and changes nothing.
+/// Checks whether the database fits this program, and changes nothing.
 pub async fn check(session: &Object, url: &PostgresUrl) -> Result<(), StoreError> {
-    let known: bool = session
-        .query_one(HAS_HISTORY, &[])
-        .await
-        .map_err(ended)?
-        .try_get(0)
-        .map_err(ended)?;
-    let version: i64 = match known {
-        false => 0,
-        true => session
-            .query_one(VERSION, &[])
-            .await
-            .map_err(ended)?
-            .try_get(0)
-            .map_err(ended)?,
-    };
-    migrations::fits(url, version, &embedded::migrations::runner())
+    let runner = embedded::migrations::runner();
+    schema::expect_ours(url, &applied(session).await?, &runner)
 }
 
-fn ended(error: tokio_postgres::Error) -> StoreError {
-    Trouble::from(error).into()
+async fn applied(client: &Client) -> Result<Vec<AppliedMigration>, StoreError> {
+    let known = client.query_one(HAS_HISTORY, &[]).await.map_err(failed)?;
+    if !known.try_get::<_, bool>(0).map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    let rows = client.query(APPLIED_MIGRATIONS.postgres, &[]).await;
+    let rows = rows.map_err(failed)?;
+    rows.iter().map(AppliedMigration::decode).collect()
+}
+
+fn failed(error: tokio_postgres::Error) -> StoreError {
+    TransactionError::from(error).into()
 }

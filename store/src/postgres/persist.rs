@@ -16,20 +16,30 @@ use types::job::{BatchState, Mask};
 use types::stream::StreamIncarnation;
 use types::verdict::Counts;
 
-use super::read::SOURCE;
-use super::trouble::Trouble;
-use super::{Postgres, Work, audit, batches, column, execute};
+use super::audit;
+use super::database::Postgres;
+use super::error::TransactionError;
+use super::statements::{self, Param, column, execute, one};
 use crate::audit::AuditTrail;
-use crate::incoming::{DecodedBatch, StoredFrom};
-use crate::tally::Tally;
-use crate::{Persist, StoreError, Stored};
+use crate::batch_summary::BatchSummary;
+use crate::decoded_batch::{DecodedBatch, StoredFrom};
+use crate::error::StoreError;
+use crate::persist::{Persist, Stored};
+use crate::row::{Row as _, batch_ref, state};
+use crate::transaction_metrics;
+use crate::verify_reads::{SOURCE, VerifyReads};
 use sql::{BUMP_HOURS, INSERT_DEVELOPERS, INSERT_SOURCE, LOCK_SOURCES, STATES, TOMBSTONES};
 
 impl Persist for Postgres {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
-        match self.source_of(incarnation).await? {
+        match self.known_source(incarnation).await? {
             Some(src) => Ok(src),
-            None => self.write(NewSource(incarnation.clone())).await,
+            None => {
+                self.write(incarnation.clone(), |tx, incarnation| {
+                    Box::pin(new_source(tx, incarnation))
+                })
+                .await
+            }
         }
     }
 
@@ -38,42 +48,32 @@ impl Persist for Postgres {
             return Ok(Vec::new());
         }
         group.sort_by_key(|batch| batch.at);
-        crate::measured::store_batches(self.write(T1 { group })).await
+        transaction_metrics::store_batches(
+            self.write(StoreBatches { group }, |tx, work| Box::pin(work.run(tx))),
+        )
+        .await
     }
 }
 
-/// The first sight of a stream's life.
-struct NewSource(StreamIncarnation);
-
-impl Work for NewSource {
-    type Done = Src;
-
-    async fn run(&self, tx: &Transaction<'_>) -> Result<Src, Trouble> {
-        let incarnation = &self.0;
-        execute(tx, LOCK_SOURCES, &[]).await?;
-        execute(
-            tx,
-            INSERT_SOURCE,
-            &[&incarnation.name, &incarnation.created],
-        )
-        .await?;
-        let rows = super::rows(tx, SOURCE, &[&incarnation.name, &incarnation.created]).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))?;
-        Ok(row.try_get(0)?)
-    }
+/// Gives a number to a stream's incarnation.
+async fn new_source(
+    tx: &Transaction<'_>,
+    incarnation: &StreamIncarnation,
+) -> Result<Src, TransactionError> {
+    execute(tx, LOCK_SOURCES, &[]).await?;
+    let key: [Param<'_>; 2] = [&incarnation.name, &incarnation.created];
+    execute(tx, INSERT_SOURCE, &key).await?;
+    let src = one(tx, SOURCE.postgres, &key, |row| row.value(0)).await?;
+    Ok(src.ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))?)
 }
 
 /// The transaction, its group sorted by (src, seq).
-struct T1 {
+struct StoreBatches {
     group: Vec<DecodedBatch>,
 }
 
-impl Work for T1 {
-    type Done = Vec<Stored>;
-
-    async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<Stored>, Trouble> {
+impl StoreBatches {
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<Stored>, TransactionError> {
         let forgotten = self.forgotten(tx).await?;
         let mut batches: Vec<&DecodedBatch> = Vec::with_capacity(self.group.len());
         for batch in &self.group {
@@ -85,41 +85,39 @@ impl Work for T1 {
         let inserted: BTreeSet<BatchRef> = rows::insert_batches(tx, &batches)
             .await?
             .iter()
-            .map(batches::batch_ref)
+            .map(|row| batch_ref(row, 0))
             .collect::<Result<_, _>>()?;
         let states = self.states(tx, &inserted).await?;
         batches.retain(|batch| inserted.contains(&batch.at));
         let mut done = events::store(tx, &batches).await?;
         bump_hours(tx, &batches, &done).await?;
-        let tallied: Vec<_> = batches
+        let summaries: Vec<_> = batches
             .iter()
             .copied()
-            .zip(done.iter().map(|(tally, _)| tally))
+            .zip(done.iter().map(|(summary, _)| summary))
             .collect();
-        rows::update_batches(tx, &tallied).await?;
-        let mut trails = Vec::new();
-        for (batch, (tally, trail)) in batches.iter().zip(&mut done) {
-            if tally.need() == Mask::NONE && !forgotten.contains_key(&batch.at) {
-                trail.completed();
+        rows::update_batches(tx, &summaries).await?;
+        let mut audit_trails = Vec::new();
+        for (batch, (summary, audit_trail)) in batches.iter().zip(&mut done) {
+            if summary.need() == Mask::NONE && !forgotten.contains_key(&batch.at) {
+                audit_trail.completed();
             }
-            trails.append(&mut trail.rows);
+            audit_trails.append(&mut audit_trail.rows);
         }
-        audit::append(tx, &trails, |at| !forgotten.contains_key(&at)).await?;
+        audit::append(tx, &audit_trails, |at| !forgotten.contains_key(&at)).await?;
         let stored = batches
             .iter()
             .zip(&done)
-            .map(|(batch, (tally, _))| (batch.at, tally.stored(batch)));
+            .map(|(batch, (summary, _))| (batch.at, summary.stored(batch)));
         self.answers(stored.collect(), &states)
     }
-}
 
-impl T1 {
     /// Makes sure that the group's developers have their rows, and gives what stays of the batches of
     /// forgotten ones.
     async fn forgotten(
         &self,
         tx: &Transaction<'_>,
-    ) -> Result<HashMap<BatchRef, DecodedBatch>, Trouble> {
+    ) -> Result<HashMap<BatchRef, DecodedBatch>, TransactionError> {
         let names: BTreeSet<&str> = self
             .group
             .iter()
@@ -128,10 +126,10 @@ impl T1 {
         let names: Vec<&str> = names.into_iter().collect();
         execute(tx, INSERT_DEVELOPERS, &[&names]).await?;
         let mut tombstones: HashMap<String, BatchRef> = HashMap::new();
-        for row in super::rows(tx, TOMBSTONES, &[&names]).await? {
-            if let (Some(src), Some(seq)) = (row.try_get(1)?, row.try_get::<_, Option<i64>>(2)?) {
+        for row in statements::rows(tx, TOMBSTONES, &[&names]).await? {
+            if let (Some(src), Some(seq)) = (row.value(1)?, row.value::<Option<i64>>(2)?) {
                 tombstones.insert(
-                    row.try_get(0)?,
+                    row.value(0)?,
                     BatchRef {
                         src,
                         seq: seq.unsigned_abs(),
@@ -155,7 +153,7 @@ impl T1 {
         &self,
         tx: &Transaction<'_>,
         inserted: &BTreeSet<BatchRef>,
-    ) -> Result<HashMap<BatchRef, BatchState>, Trouble> {
+    ) -> Result<HashMap<BatchRef, BatchState>, TransactionError> {
         let there: BTreeMap<BatchRef, &DecodedBatch> =
             self.group.iter().map(|batch| (batch.at, batch)).collect();
         let keys: Vec<BatchRef> = there
@@ -171,15 +169,15 @@ impl T1 {
             column(&keys, |at| at.src),
             column(&keys, |at| at.seq as i64),
         );
-        for row in super::rows(tx, STATES, &[&srcs, &seqs]).await? {
-            let at = batches::batch_ref(&row)?;
+        for row in statements::rows(tx, STATES, &[&srcs, &seqs]).await? {
+            let at = batch_ref(&row, 0)?;
             let from = StoredFrom {
-                published_at: row.try_get(3)?,
-                developer: row.try_get(4)?,
-                batch_id: row.try_get(5)?,
+                published_at: row.value(3)?,
+                developer: row.value(4)?,
+                batch_id: row.value(5)?,
             };
             there[&at].expect_own(&from)?;
-            states.insert(at, batches::state(&row, 2)?);
+            states.insert(at, state(&row, 2)?);
         }
         Ok(states)
     }
@@ -189,7 +187,7 @@ impl T1 {
         &self,
         mut stored: HashMap<BatchRef, Stored>,
         states: &HashMap<BatchRef, BatchState>,
-    ) -> Result<Vec<Stored>, Trouble> {
+    ) -> Result<Vec<Stored>, TransactionError> {
         let mut states = states.clone();
         let mut answers = Vec::with_capacity(self.group.len());
         for DecodedBatch { at, .. } in &self.group {
@@ -200,7 +198,7 @@ impl T1 {
             }
             let state = *states
                 .get(at)
-                .ok_or_else(|| Trouble::Again(format!("batch {at} has vanished")))?;
+                .ok_or_else(|| TransactionError::Again(format!("batch {at} has vanished")))?;
             answers.push(Stored {
                 at: *at,
                 already: true,
@@ -217,11 +215,11 @@ impl T1 {
 async fn bump_hours(
     tx: &Transaction<'_>,
     batches: &[&DecodedBatch],
-    done: &[(Tally, AuditTrail<'_>)],
-) -> Result<(), Trouble> {
+    done: &[(BatchSummary, AuditTrail<'_>)],
+) -> Result<(), TransactionError> {
     let mut hours: BTreeMap<(&str, i64), i64> = BTreeMap::new();
-    for (batch, (tally, _)) in batches.iter().zip(done) {
-        for hour in &tally.hours {
+    for (batch, (summary, _)) in batches.iter().zip(done) {
+        for hour in &summary.hours {
             *hours
                 .entry((batch.header.developer.as_str(), *hour))
                 .or_default() += 1;

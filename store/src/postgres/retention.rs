@@ -1,28 +1,12 @@
-//! How far the batches of a stream's life are, in the order of the primary key.
+//! [`Retention`] from Postgres, in the order of the primary key.
 
-use tokio_postgres::Row;
 use types::id::Src;
 
-use super::Postgres;
-use super::trouble::Trouble;
-use crate::{BatchProgress, Retention, StoreError};
-
-/// A failed batch is done with once each of its dead jobs has its own `dropped` row; which job a row is about
-/// is not told any more of a forgotten developer.
-const STAGES: &str = "SELECT b.seq, b.published_at, b.state = 'completed' OR (b.state = 'failed' AND NOT EXISTS (
-        SELECT 1 FROM (SELECT 1 AS bit, 'aggregate' AS kind UNION ALL SELECT 2, 'normalize' UNION ALL SELECT 4, 'alert') k
-        WHERE b.failed & k.bit <> 0 AND NOT EXISTS (
-          SELECT 1 FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
-          WHERE a.src = b.src AND a.seq = b.seq AND a.step = 'dropped' AND (p.id IS NULL OR
-            p.detail::json ->> 'job_id' LIKE b.src || ':' || b.seq || ':' || k.kind || '%')))),
-      b.state = 'failed'
-    FROM batches b WHERE b.src = $1 AND b.seq >= $2 ORDER BY b.seq LIMIT $3";
-const NEXT_STORED: &str = "SELECT min(seq) FROM (
-      SELECT min(seq) AS seq FROM batches WHERE src = $1 AND seq >= $2
-      UNION ALL SELECT min(seq) FROM events WHERE src = $1 AND seq >= $2
-      UNION ALL SELECT min(seq) FROM refused WHERE src = $1 AND seq >= $2
-      UNION ALL SELECT min(seq) FROM duplicates WHERE src = $1 AND seq >= $2) found";
-const BELOW: &str = "SELECT count(*) FROM batches WHERE src = $1 AND seq < $2";
+use super::database::Postgres;
+use crate::error::StoreError;
+use crate::retention::{
+    BatchProgress, NEXT_STORED, Retention, STAGES_IN_POSTGRES, STORED_BELOW, decode_number,
+};
 
 impl Retention for Postgres {
     async fn stages(
@@ -34,50 +18,30 @@ impl Retention for Postgres {
         let Ok(from) = i64::try_from(from) else {
             return Ok(Vec::new());
         };
-        let rows = self.rows(STAGES, &[&src, &from, &i64::from(limit)]).await?;
-        Ok(rows.iter().map(stage).collect::<Result<_, _>>()?)
+        let sql = STAGES_IN_POSTGRES.postgres;
+        self.list(
+            sql,
+            &[&src, &from, &i64::from(limit)],
+            BatchProgress::decode,
+        )
+        .await
     }
 
     async fn next_stored(&self, src: Src, from: u64) -> Result<Option<u64>, StoreError> {
         let Ok(from) = i64::try_from(from) else {
             return Ok(None);
         };
-        self.number(NEXT_STORED, src, from).await
+        let next = self
+            .one(NEXT_STORED.postgres, &[&src, &from], decode_number)
+            .await?;
+        Ok(next.flatten())
     }
 
     async fn stored_below(&self, src: Src, seq: u64) -> Result<u64, StoreError> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-        Ok(self.number(BELOW, src, seq).await?.unwrap_or_default())
+        let below = self
+            .one(STORED_BELOW.postgres, &[&src, &seq], decode_number)
+            .await?;
+        Ok(below.flatten().unwrap_or_default())
     }
-}
-
-impl Postgres {
-    /// The one number that a question about a life and a sequence gives.
-    async fn number(
-        &self,
-        sql: &'static str,
-        src: Src,
-        seq: i64,
-    ) -> Result<Option<u64>, StoreError> {
-        let rows = self.rows(sql, &[&src, &seq]).await?;
-        let found = rows
-            .first()
-            .map(|row| row.try_get::<_, Option<i64>>(0))
-            .transpose();
-        Ok(found
-            .map_err(Trouble::from)?
-            .flatten()
-            .map(i64::unsigned_abs))
-    }
-}
-
-fn stage(row: &Row) -> Result<BatchProgress, Trouble> {
-    let seq = row.try_get::<_, i64>(0)?.unsigned_abs();
-    let (published_at, is_done, is_failed) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(BatchProgress {
-        seq,
-        published_at,
-        is_done,
-        is_failed,
-    })
 }

@@ -11,7 +11,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use tls::Check;
 
 /// The address of a Postgres database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS`.

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use crate::StoreError;
 use crate::audit::AuditRow;
+use crate::error::StoreError;
 
 const INSERT_SKELETON: &str = "INSERT INTO audit
     (id, time, step, outcome, actor, src, seq, replay_id, personal_hash, hash)

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::Connection;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// A passive checkpoint is asked for when this many turns have passed.
 const TURNS: u32 = 200;

@@ -1,50 +1,113 @@
-//! Jobs: the ledger, what they read, and T3 (docs/protocol.md).
-
-mod effects;
-mod finish;
-mod rules;
-mod snapshot;
+//! [`Jobs`] in SQLite.
 
 use std::collections::BTreeSet;
 
-pub use finish::fail;
 use rusqlite::{Connection, params};
 use types::id::BatchRef;
+use types::job::{BatchState, JobMessage};
 
-use super::Sqlite;
-use crate::{
-    AlertRevision, Effects, EventSelection, HourRange, JobDone, Jobs, Snapshot, StoreError,
-    StoredEvent,
+use super::audit::{self, Keep};
+use super::batches;
+use super::database::Sqlite;
+use super::statements::{execute, exists, list, one};
+use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERT, change, job_of};
+use crate::alert_outbox::AlertRevision;
+use crate::audit_rows;
+use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow};
+use crate::error::StoreError;
+use crate::hours::HourRange;
+use crate::jobs::{
+    FAIL_JOB, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
 };
+use crate::row::state;
+use crate::snapshot::{EventSelection, Hour, Snapshot, StoredEvent};
+use crate::submission::STATE;
+use crate::transaction_metrics;
 
-const DONE: &str = "SELECT 1 FROM ledger WHERE job_id = ?1";
-const EVENTS_OF: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
+const IS_COMPLETED: &str = "SELECT 1 FROM completed_jobs WHERE job_id = ?1";
+const EVENTS_OF_BATCH: &str =
+    "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client
     FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
     WHERE e.src = ?1 AND e.seq = ?2 ORDER BY e.ordinal";
+const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
+    FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour
+    WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3";
+const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
+      e.effective_at, e.local_day, e.body, b.client
+    FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
+    WHERE e.developer = ?1 AND e.effective_at >= ?2 AND e.effective_at < ?3
+    ORDER BY e.effective_at, e.event_id";
+const COMPLETE_JOB: &str =
+    "INSERT INTO completed_jobs (job_id, kind, src, seq, replay_id, finished_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (job_id) DO NOTHING";
+const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~?3,
+      state = CASE WHEN state NOT IN ('triggered', 'failed') THEN state
+        WHEN ((done | ?3) & need) = need THEN 'completed'
+        WHEN (failed & ~?3) = 0 THEN 'triggered' ELSE 'failed' END
+    WHERE src = ?1 AND seq = ?2 RETURNING state";
+const INSERT_NORMALIZED: &str =
+    insert_normalized!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+const INSERT_PARTIAL: &str = insert_computed!("partials", "hour", "VALUES (?1, ?2, ?3, ?4, ?5)");
+const INSERT_DAY: &str = insert_computed!("days", "day", "VALUES (?1, ?2, ?3, ?4, ?5)");
+const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
+const INSERT_ALERT: &str =
+    insert_alerts!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
 
 impl Jobs for Sqlite {
     async fn done(&self, job_ids: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
-        self.readers
-            .read(move |connection| done(connection, job_ids))
-            .await
+        self.read(move |connection| {
+            let mut done = BTreeSet::new();
+            for job_id in job_ids {
+                if exists(connection, IS_COMPLETED, [&job_id])? {
+                    done.insert(job_id);
+                }
+            }
+            Ok(done)
+        })
+        .await
     }
 
     async fn events_of(&self, batches: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers
-            .read(move |connection| events_of(connection, &batches))
-            .await
+        let batches: BTreeSet<BatchRef> = batches.into_iter().collect();
+        self.read(move |connection| {
+            let mut events = Vec::new();
+            for at in batches {
+                let key = params![at.src, at.seq as i64];
+                events.extend(list(connection, EVENTS_OF_BATCH, key, |row| {
+                    StoredEvent::decode(row)
+                })?);
+            }
+            Ok(events)
+        })
+        .await
     }
 
     async fn snapshot(
         &self,
         developer: String,
         ranges: Vec<HourRange>,
-        want: EventSelection,
+        selection: EventSelection,
     ) -> Result<Snapshot, StoreError> {
-        self.readers
-            .read(move |connection| snapshot::read(connection, &developer, ranges, want))
-            .await
+        // One read is one transaction: all statements see the same moment.
+        self.read(move |connection| {
+            let mut snapshot = Snapshot::default();
+            for range in HourRange::merge(ranges) {
+                let key = params![developer, range.first, range.last];
+                let hours = list(connection, HOURS, key, |row| Hour::decode(row))?;
+                snapshot.hours.extend(hours);
+            }
+            for range in snapshot.selected_hours(selection) {
+                let span = range.span();
+                let key = params![developer, span.start, span.end];
+                let events = list(connection, EVENTS_OF_SPAN, key, |row| {
+                    StoredEvent::decode(row)
+                })?;
+                snapshot.events.extend(events);
+            }
+            Ok(snapshot)
+        })
+        .await
     }
 
     async fn finish_jobs(
@@ -52,37 +115,211 @@ impl Jobs for Sqlite {
         effects: Effects,
         jobs: Vec<JobDone>,
     ) -> Result<Vec<AlertRevision>, StoreError> {
-        let t3 = async |jobs| {
-            self.write(move |connection| finish::finish(connection, effects, jobs))
+        let finish = async |jobs| {
+            self.write(move |connection| finish_jobs(connection, effects, jobs))
                 .await
         };
-        crate::measured::finish_jobs(jobs, t3).await
+        transaction_metrics::finish_jobs(jobs, finish).await
     }
 }
 
-fn done(connection: &Connection, job_ids: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
-    let mut statement = connection.prepare_cached(DONE)?;
-    let mut done = BTreeSet::new();
-    for job_id in job_ids {
-        if statement.exists([&job_id])? {
-            done.insert(job_id);
-        }
-    }
-    Ok(done)
-}
-
-fn events_of(
+/// T3.
+fn finish_jobs(
     connection: &Connection,
-    batches: &[BatchRef],
-) -> Result<Vec<StoredEvent>, StoreError> {
-    let batches: BTreeSet<&BatchRef> = batches.iter().collect();
-    let mut statement = connection.prepare_cached(EVENTS_OF)?;
-    let mut events = Vec::new();
-    for at in batches {
-        let rows = statement.query_map(params![at.src, at.seq as i64], snapshot::stored_event)?;
-        for event in rows {
-            events.push(event?);
+    effects: Effects,
+    mut jobs: Vec<JobDone>,
+) -> Result<Vec<AlertRevision>, StoreError> {
+    let mut revisions = Vec::new();
+    match effects {
+        Effects::Normalized(rows) => write_normalized(connection, &rows)?,
+        Effects::Windows { partials, days } => write_windows(connection, &partials, &days)?,
+        Effects::Rules(windows) => revisions = write_rules(connection, &windows, &jobs)?,
+    }
+    jobs.sort_by(|a, b| (a.job.body.batch, &a.job.job_id).cmp(&(b.job.body.batch, &b.job.job_id)));
+    for done in &jobs {
+        complete_job(connection, done)?;
+    }
+    Ok(revisions)
+}
+
+/// Completed job, mask and audit of one job. The job is completed even if its batch is gone.
+fn complete_job(connection: &Connection, done: &JobDone) -> Result<(), StoreError> {
+    let job = &done.job;
+    let at = job.body.batch;
+    let row = params![
+        job.job_id,
+        job.kind.as_str(),
+        at.src,
+        at.seq as i64,
+        job.replay_id,
+        done.finished_at
+    ];
+    let mut rows = Vec::new();
+    if execute(connection, COMPLETE_JOB, row)? == 1 {
+        rows.extend(audit_rows::job_done(done));
+    }
+    if job.replay_id.is_none() && set_done(connection, job)? {
+        rows.push(audit_rows::completed(done));
+    }
+    let known = batches::is_known(connection, at)?;
+    audit::append(connection, &rows, Keep::of(known))
+}
+
+/// Sets the job's bit; whether that completed the batch.
+fn set_done(connection: &Connection, job: &JobMessage) -> Result<bool, StoreError> {
+    let at = job.body.batch;
+    let key = params![at.src, at.seq as i64];
+    let before = one(connection, STATE.sqlite, key, |row| state(row, 0))?;
+    let bit = params![at.src, at.seq as i64, job.kind.bit().0];
+    let after = one(connection, SET_DONE, bit, |row| state(row, 0))?;
+    Ok(before != after && after == Some(BatchState::Completed))
+}
+
+/// T3f.
+pub fn fail_job(connection: &Connection, failed: &JobFailed) -> Result<(), StoreError> {
+    let job = &failed.job;
+    let at = job.body.batch;
+    if job.replay_id.is_none() {
+        let bit = params![at.src, at.seq as i64, job.kind.bit().0];
+        execute(connection, FAIL_JOB.sqlite, bit)?;
+    }
+    let known = batches::is_known(connection, at)?;
+    audit::append(
+        connection,
+        &[audit_rows::job_failed(failed)],
+        Keep::of(known),
+    )
+}
+
+fn write_normalized(connection: &Connection, rows: &[NormalizedRow]) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(INSERT_NORMALIZED)?;
+    for row in rows {
+        statement.execute(params![
+            row.developer,
+            row.event_id,
+            row.version,
+            row.at.src,
+            row.at.seq as i64,
+            row.at.ordinal,
+            row.kind,
+            row.effective_at,
+            row.local_time,
+            row.local_day,
+            row.language,
+            row.project,
+            row.record
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_windows(
+    connection: &Connection,
+    partials: &[PartialRow],
+    days: &[DayRow],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(INSERT_PARTIAL)?;
+    for partial in partials {
+        let computed = &partial.computed;
+        statement.execute(params![
+            partial.developer,
+            partial.hour,
+            computed.generation,
+            computed.version,
+            computed.body
+        ])?;
+    }
+    let mut statement = connection.prepare_cached(INSERT_DAY)?;
+    for day in days {
+        let computed = &day.computed;
+        statement.execute(params![
+            day.developer,
+            day.day,
+            computed.generation,
+            computed.version,
+            computed.body
+        ])?;
+    }
+    Ok(())
+}
+
+/// Writes the windows that are newer than what is there, and their alerts; gives the revisions to publish.
+fn write_rules(
+    connection: &Connection,
+    windows: &[RuleWindow],
+    jobs: &[JobDone],
+) -> Result<Vec<AlertRevision>, StoreError> {
+    let mut windows: Vec<&RuleWindow> = windows.iter().collect();
+    windows.sort_by_key(|window| (&window.developer, &window.rule, &window.window_start));
+    let mut revisions = Vec::new();
+    for window in windows {
+        let job = job_of(window, jobs)?;
+        let row = params![
+            window.developer,
+            window.rule,
+            window.window_start,
+            window.generation,
+            window.version
+        ];
+        if execute(connection, INSERT_RULE_WINDOW, row)? == 0 {
+            continue;
+        }
+        let Some(change) = change(current_alert(connection, window)?.as_ref(), window) else {
+            continue;
+        };
+        write_alert(connection, &change, window)?;
+        if change.is_revision {
+            let known = batches::is_known(connection, job.job.body.batch)?;
+            let row = audit_rows::alerted(&change.alert, job);
+            audit::append(connection, &[row], Keep::of(known))?;
+        }
+        revisions.extend(change.to_publish(window));
+    }
+    Ok(revisions)
+}
+
+/// The alert that the window may change.
+fn current_alert(
+    connection: &Connection,
+    window: &RuleWindow,
+) -> Result<Option<Alert>, StoreError> {
+    match &window.finding {
+        Some(finding) => {
+            let key = [&finding.alert_id];
+            one(connection, ALERT.sqlite, key, |row| Alert::decode(row))
+        }
+        None => {
+            let key = [&window.developer, &window.rule, &window.window_start];
+            one(connection, RAISED_ALERT.sqlite, key, |row| {
+                Alert::decode(row)
+            })
         }
     }
-    Ok(events)
+}
+
+fn write_alert(
+    connection: &Connection,
+    change: &AlertChange,
+    window: &RuleWindow,
+) -> Result<(), StoreError> {
+    let alert = &change.alert;
+    let row = params![
+        alert.alert_id,
+        alert.developer,
+        alert.rule,
+        alert.window_start,
+        alert.severity,
+        alert.title,
+        alert.body,
+        alert.state(),
+        alert.revision,
+        change.published(),
+        alert.push,
+        alert.replay_id,
+        window.batch.src,
+        window.batch.seq as i64,
+        window.correlation_id
+    ];
+    execute(connection, INSERT_ALERT, row)?;
+    Ok(())
 }

@@ -1,12 +1,17 @@
-//! T2: batches whose jobs are to be published, and those whose jobs are (docs/protocol.md).
+//! [`Outbox`] in SQLite.
 
-use rusqlite::{Connection, OptionalExtension, params};
-use types::job::Mask;
+use rusqlite::{Connection, params};
 use types::time::{Micros, SECOND};
 
 use super::audit::{self, Keep};
-use super::{Sqlite, batches};
-use crate::{Outbox, Pending, StoreError, Triggered, steps};
+use super::batches;
+use super::database::Sqlite;
+use super::statements::{execute, list, one};
+use crate::audit_rows;
+use crate::error::StoreError;
+use crate::outbox::{Outbox, Pending, Triggered};
+use crate::row::state;
+use crate::transaction_metrics;
 
 /// A claimed batch is its claimer's for this long.
 const CLAIM_LEASE: Micros = 30 * SECOND;
@@ -17,63 +22,51 @@ const CLAIM: &str = "SELECT src, seq, need, job_body FROM batches
 const LEASE: &str =
     "UPDATE batches SET lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + ?3
     WHERE src = ?1 AND seq = ?2";
-const TRIGGERED: &str = "UPDATE batches SET state = CASE
+const MARK_TRIGGERED: &str = "UPDATE batches SET state = CASE
       WHEN (done & need) = need THEN 'completed' WHEN failed <> 0 THEN 'failed' ELSE 'triggered' END
     WHERE src = ?1 AND seq = ?2 AND state = 'persisted' RETURNING state";
 
 impl Outbox for Sqlite {
     async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
-        crate::measured::transaction(
-            "claim_outbox",
-            self.write(move |connection| claim(connection, limit)),
-        )
-        .await
+        let claimed = self.write(move |connection| claim_outbox(connection, limit));
+        transaction_metrics::timed("claim_outbox", claimed).await
     }
 
     async fn mark_triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
         batches.sort_by_key(|batch| batch.body.batch);
-        let t2b = async |batches: Vec<Triggered>| {
+        let mark = async |batches: Vec<Triggered>| {
             self.write(move |connection| {
-                batches
-                    .iter()
-                    .try_for_each(|batch| triggered(connection, batch))
+                let mut batches = batches.iter();
+                batches.try_for_each(|batch| mark_triggered(connection, batch))
             })
             .await
         };
-        crate::measured::mark_triggered(batches, t2b).await
+        transaction_metrics::mark_triggered(batches, mark).await
     }
 }
 
 /// T2a.
-fn claim(connection: &Connection, limit: u32) -> Result<Vec<Pending>, StoreError> {
-    let mut statement = connection.prepare_cached(CLAIM)?;
-    let rows = statement.query_map([limit], |row| {
-        Ok((
-            batches::batch_ref(row)?,
-            Mask(row.get(2)?),
-            row.get::<_, String>(3)?,
-        ))
-    })?;
-    let mut claimed = Vec::new();
-    for row in rows.collect::<Result<Vec<_>, _>>()? {
-        let (at, need, body) = row;
-        let pending = Pending::read(at, need, &body)?;
-        connection
-            .prepare_cached(LEASE)?
-            .execute(params![at.src, at.seq as i64, CLAIM_LEASE])?;
-        claimed.push(pending);
+fn claim_outbox(connection: &Connection, limit: u32) -> Result<Vec<Pending>, StoreError> {
+    let claimed = list(connection, CLAIM, [limit], |row| Pending::decode(row))?;
+    for pending in &claimed {
+        let at = pending.body.batch;
+        let lease = params![at.src, at.seq as i64, CLAIM_LEASE];
+        execute(connection, LEASE, lease)?;
     }
     Ok(claimed)
 }
 
 /// T2b of one batch.
-fn triggered(connection: &Connection, batch: &Triggered) -> Result<(), StoreError> {
+fn mark_triggered(connection: &Connection, batch: &Triggered) -> Result<(), StoreError> {
     let at = batch.body.batch;
     let known = batches::is_known(connection, at)?;
-    let state = connection
-        .prepare_cached(TRIGGERED)?
-        .query_row(params![at.src, at.seq as i64], |row| batches::state(row, 0))
-        .optional()?;
-    let Some(state) = state else { return Ok(()) };
-    audit::append(connection, &steps::triggered(batch, state), Keep::of(known))
+    let key = params![at.src, at.seq as i64];
+    let Some(state) = one(connection, MARK_TRIGGERED, key, |row| state(row, 0))? else {
+        return Ok(());
+    };
+    audit::append(
+        connection,
+        &audit_rows::triggered(batch, state),
+        Keep::of(known),
+    )
 }

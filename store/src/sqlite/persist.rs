@@ -1,63 +1,68 @@
 //! T1: a group of batches in one transaction (docs/protocol.md, Transactions).
 
-mod rows;
 mod sql;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, named_params, params};
 use types::id::{BatchRef, EventRef, Src};
 use types::job::{BatchState, Mask};
 use types::stream::StreamIncarnation;
-use types::time::Micros;
+use types::time::{Micros, SECOND};
 use types::verdict::{Counts, Verdict};
 
 use super::audit::{self, Keep};
-use super::read::SOURCE;
-use super::{Sqlite, batches};
+use super::database::Sqlite;
+use super::statements::{execute, list, one};
 use crate::audit::AuditTrail;
-use crate::contest::{Beaten, Holder, Lost, Resolution, Submission, decide, judged_anew};
-use crate::incoming::{AdmittedEvent, DecodedBatch, StoredFrom};
-use crate::refused::RefusedRow;
-use crate::tally::Tally;
-use crate::{Persist, StoreError, Stored, VerifyReads};
-use sql::{
-    BATCH_EXISTS, BEATEN, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, HOLDER,
-    INSERT_DEVELOPER, INSERT_SOURCE, TOMBSTONE,
+use crate::batch_summary::BatchSummary;
+use crate::decoded_batch::{AdmittedEvent, DecodedBatch, StoredFrom};
+use crate::dedup::{
+    Candidate, CurrentOwner, DisplacedCandidate, DisplacedEvent, Resolution, re_evaluate, resolve,
 };
+use crate::error::StoreError;
+use crate::persist::{Persist, Stored};
+use crate::refused_row::RefusedRow;
+use crate::row::{Row as _, batch_ref, event_ref, hash, state};
+use crate::transaction_metrics;
+use crate::verify_reads::{SOURCE, VerifyReads};
+use sql::{
+    BATCH_EXISTS, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, DISPLACED,
+    INSERT_BATCH, INSERT_DEVELOPER, INSERT_DUPLICATE, INSERT_EVENT, INSERT_REFUSED, INSERT_SOURCE,
+    OWNER, TOMBSTONE,
+};
+
+/// A stored batch's jobs belong to its own worker for this long, then to the sweep of the outbox.
+const OWN_LEASE: Micros = 5 * SECOND;
 
 impl Persist for Sqlite {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
-        // Nearly always it is known: a look costs no turn of the writer.
+        // Nearly always it is known: a read costs no turn of the writer.
         if let Some(src) = self.known_source(incarnation).await? {
             return Ok(src);
         }
         let incarnation = incarnation.clone();
-        let find = move |connection: &Connection| {
-            connection
-                .prepare_cached(INSERT_SOURCE)?
-                .execute(params![incarnation.name, incarnation.created])?;
-            Ok(connection
-                .prepare_cached(SOURCE)?
-                .query_row(params![incarnation.name, incarnation.created], |row| {
-                    row.get(0)
-                })?)
-        };
-        self.write(find).await
+        self.write(move |connection| {
+            let key = params![incarnation.name, incarnation.created];
+            execute(connection, INSERT_SOURCE, key)?;
+            one(connection, SOURCE.sqlite, key, |row| row.value(0))?
+                .ok_or_else(|| StoreError::Failed("the inserted source is gone".to_owned()))
+        })
+        .await
     }
 
     async fn store_batches(&self, mut group: Vec<DecodedBatch>) -> Result<Vec<Stored>, StoreError> {
         group.sort_by_key(|batch| batch.at);
-        let t1 = move |connection: &Connection| {
-            group
-                .iter()
-                .map(|batch| T1 { connection, batch }.run())
+        let stored = self.write(move |connection| {
+            let batches = group.iter();
+            batches
+                .map(|batch| StoreBatch { connection, batch }.run())
                 .collect()
-        };
-        crate::measured::store_batches(self.write(t1)).await
+        });
+        transaction_metrics::store_batches(stored).await
     }
 }
 
 /// The transaction's part for one batch.
-struct T1<'a> {
+struct StoreBatch<'a> {
     connection: &'a Connection,
     batch: &'a DecodedBatch,
 }
@@ -65,9 +70,10 @@ struct T1<'a> {
 /// Batch id and receipt of a stored batch.
 type Receipt = (String, Micros);
 
-impl T1<'_> {
+impl StoreBatch<'_> {
     fn run(&self) -> Result<Stored, StoreError> {
-        let (at, developer) = (self.batch.at, self.batch.header.developer.as_str());
+        let at = self.batch.at;
+        let developer = self.batch.header.developer.as_str();
         self.connection
             .prepare_cached(INSERT_DEVELOPER)?
             .execute([developer])?;
@@ -82,48 +88,48 @@ impl T1<'_> {
         }
         if self.is_forgotten()? {
             let bare = self.batch.without_person();
-            let skeleton = T1 {
+            let skeleton = StoreBatch {
                 connection: self.connection,
                 batch: &bare,
             };
-            skeleton.insert_batch(&Tally::default())?;
+            skeleton.insert_batch(&BatchSummary::default())?;
             audit::append(self.connection, &AuditTrail::of(&bare).rows, Keep::Skeleton)?;
-            return Ok(Tally::default().stored(&bare));
+            return Ok(BatchSummary::default().stored(&bare));
         }
-        let mut trail = AuditTrail::of(self.batch);
-        let mut tally = Tally::default();
-        for event in &self.batch.competitors {
-            self.compete(event, &mut tally, &mut trail)?;
+        let mut audit_trail = AuditTrail::of(self.batch);
+        let mut summary = BatchSummary::default();
+        for event in &self.batch.admitted {
+            self.store_event(event, &mut summary, &mut audit_trail)?;
         }
         for refused in &self.batch.refused {
             self.insert_refused(&RefusedRow::at_admission(self.batch, refused))?;
-            tally.counts.add(refused.code.verdict());
-            trail.refused(refused);
+            summary.counts.add(refused.code.verdict());
+            audit_trail.refused(refused);
         }
-        for hour in &tally.hours {
+        for hour in &summary.hours {
             self.connection
                 .prepare_cached(BUMP_HOUR)?
                 .execute(params![developer, hour])?;
         }
-        self.insert_batch(&tally)?;
-        if tally.need() == Mask::NONE {
-            trail.completed();
+        self.insert_batch(&summary)?;
+        if summary.need() == Mask::NONE {
+            audit_trail.completed();
         }
-        audit::append(self.connection, &trail.rows, Keep::All)?;
-        Ok(tally.stored(self.batch))
+        audit::append(self.connection, &audit_trail.rows, Keep::All)?;
+        Ok(summary.stored(self.batch))
     }
 
     fn state_of(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
-        let mut statement = self.connection.prepare_cached(BATCH_EXISTS)?;
-        let found = statement.query_row(params![at.src, at.seq as i64], |row| {
+        let key = params![at.src, at.seq as i64];
+        let found = one(self.connection, BATCH_EXISTS, key, |row| {
             let from = StoredFrom {
-                published_at: row.get(1)?,
-                developer: row.get(2)?,
-                batch_id: row.get(3)?,
+                published_at: row.value(1)?,
+                developer: row.value(2)?,
+                batch_id: row.value(3)?,
             };
-            Ok((batches::state(row, 0)?, from))
-        });
-        let Some((state, from)) = found.optional()? else {
+            Ok((state(row, 0)?, from))
+        })?;
+        let Some((state, from)) = found else {
             return Ok(None);
         };
         self.batch.expect_own(&from)?;
@@ -131,125 +137,195 @@ impl T1<'_> {
     }
 
     fn is_forgotten(&self) -> Result<bool, StoreError> {
-        let mut statement = self.connection.prepare_cached(TOMBSTONE)?;
-        let tombstone = statement.query_row([self.batch.header.developer.as_str()], |row| {
-            Ok(BatchRef {
-                src: row.get(0)?,
-                seq: row.get::<_, i64>(1)?.unsigned_abs(),
-            })
-        });
-        Ok(tombstone
-            .optional()?
-            .is_some_and(|tombstone| self.batch.at <= tombstone))
+        let key = [self.batch.header.developer.as_str()];
+        let tombstone = one(self.connection, TOMBSTONE, key, |row| batch_ref(row, 0))?;
+        Ok(tombstone.is_some_and(|tombstone| self.batch.at <= tombstone))
     }
 
-    /// One admitted event: it is new, or finds its id held.
-    fn compete(
+    /// One admitted event: it is new, or its id has an owner.
+    fn store_event(
         &self,
         event: &AdmittedEvent,
-        tally: &mut Tally,
-        trail: &mut AuditTrail<'_>,
+        summary: &mut BatchSummary,
+        audit_trail: &mut AuditTrail<'_>,
     ) -> Result<(), StoreError> {
         let at = self.batch.at.event(event.ordinal);
         if self.insert_event(at, event)? {
-            tally.add_new(event);
+            summary.add_new(event);
             return Ok(());
         }
-        let (holder, receipt) = self.holder(&event.id)?;
-        let submission = Submission {
+        let (owner, receipt) = self.owner(&event.id)?;
+        let candidate = Candidate {
             at,
             hash: &event.hash,
             body: &event.body,
         };
-        match decide(holder.submission(), submission) {
-            Resolution::Own => tally.counts.add(Verdict::Accepted),
-            Resolution::Takes => {
-                self.swap(&holder, submission, event)?;
-                tally.left(holder.effective_at, &holder.local_day);
-                tally.add_new(event);
+        match resolve(owner.candidate(), candidate) {
+            Resolution::Own => summary.counts.add(Verdict::Accepted),
+            Resolution::Supersedes => {
+                self.supersede(&owner, candidate, event)?;
+                summary.left(owner.effective_at, &owner.local_day);
+                summary.add_new(event);
             }
-            Resolution::Loses(loser) => {
+            Resolution::Displaced(displaced) => {
                 let developer = self.batch.header.developer.as_str();
-                self.insert_loser(&Lost {
+                self.insert_displaced(&DisplacedEvent {
                     developer,
                     id: &event.id,
-                    submission,
-                    loser,
+                    candidate,
+                    displaced,
                 })?;
-                tally.counts.add(loser.verdict());
-                trail.lost(event, loser, holder.at, receipt.as_ref());
+                summary.counts.add(displaced.verdict());
+                audit_trail.displaced(event, displaced, owner.at, receipt.as_ref());
             }
         }
         Ok(())
     }
 
-    /// The event that holds the id; the receipt of its batch, where that is not this very one, which
-    /// has no row yet.
-    fn holder(&self, id: &str) -> Result<(Holder, Option<Receipt>), StoreError> {
-        let mut statement = self.connection.prepare_cached(HOLDER)?;
-        Ok(
-            statement.query_row(params![self.batch.header.developer.as_str(), id], |row| {
-                let holder = Holder {
-                    at: event_ref(row)?,
-                    hash: row.get(3)?,
-                    body: row.get(4)?,
-                    effective_at: row.get(5)?,
-                    local_day: row.get(6)?,
-                };
-                let batch_id: Option<String> = row.get(7)?;
-                let receipt =
-                    batch_id.map(|batch_id| Ok::<_, rusqlite::Error>((batch_id, row.get(8)?)));
-                Ok((holder, receipt.transpose()?))
-            })?,
-        )
+    /// The current owner of the id; the receipt of its batch, if that is not this very one, which has no row yet.
+    fn owner(&self, id: &str) -> Result<(CurrentOwner, Option<Receipt>), StoreError> {
+        let key = params![self.batch.header.developer.as_str(), id];
+        let found = one(self.connection, OWNER, key, |row| {
+            let owner = CurrentOwner {
+                at: event_ref(row, 0)?,
+                hash: hash(row, 3)?,
+                body: row.value(4)?,
+                effective_at: row.value(5)?,
+                local_day: row.value(6)?,
+            };
+            let receipt = match row.value(7)? {
+                Some(batch_id) => Some((batch_id, row.value(8)?)),
+                None => None,
+            };
+            Ok((owner, receipt))
+        })?;
+        found.ok_or_else(|| StoreError::Failed("the owner of an event id is gone".to_owned()))
     }
 
-    /// The newcomer came before the holder: it takes the place, all others are judged beside it.
-    fn swap(
+    /// The newcomer came before the owner: it supersedes it, and all others are re-evaluated.
+    fn supersede(
         &self,
-        holder: &Holder,
-        original: Submission<'_>,
+        owner: &CurrentOwner,
+        original: Candidate<'_>,
         event: &AdmittedEvent,
     ) -> Result<(), StoreError> {
-        let (developer, id) = (self.batch.header.developer.as_str(), event.id.as_str());
-        let key = params![developer, id];
-        let mut statement = self.connection.prepare_cached(BEATEN)?;
-        let beaten = statement.query_map(key, |row| {
-            Ok(Beaten {
-                at: event_ref(row)?,
-                hash: row.get(3)?,
-                body: row.get(4)?,
+        let developer = self.batch.header.developer.as_str();
+        let key = params![developer, event.id];
+        let others = list(self.connection, DISPLACED, key, |row| {
+            Ok(DisplacedCandidate {
+                at: event_ref(row, 0)?,
+                hash: hash(row, 3)?,
+                body: row.value(4)?,
             })
         })?;
-        let beaten = beaten.collect::<Result<Vec<_>, _>>()?;
-        self.connection
-            .prepare_cached(DELETE_DUPLICATES)?
-            .execute(key)?;
-        self.connection
-            .prepare_cached(DELETE_CONFLICTS)?
-            .execute(key)?;
-        let held = params![holder.at.src, holder.at.seq as i64, holder.at.ordinal];
-        self.connection
-            .prepare_cached(DELETE_EVENT)?
-            .execute(held)?;
+        execute(self.connection, DELETE_DUPLICATES, key)?;
+        execute(self.connection, DELETE_CONFLICTS, key)?;
+        let owned = params![owner.at.src, owner.at.seq as i64, owner.at.ordinal];
+        execute(self.connection, DELETE_EVENT, owned)?;
         self.insert_event(original.at, event)?;
-        judged_anew((developer, id, original), holder, &beaten)
-            .try_for_each(|lost| self.insert_loser(&lost))
+        re_evaluate(developer, &event.id, original, owner, &others)
+            .try_for_each(|displaced| self.insert_displaced(&displaced))
     }
 
-    fn insert_loser(&self, lost: &Lost<'_>) -> Result<(), StoreError> {
-        match RefusedRow::conflict(lost) {
+    fn insert_displaced(&self, event: &DisplacedEvent<'_>) -> Result<(), StoreError> {
+        match RefusedRow::conflict(event) {
             Some(conflict) => self.insert_refused(&conflict),
-            None => self.insert_duplicate(lost),
+            None => self.insert_duplicate(event),
         }
     }
-}
 
-/// The reference in a row's first three columns.
-pub(super) fn event_ref(row: &rusqlite::Row<'_>) -> rusqlite::Result<EventRef> {
-    Ok(EventRef {
-        src: row.get(0)?,
-        seq: row.get::<_, i64>(1)?.unsigned_abs(),
-        ordinal: row.get(2)?,
-    })
+    fn insert_event(&self, at: EventRef, event: &AdmittedEvent) -> Result<bool, StoreError> {
+        let developer = self.batch.header.developer.as_str();
+        let inserted = self
+            .connection
+            .prepare_cached(INSERT_EVENT)?
+            .execute(params![
+                at.src,
+                at.seq as i64,
+                at.ordinal,
+                developer,
+                event.id,
+                event.kind,
+                event.schema_version,
+                event.effective_at,
+                event.local_day,
+                event.body,
+                event.hash
+            ])?;
+        Ok(inserted == 1)
+    }
+
+    fn insert_refused(&self, refused: &RefusedRow<'_>) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(INSERT_REFUSED)?
+            .execute(params![
+                refused.at.src,
+                refused.at.seq as i64,
+                refused.at.ordinal,
+                refused.developer,
+                refused.event_id,
+                refused.code.verdict().as_str(),
+                refused.code.as_str(),
+                refused.pointer,
+                refused.detail,
+                refused.body,
+                refused.hash
+            ])?;
+        Ok(())
+    }
+
+    fn insert_duplicate(&self, event: &DisplacedEvent<'_>) -> Result<(), StoreError> {
+        let Candidate { at, hash, .. } = event.candidate;
+        self.connection
+            .prepare_cached(INSERT_DUPLICATE)?
+            .execute(params![
+                at.src,
+                at.seq as i64,
+                at.ordinal,
+                event.developer,
+                event.id,
+                hash,
+                event.own_bytes()
+            ])?;
+        Ok(())
+    }
+
+    fn insert_batch(&self, summary: &BatchSummary) -> Result<(), StoreError> {
+        let at = self.batch.at;
+        let header = &self.batch.header;
+        let counts = summary.counts;
+        let need = summary.need();
+        let job_body = serde_json::to_string(&summary.job_body(self.batch))
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.connection
+            .prepare_cached(INSERT_BATCH)?
+            .execute(named_params! {
+                ":src": at.src,
+                ":seq": at.seq as i64,
+                ":developer": header.developer.as_str(),
+                ":batch_id": header.batch_id,
+                ":events_hash": self.batch.events_hash,
+                ":correlation_id": header.correlation_id,
+                ":traceparent": header.traceparent,
+                ":schema_version": header.schema_version,
+                ":sent_at": header.sent_at,
+                ":skew": header.skew,
+                ":collector": header.collector,
+                ":client": header.envelope.get("client").map(|client| client.get().as_bytes()),
+                ":received_at": header.received_at,
+                ":validated_at": header.validated_at,
+                ":published_at": self.batch.published_at,
+                ":persisted_at": self.batch.persisted_at,
+                ":received": counts.received,
+                ":accepted": counts.accepted,
+                ":duplicate": counts.duplicate,
+                ":rejected": counts.rejected,
+                ":quarantined": counts.quarantined,
+                ":need": need.0,
+                ":state": BatchState::stored(need).as_str(),
+                ":job_body": job_body,
+                ":own_lease": OWN_LEASE,
+            })?;
+        Ok(())
+    }
 }

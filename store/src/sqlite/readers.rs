@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::open_read_only;
-use crate::StoreError;
+use super::connection::open_read_only;
+use crate::error::StoreError;
 
 /// Idle connections of one file. Cheap to clone.
 #[derive(Clone)]

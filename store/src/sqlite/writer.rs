@@ -11,51 +11,23 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::checkpoint::{Checkpoints, truncate};
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// Most work in one transaction; what waits beyond it is the next turn's.
 const TURN: usize = 64;
 /// Work that may wait; beyond it, callers wait to hand theirs over.
 const QUEUE: usize = 1024;
 
+/// Work for the writer thread: runs in its transaction, or gets the reason there is none, and gives what is to be
+/// called with the end of the transaction.
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Reply + Send>;
+/// Answers whoever waits for the work.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
+
 /// A handle to the writer thread.
 #[derive(Clone)]
 pub struct Writer {
-    queue: SyncSender<Box<dyn Work>>,
-}
-
-/// Something to write, and who waits for it.
-trait Work: Send {
-    /// Writes; an error undoes this work alone.
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
-    /// Tells how it ended, the commit included.
-    fn answer(self: Box<Self>, ended: Result<(), StoreError>);
-}
-
-struct Task<F, T> {
-    write: Option<F>,
-    value: Option<T>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<F, T> Work for Task<F, T>
-where
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
-    T: Send,
-{
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        if let Some(write) = self.write.take() {
-            self.value = Some(write(connection)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, ended: Result<(), StoreError>) {
-        let gone = StoreError::Failed("the work was run twice".to_owned());
-        let Task { value, reply, .. } = *self;
-        // Whoever asked may have given up waiting; what was committed stays.
-        let _ = reply.send(ended.and_then(|()| value.ok_or(gone)));
-    }
+    queue: SyncSender<Work>,
 }
 
 impl Writer {
@@ -70,36 +42,39 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Runs `write` in the next turn's transaction; answers when that is committed.
+    /// Runs `write` in the next turn's transaction; answers when that is committed. An error of `write` undoes
+    /// `write` alone.
     pub async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
         let ended = || StoreError::Unavailable("the writer has ended".to_owned());
-        let (reply, answer) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let queue = self.queue.clone();
-        let task: Box<dyn Work> = Box::new(Task {
-            write: Some(write),
-            value: None,
-            reply,
+        let work: Work = Box::new(move |transaction| {
+            let written = transaction.and_then(|connection| in_savepoint(connection, write));
+            Box::new(move |committed| {
+                // Whoever asked may no longer wait; what was committed stays.
+                let _ = answer.send(written.and_then(|value| committed.map(|()| value)));
+            })
         });
-        match queue.try_send(task) {
+        match queue.try_send(work) {
             Ok(()) => {}
             Err(TrySendError::Disconnected(_)) => return Err(ended()),
             // The writer is behind: wait for a place, off the runtime's threads.
-            Err(TrySendError::Full(task)) => {
-                let sent = tokio::task::spawn_blocking(move || queue.send(task)).await;
+            Err(TrySendError::Full(work)) => {
+                let sent = tokio::task::spawn_blocking(move || queue.send(work)).await;
                 sent.map_err(|_| ended())?.map_err(|_| ended())?;
             }
         }
-        answer.await.map_err(|_| ended())?
+        answered.await.map_err(|_| ended())?
     }
 }
 
-fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<Box<dyn Work>>) {
+fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<Work>) {
     while let Ok(first) = work.recv() {
-        let turn: Vec<_> = std::iter::once(first)
+        let turn: Vec<Work> = std::iter::once(first)
             .chain(work.try_iter().take(TURN - 1))
             .collect();
         take_turn(connection, turn);
@@ -109,17 +84,14 @@ fn run(connection: &Connection, checkpoints: &mut Checkpoints, work: &Receiver<B
 }
 
 /// One transaction: each work in its savepoint, one commit, then the answers.
-fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
-    let mut ended = Vec::with_capacity(turn.len());
+fn take_turn(connection: &Connection, turn: Vec<Work>) {
     let began = connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(StoreError::from);
-    for mut work in turn {
-        let result = began
-            .clone()
-            .and_then(|()| in_savepoint(connection, work.as_mut()));
-        ended.push((work, result));
-    }
+    let replies: Vec<Reply> = turn
+        .into_iter()
+        .map(|work| work(began.clone().map(|()| connection)))
+        .collect();
     let committed =
         began.and_then(|()| connection.execute_batch("COMMIT").map_err(StoreError::from));
     if committed.is_err()
@@ -128,16 +100,19 @@ fn take_turn(connection: &Connection, turn: Vec<Box<dyn Work>>) {
     {
         tracing::error!(%error, "a failed transaction could not be rolled back");
     }
-    for (work, result) in ended {
-        work.answer(result.and(committed.clone()));
+    for reply in replies {
+        reply(committed.clone());
     }
 }
 
-fn in_savepoint(connection: &Connection, work: &mut dyn Work) -> Result<(), StoreError> {
+fn in_savepoint<T>(
+    connection: &Connection,
+    write: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     connection.execute_batch("SAVEPOINT work")?;
     // A panic would end the writer, and with it all storing: it is this work's failure alone.
-    let ran = catch_unwind(AssertUnwindSafe(|| work.run(connection)));
-    let result = ran.unwrap_or_else(|_| {
+    let written = catch_unwind(AssertUnwindSafe(|| write(connection)));
+    let result = written.unwrap_or_else(|_| {
         Err(StoreError::Failed(
             "writing panicked; the log says where".to_owned(),
         ))
@@ -205,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.db");
         let connection = Connection::open(&path).unwrap();
-        crate::sqlite::configure(&connection).unwrap();
+        crate::sqlite::connection::configure(&connection).unwrap();
         connection
             .execute_batch("CREATE TABLE big (body BLOB)")
             .unwrap();

@@ -193,7 +193,7 @@ pub async fn a_rule_window_must_belong_to_a_finished_job<E: Engine>() {
     assert_eq!(
         engine.dump(),
         before,
-        "nothing of it is written, the ledger neither"
+        "nothing of it is written, the completed jobs neither"
     );
 }
 

@@ -113,12 +113,12 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
 pub async fn a_reader_sees_whole_committed_groups_only<E: Engine>() {
     const GROUPS: u64 = 20;
     let (store, src) = fresh::<E>().await;
-    let (ledger, ended) = (store.store().clone(), Arc::new(AtomicBool::new(false)));
+    let (reader, ended) = (store.store().clone(), Arc::new(AtomicBool::new(false)));
     let writer_ended = ended.clone();
     let reader = tokio::spawn(async move {
         loop {
             let last = writer_ended.load(Ordering::Acquire);
-            let accounts = ledger.accounts(src, 1, u64::MAX).await.unwrap();
+            let accounts = reader.accounts(src, 1, u64::MAX).await.unwrap();
             assert_eq!(accounts.len() % 3, 0, "groups are committed whole");
             for account in &accounts {
                 let mut ordinals: Vec<u32> =

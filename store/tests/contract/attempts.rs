@@ -19,10 +19,10 @@ fn key(consumer: &str, seq: u64) -> MessageKey {
     }
 }
 
-fn attempt(used: u32, marks: u32, reason: Option<&str>) -> Attempt {
+fn attempt(used: u32, guards: u32, reason: Option<&str>) -> Attempt {
     Attempt {
         used,
-        marks,
+        guards,
         reason: reason.map(str::to_owned),
         dead_at: None,
     }
@@ -52,7 +52,7 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
         failed(key("persist", 7), "second", 2 * SECOND).await,
         attempt(2, 1, Some("second"))
     );
-    // A worker that died takes nothing back; the next one marks again.
+    // A worker that died takes nothing back; the next one begins again.
     assert_eq!(
         store.begin_attempt(key("persist", 7), T0).await.unwrap(),
         attempt(2, 2, Some("second"))
@@ -122,7 +122,7 @@ pub async fn marks_at_once_are_all_counted<E: Engine>() {
                 .begin_attempt(key("persist", 1), T0)
                 .await
                 .unwrap()
-                .marks
+                .guards
         });
     }
     let mut seen = tasks.join_all().await;

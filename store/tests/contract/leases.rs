@@ -170,7 +170,7 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     }
     let dump = engine.dump();
     assert_eq!(dump.rows("batches"), before.rows("batches"));
-    assert_eq!(dump.rows("ledger").len(), 3);
+    assert_eq!(dump.rows("completed_jobs").len(), 3);
     let rows = dump.checked_audit();
     let replayed = |step| {
         rows.iter()

@@ -16,6 +16,7 @@ mod dump;
 mod history;
 mod leases;
 mod order;
+mod other_shape;
 mod overdue;
 mod postgres;
 mod postgres_alone;

@@ -101,9 +101,9 @@ impl Scenario {
         let (any, rising) = (stored::<E>(groups).await, stored::<E>(one_by_one).await);
         let (dump, expected) = (any.dump(), rising.dump());
         prop_assert_eq!(dump.of_events(), expected.of_events());
-        let ledger = any.store();
+        let reader = any.store();
         for batch in &incoming {
-            let accounts = ledger
+            let accounts = reader
                 .accounts(batch.at.src, batch.at.seq, batch.at.seq)
                 .await
                 .unwrap();

@@ -82,7 +82,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
         .mark_triggered(bodies.iter().map(triggered).collect())
         .await
         .unwrap();
-    assert_moved(&engine, "T2b", |before| {
+    assert_moved(&engine, "mark_triggered", |before| {
         before.triggered().unwrap_or(before)
     });
     for kind in JobKind::ALL {
@@ -106,7 +106,7 @@ pub async fn every_state_and_mask_moves_as_the_transition_table_says<E: Engine>(
             .await
             .into_iter()
             .for_each(|ended| ended.unwrap());
-        assert_moved(&engine, "T3f", |before| {
+        assert_moved(&engine, "fail_job", |before| {
             before.job_failed(kind).unwrap_or(before)
         });
     }
@@ -244,7 +244,7 @@ pub async fn a_job_finished_twice_is_entered_and_recorded_once<E: Engine>() {
         .unwrap();
     assert_eq!(engine.dump(), once);
     assert_eq!(store.done(ask).await.unwrap(), [id.clone()].into());
-    let [row] = once.rows("ledger") else {
+    let [row] = once.rows("completed_jobs") else {
         panic!("one row")
     };
     assert_eq!(

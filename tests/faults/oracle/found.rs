@@ -85,7 +85,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 const BATCHES: &str =
     "SELECT src, seq, developer, batch_id, state, need, done, failed, received FROM batches";
 const DUPLICATES: &str = "SELECT src, seq, ordinal, developer, event_id FROM duplicates";
-const LEDGER: &str = "SELECT src, seq, kind FROM ledger";
+const LEDGER: &str = "SELECT src, seq, kind FROM completed_jobs";
 const NORMALIZED: &str = "SELECT src, seq, ordinal, developer, event_id FROM normalized";
 const DAYS: &str = "SELECT developer, day, body FROM days";
 const ALERTS: &str =

@@ -238,9 +238,9 @@ async fn a_database_of_a_newer_program_is_left_alone(engine: Engine) {
     let mut command = up(folder.path(), "data");
     command.args(["--database-url", &database.url()]);
     let parts = [
-        "does not fit this program",
-        "a newer program brought it to version 4711",
-        "Start the program that made it, or a newer one",
+        "has another shape than this program needs",
+        "it was made by V4711__tomorrow",
+        "Start the program that made it, or rebuild it from the stream",
     ];
     refused(&mut command, 1, &parts).await;
     let mut read = devtrail(folder.path());

@@ -7,16 +7,17 @@ use types::id::{BatchRef, EventRef};
 use types::time::Micros;
 use types::verdict::Verdict;
 
-use super::plan::{Contest, Fate};
+use super::plan::{CandidateGroup, CandidateOutcome};
 use super::rows;
-use super::sql::{HOLDERS, RECEIPTS, TAKE_CONFLICTS, TAKE_DUPLICATES};
+use super::sql::{OWNERS, RECEIPTS, TAKE_CONFLICTS, TAKE_DUPLICATES};
 use crate::audit::AuditTrail;
-use crate::contest::{Beaten, Holder, Lost, judged_anew};
-use crate::incoming::DecodedBatch;
-use crate::postgres::trouble::Trouble;
-use crate::postgres::{self, batches, column};
-use crate::refused::RefusedRow;
-use crate::tally::Tally;
+use crate::batch_summary::BatchSummary;
+use crate::decoded_batch::DecodedBatch;
+use crate::dedup::{CurrentOwner, DisplacedCandidate, DisplacedEvent, re_evaluate};
+use crate::postgres::error::TransactionError;
+use crate::postgres::statements::{self, column};
+use crate::refused_row::RefusedRow;
+use crate::row::{Row as _, batch_ref, event_ref, hash};
 
 /// The batch id and receipt of batches that hold originals.
 type Receipts = HashMap<BatchRef, (String, Micros)>;
@@ -25,42 +26,44 @@ type Receipts = HashMap<BatchRef, (String, Micros)>;
 pub async fn store<'a>(
     tx: &Transaction<'_>,
     batches: &[&'a DecodedBatch],
-) -> Result<Vec<(Tally, AuditTrail<'a>)>, Trouble> {
-    let contests = Contest::all(batches);
-    let holders = insert_firsts(tx, &contests).await?;
-    let mut fates: HashMap<EventRef, Fate<'_>> = HashMap::new();
-    let mut lost: Vec<Lost<'_>> = Vec::new();
-    let mut taking: Vec<(&Contest<'_>, &Holder)> = Vec::new();
-    for (contest, holder) in contests.iter().zip(&holders) {
-        for (entry, fate) in contest.fates(holder.as_ref()) {
-            fates.insert(entry.at, fate);
-            match fate {
-                Fate::Takes(holder) => taking.push((contest, holder)),
-                Fate::Loses { loser, .. } => {
-                    let (developer, id) = contest.key();
-                    lost.push(Lost {
+) -> Result<Vec<(BatchSummary, AuditTrail<'a>)>, TransactionError> {
+    let groups = CandidateGroup::all(batches);
+    let owners = insert_firsts(tx, &groups).await?;
+    let mut outcomes: HashMap<EventRef, CandidateOutcome<'_>> = HashMap::new();
+    let mut displaced_events: Vec<DisplacedEvent<'_>> = Vec::new();
+    let mut superseding: Vec<(&CandidateGroup<'_>, &CurrentOwner)> = Vec::new();
+    for (group, owner) in groups.iter().zip(&owners) {
+        for (candidate, outcome) in group.outcomes(owner.as_ref()) {
+            outcomes.insert(candidate.at, outcome);
+            match outcome {
+                CandidateOutcome::Supersedes(owner) => superseding.push((group, owner)),
+                CandidateOutcome::Displaced { displaced, .. } => {
+                    let (developer, id) = group.key();
+                    displaced_events.push(DisplacedEvent {
                         developer,
                         id,
-                        submission: entry.submission(),
-                        loser,
+                        candidate: candidate.candidate(),
+                        displaced,
                     });
                 }
-                Fate::New | Fate::Own => {}
+                CandidateOutcome::New | CandidateOutcome::Own => {}
             }
         }
     }
-    let receipts = receipts(tx, batches, &fates).await?;
-    let removed = take_places(tx, &taking).await?;
-    for (contest, holder) in &taking {
-        let (developer, id) = contest.key();
-        let beaten = removed.get(&(developer, id)).into_iter().flatten();
-        lost.extend(judged_anew(
-            (developer, id, contest.first().submission()),
-            holder,
-            beaten,
+    let receipts = receipts(tx, batches, &outcomes).await?;
+    let removed = supersede_events(tx, &superseding).await?;
+    for (group, owner) in &superseding {
+        let (developer, id) = group.key();
+        let displaced_candidates = removed.get(&(developer, id)).into_iter().flatten();
+        displaced_events.extend(re_evaluate(
+            developer,
+            id,
+            group.first().candidate(),
+            owner,
+            displaced_candidates,
         ));
     }
-    let conflicts = lost.iter().filter_map(RefusedRow::conflict);
+    let conflicts = displaced_events.iter().filter_map(RefusedRow::conflict);
     let at_admission = batches.iter().flat_map(|batch| {
         batch
             .refused
@@ -68,92 +71,92 @@ pub async fn store<'a>(
             .map(|refused| RefusedRow::at_admission(batch, refused))
     });
     rows::insert_refused(tx, conflicts.chain(at_admission).collect()).await?;
-    rows::insert_duplicates(tx, &lost).await?;
+    rows::insert_duplicates(tx, &displaced_events).await?;
     Ok(batches
         .iter()
-        .map(|batch| account(batch, &fates, &receipts))
+        .map(|batch| account(batch, &outcomes, &receipts))
         .collect())
 }
 
 /// Inserts the first submission of each id; gives the events that hold the other ids, locked.
 async fn insert_firsts(
     tx: &Transaction<'_>,
-    contests: &[Contest<'_>],
-) -> Result<Vec<Option<Holder>>, Trouble> {
-    if contests.is_empty() {
+    groups: &[CandidateGroup<'_>],
+) -> Result<Vec<Option<CurrentOwner>>, TransactionError> {
+    if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let firsts: Vec<_> = contests
+    let firsts: Vec<_> = groups
         .iter()
-        .map(|contest| (contest.developer, contest.first()))
+        .map(|group| (group.developer, group.first()))
         .collect();
     let mut inserted: BTreeSet<(String, String)> = BTreeSet::new();
     for row in rows::insert_events(tx, &firsts).await? {
-        inserted.insert((row.try_get(0)?, row.try_get(1)?));
+        inserted.insert((row.value(0)?, row.value(1)?));
     }
-    let is_held = |contest: &&Contest<'_>| {
-        !inserted.contains(&(contest.developer.to_owned(), contest.id().to_owned()))
+    let is_owned = |group: &&CandidateGroup<'_>| {
+        !inserted.contains(&(group.developer.to_owned(), group.id().to_owned()))
     };
-    let held: Vec<&Contest<'_>> = contests.iter().filter(is_held).collect();
-    let mut holders: BTreeMap<(String, String), Holder> = BTreeMap::new();
-    if !held.is_empty() {
+    let owned: Vec<&CandidateGroup<'_>> = groups.iter().filter(is_owned).collect();
+    let mut owners: BTreeMap<(String, String), CurrentOwner> = BTreeMap::new();
+    if !owned.is_empty() {
         let keys = (
-            column(&held, |contest| contest.developer),
-            column(&held, |contest| contest.id()),
+            column(&owned, |group| group.developer),
+            column(&owned, |group| group.id()),
         );
-        for row in postgres::rows(tx, HOLDERS, &[&keys.0, &keys.1]).await? {
-            let holder = Holder {
-                at: batches::event_ref(&row, 0)?,
-                hash: batches::hash(&row, 5)?,
-                body: row.try_get(6)?,
-                effective_at: row.try_get(7)?,
-                local_day: row.try_get(8)?,
+        for row in statements::rows(tx, OWNERS, &[&keys.0, &keys.1]).await? {
+            let owner = CurrentOwner {
+                at: event_ref(&row, 0)?,
+                hash: hash(&row, 5)?,
+                body: row.value(6)?,
+                effective_at: row.value(7)?,
+                local_day: row.value(8)?,
             };
-            holders.insert((row.try_get(3)?, row.try_get(4)?), holder);
+            owners.insert((row.value(3)?, row.value(4)?), owner);
         }
     }
-    if holders.len() != held.len() {
-        return Err(Trouble::Again(
+    if owners.len() != owned.len() {
+        return Err(TransactionError::Again(
             "an event that held an id was removed meanwhile".to_owned(),
         ));
     }
-    let key = |contest: &Contest<'_>| (contest.developer.to_owned(), contest.id().to_owned());
-    Ok(contests
+    let key = |group: &CandidateGroup<'_>| (group.developer.to_owned(), group.id().to_owned());
+    Ok(groups
         .iter()
-        .map(|contest| holders.remove(&key(contest)))
+        .map(|group| owners.remove(&key(group)))
         .collect())
 }
 
 /// Puts first submissions into the places of later ones; gives the ids' other submissions, removed.
-async fn take_places<'a>(
+async fn supersede_events<'a>(
     tx: &Transaction<'_>,
-    taking: &[(&'a Contest<'_>, &Holder)],
-) -> Result<HashMap<(&'a str, &'a str), Vec<Beaten>>, Trouble> {
-    let mut removed: HashMap<_, Vec<Beaten>> = HashMap::new();
-    if taking.is_empty() {
+    superseding: &[(&'a CandidateGroup<'_>, &CurrentOwner)],
+) -> Result<HashMap<(&'a str, &'a str), Vec<DisplacedCandidate>>, TransactionError> {
+    let mut removed: HashMap<_, Vec<DisplacedCandidate>> = HashMap::new();
+    if superseding.is_empty() {
         return Ok(removed);
     }
-    let firsts: Vec<_> = taking
+    let firsts: Vec<_> = superseding
         .iter()
-        .map(|(contest, _)| (contest.developer, contest.first()))
+        .map(|(group, _)| (group.developer, group.first()))
         .collect();
-    rows::take_places(tx, &firsts).await?;
-    let by_key: BTreeMap<(&str, &str), (&str, &str)> = taking
+    rows::supersede_events(tx, &firsts).await?;
+    let by_key: BTreeMap<(&str, &str), (&str, &str)> = superseding
         .iter()
-        .map(|(contest, _)| (contest.key(), contest.key()))
+        .map(|(group, _)| (group.key(), group.key()))
         .collect();
     let keys = (
-        column(taking, |(contest, _)| contest.developer),
-        column(taking, |(contest, _)| contest.id()),
+        column(superseding, |(group, _)| group.developer),
+        column(superseding, |(group, _)| group.id()),
     );
     for sql in [TAKE_CONFLICTS, TAKE_DUPLICATES] {
-        for row in postgres::rows(tx, sql, &[&keys.0, &keys.1]).await? {
-            let (developer, id): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
+        for row in statements::rows(tx, sql, &[&keys.0, &keys.1]).await? {
+            let (developer, id): (&str, &str) = (row.text(3)?, row.text(4)?);
             if let Some(key) = by_key.get(&(developer, id)) {
-                let one = Beaten {
-                    at: batches::event_ref(&row, 0)?,
-                    hash: batches::hash(&row, 5)?,
-                    body: row.try_get(6)?,
+                let one = DisplacedCandidate {
+                    at: event_ref(&row, 0)?,
+                    hash: hash(&row, 5)?,
+                    body: row.value(6)?,
                 };
                 removed.entry(*key).or_default().push(one);
             }
@@ -165,37 +168,45 @@ async fn take_places<'a>(
 /// What a batch's events came to, and its audit.
 fn account<'a>(
     batch: &'a DecodedBatch,
-    fates: &HashMap<EventRef, Fate<'_>>,
+    outcomes: &HashMap<EventRef, CandidateOutcome<'_>>,
     receipts: &Receipts,
-) -> (Tally, AuditTrail<'a>) {
-    let (mut tally, mut trail) = (Tally::default(), AuditTrail::of(batch));
-    for event in &batch.competitors {
-        match fates.get(&batch.at.event(event.ordinal)) {
-            Some(Fate::New) => tally.add_new(event),
-            Some(Fate::Takes(holder)) => {
-                tally.left(holder.effective_at, &holder.local_day);
-                tally.add_new(event);
+) -> (BatchSummary, AuditTrail<'a>) {
+    let (mut summary, mut audit_trail) = (BatchSummary::default(), AuditTrail::of(batch));
+    for event in &batch.admitted {
+        match outcomes.get(&batch.at.event(event.ordinal)) {
+            Some(CandidateOutcome::New) => summary.add_new(event),
+            Some(CandidateOutcome::Supersedes(owner)) => {
+                summary.left(owner.effective_at, &owner.local_day);
+                summary.add_new(event);
             }
-            Some(Fate::Own) | None => tally.counts.add(Verdict::Accepted),
-            Some(Fate::Loses { loser, original }) => {
-                tally.counts.add(loser.verdict());
-                trail.lost(event, *loser, *original, receipts.get(&original.batch()));
+            Some(CandidateOutcome::Own) | None => summary.counts.add(Verdict::Accepted),
+            Some(CandidateOutcome::Displaced {
+                displaced,
+                original,
+            }) => {
+                summary.counts.add(displaced.verdict());
+                audit_trail.displaced(
+                    event,
+                    *displaced,
+                    *original,
+                    receipts.get(&original.batch()),
+                );
             }
         }
     }
     for refused in &batch.refused {
-        tally.counts.add(refused.code.verdict());
-        trail.refused(refused);
+        summary.counts.add(refused.code.verdict());
+        audit_trail.refused(refused);
     }
-    (tally, trail)
+    (summary, audit_trail)
 }
 
 /// Batch ids and receipts of the originals that some event lost against.
 async fn receipts(
     tx: &Transaction<'_>,
     batches: &[&DecodedBatch],
-    fates: &HashMap<EventRef, Fate<'_>>,
-) -> Result<Receipts, Trouble> {
+    outcomes: &HashMap<EventRef, CandidateOutcome<'_>>,
+) -> Result<Receipts, TransactionError> {
     let of = |batch: &&DecodedBatch| {
         (
             batch.at,
@@ -203,8 +214,8 @@ async fn receipts(
         )
     };
     let mut receipts: Receipts = batches.iter().map(of).collect();
-    let originals = fates.values().filter_map(|fate| match fate {
-        Fate::Loses { original, .. } => Some(original.batch()),
+    let originals = outcomes.values().filter_map(|outcome| match outcome {
+        CandidateOutcome::Displaced { original, .. } => Some(original.batch()),
         _ => None,
     });
     let missing: BTreeSet<BatchRef> = originals.filter(|at| !receipts.contains_key(at)).collect();
@@ -216,11 +227,8 @@ async fn receipts(
         column(&missing, |at| at.src),
         column(&missing, |at| at.seq as i64),
     );
-    for row in postgres::rows(tx, RECEIPTS, &[&keys.0, &keys.1]).await? {
-        receipts.insert(
-            batches::batch_ref(&row)?,
-            (row.try_get(2)?, row.try_get(3)?),
-        );
+    for row in statements::rows(tx, RECEIPTS, &[&keys.0, &keys.1]).await? {
+        receipts.insert(batch_ref(&row, 0)?, (row.value(2)?, row.value(3)?));
     }
     Ok(receipts)
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use types::id::EventRef;
 
-use crate::contest::{Holder, Loser, Resolution, Submission, decide};
-use crate::incoming::{AdmittedEvent, DecodedBatch};
+use crate::decoded_batch::{AdmittedEvent, DecodedBatch};
+use crate::dedup::{Candidate, CurrentOwner, Displaced, Resolution, resolve};
 
 /// One submission of an event id in the group.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub struct GroupCandidate<'a> {
     /// Where it came from.
     pub at: EventRef,
     /// What was submitted.
@@ -18,55 +18,58 @@ pub struct Entry<'a> {
 
 /// All submissions of one (developer, event id) in the group.
 #[derive(Debug)]
-pub struct Contest<'a> {
+pub struct CandidateGroup<'a> {
     /// Whose.
     pub developer: &'a str,
     /// The lowest reference first.
-    pub entries: Vec<Entry<'a>>,
+    pub candidates: Vec<GroupCandidate<'a>>,
 }
 
 /// What becomes of one submission.
 #[derive(Debug, Clone, Copy)]
-pub enum Fate<'a> {
+pub enum CandidateOutcome<'a> {
     /// Nothing held its id.
     New,
     /// It is the holder itself.
     Own,
     /// It takes the place of this event.
-    Takes(&'a Holder),
+    Supersedes(&'a CurrentOwner),
     /// Another one holds its id.
-    Loses {
+    Displaced {
         /// What it is beside the original.
-        loser: Loser,
+        displaced: Displaced,
         /// The one that holds the id.
         original: EventRef,
     },
 }
 
-impl<'a> Contest<'a> {
+impl<'a> CandidateGroup<'a> {
     /// The contests of a group of batches, by (developer, event id).
     pub fn all(batches: &[&'a DecodedBatch]) -> Vec<Self> {
-        let mut by_key: BTreeMap<(&str, &str), Vec<Entry<'_>>> = BTreeMap::new();
+        let mut by_key: BTreeMap<(&str, &str), Vec<GroupCandidate<'_>>> = BTreeMap::new();
         for batch in batches {
-            for event in &batch.competitors {
+            for event in &batch.admitted {
                 let key = (batch.header.developer.as_str(), event.id.as_str());
-                by_key.entry(key).or_default().push(Entry {
+                by_key.entry(key).or_default().push(GroupCandidate {
                     at: batch.at.event(event.ordinal),
                     event,
                 });
             }
         }
-        let contest = |((developer, _), mut entries): ((&'a str, _), Vec<Entry<'a>>)| {
-            entries.sort_by_key(|entry| entry.at);
-            Self { developer, entries }
+        let group = |((developer, _), mut candidates): ((&'a str, _), Vec<GroupCandidate<'a>>)| {
+            candidates.sort_by_key(|candidate| candidate.at);
+            Self {
+                developer,
+                candidates,
+            }
         };
-        by_key.into_iter().map(contest).collect()
+        by_key.into_iter().map(group).collect()
     }
 
     /// The submission that holds the id unless a stored one does.
-    pub fn first(&self) -> Entry<'a> {
+    pub fn first(&self) -> GroupCandidate<'a> {
         // `all` makes no contest without an entry.
-        self.entries[0]
+        self.candidates[0]
     }
 
     /// The contested id.
@@ -79,36 +82,39 @@ impl<'a> Contest<'a> {
         (self.developer, self.id())
     }
 
-    /// What becomes of each submission, where `holder` is the stored event with the id.
-    pub fn fates<'h>(&self, holder: Option<&'h Holder>) -> Vec<(Entry<'a>, Fate<'h>)> {
+    /// What becomes of each submission, where `owner` is the stored event with the id.
+    pub fn outcomes<'h>(
+        &self,
+        owner: Option<&'h CurrentOwner>,
+    ) -> Vec<(GroupCandidate<'a>, CandidateOutcome<'h>)> {
         let first = self.first();
-        let taken = holder.filter(|holder| first.at < holder.at);
-        let original = match holder {
-            Some(holder) if taken.is_none() => holder.submission(),
-            _ => first.submission(),
+        let taken = owner.filter(|owner| first.at < owner.at);
+        let original = match owner {
+            Some(owner) if taken.is_none() => owner.candidate(),
+            _ => first.candidate(),
         };
-        let fate = |entry: &Entry<'a>| match (holder, taken) {
-            (None, _) if entry.at == first.at => Fate::New,
-            (_, Some(holder)) if entry.at == first.at => Fate::Takes(holder),
-            _ => match decide(original, entry.submission()) {
-                Resolution::Own | Resolution::Takes => Fate::Own,
-                Resolution::Loses(loser) => Fate::Loses {
-                    loser,
+        let outcome = |candidate: &GroupCandidate<'a>| match (owner, taken) {
+            (None, _) if candidate.at == first.at => CandidateOutcome::New,
+            (_, Some(owner)) if candidate.at == first.at => CandidateOutcome::Supersedes(owner),
+            _ => match resolve(original, candidate.candidate()) {
+                Resolution::Own | Resolution::Supersedes => CandidateOutcome::Own,
+                Resolution::Displaced(displaced) => CandidateOutcome::Displaced {
+                    displaced,
                     original: original.at,
                 },
             },
         };
-        self.entries
+        self.candidates
             .iter()
-            .map(|entry| (*entry, fate(entry)))
+            .map(|candidate| (*candidate, outcome(candidate)))
             .collect()
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> GroupCandidate<'a> {
     /// As it takes part in the contest.
-    pub fn submission(&self) -> Submission<'a> {
-        Submission {
+    pub fn candidate(&self) -> Candidate<'a> {
+        Candidate {
             at: self.at,
             hash: &self.event.hash,
             body: &self.event.body,

@@ -4,24 +4,25 @@ use deadpool_postgres::Transaction;
 use types::job::BatchState;
 use types::json::replace_nul;
 
-use super::plan::Entry;
+use super::plan::GroupCandidate;
 use super::sql::{
-    INSERT_BATCHES, INSERT_DUPLICATES, INSERT_EVENTS, INSERT_REFUSED, TAKE_PLACES, UPDATE_BATCHES,
+    INSERT_BATCHES, INSERT_DUPLICATES, INSERT_EVENTS, INSERT_REFUSED, SUPERSEDE_EVENTS,
+    UPDATE_BATCHES,
 };
-use crate::StoreError;
-use crate::contest::{Loser, Lost};
-use crate::incoming::DecodedBatch;
-use crate::postgres::trouble::Trouble;
-use crate::postgres::{column, execute, rows};
-use crate::refused::RefusedRow;
-use crate::tally::Tally;
+use crate::batch_summary::BatchSummary;
+use crate::decoded_batch::DecodedBatch;
+use crate::dedup::{Displaced, DisplacedEvent};
+use crate::error::StoreError;
+use crate::postgres::error::TransactionError;
+use crate::postgres::statements::{column, execute, rows};
+use crate::refused_row::RefusedRow;
 use tokio_postgres::Row;
 
 /// Inserts the batches that are not there, before anything is known of their events.
 pub async fn insert_batches(
     tx: &Transaction<'_>,
     batches: &[&DecodedBatch],
-) -> Result<Vec<Row>, Trouble> {
+) -> Result<Vec<Row>, TransactionError> {
     let client = |batch: &&DecodedBatch| {
         batch
             .header
@@ -57,28 +58,30 @@ pub async fn insert_batches(
 /// Says of the inserted batches what their events came to.
 pub async fn update_batches(
     tx: &Transaction<'_>,
-    done: &[(&DecodedBatch, &Tally)],
-) -> Result<(), Trouble> {
+    done: &[(&DecodedBatch, &BatchSummary)],
+) -> Result<(), TransactionError> {
     let bodies = done
         .iter()
-        .map(|(batch, tally)| serde_json::to_string(&tally.job_body(batch)));
+        .map(|(batch, summary)| serde_json::to_string(&summary.job_body(batch)));
     let bodies: Vec<String> = bodies
         .collect::<Result<_, _>>()
         .map_err(|error| StoreError::Failed(error.to_string()))?;
-    let count = |of: fn(&Tally) -> u32| column(done, |(_, tally)| of(tally) as i32);
+    let count = |of: fn(&BatchSummary) -> u32| column(done, |(_, summary)| of(summary) as i32);
     execute(
         tx,
         UPDATE_BATCHES,
         &[
             &column(done, |(batch, _)| batch.at.src),
             &column(done, |(batch, _)| batch.at.seq as i64),
-            &count(|tally| tally.counts.received),
-            &count(|tally| tally.counts.accepted),
-            &count(|tally| tally.counts.duplicate),
-            &count(|tally| tally.counts.rejected),
-            &count(|tally| tally.counts.quarantined),
-            &count(|tally| u32::from(tally.need().0)),
-            &column(done, |(_, tally)| BatchState::stored(tally.need()).as_str()),
+            &count(|summary| summary.counts.received),
+            &count(|summary| summary.counts.accepted),
+            &count(|summary| summary.counts.duplicate),
+            &count(|summary| summary.counts.rejected),
+            &count(|summary| summary.counts.quarantined),
+            &count(|summary| u32::from(summary.need().0)),
+            &column(done, |(_, summary)| {
+                BatchState::stored(summary.need()).as_str()
+            }),
             &bodies,
         ],
     )
@@ -89,18 +92,18 @@ pub async fn update_batches(
 /// Inserts the events whose ids nothing holds; gives (developer, event id) of those inserted.
 pub async fn insert_events(
     tx: &Transaction<'_>,
-    events: &[(&str, Entry<'_>)],
-) -> Result<Vec<Row>, Trouble> {
+    events: &[(&str, GroupCandidate<'_>)],
+) -> Result<Vec<Row>, TransactionError> {
     events_into(tx, INSERT_EVENTS, events).await
 }
 
 /// Puts the events in the place of those that hold their ids.
-pub async fn take_places(
+pub async fn supersede_events(
     tx: &Transaction<'_>,
-    events: &[(&str, Entry<'_>)],
-) -> Result<(), Trouble> {
+    events: &[(&str, GroupCandidate<'_>)],
+) -> Result<(), TransactionError> {
     if !events.is_empty() {
-        events_into(tx, TAKE_PLACES, events).await?;
+        events_into(tx, SUPERSEDE_EVENTS, events).await?;
     }
     Ok(())
 }
@@ -108,23 +111,25 @@ pub async fn take_places(
 async fn events_into(
     tx: &Transaction<'_>,
     sql: &'static str,
-    events: &[(&str, Entry<'_>)],
-) -> Result<Vec<Row>, Trouble> {
+    events: &[(&str, GroupCandidate<'_>)],
+) -> Result<Vec<Row>, TransactionError> {
     rows(
         tx,
         sql,
         &[
-            &column(events, |(_, entry)| entry.at.src),
-            &column(events, |(_, entry)| entry.at.seq as i64),
-            &column(events, |(_, entry)| entry.at.ordinal as i32),
+            &column(events, |(_, candidate)| candidate.at.src),
+            &column(events, |(_, candidate)| candidate.at.seq as i64),
+            &column(events, |(_, candidate)| candidate.at.ordinal as i32),
             &column(events, |(developer, _)| *developer),
-            &column(events, |(_, entry)| entry.event.id.as_str()),
-            &column(events, |(_, entry)| entry.event.kind.as_str()),
-            &column(events, |(_, entry)| entry.event.schema_version.as_str()),
-            &column(events, |(_, entry)| entry.event.effective_at),
-            &column(events, |(_, entry)| entry.event.local_day.as_str()),
-            &column(events, |(_, entry)| entry.event.body.as_slice()),
-            &column(events, |(_, entry)| &entry.event.hash[..]),
+            &column(events, |(_, candidate)| candidate.event.id.as_str()),
+            &column(events, |(_, candidate)| candidate.event.kind.as_str()),
+            &column(events, |(_, candidate)| {
+                candidate.event.schema_version.as_str()
+            }),
+            &column(events, |(_, candidate)| candidate.event.effective_at),
+            &column(events, |(_, candidate)| candidate.event.local_day.as_str()),
+            &column(events, |(_, candidate)| candidate.event.body.as_slice()),
+            &column(events, |(_, candidate)| &candidate.event.hash[..]),
         ],
     )
     .await
@@ -134,7 +139,7 @@ async fn events_into(
 pub async fn insert_refused(
     tx: &Transaction<'_>,
     mut refused: Vec<RefusedRow<'_>>,
-) -> Result<(), Trouble> {
+) -> Result<(), TransactionError> {
     if refused.is_empty() {
         return Ok(());
     }
@@ -161,26 +166,37 @@ pub async fn insert_refused(
 }
 
 /// Inserts duplicates, in the order of their references; the bytes where they are their own.
-pub async fn insert_duplicates(tx: &Transaction<'_>, lost: &[Lost<'_>]) -> Result<(), Trouble> {
-    let mut duplicates: Vec<&Lost<'_>> = lost
+pub async fn insert_duplicates(
+    tx: &Transaction<'_>,
+    displaced_events: &[DisplacedEvent<'_>],
+) -> Result<(), TransactionError> {
+    let mut duplicates: Vec<&DisplacedEvent<'_>> = displaced_events
         .iter()
-        .filter(|lost| lost.loser != Loser::Conflict)
+        .filter(|displaced_events| displaced_events.displaced != Displaced::Conflict)
         .collect();
     if duplicates.is_empty() {
         return Ok(());
     }
-    duplicates.sort_by_key(|lost| lost.submission.at);
+    duplicates.sort_by_key(|displaced_events| displaced_events.candidate.at);
     execute(
         tx,
         INSERT_DUPLICATES,
         &[
-            &column(&duplicates, |lost| lost.submission.at.src),
-            &column(&duplicates, |lost| lost.submission.at.seq as i64),
-            &column(&duplicates, |lost| lost.submission.at.ordinal as i32),
-            &column(&duplicates, |lost| lost.developer),
-            &column(&duplicates, |lost| lost.id),
-            &column(&duplicates, |lost| &lost.submission.hash[..]),
-            &column(&duplicates, |lost| lost.own_bytes()),
+            &column(&duplicates, |displaced_events| {
+                displaced_events.candidate.at.src
+            }),
+            &column(&duplicates, |displaced_events| {
+                displaced_events.candidate.at.seq as i64
+            }),
+            &column(&duplicates, |displaced_events| {
+                displaced_events.candidate.at.ordinal as i32
+            }),
+            &column(&duplicates, |displaced_events| displaced_events.developer),
+            &column(&duplicates, |displaced_events| displaced_events.id),
+            &column(&duplicates, |displaced_events| {
+                &displaced_events.candidate.hash[..]
+            }),
+            &column(&duplicates, |displaced_events| displaced_events.own_bytes()),
         ],
     )
     .await?;

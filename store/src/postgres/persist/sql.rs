@@ -25,13 +25,13 @@ pub const INSERT_EVENTS: &str = "INSERT INTO events
         $7::text[], $8::bigint[], $9::text[], $10::bytea[], $11::bytea[])
     ON CONFLICT (developer, event_id) DO NOTHING RETURNING developer, event_id";
 /// Never in the inserting statement: its snapshot does not see what it waited for.
-pub const HOLDERS: &str = "SELECT e.src, e.seq, e.ordinal, e.developer, e.event_id, e.hash, e.body,
+pub const OWNERS: &str = "SELECT e.src, e.seq, e.ordinal, e.developer, e.event_id, e.hash, e.body,
         e.effective_at, e.local_day
     FROM unnest($1::text[], $2::text[]) k (developer, event_id)
     JOIN events e ON e.developer = k.developer AND e.event_id = k.event_id
     ORDER BY e.developer, e.event_id FOR UPDATE OF e";
 /// A change, no removal: who waits for the row finds it afterwards.
-pub const TAKE_PLACES: &str = "UPDATE events e
+pub const SUPERSEDE_EVENTS: &str = "UPDATE events e
     SET src = u.src, seq = u.seq, ordinal = u.ordinal, type = u.type, schema_version = u.schema_version,
         effective_at = u.effective_at, local_day = u.local_day, body = u.body, hash = u.hash
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[],

@@ -14,7 +14,7 @@ use rustls::{
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// What of the server's certificate is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,12 +17,12 @@ pub const INSERT_BATCH: &str = "INSERT INTO batches
 pub const INSERT_EVENT: &str = "INSERT INTO events
     (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (developer, event_id) DO NOTHING";
-pub const HOLDER: &str =
+pub const OWNER: &str =
     "SELECT e.src, e.seq, e.ordinal, e.hash, e.body, e.effective_at, e.local_day, b.batch_id, b.received_at
     FROM events e LEFT JOIN batches b ON b.src = e.src AND b.seq = e.seq
     WHERE e.developer = ?1 AND e.event_id = ?2";
 pub const DELETE_EVENT: &str = "DELETE FROM events WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
-pub const BEATEN: &str =
+pub const DISPLACED: &str =
     "SELECT src, seq, ordinal, hash, body FROM duplicates WHERE developer = ?1 AND event_id = ?2
     UNION ALL
     SELECT src, seq, ordinal, hash, body FROM refused

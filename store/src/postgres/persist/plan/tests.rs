@@ -4,7 +4,7 @@ use types::event;
 
 use super::*;
 
-fn competitor(id: &str, body: &str) -> AdmittedEvent {
+fn admitted_event(id: &str, body: &str) -> AdmittedEvent {
     AdmittedEvent {
         ordinal: 0,
         id: id.to_owned(),
@@ -25,10 +25,10 @@ fn at(seq: u64) -> EventRef {
     }
 }
 
-fn holder(seq: u64, body: &str) -> Holder {
+fn owner(seq: u64, body: &str) -> CurrentOwner {
     let hash = event::hash(body.as_bytes());
     let body = body.as_bytes().to_vec();
-    Holder {
+    CurrentOwner {
         at: at(seq),
         hash,
         body,
@@ -37,34 +37,34 @@ fn holder(seq: u64, body: &str) -> Holder {
     }
 }
 
-fn contest(entries: &[(u64, AdmittedEvent)]) -> Contest<'_> {
-    let entries = entries
+fn group(candidates: &[(u64, AdmittedEvent)]) -> CandidateGroup<'_> {
+    let candidates = candidates
         .iter()
-        .map(|(seq, event)| Entry {
+        .map(|(seq, event)| GroupCandidate {
             at: at(*seq),
             event,
         })
         .collect();
-    Contest {
+    CandidateGroup {
         developer: "ada",
-        entries,
+        candidates,
     }
 }
 
 /// One letter a submission: new, own, takes, duplicate, conflict; and the seq of the original.
-fn story(contest: &Contest<'_>, holder: Option<&Holder>) -> Vec<(char, u64)> {
-    let fates = contest.fates(holder).into_iter();
-    fates
-        .map(|(entry, fate)| match fate {
-            Fate::New => ('n', entry.at.seq),
-            Fate::Own => ('o', entry.at.seq),
-            Fate::Takes(holder) => ('t', holder.at.seq),
-            Fate::Loses {
-                loser: Loser::Duplicate { .. },
+fn story(group: &CandidateGroup<'_>, owner: Option<&CurrentOwner>) -> Vec<(char, u64)> {
+    let outcomes = group.outcomes(owner).into_iter();
+    outcomes
+        .map(|(candidate, outcome)| match outcome {
+            CandidateOutcome::New => ('n', candidate.at.seq),
+            CandidateOutcome::Own => ('o', candidate.at.seq),
+            CandidateOutcome::Supersedes(owner) => ('t', owner.at.seq),
+            CandidateOutcome::Displaced {
+                displaced: Displaced::Duplicate { .. },
                 original,
             } => ('d', original.seq),
-            Fate::Loses {
-                loser: Loser::Conflict,
+            CandidateOutcome::Displaced {
+                displaced: Displaced::Conflict,
                 original,
             } => ('c', original.seq),
         })
@@ -73,23 +73,23 @@ fn story(contest: &Contest<'_>, holder: Option<&Holder>) -> Vec<(char, u64)> {
 
 #[test]
 fn the_lowest_submission_holds_the_id_and_the_others_are_judged_beside_it() {
-    let entries = [
-        (3, competitor("e", r#"{"n":1}"#)),
-        (5, competitor("e", r#"{ "n":1}"#)),
-        (6, competitor("e", r#"{"n":2}"#)),
+    let candidates = [
+        (3, admitted_event("e", r#"{"n":1}"#)),
+        (5, admitted_event("e", r#"{ "n":1}"#)),
+        (6, admitted_event("e", r#"{"n":2}"#)),
     ];
-    let group = contest(&entries);
+    let group = group(&candidates);
     assert_eq!(story(&group, None), [('n', 3), ('d', 3), ('c', 3)]);
     assert_eq!(
-        story(&group, Some(&holder(2, r#"{"n":2}"#))),
+        story(&group, Some(&owner(2, r#"{"n":2}"#))),
         [('c', 2), ('c', 2), ('d', 2)]
     );
     assert_eq!(
-        story(&group, Some(&holder(4, r#"{"n":2}"#))),
+        story(&group, Some(&owner(4, r#"{"n":2}"#))),
         [('t', 4), ('d', 3), ('c', 3)]
     );
     assert_eq!(
-        story(&group, Some(&holder(3, r#"{"n":1}"#))),
+        story(&group, Some(&owner(3, r#"{"n":1}"#))),
         [('o', 3), ('d', 3), ('c', 3)]
     );
 }

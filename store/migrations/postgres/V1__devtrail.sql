@@ -1,0 +1,254 @@
+-- All tables of Devtrail. Times are microseconds since 1970 in
+-- UTC; client text that may hold anything (NUL too) is a BYTEA. The twin of the file of this name for
+-- SQLite: same tables, columns and view. Keys sort by their bytes, whatever the database's locale.
+
+-- One incarnation of one stream. Every (src, seq) in the store is relative to one of these.
+CREATE TABLE sources (
+  src        BIGINT PRIMARY KEY,
+  stream     TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (stream, created_at)
+);
+
+CREATE TABLE developers (
+  developer     TEXT COLLATE "C" PRIMARY KEY,
+  epoch         BIGINT NOT NULL DEFAULT 0,
+  -- Messages up to here are from before the developer was forgotten: only their skeleton is stored.
+  tombstone_src BIGINT,
+  tombstone_seq BIGINT
+);
+
+-- need, done, failed: bits 1 aggregate, 2 normalize, 4 alert. A row in state 'persisted' is the outbox.
+CREATE TABLE batches (
+  src            BIGINT NOT NULL,
+  seq            BIGINT NOT NULL,
+  developer      TEXT COLLATE "C" NOT NULL,
+  batch_id       TEXT COLLATE "C" NOT NULL,
+  events_hash    TEXT NOT NULL,
+  correlation_id TEXT COLLATE "C" NOT NULL,
+  traceparent    TEXT NOT NULL,
+  schema_version TEXT NOT NULL,
+  sent_at        TEXT NOT NULL,
+  skew           BIGINT NOT NULL,
+  collector      TEXT NOT NULL,
+  client         BYTEA,
+  received_at    BIGINT NOT NULL,
+  validated_at   BIGINT NOT NULL,
+  published_at   BIGINT NOT NULL,
+  persisted_at   BIGINT NOT NULL,
+  received       INTEGER NOT NULL,
+  accepted       INTEGER NOT NULL,
+  duplicate      INTEGER NOT NULL,
+  rejected       INTEGER NOT NULL,
+  quarantined    INTEGER NOT NULL,
+  need           INTEGER NOT NULL,
+  done           INTEGER NOT NULL DEFAULT 0,
+  failed         INTEGER NOT NULL DEFAULT 0,
+  state          TEXT NOT NULL CHECK (state IN ('persisted', 'triggered', 'completed', 'failed')),
+  job_body       TEXT NOT NULL,
+  lease_until    BIGINT NOT NULL,
+  PRIMARY KEY (src, seq)
+);
+CREATE INDEX batches_by_id ON batches (developer, batch_id);
+CREATE INDEX batches_by_correlation ON batches (correlation_id);
+CREATE INDEX batches_by_state ON batches (state, src, seq);
+
+-- Each event once. Its reference is that of the first submission, by (src, seq, ordinal). Split by
+-- developer: an index of one partition stays small, and everything asks for one developer's events.
+CREATE TABLE events (
+  src            BIGINT NOT NULL,
+  seq            BIGINT NOT NULL,
+  ordinal        INTEGER NOT NULL,
+  developer      TEXT COLLATE "C" NOT NULL,
+  event_id       TEXT COLLATE "C" NOT NULL,
+  type           TEXT NOT NULL,
+  schema_version TEXT NOT NULL,
+  effective_at   BIGINT NOT NULL,
+  local_day      TEXT COLLATE "C" NOT NULL,
+  body           BYTEA NOT NULL,
+  hash           BYTEA NOT NULL,
+  PRIMARY KEY (developer, event_id)
+) PARTITION BY HASH (developer);
+DO $$
+BEGIN
+  FOR part IN 0..15 LOOP
+    EXECUTE format('CREATE TABLE events_%s PARTITION OF events FOR VALUES WITH (MODULUS 16, REMAINDER %s)',
+                   part, part);
+  END LOOP;
+END $$;
+CREATE INDEX events_by_reference ON events (src, seq, ordinal);
+CREATE INDEX events_by_time ON events (developer, effective_at, event_id);
+
+-- Refused events, stored whole. Verdict 'quarantined' may be admitted later, 'rejected' never.
+CREATE TABLE refused (
+  src       BIGINT NOT NULL,
+  seq       BIGINT NOT NULL,
+  ordinal   INTEGER NOT NULL,
+  developer TEXT COLLATE "C" NOT NULL,
+  event_id  TEXT COLLATE "C",
+  verdict   TEXT NOT NULL CHECK (verdict IN ('quarantined', 'rejected')),
+  code      TEXT NOT NULL,
+  pointer   TEXT,
+  detail    TEXT,
+  body      BYTEA NOT NULL,
+  hash      BYTEA NOT NULL,
+  PRIMARY KEY (src, seq, ordinal)
+);
+CREATE INDEX refused_by_event ON refused (developer, event_id);
+
+-- Dropped duplicates. The original is the row of `events` with the same key; the bytes are stored
+-- only where they are not the original's.
+CREATE TABLE duplicates (
+  src       BIGINT NOT NULL,
+  seq       BIGINT NOT NULL,
+  ordinal   INTEGER NOT NULL,
+  developer TEXT COLLATE "C" NOT NULL,
+  event_id  TEXT COLLATE "C" NOT NULL,
+  hash      BYTEA NOT NULL,
+  body      BYTEA,
+  PRIMARY KEY (src, seq, ordinal)
+);
+CREATE INDEX duplicates_by_event ON duplicates (developer, event_id);
+
+-- R7.2: each dropped duplicate with sequence, ordinal, batch id and receipt of its original.
+CREATE VIEW duplicates_with_originals AS
+SELECT d.src, d.seq, d.ordinal, d.developer, d.event_id,
+       e.src AS original_src, e.seq AS original_seq, e.ordinal AS original_ordinal,
+       b.batch_id AS original_batch_id, b.received_at AS original_received_at
+FROM duplicates d
+JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
+JOIN batches b ON b.src = e.src AND b.seq = e.seq;
+
+-- The generation of a UTC hour (hours since 1970) rises whenever its events change.
+CREATE TABLE hours (
+  developer TEXT COLLATE "C" NOT NULL,
+  hour      BIGINT NOT NULL,
+  gen       BIGINT NOT NULL,
+  PRIMARY KEY (developer, hour)
+);
+
+-- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
+CREATE TABLE audit (
+  id            BYTEA PRIMARY KEY,
+  time          BIGINT NOT NULL,
+  step          TEXT NOT NULL,
+  outcome       TEXT NOT NULL,
+  actor         TEXT NOT NULL,
+  src           BIGINT NOT NULL,
+  seq           BIGINT NOT NULL,
+  replay_id     TEXT,
+  personal_hash BYTEA NOT NULL,
+  hash          BYTEA NOT NULL
+);
+CREATE INDEX audit_by_batch ON audit (src, seq);
+
+-- Only `forget` deletes from here.
+CREATE TABLE audit_personal (
+  id             BYTEA PRIMARY KEY,
+  salt           BYTEA NOT NULL,
+  developer      TEXT COLLATE "C" NOT NULL,
+  batch_id       TEXT COLLATE "C" NOT NULL,
+  event_id       TEXT COLLATE "C",
+  correlation_id TEXT COLLATE "C" NOT NULL,
+  detail         TEXT
+);
+
+-- A job is completed once, however often its message is delivered or published.
+CREATE TABLE completed_jobs (
+  job_id      TEXT COLLATE "C" PRIMARY KEY,
+  kind        TEXT NOT NULL,
+  src         BIGINT NOT NULL,
+  seq         BIGINT NOT NULL,
+  replay_id   TEXT,
+  finished_at BIGINT NOT NULL
+);
+CREATE INDEX completed_jobs_by_batch ON completed_jobs (src, seq);
+
+-- One record for each event and normalizer version, made from the submission (src, seq, ordinal).
+CREATE TABLE normalized (
+  developer    TEXT COLLATE "C" NOT NULL,
+  event_id     TEXT COLLATE "C" NOT NULL,
+  version      INTEGER NOT NULL,
+  src          BIGINT NOT NULL,
+  seq          BIGINT NOT NULL,
+  ordinal      INTEGER NOT NULL,
+  type         TEXT NOT NULL,
+  effective_at BIGINT NOT NULL,
+  local_time   TEXT NOT NULL,
+  local_day    TEXT COLLATE "C" NOT NULL,
+  language     TEXT,
+  project      TEXT,
+  record       TEXT NOT NULL,
+  PRIMARY KEY (developer, event_id, version)
+);
+CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
+
+-- What one UTC hour adds to the local days it lies in: one row an hour, its body holds a part for
+-- each local day (docs/decisions/0004-one-partial-row-an-hour.md).
+CREATE TABLE partials (
+  developer    TEXT COLLATE "C" NOT NULL,
+  hour         BIGINT NOT NULL,
+  computed_gen BIGINT NOT NULL,
+  version      INTEGER NOT NULL,
+  body         TEXT NOT NULL,
+  PRIMARY KEY (developer, hour)
+);
+
+-- Folded partials. computed_gen is the sum of the generations of the hours in the look-back.
+CREATE TABLE days (
+  developer    TEXT COLLATE "C" NOT NULL,
+  day          TEXT COLLATE "C" NOT NULL,
+  computed_gen BIGINT NOT NULL,
+  version      INTEGER NOT NULL,
+  body         TEXT NOT NULL,
+  PRIMARY KEY (developer, day)
+);
+
+-- Which rule was evaluated on which window at which generation, whether it found anything or not.
+CREATE TABLE rule_windows (
+  developer    TEXT COLLATE "C" NOT NULL,
+  rule         TEXT COLLATE "C" NOT NULL,
+  window_start TEXT COLLATE "C" NOT NULL,
+  computed_gen BIGINT NOT NULL,
+  version      INTEGER NOT NULL,
+  PRIMARY KEY (developer, rule, window_start)
+);
+
+-- Alerts, raised or retracted. A row with published < revision is the outbox of the stream ALERTS.
+CREATE TABLE alerts (
+  alert_id       TEXT COLLATE "C" PRIMARY KEY,
+  developer      TEXT COLLATE "C" NOT NULL,
+  rule           TEXT COLLATE "C" NOT NULL,
+  window_start   TEXT COLLATE "C" NOT NULL,
+  severity       TEXT NOT NULL,
+  title          TEXT NOT NULL,
+  body           TEXT NOT NULL,
+  state          TEXT NOT NULL CHECK (state IN ('raised', 'retracted')),
+  revision       BIGINT NOT NULL,
+  published      BIGINT NOT NULL,
+  push           INTEGER NOT NULL,
+  replay_id      TEXT,
+  src            BIGINT NOT NULL,
+  seq            BIGINT NOT NULL,
+  correlation_id TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX alerts_by_developer ON alerts (developer, window_start);
+CREATE INDEX alerts_unpublished ON alerts (alert_id) WHERE published < revision;
+
+-- Messages that did not succeed at once (docs/protocol.md, Persist). A row goes when
+-- its message is done or in DEAD.
+CREATE TABLE attempts (
+  src      BIGINT NOT NULL,
+  consumer TEXT COLLATE "C" NOT NULL,
+  seq      BIGINT NOT NULL,
+  -- Attempts that failed for an unknown reason.
+  used     INTEGER NOT NULL,
+  -- Attempt guards that are not cleared: workers that handle it alone, or died while they did.
+  guards   INTEGER NOT NULL,
+  reason   TEXT,
+  first_at BIGINT NOT NULL,
+  last_at  BIGINT NOT NULL,
+  -- When DEAD had it; until it is terminated in its own stream.
+  dead_at  BIGINT,
+  PRIMARY KEY (src, consumer, seq)
+);

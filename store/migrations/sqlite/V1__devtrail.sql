@@ -1,0 +1,245 @@
+-- All tables of Devtrail. Times are microseconds since 1970 in
+-- UTC; client text that may hold anything (NUL too) is a BLOB.
+
+-- One incarnation of one stream. Every (src, seq) in the store is relative to one of these.
+CREATE TABLE sources (
+  src        INTEGER PRIMARY KEY,
+  stream     TEXT    NOT NULL,
+  created_at INTEGER NOT NULL,
+  UNIQUE (stream, created_at)
+) STRICT;
+
+CREATE TABLE developers (
+  developer     TEXT PRIMARY KEY,
+  epoch         INTEGER NOT NULL DEFAULT 0,
+  -- Messages up to here are from before the developer was forgotten: only their skeleton is stored.
+  tombstone_src INTEGER,
+  tombstone_seq INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- need, done, failed: bits 1 aggregate, 2 normalize, 4 alert. A row in state 'persisted' is the outbox.
+CREATE TABLE batches (
+  src            INTEGER NOT NULL,
+  seq            INTEGER NOT NULL,
+  developer      TEXT    NOT NULL,
+  batch_id       TEXT    NOT NULL,
+  events_hash    TEXT    NOT NULL,
+  correlation_id TEXT    NOT NULL,
+  traceparent    TEXT    NOT NULL,
+  schema_version TEXT    NOT NULL,
+  sent_at        TEXT    NOT NULL,
+  skew           INTEGER NOT NULL,
+  collector      TEXT    NOT NULL,
+  client         BLOB,
+  received_at    INTEGER NOT NULL,
+  validated_at   INTEGER NOT NULL,
+  published_at   INTEGER NOT NULL,
+  persisted_at   INTEGER NOT NULL,
+  received       INTEGER NOT NULL,
+  accepted       INTEGER NOT NULL,
+  duplicate      INTEGER NOT NULL,
+  rejected       INTEGER NOT NULL,
+  quarantined    INTEGER NOT NULL,
+  need           INTEGER NOT NULL,
+  done           INTEGER NOT NULL DEFAULT 0,
+  failed         INTEGER NOT NULL DEFAULT 0,
+  state          TEXT    NOT NULL CHECK (state IN ('persisted', 'triggered', 'completed', 'failed')),
+  job_body       TEXT    NOT NULL,
+  lease_until    INTEGER NOT NULL,
+  PRIMARY KEY (src, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batches_by_id ON batches (developer, batch_id);
+CREATE INDEX batches_by_correlation ON batches (correlation_id);
+CREATE INDEX batches_by_state ON batches (state, src, seq);
+
+-- Each event once. Its reference is that of the first submission, by (src, seq, ordinal).
+CREATE TABLE events (
+  src            INTEGER NOT NULL,
+  seq            INTEGER NOT NULL,
+  ordinal        INTEGER NOT NULL,
+  developer      TEXT    NOT NULL,
+  event_id       TEXT    NOT NULL,
+  type           TEXT    NOT NULL,
+  schema_version TEXT    NOT NULL,
+  effective_at   INTEGER NOT NULL,
+  local_day      TEXT    NOT NULL,
+  body           BLOB    NOT NULL,
+  hash           BLOB    NOT NULL,
+  PRIMARY KEY (src, seq, ordinal),
+  UNIQUE (developer, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX events_by_time ON events (developer, effective_at, event_id);
+
+-- Refused events, stored whole. Verdict 'quarantined' may be admitted later, 'rejected' never.
+CREATE TABLE refused (
+  src       INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,
+  ordinal   INTEGER NOT NULL,
+  developer TEXT    NOT NULL,
+  event_id  TEXT,
+  verdict   TEXT    NOT NULL CHECK (verdict IN ('quarantined', 'rejected')),
+  code      TEXT    NOT NULL,
+  pointer   TEXT,
+  detail    TEXT,
+  body      BLOB    NOT NULL,
+  hash      BLOB    NOT NULL,
+  PRIMARY KEY (src, seq, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refused_by_event ON refused (developer, event_id);
+
+-- Dropped duplicates. The original is the row of `events` with the same key; the bytes are stored
+-- only where they are not the original's.
+CREATE TABLE duplicates (
+  src       INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,
+  ordinal   INTEGER NOT NULL,
+  developer TEXT    NOT NULL,
+  event_id  TEXT    NOT NULL,
+  hash      BLOB    NOT NULL,
+  body      BLOB,
+  PRIMARY KEY (src, seq, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX duplicates_by_event ON duplicates (developer, event_id);
+
+-- R7.2: each dropped duplicate with sequence, ordinal, batch id and receipt of its original.
+CREATE VIEW duplicates_with_originals AS
+SELECT d.src, d.seq, d.ordinal, d.developer, d.event_id,
+       e.src AS original_src, e.seq AS original_seq, e.ordinal AS original_ordinal,
+       b.batch_id AS original_batch_id, b.received_at AS original_received_at
+FROM duplicates d
+JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
+JOIN batches b ON b.src = e.src AND b.seq = e.seq;
+
+-- The generation of a UTC hour (hours since 1970) rises whenever its events change.
+CREATE TABLE hours (
+  developer TEXT    NOT NULL,
+  hour      INTEGER NOT NULL,
+  gen       INTEGER NOT NULL,
+  PRIMARY KEY (developer, hour)
+) STRICT, WITHOUT ROWID;
+
+-- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
+CREATE TABLE audit (
+  id            BLOB    PRIMARY KEY,
+  time          INTEGER NOT NULL,
+  step          TEXT    NOT NULL,
+  outcome       TEXT    NOT NULL,
+  actor         TEXT    NOT NULL,
+  src           INTEGER NOT NULL,
+  seq           INTEGER NOT NULL,
+  replay_id     TEXT,
+  personal_hash BLOB    NOT NULL,
+  hash          BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_by_batch ON audit (src, seq);
+
+-- Only `forget` deletes from here.
+CREATE TABLE audit_personal (
+  id             BLOB PRIMARY KEY,
+  salt           BLOB NOT NULL,
+  developer      TEXT NOT NULL,
+  batch_id       TEXT NOT NULL,
+  event_id       TEXT,
+  correlation_id TEXT NOT NULL,
+  detail         TEXT
+) STRICT, WITHOUT ROWID;
+
+-- A job is completed once, however often its message is delivered or published.
+CREATE TABLE completed_jobs (
+  job_id      TEXT    PRIMARY KEY,
+  kind        TEXT    NOT NULL,
+  src         INTEGER NOT NULL,
+  seq         INTEGER NOT NULL,
+  replay_id   TEXT,
+  finished_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX completed_jobs_by_batch ON completed_jobs (src, seq);
+
+-- One record for each event and normalizer version, made from the submission (src, seq, ordinal).
+CREATE TABLE normalized (
+  developer    TEXT    NOT NULL,
+  event_id     TEXT    NOT NULL,
+  version      INTEGER NOT NULL,
+  src          INTEGER NOT NULL,
+  seq          INTEGER NOT NULL,
+  ordinal      INTEGER NOT NULL,
+  type         TEXT    NOT NULL,
+  effective_at INTEGER NOT NULL,
+  local_time   TEXT    NOT NULL,
+  local_day    TEXT    NOT NULL,
+  language     TEXT,
+  project      TEXT,
+  record       TEXT    NOT NULL,
+  PRIMARY KEY (developer, event_id, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
+
+-- What one UTC hour adds to the local days it lies in: one row an hour, its body holds a part for
+-- each local day (docs/decisions/0004-one-partial-row-an-hour.md).
+CREATE TABLE partials (
+  developer    TEXT    NOT NULL,
+  hour         INTEGER NOT NULL,
+  computed_gen INTEGER NOT NULL,
+  version      INTEGER NOT NULL,
+  body         TEXT    NOT NULL,
+  PRIMARY KEY (developer, hour)
+) STRICT, WITHOUT ROWID;
+
+-- Folded partials. computed_gen is the sum of the generations of the hours in the look-back.
+CREATE TABLE days (
+  developer    TEXT    NOT NULL,
+  day          TEXT    NOT NULL,
+  computed_gen INTEGER NOT NULL,
+  version      INTEGER NOT NULL,
+  body         TEXT    NOT NULL,
+  PRIMARY KEY (developer, day)
+) STRICT, WITHOUT ROWID;
+
+-- Which rule was evaluated on which window at which generation, whether it found anything or not.
+CREATE TABLE rule_windows (
+  developer    TEXT    NOT NULL,
+  rule         TEXT    NOT NULL,
+  window_start TEXT    NOT NULL,
+  computed_gen INTEGER NOT NULL,
+  version      INTEGER NOT NULL,
+  PRIMARY KEY (developer, rule, window_start)
+) STRICT, WITHOUT ROWID;
+
+-- Alerts, raised or retracted. A row with published < revision is the outbox of the stream ALERTS.
+CREATE TABLE alerts (
+  alert_id       TEXT    PRIMARY KEY,
+  developer      TEXT    NOT NULL,
+  rule           TEXT    NOT NULL,
+  window_start   TEXT    NOT NULL,
+  severity       TEXT    NOT NULL,
+  title          TEXT    NOT NULL,
+  body           TEXT    NOT NULL,
+  state          TEXT    NOT NULL CHECK (state IN ('raised', 'retracted')),
+  revision       INTEGER NOT NULL,
+  published      INTEGER NOT NULL,
+  push           INTEGER NOT NULL,
+  replay_id      TEXT,
+  src            INTEGER NOT NULL,
+  seq            INTEGER NOT NULL,
+  correlation_id TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alerts_by_developer ON alerts (developer, window_start);
+CREATE INDEX alerts_unpublished ON alerts (alert_id) WHERE published < revision;
+
+-- Messages that did not succeed at once (docs/protocol.md, Persist). A row goes when
+-- its message is done or in DEAD.
+CREATE TABLE attempts (
+  src      INTEGER NOT NULL,
+  consumer TEXT    NOT NULL,
+  seq      INTEGER NOT NULL,
+  -- Attempts that failed for an unknown reason.
+  used     INTEGER NOT NULL,
+  -- Attempt guards that are not cleared: workers that handle it alone, or died while they did.
+  guards   INTEGER NOT NULL,
+  reason   TEXT,
+  first_at INTEGER NOT NULL,
+  last_at  INTEGER NOT NULL,
+  -- When DEAD had it; until it is terminated in its own stream.
+  dead_at  INTEGER,
+  PRIMARY KEY (src, consumer, seq)
+) STRICT, WITHOUT ROWID;

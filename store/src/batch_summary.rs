@@ -1,0 +1,98 @@
+//! What a batch's events came to in T1: counts, touched hours and days, and what its jobs will say. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::job::{BatchState, EventSummary, JobBody, Mask};
+use types::time::{Micros, utc_hour};
+use types::verdict::{Counts, Verdict};
+
+use crate::decoded_batch::{AdmittedEvent, DecodedBatch};
+use crate::outbox::Pending;
+use crate::persist::Stored;
+
+/// The running result of one batch.
+#[derive(Debug, Default)]
+pub struct BatchSummary {
+    /// Events by what the store made of them.
+    pub counts: Counts,
+    /// UTC hours that events entered or left: their generations rise.
+    pub hours: BTreeSet<i64>,
+    /// Local days that events left.
+    left_days: BTreeSet<String>,
+    /// Ordinals of new events, the swapped in ones too.
+    new: BTreeSet<u32>,
+}
+
+impl BatchSummary {
+    /// The event is stored as new.
+    pub fn add_new(&mut self, event: &AdmittedEvent) {
+        self.counts.add(Verdict::Accepted);
+        self.hours.insert(utc_hour(event.effective_at));
+        self.new.insert(event.ordinal);
+    }
+
+    /// An event took the place of one that was at this time, on this local day.
+    pub fn left(&mut self, effective_at: Micros, local_day: &str) {
+        self.hours.insert(utc_hour(effective_at));
+        self.left_days.insert(local_day.to_owned());
+    }
+
+    /// The jobs that the batch needs: all, where it brought anything new, else none.
+    #[must_use]
+    pub fn need(&self) -> Mask {
+        if self.new.is_empty() {
+            Mask::NONE
+        } else {
+            Mask::ALL
+        }
+    }
+
+    /// What the batch's job messages will say of its new events.
+    #[must_use]
+    pub fn job_body(&self, batch: &DecodedBatch) -> JobBody {
+        let header = &batch.header;
+        let mut body = JobBody {
+            batch_id: header.batch_id.clone(),
+            developer: header.developer.to_string(),
+            correlation_id: header.correlation_id.clone(),
+            traceparent: header.traceparent.clone(),
+            batch: batch.at,
+            counts_by_type: BTreeMap::new(),
+            first_occurred_at: None,
+            last_occurred_at: None,
+            touched_days: self.left_days.clone(),
+            schema_versions: BTreeSet::new(),
+        };
+        for event in batch
+            .admitted
+            .iter()
+            .filter(|event| self.new.contains(&event.ordinal))
+        {
+            body.add(EventSummary {
+                kind: &event.kind,
+                schema_version: &event.schema_version,
+                effective_at: event.effective_at,
+                local_day: &event.local_day,
+            });
+        }
+        body
+    }
+
+    /// What T1 answers for the batch.
+    #[must_use]
+    pub fn stored(&self, batch: &DecodedBatch) -> Stored {
+        let need = self.need();
+        let pending = (need != Mask::NONE).then(|| Pending {
+            need,
+            body: self.job_body(batch),
+        });
+        let state = BatchState::stored(need);
+        Stored {
+            at: batch.at,
+            already: false,
+            counts: self.counts,
+            state,
+            pending,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A message as T1 takes it: what competes for an event id, and what was refused at admission.
+
+use std::collections::BTreeMap;
+
+use types::batch::{Batch, Header};
+use types::event::{self, EventHead};
+use types::id::{self, BatchRef, DeveloperId};
+use types::json::replace_nul;
+use types::time::{Micros, rfc3339};
+use types::verdict::Code;
+
+use crate::error::StoreError;
+
+/// One EVENTS message, ready to be stored.
+#[derive(Debug, Clone)]
+pub struct DecodedBatch {
+    /// The batch.
+    pub at: BatchRef,
+    /// The message's header.
+    pub header: Header,
+    /// The same for the same events in the same order: tells a resend from another batch under the id.
+    pub events_hash: String,
+    /// When the stream took it.
+    pub published_at: Micros,
+    /// When it is being stored.
+    pub persisted_at: Micros,
+    /// Which worker stores it.
+    pub actor: String,
+    /// Events that were admitted, in their order.
+    pub admitted: Vec<AdmittedEvent>,
+    /// Events that were refused, in their order.
+    pub refused: Vec<RefusedEvent>,
+}
+
+/// An admitted event: it holds its id, or finds it held.
+#[derive(Debug, Clone)]
+pub struct AdmittedEvent {
+    /// Its index in the batch.
+    pub ordinal: u32,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its own schema version, or the envelope's.
+    pub schema_version: String,
+    /// Its effective time.
+    pub effective_at: Micros,
+    /// Its local day, `YYYY-MM-DD`.
+    pub local_day: String,
+    /// Its exact bytes.
+    pub body: Vec<u8>,
+    /// Their BLAKE3.
+    pub hash: [u8; 32],
+}
+
+/// A refused event, kept whole.
+#[derive(Debug, Clone)]
+pub struct RefusedEvent {
+    /// Its index in the batch.
+    pub ordinal: u32,
+    /// Its id, where usable.
+    pub id: Option<String>,
+    /// Why; it stands under the verdict rejected or quarantined.
+    pub code: Code,
+    /// Where in the event.
+    pub pointer: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// Its exact bytes.
+    pub body: Vec<u8>,
+    /// Their BLAKE3.
+    pub hash: [u8; 32],
+}
+
+/// An admitted event lacks what admission must have seen: the message is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("event {0} of the message was admitted without an id, a type or a time")]
+pub struct BadEvent(pub usize);
+
+/// What a batch row that is already there says of the message it was stored from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFrom {
+    /// When the stream took the message.
+    pub published_at: Micros,
+    /// Whose batch; empty where the developer was forgotten.
+    pub developer: String,
+    /// The client's batch id; empty where the developer was forgotten.
+    pub batch_id: String,
+}
+
+impl DecodedBatch {
+    /// Checks that the row at this message's place was stored from this very message.
+    ///
+    /// It was not where a stream was put back to an older state: its life is the same, and it gives
+    /// sequences out again that the store already has. Calling such a message stored would lose it.
+    ///
+    /// # Errors
+    /// Where the row is another message's; the message must not be acknowledged.
+    pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
+        let header = &self.header;
+        let forgotten = row.developer.is_empty();
+        let same_person =
+            row.developer == header.developer.as_str() && row.batch_id == header.batch_id;
+        if row.published_at == self.published_at && (forgotten || same_person) {
+            return Ok(());
+        }
+        Err(StoreError::PutBack(format!(
+            "the store holds another message at {} (published {}, this one {}): the stream was put back to an older \
+             state than the database. Nothing is lost and nothing is acknowledged; put both back together \
+             (docs/operations.md, \"Restoring a backup\")",
+            self.at,
+            rfc3339(row.published_at),
+            rfc3339(self.published_at)
+        )))
+    }
+
+    /// What stays of the batch of a forgotten developer: its place and its times, nothing of the person.
+    #[must_use]
+    pub fn without_person(&self) -> Self {
+        let header = Header {
+            developer: DeveloperId::nobody(),
+            batch_id: String::new(),
+            correlation_id: String::new(),
+            traceparent: String::new(),
+            sent_at: String::new(),
+            envelope: BTreeMap::new(),
+            events: Vec::new(),
+            origin: None,
+            ..self.header.clone()
+        };
+        Self {
+            header,
+            events_hash: String::new(),
+            actor: self.actor.clone(),
+            admitted: Vec::new(),
+            refused: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// Takes a message apart.
+    ///
+    /// # Errors
+    /// Where an admitted event is none.
+    pub fn new(
+        at: BatchRef,
+        batch: &Batch,
+        (published_at, persisted_at): (Micros, Micros),
+        actor: String,
+    ) -> Result<Self, BadEvent> {
+        let header = batch.header.clone();
+        let (mut admitted, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
+        for (index, (note, bytes)) in batch.events().enumerate() {
+            let (ordinal, body, hash) = (index as u32, bytes.to_vec(), event::hash(bytes));
+            let head = EventHead::of(bytes);
+            match (note.code, note.competes()) {
+                (Some(code), false) => refused.push(RefusedEvent {
+                    ordinal,
+                    id: head.and_then(|head| head.id()),
+                    code,
+                    pointer: note.pointer.as_deref().map(replace_nul),
+                    detail: note.detail.as_deref().map(replace_nul),
+                    body,
+                    hash,
+                }),
+                _ => {
+                    let head = head.ok_or(BadEvent(index))?;
+                    let own_version = head.schema_version().ok().flatten();
+                    admitted.push(AdmittedEvent {
+                        ordinal,
+                        id: head.id().ok_or(BadEvent(index))?,
+                        kind: head.kind().ok_or(BadEvent(index))?,
+                        schema_version: own_version
+                            .unwrap_or_else(|| header.schema_version.clone()),
+                        effective_at: note.at.ok_or(BadEvent(index))?,
+                        local_day: note.day.clone().ok_or(BadEvent(index))?,
+                        body,
+                        hash,
+                    });
+                }
+            }
+        }
+        let events_hash = id::events_hash(batch.events().map(|(_, bytes)| bytes));
+        Ok(Self {
+            at,
+            header,
+            events_hash,
+            published_at,
+            persisted_at,
+            actor,
+            admitted,
+            refused,
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! [`Store`] of this engine.
+
+use super::database::Postgres;
+use crate::store::Store;
+
+impl Store for Postgres {}

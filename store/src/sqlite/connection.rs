@@ -1,0 +1,50 @@
+//! Connections to the file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::StoreError;
+
+/// If the file is no database, no other error about it helps.
+pub fn expect_database(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version: rusqlite::Result<i64> =
+        connection.pragma_query_value(None, "schema_version", |row| row.get(0));
+    match version {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(StoreError::Incompatible(format!(
+                "{} cannot be used as database: it is no SQLite file, or a damaged one. Put its backup back, or name \
+                 another folder or database.",
+                path.display()
+            )))
+        }
+        // Other errors are reported by whoever uses it.
+        _ => Ok(()),
+    }
+}
+
+/// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit.
+pub fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Opens `path` for reading only.
+pub fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| {
+        StoreError::Unavailable(format!(
+            "the database {} cannot be read: {error}",
+            path.display()
+        ))
+    })?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    expect_database(&connection, path)?;
+    Ok(connection)
+}

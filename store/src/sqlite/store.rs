@@ -1,0 +1,6 @@
+//! [`Store`] of this engine.
+
+use super::database::Sqlite;
+use crate::store::Store;
+
+impl Store for Sqlite {}

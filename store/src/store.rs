@@ -1,0 +1,30 @@
+//! All roles together.
+
+use crate::alert_outbox::AlertOutbox;
+use crate::answers::Answers;
+use crate::attempts::Attempts;
+use crate::dead_letters::DeadLetters;
+use crate::history::History;
+use crate::jobs::Jobs;
+use crate::monitoring::Monitoring;
+use crate::outbox::Outbox;
+use crate::persist::Persist;
+use crate::retention::Retention;
+use crate::verify_reads::VerifyReads;
+
+/// All that the workers need of a store. Cheap to clone; all clones share connections and writer.
+pub trait Store:
+    Persist
+    + Outbox
+    + Jobs
+    + AlertOutbox
+    + Attempts
+    + DeadLetters
+    + VerifyReads
+    + Answers
+    + History
+    + Retention
+    + Monitoring
+    + Clone
+{
+}
