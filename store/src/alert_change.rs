@@ -9,15 +9,11 @@ use crate::sql::shared_sql;
 /// A row of `alerts`, but for what of it is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// The alert.
     pub alert_id: String,
-    /// Whose.
     pub developer: String,
-    /// The rule.
     pub rule: String,
     /// First local day of the window.
     pub window_start: String,
-    /// The severity.
     pub severity: String,
     /// A sentence for the developer.
     pub title: String,
@@ -44,11 +40,11 @@ pub struct AlertChange {
     pub is_silent: bool,
 }
 
-/// Decides; `None` where nothing is to be written. `standing` is the alert as it is.
-pub fn change(standing: Option<&Alert>, window: &RuleWindow) -> Option<AlertChange> {
+/// Decides; `None` if nothing is to be written. `current` is the alert as it is.
+pub fn change(current: Option<&Alert>, window: &RuleWindow) -> Option<AlertChange> {
     let is_replay = window.replay_id.is_some();
-    let is_silent = is_replay || standing.is_some_and(|alert| alert.replay_id.is_some());
-    let alert = match (standing, &window.finding) {
+    let is_silent = is_replay || current.is_some_and(|alert| alert.replay_id.is_some());
+    let alert = match (current, &window.finding) {
         (None, None) => return None,
         (Some(alert), None) => {
             if !alert.is_raised {
@@ -62,14 +58,14 @@ pub fn change(standing: Option<&Alert>, window: &RuleWindow) -> Option<AlertChan
                 ..alert.clone()
             }
         }
-        (standing, Some(finding)) => {
-            let again = standing.is_none_or(|alert| !alert.is_raised);
+        (current, Some(finding)) => {
+            let again = current.is_none_or(|alert| !alert.is_raised);
             let push = if again {
                 finding.push && !is_silent
             } else {
-                standing.is_some_and(|alert| alert.push)
+                current.is_some_and(|alert| alert.push)
             };
-            let revision = standing.map_or(0, |alert| alert.revision + i64::from(again));
+            let revision = current.map_or(0, |alert| alert.revision + i64::from(again));
             Alert {
                 alert_id: finding.alert_id.clone(),
                 developer: window.developer.clone(),
@@ -81,12 +77,12 @@ pub fn change(standing: Option<&Alert>, window: &RuleWindow) -> Option<AlertChan
                 is_raised: true,
                 revision,
                 push,
-                replay_id: standing
+                replay_id: current
                     .map_or(window.replay_id.clone(), |alert| alert.replay_id.clone()),
             }
         }
     };
-    let is_revision = standing.is_none_or(|standing| standing.revision != alert.revision);
+    let is_revision = current.is_none_or(|current| current.revision != alert.revision);
     Some(AlertChange {
         alert,
         is_revision,
@@ -116,7 +112,7 @@ impl AlertChange {
         }
     }
 
-    /// The revision that ALERTS must have; `None` where there is none, or it is never delivered.
+    /// The revision that ALERTS must have; `None` if there is none, or it is never delivered.
     pub fn to_publish(&self, window: &RuleWindow) -> Option<AlertRevision> {
         (self.is_revision && !self.is_silent).then(|| AlertRevision {
             alert_id: self.alert.alert_id.clone(),
@@ -206,11 +202,11 @@ mod tests {
 
     /// What the changes come to one after the other: state, revision, push, published.
     fn story(windows: &[(bool, bool)]) -> Vec<Option<(&'static str, i64, bool, bool)>> {
-        let mut standing: Option<Alert> = None;
+        let mut current: Option<Alert> = None;
         let mut told = Vec::new();
         for (finds, replay) in windows {
             let window = window(*finds, *replay);
-            let change = change(standing.as_ref(), &window);
+            let change = change(current.as_ref(), &window);
             told.push(change.as_ref().map(|change| {
                 let alert = &change.alert;
                 (
@@ -220,7 +216,7 @@ mod tests {
                     change.to_publish(&window).is_some(),
                 )
             }));
-            standing = change.map(|change| change.alert).or(standing);
+            current = change.map(|change| change.alert).or(current);
         }
         told
     }

@@ -26,7 +26,7 @@ pub struct AuditRow {
     pub hash: [u8; 32],
 }
 
-/// Whose batch a row is about: its personal part, where no event is meant.
+/// Whose batch a row is about: its personal part, if no event is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whose<'a> {
     /// The developer.
@@ -81,7 +81,7 @@ pub struct Happened<'a> {
     pub time: Micros,
     /// Which executable and instance did it.
     pub actor: &'a str,
-    /// The event, where one is meant.
+    /// The event, if one is meant.
     pub event_id: Option<&'a str>,
     /// More.
     pub detail: Option<serde_json::Value>,
@@ -112,7 +112,7 @@ impl AuditRow {
         Self::with_id(Uuid::now_v7(), whose, happened)
     }
 
-    /// The same with an id that is given: of a step that is written once, however often it is told.
+    /// The same with an id that is given: of a step that is written once, however often it is recorded.
     #[must_use]
     pub fn with_id(id: Uuid, whose: &Whose<'_>, happened: Happened<'_>) -> Self {
         let skeleton = Skeleton {
@@ -145,7 +145,7 @@ impl AuditRow {
     }
 }
 
-/// The rows that T1 writes of one batch.
+/// The rows that `store_batches` writes of one batch.
 pub struct AuditTrail<'a> {
     batch: &'a DecodedBatch,
     /// The rows so far.
@@ -193,7 +193,7 @@ impl<'a> AuditTrail<'a> {
     }
 
     /// An event lost its id to `original` (R7.2), which came with a batch of this id and receipt;
-    /// `None` where that is this very batch.
+    /// `None` if that is this very batch.
     pub fn displaced(
         &mut self,
         event: &AdmittedEvent,

@@ -1,4 +1,5 @@
-//! What publishing and doing jobs leaves in the audit, and what giving up does: the rows of T2b, T3 and T3f. Pure.
+//! What publishing and doing jobs leaves in the audit, and what dead-lettering does: the rows of `mark_triggered` (T2b),
+//! `finish_jobs` (T3) and `fail_job` (T3f). Pure.
 
 use serde_json::json;
 use types::audit::Step;
@@ -17,7 +18,7 @@ use crate::effects::JobDone;
 use crate::effects::JobFailed;
 use crate::outbox::Triggered;
 
-/// T2b left the batch in this state.
+/// `mark_triggered` left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
     let happened = |step| Happened::ok(batch.body.batch, step, batch.at, &batch.actor);
     let jobs = Some(json!({"jobs": batch.receipts}));
@@ -34,7 +35,7 @@ pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
     rows
 }
 
-/// A job was taken in hand and done.
+/// A job was begun and done.
 pub fn job_done(done: &JobDone) -> [AuditRow; 2] {
     let row = |step, time| {
         let detail = Some(json!({"job_id": done.job.job_id}));
@@ -81,7 +82,7 @@ pub fn job_failed(failed: &JobFailed) -> AuditRow {
     )
 }
 
-/// DEAD has the message: everything that is needed to understand why, and to mend it (R7.4).
+/// DEAD has the message: everything that is needed to understand why, and to fix it (R7.4).
 pub fn dead(message: &DeadMessage) -> AuditRow {
     let letter = &message.letter;
     let context = &letter.context;

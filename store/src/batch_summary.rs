@@ -1,4 +1,4 @@
-//! What a batch's events came to in T1: counts, touched hours and days, and what its jobs will say. Pure.
+//! What a batch's events came to in `store_batches` (T1): counts, touched hours and days, and what its jobs will say. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ impl BatchSummary {
         self.left_days.insert(local_day.to_owned());
     }
 
-    /// The jobs that the batch needs: all, where it brought anything new, else none.
+    /// The jobs that the batch needs: all if it brought anything new, else none.
     #[must_use]
     pub fn need(&self) -> Mask {
         if self.new.is_empty() {
@@ -78,7 +78,7 @@ impl BatchSummary {
         body
     }
 
-    /// What T1 answers for the batch.
+    /// The result of `store_batches` for the batch.
     #[must_use]
     pub fn stored(&self, batch: &DecodedBatch) -> Stored {
         let need = self.need();

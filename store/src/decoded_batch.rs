@@ -58,7 +58,7 @@ pub struct AdmittedEvent {
 pub struct RefusedEvent {
     /// Its index in the batch.
     pub ordinal: u32,
-    /// Its id, where usable.
+    /// Its id, if usable.
     pub id: Option<String>,
     /// Why; it stands under the verdict rejected or quarantined.
     pub code: Code,
@@ -91,11 +91,11 @@ pub struct StoredFrom {
 impl DecodedBatch {
     /// Checks that the row at this message's place was stored from this very message.
     ///
-    /// It was not where a stream was put back to an older state: its life is the same, and it gives
+    /// It is not if a stream was restored to an older state: its incarnation is the same, and it gives
     /// sequences out again that the store already has. Calling such a message stored would lose it.
     ///
     /// # Errors
-    /// Where the row is another message's; the message must not be acknowledged.
+    /// Returns `StoreError::PutBack` if the row is another message's; the message must not be acknowledged.
     pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
         let header = &self.header;
         let forgotten = row.developer.is_empty();
@@ -141,7 +141,7 @@ impl DecodedBatch {
     /// Takes a message apart.
     ///
     /// # Errors
-    /// Where an admitted event is none.
+    /// Returns `BadEvent` if an admitted event lacks its id, type or time.
     pub fn new(
         at: BatchRef,
         batch: &Batch,

@@ -1,4 +1,4 @@
-//! What jobs write: records, windows and findings, and the jobs themselves as T3 enters them.
+//! What jobs write: records, windows and findings, and the jobs themselves as `finish_jobs` (T3) enters them.
 
 use types::id::{BatchRef, EventRef};
 use types::job::JobMessage;
@@ -12,7 +12,6 @@ use crate::snapshot::Computed;
 /// or a lower reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalizedRow {
-    /// Whose.
     pub developer: String,
     /// The event.
     pub event_id: String,
@@ -39,7 +38,6 @@ pub struct NormalizedRow {
 /// A recomputed hour partial: replaces what was computed at a lower generation or version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialRow {
-    /// Whose.
     pub developer: String,
     /// The UTC hour.
     pub hour: i64,
@@ -50,7 +48,6 @@ pub struct PartialRow {
 /// A folded local day: replaces what was computed at a lower generation or version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRow {
-    /// Whose.
     pub developer: String,
     /// The local day, `YYYY-MM-DD`.
     pub day: String,
@@ -69,14 +66,13 @@ pub struct Finding {
     pub title: String,
     /// The alert as the developer gets it, as JSON.
     pub body: String,
-    /// Whether it is news: false where its window is long past or it came of a replay.
+    /// Whether it is news: false if its window is long past or it came of a replay.
     pub push: bool,
 }
 
 /// A rule evaluated on a window: replaces what was found at a lower generation or version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleWindow {
-    /// Whose.
     pub developer: String,
     /// The rule's id.
     pub rule: String,
@@ -112,27 +108,23 @@ pub enum Effects {
     Rules(Vec<RuleWindow>),
 }
 
-/// A job that is done, for the ledger, the masks and the audit.
+/// A job that is done, for the completed jobs, the masks and the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobDone {
-    /// The job.
     pub job: JobMessage,
-    /// When its group was taken in hand.
+    /// When its group began.
     pub started_at: Micros,
     /// When its result was computed.
     pub finished_at: Micros,
-    /// Who did it.
     pub actor: String,
 }
 
-/// A job that gave up and is in DEAD (T3f).
+/// A job that was dead-lettered (T3f, `fail_job`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobFailed {
-    /// The job.
     pub job: JobMessage,
-    /// When.
     pub at: Micros,
-    /// Who gave it up.
+    /// Who dead-lettered it.
     pub actor: String,
     /// The error chain.
     pub reason: String,

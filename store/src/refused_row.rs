@@ -10,9 +10,8 @@ use crate::dedup::{Displaced, DisplacedEvent};
 pub struct RefusedRow<'a> {
     /// Where it came from.
     pub at: EventRef,
-    /// Whose.
     pub developer: &'a str,
-    /// Its id, where usable.
+    /// Its id, if usable.
     pub event_id: Option<&'a str>,
     /// Why it is refused.
     pub code: Code,
@@ -41,7 +40,7 @@ impl<'a> RefusedRow<'a> {
         }
     }
 
-    /// In conflict with the holder of its id; `None` for a duplicate.
+    /// In conflict with the owner of its id; `None` for a duplicate.
     pub fn conflict(event: &DisplacedEvent<'a>) -> Option<Self> {
         (event.displaced == Displaced::Conflict).then_some(Self {
             at: event.candidate.at,

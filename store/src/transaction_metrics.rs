@@ -26,7 +26,7 @@ pub async fn timed<T>(
     result
 }
 
-/// T1: times it, and counts what it stored.
+/// `store_batches`: times it, and counts what it stored.
 pub async fn store_batches(
     work: impl Future<Output = Result<Vec<Stored>, StoreError>>,
 ) -> Result<Vec<Stored>, StoreError> {
@@ -37,7 +37,7 @@ pub async fn store_batches(
     Ok(stored)
 }
 
-/// T2b of these batches.
+/// `mark_triggered` of these batches.
 pub async fn mark_triggered(
     batches: Vec<Triggered>,
     work: impl AsyncFnOnce(Vec<Triggered>) -> Result<(), StoreError>,
@@ -48,7 +48,7 @@ pub async fn mark_triggered(
     Ok(())
 }
 
-/// T3 of these jobs.
+/// `finish_jobs` of these jobs.
 pub async fn finish_jobs(
     jobs: Vec<JobDone>,
     work: impl AsyncFnOnce(Vec<JobDone>) -> Result<Vec<AlertRevision>, StoreError>,

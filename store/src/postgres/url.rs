@@ -18,7 +18,7 @@ use tls::Check;
 ///
 /// The options are libpq's as far as the driver knows them. `sslmode` decides about TLS:
 /// - `disable`: none.
-/// - `prefer` (the default): where the server offers it; the server's certificate is not checked.
+/// - `prefer` (the default): if the server offers it; the server's certificate is not checked.
 /// - `require`: always; the certificate is not checked, so a man in the middle can read along.
 /// - `verify-ca`: always; the certificate must come from a trusted authority, whatever its name.
 /// - `verify-full`: always; it must also be for the URL's host. The one to use across a network.
@@ -79,7 +79,7 @@ impl FromStr for PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// The driver's settings, with bounds where the URL gives none: a dead peer is noticed.
+    /// The driver's settings, with bounds if the URL gives none: a dead peer is noticed.
     pub(super) fn config(&self, name: &str) -> Config {
         let mut config = self.0.config.clone();
         if config.get_application_name().is_none() {

@@ -21,7 +21,7 @@ pub enum Keep {
 }
 
 impl Keep {
-    /// The person is kept only where the batch is known: else its developer is forgotten, and a job
+    /// The person is kept only if the batch is known: else its developer is forgotten, and a job
     /// message that still names one must not bring the name back.
     pub fn of(is_known: bool) -> Self {
         if is_known { Self::All } else { Self::Skeleton }

@@ -1,4 +1,4 @@
-//! Keeping the write-ahead log small: PASSIVE checkpoints beside the writer, TRUNCATE where it grew too far.
+//! Keeping the write-ahead log small: PASSIVE checkpoints beside the writer, TRUNCATE if it grew too far.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -45,7 +45,7 @@ impl Checkpoints {
         })
     }
 
-    /// The writer has ended a turn: checkpoints where it is time. The log's file keeps its size while
+    /// The writer has ended a turn: checkpoints if it is time. The log's file keeps its size while
     /// it is reused, so only growth counts.
     pub fn after_turn(&mut self, writer: &Connection) {
         // Without a log there is nothing to do.

@@ -19,7 +19,6 @@ pub struct GroupCandidate<'a> {
 /// All submissions of one (developer, event id) in the group.
 #[derive(Debug)]
 pub struct CandidateGroup<'a> {
-    /// Whose.
     pub developer: &'a str,
     /// The lowest reference first.
     pub candidates: Vec<GroupCandidate<'a>>,
@@ -30,7 +29,7 @@ pub struct CandidateGroup<'a> {
 pub enum CandidateOutcome<'a> {
     /// Nothing held its id.
     New,
-    /// It is the holder itself.
+    /// It is the owner itself.
     Own,
     /// It takes the place of this event.
     Supersedes(&'a CurrentOwner),
@@ -82,7 +81,7 @@ impl<'a> CandidateGroup<'a> {
         (self.developer, self.id())
     }
 
-    /// What becomes of each submission, where `owner` is the stored event with the id.
+    /// What becomes of each submission, if `owner` is the stored event with the id.
     pub fn outcomes<'h>(
         &self,
         owner: Option<&'h CurrentOwner>,

@@ -1,4 +1,4 @@
-//! The rows that T1 writes, many in one statement.
+//! The rows that `store_batches` (T1) writes, many in one statement.
 
 use deadpool_postgres::Transaction;
 use types::job::BatchState;
@@ -165,7 +165,7 @@ pub async fn insert_refused(
     Ok(())
 }
 
-/// Inserts duplicates, in the order of their references; the bytes where they are their own.
+/// Inserts duplicates, in the order of their references; the bytes if they are their own.
 pub async fn insert_duplicates(
     tx: &Transaction<'_>,
     displaced_events: &[DisplacedEvent<'_>],

@@ -1,9 +1,9 @@
-//! The statements of T1. Each takes its rows as an array a column, sorted by key.
+//! The statements of `store_batches` (T1). Each takes its rows as an array a column, sorted by key.
 
 pub const INSERT_DEVELOPERS: &str =
     "INSERT INTO developers (developer) SELECT * FROM unnest($1::text[])
     ON CONFLICT DO NOTHING";
-/// The lock makes `forget` wait for every T1 in flight, and no T1 for another.
+/// The lock makes `forget` wait for every `store_batches` in flight, and no `store_batches` for another.
 pub const TOMBSTONES: &str = "SELECT developer, tombstone_src, tombstone_seq FROM developers
     WHERE developer = ANY($1) ORDER BY developer FOR KEY SHARE";
 /// What the events come to is not known yet: UPDATE_BATCHES says it, in the same transaction.

@@ -1,4 +1,4 @@
-//! The statements of T1.
+//! The statements of `store_batches` (T1).
 
 pub const INSERT_DEVELOPER: &str =
     "INSERT INTO developers (developer) VALUES (?1) ON CONFLICT DO NOTHING";
