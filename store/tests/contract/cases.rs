@@ -77,7 +77,7 @@ pub async fn what_an_event_is_stored_with_is_kept_exactly<E: Engine>() {
     let mut incoming = batch(at(src, 77), &[event("plain", 1), odd]);
     // The format holds text only; the store must not care.
     let every_byte: Vec<u8> = (0..=255).collect();
-    incoming.competitors[0].body.clone_from(&every_byte);
+    incoming.admitted[0].body.clone_from(&every_byte);
     store_one(&store, incoming).await;
     let dump = store.dump();
     let row = dump.of_event("events", event_at(src, 77, 1))[0];
