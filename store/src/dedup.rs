@@ -4,7 +4,7 @@
 //! original and owns the id; each other one is its duplicate if it means the same, else in conflict with it.
 
 use types::id::EventRef;
-use types::json::same_meaning;
+use types::json::is_equivalent;
 use types::time::Micros;
 use types::verdict::Verdict;
 
@@ -119,7 +119,7 @@ pub fn resolve(owner: Candidate<'_>, newcomer: Candidate<'_>) -> Resolution {
 pub fn compare(original: Candidate<'_>, displaced: Candidate<'_>) -> Displaced {
     if original.hash == displaced.hash {
         Displaced::Duplicate { same_bytes: true }
-    } else if same_meaning(original.body, displaced.body) {
+    } else if is_equivalent(original.body, displaced.body) {
         Displaced::Duplicate { same_bytes: false }
     } else {
         Displaced::Conflict
