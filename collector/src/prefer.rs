@@ -35,6 +35,7 @@ impl PreferWait {
         (seconds > 0).then_some(Self(seconds.min(LONGEST)))
     }
 
+    /// How long the request waits at most.
     #[must_use]
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.0)

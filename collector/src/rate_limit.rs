@@ -115,6 +115,7 @@ impl<C: Clock> RateLimiter<C> {
         }
     }
 
+    /// The limit that it enforces.
     #[must_use]
     pub fn policy(&self) -> RateLimitPolicy {
         self.policy

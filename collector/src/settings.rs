@@ -11,6 +11,7 @@ use runtime::settings::{parse_duration, parse_rate};
 
 use crate::admission_control::OverloadSettings;
 
+/// The settings of the collector alone, without those that every program has.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CollectorSettings {
     /// Address to serve HTTP on; port 0 takes a free one

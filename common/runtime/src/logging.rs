@@ -22,7 +22,10 @@ const QUIET: &str = "async_nats=warn,refinery_core=warn";
 /// [`UsageError`](crate::settings::UsageError) if `filter` does not parse.
 pub fn init(filter: &str) -> Result<(), UsageError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
-        UsageError(format!("--log {filter:?} is no log filter ({error}); use info, debug, or a filter such as collector=debug"))
+        UsageError(format!(
+            "--log {filter:?} is no log filter ({error}); \
+             use info, debug, or a filter such as collector=debug"
+        ))
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -197,7 +197,9 @@ async fn bounded(
     };
     tokio::select! {
         result = running => result,
-        () = overdue => Err(anyhow::anyhow!("The program did not end in order after its --shutdown-timeout; it was cut off.")),
+        () = overdue => Err(anyhow::anyhow!(
+            "The program did not end in order after its --shutdown-timeout; it was cut off."
+        )),
     }
 }
 

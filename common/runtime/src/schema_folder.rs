@@ -110,9 +110,15 @@ fn names(path: &Path) -> Result<(Version, String), String> {
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
-    let kind = name.strip_suffix(".json").filter(|kind| is_type(kind)).ok_or_else(|| {
-        format!("a schema is named by its type, such as coffee.brewed.json, of letters, digits, '.', '_' and '-', not {name:?}; rename it.")
-    })?;
+    let kind = name
+        .strip_suffix(".json")
+        .filter(|kind| is_type(kind))
+        .ok_or_else(|| {
+            format!(
+                "a schema is named by its type, such as coffee.brewed.json, of letters, digits, \
+             '.', '_' and '-', not {name:?}; rename it."
+            )
+        })?;
     Ok((version, kind.to_owned()))
 }
 

@@ -44,7 +44,10 @@ impl Shutdown {
                     tracing::warn!("a second signal: stopping at once");
                     signalled.abort.cancel();
                 } else {
-                    tracing::info!(timeout = ?signalled.timeout, "stopping: finishing what is in hand; a second signal stops at once");
+                    tracing::info!(
+                        timeout = ?signalled.timeout,
+                        "stopping: finishing what is in flight; a second signal stops at once"
+                    );
                     signalled.begin();
                 }
             }

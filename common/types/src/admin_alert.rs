@@ -82,7 +82,8 @@ impl AlertKind {
             }
             Self::BreakerOpen => "Look whether what it stands before answers; it closes by itself.",
             Self::Lag => {
-                "Look at `devtrail status`: start more workers, or find what slows them; what is missing, `devtrail streams apply` makes again."
+                "Look at `devtrail status`: start more workers, or find what slows them; \
+                 what is missing, `devtrail streams apply` makes again."
             }
             Self::StreamNearlyFull => {
                 "Find why it is not emptied (`devtrail status`), or raise its max_bytes; full, it refuses."
@@ -231,10 +232,12 @@ mod instant {
 
     use crate::time::{Micros, parse_rfc3339, rfc3339};
 
+    /// Writes it.
     pub fn serialize<S: Serializer>(at: &Micros, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
     }
 
+    /// Reads it.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Micros, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at = parse_rfc3339(&text).and_then(|written| written.at);

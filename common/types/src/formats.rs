@@ -55,7 +55,8 @@ impl Format {
             "application/x-ndjson" => Ok(Self::Ndjson),
             _ => {
                 let detail = format!(
-                    "Content-Type is {sent:?}; send application/json, application/x-ndjson, application/cloudevents+json, \
+                    "Content-Type is {sent:?}; send application/json, application/x-ndjson, \
+                     application/cloudevents+json, \
                      application/cloudevents-batch+json, or a CloudEvent in headers with JSON data."
                 );
                 Err(UnsupportedMediaType(crate::json::shorten(&detail, 400)))

@@ -76,7 +76,7 @@ async fn logs_are_lines_for_people_with_colours_unless_they_are_not_wanted() {
         "{line:?}"
     );
     assert!(
-        plain.contains("stopping: finishing what is in hand; a second signal stops at once"),
+        plain.contains("stopping: finishing what is in flight; a second signal stops at once"),
         "{plain}"
     );
     assert!(

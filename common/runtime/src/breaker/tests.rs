@@ -59,7 +59,8 @@ proptest! {
                         prop_assert_eq!((refuses, left), (Some(left), expected), "step {}", number);
                     }
                     (refuses, acquired, expected) => {
-                        return Err(TestCaseError::fail(format!("step {number}: {refuses:?}, {acquired:?}, not {expected:?}")));
+                        let found = format!("{refuses:?}, {acquired:?}");
+                        return Err(TestCaseError::fail(format!("step {number}: {found}, not {expected:?}")));
                     }
                 },
                 Step::End(_, _) if under_way.is_empty() => {}

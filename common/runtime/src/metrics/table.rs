@@ -111,7 +111,8 @@ metrics! {
         "Messages that were dead-lettered: they are in DEAD.";
     STORE_DURATION = "devtrail_store_transaction_duration_seconds", Histogram(WORK), Worker, ["kind", "outcome"],
         "Time of a transaction, waiting included. \
-         Kinds: `store_batches`, `claim_outbox`, `mark_triggered`, `finish_jobs`; outcomes `ok`, `unavailable`, `failed`.";
+         Kinds: `store_batches`, `claim_outbox`, `mark_triggered`, `finish_jobs`; \
+         outcomes `ok`, `unavailable`, `failed`.";
     STORE_RETRIES = "devtrail_store_retries_total", Counter, Worker, [],
         "Transactions that Postgres rolled back in favour of another one, and that were run again.";
     BATCHES_STORED = "devtrail_batches_stored_total", Counter, Worker, ["outcome"],

@@ -246,7 +246,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn there_and_back_is_the_same_event(extensions in proptest::collection::btree_map("[a-z0-9]{1,8}", any_json(), 0..6)) {
+    fn there_and_back_is_the_same_event(
+        extensions in proptest::collection::btree_map("[a-z0-9]{1,8}", any_json(), 0..6)
+    ) {
         let mut event: Map<String, Value> = serde_json::from_str(&event(&[])).unwrap();
         for (name, value) in extensions {
             if !event.contains_key(&name) && !value.is_null() && name != "schemaversion" {

@@ -183,6 +183,16 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// Members of an envelope, and one that is unknown.
+const MEMBERS: &[&str] = &[
+    "batch_id",
+    "sent_at",
+    "schema_version",
+    "developer_id",
+    "client",
+    "x",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -198,7 +208,7 @@ proptest! {
 
     #[test]
     fn any_members_make_a_batch_that_adds_up_or_none(
-        changes in vec((select(&["batch_id", "sent_at", "schema_version", "developer_id", "client", "x"][..]), text()), 0..3),
+        changes in vec((select(MEMBERS), text()), 0..3),
         list in events(),
     ) {
         let changes: Vec<(&str, &str)> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -261,7 +261,10 @@ proptest! {
 
     #[test]
     fn any_heartbeats_make_a_batch_that_adds_up_and_the_same_one_again(
-        members in proptest::collection::vec((proptest::sample::select(HEARTBEAT).prop_map(|(name, _)| name), any_json()), 0..4),
+        members in proptest::collection::vec(
+            (proptest::sample::select(HEARTBEAT).prop_map(|(name, _)| name), any_json()),
+            0..4,
+        ),
         odd in any_json(),
     ) {
         let values: Vec<(&str, String)> = members.iter().map(|(name, value)| (*name, value.to_string())).collect();

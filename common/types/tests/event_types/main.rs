@@ -1,6 +1,7 @@
 //! `docs/event-types.md` is made from the schema files, and says what they say now.
 //!
-//! To renew it after a change of `common/schemas/`: `DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-types --test event_types`
+//! To renew it after a change of `common/schemas/`:
+//! `DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-types --test event_types`
 
 mod page;
 
