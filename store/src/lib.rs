@@ -36,7 +36,7 @@ mod sql;
 mod sqlite;
 mod store;
 mod submission;
-mod transaction_metrics;
+mod transaction_timing;
 mod verify_reads;
 
 pub use alert_outbox::{AlertOutbox, AlertRevision};

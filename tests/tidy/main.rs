@@ -310,7 +310,7 @@ fn packages_of(package: &str) -> BTreeSet<String> {
 }
 
 /// Folders whose circles are still being undone.
-const PENDING_CIRCLES: &[&str] = &["common/bus/", "store/src/", "tests/"];
+const PENDING_CIRCLES: &[&str] = &["common/bus/", "tests/"];
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
@@ -340,7 +340,13 @@ fn no_two_public_types_have_one_name() {
 }
 
 /// Folders whose parameters are still being named.
-const PENDING_PARAMETERS: &[&str] = &["admin/", "collector/", "common/", "store/", "tests/"];
+const PENDING_PARAMETERS: &[&str] = &[
+    "admin/src/",
+    "collector/src/",
+    "common/",
+    "store/tests/",
+    "tests/",
+];
 
 #[test]
 fn no_function_takes_a_tuple_apart() {

@@ -26,7 +26,7 @@ use crate::jobs::{
 };
 use crate::row::{Row, batch_ref, state};
 use crate::snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
-use crate::transaction_metrics;
+use crate::transaction_timing;
 
 const COMPLETED: &str = "SELECT job_id FROM completed_jobs WHERE job_id = ANY($1)";
 /// By way of the batch's developer, who decides about the partition.
@@ -131,7 +131,7 @@ impl Jobs for Postgres {
             let work = FinishJobs::new(effects, &jobs);
             self.write(work, |tx, work| Box::pin(work.run(tx))).await
         };
-        transaction_metrics::finish_jobs(jobs, finish).await
+        transaction_timing::finish_jobs(jobs, finish).await
     }
 }
 

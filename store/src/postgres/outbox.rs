@@ -14,7 +14,7 @@ use crate::audit_rows;
 use crate::error::StoreError;
 use crate::outbox::{Outbox, Pending, Triggered};
 use crate::row::{batch_ref, state};
-use crate::transaction_metrics;
+use crate::transaction_timing;
 
 /// The database's clock decides about the leases of all processes: now, and 30 s from now.
 const CLAIM: &str =
@@ -41,7 +41,7 @@ impl Outbox for Postgres {
                 Ok(claimed)
             })
         });
-        transaction_metrics::timed("claim_outbox", claimed).await
+        transaction_timing::timed("claim_outbox", claimed).await
     }
 
     async fn mark_triggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
@@ -51,7 +51,7 @@ impl Outbox for Postgres {
             self.write(batches, |tx, batches| Box::pin(mark_triggered(tx, batches)))
                 .await
         };
-        transaction_metrics::mark_triggered(batches, mark).await
+        transaction_timing::mark_triggered(batches, mark).await
     }
 }
 

@@ -26,7 +26,7 @@ use crate::decoded_batch::{DecodedBatch, StoredFrom};
 use crate::error::StoreError;
 use crate::persist::{Persist, Stored};
 use crate::row::{Row as _, batch_ref, state};
-use crate::transaction_metrics;
+use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
 use sql::{BUMP_HOURS, INSERT_DEVELOPERS, INSERT_SOURCE, LOCK_SOURCES, STATES, TOMBSTONES};
 
@@ -48,7 +48,7 @@ impl Persist for Postgres {
             return Ok(Vec::new());
         }
         group.sort_by_key(|batch| batch.at);
-        transaction_metrics::store_batches(
+        transaction_timing::store_batches(
             self.write(StoreBatches { group }, |tx, work| Box::pin(work.run(tx))),
         )
         .await

@@ -22,7 +22,7 @@ use crate::jobs::{
 use crate::row::state;
 use crate::snapshot::{EventSelection, Hour, Snapshot, StoredEvent};
 use crate::submission::STATE;
-use crate::transaction_metrics;
+use crate::transaction_timing;
 
 const IS_COMPLETED: &str = "SELECT 1 FROM completed_jobs WHERE job_id = ?1";
 const EVENTS_OF_BATCH: &str =
@@ -119,7 +119,7 @@ impl Jobs for Sqlite {
             self.write(move |connection| finish_jobs(connection, effects, jobs))
                 .await
         };
-        transaction_metrics::finish_jobs(jobs, finish).await
+        transaction_timing::finish_jobs(jobs, finish).await
     }
 }
 

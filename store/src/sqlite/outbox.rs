@@ -11,7 +11,7 @@ use crate::audit_rows;
 use crate::error::StoreError;
 use crate::outbox::{Outbox, Pending, Triggered};
 use crate::row::state;
-use crate::transaction_metrics;
+use crate::transaction_timing;
 
 /// A claimed batch is its claimer's for this long.
 const CLAIM_LEASE: Micros = 30 * SECOND;
@@ -29,7 +29,7 @@ const MARK_TRIGGERED: &str = "UPDATE batches SET state = CASE
 impl Outbox for Sqlite {
     async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
         let claimed = self.write(move |connection| claim_outbox(connection, limit));
-        transaction_metrics::timed("claim_outbox", claimed).await
+        transaction_timing::timed("claim_outbox", claimed).await
     }
 
     async fn mark_triggered(&self, mut batches: Vec<Triggered>) -> Result<(), StoreError> {
@@ -41,7 +41,7 @@ impl Outbox for Sqlite {
             })
             .await
         };
-        transaction_metrics::mark_triggered(batches, mark).await
+        transaction_timing::mark_triggered(batches, mark).await
     }
 }
 

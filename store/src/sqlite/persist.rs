@@ -22,7 +22,7 @@ use crate::error::StoreError;
 use crate::persist::{Persist, Stored};
 use crate::refused_row::RefusedRow;
 use crate::row::{Row as _, batch_ref, event_ref, hash, state};
-use crate::transaction_metrics;
+use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
 use sql::{
     BATCH_EXISTS, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, DISPLACED,
@@ -57,7 +57,7 @@ impl Persist for Sqlite {
                 .map(|batch| StoreBatch { connection, batch }.run())
                 .collect()
         });
-        transaction_metrics::store_batches(stored).await
+        transaction_timing::store_batches(stored).await
     }
 }
 
