@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 
 use crate::interrupt::until_shutdown;
 use crate::output;
-use crate::send::delivery::{Delivery, Progress};
-use crate::send::input::{Batch, Content, Cutter};
+use crate::send::delivery::{DeliveryArgs, Progress};
+use crate::send::input::{BatchContent, Cutter, OutgoingBatch};
 use crate::time_args::parse_day;
-use repository::{History, Repository, Selection};
+use repository::{CommitHistory, Repository, Selection};
 use summary::{Imported, Planned};
 
 /// What to import.
@@ -57,7 +57,7 @@ pub struct GitSettings {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    delivery: Delivery,
+    delivery: DeliveryArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -173,7 +173,7 @@ async fn plan(
         authors: selection.authors.clone(),
         ..Planned::default()
     };
-    let add = |planned: Planned, batch: Batch| async move { Ok(planned.with(&batch)) };
+    let add = |planned: Planned, batch: OutgoingBatch| async move { Ok(planned.with(&batch)) };
     let planned = batches.try_fold(planned, add).await?;
     if settings.json {
         return Ok(output::json(&planned)?);
@@ -183,13 +183,13 @@ async fn plan(
 
 /// The history as batches: of the same commits always the same ones.
 fn batches(
-    history: History,
+    history: CommitHistory,
     project: &str,
     key: &str,
     size: u16,
-) -> impl Stream<Item = anyhow::Result<Batch>> {
+) -> impl Stream<Item = anyhow::Result<OutgoingBatch>> {
     struct Open {
-        history: History,
+        history: CommitHistory,
         cutter: Option<Cutter>,
         full: VecDeque<Vec<Box<RawValue>>>,
     }
@@ -224,7 +224,7 @@ fn batches(
 }
 
 /// A batch named by its first and last commit and their number.
-fn batch(key: String, events: Vec<Box<RawValue>>) -> anyhow::Result<Batch> {
+fn batch(key: String, events: Vec<Box<RawValue>>) -> anyhow::Result<OutgoingBatch> {
     let id = |event: Option<&Box<RawValue>>| -> anyhow::Result<String> {
         let event: Value = serde_json::from_str(event.map_or("null", |event| event.get()))?;
         // 32 of a hash's hex digits name a commit well enough, and two of them fit in an id.
@@ -241,10 +241,10 @@ fn batch(key: String, events: Vec<Box<RawValue>>) -> anyhow::Result<Batch> {
         id(events.last())?,
         events.len()
     );
-    Ok(Batch {
+    Ok(OutgoingBatch {
         key,
         batch_id,
-        content: Content::Events(events),
+        content: BatchContent::Events(events),
     })
 }
 

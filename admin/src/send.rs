@@ -10,8 +10,8 @@ use runtime::process::Process;
 
 use crate::interrupt::until_shutdown;
 use crate::output;
-use delivery::{Delivery, Progress, Summary};
-use input::{Batch, Content};
+use delivery::{DeliveryArgs, Progress, Summary};
+use input::{BatchContent, OutgoingBatch};
 
 /// What to send, and as whom.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct SendSettings {
     /// A file of events, envelopes, or {"developer", "event"} objects, one a line; - for stdin
     file: String,
     #[command(flatten)]
-    delivery: Delivery,
+    delivery: DeliveryArgs,
     /// Send every Nth batch a second time, as a client does that lost the reply; 0: none
     #[arg(long, default_value_t = 0, value_name = "N")]
     resend: usize,
@@ -75,9 +75,9 @@ async fn read(file: &str) -> anyhow::Result<String> {
 }
 
 /// Every `nth` batch as two, of which each has two thirds of the events.
-fn with_overlaps(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
-    let cut = |(index, batch): (usize, Batch)| match &batch.content {
-        Content::Events(events) if nth > 0 && index % nth == nth - 1 && events.len() >= 3 => {
+fn with_overlaps(batches: Vec<OutgoingBatch>, nth: usize) -> Vec<OutgoingBatch> {
+    let cut = |(index, batch): (usize, OutgoingBatch)| match &batch.content {
+        BatchContent::Events(events) if nth > 0 && index % nth == nth - 1 && events.len() >= 3 => {
             let third = events.len() / 3;
             let parts = [&events[..events.len() - third], &events[third..]];
             parts
@@ -90,9 +90,9 @@ fn with_overlaps(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
 }
 
 /// Every `nth` batch once more, right behind its first sending.
-fn with_resends(batches: Vec<Batch>, nth: usize) -> Vec<Batch> {
+fn with_resends(batches: Vec<OutgoingBatch>, nth: usize) -> Vec<OutgoingBatch> {
     let again = |index: usize| nth > 0 && index % nth == nth - 1;
-    let twice = |(index, batch): (usize, Batch)| {
+    let twice = |(index, batch): (usize, OutgoingBatch)| {
         let copies = if again(index) { 2 } else { 1 };
         std::iter::repeat_n(batch, copies)
     };
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use input::Keys;
 
-    fn ids(batch: &Batch) -> Vec<&str> {
-        let Content::Events(events) = &batch.content else {
+    fn ids(batch: &OutgoingBatch) -> Vec<&str> {
+        let BatchContent::Events(events) = &batch.content else {
             panic!("no envelope was given")
         };
         events.iter().map(|event| event.get()).collect()

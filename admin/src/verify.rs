@@ -21,7 +21,7 @@ use store::{Retention, VerifyReads};
 
 use crate::output;
 use crate::target::{Target, with_store};
-use cursor::{EventsStream, VerifyCursor, VerifyOptions};
+use cursor::{VerifiedStream, VerifyCursor, VerifyOptions};
 use findings::{Findings, SHOWN};
 
 /// What to check.
@@ -75,7 +75,7 @@ async fn verify(
     store: &(impl VerifyReads + Retention),
     settings: &VerifySettings,
 ) -> anyhow::Result<VerifyReport> {
-    let events = EventsStream::open(settings.target.connect().await?).await?;
+    let events = VerifiedStream::open(settings.target.connect().await?).await?;
     let state = events.stream.cached_info().state.clone();
     let stored_below = match store.known_source(&events.incarnation).await? {
         Some(src) => store.stored_below(src, state.first_sequence).await?,

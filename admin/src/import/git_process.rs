@@ -82,14 +82,14 @@ fn missing(error: std::io::Error) -> anyhow::Error {
 }
 
 /// What git prints as it comes.
-pub struct Reading {
+pub struct GitOutput {
     child: Child,
     stdout: ChildStdout,
     stderr: JoinHandle<Vec<u8>>,
     buffer: Vec<u8>,
 }
 
-impl Reading {
+impl GitOutput {
     /// Starts git.
     ///
     /// # Errors

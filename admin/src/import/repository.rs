@@ -7,7 +7,7 @@ use tokio::process::Command;
 use types::json::shorten;
 
 use super::git_log::{Commit, DATES, FORMAT, Log};
-use super::git_process::{Reading, complaint, git, run, text};
+use super::git_process::{GitOutput, complaint, git, run, text};
 
 /// A repository whose history is there.
 pub struct Repository {
@@ -155,7 +155,7 @@ impl Repository {
     pub async fn count(&self, selection: &Selection) -> anyhow::Result<u64> {
         // As the history itself is read, not with `rev-list --count`, which knows no mailmap.
         let mut process =
-            Reading::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
+            GitOutput::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
         let mut count = 0;
         while let Some(bytes) = process.next().await? {
             count += bytes.iter().filter(|byte| **byte == b'x').count() as u64;
@@ -167,7 +167,7 @@ impl Repository {
     ///
     /// # Errors
     /// Where git cannot be started.
-    pub fn history(&self, selection: &Selection) -> anyhow::Result<History> {
+    pub fn history(&self, selection: &Selection) -> anyhow::Result<CommitHistory> {
         // Oldest first: what was imported before comes in the same batches again when the history grows.
         let command = self.log(
             selection,
@@ -182,8 +182,8 @@ impl Repository {
                 FORMAT,
             ],
         );
-        Ok(History {
-            reading: Reading::start(command)?,
+        Ok(CommitHistory {
+            reading: GitOutput::start(command)?,
             log: Some(Log::default()),
         })
     }
@@ -241,13 +241,13 @@ fn project_name(origin: &str, common: &Path) -> String {
 }
 
 /// The commits of a repository as git reads them: never in memory whole.
-pub struct History {
-    reading: Reading,
+pub struct CommitHistory {
+    reading: GitOutput,
     /// `None` once the last commit was given.
     log: Option<Log>,
 }
 
-impl History {
+impl CommitHistory {
     /// The next commits; `None` after the last.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::output;
 use crate::send::delivery::Summary;
-use crate::send::input::{Batch, Content};
+use crate::send::input::{BatchContent, OutgoingBatch};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -44,8 +44,8 @@ pub struct Planned {
 impl Planned {
     /// The plan with one more batch.
     #[must_use]
-    pub fn with(mut self, batch: &Batch) -> Self {
-        let Content::Events(events) = &batch.content else {
+    pub fn with(mut self, batch: &OutgoingBatch) -> Self {
+        let BatchContent::Events(events) = &batch.content else {
             return self;
         };
         self.batches += 1;

@@ -14,7 +14,7 @@ use types::job::BatchState;
 use types::time::rfc3339;
 use types::verdict::{Counts, Exception};
 
-use super::input::{Batch, Content};
+use super::input::{BatchContent, OutgoingBatch};
 
 /// Sends batches to one collector.
 pub struct Client {
@@ -132,7 +132,7 @@ impl Client {
     ///
     /// # Errors
     /// Where the collector refuses it for good, or does not acknowledge it in time.
-    pub async fn send(&self, batch: &Batch) -> anyhow::Result<Acknowledged> {
+    pub async fn send(&self, batch: &OutgoingBatch) -> anyhow::Result<Acknowledged> {
         let mut deadline = Instant::now() + self.give_up_after;
         let (mut retries, mut failures) = (0, 0);
         loop {
@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, batch: &Batch) -> anyhow::Result<Attempt> {
+    async fn attempt(&self, batch: &OutgoingBatch) -> anyhow::Result<Attempt> {
         let request = self
             .http
             .post(&self.url)
@@ -269,7 +269,7 @@ impl Client {
         patience: Duration,
     ) -> anyhow::Result<bool> {
         #[derive(Deserialize)]
-        struct Batch {
+        struct OutgoingBatch {
             state: BatchState,
         }
         let mut url = reqwest::Url::parse(&self.url)?;
@@ -286,7 +286,7 @@ impl Client {
                 let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else {
                     continue;
                 };
-                let Ok(batch) = reply.json::<Batch>().await else {
+                let Ok(batch) = reply.json::<OutgoingBatch>().await else {
                     continue;
                 };
                 if matches!(batch.state, BatchState::Completed | BatchState::Failed) {
@@ -306,10 +306,10 @@ impl Client {
         format!("no answer from {}: {cause}", self.url)
     }
 
-    fn body(&self, batch: &Batch) -> serde_json::Result<Vec<u8>> {
+    fn body(&self, batch: &OutgoingBatch) -> serde_json::Result<Vec<u8>> {
         match &batch.content {
-            Content::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
-            Content::Events(events) => serde_json::to_vec(&Envelope {
+            BatchContent::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
+            BatchContent::Events(events) => serde_json::to_vec(&Envelope {
                 batch_id: &batch.batch_id,
                 // Set at each attempt: the collector tells a fast clock by it.
                 sent_at: rfc3339(clock::now()),

@@ -12,13 +12,13 @@ use serde::Serialize;
 use types::verdict::Counts;
 
 use super::client::{Acknowledged, Client};
-use super::input::{Batch, Keys};
+use super::input::{Keys, OutgoingBatch};
 use crate::output;
 use crate::target::Target;
 
 /// Where batches go, as whom, and how.
 #[derive(Debug, clap::Args)]
-pub struct Delivery {
+pub struct DeliveryArgs {
     #[command(flatten)]
     pub target: Target,
     /// The collector [default: that of the folder]
@@ -55,7 +55,7 @@ pub struct Delivery {
     give_up_after: Duration,
 }
 
-impl Delivery {
+impl DeliveryArgs {
     /// A client that calls itself `name`.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Delivery {
     pub async fn send(
         &self,
         client: &Client,
-        batches: impl Stream<Item = anyhow::Result<Batch>>,
+        batches: impl Stream<Item = anyhow::Result<OutgoingBatch>>,
         progress: &Progress,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Summary> {

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 /// A batch to send: everything but `sent_at`, which is set at each attempt.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub struct OutgoingBatch {
     /// The key to send it with.
     pub key: String,
     /// Its id.
     pub batch_id: String,
     /// Its events' exact text, or a whole envelope.
-    pub content: Content,
+    pub content: BatchContent,
 }
 
 /// Bytes of a batch's events: with commas and envelope well below the 4 MiB that a collector takes.
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 3 * 1024 * 1024;
 
 /// What a batch holds.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub enum BatchContent {
     /// Events, to be put into an envelope.
     Events(Vec<Box<RawValue>>),
     /// An envelope as it was given.
@@ -87,7 +87,7 @@ impl Keys {
 ///
 /// # Errors
 /// At the first value that is no JSON object, or whose developer has no key.
-pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch>> {
+pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<OutgoingBatch>> {
     let mut batches = Vec::new();
     let mut open: BTreeMap<String, Cutter> = BTreeMap::new();
     // An object may stand on one line, as in NDJSON, or on several.
@@ -112,10 +112,10 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Batch
                 .with_context(at)?
                 .and_then(types::json::string);
             let batch_id = batch_id.unwrap_or_default();
-            batches.push(Batch {
+            batches.push(OutgoingBatch {
                 key: keys.of(None)?.to_owned(),
                 batch_id,
-                content: Content::Envelope(whole()),
+                content: BatchContent::Envelope(whole()),
             });
             continue;
         }
@@ -196,11 +196,11 @@ impl Cutter {
 }
 
 /// A batch with an id of its own.
-pub fn batch(key: String, events: Vec<Box<RawValue>>) -> Batch {
-    Batch {
+pub fn batch(key: String, events: Vec<Box<RawValue>>) -> OutgoingBatch {
+    OutgoingBatch {
         key,
         batch_id: Uuid::now_v7().to_string(),
-        content: Content::Events(events),
+        content: BatchContent::Events(events),
     }
 }
 
@@ -231,8 +231,8 @@ mod tests {
         let shape: Vec<(String, usize)> = batches
             .iter()
             .map(|batch| match &batch.content {
-                Content::Events(events) => (batch.key.clone(), events.len()),
-                Content::Envelope(_) => panic!("no envelope was given"),
+                BatchContent::Events(events) => (batch.key.clone(), events.len()),
+                BatchContent::Envelope(_) => panic!("no envelope was given"),
             })
             .collect();
         assert_eq!(
@@ -246,8 +246,8 @@ mod tests {
         let line = format!("{{\"x\":\"{}\"}}\n", "y".repeat(1 << 20));
         let batches = batches(&line.repeat(7), &Keys::One("k".into()), 1000).unwrap();
         let sizes = batches.iter().map(|batch| match &batch.content {
-            Content::Events(events) => events.len(),
-            Content::Envelope(_) => panic!("no envelope was given"),
+            BatchContent::Events(events) => events.len(),
+            BatchContent::Envelope(_) => panic!("no envelope was given"),
         });
         assert_eq!(sizes.collect::<Vec<_>>(), [2, 2, 2, 1]);
     }
@@ -261,10 +261,10 @@ mod tests {
             panic!("{batches:?}")
         };
         assert!(
-            matches!(&envelope.content, Content::Envelope(whole) if whole.get().ends_with("]\n}"))
+            matches!(&envelope.content, BatchContent::Envelope(whole) if whole.get().ends_with("]\n}"))
         );
         assert_eq!(envelope.batch_id, "b1");
-        assert!(matches!(&events.content, Content::Events(events) if events.len() == 1));
+        assert!(matches!(&events.content, BatchContent::Events(events) if events.len() == 1));
     }
 
     #[test]

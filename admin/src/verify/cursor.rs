@@ -32,13 +32,13 @@ const RECHECK: Duration = Duration::from_millis(100);
 pub type Message = (u64, Result<Batch, BadMessage>);
 
 /// One incarnation of EVENTS.
-pub struct EventsStream {
+pub struct VerifiedStream {
     pub js: jetstream::Context,
     pub stream: Stream,
     pub incarnation: StreamIncarnation,
 }
 
-impl EventsStream {
+impl VerifiedStream {
     /// Opens the stream.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub struct VerifyOptions<'a> {
 /// Goes along stream and store, range by range.
 pub struct VerifyCursor<'a, L> {
     store: &'a L,
-    events: EventsStream,
+    events: VerifiedStream,
     /// The incarnation's number, once the store has given it one.
     src: Option<Src>,
     dead: DeadLetterIndex,
@@ -90,7 +90,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     /// # Errors
     /// Where DEAD or the store cannot be read.
     pub async fn open(
-        events: EventsStream,
+        events: VerifiedStream,
         store: &'a L,
         options: VerifyOptions<'a>,
     ) -> anyhow::Result<Self> {

@@ -10,7 +10,7 @@ pub const SHOWN: usize = 100;
 
 /// Something that is missing, surplus or different.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct VerifyFinding {
     /// A sentence that names it.
     pub text: String,
     /// Whether it may resolve by itself, so that it is checked again.
@@ -42,7 +42,7 @@ pub struct VerifyCounts {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CheckResult {
     pub counts: VerifyCounts,
-    pub findings: Vec<Finding>,
+    pub findings: Vec<VerifyFinding>,
     /// Whether something is pending, which is no finding if it comes.
     pub is_pending: bool,
 }
@@ -50,7 +50,7 @@ pub struct CheckResult {
 impl CheckResult {
     /// Adds a finding that does not resolve.
     pub fn report(&mut self, text: String) {
-        self.findings.push(Finding {
+        self.findings.push(VerifyFinding {
             text,
             may_resolve: false,
         });
@@ -58,7 +58,7 @@ impl CheckResult {
 
     /// Adds a finding that may resolve.
     pub fn suspect(&mut self, text: String) {
-        self.findings.push(Finding {
+        self.findings.push(VerifyFinding {
             text,
             may_resolve: true,
         });
