@@ -73,7 +73,7 @@ for engine in $engines; do
     DEVTRAIL_FAULTS_SECONDS="$(in_seconds "$soak")" -- "$engine::"
 done
 echo "== others"
-case $engines in *postgres*) run "store-away" DEVTRAIL_FAULTS_AWAY=60 -- away:: ;; esac
+case $engines in *postgres*) run "store-away" DEVTRAIL_FAULTS_AWAY=60 -- postgres_outage:: ;; esac
 run "cluster" -- cluster::
 [ "$failed" -eq 0 ] || echo "failed: ${failures[*]}"
 if [ -n "${DOCS:-}" ]; then

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream;
-use harness::{Engine, Site};
+use harness::{Deployment, Engine};
 
 use crate::input::body;
 use crate::raw::{self, Load, closed_loop};
@@ -22,9 +22,9 @@ struct Rounds {
     ceiling: Load,
 }
 
-/// A site with a collector and no worker, and its clients.
+/// A deployment with a collector and no worker, and its clients.
 struct Rig {
-    site: Site,
+    deployment: Deployment,
     js: jetstream::Context,
     http: reqwest::Client,
     url: String,
@@ -33,14 +33,16 @@ struct Rig {
 
 impl Rig {
     async fn start(parent: &Path) -> anyhow::Result<Self> {
-        let mut site = Site::start_in(Engine::Sqlite, parent).await;
-        let url = site.collector_with("collector", &["--rate", "0"]).await;
-        let key = site.client(&url, "bench").await.key().to_owned();
-        let js = site.js().await;
+        let mut deployment = Deployment::start_in(Engine::Sqlite, parent).await;
+        let url = deployment
+            .collector_with("collector", &["--rate", "0"])
+            .await;
+        let key = deployment.client(&url, "bench").await.key().to_owned();
+        let js = deployment.js().await;
         raw::make_stream(&js).await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self {
-            site,
+            deployment,
             js,
             http,
             url,
@@ -89,7 +91,8 @@ impl Rig {
 
     /// A line of `/proc/PID/status`, in MiB.
     fn memory(&self, name: &str) -> anyhow::Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.site.pid("collector")))?;
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/status", self.deployment.pid("collector")))?;
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(name))
@@ -155,7 +158,7 @@ pub async fn on_disk(report: &mut BenchTable) -> anyhow::Result<()> {
     };
     report.add("one client, p50", measured, "+ ≤ 1 ms");
     let start = Instant::now();
-    rig.site.collector("another").await;
+    rig.deployment.collector("another").await;
     report.add(
         "collector, start to ready",
         Measured::alone(millis(start.elapsed())),
@@ -173,7 +176,7 @@ pub async fn with_slow_sync(report: &mut BenchTable) -> anyhow::Result<()> {
     const WHAT: &str = "collector, 64 clients, fsync 5 ms slower";
     let folder = tempfile::tempdir()?;
     let rig = Rig::start(folder.path()).await?;
-    let pid = rig.site.pid("nats").to_string();
+    let pid = rig.deployment.pid("nats").to_string();
     let inject = [
         "-f",
         "-qq",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::message::PublishMessage;
 use futures_util::{StreamExt, stream};
-use harness::{Database, Engine, Site};
+use harness::{Database, Deployment, Engine};
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetrySettings;
 use runtime::{
@@ -34,9 +34,9 @@ const TABLES: [(&str, &str); 4] = [
 ];
 
 /// A stream with the backlog, and no worker.
-async fn backlog(engine: Engine) -> anyhow::Result<Site> {
-    let site = Site::start(engine).await;
-    let js = site.js().await;
+async fn backlog(engine: Engine) -> anyhow::Result<Deployment> {
+    let deployment = Deployment::start(engine).await;
+    let js = deployment.js().await;
     let schemas = Schemas::builtin();
     let publish = |number: usize| {
         let message = crate::cpu::message(&schemas, &body("persist", number));
@@ -56,12 +56,12 @@ async fn backlog(engine: Engine) -> anyhow::Result<Site> {
     while let Some(result) = published.next().await {
         result?;
     }
-    Ok(site)
+    Ok(deployment)
 }
 
 /// Runs the persist role in this process until the backlog is stored.
-async fn persist<S: Store>(site: &Site, store: S) -> anyhow::Result<Duration> {
-    let client = async_nats::connect(&site.nats).await?;
+async fn persist<S: Store>(deployment: &Deployment, store: S) -> anyhow::Result<Duration> {
+    let client = async_nats::connect(&deployment.nats).await?;
     let shutdown = Shutdown::manual(Duration::from_secs(10));
     let process = Process::new(Actor::new("bench"), shutdown.clone());
     let start = Instant::now();
@@ -126,11 +126,11 @@ fn add(report: &mut BenchTable, engine: &str, ours: Duration, by_hand: Duration,
 /// # Errors
 /// The first failure.
 pub async fn on_sqlite(report: &mut BenchTable) -> anyhow::Result<()> {
-    let site = backlog(Engine::Sqlite).await?;
-    let Database::Sqlite(path) = &site.database else {
-        anyhow::bail!("this site is on SQLite")
+    let deployment = backlog(Engine::Sqlite).await?;
+    let Database::Sqlite(path) = &deployment.database else {
+        anyhow::bail!("this deployment is on SQLite")
     };
-    let ours = persist(&site, Sqlite::open(path)?).await?;
+    let ours = persist(&deployment, Sqlite::open(path)?).await?;
     let copy = path.with_file_name("by-hand.db");
     drop(Sqlite::open(&copy)?); // the same tables and indexes
     let by_hand = sqlite_by_hand(path, &copy)?;
@@ -186,11 +186,15 @@ fn sqlite_by_hand(from: &std::path::Path, to: &std::path::Path) -> anyhow::Resul
 /// # Errors
 /// The first failure.
 pub async fn on_postgres(report: &mut BenchTable) -> anyhow::Result<()> {
-    let site = backlog(Engine::Postgres).await?;
-    let Database::Postgres(url) = &site.database else {
-        anyhow::bail!("this site is on Postgres")
+    let deployment = backlog(Engine::Postgres).await?;
+    let Database::Postgres(url) = &deployment.database else {
+        anyhow::bail!("this deployment is on Postgres")
     };
-    let ours = persist(&site, Postgres::connect(&url.parse()?, "bench").await?).await?;
+    let ours = persist(
+        &deployment,
+        Postgres::connect(&url.parse()?, "bench").await?,
+    )
+    .await?;
     let Database::Postgres(copy) =
         Database::fresh(Engine::Postgres, std::path::Path::new("")).await
     else {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use harness::{Client, Engine, Site};
+use harness::{Client, Deployment, Engine};
 use tokio::task::JoinSet;
 
 use crate::input::{DEVELOPERS, EVENTS, body};
@@ -19,19 +19,21 @@ const ROUND: Duration = Duration::from_secs(5);
 /// # Errors
 /// The failure of a process.
 pub async fn to_stored(report: &mut BenchTable, engine: Engine) -> anyhow::Result<()> {
-    let mut site = Site::start(engine).await;
-    let url = site.collector_with("collector", &["--rate", "0"]).await;
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment
+        .collector_with("collector", &["--rate", "0"])
+        .await;
     let mut clients = Vec::with_capacity(DEVELOPERS);
     for number in 0..DEVELOPERS {
-        clients.push(site.client(&url, &format!("bench-{number}")).await);
+        clients.push(deployment.client(&url, &format!("bench-{number}")).await);
     }
-    site.workers(1);
+    deployment.workers(1);
     let send = |name: &'static str, number: usize| {
         let client = clients[number % DEVELOPERS].clone();
         async move { stored(&client, body(name, number)).await }
     };
     let full = closed_loop(CLIENTS, ROUND, |number| send("full", number)).await?;
-    site.completed(full.times.len() as i64).await;
+    deployment.completed(full.times.len() as i64).await;
     let every = Duration::from_secs_f64(2.0 / full.rate());
     let mut ticks = tokio::time::interval(every);
     let start = Instant::now();

@@ -4,29 +4,31 @@ use serde_json::json;
 
 use crate::framing::closed;
 use crate::problem::problem;
-use crate::talk::{Talk, body_of, fresh, good, shared};
+use crate::support::{RawClient, body_of, fresh, good, shared};
 
 /// Contract: errors.length_required
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_that_announces_no_body_has_forgotten_it() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let mut wire = talk.wire().await;
+    let client = RawClient::to(&up);
+    let mut wire = client.wire().await;
     for _ in 0..2 {
-        wire.send(talk.post_head(&[], &[])).await;
+        wire.send(client.post_head(&[], &[])).await;
         problem(&wire.answer().await, "length_required");
     }
     // An announced one that is empty is no JSON.
-    talk.body_refused("", "malformed_json").await;
-    talk.refused(
-        talk.post_head(&[], &[("transfer-encoding", "chunked")])
-            .into_iter()
-            .chain(*b"0\r\n\r\n")
-            .collect::<Vec<u8>>(),
-        "malformed_json",
-    )
-    .await;
-    wire.send(talk.post(&[], good())).await;
+    client.body_refused("", "malformed_json").await;
+    client
+        .refused(
+            client
+                .post_head(&[], &[("transfer-encoding", "chunked")])
+                .into_iter()
+                .chain(*b"0\r\n\r\n")
+                .collect::<Vec<u8>>(),
+            "malformed_json",
+        )
+        .await;
+    wire.send(client.post(&[], good())).await;
     assert_eq!(wire.answer().await.status, 202);
 }
 
@@ -36,8 +38,8 @@ async fn a_post_that_announces_no_body_has_forgotten_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let head = talk.post_head(&[], &[("transfer-encoding", "chunked")]);
+    let client = RawClient::to(&up);
+    let head = client.post_head(&[], &[("transfer-encoding", "chunked")]);
     let chunked = |body: &str| {
         let chunks: String = body
             .as_bytes()
@@ -52,7 +54,7 @@ async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
             .collect();
         [&head[..], chunks.as_bytes(), b"0\r\ntrailer: x\r\n\r\n"].concat()
     };
-    let mut wire = talk.wire().await;
+    let mut wire = client.wire().await;
     for _ in 0..2 {
         wire.send(chunked(&good())).await;
         assert_eq!(wire.answer().await.status, 202);
@@ -64,27 +66,27 @@ async fn a_chunked_body_is_read_and_a_bad_chunk_is_refused() {
         "-1\r\n{}\r\n",
         "\r\n\r\n",
     ] {
-        let mut wire = talk.wire().await;
+        let mut wire = client.wire().await;
         wire.send([&head[..], bad.as_bytes()].concat()).await;
         let answer = wire.answer().await;
         problem(&answer, "malformed_request");
         closed(&mut wire).await;
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// RFC 9110, section 10.1.1: who will refuse says so before the body is sent.
 ///
 /// Contract: connections.expect
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
+async fn expect_100_continue_is_answered_or_refused_before_the_body() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let body = good();
     let expect = ("expect", "100-continue");
     let length = body.len().to_string();
-    let mut wire = talk.wire().await;
-    wire.send(talk.post_head(&[], &[expect, ("content-length", &length)]))
+    let mut wire = client.wire().await;
+    wire.send(client.post_head(&[], &[expect, ("content-length", &length)]))
         .await;
     assert_eq!(wire.answer().await.status, 100);
     wire.send(&body).await;
@@ -106,8 +108,8 @@ async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
             "body_too_large",
         ),
     ] {
-        let mut wire = talk.wire().await;
-        wire.send(talk.post_head(&headers, &[expect])).await;
+        let mut wire = client.wire().await;
+        wire.send(client.post_head(&headers, &[expect])).await;
         let answer = wire.answer().await;
         problem(&answer, code);
         assert_eq!(answer.header("connection"), Some("close"));
@@ -121,26 +123,26 @@ async fn who_asks_before_sending_the_body_is_told_to_go_on_or_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_body_is_no_batch() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let id = fresh("b");
-    let whole = talk.post(
+    let whole = client.post(
         &[],
         body_of(&id, &format!("[{}]", harness::event(&fresh("e")))),
     );
     for cut in [1, 10, 150] {
-        let mut wire = talk.wire().await;
+        let mut wire = client.wire().await;
         wire.send(&whole[..whole.len() - cut]).await;
         wire.end().await;
         if let Some(answer) = wire.answer_or_end().await {
             problem(&answer, "malformed_request");
         }
         // Gone without a word.
-        let mut wire = talk.wire().await;
+        let mut wire = client.wire().await;
         wire.send(&whole[..whole.len() - cut]).await;
         drop(wire);
     }
-    talk.still_fine().await;
-    let first = talk.ask(&whole).await;
+    client.still_fine().await;
+    let first = client.ask(&whole).await;
     assert_eq!(
         (first.status, &first.json()["duplicate_batch"]),
         (202, &json!(false))

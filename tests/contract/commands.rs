@@ -4,18 +4,18 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use harness::{Up, event, program, said, until};
+use harness::{DevtrailUp, event, program, stderr_of, until};
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, body_of, fresh, good, shared, started};
+use crate::support::{RawClient, body_of, fresh, good, shared, started};
 
 fn json_of(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", stderr_of(output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn text_of(output: &Output) -> String {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", stderr_of(output));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -30,15 +30,15 @@ fn alone(arguments: &[&str]) -> Output {
 
 /// Contract: commands.up, commands.data
 #[tokio::test(flavor = "multi_thread")]
-async fn up_makes_streams_a_key_and_an_address_file_that_commands_read() {
+async fn up_creates_streams_a_key_and_an_address_file() {
     let up = started().await;
     let mode = std::fs::metadata(up.path("api-key"))
         .unwrap()
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let talk = Talk::to(&up);
-    talk.still_fine().await;
+    let client = RawClient::to(&up);
+    client.still_fine().await;
     let keys = json_of(&up.devtrail(&["keys", "list", "--json"]));
     assert_eq!(
         (keys.as_array().unwrap().len(), &keys[0]["key"]["developer"]),
@@ -60,7 +60,7 @@ async fn up_makes_streams_a_key_and_an_address_file_that_commands_read() {
 }
 
 /// Runs `devtrail send -` with this input.
-fn sent(up: &Up, input: &str, arguments: &[&str]) -> Value {
+fn sent(up: &DevtrailUp, input: &str, arguments: &[&str]) -> Value {
     let mut command = Command::new(program("devtrail"));
     command
         .args(["send", "-", "--json", "--data"])
@@ -84,7 +84,7 @@ fn sent(up: &Up, input: &str, arguments: &[&str]) -> Value {
 
 /// Contract: commands.send, commands.send-again, commands.keys-create, commands.keys-revoke
 #[tokio::test(flavor = "multi_thread")]
-async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
+async fn send_takes_every_input_and_keys_are_created_and_revoked() {
     let up = started().await;
     let pretty = format!("{:#}", event(&fresh("e")));
     let input = format!("{}\n{pretty}\n{}\n", event(&fresh("e")), good());
@@ -131,12 +131,12 @@ async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
         })
         .collect();
     let keys = up.path("keys").to_string_lossy().into_owned();
-    let talk = Talk {
+    let client = RawClient {
         url: up.address("collector"),
         key: ada.clone(),
     };
     until("the key is known", async || {
-        (talk.get("/v1/batches/x").await.status != 401).then_some(())
+        (client.get("/v1/batches/x").await.status != 401).then_some(())
     })
     .await;
     assert_eq!(sent(&up, &input, &["--key-file", &keys])["accepted"], 2);
@@ -166,11 +166,12 @@ async fn send_takes_every_shape_of_input_and_keys_are_made_and_revoked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_shown_and_verified() {
     let up = started().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let mut push = event(&fresh("e"));
     (push["type"], push["data"]) = (json!("git.push"), json!({"branch": "main", "force": true}));
     let id = fresh("b");
-    talk.taken(body_of(&id, &format!("[{push},{}]", event(&fresh("e")))))
+    client
+        .taken(body_of(&id, &format!("[{push},{}]", event(&fresh("e")))))
         .await;
     let done = "SELECT count(*) FROM batches WHERE state = 'completed'";
     up.until("it is completed", || (up.count(done) == 1).then_some(()))
@@ -252,7 +253,7 @@ async fn rules_and_schemas_are_listed() {
         assert!(text_of(&alone(&["rules", "show", id])).contains(&format!("id = \"{id}\"")));
     }
     let up = shared().await;
-    let served = Talk::to(&up).get("/v1/schemas").await.json();
+    let served = RawClient::to(&up).get("/v1/schemas").await.json();
     let listed = json_of(&alone(&["schemas", "list", "--json"]));
     let pairs = |list: &Value| -> Vec<Value> {
         list.as_array()

@@ -3,7 +3,7 @@
 use harness::event;
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, fresh, good, shared};
+use crate::support::{RawClient, fresh, good, shared};
 
 fn envelope() -> Value {
     serde_json::from_str(&good()).unwrap()
@@ -19,11 +19,11 @@ fn with(name: &str, value: Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for name in ["batch_id", "sent_at", "schema_version", "events"] {
         let mut envelope = envelope();
         envelope.as_object_mut().unwrap().remove(name);
-        let body = talk
+        let body = client
             .body_refused(envelope.to_string(), "invalid_envelope")
             .await;
         assert_eq!(body["pointer"], json!(format!("/{name}")));
@@ -35,7 +35,7 @@ async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
             "{body}"
         );
         for other in [json!(null), json!(7), json!({"a": 1}), json!(true)] {
-            let body = talk
+            let body = client
                 .body_refused(with(name, other), "invalid_envelope")
                 .await;
             assert_eq!(body["pointer"], json!(format!("/{name}")));
@@ -43,50 +43,50 @@ async fn what_is_missing_or_of_another_kind_is_named_by_its_pointer() {
     }
     for body in ["[]", "7", "\"x\"", "null", "true", "[{}]"] {
         assert_eq!(
-            talk.body_refused(body, "invalid_envelope").await["pointer"],
+            client.body_refused(body, "invalid_envelope").await["pointer"],
             "",
             "{body}"
         );
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// Contract: envelope.batch-id-header
 #[tokio::test(flavor = "multi_thread")]
-async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() {
+async fn idempotency_key_replaces_the_batch_id_and_must_equal_it() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let id = fresh("b");
     let mut envelope = envelope();
     envelope.as_object_mut().unwrap().remove("batch_id");
-    let answer = talk
-        .ask(talk.post(&[("idempotency-key", &id)], envelope.to_string()))
+    let answer = client
+        .ask(client.post(&[("idempotency-key", &id)], envelope.to_string()))
         .await;
     assert_eq!(
         (answer.status, &answer.json()["batch_id"]),
         (202, &json!(id))
     );
     envelope["batch_id"] = json!(id);
-    let answer = talk
-        .ask(talk.post(&[("idempotency-key", &id)], envelope.to_string()))
+    let answer = client
+        .ask(client.post(&[("idempotency-key", &id)], envelope.to_string()))
         .await;
     assert_eq!(
         (answer.status, &answer.json()["duplicate_batch"]),
         (202, &json!(true))
     );
-    let unequal = talk.post(&[("idempotency-key", "other")], envelope.to_string());
+    let unequal = client.post(&[("idempotency-key", "other")], envelope.to_string());
     assert_eq!(
-        talk.refused(unequal, "invalid_envelope").await["pointer"],
+        client.refused(unequal, "invalid_envelope").await["pointer"],
         "/batch_id"
     );
     // Of two headers, which is meant is unknowable.
     envelope.as_object_mut().unwrap().remove("batch_id");
-    let twice = talk.post(
+    let twice = client.post(
         &[("idempotency-key", "one"), ("idempotency-key", "two")],
         envelope.to_string(),
     );
     assert_eq!(
-        talk.refused(twice, "invalid_envelope").await["parameter"],
+        client.refused(twice, "invalid_envelope").await["parameter"],
         "Idempotency-Key"
     );
 }
@@ -97,7 +97,7 @@ async fn the_header_idempotency_key_stands_for_the_batch_id_and_must_equal_it() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (name, pointer) in [
         ("batch_id", "/batch_id"),
         ("sent_at", "/sent_at"),
@@ -117,7 +117,7 @@ async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
         let twice = envelope
             .to_string()
             .replacen('{', &format!("{{\"{name}\":{value},"), 1);
-        let body = talk.body_refused(twice, "invalid_envelope").await;
+        let body = client.body_refused(twice, "invalid_envelope").await;
         assert_eq!(body["pointer"], pointer, "{body}");
         assert!(
             body["detail"].as_str().unwrap().contains("more than once"),
@@ -126,15 +126,15 @@ async fn a_member_that_occurs_twice_in_the_envelope_is_ambiguous() {
     }
     // The same name written differently is the same name.
     let twice = good().replacen('{', "{\"batch\\u005fid\":\"x\",", 1);
-    talk.body_refused(twice, "invalid_envelope").await;
-    talk.still_fine().await;
+    client.body_refused(twice, "invalid_envelope").await;
+    client.still_fine().await;
 }
 
 /// Contract: envelope.unknown-members
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_members_are_kept_in_envelope_event_and_data() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let id = fresh("e");
     let mut one = event(&id);
     (one["mood"], one["data"]["mood"]) = (json!(["fine", null]), json!({"deep": [1.50]}));
@@ -143,7 +143,7 @@ async fn unknown_members_are_kept_in_envelope_event_and_data() {
         "batch_id": fresh("b"), "sent_at": "2026-03-01T09:15:02Z", "schema_version": "1.0",
         "client": {"name": "vscode-devtrail", "shoe_size": 42}, "weather": {"rain": true}, "events": ["X"],
     });
-    let reply = talk
+    let reply = client
         .taken(envelope.to_string().replace("\"X\"", &text))
         .await;
     let js = async_nats::jetstream::new(async_nats::connect(up.address("nats")).await.unwrap());
@@ -173,7 +173,7 @@ async fn unknown_members_are_kept_in_envelope_event_and_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_one_of_its_members_is_rejected() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (name, code) in [
         ("id", "id_invalid"),
         ("type", "schema_invalid"),
@@ -182,7 +182,7 @@ async fn an_event_without_one_of_its_members_is_rejected() {
     ] {
         let mut one = event(&fresh("e"));
         one.as_object_mut().unwrap().remove(name);
-        let reply = talk.judged(&[one.to_string()]).await;
+        let reply = client.judged(&[one.to_string()]).await;
         let exception = &reply["exceptions"][0];
         assert_eq!(
             (&exception["code"], &exception["verdict"]),
@@ -195,20 +195,20 @@ async fn an_event_without_one_of_its_members_is_rejected() {
         );
         for other in [json!(null), json!(7), json!([1]), json!(true)] {
             one[name] = other;
-            assert_eq!(talk.verdict(&one.to_string()).await, code, "{one}");
+            assert_eq!(client.verdict(&one.to_string()).await, code, "{one}");
         }
     }
     let mut session = event(&fresh("e"));
     session["type"] = json!("session.started");
     session.as_object_mut().unwrap().remove("data");
-    assert_eq!(talk.verdict(&session.to_string()).await, "");
+    assert_eq!(client.verdict(&session.to_string()).await, "");
 }
 
 /// Contract: event.schema-version
 #[tokio::test(flavor = "multi_thread")]
-async fn an_events_schema_version_is_the_envelopes_unless_it_has_its_own() {
+async fn an_event_without_a_schema_version_has_the_envelopes() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     // Version 1.0 knows no `flaky`, so that it may be anything there.
     for (envelopes, events, code) in [
         ("1.0", None, ""),
@@ -226,7 +226,7 @@ async fn an_events_schema_version_is_the_envelopes_unless_it_has_its_own() {
         }
         let mut envelope = envelope();
         (envelope["schema_version"], envelope["events"]) = (json!(envelopes), json!([one]));
-        let reply = talk.taken(envelope.to_string()).await;
+        let reply = client.taken(envelope.to_string()).await;
         assert_eq!(
             reply["exceptions"][0]["code"].as_str().unwrap_or_default(),
             code,

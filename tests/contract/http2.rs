@@ -5,16 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use h2::client::SendRequest;
-use harness::{Answer, Wire};
+use harness::{Answer, RawConnection};
 use http::{Request, Response};
 use serde_json::json;
 
 use crate::problem::problem;
-use crate::talk::{Talk, good, shared};
+use crate::support::{RawClient, good, shared};
 
 /// A connection, served until the requests' handle is dropped.
-async fn connected(talk: &Talk) -> SendRequest<Bytes> {
-    let address = talk.url.trim_start_matches("http://");
+async fn connected(client: &RawClient) -> SendRequest<Bytes> {
+    let address = client.url.trim_start_matches("http://");
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (send, connection) = h2::client::handshake(stream).await.unwrap();
     // It ends with an error where the other side says so; the requests see that.
@@ -22,11 +22,11 @@ async fn connected(talk: &Talk) -> SendRequest<Bytes> {
     send
 }
 
-fn request(talk: &Talk, method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+fn request(client: &RawClient, method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("{}{path}", talk.url));
-    request = request.header("authorization", format!("Bearer {}", talk.key));
+        .uri(format!("{}{path}", client.url));
+    request = request.header("authorization", format!("Bearer {}", client.key));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -68,12 +68,12 @@ async fn ask(send: &SendRequest<Bytes>, request: Request<()>, body: Option<&str>
 
 /// Contract: connections.versions
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
+async fn a_hundred_concurrent_requests_are_each_answered() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let send = connected(&talk).await;
+    let client = RawClient::to(&up);
+    let send = connected(&client).await;
     let asked = (0..100).map(|number| {
-        let (send, talk) = (&send, &talk);
+        let (send, client) = (&send, &client);
         async move {
             let (body, expected) = if number % 2 == 0 {
                 (good(), 202)
@@ -82,7 +82,7 @@ async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
             };
             let answer = ask(
                 send,
-                request(talk, "POST", "/v1/events", &[JSON]),
+                request(client, "POST", "/v1/events", &[JSON]),
                 Some(&body),
             )
             .await;
@@ -99,8 +99,8 @@ async fn a_hundred_requests_at_once_on_one_connection_are_each_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_the_same_and_the_connection_is_kept() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let send = connected(&talk).await;
+    let client = RawClient::to(&up);
+    let send = connected(&client).await;
     let empty = [JSON, ("content-length", "0")];
     for (method, path, headers, body, code) in [
         ("GET", "/nothing", &[][..], None, "not_found"),
@@ -141,7 +141,7 @@ async fn refusals_are_the_same_and_the_connection_is_kept() {
             // The announced body never comes.
             let mut ready = send.clone().ready().await.unwrap();
             let (response, stream) = ready
-                .send_request(request(&talk, method, path, headers), false)
+                .send_request(request(&client, method, path, headers), false)
                 .unwrap();
             let body = problem(&read(response.await.unwrap()).await, code);
             assert_eq!(body["actual"], 4_194_305);
@@ -149,11 +149,11 @@ async fn refusals_are_the_same_and_the_connection_is_kept() {
             continue;
         }
         problem(
-            &ask(&send, request(&talk, method, path, headers), body).await,
+            &ask(&send, request(&client, method, path, headers), body).await,
             code,
         );
     }
-    let answer = ask(&send, request(&talk, "GET", "/health/live", &[]), None).await;
+    let answer = ask(&send, request(&client, "GET", "/health/live", &[]), None).await;
     assert_eq!(
         (answer.status, answer.json()),
         (200, json!({"status": "live"}))
@@ -166,13 +166,13 @@ async fn refusals_are_the_same_and_the_connection_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let send = connected(&talk).await;
+    let client = RawClient::to(&up);
+    let send = connected(&client).await;
     for (size, fine) in [(60 * 1024, true), (65 * 1024, false), (120 * 1024, false)] {
         let value = "y".repeat(size);
         let answer = ask(
             &send,
-            request(&talk, "GET", "/health/live", &[("x", &value)]),
+            request(&client, "GET", "/health/live", &[("x", &value)]),
             None,
         )
         .await;
@@ -184,11 +184,16 @@ async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
     }
     let value = "y".repeat(250 * 1024);
     let fields = [("x", value.as_str()), ("y", &value[..20 * 1024])];
-    let answer = ask(&send, request(&talk, "GET", "/health/live", &fields), None).await;
+    let answer = ask(
+        &send,
+        request(&client, "GET", "/health/live", &fields),
+        None,
+    )
+    .await;
     assert_eq!((answer.status, answer.body.len()), (431, 0));
     let answer = ask(
         &send,
-        request(&talk, "POST", "/v1/events", &[JSON]),
+        request(&client, "POST", "/v1/events", &[JSON]),
         Some(&good()),
     )
     .await;
@@ -198,13 +203,13 @@ async fn a_header_beyond_64_kib_is_refused_and_other_requests_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_reset_is_no_batch_and_hinders_no_other() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let send = connected(&talk).await;
+    let client = RawClient::to(&up);
+    let send = connected(&client).await;
     let body = good();
     for _ in 0..10 {
         let mut ready = send.clone().ready().await.unwrap();
         let (response, mut stream) = ready
-            .send_request(request(&talk, "POST", "/v1/events", &[JSON]), false)
+            .send_request(request(&client, "POST", "/v1/events", &[JSON]), false)
             .unwrap();
         stream
             .send_data(Bytes::copy_from_slice(&body.as_bytes()[..100]), false)
@@ -214,7 +219,7 @@ async fn a_request_that_is_reset_is_no_batch_and_hinders_no_other() {
     }
     let answer = ask(
         &send,
-        request(&talk, "POST", "/v1/events", &[JSON]),
+        request(&client, "POST", "/v1/events", &[JSON]),
         Some(&body),
     )
     .await;
@@ -238,12 +243,12 @@ const END_BOTH: u8 = 5;
 
 /// Sends frames until the other side has had enough; gives how many it took, and its last words' reason.
 async fn flooded(
-    talk: &Talk,
+    client: &RawClient,
     first: Vec<u8>,
     mut frames: impl FnMut(u32) -> Vec<u8>,
     most: u32,
 ) -> (u32, Option<u32>) {
-    let mut wire = Wire::open(&talk.url).await;
+    let mut wire = RawConnection::open(&client.url).await;
     wire.send([PREFACE, &first].concat()).await;
     let mut sent = 0;
     while sent < most && wire.offer(frames(sent)).await.is_ok() {
@@ -268,19 +273,19 @@ async fn flooded(
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_headers_and_of_resets_end_the_connection_only() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     // A literal header without indexing: "x" with 1,000 bytes.
     let literal = [&[0, 1, b'x', 0x7f, 0xe9, 6][..], &[b'y'; 1000]].concat();
     let start = frame(HEADERS, 0, 1, &literal);
     let (sent, _) = flooded(
-        &talk,
+        &client,
         start,
         |_| frame(CONTINUATION, 0, 1, &literal),
         100_000,
     )
     .await;
     assert!(sent < 100_000, "100 MB of headers were read");
-    talk.still_fine().await;
+    client.still_fine().await;
     // :method GET, :scheme http, :path /, :authority x
     let get = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
     let rapid = |number: u32| {
@@ -291,8 +296,8 @@ async fn floods_of_headers_and_of_resets_end_the_connection_only() {
         ]
         .concat()
     };
-    let (_, reason) = flooded(&talk, Vec::new(), rapid, 100_000).await;
+    let (_, reason) = flooded(&client, Vec::new(), rapid, 100_000).await;
     // ENHANCE_YOUR_CALM, unless the connection was gone before it could be read.
     assert!(reason.is_none_or(|reason| reason == 0xb), "{reason:?}");
-    talk.still_fine().await;
+    client.still_fine().await;
 }

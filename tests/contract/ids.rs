@@ -3,7 +3,7 @@
 use harness::event;
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, fresh, good, shared};
+use crate::support::{RawClient, fresh, good, shared};
 
 /// Ids, and whether they are any: of 0, 1, 128 and 129 characters, and with what is no printable ASCII.
 fn cases() -> Vec<(String, bool)> {
@@ -45,11 +45,11 @@ fn cases() -> Vec<(String, bool)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_have_1_to_128_printable_characters() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let made = cases();
     // Of events: one batch has them all, and each has its own verdict.
     let events: Vec<String> = made.iter().map(|(id, _)| event(id).to_string()).collect();
-    let reply = talk.judged(&events).await;
+    let reply = client.judged(&events).await;
     let refused: Vec<u64> = reply["exceptions"]
         .as_array()
         .unwrap()
@@ -86,17 +86,17 @@ async fn ids_have_1_to_128_printable_characters() {
         envelope["batch_id"] = json!(id);
         if *good_one {
             assert_eq!(
-                talk.taken(envelope.to_string()).await["batch_id"],
+                client.taken(envelope.to_string()).await["batch_id"],
                 json!(id)
             );
         } else {
-            let body = talk
+            let body = client
                 .body_refused(envelope.to_string(), "invalid_envelope")
                 .await;
             assert_eq!(body["pointer"], "/batch_id");
         }
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// What a batch is asked for by is its id, percent-encoded in the path.
@@ -105,7 +105,7 @@ async fn ids_have_1_to_128_printable_characters() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let encoded = |id: &str| {
         id.bytes()
             .map(|byte| format!("%{byte:02x}"))
@@ -115,7 +115,7 @@ async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
         .into_iter()
         .filter(|(id, _)| !id.is_empty() && id.len() < 1000)
     {
-        let answer = talk.get(&format!("/v1/batches/{}", encoded(&id))).await;
+        let answer = client.get(&format!("/v1/batches/{}", encoded(&id))).await;
         if good_one && answer.status == 200 {
             assert_eq!(answer.json()["batch_id"], json!(id));
         } else if good_one {
@@ -126,19 +126,20 @@ async fn a_batch_id_in_the_path_is_percent_encoded_and_checked() {
         }
     }
     for broken in ["%FF", "%C3%28", "%00", "%ED%A0%80"] {
-        let body = talk
+        let body = client
             .refused(
-                talk.request("GET", &format!("/v1/batches/{broken}")),
+                client.request("GET", &format!("/v1/batches/{broken}")),
                 "invalid_parameter",
             )
             .await;
         assert_eq!(body["parameter"], "batch_id");
     }
     for unencoded in ["5%", "%4", "%zz", "a%"] {
-        talk.refused(
-            talk.request("GET", &format!("/v1/batches/{unencoded}")),
-            "batch_unknown",
-        )
-        .await;
+        client
+            .refused(
+                client.request("GET", &format!("/v1/batches/{unencoded}")),
+                "batch_unknown",
+            )
+            .await;
     }
 }

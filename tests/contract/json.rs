@@ -2,7 +2,7 @@
 
 use harness::event;
 
-use crate::talk::{Talk, body_of, fresh, good, shared};
+use crate::support::{RawClient, body_of, fresh, good, shared};
 
 /// An event with this text as a member of its data.
 fn with(member: &str) -> String {
@@ -16,7 +16,7 @@ fn with(member: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_json_is_refused_whole() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let good = good();
     let cut = &good[..good.len() - 1];
     let mut bodies: Vec<Vec<u8>> = [
@@ -64,21 +64,21 @@ async fn what_is_no_json_is_refused_whole() {
         bodies.push(body);
     }
     for body in bodies {
-        let refused = talk.body_refused(&body, "malformed_json").await;
+        let refused = client.body_refused(&body, "malformed_json").await;
         assert!(
             refused.get("pointer").is_none(),
             "{refused} for {}",
             String::from_utf8_lossy(&body)
         );
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// Contract: event.unreadable
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_numbers_and_strings_within_an_event_are_its_own_verdict() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let digits = "9".repeat(10_000);
     for (member, code) in [
         (r#""lines":0"#, ""),
@@ -113,7 +113,7 @@ async fn odd_numbers_and_strings_within_an_event_are_its_own_verdict() {
         (r#""__proto__":{"id":1}"#, ""),
     ] {
         let shown = &member[..member.len().min(60)];
-        assert_eq!(talk.verdict(&with(member)).await, code, "{shown}");
+        assert_eq!(client.verdict(&with(member)).await, code, "{shown}");
     }
     // NUL and lone surrogates where an id or a type is read.
     for (from, to, code) in [
@@ -122,17 +122,17 @@ async fn odd_numbers_and_strings_within_an_event_are_its_own_verdict() {
         (r#""type":""#, r#""type":"\u0000"#, "type_unknown"),
     ] {
         let one = event(&fresh("e")).to_string().replace(from, to);
-        let verdict = talk.verdict(&one).await;
+        let verdict = client.verdict(&one).await;
         assert_eq!(verdict, code, "{one}");
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// Contract: event.size
 #[tokio::test(flavor = "multi_thread")]
 async fn deep_nesting_is_the_events_verdict_and_costs_nothing() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         for (levels, code) in [
             (10, ""),
@@ -150,46 +150,46 @@ async fn deep_nesting_is_the_events_verdict_and_costs_nothing() {
                 close.repeat(inside)
             );
             assert_eq!(
-                talk.verdict(&with(&member)).await,
+                client.verdict(&with(&member)).await,
                 code,
                 "{levels} levels of {open}"
             );
             // The envelope's own unknown members are kept unread.
             let deep = format!("{{{member},");
-            talk.taken(good().replacen('{', &deep, 1)).await;
+            client.taken(good().replacen('{', &deep, 1)).await;
         }
     }
     // Never closed: no envelope, however deep.
     for (open, code) in [("[", "invalid_envelope"), ("{\"a\":", "malformed_json")] {
-        talk.body_refused(open.repeat(400_000), code).await;
+        client.body_refused(open.repeat(400_000), code).await;
     }
     let unclosed = body_of(&fresh("b"), &"[".repeat(1_000_000));
-    talk.body_refused(unclosed, "malformed_json").await;
-    talk.still_fine().await;
+    client.body_refused(unclosed, "malformed_json").await;
+    client.still_fine().await;
 }
 
 /// Contract: event.size
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_holds_up_to_100000_values() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     // The event, its four members, and the list within its data are values as well, as is the path.
     for (zeros, code) in [(100_000 - 7, ""), (100_000 - 6, "schema_invalid")] {
         let list = vec!["0"; zeros].join(",");
         assert_eq!(
-            talk.verdict(&with(&format!("\"x\":[{list}]"))).await,
+            client.verdict(&with(&format!("\"x\":[{list}]"))).await,
             code,
             "{zeros}"
         );
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// Contract: event.repeated
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_members_within_an_event_are_its_own_verdict() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (name, value) in [
         ("id", "\"x\""),
         ("type", "\"file.saved\""),
@@ -202,7 +202,7 @@ async fn repeated_members_within_an_event_are_its_own_verdict() {
         } else {
             one
         };
-        assert_eq!(talk.verdict(&one).await, "schema_invalid", "{one}");
+        assert_eq!(client.verdict(&one).await, "schema_invalid", "{one}");
     }
     // Of the others the last one counts, as JSON readers have it; the text is kept as it is.
     for (member, code) in [
@@ -210,7 +210,7 @@ async fn repeated_members_within_an_event_are_its_own_verdict() {
         (r#""lines":-1,"lines":1"#, ""),
         (r#""lines":1,"lines":-1"#, "schema_invalid"),
     ] {
-        assert_eq!(talk.verdict(&with(member)).await, code, "{member}");
+        assert_eq!(client.verdict(&with(member)).await, code, "{member}");
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }

@@ -1,29 +1,30 @@
 //! The size of a message, and the defaults that the contract names.
 
-use harness::{Engine, Site, event};
+use harness::{Deployment, Engine, event};
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, body_of, fresh, good};
+use crate::support::{RawClient, body_of, fresh, good};
 
 /// An EVENTS message may be as large as `max_payload` less 64 KiB, to the byte.
 ///
 /// Contract: errors.batch_too_large, limits.message
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
+async fn a_batch_one_byte_beyond_the_message_limit_is_refused() {
     let small = |config: &str| config.replace("max_payload: 8MB", "max_payload: 128KB");
-    let mut site = Site::configured(Engine::Sqlite, small).await;
-    let url = site.collector("collector").await;
-    let talk = Talk::with(&site.client(&url, "ada").await);
+    let mut deployment = Deployment::configured(Engine::Sqlite, small).await;
+    let url = deployment.collector("collector").await;
+    let client = RawClient::with(&deployment.client(&url, "ada").await);
     let (limit, id) = (64 * 1024, fresh("b"));
     let ask = async |padding: usize| {
         let mut one = event("e1");
         one["data"]["pad"] = json!("x".repeat(padding));
         // The id has a length of its own in the message.
-        talk.ask(talk.post(
-            &[("x-correlation-id", "c1")],
-            body_of(&id, &format!("[{one}]")),
-        ))
-        .await
+        client
+            .ask(client.post(
+                &[("x-correlation-id", "c1")],
+                body_of(&id, &format!("[{one}]")),
+            ))
+            .await
     };
     let first = crate::problem::problem(&ask(limit).await, "batch_too_large");
     assert_eq!(first["limit"], json!(limit));
@@ -32,10 +33,10 @@ async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
     assert_eq!(beyond["actual"], json!(limit + 1));
     assert_eq!(ask(fits).await.status, 202);
     assert_eq!(ask(fits - 1).await.status, 202);
-    talk.still_fine().await;
-    site.worker("all", "all", None);
-    site.completed(3).await;
-    assert_eq!(site.verify()["messages"], 3);
+    client.still_fine().await;
+    deployment.worker("all", "all", None);
+    deployment.completed(3).await;
+    assert_eq!(deployment.verify()["messages"], 3);
     let given = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
     assert!(
         std::fs::read_to_string(given)
@@ -47,9 +48,9 @@ async fn a_batch_is_refused_from_the_first_byte_beyond_a_messages_limit() {
 /// Contract: limits.events, limits.body, limits.ratio, limits.header-timeout, limits.body-timeout
 /// Contract: limits.publish-timeout, commands.settings
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
-    let mut site = Site::start(Engine::Sqlite).await;
-    let printed = site.run("devtrail-collector", &["--print-config"]);
+async fn limits_have_defaults_and_are_set_by_flag_env_or_file() {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    let printed = deployment.run("devtrail-collector", &["--print-config"]);
     let printed = String::from_utf8(printed.stdout).unwrap();
     for line in [
         "max-events = 1000",
@@ -62,11 +63,11 @@ async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
     std::fs::write(
-        site.path("set.toml"),
+        deployment.path("set.toml"),
         "max-events = 1\nmax-body = 1000\nmax-ratio = 3\n",
     )
     .unwrap();
-    let mut command = site.command(
+    let mut command = deployment.command(
         "devtrail-collector",
         &[
             "--config",
@@ -85,7 +86,7 @@ async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
     for line in ["max-events = 3", "max-body = 2000", "max-ratio = 3"] {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
-    let url = site
+    let url = deployment
         .collector_with(
             "small",
             &[
@@ -98,16 +99,18 @@ async fn limits_have_their_defaults_and_are_set_by_flag_environment_or_file() {
             ],
         )
         .await;
-    let talk = Talk::with(&site.client(&url, "ada").await);
+    let client = RawClient::with(&deployment.client(&url, "ada").await);
     let three: Vec<Value> = (0..3).map(|_| event(&fresh("e"))).collect();
-    let body = talk
+    let body = client
         .body_refused(body_of("b1", &json!(three).to_string()), "too_many_events")
         .await;
     assert_eq!((&body["limit"], &body["actual"]), (&json!(2), &json!(3)));
-    let body = talk.body_refused("x".repeat(2001), "body_too_large").await;
+    let body = client
+        .body_refused("x".repeat(2001), "body_too_large")
+        .await;
     assert_eq!(
         (&body["limit"], &body["actual"]),
         (&json!(2000), &json!(2001))
     );
-    assert_eq!(talk.ask(talk.post(&[], good())).await.status, 202);
+    assert_eq!(client.ask(client.post(&[], good())).await.status, 202);
 }

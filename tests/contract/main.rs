@@ -3,28 +3,28 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod away;
 mod bodies;
-mod codes;
 mod commands;
+mod compression;
 mod envelopes;
+mod error_codes;
+mod event_types;
 mod framing;
+mod fuzz;
 mod http2;
 mod ids;
 mod json;
 mod limits;
 mod memory;
-mod mutations;
 mod overload;
-mod packed;
+mod prefer_wait;
 mod problem;
-mod questions;
+mod queries;
 mod reply;
 mod requests;
 mod routes;
-mod slow;
-mod talk;
+mod slow_clients;
+mod support;
 mod times;
-mod types;
+mod unavailable;
 mod versions;
-mod wait;

@@ -1,10 +1,10 @@
 //! Memory stays bounded, and is measured: a collector of its own, under storms of what costs most.
 
 use futures_util::future::join_all;
-use harness::{Engine, Site};
+use harness::{Deployment, Engine};
 
-use crate::packed::{bomb, coarse};
-use crate::talk::{Talk, body_of, fresh, good};
+use crate::compression::{bomb, coarse};
+use crate::support::{RawClient, body_of, fresh, good};
 
 /// Connections of a storm.
 const AT_ONCE: usize = 16;
@@ -49,17 +49,17 @@ fn with_client(text: &str) -> String {
 }
 
 /// Requests that cost a collector the most, by name.
-fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
+fn costly(client: &RawClient) -> Vec<(&'static str, Vec<u8>)> {
     let packed =
-        |encoding: &str| talk.post(&[("content-encoding", encoding)], bomb(encoding, 1 << 30));
-    let post = |events: &str| talk.post(&[], body_of(&fresh("b"), events));
-    let mut cut_off = talk.post_head(&[], &[("content-length", "4194304")]);
+        |encoding: &str| client.post(&[("content-encoding", encoding)], bomb(encoding, 1 << 30));
+    let post = |events: &str| client.post(&[], body_of(&fresh("b"), events));
+    let mut cut_off = client.post_head(&[], &[("content-length", "4194304")]);
     cut_off.extend(vec![b' '; 4 * MIB - 1]);
     vec![
         ("a bomb of 1 GiB by gzip", packed("gzip")),
         ("a bomb of 1 GiB by zstd", packed("zstd")),
         ("a body that does not end", cut_off),
-        ("a full body", talk.post(&[], coarse(4 * MIB))),
+        ("a full body", client.post(&[], coarse(4 * MIB))),
         (
             "two million levels",
             post(&around(&format!(
@@ -75,7 +75,7 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "a client of objects",
-            talk.post(&[], with_client(&format!("[{}]", many("{\"\":0}")))),
+            client.post(&[], with_client(&format!("[{}]", many("{\"\":0}")))),
         ),
         (
             "as many values as may be",
@@ -89,16 +89,16 @@ fn costly(talk: &Talk) -> Vec<(&'static str, Vec<u8>)> {
 
 /// Contract: limits.body
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_sent_at_once_memory_stays_within_what_the_limits_allow() {
-    let mut site = Site::start(Engine::Sqlite).await;
-    let url = site
+async fn memory_stays_within_the_limits_whatever_is_sent_at_once() {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    let url = deployment
         .collector_with("collector", &["--body-timeout", "2s"])
         .await;
-    let talk = Talk::with(&site.client(&url, "ada").await);
-    let (pid, mut seen) = (site.pid("collector"), Vec::new());
-    for (what, request) in costly(&talk) {
+    let client = RawClient::with(&deployment.client(&url, "ada").await);
+    let (pid, mut seen) = (deployment.pid("collector"), Vec::new());
+    for (what, request) in costly(&client) {
         let storm = (0..AT_ONCE).map(|_| async {
-            let mut wire = talk.wire().await;
+            let mut wire = client.wire().await;
             // Who is refused early may be cut off while still sending.
             let _ = wire.offer(&request).await;
             let answer = wire.answer().await;
@@ -115,5 +115,5 @@ async fn whatever_is_sent_at_once_memory_stays_within_what_the_limits_allow() {
         seen.join("\n")
     );
     println!("of {} MiB:\n{}", bound / MIB, seen.join("\n"));
-    talk.still_fine().await;
+    client.still_fine().await;
 }

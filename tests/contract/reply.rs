@@ -3,16 +3,16 @@
 use harness::event;
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, body_of, fresh, good, shared};
+use crate::support::{RawClient, body_of, fresh, good, shared};
 
 /// Contract: events.encoding, reply.accepted
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let body = good();
-    let gzip = crate::packed::gzip(body.as_bytes());
-    let zstd = crate::packed::zstd(body.as_bytes());
+    let gzip = crate::compression::gzip(body.as_bytes());
+    let zstd = crate::compression::zstd(body.as_bytes());
     for (encoding, sent) in [
         ("", body.as_bytes()),
         ("identity", body.as_bytes()),
@@ -20,8 +20,8 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
         ("x-gzip", &gzip),
         ("zstd", &zstd),
     ] {
-        let answer = talk
-            .ask(talk.post(&[("content-encoding", encoding)], sent))
+        let answer = client
+            .ask(client.post(&[("content-encoding", encoding)], sent))
             .await;
         let reply = answer.json();
         assert_eq!(
@@ -56,9 +56,9 @@ async fn a_batch_is_answered_202_and_is_then_in_the_stream() {
 /// Contract: reply.members, reply.counts, verdict.accepted, verdict.duplicate, verdict.rejected
 /// Contract: verdict.quarantined, reply.same-batch
 #[tokio::test(flavor = "multi_thread")]
-async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
+async fn each_verdict_has_its_code_members_and_stored_row() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let first = event(&fresh("e"));
     let with = |base: Value, name: &str, value: Value| {
         let mut one = base;
@@ -120,7 +120,7 @@ async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
         ),
     ];
     let events: Vec<String> = cases.iter().map(|(event, ..)| event.to_string()).collect();
-    let reply = talk.judged(&events).await;
+    let reply = client.judged(&events).await;
     assert_eq!(
         reply["counts"],
         json!({"received": 10, "accepted": 1, "duplicate": 1, "rejected": 4, "quarantined": 4})
@@ -174,9 +174,9 @@ async fn each_verdict_has_its_code_its_members_and_its_place_in_the_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_nothing_but_refused_events_is_taken() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let refused = ["null", "7", "\"x\"", "[]", "{}", "true", "{\"id\":\"x\"}"].map(str::to_owned);
-    let reply = talk.judged(&refused).await;
+    let reply = client.judged(&refused).await;
     assert_eq!(
         (&reply["counts"]["rejected"], &reply["counts"]["accepted"]),
         (&json!(7), &json!(0))
@@ -186,11 +186,11 @@ async fn a_batch_of_nothing_but_refused_events_is_taken() {
 
 /// Contract: resend.within, resend.other-events, resend.by-event
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_batch_again_has_the_first_reply_and_other_events_are_another_batch() {
+async fn a_resend_gets_the_first_reply_unless_its_events_differ() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let (id, one, two) = (fresh("b"), event(&fresh("e")), event(&fresh("e")));
-    let first = talk.taken(body_of(&id, &format!("[{one},7]"))).await;
+    let first = client.taken(body_of(&id, &format!("[{one},7]"))).await;
     let mut again: Value = serde_json::from_str(&body_of(&id, &format!("[{one},7]"))).unwrap();
     (again["sent_at"], again["client"]) = (json!("2026-04-01T00:00:00Z"), json!({"name": "other"}));
     // The events' own bytes are the same, the rest is not.
@@ -198,10 +198,10 @@ async fn the_same_batch_again_has_the_first_reply_and_other_events_are_another_b
         &serde_json::to_string(&json!([one, 7])).unwrap(),
         &format!("[{one},7]"),
     );
-    let packed = talk
-        .ask(talk.post(
+    let packed = client
+        .ask(client.post(
             &[("content-encoding", "gzip")],
-            crate::packed::gzip(again.as_bytes()),
+            crate::compression::gzip(again.as_bytes()),
         ))
         .await
         .json();
@@ -212,7 +212,7 @@ async fn the_same_batch_again_has_the_first_reply_and_other_events_are_another_b
     for same in ["stream_sequence", "counts", "exceptions", "batch_id"] {
         assert_eq!(first[same], packed[same], "{same}");
     }
-    let other = talk.taken(body_of(&id, &format!("[{one},{two}]"))).await;
+    let other = client.taken(body_of(&id, &format!("[{one},{two}]"))).await;
     assert_eq!(
         (&other["duplicate_batch"], &other["counts"]["accepted"]),
         (&json!(false), &json!(2))

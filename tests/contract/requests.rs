@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::problem::problem;
-use crate::talk::{Talk, good, shared};
+use crate::support::{RawClient, good, shared};
 
 const ROUTES: [(&str, &str); 10] = [
     ("/v1/events", "POST"),
@@ -20,9 +20,9 @@ const ROUTES: [(&str, &str); 10] = [
 
 /// Contract: errors.not_found
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_is_every_method_is_not_found() {
+async fn an_unknown_path_is_not_found_by_any_method() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     let long = format!("/{}", "x".repeat(30_000));
     for target in [
         "/",
@@ -38,7 +38,8 @@ async fn where_nothing_is_every_method_is_not_found() {
         &long,
     ] {
         for method in ["GET", "POST", "DELETE"] {
-            talk.refused(talk.request(method, target), "not_found")
+            client
+                .refused(client.request(method, target), "not_found")
                 .await;
         }
     }
@@ -49,9 +50,11 @@ async fn where_nothing_is_every_method_is_not_found() {
         "/v1/schemas/1.0/%00",
         "/v1/schemas/one/heartbeat",
     ] {
-        talk.refused(talk.request("GET", target), "not_found").await;
+        client
+            .refused(client.request("GET", target), "not_found")
+            .await;
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// Contract: errors.method_not_allowed
@@ -60,7 +63,7 @@ async fn where_nothing_is_every_method_is_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_method_is_refused_and_the_allowed_ones_are_named() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (target, allowed) in ROUTES {
         for method in [
             "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
@@ -68,12 +71,12 @@ async fn another_method_is_refused_and_the_allowed_ones_are_named() {
             if allowed.contains(method) {
                 continue;
             }
-            let answer = talk.ask(talk.request(method, target)).await;
+            let answer = client.ask(client.request(method, target)).await;
             problem(&answer, "method_not_allowed");
             assert_eq!(answer.header("allow"), Some(allowed), "{method} {target}");
         }
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
@@ -84,7 +87,7 @@ async fn another_method_is_refused_and_the_allowed_ones_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn head_has_the_headers_of_get_and_no_body() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (target, status) in [
         ("/health/live", 200),
         ("/v1/schemas", 200),
@@ -92,10 +95,10 @@ async fn head_has_the_headers_of_get_and_no_body() {
         ("/v1/events", 405),
         ("/v1/batches/%FF", 400),
     ] {
-        let mut wire = talk.wire().await;
+        let mut wire = client.wire().await;
         for _ in 0..2 {
             // Twice on one connection: a body would be read as the second answer.
-            wire.send(talk.request("HEAD", target)).await;
+            wire.send(client.request("HEAD", target)).await;
             let answer = wire.answer_to_head().await;
             assert_eq!(answer.status, status, "{target}");
             let kind = if status == 200 {
@@ -113,19 +116,20 @@ async fn head_has_the_headers_of_get_and_no_body() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_may_be_absolute_and_other_forms_are_not_found() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    assert_eq!(talk.get("http://x/health/live").await.status, 200);
+    let client = RawClient::to(&up);
+    assert_eq!(client.get("http://x/health/live").await.status, 200);
     assert_eq!(
-        talk.get("http://elsewhere.example:81/health/live")
+        client
+            .get("http://elsewhere.example:81/health/live")
             .await
             .status,
         200
     );
-    let post = String::from_utf8(talk.post(&[], good())).unwrap();
+    let post = String::from_utf8(client.post(&[], good())).unwrap();
     let absolute = post.replacen("/v1/events", "http://x/v1/events?a=b#c", 1);
-    assert_eq!(talk.ask(absolute).await.status, 202);
+    assert_eq!(client.ask(absolute).await.status, 202);
     for (method, target) in [("OPTIONS", "*"), ("CONNECT", "x:80")] {
-        let answer = talk.ask(talk.request(method, target)).await;
+        let answer = client.ask(client.request(method, target)).await;
         let code = answer.json()["code"].as_str().unwrap().to_owned();
         assert!(
             ["not_found", "method_not_allowed"].contains(&code.as_str()),
@@ -133,29 +137,29 @@ async fn a_target_may_be_absolute_and_other_forms_are_not_found() {
         );
         problem(&answer, &code);
     }
-    talk.still_fine().await;
+    client.still_fine().await;
 }
 
 /// HTTP/1.0 keeps no connection and needs no host (RFC 1945).
 #[tokio::test(flavor = "multi_thread")]
 async fn http_1_0_is_answered_once() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let mut wire = talk.wire().await;
+    let client = RawClient::to(&up);
+    let mut wire = client.wire().await;
     wire.send("GET /health/live HTTP/1.0\r\n\r\n").await;
     assert_eq!(wire.answer().await.status, 200);
     assert!(wire.rest().await.is_empty());
-    let post = String::from_utf8(talk.post(&[], good()))
+    let post = String::from_utf8(client.post(&[], good()))
         .unwrap()
         .replacen("HTTP/1.1", "HTTP/1.0", 1);
-    assert_eq!(talk.ask(post).await.status, 202);
+    assert_eq!(client.ask(post).await.status, 202);
 }
 
 /// Contract: metrics.route, errors.invalid_parameter
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_query_is_named_by_its_parameter() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (query, parameter) in [
         ("from=yesterday", "from"),
         ("from=", "from"),
@@ -171,15 +175,15 @@ async fn a_bad_query_is_named_by_its_parameter() {
         (&format!("from={}", "9".repeat(20_000)), "from"),
     ] {
         let target = format!("/v1/metrics/daily?{query}");
-        let body = talk
-            .refused(talk.request("GET", &target), "invalid_parameter")
+        let body = client
+            .refused(client.request("GET", &target), "invalid_parameter")
             .await;
         assert_eq!(body["parameter"], parameter, "{query}");
     }
     // The limit is named where it was passed.
     let target = "/v1/metrics/daily?from=2024-01-01&to=2025-01-01";
-    let body = talk
-        .refused(talk.request("GET", target), "invalid_parameter")
+    let body = client
+        .refused(client.request("GET", target), "invalid_parameter")
         .await;
     assert_eq!(
         (&body["limit"], &body["actual"]),
@@ -194,7 +198,7 @@ async fn a_bad_query_is_named_by_its_parameter() {
         "?from=2026%2D01-05&to=2026-01-05",
     ] {
         assert_eq!(
-            talk.get(&format!("/v1/metrics/daily{fine}")).await.status,
+            client.get(&format!("/v1/metrics/daily{fine}")).await.status,
             200,
             "{fine}"
         );

@@ -1,10 +1,10 @@
 //! The routes that need no key.
 
-use harness::{Engine, Site, until};
+use harness::{Deployment, Engine, until};
 use serde_json::{Value, json};
 
 use crate::problem::problem;
-use crate::talk::{Talk, shared};
+use crate::support::{RawClient, shared};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -14,8 +14,8 @@ fn get(path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_are_listed_and_each_is_served_as_its_file() {
     let up = shared().await;
-    let talk = Talk::to(&up);
-    let answer = talk.ask(get("/v1/schemas")).await;
+    let client = RawClient::to(&up);
+    let answer = client.ask(get("/v1/schemas")).await;
     assert_eq!(
         (answer.status, answer.header("content-type")),
         (200, Some("application/json"))
@@ -28,7 +28,7 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
         let kind = one["type"].as_str().unwrap();
         for version in one["versions"].as_array().unwrap() {
             let version = version.as_str().unwrap();
-            let answer = talk
+            let answer = client
                 .ask(get(&format!("/v1/schemas/{version}/{kind}")))
                 .await;
             assert_eq!(
@@ -43,7 +43,7 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
             served += 1;
         }
         // Of a version that has no file of the type, the one that holds.
-        let answer = talk.ask(get(&format!("/v1/schemas/1.1/{kind}"))).await;
+        let answer = client.ask(get(&format!("/v1/schemas/1.1/{kind}"))).await;
         assert_eq!(answer.json()["properties"]["type"]["const"], kind);
     }
     assert_eq!(served, 21);
@@ -51,24 +51,24 @@ async fn schemas_are_listed_and_each_is_served_as_its_file() {
 
 /// Contract: routes.live, routes.ready
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_says_whether_it_is_ready() {
-    let mut site = Site::start(Engine::Sqlite).await;
-    let url = site.collector("collector").await;
-    let talk = Talk::with(&site.client(&url, "ada").await);
+async fn a_collector_reports_whether_it_is_ready() {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    let url = deployment.collector("collector").await;
+    let client = RawClient::with(&deployment.client(&url, "ada").await);
     for (path, status) in [("/health/live", "live"), ("/health/ready", "ready")] {
-        let answer = talk.ask(get(path)).await;
+        let answer = client.ask(get(path)).await;
         assert_eq!(
             (answer.status, answer.json()),
             (200, json!({"status": status}))
         );
     }
-    talk.still_fine().await;
-    site.kill("nats");
+    client.still_fine().await;
+    deployment.kill("nats");
     let away = async || {
-        let answer = talk.ask(get("/health/ready")).await;
+        let answer = client.ask(get("/health/ready")).await;
         (answer.status == 503).then(|| problem(&answer, "stream_unavailable"))
     };
     let body = until("the collector notices", away).await;
     assert!(body["detail"].as_str().unwrap().contains("NATS"), "{body}");
-    assert_eq!(talk.ask(get("/health/live")).await.status, 200);
+    assert_eq!(client.ask(get("/health/live")).await.status, 200);
 }

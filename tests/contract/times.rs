@@ -5,7 +5,7 @@ use runtime::clock;
 use serde_json::{Value, json};
 use types::time::{Micros, SECOND, rfc3339};
 
-use crate::talk::{Shared, Talk, fresh, good, shared};
+use crate::support::{RawClient, Shared, fresh, good, shared};
 
 const HOUR: Micros = 3600 * SECOND;
 
@@ -101,10 +101,10 @@ fn written() -> Vec<(String, &'static str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_write_a_time_has_its_verdict() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let raw_client = RawClient::to(&up);
     let cases = written();
     let events: Vec<String> = cases.iter().map(|(time, _)| at(time).to_string()).collect();
-    let reply = talk.judged(&events).await;
+    let reply = raw_client.judged(&events).await;
     let mut told = vec![""; cases.len()];
     for exception in reply["exceptions"].as_array().unwrap() {
         told[exception["index"].as_u64().unwrap() as usize] = exception["code"].as_str().unwrap();
@@ -119,15 +119,16 @@ async fn each_way_to_write_a_time_has_its_verdict() {
         envelope["sent_at"] = json!(time);
         if *code == "time_invalid" {
             assert_eq!(
-                talk.body_refused(envelope.to_string(), "invalid_envelope")
+                raw_client
+                    .body_refused(envelope.to_string(), "invalid_envelope")
                     .await["pointer"],
                 "/sent_at"
             );
         } else {
-            talk.taken(envelope.to_string()).await;
+            raw_client.taken(envelope.to_string()).await;
         }
     }
-    talk.still_fine().await;
+    raw_client.still_fine().await;
 }
 
 /// The row of the store's that an event of this id became.
@@ -144,12 +145,17 @@ async fn stored(up: &Shared, id: &str) -> (Micros, String, String) {
 }
 
 /// Sends one event in an envelope; gives its verdict's code and its id.
-async fn sent(talk: &Talk, sent_at: &str, occurred_at: &str, client: Value) -> (String, String) {
+async fn sent(
+    raw_client: &RawClient,
+    sent_at: &str,
+    occurred_at: &str,
+    client: Value,
+) -> (String, String) {
     let one = at(occurred_at);
     let mut envelope: Value = serde_json::from_str(&good()).unwrap();
     (envelope["sent_at"], envelope["client"], envelope["events"]) =
         (json!(sent_at), client, json!([one]));
-    let reply = talk.taken(envelope.to_string()).await;
+    let reply = raw_client.taken(envelope.to_string()).await;
     let code = reply["exceptions"][0]["code"]
         .as_str()
         .unwrap_or_default()
@@ -159,9 +165,9 @@ async fn sent(talk: &Talk, sent_at: &str, occurred_at: &str, client: Value) -> (
 
 /// Contract: times.sent-at, times.fast-clock, times.original, times.offline
 #[tokio::test(flavor = "multi_thread")]
-async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are_not() {
+async fn only_a_fast_clocks_times_are_moved_back() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let raw_client = RawClient::to(&up);
     let now = clock::now();
     for (ahead, moved) in [
         (2 * HOUR, true),
@@ -169,7 +175,7 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
         (-1000 * HOUR, false),
     ] {
         let (occurred, sent_at) = (now + ahead - HOUR, rfc3339(now + ahead));
-        let (code, id) = sent(&talk, &sent_at, &rfc3339(occurred), json!({})).await;
+        let (code, id) = sent(&raw_client, &sent_at, &rfc3339(occurred), json!({})).await;
         assert_eq!(code, "");
         let (effective, _, body) = stored(&up, &id).await;
         let difference = occurred - effective;
@@ -184,14 +190,14 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
     // Two days ahead, but so is the clock: plausible.
     let ahead = now + 48 * HOUR;
     assert_eq!(
-        sent(&talk, &rfc3339(ahead), &rfc3339(ahead), json!({}))
+        sent(&raw_client, &rfc3339(ahead), &rfc3339(ahead), json!({}))
             .await
             .0,
         ""
     );
     for (occurred, code) in [(now + 23 * HOUR, ""), (now + 25 * HOUR, "time_implausible")] {
         assert_eq!(
-            sent(&talk, &rfc3339(now), &rfc3339(occurred), json!({}))
+            sent(&raw_client, &rfc3339(now), &rfc3339(occurred), json!({}))
                 .await
                 .0,
             code
@@ -201,9 +207,9 @@ async fn times_of_a_fast_clock_are_moved_back_and_those_of_an_offline_client_are
 
 /// Contract: times.local-day
 #[tokio::test(flavor = "multi_thread")]
-async fn the_local_day_is_that_of_the_clients_zone_or_of_the_written_offset() {
+async fn the_local_day_is_the_clients_zones_or_the_offsets() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let raw_client = RawClient::to(&up);
     for (client, occurred_at, day) in [
         (
             json!({"time_zone": "Europe/Berlin"}),
@@ -245,7 +251,13 @@ async fn the_local_day_is_that_of_the_clients_zone_or_of_the_written_offset() {
         (json!("none"), "2026-03-01T00:00:00+14:00", "2026-03-01"),
         (json!(null), "2026-03-01T00:00:00Z", "2026-03-01"),
     ] {
-        let (code, id) = sent(&talk, "2026-03-02T00:00:00Z", occurred_at, client.clone()).await;
+        let (code, id) = sent(
+            &raw_client,
+            "2026-03-02T00:00:00Z",
+            occurred_at,
+            client.clone(),
+        )
+        .await;
         assert_eq!(code, "", "{client} {occurred_at}");
         assert_eq!(stored(&up, &id).await.1, day, "{client} {occurred_at}");
     }

@@ -3,13 +3,13 @@
 use harness::event;
 use serde_json::{Value, json};
 
-use crate::talk::{Talk, fresh, shared};
+use crate::support::{RawClient, fresh, shared};
 
 /// Contract: types.common-members
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_of_data_have_up_to_4096_characters() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for name in [
         "project",
         "language",
@@ -23,7 +23,7 @@ async fn texts_of_data_have_up_to_4096_characters() {
             // Characters, not bytes.
             one["data"][name] = json!("\u{1f600}".repeat(length));
             assert_eq!(
-                talk.verdict(&one.to_string()).await,
+                client.verdict(&one.to_string()).await,
                 code,
                 "{name} of {length}"
             );
@@ -35,7 +35,7 @@ async fn texts_of_data_have_up_to_4096_characters() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_version_has_its_verdict() {
     let up = shared().await;
-    let talk = Talk::to(&up);
+    let client = RawClient::to(&up);
     for (version, kind, flaky, code) in [
         ("1.0", "test.finished", json!(1), ""),
         ("1.1", "test.finished", json!(1), ""),
@@ -94,7 +94,7 @@ async fn each_version_has_its_verdict() {
         let mut one = event(&fresh("e"));
         (one["type"], one["schema_version"]) = (json!(kind), json!(version));
         one["data"] = json!({"outcome": "passed", "flaky": flaky});
-        let reply = talk.judged(&[one.to_string()]).await;
+        let reply = client.judged(&[one.to_string()]).await;
         let exception = &reply["exceptions"][0];
         assert_eq!(
             exception["code"].as_str().unwrap_or_default(),

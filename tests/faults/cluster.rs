@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::ClusterInfo;
-use harness::{Engine, Site, free_address, nats_server, said, until};
+use harness::{Deployment, Engine, free_address, nats_server, stderr_of, until};
 
+use crate::clients::Load;
 use crate::figures::Run;
-use crate::load::Load;
 use crate::run::{conclude, service};
-use crate::world::World;
+use crate::testbed::Testbed;
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
@@ -24,7 +24,7 @@ struct Node {
 }
 
 /// Starts a node with what `nats/cluster/node.conf` says.
-fn start(site: &mut Site, node: &Node, routes: &str) {
+fn start(deployment: &mut Deployment, node: &Node, routes: &str) {
     let port = |address: &str| {
         address
             .rsplit_once(':')
@@ -33,14 +33,17 @@ fn start(site: &mut Site, node: &Node, routes: &str) {
             .to_owned()
     };
     let mut command = Command::new(nats_server());
-    command.arg("-c").arg(site.path("cluster/node.conf")).args([
-        "-n",
-        node.name,
-        "-a",
-        "127.0.0.1",
-        "-p",
-        &port(&node.client),
-    ]);
+    command
+        .arg("-c")
+        .arg(deployment.path("cluster/node.conf"))
+        .args([
+            "-n",
+            node.name,
+            "-a",
+            "127.0.0.1",
+            "-p",
+            &port(&node.client),
+        ]);
     command.args([
         "-m",
         &port(&node.monitor),
@@ -50,13 +53,13 @@ fn start(site: &mut Site, node: &Node, routes: &str) {
     command
         .args(["--routes", routes])
         .arg("-sd")
-        .arg(site.path(node.name));
-    site.spawn(node.name, &mut command);
+        .arg(deployment.path(node.name));
+    deployment.spawn(node.name, &mut command);
 }
 
 /// The cluster as the stream's leader sees it; `None` where there is no leader, or a node is behind.
-async fn settled(site: &Site, stream: &str) -> Option<ClusterInfo> {
-    let addresses = bus::addresses(&site.nats).ok()?;
+async fn settled(deployment: &Deployment, stream: &str) -> Option<ClusterInfo> {
+    let addresses = bus::addresses(&deployment.nats).ok()?;
     let js = async_nats::jetstream::new(async_nats::connect(addresses).await.ok()?);
     let info = js
         .get_stream(stream)
@@ -75,10 +78,10 @@ async fn settled(site: &Site, stream: &str) -> Option<ClusterInfo> {
 }
 
 /// A site on three nodes, its streams with three replicas each.
-async fn site() -> (Site, [Node; 3], String) {
-    let mut site = Site::bare(Engine::Sqlite).await;
+async fn deployment() -> (Deployment, [Node; 3], String) {
+    let mut deployment = Deployment::bare(Engine::Sqlite).await;
     // Its one server makes room for three.
-    site.kill("nats");
+    deployment.kill("nats");
     let address = free_address;
     let nodes = NODES.map(|name| Node {
         name,
@@ -88,26 +91,26 @@ async fn site() -> (Site, [Node; 3], String) {
     });
     let all = |of: &dyn Fn(&Node) -> String| nodes.iter().map(of).collect::<Vec<_>>().join(",");
     let routes = all(&|node| format!("nats://{}", node.route));
-    site.nats = all(&|node| format!("nats://{}", node.client));
-    site.monitor = all(&|node| format!("http://{}", node.monitor));
+    deployment.nats = all(&|node| format!("nats://{}", node.client));
+    deployment.monitor = all(&|node| format!("http://{}", node.monitor));
     // Beside the server.conf of the site, which it includes.
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/cluster/node.conf");
-    std::fs::create_dir(site.path("cluster")).expect("a folder");
-    std::fs::copy(conf, site.path("cluster/node.conf")).expect("a copy");
+    std::fs::create_dir(deployment.path("cluster")).expect("a folder");
+    std::fs::copy(conf, deployment.path("cluster/node.conf")).expect("a copy");
     for node in &nodes {
-        start(&mut site, node, &routes);
+        start(&mut deployment, node, &routes);
     }
     let applied = async || {
-        let output = site.run("devtrail", &["streams", "apply"]);
+        let output = deployment.run("devtrail", &["streams", "apply"]);
         if !output.status.success() {
-            crate::figures::say(&said(&output));
+            crate::figures::say(&stderr_of(&output));
         }
         output.status.success().then_some(())
     };
     until("the cluster takes the streams", applied).await;
     // What a dead server delivered comes again after seconds.
-    site.shorten_ack_wait().await;
-    let js = site.js().await;
+    deployment.shorten_ack_wait().await;
+    let js = deployment.js().await;
     for name in bus::topology::declared()
         .keys()
         .filter(|name| name.consumer.is_none())
@@ -123,22 +126,22 @@ async fn site() -> (Site, [Node; 3], String) {
         config.num_replicas = NODES.len();
         js.update_stream(config).await.expect("three replicas");
         until("a stream has its replicas", async || {
-            settled(&site, &name.stream).await
+            settled(&deployment, &name.stream).await
         })
         .await;
     }
-    (site, nodes, routes)
+    (deployment, nodes, routes)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_leader_of_three_loses_and_doubles_nothing_and_service_goes_on() {
-    let (mut site, nodes, routes) = site().await;
+async fn a_killed_leader_of_three_loses_and_doubles_nothing() {
+    let (mut deployment, nodes, routes) = deployment().await;
     let urls = vec![
-        site.collector("collector-0").await,
-        site.collector("collector-1").await,
+        deployment.collector("collector-0").await,
+        deployment.collector("collector-1").await,
     ];
-    site.workers(1);
-    let load = Load::start(&service(&site, urls).await, 1);
+    deployment.workers(1);
+    let load = Load::start(&service(&deployment, urls).await, 1);
     let more = async |what: &str| {
         let then = load.log().acks.len();
         until(what, async || {
@@ -148,23 +151,23 @@ async fn a_killed_leader_of_three_loses_and_doubles_nothing_and_service_goes_on(
     };
     more("batches are taken").await;
     let info = until("EVENTS has a leader", async || {
-        settled(&site, "EVENTS").await
+        settled(&deployment, "EVENTS").await
     })
     .await;
     let leader = info.leader.expect("settled means led");
-    site.kill(&leader);
+    deployment.kill(&leader);
     let faults = BTreeMap::from([("kill -9 leader of EVENTS".to_owned(), 1)]);
     more("service goes on with two of three").await;
     let node = nodes
         .iter()
         .find(|node| node.name == leader)
         .expect("one of ours");
-    start(&mut site, node, &routes);
+    start(&mut deployment, node, &routes);
     more("the node comes back").await;
     let log = load.finish().await;
     for stream in ["EVENTS", "JOBS", "ALERTS", "DEAD"] {
         until("the cluster is whole", async || {
-            settled(&site, stream).await
+            settled(&deployment, stream).await
         })
         .await;
     }
@@ -177,5 +180,5 @@ async fn a_killed_leader_of_three_loses_and_doubles_nothing_and_service_goes_on(
         faults,
         ended,
     };
-    conclude(&mut World::around(site), log, run).await;
+    conclude(&mut Testbed::around(deployment), log, run).await;
 }

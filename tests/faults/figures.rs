@@ -8,8 +8,8 @@ use std::time::Duration;
 use harness::Engine;
 use serde_json::{Value, json};
 
-use crate::log::{Log, name};
 use crate::oracle::Judgement;
+use crate::send_log::{Log, name};
 
 /// What a run is called and what was done to it.
 pub struct Run {

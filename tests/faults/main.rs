@@ -1,23 +1,23 @@
 //! The worst day: load, seeded faults, and a judge outside the product. docs/reliability.md says how to use it.
 //!
-//! `plan` is the schedule, `world` the processes with the `proxy`s between them, `director` carries the
+//! `plan` is the schedule, `testbed` the processes with the `proxy`s between them, `director` carries the
 //! schedule out, `load` and `work` are the clients, `log` what they were told, `oracle` the judge.
 
-mod away;
+mod clients;
 mod cluster;
-mod director;
 mod figures;
-mod load;
-mod log;
+mod garbage;
+mod injector;
 mod oracle;
-mod plan;
+mod postgres_outage;
 mod proxy;
 mod run;
+mod schedule;
+mod send_log;
 mod server;
-mod spoil;
-mod stops;
-mod work;
-mod world;
+mod testbed;
+mod worker_shutdown;
+mod workload;
 
 use harness::{Engine, Mounts, own_mounts};
 
@@ -25,7 +25,7 @@ use harness::{Engine, Mounts, own_mounts};
 async fn a_seeded_day_of_faults_loses_and_doubles_nothing(engine: Engine) {
     let test = format!(
         "{}::a_seeded_day_of_faults_loses_and_doubles_nothing",
-        log::name(engine)
+        send_log::name(engine)
     );
     match own_mounts(&test, engine == Engine::Postgres) {
         Mounts::Done => {}

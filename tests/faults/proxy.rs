@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::plan::Trouble;
+use crate::schedule::ConnectionFault;
 
 /// How much later each piece arrives while connections are slow.
 const DELAY: Duration = Duration::from_millis(150);
@@ -53,13 +53,13 @@ impl Proxy {
     }
 
     /// Begins a trouble, or does what is over at once.
-    pub fn begin(&self, trouble: Trouble) {
+    pub fn begin(&self, trouble: ConnectionFault) {
         self.state.send_modify(|state| match trouble {
-            Trouble::Cut => state.cuts += 1,
-            Trouble::Refuse => (state.cuts, state.refuses) = (state.cuts + 1, true),
-            Trouble::Delay => state.delays = true,
-            Trouble::Stall => state.stalls = true,
-            Trouble::HalfClose => state.halves += 1,
+            ConnectionFault::Cut => state.cuts += 1,
+            ConnectionFault::Refuse => (state.cuts, state.refuses) = (state.cuts + 1, true),
+            ConnectionFault::Delay => state.delays = true,
+            ConnectionFault::Stall => state.stalls = true,
+            ConnectionFault::HalfClose => state.halves += 1,
         });
     }
 

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use harness::{Engine, Site};
+use harness::{Deployment, Engine};
 use serde_json::Value;
 
-use crate::director::carry_out;
+use crate::clients::{DEVELOPERS, Load, Service};
 use crate::figures::{Run, say};
-use crate::load::{DEVELOPERS, Load, Service};
-use crate::log::{Log, name};
-use crate::oracle::found::Found;
+use crate::garbage::GarbagePublisher;
+use crate::injector::carry_out;
 use crate::oracle::judge;
-use crate::plan::{Fault, plan};
-use crate::spoil::Spoiler;
-use crate::world::World;
+use crate::oracle::observed::Observed;
+use crate::schedule::{Fault, plan};
+use crate::send_log::{Log, name};
+use crate::testbed::Testbed;
 
 /// How long the work that is left may stand still before it counts as stuck: longer than the slowest
 /// redelivery, lease and pause between retries together.
@@ -32,12 +32,12 @@ pub fn number(name: &str, default: u64) -> u64 {
 pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
     let seed = number("DEVTRAIL_FAULTS_SEED", seed);
     let span = Duration::from_secs(number("DEVTRAIL_FAULTS_SECONDS", seconds));
-    let mut planned = plan(seed, span, engine);
+    let mut scheduled = plan(seed, span, engine);
     if let Ok(only) = std::env::var("DEVTRAIL_FAULTS_ONLY") {
-        planned.retain(|one| only.split(',').any(|part| one.to_string().contains(part)));
+        scheduled.retain(|one| only.split(',').any(|part| one.to_string().contains(part)));
     }
     if !can_mount {
-        planned.retain(|one| !matches!(one.fault, Fault::FullDisk(_)));
+        scheduled.retain(|one| !matches!(one.fault, Fault::FullDisk(_)));
         say("left out: full disks");
     }
     let again = format!(
@@ -47,19 +47,19 @@ pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
     say(&format!(
         "seed {seed} on {}, {} faults; again by {again}",
         name(engine),
-        planned.len()
+        scheduled.len()
     ));
-    planned.iter().for_each(|one| say(&one.to_string()));
-    let mut world = World::start(engine, can_mount).await;
-    let load = Load::start(&service(&world.site, world.urls()).await, seed);
-    let spoiler = Spoiler::start(&world.site, seed);
-    let faults = carry_out(&mut world, &planned, span).await;
+    scheduled.iter().for_each(|one| say(&one.to_string()));
+    let mut testbed = Testbed::start(engine, can_mount).await;
+    let load = Load::start(&service(&testbed.deployment, testbed.urls()).await, seed);
+    let spoiler = GarbagePublisher::start(&testbed.deployment, seed);
+    let faults = carry_out(&mut testbed, &scheduled, span).await;
     let mut log = load.finish().await;
-    log.garbage = spoiler.finish(&world.site).await;
-    let ended = world.ended.clone();
+    log.garbage = spoiler.finish(&testbed.deployment).await;
+    let ended = testbed.ended.clone();
     let title = std::env::var("DEVTRAIL_FAULTS_TITLE").unwrap_or_else(|_| "seeds".to_owned());
     conclude(
-        &mut world,
+        &mut testbed,
         log,
         Run {
             title,
@@ -74,10 +74,10 @@ pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
 }
 
 /// The collectors as clients know them, once they know the clients' keys.
-pub async fn service(site: &Site, urls: Vec<String>) -> Service {
+pub async fn service(deployment: &Deployment, urls: Vec<String>) -> Service {
     let mut keys = Vec::new();
     for developer in DEVELOPERS {
-        let client = site.client(&urls[0], developer).await;
+        let client = deployment.client(&urls[0], developer).await;
         let other = harness::Client::new(&urls[1], client.key());
         let known = async || (other.post(&Value::Null).await.ok()?.status() == 400).then_some(());
         harness::until("the other collector knows the key", known).await;
@@ -90,24 +90,24 @@ pub async fn service(site: &Site, urls: Vec<String>) -> Service {
 ///
 /// # Panics
 /// Where anything is lost, doubled, changed, invented or left undone.
-pub async fn conclude(world: &mut World, log: Log, run: Run) {
+pub async fn conclude(testbed: &mut Testbed, log: Log, run: Run) {
     say(&format!(
         "the clients are done: {} requests, {} retries",
         log.requests, log.retries
     ));
-    until_done(world, &log).await;
-    let found = Found::read(&world.site).await;
-    let mut judgement = judge(&log, &found);
+    until_done(testbed, &log).await;
+    let observed = Observed::read(&testbed.deployment).await;
+    let mut judgement = judge(&log, &observed);
     judgement.findings.splice(
         ..0,
-        world
-            .site
+        testbed
+            .deployment
             .crashes
             .iter()
             .map(|crash| format!("crashed: {crash}")),
     );
     run.conclude(&log, &judgement);
-    keep_logs(world, &run);
+    keep_logs(testbed, &run);
     let findings = &judgement.findings;
     if !findings.is_empty() {
         let first = findings
@@ -120,26 +120,26 @@ pub async fn conclude(world: &mut World, log: Log, run: Run) {
             "seed {}: {} findings, the first:\n{first}\n{}",
             run.seed,
             findings.len(),
-            world.site.logs()
+            testbed.deployment.logs()
         );
     }
-    second_opinion(world, &log);
+    second_opinion(testbed, &log);
 }
 
 /// Waits until every message is stored or dead, every batch completed and every alert published;
 /// gives up where nothing has changed for [`STUCK`].
-async fn until_done(world: &mut World, log: &Log) {
+async fn until_done(testbed: &mut Testbed, log: &Log) {
     const LEFT: &str = "SELECT (SELECT count(*) FROM batches WHERE state <> 'completed'),
         (SELECT count(*) FROM alerts WHERE published < revision), (SELECT count(*) FROM batches)";
     let mut polls = tokio::time::interval(Duration::from_millis(100));
     let (mut before, mut since) = (Vec::new(), tokio::time::Instant::now());
     loop {
         polls.tick().await;
-        world.raise();
-        if !world.site.crashes.is_empty() {
+        testbed.raise();
+        if !testbed.deployment.crashes.is_empty() {
             return say("a process has crashed: the rest of the work is not waited for");
         }
-        let js = world.site.js().await;
+        let js = testbed.deployment.js().await;
         let last = js
             .get_stream("EVENTS")
             .await
@@ -156,7 +156,7 @@ async fn until_done(world: &mut World, log: &Log) {
             .messages;
         // A letter may be there while its message is still to come again, and to become another one.
         let open = open(&js).await;
-        let mut now = world.database().rows(LEFT).await.remove(0);
+        let mut now = testbed.database().rows(LEFT).await.remove(0);
         let stored: u64 = now[2].parse().expect("a count");
         let garbage = log.garbage.len() as u64;
         if now[0] == "0"
@@ -188,8 +188,8 @@ async fn open(js: &async_nats::jetstream::Context) -> u64 {
 }
 
 /// `devtrail verify` finds nothing wrong, and the garbage in DEAD.
-fn second_opinion(world: &World, log: &Log) {
-    let report = world.site.verify();
+fn second_opinion(testbed: &Testbed, log: &Log) {
+    let report = testbed.deployment.verify();
     assert!(
         report["stored"].as_u64().is_some_and(|stored| stored > 0),
         "verify saw nothing: {report}"
@@ -202,17 +202,17 @@ fn second_opinion(world: &World, log: &Log) {
 }
 
 /// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, where that names one.
-fn keep_logs(world: &World, run: &Run) {
+fn keep_logs(testbed: &Testbed, run: &Run) {
     let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else {
         return;
     };
     let folder = format!("{}-{}-{}", run.title, name(run.engine), run.seed);
     let folder = std::path::Path::new(&parent).join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
-    for process in world.site.names() {
+    for process in testbed.deployment.names() {
         std::fs::write(
             folder.join(format!("{process}.log")),
-            world.site.log(&process),
+            testbed.deployment.log(&process),
         )
         .expect("a log");
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::plan::Blow;
+use crate::schedule::ProcessFault;
 
 /// A server in a folder of its own, removed when dropped.
 pub struct Server {
@@ -90,11 +90,11 @@ impl Server {
     }
 
     /// Begins a fault.
-    pub fn begin(&self, blow: Blow) {
+    pub fn begin(&self, blow: ProcessFault) {
         match blow {
-            Blow::Kill => self.signal_all(Signal::SIGKILL),
-            Blow::Pause => self.signal_all(Signal::SIGSTOP),
-            Blow::Stop => {
+            ProcessFault::Kill => self.signal_all(Signal::SIGKILL),
+            ProcessFault::Pause => self.signal_all(Signal::SIGSTOP),
+            ProcessFault::Stop => {
                 // SIGINT to the server is its fast shutdown: sessions are ended, data is written.
                 if let Some(&server) = self.pids().first() {
                     let _ = kill(Pid::from_raw(server), Signal::SIGINT);

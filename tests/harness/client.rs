@@ -15,7 +15,7 @@ pub struct Client {
 
 /// The reply to a client that waits.
 #[derive(Debug)]
-pub struct Waited {
+pub struct WaitReply {
     /// The HTTP status.
     pub status: u16,
     /// The header `Preference-Applied`.
@@ -83,7 +83,7 @@ impl Client {
     ///
     /// # Panics
     /// Where there is no reply, or none in JSON.
-    pub async fn send_waiting(&self, envelope: &Value, seconds: u32) -> Waited {
+    pub async fn send_waiting(&self, envelope: &Value, seconds: u32) -> WaitReply {
         let request = self
             .http
             .post(format!("{}/v1/events", self.url))
@@ -101,7 +101,7 @@ impl Client {
             .get("preference-applied")
             .and_then(|value| value.to_str().ok());
         let (status, applied) = (response.status().as_u16(), applied.map(str::to_owned));
-        Waited {
+        WaitReply {
             status,
             applied,
             body: response.json().await.expect("a reply is JSON"),

@@ -97,14 +97,14 @@ impl Database {
 }
 
 /// A lock on the database, held by the test.
-pub enum Held {
+pub enum DatabaseLock {
     /// A writing transaction of the file.
     Sqlite(rusqlite::Connection),
     /// A transaction that locks a table.
     Postgres(tokio_postgres::Client),
 }
 
-impl Held {
+impl DatabaseLock {
     /// Lets go.
     ///
     /// # Panics
@@ -125,7 +125,7 @@ impl Database {
     ///
     /// # Panics
     /// Where the lock cannot be taken.
-    pub async fn hold_locked(&self) -> Held {
+    pub async fn hold_locked(&self) -> DatabaseLock {
         match self {
             Self::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path).expect("the database opens");
@@ -135,14 +135,14 @@ impl Database {
                 connection
                     .execute_batch("BEGIN IMMEDIATE")
                     .expect("the lock");
-                Held::Sqlite(connection)
+                DatabaseLock::Sqlite(connection)
             }
             Self::Postgres(url) => {
                 let client = connect(url).await;
                 // Writers wait for it, readers do not.
                 let lock = "BEGIN; LOCK TABLE batches IN SHARE ROW EXCLUSIVE MODE";
                 client.batch_execute(lock).await.expect("the lock");
-                Held::Postgres(client)
+                DatabaseLock::Postgres(client)
             }
         }
     }

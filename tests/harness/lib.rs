@@ -3,22 +3,22 @@
 mod address;
 mod client;
 mod database;
+mod deployment;
+mod devtrail_up;
 mod disk;
-mod hook;
 mod input;
-mod site;
-mod up;
-mod wire;
+mod raw_connection;
+mod webhook;
 
 pub use address::free_address;
-pub use client::{Client, Waited, envelope, event};
-pub use database::{Database, Engine, Held};
+pub use client::{Client, WaitReply, envelope, event};
+pub use database::{Database, DatabaseLock, Engine};
+pub use deployment::{Deployment, ROLES, stderr_of, until, wait_until_stopped};
+pub use devtrail_up::{DevtrailUp, nats_server};
 pub use disk::{Disk, Mounts, own_mounts};
-pub use hook::{Hook, Post};
 pub use input::{Person, real_input};
-pub use site::{ROLES, Site, said, stands_still, until};
-pub use up::{Up, nats_server};
-pub use wire::{Answer, Wire};
+pub use raw_connection::{Answer, RawConnection};
+pub use webhook::{WebhookPost, WebhookReceiver};
 
 use std::path::PathBuf;
 

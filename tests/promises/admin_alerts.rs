@@ -2,14 +2,14 @@
 //! command; once each, whoever dies meanwhile, and at nobody's cost.
 
 mod breakers;
+mod conditions;
 mod killed;
-mod troubles;
 mod webhook;
 
 use std::time::Duration;
 
 use bus::admin_alerts;
-use harness::{Client, Engine, Hook, Site, until};
+use harness::{Client, Engine, WebhookReceiver, Deployment, until};
 use types::admin_alert::{AdminAlert, AlertKind, AlertState};
 
 /// What the posts are signed with.
@@ -31,17 +31,17 @@ const QUICK: [&str; 10] = [
 ];
 
 /// A site with a collector, and a client of it.
-async fn site(engine: Engine) -> (Site, Client) {
-    let mut site = Site::start(engine).await;
-    shorten_life(&site).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    (site, client)
+async fn deployment(engine: Engine) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(engine).await;
+    shorten_life(&deployment).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    (deployment, client)
 }
 
 /// Entries of the roster, and leases, live three seconds instead of fifteen.
-async fn shorten_life(site: &Site) {
-    let js = site.js().await;
+async fn shorten_life(deployment: &Deployment) {
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("KV_workers")
         .await
@@ -55,7 +55,12 @@ async fn shorten_life(site: &Site) {
 }
 
 /// Starts workers for every role with a quick watcher that posts to `hook`, and these arguments.
-fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&str]) {
+fn workers(
+    deployment: &mut Deployment,
+    engine: Engine,
+    hook: Option<&WebhookReceiver>,
+    arguments: &[&str],
+) {
     let mut all = [QUICK.as_slice(), arguments].concat();
     if let Some(hook) = hook {
         all.extend([
@@ -71,13 +76,13 @@ fn workers(site: &mut Site, engine: Engine, hook: Option<&Hook>, arguments: &[&s
         &harness::ROLES
     };
     for role in roles {
-        site.worker_given(role, role, &all, None);
+        deployment.worker_given(role, role, &all, None);
     }
 }
 
 /// Something that no worker can read.
-async fn send_garbage(site: &Site) {
-    let js = site.js().await;
+async fn send_garbage(deployment: &Deployment) {
+    let js = deployment.js().await;
     js.publish("events.batch.ada", "no batch at all".into())
         .await
         .unwrap()
@@ -85,8 +90,8 @@ async fn send_garbage(site: &Site) {
         .unwrap();
 }
 
-async fn empty_dead(site: &Site) {
-    let purged = site
+async fn empty_dead(deployment: &Deployment) {
+    let purged = deployment
         .js()
         .await
         .get_stream("DEAD")
@@ -99,8 +104,8 @@ async fn empty_dead(site: &Site) {
 }
 
 /// The messages of ADMIN about this kind, oldest first.
-async fn told(site: &Site, kind: AlertKind) -> Vec<AdminAlert> {
-    let (alerts, _) = admin_alerts(&site.js().await, 1).await.unwrap();
+async fn told(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
+    let (alerts, _) = admin_alerts(&deployment.js().await, 1).await.unwrap();
     alerts
         .into_iter()
         .filter(|alert| alert.kind == kind)
@@ -108,10 +113,10 @@ async fn told(site: &Site, kind: AlertKind) -> Vec<AdminAlert> {
 }
 
 /// Waits until the newest message about the kind and subject is of this state.
-async fn until_told(site: &Site, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
+async fn until_told(deployment: &Deployment, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
-        let newest = told(site, kind)
+        let newest = told(deployment, kind)
             .await
             .into_iter()
             .rfind(|alert| alert.subject == subject)?;

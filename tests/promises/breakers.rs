@@ -6,12 +6,15 @@ mod closes;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Client, Engine, Site, Wire, envelope, event, said, stands_still, until};
+use harness::{
+    Client, Deployment, Engine, RawConnection, envelope, event, stderr_of, until,
+    wait_until_stopped,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// A refusal as a client sees it.
-struct Told {
+struct Refusal {
     status: u16,
     code: String,
     /// The header, in seconds.
@@ -19,7 +22,7 @@ struct Told {
     body: Value,
 }
 
-impl Told {
+impl Refusal {
     /// As long as the client is asked to stay away.
     async fn kept(&self) {
         let pause = self.body["retry_after_ms"].as_u64().expect("a pause");
@@ -40,18 +43,18 @@ impl Told {
     }
 }
 
-async fn send(client: &Client, id: &str) -> Told {
+async fn send(client: &Client, id: &str) -> Refusal {
     told(client.post(&envelope(id, &[event(id)])).await.unwrap()).await
 }
 
-async fn told(reply: reqwest::Response) -> Told {
+async fn told(reply: reqwest::Response) -> Refusal {
     let retry_after = reply
         .headers()
         .get("retry-after")
         .map(|value| value.to_str().unwrap().parse().unwrap());
     let status = reply.status().as_u16();
     let body: Value = reply.json().await.unwrap();
-    Told {
+    Refusal {
         status,
         code: body["code"].as_str().unwrap_or_default().to_owned(),
         retry_after,
@@ -60,26 +63,26 @@ async fn told(reply: reqwest::Response) -> Told {
 }
 
 /// A site whose collector takes these arguments, and a client that it knows.
-async fn site(arguments: &[&str]) -> (Site, Client) {
-    let mut site = Site::start(Engine::Sqlite).await;
-    let url = site.collector_with("collector", arguments).await;
-    let client = site.client(&url, "ada").await;
-    site.worker("all", "all", None);
-    (site, client)
+async fn deployment(arguments: &[&str]) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    let url = deployment.collector_with("collector", arguments).await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.worker("all", "all", None);
+    (deployment, client)
 }
 
-async fn stop_nats(site: &Site) {
-    site.signal("nats", Signal::SIGSTOP);
-    stands_still(site.pid("nats")).await;
+async fn stop_nats(deployment: &Deployment) {
+    deployment.signal("nats", Signal::SIGSTOP);
+    wait_until_stopped(deployment.pid("nats")).await;
 }
 
 /// The state of the collector's breaker, and whether `devtrail status` names it as open.
-fn status(site: &Site) -> Option<(String, bool)> {
-    let json = site.run("devtrail", &["status", "--json"]);
+fn status(deployment: &Deployment) -> Option<(String, bool)> {
+    let json = deployment.run("devtrail", &["status", "--json"]);
     let json: Value = serde_json::from_slice(&json.stdout).ok()?;
     let breaker = &json["collectors"][0]["breakers"][0];
     assert_eq!(breaker["name"], "stream", "{json}");
-    let text = site.run("devtrail", &["status"]);
+    let text = deployment.run("devtrail", &["status"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     Some((
         breaker["state"].as_str()?.to_owned(),
@@ -92,10 +95,11 @@ fn status(site: &Site) -> Option<(String, bool)> {
 ///
 /// Contract: routes.ready, errors.circuit_open, breaker.opens, breaker.open, breaker.in-flight
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
-    let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "3s"]).await;
+async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
+    let (deployment, client) =
+        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "3s"]).await;
     client.send(&envelope("before", &[event("before")])).await;
-    stop_nats(&site).await;
+    stop_nats(&deployment).await;
     let ids = ["b1", "b2", "b3", "b4", "b5"];
     for told in join_all(ids.map(|id| send(&client, id))).await {
         assert_eq!(
@@ -107,7 +111,7 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
         assert!(told.is_unknown(), "{}", told.body);
     }
     // A body that never comes is not waited for.
-    let mut wire = Wire::open(client.url()).await;
+    let mut wire = RawConnection::open(client.url()).await;
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
          content-length: 1000\r\n\r\n",
@@ -129,18 +133,18 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     let ready = told(client.get("/health/ready").await).await;
     assert_eq!((ready.status, &*ready.code), (503, "circuit_open"));
     assert!(
-        site.log("collector").contains("no PubAck within"),
+        deployment.log("collector").contains("no PubAck within"),
         "the log says why it opened"
     );
     // The client of the commands keeps trying, and keeps the pause.
-    std::fs::write(site.path("events"), event("sent").to_string()).unwrap();
-    std::fs::write(site.path("key"), client.key()).unwrap();
-    let mut sending = site.command(
+    std::fs::write(deployment.path("events"), event("sent").to_string()).unwrap();
+    std::fs::write(deployment.path("key"), client.key()).unwrap();
+    let mut sending = deployment.command(
         "devtrail",
         &["send", "events", "--url", client.url(), "--key-file", "key"],
     );
     let sending = tokio::task::spawn_blocking(move || sending.output().unwrap());
-    site.signal("nats", Signal::SIGCONT);
+    deployment.signal("nats", Signal::SIGCONT);
     let opened = send(&client, "b1").await;
     assert_eq!(opened.code, "circuit_open", "{}", opened.body);
     opened.kept().await;
@@ -150,12 +154,12 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     }
     assert_eq!(client.get("/health/ready").await.status(), 200);
     let sent = sending.await.unwrap();
-    assert!(sent.status.success(), "{}", said(&sent));
+    assert!(sent.status.success(), "{}", stderr_of(&sent));
     until("it is told as closed", async || {
-        (status(&site)? == ("closed".to_owned(), false)).then_some(())
+        (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
     })
     .await;
-    let log = site.log("collector");
+    let log = deployment.log("collector");
     for line in [
         "a circuit breaker opened",
         "a circuit breaker lets probes through",
@@ -163,15 +167,16 @@ async fn a_stream_that_does_not_answer_is_left_alone_until_it_is_well_again() {
     ] {
         assert_eq!(log.matches(line).count(), 1, "{line} in\n{log}");
     }
-    site.completed(7).await;
-    assert_eq!(site.verify()["stored"], 7);
+    deployment.completed(7).await;
+    assert_eq!(deployment.verify()["stored"], 7);
 }
 
 /// Contract: breaker.trial, breaker.doubles
 #[tokio::test(flavor = "multi_thread")]
-async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
-    let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
-    stop_nats(&site).await;
+async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
+    let (deployment, client) =
+        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
+    stop_nats(&deployment).await;
     for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
         assert_eq!(told.code, "circuit_open", "{}", told.body);
     }
@@ -199,18 +204,18 @@ async fn three_batches_are_tried_and_where_they_fail_the_pause_doubles() {
 ///
 /// Contract: errors.stream_unavailable, errors.circuit_open
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can() {
-    let (site, client) = site(&["--breaker-open-for", "60s"]).await;
-    stop_nats(&site).await;
+async fn a_lost_server_opens_it_and_status_names_it() {
+    let (deployment, client) = deployment(&["--breaker-open-for", "60s"]).await;
+    stop_nats(&deployment).await;
     for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
         assert_eq!(told.code, "circuit_open", "{}", told.body);
     }
-    site.signal("nats", Signal::SIGCONT);
+    deployment.signal("nats", Signal::SIGCONT);
     until("status names it", async || {
-        (status(&site)? == ("open".to_owned(), true)).then_some(())
+        (status(&deployment)? == ("open".to_owned(), true)).then_some(())
     })
     .await;
-    let mut other = Site::start(Engine::Sqlite).await;
+    let mut other = Deployment::start(Engine::Sqlite).await;
     let url = other.collector("collector").await;
     let client = other.client(&url, "ada").await;
     other.kill("nats");
@@ -229,8 +234,8 @@ async fn a_server_that_is_gone_opens_it_as_well_and_status_names_it_once_it_can(
 /// Contract: breaker.not-failures
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
-    let (site, client) = site(&["--rate", "0"]).await;
-    let js = async_nats::jetstream::new(async_nats::connect(&site.nats).await.unwrap());
+    let (deployment, client) = deployment(&["--rate", "0"]).await;
+    let js = async_nats::jetstream::new(async_nats::connect(&deployment.nats).await.unwrap());
     let mut config = js
         .get_stream("EVENTS")
         .await
@@ -267,9 +272,9 @@ async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
     js.update_stream(config).await.unwrap();
     assert_eq!(send(&client, "good").await.status, 202);
     assert!(
-        !site.log("collector").contains("circuit breaker"),
+        !deployment.log("collector").contains("circuit breaker"),
         "{}",
-        site.log("collector")
+        deployment.log("collector")
     );
-    site.completed(1).await;
+    deployment.completed(1).await;
 }

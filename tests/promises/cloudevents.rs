@@ -1,6 +1,6 @@
 //! CloudEvents from the request to the stored row, and back.
 
-use harness::Up;
+use harness::DevtrailUp;
 use serde_json::{Value, json};
 
 fn cloud_event(id: &str) -> Value {
@@ -28,8 +28,8 @@ fn back(text: &str) -> Value {
 /// Contract: cloudevents.schemaversion, cloudevents.base64, cloudevents.members, cloudevents.null
 /// Contract: cloudevents.headers, cloudevents.resend
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_same_batch() {
-    let up = Up::start().await;
+async fn a_cloud_event_is_mapped_and_a_resend_is_the_same_batch() {
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let structured = [(
         "content-type",
@@ -82,7 +82,7 @@ async fn a_cloud_event_is_an_event_under_other_names_and_sent_again_it_is_the_sa
 /// Contract: cloudevents.id, cloudevents.sources
 #[tokio::test(flavor = "multi_thread")]
 async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let [first, mut second] = [cloud_event("c1"), cloud_event("c1")];
     second["source"] = json!("/editors/emacs");
@@ -115,7 +115,7 @@ async fn one_id_from_two_sources_is_a_conflict_and_nothing_is_lost() {
 /// Contract: cloudevents.headers
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_event_in_headers_is_the_same_event() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let headers = [
         ("content-type", "application/json"),
@@ -161,8 +161,8 @@ async fn a_cloud_event_in_headers_is_the_same_event() {
 /// Contract: cloudevents.required, cloudevents.no-time, cloudevents.pointer, cloudevents.kept
 /// Contract: cloudevents.not-an-object, cloudevents.bad-body
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
-    let up = Up::start().await;
+async fn a_bad_cloud_event_is_reported_in_its_own_terms() {
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let changed = |id: &str, name: &str, value: Value| {
         let mut event = cloud_event(id);
@@ -180,7 +180,7 @@ async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
     ];
     let batch = [("content-type", "application/cloudevents-batch+json")];
     let reply = client.store_as(&batch, json!(events).to_string()).await;
-    let said: Vec<Value> = reply["exceptions"]
+    let stderr_of: Vec<Value> = reply["exceptions"]
         .as_array()
         .unwrap()
         .iter()
@@ -201,7 +201,7 @@ async fn what_is_wrong_with_a_cloud_event_is_said_in_its_own_words() {
         [5, "c5", "time_implausible", "/time"],
         [6, "c6", "schema_version_unsupported", "/schemaversion"],
     ]);
-    assert_eq!(json!(said), expected, "{reply}");
+    assert_eq!(json!(stderr_of), expected, "{reply}");
     let kept = up.bytes("SELECT body FROM refused WHERE event_id = 'c3'");
     assert_eq!(String::from_utf8(kept).unwrap(), events[3].to_string());
     let binary = [

@@ -3,7 +3,7 @@
 //! The points are compiled in with the feature `crash-points` (`common/runtime/src/crash.rs`): the process
 //! aborts there, as `kill -9` would end it.
 
-use harness::{Client, Engine, Site, envelope, until};
+use harness::{Client, Deployment, Engine, envelope, until};
 use serde_json::{Value, json};
 
 const BATCHES: i64 = 3;
@@ -20,40 +20,40 @@ fn batch(number: i64) -> Value {
 }
 
 /// A site whose stream holds the batches, with no worker yet.
-async fn loaded(engine: Engine) -> (Site, Client) {
-    let mut site = Site::start(engine).await;
-    site.shorten_ack_wait().await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
+async fn loaded(engine: Engine) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(engine).await;
+    deployment.shorten_ack_wait().await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
     for number in 0..BATCHES {
         client.send(&batch(number)).await;
     }
-    (site, client)
+    (deployment, client)
 }
 
 /// A worker of `role` dies at `point`; then it and all others run, and everything is there once.
 async fn heals(engine: Engine, role: &str, point: &str) {
-    let (mut site, _client) = loaded(engine).await;
+    let (mut deployment, _client) = loaded(engine).await;
     if engine == Engine::Postgres {
         for other in harness::ROLES.into_iter().filter(|other| *other != role) {
-            site.worker(other, other, None);
+            deployment.worker(other, other, None);
         }
     }
-    let doing = site.role(role).to_owned();
-    site.worker("dies", &doing, Some(point));
-    let status = site.ended("dies").await;
+    let doing = deployment.role(role).to_owned();
+    deployment.worker("dies", &doing, Some(point));
+    let status = deployment.ended("dies").await;
     assert!(
         !status.success(),
         "it died at {point}: {}",
-        site.log("dies")
+        deployment.log("dies")
     );
-    site.worker("lives", &doing, None);
-    everything_is_there_once(&site).await;
+    deployment.worker("lives", &doing, None);
+    everything_is_there_once(&deployment).await;
 }
 
-async fn everything_is_there_once(site: &Site) {
-    site.completed(BATCHES).await;
-    let count = async |sql: &str| site.database.count(sql).await;
+async fn everything_is_there_once(deployment: &Deployment) {
+    deployment.completed(BATCHES).await;
+    let count = async |sql: &str| deployment.database.count(sql).await;
     assert_eq!(count("SELECT count(*) FROM events").await, EVENTS);
     assert_eq!(count("SELECT count(*) FROM normalized").await, EVENTS);
     assert_eq!(
@@ -70,13 +70,13 @@ async fn everything_is_there_once(site: &Site) {
         let sql = format!("SELECT count(*) FROM audit WHERE step = '{step}'");
         assert_eq!(count(&sql).await, rows * BATCHES, "{step}");
     }
-    let days = site.database.rows("SELECT body FROM days").await;
+    let days = deployment.database.rows("SELECT body FROM days").await;
     let day: Value = serde_json::from_str(&days[0][0]).unwrap();
     assert_eq!(
         (days.len(), &day["events"], &day["edits"]),
         (1, &json!(EVENTS), &json!(BATCHES))
     );
-    let js = site.js().await;
+    let js = deployment.js().await;
     let published = async || {
         let waiting = count("SELECT count(*) FROM alerts WHERE published < revision").await;
         (waiting == 0).then_some(())
@@ -97,7 +97,7 @@ async fn everything_is_there_once(site: &Site) {
         (jobs.get_info().await.ok()?.state.messages == 0).then_some(())
     })
     .await;
-    let report = site.verify();
+    let report = deployment.verify();
     assert_eq!(
         (&report["stored"], &report["duplicates"]),
         (&json!(EVENTS), &json!(0))
@@ -128,30 +128,32 @@ heal_after! {
 
 /// The jobs are done while the batch is still `persisted`: T2b sees the masks and completes it.
 async fn jobs_done_before_t2b_complete_the_batch(engine: Engine) {
-    let (mut site, _client) = loaded(engine).await;
-    let role = site.role("persist").to_owned();
-    site.worker("dies", &role, Some("trigger.after_jobs"));
-    site.ended("dies").await;
+    let (mut deployment, _client) = loaded(engine).await;
+    let role = deployment.role("persist").to_owned();
+    deployment.worker("dies", &role, Some("trigger.after_jobs"));
+    deployment.ended("dies").await;
     // T1's own lease ran for the dead process: hold the sweep back until the jobs are done.
-    site.database
+    deployment
+        .database
         .execute("UPDATE batches SET lease_until = lease_until + 3600000000")
         .await;
     if engine == Engine::Postgres {
         for other in ["aggregate", "normalize", "alert"] {
-            site.worker(other, other, None);
+            deployment.worker(other, other, None);
         }
     }
-    site.worker("lives", &role, None);
+    deployment.worker("lives", &role, None);
     let done = "SELECT count(*) FROM batches WHERE done = 7 AND state = 'persisted'";
-    let database = site.database.clone();
+    let database = deployment.database.clone();
     until("the jobs are done", async || {
         (database.count(done).await == BATCHES).then_some(())
     })
     .await;
-    site.database
+    deployment
+        .database
         .execute("UPDATE batches SET lease_until = 0")
         .await;
-    everything_is_there_once(&site).await;
+    everything_is_there_once(&deployment).await;
 }
 
 harness::on_both_stores!(
@@ -172,20 +174,20 @@ harness::on_both_stores!(
 /// them, and the first one, awake again, finds them stored. (On SQLite there is no second process.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_takes_over_when_ack_wait_has_run_out() {
-    let (mut site, client) = loaded(Engine::Postgres).await;
-    site.worker("first", "persist", Some("stop@persist.before_commit"));
-    let pid = site.pid("first");
+    let (mut deployment, client) = loaded(Engine::Postgres).await;
+    deployment.worker("first", "persist", Some("stop@persist.before_commit"));
+    let pid = deployment.pid("first");
     let stopped = async || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
     };
     until("the first worker stands still", stopped).await;
     for role in harness::ROLES {
-        site.worker(role, role, None);
+        deployment.worker(role, role, None);
     }
-    site.completed(BATCHES).await;
-    site.signal("first", nix::sys::signal::Signal::SIGCONT);
-    everything_is_there_once(&site).await;
+    deployment.completed(BATCHES).await;
+    deployment.signal("first", nix::sys::signal::Signal::SIGCONT);
+    everything_is_there_once(&deployment).await;
     client.send(&batch(BATCHES)).await;
-    site.completed(BATCHES + 1).await;
+    deployment.completed(BATCHES + 1).await;
 }

@@ -1,13 +1,13 @@
 //! What gave up: listed, shown, given another try, dropped; and nothing of it is lost or done twice.
 
-mod asked;
-mod dropped;
+mod confirmation;
+mod drop;
 mod killed;
-mod raced;
+mod race;
 
 use std::process::Output;
 
-use harness::{Client, Database, Engine, Site, envelope, event, said, until};
+use harness::{Client, Database, Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::Value;
 
 /// Every table that is derived from the events, and the batches; without what depends on the moment.
@@ -24,17 +24,17 @@ const DERIVED: [&str; 9] = [
     "SELECT count(*) FROM attempts",
 ];
 
-async fn derived(site: &Site) -> Vec<Vec<Vec<String>>> {
+async fn derived(deployment: &Deployment) -> Vec<Vec<Vec<String>>> {
     let mut tables = Vec::new();
     for sql in DERIVED {
-        tables.push(site.database.rows(sql).await);
+        tables.push(deployment.database.rows(sql).await);
     }
     tables
 }
 
 /// Has the database refuse the event `event_id` in `table`, as a defect or a constraint would.
-async fn refuse(site: &Site, table: &str, event_id: &str) {
-    let sql = match site.database {
+async fn refuse(deployment: &Deployment, table: &str, event_id: &str) {
+    let sql = match deployment.database {
         Database::Sqlite(_) => format!(
             "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN NEW.event_id = '{event_id}'
                BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
@@ -47,29 +47,29 @@ async fn refuse(site: &Site, table: &str, event_id: &str) {
              CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_{table}()"
         ),
     };
-    site.database.execute(&sql).await;
+    deployment.database.execute(&sql).await;
 }
 
 /// Mends the cause.
-async fn mend(site: &Site, table: &str) {
-    let sql = match site.database {
+async fn mend(deployment: &Deployment, table: &str) {
+    let sql = match deployment.database {
         Database::Sqlite(_) => format!("DROP TRIGGER refuse_{table}"),
         Database::Postgres(_) => format!("DROP TRIGGER refuse_{table} ON {table}"),
     };
-    site.database.execute(&sql).await;
+    deployment.database.execute(&sql).await;
 }
 
 /// A site with workers and tables, and a client of the developer ada.
-async fn running(engine: Engine) -> (Site, Client) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    site.workers(1);
+async fn running(engine: Engine) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
     until("the tables are made", async || {
-        site.has_tables().await.then_some(())
+        deployment.has_tables().await.then_some(())
     })
     .await;
-    (site, client)
+    (deployment, client)
 }
 
 async fn send(client: &Client) {
@@ -82,8 +82,8 @@ async fn send(client: &Client) {
     }
 }
 
-fn dead(site: &Site, arguments: &[&str]) -> Output {
-    site.run("devtrail", &[&["dead"], arguments].concat())
+fn dead(deployment: &Deployment, arguments: &[&str]) -> Output {
+    deployment.run("devtrail", &[&["dead"], arguments].concat())
 }
 
 fn json(output: &Output) -> Value {
@@ -91,19 +91,19 @@ fn json(output: &Output) -> Value {
         panic!(
             "{error}: {}{}",
             String::from_utf8_lossy(&output.stdout),
-            said(output)
+            stderr_of(output)
         )
     })
 }
 
-fn listed(site: &Site, filters: &[&str]) -> Vec<Value> {
-    let output = dead(site, &[&["list", "--json"], filters].concat());
+fn listed(deployment: &Deployment, filters: &[&str]) -> Vec<Value> {
+    let output = dead(deployment, &[&["list", "--json"], filters].concat());
     json(&output).as_array().unwrap().clone()
 }
 
 /// Waits until DEAD has so many letters; gives them.
-async fn letters(site: &Site, count: usize) -> Vec<Value> {
-    let there = async || Some(listed(site, &[])).filter(|letters| letters.len() == count);
+async fn letters(deployment: &Deployment, count: usize) -> Vec<Value> {
+    let there = async || Some(listed(deployment, &[])).filter(|letters| letters.len() == count);
     until(&format!("DEAD has {count} letters"), there).await
 }
 
@@ -118,18 +118,18 @@ fn became(report: &Value) -> Vec<&str> {
 
 /// Contract: commands.dead-list, commands.dead-redrive, dead.filters, dead.redrive
 /// Contract: dead.redrive-twice, dead.redrive-waits, dead.again
-async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_failed(engine: Engine) {
+async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     let (sound, client) = running(engine).await;
     send(&client).await;
     sound.completed(3).await;
     let expected = derived(&sound).await;
     drop(sound);
 
-    let (site, client) = running(engine).await;
-    refuse(&site, "events", "poison").await;
-    refuse(&site, "normalized", "e4").await;
+    let (deployment, client) = running(engine).await;
+    refuse(&deployment, "events", "poison").await;
+    refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let found = letters(&site, 2).await;
+    let found = letters(&deployment, 2).await;
     let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
     let (message, job) = (of("EVENTS"), of("JOBS"));
     assert_eq!(
@@ -153,14 +153,14 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
         (&["--reason", "REFUSED BY"], 2),
         (&["--since", "2999-01-01"], 0),
     ] {
-        assert_eq!(listed(&site, filters).len(), count, "{filters:?}");
+        assert_eq!(listed(&deployment, filters).len(), count, "{filters:?}");
     }
 
     // The cause is still there: both give up again, as new letters that say so.
-    let again = dead(&site, &["redrive", "--all", "--json"]);
-    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    let again = dead(&deployment, &["redrive", "--all", "--json"]);
+    assert_eq!(again.status.code(), Some(1), "{}", stderr_of(&again));
     assert_eq!(became(&json(&again)), ["gave_up_again"; 2]);
-    let found = letters(&site, 2).await;
+    let found = letters(&deployment, 2).await;
     let pointer = found.iter().find(|one| one["stream"] == "REPLAY").unwrap();
     assert_eq!(
         (&pointer["batch"], &pointer["developer"]),
@@ -168,7 +168,7 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
         "{pointer}"
     );
     let only_jobs = json(&dead(
-        &site,
+        &deployment,
         &[
             "redrive",
             "--all",
@@ -180,10 +180,10 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
     ));
     assert_eq!(became(&only_jobs), ["would_be_redriven"]);
 
-    mend(&site, "events").await;
-    mend(&site, "normalized").await;
+    mend(&deployment, "events").await;
+    mend(&deployment, "normalized").await;
     let redrive = || {
-        let mut command = site.command("devtrail", &["dead", "redrive", "--all", "--json"]);
+        let mut command = deployment.command("devtrail", &["dead", "redrive", "--all", "--json"]);
         command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
@@ -195,7 +195,7 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
             output.status.success(),
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
-            said(&output)
+            stderr_of(&output)
         );
         assert!(
             became(&json(&output))
@@ -203,27 +203,27 @@ async fn redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_faile
                 .all(|one| ["stored", "done"].contains(one))
         );
     }
-    site.completed(3).await;
-    assert_eq!(derived(&site).await, expected);
-    letters(&site, 0).await;
+    deployment.completed(3).await;
+    assert_eq!(derived(&deployment).await, expected);
+    letters(&deployment, 0).await;
     let ledger = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
-    assert_eq!(site.database.rows(ledger).await, [["1:3:normalize:r2"]]);
+    assert_eq!(deployment.database.rows(ledger).await, [["1:3:normalize:r2"]]);
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
     assert_eq!(
-        site.database.count(redriven).await,
+        deployment.database.count(redriven).await,
         4,
         "each letter's redrive is written down once"
     );
-    let _ = site.verify();
+    let _ = deployment.verify();
 }
 
 /// Contract: commands.dead-show, dead.number, dead.trace
-async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
-    let (site, client) = running(engine).await;
-    refuse(&site, "normalized", "e4").await;
+async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let number = letters(&site, 1).await[0]["sequence"].to_string();
-    let shown = json(&dead(&site, &["show", &number, "--json"]));
+    let number = letters(&deployment, 1).await[0]["sequence"].to_string();
+    let shown = json(&dead(&deployment, &["show", &number, "--json"]));
     assert_eq!(
         (&shown["payload"]["kind"], &shown["payload"]["job"]["kind"]),
         (&"job".into(), &"normalize".into())
@@ -240,19 +240,19 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
         now.contains("batch 1:3 (b3) is stored and failed") && now.contains("failed: normalize"),
         "{now}"
     );
-    let text = String::from_utf8(dead(&site, &["show", &number]).stdout).unwrap();
+    let text = String::from_utf8(dead(&deployment, &["show", &number]).stdout).unwrap();
     assert!(
         text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "),
         "{text}"
     );
-    mend(&site, "normalized").await;
-    let redriven = dead(&site, &["redrive", &number]);
-    assert!(redriven.status.success(), "{}", said(&redriven));
+    mend(&deployment, "normalized").await;
+    let redriven = dead(&deployment, &["redrive", &number]);
+    assert!(redriven.status.success(), "{}", stderr_of(&redriven));
     assert!(
         String::from_utf8_lossy(&redriven.stdout).contains("(job 1:3:normalize): done"),
         "{redriven:?}"
     );
-    let traced = site.run("devtrail", &["trace", "job:1:3:normalize", "--json"]);
+    let traced = deployment.run("devtrail", &["trace", "job:1:3:normalize", "--json"]);
     let traced = json(&traced);
     let steps: Vec<&Value> = traced[0]["steps"].as_array().unwrap().iter().collect();
     let step = |name: &str| {
@@ -273,20 +273,20 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
         "{redriven}"
     );
     // It is gone: the second time there is nothing to do.
-    let second = dead(&site, &["redrive", &number, "--json"]);
+    let second = dead(&deployment, &["redrive", &number, "--json"]);
     assert_eq!(
         (second.status.code(), became(&json(&second))),
         (Some(1), vec!["gone"])
     );
-    let unknown = dead(&site, &["show", &number]);
+    let unknown = dead(&deployment, &["show", &number]);
     assert!(
-        unknown.status.code() == Some(1) && said(&unknown).contains("dead list"),
+        unknown.status.code() == Some(1) && stderr_of(&unknown).contains("dead list"),
         "{}",
-        said(&unknown)
+        stderr_of(&unknown)
     );
-    site.completed(3).await;
+    deployment.completed(3).await;
     assert_eq!(
-        site.database
+        deployment.database
             .count("SELECT count(*) FROM completed_jobs WHERE seq = 3")
             .await,
         3
@@ -294,6 +294,6 @@ async fn a_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
 }
 
 harness::on_both_stores!(
-    redriven_after_the_cause_is_mended_the_store_is_as_if_nothing_had_failed,
-    a_letter_is_shown_whole_and_its_redrive_is_traced,
+    a_redrive_after_a_fix_leaves_no_trace_in_the_store,
+    a_dead_letter_is_shown_whole_and_its_redrive_is_traced,
 );

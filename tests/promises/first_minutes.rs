@@ -1,16 +1,16 @@
 //! What a newcomer can do wrong is said in one message that names the remedy; what she needs is there.
 
-mod asking;
-mod helping;
-mod sending;
-mod starting;
+mod failed_start;
+mod help;
+mod quick_start;
 mod terminal;
+mod wrong_input;
 
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use harness::{nats_server, program, said};
+use harness::{nats_server, program, stderr_of};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -64,7 +64,7 @@ async fn ended(command: &mut Command) -> Output {
 /// Asserts that the command is refused with `code`, by one message for people that has all of `parts`.
 async fn refused(command: &mut Command, code: i32, parts: &[&str]) {
     let output = ended(command).await;
-    let all = said(&output);
+    let all = stderr_of(&output);
     // Where there is no terminal, logs are lines of JSON.
     let told: Vec<&str> = all.lines().filter(|line| !line.starts_with('{')).collect();
     let told = told.join("\n");

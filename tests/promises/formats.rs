@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use harness::{Up, envelope, event};
+use harness::{DevtrailUp, envelope, event};
 use serde_json::{Value, json};
 
 const NDJSON: [(&str, &str); 4] = [
@@ -29,7 +29,7 @@ fn with<'a>(
 /// Contract: ndjson.bad-line, ndjson.kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let (one, two) = (event("e1").to_string(), event("e2").to_string());
     let bad: &[u8] = b"{\"id\":\"e9\",\"name\":\"\xFF\xFE\"}";
@@ -48,9 +48,9 @@ async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
         json!({"received": 5, "accepted": 2, "duplicate": 0, "rejected": 3, "quarantined": 0})
     );
     for (exception, index) in reply["exceptions"].as_array().unwrap().iter().zip(1..) {
-        let said = (&exception["index"], &exception["id"], &exception["code"]);
+        let stderr_of = (&exception["index"], &exception["id"], &exception["code"]);
         assert_eq!(
-            said,
+            stderr_of,
             (&json!(index), &Value::Null, &json!("not_an_object")),
             "{exception}"
         );
@@ -86,7 +86,7 @@ async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
 /// Contract: ndjson.required, ndjson.bad-header, ndjson.empty, errors.pointer
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_need_their_headers_and_at_least_one_event() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let line = event("e1").to_string();
     let names = [
@@ -109,9 +109,9 @@ async fn lines_need_their_headers_and_at_least_one_event() {
     ];
     for (name, headers) in cases.into_iter().chain(wrong) {
         let (status, problem) = client.send_as(&headers, &line).await;
-        let said = (status, &problem["code"], &problem["parameter"]);
+        let stderr_of = (status, &problem["code"], &problem["parameter"]);
         assert_eq!(
-            said,
+            stderr_of,
             (400, &json!("invalid_envelope"), &json!(name)),
             "{problem}"
         );
@@ -137,14 +137,17 @@ async fn lines_need_their_headers_and_at_least_one_event() {
 /// Contract: formats.json, envelope.batch-id-header, envelope.batch-id-differs
 #[tokio::test(flavor = "multi_thread")]
 async fn two_batch_ids_that_differ_are_refused_in_every_format() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let json_type = ("content-type", "application/json");
     let whole = envelope("b1", &[event("e1")]).to_string();
     for header in ["devtrail-batch-id", "idempotency-key"] {
         let (status, problem) = client.send_as(&[json_type, (header, "b2")], &whole).await;
-        let said = (status, &problem["code"], &problem["pointer"]);
-        assert_eq!(said, (400, &json!("invalid_envelope"), &json!("/batch_id")));
+        let stderr_of = (status, &problem["code"], &problem["pointer"]);
+        assert_eq!(
+            stderr_of,
+            (400, &json!("invalid_envelope"), &json!("/batch_id"))
+        );
         let mut without = envelope("b1", &[event("e1")]);
         without.as_object_mut().unwrap().remove("batch_id");
         let (status, reply) = client
@@ -172,7 +175,7 @@ async fn two_batch_ids_that_differ_are_refused_in_every_format() {
 /// Contract: events.formats
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_compression_and_resends_are_the_same_for_every_format() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let line = event("e1").to_string();
     let zipped = zstd::encode_all(line.as_bytes(), 3).unwrap();

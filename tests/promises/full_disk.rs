@@ -2,26 +2,28 @@
 //!
 //! Each test runs itself again in a mount namespace of its own, where it may mount a small disk.
 
-use harness::{Database, Disk, Engine, Mounts, Site, Up, envelope, event, own_mounts, until};
+use harness::{
+    Database, Deployment, DevtrailUp, Disk, Engine, Mounts, envelope, event, own_mounts, until,
+};
 
-use crate::survives::{Load, assert_each_stored_once};
+use crate::kill_and_restart::{Load, assert_each_stored_once};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself() {
+async fn a_full_disk_under_load_loses_nothing_and_recovers() {
     if own_mounts(
-        "full_disk::a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself",
+        "full_disk::a_full_disk_under_load_loses_nothing_and_recovers",
         false,
     ) != Mounts::Here
     {
         return;
     }
     let disk = Disk::mount(400);
-    let up = Up::start_in(disk.path(), &[]).await;
+    let up = DevtrailUp::start_in(disk.path(), &[]).await;
     let load = Load::start(&up.client(), "full");
     up.until("the load runs", || (load.count() > 300).then_some(()))
         .await;
     disk.fill();
-    let said = |text: &str| {
+    let stderr_of = |text: &str| {
         std::fs::read_to_string(up.path("up.log"))
             .unwrap_or_default()
             .contains(text)
@@ -29,13 +31,13 @@ async fn a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself()
     up.until("clients get 503", || (load.refused() > 0).then_some(()))
         .await;
     up.until("the full disk is said", || {
-        said("is full: batches get 503 until 64 MiB are free").then_some(())
+        stderr_of("is full: batches get 503 until 64 MiB are free").then_some(())
     })
     .await;
     let (_, before) = up.pids();
     disk.free();
     up.until("nats-server is restarted", || {
-        (said("the disk has room again") && up.pids().1 != before).then_some(())
+        (stderr_of("the disk has room again") && up.pids().1 != before).then_some(())
     })
     .await;
     let then = load.count();
@@ -59,9 +61,9 @@ async fn a_full_disk_under_load_loses_nothing_and_service_comes_back_by_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_under_the_database_delays_storing_and_gives_nothing_up() {
+async fn a_full_disk_under_the_database_dead_letters_nothing() {
     if own_mounts(
-        "full_disk::a_full_disk_under_the_database_delays_storing_and_gives_nothing_up",
+        "full_disk::a_full_disk_under_the_database_dead_letters_nothing",
         false,
     ) != Mounts::Here
     {
@@ -69,13 +71,13 @@ async fn a_full_disk_under_the_database_delays_storing_and_gives_nothing_up() {
     }
     const BATCHES: i64 = 60;
     let disk = Disk::mount(32);
-    let mut site = Site::start(Engine::Sqlite).await;
-    site.database = Database::Sqlite(disk.path().join("devtrail.db"));
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    site.workers(1);
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    deployment.database = Database::Sqlite(disk.path().join("devtrail.db"));
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
     client.send(&envelope("first", &[event("first")])).await;
-    site.completed(1).await;
+    deployment.completed(1).await;
     disk.fill();
     for number in 0..BATCHES {
         let events: Vec<_> = (0..20)
@@ -84,24 +86,30 @@ async fn a_full_disk_under_the_database_delays_storing_and_gives_nothing_up() {
         client.send(&envelope(&format!("b{number}"), &events)).await;
     }
     until("the worker meets the full disk", async || {
-        site.log("all").contains("disk is full").then_some(())
+        deployment.log("all").contains("disk is full").then_some(())
     })
     .await;
-    let stored = site.database.count("SELECT count(*) FROM batches").await;
+    let stored = deployment
+        .database
+        .count("SELECT count(*) FROM batches")
+        .await;
     assert!(
         stored <= BATCHES,
         "{stored} of {BATCHES} were stored: the disk was not full"
     );
     disk.free();
-    site.completed(BATCHES + 1).await;
-    let report = site.verify();
+    deployment.completed(BATCHES + 1).await;
+    let report = deployment.verify();
     assert_eq!(
         (&report["dead"], &report["quarantined"]),
         (&0.into(), &0.into()),
         "{report}"
     );
     assert_eq!(
-        site.database.count("SELECT count(*) FROM events").await,
+        deployment
+            .database
+            .count("SELECT count(*) FROM events")
+            .await,
         BATCHES * 20 + 1
     );
 }

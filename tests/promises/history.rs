@@ -1,7 +1,7 @@
 //! A repository's history becomes events and metrics: once, of the right days, whatever the repository holds.
 
 mod repository;
-mod whose;
+mod selection;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use harness::{Up, said};
+use harness::{DevtrailUp, stderr_of};
 use serde_json::{Value, json};
 
 use repository::Repository;
@@ -18,9 +18,9 @@ use repository::Repository;
 /// Who works in the repositories of these tests.
 const ADA: &str = "ada@example.org";
 
-fn import(up: &Up, repository: &Repository, more: &[&str]) -> Value {
+fn import(up: &DevtrailUp, repository: &Repository, more: &[&str]) -> Value {
     let output = up.devtrail(&[&["import", "git", repository.path(), "--json"], more].concat());
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr_of(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn counts(imported: &Value) -> [u64; 3] {
 }
 
 /// The data of a commit's event as it is stored.
-fn stored(up: &Up, hash: &str) -> Value {
+fn stored(up: &DevtrailUp, hash: &str) -> Value {
     let sql = "SELECT body FROM events WHERE event_id = ?1";
     let body: Vec<u8> = up
         .database()
@@ -39,7 +39,7 @@ fn stored(up: &Up, hash: &str) -> Value {
 }
 
 /// Commits by local day, once as many as expected are counted.
-async fn days(up: &Up, expected: u64) -> Vec<(String, u64)> {
+async fn days(up: &DevtrailUp, expected: u64) -> Vec<(String, u64)> {
     up.until(&format!("{expected} commits are counted"), || {
         let output = up.devtrail(&["metrics", "show", "me", "--json"]);
         let days: Vec<Value> = serde_json::from_slice(&output.stdout).ok()?;
@@ -60,7 +60,7 @@ async fn days(up: &Up, expected: u64) -> Vec<(String, u64)> {
 /// Contract: import.again
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_stored_once_on_the_days_it_was_written() {
-    let (up, repository) = (Up::start().await, Repository::new());
+    let (up, repository) = (DevtrailUp::start().await, Repository::new());
     let odd = OsStr::from_bytes(b"not \xff utf-8");
     repository.write("a \"quoted\"\nname", "one\ntwo\n");
     repository.write(odd, "x\n");
@@ -132,7 +132,7 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
     const DAYS: usize = 600;
-    let (up, repository) = (Up::start().await, Repository::new());
+    let (up, repository) = (DevtrailUp::start().await, Repository::new());
     repository.one_commit_a_day(DAYS);
     let imported = import(&up, &repository, &["--batch-size", "1000"]);
     assert_eq!(
@@ -146,14 +146,14 @@ async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
         shown.len(),
         DAYS,
         "{}",
-        said(&up.devtrail(&["metrics", "show", "me"]))
+        stderr_of(&up.devtrail(&["metrics", "show", "me"]))
     );
 }
 
 /// Contract: import.configuration, import.grafts
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event() {
-    let (up, repository) = (Up::start().await, Repository::new());
+async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
+    let (up, repository) = (DevtrailUp::start().await, Repository::new());
     fs::create_dir(repository.0.path().join("sub")).unwrap();
     repository.write("a.txt", "one\ntwo\n");
     repository.write("sub/b.txt", "one\ntwo\n");
@@ -221,7 +221,7 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
     // From a folder inside: the whole repository is meant.
     let inside = repository.0.path().join("sub");
     let output = up.devtrail(&["import", "git", inside.to_str().unwrap(), "--json"]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr_of(&output));
     for (hash, expected) in [
         (&first, json!([0, ["a.txt", "sub/b.txt"], 2, 4, 0])),
         (&hash, json!([1, ["c.txt", "sub/b.txt"], 2, 1, 2])),
@@ -247,7 +247,7 @@ async fn what_a_repository_configures_is_neither_run_nor_does_it_change_an_event
 /// Contract: import.bad-times, import.summary
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
-    let (up, repository) = (Up::start().await, Repository::new());
+    let (up, repository) = (DevtrailUp::start().await, Repository::new());
     repository.commit("@86400 +0000", ADA, "1970");
     repository.commit("@4102444800 +0000", ADA, "2100");
     repository.commit("2004-05-06T07:08:09Z", ADA, "long ago");
@@ -289,7 +289,7 @@ async fn this_project_s_own_history_is_imported() {
         eprintln!("skipped: this is no repository, or not a whole one");
         return;
     };
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let output = up.devtrail(&[
         "import",
         "git",
@@ -297,7 +297,7 @@ async fn this_project_s_own_history_is_imported() {
         "--all-authors",
         "--json",
     ]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr_of(&output));
     let imported: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected: u64 = expected.parse().unwrap();
     assert_eq!(counts(&imported), [expected, expected, 0], "{imported}");

@@ -1,6 +1,6 @@
 //! What an editor meets while everything runs: its ids followed, its key changed, the stream away.
 
-use harness::{Client, Up, envelope, event};
+use harness::{Client, DevtrailUp, envelope, event};
 use serde_json::Value;
 
 async fn problem(response: reqwest::Response) -> (u16, String, Value) {
@@ -27,8 +27,8 @@ async fn refused(client: &Client, body: &Value) -> (u16, String, Value) {
 
 /// Contract: reply.correlation-id
 #[tokio::test(flavor = "multi_thread")]
-async fn a_correlation_id_and_trace_context_are_taken_over_and_follow_the_batch() {
-    let up = Up::start().await;
+async fn correlation_id_and_trace_context_follow_the_batch() {
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let bearer = format!("Bearer {}", client.key());
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -58,8 +58,8 @@ async fn a_correlation_id_and_trace_context_are_taken_over_and_follow_the_batch(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_made_and_revoked_are_live_without_a_restart() {
-    let up = Up::start().await;
+async fn keys_created_and_revoked_are_live_without_a_restart() {
+    let up = DevtrailUp::start().await;
     let output = up.devtrail(&["keys", "create", "ada"]);
     let key = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     let ada = Client::new(&up.address("collector"), &key);
@@ -79,13 +79,13 @@ async fn keys_made_and_revoked_are_live_without_a_restart() {
 
 /// Contract: errors.resend, errors.stream_unavailable
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_stream_a_batch_is_503_and_sent_again_it_is_kept_once() {
-    let up = Up::start().await;
+async fn a_batch_refused_without_the_stream_is_stored_once_later() {
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let batch = envelope("b1", &[event("e1")]);
     let nats = nix::unistd::Pid::from_raw(up.pids().1);
     nix::sys::signal::kill(nats, nix::sys::signal::Signal::SIGSTOP).unwrap();
-    harness::stands_still(nats.as_raw().cast_unsigned()).await;
+    harness::wait_until_stopped(nats.as_raw().cast_unsigned()).await;
     let (status, code, body) = refused(&client, &batch).await;
     nix::sys::signal::kill(nats, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!((status, code.as_str()), (503, "stream_unavailable"));

@@ -1,7 +1,7 @@
 //! The order in which the same messages and their jobs are handled never changes the result (R1.2):
 //! events, normalized records, metrics and alerts, whatever is split, repeated, in conflict or late.
 
-use harness::{Database, Engine, Site, until};
+use harness::{Database, Deployment, Engine, until};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -279,21 +279,21 @@ fn any_order_gives_the_same(engine: Engine, cases: u32) {
 }
 
 #[test]
-fn any_order_gives_the_same_records_metrics_and_alerts_on_sqlite() {
+fn any_order_gives_the_same_results_on_sqlite() {
     any_order_gives_the_same(Engine::Sqlite, 48);
 }
 
 #[test]
-fn any_order_gives_the_same_records_metrics_and_alerts_on_postgres() {
+fn any_order_gives_the_same_results_on_postgres() {
     any_order_gives_the_same(Engine::Postgres, 12);
 }
 
 /// The same through every process: collector, EVENTS, persist, JOBS, workers. The first `held` messages
 /// come to the workers last, in reverse, as after a redelivery.
 async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
     // Three variants of each id in six overlapping batches: conflicts, moves and duplicates.
     let drawn: Vec<Drawn> = (0..36)
         .map(|n| (n % 12, n / 12, u16::from(n) * 97))
@@ -307,30 +307,30 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     }
     let mut messages = Vec::new();
     for seq in 1..=held {
-        messages.push(site.hold_back("EVENTS", "persist", seq).await);
+        messages.push(deployment.hold_back("EVENTS", "persist", seq).await);
     }
-    site.workers(2);
-    site.completed(6 - held as i64).await;
+    deployment.workers(2);
+    deployment.completed(6 - held as i64).await;
     for message in messages.iter().rev() {
         let stored = "SELECT count(*) FROM batches";
-        let before = site.database.count(stored).await;
+        let before = deployment.database.count(stored).await;
         message
             .ack_with(async_nats::jetstream::AckKind::Nak(None))
             .await
             .unwrap();
         until("it is stored", async || {
-            (site.database.count(stored).await > before).then_some(())
+            (deployment.database.count(stored).await > before).then_some(())
         })
         .await;
     }
-    site.completed(6).await;
+    deployment.completed(6).await;
     let mut compared = Vec::new();
     for sql in COMPARED {
-        compared.push(site.database.rows(sql).await);
+        compared.push(deployment.database.rows(sql).await);
     }
     // R1.5: what each batch still holds stands in the order it was sent.
     let order = "SELECT seq, ordinal, event_id FROM events ORDER BY seq, ordinal";
-    for row in site.database.rows(order).await {
+    for row in deployment.database.rows(order).await {
         let (seq, ordinal): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
         let sent = event(drawn[(seq - 1) * 6 + ordinal]);
         assert_eq!(
@@ -339,7 +339,7 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
             "event {ordinal} of batch {seq}"
         );
     }
-    let _ = site.verify();
+    let _ = deployment.verify();
     compared
 }
 

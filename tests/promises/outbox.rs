@@ -1,10 +1,10 @@
 //! The batch row is the outbox: trouble with jobs never stops storing, and never stores again (R3.4).
 
-use harness::{Database, Engine, Site, envelope, event, until};
+use harness::{Database, Deployment, Engine, envelope, event, until};
 
 /// Counts inserts into `events` in the database itself, past the product.
-async fn count_inserts(site: &Site) {
-    let sql = match site.database {
+async fn count_inserts(deployment: &Deployment) {
+    let sql = match deployment.database {
         Database::Sqlite(_) => {
             "CREATE TABLE inserts (n INTEGER NOT NULL); INSERT INTO inserts VALUES (0);
              CREATE TRIGGER counted AFTER INSERT ON events BEGIN UPDATE inserts SET n = n + 1; END"
@@ -16,11 +16,11 @@ async fn count_inserts(site: &Site) {
              CREATE TRIGGER counted AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION counted()"
         }
     };
-    site.database.execute(sql).await;
+    deployment.database.execute(sql).await;
 }
 
-async fn set_jobs_bytes(site: &Site, max_bytes: i64) {
-    let js = site.js().await;
+async fn set_jobs_bytes(deployment: &Deployment, max_bytes: i64) {
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("JOBS")
         .await
@@ -32,19 +32,19 @@ async fn set_jobs_bytes(site: &Site, max_bytes: i64) {
     js.update_stream(config).await.unwrap();
 }
 
-async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine: Engine) {
+async fn storing_goes_on_while_jobs_are_refused_and_each_comes_once(engine: Engine) {
     const BATCHES: i64 = 20;
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    site.workers(1);
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
     until("the tables are made", async || {
-        site.has_tables().await.then_some(())
+        deployment.has_tables().await.then_some(())
     })
     .await;
-    count_inserts(&site).await;
+    count_inserts(&deployment).await;
     // Full: every job is refused.
-    set_jobs_bytes(&site, 1).await;
+    set_jobs_bytes(&deployment, 1).await;
     for number in 0..BATCHES {
         let events: Vec<_> = (0..5)
             .map(|index| event(&format!("e-{number}-{index}")))
@@ -54,7 +54,7 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
             .await;
     }
     let persisted = async || {
-        let stored = site
+        let stored = deployment
             .database
             .count("SELECT count(*) FROM batches WHERE state = 'persisted'")
             .await;
@@ -62,52 +62,66 @@ async fn while_jobs_are_refused_storing_goes_on_and_they_come_later_once(engine:
     };
     until("all is stored while jobs are refused", persisted).await;
     assert_eq!(
-        site.database.count("SELECT n FROM inserts").await,
+        deployment.database.count("SELECT n FROM inserts").await,
         5 * BATCHES
     );
     assert_eq!(
-        site.database
+        deployment.database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         0
     );
-    set_jobs_bytes(&site, 1 << 30).await;
-    site.completed(BATCHES).await;
+    set_jobs_bytes(&deployment, 1 << 30).await;
+    deployment.completed(BATCHES).await;
     assert_eq!(
-        site.database.count("SELECT n FROM inserts").await,
+        deployment
+            .database
+            .count("SELECT count(*) FROM ledger")
+            .await,
+        0
+    );
+    set_jobs_bytes(&deployment, 1 << 30).await;
+    deployment.completed(BATCHES).await;
+    assert_eq!(
+        deployment.database.count("SELECT n FROM inserts").await,
         5 * BATCHES,
         "nothing is stored again"
     );
     assert_eq!(
-        site.database
+        deployment.database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3 * BATCHES
     );
     let finished = "SELECT count(*) FROM audit WHERE step = 'job_finished'";
     assert_eq!(
-        site.database.count(finished).await,
+        deployment.database.count(finished).await,
         3 * BATCHES,
         "each job is done once"
     );
-    let _ = site.verify();
+    let _ = deployment.verify();
 }
 
 /// The row "ack, before jobs" of what a crash leaves: acked for certain, and no job published.
-async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    set_jobs_bytes(&site, 1).await;
-    let role = site.role("persist").to_owned();
-    site.worker("dies", &role, None);
+async fn the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    set_jobs_bytes(&deployment, 1).await;
+    let role = deployment.role("persist").to_owned();
+    deployment.worker("dies", &role, None);
     client.send(&envelope("b1", &[event("e1")])).await;
     until("it is stored", async || {
-        (site.has_tables().await && site.database.count("SELECT count(*) FROM batches").await == 1)
+        (deployment.has_tables().await
+            && deployment
+                .database
+                .count("SELECT count(*) FROM batches")
+                .await
+                == 1)
             .then_some(())
     })
     .await;
-    let stream = site.js().await.get_stream("EVENTS").await.unwrap();
+    let stream = deployment.js().await.get_stream("EVENTS").await.unwrap();
     until("it is acked", async || {
         let mut consumer: async_nats::jetstream::consumer::PullConsumer =
             stream.get_consumer("persist").await.ok()?;
@@ -115,9 +129,10 @@ async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(e
         (info.num_ack_pending == 0 && info.ack_floor.stream_sequence == 1).then_some(())
     })
     .await;
-    site.kill("dies");
+    deployment.kill("dies");
     assert_eq!(
-        site.js()
+        deployment
+            .js()
             .await
             .get_stream("JOBS")
             .await
@@ -127,11 +142,11 @@ async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(e
             .last_sequence,
         0
     );
-    set_jobs_bytes(&site, 1 << 30).await;
-    site.workers(1);
-    site.completed(1).await;
+    set_jobs_bytes(&deployment, 1 << 30).await;
+    deployment.workers(1);
+    deployment.completed(1).await;
     assert_eq!(
-        site.database
+        deployment.database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3
@@ -140,10 +155,10 @@ async fn a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep(e
 
 /// A job that JOBS never takes fails again and again; what was left behind is published all the same.
 async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    let js = site.js().await;
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("JOBS")
         .await
@@ -153,7 +168,7 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
         .clone();
     config.max_message_size = 1500;
     js.update_stream(config).await.unwrap();
-    site.workers(1);
+    deployment.workers(1);
     // Its touched days alone pass the limit.
     let days = (1..=28).flat_map(|day| (1..=12).map(move |month| (day, month)));
     let wide: Vec<_> = days
@@ -165,9 +180,9 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
         .collect();
     client.send(&envelope("wide", &wide)).await;
     client.send(&envelope("left-behind", &[event("e1")])).await;
-    site.completed(1).await;
+    deployment.completed(1).await;
     let again = "UPDATE batches SET state = 'persisted', lease_until = 0 WHERE state = 'completed'";
-    site.database.execute(again).await;
+    deployment.database.execute(again).await;
     // The wide one keeps failing meanwhile, in memory as well.
     let (sender, shutdown) = (
         client.clone(),
@@ -190,11 +205,12 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
                 .await;
         }
     });
-    site.completed(1).await;
+    deployment.completed(1).await;
     shutdown.store(true, std::sync::atomic::Ordering::Relaxed);
     failing.await.unwrap();
     assert_eq!(
-        site.database
+        deployment
+            .database
             .count("SELECT count(*) FROM batches WHERE state = 'completed'")
             .await,
         1
@@ -202,10 +218,10 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
 }
 
 async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    let js = site.js().await;
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("EVENTS")
         .await
@@ -225,23 +241,39 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
         }
         messages += 1;
     }
-    site.workers(2);
-    site.completed(messages).await;
+    deployment.workers(2);
+    deployment.completed(messages).await;
     assert_eq!(
-        site.database
+        deployment.database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3
     );
-    assert_eq!(site.database.count("SELECT count(*) FROM events").await, 2);
+    assert_eq!(deployment.database.count("SELECT count(*) FROM events").await, 2);
     assert_eq!(
-        site.database
+        deployment
+            .database
+            .count("SELECT count(*) FROM ledger")
+            .await,
+        3
+    );
+    assert_eq!(
+        deployment
+            .database
+            .count("SELECT count(*) FROM events")
+            .await,
+        2
+    );
+    assert_eq!(
+        deployment
+            .database
             .count("SELECT count(*) FROM batches WHERE need <> 0")
             .await,
         1
     );
     assert_eq!(
-        site.database
+        deployment
+            .database
             .count("SELECT count(*) FROM audit WHERE step = 'triggered'")
             .await,
         1
@@ -249,8 +281,8 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
 }
 
 harness::on_both_stores!(
-    while_jobs_are_refused_storing_goes_on_and_they_come_later_once,
-    a_worker_killed_after_the_ack_before_any_job_leaves_them_to_the_sweep,
+    storing_goes_on_while_jobs_are_refused_and_each_comes_once,
+    the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack,
     a_batch_whose_job_is_always_refused_holds_up_no_other,
     the_same_batch_n_times_has_one_set_of_jobs,
 );

@@ -4,11 +4,11 @@ mod dead;
 mod kinds;
 mod raw;
 mod recovers;
-mod unread;
+mod undecodable;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use bus::WEBHOOK_ADMIN;
-use harness::{Engine, ROLES, Site, envelope, event, until};
+use harness::{Deployment, Engine, ROLES, envelope, event, until};
 
 use dead::{Dead, letters};
 
@@ -21,7 +21,7 @@ const QUICK: [(&str, &str); 2] = [
 ];
 
 /// Starts a worker of each role, with more in the environment.
-fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
+fn workers(deployment: &mut Deployment, engine: Engine, more: &[(&str, &str)]) {
     let environment = [&QUICK[..], more].concat();
     let roles: &[&str] = if engine == Engine::Sqlite {
         &["all"]
@@ -29,13 +29,13 @@ fn workers(site: &mut Site, engine: Engine, more: &[(&str, &str)]) {
         &ROLES
     };
     for role in roles {
-        site.worker_with(role, role, &environment);
+        deployment.worker_with(role, role, &environment);
     }
 }
 
 /// No consumer has anything left, delivered or not; but for the webhook's, as there is none to post to.
-async fn nothing_is_left(site: &Site) {
-    let js = site.js().await;
+async fn nothing_is_left(deployment: &Deployment) {
+    let js = deployment.js().await;
     for name in bus::topology::declared().keys().cloned() {
         let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else {
             continue;
@@ -48,17 +48,23 @@ async fn nothing_is_left(site: &Site) {
         };
         until("every message is settled", settled).await;
     }
-    let forgotten =
-        async || (site.database.count("SELECT count(*) FROM attempts").await == 0).then_some(());
+    let forgotten = async || {
+        (deployment
+            .database
+            .count("SELECT count(*) FROM attempts")
+            .await
+            == 0)
+            .then_some(())
+    };
     until("nothing is remembered of messages that are done", forgotten).await;
 }
 
 /// Each letter has its audit row, with the same reason and the ids of its events (R7.4).
-async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
+async fn each_is_in_the_audit(deployment: &Deployment, letters: &[Dead]) {
     let rows =
         "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
         WHERE a.step = 'dead'";
-    let rows = site.database.rows(rows).await;
+    let rows = deployment.database.rows(rows).await;
     assert_eq!(rows.len(), letters.len(), "{rows:#?}");
     for letter in letters {
         let fits = |row: &&Vec<String>| {
@@ -101,29 +107,29 @@ async fn each_is_in_the_audit(site: &Site, letters: &[Dead]) {
     }
 }
 
-async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    site.shorten_ack_wait().await;
+async fn every_kind_of_poison_is_dead_lettered_and_harms_no_other(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.shorten_ack_wait().await;
     workers(
-        &mut site,
+        &mut deployment,
         engine,
         &[("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")],
     );
     until("the tables are made", async || {
-        site.has_tables().await.then_some(())
+        deployment.has_tables().await.then_some(())
     })
     .await;
-    kinds::refuse_one_event(&site).await;
+    kinds::refuse_one_event(&deployment).await;
     // One that jobs of other batches can be forged from.
     client.send(&envelope("b-first", &[event("e-first")])).await;
-    site.completed(1).await;
-    let poison = kinds::all(&site).await;
+    deployment.completed(1).await;
+    let poison = kinds::all(&deployment).await;
     let mut kinds = poison.iter();
     for number in 0..BATCHES {
         if let Some(kind) = kinds.next() {
-            kind.publish(&site).await;
+            kind.publish(&deployment).await;
         }
         let events: Vec<_> = (0..3)
             .map(|index| event(&format!("e-{number}-{index}")))
@@ -142,15 +148,15 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
         .await;
     client.send(&envelope("panics", &[event("e-panics")])).await;
     let wanted = poison.len() - 1 + 2;
-    let letters = letters(&site, wanted).await;
-    site.completed(1 + BATCHES).await;
+    let letters = letters(&deployment, wanted).await;
+    deployment.completed(1 + BATCHES).await;
     for kind in poison.iter().filter(|kind| kind.goes_to_dead) {
         kind.check(&letters);
     }
     kinds::check_the_refused_and_the_panicking(&letters);
-    nothing_is_left(&site).await;
-    each_is_in_the_audit(&site, &letters).await;
-    let count = async |sql: &str| site.database.count(sql).await;
+    nothing_is_left(&deployment).await;
+    each_is_in_the_audit(&deployment, &letters).await;
+    let count = async |sql: &str| deployment.database.count(sql).await;
     assert_eq!(
         count("SELECT count(*) FROM refused").await,
         0,
@@ -164,22 +170,26 @@ async fn every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other(en
         count("SELECT count(*) FROM normalized").await,
         1 + 3 * BATCHES
     );
-    let failed = site
+    let failed = deployment
         .database
         .rows("SELECT batch_id, failed, done FROM batches WHERE state = 'failed'")
         .await;
     assert_eq!(failed, [["panics", "2", "5"]], "only its normalization");
-    assert_eq!(dead::count(&site).await, wanted as u64, "and no more came");
-    let report = site.verify();
+    assert_eq!(
+        dead::count(&deployment).await,
+        wanted as u64,
+        "and no more came"
+    );
+    let report = deployment.verify();
     assert_eq!(report["dead"], 9, "EVENTS messages that gave up: {report}");
 }
 
 /// It kills two workers in a group, and two more alone: then no third one tries.
 async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    site.shorten_ack_wait().await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
+    let mut deployment = Deployment::start(engine).await;
+    deployment.shorten_ack_wait().await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
     for name in ["before", "kills", "after"] {
         client
             .send(&envelope(name, &[event(&format!("e-{name}"))]))
@@ -188,18 +198,22 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
     let crash = [&QUICK[..], &[("DEVTRAIL_CRASH_POINT", "persist=kills")]].concat();
     if engine == Engine::Postgres {
         for role in ROLES.into_iter().filter(|role| *role != "persist") {
-            site.worker(role, role, None);
+            deployment.worker(role, role, None);
         }
     }
-    let role = site.role("persist").to_owned();
+    let role = deployment.role("persist").to_owned();
     for death in 1..=4 {
-        site.worker_with("dies", &role, &crash);
-        let status = site.ended("dies").await;
-        assert!(!status.success(), "death {death}: {}", site.log("dies"));
-        assert_eq!(dead::count(&site).await, 0, "death {death}");
+        deployment.worker_with("dies", &role, &crash);
+        let status = deployment.ended("dies").await;
+        assert!(
+            !status.success(),
+            "death {death}: {}",
+            deployment.log("dies")
+        );
+        assert_eq!(dead::count(&deployment).await, 0, "death {death}");
     }
-    site.worker_with("lives", &role, &crash);
-    let letters = letters(&site, 1).await;
+    deployment.worker_with("lives", &role, &crash);
+    let letters = letters(&deployment, 1).await;
     let letter = &letters[0];
     assert_eq!(
         (
@@ -223,60 +237,60 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
         letter.header("Devtrail-Reason").contains("2 workers died"),
         "{letter:?}"
     );
-    site.completed(2).await;
-    nothing_is_left(&site).await;
-    each_is_in_the_audit(&site, &letters).await;
+    deployment.completed(2).await;
+    nothing_is_left(&deployment).await;
+    each_is_in_the_audit(&deployment, &letters).await;
 }
 
 /// Nothing is lost where DEAD takes nothing: it is moved when there is room.
-async fn what_is_given_up_waits_while_dead_is_full(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
-    dead::set_bytes(&site, 1).await;
+async fn a_dead_letter_waits_while_dead_is_full(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    dead::set_bytes(&deployment, 1).await;
     let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
-    garbage.publish(&site).await;
-    workers(&mut site, engine, &[]);
+    garbage.publish(&deployment).await;
+    workers(&mut deployment, engine, &[]);
     client.send(&envelope("b", &[event("e")])).await;
-    site.completed(1).await;
-    let names = site.names();
-    let said = async || {
+    deployment.completed(1).await;
+    let names = deployment.names();
+    let stderr_of = async || {
         names
             .iter()
-            .any(|name| site.log(name).contains("cannot be moved to DEAD"))
+            .any(|name| deployment.log(name).contains("cannot be moved to DEAD"))
             .then_some(())
     };
-    until("a worker says that DEAD is full", said).await;
-    assert_eq!(dead::count(&site).await, 0);
-    dead::set_bytes(&site, 1 << 20).await;
-    let letters = letters(&site, 1).await;
+    until("a worker says that DEAD is full", stderr_of).await;
+    assert_eq!(dead::count(&deployment).await, 0);
+    dead::set_bytes(&deployment, 1 << 20).await;
+    let letters = letters(&deployment, 1).await;
     garbage.check(&letters);
-    nothing_is_left(&site).await;
-    each_is_in_the_audit(&site, &letters).await;
+    nothing_is_left(&deployment).await;
+    each_is_in_the_audit(&deployment, &letters).await;
 }
 
 /// A worker gives garbage up and dies at `point`; the next one leaves exactly one letter.
 async fn heals_after(engine: Engine, point: &str) {
-    let mut site = Site::start(engine).await;
-    site.shorten_ack_wait().await;
+    let mut deployment = Deployment::start(engine).await;
+    deployment.shorten_ack_wait().await;
     // DEAD itself drops a second letter only for a while: not for as long as a worker may be away.
-    dead::forget_ids_at_once(&site, point == "dead.after_record").await;
+    dead::forget_ids_at_once(&deployment, point == "dead.after_record").await;
     let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
-    garbage.publish(&site).await;
-    let role = site.role("persist").to_owned();
-    site.worker("dies", &role, Some(point));
-    let status = site.ended("dies").await;
+    garbage.publish(&deployment).await;
+    let role = deployment.role("persist").to_owned();
+    deployment.worker("dies", &role, Some(point));
+    let status = deployment.ended("dies").await;
     assert!(
         !status.success(),
         "it died at {point}: {}",
-        site.log("dies")
+        deployment.log("dies")
     );
-    site.worker("lives", &role, None);
-    let letters = letters(&site, 1).await;
+    deployment.worker("lives", &role, None);
+    let letters = letters(&deployment, 1).await;
     garbage.check(&letters);
-    nothing_is_left(&site).await;
-    each_is_in_the_audit(&site, &letters).await;
-    assert_eq!(dead::count(&site).await, 1, "one letter");
+    nothing_is_left(&deployment).await;
+    each_is_in_the_audit(&deployment, &letters).await;
+    assert_eq!(dead::count(&deployment).await, 1, "one letter");
 }
 
 async fn a_crash_after_dead_has_it_before_that_is_recorded(engine: Engine) {
@@ -290,7 +304,7 @@ async fn a_crash_after_that_is_recorded_before_it_is_terminated(engine: Engine) 
 harness::on_both_stores!(
     a_crash_after_dead_has_it_before_that_is_recorded,
     a_crash_after_that_is_recorded_before_it_is_terminated,
-    every_kind_of_poison_in_live_traffic_ends_in_dead_and_harms_no_other,
+    every_kind_of_poison_is_dead_lettered_and_harms_no_other,
     a_message_that_kills_its_workers_goes_to_dead_unhandled,
-    what_is_given_up_waits_while_dead_is_full,
+    a_dead_letter_waits_while_dead_is_full,
 );

@@ -1,11 +1,11 @@
 //! Quarantined events beside a running `devtrail up`: listed, shown whole, readmitted.
 
-use harness::{Up, envelope, event};
+use harness::{DevtrailUp, envelope, event};
 use serde_json::{Value, json};
 
-use crate::readmitted::{coffee, with_coffee};
+use crate::readmission::{coffee, with_coffee};
 
-fn run(up: &Up, arguments: &[&str]) -> (Option<i32>, String, String) {
+fn run(up: &DevtrailUp, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = up.devtrail(&[&["quarantine"], arguments].concat());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
@@ -18,7 +18,7 @@ fn run(up: &Up, arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Contract: commands.quarantine-list, commands.quarantine-show, commands.quarantine-readmit
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
-    let mut up = Up::start().await;
+    let mut up = DevtrailUp::start().await;
     let sent = coffee("e1", &json!({"cups": 1, "note": "ä\u{7}"}));
     up.client()
         .send(&envelope("b1", &[event("good"), sent.clone()]))
@@ -80,8 +80,8 @@ async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
 
 /// Contract: commands.quarantine-show
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_nothing_in_quarantine_has_is_said_so() {
-    let up = Up::start().await;
+async fn a_name_that_quarantine_does_not_have_is_reported() {
+    let up = DevtrailUp::start().await;
     up.client().send(&envelope("b1", &[event("good")])).await;
     up.until("it is stored", || {
         (up.count("SELECT count(*) FROM events") == 1).then_some(())

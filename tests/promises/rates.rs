@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Client, Engine, Site, Up, envelope, event};
+use harness::{Client, Deployment, DevtrailUp, Engine, envelope, event};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn batch(id: &str, events: usize) -> Value {
 }
 
 /// A client with a fresh key, once the collector knows it.
-async fn keyed(up: &Up, developer: &str, arguments: &[&str]) -> Client {
+async fn keyed(up: &DevtrailUp, developer: &str, arguments: &[&str]) -> Client {
     let made = up.devtrail(&[&["keys", "create", developer], arguments].concat());
     assert!(
         made.status.success(),
@@ -33,7 +33,7 @@ async fn keyed(up: &Up, developer: &str, arguments: &[&str]) -> Client {
 }
 
 /// Changes a key's record, as an administrator's program may.
-async fn change(up: &Up, client: &Client, member: &str, value: Value) {
+async fn change(up: &DevtrailUp, client: &Client, member: &str, value: Value) {
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let bucket = async_nats::jetstream::new(nats)
         .get_key_value("api_keys")
@@ -84,8 +84,8 @@ async fn refused(client: &Client, events: usize) -> (Response, Value) {
 /// Contract: rate.counted, rate.refused, rate.limited, rate.passes, rate.headers, rate.policy
 /// Contract: rate.remaining
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
-    let up = Up::start_with(&["--max-events", "10"]).await;
+async fn a_key_above_its_rate_is_429_and_passes_after_retry_after() {
+    let up = DevtrailUp::start_with(&["--max-events", "10"]).await;
     let slow = keyed(&up, "ada", &["--rate", "1/s"]).await;
     // All that it may send at once is left after a refusal.
     let mut bad = batch("bad", 10);
@@ -135,7 +135,7 @@ async fn a_key_above_its_rate_is_429_and_passes_when_it_is_told_to() {
 /// Contract: rate.settings, rate.none, rate.changed, nats.keys-live
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
-    let up = Up::start_with(&["--rate", "0", "--max-events", "5"]).await;
+    let up = DevtrailUp::start_with(&["--rate", "0", "--max-events", "5"]).await;
     let free = up.client().post(&batch("b1", 5)).await.unwrap();
     assert_eq!(
         (free.status().as_u16(), header(&free, "ratelimit")),
@@ -159,8 +159,8 @@ async fn a_rate_of_0_is_no_limit_and_a_changed_one_is_live() {
 
 /// Contract: rate.nats-loss
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_a_loss_of_nats_nor_another_change_gives_a_key_a_fresh_burst() {
-    let up = Up::start().await;
+async fn losing_nats_or_changing_another_key_gives_no_fresh_burst() {
+    let up = DevtrailUp::start().await;
     let slow = keyed(&up, "ada", &["--rate", "1"]).await;
     assert_eq!(slow.post(&batch("b1", 1000)).await.unwrap().status(), 202);
     up.kill_nats();
@@ -182,8 +182,8 @@ async fn neither_a_loss_of_nats_nor_another_change_gives_a_key_a_fresh_burst() {
 
 /// Contract: rate.send
 #[tokio::test(flavor = "multi_thread")]
-async fn send_keeps_to_a_rate_and_gives_nothing_up() {
-    let up = Up::start_with(&["--max-events", "10"]).await;
+async fn send_keeps_to_a_rate_and_sends_everything() {
+    let up = DevtrailUp::start_with(&["--max-events", "10"]).await;
     let key = keyed(&up, "ada", &["--rate", "20/s"])
         .await
         .key()
@@ -218,12 +218,12 @@ async fn send_keeps_to_a_rate_and_gives_nothing_up() {
 
 /// Contract: rate.each-collector, rate.collectors
 #[tokio::test(flavor = "multi_thread")]
-async fn each_collector_counts_for_itself_and_anew() {
-    let mut site = Site::start(Engine::Sqlite).await;
-    let made = site.run("devtrail", &["keys", "create", "ada", "--rate", "1/s"]);
+async fn each_collector_counts_for_itself_and_from_zero() {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    let made = deployment.run("devtrail", &["keys", "create", "ada", "--rate", "1/s"]);
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     for (name, id) in [("one", "b1"), ("two", "b2"), ("three", "b3")] {
-        let client = Client::new(&site.collector(name).await, &key);
+        let client = Client::new(&deployment.collector(name).await, &key);
         assert_eq!(
             client.post(&batch(id, 1000)).await.unwrap().status(),
             202,
@@ -239,7 +239,7 @@ async fn each_collector_counts_for_itself_and_anew() {
             "{name}"
         );
     }
-    site.kill("one");
-    let client = Client::new(&site.collector("one").await, &key);
+    deployment.kill("one");
+    let client = Client::new(&deployment.collector("one").await, &key);
     assert_eq!(client.post(&batch("b4", 1000)).await.unwrap().status(), 202);
 }

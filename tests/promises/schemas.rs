@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use harness::{Engine, Site, envelope, program, said, until};
+use harness::{Deployment, Engine, envelope, program, stderr_of, until};
 use serde_json::{Value, json};
 
-use crate::readmitted::{coffee, schema, with_coffee};
+use crate::readmission::{coffee, schema, with_coffee};
 
 fn check(arguments: &[&str]) -> (Option<i32>, Value, String) {
     let output = devtrail(&[&["schemas", "check", "--json"], arguments].concat());
     (
         output.status.code(),
         serde_json::from_slice(&output.stdout).unwrap_or_default(),
-        said(&output),
+        stderr_of(&output),
     )
 }
 
@@ -104,7 +104,7 @@ fn events_are_checked_as_admission_would() {
 /// Contract: schemas.folder, schemas.accepted, commands.schemas-list
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_with_schemas_takes_and_lists_their_types() {
-    let mut site = Site::start(Engine::Sqlite).await;
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
     let folder = with_coffee();
     schema(
         folder.path(),
@@ -113,11 +113,11 @@ async fn a_collector_with_schemas_takes_and_lists_their_types() {
         &json!({"required": ["path"]}),
     );
     let schemas = folder.path().to_str().unwrap().to_owned();
-    let url = site
+    let url = deployment
         .collector_with("collector", &["--schemas", &schemas])
         .await;
-    site.worker("all", "all", None);
-    let client = site.client(&url, "ada").await;
+    deployment.worker("all", "all", None);
+    let client = deployment.client(&url, "ada").await;
     let mut major = coffee("e2", &json!({}));
     major["schema_version"] = json!("3.0");
     let batch = envelope("b1", &[coffee("e1", &json!({"cups": 1})), major]);
@@ -147,22 +147,22 @@ async fn a_collector_with_schemas_takes_and_lists_their_types() {
         .await
         .unwrap();
     assert_eq!(served["properties"]["type"]["const"], "coffee.brewed");
-    let listed = site.run(
+    let listed = deployment.run(
         "devtrail",
         &["schemas", "list", "--schemas", &schemas, "--json"],
     );
     assert!(String::from_utf8_lossy(&listed.stdout).contains("coffee.brewed"));
     until("the record is made", async || {
         let records = "SELECT count(*) FROM normalized WHERE type = 'coffee.brewed'";
-        (site.database.count(records).await == 1).then_some(())
+        (deployment.database.count(records).await == 1).then_some(())
     })
     .await;
 }
 
 /// Contract: schemas.unusable, schemas.existing
 #[tokio::test(flavor = "multi_thread")]
-async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
-    let site = Site::start(Engine::Sqlite).await;
+async fn unusable_schemas_are_wrong_usage_and_stop_every_program() {
+    let deployment = Deployment::start(Engine::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
     schema(folder.path(), "1.1", "test.finished", &json!({}));
     schema(
@@ -172,7 +172,7 @@ async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
         &json!({"type": "objekt"}),
     );
     let schemas = folder.path().to_str().unwrap();
-    let data = site.path("data");
+    let data = deployment.path("data");
     for (name, arguments) in [
         ("devtrail-collector", &["--listen", "127.0.0.1:0"][..]),
         ("devtrail", &["up", "--data", data.to_str().unwrap()]),
@@ -180,8 +180,8 @@ async fn schemas_that_are_not_usable_are_wrong_usage_and_stop_every_program() {
         ("devtrail", &["rules", "test"]),
         ("devtrail", &["quarantine", "readmit"]),
     ] {
-        let refused = site.run(name, &[arguments, &["--schemas", schemas]].concat());
-        let told = said(&refused);
+        let refused = deployment.run(name, &[arguments, &["--schemas", schemas]].concat());
+        let told = stderr_of(&refused);
         assert_eq!(
             refused.status.code(),
             Some(2),

@@ -1,13 +1,13 @@
 //! What a key may do: each route that needs a key needs one of its scopes.
 
-use harness::{Client, Up, envelope, event};
+use harness::{Client, DevtrailUp, envelope, event};
 use serde_json::{Value, json};
 
 /// Contract: scopes.names, scopes.default, scopes.create, scopes.list, scopes.events-write
 /// Contract: scopes.metrics-read, scopes.alerts-read, errors.scope_missing, commands.keys-create
 #[tokio::test(flavor = "multi_thread")]
 async fn each_route_needs_its_scope_and_names_it() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let batch = envelope("b1", &[event("e1")]);
     for scope in ["events:write", "metrics:read", "alerts:read"] {
         let made = up.devtrail(&["keys", "create", "ada", "--scope", scope]);

@@ -1,6 +1,6 @@
 //! WakaTime's clients: their way in, one status a heartbeat, and a queue that never jams nor loses.
 
-use harness::{Client, Up};
+use harness::{Client, DevtrailUp};
 use serde_json::{Value, json};
 
 const ONE: &str = "/api/v1/users/current/heartbeats";
@@ -60,7 +60,7 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 /// Waits until as many batches are stored.
-async fn stored(up: &Up, batches: i64) {
+async fn stored(up: &DevtrailUp, batches: i64) {
     let all = || (up.count("SELECT count(*) FROM batches") == batches).then_some(());
     up.until("the batches are stored", all).await;
 }
@@ -69,8 +69,8 @@ async fn stored(up: &Up, batches: i64) {
 /// Contract: heartbeats.renamed, heartbeats.numbers, heartbeats.null, heartbeats.others
 /// Contract: heartbeats.client, heartbeats.batch-id, heartbeats.sent-at, heartbeats.reply-data
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_is_stored_with_all_that_it_says() {
-    let up = Up::start().await;
+async fn a_heartbeat_is_stored_with_all_its_members() {
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let headers = [
         ("user-agent", "wakatime/13.1.0 vim"),
@@ -132,7 +132,7 @@ async fn a_heartbeat_is_stored_with_all_that_it_says() {
 /// Contract: heartbeats.queue, heartbeats.audit
 #[tokio::test(flavor = "multi_thread")]
 async fn each_heartbeat_gets_its_own_status() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let bulk = json!([
         heartbeat(1_772_352_898.5),
@@ -162,14 +162,14 @@ async fn each_heartbeat_gets_its_own_status() {
     }
     assert_eq!(responses[0][0]["data"]["id"], responses[2][0]["data"]["id"]);
     let (status, problem) = post(&client, ONE, &[], &with("type", json!("planet"))).await;
-    let said = (
+    let stderr_of = (
         status,
         &problem["code"],
         &problem["pointer"],
         &problem["retryable"],
     );
     assert_eq!(
-        said,
+        stderr_of,
         (
             400,
             &json!("invalid_envelope"),
@@ -200,7 +200,7 @@ async fn each_heartbeat_gets_its_own_status() {
 /// Contract: heartbeats.routes, heartbeats.shape
 #[tokio::test(flavor = "multi_thread")]
 async fn either_route_takes_one_or_many_and_answers_in_kind() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     for path in [ONE, BULK] {
         let beat = heartbeat(1_772_352_898.5);
@@ -248,7 +248,7 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
 /// Contract: heartbeats.id, heartbeats.same-id, heartbeats.on-disk
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offline_queue_may_send_again_in_other_portions() {
-    let mut up = Up::start().await;
+    let mut up = DevtrailUp::start().await;
     let beats: Vec<Value> = (0..40)
         .map(|second| heartbeat(1_772_352_000.0 + f64::from(second)))
         .collect();
@@ -288,7 +288,7 @@ async fn an_offline_queue_may_send_again_in_other_portions() {
 /// Contract: heartbeats.basic, heartbeats.bearer, heartbeats.errors
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let client = up.client();
     let key = client.key();
     let beat = heartbeat(1_772_352_898.5);
@@ -303,17 +303,17 @@ async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
     }
     let many = json!(vec![beat.clone(); 1001]);
     let expect = |status: u16, code: &str| (status, json!(code));
-    let said = |(status, problem): (u16, Value)| (status, problem["code"].clone());
+    let stderr_of = |(status, problem): (u16, Value)| (status, problem["code"].clone());
     for bad in [
         format!("Basic {}", base64("other")),
         "Basic !".to_owned(),
         "Digest x".to_owned(),
     ] {
         let refused = post(&client, BULK, &[("authorization", &bad)], &beat).await;
-        assert_eq!(said(refused), expect(401, "unauthenticated"), "{bad}");
+        assert_eq!(stderr_of(refused), expect(401, "unauthenticated"), "{bad}");
     }
     assert_eq!(
-        said(post(&client, BULK, &[], &many).await),
+        stderr_of(post(&client, BULK, &[], &many).await),
         expect(413, "too_many_events")
     );
     for (path, body) in [
@@ -323,7 +323,7 @@ async fn the_key_comes_in_basic_and_whole_requests_fail_as_elsewhere() {
         (ONE, json!(7)),
     ] {
         assert_eq!(
-            said(post(&client, path, &[], &body).await),
+            stderr_of(post(&client, path, &[], &body).await),
             expect(400, "invalid_envelope"),
             "{body}"
         );

@@ -5,26 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::Judgement;
-use super::found::{EventRow, Found, Place};
+use super::observed::{EventRow, Observed, Place};
 
 /// The kinds of jobs with their bit in `need`.
 const KINDS: [(&str, i64); 3] = [("aggregate", 1), ("normalize", 2), ("alert", 4)];
 
 /// Judges ledger, records, days and alerts.
-pub fn judge(found: &Found, judgement: &mut Judgement) {
-    ledger(found, judgement);
-    normalized(found, judgement);
-    days(found, judgement);
-    alerts(found, judgement);
+pub fn judge(observed: &Observed, judgement: &mut Judgement) {
+    ledger(observed, judgement);
+    normalized(observed, judgement);
+    days(observed, judgement);
+    alerts(observed, judgement);
 }
 
-fn ledger(found: &Found, judgement: &mut Judgement) {
+fn ledger(observed: &Observed, judgement: &mut Judgement) {
     let mut done: BTreeMap<(i64, i64, &str), usize> = BTreeMap::new();
-    found
+    observed
         .ledger
         .iter()
         .for_each(|(src, seq, kind)| *done.entry((*src, *seq, kind)).or_default() += 1);
-    for row in &found.batches {
+    for row in &observed.batches {
         for (kind, bit) in KINDS {
             let needed = usize::from(row.need & bit != 0);
             let name = format!("the {kind} job of batch {}:{}", row.src, row.seq);
@@ -47,12 +47,12 @@ fn ledger(found: &Found, judgement: &mut Judgement) {
 }
 
 /// One record an event, made from the submission that is stored.
-fn normalized(found: &Found, judgement: &mut Judgement) {
+fn normalized(observed: &Observed, judgement: &mut Judgement) {
     let mut records: BTreeMap<(&str, &str), Vec<Place>> = BTreeMap::new();
-    for (developer, id, place) in &found.normalized {
+    for (developer, id, place) in &observed.normalized {
         records.entry((developer, id)).or_default().push(*place);
     }
-    for event in &found.events {
+    for event in &observed.events {
         let name = format!("event {} of {}", event.id, event.developer);
         match records
             .remove(&(&*event.developer, &*event.id))
@@ -77,9 +77,9 @@ fn normalized(found: &Found, judgement: &mut Judgement) {
 }
 
 /// The events of each developer's days.
-fn by_day(found: &Found) -> BTreeMap<(&str, &str), Vec<&EventRow>> {
+fn by_day(observed: &Observed) -> BTreeMap<(&str, &str), Vec<&EventRow>> {
     let mut days: BTreeMap<(&str, &str), Vec<&EventRow>> = BTreeMap::new();
-    for event in &found.events {
+    for event in &observed.events {
         days.entry((&event.developer, &event.day))
             .or_default()
             .push(event);
@@ -91,15 +91,15 @@ fn parsed(event: &EventRow) -> Value {
     serde_json::from_slice(&event.body).unwrap_or_default()
 }
 
-fn days(found: &Found, judgement: &mut Judgement) {
+fn days(observed: &Observed, judgement: &mut Judgement) {
     let mut stored: BTreeMap<(&str, &str), Value> = BTreeMap::new();
-    for (developer, day, body) in &found.days {
+    for (developer, day, body) in &observed.days {
         let body = serde_json::from_str(body).unwrap_or_default();
         if stored.insert((developer, day), body).is_some() {
             judgement.doubled(&format!("day {day} of {developer} has two rows"));
         }
     }
-    for ((developer, day), events) in by_day(found) {
+    for ((developer, day), events) in by_day(observed) {
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
         events
             .iter()
@@ -145,9 +145,9 @@ fn days(found: &Found, judgement: &mut Judgement) {
 }
 
 /// The alerts that two rules must raise on these days, found here by reading the rules' words again.
-fn wanted_alerts(found: &Found) -> BTreeSet<(String, String, String)> {
+fn wanted_alerts(observed: &Observed) -> BTreeSet<(String, String, String)> {
     let mut wanted = BTreeSet::new();
-    for ((developer, day), events) in by_day(found) {
+    for ((developer, day), events) in by_day(observed) {
         let mut raise =
             |rule: &str| wanted.insert((rule.to_owned(), developer.to_owned(), day.to_owned()));
         if events
@@ -182,10 +182,10 @@ fn wanted_alerts(found: &Found) -> BTreeSet<(String, String, String)> {
 }
 
 /// An alert stands exactly where its rule holds; ALERTS has the newest revision, and none that is not.
-fn alerts(found: &Found, judgement: &mut Judgement) {
+fn alerts(observed: &Observed, judgement: &mut Judgement) {
     let judged = |rule: &str| ["force-push", "failing-builds"].contains(&rule);
     let (mut standing, mut ids) = (BTreeSet::new(), BTreeMap::new());
-    for alert in &found.alerts {
+    for alert in &observed.alerts {
         let name = format!("alert {} ({} of {})", alert.id, alert.rule, alert.developer);
         ids.insert(alert.id.as_str(), alert.revision);
         if alert.published != alert.revision {
@@ -194,7 +194,7 @@ fn alerts(found: &Found, judgement: &mut Judgement) {
                 alert.revision, alert.published
             ));
         }
-        if !found.told.contains(&(alert.id.clone(), alert.revision)) {
+        if !observed.told.contains(&(alert.id.clone(), alert.revision)) {
             judgement.lost(&format!(
                 "{name}, revision {}, is not in ALERTS",
                 alert.revision
@@ -209,14 +209,14 @@ fn alerts(found: &Found, judgement: &mut Judgement) {
             judgement.doubled(&format!("{name} stands twice"));
         }
     }
-    let wanted = wanted_alerts(found);
+    let wanted = wanted_alerts(observed);
     for missing in wanted.difference(&standing) {
         judgement.find(format!("undone: no alert {missing:?}"));
     }
     for surplus in standing.difference(&wanted) {
         judgement.find(format!("invented: alert {surplus:?}"));
     }
-    for (id, revision) in &found.told {
+    for (id, revision) in &observed.told {
         if ids.get(id.as_str()).is_none_or(|newest| revision > newest) {
             judgement.find(format!(
                 "invented: ALERTS has revision {revision} of {id}, the table has not"

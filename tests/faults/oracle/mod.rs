@@ -3,14 +3,14 @@
 //! Pure. Every sentence it gives names something lost, doubled, changed, invented or left undone.
 
 mod derived;
-pub mod found;
+pub mod observed;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::log::{Batch, Fate, Log};
-use found::{BatchRow, EventRow, Found, Place};
+use crate::send_log::{Batch, Expected, Log};
+use observed::{BatchRow, EventRow, Observed, Place};
 
 /// What the judge found.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Judgement {
 }
 
 /// Judges a run whose clients have all had their reply, and whose backlog is done.
-pub fn judge(log: &Log, found: &Found) -> Judgement {
+pub fn judge(log: &Log, observed: &Observed) -> Judgement {
     let mut judgement = Judgement::default();
     for broken in &log.broken {
         judgement.find(format!("reply: {broken}"));
@@ -51,11 +51,11 @@ pub fn judge(log: &Log, found: &Found) -> Judgement {
             batch.id, batch.developer
         ));
     }
-    batches(log, found, &mut judgement);
-    places(log, found, &mut judgement);
-    events(log, found, &mut judgement);
-    dead(log, found, &mut judgement);
-    derived::judge(found, &mut judgement);
+    batches(log, observed, &mut judgement);
+    places(log, observed, &mut judgement);
+    events(log, observed, &mut judgement);
+    dead(log, observed, &mut judgement);
+    derived::judge(observed, &mut judgement);
     judgement
 }
 
@@ -68,10 +68,10 @@ fn by_id(log: &Log) -> BTreeMap<(&str, &str), &Batch> {
 
 /// Each acknowledged sequence is a batch row; each row is a batch that was sent, and completed; no
 /// sequence of the stream is left out.
-fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
+fn batches(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     let sent = by_id(log);
     let mut rows: BTreeMap<i64, &BatchRow> = BTreeMap::new();
-    for row in &found.batches {
+    for row in &observed.batches {
         let name = format!(
             "batch {}:{} ({} of {})",
             row.src, row.seq, row.batch_id, row.developer
@@ -106,7 +106,7 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
             )),
         }
     }
-    let unaccounted = (1..=found.last_sequence)
+    let unaccounted = (1..=observed.last_sequence)
         .filter(|seq| !rows.contains_key(seq) && !log.garbage.contains(seq));
     for seq in unaccounted {
         judgement.lost(&format!("sequence {seq} of EVENTS has no batch row"));
@@ -114,19 +114,19 @@ fn batches(log: &Log, found: &Found, judgement: &mut Judgement) {
 }
 
 /// Each position of each stored batch is in exactly one of events, refused and duplicates, with what was sent there.
-fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
+fn places(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     let sent = by_id(log);
     let mut kept: BTreeMap<Place, Vec<(&str, &EventRow)>> = BTreeMap::new();
     let tables = [
-        ("events", &found.events),
-        ("refused", &found.refused),
-        ("duplicates", &found.duplicates),
+        ("events", &observed.events),
+        ("refused", &observed.refused),
+        ("duplicates", &observed.duplicates),
     ];
     for (table, rows) in tables {
         rows.iter()
             .for_each(|row| kept.entry(row.place).or_default().push((table, row)));
     }
-    for row in &found.batches {
+    for row in &observed.batches {
         let Some(batch) = sent.get(&(row.developer.as_str(), row.batch_id.as_str())) else {
             continue;
         };
@@ -143,9 +143,9 @@ fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
                 continue;
             };
             let right = kept.id == event.id && kept.developer == row.developer;
-            let right_place = match event.fate {
-                Fate::Sound => table != "refused" || kept.code == "id_conflict",
-                Fate::Refused(code) => table == "refused" && kept.code == code,
+            let right_place = match event.expected {
+                Expected::Sound => table != "refused" || kept.code == "id_conflict",
+                Expected::Refused(code) => table == "refused" && kept.code == code,
             };
             if !right || !right_place {
                 judgement.find(format!(
@@ -168,13 +168,13 @@ fn places(log: &Log, found: &Found, judgement: &mut Judgement) {
 
 /// Each sound event that was sent is stored once, and nothing else; of several under one id, one of them is
 /// stored, and each of the others is in quarantine.
-fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
+fn events(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for batch in &log.batches {
         for event in batch
             .events
             .iter()
-            .filter(|event| event.fate == Fate::Sound)
+            .filter(|event| event.expected == Expected::Sound)
         {
             wanted
                 .entry((&batch.developer, &event.id))
@@ -183,7 +183,7 @@ fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
         }
     }
     let mut stored: BTreeMap<(&str, &str), &EventRow> = BTreeMap::new();
-    for row in &found.events {
+    for row in &observed.events {
         if stored.insert((&row.developer, &row.id), row).is_some() {
             judgement.doubled(&format!(
                 "event {} of {} is stored twice",
@@ -191,7 +191,7 @@ fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
             ));
         }
     }
-    let conflicts: BTreeSet<(&str, &[u8])> = found
+    let conflicts: BTreeSet<(&str, &[u8])> = observed
         .refused
         .iter()
         .filter(|row| row.code == "id_conflict")
@@ -223,9 +223,9 @@ fn events(log: &Log, found: &Found, judgement: &mut Judgement) {
 }
 
 /// DEAD holds the harness's garbage, each message once, and nothing that only the surroundings did.
-fn dead(log: &Log, found: &Found, judgement: &mut Judgement) {
+fn dead(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     let mut gave_up = BTreeSet::new();
-    for (subject, seq, reason) in &found.dead {
+    for (subject, seq, reason) in &observed.dead {
         if subject == "dead.EVENTS.persist" && log.garbage.contains(seq) {
             if !gave_up.insert(*seq) {
                 judgement.doubled(&format!(

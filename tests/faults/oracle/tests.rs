@@ -1,8 +1,8 @@
 //! The judge is judged: each kind of damage to a sound run is found.
 
-use super::found::{BatchRow, EventRow, Found};
 use super::judge;
-use crate::log::{Ack, Batch, Fate, Log, Sent};
+use super::observed::{BatchRow, EventRow, Observed};
+use crate::send_log::{Ack, Batch, Expected, Log, Sent};
 
 const EDIT: &str =
     r#"{"id":"e1","type":"file.saved","occurred_at":"2026-03-01T10:00:00Z","data":{"path":"a"}}"#;
@@ -10,15 +10,15 @@ const BAD: &str =
     r#"{"id":"e2","type":"coffee.brewed","occurred_at":"2026-03-01T10:00:00Z","data":{}}"#;
 
 /// One batch of a sound event and one of an unknown type, all as it should be.
-fn sound() -> (Log, Found) {
-    let sent = |id: &str, text: &str, fate| Sent {
+fn sound() -> (Log, Observed) {
+    let sent = |id: &str, text: &str, expected| Sent {
         id: id.to_owned(),
         text: text.to_owned(),
-        fate,
+        expected,
     };
     let events = vec![
-        sent("e1", EDIT, Fate::Sound),
-        sent("e2", BAD, Fate::Refused("type_unknown")),
+        sent("e1", EDIT, Expected::Sound),
+        sent("e2", BAD, Expected::Refused("type_unknown")),
     ];
     let batch = Batch {
         developer: "ada".to_owned(),
@@ -59,7 +59,7 @@ fn sound() -> (Log, Found) {
         ..event(0, "e1", EDIT)
     };
     let day = r#"{"events":1,"events_by_type":{"file.saved":1},"lines_added":0}"#;
-    let found = Found {
+    let observed = Observed {
         batches: vec![row],
         events: vec![stored],
         refused: vec![EventRow {
@@ -73,75 +73,78 @@ fn sound() -> (Log, Found) {
         days: vec![("ada".to_owned(), "2026-03-01".to_owned(), day.to_owned())],
         last_sequence: 2,
         dead: vec![("dead.EVENTS.persist".to_owned(), 2, "no batch".to_owned())],
-        ..Found::default()
+        ..Observed::default()
     };
-    (log, found)
+    (log, observed)
 }
 
 #[test]
 fn a_sound_run_has_no_finding() {
-    let (log, found) = sound();
-    let judgement = judge(&log, &found);
+    let (log, observed) = sound();
+    let judgement = judge(&log, &observed);
     assert!(judgement.findings.is_empty(), "{judgement:?}");
 }
 
-type Damage = fn(&mut Log, &mut Found);
+type Damage = fn(&mut Log, &mut Observed);
 
 #[test]
 fn each_kind_of_damage_is_found() {
     let damages: [(&str, Damage); 17] = [
-        ("lost: event e1 of ada is not stored", |_, found| {
-            found.events.clear()
+        ("lost: event e1 of ada is not stored", |_, observed| {
+            observed.events.clear()
         }),
-        ("lost: event e2 of ada at", |_, found| found.refused.clear()),
+        ("lost: event e2 of ada at", |_, observed| {
+            observed.refused.clear()
+        }),
         ("lost: b1 of ada was acknowledged", |log, _| {
             log.acks[0].sequence = 2
         }),
-        ("lost: sequence 3", |_, found| found.last_sequence = 3),
-        ("lost: message 2", |_, found| found.dead.clear()),
-        ("doubled: event e1 of ada is stored twice", |_, found| {
-            let mut again = found.events[0].clone();
+        ("lost: sequence 3", |_, observed| observed.last_sequence = 3),
+        ("lost: message 2", |_, observed| observed.dead.clear()),
+        ("doubled: event e1 of ada is stored twice", |_, observed| {
+            let mut again = observed.events[0].clone();
             again.place = (1, 2, 0);
-            found.events.push(again);
+            observed.events.push(again);
         }),
-        ("doubled: message 2, which is no batch", |_, found| {
-            found.dead.push(found.dead[0].clone())
+        ("doubled: message 2, which is no batch", |_, observed| {
+            observed.dead.push(observed.dead[0].clone())
         }),
-        ("doubled: the alert job", |_, found| {
-            found.ledger.push((1, 1, "alert".to_owned()))
+        ("doubled: the alert job", |_, observed| {
+            observed.ledger.push((1, 1, "alert".to_owned()))
         }),
-        ("changed: event e1 of ada at", |_, found| {
-            found.events[0].body.push(b' ')
+        ("changed: event e1 of ada at", |_, observed| {
+            observed.events[0].body.push(b' ')
         }),
-        ("invented: event e9", |_, found| {
-            found.events[0].id = "e9".to_owned()
+        ("invented: event e9", |_, observed| {
+            observed.events[0].id = "e9".to_owned()
         }),
-        ("undone: batch 1:1", |_, found| {
-            found.batches[0].state = "triggered".to_owned()
+        ("undone: batch 1:1", |_, observed| {
+            observed.batches[0].state = "triggered".to_owned()
         }),
-        ("undone: the normalize job", |_, found| {
-            found.ledger.retain(|job| job.2 != "normalize")
+        ("undone: the normalize job", |_, observed| {
+            observed.ledger.retain(|job| job.2 != "normalize")
         }),
-        ("undone: event e1 of ada has no normalized", |_, found| {
-            found.normalized.clear()
+        (
+            "undone: event e1 of ada has no normalized",
+            |_, observed| observed.normalized.clear(),
+        ),
+        ("miscounted: day 2026-03-01", |_, observed| {
+            observed.days[0].2 = r#"{"events":2}"#.to_owned()
         }),
-        ("miscounted: day 2026-03-01", |_, found| {
-            found.days[0].2 = r#"{"events":2}"#.to_owned()
-        }),
-        ("dead: dead.JOBS.alert", |_, found| {
-            found
+        ("dead: dead.JOBS.alert", |_, observed| {
+            observed
                 .dead
                 .push(("dead.JOBS.alert".to_owned(), 1, String::new()));
         }),
         ("reply: b1 of ada was never", |log, _| log.acks.clear()),
-        ("invented: ALERTS has revision 0", |_, found| {
-            found.told.push(("a1".to_owned(), 0))
+        ("invented: ALERTS has revision 0", |_, observed| {
+            observed.told.push(("a1".to_owned(), 0))
         }),
     ];
     for (wanted, damage) in damages {
-        let (mut log, mut found) = sound();
-        damage(&mut log, &mut found);
-        let findings = judge(&log, &found).findings;
+        let (mut log, mut observed) = sound();
+        damage(&mut log, &mut observed);
+        let findings = judge(&log, &observed).findings;
         assert!(
             findings.iter().any(|finding| finding.starts_with(wanted)),
             "{wanted}: {findings:?}"

@@ -1,7 +1,7 @@
 //! The breakers before the store and before the stream: told when they open, and when they are well again.
 
 use futures_util::future::join_all;
-use harness::{Engine, Site, envelope, event, stands_still, until};
+use harness::{Deployment, Engine, envelope, event, until, wait_until_stopped};
 use nix::sys::signal::Signal;
 use types::admin_alert::{AlertKind, AlertState};
 
@@ -11,24 +11,24 @@ use super::{shorten_life, until_told, workers};
 const OPEN: [&str; 2] = ["--breaker-open-for", "15s"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
-    let mut site = Site::start(Engine::Sqlite).await;
-    shorten_life(&site).await;
+async fn an_open_breaker_raises_an_alert_that_is_resolved() {
+    let mut deployment = Deployment::start(Engine::Sqlite).await;
+    shorten_life(&deployment).await;
     let arguments = [OPEN.as_slice(), &["--publish-timeout", "60s"]].concat();
-    let url = site.collector_with("collector", &arguments).await;
-    let client = site.client(&url, "ada").await;
+    let url = deployment.collector_with("collector", &arguments).await;
+    let client = deployment.client(&url, "ada").await;
     workers(
-        &mut site,
+        &mut deployment,
         Engine::Sqlite,
         None,
         &["--breaker-open-for", "1s"],
     );
 
     client.send(&envelope("before", &[event("before")])).await;
-    site.completed(1).await;
-    let holder = site.database.hold_locked().await;
+    deployment.completed(1).await;
+    let holder = deployment.database.hold_locked().await;
     client.send(&envelope("waits", &[event("waits")])).await;
-    let raised = until_told(&site, AlertKind::BreakerOpen, "store", AlertState::Raised).await;
+    let raised = until_told(&deployment, AlertKind::BreakerOpen, "store", AlertState::Raised).await;
     assert!(
         raised
             .title
@@ -37,26 +37,26 @@ async fn a_breaker_of_the_store_or_the_stream_is_told_and_so_is_its_end() {
         raised.title
     );
     holder.release().await;
-    site.completed(2).await;
-    let resolved = until_told(&site, AlertKind::BreakerOpen, "store", AlertState::Resolved).await;
+    deployment.completed(2).await;
+    let resolved = until_told(&deployment, AlertKind::BreakerOpen, "store", AlertState::Resolved).await;
     assert_eq!(resolved.subject, "store");
 
-    site.signal("nats", Signal::SIGSTOP);
-    stands_still(site.pid("nats")).await;
+    deployment.signal("nats", Signal::SIGSTOP);
+    wait_until_stopped(deployment.pid("nats")).await;
     let refused = ["b1", "b2", "b3", "b4", "b5"].map(async |id| {
         let reply = client.post(&envelope(id, &[event(id)])).await.unwrap();
         assert_eq!(reply.status().as_u16(), 503);
     });
     join_all(refused).await;
-    site.signal("nats", Signal::SIGCONT);
-    until_told(&site, AlertKind::BreakerOpen, "stream", AlertState::Raised).await;
+    deployment.signal("nats", Signal::SIGCONT);
+    until_told(&deployment, AlertKind::BreakerOpen, "stream", AlertState::Raised).await;
     until("the stream is tried again", async || {
         let reply = client.post(&envelope("b1", &[event("b1")])).await.ok()?;
         (reply.status().as_u16() == 202).then_some(())
     })
     .await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::BreakerOpen,
         "stream",
         AlertState::Resolved,

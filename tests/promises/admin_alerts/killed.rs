@@ -3,68 +3,70 @@
 use harness::{Engine, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{QUICK, empty_dead, send_garbage, site, told, until_told, workers};
+use super::{QUICK, deployment, empty_dead, send_garbage, told, until_told, workers};
 
 /// On SQLite the collector, on Postgres a worker: killed, it cannot say good-bye.
-async fn a_role_that_is_gone_is_told_until_it_is_back(engine: Engine) {
-    let (mut site, _) = site(engine).await;
-    workers(&mut site, engine, None, &["--alert-silent", "2s"]);
+async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
+    let (mut deployment, _) = deployment(engine).await;
+    workers(&mut deployment, engine, None, &["--alert-silent", "2s"]);
     let gone = if engine == Engine::Sqlite {
         "collector"
     } else {
         "aggregate"
     };
     until("it is there", async || {
-        let alive = bus::worker_registry::alive(&site.js().await).await.ok()?;
+        let alive = bus::worker_registry::alive(&deployment.js().await)
+            .await
+            .ok()?;
         alive.iter().any(|entry| entry.role == gone).then_some(())
     })
     .await;
     // What is told now was seen by a look that knew the role.
-    send_garbage(&site).await;
+    send_garbage(&deployment).await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
         AlertState::Raised,
     )
     .await;
-    site.kill(gone);
-    let raised = until_told(&site, AlertKind::RoleSilent, gone, AlertState::Raised).await;
+    deployment.kill(gone);
+    let raised = until_told(&deployment, AlertKind::RoleSilent, gone, AlertState::Raised).await;
     assert_eq!(raised.numbers["seconds"].bound, Some(2));
     match engine {
-        Engine::Sqlite => drop(site.collector(gone).await),
-        Engine::Postgres => site.worker_given(gone, gone, &QUICK, None),
+        Engine::Sqlite => drop(deployment.collector(gone).await),
+        Engine::Postgres => deployment.worker_given(gone, gone, &QUICK, None),
     }
-    let resolved = until_told(&site, AlertKind::RoleSilent, gone, AlertState::Resolved).await;
+    let resolved = until_told(&deployment, AlertKind::RoleSilent, gone, AlertState::Resolved).await;
     assert_eq!(resolved.alert_id, raised.alert_id);
 }
 
 /// Killed where it does not know whether its message is in the stream, once before and once after.
-async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: Engine) {
-    let (mut site, _) = site(engine).await;
-    let role = site.role("persist").to_owned();
-    send_garbage(&site).await;
+async fn a_killed_watcher_leaves_no_alert_doubled_or_open(engine: Engine) {
+    let (mut deployment, _) = deployment(engine).await;
+    let role = deployment.role("persist").to_owned();
+    send_garbage(&deployment).await;
     for point in ["watch.before_publish", "watch.after_publish"] {
-        site.worker_given(point, &role, &QUICK, Some(point));
-        site.ended(point).await;
+        deployment.worker_given(point, &role, &QUICK, Some(point));
+        deployment.ended(point).await;
     }
-    workers(&mut site, engine, None, &[]);
+    workers(&mut deployment, engine, None, &[]);
     let raised = until_told(
-        &site,
+        &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
         AlertState::Raised,
     )
     .await;
-    empty_dead(&site).await;
+    empty_dead(&deployment).await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
         AlertState::Resolved,
     )
     .await;
-    let all = told(&site, AlertKind::DeadLetter).await;
+    let all = told(&deployment, AlertKind::DeadLetter).await;
     let told: Vec<(&str, u64, AlertState)> = all
         .iter()
         .map(|alert| (alert.alert_id.as_str(), alert.revision, alert.state))
@@ -78,20 +80,22 @@ async fn a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open(engine: 
 
 /// The next one never saw the collector, and has heard of no rule.
 async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
-    let (mut site, _) = site(engine).await;
-    workers(&mut site, engine, None, &["--alert-silent", "2s"]);
+    let (mut deployment, _) = deployment(engine).await;
+    workers(&mut deployment, engine, None, &["--alert-silent", "2s"]);
     until("it is there", async || {
-        let alive = bus::worker_registry::alive(&site.js().await).await.ok()?;
+        let alive = bus::worker_registry::alive(&deployment.js().await)
+            .await
+            .ok()?;
         alive
             .iter()
             .any(|entry| entry.role == "collector")
             .then_some(())
     })
     .await;
-    until_told_of_a_rule(&site).await;
-    site.kill("collector");
+    until_told_of_a_rule(&deployment).await;
+    deployment.kill("collector");
     until_told(
-        &site,
+        &deployment,
         AlertKind::RoleSilent,
         "collector",
         AlertState::Raised,
@@ -102,27 +106,27 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     } else {
         &harness::ROLES
     };
-    roles.iter().for_each(|role| site.kill(role));
-    workers(&mut site, engine, None, &["--alert-silent", "2s"]);
+    roles.iter().for_each(|role| deployment.kill(role));
+    workers(&mut deployment, engine, None, &["--alert-silent", "2s"]);
     // The new one raises this: it has read what stands, and looked.
-    send_garbage(&site).await;
+    send_garbage(&deployment).await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
         AlertState::Raised,
     )
     .await;
-    empty_dead(&site).await;
+    empty_dead(&deployment).await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
         AlertState::Resolved,
     )
     .await;
     let states = async |kind| {
-        told(&site, kind)
+        told(&deployment, kind)
             .await
             .iter()
             .map(|one| one.state)
@@ -140,9 +144,9 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
             .iter()
             .all(|state| *state == AlertState::Raised)
     );
-    site.collector("collector").await;
+    deployment.collector("collector").await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::RoleSilent,
         "collector",
         AlertState::Resolved,
@@ -150,21 +154,21 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     .await;
 }
 
-async fn until_told_of_a_rule(site: &harness::Site) {
-    let nats = async_nats::connect(&site.nats).await.unwrap();
+async fn until_told_of_a_rule(deployment: &harness::Deployment) {
+    let nats = async_nats::connect(&deployment.nats).await.unwrap();
     until("the rule's failure is told", async || {
         let note = r#"{"rule": "late-night-work", "error": "it panicked"}"#;
         nats.publish("devtrail.note.rule_failed", note.into())
             .await
             .unwrap();
         nats.flush().await.unwrap();
-        told(site, AlertKind::RuleFailed).await.first().cloned()
+        told(deployment, AlertKind::RuleFailed).await.first().cloned()
     })
     .await;
 }
 
 harness::on_both_stores!(
     what_only_a_watcher_that_died_has_seen_is_not_over,
-    a_role_that_is_gone_is_told_until_it_is_back,
-    a_watcher_that_is_killed_leaves_nothing_twice_and_nothing_open,
+    a_silent_role_raises_an_alert_until_it_is_back,
+    a_killed_watcher_leaves_no_alert_doubled_or_open,
 );

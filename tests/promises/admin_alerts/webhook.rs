@@ -4,13 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Engine, Hook, Post, Site, envelope, event, said, until};
+use harness::{Engine, WebhookReceiver, WebhookPost, Deployment, envelope, event, stderr_of, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{SECRET, empty_dead, send_garbage, site, told, until_told, workers};
+use super::{SECRET, deployment, empty_dead, send_garbage, told, until_told, workers};
 
 /// Waits until a post about the kind with this state was answered so.
-async fn until_posted(hook: &Hook, kind: &str, state: &str, status: u16) -> Post {
+async fn until_posted(hook: &WebhookReceiver, kind: &str, state: &str, status: u16) -> WebhookPost {
     until(
         &format!("{kind} {state} is answered {status}"),
         async || {
@@ -24,7 +24,7 @@ async fn until_posted(hook: &Hook, kind: &str, state: &str, status: u16) -> Post
 }
 
 /// Python's own HMAC says whether the post is signed with this secret, as docs/operations.md tells receivers.
-fn is_signed(post: &Post, secret: &str) -> bool {
+fn is_signed(post: &WebhookPost, secret: &str) -> bool {
     const VERIFY: &str = "import hashlib, hmac, sys
 secret, timestamp, signature = sys.argv[1:]
 expected = hmac.new(secret.encode(), timestamp.encode() + b'.' + sys.stdin.buffer.read(), hashlib.sha256)
@@ -48,12 +48,12 @@ sys.exit(not hmac.compare_digest('sha256=' + expected.hexdigest(), signature))";
 
 /// Contract: webhook.posts, webhook.alert-id, webhook.timestamp, webhook.signature
 async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
-    let (mut site, _) = site(engine).await;
-    let hook = Hook::start().await;
-    workers(&mut site, engine, Some(&hook), &[]);
-    send_garbage(&site).await;
+    let (mut deployment, _) = deployment(engine).await;
+    let hook = WebhookReceiver::start().await;
+    workers(&mut deployment, engine, Some(&hook), &[]);
+    send_garbage(&deployment).await;
     let raised = until_posted(&hook, "dead_letter", "raised", 204).await;
-    empty_dead(&site).await;
+    empty_dead(&deployment).await;
     let resolved = until_posted(&hook, "dead_letter", "resolved", 204).await;
     assert_eq!(raised.json()["alert_id"], resolved.json()["alert_id"]);
     for post in [&raised, &resolved] {
@@ -69,7 +69,7 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
         assert!(is_signed(post, SECRET) && !is_signed(post, "another"));
     }
     // What ADMIN has, in its order, each once.
-    let stream: Vec<String> = told(&site, AlertKind::DeadLetter)
+    let stream: Vec<String> = told(&deployment, AlertKind::DeadLetter)
         .await
         .iter()
         .map(|alert| alert.message_id())
@@ -85,23 +85,23 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
 }
 
 /// A batch is stored at once, whatever the webhook does.
-async fn stores_at_once(site: &Site, client: &harness::Client, id: &str) {
+async fn stores_at_once(deployment: &Deployment, client: &harness::Client, id: &str) {
     let reply = client.send_waiting(&envelope(id, &[event(id)]), 30).await;
-    assert_eq!(reply.status, 200, "{} {}", reply.body, site.logs());
+    assert_eq!(reply.status, 200, "{} {}", reply.body, deployment.logs());
 }
 
 /// Contract: webhook.retried, webhook.isolated
-async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(engine: Engine) {
-    let (mut site, client) = site(engine).await;
-    let hook = Hook::start().await;
+async fn a_webhook_outage_delays_nothing_and_is_caught_up(engine: Engine) {
+    let (mut deployment, client) = deployment(engine).await;
+    let hook = WebhookReceiver::start().await;
     hook.answer(500, Duration::ZERO);
-    workers(&mut site, engine, Some(&hook), &[]);
-    send_garbage(&site).await;
+    workers(&mut deployment, engine, Some(&hook), &[]);
+    send_garbage(&deployment).await;
     until_posted(&hook, "dead_letter", "raised", 500).await;
-    stores_at_once(&site, &client, "while-it-fails").await;
+    stores_at_once(&deployment, &client, "while-it-fails").await;
     // Five failures in a row open its breaker, which is told as well.
     until_told(
-        &site,
+        &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
         AlertState::Raised,
@@ -110,15 +110,15 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
     // Just within its patience of 10 s.
     hook.answer(204, Duration::from_secs(9));
     until_posted(&hook, "dead_letter", "raised", 204).await;
-    stores_at_once(&site, &client, "while-it-is-slow").await;
-    let is_slow = |post: &harness::Post| post.status == 204 && !post.answered;
+    stores_at_once(&deployment, &client, "while-it-is-slow").await;
+    let is_slow = |post: &harness::WebhookPost| post.status == 204 && !post.answered;
     assert!(
         hook.posts().iter().any(is_slow),
         "the batch was stored before the receiver had answered"
     );
     hook.answer(204, Duration::ZERO);
     until_told(
-        &site,
+        &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
         AlertState::Resolved,
@@ -137,19 +137,19 @@ async fn a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back(en
         "{ids:?}"
     );
     assert!(is_signed(&first, SECRET));
-    site.completed(2).await;
+    deployment.completed(2).await;
 }
 
 harness::on_both_stores!(
     raised_and_resolved_are_posted_in_order_and_signed,
-    a_webhook_that_is_away_holds_up_nothing_and_gets_all_when_it_is_back,
+    a_webhook_outage_delays_nothing_and_is_caught_up,
 );
 
 /// How often it is tried, and when it is left alone, is the administrator's as for all that fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
-    let (mut site, _) = site(Engine::Sqlite).await;
-    let hook = Hook::start().await;
+    let (mut deployment, _) = deployment(Engine::Sqlite).await;
+    let hook = WebhookReceiver::start().await;
     hook.answer(500, Duration::ZERO);
     let flags = [
         "--breaker-in-a-row",
@@ -159,10 +159,10 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
         "--retry-cap",
         "50ms",
     ];
-    workers(&mut site, Engine::Sqlite, Some(&hook), &flags);
-    send_garbage(&site).await;
+    workers(&mut deployment, Engine::Sqlite, Some(&hook), &flags);
+    send_garbage(&deployment).await;
     until_told(
-        &site,
+        &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
         AlertState::Raised,
@@ -173,16 +173,16 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
 
 /// Contract: webhook.misconfigured
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret_is_never_said() {
-    let (mut site, _) = site(Engine::Sqlite).await;
-    let hook = Hook::start().await;
+async fn denied_alerts_arrive_once_the_hidden_secret_is_fixed() {
+    let (mut deployment, _) = deployment(Engine::Sqlite).await;
+    let hook = WebhookReceiver::start().await;
     // As a receiver answers that finds the signature wrong.
     hook.answer(401, Duration::ZERO);
-    workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
-    send_garbage(&site).await;
+    workers(&mut deployment, Engine::Sqlite, Some(&hook), &[]);
+    send_garbage(&deployment).await;
     until_posted(&hook, "dead_letter", "raised", 401).await;
     until("it is said aloud", async || {
-        let log = site.log("all");
+        let log = deployment.log("all");
         (log.contains("answered 401") && log.contains("the admin webhook takes no messages"))
             .then_some(())
     })
@@ -192,7 +192,7 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
     until_told(
-        &site,
+        &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
         AlertState::Raised,
@@ -207,8 +207,8 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
     hook.answer(204, Duration::ZERO);
     until_posted(&hook, "dead_letter", "raised", 204).await;
     until_posted(&hook, "breaker_open", "raised", 204).await;
-    assert!(!site.log("all").contains(SECRET));
-    let shown = site.run(
+    assert!(!deployment.log("all").contains(SECRET));
+    let shown = deployment.run(
         "devtrail-worker",
         &[
             "all",
@@ -223,7 +223,7 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
     assert!(
         shown.status.success() && text.contains("admin-webhook-secret = \"***\""),
         "{text}{}",
-        said(&shown)
+        stderr_of(&shown)
     );
     assert!(!text.contains(SECRET) && !text.contains("t0ken"), "{text}");
 }
@@ -231,29 +231,29 @@ async fn what_a_receiver_denies_arrives_when_the_secret_is_mended_and_the_secret
 /// Contract: webhook.refused
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_receiver_refuses_is_not_posted_again() {
-    let (mut site, _) = site(Engine::Sqlite).await;
-    let hook = Hook::start().await;
+    let (mut deployment, _) = deployment(Engine::Sqlite).await;
+    let hook = WebhookReceiver::start().await;
     hook.answer(422, Duration::ZERO);
-    workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
-    send_garbage(&site).await;
+    workers(&mut deployment, Engine::Sqlite, Some(&hook), &[]);
+    send_garbage(&deployment).await;
     until_posted(&hook, "dead_letter", "raised", 422).await;
     hook.answer(204, Duration::ZERO);
-    empty_dead(&site).await;
+    empty_dead(&deployment).await;
     until_posted(&hook, "dead_letter", "resolved", 204).await;
     assert_eq!(hook.posts().len(), 2);
     assert!(
-        site.log("all")
+        deployment.log("all")
             .contains("a message was rejected: it is not posted again")
     );
 }
 
 /// Contract: webhook.skipped
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_ever() {
-    let (mut site, _) = site(Engine::Sqlite).await;
-    let hook = Hook::start().await;
+async fn an_alert_that_always_fails_is_skipped_in_the_end() {
+    let (mut deployment, _) = deployment(Engine::Sqlite).await;
+    let hook = WebhookReceiver::start().await;
     workers(
-        &mut site,
+        &mut deployment,
         Engine::Sqlite,
         Some(&hook),
         &["--admin-webhook-patience", "1s"],
@@ -261,18 +261,18 @@ async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_e
     for status in [408, 429, 500] {
         hook.answer(status, Duration::ZERO);
         if status == 408 {
-            send_garbage(&site).await;
+            send_garbage(&deployment).await;
         }
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
     until("it is skipped", async || {
-        site.log("all")
+        deployment.log("all")
             .contains("a message is skipped")
             .then_some(())
     })
     .await;
     hook.answer(204, Duration::ZERO);
-    empty_dead(&site).await;
+    empty_dead(&deployment).await;
     until_posted(&hook, "dead_letter", "resolved", 204).await;
     let raised = hook.posts().into_iter().filter(|post| {
         let body = post.json();
@@ -287,13 +287,13 @@ async fn an_alert_that_its_receiver_always_fails_does_not_hold_up_the_next_for_e
 
 /// Nobody listens there at first; then one that says nothing; then one that answers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_is_not_there_or_silent_gets_all_when_it_answers() {
-    let (mut site, _) = site(Engine::Sqlite).await;
-    let (hook, port) = Hook::reserved();
-    workers(&mut site, Engine::Sqlite, Some(&hook), &[]);
-    send_garbage(&site).await;
+async fn a_missing_or_silent_receiver_gets_all_when_it_answers() {
+    let (mut deployment, _) = deployment(Engine::Sqlite).await;
+    let (hook, port) = WebhookReceiver::reserved();
+    workers(&mut deployment, Engine::Sqlite, Some(&hook), &[]);
+    send_garbage(&deployment).await;
     until("a refused connection is logged", async || {
-        let log = site.log("all");
+        let log = deployment.log("all");
         (log.contains("the admin webhook gave no answer") && log.contains("Connection refused"))
             .then_some(())
     })

@@ -4,24 +4,24 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::Config;
 use futures_util::future::join_all;
-use harness::{Client, Site, until};
+use harness::{Client, Deployment, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::{send, site, status, stop_nats};
+use super::{deployment, send, status, stop_nats};
 
 /// Opens the breaker: a server that stands still answers none of five batches.
-async fn open(site: &Site, client: &Client) {
-    stop_nats(site).await;
+async fn open(deployment: &Deployment, client: &Client) {
+    stop_nats(deployment).await;
     for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(client, id))).await {
         assert_eq!(told.code, "circuit_open", "{}", told.body);
     }
-    site.signal("nats", Signal::SIGCONT);
+    deployment.signal("nats", Signal::SIGCONT);
 }
 
 /// Changes the stream of batches past the product.
-async fn edit_stream(site: &Site, edit: impl FnOnce(&mut Config)) {
-    let js = site.js().await;
+async fn edit_stream(deployment: &Deployment, edit: impl FnOnce(&mut Config)) {
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("EVENTS")
         .await
@@ -36,10 +36,11 @@ async fn edit_stream(site: &Site, edit: impl FnOnce(&mut Config)) {
 /// Contract: breaker.probe
 #[tokio::test(flavor = "multi_thread")]
 async fn it_closes_by_itself_while_nobody_sends() {
-    let (site, client) = site(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
-    open(&site, &client).await;
+    let (deployment, client) =
+        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
+    open(&deployment, &client).await;
     until("it is told as closed", async || {
-        (status(&site)? == ("closed".to_owned(), false)).then_some(())
+        (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
     })
     .await;
     assert_eq!(client.get("/health/ready").await.status(), 200);
@@ -48,15 +49,15 @@ async fn it_closes_by_itself_while_nobody_sends() {
 /// Contract: breaker.reconnect
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_back_is_tried_at_once() {
-    let (mut site, client) = site(&["--breaker-open-for", "6s"]).await;
-    site.kill("nats");
+    let (mut deployment, client) = deployment(&["--breaker-open-for", "6s"]).await;
+    deployment.kill("nats");
     let doubled = async || {
         let told = send(&client, "b1").await;
         let pause = Duration::from_millis(told.body["retry_after_ms"].as_u64().unwrap_or_default());
         (told.code == "circuit_open" && pause > Duration::from_secs(10)).then_some(pause)
     };
     let pause = until("the pause has doubled", doubled).await;
-    site.nats_again();
+    deployment.nats_again();
     let began = Instant::now();
     until("a batch gets through", async || {
         (send(&client, "b1").await.status == 202).then_some(())
@@ -67,12 +68,12 @@ async fn a_server_that_is_back_is_tried_at_once() {
         "{:?} of {pause:?}",
         began.elapsed()
     );
-    site.completed(1).await;
+    deployment.completed(1).await;
 }
 
 /// Contract: breaker.full
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_stream_is_well() {
+async fn a_full_stream_closes_it() {
     let arguments = [
         "--publish-timeout",
         "60s",
@@ -81,9 +82,9 @@ async fn a_full_stream_is_well() {
         "--breaker-probes",
         "120",
     ];
-    let (site, client) = site(&arguments).await;
-    open(&site, &client).await;
-    edit_stream(&site, |config| config.max_bytes = 1).await;
+    let (deployment, client) = deployment(&arguments).await;
+    open(&deployment, &client).await;
+    edit_stream(&deployment, |config| config.max_bytes = 1).await;
     send(&client, "early").await.kept().await;
     // More than the collector would ask by itself in the time that `until` waits.
     for number in 0..120 {
@@ -96,7 +97,8 @@ async fn a_full_stream_is_well() {
         );
     }
     until("it closes", async || {
-        site.log("collector")
+        deployment
+            .log("collector")
             .contains("a circuit breaker closed")
             .then_some(())
     })
@@ -105,9 +107,9 @@ async fn a_full_stream_is_well() {
 
 /// Contract: errors.batch_too_large
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_the_stream_never_takes_is_refused_for_good() {
-    let (site, client) = site(&["--publish-timeout", "60s"]).await;
-    edit_stream(&site, |config| config.max_message_size = 100).await;
+async fn a_batch_that_the_stream_never_takes_is_not_retryable() {
+    let (deployment, client) = deployment(&["--publish-timeout", "60s"]).await;
+    edit_stream(&deployment, |config| config.max_message_size = 100).await;
     for number in 0..10 {
         let told = send(&client, &format!("b{number}")).await;
         assert_eq!(
@@ -119,8 +121,8 @@ async fn a_batch_that_the_stream_never_takes_is_refused_for_good() {
         assert_eq!(told.body["retryable"], json!(false));
     }
     assert!(
-        !site.log("collector").contains("circuit breaker"),
+        !deployment.log("collector").contains("circuit breaker"),
         "{}",
-        site.log("collector")
+        deployment.log("collector")
     );
 }

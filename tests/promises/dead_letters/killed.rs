@@ -1,6 +1,6 @@
 //! `devtrail dead redrive` is killed at each of its steps; run again, it is as if it had run once.
 
-use harness::{Engine, said, until};
+use harness::{Engine, stderr_of, until};
 
 use super::{dead, derived, letters, mend, refuse, running, send};
 
@@ -16,34 +16,39 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
         "redrive.after_publish",
         "redrive.after_delete",
     ] {
-        let (site, client) = running(engine).await;
-        refuse(&site, "events", "poison").await;
-        refuse(&site, "normalized", "e4").await;
+        let (deployment, client) = running(engine).await;
+        refuse(&deployment, "events", "poison").await;
+        refuse(&deployment, "normalized", "e4").await;
         send(&client).await;
-        let numbers = letters(&site, 2).await;
-        mend(&site, "events").await;
-        mend(&site, "normalized").await;
+        let numbers = letters(&deployment, 2).await;
+        mend(&deployment, "events").await;
+        mend(&deployment, "normalized").await;
         for letter in &numbers {
-            let mut command = site.command(
+            let mut command = deployment.command(
                 "devtrail",
                 &["dead", "redrive", &letter["sequence"].to_string()],
             );
             command.env("DEVTRAIL_CRASH_POINT", point);
             let killed = command.output().unwrap();
-            assert_eq!(killed.status.code(), None, "{point}: {}", said(&killed));
+            assert_eq!(
+                killed.status.code(),
+                None,
+                "{point}: {}",
+                stderr_of(&killed)
+            );
         }
         // What it left is no fault, whatever of it the workers have in hand.
-        let _ = site.verify();
-        let again = dead(&site, &["redrive", "--all"]);
-        assert!(again.status.success(), "{point}: {}", said(&again));
-        site.completed(3).await;
-        letters(&site, 0).await;
+        let _ = deployment.verify();
+        let again = dead(&deployment, &["redrive", "--all"]);
+        assert!(again.status.success(), "{point}: {}", stderr_of(&again));
+        deployment.completed(3).await;
+        letters(&deployment, 0).await;
         // Under whichever id, the job was done once: its ledger row alone tells the redrive.
-        let same = async || (derived(&site).await == expected).then_some(());
+        let same = async || (derived(&deployment).await == expected).then_some(());
         until("the store is as if nothing had failed", same).await;
         let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
-        assert_eq!(site.database.count(redriven).await, 2, "{point}");
-        let _ = site.verify();
+        assert_eq!(deployment.database.count(redriven).await, 2, "{point}");
+        let _ = deployment.verify();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::{Up, nats_server, program, until};
+use harness::{DevtrailUp, nats_server, program, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -57,7 +57,7 @@ async fn up_on_a_terminal(no_color: Option<&'static str>) -> Option<String> {
 
 /// Contract: commands.logs, commands.colours
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_lines_for_people_with_colours_unless_they_are_not_wanted() {
+async fn logs_are_readable_lines_with_colours_unless_turned_off() {
     let (Some(coloured), Some(plain)) = (
         up_on_a_terminal(None).await,
         up_on_a_terminal(Some("1")).await,
@@ -87,7 +87,7 @@ async fn logs_are_lines_for_people_with_colours_unless_they_are_not_wanted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_shown_on_a_terminal_only() {
-    let up = Up::start().await;
+    let up = DevtrailUp::start().await;
     let events: String = (0..2000)
         .map(|id| format!("{}\n", harness::event(&id.to_string())))
         .collect();
@@ -101,7 +101,7 @@ async fn progress_is_shown_on_a_terminal_only() {
     assert!(
         sent.status.success() && sent.stderr.is_empty(),
         "{}",
-        harness::said(&sent)
+        harness::stderr_of(&sent)
     );
     assert!(
         !String::from_utf8_lossy(&sent.stdout).contains('\r'),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use harness::said;
+use harness::stderr_of;
 use tempfile::TempDir;
 
 /// A repository that a test makes.
@@ -48,7 +48,7 @@ impl Repository {
         assert!(
             output.status.success(),
             "git {arguments:?}: {}",
-            said(&output)
+            stderr_of(&output)
         );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -127,6 +127,6 @@ impl Repository {
             .stdin(fs::File::open(self.0.path().join("stream")).unwrap())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr_of(&output));
     }
 }

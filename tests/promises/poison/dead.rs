@@ -1,7 +1,7 @@
 //! What is in the stream DEAD.
 
 use async_nats::HeaderMap;
-use harness::{Site, until};
+use harness::{Deployment, until};
 
 /// One dead letter.
 #[derive(Debug)]
@@ -32,8 +32,9 @@ impl Dead {
 }
 
 /// How many there are.
-pub async fn count(site: &Site) -> u64 {
-    site.js()
+pub async fn count(deployment: &Deployment) -> u64 {
+    deployment
+        .js()
         .await
         .get_stream("DEAD")
         .await
@@ -44,8 +45,8 @@ pub async fn count(site: &Site) -> u64 {
 }
 
 /// Sets the stream's bound.
-pub async fn set_bytes(site: &Site, max_bytes: i64) {
-    let js = site.js().await;
+pub async fn set_bytes(deployment: &Deployment, max_bytes: i64) {
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("DEAD")
         .await
@@ -58,11 +59,11 @@ pub async fn set_bytes(site: &Site, max_bytes: i64) {
 }
 
 /// Has the stream forget message ids after 100 ms, its least.
-pub async fn forget_ids_at_once(site: &Site, at_once: bool) {
+pub async fn forget_ids_at_once(deployment: &Deployment, at_once: bool) {
     if !at_once {
         return;
     }
-    let js = site.js().await;
+    let js = deployment.js().await;
     let mut config = js
         .get_stream("DEAD")
         .await
@@ -75,8 +76,8 @@ pub async fn forget_ids_at_once(site: &Site, at_once: bool) {
 }
 
 /// Waits for so many; gives them in the order they came.
-pub async fn letters(site: &Site, wanted: usize) -> Vec<Dead> {
-    let stream = site.js().await.get_stream("DEAD").await.unwrap();
+pub async fn letters(deployment: &Deployment, wanted: usize) -> Vec<Dead> {
+    let stream = deployment.js().await.get_stream("DEAD").await.unwrap();
     let arrived = async || {
         let messages = stream.get_info().await.ok()?.state.messages;
         (messages >= wanted as u64).then_some(messages)

@@ -1,7 +1,7 @@
 //! Kinds of poison: what is published, and what DEAD must say of it.
 
 use async_nats::jetstream::message::PublishMessage;
-use harness::{Database, Site};
+use harness::{Database, Deployment};
 use types::batch::{self, EventMetadata, Header};
 use types::id::BatchRef;
 use types::job::{JobBody, JobKind, JobMessage};
@@ -27,14 +27,15 @@ pub struct Kind {
 
 impl Kind {
     /// Publishes it past the product, with a header of its own.
-    pub async fn publish(&self, site: &Site) {
+    pub async fn publish(&self, deployment: &Deployment) {
         if let Some(headers) = self.unreadable {
-            return raw::publish(site, &self.subject, headers, &self.payload).await;
+            return raw::publish(deployment, &self.subject, headers, &self.payload).await;
         }
         let publish = PublishMessage::build()
             .payload(self.payload.clone().into())
             .header("X-Own", "kept");
-        site.js()
+        deployment
+            .js()
             .await
             .send_publish(self.subject.clone(), publish)
             .await
@@ -162,8 +163,8 @@ fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -
 }
 
 /// All kinds that are published past the product; the jobs among them are made from a stored batch's.
-pub async fn all(site: &Site) -> Vec<Kind> {
-    let body = site
+pub async fn all(deployment: &Deployment) -> Vec<Kind> {
+    let body = deployment
         .database
         .rows("SELECT job_body FROM batches WHERE batch_id = 'b-first'")
         .await;
@@ -284,8 +285,8 @@ pub async fn all(site: &Site) -> Vec<Kind> {
 }
 
 /// Has the database refuse one event.
-pub async fn refuse_one_event(site: &Site) {
-    let sql = match site.database {
+pub async fn refuse_one_event(deployment: &Deployment) {
+    let sql = match deployment.database {
         Database::Sqlite(_) => {
             "CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.event_id = 'refused'
              BEGIN SELECT RAISE(ABORT, 'not this one'); END"
@@ -297,7 +298,7 @@ pub async fn refuse_one_event(site: &Site) {
                WHEN (NEW.event_id = 'refused') EXECUTE FUNCTION refusing()"
         }
     };
-    site.database.execute(sql).await;
+    deployment.database.execute(sql).await;
 }
 
 /// The batch with the event that the store refuses, and the job that panics: both came the usual way.

@@ -1,12 +1,12 @@
 //! Publishes with headers that no client library would send, over a socket of its own.
 
-use harness::Site;
+use harness::Deployment;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// Publishes with these bytes as headers, and awaits the PubAck.
-pub async fn publish(site: &Site, subject: &str, headers: &[u8], payload: &[u8]) {
-    let address = site.nats.strip_prefix("nats://").unwrap();
+pub async fn publish(deployment: &Deployment, subject: &str, headers: &[u8], payload: &[u8]) {
+    let address = deployment.nats.strip_prefix("nats://").unwrap();
     let mut socket = BufReader::new(TcpStream::connect(address).await.unwrap());
     let connect = r#"CONNECT {"verbose":false,"pedantic":false,"headers":true}"#;
     let (own, all) = (headers.len(), headers.len() + payload.len());

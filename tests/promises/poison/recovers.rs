@@ -1,14 +1,14 @@
 //! A message that failed and is done after all is not in DEAD, and its audit says what happened to it.
 
-use harness::{Engine, Site, envelope, event, said, until};
+use harness::{Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::Value;
 
 use super::dead;
 
-async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: Engine) {
-    let mut site = Site::start(engine).await;
-    let url = site.collector("collector").await;
-    let client = site.client(&url, "ada").await;
+async fn failed_attempts_leave_one_audit_note_when_it_succeeds(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
     let quick = ("DEVTRAIL_RETRY_CAP", "100ms");
     let roles: &[&str] = if engine == Engine::Sqlite {
         &["all"]
@@ -16,7 +16,7 @@ async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: E
         &harness::ROLES
     };
     for role in roles {
-        site.worker_with(
+        deployment.worker_with(
             role,
             role,
             &[quick, ("DEVTRAIL_CRASH_POINT", "panic@normalize=panics")],
@@ -24,22 +24,22 @@ async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: E
     }
     client.send(&envelope("panics", &[event("e-panics")])).await;
     until("the tables are made", async || {
-        site.has_tables().await.then_some(())
+        deployment.has_tables().await.then_some(())
     })
     .await;
     let failed = "SELECT count(*) FROM attempts WHERE consumer = 'normalize' AND used > 0";
     until("attempts failed", async || {
-        (site.database.count(failed).await == 1).then_some(())
+        (deployment.database.count(failed).await == 1).then_some(())
     })
     .await;
-    let role = site.role("normalize").to_owned();
-    site.kill(&role);
-    site.worker_with("mended", &role, &[quick]);
-    site.completed(1).await;
+    let role = deployment.role("normalize").to_owned();
+    deployment.kill(&role);
+    deployment.worker_with("mended", &role, &[quick]);
+    deployment.completed(1).await;
 
     let rows = "SELECT a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id WHERE a.step = 'failed'";
     // Written as the message is settled, after the job's own transaction.
-    let told = async || Some(site.database.rows(rows).await).filter(|rows| !rows.is_empty());
+    let told = async || Some(deployment.database.rows(rows).await).filter(|rows| !rows.is_empty());
     let rows = until("the trace is there", told).await;
     let [row] = &rows[..] else {
         panic!("one trace: {rows:?}")
@@ -58,20 +58,23 @@ async fn attempts_that_failed_leave_one_trace_when_the_message_is_done(engine: E
             .is_some_and(|reason| reason.contains("handling panicked")),
         "{detail}"
     );
-    let traced = site.run("devtrail", &["trace", "seq:1"]);
+    let traced = deployment.run("devtrail", &["trace", "seq:1"]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
     assert!(
         text.contains("handling panicked"),
         "{text}{}",
-        said(&traced)
+        stderr_of(&traced)
     );
-    assert_eq!(dead::count(&site).await, 0);
+    assert_eq!(dead::count(&deployment).await, 0);
     assert_eq!(
-        site.database.count("SELECT count(*) FROM attempts").await,
+        deployment
+            .database
+            .count("SELECT count(*) FROM attempts")
+            .await,
         0,
         "nothing more is remembered"
     );
-    let _ = site.verify();
+    let _ = deployment.verify();
 }
 
-harness::on_both_stores!(attempts_that_failed_leave_one_trace_when_the_message_is_done);
+harness::on_both_stores!(failed_attempts_leave_one_audit_note_when_it_succeeds);
