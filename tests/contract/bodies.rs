@@ -1,4 +1,4 @@
-//! How a body comes: not at all, in chunks, only when told to go on, cut off.
+//! How a body comes: absent, in chunks, after `100 Continue`, truncated.
 
 use serde_json::json;
 

@@ -44,7 +44,8 @@ async fn up_creates_streams_a_key_and_an_address_file() {
         (keys.as_array().unwrap().len(), &keys[0]["key"]["developer"]),
         (1, &json!("me"))
     );
-    let (nats, url) = (up.address("nats"), up.address("collector"));
+    let nats = up.address("nats");
+    let url = up.address("collector");
     assert!(
         nats.starts_with("nats://127.0.0.1:") && url.starts_with("http://127.0.0.1:"),
         "{nats} {url}"
@@ -241,10 +242,8 @@ async fn rules_and_schemas_are_listed() {
         .map(|rule| rule["id"].as_str().unwrap())
         .collect();
     assert!(ids.contains(&"force-push"), "{ids:?}");
-    let (listed, tested) = (
-        text_of(&alone(&["rules", "list"])),
-        text_of(&alone(&["rules", "test"])),
-    );
+    let listed = text_of(&alone(&["rules", "list"]));
+    let tested = text_of(&alone(&["rules", "test"]));
     for id in ids {
         assert!(
             listed.contains(id) && tested.contains(&format!("{id}: ")),

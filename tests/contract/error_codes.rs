@@ -133,7 +133,8 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
         .await
         .unwrap();
     let with = async |scope: Scope| {
-        let (key, created_at) = (generate(), "2026-03-01T00:00:00Z".to_owned());
+        let key = generate();
+        let created_at = "2026-03-01T00:00:00Z".to_owned();
         let developer = "scoped".parse().unwrap();
         let record = ApiKeyRecord {
             developer,

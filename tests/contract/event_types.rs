@@ -1,4 +1,4 @@
-//! The event types: what each one's data may be.
+//! The members of each event type.
 
 use harness::event;
 use serde_json::{Map, Value, json};
@@ -53,7 +53,7 @@ const TESTS: Kind = OneOf(&["passed", "failed", "cancelled", "unknown"]);
 const SUGGESTIONS: Kind = OneOf(&["shown", "accepted", "rejected", "edited"]);
 const ENTITIES: Kind = OneOf(&["file", "app", "domain", "url", "event"]);
 
-/// A member; required where its name ends in `!`.
+/// A member; required if its name ends in `!`.
 type Members = &'static [(&'static str, Kind)];
 
 /// Each type with the members of its data.
@@ -179,7 +179,7 @@ fn of_type(kind: &str, data: &Map<String, Value>) -> Value {
     one
 }
 
-/// Every event with the place where it must be refused, `None` where it is to be accepted.
+/// Every event with the place where it must be refused, `None` if it is to be accepted.
 fn cases() -> Vec<(Value, Option<String>)> {
     let mut cases = Vec::new();
     for (kind, members) in TYPES {
@@ -232,28 +232,28 @@ async fn each_type_accepts_the_members_of_its_row_only() {
     for batch in cases().chunks(500) {
         let events: Vec<String> = batch.iter().map(|(event, _)| event.to_string()).collect();
         let reply = client.judged(&events).await;
-        let mut told: Vec<Option<&Value>> = vec![None; batch.len()];
+        let mut message: Vec<Option<&Value>> = vec![None; batch.len()];
         for exception in reply["exceptions"].as_array().unwrap() {
-            told[exception["index"].as_u64().unwrap() as usize] = Some(exception);
+            message[exception["index"].as_u64().unwrap() as usize] = Some(exception);
         }
-        for ((event, refused_at), told) in batch.iter().zip(told) {
+        for ((event, refused_at), message) in batch.iter().zip(message) {
             let Some(pointer) = refused_at else {
-                assert_eq!(told, None, "{event}");
+                assert_eq!(message, None, "{event}");
                 continue;
             };
-            let told = told.unwrap_or_else(|| panic!("accepted: {event}"));
+            let message = message.unwrap_or_else(|| panic!("accepted: {event}"));
             assert_eq!(
-                (&told["code"], &told["verdict"]),
+                (&message["code"], &message["verdict"]),
                 (&json!("schema_invalid"), &json!("rejected")),
                 "{event}"
             );
             // Within an array it is the element that does not fit.
             assert!(
-                told["pointer"]
+                message["pointer"]
                     .as_str()
                     .unwrap()
                     .starts_with(pointer.as_str()),
-                "{told} for {event}"
+                "{message} for {event}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Good batches, damaged at random: each is taken with counts that add up, or refused with a known code.
+//! Good batches, damaged at random: each is accepted with counts that add up, or refused with a known code.
 
 use harness::event;
 use proptest::collection::vec;

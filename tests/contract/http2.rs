@@ -17,7 +17,7 @@ async fn connected(client: &RawClient) -> SendRequest<Bytes> {
     let address = client.url.trim_start_matches("http://");
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (send, connection) = h2::client::handshake(stream).await.unwrap();
-    // It ends with an error where the other side says so; the requests see that.
+    // It ends with an error if the other side says so; the requests see that.
     tokio::spawn(async move { drop(connection.await) });
     send
 }
@@ -73,7 +73,8 @@ async fn a_hundred_concurrent_requests_are_each_answered() {
     let client = RawClient::to(&up);
     let send = connected(&client).await;
     let asked = (0..100).map(|number| {
-        let (send, client) = (&send, &client);
+        let send = &send;
+        let client = &client;
         async move {
             let (body, expected) = if number % 2 == 0 {
                 (good(), 202)

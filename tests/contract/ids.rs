@@ -63,14 +63,14 @@ async fn ids_have_1_to_128_printable_characters() {
         .collect();
     assert_eq!(refused, expected, "{reply}");
     for exception in reply["exceptions"].as_array().unwrap() {
-        let told = (
+        let message = (
             &exception["code"],
             &exception["verdict"],
             &exception["id"],
             &exception["pointer"],
         );
         assert_eq!(
-            told,
+            message,
             (
                 &json!("id_invalid"),
                 &json!("rejected"),

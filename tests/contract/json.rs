@@ -1,4 +1,4 @@
-//! Hostile JSON: what is none is refused whole; what is odd within an event is that event's verdict.
+//! Hostile JSON: what is no JSON is refused whole; what is odd within an event is that event's verdict.
 
 use harness::event;
 

@@ -14,7 +14,8 @@ async fn a_batch_one_byte_beyond_the_message_limit_is_refused() {
     let mut deployment = Deployment::configured(Engine::Sqlite, small).await;
     let url = deployment.collector("collector").await;
     let client = RawClient::with(&deployment.client(&url, "ada").await);
-    let (limit, id) = (64 * 1024, fresh("b"));
+    let limit = 64 * 1024;
+    let id = fresh("b");
     let ask = async |padding: usize| {
         let mut one = event("e1");
         one["data"]["pad"] = json!("x".repeat(padding));

@@ -1,4 +1,4 @@
-//! Memory stays bounded, and is measured: a collector of its own, under storms of what costs most.
+//! A collector's memory stays bounded under whatever costs most.
 
 use futures_util::future::join_all;
 use harness::{Deployment, Engine};
@@ -95,7 +95,8 @@ async fn memory_stays_within_the_limits_whatever_is_sent_at_once() {
         .collector_with("collector", &["--body-timeout", "2s"])
         .await;
     let client = RawClient::with(&deployment.client(&url, "ada").await);
-    let (pid, mut seen) = (deployment.pid("collector"), Vec::new());
+    let pid = deployment.pid("collector");
+    let mut seen = Vec::new();
     for (what, request) in costly(&client) {
         let storm = (0..AT_ONCE).map(|_| async {
             let mut wire = client.wire().await;

@@ -1,4 +1,4 @@
-//! What is beyond a collector's bounds is refused at once, and the next good batch is taken as soon as there is room.
+//! Load beyond a collector's bounds is refused at once; the next good batch is accepted once there is room.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn bounded(arguments: &[&str]) -> (Deployment, RawClient) {
     (deployment, client)
 }
 
-/// A connection with a batch in hand whose body has not come: the collector has said that it may.
+/// A connection with a batch in flight whose body has not come: the collector has said that it may.
 async fn in_hand(client: &RawClient, body: &str) -> RawConnection {
     let mut wire = client.wire().await;
     let length = body.len().to_string();

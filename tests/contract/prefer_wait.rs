@@ -1,4 +1,4 @@
-//! `Prefer: wait`: how it is written, and what comes of it where there is no store to wait for.
+//! `Prefer: wait`: how it is written, and its replies without a store.
 
 use harness::{Answer, Deployment, Engine, until};
 use nix::sys::signal::Signal;
@@ -91,7 +91,7 @@ async fn a_wait_that_ends_without_the_store_is_a_202_all_the_same() {
         (answer.status, answer.header("preference-applied")),
         (202, Some("wait=1"))
     );
-    // Made anew while somebody waits: whether the batch is there is no longer known by its sequence.
+    // Recreated while somebody waits: whether the batch is there is no longer known by its sequence.
     let js = deployment.js().await;
     let messages = async |count: u64| {
         let stream = js.get_stream("EVENTS").await.ok()?;

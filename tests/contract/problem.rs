@@ -149,7 +149,7 @@ const CODES: &[(&str, u16, &str, bool, bool)] = &[
 /// The members of a refusal, each checked as far as its code tells; gives the body for the rest.
 ///
 /// # Panics
-/// Where the answer is no such refusal.
+/// If the answer is no such refusal.
 pub fn problem(answer: &Answer, code: &str) -> Value {
     let shown = format!("{code}: {answer:?}");
     let row = CODES

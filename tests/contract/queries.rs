@@ -1,4 +1,4 @@
-//! What is stored can be asked for: batches and metrics, each developer's own.
+//! Queries of what is stored: batches and metrics, each developer's own.
 
 use harness::{DevtrailUp, event};
 use runtime::clock;
@@ -144,13 +144,13 @@ async fn of_more_than_1000_submissions_the_newest_are_shown() {
     })
     .await;
     let reply = asked(&up, &client, &id, |_| true).await;
-    let told: Vec<u64> = reply["submissions"]
+    let message: Vec<u64> = reply["submissions"]
         .as_array()
         .unwrap()
         .iter()
         .map(|one| one["stream_sequence"].as_u64().unwrap())
         .collect();
-    assert_eq!(told, (2..=1001).rev().collect::<Vec<u64>>());
+    assert_eq!(message, (2..=1001).rev().collect::<Vec<u64>>());
 }
 
 /// Contract: metrics.route, metrics.defaults, metrics.empty-days
@@ -186,14 +186,15 @@ async fn metrics_are_shown_for_the_requested_days() {
             days,
         )
     };
-    let (first, last) = (date(20), date(10));
-    let told = days(&format!("?from={first}&to={last}")).await;
+    let first = date(20);
+    let last = date(10);
+    let message = days(&format!("?from={first}&to={last}")).await;
     assert_eq!(
-        told,
+        message,
         (first.clone(), last.clone(), vec![first.clone(), last])
     );
-    let (from, to, told) = days("").await;
-    assert_eq!(told, [date(20), date(10), date(9)]);
+    let (from, to, message) = days("").await;
+    assert_eq!(message, [date(20), date(10), date(9)]);
     // Midnight may have passed meanwhile.
     let later = clock::now();
     let tomorrow = [now, later].map(|now| rfc3339(now + day)[..10].to_owned());

@@ -189,7 +189,9 @@ async fn a_batch_of_nothing_but_refused_events_is_taken() {
 async fn a_resend_gets_the_first_reply_unless_its_events_differ() {
     let up = shared().await;
     let client = RawClient::to(&up);
-    let (id, one, two) = (fresh("b"), event(&fresh("e")), event(&fresh("e")));
+    let id = fresh("b");
+    let one = event(&fresh("e"));
+    let two = event(&fresh("e"));
     let first = client.taken(body_of(&id, &format!("[{one},7]"))).await;
     let mut again: Value = serde_json::from_str(&body_of(&id, &format!("[{one},7]"))).unwrap();
     (again["sent_at"], again["client"]) = (json!("2026-04-01T00:00:00Z"), json!({"name": "other"}));

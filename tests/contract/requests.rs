@@ -1,4 +1,4 @@
-//! What is asked in odd ways: other methods, other targets, broken escapes.
+//! Unusual requests: other methods, other targets, broken escapes.
 
 use serde_json::json;
 
@@ -180,7 +180,7 @@ async fn a_bad_query_is_named_by_its_parameter() {
             .await;
         assert_eq!(body["parameter"], parameter, "{query}");
     }
-    // The limit is named where it was passed.
+    // The limit is named if it was passed.
     let target = "/v1/metrics/daily?from=2024-01-01&to=2025-01-01";
     let body = client
         .refused(client.request("GET", target), "invalid_parameter")

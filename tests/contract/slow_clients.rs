@@ -1,4 +1,4 @@
-//! What does not come, or comes too slowly, and who does not read.
+//! Headers and bodies that come late, and clients that do not read.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A Devtrail that the tests of this program share, and how they talk to it.
+//! The Devtrail that the tests of this program share, and the client they use.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -185,7 +185,7 @@ impl RawClient {
             .await
     }
 
-    /// The code of the only event's exception; empty where it is accepted.
+    /// The code of the only event's exception; empty if it is accepted.
     pub async fn verdict(&self, event: &str) -> String {
         let reply = self.judged(&[event.to_owned()]).await;
         reply["exceptions"][0]["code"]

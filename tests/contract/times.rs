@@ -1,4 +1,4 @@
-//! What is a time, when it counts as happened, and on whose day.
+//! Formats of time, effective time and local day.
 
 use harness::event;
 use runtime::clock;
@@ -105,13 +105,14 @@ async fn each_way_to_write_a_time_has_its_verdict() {
     let cases = written();
     let events: Vec<String> = cases.iter().map(|(time, _)| at(time).to_string()).collect();
     let reply = raw_client.judged(&events).await;
-    let mut told = vec![""; cases.len()];
+    let mut message = vec![""; cases.len()];
     for exception in reply["exceptions"].as_array().unwrap() {
-        told[exception["index"].as_u64().unwrap() as usize] = exception["code"].as_str().unwrap();
+        message[exception["index"].as_u64().unwrap() as usize] =
+            exception["code"].as_str().unwrap();
         assert_eq!(exception["pointer"], "/occurred_at", "{exception}");
     }
-    for ((time, code), told) in cases.iter().zip(told) {
-        assert_eq!(told, *code, "{time:?}");
+    for ((time, code), message) in cases.iter().zip(message) {
+        assert_eq!(message, *code, "{time:?}");
     }
     // The same rule holds for the envelope's time; whatever is one is taken.
     for (time, code) in cases.iter().filter(|(time, _)| time.len() < 100) {
@@ -174,7 +175,8 @@ async fn only_a_fast_clocks_times_are_moved_back() {
         (30 * SECOND, false),
         (-1000 * HOUR, false),
     ] {
-        let (occurred, sent_at) = (now + ahead - HOUR, rfc3339(now + ahead));
+        let occurred = now + ahead - HOUR;
+        let sent_at = rfc3339(now + ahead);
         let (code, id) = sent(&raw_client, &sent_at, &rfc3339(occurred), json!({})).await;
         assert_eq!(code, "");
         let (effective, _, body) = stored(&up, &id).await;

@@ -1,4 +1,4 @@
-//! What is refused while a collector stops, or while nobody answers for the store.
+//! What is refused while a collector stops, or while no worker answers.
 
 use harness::{Deployment, Engine, until};
 use nix::sys::signal::Signal;

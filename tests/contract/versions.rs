@@ -1,4 +1,4 @@
-//! Which versions of the schemas are known, and how long texts may be.
+//! The supported versions of the schemas, and the length of texts.
 
 use harness::event;
 use serde_json::{Value, json};

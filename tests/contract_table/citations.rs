@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_citation_belongs_to_the_test_below_it() {
-        let text = "/// Shows it.\n/// Contract: a.one, a.two\n/// Contract: b\n#[tokio::test(flavor = \"x\")]\nasync fn shown() {\n}\n";
+        let text = "/// Shows it.\n/// Contract: a.one, a.two\n/// Contract: b\n#[tokio::test(flavor = \
+        \"x\")]\nasync fn shown() {\n}\n";
         let (found, complaints) = citations("t.rs", text);
         assert_eq!((found.len(), complaints.len()), (3, 0));
         assert_eq!(
@@ -76,7 +77,8 @@ mod tests {
                 test: "t.rs::shown".to_owned()
             }
         );
-        let both = "/// Contract: x\nasync fn case(e: Engine) {\n}\nharness::on_both_stores!(\n    other,\n    case,\n);\n";
+        let both = "/// Contract: x\nasync fn case(e: Engine) {\n}\nharness::on_both_stores!(\n    other,\n   \
+         case,\n);\n";
         assert_eq!(citations("t.rs", both).0[0].test, "t.rs::case");
     }
 

@@ -44,10 +44,8 @@ impl Load {
     /// Starts the clients of this seed.
     pub fn start(service: &Service, seed: u64) -> Self {
         runtime::process::install_tls();
-        let (log, stop) = (
-            Arc::<Mutex<Log>>::default(),
-            Arc::new(AtomicBool::new(false)),
-        );
+        let log = Arc::<Mutex<Log>>::default();
+        let stop = Arc::new(AtomicBool::new(false));
         let client = |number: usize| {
             let developer = number % DEVELOPERS.len();
             let client = Client {
@@ -130,7 +128,7 @@ impl Client {
                 log.batches.len() - 1
             };
             self.until_acknowledged(place).await;
-            sleep(Duration::from_millis(self.rng.u64(5..60))).await; // sleep: an editor's pace, so that the backlog stays small
+            sleep(Duration::from_millis(self.rng.u64(5..60))).await; // sleep: an editor's pace keeps the backlog small
         }
         // Whole batches of long ago.
         for _ in 0..own.len().min(5) {
@@ -141,7 +139,8 @@ impl Client {
     }
 
     async fn until_acknowledged(&mut self, place: usize) {
-        let (start, at) = (Instant::now(), rfc3339(clock::now()));
+        let start = Instant::now();
+        let at = rfc3339(clock::now());
         let mut story = Vec::new();
         for attempt in 0_u32.. {
             {

@@ -57,7 +57,7 @@ fn start(deployment: &mut Deployment, node: &Node, routes: &str) {
     deployment.spawn(node.name, &mut command);
 }
 
-/// The cluster as the stream's leader sees it; `None` where there is no leader, or a node is behind.
+/// The cluster as the stream's leader sees it; `None` if there is no leader, or a node is behind.
 async fn settled(deployment: &Deployment, stream: &str) -> Option<ClusterInfo> {
     let addresses = bus::addresses(&deployment.nats).ok()?;
     let js = async_nats::jetstream::new(async_nats::connect(addresses).await.ok()?);
@@ -77,7 +77,7 @@ async fn settled(deployment: &Deployment, stream: &str) -> Option<ClusterInfo> {
     (current + 1 == NODES.len()).then_some(info)
 }
 
-/// A site on three nodes, its streams with three replicas each.
+/// A deployment on three nodes, its streams with three replicas each.
 async fn deployment() -> (Deployment, [Node; 3], String) {
     let mut deployment = Deployment::bare(Engine::Sqlite).await;
     // Its one server makes room for three.
@@ -93,7 +93,7 @@ async fn deployment() -> (Deployment, [Node; 3], String) {
     let routes = all(&|node| format!("nats://{}", node.route));
     deployment.nats = all(&|node| format!("nats://{}", node.client));
     deployment.monitor = all(&|node| format!("http://{}", node.monitor));
-    // Beside the server.conf of the site, which it includes.
+    // Beside the server.conf of the deployment, which it includes.
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/cluster/node.conf");
     std::fs::create_dir(deployment.path("cluster")).expect("a folder");
     std::fs::copy(conf, deployment.path("cluster/node.conf")).expect("a copy");
@@ -171,7 +171,9 @@ async fn a_killed_leader_of_three_loses_and_doubles_nothing() {
         })
         .await;
     }
-    let (engine, span, ended) = (Engine::Sqlite, Duration::ZERO, BTreeMap::new());
+    let engine = Engine::Sqlite;
+    let span = Duration::ZERO;
+    let ended = BTreeMap::new();
     let run = Run {
         title: "cluster".to_owned(),
         seed: 1,

@@ -1,4 +1,4 @@
-//! The figures of a run: printed, and written as JSON where `DEVTRAIL_FAULTS_FIGURES` names a folder.
+//! The figures of a run: printed, and written as JSON if `DEVTRAIL_FAULTS_FIGURES` names a folder.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::Engine;
 use serde_json::{Value, json};
 
-use crate::oracle::Judgement;
+use crate::oracle::judgement::Judgement;
 use crate::send_log::{Log, name};
 
 /// What a run is called and what was done to it.
@@ -23,7 +23,7 @@ pub struct Run {
     pub span: Duration,
     /// Faults by kind.
     pub faults: BTreeMap<String, u32>,
-    /// Processes that ended without being told to.
+    /// Processes that ended without being asked to.
     pub ended: BTreeMap<String, u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Garbage all the while: messages in EVENTS that are no batches, so that faults meet the way into DEAD.
+//! Publishes messages that are no batches into EVENTS all the while, so that faults meet dead-lettering.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 /// What is put into EVENTS.
 const GARBAGE: [&str; 3] = ["", "no batch", "{\"batch_id\":\"b\"}\n{}"];
 /// Its subject: no client has this developer, so that its messages are found again.
-const SUBJECT: &str = "events.batch.spoiler";
+const SUBJECT: &str = "events.batch.garbage";
 
 /// Someone who publishes garbage.
 pub struct GarbagePublisher {
@@ -23,9 +23,9 @@ pub struct GarbagePublisher {
 }
 
 impl GarbagePublisher {
-    /// Starts it.
     pub fn start(deployment: &Deployment, seed: u64) -> Self {
-        let (stop, nats) = (Arc::<AtomicBool>::default(), deployment.nats.clone());
+        let stop = Arc::<AtomicBool>::default();
+        let nats = deployment.nats.clone();
         let task = tokio::spawn(publish_garbage(nats, Rng::with_seed(!seed), stop.clone()));
         Self { stop, task }
     }
@@ -48,7 +48,7 @@ impl GarbagePublisher {
     }
 }
 
-/// Publishes until it is told to stop; what meets a fault is not tried again.
+/// Publishes until it is asked to stop; what meets a fault is not tried again.
 async fn publish_garbage(nats: String, mut rng: Rng, stop: Arc<AtomicBool>) -> Vec<i64> {
     let mut acknowledged = Vec::new();
     let client = async_nats::connect(&nats)

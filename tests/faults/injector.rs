@@ -1,4 +1,4 @@
-//! Carries a schedule out.
+//! Injects the faults of a schedule.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub async fn carry_out(
     let mut steps: Vec<(Duration, bool, Fault)> = begins.chain(ends).collect();
     // Stable: what is over at once begins before it ends.
     steps.sort_by_key(|(at, ..)| *at);
-    let (start, mut kinds) = (Instant::now(), BTreeMap::new());
+    let start = Instant::now();
+    let mut kinds = BTreeMap::new();
     for (at, begins, fault) in steps {
         supervise(testbed, start + at).await;
         if begins {

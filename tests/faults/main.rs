@@ -1,7 +1,5 @@
-//! The worst day: load, seeded faults, and a judge outside the product. docs/reliability.md says how to use it.
-//!
-//! `plan` is the schedule, `testbed` the processes with the `proxy`s between them, `director` carries the
-//! schedule out, `load` and `work` are the clients, `log` what they were told, `oracle` the judge.
+//! Load, seeded faults, and an oracle outside the product. README.md says what is where, docs/reliability.md how
+//! to run it.
 
 mod clients;
 mod cluster;

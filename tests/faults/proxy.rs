@@ -14,7 +14,7 @@ use crate::schedule::ConnectionFault;
 /// How much later each piece arrives while connections are slow.
 const DELAY: Duration = Duration::from_millis(150);
 
-/// What the connections are told.
+/// What the connections are to do.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     /// Rises when all are reset.
@@ -52,7 +52,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Begins a trouble, or does what is over at once.
+    /// Begins a failure, or does what is over at once.
     pub fn begin(&self, trouble: ConnectionFault) {
         self.state.send_modify(|state| match trouble {
             ConnectionFault::Cut => state.cuts += 1,
@@ -63,7 +63,7 @@ impl Proxy {
         });
     }
 
-    /// Ends whatever trouble there is.
+    /// Ends whatever failure there is.
     pub fn end(&self) {
         self.state.send_modify(|state| {
             *state = State {

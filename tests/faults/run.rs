@@ -16,7 +16,7 @@ use crate::schedule::{Fault, plan};
 use crate::send_log::{Log, name};
 use crate::testbed::Testbed;
 
-/// How long the work that is left may stand still before it counts as stuck: longer than the slowest
+/// How long the work that is left may make no progress before it counts as stuck: longer than the slowest
 /// redelivery, lease and pause between retries together.
 const STUCK: Duration = Duration::from_secs(90);
 
@@ -27,7 +27,7 @@ pub fn number(name: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().expect(name))
 }
 
-/// A run of the seed and span that the environment names, else of these. Where no disk can be mounted,
+/// A run of the seed and span that the environment names, else of these. If no disk can be mounted,
 /// its schedule is the same without full disks.
 pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
     let seed = number("DEVTRAIL_FAULTS_SEED", seed);
@@ -52,10 +52,10 @@ pub async fn seeded(engine: Engine, can_mount: bool, seed: u64, seconds: u64) {
     scheduled.iter().for_each(|one| say(&one.to_string()));
     let mut testbed = Testbed::start(engine, can_mount).await;
     let load = Load::start(&service(&testbed.deployment, testbed.urls()).await, seed);
-    let spoiler = GarbagePublisher::start(&testbed.deployment, seed);
+    let garbage = GarbagePublisher::start(&testbed.deployment, seed);
     let faults = carry_out(&mut testbed, &scheduled, span).await;
     let mut log = load.finish().await;
-    log.garbage = spoiler.finish(&testbed.deployment).await;
+    log.garbage = garbage.finish(&testbed.deployment).await;
     let ended = testbed.ended.clone();
     let title = std::env::var("DEVTRAIL_FAULTS_TITLE").unwrap_or_else(|_| "seeds".to_owned());
     conclude(
@@ -89,7 +89,7 @@ pub async fn service(deployment: &Deployment, urls: Vec<String>) -> Service {
 /// Waits for the work that is left, judges, and asks `devtrail verify` as well.
 ///
 /// # Panics
-/// Where anything is lost, doubled, changed, invented or left undone.
+/// If anything is lost, doubled, changed, invented or left undone.
 pub async fn conclude(testbed: &mut Testbed, log: Log, run: Run) {
     say(&format!(
         "the clients are done: {} requests, {} retries",
@@ -127,12 +127,13 @@ pub async fn conclude(testbed: &mut Testbed, log: Log, run: Run) {
 }
 
 /// Waits until every message is stored or dead, every batch completed and every alert published;
-/// gives up where nothing has changed for [`STUCK`].
+/// stops if nothing has changed for [`STUCK`].
 async fn until_done(testbed: &mut Testbed, log: &Log) {
     const LEFT: &str = "SELECT (SELECT count(*) FROM batches WHERE state <> 'completed'),
         (SELECT count(*) FROM alerts WHERE published < revision), (SELECT count(*) FROM batches)";
     let mut polls = tokio::time::interval(Duration::from_millis(100));
-    let (mut before, mut since) = (Vec::new(), tokio::time::Instant::now());
+    let mut before = Vec::new();
+    let mut since = tokio::time::Instant::now();
     loop {
         polls.tick().await;
         testbed.raise();
@@ -154,7 +155,7 @@ async fn until_done(testbed: &mut Testbed, log: &Log) {
             .cached_info()
             .state
             .messages;
-        // A letter may be there while its message is still to come again, and to become another one.
+        // A dead letter may be there while its message is still to come again, and to become another one.
         let open = open(&js).await;
         let mut now = testbed.database().rows(LEFT).await.remove(0);
         let stored: u64 = now[2].parse().expect("a count");
@@ -201,7 +202,7 @@ fn second_opinion(testbed: &Testbed, log: &Log) {
     );
 }
 
-/// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, where that names one.
+/// What the processes logged stays in a folder of `DEVTRAIL_FAULTS_LOGS`, if that names one.
 fn keep_logs(testbed: &Testbed, run: &Run) {
     let Some(parent) = std::env::var_os("DEVTRAIL_FAULTS_LOGS") else {
         return;

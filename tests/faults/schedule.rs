@@ -1,4 +1,4 @@
-//! What goes wrong, and when: a pure schedule from a seed. The same seed, span and store give the same one.
+//! Which faults, and when: a pure schedule. The same seed, span and store give the same one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,7 +82,7 @@ pub struct ScheduledFault {
     pub at: Duration,
     /// What goes wrong.
     pub fault: Fault,
-    /// How long; zero where it is over at once.
+    /// How long; zero if it is over at once.
     pub lasts: Duration,
 }
 
@@ -186,7 +186,8 @@ impl fmt::Display for Link {
 
 impl fmt::Display for ScheduledFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (at, lasts) = (self.at.as_secs_f64(), self.lasts.as_secs_f64());
+        let at = self.at.as_secs_f64();
+        let lasts = self.lasts.as_secs_f64();
         write!(f, "{at:7.2} s  {} for {lasts:.2} s", self.fault.kind())?;
         match self.fault {
             Fault::Process(_, name) => write!(f, " ({name})"),
@@ -207,7 +208,8 @@ pub fn processes(engine: Engine) -> &'static [&'static str] {
 /// The schedule of a seed: faults that begin within `span`, in order of their time.
 pub fn plan(seed: u64, span: Duration, engine: Engine) -> Vec<ScheduledFault> {
     let mut rng = Rng::with_seed(seed);
-    let (mut scheduled, mut deck) = (Vec::new(), Vec::new());
+    let mut scheduled = Vec::new();
+    let mut deck = Vec::new();
     let mut until: BTreeMap<String, Duration> = BTreeMap::new();
     let mut at = Duration::from_millis(rng.u64(300..1000));
     while at < span {

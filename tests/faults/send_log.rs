@@ -1,4 +1,4 @@
-//! The harness's own log: what was sent, and what was acknowledged. The oracle believes nothing else.
+//! What was sent, and what was acknowledged. The oracle believes nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,6 @@ pub enum Expected {
 /// One event as it was sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// Its id.
     pub id: String,
     /// Its exact bytes.
     pub text: String,
@@ -29,7 +28,6 @@ pub struct Sent {
 /// One batch; sent as often as it takes, and sometimes again.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Whose it is.
     pub developer: String,
     /// Its batch id: never that of other events.
     pub id: String,
@@ -61,7 +59,7 @@ pub struct Log {
     pub retries: u64,
     /// Batches sent again on purpose.
     pub resends: u64,
-    /// Replies by status and code; `none` where there was none.
+    /// Replies by status and code; `none` if there was none.
     pub replies: BTreeMap<String, u64>,
     /// The longest that one batch took from its first attempt to its acknowledgment.
     pub longest: Duration,

@@ -57,7 +57,7 @@ impl Server {
         self.url.replacen(self.address(), address, 1)
     }
 
-    /// The server's process and its children's. Empty where it does not run.
+    /// The server's process and its children's. Empty if it does not run.
     fn pids(&self) -> Vec<i32> {
         let file =
             std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
@@ -113,7 +113,7 @@ impl Server {
         self.signal_all(Signal::SIGCONT);
     }
 
-    /// Starts it again; `false` where it does not start yet, such as while its children end.
+    /// Starts it again; `false` if it does not start yet, such as while its children end.
     pub fn again(&self) -> bool {
         script(&["again", &self.folder.to_string_lossy()]).is_some()
     }

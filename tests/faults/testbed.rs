@@ -1,4 +1,4 @@
-//! The processes of a run and the ways between them: what is hit, and put right again.
+//! The processes of a run and the proxies between them: faults begin and end here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub struct Testbed {
     pub deployment: Deployment,
     processes: &'static [&'static str],
     server: Option<Server>,
-    /// Disks that can be filled; empty where none can be mounted.
+    /// Disks that can be filled; empty if none can be mounted.
     disks: BTreeMap<Volume, Disk>,
     links: BTreeMap<Link, Proxy>,
     listen: [String; 2],
     /// Those that are down or going down by a fault.
     down: BTreeSet<&'static str>,
-    /// Those that were told to stop, should be back by now, and still run.
+    /// Those that were asked to stop, should be back by now, and still run.
     leaving: BTreeSet<&'static str>,
     /// Changes of a stream that the server has not taken yet.
     changes: BTreeMap<&'static str, JoinHandle<()>>,
-    /// Processes that ended without being told to: name and how often.
+    /// Processes that ended without being asked to: name and how often.
     pub ended: BTreeMap<String, u32>,
 }
 
@@ -36,14 +36,14 @@ pub struct Testbed {
 const JOBS_ROOM: i64 = 1 << 30;
 const EVENTS_WINDOW: Duration = Duration::from_secs(120);
 
-/// How long a process has to finish what is in hand when it is told to stop: shorter than faults may last.
+/// How long a process has to finish what is in flight when it is asked to stop: shorter than faults may last.
 pub const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// Room for a run of minutes, and filled in less than a second.
 const DISK_MIB: u32 = 400;
 
 impl Testbed {
-    /// Starts everything; on small disks of its own, where they can be mounted.
+    /// Starts everything; on small disks of its own, if they can be mounted.
     pub async fn start(engine: Engine, can_mount: bool) -> Self {
         let server = if engine == Engine::Postgres {
             Some(Server::start().await)
@@ -84,7 +84,7 @@ impl Testbed {
         testbed
     }
 
-    /// A site whose processes and connections are the test's own affair.
+    /// A deployment whose processes and connections are the test's own affair.
     pub fn around(deployment: Deployment) -> Self {
         Self {
             deployment,
@@ -242,7 +242,8 @@ impl Testbed {
 
     /// Changes a stream once the server takes it, after what was asked before.
     fn change(&mut self, stream: &'static str, edit: fn(&mut Config)) {
-        let (before, address) = (self.changes.remove(stream), self.deployment.nats.clone());
+        let before = self.changes.remove(stream);
+        let address = self.deployment.nats.clone();
         let changed = async move {
             if let Some(before) = before {
                 before.await.expect("no panic");
@@ -287,7 +288,7 @@ async fn disks(engine: Engine, deployment: &mut Deployment) -> BTreeMap<Volume, 
     disks
 }
 
-/// Changes a stream's configuration once; `None` where the server does not do it now.
+/// Changes a stream's configuration once; `None` if the server does not do it now.
 async fn changed(address: &str, stream: &str, edit: fn(&mut Config)) -> Option<()> {
     let js = async_nats::jetstream::new(async_nats::connect(address).await.ok()?);
     let mut config = js

@@ -1,4 +1,4 @@
-//! Workers that are told to stop while Postgres stands still: they end all the same.
+//! Workers that are stopped while Postgres is frozen end in time.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,8 @@ async fn workers_stop_in_time_while_postgres_is_frozen() {
     waiting
         .iter()
         .for_each(|name| testbed.deployment.signal(name, Signal::SIGTERM));
-    let (started, mut took) = (Instant::now(), Vec::new());
+    let started = Instant::now();
+    let mut took = Vec::new();
     until("the workers have ended", async || {
         let (running, ended): (Vec<String>, Vec<String>) = std::mem::take(&mut waiting)
             .into_iter()

@@ -1,4 +1,4 @@
-//! What the clients send: seeded work of a few developers, some of it wrong or sent before.
+//! What the clients send: seeded batches of a few developers, some of them wrong or repeated.
 
 use fastrand::Rng;
 
@@ -118,8 +118,11 @@ impl Work {
 
     /// An event of a working hour of twelve days in March 2026, at one of three offsets.
     fn text(&mut self, id: &str, kind: &str, data: &str) -> String {
-        let (day, hour, minute) = (self.rng.u8(1..=12), self.rng.u8(8..18), self.rng.u8(..60));
-        let (second, milli) = (self.rng.u8(..60), self.rng.u16(..1000));
+        let day = self.rng.u8(1..=12);
+        let hour = self.rng.u8(8..18);
+        let minute = self.rng.u8(..60);
+        let second = self.rng.u8(..60);
+        let milli = self.rng.u16(..1000);
         let offset = ["Z", "+01:00", "-05:30"][self.rng.usize(..3)];
         let at = format!("2026-03-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}{offset}");
         format!(
@@ -148,7 +151,8 @@ pub fn request(
         ];
         return (headers, events.join("\n"));
     }
-    let (id, events) = (&batch.id, events.join(","));
+    let id = &batch.id;
+    let events = events.join(",");
     let body = format!(
         r#"{{"batch_id":"{id}","sent_at":"{sent_at}","schema_version":"1.0","events":[{events}]}}"#
     );

@@ -1,4 +1,4 @@
-//! Addresses for programs that must be told theirs.
+//! Free addresses for programs that need theirs on the command line.
 
 /// Below the ports that systems give out by themselves: none of a run beside this one takes it meanwhile.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;

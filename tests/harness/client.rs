@@ -16,11 +16,9 @@ pub struct Client {
 /// The reply to a client that waits.
 #[derive(Debug)]
 pub struct WaitReply {
-    /// The HTTP status.
     pub status: u16,
     /// The header `Preference-Applied`.
     pub applied: Option<String>,
-    /// The body.
     pub body: Value,
 }
 
@@ -40,7 +38,7 @@ impl Client {
     /// A client of the collector at `url`.
     ///
     /// # Panics
-    /// Where no HTTP client can be made.
+    /// If no HTTP client can be made.
     #[must_use]
     pub fn new(url: &str, key: &str) -> Self {
         runtime::process::install_tls();
@@ -59,7 +57,7 @@ impl Client {
     /// Posts a body once.
     ///
     /// # Errors
-    /// Where there is no reply.
+    /// If there is no reply.
     pub async fn post(&self, body: &Value) -> reqwest::Result<Response> {
         let request = self
             .http
@@ -71,10 +69,11 @@ impl Client {
     /// Posts an envelope that must be acknowledged; gives the reply.
     ///
     /// # Panics
-    /// Where it is not.
+    /// If it is not.
     pub async fn send(&self, envelope: &Value) -> Value {
         let response = self.post(envelope).await.expect("a reply");
-        let (status, body) = (response.status(), response.text().await.expect("a body"));
+        let status = response.status();
+        let body = response.text().await.expect("a body");
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         serde_json::from_str(&body).expect("a reply is JSON")
     }
@@ -82,7 +81,7 @@ impl Client {
     /// Posts an envelope with `Prefer: wait=SECONDS` and gives what came.
     ///
     /// # Panics
-    /// Where there is no reply, or none in JSON.
+    /// If there is no reply, or none in JSON.
     pub async fn send_waiting(&self, envelope: &Value, seconds: u32) -> WaitReply {
         let request = self
             .http
@@ -100,7 +99,8 @@ impl Client {
             .headers()
             .get("preference-applied")
             .and_then(|value| value.to_str().ok());
-        let (status, applied) = (response.status().as_u16(), applied.map(str::to_owned));
+        let status = response.status().as_u16();
+        let applied = applied.map(str::to_owned);
         WaitReply {
             status,
             applied,
@@ -111,7 +111,7 @@ impl Client {
     /// Gets a path with the key.
     ///
     /// # Panics
-    /// Where there is no reply.
+    /// If there is no reply.
     pub async fn get_with_key(&self, path: &str) -> Response {
         let request = self
             .http
@@ -129,7 +129,7 @@ impl Client {
     /// Gets a path.
     ///
     /// # Panics
-    /// Where there is no reply.
+    /// If there is no reply.
     pub async fn get(&self, path: &str) -> Response {
         self.http
             .get(format!("{}{path}", self.url))
@@ -141,7 +141,7 @@ impl Client {
     /// Posts raw bytes with headers of the caller's.
     ///
     /// # Panics
-    /// Where there is no reply.
+    /// If there is no reply.
     pub async fn raw(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
         self.raw_at("/v1/events", headers, body).await
     }
@@ -149,7 +149,7 @@ impl Client {
     /// Posts raw bytes with headers of the caller's to a path.
     ///
     /// # Panics
-    /// Where there is no reply.
+    /// If there is no reply.
     pub async fn raw_at(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
         let mut request = self.http.post(format!("{}{path}", self.url));
         for (name, value) in headers {
@@ -161,7 +161,7 @@ impl Client {
     /// Posts a batch in a format of the caller's, with the key; gives status and body.
     ///
     /// # Panics
-    /// Where there is no reply, or none in JSON.
+    /// If there is no reply, or none in JSON.
     pub async fn send_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> (u16, Value) {
         let bearer = format!("Bearer {}", self.key);
         let headers: Vec<(&str, &str)> = headers
@@ -179,7 +179,7 @@ impl Client {
     /// The same, and waits until it is stored; gives the reply.
     ///
     /// # Panics
-    /// Where it is not stored.
+    /// If it is not stored.
     pub async fn store_as(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Value {
         let headers: Vec<(&str, &str)> = headers
             .iter()

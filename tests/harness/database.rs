@@ -1,4 +1,4 @@
-//! A test's own look into the database, past the product's code.
+//! Direct access to a test's database, without the product's code.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,7 @@ pub enum Engine {
 /// A test's database.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// The file.
     Sqlite(PathBuf),
-    /// The URL.
     Postgres(String),
 }
 
@@ -26,7 +24,7 @@ impl Database {
     /// A database of its own: a path in `folder`, or an empty database of the suite's server.
     ///
     /// # Panics
-    /// Where the suite has no Postgres server.
+    /// If the suite has no Postgres server.
     pub async fn fresh(engine: Engine, folder: &std::path::Path) -> Self {
         if engine == Engine::Sqlite {
             return Self::Sqlite(folder.join("devtrail.db"));
@@ -58,7 +56,7 @@ impl Database {
     /// The rows of a query, each column as text; NULL is empty.
     ///
     /// # Panics
-    /// Where the query fails.
+    /// If the query fails.
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         match self {
             Self::Sqlite(path) => sqlite_rows(path, sql),
@@ -69,7 +67,7 @@ impl Database {
     /// A single number.
     ///
     /// # Panics
-    /// Where the query fails or gives no number.
+    /// If the query fails or gives no number.
     pub async fn count(&self, sql: &str) -> i64 {
         self.rows(sql).await[0][0].parse().expect("a number")
     }
@@ -77,7 +75,7 @@ impl Database {
     /// Runs statements that change the database, such as a trigger that counts inserts.
     ///
     /// # Panics
-    /// Where one fails.
+    /// If one fails.
     pub async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite(path) => {
@@ -108,7 +106,7 @@ impl DatabaseLock {
     /// Lets go.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     pub async fn release(self) {
         match self {
             Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").expect("it is let go"),
@@ -124,7 +122,7 @@ impl Database {
     /// Keeps every other process from storing batches.
     ///
     /// # Panics
-    /// Where the lock cannot be taken.
+    /// If the lock cannot be taken.
     pub async fn hold_locked(&self) -> DatabaseLock {
         match self {
             Self::Sqlite(path) => {

@@ -1,34 +1,43 @@
 //! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
 
-mod collector;
-mod lifecycle;
-mod outcome;
-mod streams;
-
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use futures_util::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, Database, Engine, program};
-pub use outcome::{until, wait_until_stopped};
+use crate::address::free_address;
+use crate::client::Client;
+use crate::database::{Database, Engine};
+use crate::programs::{nats_server, program, stderr_of};
+use crate::wait::{until, waited};
 
-/// The roles that a site on Postgres runs as processes of their own.
+/// The exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
+/// Signals that nobody sends: they come from a program's own fault.
+const CRASHES: [i32; 4] = [
+    Signal::SIGABRT as i32,
+    Signal::SIGSEGV as i32,
+    Signal::SIGBUS as i32,
+    Signal::SIGILL as i32,
+];
+
+/// The roles that a deployment on Postgres runs as processes of their own.
 pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];
 
-/// Processes of one site; all end with it.
+/// Processes of one deployment; all end with it.
 pub struct Deployment {
     folder: TempDir,
     engine: Engine,
-    /// Its database.
     pub database: Database,
     /// Addresses of the nats-server and its monitor.
     pub nats: String,
-    /// The monitor's.
     pub monitor: String,
     processes: BTreeMap<String, Child>,
     /// How processes crashed that were found gone.
@@ -39,15 +48,15 @@ impl Deployment {
     /// A nats-server with nothing on it, and an empty database.
     ///
     /// # Panics
-    /// Where they do not start.
+    /// If they do not start.
     pub async fn bare(engine: Engine) -> Self {
         Self::bare_in(engine, &std::env::temp_dir(), str::to_owned).await
     }
 
-    /// A site with its streams.
+    /// A deployment with its streams.
     ///
     /// # Panics
-    /// Where they cannot be made.
+    /// If they cannot be made.
     pub async fn start(engine: Engine) -> Self {
         Self::start_in(engine, &std::env::temp_dir()).await
     }
@@ -55,7 +64,7 @@ impl Deployment {
     /// The same with a changed configuration of the nats-server.
     ///
     /// # Panics
-    /// Where the streams cannot be made.
+    /// If the streams cannot be made.
     pub async fn configured(engine: Engine, edit: impl FnOnce(&str) -> String) -> Self {
         Self::bare_in(engine, &std::env::temp_dir(), edit)
             .await
@@ -65,7 +74,7 @@ impl Deployment {
     /// The same in a folder of its own under `parent`.
     ///
     /// # Panics
-    /// Where the streams cannot be made.
+    /// If the streams cannot be made.
     pub async fn start_in(engine: Engine, parent: &Path) -> Self {
         Self::bare_in(engine, parent, str::to_owned)
             .await
@@ -85,7 +94,8 @@ impl Deployment {
         edit: impl FnOnce(&str) -> String,
     ) -> Self {
         let none = String::new();
-        let (processes, crashes) = (BTreeMap::new(), Vec::new());
+        let processes = BTreeMap::new();
+        let crashes = Vec::new();
         let mut deployment = Self {
             folder,
             engine,
@@ -178,10 +188,10 @@ impl Deployment {
         }
     }
 
-    /// Starts a program under `name`; what it logs goes to a file of the site.
+    /// Starts a program under `name`; what it logs goes to a file of the deployment.
     ///
     /// # Panics
-    /// Where it does not start, or one of that name runs.
+    /// If it does not start, or one of that name runs.
     pub fn spawn(&mut self, name: &str, command: &mut Command) {
         let log = std::fs::File::options()
             .create(true)
@@ -209,7 +219,7 @@ impl Deployment {
         std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
     }
 
-    /// A program with this site's addresses in its environment.
+    /// A program with this deployment's addresses in its environment.
     #[must_use]
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(name));
@@ -222,10 +232,10 @@ impl Deployment {
         command
     }
 
-    /// Runs a program of the site to its end.
+    /// Runs a program of the deployment to its end.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// If it cannot be run.
     #[must_use]
     pub fn run(&self, name: &str, arguments: &[&str]) -> Output {
         self.command(name, arguments)
@@ -236,7 +246,7 @@ impl Deployment {
     /// A fresh key of a developer.
     ///
     /// # Panics
-    /// Where none can be made.
+    /// If none can be made.
     #[must_use]
     pub fn key(&self, developer: &str) -> String {
         let made = self.run("devtrail", &["keys", "create", developer]);
@@ -250,7 +260,7 @@ impl Deployment {
     /// A client of the collector at `url`, with a fresh key of a developer that the collector knows.
     ///
     /// # Panics
-    /// Where the key does not become known.
+    /// If the key does not become known.
     pub async fn client(&self, url: &str, developer: &str) -> Client {
         let client = Client::new(url, &self.key(developer));
         let known = async || (client.post(&Value::Null).await.ok()?.status() != 401).then_some(());
@@ -261,7 +271,7 @@ impl Deployment {
     /// kill -9.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill(&mut self, name: &str) {
         let mut child = self.processes.remove(name).expect("it runs");
         child
@@ -273,7 +283,7 @@ impl Deployment {
     /// Asks the process to stop and waits for its exit.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// If it does not end.
     pub async fn stop(&mut self, name: &str) -> ExitStatus {
         self.signal(name, Signal::SIGTERM);
         self.ended(name).await
@@ -285,19 +295,17 @@ impl Deployment {
         self.processes.keys().cloned().collect()
     }
 
-    /// Its process id.
     ///
     /// # Panics
-    /// Where it was not started.
+    /// If it was not started.
     #[must_use]
     pub fn pid(&self, name: &str) -> u32 {
         self.processes[name].id()
     }
 
-    /// Sends a signal.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     pub fn signal(&self, name: &str, signal: Signal) {
         let pid = self.processes[name].id().cast_signed();
         kill(Pid::from_raw(pid), signal).expect("it can be signalled");
@@ -306,23 +314,291 @@ impl Deployment {
     /// Waits until the process has ended by itself.
     ///
     /// # Panics
-    /// Where it does not.
+    /// If it does not.
     pub async fn ended(&mut self, name: &str) -> ExitStatus {
         let child = self.processes.get_mut(name).expect("it was started");
         let status = until("the process ends", async || {
             child.try_wait().expect("it can be asked")
         })
         .await;
-        // Only now: one that does not end is still killed with the site.
+        // Only now: one that does not end is still killed with the deployment.
         self.processes.remove(name);
         status
     }
-}
 
-/// What a program said on stderr.
-#[must_use]
-pub fn stderr_of(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    /// Starts a collector under `name`; gives its URL.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn collector(&mut self, name: &str) -> String {
+        self.collector_with(name, &[]).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn collector_with(&mut self, name: &str, arguments: &[&str]) -> String {
+        let address = free_address();
+        let mut command = self.command("devtrail-collector", &["--listen", &address]);
+        self.spawn(name, command.args(arguments));
+        runtime::process::install_tls();
+        let url = format!("http://{address}");
+        let client = reqwest::Client::new();
+        let ready = async || {
+            let reply = client
+                .get(format!("{url}/health/ready"))
+                .send()
+                .await
+                .ok()?;
+            reply.status().is_success().then_some(())
+        };
+        until("the collector is ready", ready).await;
+        url
+    }
+
+    /// A deployment with its streams on a Postgres server of the caller's own.
+    ///
+    /// # Panics
+    /// If the streams cannot be made.
+    pub async fn start_on_postgres(url: String) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::Postgres(url);
+        Self::bare_on(database, Engine::Postgres, folder, str::to_owned)
+            .await
+            .with_streams()
+    }
+
+    /// Starts nats-server on this port, with its monitor on that one; -1 takes a free one.
+    fn spawn_nats(&mut self, port: &str, monitor: &str) {
+        let folder = self.folder.path().to_owned();
+        let mut command = Command::new(nats_server());
+        command.arg("-c").arg(self.path("server.conf")).args([
+            "-a",
+            "127.0.0.1",
+            "-p",
+            port,
+            "-m",
+            monitor,
+        ]);
+        command
+            .arg("--ports_file_dir")
+            .arg(&folder)
+            .arg("-sd")
+            .arg(folder.join("nats"));
+        self.spawn("nats", &mut command);
+    }
+
+    /// Starts the nats-server again where it was, without waiting until it answers.
+    ///
+    /// # Panics
+    /// If it runs, or never did.
+    pub fn nats_again(&mut self) {
+        let port = |address: &str| {
+            let (_, port) = address.rsplit_once(':').expect("an address with a port");
+            port.trim_end_matches('/').to_owned()
+        };
+        let (port, monitor) = (port(&self.nats), port(&self.monitor));
+        self.spawn_nats(&port, &monitor);
+    }
+
+    /// Moves what the nats-server has on disk into `folder`, where it goes on.
+    ///
+    /// # Panics
+    /// If it does not run, or the folder is none.
+    pub async fn move_nats(&mut self, folder: &Path) {
+        let _ = self.stop("nats").await;
+        let old = self.path("nats");
+        let new = folder.join("nats");
+        let copied = Command::new("cp").arg("-a").arg(&old).arg(&new).status();
+        assert!(
+            copied.expect("cp runs").success(),
+            "the streams cannot be copied"
+        );
+        std::fs::remove_dir_all(&old)
+            .and_then(|()| symlink(&new, &old))
+            .expect("another folder");
+        self.nats_again();
+        let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
+        until("nats-server answers again", answers).await;
+    }
+
+    /// Whether the process of this name runs; one that has ended is forgotten, and `false`. How one
+    /// crashed is kept in [`Self::crashes`].
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn runs(&mut self, name: &str) -> bool {
+        let Some(child) = self.processes.get_mut(name) else {
+            return false;
+        };
+        if let Some(status) = child.try_wait().expect("it can be asked") {
+            self.processes.remove(name);
+            if status.code() == Some(PANICKED)
+                || status.signal().is_some_and(|one| CRASHES.contains(&one))
+            {
+                let last_lines: Vec<String> = self
+                    .log(name)
+                    .lines()
+                    .rev()
+                    .take(3)
+                    .map(str::to_owned)
+                    .collect();
+                self.crashes.push(format!(
+                    "{name} ended with {status}: {}",
+                    last_lines.join(" | ")
+                ));
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Waits until `count` batches are stored and every one is completed.
+    ///
+    /// # Panics
+    /// If that does not come.
+    pub async fn completed(&self, count: i64) {
+        const LEFT: &str = "SELECT count(*) FROM batches WHERE state = 'completed'";
+        let completed = async || {
+            (self.has_tables().await && self.database.count(LEFT).await == count).then_some(())
+        };
+        if waited(completed).await.is_none() {
+            let states =
+                "SELECT state, done, failed, count(*) FROM batches GROUP BY state, done, failed";
+            let logs = self.logs();
+            let states = if self.has_tables().await {
+                self.database.rows(states).await
+            } else {
+                Vec::new()
+            };
+            panic!(
+                "waited in vain until {count} batches are completed; there are {states:?}\n{logs}"
+            );
+        }
+    }
+
+    /// The last lines that each process logged.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let tail = |name: &String| {
+            let log = self.log(name);
+            let lines: Vec<&str> = log.lines().rev().take(8).collect();
+            format!(
+                "== {name}\n{}\n",
+                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
+        };
+        self.processes.keys().map(tail).collect()
+    }
+
+    /// Whether a worker has made the database's tables.
+    pub async fn has_tables(&self) -> bool {
+        let sql = match &self.database {
+            Database::Sqlite(path) if !path.exists() => return false,
+            Database::Sqlite(_) => "SELECT count(*) FROM sqlite_master WHERE name = 'alerts'",
+            Database::Postgres(_) => {
+                "SELECT count(*) FROM information_schema.tables WHERE table_name = 'alerts'"
+            }
+        };
+        self.database.count(sql).await == 1
+    }
+
+    /// Runs `devtrail verify` and gives its report.
+    ///
+    /// # Panics
+    /// If it finds anything.
+    #[must_use]
+    pub fn verify(&self) -> Value {
+        let output = self.run("devtrail", &["verify", "--json"]);
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "verify: {report}{}",
+            stderr_of(&output)
+        );
+        serde_json::from_str(&report).expect("a report")
+    }
+
+    /// A JetStream context on the deployment's server.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn js(&self) -> async_nats::jetstream::Context {
+        let addresses = bus::addresses(&self.nats).expect("addresses");
+        async_nats::jetstream::new(
+            async_nats::connect(addresses)
+                .await
+                .expect("nats-server answers"),
+        )
+    }
+
+    /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn shorten_ack_wait(&self) {
+        self.set_ack_wait("", std::time::Duration::from_secs(2))
+            .await;
+    }
+
+    /// Sets the `ack_wait` of all consumers of streams whose names begin so.
+    ///
+    /// # Panics
+    /// If a consumer cannot be changed.
+    pub async fn set_ack_wait(&self, streams: &str, ack_wait: std::time::Duration) {
+        let js = self.js().await;
+        for name in bus::topology::declared().keys().cloned() {
+            let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else {
+                continue;
+            };
+            let stream = js.get_stream(&name.stream).await.expect("the stream");
+            let info: async_nats::jetstream::consumer::PullConsumer =
+                stream.get_consumer(&consumer).await.expect("the consumer");
+            let mut config =
+                serde_json::to_value(&info.cached_info().config).expect("a configuration");
+            config["ack_wait"] = u64::try_from(ack_wait.as_nanos()).expect("a number").into();
+            let config: async_nats::jetstream::consumer::pull::Config =
+                serde_json::from_value(config).expect("a configuration");
+            stream
+                .update_consumer(config)
+                .await
+                .expect("the consumer is changed");
+        }
+    }
+
+    /// Takes the message with this sequence in flight, as a worker would that is slow; others go back.
+    ///
+    /// # Panics
+    /// If it is not delivered first.
+    pub async fn hold_back(
+        &self,
+        stream: &str,
+        consumer: &str,
+        seq: u64,
+    ) -> async_nats::jetstream::Message {
+        let stream = self
+            .js()
+            .await
+            .get_stream(stream)
+            .await
+            .expect("the stream");
+        let consumer: async_nats::jetstream::consumer::PullConsumer =
+            stream.get_consumer(consumer).await.expect("the consumer");
+        let mut messages = consumer
+            .fetch()
+            .max_messages(1)
+            .messages()
+            .await
+            .expect("a pull");
+        let message = messages
+            .next()
+            .await
+            .expect("a message")
+            .expect("a message");
+        assert_eq!(message.info().expect("its place").stream_sequence, seq);
+        message
+    }
 }
 
 impl Drop for Deployment {

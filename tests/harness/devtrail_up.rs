@@ -9,22 +9,11 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, program};
+use crate::client::Client;
+use crate::programs::{nats_server, program};
 
 /// A start or a condition that takes longer has failed: the machines are slow, not that slow.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The nats-server of the suite: `DEVTRAIL_NATS_SERVER`, `.tools/`, or PATH.
-#[must_use]
-pub fn nats_server() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let tools = root.join(".tools/nats-server");
-    match std::env::var_os("DEVTRAIL_NATS_SERVER") {
-        Some(path) => path.into(),
-        None if tools.exists() => tools,
-        None => "nats-server".into(),
-    }
-}
 
 /// A running `devtrail up`. Dropped: stopped for good, its nats-server as well.
 pub struct DevtrailUp {
@@ -37,7 +26,7 @@ impl DevtrailUp {
     /// Starts on a fresh folder and waits until a batch would be accepted.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -45,7 +34,7 @@ impl DevtrailUp {
     /// The same with more arguments, which hold for each restart as well.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub async fn start_with(arguments: &[&str]) -> Self {
         Self::start_in(&std::env::temp_dir(), arguments).await
     }
@@ -53,7 +42,7 @@ impl DevtrailUp {
     /// The same in a folder of its own under `parent`.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub async fn start_in(parent: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments
             .iter()
@@ -71,7 +60,7 @@ impl DevtrailUp {
     /// Starts again on the same folder.
     ///
     /// # Panics
-    /// Where it does not start, or still runs.
+    /// If it does not start, or still runs.
     pub async fn restart(&mut self) {
         self.restart_with(&[]).await;
     }
@@ -79,7 +68,7 @@ impl DevtrailUp {
     /// Starts again on the same folder, with more flags.
     ///
     /// # Panics
-    /// Where it does not start, or still runs.
+    /// If it does not start, or still runs.
     pub async fn restart_with(&mut self, flags: &[&str]) {
         assert!(self.child.is_none(), "it still runs");
         let _ = std::fs::remove_file(self.path("addresses.json"));
@@ -122,7 +111,7 @@ impl DevtrailUp {
     /// One of the addresses in use: `collector`, `nats`, `monitor`.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     pub fn address(&self, name: &str) -> String {
         let bytes = std::fs::read(self.path("addresses.json")).expect("addresses.json");
@@ -133,7 +122,7 @@ impl DevtrailUp {
     /// A client with the first key.
     ///
     /// # Panics
-    /// Where there is no key.
+    /// If there is no key.
     #[must_use]
     pub fn client(&self) -> Client {
         let key = std::fs::read_to_string(self.path("api-key")).expect("api-key");
@@ -143,7 +132,7 @@ impl DevtrailUp {
     /// Pids of `devtrail up` and of its nats-server.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     #[must_use]
     pub fn pids(&self) -> (i32, i32) {
         let up = self.child.as_ref().expect("it runs").id().cast_signed();
@@ -164,7 +153,7 @@ impl DevtrailUp {
     /// kill -9 of `devtrail up`; its nats-server is left behind.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child
@@ -176,7 +165,7 @@ impl DevtrailUp {
     /// kill -9 of the nats-server.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill_nats(&self) {
         kill(Pid::from_raw(self.pids().1), Signal::SIGKILL).expect("nats-server can be killed");
     }
@@ -184,7 +173,7 @@ impl DevtrailUp {
     /// Asks it to stop and waits for its exit code.
     ///
     /// # Panics
-    /// Where it does not stop.
+    /// If it does not stop.
     pub async fn stop(&mut self) -> Option<i32> {
         kill(Pid::from_raw(self.pids().0), Signal::SIGTERM).expect("it can be signalled");
         self.ended().await
@@ -193,7 +182,7 @@ impl DevtrailUp {
     /// Waits for its exit code.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// If it does not end.
     pub async fn ended(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
         let exit = tokio::task::spawn_blocking(move || child.wait());
@@ -208,7 +197,7 @@ impl DevtrailUp {
     /// Runs a command of `devtrail` on its folder.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// If it cannot be run.
     #[must_use]
     pub fn devtrail(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("devtrail"));
@@ -223,7 +212,7 @@ impl DevtrailUp {
     /// Runs `devtrail verify` and gives its report.
     ///
     /// # Panics
-    /// Where it finds anything.
+    /// If it finds anything.
     #[must_use]
     pub fn verify(&self) -> Value {
         let output = self.devtrail(&["verify", "--json"]);
@@ -239,7 +228,7 @@ impl DevtrailUp {
     /// The database, opened for reading.
     ///
     /// # Panics
-    /// Where it cannot be opened.
+    /// If it cannot be opened.
     #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -250,7 +239,7 @@ impl DevtrailUp {
     /// A single number of the database.
     ///
     /// # Panics
-    /// Where the query fails.
+    /// If the query fails.
     #[must_use]
     pub fn count(&self, sql: &str) -> i64 {
         self.database()
@@ -261,7 +250,7 @@ impl DevtrailUp {
     /// The bytes of a single column of the one row that `sql` finds.
     ///
     /// # Panics
-    /// Where the query fails.
+    /// If the query fails.
     #[must_use]
     pub fn bytes(&self, sql: &str) -> Vec<u8> {
         self.database()
@@ -272,7 +261,7 @@ impl DevtrailUp {
     /// The text of the stored event of this id.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     pub fn kept(&self, event_id: &str) -> String {
         let body = self.bytes(&format!(
@@ -284,12 +273,10 @@ impl DevtrailUp {
     /// Waits until `condition` gives something.
     ///
     /// # Panics
-    /// Where it does not in time; the end of the log says why.
+    /// If it does not in time; the end of the log says why.
     pub async fn until<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-        let (start, mut polls) = (
-            Instant::now(),
-            tokio::time::interval(Duration::from_millis(10)),
-        );
+        let start = Instant::now();
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
         loop {
             polls.tick().await;
             if let Some(value) = condition() {
@@ -315,7 +302,7 @@ impl DevtrailUp {
 impl Drop for DevtrailUp {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // In order, so that the nats-server goes with it; by force where that fails.
+            // In order, so that the nats-server goes with it; by force if that fails.
             let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
             let start = Instant::now();
             while start.elapsed() < PATIENCE && matches!(child.try_wait(), Ok(None)) {

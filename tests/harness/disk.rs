@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Set where a test runs in the namespace.
+/// Set if a test runs in the namespace.
 const INSIDE: &str = "DEVTRAIL_TEST_OWN_MOUNTS";
 
 /// Mounts and unmounts a disk, to see whether that works.
@@ -25,11 +25,11 @@ pub enum Mounts {
 
 /// Runs the test of this name again in a mount namespace, unless this is that run.
 ///
-/// `as_root`: only where the user is root; in a namespace of users there is no other user to become,
+/// `as_root`: only if the user is root; in a namespace of users there is no other user to become,
 /// as Postgres needs it.
 ///
 /// # Panics
-/// Where the test fails in its namespace.
+/// If the test fails in its namespace.
 #[must_use]
 pub fn own_mounts(test: &str, as_root: bool) -> Mounts {
     if std::env::var_os(INSIDE).is_some() {
@@ -68,7 +68,7 @@ impl Disk {
     /// A disk of so many MiB.
     ///
     /// # Panics
-    /// Where it cannot be mounted.
+    /// If it cannot be mounted.
     #[must_use]
     pub fn mount(mib: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -92,7 +92,7 @@ impl Disk {
     /// Takes all that is free.
     ///
     /// # Panics
-    /// Where that fails in another way than for lack of room.
+    /// If that fails in another way than for lack of room.
     pub fn fill(&self) {
         let zeros = std::fs::File::open("/dev/zero").expect("zeros");
         let mut filler = std::fs::File::create(self.path().join("filler")).expect("a file");
@@ -105,7 +105,7 @@ impl Disk {
     /// Frees it again.
     ///
     /// # Panics
-    /// Where it was not filled.
+    /// If it was not filled.
     pub fn free(&self) {
         std::fs::remove_file(self.path().join("filler")).expect("it was filled");
     }

@@ -10,11 +10,11 @@ use serde_json::Value;
 /// One developer's events, in the order of the files (commits newest first).
 pub type Person = (String, Vec<Value>);
 
-/// The events of a compressed file of `{"developer", "event"}` lines, by developer. `None` where
+/// The events of a compressed file of `{"developer", "event"}` lines, by developer. `None` if
 /// the file is not there.
 ///
 /// # Panics
-/// Where a file is damaged.
+/// If a file is damaged.
 #[must_use]
 pub fn real_input(paths: &[&Path]) -> Option<Vec<Person>> {
     let mut people: BTreeMap<String, Vec<Value>> = BTreeMap::new();

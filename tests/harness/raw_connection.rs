@@ -1,4 +1,4 @@
-//! A connection spoken to in bytes: what no HTTP client would send, and what exactly comes back.
+//! A connection in bytes: what no HTTP client would send, and exactly what comes back.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One reply.
 #[derive(Clone)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: u16,
     headers: Vec<(String, String)>,
     /// The body, as it came.
@@ -44,7 +43,7 @@ impl Answer {
         }
     }
 
-    /// A header's value, where there is exactly one of the name.
+    /// A header's value, if there is exactly one of the name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
@@ -58,7 +57,7 @@ impl Answer {
     /// Its body, read as JSON.
     ///
     /// # Panics
-    /// Where it is none.
+    /// If it is none.
     #[must_use]
     pub fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);
@@ -78,7 +77,7 @@ impl RawConnection {
     /// A connection to the collector at `url`.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     pub async fn open(url: &str) -> Self {
         let stream = TcpStream::connect(url.trim_start_matches("http://"))
             .await
@@ -92,7 +91,7 @@ impl RawConnection {
     /// Sends bytes.
     ///
     /// # Panics
-    /// Where they cannot be sent.
+    /// If they cannot be sent.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.offer(bytes).await.expect("bytes can be sent");
     }
@@ -100,7 +99,7 @@ impl RawConnection {
     /// Sends bytes to who may have closed already.
     ///
     /// # Errors
-    /// Where it has.
+    /// If it has.
     pub async fn offer(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))
             .await
@@ -110,7 +109,7 @@ impl RawConnection {
     /// Says that nothing more will be sent.
     ///
     /// # Panics
-    /// Where the connection is gone.
+    /// If the connection is gone.
     pub async fn end(&mut self) {
         self.stream.shutdown().await.expect("an end can be sent");
     }
@@ -118,7 +117,7 @@ impl RawConnection {
     /// The next reply.
     ///
     /// # Panics
-    /// Where none comes.
+    /// If none comes.
     pub async fn answer(&mut self) -> Answer {
         self.next_answer(true)
             .await
@@ -128,14 +127,14 @@ impl RawConnection {
     /// The next reply to a HEAD request: it names a body's length, and has none.
     ///
     /// # Panics
-    /// Where none comes.
+    /// If none comes.
     pub async fn answer_to_head(&mut self) -> Answer {
         self.next_answer(false)
             .await
             .expect("an answer before the connection is closed")
     }
 
-    /// The next reply, or `None` where the connection is closed without one.
+    /// The next reply, or `None` if the connection is closed without one.
     pub async fn answer_or_end(&mut self) -> Option<Answer> {
         self.next_answer(true).await
     }
@@ -184,7 +183,7 @@ impl RawConnection {
         Some(answer)
     }
 
-    /// Reads what there is; 0 where the other side has closed.
+    /// Reads what there is; 0 if the other side has closed.
     async fn more(&mut self) -> usize {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.came))
             .await
@@ -199,7 +198,7 @@ impl RawConnection {
         std::mem::take(&mut self.came)
     }
 
-    /// Takes exactly so many bytes; `None` where the other side closes before.
+    /// Takes exactly so many bytes; `None` if the other side closes before.
     pub async fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.came.len() < count {
             if self.more().await == 0 {

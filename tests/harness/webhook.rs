@@ -1,4 +1,4 @@
-//! A receiver of webhooks, as an administrator runs one: keeps what is posted to it, answers as it is told.
+//! A receiver of webhooks that records what is posted to it, and answers as configured.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,6 @@ type Answer = (StatusCode, [(HeaderName, &'static str); 1]);
 /// One post.
 #[derive(Debug, Clone)]
 pub struct WebhookPost {
-    /// Its headers.
     pub headers: HeaderMap,
     /// Its body as it came.
     pub body: Bytes,
@@ -27,10 +26,9 @@ pub struct WebhookPost {
 }
 
 impl WebhookPost {
-    /// A header's text.
     ///
     /// # Panics
-    /// Where it is no text.
+    /// If it is no text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -41,7 +39,7 @@ impl WebhookPost {
     /// The body as JSON.
     ///
     /// # Panics
-    /// Where it is none.
+    /// If it is none.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body is JSON")
@@ -67,7 +65,7 @@ impl WebhookReceiver {
     /// Starts one that answers 204.
     ///
     /// # Panics
-    /// Where it cannot listen.
+    /// If it cannot listen.
     pub async fn start() -> Self {
         let (hook, port) = Self::reserved();
         hook.listen(port).await;
@@ -77,7 +75,7 @@ impl WebhookReceiver {
     /// One that is not there yet, and the port where it will be.
     ///
     /// # Panics
-    /// Where no port is free.
+    /// If no port is free.
     #[must_use]
     pub fn reserved() -> (Self, u16) {
         let received = Arc::new(Mutex::new(Received {
@@ -98,7 +96,7 @@ impl WebhookReceiver {
     /// Takes posts from now on.
     ///
     /// # Panics
-    /// Where it cannot listen.
+    /// If it cannot listen.
     pub async fn listen(&self, port: u16) {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
             .await
@@ -112,7 +110,7 @@ impl WebhookReceiver {
     /// Answers so from now on, each time after `delay`.
     ///
     /// # Panics
-    /// Where a test panicked with it.
+    /// If a test panicked with it.
     pub fn answer(&self, status: u16, delay: Duration) {
         let mut received = self.received.lock().expect("no test panics with it");
         (received.status, received.delay) = (status, delay);
@@ -121,7 +119,7 @@ impl WebhookReceiver {
     /// What was posted so far, oldest first.
     ///
     /// # Panics
-    /// Where a test panicked with it.
+    /// If a test panicked with it.
     #[must_use]
     pub fn posts(&self) -> Vec<WebhookPost> {
         self.received
@@ -140,7 +138,8 @@ async fn take(
 ) -> Answer {
     let (index, status, delay) = {
         let mut received = received.lock().expect("no test panics with it");
-        let (status, delay) = (received.status, received.delay);
+        let status = received.status;
+        let delay = received.delay;
         received.posts.push(WebhookPost {
             headers,
             body,

@@ -1,5 +1,4 @@
-//! Administrators are told what is wrong, and when it is over: in the stream ADMIN, by the webhook, by the
-//! command; once each, whoever dies meanwhile, and at nobody's cost.
+//! Alerts to administrators: in the stream ADMIN, by the webhook, by the command; each once, whichever process dies.
 
 mod breakers;
 mod conditions;
@@ -30,7 +29,7 @@ const QUICK: [&str; 10] = [
     "100",
 ];
 
-/// A site with a collector, and a client of it.
+/// A deployment with a collector, and a client of it.
 async fn deployment(engine: Engine) -> (Deployment, Client) {
     let mut deployment = Deployment::start(engine).await;
     shorten_life(&deployment).await;
@@ -116,7 +115,7 @@ async fn told(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
 async fn until_told(deployment: &Deployment, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
-        let newest = told(deployment, kind)
+        let newest = output(deployment, kind)
             .await
             .into_iter()
             .rfind(|alert| alert.subject == subject)?;

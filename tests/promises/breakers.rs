@@ -1,5 +1,4 @@
-//! The collector's circuit breaker before the stream: a server that is away is left alone, and clients are told
-//! at once and for how long.
+//! The collector's circuit breaker: it spares a stream that does not answer, and clients learn for how long.
 
 mod closes;
 
@@ -44,10 +43,10 @@ impl Refusal {
 }
 
 async fn send(client: &Client, id: &str) -> Refusal {
-    told(client.post(&envelope(id, &[event(id)])).await.unwrap()).await
+    refusal(client.post(&envelope(id, &[event(id)])).await.unwrap()).await
 }
 
-async fn told(reply: reqwest::Response) -> Refusal {
+async fn refusal(reply: reqwest::Response) -> Refusal {
     let retry_after = reply
         .headers()
         .get("retry-after")
@@ -62,7 +61,7 @@ async fn told(reply: reqwest::Response) -> Refusal {
     }
 }
 
-/// A site whose collector takes these arguments, and a client that it knows.
+/// A deployment whose collector takes these arguments, and a client that it knows.
 async fn deployment(arguments: &[&str]) -> (Deployment, Client) {
     let mut deployment = Deployment::start(Engine::Sqlite).await;
     let url = deployment.collector_with("collector", arguments).await;
@@ -101,14 +100,14 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
     client.send(&envelope("before", &[event("before")])).await;
     stop_nats(&deployment).await;
     let ids = ["b1", "b2", "b3", "b4", "b5"];
-    for told in join_all(ids.map(|id| send(&client, id))).await {
+    for refusal in join_all(ids.map(|id| send(&client, id))).await {
         assert_eq!(
-            (told.status, &*told.code),
+            (refusal.status, &*refusal.code),
             (503, "circuit_open"),
             "{}",
-            told.body
+            refusal.body
         );
-        assert!(told.is_unknown(), "{}", told.body);
+        assert!(refusal.is_unknown(), "{}", refusal.body);
     }
     // A body that never comes is not waited for.
     let mut wire = RawConnection::open(client.url()).await;
@@ -130,7 +129,7 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
             .contains("Nothing was stored"),
         "{refused:?}"
     );
-    let ready = told(client.get("/health/ready").await).await;
+    let ready = refusal(client.get("/health/ready").await).await;
     assert_eq!((ready.status, &*ready.code), (503, "circuit_open"));
     assert!(
         deployment.log("collector").contains("no PubAck within"),
@@ -149,8 +148,8 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
     assert_eq!(opened.code, "circuit_open", "{}", opened.body);
     opened.kept().await;
     for id in ids {
-        let told = send(&client, id).await;
-        assert_eq!(told.status, 202, "{}", told.body);
+        let refusal = send(&client, id).await;
+        assert_eq!(refusal.status, 202, "{}", refusal.body);
     }
     assert_eq!(client.get("/health/ready").await.status(), 200);
     let sent = sending.await.unwrap();
@@ -177,8 +176,8 @@ async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
     let (deployment, client) =
         deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
     stop_nats(&deployment).await;
-    for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
-        assert_eq!(told.code, "circuit_open", "{}", told.body);
+    for refusal in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
+        assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
     }
     let opened = send(&client, "b1").await;
     assert!(
@@ -189,9 +188,9 @@ async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
     opened.kept().await;
     let ids: Vec<String> = (0..10).map(|number| format!("probe-{number}")).collect();
     let all = join_all(ids.iter().map(|id| send(&client, id))).await;
-    assert!(all.iter().all(|told| told.code == "circuit_open"));
+    assert!(all.iter().all(|refusal| refusal.code == "circuit_open"));
     assert_eq!(
-        all.iter().filter(|told| told.is_unknown()).count(),
+        all.iter().filter(|refusal| refusal.is_unknown()).count(),
         3,
         "so many were tried"
     );
@@ -207,8 +206,8 @@ async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
 async fn a_lost_server_opens_it_and_status_names_it() {
     let (deployment, client) = deployment(&["--breaker-open-for", "60s"]).await;
     stop_nats(&deployment).await;
-    for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
-        assert_eq!(told.code, "circuit_open", "{}", told.body);
+    for refusal in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
+        assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
     }
     deployment.signal("nats", Signal::SIGCONT);
     until("status names it", async || {
@@ -260,12 +259,12 @@ async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
             async move { client.post(body).await.unwrap().status().as_u16() }
         });
         assert!(join_all(bad).await.iter().all(|status| *status == 400));
-        let told = send(&client, &format!("full-{round}")).await;
+        let refusal = send(&client, &format!("full-{round}")).await;
         assert_eq!(
-            (told.status, &*told.code),
+            (refusal.status, &*refusal.code),
             (503, "stream_full"),
             "{}",
-            told.body
+            refusal.body
         );
     }
     config.max_bytes = room;

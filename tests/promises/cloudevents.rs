@@ -72,7 +72,8 @@ async fn a_cloud_event_is_mapped_and_a_resend_is_the_same_batch() {
         (&kept["data"], kept.get("subject")),
         (&json!({"outcome": "passed"}), None)
     );
-    let row = "SELECT schema_version FROM batches WHERE seq = 1 AND abs(received_at - unixepoch(sent_at) * 1000000) < 2000000";
+    let row = "SELECT schema_version FROM batches WHERE seq = 1 AND abs(received_at - unixepoch(sent_at) * \
+        1000000) < 2000000";
     let version: String = up.database().query_row(row, [], |row| row.get(0)).unwrap();
     assert_eq!(version, "1.0");
     assert_eq!(up.verify()["stored"], 3);

@@ -1,4 +1,4 @@
-//! Many processes at once on Postgres: nothing is missed in any window, no deadlock surfaces (R1.2, R3.1).
+//! Many processes at once on Postgres: no window misses an event, no deadlock surfaces (R1.2, R3.1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ const DAYS: usize = 5;
 /// A developer's events: five days, ten types of minute, edits and saves, in UTC.
 fn events(developer: usize) -> Vec<Value> {
     let one = |number: usize| {
-        let (day, minute) = (1 + number % DAYS, (number * 7 + developer) % 1440);
+        let day = 1 + number % DAYS;
+        let minute = (number * 7 + developer) % 1440;
         let at = format!(
             "2026-03-{day:02}T{:02}:{:02}:{:02}Z",
             minute / 60,

@@ -19,7 +19,7 @@ fn batch(number: i64) -> Value {
     envelope(&format!("batch-{number}"), &[push, edit])
 }
 
-/// A site whose stream holds the batches, with no worker yet.
+/// A deployment whose stream holds the batches, with no worker yet.
 async fn loaded(engine: Engine) -> (Deployment, Client) {
     let mut deployment = Deployment::start(engine).await;
     deployment.shorten_ack_wait().await;
@@ -170,7 +170,7 @@ harness::on_both_stores!(
     jobs_done_before_t2b_complete_the_batch,
 );
 
-/// A worker stands still with messages in hand until their ack_wait has run out; a second one takes
+/// A worker is frozen with messages in flight until their ack_wait has run out; a second one takes
 /// them, and the first one, awake again, finds them stored. (On SQLite there is no second process.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_takes_over_when_ack_wait_has_run_out() {

@@ -1,4 +1,4 @@
-//! What gave up: listed, shown, given another try, dropped; and nothing of it is lost or done twice.
+//! Dead dead letters: listed, shown, redriven, dropped; nothing of them is lost or done twice.
 
 mod confirmation;
 mod drop;
@@ -12,14 +12,18 @@ use serde_json::Value;
 
 /// Every table that is derived from the events, and the batches; without what depends on the moment.
 const DERIVED: [&str; 9] = [
-    "SELECT src, seq, developer, batch_id, events_hash, received, accepted, duplicate, rejected, quarantined, need, done,
+    "SELECT src, seq, developer, batch_id, events_hash, received, accepted, duplicate, rejected, quarantined, \
+        need, done,
        failed, state FROM batches ORDER BY src, seq",
-    "SELECT src, seq, ordinal, developer, event_id, type, effective_at, local_day FROM events ORDER BY developer, event_id",
+    "SELECT src, seq, ordinal, developer, event_id, type, effective_at, local_day FROM events ORDER BY \
+        developer, event_id",
     "SELECT developer, hour, gen FROM hours ORDER BY developer, hour",
     "SELECT developer, hour, computed_gen, version, body FROM partials ORDER BY developer, hour",
     "SELECT developer, day, computed_gen, version, body FROM days ORDER BY developer, day",
-    "SELECT developer, event_id, version, src, seq, ordinal, record FROM normalized ORDER BY developer, event_id, version",
-    "SELECT developer, rule, window_start, computed_gen, version FROM rule_windows ORDER BY developer, rule, window_start",
+    "SELECT developer, event_id, version, src, seq, ordinal, record FROM normalized ORDER BY developer, \
+        event_id, version",
+    "SELECT developer, rule, window_start, computed_gen, version FROM rule_windows ORDER BY developer, rule, \
+        window_start",
     "SELECT alert_id, developer, rule, window_start, title, state, revision, src, seq FROM alerts ORDER BY alert_id",
     "SELECT count(*) FROM attempts",
 ];
@@ -59,7 +63,7 @@ async fn mend(deployment: &Deployment, table: &str) {
     deployment.database.execute(&sql).await;
 }
 
-/// A site with workers and tables, and a client of the developer ada.
+/// A deployment with workers and tables, and a client of the developer ada.
 async fn running(engine: Engine) -> (Deployment, Client) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -101,9 +105,10 @@ fn listed(deployment: &Deployment, filters: &[&str]) -> Vec<Value> {
     json(&output).as_array().unwrap().clone()
 }
 
-/// Waits until DEAD has so many letters; gives them.
-async fn letters(deployment: &Deployment, count: usize) -> Vec<Value> {
-    let there = async || Some(listed(deployment, &[])).filter(|letters| letters.len() == count);
+/// Waits until DEAD has so many dead letters; gives them.
+async fn dead_letters(deployment: &Deployment, count: usize) -> Vec<Value> {
+    let there =
+        async || Some(listed(deployment, &[])).filter(|dead_letters| dead_letters.len() == count);
     until(&format!("DEAD has {count} letters"), there).await
 }
 
@@ -129,9 +134,10 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     refuse(&deployment, "events", "poison").await;
     refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let found = letters(&deployment, 2).await;
+    let found = dead_letters(&deployment, 2).await;
     let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
-    let (message, job) = (of("EVENTS"), of("JOBS"));
+    let message = of("EVENTS");
+    let job = of("JOBS");
     assert_eq!(
         (&message["batch"], &message["developer"]),
         (&"1:2".into(), &"ada".into()),
@@ -156,11 +162,11 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
         assert_eq!(listed(&deployment, filters).len(), count, "{filters:?}");
     }
 
-    // The cause is still there: both give up again, as new letters that say so.
+    // The cause is still there: both are dead-lettered again, as new dead letters that say so.
     let again = dead(&deployment, &["redrive", "--all", "--json"]);
     assert_eq!(again.status.code(), Some(1), "{}", stderr_of(&again));
     assert_eq!(became(&json(&again)), ["gave_up_again"; 2]);
-    let found = letters(&deployment, 2).await;
+    let found = dead_letters(&deployment, 2).await;
     let pointer = found.iter().find(|one| one["stream"] == "REPLAY").unwrap();
     assert_eq!(
         (&pointer["batch"], &pointer["developer"]),
@@ -222,7 +228,7 @@ async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) 
     let (deployment, client) = running(engine).await;
     refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let number = letters(&deployment, 1).await[0]["sequence"].to_string();
+    let number = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     let shown = json(&dead(&deployment, &["show", &number, "--json"]));
     assert_eq!(
         (&shown["payload"]["kind"], &shown["payload"]["job"]["kind"]),

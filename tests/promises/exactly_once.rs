@@ -1,4 +1,4 @@
-//! The same batch however often, whenever and by whatever way: each event is kept exactly once (R1.4).
+//! The same batch, sent repeatedly in every way, stores each event exactly once (R1.4).
 
 use async_nats::jetstream;
 use harness::{DevtrailUp, envelope, event};
@@ -16,7 +16,8 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once() {
     let up = DevtrailUp::start().await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let sends = (0..16).map(|_| {
-        let (client, batch) = (up.client(), batch.clone());
+        let client = up.client();
+        let batch = batch.clone();
         tokio::spawn(async move { client.send(&batch).await })
     });
     let replies = futures_util::future::join_all(sends).await;
@@ -99,8 +100,10 @@ async fn a_late_resend_is_dropped_and_names_the_original() {
          AND d.original_received_at = b.received_at"
     );
     assert_eq!(up.count(&named), 2);
-    let audited = "SELECT count(*) FROM audit JOIN audit_personal USING (id) WHERE step = 'deduplicated'
-         AND detail LIKE '%\"seq\":1%' AND detail LIKE '%\"batch_id\":\"b1\"%' AND detail LIKE '%\"received_at\":\"20%'";
+    let audited =
+        "SELECT count(*) FROM audit JOIN audit_personal USING (id) WHERE step = 'deduplicated'
+         AND detail LIKE '%\"seq\":1%' AND detail LIKE '%\"batch_id\":\"b1\"%' AND detail LIKE \
+         '%\"received_at\":\"20%'";
     assert_eq!(up.count(audited), 2);
     assert_eq!(up.verify()["duplicates"], 2);
 }

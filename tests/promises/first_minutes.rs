@@ -1,4 +1,4 @@
-//! What a newcomer can do wrong is said in one message that names the remedy; what she needs is there.
+//! A newcomer's first minutes: each mistake gets one message that names the remedy.
 
 mod failed_start;
 mod help;
@@ -65,17 +65,20 @@ async fn ended(command: &mut Command) -> Output {
 async fn refused(command: &mut Command, code: i32, parts: &[&str]) {
     let output = ended(command).await;
     let all = stderr_of(&output);
-    // Where there is no terminal, logs are lines of JSON.
-    let told: Vec<&str> = all.lines().filter(|line| !line.starts_with('{')).collect();
-    let told = told.join("\n");
+    // Without a terminal, logs are lines of JSON.
+    let reported: Vec<&str> = all.lines().filter(|line| !line.starts_with('{')).collect();
+    let reported = reported.join("\n");
     let asked = format!("{:?}", command.as_std());
     assert_eq!(output.status.code(), Some(code), "{asked}: {all}");
     assert!(
-        told.starts_with("error: ") && told.matches("error: ").count() == 1,
+        reported.starts_with("error: ") && reported.matches("error: ").count() == 1,
         "{asked}: {all}"
     );
     for part in parts {
-        assert!(told.contains(part), "{asked}: {part:?} is not in: {told}");
+        assert!(
+            reported.contains(part),
+            "{asked}: {part:?} is not in: {reported}"
+        );
     }
     for noise in [
         "panicked",
@@ -87,9 +90,9 @@ async fn refused(command: &mut Command, code: i32, parts: &[&str]) {
     ] {
         assert!(!all.contains(noise), "{asked}: {noise:?} is in: {all}");
     }
-    let links: Vec<&str> = told.split(": ").collect();
+    let links: Vec<&str> = reported.split(": ").collect();
     assert!(
         links.windows(2).all(|pair| pair[0] != pair[1]),
-        "{asked}: says the same twice: {told}"
+        "{asked}: says the same twice: {reported}"
     );
 }

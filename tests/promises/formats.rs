@@ -31,7 +31,8 @@ fn with<'a>(
 async fn a_bad_line_costs_itself_only_and_is_kept_byte_for_byte() {
     let up = DevtrailUp::start().await;
     let client = up.client();
-    let (one, two) = (event("e1").to_string(), event("e2").to_string());
+    let one = event("e1").to_string();
+    let two = event("e2").to_string();
     let bad: &[u8] = b"{\"id\":\"e9\",\"name\":\"\xFF\xFE\"}";
     let lines = [
         "\u{feff}".as_bytes(),

@@ -45,16 +45,16 @@ async fn fsync_is_seen_before_the_puback() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stderr_of = String::new();
+    let mut stderr = String::new();
     std::io::BufReader::new(strace.stderr.as_mut().unwrap())
-        .read_line(&mut stderr_of)
+        .read_line(&mut stderr)
         .unwrap();
-    if stderr_of.contains("Operation not permitted") || stderr_of.contains("ptrace") {
-        eprintln!("skipped: strace may not look at other processes here: {stderr_of}");
+    if stderr.contains("Operation not permitted") || stderr.contains("ptrace") {
+        eprintln!("skipped: strace may not look at other processes here: {stderr}");
         strace.wait().unwrap();
         return;
     }
-    assert!(stderr_of.contains("attached"), "{stderr_of}");
+    assert!(stderr.contains("attached"), "{stderr}");
     up.client().send(&envelope("b1", &[event("e1")])).await;
     // strace writes its file out when it ends.
     kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT).unwrap();
@@ -105,10 +105,8 @@ async fn a_server_that_does_not_sync_is_refused_unless_allowed() {
         }
         tokio::task::yield_now().await;
     };
-    let (nats, monitor) = (
-        ports["nats"][0].as_str().unwrap(),
-        ports["monitoring"][0].as_str().unwrap(),
-    );
+    let nats = ports["nats"][0].as_str().unwrap();
+    let monitor = ports["monitoring"][0].as_str().unwrap();
     let apply = |more: &[&str]| {
         let mut command = Command::new(program("devtrail"));
         command
@@ -124,10 +122,10 @@ async fn a_server_that_does_not_sync_is_refused_unless_allowed() {
         command.output().unwrap()
     };
     let refused = apply(&[]);
-    let stderr_of = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        refused.status.code() == Some(1) && stderr_of.contains("sync_interval: always"),
-        "{stderr_of}"
+        refused.status.code() == Some(1) && stderr.contains("sync_interval: always"),
+        "{stderr}"
     );
     let collector = Command::new(program("devtrail-collector"))
         .args([
@@ -140,10 +138,10 @@ async fn a_server_that_does_not_sync_is_refused_unless_allowed() {
         ])
         .output()
         .unwrap();
-    let stderr_of = String::from_utf8_lossy(&collector.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&collector.stderr).into_owned();
     assert!(
-        collector.status.code() == Some(1) && stderr_of.contains("--allow-unsafe-sync"),
-        "{stderr_of}"
+        collector.status.code() == Some(1) && stderr.contains("--allow-unsafe-sync"),
+        "{stderr}"
     );
     assert!(apply(&["--allow-unsafe-sync"]).status.success());
     server.kill().unwrap();

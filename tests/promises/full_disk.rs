@@ -1,4 +1,4 @@
-//! A full disk: clients are told, nothing acknowledged is lost, and service comes back once there is room (R2.4).
+//! A full disk: clients learn, nothing acknowledged is lost, and service comes back once there is room (R2.4).
 //!
 //! Each test runs itself again in a mount namespace of its own, where it may mount a small disk.
 

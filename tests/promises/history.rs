@@ -1,4 +1,4 @@
-//! A repository's history becomes events and metrics: once, of the right days, whatever the repository holds.
+//! A repository's history becomes events and metrics: once, and on the right days.
 
 mod repository;
 mod selection;
@@ -60,7 +60,8 @@ async fn days(up: &DevtrailUp, expected: u64) -> Vec<(String, u64)> {
 /// Contract: import.again
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_stored_once_on_the_days_it_was_written() {
-    let (up, repository) = (DevtrailUp::start().await, Repository::new());
+    let up = DevtrailUp::start().await;
+    let repository = Repository::new();
     let odd = OsStr::from_bytes(b"not \xff utf-8");
     repository.write("a \"quoted\"\nname", "one\ntwo\n");
     repository.write(odd, "x\n");
@@ -132,7 +133,8 @@ async fn a_history_is_stored_once_on_the_days_it_was_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
     const DAYS: usize = 600;
-    let (up, repository) = (DevtrailUp::start().await, Repository::new());
+    let up = DevtrailUp::start().await;
+    let repository = Repository::new();
     repository.one_commit_a_day(DAYS);
     let imported = import(&up, &repository, &["--batch-size", "1000"]);
     assert_eq!(
@@ -153,7 +155,8 @@ async fn the_metrics_of_a_long_history_are_there_when_the_import_ends() {
 /// Contract: import.configuration, import.grafts
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
-    let (up, repository) = (DevtrailUp::start().await, Repository::new());
+    let up = DevtrailUp::start().await;
+    let repository = Repository::new();
     fs::create_dir(repository.0.path().join("sub")).unwrap();
     repository.write("a.txt", "one\ntwo\n");
     repository.write("sub/b.txt", "one\ntwo\n");
@@ -227,7 +230,7 @@ async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
         (&hash, json!([1, ["c.txt", "sub/b.txt"], 2, 1, 2])),
     ] {
         let data = stored(&up, hash)["data"].take();
-        let told = [
+        let message = [
             "parents",
             "paths",
             "files_changed",
@@ -235,7 +238,7 @@ async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
             "lines_removed",
         ]
         .map(|name| &data[name]);
-        assert_eq!(json!(told), expected);
+        assert_eq!(json!(message), expected);
     }
     assert!(
         !sprung.exists(),
@@ -247,21 +250,22 @@ async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
 /// Contract: import.bad-times, import.summary
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
-    let (up, repository) = (DevtrailUp::start().await, Repository::new());
+    let up = DevtrailUp::start().await;
+    let repository = Repository::new();
     repository.commit("@86400 +0000", ADA, "1970");
     repository.commit("@4102444800 +0000", ADA, "2100");
     repository.commit("2004-05-06T07:08:09Z", ADA, "long ago");
     repository.edited("<ada@example.org> ", "<ada@example.org> -");
     let output = up.devtrail(&["import", "git", repository.path()]);
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let message = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        output.status.success() && told.contains("4 commits") && told.contains("1 new"),
-        "{told}"
+        output.status.success() && message.contains("4 commits") && message.contains("1 new"),
+        "{message}"
     );
     assert!(
-        told.contains("3 quarantined, 0 rejected")
-            && told.contains("time_implausible: 3, such as git-"),
-        "{told}"
+        message.contains("3 quarantined, 0 rejected")
+            && message.contains("time_implausible: 3, such as git-"),
+        "{message}"
     );
     assert_eq!(days(&up, 1).await, [("2004-05-06".to_owned(), 1)]);
     assert_eq!(up.verify()["stored"], 1);

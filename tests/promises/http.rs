@@ -1,16 +1,14 @@
-//! What an editor meets while everything runs: its ids followed, its key changed, the stream away.
+//! Correlation ids, changed keys, and a stream that is unavailable, as an editor sees them.
 
 use harness::{Client, DevtrailUp, envelope, event};
 use serde_json::Value;
 
 async fn problem(response: reqwest::Response) -> (u16, String, Value) {
-    let (status, kind) = (
-        response.status().as_u16(),
-        response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .to_owned(),
-    );
+    let status = response.status().as_u16();
+    let kind = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     assert!(response.headers().contains_key("x-correlation-id"));
     assert_eq!(kind, "application/problem+json");
     let body: Value = response.json().await.unwrap();

@@ -1,4 +1,4 @@
-//! kill -9 in mid-load, restart on the same folder: every event that was acknowledged is stored once (R2.3).
+//! kill -9 under load, restart on the same folder: every acknowledged event is stored once (R2.3).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,14 +19,13 @@ pub struct Load {
 
 impl Load {
     pub fn start(client: &Client, name: &'static str) -> Self {
-        let (acknowledged, shutdown) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let acknowledged = Arc::default();
+        let shutdown = Arc::new(AtomicBool::new(false));
         let refused = Arc::new(AtomicUsize::new(0));
         let task = |number: usize| {
-            let (client, log, shutdown) = (
-                client.clone(),
-                Arc::clone(&acknowledged),
-                Arc::clone(&shutdown),
-            );
+            let client = client.clone();
+            let log = Arc::clone(&acknowledged);
+            let shutdown = Arc::clone(&shutdown);
             let refused = Arc::clone(&refused);
             tokio::spawn(async move {
                 for batch in 0.. {
@@ -135,7 +134,7 @@ async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing() {
     }
     let acknowledged = load.finish().await;
     assert_each_stored_once(&up, &acknowledged);
-    // Nobody but the surroundings was at fault.
+    // Only dependencies failed.
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let dead = async_nats::jetstream::new(nats)
         .get_stream("DEAD")

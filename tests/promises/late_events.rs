@@ -1,4 +1,4 @@
-//! What comes days or months late lands in the past, and touches nothing else (R1.3).
+//! Events that come days or months late count in the past, and change nothing else (R1.3).
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::StreamExt;
@@ -62,7 +62,8 @@ async fn late_events_change_only_the_windows_they_touch(engine: Engine) {
             .unwrap();
         (noon.as_second() / 3600).to_string()
     };
-    let (old, new) = (hour("2026-03-10"), hour("2025-10-01"));
+    let old = hour("2026-03-10");
+    let new = hour("2025-10-01");
     let mut expected = [
         ("2025-10-01", false),
         ("2026-03-10", true),

@@ -31,7 +31,7 @@ async fn timed(client: &Client, batch: &Value) -> Duration {
     start.elapsed()
 }
 
-/// R6.4: the workers run, or stand still with jobs and batches piling up: replies take the same time.
+/// R6.4: the workers run, or are frozen with jobs and batches piling up: replies take the same time.
 async fn frozen_workers_never_slow_the_collector(engine: Engine) {
     const ROUNDS: usize = 8;
     const SENDS: usize = 15;
@@ -53,7 +53,8 @@ async fn frozen_workers_never_slow_the_collector(engine: Engine) {
             .iter()
             .for_each(|name| deployment.signal(name, signal))
     };
-    let (mut running, mut still) = (Vec::new(), Vec::new());
+    let mut running = Vec::new();
+    let mut still = Vec::new();
     for round in 0..2 * ROUNDS {
         // In turns, each side first as often as the other.
         let stand_still = [1, 2].contains(&(round % 4));
@@ -99,10 +100,12 @@ async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
     };
     js.create_stream(raw).await.unwrap();
     let payload = bytes::Bytes::from(serde_json::to_vec(&batch("raw", 0)).unwrap());
-    let (mut published, mut replied) = (Vec::new(), Vec::new());
+    let mut published = Vec::new();
+    let mut replied = Vec::new();
     for round in 0..5 {
         let publishes = stream::iter(0..ROUND).map(|number| {
-            let (js, payload) = (js.clone(), payload.clone());
+            let js = js.clone();
+            let payload = payload.clone();
             async move {
                 let start = Instant::now();
                 let message = PublishMessage::build()
@@ -126,8 +129,9 @@ async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
         });
         replied.push(p99(sends.buffer_unordered(CLIENTS).collect().await));
     }
-    // One fsync that stalls holds up all who are in hand, more than one in a hundred: it decides its own round alone.
-    let (published, replied) = (median(published), median(replied));
+    // One fsync that stalls holds up all who are in flight, more than one in a hundred: it decides its own round alone.
+    let published = median(published);
+    let replied = median(replied);
     let ratio = replied.as_secs_f64() / published.as_secs_f64();
     assert!(
         ratio <= 4.0,

@@ -1,4 +1,4 @@
-//! What happened can be looked up from the command line, by any of its names (R7.1).
+//! `trace` and `status`: what happened is found by any of its names (R7.1).
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -82,10 +82,10 @@ async fn a_lookup_without_result_suggests_what_to_try() {
         ),
     ] {
         let output = up.devtrail(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            output.status.code() == Some(1) && told.contains(remedy),
-            "{arguments:?}: {told}"
+            output.status.code() == Some(1) && message.contains(remedy),
+            "{arguments:?}: {message}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What Devtrail promises, against real processes: one file a promise.
+//! What Devtrail promises, against real processes: one file a promise. README.md says what is where.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

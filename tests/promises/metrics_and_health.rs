@@ -1,4 +1,4 @@
-//! Metrics and health of every process, read as Prometheus and an administrator read them.
+//! Metrics and health of every process, as Prometheus and an administrator read them.
 
 use std::collections::BTreeMap;
 
@@ -224,10 +224,10 @@ async fn counters_agree_with_what_was_sent(engine: Engine) {
     }
     // Read once in 5 s at most, and batches once in 10 s.
     let has_all = async || {
-        let told = scrape(&url)
+        let message = scrape(&url)
             .await
             .sum("devtrail_stream_messages", &["stream=\"EVENTS\""]);
-        (told as u64 == garbage.sequence).then_some(())
+        (message as u64 == garbage.sequence).then_some(())
     };
     until("the gauge tells all messages of EVENTS", has_all).await;
     let none_left =
@@ -248,14 +248,14 @@ async fn scrapes(urls: &[String]) -> Vec<Scrape> {
 fn every_metric_of_the_table_is_told(collector: &Scrape, workers: &[Scrape]) {
     for metric in ALL {
         let by_a_worker = || workers.iter().any(|worker| worker.has(metric.name));
-        let is_told = match metric.program {
+        let is_reported = match metric.program {
             Program::Collector => collector.has(metric.name),
             Program::Worker => by_a_worker(),
             Program::Every => {
                 collector.has(metric.name) && workers.iter().all(|worker| worker.has(metric.name))
             }
         };
-        assert!(is_told, "{} is told by nobody", metric.name);
+        assert!(is_reported, "{} is told by nobody", metric.name);
     }
     for name in workers
         .iter()
@@ -313,11 +313,12 @@ async fn a_worker_is_not_ready_while_nats_is_away(engine: Engine) {
     wait_until_stopped(deployment.pid("nats")).await;
     comes_to(&url, Some(&["stream_unavailable"])).await;
     let unknown = async || {
-        let told = scrape(&url).await.series;
+        let message = scrape(&url).await.series;
         let of_server = |name: &str| {
             name.starts_with("devtrail_stream_") || name.starts_with("devtrail_consumer_")
         };
-        told.iter()
+        message
+            .iter()
             .all(|(name, value)| !of_server(name) || value.is_nan())
             .then_some(())
     };
@@ -374,7 +375,8 @@ async fn a_worker_is_not_ready_while_postgres_refuses_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn up_serves_metrics_on_its_admin_address_only() {
     let up = DevtrailUp::start_with(&["--admin-listen", "127.0.0.1:0"]).await;
-    let (admin, public) = (up.address("admin"), up.address("collector"));
+    let admin = up.address("admin");
+    let public = up.address("collector");
     comes_to(&admin, None).await;
     let (status, _, body) = get(&public, "/metrics").await;
     let refusal: Value = serde_json::from_str(&body).unwrap();
@@ -391,10 +393,10 @@ async fn up_serves_metrics_on_its_admin_address_only() {
         (up.count("SELECT count(*) FROM events") == 1).then_some(())
     })
     .await;
-    let told = scrape(&admin).await;
-    let stored = told.sum("devtrail_events_stored_total", &["accepted"]);
+    let message = scrape(&admin).await;
+    let stored = message.sum("devtrail_events_stored_total", &["accepted"]);
     assert_eq!(
-        (told.sum("devtrail_events_total", &["accepted"]), stored),
+        (message.sum("devtrail_events_total", &["accepted"]), stored),
         (1.0, 1.0)
     );
     assert_eq!(ask(Method::POST, &admin, "/metrics").await.0, 405);
@@ -405,8 +407,8 @@ async fn up_serves_metrics_on_its_admin_address_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_admin_address_the_collector_serves_metrics() {
     let up = DevtrailUp::start().await;
-    let told = scrape(&up.address("collector")).await;
-    assert_eq!(told.sum("devtrail_build_info", &["version"]), 1.0);
+    let message = scrape(&up.address("collector")).await;
+    assert_eq!(message.sum("devtrail_build_info", &["version"]), 1.0);
     let addresses = std::fs::read_to_string(up.path("addresses.json")).unwrap();
     assert!(!addresses.contains("admin"), "{addresses}");
 }

@@ -1,4 +1,4 @@
-//! The description of the HTTP interface that a collector serves.
+//! The OpenAPI description that a collector serves.
 
 use harness::DevtrailUp;
 use serde_json::Value;

@@ -18,8 +18,15 @@ use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND, parse_rfc3339};
 use workers::jobs::Work;
 
-/// One event: which id, which variant of its content (they conflict), which minute of three days.
-type Drawn = (u8, u8, u16);
+/// One event as it is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Drawn {
+    id: u8,
+    /// Which variant of the id's content: they conflict.
+    variant: u8,
+    /// Of three days.
+    minute: u16,
+}
 
 #[derive(Debug, Clone)]
 struct Scenario {
@@ -34,8 +41,16 @@ struct Scenario {
     rotate: usize,
 }
 
+fn drawn() -> impl Strategy<Value = Drawn> {
+    (0..12_u8, 0..3_u8, 0..4320_u16).prop_map(|(id, variant, minute)| Drawn {
+        id,
+        variant,
+        minute,
+    })
+}
+
 fn scenarios() -> impl Strategy<Value = Scenario> {
-    let events = prop::collection::vec((0..12_u8, 0..3_u8, 0..4320_u16), 4..30);
+    let events = prop::collection::vec(drawn(), 4..30);
     let batches = prop::collection::vec((any::<Index>(), 1..9_usize), 2..8);
     let arrivals = prop::collection::vec(any::<Index>(), 0..12);
     let build = |(events, batches, arrivals, group, jobs_after, rotate)| Scenario {
@@ -58,9 +73,16 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 }
 
 /// Pushes, edits, builds and saves; every id has one type, variants differ in time and data.
-fn event((id, variant, minute): Drawn) -> Value {
+fn event(drawn: Drawn) -> Value {
+    let Drawn {
+        id,
+        variant,
+        minute,
+    } = drawn;
     let minute = (u32::from(minute) + u32::from(variant) * 700) % 4320;
-    let (day, hour, minute) = (1 + minute / 1440, minute / 60 % 24, minute % 60);
+    let day = 1 + minute / 1440;
+    let hour = minute / 60 % 24;
+    let minute = minute % 60;
     let at = format!("2026-03-{day:02}T{hour:02}:{minute:02}:00+05:30");
     let (kind, data) = match id % 4 {
         0 => (
@@ -172,11 +194,14 @@ async fn do_jobs(store: &impl Store, batches: &[Pending], rotate: usize) {
 
 /// What must not depend on the order.
 const COMPARED: [&str; 4] = [
-    "SELECT developer, event_id, src, seq, ordinal, effective_at, local_day, type FROM events ORDER BY developer, event_id",
-    "SELECT developer, event_id, version, src, seq, ordinal, local_time, record FROM normalized ORDER BY developer, event_id, version",
+    "SELECT developer, event_id, src, seq, ordinal, effective_at, local_day, type FROM events ORDER BY \
+        developer, event_id",
+    "SELECT developer, event_id, version, src, seq, ordinal, local_time, record FROM normalized ORDER BY \
+        developer, event_id, version",
     // A day that its events left is like one that never had any: readers leave both out.
     "SELECT developer, day, body FROM days WHERE body NOT LIKE '%\"events\":0,%' ORDER BY developer, day",
-    "SELECT alert_id, developer, rule, window_start, severity, title, body FROM alerts WHERE state = 'raised' ORDER BY alert_id",
+    "SELECT alert_id, developer, rule, window_start, severity, title, body FROM alerts WHERE state = 'raised' \
+        ORDER BY alert_id",
 ];
 
 /// Handles the groups in this order, jobs in between and at the end; gives what is compared.
@@ -296,7 +321,11 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     let client = deployment.client(&url, "ada").await;
     // Three variants of each id in six overlapping batches: conflicts, moves and duplicates.
     let drawn: Vec<Drawn> = (0..36)
-        .map(|n| (n % 12, n / 12, u16::from(n) * 97))
+        .map(|n| Drawn {
+            id: n % 12,
+            variant: n / 12,
+            minute: u16::from(n) * 97,
+        })
         .collect();
     for (number, start) in (0..36).step_by(6).enumerate() {
         let end = drawn.len().min(start + 9);

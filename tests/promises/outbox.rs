@@ -1,4 +1,4 @@
-//! The batch row is the outbox: trouble with jobs never stops storing, and never stores again (R3.4).
+//! The batch row is the outbox: a failure to publish jobs never stops storing, and never stores again (R3.4).
 
 use harness::{Database, Deployment, Engine, envelope, event, until};
 
@@ -184,10 +184,8 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
     let again = "UPDATE batches SET state = 'persisted', lease_until = 0 WHERE state = 'completed'";
     deployment.database.execute(again).await;
     // The wide one keeps failing meanwhile, in memory as well.
-    let (sender, shutdown) = (
-        client.clone(),
-        std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)),
-    );
+    let sender = client.clone();
+    let shutdown = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopped = shutdown.clone();
     let failing = tokio::spawn(async move {
         let mut pauses = tokio::time::interval(std::time::Duration::from_secs(1));

@@ -10,7 +10,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use bus::WEBHOOK_ADMIN;
 use harness::{Deployment, Engine, ROLES, envelope, event, until};
 
-use dead::{Dead, letters};
+use dead::{Dead, dead_letters};
 
 /// Batches of live traffic beside the poison.
 const BATCHES: i64 = 24;
@@ -59,38 +59,41 @@ async fn nothing_is_left(deployment: &Deployment) {
     until("nothing is remembered of messages that are done", forgotten).await;
 }
 
-/// Each letter has its audit row, with the same reason and the ids of its events (R7.4).
-async fn each_is_in_the_audit(deployment: &Deployment, letters: &[Dead]) {
+/// Each dead letter has its audit row, with the same reason and the ids of its events (R7.4).
+async fn each_is_in_the_audit(deployment: &Deployment, dead_letters: &[Dead]) {
     let rows =
         "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
         WHERE a.step = 'dead'";
     let rows = deployment.database.rows(rows).await;
-    assert_eq!(rows.len(), letters.len(), "{rows:#?}");
-    for letter in letters {
+    assert_eq!(rows.len(), dead_letters.len(), "{rows:#?}");
+    for dead_letter in dead_letters {
         let fits = |row: &&Vec<String>| {
             let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
             let seq = detail["stream_sequence"].as_u64();
-            detail["subject"] == letter.subject && seq == letter.sequence().parse().ok()
+            detail["subject"] == dead_letter.subject && seq == dead_letter.sequence().parse().ok()
         };
         let row = rows
             .iter()
             .find(fits)
-            .unwrap_or_else(|| panic!("no audit row of {letter:?}: {rows:#?}"));
+            .unwrap_or_else(|| panic!("no audit row of {dead_letter:?}: {rows:#?}"));
         let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
         assert_eq!(row[2], "failed");
-        assert_eq!(detail["error_class"], letter.header("Devtrail-Error-Class"));
+        assert_eq!(
+            detail["error_class"],
+            dead_letter.header("Devtrail-Error-Class")
+        );
         assert_eq!(
             detail["attempts"].to_string(),
-            letter.header("Devtrail-Attempts")
+            dead_letter.header("Devtrail-Attempts")
         );
         assert_eq!(
             detail["state"].as_str().unwrap_or("none"),
-            letter.header("Devtrail-State")
+            dead_letter.header("Devtrail-State")
         );
         let reason = detail["reason"].as_str().unwrap();
         assert!(
             !reason.is_empty()
-                && letter
+                && dead_letter
                     .header("Devtrail-Reason")
                     .starts_with(&reason[..reason.len().min(20)])
         );
@@ -102,7 +105,9 @@ async fn each_is_in_the_audit(deployment: &Deployment, letters: &[Dead]) {
             .collect();
         assert_eq!(
             ids.join(","),
-            letter.optional("Devtrail-Event-Ids").unwrap_or_default()
+            dead_letter
+                .optional("Devtrail-Event-Ids")
+                .unwrap_or_default()
         );
     }
 }
@@ -148,14 +153,14 @@ async fn every_kind_of_poison_is_dead_lettered_and_harms_no_other(engine: Engine
         .await;
     client.send(&envelope("panics", &[event("e-panics")])).await;
     let wanted = poison.len() - 1 + 2;
-    let letters = letters(&deployment, wanted).await;
+    let dead_letters = dead_letters(&deployment, wanted).await;
     deployment.completed(1 + BATCHES).await;
     for kind in poison.iter().filter(|kind| kind.goes_to_dead) {
-        kind.check(&letters);
+        kind.check(&dead_letters);
     }
-    kinds::check_the_refused_and_the_panicking(&letters);
+    kinds::check_the_refused_and_the_panicking(&dead_letters);
     nothing_is_left(&deployment).await;
-    each_is_in_the_audit(&deployment, &letters).await;
+    each_is_in_the_audit(&deployment, &dead_letters).await;
     let count = async |sql: &str| deployment.database.count(sql).await;
     assert_eq!(
         count("SELECT count(*) FROM refused").await,
@@ -213,36 +218,41 @@ async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine)
         assert_eq!(dead::count(&deployment).await, 0, "death {death}");
     }
     deployment.worker_with("lives", &role, &crash);
-    let letters = letters(&deployment, 1).await;
-    let letter = &letters[0];
+    let dead_letters = dead_letters(&deployment, 1).await;
+    let dead_letter = &dead_letters[0];
     assert_eq!(
         (
-            letter.header("Devtrail-Error-Class"),
-            letter.header("Devtrail-Attempts")
+            dead_letter.header("Devtrail-Error-Class"),
+            dead_letter.header("Devtrail-Attempts")
         ),
         ("died", "2")
     );
     assert_eq!(
         (
-            letter.header("Devtrail-Delivered"),
-            letter.header("Devtrail-State")
+            dead_letter.header("Devtrail-Delivered"),
+            dead_letter.header("Devtrail-State")
         ),
         ("5", "none")
     );
     assert_eq!(
-        (letter.header("Devtrail-Event-Ids"), letter.sequence()),
+        (
+            dead_letter.header("Devtrail-Event-Ids"),
+            dead_letter.sequence()
+        ),
         ("e-kills", "2")
     );
     assert!(
-        letter.header("Devtrail-Reason").contains("2 workers died"),
-        "{letter:?}"
+        dead_letter
+            .header("Devtrail-Reason")
+            .contains("2 workers died"),
+        "{dead_letter:?}"
     );
     deployment.completed(2).await;
     nothing_is_left(&deployment).await;
-    each_is_in_the_audit(&deployment, &letters).await;
+    each_is_in_the_audit(&deployment, &dead_letters).await;
 }
 
-/// Nothing is lost where DEAD takes nothing: it is moved when there is room.
+/// Nothing is lost if DEAD takes nothing: it is moved when there is room.
 async fn a_dead_letter_waits_while_dead_is_full(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -263,17 +273,17 @@ async fn a_dead_letter_waits_while_dead_is_full(engine: Engine) {
     until("a worker says that DEAD is full", stderr_of).await;
     assert_eq!(dead::count(&deployment).await, 0);
     dead::set_bytes(&deployment, 1 << 20).await;
-    let letters = letters(&deployment, 1).await;
-    garbage.check(&letters);
+    let dead_letters = dead_letters(&deployment, 1).await;
+    garbage.check(&dead_letters);
     nothing_is_left(&deployment).await;
-    each_is_in_the_audit(&deployment, &letters).await;
+    each_is_in_the_audit(&deployment, &dead_letters).await;
 }
 
-/// A worker gives garbage up and dies at `point`; the next one leaves exactly one letter.
+/// A worker dead-letters garbage and dies at `point`; the next one leaves exactly one dead letter.
 async fn heals_after(engine: Engine, point: &str) {
     let mut deployment = Deployment::start(engine).await;
     deployment.shorten_ack_wait().await;
-    // DEAD itself drops a second letter only for a while: not for as long as a worker may be away.
+    // DEAD itself drops a second dead letter only for a while: not for as long as a worker may be away.
     dead::forget_ids_at_once(&deployment, point == "dead.after_record").await;
     let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
     garbage.publish(&deployment).await;
@@ -286,10 +296,10 @@ async fn heals_after(engine: Engine, point: &str) {
         deployment.log("dies")
     );
     deployment.worker("lives", &role, None);
-    let letters = letters(&deployment, 1).await;
-    garbage.check(&letters);
+    let dead_letters = dead_letters(&deployment, 1).await;
+    garbage.check(&dead_letters);
     nothing_is_left(&deployment).await;
-    each_is_in_the_audit(&deployment, &letters).await;
+    each_is_in_the_audit(&deployment, &dead_letters).await;
     assert_eq!(dead::count(&deployment).await, 1, "one letter");
 }
 

@@ -1,4 +1,4 @@
-//! Waiting until a batch is stored, asking for its state, reading metrics, tracing (R2.5, R7.1–R7.3).
+//! Waiting for a batch, querying its state, metrics and traces (R2.5, R7.1–R7.3).
 
 use harness::{Client, Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::{Value, json};

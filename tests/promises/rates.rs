@@ -1,4 +1,4 @@
-//! How many events a second a key may send, and what it is told.
+//! How many events a second a key may send, and what its replies say of that.
 
 use std::time::Duration;
 
@@ -193,7 +193,8 @@ async fn send_keeps_to_a_rate_and_sends_everything() {
         .collect();
     std::fs::write(up.path("events"), events.join("\n")).unwrap();
     std::fs::write(up.path("ada.key"), key).unwrap();
-    let (file, key_file) = (up.path("events"), up.path("ada.key"));
+    let file = up.path("events");
+    let key_file = up.path("ada.key");
     let sent = up.devtrail(&[
         "send",
         file.to_str().unwrap(),

@@ -109,7 +109,8 @@ fn data(name: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_and_edits_are_stored_once() {
-    let (commits, edits) = (data("data/commits.ndjson.gz"), data("data/edits.ndjson.gz"));
+    let commits = data("data/commits.ndjson.gz");
+    let edits = data("data/edits.ndjson.gz");
     stores_each_distinct_event_once(&[&commits, &edits], 2).await;
 }
 

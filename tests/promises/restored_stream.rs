@@ -1,4 +1,4 @@
-//! A stream that was put back to an older state than the database: nothing is called stored that is not.
+//! A stream that was restored to an older state than the database: nothing is reported as stored that is not.
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ async fn new_messages_at_old_sequences_are_kept_and_verify_names_them() {
     // Not acked: it is still to be delivered.
     let persist: PullConsumer = events(&up).await.get_consumer("persist").await.unwrap();
     assert_eq!(persist.cached_info().num_ack_pending, 1);
-    // Nothing fails, and nothing goes on: that it waits is told to administrators.
+    // Nothing fails, and nothing goes on: that it waits is reported to administrators.
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let js = async_nats::jetstream::new(nats);
     let lag = until("it is told that a message waits", async || {

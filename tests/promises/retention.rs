@@ -1,4 +1,4 @@
-//! Raw messages go when there is no more room and they are completed; nothing else fills the stream up.
+//! Completed raw messages are purged to free space; nothing else fills the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,11 +49,12 @@ async fn first_sequence(deployment: &Deployment) -> u64 {
 }
 
 /// Four clients at once, each waiting until its batch is stored, and sending again what was refused: jobs
-/// may lag behind for a while, a batch is never refused for ever.
+/// may lag behind for a while, a batch is never refused indefinitely.
 async fn flood(client: &Client, to: u64) {
     let next = Arc::new(AtomicU64::new(0));
     let senders = (0..4).map(|_| {
-        let (client, next) = (client.clone(), next.clone());
+        let client = client.clone();
+        let next = next.clone();
         tokio::spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -104,7 +105,8 @@ async fn a_flood_is_taken_whole_while_workers_complete_it(engine: Engine) {
 /// Contract: limits.stream-full
 async fn workers_free_the_space_of_a_full_stream(engine: Engine) {
     let (mut deployment, client) = with_little_room(engine, &[]).await;
-    let (mut sent, mut full) = (0, Value::Null);
+    let mut sent = 0;
+    let mut full = Value::Null;
     while full.is_null() && sent < FLOOD {
         let reply = client.post(&large(sent)).await.unwrap();
         match reply.status().as_u16() {

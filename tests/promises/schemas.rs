@@ -1,4 +1,4 @@
-//! Schema files of one's own: checked, then taken by the collector beside the built-in ones (R2.1, R2.2).
+//! Custom schemas: checked, then used by the collector beside the built-in ones (R2.1, R2.2).
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -33,11 +33,11 @@ fn path(folder: &Path, name: &str) -> String {
 fn a_schema_file_is_checked_and_every_fault_is_named() {
     let folder = with_coffee();
     let good = path(folder.path(), "1.0/coffee.brewed.json");
-    let (code, told, _) = check(&[&good]);
+    let (code, message, _) = check(&[&good]);
     assert_eq!(
-        (code, &told["files"][0]["usable"]),
+        (code, &message["files"][0]["usable"]),
         (Some(0), &json!(true)),
-        "{told}"
+        "{message}"
     );
     schema(folder.path(), "1.0", "heartbeat", &json!({}));
     schema(
@@ -48,10 +48,10 @@ fn a_schema_file_is_checked_and_every_fault_is_named() {
     );
     let bad = ["1.0/heartbeat.json", "1.0/tea.brewed.json", "1.0/gone.json"]
         .map(|name| path(folder.path(), name));
-    let (code, told, error) = check(&[&good, &bad[0], &bad[1], &bad[2]]);
+    let (code, message, error) = check(&[&good, &bad[0], &bad[1], &bad[2]]);
     assert!(code == Some(1) && error.contains("3 of 4 files"), "{error}");
     for (index, part) in [(1, "known already"), (2, "$defs"), (3, "cannot be read")] {
-        let problems = told["files"][index]["problems"].to_string();
+        let problems = message["files"][index]["problems"].to_string();
         assert!(problems.contains(part), "{part}: {problems}");
     }
     assert_eq!(
@@ -69,10 +69,14 @@ fn events_are_checked_as_admission_would() {
     let lines = [coffee("e1", &json!({"cups": 1})), coffee("e2", &json!({}))];
     std::fs::write(&events, format!("{}\n{}\n", lines[0], lines[1])).unwrap();
     let verdicts = |arguments: &[&str]| {
-        let (code, told, _) = check(&[&["--event", &events], arguments].concat());
+        let (code, message, _) = check(&[&["--event", &events], arguments].concat());
         (
             code,
-            [&told["events"][0]["verdict"], &told["events"][1]["verdict"]].map(Clone::clone),
+            [
+                &message["events"][0]["verdict"],
+                &message["events"][1]["verdict"],
+            ]
+            .map(Clone::clone),
         )
     };
     assert_eq!(
@@ -93,9 +97,9 @@ fn events_are_checked_as_admission_would() {
         );
     }
     std::fs::write(&events, lines[0].to_string()).unwrap();
-    let (code, told, error) = check(&["--event", &events, "--schemas", folder]);
+    let (code, message, error) = check(&["--event", &events, "--schemas", folder]);
     assert_eq!(
-        (code, told["events"].as_array().unwrap().len()),
+        (code, message["events"].as_array().unwrap().len()),
         (Some(0), 1),
         "{error}"
     );
@@ -181,11 +185,11 @@ async fn unusable_schemas_are_wrong_usage_and_stop_every_program() {
         ("devtrail", &["quarantine", "readmit"]),
     ] {
         let refused = deployment.run(name, &[arguments, &["--schemas", schemas]].concat());
-        let told = stderr_of(&refused);
+        let message = stderr_of(&refused);
         assert_eq!(
             refused.status.code(),
             Some(2),
-            "{name} {arguments:?}: {told}"
+            "{name} {arguments:?}: {message}"
         );
         for part in [
             "2 faults",
@@ -194,7 +198,7 @@ async fn unusable_schemas_are_wrong_usage_and_stop_every_program() {
             "1.0/tea.brewed.json",
             "not valid",
         ] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(message.contains(part), "{part}: {message}");
         }
     }
     assert!(

@@ -1,4 +1,4 @@
-//! What a key may do: each route that needs a key needs one of its scopes.
+//! Each route that needs a key needs one of its scopes.
 
 use harness::{Client, DevtrailUp, envelope, event};
 use serde_json::{Value, json};
@@ -25,7 +25,8 @@ async fn each_route_needs_its_scope_and_names_it() {
             ),
         ];
         for (needed, reply) in replies {
-            let (status, url) = (reply.status().as_u16(), reply.url().path().to_owned());
+            let status = reply.status().as_u16();
+            let url = reply.url().path().to_owned();
             if needed == scope {
                 assert!(
                     status != 401 && status != 403,

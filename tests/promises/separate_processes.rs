@@ -75,7 +75,7 @@ async fn a_changed_safety_field_is_refused_until_apply_fixes_it() {
             .status
             .success()
     );
-    // The safety field is mended, the administrator's size is kept.
+    // The safety field is fixed, the administrator's size is kept.
     let config = js
         .get_stream("EVENTS")
         .await

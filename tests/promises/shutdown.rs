@@ -1,4 +1,4 @@
-//! Every program ends when it is asked to or cannot go on, says why, and leaves nothing behind.
+//! Every program that is stopped, or cannot go on, ends with its reason and leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! The store refuses for a while: nothing is lost, doubled or given up, and all is stored later (R2.4).
+//! A store outage: nothing is lost, doubled or dead-lettered, and all is stored later (R2.4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +94,7 @@ async fn everything_is_there_once(deployment: &Deployment) {
     let _ = deployment.verify();
 }
 
-/// A site that stored a batch, with all others waiting for a lock that the test holds.
+/// A deployment that stored a batch, with all others waiting for a lock that the test holds.
 async fn locked(engine: Engine) -> (Deployment, DatabaseLock) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -111,7 +111,7 @@ async fn locked(engine: Engine) -> (Deployment, DatabaseLock) {
 /// Someone else holds what T1 needs for longer than a writer waits (5 s), then lets go.
 async fn a_long_lock_delays_and_loses_nothing(engine: Engine) {
     let (deployment, holder) = locked(engine).await;
-    // Awaited: a worker has given up waiting at least once, and says so.
+    // Awaited: a worker has stopped waiting at least once, and says so.
     let names = deployment.names();
     let refused = async || {
         names
@@ -127,7 +127,7 @@ async fn a_long_lock_delays_and_loses_nothing(engine: Engine) {
             .await,
         1
     );
-    // It is kept in hand meanwhile, not handed back and forth.
+    // It is kept in flight meanwhile, not handed back and forth.
     let persist: PullConsumer = deployment
         .js()
         .await
@@ -203,7 +203,7 @@ impl Outage {
     }
 }
 
-/// The one batch in hand, and its jobs, are fewer than the probes it takes: the workers ask by themselves.
+/// The one batch in flight, and its jobs, are fewer than the probes it takes: the workers ask by themselves.
 async fn a_breaker_closes_though_no_further_batch_comes(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -331,7 +331,8 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     deployment.workers(2);
     watch_attempts(&deployment).await;
     let done = Arc::new(AtomicBool::new(false));
-    let (database, shutdown) = (deployment.database.clone(), done.clone());
+    let database = deployment.database.clone();
+    let shutdown = done.clone();
     let cutting = tokio::spawn(async move {
         let mut cuts = 0;
         let mut pauses = tokio::time::interval(std::time::Duration::from_millis(50));

@@ -94,7 +94,7 @@ async fn each_kind_of_damage_is_named(engine: Engine) {
     in_dead(&deployment).await;
 }
 
-/// Rows that are deleted by hand, and put back.
+/// Rows that are deleted by hand, and restored.
 async fn what_is_taken_away_is_named(deployment: &Deployment) {
     for (table, rows, expected) in [
         (
@@ -174,17 +174,21 @@ async fn what_is_changed_is_named(deployment: &Deployment, engine: Engine) {
     let columns = "time, step, outcome, actor, src, seq, replay_id, personal_hash, hash FROM audit";
     for (damage, undo, expected) in [
         (
-            format!("CREATE TABLE old AS SELECT body FROM events WHERE event_id = 'e1'; UPDATE events SET body = {bytes} WHERE event_id = 'e1'"),
+            format!("CREATE TABLE old AS SELECT body FROM events WHERE event_id = 'e1'; UPDATE events SET \
+            body = {bytes} WHERE event_id = 'e1'"),
             "UPDATE events SET body = (SELECT body FROM old) WHERE event_id = 'e1'; DROP TABLE old",
-            "different: event 1:1:0 (e1) is kept as bytes that are not those of its own hash, the message says accepted",
+            "different: event 1:1:0 (e1) is kept as bytes that are not those of its own hash, the message \
+            says accepted",
         ),
         (
-            format!("INSERT INTO audit (id, time, step, outcome, actor, src, seq, replay_id, personal_hash, hash) SELECT {id}, {columns} WHERE seq = 1 AND step = 'persisted'"),
+            format!("INSERT INTO audit (id, time, step, outcome, actor, src, seq, replay_id, personal_hash, \
+            hash) SELECT {id}, {columns} WHERE seq = 1 AND step = 'persisted'"),
             &*copied,
             "doubled: the audit of batch 1:1 has 2 steps persisted",
         ),
         (
-            "INSERT INTO refused (src, seq, ordinal, developer, verdict, code, body, hash) SELECT src, seq, 9, developer, verdict, code, body, hash FROM refused WHERE seq = 3".to_owned(),
+            "INSERT INTO refused (src, seq, ordinal, developer, verdict, code, body, hash) SELECT src, seq, \
+            9, developer, verdict, code, body, hash FROM refused WHERE seq = 3".to_owned(),
             "DELETE FROM refused WHERE ordinal = 9",
             "surplus: the store holds event 1:3:9, the message has 1 events",
         ),
@@ -201,7 +205,7 @@ async fn what_is_changed_is_named(deployment: &Deployment, engine: Engine) {
     }
 }
 
-/// What is in DEAD is accounted for, and missing where it is taken away.
+/// What is in DEAD is accounted for, and missing if it is taken away.
 async fn in_dead(deployment: &Deployment) {
     let dead = deployment.js().await.get_stream("DEAD").await.unwrap();
     // A job that failed must be in DEAD.
@@ -287,7 +291,8 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
     deployment.completed(1).await;
     let shutdown = Arc::new(AtomicBool::new(false));
     let senders = (0..4).map(|sender| {
-        let (client, shutdown) = (client.clone(), shutdown.clone());
+        let client = client.clone();
+        let shutdown = shutdown.clone();
         tokio::spawn(async move {
             let mut sent = 0;
             while !shutdown.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! WakaTime's clients: their way in, one status a heartbeat, and a queue that never jams nor loses.
+//! WakaTime's clients: their route, one status a heartbeat, and a queue that is neither blocked nor lost.
 
 use harness::{Client, DevtrailUp};
 use serde_json::{Value, json};
@@ -90,7 +90,8 @@ async fn a_heartbeat_is_stored_with_all_its_members() {
         )
     );
     stored(&up, 1).await;
-    let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id, b.sent_at, b.received_at FROM events e JOIN batches b USING (src, seq)";
+    let row = "SELECT e.body, e.event_id, e.local_day, b.client, b.batch_id, b.sent_at, b.received_at FROM \
+        events e JOIN batches b USING (src, seq)";
     let read = |row: &rusqlite::Row<'_>| {
         Ok((
             row.get::<_, Vec<u8>>(0)?,

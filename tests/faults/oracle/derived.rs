@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::Judgement;
+use super::judgement::Judgement;
 use super::observed::{EventRow, Observed, Place};
 
 /// The kinds of jobs with their bit in `need`.
@@ -181,10 +181,11 @@ fn wanted_alerts(observed: &Observed) -> BTreeSet<(String, String, String)> {
     wanted
 }
 
-/// An alert stands exactly where its rule holds; ALERTS has the newest revision, and none that is not.
+/// An alert stands exactly when its rule holds; ALERTS has the newest revision, and none that is not.
 fn alerts(observed: &Observed, judgement: &mut Judgement) {
     let judged = |rule: &str| ["force-push", "failing-builds"].contains(&rule);
-    let (mut standing, mut ids) = (BTreeSet::new(), BTreeMap::new());
+    let mut standing = BTreeSet::new();
+    let mut ids = BTreeMap::new();
     for alert in &observed.alerts {
         let name = format!("alert {} ({} of {})", alert.id, alert.rule, alert.developer);
         ids.insert(alert.id.as_str(), alert.revision);
@@ -194,7 +195,10 @@ fn alerts(observed: &Observed, judgement: &mut Judgement) {
                 alert.revision, alert.published
             ));
         }
-        if !observed.told.contains(&(alert.id.clone(), alert.revision)) {
+        if !observed
+            .message
+            .contains(&(alert.id.clone(), alert.revision))
+        {
             judgement.lost(&format!(
                 "{name}, revision {}, is not in ALERTS",
                 alert.revision
@@ -216,7 +220,7 @@ fn alerts(observed: &Observed, judgement: &mut Judgement) {
     for surplus in standing.difference(&wanted) {
         judgement.find(format!("invented: alert {surplus:?}"));
     }
-    for (id, revision) in &observed.told {
+    for (id, revision) in &observed.message {
         if ids.get(id.as_str()).is_none_or(|newest| revision > newest) {
             judgement.find(format!(
                 "invented: ALERTS has revision {revision} of {id}, the table has not"

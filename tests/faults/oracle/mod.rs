@@ -3,6 +3,7 @@
 //! Pure. Every sentence it gives names something lost, doubled, changed, invented or left undone.
 
 mod derived;
+pub mod judgement;
 pub mod observed;
 #[cfg(test)]
 mod tests;
@@ -10,34 +11,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::send_log::{Batch, Expected, Log};
+use judgement::Judgement;
 use observed::{BatchRow, EventRow, Observed, Place};
-
-/// What the judge found.
-#[derive(Debug, Default)]
-pub struct Judgement {
-    /// Acknowledged events that are nowhere.
-    pub lost: usize,
-    /// Events, jobs, records or alerts that are there more than once.
-    pub doubled: usize,
-    /// Everything that is wrong, those included.
-    pub findings: Vec<String>,
-}
-
-impl Judgement {
-    fn find(&mut self, finding: String) {
-        self.findings.push(finding);
-    }
-
-    fn lost(&mut self, finding: &str) {
-        self.lost += 1;
-        self.find(format!("lost: {finding}"));
-    }
-
-    fn doubled(&mut self, finding: &str) {
-        self.doubled += 1;
-        self.find(format!("doubled: {finding}"));
-    }
-}
 
 /// Judges a run whose clients have all had their reply, and whose backlog is done.
 pub fn judge(log: &Log, observed: &Observed) -> Judgement {
@@ -87,7 +62,10 @@ fn batches(log: &Log, observed: &Observed, judgement: &mut Judgement) {
             Some(_) => {}
         }
         if row.state != "completed" || row.done & row.need != row.need || row.failed != 0 {
-            let (state, need, done, failed) = (&row.state, row.need, row.done, row.failed);
+            let state = &row.state;
+            let need = row.need;
+            let done = row.done;
+            let failed = row.failed;
             judgement.find(format!(
                 "undone: {name} is {state}, need {need}, done {done}, failed {failed}"
             ));
@@ -222,7 +200,7 @@ fn events(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     }
 }
 
-/// DEAD holds the harness's garbage, each message once, and nothing that only the surroundings did.
+/// DEAD holds the harness's garbage, each message once, and nothing that failed for a dependency only.
 fn dead(log: &Log, observed: &Observed, judgement: &mut Judgement) {
     let mut gave_up = BTreeSet::new();
     for (subject, seq, reason) in &observed.dead {

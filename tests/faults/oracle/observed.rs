@@ -1,4 +1,4 @@
-//! What database and streams hold in the end, read past the product's code.
+//! What database and streams hold in the end, read without the product's code.
 
 use futures_util::StreamExt;
 use harness::{Database, Deployment};
@@ -66,7 +66,7 @@ pub struct Observed {
     /// (consumer's stream and name, original sequence, reason) of each message in DEAD.
     pub dead: Vec<(String, i64, String)>,
     /// (alert id, revision) of each message in ALERTS.
-    pub told: Vec<(String, i64)>,
+    pub output: Vec<(String, i64)>,
 }
 
 fn number(text: &str) -> i64 {
@@ -183,17 +183,15 @@ impl Observed {
             let sequence = header("Devtrail-Stream-Sequence")
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default();
-            let (subject, reason) = (
-                message.subject.to_string(),
-                header("Devtrail-Reason").unwrap_or_default(),
-            );
+            let subject = message.subject.to_string();
+            let reason = header("Devtrail-Reason").unwrap_or_default();
             self.dead.push((subject, sequence, reason));
         }
         for message in messages(deployment, "ALERTS").await {
             let alert: serde_json::Value =
                 serde_json::from_slice(&message.payload).expect("an alert is JSON");
             let revision = alert["revision"].as_i64().expect("a revision");
-            self.told.push((
+            self.output.push((
                 alert["alert_id"].as_str().expect("an id").to_owned(),
                 revision,
             ));

@@ -1,4 +1,4 @@
-//! The judge is judged: each kind of damage to a sound run is found.
+//! The oracle finds each kind of damage to a sound run.
 
 use super::judge;
 use super::observed::{BatchRow, EventRow, Observed};
@@ -138,7 +138,7 @@ fn each_kind_of_damage_is_found() {
         }),
         ("reply: b1 of ada was never", |log, _| log.acks.clear()),
         ("invented: ALERTS has revision 0", |_, observed| {
-            observed.told.push(("a1".to_owned(), 0))
+            observed.output.push(("a1".to_owned(), 0))
         }),
     ];
     for (wanted, damage) in damages {

@@ -1,4 +1,4 @@
-//! The breakers before the store and before the stream: told when they open, and when they are well again.
+//! Alerts of the breakers before the store and before the stream.
 
 use futures_util::future::join_all;
 use harness::{Deployment, Engine, envelope, event, until, wait_until_stopped};

@@ -1,10 +1,10 @@
-//! Each kind of trouble is raised, and resolved when it is over.
+//! Each condition raises an alert, and resolves it when it is over.
 
 use harness::{Deployment, Engine, envelope, event, stderr_of};
 use serde_json::Value;
 use types::admin_alert::{AlertKind, AlertState, Measurement, RuleFailed};
 
-use super::{deployment, empty_dead, send_garbage, told, until_told, workers};
+use super::{deployment, empty_dead, message, send_garbage, until_told, workers};
 
 async fn set_bytes(deployment: &Deployment, stream: &str, edit: impl FnOnce(i64) -> i64) {
     let js = deployment.js().await;
@@ -167,11 +167,12 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
 /// How full the disk of this folder is, in percent, and how large, measured past the product's code.
 fn disk(folder: &std::path::Path) -> (u64, u64) {
     let disk = nix::sys::statvfs::statvfs(folder).unwrap();
-    let (all, free) = (disk.blocks(), disk.blocks_available());
+    let all = disk.blocks();
+    let free = disk.blocks_available();
     ((all - free) * 100 / all, all * disk.fragment_size())
 }
 
-/// On SQLite database and nats-server have one disk here, which is told once; on Postgres there is that of the nats-server.
+/// On SQLite, database and nats-server share a disk, which raises one alert; on Postgres only nats-server has one.
 async fn a_disk_above_its_bound_raises_an_alert_that_is_resolved(engine: Engine) {
     let (mut deployment, _) = deployment(engine).await;
     let (percent, size) = disk(&deployment.path(""));

@@ -1,9 +1,9 @@
-//! Who dies: a role, which is told; and the watcher, which changes nothing of what is told.
+//! A killed role raises an alert; a killed watcher changes no alert.
 
 use harness::{Engine, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{QUICK, deployment, empty_dead, send_garbage, told, until_told, workers};
+use super::{QUICK, deployment, empty_dead, output, send_garbage, until_told, workers};
 
 /// On SQLite the collector, on Postgres a worker: killed, it cannot say good-bye.
 async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
@@ -126,7 +126,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     )
     .await;
     let states = async |kind| {
-        told(&deployment, kind)
+        output(&deployment, kind)
             .await
             .iter()
             .map(|one| one.state)

@@ -1,5 +1,4 @@
-//! The administrators' webhook: signed, in order, once for each message where it answers, and at nobody's cost
-//! where it does not.
+//! The webhook: signed, in order, once for each message, and nothing waits for it.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use harness::{Engine, WebhookReceiver, WebhookPost, Deployment, envelope, event, stderr_of, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{SECRET, deployment, empty_dead, send_garbage, told, until_told, workers};
+use super::{SECRET, deployment, empty_dead, output, send_garbage, until_told, workers};
 
 /// Waits until a post about the kind with this state was answered so.
 async fn until_posted(hook: &WebhookReceiver, kind: &str, state: &str, status: u16) -> WebhookPost {
@@ -58,7 +57,8 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
     assert_eq!(raised.json()["alert_id"], resolved.json()["alert_id"]);
     for post in [&raised, &resolved] {
         assert_eq!(post.header("content-type"), Some("application/json"));
-        let (body, timestamp) = (post.json(), post.header("devtrail-timestamp").unwrap());
+        let body = post.json();
+        let timestamp = post.header("devtrail-timestamp").unwrap();
         let id = format!(
             "{}:{}",
             body["alert_id"].as_str().unwrap(),
@@ -99,7 +99,7 @@ async fn a_webhook_outage_delays_nothing_and_is_caught_up(engine: Engine) {
     send_garbage(&deployment).await;
     until_posted(&hook, "dead_letter", "raised", 500).await;
     stores_at_once(&deployment, &client, "while-it-fails").await;
-    // Five failures in a row open its breaker, which is told as well.
+    // Five failures in a row open its breaker, which is reported as well.
     until_told(
         &deployment,
         AlertKind::BreakerOpen,

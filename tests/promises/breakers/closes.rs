@@ -1,4 +1,4 @@
-//! What closes the collector's breaker, other than three batches that get through.
+//! What closes the collector's breaker, other than three successful batches.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::{deployment, send, status, stop_nats};
 
-/// Opens the breaker: a server that stands still answers none of five batches.
+/// Opens the breaker: a server that is frozen answers none of five batches.
 async fn open(deployment: &Deployment, client: &Client) {
     stop_nats(deployment).await;
-    for told in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(client, id))).await {
-        assert_eq!(told.code, "circuit_open", "{}", told.body);
+    for refusal in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(client, id))).await {
+        assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
     }
     deployment.signal("nats", Signal::SIGCONT);
 }
@@ -52,9 +52,10 @@ async fn a_server_that_is_back_is_tried_at_once() {
     let (mut deployment, client) = deployment(&["--breaker-open-for", "6s"]).await;
     deployment.kill("nats");
     let doubled = async || {
-        let told = send(&client, "b1").await;
-        let pause = Duration::from_millis(told.body["retry_after_ms"].as_u64().unwrap_or_default());
-        (told.code == "circuit_open" && pause > Duration::from_secs(10)).then_some(pause)
+        let refusal = send(&client, "b1").await;
+        let pause =
+            Duration::from_millis(refusal.body["retry_after_ms"].as_u64().unwrap_or_default());
+        (refusal.code == "circuit_open" && pause > Duration::from_secs(10)).then_some(pause)
     };
     let pause = until("the pause has doubled", doubled).await;
     deployment.nats_again();
@@ -88,12 +89,12 @@ async fn a_full_stream_closes_it() {
     send(&client, "early").await.kept().await;
     // More than the collector would ask by itself in the time that `until` waits.
     for number in 0..120 {
-        let told = send(&client, &format!("full-{number}")).await;
+        let refusal = send(&client, &format!("full-{number}")).await;
         assert_eq!(
-            (told.status, &*told.code),
+            (refusal.status, &*refusal.code),
             (503, "stream_full"),
             "{}",
-            told.body
+            refusal.body
         );
     }
     until("it closes", async || {
@@ -111,14 +112,14 @@ async fn a_batch_that_the_stream_never_takes_is_not_retryable() {
     let (deployment, client) = deployment(&["--publish-timeout", "60s"]).await;
     edit_stream(&deployment, |config| config.max_message_size = 100).await;
     for number in 0..10 {
-        let told = send(&client, &format!("b{number}")).await;
+        let refusal = send(&client, &format!("b{number}")).await;
         assert_eq!(
-            (told.status, &*told.code),
+            (refusal.status, &*refusal.code),
             (413, "batch_too_large"),
             "{}",
-            told.body
+            refusal.body
         );
-        assert_eq!(told.body["retryable"], json!(false));
+        assert_eq!(refusal.body["retryable"], json!(false));
     }
     assert!(
         !deployment.log("collector").contains("circuit breaker"),

@@ -1,18 +1,18 @@
-//! On a terminal, whoever drops is asked first.
+//! On a terminal, `dead drop` asks first.
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use harness::{Deployment, Engine, stderr_of};
 
-use super::{drop::publish, letters, running};
+use super::{dead_letters, drop::publish, running};
 
-/// Drops the letter with a terminal as its input, on which this is typed.
-fn drop_typing(deployment: &Deployment, letter: &str, typed: &str) -> Output {
+/// Drops the dead letter with a terminal as its input, on which this is typed.
+fn drop_typing(deployment: &Deployment, dead_letter: &str, typed: &str) -> Output {
     let terminal = nix::pty::openpty(None, None).unwrap();
     let mut command = deployment.command(
         "devtrail",
-        &["dead", "drop", letter, "--reason", "broken client"],
+        &["dead", "drop", dead_letter, "--reason", "broken client"],
     );
     let command = command
         .stdin(Stdio::from(terminal.slave))
@@ -29,10 +29,10 @@ fn drop_typing(deployment: &Deployment, letter: &str, typed: &str) -> Output {
 async fn nothing_is_dropped_on_a_terminal_without_a_yes() {
     let (deployment, _) = running(Engine::Sqlite).await;
     publish(&deployment, "events.batch.ada", b"garbage", &[]).await;
-    let letter = letters(&deployment, 1).await[0]["sequence"].to_string();
+    let dead_letter = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     // 4 is Ctrl-D: the end of what is typed.
     for typed in ["n\n", "\n", "\u{4}"] {
-        let kept = drop_typing(&deployment, &letter, typed);
+        let kept = drop_typing(&deployment, &dead_letter, typed);
         assert!(
             stderr_of(&kept).contains(&format!("Drop dead letter {letter} for good")),
             "{}",
@@ -43,8 +43,8 @@ async fn nothing_is_dropped_on_a_terminal_without_a_yes() {
             (&b"Nothing was dropped.\n"[..], Some(0))
         );
     }
-    letters(&deployment, 1).await;
-    let dropped = drop_typing(&deployment, &letter, "y\n");
+    dead_letters(&deployment, 1).await;
+    let dropped = drop_typing(&deployment, &dead_letter, "y\n");
     assert!(dropped.status.success(), "{}", stderr_of(&dropped));
-    letters(&deployment, 0).await;
+    dead_letters(&deployment, 0).await;
 }

@@ -1,11 +1,11 @@
-//! What can never be mended: garbage, dead ends, and an administrator's last word.
+//! Dead dead letters that nothing can fix: garbage, dangling pointers, and `dead drop`.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use harness::{Deployment, Engine, envelope, event, stderr_of};
 use serde_json::Value;
 
-use super::{became, dead, json, letters, refuse, running, send};
+use super::{became, dead, dead_letters, json, refuse, running, send};
 
 /// Publishes and awaits the PubAck; gives the sequence.
 pub async fn publish(
@@ -39,7 +39,7 @@ async fn events_holds(deployment: &Deployment, seq: u64) -> bool {
         .is_ok()
 }
 
-/// Of four letters: garbage of ada's, and pointers to it, to another life and to a message that is gone.
+/// Of four dead letters: garbage of ada's, and pointers to it, to another life and to a message that is gone.
 fn filters_narrow_what_is_dropped(deployment: &Deployment) {
     let all = |more: &[&str]| {
         let arguments = [
@@ -83,7 +83,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
     publish(&deployment, "replay.batch", ended.as_bytes(), &[]).await;
     let gone = r#"{"replay_id":null,"src":1,"seq":777,"targets":["persist"],"source":"stream"}"#;
     publish(&deployment, "replay.batch", gone.as_bytes(), &[]).await;
-    let found = letters(&deployment, 4).await;
+    let found = dead_letters(&deployment, 4).await;
     let reason = |batch: &str| {
         let one = found
             .iter()
@@ -102,7 +102,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
         ["gave_up_again", "gave_up_again", "stays", "stays"],
         "{again}"
     );
-    let found = letters(&deployment, 4).await;
+    let found = dead_letters(&deployment, 4).await;
     let job = found.iter().find(|one| one["stream"] == "JOBS").unwrap();
     let shown = json(&dead(
         &deployment,
@@ -150,7 +150,9 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
         "letters are named, or all that fit: {}",
         stderr_of(&both)
     );
-    assert!(letters(&deployment, 4).await.len() == 4 && events_holds(&deployment, garbage).await);
+    assert!(
+        dead_letters(&deployment, 4).await.len() == 4 && events_holds(&deployment, garbage).await
+    );
     let dropped = dead(
         &deployment,
         &[
@@ -164,7 +166,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
     );
     assert!(dropped.status.success(), "{}", stderr_of(&dropped));
     assert_eq!(became(&json(&dropped)), ["dropped"; 4]);
-    letters(&deployment, 0).await;
+    dead_letters(&deployment, 0).await;
     assert!(!events_holds(&deployment, garbage).await && events_holds(&deployment, 1).await);
     // Stream and store agree, and the audit says why the message is missing.
     let _ = deployment.verify();
@@ -186,7 +188,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     let (deployment, client) = running(engine).await;
     refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let job = letters(&deployment, 1).await[0]["sequence"].to_string();
+    let job = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     let dropped = dead(
         &deployment,
         &["drop", &job, "--reason", "never mind", "--yes"],
@@ -283,7 +285,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
         String::from_utf8_lossy(&redriven.stdout).contains("only copy"),
         "{redriven:?}"
     );
-    letters(&deployment, 1).await;
+    dead_letters(&deployment, 1).await;
 }
 
 /// Contract: dead.redrive-timeout, dead.no-worker
@@ -291,7 +293,7 @@ async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine)
     let (mut deployment, client) = running(engine).await;
     refuse(&deployment, "normalized", "e4").await;
     send(&client).await;
-    let number = letters(&deployment, 1).await[0]["sequence"].to_string();
+    let number = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     for name in deployment
         .names()
         .into_iter()
@@ -323,7 +325,7 @@ async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine)
         stderr_of(&unanswered)
     );
     drop(silent);
-    letters(&deployment, 1).await;
+    dead_letters(&deployment, 1).await;
     super::mend(&deployment, "normalized").await;
     if engine == Engine::Postgres {
         deployment.worker("persist", "persist", None);
@@ -350,7 +352,7 @@ async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine)
         .await;
     }
     deployment.completed(3).await;
-    letters(&deployment, 0).await;
+    dead_letters(&deployment, 0).await;
 }
 
 harness::on_both_stores!(

@@ -2,7 +2,7 @@
 
 use harness::{Engine, stderr_of, until};
 
-use super::{dead, derived, letters, mend, refuse, running, send};
+use super::{dead, dead_letters, derived, mend, refuse, running, send};
 
 /// Contract: dead.redrive-killed
 async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
@@ -20,13 +20,13 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
         refuse(&deployment, "events", "poison").await;
         refuse(&deployment, "normalized", "e4").await;
         send(&client).await;
-        let numbers = letters(&deployment, 2).await;
+        let numbers = dead_letters(&deployment, 2).await;
         mend(&deployment, "events").await;
         mend(&deployment, "normalized").await;
-        for letter in &numbers {
+        for dead_letter in &numbers {
             let mut command = deployment.command(
                 "devtrail",
-                &["dead", "redrive", &letter["sequence"].to_string()],
+                &["dead", "redrive", &dead_letter["sequence"].to_string()],
             );
             command.env("DEVTRAIL_CRASH_POINT", point);
             let killed = command.output().unwrap();
@@ -37,12 +37,12 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
                 stderr_of(&killed)
             );
         }
-        // What it left is no fault, whatever of it the workers have in hand.
+        // What it left is no fault, whatever of it the workers have in flight.
         let _ = deployment.verify();
         let again = dead(&deployment, &["redrive", "--all"]);
         assert!(again.status.success(), "{point}: {}", stderr_of(&again));
         deployment.completed(3).await;
-        letters(&deployment, 0).await;
+        dead_letters(&deployment, 0).await;
         // Under whichever id, the job was done once: its ledger row alone tells the redrive.
         let same = async || (derived(&deployment).await == expected).then_some(());
         until("the store is as if nothing had failed", same).await;

@@ -1,14 +1,14 @@
-//! One administrator gives another try to what the other one drops.
+//! One administrator redrives a dead letter while another drops it.
 
 use std::process::{Child, Stdio};
 
 use harness::{Deployment, Engine, envelope, event};
 
-use super::{json, letters, listed, mend, refuse, running};
+use super::{dead_letters, json, listed, mend, refuse, running};
 
 const DEVELOPERS: [&str; 6] = ["ada", "bob", "cleo", "dan", "eve", "fay"];
 
-/// A letter that one redrives while another drops it is stored whole or dropped whole.
+/// A dead letter that one redrives while another drops it is stored whole or dropped whole.
 async fn a_dead_letter_redriven_and_dropped_is_stored_whole_or_gone(engine: Engine) {
     let (deployment, ada) = running(engine).await;
     refuse(&deployment, "events", "poison").await;
@@ -18,10 +18,10 @@ async fn a_dead_letter_redriven_and_dropped_is_stored_whole_or_gone(engine: Engi
             .send(&envelope("b", &[event("poison"), event("beside")]))
             .await;
     }
-    let numbers: Vec<String> = letters(&deployment, DEVELOPERS.len())
+    let numbers: Vec<String> = dead_letters(&deployment, DEVELOPERS.len())
         .await
         .iter()
-        .map(|letter| letter["sequence"].to_string())
+        .map(|dead_letter| dead_letter["sequence"].to_string())
         .collect();
     mend(&deployment, "events").await;
     let start = |arguments: &[&str]| -> Child {

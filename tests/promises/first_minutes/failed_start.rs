@@ -18,7 +18,8 @@ fn folder() -> TempDir {
 /// Contract: commands.exit-codes, commands.errors
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
-    let (folder, taken) = (folder(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let (address, port) = (address.to_string(), address.port().to_string());
     let mut http = up_at(folder.path(), "data", &address, "0");

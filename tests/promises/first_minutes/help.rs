@@ -62,7 +62,8 @@ fn arguments(name: &str, line: &str) -> Vec<String> {
 
 /// The words of a line; what stands in quotes is one.
 fn words(line: &str) -> Vec<String> {
-    let (mut words, mut quote) = (vec![String::new()], None);
+    let mut words = vec![String::new()];
+    let mut quote = None;
     for c in line.chars() {
         match (c, quote) {
             (' ', None) => words.push(String::new()),
@@ -144,15 +145,15 @@ async fn no_arguments_show_help_and_a_wrong_word_a_suggestion() {
         ),
     ] {
         let output = ended(devtrail(Path::new("/")).args(arguments)).await;
-        let told = stderr_of(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        let message = stderr_of(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(
-            parts.iter().all(|part| told.contains(part)),
-            "{arguments:?}: {told}"
+            parts.iter().all(|part| message.contains(part)),
+            "{arguments:?}: {message}"
         );
         assert!(
-            !told.contains('\u{1b}'),
-            "colours without a terminal: {told:?}"
+            !message.contains('\u{1b}'),
+            "colours without a terminal: {message:?}"
         );
     }
 }

@@ -7,7 +7,7 @@ use harness::{DevtrailUp, nats_server, program, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What a command prints on a terminal of its own; `None` where there is no `script` to make one.
+/// What a command prints on a terminal of its own; `None` if there is no `script` to make one.
 fn on_a_terminal(line: &str, no_color: Option<&str>) -> Option<String> {
     let mut command = Command::new("script");
     command
@@ -23,8 +23,11 @@ fn on_a_terminal(line: &str, no_color: Option<&str>) -> Option<String> {
 }
 
 fn up_line(folder: &Path) -> String {
-    let (devtrail, nats) = (program("devtrail"), nats_server());
-    let (devtrail, nats, folder) = (devtrail.display(), nats.display(), folder.display());
+    let devtrail = program("devtrail");
+    let nats = nats_server();
+    let devtrail = devtrail.display();
+    let nats = nats.display();
+    let folder = folder.display();
     format!(
         "exec {devtrail} up --data {folder} --listen 127.0.0.1:0 --nats-port 0 --nats-server {nats}"
     )
@@ -107,7 +110,8 @@ async fn progress_is_shown_on_a_terminal_only() {
         !String::from_utf8_lossy(&sent.stdout).contains('\r'),
         "a bar without a terminal"
     );
-    let (devtrail, folder) = (program("devtrail"), up.path(""));
+    let devtrail = program("devtrail");
+    let folder = up.path("");
     let line = format!(
         "{} send {}/events --batch-size 1 --data {1}",
         devtrail.display(),

@@ -1,4 +1,4 @@
-//! What is sent wrongly, or to the wrong place.
+//! Input, keys and addresses that are wrong.
 
 use std::fs;
 use std::path::Path;

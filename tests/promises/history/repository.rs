@@ -1,4 +1,4 @@
-//! A git repository that a test makes, whoever runs it and whatever the machine's git is set to.
+//! A git repository for tests, independent of the machine's git settings.
 
 use std::fs;
 use std::path::Path;

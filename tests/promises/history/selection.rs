@@ -1,4 +1,4 @@
-//! Which commits are imported, and what is said where there are none.
+//! Which commits are imported, and what is reported if there are none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,8 @@ async fn a_dry_run_needs_no_devtrail_and_takes_any_path_and_selection() {
 /// Contract: import.since
 #[test]
 fn a_wrong_clock_in_the_middle_of_a_history_hides_no_commit() {
-    let (old, new) = (1_000_000_000_usize, 1_704_067_200);
+    let old = 1_000_000_000_usize;
+    let new = 1_704_067_200;
     let repository = Repository::new();
     // git's own --since stops looking after a few older ones in a row.
     let seconds = (0..9)
@@ -118,11 +119,9 @@ fn a_wrong_clock_in_the_middle_of_a_history_hides_no_commit() {
 /// Contract: import.refused, import.authors
 #[test]
 fn an_incomplete_repository_is_refused_with_a_remedy() {
-    let (repository, empty, clone) = (
-        Repository::new(),
-        Repository::new(),
-        tempfile::tempdir().unwrap(),
-    );
+    let repository = Repository::new();
+    let empty = Repository::new();
+    let clone = tempfile::tempdir().unwrap();
     repository.commit("2026-01-01T10:00:00Z", "bob@example.org", "one");
     repository.commit("2026-01-02T10:00:00Z", "bob@example.org", "two");
     let in_clone = |name: &str| -> PathBuf { clone.path().join(name) };
@@ -171,10 +170,10 @@ fn an_incomplete_repository_is_refused_with_a_remedy() {
             clone.path(),
             &["import", "git", "--dry-run", path.to_str().unwrap()],
         );
-        let told = stderr_of(&output);
+        let message = stderr_of(&output);
         assert!(
-            output.status.code() == Some(1) && told.contains(remedy),
-            "{}: {told}",
+            output.status.code() == Some(1) && message.contains(remedy),
+            "{}: {message}",
             path.display()
         );
     }

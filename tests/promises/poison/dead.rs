@@ -1,4 +1,4 @@
-//! What is in the stream DEAD.
+//! Reading the stream DEAD.
 
 use async_nats::HeaderMap;
 use harness::{Deployment, until};
@@ -76,21 +76,21 @@ pub async fn forget_ids_at_once(deployment: &Deployment, at_once: bool) {
 }
 
 /// Waits for so many; gives them in the order they came.
-pub async fn letters(deployment: &Deployment, wanted: usize) -> Vec<Dead> {
+pub async fn dead_letters(deployment: &Deployment, wanted: usize) -> Vec<Dead> {
     let stream = deployment.js().await.get_stream("DEAD").await.unwrap();
     let arrived = async || {
         let messages = stream.get_info().await.ok()?.state.messages;
         (messages >= wanted as u64).then_some(messages)
     };
     let messages = until("the poison is in DEAD", arrived).await;
-    let mut letters = Vec::new();
+    let mut dead_letters = Vec::new();
     for seq in 1..=messages {
         let message = stream.get_raw_message(seq).await.unwrap();
-        letters.push(Dead {
+        dead_letters.push(Dead {
             subject: message.subject.to_string(),
             headers: message.headers,
             payload: message.payload.to_vec(),
         });
     }
-    letters
+    dead_letters
 }

@@ -1,4 +1,4 @@
-//! Kinds of poison: what is published, and what DEAD must say of it.
+//! Kinds of poison: what is published, and what its dead letter must say.
 
 use async_nats::jetstream::message::PublishMessage;
 use harness::{Database, Deployment};
@@ -45,38 +45,45 @@ impl Kind {
     }
 
     /// It is there once, whole, and with its context.
-    pub fn check(&self, letters: &[Dead]) {
-        let own: Vec<&Dead> = letters
+    pub fn check(&self, dead_letters: &[Dead]) {
+        let own: Vec<&Dead> = dead_letters
             .iter()
-            .filter(|letter| letter.payload == self.payload)
+            .filter(|dead_letter| dead_letter.payload == self.payload)
             .collect();
-        let [letter] = own[..] else {
-            panic!("{} of {} in DEAD: {letters:#?}", own.len(), self.reason)
+        let [dead_letter] = own[..] else {
+            panic!(
+                "{} of {} in DEAD: {dead_letters:#?}",
+                own.len(),
+                self.reason
+            )
         };
-        assert_eq!(letter.subject, self.dead);
+        assert_eq!(dead_letter.subject, self.dead);
         let (own, attempts) = if self.unreadable.is_some() {
             (None, "0")
         } else {
             (Some("kept"), "1")
         };
         assert_eq!(
-            (letter.optional("X-Own"), letter.header("Devtrail-Subject")),
+            (
+                dead_letter.optional("X-Own"),
+                dead_letter.header("Devtrail-Subject")
+            ),
             (own, &*self.subject)
         );
         assert_eq!(
             (
-                letter.header("Devtrail-Error-Class"),
-                letter.header("Devtrail-Attempts")
+                dead_letter.header("Devtrail-Error-Class"),
+                dead_letter.header("Devtrail-Attempts")
             ),
             ("message", attempts),
-            "{letter:?}"
+            "{dead_letter:?}"
         );
         assert!(
-            letter.header("Devtrail-Reason").contains(self.reason),
-            "{letter:?}"
+            dead_letter.header("Devtrail-Reason").contains(self.reason),
+            "{dead_letter:?}"
         );
         for (name, value) in &self.known {
-            assert_eq!(letter.header(name), value);
+            assert_eq!(dead_letter.header(name), value);
         }
     }
 }
@@ -94,7 +101,8 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     let known = known
         .chain((subject != "replay.batch").then_some(developer))
         .collect();
-    let (subject, payload) = (subject.to_owned(), payload.to_vec());
+    let subject = subject.to_owned();
+    let payload = payload.to_vec();
     Kind {
         subject,
         payload,
@@ -106,7 +114,7 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     }
 }
 
-/// No worker can ever have it in hand.
+/// No worker can ever have it in flight.
 pub fn unreadable(subject: &str, headers: &'static [u8], payload: &[u8]) -> Kind {
     let reason = "the headers cannot be read";
     Kind {
@@ -302,11 +310,11 @@ pub async fn refuse_one_event(deployment: &Deployment) {
 }
 
 /// The batch with the event that the store refuses, and the job that panics: both came the usual way.
-pub fn check_the_refused_and_the_panicking(letters: &[Dead]) {
+pub fn check_the_refused_and_the_panicking(dead_letters: &[Dead]) {
     let with = |reason: &str| {
-        let fits = |letter: &&Dead| letter.header("Devtrail-Reason").contains(reason);
-        let found: Vec<&Dead> = letters.iter().filter(fits).collect();
-        assert_eq!(found.len(), 1, "{reason}: {letters:#?}");
+        let fits = |dead_letter: &&Dead| dead_letter.header("Devtrail-Reason").contains(reason);
+        let found: Vec<&Dead> = dead_letters.iter().filter(fits).collect();
+        assert_eq!(found.len(), 1, "{reason}: {dead_letters:#?}");
         found[0]
     };
     let refused = with("not this one");

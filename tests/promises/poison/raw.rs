@@ -9,7 +9,8 @@ pub async fn publish(deployment: &Deployment, subject: &str, headers: &[u8], pay
     let address = deployment.nats.strip_prefix("nats://").unwrap();
     let mut socket = BufReader::new(TcpStream::connect(address).await.unwrap());
     let connect = r#"CONNECT {"verbose":false,"pedantic":false,"headers":true}"#;
-    let (own, all) = (headers.len(), headers.len() + payload.len());
+    let own = headers.len();
+    let all = headers.len() + payload.len();
     let head = format!("{connect}\r\nSUB reply 1\r\nHPUB {subject} reply {own} {all}\r\n");
     let request = [head.as_bytes(), headers, payload, b"\r\n"].concat();
     socket.write_all(&request).await.unwrap();

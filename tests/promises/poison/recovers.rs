@@ -1,4 +1,4 @@
-//! A message that failed and is done after all is not in DEAD, and its audit says what happened to it.
+//! A message that succeeds after failures is not in DEAD, and its audit has the failures.
 
 use harness::{Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::Value;
@@ -39,8 +39,9 @@ async fn failed_attempts_leave_one_audit_note_when_it_succeeds(engine: Engine) {
 
     let rows = "SELECT a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id WHERE a.step = 'failed'";
     // Written as the message is settled, after the job's own transaction.
-    let told = async || Some(deployment.database.rows(rows).await).filter(|rows| !rows.is_empty());
-    let rows = until("the trace is there", told).await;
+    let output =
+        async || Some(deployment.database.rows(rows).await).filter(|rows| !rows.is_empty());
+    let rows = until("the trace is there", output).await;
     let [row] = &rows[..] else {
         panic!("one trace: {rows:?}")
     };

@@ -1,10 +1,10 @@
-//! What the client library cannot take: neighbours get lost with the connection, or the client ends.
+//! Messages that the client library cannot decode: its connection breaks, or the process ends.
 
 use std::time::Duration;
 
 use harness::{Deployment, Engine, envelope, event};
 
-use super::{dead, dead::letters, kinds, nothing_is_left};
+use super::{dead, dead::dead_letters, kinds, nothing_is_left};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -34,7 +34,7 @@ async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) 
     }
     deployment.workers(1);
     deployment.completed(20).await;
-    letters(&deployment, 4).await;
+    dead_letters(&deployment, 4).await;
     nothing_is_left(&deployment).await;
 }
 
@@ -70,13 +70,13 @@ async fn a_message_that_crashes_the_client_is_dead_lettered_next(engine: Engine)
     );
     assert_eq!(dead::count(&deployment).await, 0);
     deployment.worker("lives", &role, None);
-    poison.check(&letters(&deployment, 1).await);
+    poison.check(&dead_letters(&deployment, 1).await);
     deployment.completed(2).await;
     nothing_is_left(&deployment).await;
     assert_eq!(deployment.verify()["dead"], 1);
 }
 
-/// Large messages fill a request's bytes: that is no trouble, and none is left out, by the workers or by verify.
+/// Large messages fill a request's bytes: that is no failure, and none is left out, by the workers or by verify.
 async fn messages_that_fill_a_request_are_all_handled(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;

@@ -1,4 +1,4 @@
-//! What was readmitted is in the stream first: it waits there for a worker, and the store can be rebuilt from it.
+//! Readmitted events are in the stream first: they wait for a worker, and the store can be rebuilt.
 
 use harness::{Database, Engine, envelope, stderr_of, until};
 use serde_json::json;
@@ -80,10 +80,10 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
         "{tried}"
     );
     let second = deployment.run("devtrail", &readmit);
-    let told = String::from_utf8_lossy(&second.stdout).into_owned();
+    let output = String::from_utf8_lossy(&second.stdout).into_owned();
     assert!(
-        second.status.success() && told.contains("on the way to the store"),
-        "{told}{}",
+        second.status.success() && output.contains("on the way to the store"),
+        "{output}{}",
         stderr_of(&second)
     );
     assert_eq!(messages(&deployment).await, sent, "nothing was sent");

@@ -1,4 +1,4 @@
-//! What the tests of the quarantine share: events nobody knows, schemas that know them, a look at it all.
+//! Shared by the tests of readmission: events of an unknown type, schemas that know it, what is stored.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What `verify` says of work that is under way, and of work that stands still.
+//! What `verify` says of pending and of stuck work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ async fn work_that_nobody_has_is_named(engine: Engine) {
         .database
         .execute("UPDATE batches SET state = 'completed', done = 7 WHERE seq = 1")
         .await;
-    // A letter was redriven: its pointer waits in REPLAY.
+    // A dead letter was redriven: its pointer waits in REPLAY.
     js.get_stream("DEAD")
         .await
         .unwrap()
@@ -72,7 +72,7 @@ async fn work_that_nobody_has_is_named(engine: Engine) {
     );
 }
 
-/// Garbage gives up again whenever it is redriven, so its letter goes round from DEAD to REPLAY and back.
+/// Garbage is dead-lettered again whenever it is redriven, so its dead letter goes round from DEAD to REPLAY and back.
 async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -91,7 +91,8 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
     let shutdown = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..4)
         .map(|sender| {
-            let (client, shutdown) = (client.clone(), shutdown.clone());
+            let client = client.clone();
+            let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 for sent in 0.. {
                     if shutdown.load(Ordering::Relaxed) {
