@@ -115,7 +115,7 @@ async fn told(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
 async fn until_told(deployment: &Deployment, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
-        let newest = output(deployment, kind)
+        let newest = published(deployment, kind)
             .await
             .into_iter()
             .rfind(|alert| alert.subject == subject)?;

@@ -196,7 +196,7 @@ fn alerts(observed: &Observed, judgement: &mut Judgement) {
             ));
         }
         if !observed
-            .message
+            .alert_messages
             .contains(&(alert.id.clone(), alert.revision))
         {
             judgement.lost(&format!(
@@ -220,7 +220,7 @@ fn alerts(observed: &Observed, judgement: &mut Judgement) {
     for surplus in standing.difference(&wanted) {
         judgement.find(format!("invented: alert {surplus:?}"));
     }
-    for (id, revision) in &observed.message {
+    for (id, revision) in &observed.alert_messages {
         if ids.get(id.as_str()).is_none_or(|newest| revision > newest) {
             judgement.find(format!(
                 "invented: ALERTS has revision {revision} of {id}, the table has not"

@@ -66,7 +66,7 @@ pub struct Observed {
     /// (consumer's stream and name, original sequence, reason) of each message in DEAD.
     pub dead: Vec<(String, i64, String)>,
     /// (alert id, revision) of each message in ALERTS.
-    pub output: Vec<(String, i64)>,
+    pub alert_messages: Vec<(String, i64)>,
 }
 
 fn number(text: &str) -> i64 {
@@ -191,7 +191,7 @@ impl Observed {
             let alert: serde_json::Value =
                 serde_json::from_slice(&message.payload).expect("an alert is JSON");
             let revision = alert["revision"].as_i64().expect("a revision");
-            self.output.push((
+            self.alert_messages.push((
                 alert["alert_id"].as_str().expect("an id").to_owned(),
                 revision,
             ));

@@ -138,7 +138,7 @@ fn each_kind_of_damage_is_found() {
         }),
         ("reply: b1 of ada was never", |log, _| log.acks.clear()),
         ("invented: ALERTS has revision 0", |_, observed| {
-            observed.output.push(("a1".to_owned(), 0))
+            observed.alert_messages.push(("a1".to_owned(), 0))
         }),
     ];
     for (wanted, damage) in damages {

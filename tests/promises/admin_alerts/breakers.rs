@@ -5,7 +5,7 @@ use harness::{Deployment, Engine, envelope, event, until, wait_until_stopped};
 use nix::sys::signal::Signal;
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{shorten_life, until_told, workers};
+use super::{shorten_life, until_alert, workers};
 
 /// Long enough that whoever was stopped meanwhile still sees it open.
 const OPEN: [&str; 2] = ["--breaker-open-for", "15s"];

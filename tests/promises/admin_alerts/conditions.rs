@@ -4,7 +4,7 @@ use harness::{Deployment, Engine, envelope, event, stderr_of};
 use serde_json::Value;
 use types::admin_alert::{AlertKind, AlertState, Measurement, RuleFailed};
 
-use super::{deployment, empty_dead, message, send_garbage, until_told, workers};
+use super::{deployment, empty_dead, published, send_garbage, until_alert, workers};
 
 async fn set_bytes(deployment: &Deployment, stream: &str, edit: impl FnOnce(i64) -> i64) {
     let js = deployment.js().await;
@@ -37,7 +37,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
     };
 
     send_garbage(&deployment).await;
-    let raised = until_told(
+    let raised = until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -54,7 +54,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
         "{shown}"
     );
     empty_dead(&deployment).await;
-    let resolved = until_told(
+    let resolved = until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -126,7 +126,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
         }
     );
     set_bytes(&deployment, "EVENTS", |_| 1 << 30).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::StreamNearlyFull,
         "EVENTS",
@@ -143,7 +143,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
     nats.publish("devtrail.note.rule_failed", note.into())
         .await
         .unwrap();
-    let failed = until_told(
+    let failed = until_alert(
         &deployment,
         AlertKind::RuleFailed,
         "late-night-work",
@@ -155,7 +155,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
         "{}",
         failed.title
     );
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::RuleFailed,
         "late-night-work",

@@ -3,7 +3,7 @@
 use harness::{Engine, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{QUICK, deployment, empty_dead, output, send_garbage, until_told, workers};
+use super::{QUICK, deployment, empty_dead, published, send_garbage, until_alert, workers};
 
 /// On SQLite the collector, on Postgres a worker: killed, it cannot say good-bye.
 async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
@@ -23,7 +23,7 @@ async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
     .await;
     // What is told now was seen by a look that knew the role.
     send_garbage(&deployment).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -51,7 +51,7 @@ async fn a_killed_watcher_leaves_no_alert_doubled_or_open(engine: Engine) {
         deployment.ended(point).await;
     }
     workers(&mut deployment, engine, None, &[]);
-    let raised = until_told(
+    let raised = until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -59,7 +59,7 @@ async fn a_killed_watcher_leaves_no_alert_doubled_or_open(engine: Engine) {
     )
     .await;
     empty_dead(&deployment).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -110,7 +110,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     workers(&mut deployment, engine, None, &["--alert-silent", "2s"]);
     // The new one raises this: it has read what stands, and looked.
     send_garbage(&deployment).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -118,7 +118,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     )
     .await;
     empty_dead(&deployment).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::DeadLetter,
         "EVENTS/persist",
@@ -126,7 +126,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     )
     .await;
     let states = async |kind| {
-        output(&deployment, kind)
+        published(&deployment, kind)
             .await
             .iter()
             .map(|one| one.state)

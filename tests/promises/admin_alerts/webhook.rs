@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::{Engine, WebhookReceiver, WebhookPost, Deployment, envelope, event, stderr_of, until};
 use types::admin_alert::{AlertKind, AlertState};
 
-use super::{SECRET, deployment, empty_dead, output, send_garbage, until_told, workers};
+use super::{SECRET, deployment, empty_dead, published, send_garbage, until_alert, workers};
 
 /// Waits until a post about the kind with this state was answered so.
 async fn until_posted(hook: &WebhookReceiver, kind: &str, state: &str, status: u16) -> WebhookPost {
@@ -100,7 +100,7 @@ async fn a_webhook_outage_delays_nothing_and_is_caught_up(engine: Engine) {
     until_posted(&hook, "dead_letter", "raised", 500).await;
     stores_at_once(&deployment, &client, "while-it-fails").await;
     // Five failures in a row open its breaker, which is reported as well.
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
@@ -117,7 +117,7 @@ async fn a_webhook_outage_delays_nothing_and_is_caught_up(engine: Engine) {
         "the batch was stored before the receiver had answered"
     );
     hook.answer(204, Duration::ZERO);
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
@@ -161,7 +161,7 @@ async fn it_is_left_alone_after_as_many_failures_as_the_flags_say() {
     ];
     workers(&mut deployment, Engine::Sqlite, Some(&hook), &flags);
     send_garbage(&deployment).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
@@ -191,7 +191,7 @@ async fn denied_alerts_arrive_once_the_hidden_secret_is_fixed() {
         hook.answer(status, Duration::ZERO);
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BreakerOpen,
         "webhook:admin",
