@@ -8,7 +8,7 @@ mod webhook;
 use std::time::Duration;
 
 use bus::admin_alerts;
-use harness::{Client, Engine, WebhookReceiver, Deployment, until};
+use harness::{Client, Deployment, Engine, WebhookReceiver, until};
 use types::admin_alert::{AdminAlert, AlertKind, AlertState};
 
 /// What the posts are signed with.
@@ -103,7 +103,7 @@ async fn empty_dead(deployment: &Deployment) {
 }
 
 /// The messages of ADMIN about this kind, oldest first.
-async fn told(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
+async fn published(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
     let (alerts, _) = admin_alerts(&deployment.js().await, 1).await.unwrap();
     alerts
         .into_iter()
@@ -112,7 +112,12 @@ async fn told(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
 }
 
 /// Waits until the newest message about the kind and subject is of this state.
-async fn until_told(deployment: &Deployment, kind: AlertKind, subject: &str, state: AlertState) -> AdminAlert {
+async fn until_alert(
+    deployment: &Deployment,
+    kind: AlertKind,
+    subject: &str,
+    state: AlertState,
+) -> AdminAlert {
     let what = format!("{} of {subject} is {state:?}", kind.as_str());
     until(&what, async || {
         let newest = published(deployment, kind)

@@ -28,7 +28,13 @@ async fn an_open_breaker_raises_an_alert_that_is_resolved() {
     deployment.completed(1).await;
     let holder = deployment.database.hold_locked().await;
     client.send(&envelope("waits", &[event("waits")])).await;
-    let raised = until_told(&deployment, AlertKind::BreakerOpen, "store", AlertState::Raised).await;
+    let raised = until_alert(
+        &deployment,
+        AlertKind::BreakerOpen,
+        "store",
+        AlertState::Raised,
+    )
+    .await;
     assert!(
         raised
             .title
@@ -38,7 +44,13 @@ async fn an_open_breaker_raises_an_alert_that_is_resolved() {
     );
     holder.release().await;
     deployment.completed(2).await;
-    let resolved = until_told(&deployment, AlertKind::BreakerOpen, "store", AlertState::Resolved).await;
+    let resolved = until_alert(
+        &deployment,
+        AlertKind::BreakerOpen,
+        "store",
+        AlertState::Resolved,
+    )
+    .await;
     assert_eq!(resolved.subject, "store");
 
     deployment.signal("nats", Signal::SIGSTOP);
@@ -49,13 +61,19 @@ async fn an_open_breaker_raises_an_alert_that_is_resolved() {
     });
     join_all(refused).await;
     deployment.signal("nats", Signal::SIGCONT);
-    until_told(&deployment, AlertKind::BreakerOpen, "stream", AlertState::Raised).await;
+    until_alert(
+        &deployment,
+        AlertKind::BreakerOpen,
+        "stream",
+        AlertState::Raised,
+    )
+    .await;
     until("the stream is tried again", async || {
         let reply = client.post(&envelope("b1", &[event("b1")])).await.ok()?;
         (reply.status().as_u16() == 202).then_some(())
     })
     .await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BreakerOpen,
         "stream",

@@ -81,19 +81,25 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
             ))
             .await;
     }
-    let lag = until_told(&deployment, AlertKind::Lag, "EVENTS/persist", AlertState::Raised).await;
+    let lag = until_alert(
+        &deployment,
+        AlertKind::Lag,
+        "EVENTS/persist",
+        AlertState::Raised,
+    )
+    .await;
     assert_eq!(lag.numbers["messages"].bound, Some(3));
     // Jobs are refused, so what is stored is not completed.
     set_bytes(&deployment, "JOBS", |_| 1).await;
     holder.release().await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::Lag,
         "EVENTS/persist",
         AlertState::Resolved,
     )
     .await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BatchOverdue,
         "batches",
@@ -102,7 +108,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
     .await;
     set_bytes(&deployment, "JOBS", |_| 1 << 30).await;
     deployment.completed(5).await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::BatchOverdue,
         "batches",
@@ -111,7 +117,7 @@ async fn each_condition_raises_an_alert_with_advice_and_is_resolved(engine: Engi
     .await;
 
     set_bytes(&deployment, "EVENTS", |used| used * 11 / 10).await;
-    let full = until_told(
+    let full = until_alert(
         &deployment,
         AlertKind::StreamNearlyFull,
         "EVENTS",
@@ -191,7 +197,7 @@ async fn a_disk_above_its_bound_raises_an_alert_that_is_resolved(engine: Engine)
         Engine::Sqlite => "database".to_owned(),
         Engine::Postgres => format!("nats-server at {}", deployment.monitor),
     };
-    let raised = until_told(
+    let raised = until_alert(
         &deployment,
         AlertKind::DiskNearlyFull,
         &subject,
@@ -204,15 +210,16 @@ async fn a_disk_above_its_bound_raises_an_alert_that_is_resolved(engine: Engine)
         seen.abs_diff(percent) <= 2 && bytes.value < size,
         "{raised:?} for {percent} %"
     );
-    let subjects: std::collections::BTreeSet<String> = told(&deployment, AlertKind::DiskNearlyFull)
-        .await
-        .into_iter()
-        .map(|alert| alert.subject)
-        .collect();
+    let subjects: std::collections::BTreeSet<String> =
+        published(&deployment, AlertKind::DiskNearlyFull)
+            .await
+            .into_iter()
+            .map(|alert| alert.subject)
+            .collect();
     assert_eq!(subjects, [subject.clone()].into(), "one disk, one alert");
     assert!(deployment.stop("above").await.success());
     deployment.worker_given("below", &role, &[&quick[..], &["100"]].concat(), None);
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::DiskNearlyFull,
         &subject,

@@ -31,13 +31,19 @@ async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
     )
     .await;
     deployment.kill(gone);
-    let raised = until_told(&deployment, AlertKind::RoleSilent, gone, AlertState::Raised).await;
+    let raised = until_alert(&deployment, AlertKind::RoleSilent, gone, AlertState::Raised).await;
     assert_eq!(raised.numbers["seconds"].bound, Some(2));
     match engine {
         Engine::Sqlite => drop(deployment.collector(gone).await),
         Engine::Postgres => deployment.worker_given(gone, gone, &QUICK, None),
     }
-    let resolved = until_told(&deployment, AlertKind::RoleSilent, gone, AlertState::Resolved).await;
+    let resolved = until_alert(
+        &deployment,
+        AlertKind::RoleSilent,
+        gone,
+        AlertState::Resolved,
+    )
+    .await;
     assert_eq!(resolved.alert_id, raised.alert_id);
 }
 
@@ -66,14 +72,14 @@ async fn a_killed_watcher_leaves_no_alert_doubled_or_open(engine: Engine) {
         AlertState::Resolved,
     )
     .await;
-    let all = told(&deployment, AlertKind::DeadLetter).await;
-    let told: Vec<(&str, u64, AlertState)> = all
+    let all = published(&deployment, AlertKind::DeadLetter).await;
+    let published: Vec<(&str, u64, AlertState)> = all
         .iter()
         .map(|alert| (alert.alert_id.as_str(), alert.revision, alert.state))
         .collect();
     let id = raised.alert_id.as_str();
     assert_eq!(
-        told,
+        published,
         [(id, 0, AlertState::Raised), (id, 1, AlertState::Resolved)]
     );
 }
@@ -94,7 +100,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
     .await;
     until_told_of_a_rule(&deployment).await;
     deployment.kill("collector");
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::RoleSilent,
         "collector",
@@ -145,7 +151,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
             .all(|state| *state == AlertState::Raised)
     );
     deployment.collector("collector").await;
-    until_told(
+    until_alert(
         &deployment,
         AlertKind::RoleSilent,
         "collector",
@@ -162,7 +168,10 @@ async fn until_told_of_a_rule(deployment: &harness::Deployment) {
             .await
             .unwrap();
         nats.flush().await.unwrap();
-        told(deployment, AlertKind::RuleFailed).await.first().cloned()
+        published(deployment, AlertKind::RuleFailed)
+            .await
+            .first()
+            .cloned()
     })
     .await;
 }

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Engine, WebhookReceiver, WebhookPost, Deployment, envelope, event, stderr_of, until};
+use harness::{
+    Deployment, Engine, WebhookPost, WebhookReceiver, envelope, event, stderr_of, until,
+};
 use types::admin_alert::{AlertKind, AlertState};
 
 use super::{SECRET, deployment, empty_dead, published, send_garbage, until_alert, workers};
@@ -69,7 +71,7 @@ async fn raised_and_resolved_are_posted_in_order_and_signed(engine: Engine) {
         assert!(is_signed(post, SECRET) && !is_signed(post, "another"));
     }
     // What ADMIN has, in its order, each once.
-    let stream: Vec<String> = told(&deployment, AlertKind::DeadLetter)
+    let stream: Vec<String> = published(&deployment, AlertKind::DeadLetter)
         .await
         .iter()
         .map(|alert| alert.message_id())
@@ -242,7 +244,8 @@ async fn what_a_receiver_refuses_is_not_posted_again() {
     until_posted(&hook, "dead_letter", "resolved", 204).await;
     assert_eq!(hook.posts().len(), 2);
     assert!(
-        deployment.log("all")
+        deployment
+            .log("all")
             .contains("a message was rejected: it is not posted again")
     );
 }
@@ -266,7 +269,8 @@ async fn an_alert_that_always_fails_is_skipped_in_the_end() {
         until_posted(&hook, "dead_letter", "raised", status).await;
     }
     until("it is skipped", async || {
-        deployment.log("all")
+        deployment
+            .log("all")
             .contains("a message is skipped")
             .then_some(())
     })

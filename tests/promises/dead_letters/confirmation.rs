@@ -34,7 +34,7 @@ async fn nothing_is_dropped_on_a_terminal_without_a_yes() {
     for typed in ["n\n", "\n", "\u{4}"] {
         let kept = drop_typing(&deployment, &dead_letter, typed);
         assert!(
-            stderr_of(&kept).contains(&format!("Drop dead letter {letter} for good")),
+            stderr_of(&kept).contains(&format!("Drop dead letter {dead_letter} for good")),
             "{}",
             stderr_of(&kept)
         );
