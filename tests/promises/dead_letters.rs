@@ -211,9 +211,12 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     }
     deployment.completed(3).await;
     assert_eq!(derived(&deployment).await, expected);
-    letters(&deployment, 0).await;
+    dead_letters(&deployment, 0).await;
     let ledger = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
-    assert_eq!(deployment.database.rows(ledger).await, [["1:3:normalize:r2"]]);
+    assert_eq!(
+        deployment.database.rows(ledger).await,
+        [["1:3:normalize:r2"]]
+    );
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
     assert_eq!(
         deployment.database.count(redriven).await,
@@ -292,7 +295,8 @@ async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) 
     );
     deployment.completed(3).await;
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs WHERE seq = 3")
             .await,
         3

@@ -66,7 +66,8 @@ async fn storing_goes_on_while_jobs_are_refused_and_each_comes_once(engine: Engi
         5 * BATCHES
     );
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         0
@@ -88,7 +89,8 @@ async fn storing_goes_on_while_jobs_are_refused_and_each_comes_once(engine: Engi
         "nothing is stored again"
     );
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3 * BATCHES
@@ -146,7 +148,8 @@ async fn the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack(engine: Engin
     deployment.workers(1);
     deployment.completed(1).await;
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3
@@ -242,12 +245,19 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     deployment.workers(2);
     deployment.completed(messages).await;
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3
     );
-    assert_eq!(deployment.database.count("SELECT count(*) FROM events").await, 2);
+    assert_eq!(
+        deployment
+            .database
+            .count("SELECT count(*) FROM events")
+            .await,
+        2
+    );
     assert_eq!(
         deployment
             .database

@@ -62,7 +62,8 @@ async fn everything_is_there_once(deployment: &Deployment) {
         5 * BATCHES
     );
     assert_eq!(
-        deployment.database
+        deployment
+            .database
             .count("SELECT count(*) FROM completed_jobs")
             .await,
         3 * BATCHES
