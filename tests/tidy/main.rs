@@ -344,7 +344,7 @@ const PENDING_PARAMETERS: &[&str] = &[
     "admin/src/",
     "collector/src/",
     "common/",
-    "store/tests/",
+    "store/",
     "tests/",
 ];
 
