@@ -3,7 +3,7 @@
 mod admin;
 
 use serde_json::{Value, json};
-use store::{Answers, StoredAlert};
+use store::{QueryReads, StoredAlert};
 
 use crate::output;
 use crate::target::{Target, with_store};
@@ -54,7 +54,7 @@ pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn list(store: &impl Answers, settings: &ListSettings) -> anyhow::Result<()> {
+async fn list(store: &impl QueryReads, settings: &ListSettings) -> anyhow::Result<()> {
     // One more than shown tells whether there are more.
     let mut alerts = store
         .alerts(settings.developer.clone(), settings.limit.saturating_add(1))

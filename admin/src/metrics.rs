@@ -6,7 +6,7 @@ mod table;
 use anyhow::bail;
 use runtime::settings::UsageError;
 use serde_json::{Map, Value};
-use store::Answers;
+use store::QueryReads;
 
 use crate::output;
 use crate::target::{Target, with_store};
@@ -63,7 +63,7 @@ pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
     with_store!(settings.target, |store| show(&store, &settings).await)
 }
 
-async fn show(store: &impl Answers, settings: &ShowSettings) -> anyhow::Result<()> {
+async fn show(store: &impl QueryReads, settings: &ShowSettings) -> anyhow::Result<()> {
     let people = match &settings.developer {
         Some(developer) => vec![developer.clone()],
         None => store.developers().await?,
@@ -114,7 +114,7 @@ fn choose<'a>(all: &'a [Day], range: (Option<&str>, Option<&str>), newest: usize
         .collect()
 }
 
-async fn days(store: &impl Answers, developer: &str) -> anyhow::Result<Vec<Day>> {
+async fn days(store: &impl QueryReads, developer: &str) -> anyhow::Result<Vec<Day>> {
     let days = store
         .days(
             developer.to_owned(),
@@ -124,7 +124,7 @@ async fn days(store: &impl Answers, developer: &str) -> anyhow::Result<Vec<Day>>
         .await?;
     let days = days
         .into_iter()
-        .map(|(day, computed)| Day::read(day, &computed.body));
+        .map(|stored| Day::read(stored.day, &stored.metrics.body));
     // A day that lost its events is like one that never had any.
     days.filter(|day| day.as_ref().map_or(true, |day| !day.is_empty()))
         .collect()

@@ -19,13 +19,13 @@ pub struct Alert {
     pub title: String,
     /// The alert as JSON.
     pub body: String,
-    /// Whether it stands: raised, not retracted.
+    /// Whether it is raised, not retracted.
     pub is_raised: bool,
     /// Rises with each change of the state, from 0.
     pub revision: i64,
     /// Whether it is news.
     pub push: bool,
-    /// The replay that raised it first: it is never delivered, whatever becomes of it.
+    /// The replay that raised it first: it is never delivered.
     pub replay_id: Option<String>,
 }
 
@@ -158,7 +158,7 @@ impl Alert {
 /// The job that looked at the window: it says who did it and when.
 ///
 /// # Errors
-/// Where none of `jobs` is of the window's batch and replay: a defect of the caller.
+/// Returns `StoreError::Failed` if none of `jobs` is of the window's batch and replay: a defect of the caller.
 pub fn job_of<'a>(window: &RuleWindow, jobs: &'a [JobDone]) -> Result<&'a JobDone, StoreError> {
     let its = |done: &&JobDone| {
         done.job.body.batch == window.batch && done.job.replay_id == window.replay_id
@@ -203,11 +203,11 @@ mod tests {
     /// What the changes come to one after the other: state, revision, push, published.
     fn story(windows: &[(bool, bool)]) -> Vec<Option<(&'static str, i64, bool, bool)>> {
         let mut current: Option<Alert> = None;
-        let mut told = Vec::new();
+        let mut changes = Vec::new();
         for (finds, replay) in windows {
             let window = window(*finds, *replay);
             let change = change(current.as_ref(), &window);
-            told.push(change.as_ref().map(|change| {
+            changes.push(change.as_ref().map(|change| {
                 let alert = &change.alert;
                 (
                     alert.state(),
@@ -218,12 +218,12 @@ mod tests {
             }));
             current = change.map(|change| change.alert).or(current);
         }
-        told
+        changes
     }
 
     #[test]
-    fn each_change_of_state_is_a_revision_and_only_those_are_published() {
-        let told = story(&[
+    fn only_changes_of_state_are_revisions_and_are_published() {
+        let changes = story(&[
             (false, false),
             (true, false),
             (true, false),
@@ -237,7 +237,7 @@ mod tests {
             Some(("retracted", 1, true, true)),
             Some(("raised", 2, true, true)),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(changes, expected);
         assert_eq!(
             story(&[(true, false), (false, false), (false, false)])[2],
             None
@@ -259,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_replay_found_is_never_delivered_whatever_becomes_of_it() {
-        let told = story(&[(true, true), (true, false), (false, false), (true, false)]);
+    fn what_a_replay_found_is_never_delivered() {
+        let changes = story(&[(true, true), (true, false), (false, false), (true, false)]);
         let expected = [
             Some(("raised", 0, false, false)),
             Some(("raised", 0, false, false)),
             Some(("retracted", 1, false, false)),
             Some(("raised", 2, false, false)),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(changes, expected);
     }
 }

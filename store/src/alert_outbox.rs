@@ -22,6 +22,13 @@ pub struct AlertRevision {
     pub correlation_id: String,
 }
 
+/// A revision of an alert that has its PubAck.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PublishedRevision {
+    pub alert_id: String,
+    pub revision: i64,
+}
+
 /// Publishing alerts: the alert row is the outbox.
 pub trait AlertOutbox: Send + Sync + 'static {
     /// Up to `limit` revisions that are not marked as published, oldest first.
@@ -30,10 +37,10 @@ pub trait AlertOutbox: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
 
-    /// These (alert id, revision) have their PubAcks.
+    /// Marks these revisions, and those before them, as published.
     fn mark_published(
         &self,
-        revisions: Vec<(String, i64)>,
+        revisions: Vec<PublishedRevision>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 

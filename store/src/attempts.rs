@@ -32,13 +32,21 @@ pub struct Attempt {
     pub dead_at: Option<Micros>,
 }
 
+/// The attempts of one message of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAttempt {
+    /// The message's sequence.
+    pub seq: u64,
+    pub attempt: Attempt,
+}
+
 /// A message that is done after attempts that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     pub key: MessageKey,
     /// When it was done.
     pub at: Micros,
-    /// Which worker did it.
+    /// The worker that did it.
     pub actor: String,
     /// The batch it is or is about, if that is known.
     pub batch: Option<BatchRef>,
@@ -66,7 +74,7 @@ pub trait Attempts: Send + Sync + 'static {
         src: Src,
         consumer: String,
         seqs: Vec<u64>,
-    ) -> impl Future<Output = Result<Vec<(u64, Attempt)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<StoredAttempt>, StoreError>> + Send;
 
     /// Begins an attempt guard: the message is about to be handled alone, and this is committed before it is.
     /// Gives its attempts, this guard included.
@@ -128,7 +136,7 @@ shared_sql! {
         VALUES ($1, $2, $3, 0, 0, $5, $4, $4, $4)
         ON CONFLICT (src, consumer, seq) DO UPDATE SET dead_at = $4, reason = $5, last_at = $4
           WHERE a.dead_at IS NULL";
-    TAKE_ATTEMPT = "DELETE FROM attempts WHERE src = $1 AND consumer = $2 AND seq = $3
+    DELETE_ATTEMPT = "DELETE FROM attempts WHERE src = $1 AND consumer = $2 AND seq = $3
         RETURNING used, guards, reason, dead_at";
     /// Whether the developer was forgotten after this batch.
     IS_FORGOTTEN = "SELECT 1 FROM developers WHERE developer = $1
@@ -167,32 +175,36 @@ impl Recovery {
 /// What is recorded of a message that is in DEAD.
 pub(crate) struct DeadMessage {
     pub key: MessageKey,
-    pub letter: DeadLetter,
+    pub dead_letter: DeadLetter,
 }
 
 impl DeadMessage {
     /// The place of its audit row: the batch, else the message's own place.
     pub fn place(&self) -> BatchRef {
-        self.letter.context.batch.unwrap_or(self.key.place())
+        self.dead_letter.context.batch.unwrap_or(self.key.place())
     }
 
     /// Whether it is the message that brings its batch, or points to it, not a job of a stored batch.
     pub fn is_the_batch(&self) -> bool {
-        self.letter.context.job.is_none()
+        self.dead_letter.context.job.is_none()
     }
 
     /// The developer whose events it is about; empty if that is not known.
     pub fn developer(&self) -> &str {
-        self.letter.context.developer.as_deref().unwrap_or_default()
+        self.dead_letter
+            .context
+            .developer
+            .as_deref()
+            .unwrap_or_default()
     }
 
     /// The failure of its job, if it is one.
     pub fn job_failed(&self) -> Option<JobFailed> {
         Some(JobFailed {
-            job: self.letter.context.job.clone()?,
-            at: self.letter.at,
-            actor: self.letter.actor.clone().unwrap_or_default(),
-            reason: self.letter.reason.clone().unwrap_or_default(),
+            job: self.dead_letter.context.job.clone()?,
+            at: self.dead_letter.at,
+            actor: self.dead_letter.actor.clone().unwrap_or_default(),
+            reason: self.dead_letter.reason.clone().unwrap_or_default(),
         })
     }
 }

@@ -9,7 +9,7 @@ use types::verdict::Code;
 use uuid::Uuid;
 
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch, RefusedEvent};
-use crate::dedup::Displaced;
+use crate::dedup::Displacement;
 use crate::submission::Submission;
 
 /// A row, complete with salt and hashes.
@@ -26,10 +26,9 @@ pub struct AuditRow {
     pub hash: [u8; 32],
 }
 
-/// Whose batch a row is about: its personal part, if no event is meant.
+/// The batch that a row is about: its personal part, except the event id and the detail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whose<'a> {
-    /// The developer.
+pub struct AuditSubject<'a> {
     pub developer: &'a str,
     /// The client's batch id.
     pub batch_id: &'a str,
@@ -37,7 +36,7 @@ pub struct Whose<'a> {
     pub correlation_id: &'a str,
 }
 
-impl<'a> From<&'a JobBody> for Whose<'a> {
+impl<'a> From<&'a JobBody> for AuditSubject<'a> {
     fn from(body: &'a JobBody) -> Self {
         Self {
             developer: &body.developer,
@@ -47,7 +46,7 @@ impl<'a> From<&'a JobBody> for Whose<'a> {
     }
 }
 
-impl<'a> From<&'a Submission> for Whose<'a> {
+impl<'a> From<&'a Submission> for AuditSubject<'a> {
     fn from(batch: &'a Submission) -> Self {
         Self {
             developer: &batch.developer,
@@ -57,7 +56,7 @@ impl<'a> From<&'a Submission> for Whose<'a> {
     }
 }
 
-impl<'a> Whose<'a> {
+impl<'a> AuditSubject<'a> {
     /// A message that is not stored: only the developer may be known.
     pub fn developer(developer: &'a str) -> Self {
         Self {
@@ -68,28 +67,24 @@ impl<'a> Whose<'a> {
     }
 }
 
-/// What happened, beside whose batch it was.
+/// A step that a row records: its part that names no person, and the event and detail of its personal part.
 #[derive(Debug, Clone)]
-pub struct Happened<'a> {
-    /// The batch.
+pub struct RecordedStep<'a> {
     pub at: BatchRef,
-    /// The step.
     pub step: Step,
     /// How it ended: `ok`, or a code.
     pub outcome: &'a str,
-    /// When.
     pub time: Micros,
-    /// Which executable and instance did it.
+    /// The executable and instance that performed it.
     pub actor: &'a str,
     /// The event, if one is meant.
     pub event_id: Option<&'a str>,
-    /// More.
     pub detail: Option<serde_json::Value>,
     /// The replay it belongs to.
     pub replay_id: Option<&'a str>,
 }
 
-impl<'a> Happened<'a> {
+impl<'a> RecordedStep<'a> {
     /// A step of a batch that went well.
     pub fn ok(at: BatchRef, step: Step, time: Micros, actor: &'a str) -> Self {
         Self {
@@ -108,29 +103,29 @@ impl<'a> Happened<'a> {
 impl AuditRow {
     /// A fresh row, with an id and a salt of its own.
     #[must_use]
-    pub fn new(whose: &Whose<'_>, happened: Happened<'_>) -> Self {
-        Self::with_id(Uuid::now_v7(), whose, happened)
+    pub fn new(subject: &AuditSubject<'_>, recorded: RecordedStep<'_>) -> Self {
+        Self::with_id(Uuid::now_v7(), subject, recorded)
     }
 
     /// The same with an id that is given: of a step that is written once, however often it is recorded.
     #[must_use]
-    pub fn with_id(id: Uuid, whose: &Whose<'_>, happened: Happened<'_>) -> Self {
+    pub fn with_id(id: Uuid, subject: &AuditSubject<'_>, recorded: RecordedStep<'_>) -> Self {
         let skeleton = Skeleton {
             id,
-            time: happened.time,
-            step: happened.step,
-            outcome: happened.outcome.to_owned(),
-            actor: happened.actor.to_owned(),
-            src: happened.at.src,
-            seq: happened.at.seq,
-            replay_id: happened.replay_id.map(str::to_owned),
+            time: recorded.time,
+            step: recorded.step,
+            outcome: recorded.outcome.to_owned(),
+            actor: recorded.actor.to_owned(),
+            src: recorded.at.src,
+            seq: recorded.at.seq,
+            replay_id: recorded.replay_id.map(str::to_owned),
         };
         let personal = Personal {
-            developer: whose.developer.to_owned(),
-            batch_id: whose.batch_id.to_owned(),
-            event_id: happened.event_id.map(str::to_owned),
-            correlation_id: whose.correlation_id.to_owned(),
-            detail: happened.detail.map(|detail| detail.to_string()),
+            developer: subject.developer.to_owned(),
+            batch_id: subject.batch_id.to_owned(),
+            event_id: recorded.event_id.map(str::to_owned),
+            correlation_id: subject.correlation_id.to_owned(),
+            detail: recorded.detail.map(|detail| detail.to_string()),
         };
         let salt = *Uuid::new_v4().as_bytes();
         let personal_hash = personal_hash(&salt, &personal);
@@ -156,29 +151,29 @@ impl<'a> AuditTrail<'a> {
     /// The steps that every stored batch has gone through. The collector's travelled with the
     /// message; "published" is the stream's own timestamp.
     pub fn of(batch: &'a DecodedBatch) -> Self {
-        let mut trail = Self {
+        let mut audit_trail = Self {
             batch,
             rows: Vec::new(),
         };
         let header = &batch.header;
-        // A readmitted batch was received long ago, by another program than judged it again.
+        // A readmitted batch was received long ago, and not by the program that validated it again.
         let origin = header.origin.as_ref();
         let received_by = origin.map_or(&header.collector, |origin| &origin.collector);
-        trail.step(Step::Received, header.received_at, received_by);
+        audit_trail.step(Step::Received, header.received_at, received_by);
         let origin = origin.map(|origin| json!({"origin": origin}));
-        let validated = Happened::ok(
+        let validated = RecordedStep::ok(
             batch.at,
             Step::Validated,
             header.validated_at,
             &header.collector,
         );
-        trail.add(Happened {
+        audit_trail.add(RecordedStep {
             detail: origin,
             ..validated
         });
-        trail.step(Step::Published, batch.published_at, "nats");
-        trail.step(Step::Persisted, batch.persisted_at, &batch.actor);
-        trail
+        audit_trail.step(Step::Published, batch.published_at, "nats");
+        audit_trail.step(Step::Persisted, batch.persisted_at, &batch.actor);
+        audit_trail
     }
 
     /// The batch needs no job.
@@ -197,7 +192,7 @@ impl<'a> AuditTrail<'a> {
     pub fn displaced(
         &mut self,
         event: &AdmittedEvent,
-        displaced: Displaced,
+        displaced: Displacement,
         original: EventRef,
         receipt: Option<&(String, Micros)>,
     ) {
@@ -211,35 +206,35 @@ impl<'a> AuditTrail<'a> {
             "batch_id": batch_id, "received_at": rfc3339(received_at),
         });
         let (step, code) = match displaced {
-            Displaced::Duplicate { .. } => (Step::Deduplicated, Code::DuplicateId),
-            Displaced::Conflict => (Step::Refused, Code::IdConflict),
+            Displacement::Duplicate { .. } => (Step::Deduplicated, Code::DuplicateId),
+            Displacement::Conflict => (Step::Refused, Code::IdConflict),
         };
         let detail = json!({"ordinal": event.ordinal, "original": original});
         self.event(step, code, Some(&event.id), detail);
     }
 
     fn step(&mut self, step: Step, time: Micros, actor: &str) {
-        self.add(Happened::ok(self.batch.at, step, time, actor));
+        self.add(RecordedStep::ok(self.batch.at, step, time, actor));
     }
 
     fn event(&mut self, step: Step, code: Code, event_id: Option<&str>, detail: Value) {
         let batch = self.batch;
-        let happened = Happened::ok(batch.at, step, batch.persisted_at, &batch.actor);
-        self.add(Happened {
+        let recorded = RecordedStep::ok(batch.at, step, batch.persisted_at, &batch.actor);
+        self.add(RecordedStep {
             outcome: code.as_str(),
             event_id,
             detail: Some(detail),
-            ..happened
+            ..recorded
         });
     }
 
-    fn add(&mut self, happened: Happened<'_>) {
+    fn add(&mut self, recorded: RecordedStep<'_>) {
         let header = &self.batch.header;
-        let whose = Whose {
+        let subject = AuditSubject {
             developer: header.developer.as_str(),
             batch_id: &header.batch_id,
             correlation_id: &header.correlation_id,
         };
-        self.rows.push(AuditRow::new(&whose, happened));
+        self.rows.push(AuditRow::new(&subject, recorded));
     }
 }

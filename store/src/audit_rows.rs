@@ -1,5 +1,5 @@
-//! What publishing and doing jobs leaves in the audit, and what dead-lettering does: the rows of `mark_triggered` (T2b),
-//! `finish_jobs` (T3) and `fail_job` (T3f). Pure.
+//! Audit rows of published and finished jobs and of dead letters: those of `mark_triggered` (T2b), `finish_jobs` (T3)
+//! and `fail_job` (T3f). Pure.
 
 use serde_json::json;
 use types::audit::Step;
@@ -12,7 +12,7 @@ use types::time::Micros;
 use crate::alert_change::Alert;
 use crate::attempts::DeadMessage;
 use crate::attempts::{Attempt, Recovery};
-use crate::audit::{AuditRow, Happened, Whose};
+use crate::audit::{AuditRow, AuditSubject, RecordedStep};
 use crate::dead_letters::DeadLetterDecision;
 use crate::effects::JobDone;
 use crate::effects::JobFailed;
@@ -20,17 +20,17 @@ use crate::outbox::Triggered;
 
 /// `mark_triggered` left the batch in this state.
 pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
-    let happened = |step| Happened::ok(batch.body.batch, step, batch.at, &batch.actor);
+    let recorded = |step| RecordedStep::ok(batch.body.batch, step, batch.at, &batch.actor);
     let jobs = Some(json!({"jobs": batch.receipts}));
     let mut rows = vec![row(
         &batch.body,
-        Happened {
+        RecordedStep {
             detail: jobs,
-            ..happened(Step::Triggered)
+            ..recorded(Step::Triggered)
         },
     )];
     if state == BatchState::Completed {
-        rows.push(row(&batch.body, happened(Step::Completed)));
+        rows.push(row(&batch.body, recorded(Step::Completed)));
     }
     rows
 }
@@ -41,9 +41,9 @@ pub fn job_done(done: &JobDone) -> [AuditRow; 2] {
         let detail = Some(json!({"job_id": done.job.job_id}));
         of_job(
             &done.job,
-            Happened {
+            RecordedStep {
                 detail,
-                ..Happened::ok(done.job.body.batch, step, time, &done.actor)
+                ..RecordedStep::ok(done.job.body.batch, step, time, &done.actor)
             },
         )
     };
@@ -58,7 +58,7 @@ pub fn completed(done: &JobDone) -> AuditRow {
     let body = &done.job.body;
     row(
         body,
-        Happened::ok(body.batch, Step::Completed, done.finished_at, &done.actor),
+        RecordedStep::ok(body.batch, Step::Completed, done.finished_at, &done.actor),
     )
 }
 
@@ -71,48 +71,48 @@ pub fn job_failed(failed: &JobFailed) -> AuditRow {
         reason,
     } = failed;
     let detail = json!({"job_id": job.job_id, "reason": reason, "attempt": job.attempt});
-    let happened = Happened::ok(job.body.batch, Step::Failed, *at, actor);
+    let recorded = RecordedStep::ok(job.body.batch, Step::Failed, *at, actor);
     of_job(
         job,
-        Happened {
+        RecordedStep {
             outcome: "dead_letter",
             detail: Some(detail),
-            ..happened
+            ..recorded
         },
     )
 }
 
 /// DEAD has the message: everything that is needed to understand why, and to fix it (R7.4).
 pub fn dead(message: &DeadMessage) -> AuditRow {
-    let letter = &message.letter;
-    let context = &letter.context;
+    let dead_letter = &message.dead_letter;
+    let context = &dead_letter.context;
     let detail = json!({
-        "subject": letter.dead_subject(), "stream_sequence": message.key.seq, "attempts": letter.attempts,
-        "delivered": letter.delivered, "error_class": letter.error_class.map(DeadLetterClass::as_str),
-        "reason": letter.reason, "state": context.state.map(BatchState::as_str), "event_ids": context.event_ids,
+        "subject": dead_letter.dead_subject(), "stream_sequence": message.key.seq, "attempts": dead_letter.attempts,
+        "delivered": dead_letter.delivered, "error_class": dead_letter.error_class.map(DeadLetterClass::as_str),
+        "reason": dead_letter.reason, "state": context.state.map(BatchState::as_str), "event_ids": context.event_ids,
         "job_id": context.job.as_ref().map(|job| &job.job_id),
     });
     let text = |text: &Option<String>| replace_nul(text.as_deref().unwrap_or_default());
     let batch_id = text(&context.batch_id);
     let correlation_id = text(&context.correlation_id);
-    let whose = Whose {
+    let subject = AuditSubject {
         developer: message.developer(),
         batch_id: &batch_id,
         correlation_id: &correlation_id,
     };
-    let actor = letter.actor.as_deref().unwrap_or_default();
-    let happened = Happened::ok(message.place(), Step::Dead, letter.at, actor);
+    let actor = dead_letter.actor.as_deref().unwrap_or_default();
+    let recorded = RecordedStep::ok(message.place(), Step::Dead, dead_letter.at, actor);
     let replay_id = context
         .job
         .as_ref()
         .and_then(|job| job.replay_id.as_deref());
     AuditRow::new(
-        &whose,
-        Happened {
+        &subject,
+        RecordedStep {
             outcome: "failed",
             detail: Some(detail),
             replay_id,
-            ..happened
+            ..recorded
         },
     )
 }
@@ -128,20 +128,20 @@ pub fn recovered(recovery: &Recovery, failed: &Attempt) -> AuditRow {
         replace_nul(&recovery.batch_id),
         replace_nul(&recovery.correlation_id),
     );
-    let whose = Whose {
+    let subject = AuditSubject {
         developer: &recovery.developer,
         batch_id: &batch_id,
         correlation_id: &correlation_id,
     };
-    let happened = Happened::ok(recovery.place(), Step::Failed, recovery.at, &recovery.actor);
+    let recorded = RecordedStep::ok(recovery.place(), Step::Failed, recovery.at, &recovery.actor);
     let replay_id = job.and_then(|job| job.replay_id.as_deref());
     AuditRow::new(
-        &whose,
-        Happened {
+        &subject,
+        RecordedStep {
             outcome: "recovered",
             detail: Some(detail),
             replay_id,
-            ..happened
+            ..recorded
         },
     )
 }
@@ -151,7 +151,7 @@ pub fn alerted(alert: &Alert, done: &JobDone) -> AuditRow {
     let detail = json!({
         "alert_id": alert.alert_id, "rule": alert.rule, "state": alert.state(), "revision": alert.revision,
     });
-    let happened = Happened::ok(
+    let recorded = RecordedStep::ok(
         done.job.body.batch,
         Step::Alerted,
         done.finished_at,
@@ -159,27 +159,27 @@ pub fn alerted(alert: &Alert, done: &JobDone) -> AuditRow {
     );
     of_job(
         &done.job,
-        Happened {
+        RecordedStep {
             detail: Some(detail),
-            ..happened
+            ..recorded
         },
     )
 }
 
-/// The stream dropped a resend of the batch: `whose` has the correlation id of the resend.
-pub fn resent(at: BatchRef, whose: &Whose<'_>, time: Micros, actor: &str) -> AuditRow {
-    let happened = Happened::ok(at, Step::Deduplicated, time, actor);
+/// The stream dropped a resend of the batch: `subject` has the correlation id of the resend.
+pub fn resent(at: BatchRef, subject: &AuditSubject<'_>, time: Micros, actor: &str) -> AuditRow {
+    let recorded = RecordedStep::ok(at, Step::Deduplicated, time, actor);
     AuditRow::new(
-        whose,
-        Happened {
+        subject,
+        RecordedStep {
             outcome: "duplicate_batch",
-            ..happened
+            ..recorded
         },
     )
 }
 
-/// An administrator's decision about a dead letter.
-pub fn decided(decision: &DeadLetterDecision, whose: &Whose<'_>) -> AuditRow {
+/// An administrator's decision about a dead dead_letter.
+pub fn decided(decision: &DeadLetterDecision, subject: &AuditSubject<'_>) -> AuditRow {
     let DeadLetterDecision {
         at,
         step,
@@ -195,27 +195,27 @@ pub fn decided(decision: &DeadLetterDecision, whose: &Whose<'_>) -> AuditRow {
     let detail = json!({
         "by": by, "reason": reason, "job_id": job_id, "dead_sequence": dead_sequence, "dead_reason": dead_reason,
     });
-    let happened = Happened::ok(*at, *step, *time, actor);
+    let recorded = RecordedStep::ok(*at, *step, *time, actor);
     AuditRow::with_id(
         decision.id(),
-        whose,
-        Happened {
+        subject,
+        RecordedStep {
             detail: Some(detail),
-            ..happened
+            ..recorded
         },
     )
 }
 
-fn row(body: &JobBody, happened: Happened<'_>) -> AuditRow {
-    AuditRow::new(&Whose::from(body), happened)
+fn row(body: &JobBody, recorded: RecordedStep<'_>) -> AuditRow {
+    AuditRow::new(&AuditSubject::from(body), recorded)
 }
 
-fn of_job(job: &JobMessage, happened: Happened<'_>) -> AuditRow {
+fn of_job(job: &JobMessage, recorded: RecordedStep<'_>) -> AuditRow {
     row(
         &job.body,
-        Happened {
+        RecordedStep {
             replay_id: job.replay_id.as_deref(),
-            ..happened
+            ..recorded
         },
     )
 }

@@ -1,4 +1,4 @@
-//! What a batch's events came to in `store_batches` (T1): counts, touched hours and days, and what its jobs will say. Pure.
+//! The summary of a batch in `store_batches` (T1): counts, touched hours and days, needed jobs. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ impl BatchSummary {
         self.new.insert(event.ordinal);
     }
 
-    /// An event took the place of one that was at this time, on this local day.
+    /// An event superseded one that was at this time, on this local day.
     pub fn left(&mut self, effective_at: Micros, local_day: &str) {
         self.hours.insert(utc_hour(effective_at));
         self.left_days.insert(local_day.to_owned());

@@ -17,7 +17,7 @@ pub struct DeadLetterDecision {
     pub step: Step,
     /// The dead letter's sequence in DEAD.
     pub dead_sequence: u64,
-    /// When DEAD took it.
+    /// When DEAD stored it.
     pub dead_at: Micros,
     /// The developer that the dead letter names; the batch row, if there is one, knows better.
     pub developer: Option<String>,

@@ -1,4 +1,4 @@
-//! A message as T1 takes it: what competes for an event id, and what was refused at admission.
+//! A decoded EVENTS message: the input of `store_batches` (T1).
 
 use std::collections::BTreeMap;
 
@@ -14,36 +14,31 @@ use crate::error::StoreError;
 /// One EVENTS message, ready to be stored.
 #[derive(Debug, Clone)]
 pub struct DecodedBatch {
-    /// The batch.
     pub at: BatchRef,
-    /// The message's header.
     pub header: Header,
-    /// The same for the same events in the same order: tells a resend from another batch under the id.
+    /// Equal for equal events in equal order: a resend has it too, another batch under the same id does not.
     pub events_hash: String,
-    /// When the stream took it.
+    /// When the stream stored it.
     pub published_at: Micros,
-    /// When it is being stored.
+    /// When the store transaction began.
     pub persisted_at: Micros,
-    /// Which worker stores it.
+    /// The worker that stores it.
     pub actor: String,
-    /// Events that were admitted, in their order.
+    /// Admitted events, by ordinal.
     pub admitted: Vec<AdmittedEvent>,
-    /// Events that were refused, in their order.
+    /// Events refused at admission, by ordinal.
     pub refused: Vec<RefusedEvent>,
 }
 
-/// An admitted event: it holds its id, or finds it held.
+/// An admitted event: a candidate for its event id.
 #[derive(Debug, Clone)]
 pub struct AdmittedEvent {
     /// Its index in the batch.
     pub ordinal: u32,
-    /// Its id.
     pub id: String,
-    /// Its type.
     pub kind: String,
     /// Its own schema version, or the envelope's.
     pub schema_version: String,
-    /// Its effective time.
     pub effective_at: Micros,
     /// Its local day, `YYYY-MM-DD`.
     pub local_day: String,
@@ -60,9 +55,9 @@ pub struct RefusedEvent {
     pub ordinal: u32,
     /// Its id, if usable.
     pub id: Option<String>,
-    /// Why; it stands under the verdict rejected or quarantined.
+    /// Why. Its verdict is rejected or quarantined.
     pub code: Code,
-    /// Where in the event.
+    /// JSON pointer into the event.
     pub pointer: Option<String>,
     /// For people.
     pub detail: Option<String>,
@@ -72,30 +67,30 @@ pub struct RefusedEvent {
     pub hash: [u8; 32],
 }
 
-/// An admitted event lacks what admission must have seen: the message is at fault.
+/// An admitted event lacks its id, type or time: the message is malformed. Holds the index of the event.
 #[derive(Debug, thiserror::Error)]
 #[error("event {0} of the message was admitted without an id, a type or a time")]
 pub struct BadEvent(pub usize);
 
-/// What a batch row that is already there says of the message it was stored from.
+/// The message that an existing batch row was stored from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFrom {
-    /// When the stream took the message.
+    /// When the stream stored the message.
     pub published_at: Micros,
-    /// Whose batch; empty where the developer was forgotten.
+    /// Empty if the developer was forgotten.
     pub developer: String,
-    /// The client's batch id; empty where the developer was forgotten.
+    /// The client's batch id; empty if the developer was forgotten.
     pub batch_id: String,
 }
 
 impl DecodedBatch {
-    /// Checks that the row at this message's place was stored from this very message.
+    /// Checks that the row at this message's place was stored from this message.
     ///
     /// It is not if a stream was restored to an older state: its incarnation is the same, and it gives
     /// sequences out again that the store already has. Calling such a message stored would lose it.
     ///
     /// # Errors
-    /// Returns `StoreError::PutBack` if the row is another message's; the message must not be acknowledged.
+    /// Returns `StoreError::StreamRestored` if the row is another message's; the message must not be acknowledged.
     pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
         let header = &self.header;
         let forgotten = row.developer.is_empty();
@@ -104,9 +99,9 @@ impl DecodedBatch {
         if row.published_at == self.published_at && (forgotten || same_person) {
             return Ok(());
         }
-        Err(StoreError::PutBack(format!(
-            "the store holds another message at {} (published {}, this one {}): the stream was put back to an older \
-             state than the database. Nothing is lost and nothing is acknowledged; put both back together \
+        Err(StoreError::StreamRestored(format!(
+            "the store holds another message at {} (published {}, this one {}): the stream was restored to an \
+             older state than the database. Nothing is lost and nothing is acknowledged; restore both together \
              (docs/operations.md, \"Restoring a backup\")",
             self.at,
             rfc3339(row.published_at),
@@ -114,7 +109,7 @@ impl DecodedBatch {
         )))
     }
 
-    /// What stays of the batch of a forgotten developer: its place and its times, nothing of the person.
+    /// The batch without personal data, as it is stored of a forgotten developer: its place and its times.
     #[must_use]
     pub fn without_person(&self) -> Self {
         let header = Header {
@@ -138,14 +133,15 @@ impl DecodedBatch {
         }
     }
 
-    /// Takes a message apart.
+    /// Splits a message into admitted and refused events.
     ///
     /// # Errors
     /// Returns `BadEvent` if an admitted event lacks its id, type or time.
     pub fn new(
         at: BatchRef,
         batch: &Batch,
-        (published_at, persisted_at): (Micros, Micros),
+        published_at: Micros,
+        persisted_at: Micros,
         actor: String,
     ) -> Result<Self, BadEvent> {
         let header = batch.header.clone();

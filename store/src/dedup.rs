@@ -18,9 +18,9 @@ pub struct Candidate<'a> {
     pub body: &'a [u8],
 }
 
-/// What a submission is compared with the original.
+/// Why a submission does not own its id: how it compares with the original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Displaced {
+pub enum Displacement {
     /// The same event, in the same bytes or not.
     Duplicate {
         /// The bytes are the original's too.
@@ -30,13 +30,13 @@ pub enum Displaced {
     Conflict,
 }
 
-/// What a newcomer does to the id's current owner.
+/// How a newcomer and the id's current owner are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
     /// It is the owner itself, delivered again.
     Own,
     /// The owner stays.
-    Displaced(Displaced),
+    Displaced(Displacement),
     /// It came before the owner: it supersedes it, and every other submission is re-evaluated.
     Supersedes,
 }
@@ -69,12 +69,11 @@ pub struct DisplacedEvent<'a> {
     pub developer: &'a str,
     pub id: &'a str,
     pub candidate: Candidate<'a>,
-    /// What it is compared with the original.
-    pub displaced: Displaced,
+    pub displaced: Displacement,
 }
 
 impl CurrentOwner {
-    /// As it takes part in the resolution.
+    /// As dedup resolution compares it.
     #[must_use]
     pub fn candidate(&self) -> Candidate<'_> {
         Candidate {
@@ -85,7 +84,7 @@ impl CurrentOwner {
     }
 }
 
-impl Displaced {
+impl Displacement {
     /// The store's verdict on it.
     #[must_use]
     pub fn verdict(self) -> Verdict {
@@ -100,7 +99,8 @@ impl<'a> DisplacedEvent<'a> {
     /// The bytes that a duplicate keeps: its own if they are not the original's.
     #[must_use]
     pub fn own_bytes(&self) -> Option<&'a [u8]> {
-        (self.displaced != Displaced::Duplicate { same_bytes: true }).then_some(self.candidate.body)
+        (self.displaced != Displacement::Duplicate { same_bytes: true })
+            .then_some(self.candidate.body)
     }
 }
 
@@ -114,15 +114,15 @@ pub fn resolve(owner: Candidate<'_>, newcomer: Candidate<'_>) -> Resolution {
     }
 }
 
-/// What `displaced` is compared with the original.
+/// How `displaced` compares with the original.
 #[must_use]
-pub fn compare(original: Candidate<'_>, displaced: Candidate<'_>) -> Displaced {
+pub fn compare(original: Candidate<'_>, displaced: Candidate<'_>) -> Displacement {
     if original.hash == displaced.hash {
-        Displaced::Duplicate { same_bytes: true }
+        Displacement::Duplicate { same_bytes: true }
     } else if is_equivalent(original.body, displaced.body) {
-        Displaced::Duplicate { same_bytes: false }
+        Displacement::Duplicate { same_bytes: false }
     } else {
-        Displaced::Conflict
+        Displacement::Conflict
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_reference_owns_the_id_and_meaning_decides_the_rest() {
+    fn the_lowest_reference_owns_the_id_and_meaning_decides() {
         let (one, same, other) = (br#"{"a":1}"#, br#"{ "a": 1 }"#, br#"{"a":2}"#);
         let hashes = [
             types::event::hash(one),
@@ -186,18 +186,18 @@ mod tests {
             resolve(owner, candidate(4, 2, other)),
             Resolution::Supersedes
         );
-        let loses = |seq, n, body| resolve(owner, candidate(seq, n, body));
+        let displaced = |seq, n, body| resolve(owner, candidate(seq, n, body));
         assert_eq!(
-            loses(6, 0, one),
-            Resolution::Displaced(Displaced::Duplicate { same_bytes: true })
+            displaced(6, 0, one),
+            Resolution::Displaced(Displacement::Duplicate { same_bytes: true })
         );
         assert_eq!(
-            loses(6, 1, same),
-            Resolution::Displaced(Displaced::Duplicate { same_bytes: false })
+            displaced(6, 1, same),
+            Resolution::Displaced(Displacement::Duplicate { same_bytes: false })
         );
         assert_eq!(
-            loses(6, 2, other),
-            Resolution::Displaced(Displaced::Conflict)
+            displaced(6, 2, other),
+            Resolution::Displaced(Displacement::Conflict)
         );
     }
 
@@ -234,23 +234,23 @@ mod tests {
             hash: &hash(one),
             body: one,
         };
-        let lost: Vec<_> =
+        let events: Vec<_> =
             re_evaluate("ada", "e", original, &owner, &displaced_candidates).collect();
-        let told: Vec<_> = lost
+        let displacements: Vec<_> = events
             .iter()
-            .map(|lost| (lost.candidate.at.seq, lost.displaced))
+            .map(|events| (events.candidate.at.seq, events.displaced))
             .collect();
-        let duplicate = |same_bytes| Displaced::Duplicate { same_bytes };
+        let duplicate = |same_bytes| Displacement::Duplicate { same_bytes };
         let expected = [
-            (5, Displaced::Conflict),
-            (6, Displaced::Conflict),
+            (5, Displacement::Conflict),
+            (6, Displacement::Conflict),
             (7, duplicate(false)),
             (8, duplicate(true)),
         ];
-        assert_eq!(told, expected);
-        assert_eq!(lost[1].candidate.body, other);
+        assert_eq!(displacements, expected);
+        assert_eq!(events[1].candidate.body, other);
         assert_eq!(
-            (lost[2].own_bytes(), lost[3].own_bytes()),
+            (events[2].own_bytes(), events[3].own_bytes()),
             (Some(&same[..]), None)
         );
     }

@@ -1,6 +1,6 @@
-//! Why the store could not do it.
+//! Why a call to the store failed.
 
-/// Why the store could not do it.
+/// Why a call to the store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A dependency failed: busy, disk full, connection lost. Retried indefinitely.
@@ -11,8 +11,8 @@ pub enum StoreError {
     Refused(String),
     /// The stream was restored to an older state than the database: an administrator has to fix it.
     #[error("{0}")]
-    PutBack(String),
-    /// Anything else: a defect, or input it cannot take.
+    StreamRestored(String),
+    /// Anything else: a defect, or damaged data.
     #[error("the store failed: {0}")]
     Failed(String),
     /// The database is of another shape, damaged, half restored, or closed to this program: an administrator has to
@@ -27,7 +27,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Refused(_) | Self::PutBack(_) | Self::Failed(_) | Self::Incompatible(_) => false,
+            Self::Refused(_)
+            | Self::StreamRestored(_)
+            | Self::Failed(_)
+            | Self::Incompatible(_) => false,
         }
     }
 }

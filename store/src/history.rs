@@ -1,4 +1,4 @@
-//! Following what happened (R7.1).
+//! Tracing a batch and its audit (R7.1).
 
 use serde::{Deserialize, Serialize};
 use types::id::BatchRef;
@@ -10,17 +10,16 @@ use crate::row::{Row, batch_ref};
 use crate::sql::shared_sql;
 use crate::submission::{Submission, submission_columns};
 
-/// What a row of the audit says, both parts.
+/// A row of the audit, both parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     #[serde(flatten)]
     pub at: BatchRef,
-    /// When the step happened.
     pub time: Micros,
     pub step: String,
     /// How it ended.
     pub outcome: String,
-    /// Which executable and instance did it.
+    /// The executable and instance that performed it.
     pub actor: String,
     /// The replay it belongs to.
     pub replay_id: Option<String>,
@@ -50,7 +49,7 @@ pub enum Clue {
     Alert(String),
 }
 
-/// Following what happened (R7.1).
+/// Tracing a batch and its audit (R7.1).
 pub trait History: Send + Sync + 'static {
     /// The batches that the clue leads to, by (src, seq); at most `limit`.
     fn find(

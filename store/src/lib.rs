@@ -3,13 +3,12 @@
 //! Each role is a trait in the file of its name, and each engine implements it in a file of the same name. [`Persist`]
 //! stores batches (T1 of `docs/protocol.md`), [`Outbox`] publishes their jobs (T2), [`Jobs`] is what jobs read and how
 //! they finish (T3), [`AlertOutbox`] publishes alerts, [`Attempts`] records what failed, [`DeadLetters`] what
-//! administrators decide about it. [`VerifyReads`], [`Answers`], [`History`], [`Quarantine`] and [`Retention`] read
+//! administrators decide about it. [`VerifyReads`], [`QueryReads`], [`History`], [`Quarantine`] and [`Retention`] read
 //! what is stored, [`Monitoring`] finds what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is
 //! written outside this crate.
 
 mod alert_change;
 mod alert_outbox;
-mod answers;
 mod attempts;
 mod audit;
 mod audit_rows;
@@ -27,6 +26,7 @@ mod outbox;
 mod persist;
 mod postgres;
 mod quarantine;
+mod query_reads;
 mod refused_row;
 mod retention;
 mod row;
@@ -39,9 +39,8 @@ mod submission;
 mod transaction_timing;
 mod verify_reads;
 
-pub use alert_outbox::{AlertOutbox, AlertRevision};
-pub use answers::{Answers, NotAccepted, StoredAlert};
-pub use attempts::{Attempt, Attempts, MessageKey, Recovery};
+pub use alert_outbox::{AlertOutbox, AlertRevision, PublishedRevision};
+pub use attempts::{Attempt, Attempts, MessageKey, Recovery, StoredAttempt};
 pub use dead_letters::{DeadLetterDecision, DeadLetters};
 pub use decoded_batch::{AdmittedEvent, DecodedBatch, RefusedEvent, StoredFrom};
 pub use effects::{DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
@@ -54,6 +53,9 @@ pub use outbox::{Outbox, Pending, Receipt, Triggered};
 pub use persist::{Persist, Stored};
 pub use postgres::{BadPostgresUrl, Postgres, PostgresUrl};
 pub use quarantine::{IdOwner, Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
+pub use query_reads::{
+    NotAccepted, QueryReads, StoredAlert, StoredBatch, StoredDay, StoredOriginal,
+};
 pub use retention::{BatchProgress, Retention};
 pub use snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
 pub use sqlite::Sqlite;

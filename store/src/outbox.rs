@@ -34,7 +34,7 @@ impl Pending {
     }
 }
 
-/// Where one job of a batch was published (R7.3).
+/// The PubAck of one job of a batch (R7.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub job_id: String,

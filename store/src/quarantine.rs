@@ -5,7 +5,7 @@ use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
 
-use crate::dedup::{Candidate, Displaced, compare};
+use crate::dedup::{Candidate, Displacement, compare};
 use crate::error::StoreError;
 use crate::row::{Row, batch_ref, code, event_ref, hash, optional_event_ref, small_count};
 use crate::sql::shared_sql;
@@ -44,7 +44,7 @@ pub struct QuarantinedEvent {
     pub ordinal: u32,
     pub id: Option<String>,
     pub code: Code,
-    /// Where in the event.
+    /// JSON pointer into the event.
     pub pointer: Option<String>,
     /// For people.
     pub detail: Option<String>,
@@ -123,10 +123,12 @@ shared_sql! {
           e.src, e.seq, e.ordinal, e.hash, e.body
         FROM refused r LEFT JOIN events e ON e.developer = r.developer AND e.event_id = r.event_id
         WHERE r.src = $1 AND r.seq = $2 AND r.verdict = 'quarantined' ORDER BY r.ordinal";
-    /// By way of `developers`, so that the index, which begins with the developer, serves.
+    /// By way of `developers`, so that the index, which begins with the developer, serves. SQLite keeps the order of
+    /// a CROSS JOIN; of a JOIN it would scan `refused` first.
     QUARANTINED_AS = "SELECT r.src, r.seq, r.ordinal
-        FROM developers d JOIN refused r ON r.developer = d.developer AND r.event_id = $1
-        WHERE (CAST($2 AS text) IS NULL OR d.developer = $2) AND r.verdict = 'quarantined'
+        FROM developers d CROSS JOIN refused r
+        WHERE r.developer = d.developer AND r.event_id = $1 AND r.verdict = 'quarantined'
+          AND (CAST($2 AS text) IS NULL OR d.developer = $2)
           AND (d.tombstone_src IS NULL OR (r.src, r.seq) > (d.tombstone_src, d.tombstone_seq))
         ORDER BY r.src, r.seq, r.ordinal LIMIT $3";
     NEWEST = "SELECT coalesce(max(seq), 0) FROM batches WHERE src = $1";
@@ -174,7 +176,7 @@ impl QuarantinedEvent {
                     hash: &event_hash,
                     body: &body,
                 };
-                let same = compare(owner, quarantined) != Displaced::Conflict;
+                let same = compare(owner, quarantined) != Displacement::Conflict;
                 Some(IdOwner { by, same })
             }
         };

@@ -4,18 +4,17 @@ use types::id::EventRef;
 use types::verdict::Code;
 
 use crate::decoded_batch::{DecodedBatch, RefusedEvent};
-use crate::dedup::{Displaced, DisplacedEvent};
+use crate::dedup::{DisplacedEvent, Displacement};
 
 /// A row of `refused`. Its verdict is its code's.
 pub struct RefusedRow<'a> {
-    /// Where it came from.
     pub at: EventRef,
     pub developer: &'a str,
     /// Its id, if usable.
     pub event_id: Option<&'a str>,
     /// Why it is refused.
     pub code: Code,
-    /// Where in the event.
+    /// JSON pointer into the event.
     pub pointer: Option<&'a str>,
     /// For people.
     pub detail: Option<&'a str>,
@@ -42,7 +41,7 @@ impl<'a> RefusedRow<'a> {
 
     /// In conflict with the owner of its id; `None` for a duplicate.
     pub fn conflict(event: &DisplacedEvent<'a>) -> Option<Self> {
-        (event.displaced == Displaced::Conflict).then_some(Self {
+        (event.displaced == Displacement::Conflict).then_some(Self {
             at: event.candidate.at,
             developer: event.developer,
             event_id: Some(event.id),

@@ -1,8 +1,8 @@
 //! Statements that are the same for both engines.
 
-/// One statement, as each engine takes it.
+/// One statement, in the syntax of each engine.
 ///
-/// It is written with `$1`, as Postgres numbers parameters. SQLite would take `$1` for a name and number it by its
+/// It is written with `$1`, as Postgres numbers parameters. SQLite would read `$1` as a name and number it by its
 /// first appearance, so its text has `?1` instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Sql {

@@ -1,7 +1,6 @@
 //! All roles together.
 
 use crate::alert_outbox::AlertOutbox;
-use crate::answers::Answers;
 use crate::attempts::Attempts;
 use crate::dead_letters::DeadLetters;
 use crate::history::History;
@@ -9,6 +8,7 @@ use crate::jobs::Jobs;
 use crate::monitoring::Monitoring;
 use crate::outbox::Outbox;
 use crate::persist::Persist;
+use crate::query_reads::QueryReads;
 use crate::retention::Retention;
 use crate::verify_reads::VerifyReads;
 
@@ -21,7 +21,7 @@ pub trait Store:
     + Attempts
     + DeadLetters
     + VerifyReads
-    + Answers
+    + QueryReads
     + History
     + Retention
     + Monitoring

@@ -141,12 +141,12 @@ fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
             let submission = Format::Envelope.read(&request).unwrap();
             let admitted = admit(submission, &schemas, context.clone());
             let message = batch::encode(&admitted.header, &admitted.events).unwrap();
-            let times = (received_at + 1, received_at + 2);
             let batch = batch::decode(message).unwrap();
             DecodedBatch::new(
                 BatchRef { src: 1, seq },
                 &batch,
-                times,
+                received_at + 1,
+                received_at + 2,
                 "worker/test".to_owned(),
             )
             .unwrap()

@@ -79,7 +79,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         )?;
         Ok(found
             .into_iter()
-            .map(|(seq, attempt)| (seq, prior_attempts(attempt, 0)))
+            .map(|found| (found.seq, prior_attempts(found.attempt, 0)))
             .collect())
     }
 

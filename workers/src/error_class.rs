@@ -7,7 +7,7 @@ use store::StoreError;
 pub fn failure(error: &StoreError) -> Failure {
     let error_class = match error {
         StoreError::Unavailable(_) => ErrorClass::Transient,
-        StoreError::PutBack(_) | StoreError::Incompatible(_) => ErrorClass::Administrator,
+        StoreError::StreamRestored(_) | StoreError::Incompatible(_) => ErrorClass::Administrator,
         StoreError::Refused(_) => ErrorClass::Permanent,
         StoreError::Failed(_) => ErrorClass::Unknown,
     };
@@ -35,7 +35,7 @@ mod tests {
             ErrorClass::Transient
         );
         assert_eq!(
-            class_of(StoreError::PutBack(why())),
+            class_of(StoreError::StreamRestored(why())),
             ErrorClass::Administrator
         );
         assert_eq!(

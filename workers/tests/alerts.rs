@@ -14,8 +14,8 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
 use store::{
-    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobDone, Jobs, Snapshot,
-    StoreError, StoredEvent,
+    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobDone, Jobs,
+    PublishedRevision, Snapshot, StoreError, StoredEvent,
 };
 use tempfile::TempDir;
 use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
@@ -33,7 +33,7 @@ struct Rows(Arc<Mutex<Table>>);
 #[derive(Default)]
 struct Table {
     rows: Vec<AlertRevision>,
-    published: BTreeSet<(String, i64)>,
+    published: BTreeSet<PublishedRevision>,
     /// How often rows were claimed.
     claims: u32,
 }
@@ -50,9 +50,11 @@ impl AlertOutbox for Rows {
         let mut table = self.0.lock().expect("no test panics with it");
         table.claims += 1;
         let open = |row: &&AlertRevision| {
-            !table
-                .published
-                .contains(&(row.alert_id.clone(), row.revision))
+            let revision = PublishedRevision {
+                alert_id: row.alert_id.clone(),
+                revision: row.revision,
+            };
+            !table.published.contains(&revision)
         };
         Ok(table
             .rows
@@ -63,7 +65,7 @@ impl AlertOutbox for Rows {
             .collect())
     }
 
-    async fn mark_published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, revisions: Vec<PublishedRevision>) -> Result<(), StoreError> {
         self.0
             .lock()
             .expect("no test panics with it")
@@ -391,7 +393,7 @@ impl AlertOutbox for OneEvent {
         Ok(Vec::new())
     }
 
-    async fn mark_published(&self, _: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, _: Vec<PublishedRevision>) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -16,8 +16,8 @@ use runtime::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use store::{
-    Account, Answers, AuditEntry, Clue, Computed, History, NotAccepted, StoreError, StoredAlert,
-    Submission, Totals, VerifyReads,
+    Account, AuditEntry, Clue, Computed, History, QueryReads, StoreError, StoredAlert, StoredBatch,
+    StoredDay, Submission, Totals, VerifyReads,
 };
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, Mask};
@@ -87,7 +87,7 @@ impl VerifyReads for Known {
     }
 }
 
-impl Answers for Known {
+impl QueryReads for Known {
     async fn submissions(
         &self,
         developer: String,
@@ -105,8 +105,11 @@ impl Answers for Known {
         &self,
         _: StreamIncarnation,
         seq: u64,
-    ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
-        Ok((seq <= 2).then(|| (batch(1), Vec::new())))
+    ) -> Result<Option<StoredBatch>, StoreError> {
+        Ok((seq <= 2).then(|| StoredBatch {
+            first: batch(1),
+            not_accepted: Vec::new(),
+        }))
     }
 
     async fn days(
@@ -114,16 +117,17 @@ impl Answers for Known {
         _: String,
         from: String,
         to: String,
-    ) -> Result<Vec<(String, Computed)>, StoreError> {
-        let body = |body: &str| Computed {
-            generation: 1,
-            version: 1,
-            body: body.to_owned(),
+    ) -> Result<Vec<StoredDay>, StoreError> {
+        let stored = |day, body: &str| StoredDay {
+            day,
+            metrics: Computed {
+                generation: 1,
+                version: 1,
+                body: body.to_owned(),
+            },
         };
-        Ok(vec![
-            (from, body(r#"{"edits":3}"#)),
-            (to.clone(), body(if to == "bad" { "3" } else { "{}" })),
-        ])
+        let last = if to == "bad" { "3" } else { "{}" };
+        Ok(vec![stored(from, r#"{"edits":3}"#), stored(to, last)])
     }
 
     async fn developers(&self) -> Result<Vec<String>, StoreError> {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write as _};
 
 use runtime::{process::Process, settings::UsageError};
-use store::{Answers, VerifyReads};
+use store::{QueryReads, VerifyReads};
 use types::query::DEAD_DROP;
 
 use super::cursor::{
@@ -113,7 +113,7 @@ fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
 }
 
 async fn drop_selected(
-    store: &(impl VerifyReads + Answers),
+    store: &(impl VerifyReads + QueryReads),
     settings: &DeadDropSettings,
     process: &Process,
     report: &mut DeadLetterReport,
@@ -146,7 +146,7 @@ async fn drop_selected(
 /// What [`drop_letter`] would do.
 async fn would_drop(
     session: &DeadLetterSession,
-    store: &impl Answers,
+    store: &impl QueryReads,
     dead: &DeadMessage,
 ) -> anyhow::Result<DeadLetterOutcome> {
     let deletes_from_events = match message_to_delete(dead, &session.events_view(dead).await?) {

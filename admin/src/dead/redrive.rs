@@ -8,7 +8,7 @@ use bus::DEAD;
 use bus::sync::SyncSettings;
 use runtime::crash;
 use runtime::process::Process;
-use store::{Answers, Jobs, VerifyReads};
+use store::{Jobs, QueryReads, VerifyReads};
 use tokio::time::Instant;
 use types::query::DEAD_REDRIVE;
 
@@ -84,7 +84,7 @@ pub async fn run(settings: &DeadRedriveSettings, process: &Process) -> anyhow::R
 }
 
 async fn redrive(
-    store: &(impl VerifyReads + Answers + Jobs),
+    store: &(impl VerifyReads + QueryReads + Jobs),
     settings: &DeadRedriveSettings,
     process: &Process,
     report: &mut DeadLetterReport,
@@ -149,7 +149,7 @@ async fn republish(
 /// Waits until each is stored, done or dead-lettered again; what is not by then stays as it is in the report.
 async fn await_outcomes(
     session: &DeadLetterSession,
-    store: &(impl Answers + Jobs),
+    store: &(impl QueryReads + Jobs),
     mut returned: ReturnedLetters,
     wait: Duration,
     pending: &[PendingRedrive],
@@ -184,7 +184,7 @@ async fn await_outcomes(
 /// The outcome by the store, or by the stream of what is no job; `None` if it is pending.
 async fn outcome_of(
     session: &DeadLetterSession,
-    store: &(impl Answers + Jobs),
+    store: &(impl QueryReads + Jobs),
     one: &PendingRedrive,
 ) -> anyhow::Result<Option<DeadLetterOutcome>> {
     Ok(match &one.plan {

@@ -17,7 +17,7 @@ use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
 use serde_json::value::RawValue;
-use store::{Answers, Quarantine, QuarantinedBatch, VerifyReads};
+use store::{Quarantine, QuarantinedBatch, QueryReads, VerifyReads};
 use tokio::time::Instant;
 use types::api_key::{DeveloperRecord, developer_entry};
 use types::batch::{self, BatchOrigin, EventMetadata, FORMAT, Header, readmit_id};
@@ -164,7 +164,7 @@ impl ReadmitPublisher {
     /// Where that does not come in time.
     pub async fn until_stored(
         self,
-        store: &impl Answers,
+        store: &impl QueryReads,
         wait: Duration,
     ) -> anyhow::Result<Displaced> {
         let mut displaced = Displaced::default();
@@ -172,11 +172,11 @@ impl ReadmitPublisher {
         let mut asks = tokio::time::interval(ASK);
         for (index, published) in self.published.iter().enumerate() {
             let not_accepted = loop {
-                if let Some((_, events)) = store
+                if let Some(batch) = store
                     .stored(published.incarnation.clone(), published.sequence)
                     .await?
                 {
-                    break events;
+                    break batch.not_accepted;
                 }
                 if Instant::now() >= deadline {
                     let left = self.published.len() - index;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use runtime::process::Process;
 use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
-use store::{Answers, Quarantine, QuarantinedBatch, QuarantinedEvent, VerifyReads};
+use store::{Quarantine, QuarantinedBatch, QuarantinedEvent, QueryReads, VerifyReads};
 use types::batch::readmit_id;
 use types::id::BatchRef;
 use types::schema::Schemas;
@@ -77,7 +77,7 @@ pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> any
 }
 
 async fn readmit(
-    store: &(impl Quarantine + Answers + VerifyReads),
+    store: &(impl Quarantine + QueryReads + VerifyReads),
     settings: &QuarantineReadmitSettings,
     schemas: &Schemas,
     process: &Process,

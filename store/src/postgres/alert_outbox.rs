@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::database::Postgres;
 use super::statements::execute;
-use crate::alert_outbox::{AlertOutbox, AlertRevision, UNPUBLISHED};
+use crate::alert_outbox::{AlertOutbox, AlertRevision, PublishedRevision, UNPUBLISHED};
 use crate::error::StoreError;
 
 /// Locked by key before they are changed, as `finish_jobs` does.
@@ -21,10 +21,10 @@ impl AlertOutbox for Postgres {
             .await
     }
 
-    async fn mark_published(&self, revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(&self, revisions: Vec<PublishedRevision>) -> Result<(), StoreError> {
         let mut latest: BTreeMap<String, i64> = BTreeMap::new();
-        for (alert, revision) in revisions {
-            let known = latest.entry(alert).or_insert(revision);
+        for PublishedRevision { alert_id, revision } in revisions {
+            let known = latest.entry(alert_id).or_insert(revision);
             *known = revision.max(*known);
         }
         let columns: (Vec<String>, Vec<i64>) = latest.into_iter().unzip();

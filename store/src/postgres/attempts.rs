@@ -11,8 +11,8 @@ use super::error::TransactionError;
 use super::statements::{Param, column, execute, one, rows};
 use super::{audit, batches, jobs};
 use crate::attempts::{
-    Attempt, Attempts, BEGIN_ATTEMPT, CLEAR_ATTEMPT, DeadMessage, IS_FORGOTTEN, MessageKey,
-    RECORD_DEAD_LETTER, RECORD_FAILURE, Recovery, TAKE_ATTEMPT,
+    Attempt, Attempts, BEGIN_ATTEMPT, CLEAR_ATTEMPT, DELETE_ATTEMPT, DeadMessage, IS_FORGOTTEN,
+    MessageKey, RECORD_DEAD_LETTER, RECORD_FAILURE, Recovery, StoredAttempt,
 };
 use crate::audit_rows;
 use crate::error::StoreError;
@@ -35,10 +35,13 @@ impl Attempts for Postgres {
         src: Src,
         consumer: String,
         seqs: Vec<u64>,
-    ) -> Result<Vec<(u64, Attempt)>, StoreError> {
+    ) -> Result<Vec<StoredAttempt>, StoreError> {
         let seqs = column(&seqs, |seq| *seq as i64);
         self.list(LOAD_ATTEMPTS, &[&src, &consumer, &seqs], |row| {
-            Ok((count(row, 4)?, Attempt::decode(row)?))
+            Ok(StoredAttempt {
+                seq: count(row, 4)?,
+                attempt: Attempt::decode(row)?,
+            })
         })
         .await
     }
@@ -86,9 +89,9 @@ impl Attempts for Postgres {
     async fn record_dead_letter(
         &self,
         key: MessageKey,
-        letter: DeadLetter,
+        dead_letter: DeadLetter,
     ) -> Result<(), StoreError> {
-        self.write(DeadMessage { key, letter }, |tx, message| {
+        self.write(DeadMessage { key, dead_letter }, |tx, message| {
             Box::pin(record_dead_letter(tx, message))
         })
         .await
@@ -122,13 +125,13 @@ async fn record_dead_letter(
     tx: &Transaction<'_>,
     message: &DeadMessage,
 ) -> Result<(), TransactionError> {
-    let DeadMessage { key, letter } = message;
+    let DeadMessage { key, dead_letter } = message;
     let row: [Param<'_>; 5] = [
         &key.src,
         &key.consumer,
         &(key.seq as i64),
-        &letter.at,
-        &letter.reason,
+        &dead_letter.at,
+        &dead_letter.reason,
     ];
     if execute(tx, RECORD_DEAD_LETTER.postgres, &row).await? == 0 {
         return Ok(());
@@ -151,8 +154,9 @@ async fn record_recovery(
 ) -> Result<(), TransactionError> {
     let MessageKey { src, consumer, seq } = &recovery.key;
     let key: [Param<'_>; 3] = [src, consumer, &(*seq as i64)];
-    let taken = one(tx, TAKE_ATTEMPT.postgres, &key, Attempt::decode).await?;
-    let Some(failed) = taken.filter(|taken| taken.used > 0 && taken.dead_at.is_none()) else {
+    let removed = one(tx, DELETE_ATTEMPT.postgres, &key, Attempt::decode).await?;
+    let Some(failed) = removed.filter(|attempt| attempt.used > 0 && attempt.dead_at.is_none())
+    else {
         return Ok(());
     };
     // The batch's own message is known by the tombstone, a job by its batch.
@@ -176,5 +180,5 @@ pub async fn is_forgotten(
 }
 
 fn nothing_written() -> TransactionError {
-    StoreError::Failed("the row of an attempt was neither made nor changed".to_owned()).into()
+    StoreError::Failed("the row of an attempt was neither inserted nor updated".to_owned()).into()
 }

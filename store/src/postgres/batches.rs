@@ -47,13 +47,14 @@ pub fn is_known(locked: &BTreeMap<BatchRef, LockedBatch>, at: BatchRef) -> bool 
     locked.get(&at).is_some_and(|batch| batch.is_known)
 }
 
-/// References as the two arrays that statements take: sorted, each once.
+/// References as the two arrays that are passed to statements: sorted, each once.
 pub struct KeyColumns {
     pub srcs: Vec<i64>,
     pub seqs: Vec<i64>,
 }
 
 impl KeyColumns {
+    /// The columns of these references.
     pub fn new(keys: impl Iterator<Item = BatchRef>) -> Self {
         let mut keys: Vec<BatchRef> = keys.collect();
         keys.sort_unstable();

@@ -22,7 +22,7 @@ use crate::error::StoreError;
 const POOL: usize = 12;
 /// The longest that a task waits for a session of the pool, or for a new one.
 const SESSION_WAIT: Duration = Duration::from_secs(10);
-/// The longest that a transaction or a read may take, and a single statement on the server: a server that hangs is
+/// The timeout of a transaction or a read, and a single statement on the server: a server that hangs is
 /// unavailable. Steps are idempotent, so one whose outcome is unknown is done again.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a transaction that the server aborts (deadlock, serialization) is tried.
@@ -61,11 +61,12 @@ struct Mode {
 }
 
 impl Postgres {
-    /// Connects, and makes the tables of an empty database; of several programs that start at once, one does. `name` is what the server's views call this process.
+    /// Connects, and creates the tables of an empty database; of several programs that start at once, one does.
+    /// `name` is what the server's views call this process.
     ///
     /// # Errors
-    /// Returns `StoreError::Unavailable` if the server cannot be reached, and `StoreError::Incompatible` if the database
-    /// has another shape than this program needs.
+    /// Returns `StoreError::Unavailable` if the server cannot be reached, and `StoreError::Incompatible` if the
+    /// database has another shape than this program needs.
     pub async fn connect(url: &PostgresUrl, name: &str) -> Result<Self, StoreError> {
         let store = Self::new(url, name)?;
         migrate::run(store.session().await?, url).await?;
@@ -75,8 +76,8 @@ impl Postgres {
     /// Connects to a database as it is: for commands that only look.
     ///
     /// # Errors
-    /// Returns `StoreError::Unavailable` if the server cannot be reached, and `StoreError::Incompatible` if the database
-    /// has another shape than this program needs.
+    /// Returns `StoreError::Unavailable` if the server cannot be reached, and `StoreError::Incompatible` if the
+    /// database has another shape than this program needs.
     pub async fn attach(url: &PostgresUrl, name: &str) -> Result<Self, StoreError> {
         let store = Self::new(url, name)?;
         migrate::check(&store.session().await?, url).await?;
@@ -221,7 +222,7 @@ fn give_back<T>(
     match done {
         Ok(done) => {
             if matches!(done, Err(TransactionError::Again(_))) {
-                // They may be what the server no longer takes.
+                // They may be what the server no longer accepts.
                 session.statement_cache.clear();
             }
             done

@@ -8,7 +8,7 @@ use super::audit;
 use super::database::Postgres;
 use super::error::TransactionError;
 use super::statements::{Param, one, rows};
-use crate::audit::Whose;
+use crate::audit::AuditSubject;
 use crate::audit_rows;
 use crate::dead_letters::{DeadLetterDecision, DeadLetters, IS_RECORDED, UNSTORED};
 use crate::error::StoreError;
@@ -49,14 +49,14 @@ async fn record_decision(
     if !recorded.is_empty() {
         return Ok(batch.is_some());
     }
-    let whose = match &batch {
-        Some(batch) => Whose::from(batch),
-        None => Whose::developer(decision.developer.as_deref().unwrap_or_default()),
+    let subject = match &batch {
+        Some(batch) => AuditSubject::from(batch),
+        None => AuditSubject::developer(decision.developer.as_deref().unwrap_or_default()),
     };
     let is_known = match &batch {
         Some(batch) => !batch.developer.is_empty(),
-        None => !is_forgotten(tx, whose.developer, at).await?,
+        None => !is_forgotten(tx, subject.developer, at).await?,
     };
-    audit::append(tx, &[audit_rows::decided(decision, &whose)], |_| is_known).await?;
+    audit::append(tx, &[audit_rows::decided(decision, &subject)], |_| is_known).await?;
     Ok(batch.is_some())
 }

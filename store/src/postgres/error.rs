@@ -77,7 +77,7 @@ fn meaning(code: &SqlState, text: &str) -> Meaning {
         "40001" | "40P01" => Meaning::Again,
         // feature_not_supported: a table was altered since the statement was prepared.
         "0A000" if text.contains("cached plan must not change result type") => Meaning::Again,
-        // lock_not_available: it was waited for already, and whoever asked tries again.
+        // lock_not_available: it was waited for already, and the caller retries.
         "55P03" => Meaning::Transient,
         // read_only_sql_transaction: after a failover, the old primary. idle_in_transaction_session_timeout
         "25006" | "25P03" => Meaning::Transient,

@@ -7,7 +7,7 @@ use types::time::Micros;
 use super::audit;
 use super::database::Postgres;
 use super::statements::{Param, one};
-use crate::audit::Whose;
+use crate::audit::AuditSubject;
 use crate::audit_rows;
 use crate::error::StoreError;
 use crate::history::{
@@ -65,12 +65,12 @@ impl History for Postgres {
                 let key: [Param<'_>; 3] = [&incarnation.name, &incarnation.created, &resend.seq];
                 let found = one(tx, RESENT_BATCH.postgres, &key, ResentBatch::decode).await?;
                 let Some(batch) = found else { return Ok(false) };
-                let whose = Whose {
+                let subject = AuditSubject {
                     developer: &batch.developer,
                     batch_id: &batch.batch_id,
                     correlation_id: &resend.correlation_id,
                 };
-                let row = audit_rows::resent(batch.at, &whose, resend.time, &resend.actor);
+                let row = audit_rows::resent(batch.at, &subject, resend.time, &resend.actor);
                 audit::append(tx, &[row], |_| !batch.developer.is_empty()).await?;
                 Ok(true)
             })

@@ -20,7 +20,7 @@ mod embedded {
 const LOCK: i64 = 0x6465_7674_7261_696c;
 /// A migration, of this process or another, may take longer than a lock or a statement usually does.
 const TIMEOUTS: &str = "SET lock_timeout = '10min'; SET statement_timeout = 0";
-const TAKE: &str = "SELECT pg_advisory_lock($1)";
+const ACQUIRE: &str = "SELECT pg_advisory_lock($1)";
 const RELEASE: &str = "SELECT pg_advisory_unlock($1)";
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
 
@@ -28,7 +28,7 @@ const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT 
 pub async fn run(session: Object, url: &PostgresUrl) -> Result<(), StoreError> {
     let mut session = Object::take(session);
     session.batch_execute(TIMEOUTS).await.map_err(failed)?;
-    session.execute(TAKE, &[&LOCK]).await.map_err(failed)?;
+    session.execute(ACQUIRE, &[&LOCK]).await.map_err(failed)?;
     let runner = embedded::migrations::runner();
     let client: &mut Client = &mut session;
     let done = migrate(client, &runner, url).await;

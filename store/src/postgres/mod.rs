@@ -2,7 +2,6 @@
 //! order of locks (docs/protocol.md, Transactions).
 
 mod alert_outbox;
-mod answers;
 mod attempts;
 mod audit;
 mod batches;
@@ -17,6 +16,7 @@ mod newest;
 mod outbox;
 mod persist;
 mod quarantine;
+mod query_reads;
 mod retention;
 mod row;
 mod statements;

@@ -6,7 +6,6 @@
 mod events;
 mod plan;
 mod rows;
-mod sql;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,7 +27,27 @@ use crate::persist::{Persist, Stored};
 use crate::row::{Row as _, batch_ref, state};
 use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
-use sql::{BUMP_HOURS, INSERT_DEVELOPERS, INSERT_SOURCE, LOCK_SOURCES, STATES, TOMBSTONES};
+
+/// Keeps two incarnations from getting one number. Taken once for each incarnation.
+const LOCK_SOURCES: &str = "LOCK TABLE sources IN SHARE ROW EXCLUSIVE MODE";
+/// The next free number.
+const INSERT_SOURCE: &str = "INSERT INTO sources (src, stream, created_at)
+    SELECT coalesce(max(src), 0) + 1, $1, $2 FROM sources ON CONFLICT (stream, created_at) DO NOTHING";
+/// Every developer of a batch has a row.
+const INSERT_DEVELOPERS: &str =
+    "INSERT INTO developers (developer) SELECT * FROM unnest($1::text[])
+    ON CONFLICT DO NOTHING";
+/// The lock makes `forget` wait for every `store_batches` in flight, and no `store_batches` for another.
+const TOMBSTONES: &str = "SELECT developer, tombstone_src, tombstone_seq FROM developers
+    WHERE developer = ANY($1) ORDER BY developer FOR KEY SHARE";
+/// Of batches that are stored: their state, and the message they were stored from.
+const STATES: &str = "SELECT b.src, b.seq, b.state, b.published_at, b.developer, b.batch_id
+    FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
+    JOIN batches b ON b.src = k.src AND b.seq = k.seq";
+/// The third column counts the batches that touched the hour.
+const BUMP_HOURS: &str = "INSERT INTO hours (developer, hour, gen)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+    ON CONFLICT (developer, hour) DO UPDATE SET gen = hours.gen + excluded.gen";
 
 impl Persist for Postgres {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
@@ -109,11 +128,11 @@ impl StoreBatches {
             .iter()
             .zip(&done)
             .map(|(batch, (summary, _))| (batch.at, summary.stored(batch)));
-        self.answers(stored.collect(), &states)
+        self.outcomes(stored.collect(), &states)
     }
 
-    /// Makes sure that the group's developers have their rows, and gives what stays of the batches of
-    /// forgotten ones.
+    /// Makes sure that the group's developers have their rows, and gives the batches of forgotten
+    /// ones without personal data.
     async fn forgotten(
         &self,
         tx: &Transaction<'_>,
@@ -148,7 +167,7 @@ impl StoreBatches {
             .collect())
     }
 
-    /// The states of the group's batches that were there before, each from this very message.
+    /// The states of the group's batches that were stored before, each from the same message.
     async fn states(
         &self,
         tx: &Transaction<'_>,
@@ -165,10 +184,8 @@ impl StoreBatches {
         if keys.is_empty() {
             return Ok(states);
         }
-        let (srcs, seqs) = (
-            column(&keys, |at| at.src),
-            column(&keys, |at| at.seq as i64),
-        );
+        let srcs = column(&keys, |at| at.src);
+        let seqs = column(&keys, |at| at.seq as i64);
         for row in statements::rows(tx, STATES, &[&srcs, &seqs]).await? {
             let at = batch_ref(&row, 0)?;
             let from = StoredFrom {
@@ -182,24 +199,24 @@ impl StoreBatches {
         Ok(states)
     }
 
-    /// One answer a batch of the group, in its order.
-    fn answers(
+    /// One outcome a batch of the group, in its order.
+    fn outcomes(
         &self,
         mut stored: HashMap<BatchRef, Stored>,
         states: &HashMap<BatchRef, BatchState>,
     ) -> Result<Vec<Stored>, TransactionError> {
         let mut states = states.clone();
-        let mut answers = Vec::with_capacity(self.group.len());
+        let mut outcomes = Vec::with_capacity(self.group.len());
         for DecodedBatch { at, .. } in &self.group {
             if let Some(now) = stored.remove(at) {
                 states.insert(*at, now.state);
-                answers.push(now);
+                outcomes.push(now);
                 continue;
             }
             let state = *states
                 .get(at)
                 .ok_or_else(|| TransactionError::Again(format!("batch {at} has vanished")))?;
-            answers.push(Stored {
+            outcomes.push(Stored {
                 at: *at,
                 already: true,
                 counts: Counts::default(),
@@ -207,7 +224,7 @@ impl StoreBatches {
                 pending: None,
             });
         }
-        Ok(answers)
+        Ok(outcomes)
     }
 }
 
@@ -229,15 +246,9 @@ async fn bump_hours(
         return Ok(());
     }
     let hours: Vec<_> = hours.into_iter().collect();
-    let keys = (
-        column(&hours, |((developer, _), _)| *developer),
-        column(&hours, |((_, hour), _)| *hour),
-    );
-    execute(
-        tx,
-        BUMP_HOURS,
-        &[&keys.0, &keys.1, &column(&hours, |(_, times)| *times)],
-    )
-    .await?;
+    let developers = column(&hours, |((developer, _), _)| *developer);
+    let utc_hours = column(&hours, |((_, hour), _)| *hour);
+    let times = column(&hours, |(_, times)| *times);
+    execute(tx, BUMP_HOURS, &[&developers, &utc_hours, &times]).await?;
     Ok(())
 }

@@ -7,7 +7,9 @@ use tokio_postgres::types::ToSql;
 use super::error::TransactionError;
 use crate::error::StoreError;
 
+/// A value bound to a `$n` of a statement.
 pub type Param<'a> = &'a (dyn ToSql + Sync);
+/// The values of a statement, by number.
 pub type Params<'a> = [Param<'a>];
 
 /// Runs a statement; gives its rows.
@@ -52,7 +54,7 @@ pub async fn one<T>(
     Ok(found.first().map(decode).transpose()?)
 }
 
-/// One column of many rows: statements take their rows as an array a column.
+/// One column of many rows: statements get their rows as an array a column.
 pub fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }

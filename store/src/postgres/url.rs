@@ -1,4 +1,4 @@
-//! Where a Postgres database is: its URL, shown without the password.
+//! The URL of a Postgres database, shown without the password.
 
 mod tls;
 
@@ -138,7 +138,7 @@ fn split_options(text: &str) -> (String, Vec<(&str, &str)>) {
     (bare, ours)
 }
 
-/// The text with `***` for what stands where passwords do. For any text, well-formed or not.
+/// The text with `***` in place of passwords. For any text, well-formed or not.
 fn mask(text: &str) -> String {
     let (bare, query) = text
         .split_once('?')

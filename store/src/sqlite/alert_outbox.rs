@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::database::Sqlite;
 use super::statements::{execute, list};
-use crate::alert_outbox::{AlertOutbox, AlertRevision, UNPUBLISHED};
+use crate::alert_outbox::{AlertOutbox, AlertRevision, PublishedRevision, UNPUBLISHED};
 use crate::error::StoreError;
 
 const MARK_PUBLISHED: &str =
@@ -20,10 +20,13 @@ impl AlertOutbox for Sqlite {
         .await
     }
 
-    async fn mark_published(&self, mut revisions: Vec<(String, i64)>) -> Result<(), StoreError> {
+    async fn mark_published(
+        &self,
+        mut revisions: Vec<PublishedRevision>,
+    ) -> Result<(), StoreError> {
         revisions.sort_unstable();
         self.write(move |connection| {
-            for (alert_id, revision) in &revisions {
+            for PublishedRevision { alert_id, revision } in &revisions {
                 execute(connection, MARK_PUBLISHED, params![alert_id, revision])?;
             }
             Ok(())

@@ -11,8 +11,8 @@ use super::database::Sqlite;
 use super::statements::{execute, exists, one};
 use super::{batches, jobs};
 use crate::attempts::{
-    Attempt, Attempts, BEGIN_ATTEMPT, CLEAR_ATTEMPT, DeadMessage, IS_FORGOTTEN, MessageKey,
-    RECORD_DEAD_LETTER, RECORD_FAILURE, Recovery, TAKE_ATTEMPT,
+    Attempt, Attempts, BEGIN_ATTEMPT, CLEAR_ATTEMPT, DELETE_ATTEMPT, DeadMessage, IS_FORGOTTEN,
+    MessageKey, RECORD_DEAD_LETTER, RECORD_FAILURE, Recovery, StoredAttempt,
 };
 use crate::audit_rows;
 use crate::error::StoreError;
@@ -37,13 +37,13 @@ impl Attempts for Sqlite {
         src: Src,
         consumer: String,
         seqs: Vec<u64>,
-    ) -> Result<Vec<(u64, Attempt)>, StoreError> {
+    ) -> Result<Vec<StoredAttempt>, StoreError> {
         self.read(move |connection| {
             let mut found = Vec::new();
             for seq in seqs {
                 let key = params![src, consumer, seq as i64];
                 let attempt = one(connection, LOAD_ATTEMPT, key, |row| Attempt::decode(row))?;
-                found.extend(attempt.map(|attempt| (seq, attempt)));
+                found.extend(attempt.map(|attempt| StoredAttempt { seq, attempt }));
             }
             Ok(found)
         })
@@ -89,9 +89,9 @@ impl Attempts for Sqlite {
     async fn record_dead_letter(
         &self,
         key: MessageKey,
-        letter: DeadLetter,
+        dead_letter: DeadLetter,
     ) -> Result<(), StoreError> {
-        let message = DeadMessage { key, letter };
+        let message = DeadMessage { key, dead_letter };
         self.write(move |connection| record_dead_letter(connection, &message))
             .await
     }
@@ -132,13 +132,13 @@ pub fn is_forgotten(
 }
 
 fn record_dead_letter(connection: &Connection, message: &DeadMessage) -> Result<(), StoreError> {
-    let DeadMessage { key, letter } = message;
+    let DeadMessage { key, dead_letter } = message;
     let row = params![
         key.src,
         key.consumer,
         key.seq as i64,
-        letter.at,
-        letter.reason
+        dead_letter.at,
+        dead_letter.reason
     ];
     if execute(connection, RECORD_DEAD_LETTER.sqlite, row)? == 0 {
         return Ok(());
@@ -157,10 +157,11 @@ fn record_dead_letter(connection: &Connection, message: &DeadMessage) -> Result<
 fn record_recovery(connection: &Connection, recovery: &Recovery) -> Result<(), StoreError> {
     let MessageKey { src, consumer, seq } = &recovery.key;
     let key = params![src, consumer, *seq as i64];
-    let taken = one(connection, TAKE_ATTEMPT.sqlite, key, |row| {
+    let removed = one(connection, DELETE_ATTEMPT.sqlite, key, |row| {
         Attempt::decode(row)
     })?;
-    let Some(failed) = taken.filter(|taken| taken.used > 0 && taken.dead_at.is_none()) else {
+    let Some(failed) = removed.filter(|attempt| attempt.used > 0 && attempt.dead_at.is_none())
+    else {
         return Ok(());
     };
     // The batch's own message is known by the tombstone, a job by its batch.
@@ -177,5 +178,5 @@ fn record_recovery(connection: &Connection, recovery: &Recovery) -> Result<(), S
 }
 
 fn nothing_written() -> StoreError {
-    StoreError::Failed("the row of an attempt was neither made nor changed".to_owned())
+    StoreError::Failed("the row of an attempt was neither inserted nor updated".to_owned())
 }

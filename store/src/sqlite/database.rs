@@ -53,8 +53,8 @@ impl Sqlite {
     /// Opens the database at `path` for reading, beside the process that writes it.
     ///
     /// # Errors
-    /// Returns `StoreError::Unavailable` if there is none or it cannot be read, and `StoreError::Incompatible` if it has
-    /// another shape than this program needs.
+    /// Returns `StoreError::Unavailable` if there is none or it cannot be read, and `StoreError::Incompatible` if it
+    /// has another shape than this program needs.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         check(&open_read_only(path)?, path)?;
         Ok(Self {

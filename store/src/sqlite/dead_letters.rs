@@ -7,7 +7,7 @@ use super::attempts::is_forgotten;
 use super::audit::{self, Keep};
 use super::database::Sqlite;
 use super::statements::{exists, list, one};
-use crate::audit::Whose;
+use crate::audit::AuditSubject;
 use crate::audit_rows;
 use crate::dead_letters::{DeadLetterDecision, DeadLetters, IS_RECORDED, UNSTORED};
 use crate::error::StoreError;
@@ -45,15 +45,15 @@ fn record_decision(
     if exists(connection, IS_RECORDED.sqlite, params![id.as_bytes()])? {
         return Ok(batch.is_some());
     }
-    let whose = match &batch {
-        Some(batch) => Whose::from(batch),
-        None => Whose::developer(decision.developer.as_deref().unwrap_or_default()),
+    let subject = match &batch {
+        Some(batch) => AuditSubject::from(batch),
+        None => AuditSubject::developer(decision.developer.as_deref().unwrap_or_default()),
     };
     let is_known = match &batch {
         Some(batch) => !batch.developer.is_empty(),
-        None => !is_forgotten(connection, whose.developer, at)?,
+        None => !is_forgotten(connection, subject.developer, at)?,
     };
-    let row = audit_rows::decided(decision, &whose);
+    let row = audit_rows::decided(decision, &subject);
     audit::append(connection, &[row], Keep::of(is_known))?;
     Ok(batch.is_some())
 }

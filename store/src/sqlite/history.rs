@@ -8,7 +8,7 @@ use types::time::Micros;
 use super::audit::{self, Keep};
 use super::database::Sqlite;
 use super::statements::{list, one};
-use crate::audit::Whose;
+use crate::audit::AuditSubject;
 use crate::audit_rows;
 use crate::error::StoreError;
 use crate::history::{
@@ -67,12 +67,12 @@ impl History for Sqlite {
                 ResentBatch::decode(row)
             })?;
             let Some(batch) = found else { return Ok(false) };
-            let whose = Whose {
+            let subject = AuditSubject {
                 developer: &batch.developer,
                 batch_id: &batch.batch_id,
                 correlation_id: &correlation_id,
             };
-            let row = audit_rows::resent(batch.at, &whose, time, &actor);
+            let row = audit_rows::resent(batch.at, &subject, time, &actor);
             audit::append(connection, &[row], Keep::of(!batch.developer.is_empty()))?;
             Ok(true)
         })

@@ -1,7 +1,6 @@
 //! SQLite: one file, one writer that groups everyone's statements, readers on their own connections.
 
 mod alert_outbox;
-mod answers;
 mod attempts;
 mod audit;
 mod batches;
@@ -16,6 +15,7 @@ mod monitoring;
 mod outbox;
 mod persist;
 mod quarantine;
+mod query_reads;
 mod readers;
 mod retention;
 mod row;

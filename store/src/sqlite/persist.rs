@@ -1,7 +1,5 @@
 //! T1: a group of batches in one transaction (docs/protocol.md, Transactions).
 
-mod sql;
-
 use rusqlite::{Connection, named_params, params};
 use types::id::{BatchRef, EventRef, Src};
 use types::job::{BatchState, Mask};
@@ -24,14 +22,64 @@ use crate::refused_row::RefusedRow;
 use crate::row::{Row as _, batch_ref, event_ref, hash, state};
 use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
-use sql::{
-    BATCH_EXISTS, BUMP_HOUR, DELETE_CONFLICTS, DELETE_DUPLICATES, DELETE_EVENT, DISPLACED,
-    INSERT_BATCH, INSERT_DEVELOPER, INSERT_DUPLICATE, INSERT_EVENT, INSERT_REFUSED, INSERT_SOURCE,
-    OWNER, TOMBSTONE,
-};
 
 /// A stored batch's jobs belong to its own worker for this long, then to the sweep of the outbox.
 const OWN_LEASE: Micros = 5 * SECOND;
+
+/// Every developer of a batch has a row.
+const INSERT_DEVELOPER: &str =
+    "INSERT INTO developers (developer) VALUES (?1) ON CONFLICT DO NOTHING";
+/// The last batch that was forgotten, if the developer was.
+const TOMBSTONE: &str = "SELECT tombstone_src, tombstone_seq FROM developers
+    WHERE developer = ?1 AND tombstone_src IS NOT NULL";
+/// Of a batch that is stored: its state, and the message it was stored from.
+const BATCH_EXISTS: &str =
+    "SELECT state, published_at, developer, batch_id FROM batches WHERE src = ?1 AND seq = ?2";
+/// The storing process has the first lease (`own_lease`, µs) to publish the jobs; then the sweep may.
+const INSERT_BATCH: &str = "INSERT INTO batches
+    (src, seq, developer, batch_id, events_hash, correlation_id, traceparent, schema_version, sent_at,
+     skew, collector, client, received_at, validated_at, published_at, persisted_at,
+     received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
+    VALUES (:src, :seq, :developer, :batch_id, :events_hash, :correlation_id, :traceparent,
+     :schema_version, :sent_at, :skew, :collector, :client, :received_at, :validated_at, :published_at, :persisted_at,
+     :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
+     CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
+/// Changes no row if the id has an owner.
+const INSERT_EVENT: &str = "INSERT INTO events
+    (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (developer, event_id) DO NOTHING";
+/// The owner of an event id, with the batch id and receipt of its batch.
+const OWNER: &str =
+    "SELECT e.src, e.seq, e.ordinal, e.hash, e.body, e.effective_at, e.local_day, b.batch_id, b.received_at
+    FROM events e LEFT JOIN batches b ON b.src = e.src AND b.seq = e.seq
+    WHERE e.developer = ?1 AND e.event_id = ?2";
+/// Removes a superseded owner.
+const DELETE_EVENT: &str = "DELETE FROM events WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
+/// The submissions that an owner displaced. The body of a duplicate is NULL if it equals the owner's.
+const DISPLACED: &str =
+    "SELECT src, seq, ordinal, hash, body FROM duplicates WHERE developer = ?1 AND event_id = ?2
+    UNION ALL
+    SELECT src, seq, ordinal, hash, body FROM refused
+    WHERE developer = ?1 AND event_id = ?2 AND code = 'id_conflict'";
+/// Duplicates of a superseded owner, re-evaluated before.
+const DELETE_DUPLICATES: &str = "DELETE FROM duplicates WHERE developer = ?1 AND event_id = ?2";
+/// Conflicts of a superseded owner, re-evaluated before.
+const DELETE_CONFLICTS: &str =
+    "DELETE FROM refused WHERE developer = ?1 AND event_id = ?2 AND code = 'id_conflict'";
+/// A refused event or a conflict.
+const INSERT_REFUSED: &str = "INSERT INTO refused
+    (src, seq, ordinal, developer, event_id, verdict, code, pointer, detail, body, hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/// The body is NULL if it equals the original's.
+const INSERT_DUPLICATE: &str =
+    "INSERT INTO duplicates (src, seq, ordinal, developer, event_id, hash, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// Once for each batch that touched the hour.
+const BUMP_HOUR: &str = "INSERT INTO hours (developer, hour, gen) VALUES (?1, ?2, 1)
+    ON CONFLICT (developer, hour) DO UPDATE SET gen = gen + 1";
+/// The next free number.
+const INSERT_SOURCE: &str =
+    "INSERT INTO sources (stream, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 
 impl Persist for Sqlite {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {

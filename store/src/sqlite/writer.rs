@@ -1,7 +1,7 @@
 //! The one writer: what several tasks want written goes into one transaction a turn.
 //!
 //! A commit costs an fsync whatever is in it, and several writing processes starve each other; so
-//! one thread takes all that waits, gives each a savepoint of its own, commits once, and answers.
+//! one thread receives all that waits, gives each a savepoint of its own, commits once, and answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -72,7 +72,7 @@ pub async fn a_batch_that_fails_leaves_nothing_of_its_group<E: Engine>() {
     assert_eq!(store_one(&store, good).await.counts, counts([2, 1, 1, 2]));
 }
 
-/// A stream put back to an older state gives sequences out again (decision 5).
+/// A stream restored to an older state gives sequences out again (decision 5).
 pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>() {
     let (store, src) = fresh::<E>().await;
     let stored = batch(at(src, 5), &mixed());

@@ -1,7 +1,7 @@
-//! What is remembered of messages that failed, and what one that is given up leaves.
+//! What is recorded of messages that failed, and of those that are dead-lettered.
 
 use serde_json::{Value, json};
-use store::{Attempt, Attempts, MessageKey, Outbox, Recovery};
+use store::{Attempt, Attempts, MessageKey, Outbox, Recovery, StoredAttempt};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::dead_letter::{DeadLetter, MessageContext};
@@ -28,7 +28,7 @@ fn attempt(used: u32, guards: u32, reason: Option<&str>) -> Attempt {
     }
 }
 
-pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Engine>() {
+pub async fn attempts_and_guards_are_counted_by_message_and_consumer<E: Engine>() {
     let (engine, _) = fresh::<E>().await;
     let store = engine.store();
     let failed = async |key, reason: &str, late| {
@@ -88,7 +88,7 @@ pub async fn attempts_and_marks_are_counted_for_each_message_and_consumer<E: Eng
     assert_eq!((row.int("first_at"), row.int("last_at")), (T0, T0));
 }
 
-pub async fn a_settled_message_is_forgotten_and_no_other<E: Engine>() {
+pub async fn a_finished_messages_attempts_are_removed_and_no_others<E: Engine>() {
     let (engine, _) = fresh::<E>().await;
     let store = engine.store();
     for one in [
@@ -112,7 +112,7 @@ pub async fn a_settled_message_is_forgotten_and_no_other<E: Engine>() {
     assert_eq!(left, [("alert", 1), ("persist", 2)]);
 }
 
-pub async fn marks_at_once_are_all_counted<E: Engine>() {
+pub async fn concurrent_guards_are_all_counted<E: Engine>() {
     let (engine, _) = fresh::<E>().await;
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
@@ -134,20 +134,20 @@ fn detail(person: &types::audit::Personal) -> Value {
     serde_json::from_str(person.detail.as_ref().unwrap()).unwrap()
 }
 
-pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
+pub async fn a_dead_letter_is_recorded_once_with_all_its_context<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     store.mark_triggered(vec![triggered(&body)]).await.unwrap();
-    let letter = dead(JobKind::Alert, &body);
-    record_dead(store, letter.clone()).await.unwrap();
+    let dead_letter = dead(JobKind::Alert, &body);
+    record_dead(store, dead_letter.clone()).await.unwrap();
     let once = engine.dump();
     let [(skeleton, person)] = &once.audit(1, Step::Dead)[..] else {
         panic!("one row")
     };
     assert_eq!(
         (&*skeleton.outcome, &*skeleton.actor, skeleton.time),
-        ("failed", "worker/job", letter.at)
+        ("failed", "worker/job", dead_letter.at)
     );
     assert_eq!(
         (&*person.developer, &*person.correlation_id),
@@ -162,11 +162,14 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
     let [row] = once.rows("attempts") else {
         panic!("one row")
     };
-    assert_eq!((row.int("src"), row.int("dead_at")), (JOBS_SRC, letter.at));
+    assert_eq!(
+        (row.int("src"), row.int("dead_at")),
+        (JOBS_SRC, dead_letter.at)
+    );
     // Its worker died before it was terminated: it comes again.
     let later = DeadLetter {
-        at: letter.at + SECOND,
-        ..letter
+        at: dead_letter.at + SECOND,
+        ..dead_letter
     };
     record_dead(store, later.clone()).await.unwrap();
     assert_eq!(engine.dump(), once);
@@ -181,12 +184,12 @@ pub async fn a_dead_letter_is_told_once_with_all_its_context<E: Engine>() {
 }
 
 /// Garbage in the stream of batches, and in that of jobs.
-pub async fn a_dead_message_that_is_no_batch_is_told_under_its_own_place<E: Engine>() {
+pub async fn a_dead_letter_without_a_batch_is_recorded_at_its_own_place<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     let before = engine.dump();
     let garbage = |src, consumer: &str, batch| {
-        let letter = dead(JobKind::Alert, &body);
+        let dead_letter = dead(JobKind::Alert, &body);
         DeadLetter {
             src: Some(src),
             consumer: consumer.to_owned(),
@@ -197,18 +200,20 @@ pub async fn a_dead_message_that_is_no_batch_is_told_under_its_own_place<E: Engi
                 batch_id: Some("nul \0 in it".to_owned()),
                 ..MessageContext::default()
             },
-            ..letter
+            ..dead_letter
         }
     };
     let batch = garbage(src, "persist", Some(at(src, 5)));
     let job = garbage(JOBS_SRC, "alert", None);
-    for letter in [batch, job] {
-        record_dead(engine.store(), letter.clone()).await.unwrap();
+    for dead_letter in [batch, job] {
+        record_dead(engine.store(), dead_letter.clone())
+            .await
+            .unwrap();
         let dump = engine.dump();
         let rows = dump.audit(5, Step::Dead);
         let (skeleton, person) = rows
             .iter()
-            .find(|(row, _)| Some(row.src) == letter.src)
+            .find(|(row, _)| Some(row.src) == dead_letter.src)
             .unwrap();
         assert_eq!((skeleton.seq, &*person.developer), (5, "bob"));
         assert_eq!(
@@ -224,7 +229,7 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     engine.forget("ada", at(src, 4));
     let message = |seq| {
-        let letter = dead(JobKind::Alert, &body);
+        let dead_letter = dead(JobKind::Alert, &body);
         DeadLetter {
             src: Some(src),
             consumer: "persist".to_owned(),
@@ -232,9 +237,9 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
             context: MessageContext {
                 batch: Some(at(src, seq)),
                 job: None,
-                ..letter.context.clone()
+                ..dead_letter.context.clone()
             },
-            ..letter
+            ..dead_letter
         }
     };
     for seq in [4, 5] {
@@ -258,17 +263,17 @@ pub async fn a_dead_letter_of_a_forgotten_developer_names_nobody<E: Engine>() {
     );
 }
 
-pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
+pub async fn attempts_are_loaded_without_a_change<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let letter = DeadLetter {
+    let dead_letter = DeadLetter {
         src: Some(1),
         consumer: "persist".to_owned(),
         stream_sequence: Some(9),
         ..dead(JobKind::Alert, &body)
     };
-    record_dead(store, letter.clone()).await.unwrap();
+    record_dead(store, dead_letter.clone()).await.unwrap();
     store
         .record_failure(key("persist", 7), "why".to_owned(), T0)
         .await
@@ -279,29 +284,31 @@ pub async fn what_is_remembered_is_read_without_a_change<E: Engine>() {
         .load_attempts(1, "persist".to_owned(), vec![7, 8, 9])
         .await
         .unwrap();
-    found.sort_by_key(|(seq, _)| *seq);
+    found.sort_by_key(|found| found.seq);
     let in_dead = Attempt {
-        dead_at: Some(letter.at),
-        ..attempt(0, 0, letter.reason.as_deref())
+        dead_at: Some(dead_letter.at),
+        ..attempt(0, 0, dead_letter.reason.as_deref())
     };
-    assert_eq!(found, [(7, attempt(1, 0, Some("why"))), (9, in_dead)]);
+    let stored = |seq, attempt| StoredAttempt { seq, attempt };
+    let expected = [stored(7, attempt(1, 0, Some("why"))), stored(9, in_dead)];
+    assert_eq!(found, expected);
     assert_eq!(engine.dump(), before);
 }
 
-pub async fn a_message_that_is_done_after_failed_attempts_is_told_once<E: Engine>() {
+pub async fn a_recovery_after_failed_attempts_is_recorded_once<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    let letter = dead(JobKind::Alert, &body);
+    let dead_letter = dead(JobKind::Alert, &body);
     let recovery = Recovery {
-        key: message_key(&letter),
-        at: letter.at,
-        actor: letter.actor.unwrap(),
-        batch: letter.context.batch,
+        key: message_key(&dead_letter),
+        at: dead_letter.at,
+        actor: dead_letter.actor.unwrap(),
+        batch: dead_letter.context.batch,
         developer: body.developer.clone(),
         batch_id: body.batch_id.clone(),
         correlation_id: body.correlation_id.clone(),
-        job: letter.context.job,
+        job: dead_letter.context.job,
     };
     // What never failed leaves no trace.
     store.begin_attempt(recovery.key.clone(), T0).await.unwrap();

@@ -130,17 +130,17 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> DecodedBatch
     };
     let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
     let message = batch::encode(&header, &texts).unwrap();
-    let times = (received_at + 2 * SECOND, received_at + 3 * SECOND);
     DecodedBatch::new(
         at,
         &batch::decode(message).unwrap(),
-        times,
+        received_at + 2 * SECOND,
+        received_at + 3 * SECOND,
         ACTOR.to_owned(),
     )
     .unwrap()
 }
 
-/// A life of the stream EVENTS.
+/// An incarnation of the stream EVENTS.
 pub fn incarnation(created: Micros) -> StreamIncarnation {
     StreamIncarnation {
         name: "EVENTS".to_owned(),
@@ -148,7 +148,7 @@ pub fn incarnation(created: Micros) -> StreamIncarnation {
     }
 }
 
-/// An empty store, and the number of its first stream life.
+/// An empty store, and the number of its first incarnation of the stream.
 pub async fn fresh<E: Engine>() -> (E, Src) {
     let engine = E::fresh();
     let src = engine.store().source(&incarnation(T0)).await.unwrap();

@@ -38,7 +38,7 @@ pub fn mixed() -> Vec<Event> {
     ]
 }
 
-pub async fn a_batch_stored_twice_is_stored_once_and_reported_as_already_stored<E: Engine>() {
+pub async fn a_batch_stored_twice_is_stored_once_and_reported_so<E: Engine>() {
     let (store, src) = fresh::<E>().await;
     let (mixed, nothing_new) = (
         batch(at(src, 1), &mixed()),
@@ -68,7 +68,7 @@ pub async fn a_batch_stored_twice_is_stored_once_and_reported_as_already_stored<
     assert_eq!(store.dump(), dump);
 }
 
-pub async fn what_an_event_is_stored_with_is_kept_exactly<E: Engine>() {
+pub async fn the_values_of_an_event_are_stored_exactly<E: Engine>() {
     let (store, src) = fresh::<E>().await;
     let text = "{ \"type\" :\t\"editor.focused\",\n \"id\":\"\\u0065!~\", \"schema_version\": \"1.7\", \
         \"n\": 1.50e0, \"s\":\"\\u0000 ü😀\u{202e}\\ud83d\\ude00\" , \"n2\":-0.0}";

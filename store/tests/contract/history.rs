@@ -78,7 +78,7 @@ pub async fn a_batch_is_found_by_every_id_that_belongs_to_it<E: Engine>() {
     );
 }
 
-pub async fn a_batch_is_found_by_sequence_in_every_life_and_by_its_alert<E: Engine>() {
+pub async fn a_batch_is_found_by_sequence_in_any_incarnation_and_by_alert<E: Engine>() {
     let (engine, old) = fresh::<E>().await;
     let store = engine.store();
     let new = store.source(&incarnation(T0 + 1)).await.unwrap();
@@ -188,7 +188,7 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
     let before = store.audit(at(src, 1)).await.unwrap();
     assert!(
         !note(incarnation(T0 + 1), 1).await,
-        "another life of the stream"
+        "another incarnation of the stream"
     );
     assert!(note(incarnation(T0), 1).await);
     let audit = store.audit(at(src, 1)).await.unwrap();

@@ -4,26 +4,26 @@
 //! engine is one more line at the end.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod alerting;
-mod answers;
+mod alerts;
 mod atomic;
 mod attempts;
 mod build;
 mod cases;
-mod contest;
-mod dead;
+mod dead_letters;
+mod dedup;
 mod dump;
 mod history;
 mod leases;
+mod monitoring;
 mod order;
 mod other_shape;
-mod overdue;
 mod postgres;
 mod postgres_alone;
 mod quarantine;
-mod reads;
+mod query_reads;
 mod retention;
 mod server;
+mod snapshots;
 mod sqlite;
 mod states;
 mod windows;
@@ -33,8 +33,8 @@ mod work;
 macro_rules! contract {
     ($name:ident, $engine:ty) => {
         contract! { $name, $engine, [
-            cases::a_batch_stored_twice_is_stored_once_and_reported_as_already_stored
-            cases::what_an_event_is_stored_with_is_kept_exactly
+            cases::a_batch_stored_twice_is_stored_once_and_reported_so
+            cases::the_values_of_an_event_are_stored_exactly
             cases::a_batchs_events_read_in_ordinal_order_are_in_the_order_sent
             cases::refused_events_are_kept_whole
             cases::the_audit_has_every_step_and_every_hash_recomputes
@@ -44,13 +44,13 @@ macro_rules! contract {
             atomic::a_batch_that_fails_leaves_nothing_of_its_group
             atomic::another_message_at_a_stored_place_is_never_called_stored
             atomic::a_reader_sees_whole_committed_groups_only
-            contest::a_duplicate_names_its_original
-            contest::the_lower_reference_holds_an_id_in_either_order_of_arrival
-            contest::the_same_meaning_in_other_bytes_is_a_duplicate_that_keeps_its_bytes
-            contest::a_late_original_is_named_by_all_that_came_before_it
-            contest::a_batch_that_brings_nothing_new_needs_no_job
-            contest::the_generations_of_exactly_the_touched_hours_rise
-            contest::a_stream_made_anew_is_another_source
+            dedup::a_duplicate_names_its_original
+            dedup::the_lower_reference_owns_an_id_in_either_order
+            dedup::an_equivalent_event_is_a_duplicate_that_keeps_its_bytes
+            dedup::a_late_original_is_named_by_all_that_came_before_it
+            dedup::a_batch_that_brings_nothing_new_needs_no_job
+            dedup::the_generations_of_exactly_the_touched_hours_rise
+            dedup::a_recreated_stream_is_another_source
             states::every_state_and_mask_moves_as_the_transition_table_says
             states::a_batch_completes_once_in_every_order_of_its_steps
             states::unfinished_batches_are_counted_by_state
@@ -66,47 +66,47 @@ macro_rules! contract {
             windows::an_older_generation_never_overwrites_a_newer_one
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back
-            windows::a_normalized_record_keeps_the_lower_reference_in_either_order
-            windows::a_swap_tells_the_job_the_day_that_was_left_and_raises_both_hours
-            reads::a_batchs_job_reads_its_events_in_the_order_sent
-            reads::overlapping_ranges_give_each_hour_and_event_once
-            reads::a_snapshot_brings_the_events_of_stale_hours_only
-            reads::a_snapshot_is_of_one_moment_while_others_write
-            alerting::an_alert_is_raised_once_retracted_and_raised_again
-            alerting::an_older_look_at_a_window_changes_no_alert
-            alerting::a_rule_window_must_belong_to_a_finished_job
-            alerting::what_a_replay_finds_is_stored_and_never_delivered
-            alerting::a_revision_waits_in_the_outbox_until_it_is_published
-            answers::every_submission_of_a_batch_id_is_listed_as_it_stands
-            answers::a_stored_batch_names_what_was_not_accepted_and_the_originals
-            answers::a_resend_outside_the_window_is_answered_as_the_first
-            answers::forgotten_batches_are_each_their_own_answer
-            answers::days_are_read_in_their_order_with_both_ends
-            answers::alerts_are_listed_by_window_newest_first
-            attempts::attempts_and_marks_are_counted_for_each_message_and_consumer
-            attempts::a_settled_message_is_forgotten_and_no_other
-            attempts::marks_at_once_are_all_counted
-            attempts::what_is_remembered_is_read_without_a_change
-            attempts::a_message_that_is_done_after_failed_attempts_is_told_once
-            attempts::a_dead_letter_is_told_once_with_all_its_context
-            attempts::a_dead_message_that_is_no_batch_is_told_under_its_own_place
+            windows::a_normalized_record_keeps_the_lower_reference
+            windows::superseding_reports_the_day_left_and_raises_both_hours
+            snapshots::a_batchs_job_reads_its_events_in_the_order_sent
+            snapshots::overlapping_ranges_give_each_hour_and_event_once
+            snapshots::a_snapshot_brings_the_events_of_stale_hours_only
+            snapshots::a_snapshot_is_of_one_moment_while_others_write
+            alerts::an_alert_is_raised_once_retracted_and_raised_again
+            alerts::an_older_evaluation_of_a_window_changes_no_alert
+            alerts::a_rule_window_must_belong_to_a_finished_job
+            alerts::what_a_replay_finds_is_stored_and_never_delivered
+            alerts::a_revision_waits_in_the_outbox_until_it_is_published
+            query_reads::every_submission_of_a_batch_id_is_listed_with_its_state
+            query_reads::a_stored_batch_names_what_was_not_accepted_and_the_originals
+            query_reads::a_resend_outside_the_window_is_answered_as_the_first
+            query_reads::forgotten_batches_are_each_their_own_answer
+            query_reads::days_are_read_in_their_order_with_both_ends
+            query_reads::alerts_are_listed_by_window_newest_first
+            attempts::attempts_and_guards_are_counted_by_message_and_consumer
+            attempts::a_finished_messages_attempts_are_removed_and_no_others
+            attempts::concurrent_guards_are_all_counted
+            attempts::attempts_are_loaded_without_a_change
+            attempts::a_recovery_after_failed_attempts_is_recorded_once
+            attempts::a_dead_letter_is_recorded_once_with_all_its_context
+            attempts::a_dead_letter_without_a_batch_is_recorded_at_its_own_place
             attempts::a_dead_letter_of_a_forgotten_developer_names_nobody
-            dead::a_decision_about_a_letter_is_written_once_and_tells_whether_its_batch_is_stored
-            dead::a_message_that_was_never_stored_is_known_by_what_was_decided_about_it
-            dead::of_a_forgotten_developer_a_decision_keeps_only_its_skeleton
+            dead_letters::a_decision_is_written_once_and_says_if_its_batch_is_stored
+            dead_letters::a_message_never_stored_is_found_by_its_decision
+            dead_letters::a_decision_about_a_forgotten_developer_keeps_its_skeleton
             history::a_batch_is_found_by_every_id_that_belongs_to_it
-            history::a_batch_is_found_by_sequence_in_every_life_and_by_its_alert
+            history::a_batch_is_found_by_sequence_in_any_incarnation_and_by_alert
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
             history::a_dropped_resend_leaves_a_trace_with_its_own_correlation_id
             history::a_dropped_resend_of_a_forgotten_batch_names_nobody
-            overdue::batches_are_overdue_until_they_are_completed
+            monitoring::batches_are_overdue_until_they_are_completed
             quarantine::quarantined_batches_are_paged_by_key_and_narrowed
-            quarantine::a_quarantined_event_is_read_whole_and_tells_who_holds_its_id
+            quarantine::a_quarantined_event_is_read_whole_with_its_ids_owner
             quarantine::what_was_forgotten_is_in_no_quarantine
-            quarantine::a_readmitted_batch_says_in_the_audit_where_it_came_from
-            retention::a_batch_is_done_with_once_nothing_waits_for_it
-            retention::what_is_stored_of_a_life_is_found_and_counted
-            retention::an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their_own_hash
+            quarantine::a_readmitted_batch_names_its_origin_in_the_audit
+            retention::a_batch_is_finished_once_nothing_waits_for_it
+            retention::what_is_stored_of_an_incarnation_is_found_and_counted
+            retention::an_account_has_the_batchs_status_steps_and_verified_bytes
         ] }
     };
     ($name:ident, $engine:ty, [$($module:ident::$case:ident)*]) => {

@@ -13,7 +13,7 @@ use crate::build::{Engine, Event, HOUR, T0, at, batch_of, event, incarnation};
 type Drawn = (u8, u32, u8, bool);
 
 /// A batch: a slice of the events (so batches repeat, split and overlap each other), who sent it,
-/// and in which life of the stream.
+/// and in which incarnation of the stream.
 type Slice = (Index, usize, bool, bool);
 
 #[derive(Debug, Clone)]
@@ -60,8 +60,9 @@ impl Scenario {
         batches.collect()
     }
 
-    /// The effective time depends on the batch too, as it does where a clock was wrong.
-    fn event((id, content, spelling, refused): Drawn, seq: u64) -> Event {
+    /// The effective time depends on the batch too, as it does if a clock was wrong.
+    fn event(drawn: Drawn, seq: u64) -> Event {
+        let (id, content, spelling, refused) = drawn;
         let late = i64::from(id) * HOUR + seq as i64 * SECOND;
         let event = event(&format!("e{id}"), content)
             .spelled(spelling)

@@ -10,7 +10,7 @@ use crate::postgres::PostgresEngine;
 use crate::server;
 
 /// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
-/// with other content, so that every group contests ids of every other one.
+/// with other content, so that every group has candidates for ids of every other one.
 fn batches(src: Src) -> Vec<DecodedBatch> {
     let of = |seq: u64| {
         let events = (0..40_u64).map(|n| {
@@ -27,7 +27,7 @@ fn batches(src: Src) -> Vec<DecodedBatch> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn four_processes_that_store_overlapping_groups_store_what_one_would() {
+async fn four_processes_store_what_one_process_would() {
     let (together, src) = fresh::<PostgresEngine>().await;
     let batches = batches(src);
     let deadlocks = together.deadlocks();
@@ -291,11 +291,12 @@ async fn sessions_that_the_server_ends_are_replaced() {
     assert_eq!(store.totals().await.unwrap().events, 3);
 }
 
-/// Tells, of who stores, what its session is set to.
+/// Records the settings of each session that stores.
 const WATCH: &str = "CREATE TABLE seen (name text, setting text);
     CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO seen SELECT s, current_setting(s) FROM unnest(ARRAY['synchronous_commit', 'lock_timeout', 'statement_timeout',
-        'transaction_isolation', 'application_name']) s;
+      INSERT INTO seen SELECT s, current_setting(s)
+        FROM unnest(ARRAY['synchronous_commit', 'lock_timeout', 'statement_timeout',
+          'transaction_isolation', 'application_name']) s;
       RETURN NULL;
     END $$;
     CREATE TRIGGER watch AFTER INSERT ON batches FOR EACH STATEMENT EXECUTE FUNCTION watch()";
@@ -338,7 +339,7 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
     );
 }
 
-/// The other one holds the hour that the batch bumps, and then wants the batch's own key: a circle.
+/// The other transaction locks the hour that the batch bumps, and then waits for the batch's own key: a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
     const WAITING: &str =
@@ -355,7 +356,7 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
         .await
         .unwrap();
     tokio::spawn(connection);
-    // The patience of the other one sees to it that the store's transaction is the one given up.
+    // The timeout of the other one makes the store's transaction the victim.
     client
         .batch_execute("SET deadlock_timeout = '1min'; BEGIN; UPDATE hours SET gen = gen")
         .await
@@ -383,7 +384,7 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
     until(|| engine.deadlocks() > before);
 }
 
-/// Whoever asked tries again; a second layer of that would only hide the trouble from its breaker.
+/// The caller retries; a second layer of retries would hide the failure from its breaker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_held_is_told_after_five_seconds() {
     let (engine, src) = fresh::<PostgresEngine>().await;

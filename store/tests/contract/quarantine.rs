@@ -1,4 +1,4 @@
-//! Quarantined events, read for whoever mends them.
+//! Quarantined events, read for the administrator who fixes them.
 
 use serde_json::Value;
 use store::{History, IdOwner, Persist, Quarantine, QuarantineFilter};
@@ -107,7 +107,7 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
     assert_eq!(store.newest(next + 1).await.unwrap(), 0);
 }
 
-pub async fn a_quarantined_event_is_read_whole_and_tells_who_holds_its_id<E: Engine>() {
+pub async fn a_quarantined_event_is_read_whole_with_its_ids_owner<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let (one, two) = (
@@ -229,7 +229,7 @@ pub async fn what_was_forgotten_is_in_no_quarantine<E: Engine>() {
     );
 }
 
-pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>() {
+pub async fn a_readmitted_batch_names_its_origin_in_the_audit<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let mut readmitted = batch(at(src, 7), &[event("q", 1)]);
     let origin = BatchOrigin {
@@ -263,9 +263,9 @@ pub async fn a_readmitted_batch_says_in_the_audit_where_it_came_from<E: Engine>(
     let [(step, detail)] = &details(7).await[..] else {
         panic!("one row of the audit has a detail")
     };
-    let told: Value = serde_json::from_str(detail).unwrap();
+    let detail: Value = serde_json::from_str(detail).unwrap();
     assert_eq!(
-        (step.as_str(), &told["origin"]),
+        (step.as_str(), &detail["origin"]),
         ("validated", &serde_json::to_value(origin).unwrap())
     );
     assert_eq!(details(8).await, [], "nothing of who was forgotten");

@@ -1,4 +1,4 @@
-//! What of a stream's life is done with.
+//! What of a stream's incarnation is finished.
 
 use store::{
     BatchProgress, BatchStatus, DeadLetterDecision, DeadLetters, Jobs, Outbox, Persist, Retention,
@@ -10,7 +10,7 @@ use types::job::{BatchState, Mask};
 use types::verdict::{Code, Verdict};
 
 use crate::build::{Engine, T0, at, batch, event, fresh, incarnation, received_at, store_one};
-use crate::dead::decision;
+use crate::dead_letters::decision;
 use crate::work::{dead, done, nothing, record_dead, stored, triggered};
 use types::time::SECOND;
 
@@ -23,7 +23,7 @@ fn stage(seq: u64, is_done: bool) -> BatchProgress {
     }
 }
 
-pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
+pub async fn a_batch_is_finished_once_nothing_waits_for_it<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let other = store.source(&incarnation(T0 + 1)).await.unwrap();
@@ -73,11 +73,11 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(u64::MAX, 100).await, []);
     // An administrator's last word on what is dead of batch 6.
     let drop = async |seq: u64, kind: JobKind, redriven: &str| {
-        let (at, letter) = (at(src, seq), 10 * seq + u64::from(kind.bit().0));
+        let (at, dead_letter) = (at(src, seq), 10 * seq + u64::from(kind.bit().0));
         let job_id = Some(format!("{}{redriven}", kind.id(at, None)));
         let drop = DeadLetterDecision {
             job_id,
-            dead_sequence: letter,
+            dead_sequence: dead_letter,
             ..decision(at, Step::Dropped)
         };
         assert!(
@@ -104,7 +104,7 @@ pub async fn a_batch_is_done_with_once_nothing_waits_for_it<E: Engine>() {
     assert_eq!(stages(5, 1).await, [stage(5, true)]);
 }
 
-pub async fn what_is_stored_of_a_life_is_found_and_counted<E: Engine>() {
+pub async fn what_is_stored_of_an_incarnation_is_found_and_counted<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let next = async |from| store.next_stored(src, from).await.unwrap();
@@ -136,12 +136,10 @@ pub async fn what_is_stored_of_a_life_is_found_and_counted<E: Engine>() {
         [Some(3), Some(70_000), Some(90_000)]
     );
     engine.execute("DELETE FROM events; DELETE FROM duplicates; DELETE FROM refused");
-    assert_eq!(next(0).await, None, "a trail alone is nothing stored");
+    assert_eq!(next(0).await, None, "audit rows alone are nothing stored");
 }
 
-pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their_own_hash<
-    E: Engine,
->() {
+pub async fn an_account_has_the_batchs_status_steps_and_verified_bytes<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let unknown = event("u", 1).refused(Code::TypeUnknown, None, None);
@@ -159,7 +157,7 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
         .unwrap();
     let account = async || store.accounts(src, 1, 1).await.unwrap().remove(0);
     let found = account().await;
-    let standing = BatchStatus {
+    let status = BatchStatus {
         state: BatchState::Failed,
         need: Mask::ALL,
         done: JobKind::Normalize.bit(),
@@ -167,8 +165,8 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
         is_known: true,
         persisted_at: found.row.unwrap().persisted_at,
     };
-    assert_eq!(standing.persisted_at, received_at(1) + 3 * SECOND);
-    assert_eq!(found.row, Some(standing));
+    assert_eq!(status.persisted_at, received_at(1) + 3 * SECOND);
+    assert_eq!(found.row, Some(status));
     let mut steps: Vec<_> = found
         .steps
         .iter()
@@ -200,7 +198,10 @@ pub async fn an_account_has_the_batchs_standing_its_steps_and_its_bytes_by_their
             (1, StoredPlacement::Refused(Verdict::Quarantined, _))
         ]
     ));
-    engine.execute("UPDATE events SET hash = (SELECT hash FROM refused); UPDATE refused SET body = (SELECT body FROM events)");
+    engine.execute(
+        "UPDATE events SET hash = (SELECT hash FROM refused);
+        UPDATE refused SET body = (SELECT body FROM events)",
+    );
     assert_eq!(
         account().await.kept,
         [(0, StoredPlacement::Altered), (1, StoredPlacement::Altered)]

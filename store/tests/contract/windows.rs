@@ -184,7 +184,7 @@ fn normalized(at: EventRef, version: i32, language: Option<&str>) -> NormalizedR
     }
 }
 
-pub async fn a_normalized_record_keeps_the_lower_reference_in_either_order<E: Engine>() {
+pub async fn a_normalized_record_keeps_the_lower_reference<E: Engine>() {
     for lower_first in [false, true] {
         let (engine, src) = fresh::<E>().await;
         let body = stored(&engine, at(src, 9), &[event("a", 1)]).await;
@@ -232,7 +232,7 @@ pub async fn a_normalized_record_keeps_the_lower_reference_in_either_order<E: En
     }
 }
 
-pub async fn a_swap_tells_the_job_the_day_that_was_left_and_raises_both_hours<E: Engine>() {
+pub async fn superseding_reports_the_day_left_and_raises_both_hours<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let mut was = event("a", 1);
     was.note.day = Some("2026-02-28".to_owned());

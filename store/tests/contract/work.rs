@@ -64,7 +64,7 @@ pub fn replayed(kind: JobKind, body: &JobBody) -> JobDone {
     done
 }
 
-/// The number of a life of the stream JOBS that no other stream has here.
+/// The number of an incarnation of the stream JOBS that no other stream has here.
 pub const JOBS_SRC: i64 = 77;
 
 /// The batch's live job of this kind is in DEAD. It was the message of the batch's sequence in JOBS.

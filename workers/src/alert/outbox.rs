@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::PublishMessage};
 use runtime::crash;
 use serde_json::{Map, Value};
-use store::{AlertOutbox, AlertRevision, StoreError};
+use store::{AlertOutbox, AlertRevision, PublishedRevision, StoreError};
 use tokio::time::{Instant, timeout_at};
 use types::batch::CORRELATION_ID;
 use types::severity::Severity;
@@ -27,7 +27,7 @@ pub struct AlertsToPublish<S> {
 
 impl<S: AlertOutbox> RelayedOutbox for AlertsToPublish<S> {
     type Row = AlertRevision;
-    type Mark = (String, i64);
+    type Mark = PublishedRevision;
 
     const ROWS: &'static str = "alerts";
     const GROUP: usize = 500;
@@ -63,7 +63,10 @@ impl<S: AlertOutbox> RelayedOutbox for AlertsToPublish<S> {
                 Err(error) => Err(error.to_string()),
             };
             published.push(match acked {
-                Ok(()) => Ok((revision.alert_id, revision.revision)),
+                Ok(()) => Ok(PublishedRevision {
+                    alert_id: revision.alert_id,
+                    revision: revision.revision,
+                }),
                 Err(reason) => Err(PublishFailure {
                     message_id: message_id(&revision),
                     correlation_id: revision.correlation_id,

@@ -166,8 +166,9 @@ impl<S: Persist> PersistRole<S> {
             src,
             seq: delivery.seq,
         };
-        let times = (delivery.published_at, clock::now());
-        DecodedBatch::new(at, &batch, times, self.actor.clone()).map_err(|error| error.to_string())
+        let actor = self.actor.clone();
+        DecodedBatch::new(at, &batch, delivery.published_at, clock::now(), actor)
+            .map_err(|error| error.to_string())
     }
 
     /// After the commit: notifies those who wait, and queues the jobs to be published.

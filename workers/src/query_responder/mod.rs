@@ -11,8 +11,9 @@ mod responder;
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
-use store::{Answers, DeadLetters, History, Persist, VerifyReads};
+use store::{DeadLetters, History, Persist, QueryReads, VerifyReads};
 use types::audit::Step;
+use types::id::BatchRef;
 use types::query::{
     BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE,
     ResendNote, StoredReply, SubmissionReply,
@@ -39,7 +40,7 @@ pub async fn batches<S>(
     retry: RetryPolicy,
     shutdown: Shutdown,
 ) where
-    S: Answers + History + VerifyReads + Clone,
+    S: QueryReads + History + VerifyReads + Clone,
 {
     let responder = Responder::new(client, retry, shutdown);
     let queries = responder.each(BATCH, QUERIES, async |message: Message| {
@@ -91,7 +92,7 @@ pub async fn dead_letters<S: Persist + DeadLetters + Clone>(
 }
 
 /// Replies to [`MetricsQuery`] until the process stops.
-pub async fn metrics<S: Answers + Clone>(
+pub async fn metrics<S: QueryReads + Clone>(
     client: Client,
     store: S,
     retry: RetryPolicy,
@@ -112,7 +113,7 @@ fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
     submissions.into_iter().map(replies::submission).collect()
 }
 
-async fn stored<S: Answers + VerifyReads>(
+async fn stored<S: QueryReads + VerifyReads>(
     store: &S,
     incarnation: StreamIncarnation,
     seq: u64,
@@ -122,13 +123,16 @@ async fn stored<S: Answers + VerifyReads>(
         return Ok(None);
     };
     let found = store.stored(incarnation, seq).await?;
-    Ok(found.map(|(first, exceptions)| {
-        let is_queried = (first.at.src, first.at.seq) == (src, seq);
-        replies::stored(&first, exceptions, is_queried)
+    Ok(found.map(|batch| {
+        let is_queried = batch.first.at == BatchRef { src, seq };
+        replies::stored(batch, is_queried)
     }))
 }
 
-async fn days<S: Answers>(store: &S, query: MetricsQuery) -> Result<Vec<DayReply>, QueryFailure> {
+async fn days<S: QueryReads>(
+    store: &S,
+    query: MetricsQuery,
+) -> Result<Vec<DayReply>, QueryFailure> {
     let MetricsQuery {
         developer,
         from,
@@ -136,7 +140,7 @@ async fn days<S: Answers>(store: &S, query: MetricsQuery) -> Result<Vec<DayReply
     } = query;
     let days = store.days(developer, from, to).await?;
     let days = days.into_iter();
-    let days = days.map(|(day, computed)| replies::day(day, &computed));
+    let days = days.map(replies::day);
     let days = days.collect::<Result<Vec<_>, _>>();
     // A day whose events have all moved to another day is like one that never had any.
     let days = days.map_err(QueryFailure::Damaged)?.into_iter();

@@ -1,8 +1,7 @@
 //! What the store holds, as the reply types of `types::query`. Pure.
 
 use serde_json::{Map, Value};
-use store::{Computed, NotAccepted, Submission};
-use types::id::EventRef;
+use store::{NotAccepted, StoredBatch, StoredDay, StoredOriginal, Submission};
 use types::query::{DayReply, StoredReply, SubmissionReply};
 use types::time::rfc3339;
 use types::verdict::{Exception, Original};
@@ -28,24 +27,26 @@ pub fn submission(stored: Submission) -> SubmissionReply {
 
 /// A stored batch, as `Prefer: wait` reports it. `is_queried` if it is the very message that was queried.
 #[must_use]
-pub fn stored(first: &Submission, exceptions: Vec<NotAccepted>, is_queried: bool) -> StoredReply {
+pub fn stored(batch: StoredBatch, is_queried: bool) -> StoredReply {
     StoredReply {
-        stream_sequence: first.at.seq,
+        stream_sequence: batch.first.at.seq,
         duplicate_batch: !is_queried,
-        counts: first.counts,
-        exceptions: exceptions.into_iter().map(exception).collect(),
+        counts: batch.first.counts,
+        exceptions: batch.not_accepted.into_iter().map(exception).collect(),
     }
 }
 
 fn exception(event: NotAccepted) -> Exception {
-    let original = |(at, batch_id, received_at): (EventRef, String, i64)| {
-        if at.batch() == event.at.batch() {
-            Original::SameBatch { index: at.ordinal }
+    let original = |original: StoredOriginal| {
+        if original.at.batch() == event.at.batch() {
+            Original::SameBatch {
+                index: original.at.ordinal,
+            }
         } else {
             Original::Stored {
-                at,
-                batch_id,
-                received_at: rfc3339(received_at),
+                at: original.at,
+                batch_id: original.batch_id,
+                received_at: rfc3339(original.received_at),
             }
         }
     };
@@ -64,8 +65,9 @@ fn exception(event: NotAccepted) -> Exception {
 
 /// # Errors
 /// Returns the defect, named by its day, if what was computed is no JSON object.
-pub fn day(day: String, computed: &Computed) -> Result<DayReply, String> {
-    let mut metrics: Map<String, Value> = serde_json::from_str(&computed.body)
+pub fn day(stored: StoredDay) -> Result<DayReply, String> {
+    let day = stored.day;
+    let mut metrics: Map<String, Value> = serde_json::from_str(&stored.metrics.body)
         .map_err(|error| format!("the metrics of {day} are no JSON object: {error}"))?;
     // The reply names the day itself; twice the same member could not be read.
     metrics.remove("day");
@@ -79,7 +81,9 @@ pub fn has_events(day: &DayReply) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use store::Computed;
     use types::id::BatchRef;
+    use types::id::EventRef;
     use types::job::{BatchState, JobKind, Mask};
     use types::verdict::{Code, Counts, Verdict};
 
@@ -105,7 +109,7 @@ mod tests {
         }
     }
 
-    fn refused(at: EventRef, code: Code, original: Option<(EventRef, String, i64)>) -> NotAccepted {
+    fn refused(at: EventRef, code: Code, original: Option<StoredOriginal>) -> NotAccepted {
         let event_id = Some("e1".to_owned());
         NotAccepted {
             at,
@@ -135,20 +139,29 @@ mod tests {
     fn an_original_is_named_by_its_place_or_by_its_batch() {
         let at = BatchRef { src: 2, seq: 7 };
         let elsewhere = BatchRef { src: 1, seq: 7 }.event(0);
-        let exceptions = vec![
+        let original = |at, batch_id: &str, received_at| StoredOriginal {
+            at,
+            batch_id: batch_id.to_owned(),
+            received_at,
+        };
+        let not_accepted = vec![
             refused(
                 at.event(1),
                 Code::DuplicateId,
-                Some((at.event(0), "b1".to_owned(), 1_500_000)),
+                Some(original(at.event(0), "b1", 1_500_000)),
             ),
             refused(
                 at.event(2),
                 Code::IdConflict,
-                Some((elsewhere, "b0".to_owned(), 1_000_000)),
+                Some(original(elsewhere, "b0", 1_000_000)),
             ),
             refused(at.event(3), Code::SchemaVersionUnsupported, None),
         ];
-        let reply = stored(&stored_batch(at), exceptions, true);
+        let batch = |not_accepted| StoredBatch {
+            first: stored_batch(at),
+            not_accepted,
+        };
+        let reply = stored(batch(not_accepted), true);
         assert!(!reply.duplicate_batch && reply.stream_sequence == 7);
         let [one, two, three] = &reply.exceptions[..] else {
             panic!("{reply:?}")
@@ -169,39 +182,34 @@ mod tests {
             (three.index, three.code),
             (3, Code::SchemaVersionUnsupported)
         );
-        assert!(stored(&stored_batch(at), Vec::new(), false).duplicate_batch);
+        assert!(stored(batch(Vec::new()), false).duplicate_batch);
+    }
+
+    fn stored_day(body: &str) -> StoredDay {
+        StoredDay {
+            day: "2026-03-01".to_owned(),
+            metrics: Computed {
+                generation: 3,
+                version: 1,
+                body: body.to_owned(),
+            },
+        }
     }
 
     #[test]
     fn a_days_metrics_are_beside_its_name() {
-        let computed = |body: &str| Computed {
-            generation: 3,
-            version: 1,
-            body: body.to_owned(),
-        };
-        let reply = day(
-            "2026-03-01".to_owned(),
-            &computed(r#"{"edits":4,"day":"x"}"#),
-        )
-        .unwrap();
+        let reply = day(stored_day(r#"{"edits":4,"day":"x"}"#)).unwrap();
         assert_eq!(
             serde_json::to_string(&reply).unwrap(),
             r#"{"day":"2026-03-01","edits":4}"#
         );
-        let defect = day("2026-03-01".to_owned(), &computed("[]")).unwrap_err();
+        let defect = day(stored_day("[]")).unwrap_err();
         assert!(defect.contains("2026-03-01"), "{defect}");
     }
 
     #[test]
     fn a_day_without_events_is_not_reported() {
-        let is_reported = |body: &str| {
-            let computed = Computed {
-                generation: 1,
-                version: 1,
-                body: body.to_owned(),
-            };
-            has_events(&day("2026-03-01".to_owned(), &computed).unwrap())
-        };
+        let is_reported = |body: &str| has_events(&day(stored_day(body)).unwrap());
         assert!(is_reported(r#"{"events": 1}"#) && !is_reported(r#"{"events": 0, "edits": 0}"#));
     }
 }

@@ -1,4 +1,4 @@
-//! A group's events: who holds each id, and what becomes of the others.
+//! A group's events: the owner of each id, and the outcome of each submission.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,7 +9,6 @@ use types::verdict::Verdict;
 
 use super::plan::{CandidateGroup, CandidateOutcome};
 use super::rows;
-use super::sql::{OWNERS, RECEIPTS, TAKE_CONFLICTS, TAKE_DUPLICATES};
 use crate::audit::AuditTrail;
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::DecodedBatch;
@@ -19,10 +18,31 @@ use crate::postgres::statements::{self, column};
 use crate::refused_row::RefusedRow;
 use crate::row::{Row as _, batch_ref, event_ref, hash};
 
+/// A statement of its own: the snapshot of `INSERT_EVENTS` does not see the rows that it waited for.
+const OWNERS: &str = "SELECT e.src, e.seq, e.ordinal, e.developer, e.event_id, e.hash, e.body,
+        e.effective_at, e.local_day
+    FROM unnest($1::text[], $2::text[]) k (developer, event_id)
+    JOIN events e ON e.developer = k.developer AND e.event_id = k.event_id
+    ORDER BY e.developer, e.event_id FOR UPDATE OF e";
+/// Batch id and receipt of the originals.
+const RECEIPTS: &str = "SELECT b.src, b.seq, b.batch_id, b.received_at
+    FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
+    JOIN batches b ON b.src = k.src AND b.seq = k.seq";
+/// Conflicts of superseded owners, to be re-evaluated.
+const DELETE_CONFLICTS: &str = "DELETE FROM refused r
+    USING unnest($1::text[], $2::text[]) k (developer, event_id)
+    WHERE r.developer = k.developer AND r.event_id = k.event_id AND r.code = 'id_conflict'
+    RETURNING r.src, r.seq, r.ordinal, r.developer, r.event_id, r.hash, r.body";
+/// Duplicates of superseded owners, to be re-evaluated.
+const DELETE_DUPLICATES: &str = "DELETE FROM duplicates d
+    USING unnest($1::text[], $2::text[]) k (developer, event_id)
+    WHERE d.developer = k.developer AND d.event_id = k.event_id
+    RETURNING d.src, d.seq, d.ordinal, d.developer, d.event_id, d.hash, d.body";
+
 /// The batch id and receipt of batches that hold originals.
 type Receipts = HashMap<BatchRef, (String, Micros)>;
 
-/// Stores the events of new batches; gives what each batch came to, and its audit.
+/// Stores the events of new batches; gives the summary and the audit of each batch.
 pub async fn store<'a>(
     tx: &Transaction<'_>,
     batches: &[&'a DecodedBatch],
@@ -74,11 +94,11 @@ pub async fn store<'a>(
     rows::insert_duplicates(tx, &displaced_events).await?;
     Ok(batches
         .iter()
-        .map(|batch| account(batch, &outcomes, &receipts))
+        .map(|batch| summarize(batch, &outcomes, &receipts))
         .collect())
 }
 
-/// Inserts the first submission of each id; gives the events that hold the other ids, locked.
+/// Inserts the first submission of each id; gives the owners of the other ids, locked.
 async fn insert_firsts(
     tx: &Transaction<'_>,
     groups: &[CandidateGroup<'_>],
@@ -86,25 +106,22 @@ async fn insert_firsts(
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let firsts: Vec<_> = groups
-        .iter()
-        .map(|group| (group.developer, group.first()))
-        .collect();
+    let firsts: Vec<_> = groups.iter().map(CandidateGroup::first).collect();
     let mut inserted: BTreeSet<(String, String)> = BTreeSet::new();
     for row in rows::insert_events(tx, &firsts).await? {
         inserted.insert((row.value(0)?, row.value(1)?));
     }
-    let is_owned = |group: &&CandidateGroup<'_>| {
-        !inserted.contains(&(group.developer.to_owned(), group.id().to_owned()))
+    let owned_key = |group: &CandidateGroup<'_>| {
+        let (developer, id) = group.key();
+        (developer.to_owned(), id.to_owned())
     };
+    let is_owned = |group: &&CandidateGroup<'_>| !inserted.contains(&owned_key(group));
     let owned: Vec<&CandidateGroup<'_>> = groups.iter().filter(is_owned).collect();
     let mut owners: BTreeMap<(String, String), CurrentOwner> = BTreeMap::new();
     if !owned.is_empty() {
-        let keys = (
-            column(&owned, |group| group.developer),
-            column(&owned, |group| group.id()),
-        );
-        for row in statements::rows(tx, OWNERS, &[&keys.0, &keys.1]).await? {
+        let developers = column(&owned, |group| group.key().0);
+        let ids = column(&owned, |group| group.key().1);
+        for row in statements::rows(tx, OWNERS, &[&developers, &ids]).await? {
             let owner = CurrentOwner {
                 at: event_ref(&row, 0)?,
                 hash: hash(&row, 5)?,
@@ -117,17 +134,16 @@ async fn insert_firsts(
     }
     if owners.len() != owned.len() {
         return Err(TransactionError::Again(
-            "an event that held an id was removed meanwhile".to_owned(),
+            "the owner of an event id was removed meanwhile".to_owned(),
         ));
     }
-    let key = |group: &CandidateGroup<'_>| (group.developer.to_owned(), group.id().to_owned());
     Ok(groups
         .iter()
-        .map(|group| owners.remove(&key(group)))
+        .map(|group| owners.remove(&owned_key(group)))
         .collect())
 }
 
-/// Puts first submissions into the places of later ones; gives the ids' other submissions, removed.
+/// Puts first submissions in the place of later ones; removes and gives the ids' other submissions.
 async fn supersede_events<'a>(
     tx: &Transaction<'_>,
     superseding: &[(&'a CandidateGroup<'_>, &CurrentOwner)],
@@ -136,23 +152,17 @@ async fn supersede_events<'a>(
     if superseding.is_empty() {
         return Ok(removed);
     }
-    let firsts: Vec<_> = superseding
-        .iter()
-        .map(|(group, _)| (group.developer, group.first()))
-        .collect();
+    let firsts: Vec<_> = superseding.iter().map(|(group, _)| group.first()).collect();
     rows::supersede_events(tx, &firsts).await?;
     let by_key: BTreeMap<(&str, &str), (&str, &str)> = superseding
         .iter()
         .map(|(group, _)| (group.key(), group.key()))
         .collect();
-    let keys = (
-        column(superseding, |(group, _)| group.developer),
-        column(superseding, |(group, _)| group.id()),
-    );
-    for sql in [TAKE_CONFLICTS, TAKE_DUPLICATES] {
-        for row in statements::rows(tx, sql, &[&keys.0, &keys.1]).await? {
-            let (developer, id): (&str, &str) = (row.text(3)?, row.text(4)?);
-            if let Some(key) = by_key.get(&(developer, id)) {
+    let developers = column(superseding, |(group, _)| group.key().0);
+    let ids = column(superseding, |(group, _)| group.key().1);
+    for sql in [DELETE_CONFLICTS, DELETE_DUPLICATES] {
+        for row in statements::rows(tx, sql, &[&developers, &ids]).await? {
+            if let Some(key) = by_key.get(&(row.text(3)?, row.text(4)?)) {
                 let one = DisplacedCandidate {
                     at: event_ref(&row, 0)?,
                     hash: hash(&row, 5)?,
@@ -165,13 +175,14 @@ async fn supersede_events<'a>(
     Ok(removed)
 }
 
-/// What a batch's events came to, and its audit.
-fn account<'a>(
+/// Summary and audit of a batch.
+fn summarize<'a>(
     batch: &'a DecodedBatch,
     outcomes: &HashMap<EventRef, CandidateOutcome<'_>>,
     receipts: &Receipts,
 ) -> (BatchSummary, AuditTrail<'a>) {
-    let (mut summary, mut audit_trail) = (BatchSummary::default(), AuditTrail::of(batch));
+    let mut summary = BatchSummary::default();
+    let mut audit_trail = AuditTrail::of(batch);
     for event in &batch.admitted {
         match outcomes.get(&batch.at.event(event.ordinal)) {
             Some(CandidateOutcome::New) => summary.add_new(event),
@@ -201,7 +212,7 @@ fn account<'a>(
     (summary, audit_trail)
 }
 
-/// Batch ids and receipts of the originals that some event lost against.
+/// Batch ids and receipts of the originals that displaced some event.
 async fn receipts(
     tx: &Transaction<'_>,
     batches: &[&DecodedBatch],
@@ -223,11 +234,9 @@ async fn receipts(
         return Ok(receipts);
     }
     let missing: Vec<BatchRef> = missing.into_iter().collect();
-    let keys = (
-        column(&missing, |at| at.src),
-        column(&missing, |at| at.seq as i64),
-    );
-    for row in statements::rows(tx, RECEIPTS, &[&keys.0, &keys.1]).await? {
+    let srcs = column(&missing, |at| at.src);
+    let seqs = column(&missing, |at| at.seq as i64);
+    for row in statements::rows(tx, RECEIPTS, &[&srcs, &seqs]).await? {
         receipts.insert(batch_ref(&row, 0)?, (row.value(2)?, row.value(3)?));
     }
     Ok(receipts)

@@ -1,98 +1,89 @@
-//! What a group's events do to each other and to the events that are stored. Pure.
+//! Dedup resolution of a group of batches: its events beside each other and the stored ones. Pure.
 
 use std::collections::BTreeMap;
 
 use types::id::EventRef;
 
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch};
-use crate::dedup::{Candidate, CurrentOwner, Displaced, Resolution, resolve};
+use crate::dedup::{Candidate, CurrentOwner, Displacement, Resolution, resolve};
 
 /// One submission of an event id in the group.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupCandidate<'a> {
-    /// Where it came from.
     pub at: EventRef,
-    /// What was submitted.
+    pub developer: &'a str,
     pub event: &'a AdmittedEvent,
 }
 
 /// All submissions of one (developer, event id) in the group.
 #[derive(Debug)]
 pub struct CandidateGroup<'a> {
-    pub developer: &'a str,
-    /// The lowest reference first.
+    /// The lowest reference first; never empty.
     pub candidates: Vec<GroupCandidate<'a>>,
 }
 
-/// What becomes of one submission.
+/// The outcome of one submission.
 #[derive(Debug, Clone, Copy)]
 pub enum CandidateOutcome<'a> {
-    /// Nothing held its id.
+    /// Its id had no owner.
     New,
     /// It is the owner itself.
     Own,
-    /// It takes the place of this event.
+    /// It supersedes this stored event.
     Supersedes(&'a CurrentOwner),
-    /// Another one holds its id.
+    /// Another one owns its id.
     Displaced {
-        /// What it is beside the original.
-        displaced: Displaced,
-        /// The one that holds the id.
+        displaced: Displacement,
+        /// The owner of the id.
         original: EventRef,
     },
 }
 
 impl<'a> CandidateGroup<'a> {
-    /// The contests of a group of batches, by (developer, event id).
+    /// The candidates of a group of batches, by (developer, event id).
     pub fn all(batches: &[&'a DecodedBatch]) -> Vec<Self> {
         let mut by_key: BTreeMap<(&str, &str), Vec<GroupCandidate<'_>>> = BTreeMap::new();
         for batch in batches {
             for event in &batch.admitted {
-                let key = (batch.header.developer.as_str(), event.id.as_str());
-                by_key.entry(key).or_default().push(GroupCandidate {
+                let developer = batch.header.developer.as_str();
+                let candidates = by_key.entry((developer, &event.id)).or_default();
+                candidates.push(GroupCandidate {
                     at: batch.at.event(event.ordinal),
+                    developer,
                     event,
                 });
             }
         }
-        let group = |((developer, _), mut candidates): ((&'a str, _), Vec<GroupCandidate<'a>>)| {
+        let group = |mut candidates: Vec<GroupCandidate<'a>>| {
             candidates.sort_by_key(|candidate| candidate.at);
-            Self {
-                developer,
-                candidates,
-            }
+            Self { candidates }
         };
-        by_key.into_iter().map(group).collect()
+        by_key.into_values().map(group).collect()
     }
 
-    /// The submission that holds the id unless a stored one does.
+    /// The candidate that owns the id unless a stored event does.
     pub fn first(&self) -> GroupCandidate<'a> {
-        // `all` makes no contest without an entry.
         self.candidates[0]
     }
 
-    /// The contested id.
-    pub fn id(&self) -> &'a str {
-        &self.first().event.id
-    }
-
-    /// Whose, and the contested id.
+    /// Developer and event id.
     pub fn key(&self) -> (&'a str, &'a str) {
-        (self.developer, self.id())
+        let first = self.first();
+        (first.developer, &first.event.id)
     }
 
-    /// What becomes of each submission, if `owner` is the stored event with the id.
+    /// The outcome of each submission, if `owner` is the stored event with the id.
     pub fn outcomes<'h>(
         &self,
         owner: Option<&'h CurrentOwner>,
     ) -> Vec<(GroupCandidate<'a>, CandidateOutcome<'h>)> {
         let first = self.first();
-        let taken = owner.filter(|owner| first.at < owner.at);
+        let superseded = owner.filter(|owner| first.at < owner.at);
         let original = match owner {
-            Some(owner) if taken.is_none() => owner.candidate(),
+            Some(owner) if superseded.is_none() => owner.candidate(),
             _ => first.candidate(),
         };
-        let outcome = |candidate: &GroupCandidate<'a>| match (owner, taken) {
+        let outcome = |candidate: &GroupCandidate<'a>| match (owner, superseded) {
             (None, _) if candidate.at == first.at => CandidateOutcome::New,
             (_, Some(owner)) if candidate.at == first.at => CandidateOutcome::Supersedes(owner),
             _ => match resolve(original, candidate.candidate()) {
@@ -111,7 +102,7 @@ impl<'a> CandidateGroup<'a> {
 }
 
 impl<'a> GroupCandidate<'a> {
-    /// As it takes part in the contest.
+    /// As dedup resolution compares it.
     pub fn candidate(&self) -> Candidate<'a> {
         Candidate {
             at: self.at,

@@ -21,7 +21,7 @@ use crate::error::StoreError;
 pub enum Check {
     /// Nothing: the line is encrypted, the server may be anyone.
     Nothing,
-    /// Who signed it, and where `name`, whether it is the host's.
+    /// The signature and, if `name`, the host name.
     Signed {
         /// Whether it must be for the URL's host.
         name: bool,
@@ -50,7 +50,7 @@ pub fn mode(options: &[(&str, &str)]) -> Result<(SslMode, Check), String> {
     }
 }
 
-/// Makes TLS sessions that check this much. Where TLS is off (`used` is false), nothing is read.
+/// Makes TLS sessions that check this much. If TLS is off (`used` is false), nothing is read.
 pub fn connector(check: &Check, used: bool) -> Result<MakeRustlsConnect, StoreError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -117,11 +117,11 @@ fn trusted(file: Option<&PathBuf>) -> Result<RootCertStore, StoreError> {
     Ok(roots)
 }
 
-/// Takes any certificate: `prefer` and `require` encrypt, they do not ask who is there.
+/// Accepts any certificate: `prefer` and `require` encrypt, they do not authenticate the server.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 
-/// Takes a certificate that a trusted authority signed, for whatever name: `verify-ca`.
+/// Accepts a certificate that a trusted authority signed, for any name: `verify-ca`.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 

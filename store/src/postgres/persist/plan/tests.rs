@@ -1,4 +1,4 @@
-//! Contests of a group with itself and with the store.
+//! Dedup resolution within a group and with the store.
 
 use types::event;
 
@@ -42,29 +42,29 @@ fn group(candidates: &[(u64, AdmittedEvent)]) -> CandidateGroup<'_> {
         .iter()
         .map(|(seq, event)| GroupCandidate {
             at: at(*seq),
+            developer: "ada",
             event,
         })
         .collect();
-    CandidateGroup {
-        developer: "ada",
-        candidates,
-    }
+    CandidateGroup { candidates }
 }
 
-/// One letter a submission: new, own, takes, duplicate, conflict; and the seq of the original.
-fn story(group: &CandidateGroup<'_>, owner: Option<&CurrentOwner>) -> Vec<(char, u64)> {
-    let outcomes = group.outcomes(owner).into_iter();
-    outcomes
+/// Of each submission the initial of its outcome (new, own, supersedes, duplicate, conflict) and the seq of its
+/// original.
+fn outcomes(group: &CandidateGroup<'_>, owner: Option<&CurrentOwner>) -> Vec<(char, u64)> {
+    group
+        .outcomes(owner)
+        .into_iter()
         .map(|(candidate, outcome)| match outcome {
             CandidateOutcome::New => ('n', candidate.at.seq),
             CandidateOutcome::Own => ('o', candidate.at.seq),
-            CandidateOutcome::Supersedes(owner) => ('t', owner.at.seq),
+            CandidateOutcome::Supersedes(owner) => ('s', owner.at.seq),
             CandidateOutcome::Displaced {
-                displaced: Displaced::Duplicate { .. },
+                displaced: Displacement::Duplicate { .. },
                 original,
             } => ('d', original.seq),
             CandidateOutcome::Displaced {
-                displaced: Displaced::Conflict,
+                displaced: Displacement::Conflict,
                 original,
             } => ('c', original.seq),
         })
@@ -72,24 +72,24 @@ fn story(group: &CandidateGroup<'_>, owner: Option<&CurrentOwner>) -> Vec<(char,
 }
 
 #[test]
-fn the_lowest_submission_holds_the_id_and_the_others_are_judged_beside_it() {
+fn the_lowest_candidate_owns_the_id_and_the_others_are_compared() {
     let candidates = [
         (3, admitted_event("e", r#"{"n":1}"#)),
         (5, admitted_event("e", r#"{ "n":1}"#)),
         (6, admitted_event("e", r#"{"n":2}"#)),
     ];
     let group = group(&candidates);
-    assert_eq!(story(&group, None), [('n', 3), ('d', 3), ('c', 3)]);
+    assert_eq!(outcomes(&group, None), [('n', 3), ('d', 3), ('c', 3)]);
     assert_eq!(
-        story(&group, Some(&owner(2, r#"{"n":2}"#))),
+        outcomes(&group, Some(&owner(2, r#"{"n":2}"#))),
         [('c', 2), ('c', 2), ('d', 2)]
     );
     assert_eq!(
-        story(&group, Some(&owner(4, r#"{"n":2}"#))),
-        [('t', 4), ('d', 3), ('c', 3)]
+        outcomes(&group, Some(&owner(4, r#"{"n":2}"#))),
+        [('s', 4), ('d', 3), ('c', 3)]
     );
     assert_eq!(
-        story(&group, Some(&owner(3, r#"{"n":1}"#))),
+        outcomes(&group, Some(&owner(3, r#"{"n":1}"#))),
         [('o', 3), ('d', 3), ('c', 3)]
     );
 }

@@ -1,4 +1,4 @@
-//! Who holds an event id, what becomes of the others, and what that makes of batches and hours.
+//! The owner of an event id, the outcome of the other submissions, and what that does to batches and hours.
 
 use serde_json::{Value, json};
 use store::Persist;
@@ -96,14 +96,14 @@ pub async fn a_duplicate_names_its_original<E: Engine>() {
     assert_eq!(dump.audit(3, Step::Deduplicated), []);
 }
 
-pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engine>() {
+pub async fn the_lower_reference_owns_an_id_in_either_order<E: Engine>() {
     let one = |at| batch(at, &[event("other", 0), event("e", 1).after(HOUR)]);
     let two = |at| batch(at, &[event("e", 2).spelled(1), event("e", 3)]);
     for late_is_first in [false, true] {
         for another_life in [false, true] {
             let (store, src) = fresh::<E>().await;
             let later = store.store().source(&incarnation(T0 + 1)).await.unwrap();
-            assert!(later > src, "a later life has a higher number");
+            assert!(later > src, "a later incarnation has a higher number");
             let (low, high) = (
                 at(src, 7),
                 if another_life {
@@ -152,7 +152,7 @@ pub async fn the_lower_reference_holds_an_id_in_either_order_of_arrival<E: Engin
     }
 }
 
-pub async fn the_same_meaning_in_other_bytes_is_a_duplicate_that_keeps_its_bytes<E: Engine>() {
+pub async fn an_equivalent_event_is_a_duplicate_that_keeps_its_bytes<E: Engine>() {
     let spelled = |spelling| event("e", 1).spelled(spelling);
     let batches = |src| {
         [
@@ -252,7 +252,7 @@ pub async fn a_batch_that_brings_nothing_new_needs_no_job<E: Engine>() {
             7,
             counts([1, 1, 0, 0]),
         ),
-        // Its event takes the place of one that is stored: what was computed from that is outdated.
+        // Its event supersedes a stored one: what was computed from that is outdated.
         (4, vec![event("a", 1)], 7, counts([1, 0, 0, 0])),
         (9, vec![], 0, counts([0; 4])),
     ];
@@ -382,14 +382,14 @@ pub async fn the_generations_of_exactly_the_touched_hours_rise<E: Engine>() {
     assert_eq!(store.dump().hours("bob"), [(H0, 1)].into());
 }
 
-pub async fn a_stream_made_anew_is_another_source<E: Engine>() {
+pub async fn a_recreated_stream_is_another_source<E: Engine>() {
     let (store, old) = fresh::<E>().await;
     let new = store.store().source(&incarnation(T0 + HOUR)).await.unwrap();
     assert_ne!(old, new);
     assert_eq!(
         store.store().source(&incarnation(T0)).await.unwrap(),
         old,
-        "a life keeps its number"
+        "an incarnation keeps its number"
     );
     let first = store_one(&store, batch(at(old, 1), &[event("a", 1), event("b", 1)])).await;
     let second = store_one(&store, batch(at(new, 1), &[event("a", 1), event("b", 1)])).await;

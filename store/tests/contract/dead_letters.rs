@@ -10,7 +10,7 @@ pub fn decision(at: BatchRef, step: Step) -> DeadLetterDecision {
     DeadLetterDecision {
         at,
         step,
-        // A letter of its own for each message.
+        // A dead letter of its own for each message.
         dead_sequence: 1000 * at.src.unsigned_abs() + at.seq,
         dead_at: T0,
         developer: Some("ada".to_owned()),
@@ -23,9 +23,7 @@ pub fn decision(at: BatchRef, step: Step) -> DeadLetterDecision {
     }
 }
 
-pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_batch_is_stored<
-    E: Engine,
->() {
+pub async fn a_decision_is_written_once_and_says_if_its_batch_is_stored<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
@@ -41,7 +39,7 @@ pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_bat
             .await
             .unwrap()
     );
-    // Told again, and by two at once: of each letter and step one row.
+    // Recorded again, and by two at once: of each dead letter and step one row.
     let again = DeadLetterDecision {
         by: "bob@host".to_owned(),
         time: T0 + 9,
@@ -82,7 +80,7 @@ pub async fn a_decision_about_a_letter_is_written_once_and_tells_whether_its_bat
     let _ = engine.dump().checked_audit();
 }
 
-pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_it<E: Engine>() {
+pub async fn a_message_never_stored_is_found_by_its_decision<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let old = store.source(&incarnation(T0 - 1)).await.unwrap();
@@ -105,7 +103,7 @@ pub async fn a_message_that_was_never_stored_is_known_by_what_was_decided_about_
     );
 }
 
-pub async fn of_a_forgotten_developer_a_decision_keeps_only_its_skeleton<E: Engine>() {
+pub async fn a_decision_about_a_forgotten_developer_keeps_its_skeleton<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;

@@ -1,6 +1,9 @@
 //! Questions about batches, days and alerts.
 
-use store::{Answers, DecodedBatch, Effects, Jobs, Outbox, Persist};
+use store::{
+    DecodedBatch, Effects, Jobs, Outbox, Persist, QueryReads, StoredBatch, StoredDay,
+    StoredOriginal,
+};
 use types::job::{BatchState, JobKind, Mask};
 use types::verdict::Code;
 
@@ -18,7 +21,7 @@ fn under(id: &str, mut incoming: DecodedBatch) -> DecodedBatch {
     incoming
 }
 
-pub async fn every_submission_of_a_batch_id_is_listed_as_it_stands<E: Engine>() {
+pub async fn every_submission_of_a_batch_id_is_listed_with_its_state<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let asked = async || {
@@ -92,11 +95,11 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
     )
     .await;
     store_one(&engine, batch(at(src, 2), &mixed())).await;
-    let (submission, not_accepted) = store.stored(incarnation(T0), 2).await.unwrap().unwrap();
-    assert_eq!(
-        (submission.at, submission.counts),
-        (at(src, 2), counts([0, 2, 1, 3]))
-    );
+    let StoredBatch {
+        first,
+        not_accepted,
+    } = store.stored(incarnation(T0), 2).await.unwrap().unwrap();
+    assert_eq!((first.at, first.counts), (at(src, 2), counts([0, 2, 1, 3])));
     let seen: Vec<_> = not_accepted
         .iter()
         .map(|one| {
@@ -110,11 +113,11 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
         .collect();
     let here = |ordinal| event_at(src, 2, ordinal);
     let original = |ordinal| {
-        Some((
-            event_at(src, 1, ordinal),
-            "batch-1".to_owned(),
-            received_at(1),
-        ))
+        Some(StoredOriginal {
+            at: event_at(src, 1, ordinal),
+            batch_id: "batch-1".to_owned(),
+            received_at: received_at(1),
+        })
     };
     let expected = [
         (here(0), Some("a"), Code::DuplicateId, original(1)),
@@ -132,12 +135,12 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
         ),
         (Some("/data"), Some("no"))
     );
-    let (submission, not_accepted) = store.stored(incarnation(T0), 1).await.unwrap().unwrap();
-    assert_eq!((submission.at, not_accepted), (at(src, 1), vec![]));
+    let other = store.stored(incarnation(T0), 1).await.unwrap().unwrap();
+    assert_eq!((other.first.at, other.not_accepted), (at(src, 1), vec![]));
     assert_eq!(
         store.stored(incarnation(T0 + 1), 1).await.unwrap(),
         None,
-        "another life of the stream"
+        "another incarnation of the stream"
     );
 }
 
@@ -145,9 +148,12 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let events = [event("a", 1), event("b", 1)];
-    let first = async |seq| store.stored(incarnation(T0), seq).await.unwrap().unwrap();
+    let first = async |seq| {
+        let found = store.stored(incarnation(T0), seq).await.unwrap();
+        found.unwrap().first.at
+    };
     store_one(&engine, under("mine", batch(at(src, 9), &events))).await;
-    assert_eq!(first(9).await.0.at, at(src, 9), "none before it so far");
+    assert_eq!(first(9).await, at(src, 9), "none before it so far");
     for (seq, id, events) in [
         (4, "mine", &events[..]),
         (5, "mine", &events[..1]),
@@ -158,23 +164,22 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     store_one(&engine, under("mine", batch_of("bob", at(src, 2), &events))).await;
     let new = store.source(&incarnation(T0 + 1)).await.unwrap();
     store_one(&engine, under("mine", batch(at(new, 1), &events))).await;
-    assert_eq!(first(9).await.0.at, at(src, 4));
-    assert_eq!(first(4).await.0.at, at(src, 4));
+    assert_eq!(first(9).await, at(src, 4));
+    assert_eq!(first(4).await, at(src, 4));
     assert_eq!(
-        first(5).await.0.at,
+        first(5).await,
         at(src, 5),
         "without some of its events it is another batch"
     );
-    assert_eq!(
-        (first(3).await.0.at, first(2).await.0.at),
-        (at(src, 3), at(src, 2))
-    );
-    let (submission, not_accepted) = store.stored(incarnation(T0 + 1), 1).await.unwrap().unwrap();
-    assert_eq!((submission.at, &*submission.batch_id), (at(src, 4), "mine"));
+    assert_eq!((first(3).await, first(2).await), (at(src, 3), at(src, 2)));
+    let resent = store.stored(incarnation(T0 + 1), 1).await.unwrap().unwrap();
+    assert_eq!(resent.first.at, at(src, 4));
+    assert_eq!(resent.first.batch_id, "mine");
     // Stored second, it was accepted; the batch 3 came later and holds its events now.
-    let originals: Vec<_> = not_accepted
+    let originals: Vec<_> = resent
+        .not_accepted
         .iter()
-        .map(|one| one.original.as_ref().unwrap().0)
+        .map(|one| one.original.as_ref().unwrap().at)
         .collect();
     assert_eq!(originals, [event_at(src, 3, 0), event_at(src, 3, 1)]);
 }
@@ -185,16 +190,14 @@ pub async fn forgotten_batches_are_each_their_own_answer<E: Engine>() {
     for seq in [1, 2] {
         store_one(&engine, batch(at(src, seq), &mixed())).await;
     }
-    let (submission, not_accepted) = engine
+    let found = engine
         .store()
         .stored(incarnation(T0), 2)
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(
-        (submission.at, &*submission.developer, not_accepted),
-        (at(src, 2), "", vec![])
-    );
+    assert_eq!((found.first.at, found.not_accepted), (at(src, 2), vec![]));
+    assert_eq!(found.first.developer, "");
 }
 
 pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
@@ -222,7 +225,10 @@ pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {
             .await
             .unwrap()
     };
-    let own = |n: usize| (days[n].day.clone(), days[n].computed.clone());
+    let own = |n: usize| StoredDay {
+        day: days[n].day.clone(),
+        metrics: days[n].computed.clone(),
+    };
     assert_eq!(
         of("ada", "2026-02-28", "2026-03-02").await,
         [own(1), own(2), own(0)]

@@ -1,4 +1,4 @@
-//! Answering questions about batches, days and alerts.
+//! What queries read: batches, days and alerts.
 
 use types::id::EventRef;
 use types::stream::StreamIncarnation;
@@ -18,12 +18,39 @@ pub struct NotAccepted {
     /// Its id, if usable.
     pub event_id: Option<String>,
     pub code: Code,
-    /// Where in the event.
+    /// JSON pointer into the event.
     pub pointer: Option<String>,
     /// For people.
     pub detail: Option<String>,
-    /// Of a duplicate or conflict: the original, its batch id and receipt.
-    pub original: Option<(EventRef, String, Micros)>,
+    /// Of a duplicate or conflict.
+    pub original: Option<StoredOriginal>,
+}
+
+/// The stored event that owns the id of a duplicate or conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOriginal {
+    pub at: EventRef,
+    /// The client's batch id of its batch.
+    pub batch_id: String,
+    /// When the collector received its batch.
+    pub received_at: Micros,
+}
+
+/// A stored batch, as `Prefer: wait` reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// The first submission of the same events under the same batch id by the same developer.
+    pub first: Submission,
+    /// Its events that were not simply accepted, by ordinal.
+    pub not_accepted: Vec<NotAccepted>,
+}
+
+/// The metrics of one developer's local day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDay {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    pub metrics: Computed,
 }
 
 /// An alert as it is now.
@@ -48,8 +75,8 @@ pub struct StoredAlert {
     pub body: String,
 }
 
-/// Answering questions about batches, days and alerts.
-pub trait Answers: Send + Sync + 'static {
+/// What queries read: batches, days and alerts.
+pub trait QueryReads: Send + Sync + 'static {
     /// Every submission of the developer under this batch id, oldest first.
     fn submissions(
         &self,
@@ -57,14 +84,13 @@ pub trait Answers: Send + Sync + 'static {
         batch_id: String,
     ) -> impl Future<Output = Result<Vec<Submission>, StoreError>> + Send;
 
-    /// Of the batch in this message: the first submission of the same events under the same batch id
-    /// by the same developer (most often itself), with its events that were not simply accepted as
-    /// the store has them now, by ordinal. `None` until it is stored.
+    /// The batch in this message, as its first submission (most often itself) is stored now. `None` until it
+    /// is stored.
     fn stored(
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
-    ) -> impl Future<Output = Result<Option<(Submission, Vec<NotAccepted>)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<StoredBatch>, StoreError>> + Send;
 
     /// The developer's days from `from` to `to` (`YYYY-MM-DD`, both included), rising.
     fn days(
@@ -72,7 +98,7 @@ pub trait Answers: Send + Sync + 'static {
         developer: String,
         from: String,
         to: String,
-    ) -> impl Future<Output = Result<Vec<(String, Computed)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<StoredDay>, StoreError>> + Send;
 
     /// Everyone with days, by name.
     fn developers(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
@@ -128,7 +154,11 @@ impl NotAccepted {
     /// From the columns of [`NOT_ACCEPTED`].
     pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
         let original = match (optional_event_ref(row, 7)?, row.value(10)?) {
-            (Some(at), Some(batch_id)) => Some((at, batch_id, row.value(11)?)),
+            (Some(at), Some(batch_id)) => Some(StoredOriginal {
+                at,
+                batch_id,
+                received_at: row.value(11)?,
+            }),
             _ => None,
         };
         Ok(Self {
@@ -160,12 +190,16 @@ impl StoredAlert {
     }
 }
 
-/// A day and what was computed of it, from the columns of [`DAYS`].
-pub(crate) fn decode_day(row: &impl Row) -> Result<(String, Computed), StoreError> {
-    let computed = Computed {
-        generation: row.value(1)?,
-        version: row.value(2)?,
-        body: row.value(3)?,
-    };
-    Ok((row.value(0)?, computed))
+impl StoredDay {
+    /// From the columns of [`DAYS`].
+    pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            day: row.value(0)?,
+            metrics: Computed {
+                generation: row.value(1)?,
+                version: row.value(2)?,
+                body: row.value(3)?,
+            },
+        })
+    }
 }

@@ -1,7 +1,9 @@
 //! Alerts: raised once, retracted, raised again; and their way out, exactly once each.
 
 use serde_json::{Value, json};
-use store::{AlertOutbox, AlertRevision, Answers, Effects, Finding, Jobs, RuleWindow};
+use store::{
+    AlertOutbox, AlertRevision, Effects, Finding, Jobs, PublishedRevision, QueryReads, RuleWindow,
+};
 use types::audit::Step;
 use types::job::{JobBody, JobKind};
 
@@ -51,6 +53,13 @@ fn revision(body: &JobBody, revision: i64, finding: &Finding) -> AlertRevision {
         push: finding.push,
         body: finding.body.clone(),
         correlation_id: body.correlation_id.clone(),
+    }
+}
+
+fn published(alert_id: &str, revision: i64) -> PublishedRevision {
+    PublishedRevision {
+        alert_id: alert_id.to_owned(),
+        revision,
     }
 }
 
@@ -134,7 +143,11 @@ pub async fn an_alert_is_raised_once_retracted_and_raised_again<E: Engine>() {
         rows.map(|(_, person)| serde_json::from_str(&person.detail.unwrap()).unwrap())
             .collect::<Vec<Value>>()
     };
-    let note = |state, revision: i64| json!({"alert_id": first.alert_id, "rule": "no-tests", "state": state, "revision": revision});
+    let note = |state, revision: i64| {
+        json!({
+            "alert_id": first.alert_id, "rule": "no-tests", "state": state, "revision": revision,
+        })
+    };
     assert_eq!(noted(1), [note("raised", 0)]);
     assert_eq!(noted(2), [note("raised", 2)], "finding it again is no news");
     assert_eq!(noted(3), [note("retracted", 1)]);
@@ -147,7 +160,7 @@ pub async fn an_alert_is_raised_once_retracted_and_raised_again<E: Engine>() {
     assert_eq!((&*person.developer, &*person.batch_id), ("ada", "batch-1"));
 }
 
-pub async fn an_older_look_at_a_window_changes_no_alert<E: Engine>() {
+pub async fn an_older_evaluation_of_a_window_changes_no_alert<E: Engine>() {
     for (older, newer) in [
         (None, Some(found(START, "new"))),
         (Some(found(START, "old")), None),
@@ -278,14 +291,14 @@ pub async fn a_revision_waits_in_the_outbox_until_it_is_published<E: Engine>() {
     );
     assert_eq!(store.unpublished(1).await.unwrap(), [of_b]);
     store
-        .mark_published(vec![(b.alert_id.clone(), 0), ("unknown".to_owned(), 0)])
+        .mark_published(vec![published(&b.alert_id, 0), published("unknown", 0)])
         .await
         .unwrap();
     assert_eq!(store.unpublished(10).await.unwrap(), [of_a]);
     // It is retracted before the PubAck of its first revision comes.
     finish(&engine, &three, vec![looked(&three, "2026-03-01", 2, None)]).await;
     store
-        .mark_published(vec![(a.alert_id.clone(), 0)])
+        .mark_published(vec![published(&a.alert_id, 0)])
         .await
         .unwrap();
     assert_eq!(
@@ -293,13 +306,16 @@ pub async fn a_revision_waits_in_the_outbox_until_it_is_published<E: Engine>() {
         [revision(&three, 1, &a)]
     );
     store
-        .mark_published(vec![(a.alert_id.clone(), 1)])
+        .mark_published(vec![published(&a.alert_id, 1)])
         .await
         .unwrap();
-    store.mark_published(vec![(a.alert_id, 0)]).await.unwrap();
+    store
+        .mark_published(vec![published(&a.alert_id, 0)])
+        .await
+        .unwrap();
     assert_eq!(
         store.unpublished(10).await.unwrap(),
         [],
-        "a late mark takes nothing back"
+        "a late mark changes nothing"
     );
 }

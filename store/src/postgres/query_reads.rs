@@ -1,19 +1,18 @@
-//! [`Answers`] from Postgres.
+//! [`QueryReads`] from Postgres.
 
 use types::stream::StreamIncarnation;
 
 use super::database::Postgres;
 use super::statements::{Param, list, one};
-use crate::answers::{
-    ALERTS, ALERTS_OF, Answers, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
-    SUBMISSIONS, StoredAlert, decode_day,
-};
 use crate::error::StoreError;
+use crate::query_reads::{
+    ALERTS, ALERTS_OF, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted, QueryReads,
+    SUBMISSIONS, StoredAlert, StoredBatch, StoredDay,
+};
 use crate::row::Row;
-use crate::snapshot::Computed;
 use crate::submission::Submission;
 
-impl Answers for Postgres {
+impl QueryReads for Postgres {
     async fn submissions(
         &self,
         developer: String,
@@ -28,7 +27,7 @@ impl Answers for Postgres {
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
-    ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
+    ) -> Result<Option<StoredBatch>, StoreError> {
         let message = (incarnation, seq as i64);
         self.read(message, |tx, (incarnation, seq)| {
             Box::pin(async move {
@@ -39,7 +38,10 @@ impl Answers for Postgres {
                 let key: [Param<'_>; 2] = [&first.at.src, &seq];
                 let not_accepted =
                     list(tx, NOT_ACCEPTED.postgres, &key, NotAccepted::decode).await?;
-                Ok(Some((first, not_accepted)))
+                Ok(Some(StoredBatch {
+                    first,
+                    not_accepted,
+                }))
             })
         })
         .await
@@ -50,8 +52,8 @@ impl Answers for Postgres {
         developer: String,
         from: String,
         to: String,
-    ) -> Result<Vec<(String, Computed)>, StoreError> {
-        self.list(DAYS.postgres, &[&developer, &from, &to], decode_day)
+    ) -> Result<Vec<StoredDay>, StoreError> {
+        self.list(DAYS.postgres, &[&developer, &from, &to], StoredDay::decode)
             .await
     }
 

@@ -36,7 +36,7 @@ pub async fn a_batchs_job_reads_its_events_in_the_order_sent<E: Engine>() {
     let mut first = batch(at(src, 2), &sent);
     with_client(&mut first.header, client);
     store_one(&engine, first).await;
-    // Holds one of its own, one of the first batch, and one whose id an earlier batch will take.
+    // Holds one of its own, one of the first batch, and one whose id an earlier batch will own.
     let second = [
         event("z", 1),
         event("e99", 0),
@@ -78,10 +78,10 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
     ];
     store_one(&engine, batch(at(src, 1), &events)).await;
     store_one(&engine, batch_of("bob", at(src, 2), &[event("bobs", 1)])).await;
-    let read = async |ranges: Vec<HourRange>, want| {
+    let read = async |ranges: Vec<HourRange>, selection| {
         engine
             .store()
-            .snapshot("ada".to_owned(), ranges, want)
+            .snapshot("ada".to_owned(), ranges, selection)
             .await
             .unwrap()
     };
@@ -147,10 +147,10 @@ pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
     ];
     write_windows(&engine, &body, partials.clone(), Vec::new()).await;
     store_one(&engine, batch(at(src, 2), &[in_hour("e2", 2)])).await;
-    let read = async |want| {
+    let read = async |selection| {
         engine
             .store()
-            .snapshot("ada".to_owned(), vec![range(0, 3)], want)
+            .snapshot("ada".to_owned(), vec![range(0, 3)], selection)
             .await
             .unwrap()
     };
@@ -200,12 +200,12 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
                 .events
                 .iter()
                 .for_each(|event| *seen.entry(utc_hour(event.effective_at)).or_default() += 1);
-            let told: BTreeMap<i64, i64> = snapshot
+            let generations: BTreeMap<i64, i64> = snapshot
                 .hours
                 .iter()
                 .map(|(hour, found)| (*hour, found.generation))
                 .collect();
-            assert_eq!(seen, told, "as many events as the generations say");
+            assert_eq!(seen, generations, "as many events as the generations say");
             assert_eq!(
                 seen.get(&H0),
                 seen.get(&(H0 + 7)),

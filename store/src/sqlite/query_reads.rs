@@ -1,20 +1,19 @@
-//! [`Answers`] from SQLite.
+//! [`QueryReads`] from SQLite.
 
 use rusqlite::params;
 use types::stream::StreamIncarnation;
 
 use super::database::Sqlite;
 use super::statements::{list, one};
-use crate::answers::{
-    ALERTS, ALERTS_OF, Answers, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted,
-    SUBMISSIONS, StoredAlert, decode_day,
-};
 use crate::error::StoreError;
+use crate::query_reads::{
+    ALERTS, ALERTS_OF, DAYS, DEVELOPERS, FIRST_SUBMISSION, NOT_ACCEPTED, NotAccepted, QueryReads,
+    SUBMISSIONS, StoredAlert, StoredBatch, StoredDay,
+};
 use crate::row::Row;
-use crate::snapshot::Computed;
 use crate::submission::Submission;
 
-impl Answers for Sqlite {
+impl QueryReads for Sqlite {
     async fn submissions(
         &self,
         developer: String,
@@ -33,7 +32,7 @@ impl Answers for Sqlite {
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
-    ) -> Result<Option<(Submission, Vec<NotAccepted>)>, StoreError> {
+    ) -> Result<Option<StoredBatch>, StoreError> {
         self.read(move |connection| {
             let key = params![incarnation.name, incarnation.created, seq as i64];
             let first = one(connection, FIRST_SUBMISSION.sqlite, key, |row| {
@@ -44,7 +43,10 @@ impl Answers for Sqlite {
             let not_accepted = list(connection, NOT_ACCEPTED.sqlite, key, |row| {
                 NotAccepted::decode(row)
             })?;
-            Ok(Some((first, not_accepted)))
+            Ok(Some(StoredBatch {
+                first,
+                not_accepted,
+            }))
         })
         .await
     }
@@ -54,10 +56,10 @@ impl Answers for Sqlite {
         developer: String,
         from: String,
         to: String,
-    ) -> Result<Vec<(String, Computed)>, StoreError> {
+    ) -> Result<Vec<StoredDay>, StoreError> {
         self.read(move |connection| {
             list(connection, DAYS.sqlite, [developer, from, to], |row| {
-                decode_day(row)
+                StoredDay::decode(row)
             })
         })
         .await
