@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
+use bus::ResourceName;
 use bus::api;
-use bus::topology::{self, Change, Config, Difference, Name};
+use bus::topology::{self, Config, ConfigChange, Difference};
 
 use crate::output;
 use crate::target::Target;
@@ -54,7 +55,7 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
             report(&plan, settings.json)?;
             let work = plan
                 .iter()
-                .filter(|(_, change)| !matches!(change, Change::Keep(_)))
+                .filter(|(_, change)| !matches!(change, ConfigChange::Keep(_)))
                 .count();
             anyhow::ensure!(
                 work == 0,
@@ -71,16 +72,16 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
 /// Where the server does not answer or refuses.
 pub async fn make(
     js: &jetstream::Context,
-    declared: &BTreeMap<Name, Config>,
-) -> Result<Vec<(Name, Change)>, api::ApiError> {
+    declared: &BTreeMap<ResourceName, Config>,
+) -> Result<Vec<(ResourceName, ConfigChange)>, api::ApiError> {
     let plan = topology::plan(declared, &topology::live(js, declared).await?);
     topology::apply(js, &plan).await?;
     Ok(plan)
 }
 
-fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
+fn report(plan: &[(ResourceName, ConfigChange)], as_json: bool) -> std::io::Result<()> {
     if as_json {
-        let one = |(name, change): &(Name, Change)| serde_json::json!({"name": name.to_string(), "change": change});
+        let one = |(name, change): &(ResourceName, ConfigChange)| serde_json::json!({"name": name.to_string(), "change": change});
         return output::json(&plan.iter().map(one).collect::<Vec<_>>());
     }
     let list = |differences: &[Difference]| {
@@ -89,9 +90,11 @@ fn report(plan: &[(Name, Change)], as_json: bool) -> std::io::Result<()> {
     };
     for (name, change) in plan {
         output::line(match change {
-            Change::Create(_) => format!("create  {name}"),
-            Change::Repair { differences, .. } => format!("repair  {name}: {}", list(differences)),
-            Change::Keep(differences) => format!("keep    {name}: {}", list(differences)),
+            ConfigChange::Create(_) => format!("create  {name}"),
+            ConfigChange::Repair { differences, .. } => {
+                format!("repair  {name}: {}", list(differences))
+            }
+            ConfigChange::Keep(differences) => format!("keep    {name}: {}", list(differences)),
         })?;
     }
     if plan.is_empty() {

@@ -215,7 +215,7 @@ async fn prepare(
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk_watch::free_bytes(folder.path())?;
-    let events = topology::Name {
+    let events = bus::ResourceName {
         stream: EVENTS.to_owned(),
         consumer: None,
     };

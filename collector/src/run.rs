@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use bus::BindError;
-use bus::stream_metrics::Streams;
+use bus::stream_metrics::StreamMetrics;
 use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
+use bus::{BindError, ConnectionSettings};
 use http_server::serve::{ServeOptions, serve};
 use runtime::clock;
 use runtime::metrics::{self, Program};
@@ -96,7 +96,7 @@ pub async fn run(
         incarnation,
         connected,
     } = connection;
-    Streams(js.clone()).follow(&process.health);
+    StreamMetrics(js.clone()).follow(&process.health);
     let incarnation = Arc::new(IncarnationCache::new(js.clone(), incarnation));
     let notifications = Arc::new(Notifications::new(process.actor.instance()));
     // Before the first publish on this connection: no notification can be missed.
@@ -136,7 +136,7 @@ pub async fn run(
         },
     );
     let entry = WorkerEntry::of(&process.actor, COLLECTOR, clock::now());
-    let registered = worker_registry::keep_registered(
+    let registered = worker_registry::send_heartbeats(
         js.clone(),
         entry,
         process.breakers.clone(),
@@ -181,8 +181,12 @@ impl NatsConnection {
         let url = &settings.nats.nats_url;
         let actor = process.actor.to_string();
         let (tell, connected) = watch::channel(());
-        let client = bus::connect_telling(url, &actor, (settings.retry, tell), &process.shutdown);
-        let Some(client) = client.await else {
+        let connection = ConnectionSettings {
+            retry: settings.retry,
+            connected: Some(tell),
+            ..ConnectionSettings::new(url, &actor)
+        };
+        let Some(client) = bus::connect(connection, &process.shutdown).await else {
             return Ok(None);
         };
         bus::sync::check(&client, url, &settings.sync).await?;

@@ -104,7 +104,10 @@ async fn empty_dead(deployment: &Deployment) {
 
 /// The messages of ADMIN about this kind, oldest first.
 async fn published(deployment: &Deployment, kind: AlertKind) -> Vec<AdminAlert> {
-    let (alerts, _) = admin_alerts(&deployment.js().await, 1).await.unwrap();
+    let alerts = admin_alerts(&deployment.js().await, 1)
+        .await
+        .unwrap()
+        .alerts;
     alerts
         .into_iter()
         .filter(|alert| alert.kind == kind)

@@ -65,7 +65,7 @@ async fn new_messages_at_old_sequences_are_kept_and_verify_names_them() {
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let js = async_nats::jetstream::new(nats);
     let lag = until("it is told that a message waits", async || {
-        let (alerts, _) = admin_alerts(&js, 1).await.ok()?;
+        let alerts = admin_alerts(&js, 1).await.ok()?.alerts;
         alerts
             .into_iter()
             .find(|alert| alert.kind == AlertKind::Lag && alert.subject == "EVENTS/persist")

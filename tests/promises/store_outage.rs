@@ -117,7 +117,11 @@ async fn a_long_lock_delays_and_loses_nothing(engine: Engine) {
     let refused = async || {
         names
             .iter()
-            .any(|name| deployment.log(name).contains("messages are kept in hand"))
+            .any(|name| {
+                deployment
+                    .log(name)
+                    .contains("messages are held; trying again")
+            })
             .then_some(())
     };
     until("a worker meets the lock", refused).await;

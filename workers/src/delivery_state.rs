@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bus::pull::{DeliveryState, Failure, Place, PriorAttempts, PullSettings};
+use bus::pull::{DeliveryState, Failure, MessagePosition, PriorAttempts, PullSettings};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
@@ -34,12 +34,12 @@ impl<S: Persist + Attempts> StoreDeliveryState<S> {
         Self { store, actor }
     }
 
-    async fn key(&self, place: Place<'_>) -> Result<MessageKey, Failure> {
-        let src = self.source(place.incarnation).await?;
+    async fn key(&self, position: MessagePosition<'_>) -> Result<MessageKey, Failure> {
+        let src = self.source(position.incarnation).await?;
         Ok(MessageKey {
             src,
-            consumer: place.consumer.to_owned(),
-            seq: place.seq,
+            consumer: position.consumer.to_owned(),
+            seq: position.seq,
         })
     }
 }
@@ -54,7 +54,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
     }
 
     /// A write and its commit, as each message needs: a full disk and a standby still answer queries.
-    async fn probe(&self, probed: Place<'_>) -> Result<bool, Failure> {
+    async fn probe(&self, probed: MessagePosition<'_>) -> Result<bool, Failure> {
         let key = self.key(probed).await?;
         classified(self.store.begin_attempt(key.clone(), clock::now()).await)?;
         classified(
@@ -65,7 +65,7 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         Ok(true)
     }
 
-    async fn recall(
+    async fn load(
         &self,
         incarnation: &StreamIncarnation,
         consumer: &str,
@@ -83,31 +83,40 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
             .collect())
     }
 
-    async fn mark(&self, place: Place<'_>, now: Micros) -> Result<PriorAttempts, Failure> {
-        let key = self.key(place).await?;
+    async fn begin_attempt(
+        &self,
+        position: MessagePosition<'_>,
+        now: Micros,
+    ) -> Result<PriorAttempts, Failure> {
+        let key = self.key(position).await?;
         Ok(prior_attempts(
             classified(self.store.begin_attempt(key, now).await)?,
             1,
         ))
     }
 
-    async fn unmark(&self, place: Place<'_>) -> Result<(), Failure> {
-        let key = self.key(place).await?;
+    async fn clear_attempt(&self, position: MessagePosition<'_>) -> Result<(), Failure> {
+        let key = self.key(position).await?;
         classified(self.store.clear_attempt(key).await)
     }
 
-    async fn failed(&self, place: Place<'_>, reason: &str, now: Micros) -> Result<u32, Failure> {
-        let key = self.key(place).await?;
+    async fn record_failure(
+        &self,
+        position: MessagePosition<'_>,
+        reason: &str,
+        now: Micros,
+    ) -> Result<u32, Failure> {
+        let key = self.key(position).await?;
         let attempt = classified(self.store.record_failure(key, plain(reason), now).await)?;
         Ok(attempt.used)
     }
 
-    async fn dead_lettered(
+    async fn record_dead_letter(
         &self,
-        place: Place<'_>,
+        position: MessagePosition<'_>,
         dead_letter: DeadLetter,
     ) -> Result<(), Failure> {
-        let key = self.key(place).await?;
+        let key = self.key(position).await?;
         let reason = dead_letter.reason.as_deref().map(plain);
         classified(
             self.store
@@ -122,26 +131,26 @@ impl<S: Persist + Attempts> DeliveryState for StoreDeliveryState<S> {
         )
     }
 
-    async fn recovered(
+    async fn record_recovery(
         &self,
-        place: Place<'_>,
-        about: &MessageContext,
+        position: MessagePosition<'_>,
+        context: &MessageContext,
         now: Micros,
     ) -> Result<(), Failure> {
         let recovery = Recovery {
-            key: self.key(place).await?,
+            key: self.key(position).await?,
             at: now,
             actor: self.actor.clone(),
-            batch: about.batch,
-            developer: about.developer.clone().unwrap_or_default(),
-            batch_id: about.batch_id.clone().unwrap_or_default(),
-            correlation_id: about.correlation_id.clone().unwrap_or_default(),
-            job: about.job.clone(),
+            batch: context.batch,
+            developer: context.developer.clone().unwrap_or_default(),
+            batch_id: context.batch_id.clone().unwrap_or_default(),
+            correlation_id: context.correlation_id.clone().unwrap_or_default(),
+            job: context.job.clone(),
         };
         classified(self.store.record_recovery(recovery).await)
     }
 
-    async fn settled(
+    async fn forget(
         &self,
         incarnation: &StreamIncarnation,
         consumer: &str,

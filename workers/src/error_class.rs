@@ -1,6 +1,6 @@
 //! The error class of each store error: one rule for all roles (`docs/protocol.md`, Persist).
 
-use bus::pull::{ErrorClass, Failure, Outcome};
+use bus::pull::{DeliveryOutcome, ErrorClass, Failure};
 use store::StoreError;
 
 /// The failure of a message whose handling met this error.
@@ -18,8 +18,8 @@ pub fn failure(error: &StoreError) -> Failure {
 }
 
 /// [`failure`] as the outcome of the message.
-pub fn outcome(error: &StoreError) -> Outcome {
-    Outcome::Failed(failure(error))
+pub fn outcome(error: &StoreError) -> DeliveryOutcome {
+    DeliveryOutcome::Failed(failure(error))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use bus::stream_metrics::Streams;
-use bus::{EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
+use bus::stream_metrics::StreamMetrics;
+use bus::{ConsumerRef, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
 use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
@@ -53,7 +53,7 @@ pub fn running<S: Store>(
     process
         .health
         .check("store", move || answers(ledger.clone()));
-    Streams(js).follow(&process.health);
+    StreamMetrics(js).follow(&process.health);
     if role.includes(WorkerRole::Persist) {
         let ledger = store.clone();
         process.health.source(
@@ -92,7 +92,7 @@ async fn bound(
     // All at once: a slow server delays the check by one answer only.
     let binding = required.into_iter().map(async |(stream, consumer)| {
         bus::bind_stream(js, stream).await?;
-        bus::bind_consumer(js, stream, &consumer).await
+        bus::bind_consumer(js, &ConsumerRef::new(stream, &consumer)).await
     });
     let found = try_join_all(binding).await;
     found

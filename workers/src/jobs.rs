@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
-use bus::{BindError, JOBS};
+use bus::pull::{
+    Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullLoop, PullSettings,
+};
+use bus::{BindError, ConsumerRef, JOBS};
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
@@ -50,29 +52,30 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
 ) -> Result<(), BindError> {
     let actor = process.actor.to_string();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
-    let role = Arc::new(JobRole { store, work, actor });
+    let handler = Arc::new(JobRole { store, work, actor });
     let settings = PullSettings {
         group: GROUP,
         ..pulling
     };
-    let live = W::KIND.as_str();
-    let replay = format!("{live}-replay");
+    let kind = W::KIND.as_str();
+    let live = PullLoop {
+        js: js.clone(),
+        consumer: ConsumerRef::new(JOBS, kind),
+        handler: handler.clone(),
+        delivery_state: delivery_state.clone(),
+        settings: settings.clone(),
+        shutdown: process.shutdown.clone(),
+    };
     // Lanes of their own: a replay's jobs never queue before live ones.
-    let live = pull::run(
-        js.clone(),
-        (JOBS, live),
-        (role.clone(), delivery_state.clone()),
-        settings.clone(),
-        process.shutdown.clone(),
-    );
-    let replay = pull::run(
+    let replay = PullLoop {
         js,
-        (JOBS, &replay),
-        (role, delivery_state),
+        consumer: ConsumerRef::new(JOBS, &format!("{kind}-replay")),
+        handler,
+        delivery_state,
         settings,
-        process.shutdown,
-    );
-    let (live, replay) = tokio::join!(live, replay);
+        shutdown: process.shutdown,
+    };
+    let (live, replay) = tokio::join!(live.run(), replay.run());
     live.and(replay)
 }
 
@@ -83,21 +86,25 @@ pub struct JobRole<S, W> {
     actor: String,
 }
 
-impl<S: Jobs + Attempts, W: Work> Role for JobRole<S, W> {
-    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+impl<S: Jobs + Attempts, W: Work> MessageHandler for JobRole<S, W> {
+    async fn handle(
+        &self,
+        _incarnation: &StreamIncarnation,
+        group: &[Delivery],
+    ) -> Vec<DeliveryOutcome> {
         let jobs: Vec<Result<JobMessage, String>> =
             group.iter().map(|one| job(one, W::KIND)).collect();
         let decoded: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
         let done = self.finish_jobs(decoded).await;
         let outcome = |job: Result<JobMessage, String>| match (job, &done) {
-            (Err(reason), _) => Outcome::failed(ErrorClass::Permanent, reason),
-            (Ok(_), Ok(())) => Outcome::Ack,
+            (Err(reason), _) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
+            (Ok(_), Ok(())) => DeliveryOutcome::Ack,
             (Ok(_), Err(error)) => error_class::outcome(error),
         };
         jobs.into_iter().map(outcome).collect()
     }
 
-    async fn about(
+    async fn context(
         &self,
         _incarnation: &StreamIncarnation,
         delivery: &Delivery,

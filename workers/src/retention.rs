@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use async_nats::jetstream::{self, stream::Stream};
 use bus::EVENTS;
 use bus::lease::Lease;
-use bus::stored::{self, StoredMessage};
+use bus::stored_messages::{self, StoredMessage};
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
@@ -239,7 +239,7 @@ fn fill(stream: &Stream) -> Fill {
 
 /// The first message at `seq` or above it.
 async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Option<StoredMessage>> {
-    let found = stored::first_from(js, EVENTS, seq, bus::ALL_BATCHES).await;
+    let found = stored_messages::first_from(js, EVENTS, seq, bus::ALL_BATCHES).await;
     found.context("the stream EVENTS cannot be read")
 }
 

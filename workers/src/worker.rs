@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use async_nats::{Client, jetstream};
-use bus::BindError;
 use bus::lease::Lease;
 use bus::worker_registry::{self, WorkerEntry};
+use bus::{BindError, ConnectionSettings};
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
@@ -45,13 +45,9 @@ pub async fn run(
     let Some(opened) = open(&settings.database, settings.retry, &process).await? else {
         return Ok(());
     };
-    let Some(client) = bus::connect(
-        &settings.nats.nats_url,
-        &process.actor.to_string(),
-        &process.shutdown,
-    )
-    .await
-    else {
+    let actor = process.actor.to_string();
+    let connection = ConnectionSettings::new(&settings.nats.nats_url, &actor);
+    let Some(client) = bus::connect(connection, &process.shutdown).await else {
         return Ok(());
     };
     match opened {
@@ -129,7 +125,7 @@ impl<S: Store> Worker<S> {
         }
         self.add_watcher();
         let entry = WorkerEntry::of(&self.process.actor, role.as_str(), clock::now());
-        self.add(until_shutdown(worker_registry::keep_registered(
+        self.add(until_shutdown(worker_registry::send_heartbeats(
             self.js.clone(),
             entry,
             self.process.breakers.clone(),

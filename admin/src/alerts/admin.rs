@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use bus::admin_alerts;
+use bus::{AdminAlertLog, admin_alerts};
 use types::admin_alert::{AdminAlert, AlertState, newest};
 use types::time::rfc3339;
 
@@ -35,11 +35,11 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Where NATS does not answer, or the stream ADMIN cannot be read.
 pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
-    let (messages, last) = read(&js, 1).await?;
-    let mut alerts = newest(messages);
+    let log = read(&js, 1).await?;
+    let mut alerts = newest(log.alerts);
     alerts.retain(|alert| settings.all || alert.state == AlertState::Raised);
     if settings.follow {
-        return follow(&js, alerts, last, settings.json).await;
+        return follow(&js, alerts, log.last_sequence, settings.json).await;
     }
     if settings.json {
         Ok(output::json(&alerts)?)
@@ -48,7 +48,7 @@ pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
     }
 }
 
-async fn read(js: &jetstream::Context, from: u64) -> anyhow::Result<(Vec<AdminAlert>, u64)> {
+async fn read(js: &jetstream::Context, from: u64) -> anyhow::Result<AdminAlertLog> {
     let unreadable = |error: async_nats::Error| {
         anyhow::anyhow!(
             "The stream ADMIN cannot be read: {error}. If it is missing, run `devtrail streams apply`."
@@ -77,7 +77,9 @@ async fn follow(
             }
         }
         looks.tick().await;
-        (messages, last) = read(js, last + 1).await?;
+        let log = read(js, last + 1).await?;
+        messages = log.alerts;
+        last = log.last_sequence;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use bus::{DEAD, stored};
+use bus::{DEAD, stored_messages};
 use types::id::DeveloperId;
 use types::time::Micros;
 
@@ -177,7 +177,7 @@ impl DeadLetterCursor {
 /// # Errors
 /// Where DEAD cannot be read.
 pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<DeadMessage>> {
-    Ok(stored::message(js, DEAD, sequence)
+    Ok(stored_messages::get(js, DEAD, sequence)
         .await?
         .and_then(DeadMessage::read))
 }
@@ -195,7 +195,7 @@ pub async fn first_in(
     if next > last {
         return Ok(None);
     }
-    let found = stored::first_from(js, DEAD, next, subject).await?;
+    let found = stored_messages::first_from(js, DEAD, next, subject).await?;
     let Some(message) = found.filter(|message| message.seq <= last) else {
         return Ok(None);
     };

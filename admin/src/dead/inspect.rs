@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use async_nats::jetstream;
-use bus::{EVENTS, stored};
+use bus::{EVENTS, stored_messages};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Clue, History, Submission};
@@ -165,7 +165,7 @@ pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
 
 /// The message that a pointer names; null where it is gone.
 async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
-    let message = stored::message(js, EVENTS, at.seq).await?;
+    let message = stored_messages::get(js, EVENTS, at.seq).await?;
     Ok(message.map_or(Value::Null, |one| {
         payload(&DeadPayload::of(EVENTS, &one.payload), &one.payload)
     }))

@@ -1,7 +1,7 @@
 //! The messages of DEAD, read from their headers and payloads. Pure.
 
 use async_nats::HeaderMap;
-use bus::stored::StoredMessage;
+use bus::stored_messages::StoredMessage;
 use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
 use serde::Serialize;
@@ -201,7 +201,7 @@ pub mod tests {
             at: 1_772_323_200_000_000,
             subject: subject.to_owned(),
             headers,
-            unreadable: None,
+            undecodable: None,
             payload: Bytes::copy_from_slice(payload),
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use async_nats::{HeaderMap, RequestErrorKind, jetstream};
-use bus::{DEAD, EVENTS, stored};
+use bus::{DEAD, EVENTS, stored_messages};
 use runtime::clock;
 use runtime::process::Process;
 use store::VerifyReads;
@@ -83,7 +83,7 @@ impl DeadLetterSession {
     pub async fn events_view(&self, dead: &DeadMessage) -> anyhow::Result<EventsView> {
         let message = match plan::events_sequence(dead) {
             None => None,
-            Some(seq) => stored::message(&self.js, EVENTS, seq)
+            Some(seq) => stored_messages::get(&self.js, EVENTS, seq)
                 .await?
                 .map(|message| message.payload),
         };
@@ -223,7 +223,7 @@ impl DeadLetterSession {
             return Ok(());
         };
         let name = &stream.cached_info().config.name;
-        match stored::message(&self.js, name, seq).await {
+        match stored_messages::get(&self.js, name, seq).await {
             Ok(None) => Ok(()),
             _ => Err(error).with_context(|| {
                 format!("Message {seq} of {name} cannot be deleted; run the command again")
@@ -236,7 +236,7 @@ impl DeadLetterSession {
     /// # Errors
     /// Fails if the stream cannot be read.
     pub async fn holds(&self, published: &PublishedRedrive) -> anyhow::Result<bool> {
-        let message = stored::message(&self.js, &published.stream, published.sequence).await?;
+        let message = stored_messages::get(&self.js, &published.stream, published.sequence).await?;
         Ok(message.is_some())
     }
 }

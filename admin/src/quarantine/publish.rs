@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
 use bus::sync::SyncSettings;
-use bus::{EVENTS, stored};
+use bus::{EVENTS, stored_messages};
 use collector::incarnation_cache::IncarnationCache;
 use collector::publisher::{
     EventsMessage, PublishSettings, PublishedMessage, Publisher, max_message,
@@ -233,7 +233,7 @@ async fn pending_readmissions(
     );
     let mut pending = PendingReadmissions::default();
     for seq in from..=last {
-        let Some(message) = stored::message(js, EVENTS, seq).await? else {
+        let Some(message) = stored_messages::get(js, EVENTS, seq).await? else {
             continue;
         };
         // What is no batch goes to DEAD, not to the store.

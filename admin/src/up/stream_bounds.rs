@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use bus::EVENTS;
-use bus::topology::{Config, Name};
+use bus::ResourceName;
+use bus::topology::Config;
 use serde_json::Value;
 
 /// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
@@ -32,7 +33,7 @@ pub fn ensure_enough(free: u64) -> anyhow::Result<()> {
 ///
 /// EVENTS gets at most half, all others together at most a fifth, in the proportion they are declared
 /// in: nothing, the database beside them included, can fill the disk. Streams without a bound are left alone.
-pub fn fit(declared: &mut BTreeMap<Name, Config>, free: u64) {
+pub fn fit(declared: &mut BTreeMap<ResourceName, Config>, free: u64) {
     let others: u64 = declared
         .iter()
         .filter(|(name, _)| name.stream != EVENTS)
@@ -57,7 +58,7 @@ pub fn fit(declared: &mut BTreeMap<Name, Config>, free: u64) {
 }
 
 /// The bytes that a stream on disk is declared to take at most.
-fn bound((name, config): (&Name, &Config)) -> Option<u64> {
+fn bound((name, config): (&ResourceName, &Config)) -> Option<u64> {
     let on_disk = config.get("storage").and_then(Value::as_str) == Some("file");
     let bytes = config
         .get("max_bytes")
@@ -75,15 +76,15 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn name(stream: &str) -> Name {
-        Name {
+    fn name(stream: &str) -> ResourceName {
+        ResourceName {
             stream: stream.to_owned(),
             consumer: None,
         }
     }
 
     /// What is declared, and two more streams of 1 GiB and one in memory.
-    fn fitted(free: u64) -> BTreeMap<Name, Config> {
+    fn fitted(free: u64) -> BTreeMap<ResourceName, Config> {
         let mut declared = topology::declared().clone();
         for (stream, storage, bytes) in [
             ("ONE", "file", GIB),
@@ -97,7 +98,7 @@ mod tests {
         declared
     }
 
-    fn bytes(streams: &BTreeMap<Name, Config>, stream: &str) -> u64 {
+    fn bytes(streams: &BTreeMap<ResourceName, Config>, stream: &str) -> u64 {
         streams[&name(stream)]["max_bytes"].as_u64().unwrap()
     }
 

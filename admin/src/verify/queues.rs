@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use async_nats::jetstream::{self, stream::Stream};
-use bus::{DEAD, EVENTS, JOBS, REPLAY, stored};
+use bus::{DEAD, EVENTS, JOBS, REPLAY, stored_messages};
 use types::dead_letter::DeadLetter;
 use types::id::Src;
 use types::job::{JobId, JobKind, Mask};
@@ -59,7 +59,7 @@ impl DeadLetterIndex {
             .iter()
             .filter(|(item, _)| (from..=to).contains(&item.seq()))
         {
-            if stored::message(&self.js, DEAD, *at).await?.is_none() {
+            if stored_messages::get(&self.js, DEAD, *at).await?.is_none() {
                 gone.push(*item);
             }
         }
@@ -112,7 +112,7 @@ impl DeadLetterIndex {
                     .and_then(|letter| item(&letter, self.src));
                 if item.is_none() && message.subject.starts_with("dead.REPLAY.") {
                     // Its payload names the message if no header does.
-                    let pointer = stored::message(&self.js, DEAD, at).await?;
+                    let pointer = stored_messages::get(&self.js, DEAD, at).await?;
                     item = pointer.and_then(|pointer| pointed_message(&pointer.payload, self.src));
                 }
                 self.sequences.extend(item.map(|item| (item, at)));
@@ -200,7 +200,8 @@ impl PendingWork {
     /// Where REPLAY cannot be read.
     pub async fn refresh(&mut self, src: Option<Src>, from: u64, to: u64) -> anyhow::Result<()> {
         while let Some(message) =
-            stored::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT).await?
+            stored_messages::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT)
+                .await?
         {
             self.next = message.seq + 1;
             let pointer = serde_json::from_slice::<ReplayPointer>(&message.payload);
@@ -218,7 +219,7 @@ impl PendingWork {
             .map(|(seq, at)| (*seq, *at))
             .collect();
         for (seq, at) in near {
-            if stored::message(&self.js, REPLAY, at).await?.is_none() {
+            if stored_messages::get(&self.js, REPLAY, at).await?.is_none() {
                 self.pointers.remove(&seq);
             }
         }
@@ -246,7 +247,7 @@ impl PendingWork {
     pub async fn oldest_jobs(&self, since: u64) -> anyhow::Result<OldestJobs> {
         let mut oldest = [None; 3];
         for (kind, oldest) in JobKind::ALL.into_iter().zip(&mut oldest) {
-            *oldest = stored::first_from(&self.js, JOBS, 1, &kind.subject(None, "*"))
+            *oldest = stored_messages::first_from(&self.js, JOBS, 1, &kind.subject(None, "*"))
                 .await?
                 .map(|message| message.seq);
         }
@@ -257,7 +258,7 @@ impl PendingWork {
 #[cfg(test)]
 mod tests {
     use async_nats::HeaderMap;
-    use bus::stored::StoredMessage;
+    use bus::stored_messages::StoredMessage;
     use bytes::Bytes;
 
     use super::*;
@@ -273,7 +274,7 @@ mod tests {
                 at: 0,
                 subject: subject.to_owned(),
                 headers: map,
-                unreadable: None,
+                undecodable: None,
                 payload: Bytes::new(),
             }
             .dead_letter()?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::stream::Stream;
-use bus::stored::{self, StoredMessage};
+use bus::stored_messages::{self, StoredMessage};
 use bus::{connects, reconnected};
 use futures_util::StreamExt as _;
 use runtime::retry::RetryPolicy;
@@ -114,9 +114,9 @@ impl Reader {
     /// The next message, if it is to be read singly or no client can take it.
     async fn single_message(&mut self) -> anyhow::Result<Option<StoredMessage>> {
         let name = &self.stream.cached_info().config.name;
-        let next = stored::first_from(&self.js, name, self.next, ">").await?;
+        let next = stored_messages::first_from(&self.js, name, self.next, ">").await?;
         let is_single = |message: &StoredMessage| {
-            message.unreadable.is_some() || self.read_singly.contains(&message.seq)
+            message.undecodable.is_some() || self.read_singly.contains(&message.seq)
         };
         let next = next.filter(|message| message.seq <= self.last && is_single(message));
         if let Some(message) = &next {

@@ -1,25 +1,25 @@
-//! One question of the JetStream API, and what an answer means (NATS ADR-7 error codes).
+//! One request to the JetStream API, and what a reply means (NATS ADR-7 error codes).
 
 use async_nats::jetstream;
 use serde_json::{Value, json};
 
-use crate::topology::Name;
+use crate::names::ResourceName;
 
 /// The server refused a request about a stream or consumer, or did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("The {name} cannot be used: {reason}")]
 pub struct ApiError {
     /// What it was about.
-    pub name: Name,
+    pub name: ResourceName,
     /// Why.
     pub reason: String,
-    /// The server answered that the question itself is at fault: it would answer so again.
+    /// The server replied that the request itself is at fault: it would reply so again.
     pub is_refusal: bool,
 }
 
 impl ApiError {
-    /// The server did not answer, or not what was asked.
-    pub(super) fn new(name: Name, reason: String) -> Self {
+    /// The server did not answer, or not what was requested.
+    pub(super) fn new(name: ResourceName, reason: String) -> Self {
         Self {
             name,
             reason,
@@ -32,19 +32,20 @@ impl ApiError {
 const STREAM_NOT_FOUND: u64 = 10059;
 const CONSUMER_NOT_FOUND: u64 = 10014;
 
-/// Whether the question itself is at fault. Of the 4xx, a missing stream is an administrator's to mend, and
-/// 408 and 429 are about the moment.
+/// Whether the request itself is at fault. Of the 4xx, a missing stream is for an administrator to fix, and
+/// 408 and 429 are temporary.
 fn is_refusal(error: &Value) -> bool {
-    let is_about_it = |code| (400..500).contains(&code) && !matches!(code, 408 | 429);
-    error["code"].as_u64().is_some_and(is_about_it)
+    let is_permanent = |code| (400..500).contains(&code) && !matches!(code, 408 | 429);
+    error["code"].as_u64().is_some_and(is_permanent)
         && error["err_code"].as_u64() != Some(STREAM_NOT_FOUND)
 }
 
-/// Asks about a stream or consumer; `None` where the answer is one of the error codes `none`.
-pub(super) async fn ask(
+/// Requests `verb` of a stream or consumer; `None` if the reply is one of the error codes `none`.
+pub(super) async fn request_unless(
     js: &jetstream::Context,
-    name: &Name,
-    (verb, body): (&str, Value),
+    name: &ResourceName,
+    verb: &str,
+    body: Value,
     none: &[u64],
 ) -> Result<Option<Value>, ApiError> {
     let failed = |reason: String| ApiError::new(name.clone(), reason);
@@ -78,27 +79,22 @@ pub(super) async fn ask(
     }
 }
 
-/// Asks about a stream or consumer; `None` where it is missing.
+/// Requests `verb` of a stream or consumer; `None` if it is missing.
 pub(super) async fn request(
     js: &jetstream::Context,
-    name: &Name,
+    name: &ResourceName,
     verb: &str,
     body: Value,
 ) -> Result<Option<Value>, ApiError> {
-    ask(
-        js,
-        name,
-        (verb, body),
-        &[STREAM_NOT_FOUND, CONSUMER_NOT_FOUND],
-    )
-    .await
+    let missing = [STREAM_NOT_FOUND, CONSUMER_NOT_FOUND];
+    request_unless(js, name, verb, body, &missing).await
 }
 
-/// The server's description of a stream or consumer: `config`, `created`, `state` …; `None` where missing.
+/// The server's description of a stream or consumer: `config`, `created`, `state` …; `None` if it is missing.
 ///
 /// # Errors
-/// Where the server does not answer or refuses.
-pub async fn info(js: &jetstream::Context, name: &Name) -> Result<Option<Value>, ApiError> {
+/// Returns [`ApiError`] if the server does not answer or refuses.
+pub async fn info(js: &jetstream::Context, name: &ResourceName) -> Result<Option<Value>, ApiError> {
     request(js, name, "INFO", json!({})).await
 }
 
@@ -107,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_refuses_the_question_or_is_in_trouble_itself() {
+    fn the_server_refuses_the_request_or_fails_itself() {
         let refused =
             |(code, err_code): (u64, u64)| is_refusal(&json!({"code": code, "err_code": err_code}));
         assert!([(400, 10003), (404, 10037)].into_iter().all(refused));

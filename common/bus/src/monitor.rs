@@ -1,27 +1,25 @@
-//! A nats-server's monitor: what it says of itself beside the NATS protocol (NATS documentation, "Monitoring", `/jsz`).
+//! A nats-server's monitor: what it reports of itself beside the NATS protocol
+//! (NATS documentation, "Monitoring", `/jsz`).
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A monitor that has not answered by then does not.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What `/jsz` says of JetStream on one server.
+/// What `/jsz` reports of JetStream on one server.
 #[derive(Debug, Clone, Deserialize)]
-pub struct JetStream {
-    /// The server's id.
+pub struct JetStreamStatus {
     pub server_id: String,
     /// Bytes that its streams take on disk.
     #[serde(default)]
     pub storage: u64,
-    /// How it is set up.
-    pub config: Setup,
+    pub config: JetStreamConfig,
 }
 
-/// How JetStream is set up on a server.
+/// The configuration of JetStream on a server.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Setup {
+pub struct JetStreamConfig {
     /// Whether each message is synced to disk before its PubAck.
     #[serde(default)]
     pub sync_always: bool,
@@ -33,15 +31,15 @@ pub struct Setup {
     pub max_storage: u64,
 }
 
-/// Asks the monitor at `url`.
+/// Reads the monitor at `url`.
 ///
 /// # Errors
-/// Where it does not answer within two seconds, or not as a nats-server with JetStream does.
-pub async fn jetstream(url: &str) -> reqwest::Result<JetStream> {
+/// Returns an error if it does not answer within two seconds, or not as a nats-server with JetStream does.
+pub async fn jetstream(url: &str) -> reqwest::Result<JetStreamStatus> {
     // The environment's proxy is for the outside.
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build()?;
     let reply = client
         .get(format!("{}/jsz", url.trim_end_matches('/')))

@@ -1,6 +1,6 @@
-//! Sizes of the streams and lag of their consumers, as the server tells them.
+//! Sizes of the streams and lag of their consumers, as the server reports them.
 //!
-//! Every process that is asked reads them itself, no lease decides who: the lag must be told above all when
+//! Every process whose metrics are read reads them itself, and no lease decides who: the lag matters most when
 //! the workers are gone, and the same number from several processes does no harm (`max by (stream)`).
 
 use std::time::Duration;
@@ -9,8 +9,9 @@ use async_nats::jetstream;
 use futures_util::future::join_all;
 
 use crate::api::ApiError;
-use crate::facts;
-use crate::topology::{self, Name};
+use crate::consumer_status;
+use crate::names::ResourceName;
+use crate::topology;
 use runtime::clock;
 use runtime::health::HealthRegistry;
 use runtime::metrics::{
@@ -18,7 +19,7 @@ use runtime::metrics::{
     STREAM_MESSAGES, set,
 };
 
-/// Begins the counters of every declared consumer at 0, so that their first step can be seen.
+/// Starts the counters of every declared consumer at 0, so that their first step can be seen.
 pub fn begin_consumers() {
     for name in topology::declared().keys() {
         if let Some(consumer) = &name.consumer {
@@ -27,31 +28,32 @@ pub fn begin_consumers() {
     }
 }
 
-/// Read at most this often, however many ask.
-const EVERY: Duration = Duration::from_secs(5);
-/// Reads them by one connection.
-#[derive(Clone)]
-pub struct Streams(pub jetstream::Context);
+/// Read at most this often, however often the metrics are read.
+const MIN_INTERVAL: Duration = Duration::from_secs(5);
 
-impl Streams {
-    /// Has them read whenever the process's metrics are asked for.
+/// Reads the metrics of all streams over one connection.
+#[derive(Clone)]
+pub struct StreamMetrics(pub jetstream::Context);
+
+impl StreamMetrics {
+    /// Registers them: they are read whenever the process's metrics are.
     pub fn follow(self, health: &HealthRegistry) {
         let read = move || {
             let streams = self.clone();
             async move { streams.read().await }
         };
-        health.source("streams", EVERY, read, || {
+        health.source("streams", MIN_INTERVAL, read, || {
             topology::declared().keys().for_each(unknown)
         });
     }
 
-    /// Reads all that is declared into gauges, at once. What cannot be read is `NaN`: a number from before
-    /// would lie.
+    /// Reads all that is declared into gauges, at once. What cannot be read is `NaN`: an old
+    /// number would mislead.
     async fn read(&self) {
         join_all(topology::declared().keys().map(|name| self.one(name))).await;
     }
 
-    async fn one(&self, name: &Name) {
+    async fn one(&self, name: &ResourceName) {
         let read = match &name.consumer {
             None => self.stream(name).await,
             Some(consumer) => self.consumer(name, consumer).await,
@@ -61,40 +63,40 @@ impl Streams {
         }
     }
 
-    /// Whether it is there.
-    async fn stream(&self, name: &Name) -> Result<bool, ApiError> {
-        let Some(facts) = facts::stream(&self.0, name).await? else {
+    /// Reads a stream; `false` if it is missing.
+    async fn stream(&self, name: &ResourceName) -> Result<bool, ApiError> {
+        let Some(status) = consumer_status::stream(&self.0, name).await? else {
             return Ok(false);
         };
         let labels = [("stream", name.stream.as_str())];
-        set(&STREAM_MESSAGES, &labels, facts.messages as f64);
-        set(&STREAM_BYTES, &labels, facts.bytes as f64);
+        set(&STREAM_MESSAGES, &labels, status.messages as f64);
+        set(&STREAM_BYTES, &labels, status.bytes as f64);
         set(
             &STREAM_LIMIT,
             &labels,
-            facts.max_bytes.map_or(-1.0, |bytes| bytes as f64),
+            status.max_bytes.map_or(-1.0, |bytes| bytes as f64),
         );
         Ok(true)
     }
 
-    /// Whether it is there.
-    async fn consumer(&self, name: &Name, consumer: &str) -> Result<bool, ApiError> {
-        let Some(facts) = facts::consumer(&self.0, name).await? else {
+    /// Reads a consumer; `false` if it is missing.
+    async fn consumer(&self, name: &ResourceName, consumer: &str) -> Result<bool, ApiError> {
+        let Some(status) = consumer_status::consumer(&self.0, name).await? else {
             return Ok(false);
         };
         let labels = [("stream", name.stream.as_str()), ("consumer", consumer)];
-        set(&CONSUMER_PENDING, &labels, facts.pending as f64);
-        set(&CONSUMER_UNSETTLED, &labels, facts.unsettled as f64);
+        set(&CONSUMER_PENDING, &labels, status.pending as f64);
+        set(&CONSUMER_UNSETTLED, &labels, status.ack_pending as f64);
         set(
             &CONSUMER_AGE,
             &labels,
-            facts.age(clock::now()).as_secs_f64(),
+            status.age(clock::now()).as_secs_f64(),
         );
         Ok(true)
     }
 }
 
-fn unknown(name: &Name) {
+fn unknown(name: &ResourceName) {
     let stream = ("stream", name.stream.as_str());
     match &name.consumer {
         None => [&STREAM_MESSAGES, &STREAM_BYTES, &STREAM_LIMIT]

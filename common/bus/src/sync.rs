@@ -1,13 +1,14 @@
-//! Does the server sync always? Only then is a PubAck a promise (R2.3).
+//! Whether the server syncs every message to disk: only then is a PubAck a promise (R2.3).
 
 use futures_util::future::join_all;
 
-use crate::monitor::{self, JetStream};
+use crate::monitor::{self, JetStreamStatus};
 
-/// Where the server's monitor is, and whether its word is needed.
+/// How to check that the server syncs every message.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SyncSettings {
-    /// Address of the nats-server's monitor; of a cluster, each node's, with commas between [default: port 8222 on each host of --nats-url]
+    /// Address of the nats-server's monitor; of a cluster, each node's, with commas between
+    /// [default: port 8222 on each host of --nats-url]
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
         value_parser = runtime::settings::parse_http_url
@@ -24,19 +25,22 @@ pub struct SyncSettings {
 /// The server may acknowledge what is not on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum UnsafeSync {
-    /// The monitor says so.
+    /// The monitor reports it.
     #[error(
-        "The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` (nats/server.conf), or accept the loss with --allow-unsafe-sync."
+        "The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` \
+         (nats/server.conf), or accept the loss with --allow-unsafe-sync."
     )]
     NotAlways(String),
-    /// The monitor is another server's.
+    /// It is the monitor of another server.
     #[error(
         "The monitor at {0} belongs to another nats-server than --nats-url: name the right one with --nats-monitor-url."
     )]
     OtherServer(String),
     /// The monitor cannot be read.
     #[error(
-        "The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. Start the server with `-m 8222`, name the monitor with --nats-monitor-url, or accept the risk with --allow-unsafe-sync."
+        "The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. \
+         Start the server with `-m 8222`, name the monitor with --nats-monitor-url, or accept the risk with \
+         --allow-unsafe-sync."
     )]
     Unreadable {
         /// The address tried.
@@ -46,12 +50,12 @@ pub enum UnsafeSync {
     },
 }
 
-/// Asks the monitor (`/jsz`) of the server that `client` is connected to, and those of the other nodes of
+/// Reads the monitor (`/jsz`) of the server that `client` is connected to, and those of the other nodes of
 /// its cluster: a message counts as stored once most of them have it.
 ///
 /// # Errors
-/// Where one does not sync always, or the connected server's is not among them or cannot be read, unless
-/// unsafe sync is allowed. A node that is down says nothing.
+/// Returns [`UnsafeSync`] if one does not sync always, or the connected server's is not among them or cannot be read,
+/// unless unsafe sync is allowed. A node that is down is ignored.
 pub async fn check(
     client: &async_nats::Client,
     nats_url: &str,
@@ -62,13 +66,8 @@ pub async fn check(
         given => given.to_vec(),
     };
     // At once: each node that is down takes its two seconds.
-    let said = join_all(
-        monitors
-            .into_iter()
-            .map(|url: String| async move { (read(&url).await, url) }),
-    )
-    .await;
-    match judge(said, &client.server_info().server_id) {
+    let reports = join_all(monitors.into_iter().map(read)).await;
+    match evaluate(reports, &client.server_info().server_id) {
         Err(error) if settings.allow_unsafe_sync => {
             tracing::warn!(%error, "acknowledged events can be lost: --allow-unsafe-sync is set");
             Ok(())
@@ -77,29 +76,34 @@ pub async fn check(
     }
 }
 
-/// What the monitors' words come to for a client of the server `connected`.
-fn judge(
-    said: Vec<(Result<JetStream, UnsafeSync>, String)>,
-    connected: &str,
-) -> Result<(), UnsafeSync> {
-    let (mut own, mut trouble) = (false, None);
-    for (jsz, url) in said {
-        match jsz {
-            Ok(jsz) if !jsz.config.sync_always => return Err(UnsafeSync::NotAlways(url)),
-            Ok(jsz) if jsz.server_id == connected => own = true,
-            Ok(_) => trouble = trouble.or(Some(UnsafeSync::OtherServer(url))),
-            Err(error) => trouble = trouble.or(Some(error)),
-        }
-    }
-    trouble.filter(|_| !own).map_or(Ok(()), Err)
+/// What one monitor reported.
+struct MonitorReport {
+    url: String,
+    status: Result<JetStreamStatus, UnsafeSync>,
 }
 
-async fn read(url: &str) -> Result<JetStream, UnsafeSync> {
-    let failed = |error: reqwest::Error| UnsafeSync::Unreadable {
-        url: url.to_owned(),
+/// Evaluates the reports for a client of the server `connected`.
+fn evaluate(reports: Vec<MonitorReport>, connected: &str) -> Result<(), UnsafeSync> {
+    let mut has_own = false;
+    let mut problem = None;
+    for MonitorReport { url, status } in reports {
+        match status {
+            Ok(status) if !status.config.sync_always => return Err(UnsafeSync::NotAlways(url)),
+            Ok(status) if status.server_id == connected => has_own = true,
+            Ok(_) => problem = problem.or(Some(UnsafeSync::OtherServer(url))),
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    problem.filter(|_| !has_own).map_or(Ok(()), Err)
+}
+
+async fn read(url: String) -> MonitorReport {
+    let status = monitor::jetstream(&url).await;
+    let status = status.map_err(|error| UnsafeSync::Unreadable {
+        url: url.clone(),
         reason: error.to_string(),
-    };
-    monitor::jetstream(url).await.map_err(failed)
+    });
+    MonitorReport { url, status }
 }
 
 /// Port 8222 on the host of one `nats_url`, without its credentials.
@@ -119,8 +123,8 @@ fn default_monitor(nats_url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{JetStream, UnsafeSync, default_monitor, judge};
-    use crate::monitor::Setup;
+    use super::{JetStreamStatus, MonitorReport, UnsafeSync, default_monitor, evaluate};
+    use crate::monitor::JetStreamConfig;
 
     #[test]
     fn the_monitor_is_on_the_servers_host_by_default() {
@@ -136,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_cluster_every_node_that_answers_syncs_and_the_connected_one_answers() {
-        let says = |id: &str, sync_always| {
-            Ok(JetStream {
+    fn every_node_that_answers_syncs_and_the_connected_one_answers() {
+        let reports = |id: &str, sync_always| {
+            Ok(JetStreamStatus {
                 server_id: id.to_owned(),
                 storage: 0,
-                config: Setup {
+                config: JetStreamConfig {
                     sync_always,
-                    ..Setup::default()
+                    ..JetStreamConfig::default()
                 },
             })
         };
@@ -153,25 +157,24 @@ mod tests {
                 reason: "refused".to_owned(),
             })
         };
-        let judged = |said: Vec<Result<JetStream, UnsafeSync>>| {
-            judge(
-                said.into_iter()
-                    .map(|said| (said, "url".to_owned()))
-                    .collect(),
-                "n1",
-            )
+        let evaluated = |statuses: Vec<Result<JetStreamStatus, UnsafeSync>>| {
+            let report = |status| MonitorReport {
+                url: "url".to_owned(),
+                status,
+            };
+            evaluate(statuses.into_iter().map(report).collect(), "n1")
         };
-        assert!(judged(vec![says("n2", true), says("n1", true), down()]).is_ok());
+        assert!(evaluated(vec![reports("n2", true), reports("n1", true), down()]).is_ok());
         assert!(matches!(
-            judged(vec![says("n1", true), says("n2", false)]),
+            evaluated(vec![reports("n1", true), reports("n2", false)]),
             Err(UnsafeSync::NotAlways(_))
         ));
         assert!(matches!(
-            judged(vec![says("n2", true), down()]),
+            evaluated(vec![reports("n2", true), down()]),
             Err(UnsafeSync::OtherServer(_))
         ));
         assert!(matches!(
-            judged(vec![down()]),
+            evaluated(vec![down()]),
             Err(UnsafeSync::Unreadable { .. })
         ));
     }

@@ -11,29 +11,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::{ApiError, info, request};
-
-/// Names a stream, or a consumer of one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
-    /// The stream.
-    pub stream: String,
-    /// The consumer, or `None` for the stream itself. Streams sort before their consumers.
-    pub consumer: Option<String>,
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.consumer {
-            None => write!(f, "stream {}", self.stream),
-            Some(consumer) => write!(f, "consumer {}/{consumer}", self.stream),
-        }
-    }
-}
+use crate::names::ResourceName;
 
 /// A configuration as the server's API takes it.
 pub type Config = Map<String, Value>;
 
-/// Fields that correctness stands on. Sizes, ages and replicas are the administrator's.
+/// Fields that correctness depends on. Sizes, ages and replicas are the administrator's.
 const SAFETY: [&str; 6] = [
     "subjects",
     "retention",
@@ -97,12 +80,12 @@ const CONSUMERS: [(&str, &str); 9] = [
 /// # Panics
 /// Never in a released build: a test reads every file.
 #[must_use]
-pub fn declared() -> &'static BTreeMap<Name, Config> {
+pub fn declared() -> &'static BTreeMap<ResourceName, Config> {
     &DECLARED
 }
 
-/// Read once: what is bound is compared with it again and again.
-static DECLARED: LazyLock<BTreeMap<Name, Config>> = LazyLock::new(|| {
+/// Parsed once: each binding compares with it.
+static DECLARED: LazyLock<BTreeMap<ResourceName, Config>> = LazyLock::new(|| {
     let parse = |text: &str| {
         serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object")
     };
@@ -114,18 +97,12 @@ static DECLARED: LazyLock<BTreeMap<Name, Config>> = LazyLock::new(|| {
     };
     let streams = STREAMS.iter().map(|file| {
         let config = parse(file);
-        (
-            Name {
-                stream: text(&config, "name"),
-                consumer: None,
-            },
-            config,
-        )
+        (ResourceName::stream(&text(&config, "name")), config)
     });
     let consumers = CONSUMERS.iter().map(|(stream, file)| {
         let config = parse(file);
         (
-            Name {
+            ResourceName {
                 stream: (*stream).to_owned(),
                 consumer: Some(text(&config, "durable_name")),
             },
@@ -149,7 +126,7 @@ pub struct Difference {
 /// What `devtrail streams apply` would do with one stream or consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum ConfigChange {
     /// It is missing.
     Create(Config),
     /// Safety fields differ: they are set back, all else is kept.
@@ -166,37 +143,45 @@ pub enum Change {
 /// Compares the declared with the live configurations. Pure; names without a difference are left out.
 #[must_use]
 pub fn plan(
-    declared: &BTreeMap<Name, Config>,
-    live: &BTreeMap<Name, Config>,
-) -> Vec<(Name, Change)> {
-    let change = |name: &Name, wanted: &Config| {
+    declared: &BTreeMap<ResourceName, Config>,
+    live: &BTreeMap<ResourceName, Config>,
+) -> Vec<(ResourceName, ConfigChange)> {
+    let change = |name: &ResourceName, expected: &Config| {
         let Some(have) = live.get(name) else {
-            return Some(Change::Create(wanted.clone()));
+            return Some(ConfigChange::Create(expected.clone()));
         };
-        let (unsafe_ones, others) = differences(wanted, have);
-        if !unsafe_ones.is_empty() {
+        let Differences { safety, others } = differences(expected, have);
+        if !safety.is_empty() {
+            let repaired = safety
+                .iter()
+                .map(|one| (one.field.clone(), one.declared.clone()));
             let mut config = have.clone();
-            config.extend(
-                unsafe_ones
-                    .iter()
-                    .map(|one| (one.field.clone(), one.declared.clone())),
-            );
-            return Some(Change::Repair {
+            config.extend(repaired);
+            return Some(ConfigChange::Repair {
                 config,
-                differences: unsafe_ones,
+                differences: safety,
             });
         }
-        (!others.is_empty()).then_some(Change::Keep(others))
+        (!others.is_empty()).then_some(ConfigChange::Keep(others))
     };
     declared
         .iter()
-        .filter_map(|(name, wanted)| Some((name.clone(), change(name, wanted)?)))
+        .filter_map(|(name, expected)| Some((name.clone(), change(name, expected)?)))
         .collect()
 }
 
-/// The safety fields that differ, and the other fields that do.
+/// The fields of a configuration that differ.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// Fields that correctness depends on.
+    pub safety: Vec<Difference>,
+    /// Fields that are the administrator's choice.
+    pub others: Vec<Difference>,
+}
+
+/// The fields that differ between the declared and the live configuration.
 #[must_use]
-pub fn differences(declared: &Config, live: &Config) -> (Vec<Difference>, Vec<Difference>) {
+pub fn differences(declared: &Config, live: &Config) -> Differences {
     let differing = declared.iter().filter_map(|(field, declared)| {
         let live = live.get(field).cloned().unwrap_or(Value::Null);
         let same = *declared == live || (live.is_null() && is_default(declared));
@@ -206,7 +191,8 @@ pub fn differences(declared: &Config, live: &Config) -> (Vec<Difference>, Vec<Di
             live,
         })
     });
-    differing.partition(|one| SAFETY.contains(&one.field.as_str()))
+    let (safety, others) = differing.partition(|one| SAFETY.contains(&one.field.as_str()));
+    Differences { safety, others }
 }
 
 /// Whether the server leaves such a value out of its answers.
@@ -217,11 +203,11 @@ fn is_default(value: &Value) -> bool {
 /// The live configurations of what is declared.
 ///
 /// # Errors
-/// Where the server does not answer or refuses.
+/// Returns [`ApiError`] if the server does not answer or refuses.
 pub async fn live(
     js: &jetstream::Context,
-    declared: &BTreeMap<Name, Config>,
-) -> Result<BTreeMap<Name, Config>, ApiError> {
+    declared: &BTreeMap<ResourceName, Config>,
+) -> Result<BTreeMap<ResourceName, Config>, ApiError> {
     let mut live = BTreeMap::new();
     for name in declared.keys() {
         let config = info(js, name)
@@ -235,13 +221,16 @@ pub async fn live(
 /// Carries out the plan; what is kept is left alone.
 ///
 /// # Errors
-/// At the first change the server refuses; those before it are done.
-pub async fn apply(js: &jetstream::Context, plan: &[(Name, Change)]) -> Result<(), ApiError> {
+/// Returns [`ApiError`] for the first change that the server refuses; those before it are done.
+pub async fn apply(
+    js: &jetstream::Context,
+    plan: &[(ResourceName, ConfigChange)],
+) -> Result<(), ApiError> {
     for (name, change) in plan {
         let (config, verb) = match change {
-            Change::Create(config) => (config, "CREATE"),
-            Change::Repair { config, .. } => (config, "UPDATE"),
-            Change::Keep(_) => continue,
+            ConfigChange::Create(config) => (config, "CREATE"),
+            ConfigChange::Repair { config, .. } => (config, "UPDATE"),
+            ConfigChange::Keep(_) => continue,
         };
         let missing = || ApiError::new(name.clone(), "its stream is missing".to_owned());
         match &name.consumer {
@@ -264,14 +253,11 @@ pub async fn apply(js: &jetstream::Context, plan: &[(Name, Change)]) -> Result<(
 mod tests {
     use super::*;
 
-    fn events() -> Name {
-        Name {
-            stream: "EVENTS".into(),
-            consumer: None,
-        }
+    fn events() -> ResourceName {
+        ResourceName::stream("EVENTS")
     }
 
-    fn change_of(edit: impl FnOnce(&mut Config)) -> Option<Change> {
+    fn change_of(edit: impl FnOnce(&mut Config)) -> Option<ConfigChange> {
         let declared = declared();
         let mut live = declared.clone();
         edit(live.get_mut(&events()).unwrap());
@@ -279,16 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_declared_needs_nothing_and_what_is_missing_is_created_streams_first() {
+    fn what_is_missing_is_created_streams_first() {
         assert_eq!(plan(declared(), declared()), []);
         let all = plan(declared(), &BTreeMap::new());
         assert!(
             all.iter()
-                .all(|(_, change)| matches!(change, Change::Create(_)))
+                .all(|(_, change)| matches!(change, ConfigChange::Create(_)))
         );
-        let place = |wanted: &str| {
+        let place = |expected: &str| {
             all.iter()
-                .position(|(name, _)| name.to_string() == wanted)
+                .position(|(name, _)| name.to_string() == expected)
                 .unwrap()
         };
         assert!(place("stream EVENTS") < place("consumer EVENTS/persist"));
@@ -296,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_safety_field_is_repaired_and_sizes_are_kept() {
-        let Some(Change::Repair {
+        let Some(ConfigChange::Repair {
             config,
             differences,
         }) = change_of(|live| {
@@ -312,7 +298,7 @@ mod tests {
         );
         assert_eq!(differences.len(), 1);
         let kept = change_of(|live| drop(live.insert("max_bytes".into(), json!(1))));
-        assert!(matches!(kept, Some(Change::Keep(fields)) if fields[0].field == "max_bytes"));
+        assert!(matches!(kept, Some(ConfigChange::Keep(fields)) if fields[0].field == "max_bytes"));
     }
 
     #[test]

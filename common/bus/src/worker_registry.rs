@@ -1,7 +1,7 @@
-//! The bucket `workers`: who is alive, and leases that one process holds at a time.
+//! The worker registry: which processes are alive, by their heartbeats in the bucket `workers`.
 //!
 //! The server drops an entry that was not renewed for the bucket's `max_age`: a process that dies
-//! is gone from the list, and its leases are free, without anyone doing anything.
+//! disappears from the registry by itself.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ pub const BUCKET: &str = "workers";
 /// The role of a collector's entry.
 pub const COLLECTOR: &str = "collector";
 
-/// An entry is renewed this often in its life, so that one lost renewal does no harm.
+/// An entry is renewed this often within its lifetime, so that one lost renewal does no harm.
 pub(crate) const RENEWALS: u32 = 3;
-/// The life of an entry where the bucket sets none: as `nats/streams/KV_workers.json` has it.
-const USUAL_LIFE: Duration = Duration::from_secs(15);
-/// A server that does not take the farewell in this time is not waited for: the entry expires.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+/// The lifetime of an entry if the bucket sets none: as `nats/streams/KV_workers.json` has it.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(15);
+/// How long an entry may take to be removed; else it is left to expire.
+pub(crate) const REMOVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A process that is alive: a worker or a collector. `devtrail up` is both, as two entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,6 @@ pub struct WorkerEntry {
     pub pid: u32,
     /// When it started, RFC 3339.
     pub started_at: String,
-    /// The version of its program.
     pub version: String,
     /// Its circuit breakers, by name.
     #[serde(default)]
@@ -66,7 +65,7 @@ impl WorkerEntry {
         }
     }
 
-    /// Whether it is one of the workers.
+    /// Whether it is a worker; else it is a collector.
     #[must_use]
     pub fn is_worker(&self) -> bool {
         self.role != COLLECTOR
@@ -87,103 +86,112 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> RegistryError {
     RegistryError(error.to_string())
 }
 
-/// The bucket as it is now, and how long its entries live.
-pub(crate) async fn open(js: &jetstream::Context) -> Result<(kv::Store, Duration), RegistryError> {
-    let bucket = js.get_key_value(BUCKET).await.map_err(failed)?;
-    let incarnation = bucket.stream.cached_info().config.max_age;
-    Ok((
-        bucket,
-        if incarnation.is_zero() {
-            USUAL_LIFE
-        } else {
-            incarnation
-        },
-    ))
+/// The bucket as it is now.
+pub(crate) struct Bucket {
+    pub store: kv::Store,
+    /// How long an entry lives that is not renewed.
+    pub lifetime: Duration,
 }
 
-/// Failed turns in a row: the next one comes after a backoff.
-#[derive(Default)]
-pub(crate) struct Failures(u32);
+impl Bucket {
+    /// Reads its configuration too: that may change while a process runs.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if the bucket is missing or the server does not answer.
+    pub async fn open(js: &jetstream::Context) -> Result<Self, RegistryError> {
+        let store = js.get_key_value(BUCKET).await.map_err(failed)?;
+        let max_age = store.stream.cached_info().config.max_age;
+        let lifetime = match max_age.is_zero() {
+            true => DEFAULT_LIFETIME,
+            false => max_age,
+        };
+        Ok(Self { store, lifetime })
+    }
+}
 
-impl Failures {
-    /// How long to wait after a turn: what it says, or the backoff where it failed.
-    pub(crate) fn pause_after(
-        &mut self,
-        turn: Result<Duration, RegistryError>,
-        what: &str,
-    ) -> Duration {
-        match turn {
+/// The pauses between renewals, with a backoff after failures in a row.
+#[derive(Default)]
+pub(crate) struct RenewalPause {
+    failures: u32,
+}
+
+impl RenewalPause {
+    /// How long to wait after a renewal: the pause that it returned, or the backoff if it failed.
+    pub fn after(&mut self, renewed: Result<Duration, RegistryError>, what: &str) -> Duration {
+        match renewed {
             Ok(pause) => {
-                self.0 = 0;
+                self.failures = 0;
                 pause
             }
             Err(error) => {
-                // Once a trouble, not once a try.
-                if self.0 == 0 {
+                // Once an outage, not once an attempt.
+                if self.failures == 0 {
                     tracing::warn!(%error, "{what} cannot be renewed; trying again");
                 }
-                self.0 += 1;
-                RetryPolicy::DEFAULT.delay(self.0)
+                self.failures += 1;
+                RetryPolicy::DEFAULT.delay(self.failures)
             }
         }
     }
 }
 
-/// Says that the process is alive, and how its breakers are, until it is asked to stop; then takes the entry away.
+/// Sends heartbeats with the state of the breakers until the process shuts down; then deregisters it.
 ///
-/// What it says of the breakers is renewed at once when one changes.
-pub async fn keep_registered(
+/// A breaker that changes causes a heartbeat at once.
+pub async fn send_heartbeats(
     js: jetstream::Context,
     mut entry: WorkerEntry,
     breakers: Breakers,
     shutdown: Shutdown,
 ) {
     let key = entry.key();
-    let (stopping, mut failures, mut changes) = (
-        shutdown.drain_token(),
-        Failures::default(),
-        breakers.changes(),
-    );
+    let draining = shutdown.drain_token();
+    let mut renewal_pause = RenewalPause::default();
+    let mut changes = breakers.changes();
     loop {
-        // Before the look, so that no change between the two is missed.
+        // Before the reports are read, so that no change between the two is missed.
         changes.mark_unchanged();
         entry.breakers = breakers.own_reports();
         let value = serde_json::to_vec(&entry).expect("texts and a number become JSON");
         let renewed = async {
-            let (bucket, incarnation) = open(&js).await?;
-            bucket.put(&key, value.into()).await.map_err(failed)?;
-            Ok(incarnation / RENEWALS)
+            let Bucket { store, lifetime } = Bucket::open(&js).await?;
+            store.put(&key, value.into()).await.map_err(failed)?;
+            Ok(lifetime / RENEWALS)
         };
-        let Some(turn) = stopping.run_until_cancelled(renewed).await else {
+        let Some(renewed) = draining.run_until_cancelled(renewed).await else {
             break;
         };
-        let was_renewed = turn.is_ok();
-        let pause = failures.pause_after(turn, "the entry in the list of processes");
+        let was_renewed = renewed.is_ok();
+        let pause = renewal_pause.after(renewed, "the entry in the worker registry");
         let changed = async {
             match was_renewed {
                 // The sender lives as long as `breakers`.
                 true => drop(changes.changed().await),
-                // The next try tells it; a change is no reason to press a server that does not answer.
+                // The next attempt reports it; a change is no reason to press a server that does not answer.
                 false => std::future::pending().await,
             }
         };
         let next = async {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {} // sleep: the time between two signs of life
+                () = tokio::time::sleep(pause) => {} // sleep: the time between two heartbeats
                 () = changed => {}
             }
         };
-        stopping.run_until_cancelled(next).await;
+        draining.run_until_cancelled(next).await;
     }
-    let farewell = async {
-        let (bucket, _) = open(&js).await?;
-        bucket.purge(&key).await.map_err(failed)
+    deregister(&js, &key).await;
+}
+
+async fn deregister(js: &jetstream::Context, key: &str) {
+    let purged = async {
+        let Bucket { store, .. } = Bucket::open(js).await?;
+        store.purge(key).await.map_err(failed)
     };
-    match tokio::time::timeout(FAREWELL, farewell).await {
+    match tokio::time::timeout(REMOVE_TIMEOUT, purged).await {
         Ok(Ok(())) => {}
-        not_taken => tracing::debug!(
-            ?not_taken,
-            "the entry in the list of processes is left to expire"
+        failed => tracing::debug!(
+            ?failed,
+            "the entry in the worker registry is left to expire"
         ),
     }
 }
@@ -191,10 +199,10 @@ pub async fn keep_registered(
 /// The processes that are alive, by role and instance.
 ///
 /// # Errors
-/// Where the bucket is missing or the server does not answer.
+/// Returns [`RegistryError`] if the bucket is missing or the server does not answer.
 pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, RegistryError> {
-    let (bucket, _) = open(js).await?;
-    let keys: Vec<String> = bucket
+    let Bucket { store, .. } = Bucket::open(js).await?;
+    let keys: Vec<String> = store
         .keys()
         .await
         .map_err(failed)?
@@ -204,7 +212,7 @@ pub async fn alive(js: &jetstream::Context) -> Result<Vec<WorkerEntry>, Registry
     let mut alive = Vec::new();
     for key in keys.iter().filter(|key| key.starts_with("worker.")) {
         // Gone between the listing and now: not alive any more.
-        let Some(value) = bucket.get(key.as_str()).await.map_err(failed)? else {
+        let Some(value) = store.get(key.as_str()).await.map_err(failed)? else {
             continue;
         };
         alive.push(serde_json::from_slice::<WorkerEntry>(&value).map_err(failed)?);

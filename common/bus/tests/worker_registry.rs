@@ -1,4 +1,4 @@
-//! The bucket `workers` on a real nats-server: who is alive, and leases that one at a time holds.
+//! The worker registry and leases on a real nats-server.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -7,19 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use bus::{api, topology};
+use bus::{ResourceName, api, topology};
 use bus::{
     lease::Lease,
-    worker_registry::{BUCKET, COLLECTOR, WorkerEntry, alive, keep_registered},
+    worker_registry::{BUCKET, COLLECTOR, WorkerEntry, alive, send_heartbeats},
 };
 use runtime::breaker::{BreakerSettings, BreakerState, Breakers};
 use runtime::{process::Actor, shutdown::Shutdown};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A life of entries that a test can wait for, and that a busy machine's hiccups do not end.
+/// A lifetime of entries that a test can wait for, and that a busy machine's hiccups do not end.
 const SHORT: Duration = Duration::from_secs(3);
 
 struct Server {
@@ -56,14 +56,14 @@ async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
+    tokio::time::timeout(TIMEOUT, wait)
         .await
         .unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }
 
 impl Server {
-    /// A server whose bucket keeps entries for `incarnation`.
-    async fn start(incarnation: Duration) -> Self {
+    /// A server whose bucket keeps entries for `lifetime`.
+    async fn start(lifetime: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(nats_server());
         command
@@ -91,7 +91,7 @@ impl Server {
         declared.retain(|name, _| name.stream == format!("KV_{BUCKET}"));
         for config in declared.values_mut() {
             for field in ["max_age", "duplicate_window"] {
-                config.insert(field.to_owned(), json!(incarnation.as_nanos() as u64));
+                config.insert(field.to_owned(), json!(lifetime.as_nanos() as u64));
             }
         }
         let plan = topology::plan(&declared, &Default::default());
@@ -143,21 +143,21 @@ fn worker(role: &str) -> WorkerEntry {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
     // Long enough that an entry which is gone was taken away, and has not expired.
-    let server = Server::start(2 * PATIENCE).await;
+    let server = Server::start(2 * TIMEOUT).await;
     let js = server.connect().await;
     assert_eq!(alive(&js).await.unwrap(), []);
     let (persist, alert, shutdown) = (
         worker("persist"),
         worker("alert"),
-        Shutdown::manual(PATIENCE),
+        Shutdown::manual(TIMEOUT),
     );
-    let _stays = tokio::spawn(keep_registered(
+    let _stays = tokio::spawn(send_heartbeats(
         js.clone(),
         alert.clone(),
         Breakers::default(),
-        Shutdown::manual(PATIENCE),
+        Shutdown::manual(TIMEOUT),
     ));
-    let leaves = tokio::spawn(keep_registered(
+    let deregisters = tokio::spawn(send_heartbeats(
         js.clone(),
         persist.clone(),
         Breakers::default(),
@@ -169,7 +169,7 @@ async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
         [alert.clone(), persist]
     );
     shutdown.begin();
-    tokio::time::timeout(PATIENCE, leaves)
+    tokio::time::timeout(TIMEOUT, deregisters)
         .await
         .unwrap()
         .unwrap();
@@ -178,30 +178,30 @@ async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
 
 /// The two parts of `devtrail up` are one instance, and have breakers of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
-    // Renewed every 40 s: what is seen before was told because it changed.
-    let server = Server::start(2 * PATIENCE).await;
+async fn a_breaker_that_changes_is_reported_at_once_by_its_part() {
+    // Renewed every 40 s: what is seen before was reported because it changed.
+    let server = Server::start(2 * TIMEOUT).await;
     let js = server.connect().await;
     let actor = Actor::new("devtrail");
     let breakers = Breakers::default();
     let start = |role: &str| {
         let entry = WorkerEntry::of(&actor.part(role), role, 0);
         let own = breakers.part(role);
-        tokio::spawn(keep_registered(
+        tokio::spawn(send_heartbeats(
             js.clone(),
             entry,
             own.clone(),
-            Shutdown::manual(PATIENCE),
+            Shutdown::manual(TIMEOUT),
         ));
         own
     };
     let (collector, worker) = (start(COLLECTOR), start("all"));
     let stream = collector.guard("stream", BreakerSettings::DEFAULT);
     let _store = worker.guard("store", BreakerSettings::DEFAULT);
-    let told = async |what: &str, expected: [(&str, &str, BreakerState); 2]| {
+    let reported = async |what: &str, expected: [(&str, &str, BreakerState); 2]| {
         let seen = async || {
             let alive = alive(&js).await.unwrap();
-            let told: Vec<_> = alive
+            let reported: Vec<_> = alive
                 .iter()
                 .flat_map(|entry| {
                     entry
@@ -210,12 +210,12 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
                         .map(|one| (&*entry.role, &*one.name, one.state))
                 })
                 .collect();
-            (told == [expected[1], expected[0]]).then_some(())
+            (reported == [expected[1], expected[0]]).then_some(())
         };
         until(what, seen).await;
     };
     let store = ("all", "store", BreakerState::Closed);
-    told(
+    reported(
         "both are closed",
         [(COLLECTOR, "stream", BreakerState::Closed), store],
     )
@@ -224,38 +224,35 @@ async fn a_breaker_that_changes_is_told_at_once_by_the_part_whose_it_is() {
     for _ in 0..5 {
         stream.acquire().ok().unwrap().failed("no PubAck");
     }
-    told(
+    reported(
         "one is open",
         [(COLLECTOR, "stream", BreakerState::Open), store],
     )
     .await;
     assert!(
-        began.elapsed() < PATIENCE / 2,
-        "told only with the next sign of life"
+        began.elapsed() < TIMEOUT / 2,
+        "reported only with the next heartbeat"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_dies() {
+async fn a_worker_is_listed_until_it_dies() {
     let server = Server::start(SHORT).await;
     let js = server.connect().await;
     let entry = worker("persist");
     let (process, task) = server.process({
         let entry = entry.clone();
         |js| {
-            tokio::spawn(keep_registered(
+            tokio::spawn(send_heartbeats(
                 js,
                 entry,
                 Breakers::default(),
-                Shutdown::manual(PATIENCE),
+                Shutdown::manual(TIMEOUT),
             ))
         }
     });
-    let name = topology::Name {
-        stream: format!("KV_{BUCKET}"),
-        consumer: None,
-    };
-    // Each renewal comes after a third of a life: the first entry has expired by the fifth.
+    let name = ResourceName::stream(&format!("KV_{BUCKET}"));
+    // Each renewal comes after a third of a lifetime: the first entry has expired by the fifth.
     until("it was renewed", async || {
         let info = api::info(&js, &name).await.unwrap().unwrap();
         (info["state"]["last_seq"].as_u64().unwrap() >= 5).then_some(())
@@ -267,22 +264,16 @@ async fn a_worker_stays_listed_beyond_the_life_of_an_entry_and_is_gone_when_it_d
         alive(&js).await.unwrap().is_empty().then_some(())
     })
     .await;
-    assert!(
-        task.await.is_err(),
-        "it was killed, it did not say farewell"
-    );
+    assert!(task.await.is_err(), "it was killed, it did not deregister");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_never_hold_a_lease_at_once_and_the_second_gets_it_after_the_first_died() {
+async fn one_holds_a_lease_and_another_gets_it_when_that_dies() {
     let server = Server::start(SHORT).await;
     let (process, first) = server.process(|js| Lease::hold(js, "sweep", "first"));
-    tokio::time::timeout(PATIENCE, first.held()).await.unwrap();
+    tokio::time::timeout(TIMEOUT, first.held()).await.unwrap();
     let second = Lease::hold(server.connect().await, "sweep", "second");
-    let name = topology::Name {
-        stream: format!("KV_{BUCKET}"),
-        consumer: None,
-    };
+    let name = ResourceName::stream(&format!("KV_{BUCKET}"));
     let js = server.connect().await;
     until("it was renewed", async || {
         assert!(!(second.is_held() && first.is_held()), "two hold it");
@@ -290,7 +281,7 @@ async fn two_never_hold_a_lease_at_once_and_the_second_gets_it_after_the_first_d
         (info["state"]["last_seq"].as_u64().unwrap() >= 5).then_some(())
     })
     .await;
-    assert!(first.is_held(), "a holder that renews keeps it");
+    assert!(first.is_held(), "an owner that renews keeps it");
     process.kill();
     until("the second has it", async || {
         let (taken, believes) = (second.is_held(), first.is_held());
@@ -301,9 +292,9 @@ async fn two_never_hold_a_lease_at_once_and_the_second_gets_it_after_the_first_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_released_lease_is_free_at_once_and_only_one_of_many_gets_it() {
+async fn a_released_lease_is_free_at_once_for_one_of_many() {
     // Long enough that nothing expires here.
-    let server = Server::start(2 * PATIENCE).await;
+    let server = Server::start(2 * TIMEOUT).await;
     let js = server.connect().await;
     let first = Lease::hold(js.clone(), "sweep", "first");
     first.held().await;

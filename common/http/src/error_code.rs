@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+/// The reason for which a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     MalformedRequest,
@@ -49,6 +50,7 @@ const fn row(status: StatusCode, name: &'static str, title: &'static str) -> Row
 }
 
 impl ErrorCode {
+    /// Every code, in the order of its status.
     pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::MalformedJson,
@@ -191,6 +193,7 @@ impl ErrorCode {
         }
     }
 
+    /// The HTTP status of the response.
     pub const fn status(self) -> StatusCode {
         self.row().status
     }

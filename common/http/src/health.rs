@@ -22,7 +22,9 @@ pub struct Health {
 }
 
 impl Health {
+    /// The body of `/health/live`.
     pub const LIVE: Json<Self> = Json(Self { status: "live" });
+    /// The body of `/health/ready` of a process that is ready.
     pub const READY: Json<Self> = Json(Self { status: "ready" });
 }
 

@@ -113,6 +113,7 @@ impl Problem {
         }
     }
 
+    /// Names the request in the body.
     #[must_use]
     pub fn correlation_id(self, id: impl Into<Box<str>>) -> Self {
         Self {

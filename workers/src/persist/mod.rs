@@ -7,8 +7,10 @@ mod redrive;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{self, Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
-use bus::{BindError, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
+use bus::pull::{
+    Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullLoop, PullSettings,
+};
+use bus::{BindError, ConsumerRef, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
 use runtime::clock;
 use runtime::crash;
@@ -47,30 +49,32 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let relay = OutboxRelay::new(outbox, pulling.retry.policy(), process.shutdown.clone());
     let (jobs, queued_jobs) = OutboxRelay::<JobOutbox<S>>::queue();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
-    let role = Arc::new(PersistRole {
+    let handler = Arc::new(PersistRole {
         store: store.clone(),
         client,
         jobs,
         actor,
     });
-    let redriving = Arc::new(RedriveRole::new(js.clone(), store, role.clone()));
-    let redriven = pull::run(
-        js.clone(),
-        (REPLAY, PERSIST_REPLAY),
-        (redriving, delivery_state.clone()),
-        redrive::bounds(pulling.clone()),
-        process.shutdown.clone(),
-    );
-    let pull = pull::run(
+    let redriving = Arc::new(RedriveRole::new(js.clone(), store, handler.clone()));
+    let redriven = PullLoop {
+        js: js.clone(),
+        consumer: ConsumerRef::new(REPLAY, PERSIST_REPLAY),
+        handler: redriving,
+        delivery_state: delivery_state.clone(),
+        settings: redrive::bounds(pulling.clone()),
+        shutdown: process.shutdown.clone(),
+    };
+    let pull = PullLoop {
         js,
-        (EVENTS, PERSIST),
-        (role, delivery_state),
-        pulling,
-        process.shutdown,
-    );
+        consumer: ConsumerRef::new(EVENTS, PERSIST),
+        handler,
+        delivery_state,
+        settings: pulling,
+        shutdown: process.shutdown,
+    };
     // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
-    let pull = Box::pin(pull);
-    let redriven = Box::pin(redriven);
+    let pull = Box::pin(pull.run());
+    let redriven = Box::pin(redriven.run());
     let relaying = Box::pin(relay.run(queued_jobs));
     // Only a start fails. The relay ends when the roles are gone, and with them the queue.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
@@ -86,8 +90,12 @@ pub struct PersistRole<S> {
     actor: String,
 }
 
-impl<S: Persist + Attempts> Role for PersistRole<S> {
-    async fn handle(&self, incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+impl<S: Persist + Attempts> MessageHandler for PersistRole<S> {
+    async fn handle(
+        &self,
+        incarnation: &StreamIncarnation,
+        group: &[Delivery],
+    ) -> Vec<DeliveryOutcome> {
         let src = match self.store.source(incarnation).await {
             Ok(src) => src,
             Err(error) => return vec![error_class::outcome(&error); group.len()],
@@ -98,9 +106,9 @@ impl<S: Persist + Attempts> Role for PersistRole<S> {
             outcomes.push(match self.incoming(src, one) {
                 Ok(incoming) => {
                     decoded.push(incoming);
-                    Outcome::Ack
+                    DeliveryOutcome::Ack
                 }
-                Err(reason) => Outcome::failed(ErrorClass::Permanent, reason),
+                Err(reason) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
             });
         }
         crash::point("persist.before_commit");
@@ -115,14 +123,14 @@ impl<S: Persist + Attempts> Role for PersistRole<S> {
             Err(error) => {
                 let undone = outcomes
                     .iter_mut()
-                    .filter(|outcome| **outcome == Outcome::Ack);
+                    .filter(|outcome| **outcome == DeliveryOutcome::Ack);
                 undone.for_each(|outcome| *outcome = error_class::outcome(&error));
             }
         }
         outcomes
     }
 
-    async fn about(
+    async fn context(
         &self,
         incarnation: &StreamIncarnation,
         delivery: &Delivery,

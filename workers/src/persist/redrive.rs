@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{Delivery, ErrorClass, Failure, Outcome, PullSettings, Role};
-use bus::{EVENTS, bind_stream, stored};
+use bus::pull::{Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullSettings};
+use bus::{EVENTS, bind_stream, stored_messages};
 use store::Persist;
 use types::dead_letter::MessageContext;
 use types::id::{BatchRef, Src};
@@ -49,7 +49,7 @@ fn permanent(reason: String) -> Failure {
     }
 }
 
-impl<R: Role, S: Persist> RedriveRole<R, S> {
+impl<R: MessageHandler, S: Persist> RedriveRole<R, S> {
     /// Pointers for `live`.
     pub fn new(js: jetstream::Context, store: S, live: Arc<R>) -> Self {
         Self { js, store, live }
@@ -76,15 +76,14 @@ impl<R: Role, S: Persist> RedriveRole<R, S> {
                 "the pointer names message {at} of an earlier incarnation of EVENTS; the present one is {present}"
             )));
         }
-        let message =
-            stored::message(&self.js, EVENTS, at.seq)
-                .await
-                .map_err(|error| match error.is_refusal {
-                    true => permanent(format!(
-                        "the pointer names message {at}, for which the server cannot look: {error}"
-                    )),
-                    false => unreadable(format!("message {at} of EVENTS"), error),
-                })?;
+        let message = stored_messages::get(&self.js, EVENTS, at.seq)
+            .await
+            .map_err(|error| match error.is_refusal {
+                true => permanent(format!(
+                    "the pointer names message {at}, for which the server cannot look: {error}"
+                )),
+                false => unreadable(format!("message {at} of EVENTS"), error),
+            })?;
         let gone = || {
             permanent(format!(
                 "EVENTS no longer holds message {at}, which the pointer names"
@@ -97,11 +96,15 @@ impl<R: Role, S: Persist> RedriveRole<R, S> {
     }
 }
 
-impl<R: Role, S: Persist> Role for RedriveRole<R, S> {
-    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+impl<R: MessageHandler, S: Persist> MessageHandler for RedriveRole<R, S> {
+    async fn handle(
+        &self,
+        _incarnation: &StreamIncarnation,
+        group: &[Delivery],
+    ) -> Vec<DeliveryOutcome> {
         let (incarnation, src) = match self.present().await {
             Ok(present) => present,
-            Err(failure) => return vec![Outcome::Failed(failure); group.len()],
+            Err(failure) => return vec![DeliveryOutcome::Failed(failure); group.len()],
         };
         let mut found = Vec::with_capacity(group.len());
         for one in group {
@@ -114,27 +117,27 @@ impl<R: Role, S: Persist> Role for RedriveRole<R, S> {
             .map(|message| (message.seq, message.clone()));
         let messages: Vec<Delivery> = readable.collect::<BTreeMap<_, _>>().into_values().collect();
         let outcomes = self.live.handle(&incarnation, &messages).await;
-        let outcomes: BTreeMap<u64, Outcome> = messages
+        let outcomes: BTreeMap<u64, DeliveryOutcome> = messages
             .iter()
             .map(|message| message.seq)
             .zip(outcomes)
             .collect();
         let outcome = |found: Result<Delivery, Failure>| match found {
             Ok(message) => outcomes[&message.seq].clone(),
-            Err(failure) => Outcome::Failed(failure),
+            Err(failure) => DeliveryOutcome::Failed(failure),
         };
         found.into_iter().map(outcome).collect()
     }
 
     /// What is known of the message, not of the pointer.
-    async fn about(
+    async fn context(
         &self,
         _incarnation: &StreamIncarnation,
         pointer: &Delivery,
     ) -> Result<MessageContext, Failure> {
         let (incarnation, src) = self.present().await?;
         match self.follow(pointer, src).await {
-            Ok(message) => self.live.about(&incarnation, &message).await,
+            Ok(message) => self.live.context(&incarnation, &message).await,
             Err(failure) if failure.error_class != ErrorClass::Permanent => Err(failure),
             Err(_) => Ok(MessageContext {
                 batch: named(pointer).ok(),

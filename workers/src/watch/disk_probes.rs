@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use async_nats::jetstream;
-use bus::monitor::{self, JetStream};
+use bus::monitor::{self, JetStreamStatus};
 use futures_util::future::join_all;
 use runtime::disk::Disk;
 
 use super::probe::probe;
 use super::readings::{Capacity, DiskReadings};
 
-const ACCOUNT: &str = "JetStream account";
+const ACCOUNT: &str = "JetStreamStatus account";
 const DATABASE: &str = "database";
 
 /// What disks are read from. Each is probed on its own: a probe that fails hides no other.
@@ -94,8 +94,8 @@ impl FoundDisks {
     }
 }
 
-/// The disk under a server of this machine; for another machine's, how much JetStream uses of what it may.
-fn server_disk(name: &str, url: &str, server: &JetStream) -> anyhow::Result<FoundDisk> {
+/// The disk under a server of this machine; for another machine's, how much JetStreamStatus uses of what it may.
+fn server_disk(name: &str, url: &str, server: &JetStreamStatus) -> anyhow::Result<FoundDisk> {
     let folder = Path::new(&server.config.store_dir);
     if is_local(url) && folder.is_dir() {
         return disk(name, folder);
@@ -136,17 +136,17 @@ fn disk(name: &str, folder: &Path) -> anyhow::Result<FoundDisk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bus::monitor::Setup;
+    use bus::monitor::JetStreamConfig;
 
     #[test]
     fn of_another_machine_only_jetstreams_own_figures_count() {
         let folder = tempfile::tempdir().unwrap();
-        let setup = Setup {
+        let setup = JetStreamConfig {
             store_dir: folder.path().display().to_string(),
             max_storage: 100,
-            ..Setup::default()
+            ..JetStreamConfig::default()
         };
-        let server = JetStream {
+        let server = JetStreamStatus {
             server_id: String::new(),
             storage: 7,
             config: setup,

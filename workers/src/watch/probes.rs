@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use bus::facts::{self, ConsumerFacts, StreamFacts};
-use bus::topology::{self, Name};
+use bus::ResourceName;
+use bus::consumer_status::{self, ConsumerState, StreamState};
+use bus::topology::{self};
 use bus::worker_registry::{self, WorkerEntry};
 use bus::{ADMIN, DEAD};
 use futures_util::TryStreamExt as _;
@@ -109,8 +110,8 @@ impl<S: Monitoring> Probes<S> {
     async fn topology(&self) -> anyhow::Result<LiveTopology> {
         let reading = topology::declared().keys().map(|name| async move {
             let live = match name.consumer {
-                None => Live::Stream(facts::stream(&self.js, name).await?),
-                Some(_) => Live::Consumer(facts::consumer(&self.js, name).await?),
+                None => Live::Stream(consumer_status::stream(&self.js, name).await?),
+                Some(_) => Live::Consumer(consumer_status::consumer(&self.js, name).await?),
             };
             anyhow::Ok((name, live))
         });
@@ -152,12 +153,12 @@ impl<S: Monitoring> Probes<S> {
 
 /// What the server says of a stream or consumer; `None` if it does not exist.
 enum Live {
-    Stream(Option<StreamFacts>),
-    Consumer(Option<ConsumerFacts>),
+    Stream(Option<StreamState>),
+    Consumer(Option<ConsumerState>),
 }
 
 /// `STREAM`, or `STREAM/consumer`.
-fn path(name: &Name) -> String {
+fn path(name: &ResourceName) -> String {
     let consumer = name
         .consumer
         .as_ref()
@@ -167,8 +168,8 @@ fn path(name: &Name) -> String {
 }
 
 /// Returns `None` if the stream has no bound, or drops old messages instead of refusing new ones.
-fn capacity(name: &Name, facts: &StreamFacts) -> Option<Capacity> {
-    let size = facts.max_bytes.filter(|_| facts.refuses)?;
+fn capacity(name: &ResourceName, facts: &StreamState) -> Option<Capacity> {
+    let size = facts.max_bytes.filter(|_| facts.discards_new)?;
     Some(Capacity {
         name: name.stream.clone(),
         used: facts.bytes,
@@ -177,12 +178,12 @@ fn capacity(name: &Name, facts: &StreamFacts) -> Option<Capacity> {
 }
 
 /// Returns `None` if the consumer's work is not live: a replay takes its time, and the webhook watches its own alerts.
-fn backlog(name: &Name, facts: &ConsumerFacts, now: Micros) -> Option<Backlog> {
+fn backlog(name: &ResourceName, facts: &ConsumerState, now: Micros) -> Option<Backlog> {
     let consumer = path(name);
     let is_live = !consumer.ends_with("-replay") && name.stream != ADMIN;
     is_live.then(|| Backlog {
         consumer,
-        messages: facts.pending + facts.unsettled,
+        messages: facts.pending + facts.ack_pending,
         oldest: facts.age(now),
     })
 }

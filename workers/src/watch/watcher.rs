@@ -227,12 +227,12 @@ impl<S: Monitoring> Watcher<S> {
         let read = admin_alerts(&self.js, 1).await;
         let unread =
             |error: &_| tracing::warn!(%error, "the stream ADMIN cannot be read; trying again");
-        let (messages, last_sequence) = read.inspect_err(unread).ok()?;
-        let tracker = ConditionTracker::read(Throttle::from(&self.settings), messages);
+        let log = read.inspect_err(unread).ok()?;
+        let tracker = ConditionTracker::read(Throttle::from(&self.settings), log.alerts);
         self.expect_open_alerts(&tracker);
         Some(AdminState {
             tracker,
-            last_sequence,
+            last_sequence: log.last_sequence,
         })
     }
 

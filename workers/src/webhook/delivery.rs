@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use bus::BindError;
-use bus::pull::{self, Delivery, DeliveryState, ErrorClass, Failure, Outcome};
-use bus::pull::{Place, PriorAttempts, PullSettings, Role};
+use bus::ConsumerRef;
+use bus::pull::{Delivery, DeliveryOutcome, DeliveryState, ErrorClass, Failure, PullLoop};
+use bus::pull::{MessageHandler, MessagePosition, PriorAttempts, PullSettings};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
@@ -71,26 +72,31 @@ pub async fn deliver(
         .guard(&format!("webhook:{}", webhook.name), breaker);
     let settings = PullSettings {
         group: 1,
-        keeps: false,
+        holds: false,
         ..PullSettings::new(retry, guard, process.actor.to_string())
     };
-    let role = Arc::new(WebhookRole { webhook });
-    pull::run(
+    let handler = Arc::new(WebhookRole { webhook });
+    let pull = PullLoop {
         js,
-        (consumer.stream, consumer.consumer),
-        (role, Arc::new(NoDeliveryState)),
+        consumer: ConsumerRef::new(consumer.stream, consumer.consumer),
+        handler,
+        delivery_state: Arc::new(NoDeliveryState),
         settings,
-        process.shutdown,
-    )
-    .await
+        shutdown: process.shutdown,
+    };
+    pull.run().await
 }
 
 struct WebhookRole {
     webhook: Webhook,
 }
 
-impl Role for WebhookRole {
-    async fn handle(&self, _incarnation: &StreamIncarnation, group: &[Delivery]) -> Vec<Outcome> {
+impl MessageHandler for WebhookRole {
+    async fn handle(
+        &self,
+        _incarnation: &StreamIncarnation,
+        group: &[Delivery],
+    ) -> Vec<DeliveryOutcome> {
         let mut outcomes = Vec::with_capacity(group.len());
         for delivery in group {
             outcomes.push(self.post(delivery).await);
@@ -98,7 +104,7 @@ impl Role for WebhookRole {
         outcomes
     }
 
-    async fn about(
+    async fn context(
         &self,
         _incarnation: &StreamIncarnation,
         _delivery: &Delivery,
@@ -108,7 +114,7 @@ impl Role for WebhookRole {
 }
 
 impl WebhookRole {
-    async fn post(&self, delivery: &Delivery) -> Outcome {
+    async fn post(&self, delivery: &Delivery) -> DeliveryOutcome {
         let Webhook {
             name,
             remedy,
@@ -123,7 +129,7 @@ impl WebhookRole {
                 seq,
                 "a message is too old to be posted to the {name} webhook"
             );
-            return Outcome::Ack;
+            return DeliveryOutcome::Ack;
         }
         let id = delivery
             .headers
@@ -135,7 +141,7 @@ impl WebhookRole {
         match post.outcome {
             PostOutcome::Accepted => {
                 count("taken");
-                Outcome::Ack
+                DeliveryOutcome::Ack
             }
             PostOutcome::Rejected => {
                 count("refused");
@@ -144,7 +150,7 @@ impl WebhookRole {
                     reason,
                     "a message was rejected: it is not posted again"
                 );
-                Outcome::Ack
+                DeliveryOutcome::Ack
             }
             // Nothing would arrive before an administrator fixes it; what still waits arrives then.
             PostOutcome::Denied => {
@@ -154,7 +160,7 @@ impl WebhookRole {
                     reason,
                     "the {name} webhook takes no messages: {remedy}"
                 );
-                Outcome::failed(ErrorClass::Transient, reason)
+                DeliveryOutcome::failed(ErrorClass::Transient, reason)
             }
             // A message that the receiver fails again and again must not hold up all others indefinitely.
             PostOutcome::Unavailable
@@ -168,12 +174,12 @@ impl WebhookRole {
                     reason,
                     "a message is skipped: the {name} webhook has failed it for too long"
                 );
-                Outcome::Ack
+                DeliveryOutcome::Ack
             }
             // It is returned, for this or another worker to try; the receiver is at fault, not the message.
             PostOutcome::Unavailable => {
                 count("not_now");
-                Outcome::failed(ErrorClass::Transient, reason)
+                DeliveryOutcome::failed(ErrorClass::Transient, reason)
             }
         }
     }
@@ -189,11 +195,11 @@ impl DeliveryState for NoDeliveryState {
     }
 
     /// Only a post tells.
-    async fn probe(&self, _nobodys: Place<'_>) -> Result<bool, Failure> {
+    async fn probe(&self, _nobodys: MessagePosition<'_>) -> Result<bool, Failure> {
         Ok(false)
     }
 
-    async fn recall(
+    async fn load(
         &self,
         _incarnation: &StreamIncarnation,
         _consumer: &str,
@@ -202,32 +208,45 @@ impl DeliveryState for NoDeliveryState {
         Ok(BTreeMap::new())
     }
 
-    async fn mark(&self, _place: Place<'_>, _now: Micros) -> Result<PriorAttempts, Failure> {
+    async fn begin_attempt(
+        &self,
+        _place: MessagePosition<'_>,
+        _now: Micros,
+    ) -> Result<PriorAttempts, Failure> {
         Ok(PriorAttempts::default())
     }
 
-    async fn unmark(&self, _place: Place<'_>) -> Result<(), Failure> {
+    async fn clear_attempt(&self, _place: MessagePosition<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn failed(&self, _place: Place<'_>, _reason: &str, _now: Micros) -> Result<u32, Failure> {
+    async fn record_failure(
+        &self,
+        _place: MessagePosition<'_>,
+        _reason: &str,
+        _now: Micros,
+    ) -> Result<u32, Failure> {
         Ok(0)
     }
 
-    async fn dead_lettered(&self, _place: Place<'_>, _letter: DeadLetter) -> Result<(), Failure> {
+    async fn record_dead_letter(
+        &self,
+        _place: MessagePosition<'_>,
+        _letter: DeadLetter,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn recovered(
+    async fn record_recovery(
         &self,
-        _place: Place<'_>,
+        _place: MessagePosition<'_>,
         _about: &MessageContext,
         _now: Micros,
     ) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn settled(
+    async fn forget(
         &self,
         _incarnation: &StreamIncarnation,
         _consumer: &str,

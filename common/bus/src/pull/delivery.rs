@@ -1,9 +1,9 @@
-//! What the loop hands to a role, and what the role says of it.
+//! What the loop passes to a message handler, and what the handler returns.
 
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
-use crate::stored::StoredMessage;
+use crate::stored_messages::StoredMessage;
 use types::dead_letter::MessageContext;
 use types::stream::StreamIncarnation;
 use types::time::Micros;
@@ -17,16 +17,13 @@ pub struct Delivery {
     pub delivered: u64,
     /// When the stream took it.
     pub published_at: Micros,
-    /// Its subject.
     pub subject: String,
-    /// Its NATS headers.
     pub headers: HeaderMap,
-    /// Its payload.
     pub payload: Bytes,
 }
 
 impl Delivery {
-    /// Whose it is by its subject, whose last token names the developer.
+    /// The developer that its subject names in the last token.
     #[must_use]
     pub fn developer(&self) -> Option<&str> {
         self.subject
@@ -35,66 +32,69 @@ impl Delivery {
     }
 }
 
-/// A message that was read where it lies: no delivery of it is counted.
+/// A message that was read from its stream without being delivered.
 impl From<StoredMessage> for Delivery {
     fn from(message: StoredMessage) -> Self {
-        let StoredMessage {
-            seq,
-            at,
-            subject,
-            headers,
-            unreadable: _,
-            payload,
-        } = message;
         Self {
-            seq,
+            seq: message.seq,
             delivered: 0,
-            published_at: at,
-            subject,
-            headers,
-            payload,
+            published_at: message.at,
+            subject: message.subject,
+            headers: message.headers,
+            payload: message.payload,
         }
     }
 }
 
-/// How handling a message ended. What becomes of it is the loop's to decide, not the role's.
+impl TryFrom<&jetstream::Message> for Delivery {
+    type Error = async_nats::Error;
+
+    fn try_from(message: &jetstream::Message) -> Result<Self, Self::Error> {
+        let delivered = message.info()?.delivered.max(0) as u64;
+        Ok(Self {
+            delivered,
+            ..StoredMessage::try_from(message)?.into()
+        })
+    }
+}
+
+/// How handling a message ended. What is done about it is the loop's decision, not the handler's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done with.
+pub enum DeliveryOutcome {
+    /// The message is done.
     Ack,
-    /// Not done.
+    /// The message is not done.
     Failed(Failure),
 }
 
 /// Why a message is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What is at fault.
     pub error_class: ErrorClass,
     /// The error chain.
     pub reason: String,
 }
 
-/// What is at fault where a message is not done (`docs/protocol.md`, Persist).
+/// The cause of a failure (`docs/protocol.md`, Persist).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     /// A dependency failed, for every message alike: the store is away or busy. Retried indefinitely; no
     /// attempt is used, so an outage sends nothing to DEAD.
     Transient,
-    /// NATS, where the role itself reads a stream: it is away or slow. The message comes again with pauses, uses
-    /// no attempt, and holds up nobody; of the store this says nothing.
+    /// NATS failed a handler that reads a stream itself: it is away or slow. The message is returned with pauses,
+    /// uses no attempt, and holds up no other. It says nothing about the store.
     Stream,
-    /// What only an administrator can mend, and this message alone: it comes again until then, uses no
-    /// attempt, and holds up nobody.
+    /// Only an administrator can fix it, and it fails this message alone. The message is returned until then, uses
+    /// no attempt, and holds up no other.
     Administrator,
-    /// The message itself: it fails at each attempt. Dead-lettered as soon as it stands alone.
+    /// The message itself: it fails at each attempt. Dead-lettered as soon as it is handled alone.
     Permanent,
-    /// Nobody knows. Uses an attempt where the message stands alone.
+    /// The cause is not known. Uses an attempt if the message was handled alone.
     Unknown,
 }
 
-impl Outcome {
-    /// Not done, and why.
+impl DeliveryOutcome {
+    /// A failure of this class.
     pub fn failed(error_class: ErrorClass, reason: impl Into<String>) -> Self {
         Self::Failed(Failure {
             error_class,
@@ -103,35 +103,23 @@ impl Outcome {
     }
 }
 
-/// What the loop feeds.
-pub trait Role: Send + Sync + 'static {
-    /// Handles messages of one life of the stream, in the order of their sequences; gives one
-    /// outcome a message, in the same order. It may panic: the messages are isolated then.
+/// Handles the messages that the loop pulls.
+pub trait MessageHandler: Send + Sync + 'static {
+    /// Handles messages of one incarnation of the stream, in the order of their sequences. Returns one outcome per
+    /// message, in the same order. It may panic: the messages are isolated then.
     fn handle(
         &self,
         incarnation: &StreamIncarnation,
         group: &[Delivery],
-    ) -> impl Future<Output = Vec<Outcome>> + Send;
+    ) -> impl Future<Output = Vec<DeliveryOutcome>> + Send;
 
-    /// What is known of a message that is to be given up. Garbage is possible; then little is.
+    /// What is known of a message that is to be dead-lettered. Of garbage little is.
     ///
     /// # Errors
-    /// Where that cannot be found out now; the message is given up later.
-    fn about(
+    /// Returns the failure if that cannot be found out now; the message is dead-lettered later.
+    fn context(
         &self,
         incarnation: &StreamIncarnation,
         delivery: &Delivery,
     ) -> impl Future<Output = Result<MessageContext, Failure>> + Send;
-}
-
-/// What a role sees of a message.
-///
-/// # Errors
-/// Where it is no message of a stream.
-pub(super) fn delivery(message: &jetstream::Message) -> Result<Delivery, async_nats::Error> {
-    let delivered = message.info()?.delivered.max(0) as u64;
-    Ok(Delivery {
-        delivered,
-        ..StoredMessage::try_from(message)?.into()
-    })
 }

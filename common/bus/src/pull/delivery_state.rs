@@ -1,8 +1,8 @@
-//! What the loop remembers of messages across processes and restarts: a worker keeps it in its store.
+//! What is recorded of messages across processes and restarts: a worker keeps it in its store.
 
 use std::collections::BTreeMap;
 
-use super::delivery::Failure;
+use crate::pull::delivery::Failure;
 use types::dead_letter::{DeadLetter, MessageContext};
 use types::id::Src;
 use types::stream::StreamIncarnation;
@@ -10,8 +10,8 @@ use types::time::Micros;
 
 /// A message as one consumer sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The life of its stream.
+pub struct MessagePosition<'a> {
+    /// The incarnation of its stream.
     pub incarnation: &'a StreamIncarnation,
     /// The consumer's name.
     pub consumer: &'a str,
@@ -19,10 +19,10 @@ pub struct Place<'a> {
     pub seq: u64,
 }
 
-/// What is remembered of a message; nothing of one that never failed.
+/// The attempts of a message that were made before. A message that never failed has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PriorAttempts {
-    /// Attempts that failed for a reason nobody knows.
+    /// Attempts that failed with an unknown cause.
     pub used: u32,
     /// Workers that died while they handled it alone.
     pub died: u32,
@@ -32,89 +32,95 @@ pub struct PriorAttempts {
     pub is_in_dead: bool,
 }
 
-/// Remembers. An error of it is blamed as one of the role is.
+/// Records the state of deliveries. A failure of it is classified as one of the handler is.
 pub trait DeliveryState: Send + Sync + 'static {
-    /// The number that this life of a stream has in the store.
+    /// The number of this incarnation of a stream in the store.
     ///
     /// # Errors
-    /// Where the store cannot tell now.
+    /// Returns the failure if the store cannot be read now.
     fn source(
         &self,
         incarnation: &StreamIncarnation,
     ) -> impl Future<Output = Result<Src, Failure>> + Send;
 
-    /// Asks for no message's sake whether what messages need is there: no message has the sequence of `nobodys`.
-    /// `false` where only a message can find out.
+    /// Checks without a message whether what messages need is available: no message has the sequence of `unused`.
+    /// `false` if only a message can tell.
     ///
     /// # Errors
-    /// Where it is not well.
-    fn probe(&self, nobodys: Place<'_>) -> impl Future<Output = Result<bool, Failure>> + Send;
+    /// Returns the failure if it is not available.
+    fn probe(
+        &self,
+        unused: MessagePosition<'_>,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
 
-    /// What is remembered of these messages of the consumer; those that never failed are left out.
+    /// The prior attempts of these messages of the consumer; those that never failed are left out.
     ///
     /// # Errors
-    /// Where it cannot be read now.
-    fn recall(
+    /// Returns the failure if they cannot be read now.
+    fn load(
         &self,
         incarnation: &StreamIncarnation,
         consumer: &str,
         seqs: &[u64],
     ) -> impl Future<Output = Result<BTreeMap<u64, PriorAttempts>, Failure>> + Send;
 
-    /// The message is about to be handled alone: written down before. Gives what was remembered until
-    /// then; a mark that nobody took back counts as a worker that died.
+    /// Records that the message is about to be handled alone. Returns the prior attempts; an attempt that was begun
+    /// and never cleared counts as a worker that died.
     ///
     /// # Errors
-    /// Where it cannot be written now.
-    fn mark(
+    /// Returns the failure if it cannot be written now.
+    fn begin_attempt(
         &self,
-        place: Place<'_>,
+        position: MessagePosition<'_>,
         now: Micros,
     ) -> impl Future<Output = Result<PriorAttempts, Failure>> + Send;
 
-    /// Takes the mark back: this worker lives.
+    /// Clears a begun attempt: this worker is alive.
     ///
     /// # Errors
-    /// Where it cannot be written now.
-    fn unmark(&self, place: Place<'_>) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Counts a failed attempt; gives how many are used now.
-    ///
-    /// # Errors
-    /// Where it cannot be written now.
-    fn failed(
+    /// Returns the failure if it cannot be written now.
+    fn clear_attempt(
         &self,
-        place: Place<'_>,
+        position: MessagePosition<'_>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Counts a failed attempt; returns how many are used now.
+    ///
+    /// # Errors
+    /// Returns the failure if it cannot be written now.
+    fn record_failure(
+        &self,
+        position: MessagePosition<'_>,
         reason: &str,
         now: Micros,
     ) -> impl Future<Output = Result<u32, Failure>> + Send;
 
-    /// DEAD has the message: leaves its trace, once.
+    /// Records, once, that DEAD has the message.
     ///
     /// # Errors
-    /// Where it cannot be written now; the message is not terminated.
-    fn dead_lettered(
+    /// Returns the failure if it cannot be written now; the message is not terminated.
+    fn record_dead_letter(
         &self,
-        place: Place<'_>,
+        position: MessagePosition<'_>,
         letter: DeadLetter,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The message is done, after attempts that failed: leaves their trace, once, and nothing else is remembered.
+    /// Records, once, that the message is done after failed attempts; drops all else that is recorded of it.
     ///
     /// # Errors
-    /// Where it cannot be written now; the message is not acknowledged.
-    fn recovered(
+    /// Returns the failure if it cannot be written now; the message is not acked.
+    fn record_recovery(
         &self,
-        place: Place<'_>,
-        about: &MessageContext,
+        position: MessagePosition<'_>,
+        context: &MessageContext,
         now: Micros,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// These messages of the consumer are done with: nothing need be remembered.
+    /// Drops what is recorded of these messages of the consumer: they are acked or terminated.
     ///
     /// # Errors
-    /// Where it cannot be written now; a row that stays does no harm.
-    fn settled(
+    /// Returns the failure if it cannot be written now; a row that stays does no harm.
+    fn forget(
         &self,
         incarnation: &StreamIncarnation,
         consumer: &str,

@@ -1,4 +1,4 @@
-//! One request for messages: what it brings, when it has brought all, and what is given back when the process stops.
+//! One pull request: the messages it brings, when it has brought all, and what is returned on shutdown.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use async_nats::jetstream::{AckKind, Message};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::{connects, reconnected};
+use crate::connection::{connects, reconnected};
 
-/// A request that brings nothing for this long while there is something to bring has brought all.
+/// A request that brings nothing for this long while there are messages has brought all.
 const QUIET: Duration = Duration::from_millis(100);
-/// What a request ends with where the next message is larger than what is left of its bytes (NATS ADR-13, 409).
+/// How a request ends if the next message is larger than what is left of its bytes (NATS ADR-13, 409).
 const NO_MORE_FIT: &str = "Message Size Exceeds MaxBytes";
 
-/// A request that the server has, or is to get.
-pub struct Request {
+/// A pull request that the server has, or is to get.
+pub struct PullRequest {
     messages: Batch,
     client: Client,
     /// How often the client had connected when it was sent.
@@ -24,8 +24,8 @@ pub struct Request {
     is_broken: bool,
 }
 
-impl Request {
-    /// One whose messages come over a connection of `client`.
+impl PullRequest {
+    /// A request whose messages come over a connection of `client`.
     pub fn new(messages: Batch, client: Client) -> Self {
         Self {
             messages,
@@ -35,8 +35,8 @@ impl Request {
         }
     }
 
-    /// The next message; `None` where no more comes. A request seldom outlives its connection: where that broke,
-    /// what came before is brought, and it is to be asked anew.
+    /// The next message; `None` if no more comes. A request seldom outlives its connection: if that broke, what came
+    /// before is returned, and a new request is to be made.
     pub async fn next(&mut self) -> Option<Result<Message, async_nats::Error>> {
         let sent_over = match self.sent_over {
             Some(sent_over) => sent_over,
@@ -58,23 +58,23 @@ impl Request {
         fitting(timeout(QUIET, self.messages.next()).await.unwrap_or(None))
     }
 
-    /// Gives back its messages, so that they need not wait for their `ack_wait`.
+    /// Returns its messages to the server, so that they need not wait for their `ack_wait`.
     ///
-    /// All are taken in before the first is given back: the open request would get it again.
+    /// All are received before the first is returned: the open request would get it again.
     ///
     /// # Errors
-    /// Where the connection is gone; the server delivers them again after `ack_wait`.
-    pub async fn hand_back(mut self) -> Result<(), async_nats::Error> {
-        let mut back = Vec::new();
-        // An error is the request's end; what came before it is given back all the same.
+    /// Returns an error if the connection is gone; the server delivers the messages again after `ack_wait`.
+    pub async fn return_all(mut self) -> Result<(), async_nats::Error> {
+        let mut returned = Vec::new();
+        // An error is the request's end; what came before it is returned all the same.
         while let Ok(Some(Ok(message))) = timeout(QUIET, self.messages.next()).await {
-            back.push(message);
+            returned.push(message);
         }
-        tracing::debug!(messages = back.len(), "handing back what was not begun");
+        tracing::debug!(messages = returned.len(), "returning what was not begun");
         // The request ends with its subscription.
         drop(self.messages);
-        for message in back {
-            // With a delay, if of nothing: the server writes that down, and forgets a plain one when it restarts.
+        for message in returned {
+            // With a delay, if only of zero: the server stores that, and forgets a plain nak when it restarts.
             message.ack_with(AckKind::Nak(Some(Duration::ZERO))).await?;
         }
         Ok(())

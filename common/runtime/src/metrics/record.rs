@@ -150,12 +150,7 @@ pub fn publish_retried() {
 }
 
 /// A role has handled a group of `messages` with `bytes` of payload.
-pub fn group_handled(
-    (stream, consumer): (&str, &str),
-    messages: usize,
-    bytes: usize,
-    took: Duration,
-) {
+pub fn group_handled(stream: &str, consumer: &str, messages: usize, bytes: usize, took: Duration) {
     let labels = [("stream", stream), ("consumer", consumer)];
     observe(&GROUP_MESSAGES, &labels, messages as f64);
     observe(&GROUP_BYTES, &labels, bytes as f64);
@@ -163,7 +158,7 @@ pub fn group_handled(
 }
 
 /// Messages are settled: `ack`, `retry` or `dead_letter`.
-pub fn settled((stream, consumer): (&str, &str), outcome: &'static str, count: usize) {
+pub fn settled(stream: &str, consumer: &str, outcome: &'static str, count: usize) {
     add(
         &SETTLED,
         &[
@@ -181,7 +176,7 @@ pub fn webhook_post(outcome: &'static str) {
 }
 
 /// An attempt of a message has failed, nobody knows why.
-pub fn attempt_failed((stream, consumer): (&str, &str)) {
+pub fn attempt_failed(stream: &str, consumer: &str) {
     add(&ATTEMPTS, &[("stream", stream), ("consumer", consumer)], 1);
 }
 

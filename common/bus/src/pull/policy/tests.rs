@@ -1,4 +1,4 @@
-//! Properties of the policy: a simulated role with hidden culprits, worked off to the end.
+//! Properties of the policy: a simulated handler with hidden culprits, run to the end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What is the matter with a message.
+/// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Sound,
-    /// The role sees what is wrong with it, whoever is beside it.
+    /// The handler sees what is wrong with it, whatever is beside it.
     Garbage,
     /// Fails the whole group that it is in.
     Poison(ErrorClass),
@@ -26,30 +26,30 @@ fn nature() -> impl Strategy<Value = Nature> {
     ]
 }
 
-/// As roles do it: what is garbage is told apart, the rest is one transaction.
-fn handle(part: &[usize], natures: &[Nature]) -> Vec<Outcome> {
+/// As handlers do it: garbage is recognised, the rest is one transaction.
+fn handle(part: &[usize], natures: &[Nature]) -> Vec<DeliveryOutcome> {
     let culprit = part.iter().find_map(|&one| match natures[one] {
         Nature::Poison(error_class) => Some(error_class),
         Nature::Sound | Nature::Garbage => None,
     });
     let outcome = |&one: &usize| match (natures[one], culprit) {
-        (Nature::Garbage, _) => Outcome::failed(ErrorClass::Permanent, "garbage"),
-        (_, Some(error_class)) => Outcome::failed(error_class, "poison"),
-        (_, None) => Outcome::Ack,
+        (Nature::Garbage, _) => DeliveryOutcome::failed(ErrorClass::Permanent, "garbage"),
+        (_, Some(error_class)) => DeliveryOutcome::failed(error_class, "poison"),
+        (_, None) => DeliveryOutcome::Ack,
     };
     part.iter().map(outcome).collect()
 }
 
-/// Works a group off as the loop does; gives each message's last fate, and how often was handled.
-fn worked_off(natures: &[Nature]) -> (BTreeMap<usize, Fate>, usize) {
+/// Handles a group as the loop does; returns each message's last disposition, and how often was handled.
+fn run_to_the_end(natures: &[Nature]) -> (BTreeMap<usize, MessageDisposition>, usize) {
     let mut parts = VecDeque::from([(0..natures.len()).collect::<Vec<_>>()]);
     let (mut ends, mut handled) = (BTreeMap::new(), 0);
     while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
         handled += 1;
         let mut again = [Vec::new(), Vec::new()];
-        for (&one, fate) in part.iter().zip(fates(&handle(&part, natures))) {
-            match fate {
-                Fate::Again(number) => again[number].push(one),
+        for (&one, disposition) in part.iter().zip(dispositions(&handle(&part, natures))) {
+            match disposition {
+                MessageDisposition::Retry(number) => again[number].push(one),
                 end => assert_eq!(ends.insert(one, end), None, "one end for each"),
             }
         }
@@ -64,13 +64,13 @@ fn worked_off(natures: &[Nature]) -> (BTreeMap<usize, Fate>, usize) {
 proptest! {
     #[test]
     fn neighbours_are_done_and_every_culprit_ends_alone(natures in prop::collection::vec(nature(), 1..200)) {
-        let (ends, handled) = worked_off(&natures);
+        let (ends, handled) = run_to_the_end(&natures);
         for (one, nature) in natures.iter().enumerate() {
             let wanted = match nature {
-                Nature::Sound => Fate::Done,
-                Nature::Garbage | Nature::Poison(ErrorClass::Permanent) => Fate::Dead,
-                Nature::Poison(ErrorClass::Administrator) => Fate::Back,
-                Nature::Poison(_) => Fate::Attempt,
+                Nature::Sound => MessageDisposition::Ack,
+                Nature::Garbage | Nature::Poison(ErrorClass::Permanent) => MessageDisposition::DeadLetter,
+                Nature::Poison(ErrorClass::Administrator) => MessageDisposition::Return,
+                Nature::Poison(_) => MessageDisposition::UseAttempt,
             };
             prop_assert_eq!(&ends[&one], &wanted, "message {}", one);
         }
@@ -84,34 +84,37 @@ proptest! {
     fn an_outage_uses_no_attempt_and_sends_nothing_to_dead(
         outages in prop::collection::vec(any::<bool>(), 1..50), garbage in any::<bool>(),
     ) {
-        let mut outcomes: Vec<Outcome> = outages.iter().map(|outage| {
-            if *outage { Outcome::failed(ErrorClass::Transient, "away") } else { Outcome::Ack }
+        let mut outcomes: Vec<DeliveryOutcome> = outages.iter().map(|outage| {
+            if *outage { DeliveryOutcome::failed(ErrorClass::Transient, "away") } else { DeliveryOutcome::Ack }
         }).collect();
         if garbage {
-            outcomes.push(Outcome::failed(ErrorClass::Permanent, "garbage"));
+            outcomes.push(DeliveryOutcome::failed(ErrorClass::Permanent, "garbage"));
         }
         let any_done = outages.contains(&false);
-        for (outcome, fate) in outcomes.iter().zip(fates(&outcomes)) {
+        for (outcome, disposition) in outcomes.iter().zip(dispositions(&outcomes)) {
             let fits = match outcome {
-                Outcome::Ack => fate == Fate::Done,
-                Outcome::Failed(f) if f.error_class == ErrorClass::Permanent => fate == Fate::Again(0),
-                // Where others were done it goes back and holds up nobody; else it is kept in hand.
-                Outcome::Failed(_) => fate == if any_done { Fate::Back } else { Fate::Wait },
+                DeliveryOutcome::Ack => disposition == MessageDisposition::Ack,
+                DeliveryOutcome::Failed(failure) if failure.error_class == ErrorClass::Permanent => {
+                    disposition == MessageDisposition::Retry(0)
+                }
+                // If others were done it is returned and holds up no other; else it is held.
+                DeliveryOutcome::Failed(_) if any_done => disposition == MessageDisposition::Return,
+                DeliveryOutcome::Failed(_) => disposition == MessageDisposition::Hold,
             };
-            prop_assert!(fits, "{:?} became {:?}", outcome, fate);
+            prop_assert!(fits, "{:?} became {:?}", outcome, disposition);
         }
         prop_assert_eq!(outage(&outcomes).is_some(), outages.contains(&true));
         prop_assert_eq!(sample(&outcomes) == breaker::CallOutcome::Ok, any_done);
     }
 
     #[test]
-    fn a_message_is_spent_exactly_at_the_limit(used in 0_u32..20, died in 0_u32..20, max in 1_u32..12) {
+    fn attempts_are_exhausted_exactly_at_the_limit(used in 0_u32..20, died in 0_u32..20, max in 1_u32..12) {
         let tries = PriorAttempts { used, died, reason: Some("why".to_owned()), is_in_dead: false };
-        let given_up = spent(&tries, max);
-        prop_assert_eq!(given_up.is_some(), used >= max || died >= max);
-        if let Some(given_up) = given_up {
+        let cause = exhausted(&tries, max);
+        prop_assert_eq!(cause.is_some(), used >= max || died >= max);
+        if let Some(cause) = cause {
             let wanted = if died >= max { (DeadLetterClass::Died, died) } else { (DeadLetterClass::Unknown, used) };
-            prop_assert_eq!((given_up.class, given_up.attempts), wanted);
+            prop_assert_eq!((cause.class, cause.attempts), wanted);
         }
     }
 }
@@ -123,7 +126,7 @@ fn a_messages_own_fault_says_nothing_of_the_store() {
         ErrorClass::Unknown,
         ErrorClass::Administrator,
     ];
-    let outcomes = faults.map(|error_class| Outcome::failed(error_class, "its own"));
+    let outcomes = faults.map(|error_class| DeliveryOutcome::failed(error_class, "its own"));
     assert_eq!(
         (outage(&outcomes), sample(&outcomes)),
         (None, breaker::CallOutcome::Ignored)
@@ -131,41 +134,63 @@ fn a_messages_own_fault_says_nothing_of_the_store() {
 }
 
 #[test]
-fn only_what_failed_is_handled_again_where_some_are_done() {
-    let failed = || Outcome::failed(ErrorClass::Unknown, "x");
-    let group = [failed(), Outcome::Ack, failed(), Outcome::Ack, failed()];
-    let wanted = [
-        Fate::Again(0),
-        Fate::Done,
-        Fate::Again(0),
-        Fate::Done,
-        Fate::Again(0),
+fn only_what_failed_is_retried_if_some_are_done() {
+    let failed = || DeliveryOutcome::failed(ErrorClass::Unknown, "x");
+    let group = [
+        failed(),
+        DeliveryOutcome::Ack,
+        failed(),
+        DeliveryOutcome::Ack,
+        failed(),
     ];
-    assert_eq!(fates(&group), wanted);
-    let halves = fates(&[failed(), failed(), failed()]);
-    assert_eq!(halves, [Fate::Again(0), Fate::Again(0), Fate::Again(1)]);
+    let wanted = [
+        MessageDisposition::Retry(0),
+        MessageDisposition::Ack,
+        MessageDisposition::Retry(0),
+        MessageDisposition::Ack,
+        MessageDisposition::Retry(0),
+    ];
+    assert_eq!(dispositions(&group), wanted);
+    let halves = dispositions(&[failed(), failed(), failed()]);
+    assert_eq!(
+        halves,
+        [
+            MessageDisposition::Retry(0),
+            MessageDisposition::Retry(0),
+            MessageDisposition::Retry(1)
+        ]
+    );
 }
 
 #[test]
-fn trouble_of_nats_holds_up_nobody_and_says_nothing_of_the_store() {
-    let unread = || Outcome::failed(ErrorClass::Stream, "NATS is away");
+fn a_failure_of_nats_holds_up_no_other_message() {
+    let unread = || DeliveryOutcome::failed(ErrorClass::Stream, "NATS is away");
     let alone = [unread()];
     assert_eq!(
-        (fates(&alone), outage(&alone), sample(&alone)),
-        (vec![Fate::Back], None, breaker::CallOutcome::Ignored)
+        (dispositions(&alone), outage(&alone), sample(&alone)),
+        (
+            vec![MessageDisposition::Return],
+            None,
+            breaker::CallOutcome::Ignored
+        )
     );
-    let away = Outcome::failed(ErrorClass::Transient, "away");
-    let garbage = Outcome::failed(ErrorClass::Permanent, "garbage");
+    let away = DeliveryOutcome::failed(ErrorClass::Transient, "away");
+    let garbage = DeliveryOutcome::failed(ErrorClass::Permanent, "garbage");
     assert_eq!(
-        fates(&[unread(), away, garbage, unread()]),
-        [Fate::Back, Fate::Wait, Fate::Again(0), Fate::Back]
+        dispositions(&[unread(), away, garbage, unread()]),
+        [
+            MessageDisposition::Return,
+            MessageDisposition::Hold,
+            MessageDisposition::Retry(0),
+            MessageDisposition::Return
+        ]
     );
 }
 
 #[test]
-fn the_surroundings_keep_a_group_in_hand_and_a_lone_message_only_for_a_while() {
-    assert!((0..PAUSES_ALONE).all(|failures| !is_left_for_later(1, failures)));
-    assert!(is_left_for_later(1, PAUSES_ALONE));
-    assert!(!is_left_for_later(2, 1000), "an outage fails all alike");
-    const { assert!(PAUSES_ALONE + 1 < breaker::BreakerSettings::DEFAULT.in_a_row) };
+fn a_transient_failure_holds_a_lone_message_only_for_a_while() {
+    assert!((0..HOLDS_ALONE).all(|failures| !is_returned(1, failures)));
+    assert!(is_returned(1, HOLDS_ALONE));
+    assert!(!is_returned(2, 1000), "an outage fails all alike");
+    const { assert!(HOLDS_ALONE + 1 < breaker::BreakerSettings::DEFAULT.in_a_row) };
 }

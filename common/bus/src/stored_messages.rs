@@ -1,4 +1,5 @@
-//! Messages as their stream holds them, asked of its leader: a replica that lags would call one gone.
+//! Reading single messages of a stream by the JetStream API (`STREAM.MSG.GET`), from its leader: a replica that lags
+//! would report one as gone.
 //!
 //! They come as JSON, headers and payload in base64. Delivered, a message whose headers a client cannot read
 //! would break its connection; read so, it does no harm.
@@ -11,12 +12,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::api::{self, ApiError};
-use crate::topology::Name;
+use crate::names::ResourceName;
 use types::dead_letter::DeadLetter;
 use types::json::shorten;
 use types::time::{self, Micros, parse_rfc3339};
 
-/// Longest part of headers that cannot be read which is told, in bytes.
+/// Longest part of undecodable headers that is quoted, in bytes.
 const MAX_EXCERPT: usize = 256;
 
 /// "no message found" (NATS ADR-7 error codes).
@@ -25,17 +26,14 @@ const NO_MESSAGE_FOUND: u64 = 10037;
 /// A message of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Its sequence.
     pub seq: u64,
     /// When the stream took it.
     pub at: Micros,
-    /// Its subject.
     pub subject: String,
-    /// Its headers; none where they cannot be read.
+    /// Its headers; none if they cannot be read.
     pub headers: HeaderMap,
-    /// Why no client can take it when it is delivered, where that is so.
-    pub unreadable: Option<String>,
-    /// Its payload.
+    /// Why no client can read it when it is delivered, if that is so.
+    pub undecodable: Option<String>,
     pub payload: Bytes,
 }
 
@@ -59,47 +57,45 @@ impl TryFrom<&jetstream::Message> for StoredMessage {
             at: time::of_nanos(info.published.unix_timestamp_nanos()),
             subject: message.subject.to_string(),
             headers: message.headers.clone().unwrap_or_default(),
-            unreadable: None,
+            undecodable: None,
             payload: message.payload.clone(),
         })
     }
 }
 
-/// The message at a sequence; `None` where there is none.
+/// The message at a sequence; `None` if there is none.
 ///
 /// # Errors
-/// Where the stream is missing, or the server does not answer or refuses.
-pub async fn message(
+/// Returns [`ApiError`] if the stream is missing, or the server does not answer or refuses.
+pub async fn get(
     js: &jetstream::Context,
     stream: &str,
     seq: u64,
 ) -> Result<Option<StoredMessage>, ApiError> {
-    get(js, stream, json!({"seq": seq})).await
+    request(js, stream, json!({"seq": seq})).await
 }
 
-/// The first message at or above `seq` with a subject that `subject` matches; `None` where there is none.
+/// The first message at or above `seq` with a subject that `subject` matches; `None` if there is none.
 ///
 /// # Errors
-/// Where the stream is missing, or the server does not answer or refuses.
+/// Returns [`ApiError`] if the stream is missing, or the server does not answer or refuses.
 pub async fn first_from(
     js: &jetstream::Context,
     stream: &str,
     seq: u64,
     subject: &str,
 ) -> Result<Option<StoredMessage>, ApiError> {
-    get(js, stream, json!({"seq": seq, "next_by_subj": subject})).await
+    request(js, stream, json!({"seq": seq, "next_by_subj": subject})).await
 }
 
-async fn get(
+async fn request(
     js: &jetstream::Context,
     stream: &str,
     which: Value,
 ) -> Result<Option<StoredMessage>, ApiError> {
-    let name = Name {
-        stream: stream.to_owned(),
-        consumer: None,
-    };
-    let Some(found) = api::ask(js, &name, ("MSG.GET", which), &[NO_MESSAGE_FOUND]).await? else {
+    let name = ResourceName::stream(stream);
+    let found = api::request_unless(js, &name, "MSG.GET", which, &[NO_MESSAGE_FOUND]).await?;
+    let Some(found) = found else {
         return Ok(None);
     };
     let read = read(&found["message"]);
@@ -107,30 +103,31 @@ async fn get(
         .ok_or_else(|| ApiError::new(name, "the server's answer holds no message".to_owned()))
 }
 
-/// A message as the API tells it (NATS ADR-31, `JSApiMsgGetResponse`).
-fn read(told: &Value) -> Option<StoredMessage> {
-    let decoded = |field: &str| match told.get(field) {
+/// A message as the API returns it (NATS ADR-31, `JSApiMsgGetResponse`).
+fn read(reply: &Value) -> Option<StoredMessage> {
+    let decoded = |field: &str| match reply.get(field) {
         None => Some(Vec::new()),
         Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok(),
     };
-    let (subject, block) = (told["subject"].as_str()?, decoded("hdrs")?);
-    let (headers, unreadable) = match subject_fits(subject).and_then(|()| headers(&block)) {
+    let subject = reply["subject"].as_str()?;
+    let block = decoded("hdrs")?;
+    let (headers, undecodable) = match check_subject(subject).and_then(|()| headers(&block)) {
         Ok(headers) => (headers, None),
         Err(why) => (HeaderMap::new(), Some(why)),
     };
     Some(StoredMessage {
-        seq: told["seq"].as_u64()?,
-        at: parse_rfc3339(told["time"].as_str()?)?.at?,
+        seq: reply["seq"].as_u64()?,
+        at: parse_rfc3339(reply["time"].as_str()?)?.at?,
         subject: subject.to_owned(),
         headers,
-        unreadable,
+        undecodable,
         payload: decoded("data")?.into(),
     })
 }
 
-/// A client takes a delivery's first line for UTF-8, which the server's JSON tells of by U+FFFD where it is none,
-/// and parts it at every white space of Unicode; the server parts it at blanks alone.
-fn subject_fits(subject: &str) -> Result<(), String> {
+/// A client takes a delivery's first line for UTF-8, and splits it at every white space of Unicode; the server splits
+/// it at blanks alone. The server's JSON shows what is no UTF-8 as U+FFFD.
+fn check_subject(subject: &str) -> Result<(), String> {
     match subject.contains(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_whitespace()) {
         true => Err(format!(
             "the subject cannot be read: {:?}",
@@ -140,7 +137,7 @@ fn subject_fits(subject: &str) -> Result<(), String> {
     }
 }
 
-/// Headers as a client reads them (NATS ADR-4), as leniently: what is refused here breaks a connection, or
+/// Headers as leniently read as a client does (NATS ADR-4): what is refused here breaks a connection, or
 /// passes for a message of the server's own, which has a status in the first line.
 fn headers(block: &[u8]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
@@ -188,12 +185,12 @@ mod tests {
 
     #[test]
     fn a_message_is_read_whole() {
-        let told = json!({
+        let reply = json!({
             "subject": "events.batch.ada", "seq": 7, "time": "1970-01-01T00:00:00.000001Z",
             "hdrs": BASE64_STANDARD.encode("NATS/1.0\r\nA: 1\r\nb:  x\r\n y \r\nA:2\r\n\r\n"),
             "data": BASE64_STANDARD.encode([0, 255]),
         });
-        let message = read(&told).unwrap();
+        let message = read(&reply).unwrap();
         let values: Vec<&str> = message
             .headers
             .get_all("A")
@@ -208,20 +205,20 @@ mod tests {
             (7, 1, "events.batch.ada")
         );
         assert_eq!(
-            (message.unreadable, &message.payload[..]),
+            (message.undecodable, &message.payload[..]),
             (None, &[0, 255][..])
         );
         let bare =
             read(&json!({"subject": "s", "seq": 1, "time": "1970-01-01T00:00:00Z"})).unwrap();
         assert_eq!(
-            (bare.headers.len(), bare.payload.len(), bare.unreadable),
+            (bare.headers.len(), bare.payload.len(), bare.undecodable),
             (0, 0, None)
         );
         assert_eq!(read(&json!({"seq": 1})), None);
     }
 
     #[test]
-    fn headers_that_no_client_takes_are_told_and_harm_nothing_else() {
+    fn undecodable_headers_leave_the_rest_of_a_message() {
         let unfit: [&[u8]; 7] = [
             b"NATS/1.0\r\nno colon here\r\n\r\n",
             b"NATS/1.0\r\nno name: x\r\n\r\n",
@@ -232,13 +229,13 @@ mod tests {
             b"NATS/1.0\r\nA: x\ry\r\n\r\n",
         ];
         for block in unfit {
-            let told = json!({
+            let reply = json!({
                 "subject": "s", "seq": 1, "time": "1970-01-01T00:00:00Z",
                 "hdrs": BASE64_STANDARD.encode(block), "data": BASE64_STANDARD.encode("kept"),
             });
-            let message = read(&told).unwrap();
+            let message = read(&reply).unwrap();
             let why = message
-                .unreadable
+                .undecodable
                 .unwrap_or_else(|| panic!("{}", block.escape_ascii()));
             assert!(why.starts_with("the headers cannot be read: \""), "{why}");
             assert_eq!(
@@ -247,11 +244,11 @@ mod tests {
             );
         }
         for subject in ["events.batch.\u{fffd}", "events.batch.a\u{a0}b"] {
-            let told = json!({"subject": subject, "seq": 1, "time": "1970-01-01T00:00:00Z"});
+            let reply = json!({"subject": subject, "seq": 1, "time": "1970-01-01T00:00:00Z"});
             assert!(
-                read(&told)
+                read(&reply)
                     .unwrap()
-                    .unreadable
+                    .undecodable
                     .unwrap()
                     .starts_with("the subject cannot be read")
             );
