@@ -1,11 +1,11 @@
-//! `devtrail alerts`: the alerts of developers that stand or stood, and those of administrators.
+//! `devtrail alerts`: the alerts of developers, raised and withdrawn, and those of administrators.
 
 mod admin;
 
 use serde_json::{Value, json};
 use store::{QueryReads, StoredAlert};
 
-use crate::output;
+use crate::output::{self, Page};
 use crate::target::{Target, with_store};
 
 /// What to do with alerts.
@@ -16,18 +16,18 @@ pub enum AlertsCommand {
   devtrail alerts list
   devtrail alerts list --developer ada --limit 10
   devtrail alerts list --json")]
-    List(ListSettings),
+    List(AlertsListSettings),
     /// List alerts to administrators: what is wrong with Devtrail, and what to do
     #[command(after_help = "Examples:
   devtrail alerts admin
   devtrail alerts admin --all --json
   devtrail alerts admin --follow")]
-    Admin(admin::AdminSettings),
+    Admin(admin::AlertsAdminSettings),
 }
 
 /// Which ones.
 #[derive(Debug, clap::Args)]
-pub struct ListSettings {
+pub struct AlertsListSettings {
     #[command(flatten)]
     target: Target,
     /// Only this developer's
@@ -44,7 +44,7 @@ pub struct ListSettings {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// Returns an error if the database cannot be read.
 pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
     match command {
         AlertsCommand::List(settings) => {
@@ -54,20 +54,17 @@ pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn list(store: &impl QueryReads, settings: &ListSettings) -> anyhow::Result<()> {
-    // One more than shown tells whether there are more.
-    let mut alerts = store
+async fn list(store: &impl QueryReads, settings: &AlertsListSettings) -> anyhow::Result<()> {
+    let alerts = store
         .alerts(settings.developer.clone(), settings.limit.saturating_add(1))
         .await?;
-    let more = alerts.len() > settings.limit as usize;
-    alerts.truncate(settings.limit as usize);
+    let page = Page::new(alerts, settings.limit);
     if settings.json {
-        return Ok(output::json(
-            &alerts.iter().map(as_json).collect::<Vec<_>>(),
-        )?);
+        let alerts: Vec<Value> = page.entries.iter().map(as_json).collect();
+        return Ok(output::json(&alerts)?);
     }
-    output::line(text(&alerts))?;
-    if more {
+    output::line(text(&page.entries))?;
+    if page.has_more {
         output::line(format!(
             "There are more than {}; --limit shows them.",
             settings.limit

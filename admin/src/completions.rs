@@ -18,9 +18,10 @@ pub struct CompletionsSettings {
 /// Runs the command.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Returns an error if stdout cannot be written.
 pub fn run(settings: &CompletionsSettings, mut command: clap::Command) -> anyhow::Result<()> {
-    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
     clap_complete::generate(settings.shell, &mut command, name, &mut script);
     Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
 }

@@ -27,7 +27,8 @@ pub enum DeadCommand {
 /// Runs the command.
 ///
 /// # Errors
-/// Where there is no such letter, database, stream or worker do not answer, or a letter gave up again.
+/// Returns an error if there is no such letter, database, stream or worker do not answer, or one was
+/// dead-lettered again.
 pub async fn run(command: DeadCommand, process: &Process) -> anyhow::Result<()> {
     match command {
         DeadCommand::List(settings) => inspect::list(&settings).await,

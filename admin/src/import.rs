@@ -33,12 +33,12 @@ pub enum ImportCommand {
   devtrail import git ~/src/app --since 2026-01-01
   devtrail import git . --author ada@example.org --author ada@old.example.org
   devtrail import git . --all-authors --dry-run        what would be sent")]
-    Git(GitSettings),
+    Git(ImportGitSettings),
 }
 
 /// Which commits of which repository, and where to.
 #[derive(Debug, clap::Args)]
-pub struct GitSettings {
+pub struct ImportGitSettings {
     /// A folder of the repository; its whole history up to what is checked out is read
     path: PathBuf,
     /// Only commits committed on this day or later, YYYY-MM-DD
@@ -69,7 +69,7 @@ const COMPUTED: Duration = Duration::from_secs(10);
 /// Runs the command.
 ///
 /// # Errors
-/// Where the repository cannot be read, no commit is selected, or a batch is not acknowledged.
+/// Returns an error if the repository cannot be read, no commit is selected, or a batch is not acknowledged.
 pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()> {
     let ImportCommand::Git(settings) = command;
     let repository = Repository::open(&settings.path).await?;
@@ -85,11 +85,9 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
         )
         .await;
     }
-    // What is missing is said before a long history is counted.
-    let (client, keys) = (
-        settings.delivery.client("devtrail-import")?.waiting(),
-        settings.delivery.keys()?,
-    );
+    // Missing settings are reported before a long history is counted.
+    let client = settings.delivery.client("devtrail-import")?.waiting();
+    let keys = settings.delivery.keys()?;
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);
     let total = until_shutdown(total, &process.shutdown).await?;
@@ -107,7 +105,7 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
         .send(&client, batches, &progress, &process.shutdown)
         .await;
     drop(progress);
-    // Whoever imports looks at the metrics next.
+    // A person looks at the metrics next.
     let computed = client.is_completed(&key, &newest, COMPUTED);
     let imported = Imported::new(project, selection.authors, sent?);
     let computed = until_shutdown(computed, &process.shutdown).await?;
@@ -118,7 +116,10 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     }
 }
 
-async fn select(repository: &Repository, settings: &GitSettings) -> anyhow::Result<Selection> {
+async fn select(
+    repository: &Repository,
+    settings: &ImportGitSettings,
+) -> anyhow::Result<Selection> {
     let mut given = settings.author.clone();
     if given.is_empty() && !settings.all_authors {
         given.push(repository.user_email().await?);
@@ -137,7 +138,7 @@ async fn select(repository: &Repository, settings: &GitSettings) -> anyhow::Resu
 async fn count(
     repository: &Repository,
     selection: &Selection,
-    settings: &GitSettings,
+    settings: &ImportGitSettings,
 ) -> anyhow::Result<u64> {
     let total = repository.count(selection).await?;
     if total > 0 {
@@ -163,7 +164,7 @@ async fn plan(
     repository: &Repository,
     selection: &Selection,
     project: String,
-    settings: &GitSettings,
+    settings: &ImportGitSettings,
 ) -> anyhow::Result<()> {
     count(repository, selection, settings).await?;
     let history = repository.history(selection)?;

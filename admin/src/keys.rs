@@ -23,7 +23,7 @@ pub enum KeysCommand {
   devtrail keys create ada
   devtrail keys create ci-bot --scope events:write --rate 200/s
   devtrail keys create --from-file people.txt > keys.txt")]
-    Create(CreateSettings),
+    Create(KeysCreateSettings),
     /// List keys by the first characters of their SHA-256
     #[command(after_help = "Examples:
   devtrail keys list
@@ -47,12 +47,12 @@ pub enum KeysCommand {
     },
 }
 
-/// For whom.
+/// Who gets a key, and what it may do.
 #[derive(Debug, clap::Args)]
-pub struct CreateSettings {
+pub struct KeysCreateSettings {
     #[command(flatten)]
     target: Target,
-    /// Whose key it is
+    /// The developer who gets the key
     #[arg(required_unless_present = "from_file", conflicts_with = "from_file")]
     developer: Option<DeveloperId>,
     /// A file with a developer a line; prints `developer key` lines, as `send --key-file` takes them
@@ -81,7 +81,7 @@ const SHOWN: usize = 12;
 /// Runs the command.
 ///
 /// # Errors
-/// Where NATS does not answer, the bucket is missing, or a developer is none.
+/// Returns an error if NATS does not answer, the bucket is missing, or a developer is none.
 pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
     match command {
         KeysCommand::Create(settings) => {
@@ -106,7 +106,7 @@ async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
 /// The bucket of keys.
 ///
 /// # Errors
-/// Where it is missing.
+/// Returns an error if it is missing.
 pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
     js.get_key_value(api_key::BUCKET)
         .await
@@ -116,7 +116,7 @@ pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
 /// Makes a key; without a scope named it has every one.
 ///
 /// # Errors
-/// Where the bucket does not take it.
+/// Returns an error if the bucket does not take it.
 pub async fn create(
     bucket: &kv::Store,
     developer: DeveloperId,
@@ -166,8 +166,22 @@ async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyho
     Ok(())
 }
 
-async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, ApiKeyRecord)>> {
-    let mut records = Vec::new();
+/// A key in the bucket; the key itself is not stored.
+struct StoredKey {
+    /// SHA-256, in hex.
+    digest: String,
+    record: ApiKeyRecord,
+}
+
+impl StoredKey {
+    /// The digest as people read it.
+    fn short_digest(&self) -> &str {
+        &self.digest[..SHOWN.min(self.digest.len())]
+    }
+}
+
+async fn stored_keys(bucket: &kv::Store) -> anyhow::Result<Vec<StoredKey>> {
+    let mut keys = Vec::new();
     let mut entries = bucket.keys().await?;
     while let Some(entry) = entries.try_next().await? {
         let Some(digest) = entry.strip_prefix("key.") else {
@@ -179,26 +193,30 @@ async fn records(bucket: &kv::Store) -> anyhow::Result<Vec<(String, ApiKeyRecord
         };
         let record = serde_json::from_slice(&value)
             .with_context(|| format!("the entry {entry} is damaged"))?;
-        records.push((digest.to_owned(), record));
+        keys.push(StoredKey {
+            digest: digest.to_owned(),
+            record,
+        });
     }
-    records.sort_by(|(a, one), (b, other): &(String, ApiKeyRecord)| {
-        (&one.developer, a).cmp(&(&other.developer, b))
+    keys.sort_by(|a: &StoredKey, b| {
+        (&a.record.developer, &a.digest).cmp(&(&b.record.developer, &b.digest))
     });
-    Ok(records)
+    Ok(keys)
 }
 
 async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
-    let records = records(bucket).await?;
+    let keys = stored_keys(bucket).await?;
     if as_json {
-        let list = records
+        let list = keys
             .iter()
-            .map(|(digest, record)| json!({"sha256": digest, "key": record}));
+            .map(|key| json!({"sha256": key.digest, "key": key.record}));
         return Ok(output::json(&list.collect::<Vec<_>>())?);
     }
-    let row = |(digest, record): &(String, ApiKeyRecord)| {
+    let row = |key: &StoredKey| {
+        let record = &key.record;
         [
             record.developer.to_string(),
-            digest[..SHOWN.min(digest.len())].to_owned(),
+            key.short_digest().to_owned(),
             record
                 .scopes
                 .iter()
@@ -215,36 +233,30 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
     };
     Ok(output::table(
         ["DEVELOPER", "SHA-256", "SCOPES", "RATE", "CREATED"],
-        records.iter().map(row).collect(),
+        keys.iter().map(row).collect(),
     )?)
 }
 
 async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
     let digest = api_key::digest(named);
-    let found: Vec<(String, ApiKeyRecord)> = records(bucket)
-        .await?
-        .into_iter()
-        .filter(|(known, record)| {
-            *known == digest
-                || record.developer.as_str() == named
-                || (named.len() >= SHOWN && known.starts_with(named))
-        })
-        .collect();
+    let mut found = stored_keys(bucket).await?;
+    found.retain(|key| {
+        key.digest == digest
+            || key.record.developer.as_str() == named
+            || (named.len() >= SHOWN && key.digest.starts_with(named))
+    });
     if found.is_empty() {
         bail!(
             "No key fits {named:?}. `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters."
         );
     }
-    for (digest, record) in found {
+    for key in found {
         bucket
-            .delete(api_key::key_entry(&digest))
+            .delete(api_key::key_entry(&key.digest))
             .await
             .context("The key could not be revoked")?;
-        output::line(format!(
-            "revoked {} of {}",
-            &digest[..SHOWN.min(digest.len())],
-            record.developer
-        ))?;
+        let developer = &key.record.developer;
+        output::line(format!("revoked {} of {developer}", key.short_digest()))?;
     }
     Ok(())
 }

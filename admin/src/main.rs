@@ -40,7 +40,7 @@ use runtime::settings::{CommonArgs, Settings};
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
   devtrail quarantine list             events that were kept, but not stored, and why
-  devtrail dead list                   what gave up, and why
+  devtrail dead list                   what was dead-lettered, and why
   devtrail keys create ada             make an API key for the developer ada"
 )]
 struct Program {
@@ -96,7 +96,7 @@ enum Command {
   devtrail quarantine readmit --schemas my-schemas --dry-run"
     )]
     Quarantine(quarantine::QuarantineCommand),
-    /// List and show what gave up, give it another try, or drop it
+    /// List and show dead letters, redrive them, or drop them
     #[command(
         subcommand,
         after_help = "Examples:

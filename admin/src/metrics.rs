@@ -21,15 +21,15 @@ pub enum MetricsCommand {
   devtrail metrics show ada
   devtrail metrics show ada --from 2026-03-01 --to 2026-03-31
   devtrail metrics show --all --json")]
-    Show(ShowSettings),
+    Show(MetricsShowSettings),
 }
 
-/// Whose days, and which.
+/// Which days, of which developers.
 #[derive(Debug, clap::Args)]
-pub struct ShowSettings {
+pub struct MetricsShowSettings {
     #[command(flatten)]
     target: Target,
-    /// Whose
+    /// The developer
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     developer: Option<String>,
     /// Everyone's
@@ -47,29 +47,33 @@ pub struct ShowSettings {
     json: bool,
 }
 
-/// Before and after every day that an event can have.
-const ALWAYS: (&str, &str) = ("0000-01-01", "9999-12-31");
-/// Days shown where none are named: about what fits on a screen.
+/// Before every day that an event can have.
+const FIRST_DAY: &str = "0000-01-01";
+/// After every day that an event can have.
+const LAST_DAY: &str = "9999-12-31";
+/// Days shown if no range is given: about what fits on a screen.
 const NEWEST: usize = 14;
-/// Developers named where the one asked for has no days.
+/// Most developers named in the error if the given one has no days.
 const NAMED: usize = 10;
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where the database cannot be read, or the developer has no metrics.
+/// Returns an error if the database cannot be read, or the developer has no metrics.
 pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
     let MetricsCommand::Show(settings) = command;
     with_store!(settings.target, |store| show(&store, &settings).await)
 }
 
-async fn show(store: &impl QueryReads, settings: &ShowSettings) -> anyhow::Result<()> {
+async fn show(store: &impl QueryReads, settings: &MetricsShowSettings) -> anyhow::Result<()> {
     let people = match &settings.developer {
         Some(developer) => vec![developer.clone()],
         None => store.developers().await?,
     };
-    let range = (settings.from.as_deref(), settings.to.as_deref());
-    if let (Some(from), Some(to)) = range
+    let from = settings.from.as_deref();
+    let to = settings.to.as_deref();
+    if let Some(from) = from
+        && let Some(to) = to
         && from > to
     {
         let reason =
@@ -83,7 +87,12 @@ async fn show(store: &impl QueryReads, settings: &ShowSettings) -> anyhow::Resul
         if settings.developer.is_some() && all.is_empty() {
             bail!(unknown(developer, &store.developers().await?));
         }
-        let chosen = choose(&all, range, if settings.json { usize::MAX } else { NEWEST });
+        let chosen = choose(
+            &all,
+            from,
+            to,
+            if settings.json { usize::MAX } else { NEWEST },
+        );
         if settings.json {
             list.extend(chosen.iter().map(|day| as_json(developer, day)));
             continue;
@@ -103,12 +112,13 @@ async fn show(store: &impl QueryReads, settings: &ShowSettings) -> anyhow::Resul
     }
 }
 
-/// The days of the range; where there is none, the newest, so many.
-fn choose<'a>(all: &'a [Day], range: (Option<&str>, Option<&str>), newest: usize) -> Vec<&'a Day> {
-    if range == (None, None) {
+/// The days from `from` to `to`; with neither, the `newest` so many.
+fn choose<'a>(all: &'a [Day], from: Option<&str>, to: Option<&str>, newest: usize) -> Vec<&'a Day> {
+    if from.is_none() && to.is_none() {
         return all[all.len() - newest.min(all.len())..].iter().collect();
     }
-    let (from, to) = (range.0.unwrap_or(ALWAYS.0), range.1.unwrap_or(ALWAYS.1));
+    let from = from.unwrap_or(FIRST_DAY);
+    let to = to.unwrap_or(LAST_DAY);
     all.iter()
         .filter(|day| (from..=to).contains(&day.day.as_str()))
         .collect()
@@ -118,8 +128,8 @@ async fn days(store: &impl QueryReads, developer: &str) -> anyhow::Result<Vec<Da
     let days = store
         .days(
             developer.to_owned(),
-            ALWAYS.0.to_owned(),
-            ALWAYS.1.to_owned(),
+            FIRST_DAY.to_owned(),
+            LAST_DAY.to_owned(),
         )
         .await?;
     let days = days
@@ -159,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_nobody_is_told_whom_there_is() {
+    fn an_unknown_developer_is_answered_with_the_known_ones() {
         let people = ["ada".to_owned(), "bob".to_owned()];
         assert!(unknown("adda", &people).contains("\"adda\". There are metrics of ada, bob."));
         assert!(unknown("ada", &[]).contains("Nobody has metrics yet"));
@@ -169,25 +179,22 @@ mod tests {
     fn without_a_range_the_newest_days_are_chosen() {
         let day = |number: u32| Day::read(format!("2026-03-{number:02}"), "{}").unwrap();
         let all: Vec<Day> = (1..=20).map(day).collect();
-        let numbers = |range, newest| {
-            let chosen = choose(&all, range, newest);
+        let numbers = |from, to, newest| {
+            let chosen = choose(&all, from, to, newest);
             chosen
                 .iter()
                 .map(|day| day.day[8..].parse().unwrap())
                 .collect::<Vec<u32>>()
         };
+        assert_eq!(numbers(None, None, NEWEST), (7..=20).collect::<Vec<u32>>());
+        assert_eq!(numbers(None, None, usize::MAX).len(), 20);
         assert_eq!(
-            numbers((None, None), NEWEST),
-            (7..=20).collect::<Vec<u32>>()
-        );
-        assert_eq!(numbers((None, None), usize::MAX).len(), 20);
-        assert_eq!(
-            numbers((Some("2026-03-02"), Some("2026-03-03")), NEWEST),
+            numbers(Some("2026-03-02"), Some("2026-03-03"), NEWEST),
             [2, 3]
         );
-        assert_eq!(numbers((Some("2026-03-02"), None), NEWEST).len(), 19);
-        assert!(numbers((None, Some("2026-02-28")), NEWEST).is_empty());
-        assert!(choose(&[], (None, None), NEWEST).is_empty());
+        assert_eq!(numbers(Some("2026-03-02"), None, NEWEST).len(), 19);
+        assert!(numbers(None, Some("2026-02-28"), NEWEST).is_empty());
+        assert!(choose(&[], None, None, NEWEST).is_empty());
     }
 
     #[test]

@@ -9,15 +9,15 @@ use serde::Serialize;
 /// Prints a line to stdout.
 ///
 /// # Errors
-/// Where stdout cannot be written, such as a full disk; a reader that has gone is no error.
+/// Returns the `io::Error` if stdout cannot be written, such as on a full disk; a reader that has gone is no error.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     still_read(text.as_ref()).map(drop)
 }
 
-/// Prints a line to stdout, at once; gives whether anyone still reads there.
+/// Prints a line to stdout and flushes it; returns whether anything still reads there.
 ///
 /// # Errors
-/// Where stdout cannot be written, such as a full disk.
+/// Returns the `io::Error` if stdout cannot be written, such as on a full disk.
 pub fn still_read(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -33,7 +33,7 @@ pub fn still_read(text: &str) -> io::Result<bool> {
 /// Prints a value as JSON.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Returns an error if stdout cannot be written.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
@@ -41,7 +41,7 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 /// Prints a table with aligned columns and no borders.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// Returns an error if stdout cannot be written.
 pub fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
     line(as_table(head, rows))
 }
@@ -53,6 +53,47 @@ pub fn as_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> Stri
     table.load_style(presets::NOTHING).set_header(head);
     table.add_rows(rows.into_iter().map(|row| row.map(|cell| plain(&cell))));
     table.trim_fmt()
+}
+
+/// The first entries of a list, at most as many as `--limit` allows.
+#[derive(Debug)]
+pub struct Page<T> {
+    pub entries: Vec<T>,
+    /// Whether the list has more entries than these.
+    pub has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// Cuts a list that was read to one entry beyond the limit, or further.
+    #[must_use]
+    pub fn new(mut entries: Vec<T>, limit: u32) -> Self {
+        let has_more = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        Self { entries, has_more }
+    }
+
+    /// Prints the entries as a table, and whether there are more; `what` names one of them.
+    ///
+    /// # Errors
+    /// Returns an error if stdout cannot be written.
+    pub fn print_table<const N: usize>(
+        &self,
+        what: &str,
+        head: [&str; N],
+        row: impl Fn(&T) -> [String; N],
+    ) -> io::Result<()> {
+        if self.entries.is_empty() {
+            return line(format!("No {what} fits."));
+        }
+        table(head, self.entries.iter().map(row).collect())?;
+        if self.has_more {
+            let limit = self.entries.len();
+            line(format!(
+                "\nThere are more than {limit} {what}s; --limit or a filter chooses others."
+            ))?;
+        }
+        Ok(())
+    }
 }
 
 /// The text without control characters but line ends: what clients sent must not steer a terminal.

@@ -23,7 +23,7 @@ pub enum QuarantineCommand {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a schema file is not usable, nothing is found, or database or stream do not answer.
+/// Returns an error if a schema file is not usable, nothing is found, or database or stream do not answer.
 pub async fn run(command: QuarantineCommand, process: &Process) -> anyhow::Result<()> {
     match command {
         QuarantineCommand::List(settings) => inspect::list(&settings).await,

@@ -43,7 +43,7 @@ pub enum RulesCommand {
 /// Runs the command.
 ///
 /// # Errors
-/// Where there is no such rule or file, an example comes out differently, or stdout cannot be written.
+/// Returns an error if there is no such rule or file, an example comes out differently, or stdout cannot be written.
 pub fn run(command: &RulesCommand) -> anyhow::Result<()> {
     match command {
         RulesCommand::List { json } => list(*json),

@@ -22,13 +22,13 @@ pub enum SchemasCommand {
         json: bool,
     },
     /// Check schema files, and events against them
-    Check(check::CheckSettings),
+    Check(check::SchemasCheckSettings),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where a schema file is not usable, something does not fit, or stdout cannot be written.
+/// Returns an error if a schema file is not usable, something does not fit, or stdout cannot be written.
 pub fn run(command: &SchemasCommand) -> anyhow::Result<()> {
     match command {
         SchemasCommand::List { schemas, json } => list(schemas, *json),

@@ -38,13 +38,11 @@ pub struct SendSettings {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the input cannot be read, a key is missing, or a batch was not acknowledged.
+/// Returns an error if the input cannot be read, a key is missing, or a batch was not acknowledged.
 pub async fn run(settings: SendSettings, process: Process) -> anyhow::Result<()> {
-    let (client, keys) = (
-        settings.delivery.client("devtrail-send")?,
-        settings.delivery.keys()?,
-    );
-    // Whoever writes to stdin may never end.
+    let client = settings.delivery.client("devtrail-send")?;
+    let keys = settings.delivery.keys()?;
+    // Stdin may never end.
     let text = until_shutdown(read(&settings.file), &process.shutdown).await?;
     let batches = input::batches(&text, &keys, usize::from(settings.delivery.batch_size))?;
     if batches.is_empty() {
@@ -100,7 +98,8 @@ fn with_resends(batches: Vec<OutgoingBatch>, nth: usize) -> Vec<OutgoingBatch> {
 }
 
 fn print(summary: &Summary) -> std::io::Result<()> {
-    let (counts, seconds) = (&summary.counts, summary.seconds);
+    let counts = &summary.counts;
+    let seconds = summary.seconds;
     output::line(format!(
         "sent {} batches with {} events in {seconds:.1} s ({:.0} events/s)",
         summary.batches,

@@ -42,7 +42,7 @@ const REDRAW: &str = "\x1b[H\x1b[J";
 /// Runs the command.
 ///
 /// # Errors
-/// Where NATS does not answer or the database cannot be read.
+/// Returns an error if NATS does not answer or the database cannot be read.
 pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     with_store!(settings.target, |store| {
@@ -58,7 +58,8 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
 }
 
 async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Result<Status> {
-    let (mut streams, mut consumers) = (Vec::new(), Vec::new());
+    let mut streams = Vec::new();
+    let mut consumers = Vec::new();
     for name in topology::declared().keys().cloned() {
         let Some(info) = api::info(js, &name).await? else {
             continue;
@@ -96,7 +97,7 @@ async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Resu
     })
 }
 
-/// Shows it again and again. A look that fails is told, and the next one may go well: Devtrail may
+/// Shows it again and again. A failed look is shown as an error, and the next one may succeed: Devtrail may
 /// be restarted meanwhile.
 async fn watch(
     js: &jetstream::Context,
@@ -107,7 +108,8 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let on_terminal = std::io::stdout().is_terminal();
     let stopping = process.shutdown.drain_token();
-    let (mut seen, mut looks) = (Ok(first), tokio::time::interval(EVERY));
+    let mut seen = Ok(first);
+    let mut looks = tokio::time::interval(EVERY);
     looks.tick().await;
     loop {
         let shown = block(&seen, as_json, on_terminal)?;

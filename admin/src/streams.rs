@@ -40,7 +40,7 @@ pub struct StreamsSettings {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the server does not sync always, does not answer, or refuses a change.
+/// Returns an error if the server does not sync always, does not answer, or refuses a change.
 pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
     match command {
         StreamsCommand::Apply(settings) => {
@@ -69,7 +69,7 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
 /// Compares, and makes it so; gives what was done.
 ///
 /// # Errors
-/// Where the server does not answer or refuses.
+/// Returns an error if the server does not answer or refuses.
 pub async fn make(
     js: &jetstream::Context,
     declared: &BTreeMap<ResourceName, Config>,

@@ -12,14 +12,26 @@ use workers::DatabaseUrl;
 /// The folder of `devtrail up` unless another is named.
 const USUAL_FOLDER: &str = "devtrail-data";
 
-/// Where the folder of `devtrail up` is, and what goes before its addresses.
+/// The folder of `devtrail up`, and the flags that override its addresses.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// The folder of `devtrail up`: addresses and key are taken from there
-    #[arg(long, env = "DEVTRAIL_DATA", default_value = USUAL_FOLDER, value_name = "DIR", help_heading = "Which Devtrail")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_DATA",
+        default_value = USUAL_FOLDER,
+        value_name = "DIR",
+        help_heading = "Which Devtrail"
+    )]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
-    #[arg(long, env = "DEVTRAIL_NATS_URL", value_name = "URL", help_heading = "Which Devtrail", value_parser = bus::parse_nats_url)]
+    #[arg(
+        long,
+        env = "DEVTRAIL_NATS_URL",
+        value_name = "URL",
+        help_heading = "Which Devtrail",
+        value_parser = bus::parse_nats_url
+    )]
     nats_url: Option<String>,
     /// The database [default: that of the folder]
     #[arg(
@@ -32,7 +44,7 @@ pub struct Target {
     database_url: Option<DatabaseUrl>,
 }
 
-/// What `DIR/addresses.json` says. Only there while `devtrail up` runs.
+/// Content of `DIR/addresses.json`. The file exists only while `devtrail up` runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Addresses {
     /// The collector's URL.
@@ -45,33 +57,32 @@ pub struct Addresses {
     /// The database's URL.
     #[serde(default)]
     pub database: String,
-    /// Where health and metrics are served, where that was asked for.
+    /// URL of the admin listener, with health and metrics, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
 }
 
 impl Addresses {
-    /// Where `up` on `data` writes its addresses.
+    /// The file that `up` on `data` writes its addresses to.
     #[must_use]
     pub fn path(data: &Path) -> PathBuf {
         data.join("addresses.json")
     }
 
-    /// Reads them; `None` where no `devtrail up` runs on `data`.
+    /// Reads them; `None` if no `devtrail up` runs on `data`.
     ///
     /// # Errors
-    /// Where the file is there but cannot be read.
+    /// Returns an error if the file exists but cannot be read.
     pub fn read(data: &Path) -> anyhow::Result<Option<Self>> {
         let path = Self::path(data);
         match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(
-                serde_json::from_slice(&bytes).with_context(|| {
-                    format!(
-                        "{} is damaged. Stop the `devtrail up` on this folder and start it again, which writes the file anew",
-                        path.display()
-                    )
-                })?,
-            )),
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| {
+                format!(
+                    "{} is damaged. Stop the `devtrail up` on this folder and start it again, \
+                         which writes a new file",
+                    path.display()
+                )
+            })?)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
@@ -82,7 +93,7 @@ impl Target {
     /// The nats-server's URL.
     ///
     /// # Errors
-    /// Where the folder's addresses cannot be read.
+    /// Returns an error if the folder's addresses cannot be read.
     pub fn nats_url(&self) -> anyhow::Result<String> {
         if let Some(url) = &self.nats_url {
             return Ok(url.clone());
@@ -92,7 +103,8 @@ impl Target {
             // The server of another folder may listen on the usual port: never mix two of them.
             None if self.data != Path::new(USUAL_FOLDER) || self.data.join("up.lock").exists() => {
                 bail!(
-                    "No `devtrail up` runs on {}. Start it, name its folder with --data, or name a nats-server with --nats-url.",
+                    "No `devtrail up` runs on {}. Start it, name its folder with --data, \
+                     or name a nats-server with --nats-url.",
                     self.data.display()
                 )
             }
@@ -103,16 +115,16 @@ impl Target {
     /// A connection to NATS.
     ///
     /// # Errors
-    /// Where no server answers.
+    /// Returns an error if no server answers.
     pub async fn connect(&self) -> anyhow::Result<jetstream::Context> {
         let client = bus::connect_once(&self.nats_url()?, "devtrail").await?;
         Ok(jetstream::new(client))
     }
 
-    /// A connection to a server that syncs always; its monitor is the folder's where no flag names one.
+    /// A connection to a server that syncs always; its monitor is the folder's if no flag names one.
     ///
     /// # Errors
-    /// Where no server answers, or nothing shows that it syncs always.
+    /// Returns an error if no server answers, or its configuration does not show that it syncs always.
     pub async fn connect_synced(&self, sync: &SyncSettings) -> anyhow::Result<jetstream::Context> {
         let mut sync = sync.clone();
         if sync.nats_monitor_url.is_empty() {
@@ -128,7 +140,7 @@ impl Target {
     /// The collector's URL, `given` by flag or environment first.
     ///
     /// # Errors
-    /// Where nothing names one.
+    /// Returns an error if none is given and no `devtrail up` runs on the folder.
     pub fn collector_url(&self, given: Option<&str>) -> anyhow::Result<String> {
         if let Some(url) = given {
             return Ok(url.trim_end_matches('/').to_owned());
@@ -145,7 +157,7 @@ impl Target {
     /// The database to read.
     ///
     /// # Errors
-    /// Where the folder's addresses cannot be read.
+    /// Returns an error if the folder's addresses cannot be read.
     fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if let Some(given) = &self.database_url {
             return Ok(given.clone());
@@ -167,7 +179,7 @@ impl Target {
     /// The store, opened for reading; [`with_store`] makes use of it.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be read.
+    /// Returns an error if the database does not exist or cannot be read.
     pub async fn store(&self) -> anyhow::Result<Opened> {
         match self.database()? {
             DatabaseUrl::Sqlite(path) if !path.exists() => bail!(
@@ -186,7 +198,7 @@ impl Target {
 /// Opens a stream.
 ///
 /// # Errors
-/// Fails if it is missing, or the server does not answer.
+/// Returns an error if it is missing, or the server does not answer.
 pub async fn open_stream(js: &jetstream::Context, name: &str) -> anyhow::Result<Stream> {
     js.get_stream(name)
         .await

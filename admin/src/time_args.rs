@@ -5,7 +5,7 @@ use types::time::{Micros, parse_rfc3339};
 /// Reads an RFC 3339 time, or a day in UTC.
 ///
 /// # Errors
-/// Where it is neither, with how to write one.
+/// Returns an error if it is neither, with how to write one.
 pub fn parse_since(text: &str) -> Result<Micros, String> {
     let day = format!("{text}T00:00:00Z");
     let read = [text, &day]
@@ -19,7 +19,7 @@ pub fn parse_since(text: &str) -> Result<Micros, String> {
 /// Checks a day as people write it.
 ///
 /// # Errors
-/// Where it is none, with the form it must have.
+/// Returns an error if it is none, with the form it must have.
 pub fn parse_day(text: &str) -> Result<String, String> {
     // The calendar's own parser takes other forms as well, which would not sort as days do.
     let parsed = text

@@ -5,9 +5,9 @@ mod query;
 mod timeline;
 
 use anyhow::bail;
-use store::{DeadLetters, History};
+use store::{DeadLetters, History, StoreError};
 
-use crate::output;
+use crate::output::{self, Page};
 use crate::target::{Target, with_store};
 use query::TraceQuery;
 use timeline::{TracedBatch, UnstoredMessage};
@@ -38,37 +38,35 @@ pub struct TraceSettings {
     json: bool,
 }
 
-/// Of batches that are narrowed down here, so many are asked for: one sequence has one in each life
-/// of the stream.
-const LIVES: u32 = 1000;
+/// Most batches that are read if they are filtered here: one sequence has one batch in each incarnation of the stream.
+const INCARNATIONS: u32 = 1000;
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where nothing is found, or the database cannot be read.
+/// Returns an error if nothing is found, or the database cannot be read.
 pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
-    let wanted = TraceQuery::parse(&settings.what, settings.developer.as_deref());
-    let (found, more, unstored) = with_store!(settings.target, |store| {
-        let (found, more) = follow(&store, &wanted, settings.limit).await?;
-        (
-            found,
-            more,
-            never_stored(&store, &wanted, settings.developer.as_deref()).await?,
-        )
+    let query = TraceQuery::parse(&settings.what, settings.developer.as_deref());
+    let Traced {
+        batches: Page { entries, has_more },
+        unstored,
+    } = with_store!(settings.target, |store| Traced {
+        batches: find_batches(&store, &query, settings.limit).await?,
+        unstored: find_unstored(&store, &query, settings.developer.as_deref()).await?,
     });
-    if found.is_empty() && unstored.is_empty() {
-        bail!(wanted.not_found());
+    if entries.is_empty() && unstored.is_empty() {
+        bail!(query.not_found());
     }
     if settings.json {
-        let all = found
+        let all = entries
             .iter()
             .map(timeline::as_json)
             .chain(unstored.iter().map(timeline::unstored_as_json));
         return Ok(output::json(&all.collect::<Vec<_>>())?);
     }
-    let texts = found
+    let texts = entries
         .iter()
-        .map(|traced| timeline::text(traced, wanted.id()));
+        .map(|traced| timeline::text(traced, query.id()));
     for (index, text) in texts
         .chain(unstored.iter().map(timeline::unstored))
         .enumerate()
@@ -78,7 +76,7 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
         }
         output::line(text)?;
     }
-    if more {
+    if has_more {
         let limit = settings.limit;
         output::line(format!(
             "\nThere are more than {limit} batches; --limit or --developer chooses others."
@@ -87,44 +85,52 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The batches that are wanted, and whether there are more of them than `limit`.
-async fn follow(
+/// What the store knows of the query.
+struct Traced {
+    batches: Page<TracedBatch>,
+    unstored: Vec<UnstoredMessage>,
+}
+
+/// The batches that fit the query, with their steps.
+async fn find_batches(
     store: &impl History,
-    wanted: &TraceQuery,
+    query: &TraceQuery,
     limit: u32,
-) -> Result<(Vec<TracedBatch>, bool), store::StoreError> {
-    let asked = if wanted.is_narrowed_here() {
-        LIVES
+) -> Result<Page<TracedBatch>, StoreError> {
+    let asked = if query.is_narrowed_here() {
+        INCARNATIONS
     } else {
         limit.saturating_add(1)
     };
-    let mut batches = store.find(wanted.clue(), asked).await?;
-    batches.retain(|batch| wanted.fits(batch));
-    let more = batches.len() > limit as usize;
-    batches.truncate(limit as usize);
-    let mut found = Vec::new();
-    for batch in batches {
+    let mut batches = store.find(query.clue(), asked).await?;
+    batches.retain(|batch| query.fits(batch));
+    let page = Page::new(batches, limit);
+    let mut entries = Vec::new();
+    for batch in page.entries {
         let steps = store.audit(batch.at).await?;
-        found.push(TracedBatch { batch, steps });
+        entries.push(TracedBatch { batch, steps });
     }
-    Ok((found, more))
+    Ok(Page {
+        entries,
+        has_more: page.has_more,
+    })
 }
 
-/// Messages of this sequence that were never stored, and of which the audit tells.
-async fn never_stored(
+/// Messages of this sequence that were never stored, and of which the audit has rows.
+async fn find_unstored(
     store: &(impl History + DeadLetters),
-    wanted: &TraceQuery,
+    query: &TraceQuery,
     developer: Option<&str>,
-) -> Result<Vec<UnstoredMessage>, store::StoreError> {
-    let Some(seq) = wanted.sequence() else {
+) -> Result<Vec<UnstoredMessage>, StoreError> {
+    let Some(seq) = query.sequence() else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
     for at in store
-        .unstored(seq, LIVES)
+        .unstored(seq, INCARNATIONS)
         .await?
         .into_iter()
-        .filter(|at| wanted.fits_life(at.src))
+        .filter(|at| query.fits_incarnation(at.src))
     {
         let mut steps = store.audit(at).await?;
         steps.retain(|step| developer.is_none_or(|name| step.developer.as_deref() == Some(name)));

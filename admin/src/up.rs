@@ -6,7 +6,6 @@ mod nats_server;
 mod next_steps;
 mod stream_bounds;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -27,10 +26,10 @@ use crate::keys::{self, Grant};
 use crate::target::Addresses;
 use crate::{output, streams};
 use folder::Folder;
-use nats_server::{Ports, Server};
+use nats_server::Server;
 use next_steps::NextSteps;
 
-/// What to start, and where.
+/// What to start, and on which folder and ports.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   devtrail up
@@ -86,12 +85,19 @@ pub struct UpSettings {
     watch: WatchSettings,
 }
 
+impl UpSettings {
+    fn database(&self, folder: &Folder) -> DatabaseUrl {
+        let own = || DatabaseUrl::Sqlite(folder.path().join("devtrail.db"));
+        self.database_url.clone().unwrap_or_else(own)
+    }
+}
+
 /// Runs until the process stops.
 ///
 /// # Errors
-/// Where the folder is in use, no nats-server is found, or a part cannot start.
+/// Returns an error if the folder is in use, no nats-server is found, or a part cannot start.
 pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
-    // The collector reads them too, but what is wrong is to be said before anything is started.
+    // The collector reads them too, but a bad schema is reported before anything is started.
     settings.schemas.load()?;
     let folder = Folder::open(&settings.data)?;
     let program = nats_server::find(settings.nats_server.as_deref()).await?;
@@ -101,18 +107,25 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     bus::stream_metrics::begin_consumers();
     nats_server::stop_leftover(folder.path()).await?;
     let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
-    let addresses = (listener.local_addr()?, admin.address());
-    let work = run_beside(
+    let ports = server.ports();
+    let addresses = Addresses {
+        collector: format!("http://{}", listener.local_addr()?),
+        nats: ports.nats.clone(),
+        monitor: ports.monitor.clone(),
+        database: settings.database(&folder).to_string(),
+        admin: admin.address().map(|address| format!("http://{address}")),
+    };
+    let work = run_services(
         &settings,
         &folder,
         listener,
-        addresses,
+        &addresses,
         &mut server,
         &process,
     );
     let result = admin.serve_during(&process, work).await;
     folder.remove_addresses();
-    // The stream is stopped last: what was in hand has been acked or handed back.
+    // The stream is stopped last: what was in flight has been acked or returned.
     server
         .stop()
         .await
@@ -120,35 +133,24 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     result
 }
 
-async fn run_beside(
+/// Runs collector and workers in one process, beside the nats-server.
+async fn run_services(
     settings: &UpSettings,
     folder: &Folder,
     listener: tokio::net::TcpListener,
-    (address, admin): (SocketAddr, Option<SocketAddr>),
+    addresses: &Addresses,
     server: &mut Server,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let ports = server.ports().clone();
-    let database_url = settings
-        .database_url
-        .clone()
-        .unwrap_or(DatabaseUrl::Sqlite(folder.path().join("devtrail.db")));
-    let first_key = prepare(folder, &ports, process).await?;
-    let addresses = Addresses {
-        collector: format!("http://{address}"),
-        nats: ports.nats.clone(),
-        monitor: ports.monitor.clone(),
-        database: database_url.to_string(),
-        admin: admin.map(|address| format!("http://{address}")),
-    };
+    let first_key = prepare(folder, &addresses.nats, process).await?;
     let nats = NatsSettings {
-        nats_url: ports.nats,
+        nats_url: addresses.nats.clone(),
     };
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
         nats: nats.clone(),
         sync: SyncSettings {
-            nats_monitor_url: vec![ports.monitor.clone()],
+            nats_monitor_url: vec![addresses.monitor.clone()],
             allow_unsafe_sync: false,
         },
         limits: settings.limits.clone(),
@@ -157,10 +159,12 @@ async fn run_beside(
         schemas: settings.schemas.clone(),
         admin: settings.admin.clone(),
     };
-    let database = DatabaseSettings { database_url };
+    let database = DatabaseSettings {
+        database_url: settings.database(folder),
+    };
     let workers = WorkerSettings {
         nats,
-        nats_monitor_url: vec![ports.monitor],
+        nats_monitor_url: vec![addresses.monitor.clone()],
         database,
         retry: settings.retry,
         breakers: settings.breakers,
@@ -171,15 +175,15 @@ async fn run_beside(
     let tasks = async {
         let collector = collector::run(collector, listener, process.part("collector"));
         let workers = workers::run(WorkerRole::All, workers, process.part("worker"));
-        let announced = keep_registered(&addresses, folder, first_key.as_deref());
-        // What stops before it is ready has nothing to announce.
-        let announced = async {
-            tokio::select! { result = announced => result, () = process.shutdown.draining() => Ok(()) }
+        let ready = print_next_steps(addresses, folder, first_key.as_deref());
+        // A shutdown before it is ready prints nothing.
+        let ready = async {
+            tokio::select! { result = ready => result, () = process.shutdown.draining() => Ok(()) }
         };
         // One part that fails stops the others in order, and is named when it does.
         let stopping = |part: &str, result: anyhow::Result<()>| {
             result.inspect_err(|error| {
-                // The first one's error ends the program, which tells it; others' may be told nowhere else.
+                // The first one's error ends the program, which prints it; others may be logged nowhere else.
                 if process.shutdown.is_draining() {
                     tracing::error!(
                         part,
@@ -192,12 +196,12 @@ async fn run_beside(
                 process.shutdown.begin();
             })
         };
-        let (one, two, three) = tokio::join!(
+        let (collector, workers, ready) = tokio::join!(
             async { stopping("collector", collector.await) },
             async { stopping("workers", workers.await) },
-            async { stopping("start", announced.await) }
+            async { stopping("start", ready.await) }
         );
-        one.and(two).and(three)
+        collector.and(workers).and(ready)
     };
     tokio::select! {
         result = tasks => result,
@@ -205,13 +209,13 @@ async fn run_beside(
     }
 }
 
-/// Streams, consumers and the first key. Gives the key where it was made now.
+/// Makes streams, consumers and the first key; returns the key if it was made now.
 async fn prepare(
     folder: &Folder,
-    ports: &Ports,
+    nats_url: &str,
     process: &Process,
 ) -> anyhow::Result<Option<String>> {
-    let client = bus::connect_once(&ports.nats, &process.actor.to_string()).await?;
+    let client = bus::connect_once(nats_url, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk_watch::free_bytes(folder.path())?;
@@ -231,8 +235,8 @@ async fn prepare(
         .await
 }
 
-/// Tells a person what to do, once a batch would be accepted.
-async fn keep_registered(
+/// Prints what a person may do next, once a batch would be accepted.
+async fn print_next_steps(
     addresses: &Addresses,
     folder: &Folder,
     first_key: Option<&str>,

@@ -65,7 +65,7 @@ struct VerifyReport {
 /// Runs the command.
 ///
 /// # Errors
-/// Where something is missing or surplus, or stream or store cannot be read.
+/// Returns an error if something is missing or surplus, or stream or store cannot be read.
 pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
     let report = with_store!(settings.target, |store| verify(&store, &settings).await?);
     conclude(&report, settings.json)

@@ -325,22 +325,18 @@ fn no_files_use_each_other_in_a_circle() {
     );
 }
 
-/// Folders whose types are still being renamed.
-const PENDING_NAMES: &[&str] = &["admin/src/"];
-
 #[test]
 fn no_two_public_types_have_one_name() {
     let shared = habits::shared_type_names(&targets());
     let found: Vec<String> = shared
         .into_iter()
-        .filter(|(_, files)| !files.iter().any(|file| is_pending(file, PENDING_NAMES)))
         .map(|(name, files)| format!("{name}: {}", files.join(", ")))
         .collect();
     assert_none(&found, "one name, one meaning; rename all but one:");
 }
 
 /// Folders whose parameters are still being named.
-const PENDING_PARAMETERS: &[&str] = &["admin/src/", "collector/src/", "tests/"];
+const PENDING_PARAMETERS: &[&str] = &["collector/src/", "tests/"];
 
 #[test]
 fn no_function_takes_a_tuple_apart() {
@@ -375,14 +371,7 @@ fn every_public_item_is_documented() {
 }
 
 /// Folders and files whose long lines are still being broken.
-const PENDING_LINES: &[&str] = &[
-    "Cargo.toml",
-    "README.md",
-    "admin/",
-    "docs/",
-    "scripts/",
-    "tests/",
-];
+const PENDING_LINES: &[&str] = &["Cargo.toml", "README.md", "docs/", "scripts/", "tests/"];
 
 #[test]
 fn no_line_is_longer_than_120_characters() {

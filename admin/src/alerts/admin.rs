@@ -12,7 +12,7 @@ use crate::target::Target;
 
 /// Which ones.
 #[derive(Debug, clap::Args)]
-pub struct AdminSettings {
+pub struct AlertsAdminSettings {
     #[command(flatten)]
     target: Target,
     /// Those that are resolved as well, of the last 30 days
@@ -32,8 +32,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Runs the command.
 ///
 /// # Errors
-/// Where NATS does not answer, or the stream ADMIN cannot be read.
-pub async fn run(settings: &AdminSettings) -> anyhow::Result<()> {
+/// Returns an error if NATS does not answer, or the stream ADMIN cannot be read.
+pub async fn run(settings: &AlertsAdminSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     let log = read(&js, 1).await?;
     let mut alerts = newest(log.alerts);
@@ -57,7 +57,7 @@ async fn read(js: &jetstream::Context, from: u64) -> anyhow::Result<AdminAlertLo
     admin_alerts(js, from).await.map_err(unreadable)
 }
 
-/// What stands, then each message as it comes.
+/// Shows the present alerts, then each message as it comes.
 async fn follow(
     js: &jetstream::Context,
     mut messages: Vec<AdminAlert>,
@@ -107,7 +107,8 @@ fn line(alert: &AdminAlert) -> String {
         first_seen,
         ..
     } = alert;
-    let (severity, kind) = (severity.as_str(), kind.as_str());
+    let severity = severity.as_str();
+    let kind = kind.as_str();
     let state = match alert.state {
         AlertState::Raised => format!("since {}", rfc3339(*first_seen)),
         AlertState::Resolved => format!("resolved {}", rfc3339(alert.time)),

@@ -115,7 +115,7 @@ impl DeadLetterCursor {
     /// From the beginning; what comes into DEAD meanwhile is not read.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn new(
         js: &jetstream::Context,
         selection: DeadLetterSelection,
@@ -145,7 +145,7 @@ impl DeadLetterCursor {
     /// The next dead letter.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn next(&mut self) -> anyhow::Result<Option<Selected>> {
         let filter = match &self.selection {
             DeadLetterSelection::Matching(filter) => filter.clone(),
@@ -175,7 +175,7 @@ impl DeadLetterCursor {
 /// The dead letter at a sequence, if there is one.
 ///
 /// # Errors
-/// Where DEAD cannot be read.
+/// Returns an error if DEAD cannot be read.
 pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option<DeadMessage>> {
     Ok(stored_messages::get(js, DEAD, sequence)
         .await?
@@ -185,7 +185,7 @@ pub async fn at(js: &jetstream::Context, sequence: u64) -> anyhow::Result<Option
 /// The first dead letter with such a subject in `next..=last`.
 ///
 /// # Errors
-/// Where DEAD cannot be read.
+/// Returns an error if DEAD cannot be read.
 pub async fn first_in(
     js: &jetstream::Context,
     subject: &str,
@@ -199,7 +199,8 @@ pub async fn first_in(
     let Some(message) = found.filter(|message| message.seq <= last) else {
         return Ok(None);
     };
-    let (sequence, subject) = (message.seq, message.subject.clone());
+    let sequence = message.seq;
+    let subject = message.subject.clone();
     // Nothing else fits the subjects of DEAD.
     let dead = DeadMessage::read(message);
     dead.with_context(|| format!("message {sequence} of DEAD has the subject {subject}"))

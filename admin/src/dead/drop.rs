@@ -27,7 +27,11 @@ pub struct DeadDropSettings {
     #[command(flatten)]
     target: Target,
     /// Numbers of dead letters, as `dead list` shows them
-    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"])]
+    #[arg(
+        value_name = "LETTER",
+        required_unless_present = "all",
+        conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"]
+    )]
     letters: Vec<u64>,
     /// All dead letters that fit the filters
     #[arg(long)]
@@ -68,7 +72,7 @@ fn parse_reason(text: &str) -> Result<String, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a letter is gone, or streams, database or workers do not answer.
+/// Returns an error if a letter is gone, or streams, database or workers do not answer.
 pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Result<()> {
     if !settings.dry_run && !settings.yes && !confirmed(settings)? {
         return Ok(output::line("Nothing was dropped.")?);
@@ -163,9 +167,9 @@ async fn would_drop(
 
 /// Recorded first; then the message is deleted, so that stream and store agree; the dead letter is deleted last.
 ///
-/// Another administrator may redrive it meanwhile: whether DEAD still holds it is checked after the decision is recorded.
-/// If its message is stored between that check and the deletion, the recorded decision tells `verify` why the store has
-/// it and EVENTS has not.
+/// Another administrator may redrive it meanwhile: whether DEAD still holds it is checked after the decision is
+/// recorded. If its message is stored between that check and the deletion, the recorded decision explains to `verify`
+/// why the store has it and EVENTS has not.
 async fn drop_letter(
     session: &DeadLetterSession,
     dead: &DeadMessage,

@@ -13,7 +13,7 @@ use types::id::BatchRef;
 
 use super::cursor::{DeadLetterCursor, DeadLetterFilterArgs, DeadLetterSelection, Selected};
 use super::message::{DeadLetterEntry, DeadMessage, DeadPayload};
-use crate::output;
+use crate::output::{self, Page};
 use crate::target::{Target, with_store};
 
 /// What to list.
@@ -41,24 +41,20 @@ const REASON: usize = 100;
 /// Runs the command.
 ///
 /// # Errors
-/// Where DEAD cannot be read.
+/// Returns an error if DEAD cannot be read.
 pub async fn list(settings: &DeadListSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     let wanted = DeadLetterSelection::Matching(settings.filter.clone());
     let mut cursor = DeadLetterCursor::new(&js, wanted).await?;
-    let (limit, mut entries, mut more) = (settings.limit as usize, Vec::new(), false);
-    while let Some(Selected::Message(dead)) = cursor.next().await? {
-        if entries.len() == limit {
-            more = true;
-            break;
-        }
+    let mut entries = Vec::new();
+    while entries.len() <= settings.limit as usize
+        && let Some(Selected::Message(dead)) = cursor.next().await?
+    {
         entries.push(DeadLetterEntry::of(&dead));
     }
+    let page = Page::new(entries, settings.limit);
     if settings.json {
-        return Ok(output::json(&entries)?);
-    }
-    if entries.is_empty() {
-        return Ok(output::line("No dead letter fits.")?);
+        return Ok(output::json(&page.entries)?);
     }
     let head = [
         "LETTER",
@@ -69,13 +65,7 @@ pub async fn list(settings: &DeadListSettings) -> anyhow::Result<()> {
         "TRIES",
         "REASON",
     ];
-    output::table(head, entries.iter().map(row).collect())?;
-    if more {
-        output::line(format!(
-            "\nThere are more than {limit} dead letters; --limit or a filter chooses others."
-        ))?;
-    }
-    Ok(())
+    Ok(page.print_table("dead letter", head, row)?)
 }
 
 fn row(entry: &DeadLetterEntry) -> [String; 7] {
@@ -131,14 +121,15 @@ const INCARNATIONS: u32 = 1000;
 /// Runs the command.
 ///
 /// # Errors
-/// Where there is no such letter, or DEAD or the database cannot be read.
+/// Returns an error if there is no such letter, or DEAD or the database cannot be read.
 pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     let wanted = DeadLetterSelection::Named(vec![settings.dead]);
     let mut cursor = DeadLetterCursor::new(&js, wanted).await?;
     let Some(Selected::Message(dead)) = cursor.next().await? else {
         bail!(
-            "DEAD has no dead letter {}: it was redriven or dropped, or never was. `devtrail dead list` shows those that are.",
+            "DEAD has no dead letter {}: it was redriven or dropped, or never was. \
+             `devtrail dead list` shows those that are.",
             settings.dead
         );
     };
@@ -189,7 +180,9 @@ fn sentence(batch: &Submission) -> String {
             names.join(", ")
         }
     });
-    let (at, id, state) = (batch.at, &batch.batch_id, batch.state.as_str());
+    let at = batch.at;
+    let id = &batch.batch_id;
+    let state = batch.state.as_str();
     format!("batch {at} ({id}) is stored and {state}; jobs done: {done}; failed: {failed}")
 }
 
@@ -207,8 +200,11 @@ fn headers(dead: &DeadMessage) -> BTreeMap<String, Vec<String>> {
 fn payload(content: &DeadPayload, bytes: &[u8]) -> Value {
     match content {
         DeadPayload::Batch(batch) => {
-            let event = |(index, (note, bytes)): (usize, (&types::batch::EventMetadata, &[u8]))| json!({"index": index, "code": note.code, "text": String::from_utf8_lossy(bytes)});
-            let events: Vec<Value> = batch.events().enumerate().map(event).collect();
+            let mut events = Vec::new();
+            for (index, (note, bytes)) in batch.events().enumerate() {
+                let text = String::from_utf8_lossy(bytes);
+                events.push(json!({"index": index, "code": note.code, "text": text}));
+            }
             let header = &batch.header;
             json!({
                 "kind": "batch", "batch_id": header.batch_id, "developer": header.developer,
@@ -256,7 +252,8 @@ fn text(shown: &DeadLetterDetails) -> anyhow::Result<String> {
         .map(|(name, value)| format!("  {name}: {value}"))
         .collect();
     let text = format!(
-        "dead letter {} from {}/{} message {}, of {}\ndead-lettered {} ({tries}, error class: {}): {}\nevents: {ids}\nnow: {}\n\
+        "dead letter {} from {}/{} message {}, of {}\n\
+         dead-lettered {} ({tries}, error class: {}): {}\nevents: {ids}\nnow: {}\n\
          headers:\n{}\npayload:\n{}",
         entry.sequence,
         entry.stream,

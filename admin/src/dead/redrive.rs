@@ -32,7 +32,11 @@ pub struct DeadRedriveSettings {
     #[command(flatten)]
     target: Target,
     /// Numbers of dead letters, as `dead list` shows them
-    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "since"])]
+    #[arg(
+        value_name = "LETTER",
+        required_unless_present = "all",
+        conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "since"]
+    )]
     letters: Vec<u64>,
     /// All dead letters that fit the filters
     #[arg(long)]
@@ -66,8 +70,8 @@ struct PendingRedrive {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a letter is gone or cannot be redriven, gave up again, or is not taken in time; where streams, database or
-/// workers do not answer.
+/// Returns an error if a dead letter is gone, cannot be redriven, is dead-lettered again, or is not taken in time, and
+/// if streams, database or workers do not answer.
 pub async fn run(settings: &DeadRedriveSettings, process: &Process) -> anyhow::Result<()> {
     let mut report = DeadLetterReport {
         dry_run: settings.dry_run,
@@ -215,7 +219,7 @@ impl ReturnedLetters {
     /// What comes from now on.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn from_now(js: &jetstream::Context) -> anyhow::Result<Self> {
         let last = open_stream(js, DEAD)
             .await?
@@ -232,7 +236,7 @@ impl ReturnedLetters {
     /// The outcome of the message with this id, if it was dead-lettered again.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn of(&mut self, message_id: &str) -> anyhow::Result<Option<DeadLetterOutcome>> {
         while let Some(dead) = first_in(&self.js, "dead.*.*", self.next, u64::MAX).await? {
             self.next = dead.sequence + 1;

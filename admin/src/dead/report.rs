@@ -141,7 +141,8 @@ impl DeadLetterReport {
             count if count <= shown => self.letters.iter().map(ReportLine::words).collect(),
             _ => failed.clone().take(shown).map(ReportLine::words).collect(),
         };
-        let (all, failed) = (self.letters.len(), failed.count());
+        let all = self.letters.len();
+        let failed = failed.count();
         lines.push(format!(
             "{all} dead letters, {failed} of them need another look"
         ));
@@ -178,8 +179,8 @@ impl DeadLetterReport {
             .count();
         anyhow::ensure!(
             failed == 0,
-            "{failed} of {} dead letters were not dealt with; the lines above say why, and `devtrail dead list` shows what is \
-             in DEAD now.",
+            "{failed} of {} dead letters were not dealt with; the lines above say why, and `devtrail dead list` shows \
+             what is in DEAD now.",
             self.letters.len()
         );
         Ok(())

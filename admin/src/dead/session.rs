@@ -29,8 +29,9 @@ const NOTE: Duration = Duration::from_secs(10);
 const CONFIRM: Duration = Duration::from_secs(30);
 
 /// The error if a worker has the request and its reply does not come.
-const UNANSWERED: &str = "The dead letter stays in DEAD, but nobody answered whether the decision about it was written to the audit. \
-     See that the persist workers and the database are well, and run the command again: nothing is written twice";
+const UNANSWERED: &str = "The dead letter stays in DEAD, but no worker answered whether the decision about it was \
+     written to the audit. See that the persist workers and the database are well, and run the command again: nothing \
+     is written twice";
 
 /// The streams that an administrator works on.
 pub struct DeadLetterSession {
@@ -58,7 +59,7 @@ impl DeadLetterSession {
     /// Binds EVENTS and opens DEAD.
     ///
     /// # Errors
-    /// Where one is missing or unsafe, or server or store do not answer.
+    /// Returns an error if one is missing or unsafe, or server or store do not answer.
     pub async fn open(
         js: jetstream::Context,
         store: &impl VerifyReads,
@@ -79,7 +80,7 @@ impl DeadLetterSession {
     /// What EVENTS holds of the dead letter's message.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Returns an error if it cannot be read.
     pub async fn events_view(&self, dead: &DeadMessage) -> anyhow::Result<EventsView> {
         let message = match plan::events_sequence(dead) {
             None => None,
@@ -96,7 +97,7 @@ impl DeadLetterSession {
     /// Has a worker record what is decided about the dead letter, before it is done.
     ///
     /// # Errors
-    /// Where no worker answers, or it cannot write.
+    /// Returns an error if no worker answers, or it cannot write.
     pub async fn note(
         &self,
         subject: &'static str,
@@ -136,8 +137,8 @@ impl DeadLetterSession {
         let message = match answered {
             Ok(Ok(message)) => message,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => bail!(
-                "{nothing}: no persist worker answers, which writes decisions to the audit. Start one (`devtrail up`, or \
-                 devtrail-worker persist), and run the command again."
+                "{nothing}: no persist worker answers, which writes decisions to the audit. Start one (`devtrail up`, \
+                 or devtrail-worker persist), and run the command again."
             ),
             // It may have been written, and the reply lost.
             Ok(Err(error)) => return Err(error).context(UNANSWERED),
@@ -154,7 +155,7 @@ impl DeadLetterSession {
     /// Publishes what the plan says, and awaits the PubAck.
     ///
     /// # Errors
-    /// Where the stream does not confirm.
+    /// Returns an error if the stream does not confirm.
     pub async fn publish(
         &self,
         dead: &DeadMessage,
@@ -189,7 +190,8 @@ impl DeadLetterSession {
         };
         let ack = published.await.with_context(|| {
             format!(
-                "Dead letter {} was perhaps not published, and stays in DEAD; run the command again, nothing is done twice",
+                "Dead letter {} was perhaps not published, and stays in DEAD; \
+                 run the command again, nothing is done twice",
                 dead.sequence
             )
         })?;
@@ -203,7 +205,7 @@ impl DeadLetterSession {
     /// Deletes the dead letter from DEAD.
     ///
     /// # Errors
-    /// Fails if the stream does not delete it.
+    /// Returns an error if the stream does not delete it.
     pub async fn delete_dead(&self, dead: &DeadMessage) -> anyhow::Result<()> {
         self.delete(&self.dead, dead.sequence).await
     }
@@ -211,7 +213,7 @@ impl DeadLetterSession {
     /// Deletes a message of EVENTS.
     ///
     /// # Errors
-    /// Fails if the stream does not delete it.
+    /// Returns an error if the stream does not delete it.
     pub async fn delete_event_message(&self, seq: u64) -> anyhow::Result<()> {
         self.delete(&self.events, seq).await
     }
@@ -234,7 +236,7 @@ impl DeadLetterSession {
     /// Whether its stream still holds what was published.
     ///
     /// # Errors
-    /// Fails if the stream cannot be read.
+    /// Returns an error if the stream cannot be read.
     pub async fn holds(&self, published: &PublishedRedrive) -> anyhow::Result<bool> {
         let message = stored_messages::get(&self.js, &published.stream, published.sequence).await?;
         Ok(message.is_some())

@@ -75,7 +75,8 @@ pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>
 
 /// The moment with its own offset; `None` where RFC 3339 has no way to write it.
 fn written(when: When) -> Option<String> {
-    let (hours, minutes) = (when.offset / 100, when.offset % 100);
+    let hours = when.offset / 100;
+    let minutes = when.offset % 100;
     if hours.abs() > 23 || minutes.abs() > 59 || !(WRITTEN.0..=WRITTEN.1).contains(&when.seconds) {
         return None;
     }
@@ -156,8 +157,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_commit_is_an_event_of_the_schema(seconds in any::<i64>(), offset in any::<i32>(), near in 0_i64..4_000_000_000) {
-            let (schemas, version) = (Schemas::builtin(), "1.0".parse().unwrap());
+        fn every_commit_is_an_event_of_the_schema(
+            seconds in any::<i64>(), offset in any::<i32>(), near in 0_i64..4_000_000_000
+        ) {
+            let schemas = Schemas::builtin();
+            let version = "1.0".parse().unwrap();
             let schema = schemas.get("git.commit", version).unwrap();
             for commit in [commit(seconds, offset), commit(near, offset % 2400)] {
                 let event = value(&commit);

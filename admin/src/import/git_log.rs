@@ -85,7 +85,7 @@ impl Log {
     /// Takes the next bytes; gives the commits that they complete.
     ///
     /// # Errors
-    /// Where they are not what [`FORMAT`] and `--numstat` make.
+    /// Returns an error if they are not what [`FORMAT`] and `--numstat` make.
     pub fn feed(&mut self, mut bytes: &[u8]) -> anyhow::Result<Vec<Commit>> {
         let mut done = Vec::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == 0) {
@@ -101,7 +101,7 @@ impl Log {
     /// The last commit, once everything has come.
     ///
     /// # Errors
-    /// Where it ends in the middle of a commit.
+    /// Returns an error if it ends in the middle of a commit.
     pub fn finish(self) -> anyhow::Result<Option<Commit>> {
         anyhow::ensure!(
             self.field.is_empty() && self.next == Next::Any,
@@ -174,7 +174,8 @@ impl Commit {
             b"-" => Some(0),
             digits => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
         };
-        let (added, removed) = (lines()?, lines()?);
+        let added = lines()?;
+        let removed = lines()?;
         let path = parts.next()?;
         self.files_changed += 1;
         let sum = |a: u64, b: u64| a.saturating_add(b).min(MAX_COUNT);

@@ -67,7 +67,7 @@ pub fn git(path: &Path) -> Command {
 /// Runs git to its end.
 ///
 /// # Errors
-/// Where it is missing; how it ended is the caller's to judge.
+/// Returns an error if it is missing; how it ended is the caller's to judge.
 pub async fn run(path: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
     git(path).args(arguments).output().await.map_err(missing)
 }
@@ -93,14 +93,11 @@ impl GitOutput {
     /// Starts git.
     ///
     /// # Errors
-    /// Where it is missing.
+    /// Returns an error if it is missing.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.spawn().map_err(missing)?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, mut stderr) = (
-            stdout.context("git has no stdout")?,
-            stderr.context("git has no stderr")?,
-        );
+        let stdout = child.stdout.take().context("git has no stdout")?;
+        let mut stderr = child.stderr.take().context("git has no stderr")?;
         let complaints = tokio::spawn(async move {
             let mut kept = Vec::new();
             let mut first = (&mut stderr).take(COMPLAINTS);
@@ -120,7 +117,7 @@ impl GitOutput {
     /// The next bytes; `None` where git has ended well.
     ///
     /// # Errors
-    /// Where it has not, with what it said.
+    /// Returns an error if it has not, with what it said.
     pub async fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
         let length = self
             .stdout

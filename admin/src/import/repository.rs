@@ -47,7 +47,7 @@ impl Repository {
     /// Finds the repository that `path` lies in.
     ///
     /// # Errors
-    /// Where git is missing, or the history is not there as a whole.
+    /// Returns an error if git is missing, or the history is not there as a whole.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         ensure!(
@@ -69,14 +69,16 @@ impl Repository {
         }
         let text = text(&output.stdout);
         let mut lines = text.lines();
-        let (bare, shallow) = (lines.next() == Some("true"), lines.next() == Some("true"));
+        let bare = lines.next() == Some("true");
+        let shallow = lines.next() == Some("true");
         ensure!(
             !bare,
             "{shown} is a bare repository, which nobody works in. Name a clone of it."
         );
         ensure!(
             !shallow,
-            "{shown} is a shallow clone: a part of its history is missing. Run `git -C {shown} fetch --unshallow`, then import again."
+            "{shown} is a shallow clone: a part of its history is missing. \
+             Run `git -C {shown} fetch --unshallow`, then import again."
         );
         let common = path.join(lines.next().unwrap_or(".git"));
         let head = run(path, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
@@ -96,14 +98,14 @@ impl Repository {
     /// The address that git writes into this repository's commits.
     ///
     /// # Errors
-    /// Where none is configured.
+    /// Returns an error if none is configured.
     pub async fn user_email(&self) -> anyhow::Result<String> {
         let output = run(&self.path, &["config", "--get", "user.email"]).await?;
         let email = text(&output.stdout).trim().to_owned();
         if email.is_empty() {
             bail!(
-                "git does not know who you are here: user.email is not set. Name yourself with --author EMAIL, or set it \
-                 with `git config user.email EMAIL`.{}",
+                "git does not know who you are here: user.email is not set. Name yourself with --author EMAIL, \
+                 or set it with `git config user.email EMAIL`.{}",
                 self.who_is_there().await?
             );
         }
@@ -113,7 +115,7 @@ impl Repository {
     /// The address that `.mailmap` gives for `email`: commits are found by that one.
     ///
     /// # Errors
-    /// Where git cannot be run.
+    /// Returns an error if git cannot be run.
     pub async fn known_as(&self, email: &str) -> anyhow::Result<String> {
         let output = run(&self.path, &["check-mailmap", &format!("<{email}>")]).await?;
         let text = text(&output.stdout);
@@ -127,7 +129,7 @@ impl Repository {
     /// A sentence that names the authors with most commits, and how to choose among them.
     ///
     /// # Errors
-    /// Where git cannot be run.
+    /// Returns an error if git cannot be run.
     pub async fn who_is_there(&self) -> anyhow::Result<String> {
         let output = run(&self.path, &["shortlog", "-sne", &self.head]).await?;
         let text = text(&output.stdout);
@@ -151,7 +153,7 @@ impl Repository {
     /// How many commits are selected.
     ///
     /// # Errors
-    /// Where git fails.
+    /// Returns an error if git fails.
     pub async fn count(&self, selection: &Selection) -> anyhow::Result<u64> {
         // As the history itself is read, not with `rev-list --count`, which knows no mailmap.
         let mut process =
@@ -166,7 +168,7 @@ impl Repository {
     /// The commits that are selected, oldest first.
     ///
     /// # Errors
-    /// Where git cannot be started.
+    /// Returns an error if git cannot be started.
     pub fn history(&self, selection: &Selection) -> anyhow::Result<CommitHistory> {
         // Oldest first: what was imported before comes in the same batches again when the history grows.
         let command = self.log(
@@ -251,7 +253,7 @@ impl CommitHistory {
     /// The next commits; `None` after the last.
     ///
     /// # Errors
-    /// Where git fails on the way.
+    /// Returns an error if git fails on the way.
     pub async fn next(&mut self) -> anyhow::Result<Option<Vec<Commit>>> {
         let Some(log) = &mut self.log else {
             return Ok(None);

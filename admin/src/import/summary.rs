@@ -71,7 +71,7 @@ impl Planned {
     /// Prints it for people.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// Returns an error if stdout cannot be written.
     pub fn print(&self) -> std::io::Result<()> {
         let Self {
             project,
@@ -109,7 +109,7 @@ impl Imported {
     /// Prints it for people.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// Returns an error if stdout cannot be written.
     pub fn print(&self, computed: bool, as_me: bool) -> std::io::Result<()> {
         let Self {
             project,
@@ -123,7 +123,8 @@ impl Imported {
             "imported {commits} commits of {project} in {:.1} s: {new} new, {known} known already",
             sent.seconds
         ))?;
-        let (rejected, quarantined) = (sent.counts.rejected, sent.counts.quarantined);
+        let rejected = sent.counts.rejected;
+        let quarantined = sent.counts.quarantined;
         if rejected + quarantined > 0 {
             output::line(format!(
                 "{quarantined} quarantined, {rejected} rejected; they are kept, and count in no metric:"

@@ -152,7 +152,8 @@ mod tests {
             day(
                 "2026-03-02",
                 r#"{"active_seconds": 5400, "edits": 12, "saves": 3, "commits": 1,
-                    "builds": {"succeeded": 3, "failed": 1}, "tests": {"passed": 9, "failed": 0, "skipped": 1, "flaky": 1},
+                    "builds": {"succeeded": 3, "failed": 1},
+                    "tests": {"passed": 9, "failed": 0, "skipped": 1, "flaky": 1},
                     "languages": [{"name": "rust", "seconds": 3600}, {"name": "sql", "seconds": 1800}],
                     "projects": [{"name": "devtrail", "seconds": 5400}]}"#,
             ),
@@ -172,11 +173,16 @@ mod tests {
         let text = text("ada", &week.iter().collect::<Vec<_>>(), &week);
         let expected = "
 ada
- DAY            ACTIVE  EDITS  SAVES  COMMITS  BUILDS          TESTS                      LANGUAGES                    PROJECTS
- 2026-03-01     0:00    -      -      2        -               -                          -                            -
- 2026-03-02     1:30    12     3      1        3 ok, 1 failed  9 ok, 0 failed, 1 skipped  rust 1:00, sql 0:30          devtrail 1:30
- 2026-03-04     1:00    30     -      -        -               -                          sql 0:50, go 0:10, 1 more    a-project-with-a-name-b… 1:00
- total, 3 days  2:30    42     3      3        3 ok, 1 failed  9 ok, 0 failed, 1 skipped  sql 1:20, rust 1:00, 2 more  devtrail 1:30, a-project-with-a-name-b… 1:00
+ DAY            ACTIVE  EDITS  SAVES  COMMITS  BUILDS          TESTS                      \
+            LANGUAGES                    PROJECTS
+ 2026-03-01     0:00    -      -      2        -               -                          \
+            -                            -
+ 2026-03-02     1:30    12     3      1        3 ok, 1 failed  9 ok, 0 failed, 1 skipped  \
+            rust 1:00, sql 0:30          devtrail 1:30
+ 2026-03-04     1:00    30     -      -        -               -                          \
+            sql 0:50, go 0:10, 1 more    a-project-with-a-name-b… 1:00
+ total, 3 days  2:30    42     3      3        3 ok, 1 failed  9 ok, 0 failed, 1 skipped  \
+            sql 1:20, rust 1:00, 2 more  devtrail 1:30, a-project-with-a-name-b… 1:00
 ";
         assert_eq!(text, expected.trim_matches('\n'));
     }

@@ -22,7 +22,8 @@ pub struct QuarantineFilterArgs {
     /// Only this developer's events
     #[arg(long)]
     pub developer: Option<DeveloperId>,
-    /// Only events that are quarantined for this: type_unknown, schema_version_unsupported, time_implausible, id_conflict
+    /// Only events that are quarantined for this: type_unknown, schema_version_unsupported,
+    /// time_implausible, id_conflict
     #[arg(long, value_parser = parse_code)]
     code: Option<Code>,
     /// Only events of this type
@@ -52,7 +53,7 @@ impl QuarantineSelection {
     /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id; of one developer only, where one is given.
     ///
     /// # Errors
-    /// Where one is neither the place nor the id of a quarantined event.
+    /// Returns an error if one is neither the place nor the id of a quarantined event.
     pub async fn named(
         store: &impl Quarantine,
         names: &[String],
@@ -86,8 +87,8 @@ impl QuarantineSelection {
                     .map(|developer| format!(" of {developer}"))
                     .collect::<String>();
                 bail!(
-                    "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event{whose}. `devtrail \
-                     quarantine list --all` shows them; `devtrail trace` shows what else became of an event."
+                    "{name:?} is neither the place (SRC:SEQ:ORDINAL) nor the id of a quarantined event{whose}. \
+                     `devtrail quarantine list --all` shows them; `devtrail trace` shows what else became of an event."
                 );
             }
         }
@@ -98,11 +99,10 @@ impl QuarantineSelection {
 /// `SRC:SEQ:ORDINAL`.
 fn parse_event_ref(text: &str) -> Option<EventRef> {
     let mut parts = text.split(':');
-    let (src, seq, ordinal) = (parts.next()?, parts.next()?, parts.next()?);
     let at = EventRef {
-        src: src.parse().ok()?,
-        seq: seq.parse().ok()?,
-        ordinal: ordinal.parse().ok()?,
+        src: parts.next()?.parse().ok()?,
+        seq: parts.next()?.parse().ok()?,
+        ordinal: parts.next()?.parse().ok()?,
     };
     parts.next().is_none().then_some(at)
 }
@@ -134,7 +134,7 @@ impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
     /// The next batch, with those of its quarantined events that are wanted.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Returns an error if the store cannot be read.
     pub async fn next(&mut self) -> anyhow::Result<Option<QuarantinedBatch>> {
         loop {
             let Some(key) = self.keys.pop_front() else {

@@ -310,7 +310,8 @@ pub mod tests {
 
     #[test]
     fn what_fits_now_has_the_time_and_day_of_then() {
-        let (good, bad) = (coffee("e1", r#"{"cups": 2}"#), coffee("e2", "{}"));
+        let good = coffee("e1", r#"{"cups": 2}"#);
+        let bad = coffee("e2", "{}");
         let batch = batch(&[&good, &bad, &good]);
         let dispositions = dispositions(&batch, &with_coffee(), &PendingReadmissions::default());
         let Disposition::Fits(note) = &dispositions[0] else {

@@ -13,7 +13,7 @@ use super::cursor::{QuarantineCursor, QuarantineFilterArgs, QuarantineSelection}
 use super::disposition::{
     Disposition, DispositionView, PendingReadmissions, dispositions, event_type,
 };
-use crate::output;
+use crate::output::{self, Page};
 use crate::target::{Target, with_store};
 
 /// What to list.
@@ -41,37 +41,27 @@ pub struct QuarantineListSettings {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// Returns an error if the database cannot be read.
 pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
-    let limit = settings.limit as usize;
-    let mut entries = with_store!(settings.target, |store| read_entries(&store, settings)
+    let entries = with_store!(settings.target, |store| read_entries(&store, settings)
         .await?);
-    let more = entries.len() > limit;
-    entries.truncate(limit);
+    let page = Page::new(entries, settings.limit);
     if settings.json {
-        return Ok(output::json(&entries)?);
-    }
-    if entries.is_empty() {
-        return Ok(output::line("No quarantined event fits.")?);
+        return Ok(output::json(&page.entries)?);
     }
     let row = |entry: &QuarantineEntry| {
-        let (id, event_type) = (
-            entry.id.clone().unwrap_or_default(),
-            entry.r#type.clone().unwrap_or_default(),
-        );
         let state = entry
             .stored_as
             .as_ref()
             .map(|at| format!("stored as {at}"))
             .unwrap_or_default();
-        let received = entry.received_at.clone();
         [
             entry.r#ref.clone(),
             entry.developer.clone(),
-            id,
-            event_type,
+            entry.id.clone().unwrap_or_default(),
+            entry.r#type.clone().unwrap_or_default(),
             entry.code.to_owned(),
-            received,
+            entry.received_at.clone(),
             state,
         ]
     };
@@ -84,26 +74,20 @@ pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
         "RECEIVED (UTC)",
         "",
     ];
-    output::table(head, entries.iter().map(row).collect())?;
-    if more {
-        output::line(format!(
-            "\nThere are more than {limit} events; --limit or a filter chooses others."
-        ))?;
-    }
-    Ok(())
+    Ok(page.print_table("quarantined event", head, row)?)
 }
 
-/// One more than the limit, where there are more.
+/// At least one more than the limit, if there are more.
 async fn read_entries(
     store: &impl Quarantine,
     settings: &QuarantineListSettings,
 ) -> anyhow::Result<Vec<QuarantineEntry>> {
-    let mut walk = QuarantineCursor::new(
+    let mut cursor = QuarantineCursor::new(
         store,
         QuarantineSelection::Matching(settings.filter.clone()),
     );
     let mut entries = Vec::new();
-    while let Some(batch) = walk.next().await? {
+    while let Some(batch) = cursor.next().await? {
         let open = batch
             .events
             .iter()
@@ -199,7 +183,7 @@ struct EventDetails {
 /// Runs the command.
 ///
 /// # Errors
-/// Where there is no such event, or the database cannot be read.
+/// Returns an error if there is no such event, or the database cannot be read.
 pub async fn show(settings: &QuarantineShowSettings) -> anyhow::Result<()> {
     let schemas = settings.schemas.load()?;
     let shown = with_store!(settings.target, |store| read_details(
@@ -225,9 +209,9 @@ async fn read_details(
 ) -> anyhow::Result<Vec<EventDetails>> {
     let selection =
         QuarantineSelection::named(store, std::slice::from_ref(&settings.event), None).await?;
-    let mut walk = QuarantineCursor::new(store, selection);
+    let mut cursor = QuarantineCursor::new(store, selection);
     let mut shown = Vec::new();
-    while let Some(batch) = walk.next().await? {
+    while let Some(batch) = cursor.next().await? {
         shown.extend(details(&batch, schemas));
     }
     Ok(shown)
@@ -269,7 +253,8 @@ fn text(shown: &EventDetails) -> String {
         .collect::<Vec<_>>();
     let pretty = serde_json::to_string_pretty(&shown.event).unwrap_or_else(|_| shown.raw.clone());
     let text = format!(
-        "event {} ({id}) of {}\nquarantined: {}{}{}\nreceived {} in batch {} (schema version {}), sent {} · correlation {}\n\
+        "event {} ({id}) of {}\nquarantined: {}{}{}\nreceived {} in batch {} (schema version {}), sent {} · \
+         correlation {}\n\
          now: {}\n{pretty}",
         entry.r#ref,
         entry.developer,

@@ -38,7 +38,7 @@ const ASK: Duration = Duration::from_millis(50);
 
 /// Readmitted events that another submission came before.
 #[derive(Debug, Default)]
-pub struct Displaced {
+pub struct DisplacedEventCounts {
     /// The same event was stored first.
     pub duplicates: u64,
     /// Another event took the id first.
@@ -62,7 +62,7 @@ impl ReadmitPublisher {
     /// Connects to the target's NATS.
     ///
     /// # Errors
-    /// Where no server answers, it does not sync always, or the stream is missing or unsafe.
+    /// Returns an error if no server answers, it does not sync always, or the stream is missing or unsafe.
     pub async fn open(
         target: &Target,
         sync: &SyncSettings,
@@ -97,7 +97,7 @@ impl ReadmitPublisher {
     /// What was readmitted before and is not stored yet.
     ///
     /// # Errors
-    /// Where stream or store cannot be read.
+    /// Returns an error if stream or store cannot be read.
     pub async fn pending(
         &self,
         store: &(impl Quarantine + VerifyReads),
@@ -108,7 +108,7 @@ impl ReadmitPublisher {
     /// Publishes the events that fit as one message and awaits its PubAck; gives its sequence.
     ///
     /// # Errors
-    /// Where the stream does not confirm, or the message is too large for the server.
+    /// Returns an error if the stream does not confirm, or the message is too large for the server.
     pub async fn send(
         &mut self,
         batch: &QuarantinedBatch,
@@ -161,13 +161,13 @@ impl ReadmitPublisher {
     /// Waits until everything published is stored; counts the events that another submission came before.
     ///
     /// # Errors
-    /// Where that does not come in time.
+    /// Returns an error if that does not come in time.
     pub async fn until_stored(
         self,
         store: &impl QueryReads,
         wait: Duration,
-    ) -> anyhow::Result<Displaced> {
-        let mut displaced = Displaced::default();
+    ) -> anyhow::Result<DisplacedEventCounts> {
+        let mut displaced = DisplacedEventCounts::default();
         let deadline = Instant::now() + wait;
         let mut asks = tokio::time::interval(ASK);
         for (index, published) in self.published.iter().enumerate() {
@@ -219,7 +219,8 @@ async fn pending_readmissions(
         .await
         .context("The stream EVENTS cannot be read")?;
     let state = &stream.cached_info().state;
-    let (first, last) = (state.first_sequence, state.last_sequence);
+    let first = state.first_sequence;
+    let last = state.last_sequence;
     let newest = match store.known_source(incarnation).await? {
         Some(src) => store.newest(src).await?,
         None => 0,
@@ -286,7 +287,7 @@ pub enum ReadmitMessageError {
 /// The message: the events that fit, received when they were, with the batch they come from.
 ///
 /// # Errors
-/// Where the stored batch is damaged.
+/// Returns an error if the stored batch is damaged.
 pub fn message(
     batch: &QuarantinedBatch,
     fitting: &[ReadmittedEvent<'_>],

@@ -54,7 +54,7 @@ const SHOWN: usize = 50;
 /// Runs the command.
 ///
 /// # Errors
-/// Where nothing of a given name is quarantined, database or stream do not answer, or the store does
+/// Returns an error if nothing of a given name is quarantined, database or stream do not answer, or the store does
 /// not have what was published in time.
 pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> anyhow::Result<()> {
     let schemas = settings.schemas.load()?;

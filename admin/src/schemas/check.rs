@@ -24,7 +24,7 @@ use crate::send::input;
   devtrail schemas check my-schemas/1.0/coffee.brewed.json
   devtrail schemas check my-schemas/1.0/coffee.brewed.json --event coffees.ndjson
   devtrail schemas check --event - --schemas my-schemas < events.ndjson")]
-pub struct CheckSettings {
+pub struct SchemasCheckSettings {
     /// Schema files, each DIR/<version>/<type>.json; the events are checked against them, too
     #[arg(required_unless_present = "event")]
     files: Vec<PathBuf>,
@@ -70,19 +70,19 @@ struct Checked {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a file is no usable schema, an event is not accepted, or one of both cannot be read.
-pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
+/// Returns an error if a file is no usable schema, an event is not accepted, or one of both cannot be read.
+pub fn run(settings: &SchemasCheckSettings) -> anyhow::Result<()> {
     let mut schemas = settings.schemas.load()?;
     let mut files = Vec::new();
     for path in &settings.files {
-        let (checked, file) = check_file(path, &schemas, &settings.schemas);
+        let checked = check_file(path, &schemas, &settings.schemas);
         // The next file may be a newer version of this one.
-        if let Some(file) = file {
+        if let Some(file) = checked.addition {
             schemas = schemas
                 .extended(&[file])
                 .map_err(|found| anyhow::anyhow!(found.join("\n")))?;
         }
-        files.push(checked);
+        files.push(checked.report);
     }
     let events = match &settings.event {
         Some(file) => check_events(
@@ -102,33 +102,37 @@ pub fn run(settings: &CheckSettings) -> anyhow::Result<()> {
     conclude(&checked)
 }
 
-/// What is wrong with a file; the file, where it is usable and not among the schemas yet.
-fn check_file(
-    path: &Path,
-    schemas: &Schemas,
-    settings: &SchemaSettings,
-) -> (CheckedFile, Option<SchemaFile>) {
-    let name = path.display().to_string();
-    let (problems, file) = match schema_folder::read_file(path) {
-        Err(bad) => (vec![bad.to_string()], None),
+/// What was found out about a file.
+struct FileCheck {
+    report: CheckedFile,
+    /// The schema, if it is usable and not among the schemas yet.
+    addition: Option<SchemaFile>,
+}
+
+fn check_file(path: &Path, schemas: &Schemas, settings: &SchemaSettings) -> FileCheck {
+    let mut addition = None;
+    let problems = match schema_folder::read_file(path) {
+        Err(bad) => vec![bad.to_string()],
         Ok(file) => {
             let mut found = problems(file.version, &file.kind, &file.text);
             let is_there = lies_in(path, settings.schemas.as_deref());
             if !is_there && schemas.has(&file.kind, file.version) {
                 found.push(file.is_known());
             }
-            (found, (!is_there).then_some(file))
+            if !is_there && found.is_empty() {
+                addition = Some(file);
+            }
+            found
         }
     };
-    let usable = problems.is_empty();
-    (
-        CheckedFile {
-            file: name,
-            usable,
+    FileCheck {
+        report: CheckedFile {
+            file: path.display().to_string(),
+            usable: problems.is_empty(),
             problems,
         },
-        file.filter(|_| usable),
-    )
+        addition,
+    }
 }
 
 /// Whether the file is one of the folder's, which are among the schemas already.
@@ -164,19 +168,13 @@ fn check_events(
         .iter()
         .map(|(_, line)| ParsedEvent::Text((*line).into()))
         .collect();
-    let one = |((line, text), note): ((usize, &str), EventMetadata)| {
-        let (verdict, id) = (
-            note.verdict(),
-            EventHead::of(text.as_bytes()).and_then(|head| head.id()),
-        );
-        CheckedEvent {
-            line,
-            id,
-            verdict,
-            code: note.code,
-            pointer: note.pointer,
-            detail: note.detail,
-        }
+    let one = |((line, text), note): ((usize, &str), EventMetadata)| CheckedEvent {
+        line,
+        id: EventHead::of(text.as_bytes()).and_then(|head| head.id()),
+        verdict: note.verdict(),
+        code: note.code,
+        pointer: note.pointer,
+        detail: note.detail,
     };
     lines
         .into_iter()

@@ -98,7 +98,7 @@ impl Client {
     /// A client called `name` of the collector at `url` that tries each batch for `give_up_after`.
     ///
     /// # Errors
-    /// Where no HTTP client can be made.
+    /// Returns an error if no HTTP client can be made.
     pub fn new(name: &'static str, url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
@@ -131,10 +131,11 @@ impl Client {
     /// Sends a batch until it is acknowledged.
     ///
     /// # Errors
-    /// Where the collector refuses it for good, or does not acknowledge it in time.
+    /// Returns an error if the collector refuses it for good, or does not acknowledge it in time.
     pub async fn send(&self, batch: &OutgoingBatch) -> anyhow::Result<Acknowledged> {
         let mut deadline = Instant::now() + self.give_up_after;
-        let (mut retries, mut failures) = (0, 0);
+        let mut retries = 0;
+        let mut failures = 0;
         loop {
             // Full jitter on top of what the collector asked for.
             let (reason, pause) = match self.attempt(batch).await? {
@@ -155,8 +156,8 @@ impl Client {
             };
             if Instant::now() + pause > deadline {
                 bail!(
-                    "Batch {} was not acknowledged within {:?}: {reason}. See whether `devtrail up` runs, then send the same \
-                     input again: nothing is stored twice.",
+                    "Batch {} was not acknowledged within {:?}: {reason}. See whether `devtrail up` runs, then send \
+                     the same input again: nothing is stored twice.",
                     batch.batch_id,
                     self.give_up_after
                 );
@@ -261,7 +262,7 @@ impl Client {
     /// Whether the jobs of an acknowledged batch, such as its metrics, are done or given up within `patience`.
     ///
     /// # Errors
-    /// Where the id cannot be asked for.
+    /// Returns an error if the id cannot be asked for.
     pub async fn is_completed(
         &self,
         key: &str,

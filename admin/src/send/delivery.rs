@@ -27,7 +27,8 @@ pub struct DeliveryArgs {
         value_parser = runtime::settings::parse_http_url
     )]
     url: Option<String>,
-    /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them [default: api-key in the folder]
+    /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them
+    /// [default: api-key in the folder]
     #[arg(
         long,
         env = "DEVTRAIL_KEY_FILE",
@@ -59,7 +60,7 @@ impl DeliveryArgs {
     /// A client that calls itself `name`.
     ///
     /// # Errors
-    /// Where nothing names a collector.
+    /// Returns an error if nothing names a collector.
     pub fn client(&self, name: &'static str) -> anyhow::Result<Client> {
         Client::new(
             name,
@@ -71,7 +72,7 @@ impl DeliveryArgs {
     /// The keys to send with.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// Returns an error if they cannot be read.
     pub fn keys(&self) -> anyhow::Result<Keys> {
         Keys::read(
             &self
@@ -91,7 +92,7 @@ impl DeliveryArgs {
     /// `batches` than are in flight.
     ///
     /// # Errors
-    /// At the first batch that cannot be made, is refused, or is not acknowledged in time.
+    /// Returns an error at the first batch that cannot be made, is refused, or is not acknowledged in time.
     pub async fn send(
         &self,
         client: &Client,
@@ -106,7 +107,9 @@ impl DeliveryArgs {
         loop {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
-                () = shutdown.draining() => bail!("Stopped after {} batches; sending the same input again is safe.", summary.batches),
+                () = shutdown.draining() => {
+                    bail!("Stopped after {} batches; sending the same input again is safe.", summary.batches)
+                }
             };
             let Some(reply) = reply else { break };
             let reply = reply?;
@@ -202,7 +205,8 @@ impl Summary {
         self.duplicate_batches += u64::from(reply.duplicate_batch);
         self.not_stored_yet += u64::from(reply.durability != "stored");
         self.retries += u64::from(reply.retries);
-        let (sum, counts) = (&mut self.counts, &reply.counts);
+        let sum = &mut self.counts;
+        let counts = &reply.counts;
         // A batch that was there has the counts of its first sending.
         self.new += if reply.duplicate_batch {
             0
@@ -235,7 +239,7 @@ impl Summary {
     /// Prints each code with how many events have it, and one of them.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// Returns an error if stdout cannot be written.
     pub fn print_codes(&self) -> std::io::Result<()> {
         self.codes.iter().try_for_each(|(code, count)| {
             output::line(format!(

@@ -44,7 +44,7 @@ impl Keys {
     /// Reads a key file.
     ///
     /// # Errors
-    /// Where it cannot be read or holds something else.
+    /// Returns an error if it cannot be read or holds something else.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| {
@@ -68,7 +68,7 @@ impl Keys {
     /// The key of a developer; of whoever it is where none is named.
     ///
     /// # Errors
-    /// Where the file has none.
+    /// Returns an error if the file has none.
     pub fn of(&self, developer: Option<&str>) -> anyhow::Result<&str> {
         match (self, developer) {
             (Self::One(key), _) => Ok(key),
@@ -77,7 +77,9 @@ impl Keys {
                     format!("The key file has no key for developer {developer:?}; `devtrail keys create` makes one")
                 })
             }
-            (Self::Many(_), None) => bail!("A key file with several developers needs {{\"developer\", \"event\"}} lines."),
+            (Self::Many(_), None) => {
+                bail!("A key file with several developers needs {{\"developer\", \"event\"}} lines.")
+            }
         }
     }
 }
@@ -86,7 +88,7 @@ impl Keys {
 /// developer, in the input's order.
 ///
 /// # Errors
-/// At the first value that is no JSON object, or whose developer has no key.
+/// Returns an error at the first value that is no JSON object, or whose developer has no key.
 pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<OutgoingBatch>> {
     let mut batches = Vec::new();
     let mut open: BTreeMap<String, Cutter> = BTreeMap::new();
@@ -144,7 +146,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Outgo
 /// The text of a file of events, or of stdin where `file` is `-`.
 ///
 /// # Errors
-/// Where it cannot be read, or is no UTF-8.
+/// Returns an error if it cannot be read, or is no UTF-8.
 pub fn read(file: &str) -> anyhow::Result<String> {
     match file {
         "-" => std::io::read_to_string(std::io::stdin())

@@ -83,20 +83,15 @@ fn consumers(status: &Status) -> String {
 fn processes(status: &Status, now: Micros) -> String {
     let age = |entry: &WorkerEntry| {
         let started = parse_rfc3339(&entry.started_at).and_then(|written| written.at);
-        // Clocks of two machines differ a little: nobody is younger than nothing.
+        // Clocks of two machines differ a little: no process has a negative age.
         started.map_or_else(|| "unknown".to_owned(), |at| span((now - at).max(0)))
     };
     let rows: Vec<_> = all(status)
         .map(|entry| {
-            let (role, instance, host) = (
+            [
                 entry.role.clone(),
                 entry.instance.clone(),
                 entry.host.clone(),
-            );
-            [
-                role,
-                instance,
-                host,
                 entry.pid.to_string(),
                 age(entry),
                 entry.version.clone(),
@@ -151,7 +146,9 @@ fn breakers(status: &Status) -> String {
 
 /// What it means that a breaker is not closed.
 fn told(entry: &WorkerEntry, report: &BreakerReport) -> Option<String> {
-    let (name, role, instance) = (&report.name, &entry.role, &entry.instance);
+    let name = &report.name;
+    let role = &entry.role;
+    let instance = &entry.instance;
     let reason = report
         .reason
         .as_deref()

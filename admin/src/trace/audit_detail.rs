@@ -36,16 +36,15 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
             )
         }
         "failed" => {
-            let (job, attempt) = (text(&detail, "job_id"), text(&detail, "attempt"));
-            format!(
-                "{job} gave up at attempt {attempt}: {}",
-                text(&detail, "reason").replace('\n', " ")
-            )
+            let [job, attempt, reason] =
+                ["job_id", "attempt", "reason"].map(|key| text(&detail, key));
+            let reason = reason.replace('\n', " ");
+            format!("{job} dead-lettered at attempt {attempt}: {reason}")
         }
         "dead" => {
             let [attempts, error_class, reason] =
                 ["attempts", "error_class", "reason"].map(|key| text(&detail, key));
-            let attempts = format!("after {attempts} attempts (to blame: {error_class})");
+            let attempts = format!("after {attempts} attempts (error class: {error_class})");
             format!(
                 "{}in DEAD {attempts}: {}",
                 subject(&detail),
@@ -54,7 +53,7 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         }
         "redriven" => {
             format!(
-                "{}{}, gave up on: {}",
+                "{}{}, dead-lettered with: {}",
                 subject(&detail),
                 by(&detail),
                 text(&detail, "dead_reason")
@@ -93,7 +92,7 @@ fn text(detail: &Value, key: &str) -> String {
     }
 }
 
-/// `1:4711:alert ` where a job is meant.
+/// `1:4711:alert `, if it is about a job.
 fn subject(detail: &Value) -> String {
     detail["job_id"]
         .as_str()
@@ -101,10 +100,10 @@ fn subject(detail: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// `letter 7 by ada@host`.
+/// `dead letter 7 by ada@host`.
 fn by(detail: &Value) -> String {
     format!(
-        "letter {} by {}",
+        "dead letter {} by {}",
         text(detail, "dead_sequence"),
         text(detail, "by")
     )

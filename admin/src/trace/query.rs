@@ -4,7 +4,7 @@ use store::{Clue, Submission};
 use types::id::Src;
 use types::job::JobId;
 
-/// What is wanted: where to look, and what of it fits.
+/// What to look up in the store, and which of the results fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceQuery {
     text: String,
@@ -52,7 +52,7 @@ impl TraceQuery {
         self.clue.clone()
     }
 
-    /// The id, where one is looked for.
+    /// The id, if the query is for one.
     pub fn id(&self) -> Option<&str> {
         match &self.clue {
             Clue::Id { id, .. } => Some(id),
@@ -65,16 +65,15 @@ impl TraceQuery {
         self.id().is_none()
     }
 
-    /// Whether the batch is one that is wanted.
     pub fn fits(&self, batch: &Submission) -> bool {
-        self.fits_life(batch.at.src)
+        self.fits_incarnation(batch.at.src)
             && self
                 .developer
                 .as_ref()
                 .is_none_or(|developer| *developer == batch.developer)
     }
 
-    /// The sequence, where one is looked for: what was never stored is known by it alone.
+    /// The sequence, if the query is for one: what was never stored is known by it alone.
     pub fn sequence(&self) -> Option<u64> {
         match self.clue {
             Clue::Sequence(seq) => Some(seq),
@@ -82,12 +81,12 @@ impl TraceQuery {
         }
     }
 
-    /// Whether a message that was never stored is wanted, by the life of its stream.
-    pub fn fits_life(&self, src: Src) -> bool {
-        self.src.is_none_or(|wanted| wanted == src)
+    /// Whether messages of this incarnation of the stream fit.
+    pub fn fits_incarnation(&self, src: Src) -> bool {
+        self.src.is_none_or(|named| named == src)
     }
 
-    /// What to tell where there is nothing.
+    /// The error text if nothing is found.
     pub fn not_found(&self) -> String {
         let whose = self
             .developer
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_jobs_and_alerts_are_told_from_ids() {
+    fn sequences_jobs_and_alerts_are_recognized() {
         assert_eq!(clue("seq:4711"), Clue::Sequence(4711));
         assert_eq!(clue("job:2:17:normalize"), Clue::Sequence(17));
         assert_eq!(clue("job:2:17:alert:replay-1:r3"), Clue::Sequence(17));
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_one_lifes_and_a_developer_narrows_everything() {
+    fn a_job_is_of_one_incarnation_and_a_developer_narrows_all() {
         let batch = crate::trace::timeline::tests::batch();
         let fits = |text: &str, developer| TraceQuery::parse(text, developer).fits(&batch);
         assert!(fits("job:1:4711:alert", None) && !fits("job:2:4711:alert", None));
@@ -161,11 +160,11 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_nothing_is_told_what_to_try() {
-        let told = TraceQuery::parse("b1", Some("ada")).not_found();
+    fn an_empty_result_says_what_to_try() {
+        let text = TraceQuery::parse("b1", Some("ada")).not_found();
         assert!(
-            told.contains("\"b1\" of ada") && told.contains("without --developer"),
-            "{told}"
+            text.contains("\"b1\" of ada") && text.contains("without --developer"),
+            "{text}"
         );
         assert!(
             TraceQuery::parse("alert:x", None)

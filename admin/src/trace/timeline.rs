@@ -20,7 +20,7 @@ pub struct TracedBatch {
     pub steps: Vec<AuditEntry>,
 }
 
-/// A message that was never stored: what gave up, and what was decided about it.
+/// A message that was never stored: why it was dead-lettered, and what was decided about it.
 #[derive(Debug, Clone)]
 pub struct UnstoredMessage {
     /// Its place in its stream.
@@ -129,7 +129,9 @@ fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) 
     let Some(first) = steps.first().map(|step| step.time) else {
         return "The audit has no row of it.".to_owned();
     };
-    let (mut rows, mut of_events, mut left_out) = (Vec::new(), 0, 0);
+    let mut rows = Vec::new();
+    let mut of_events = 0;
+    let mut left_out = 0;
     for (index, step) in steps.iter().enumerate() {
         let is_wanted = wanted.is_some() && step.event_id.as_deref() == wanted;
         if step.event_id.is_some() && of_events >= SHOWN && !is_wanted {
@@ -172,7 +174,7 @@ fn row(step: &AuditEntry, first: Micros, correlation_id: &str) -> [String; 5] {
     ]
 }
 
-/// The time since the first step; negative where another machine's clock is behind.
+/// The time since the first step; negative if another machine's clock is behind.
 fn offset(micros: Micros) -> String {
     let sign = if micros < 0 { '-' } else { '+' };
     let micros = micros.abs();

@@ -24,7 +24,7 @@ const LOG_BYTES: u64 = 64 * 1024;
 /// Free bytes of the disk that `path` is on.
 ///
 /// # Errors
-/// Where the system does not tell.
+/// Returns an error if the system does not report it.
 pub fn free_bytes(path: &Path) -> anyhow::Result<u64> {
     let disk = Disk::under(path)
         .with_context(|| format!("The free space of {} cannot be read", path.display()))?;
@@ -42,14 +42,14 @@ struct Room {
 enum Next {
     /// Nothing.
     Go,
-    /// The disk is full since this look: say so.
-    Say,
+    /// The disk is full since this look: log it.
+    Report,
     /// There is room again.
     Restart,
 }
 
 impl Room {
-    /// `refused`: the server said since the last look that it could not write.
+    /// `refused`: the server logged since the last look that it could not write.
     fn look(&mut self, free: u64, refused: bool) -> Next {
         if self.is_full {
             self.is_full = free < ENOUGH;
@@ -60,7 +60,7 @@ impl Room {
             };
         }
         self.is_full = refused || free < NONE;
-        if self.is_full { Next::Say } else { Next::Go }
+        if self.is_full { Next::Report } else { Next::Go }
     }
 }
 
@@ -103,11 +103,11 @@ impl DiskWatch {
             let mib = |bytes: u64| bytes / (1024 * 1024);
             match room.look(free, refused) {
                 Next::Go => {}
-                Next::Say => tracing::error!(
+                Next::Report => tracing::error!(
                     free_mib = mib(free),
                     needed_mib = mib(ENOUGH),
-                    "the disk of {} is full: batches get 503 until {} MiB are free there. Free some; the nats-server is \
-                     then restarted by itself",
+                    "the disk of {} is full: batches get 503 until {} MiB are free there. Free some; \
+                     the nats-server is then restarted by itself",
                     self.folder.display(),
                     mib(ENOUGH)
                 ),
@@ -122,29 +122,30 @@ impl DiskWatch {
         }
     }
 
-    /// Whether the server said since the last call that it could not write. A log that cannot be read
-    /// says nothing: then the free space tells.
+    /// Whether the server logged since the last call that it could not write. If the log cannot be read, only the
+    /// free space counts.
     fn refused(&mut self) -> bool {
-        let read = || -> std::io::Result<(u64, Vec<u8>)> {
-            let mut log = File::open(&self.log)?;
-            let end = log.metadata()?.len();
-            // One that got shorter was begun anew.
-            let from =
-                if end < self.read { 0 } else { self.read }.max(end.saturating_sub(LOG_BYTES));
-            log.seek(SeekFrom::Start(from))?;
-            let mut said = Vec::new();
-            log.take(end - from).read_to_end(&mut said)?;
-            Ok((end, said))
-        };
-        let (end, said) = match read() {
-            Ok(read) => read,
+        match self.read_new_log() {
+            Ok(text) => String::from_utf8_lossy(&text).contains(NO_SPACE),
             Err(error) => {
                 tracing::debug!(%error, "the log of the nats-server cannot be read");
-                return false;
+                false
             }
-        };
+        }
+    }
+
+    /// What was added to the log since the last call, at most its last [`LOG_BYTES`].
+    fn read_new_log(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut log = File::open(&self.log)?;
+        let end = log.metadata()?.len();
+        // A log that got shorter was started again.
+        let start = if end < self.read { 0 } else { self.read };
+        let from = start.max(end.saturating_sub(LOG_BYTES));
+        log.seek(SeekFrom::Start(from))?;
+        let mut text = Vec::new();
+        log.take(end - from).read_to_end(&mut text)?;
         self.read = end;
-        String::from_utf8_lossy(&said).contains(NO_SPACE)
+        Ok(text)
     }
 }
 
@@ -162,14 +163,14 @@ mod tests {
             Next::Go,
             "little room is no trouble yet"
         );
-        assert_eq!(room.look(5 * NONE, true), Next::Say);
+        assert_eq!(room.look(5 * NONE, true), Next::Report);
         assert_eq!(room.look(5 * NONE, true), Next::Go, "said once");
         assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "not enough yet");
         assert_eq!(room.look(ENOUGH, false), Next::Restart);
         assert_eq!(room.look(ENOUGH, false), Next::Go, "once");
         assert_eq!(
             room.look(NONE - 1, false),
-            Next::Say,
+            Next::Report,
             "a log on a full disk may say nothing"
         );
         assert_eq!(room.look(ENOUGH, true), Next::Restart);

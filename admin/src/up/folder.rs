@@ -20,7 +20,7 @@ impl Folder {
     /// Makes and locks the folder.
     ///
     /// # Errors
-    /// Where another `devtrail up` runs on it, or it cannot be written.
+    /// Returns an error if another `devtrail up` runs on it, or it cannot be written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         std::fs::create_dir_all(path).with_context(|| {
@@ -61,7 +61,7 @@ impl Folder {
     /// Makes the first API key on the first start; gives it only then.
     ///
     /// # Errors
-    /// Where the key cannot be made or written.
+    /// Returns an error if the key cannot be made or written.
     pub async fn first_key(
         &self,
         make: impl AsyncFnOnce() -> anyhow::Result<String>,
@@ -85,12 +85,10 @@ impl Folder {
     /// Writes the addresses in use, whole or not at all.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn write_addresses(&self, addresses: &Addresses) -> anyhow::Result<()> {
-        let (path, fresh) = (
-            Addresses::path(&self.path),
-            self.path.join("addresses.json.new"),
-        );
+        let path = Addresses::path(&self.path);
+        let fresh = self.path.join("addresses.json.new");
         std::fs::write(&fresh, serde_json::to_vec(addresses)?)
             .and_then(|()| std::fs::rename(&fresh, &path))
             .with_context(|| format!("{} cannot be written", path.display()))
@@ -106,7 +104,7 @@ impl Folder {
     /// Waits until the collector would accept a batch.
     ///
     /// # Errors
-    /// Where no HTTP client can be made.
+    /// Returns an error if no HTTP client can be made.
     pub async fn wait_until_ready(&self, url: &str) -> anyhow::Result<()> {
         let client = reqwest::Client::builder()
             .no_proxy()

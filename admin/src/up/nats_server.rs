@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// Finds a nats-server that is new enough.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns an error if there is none.
 pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let candidates = match given {
         Some(path) => vec![path.to_owned()],
@@ -90,7 +90,7 @@ pub struct Server {
 /// Stops a nats-server that a killed `up` left behind on this folder.
 ///
 /// # Errors
-/// Where it does not go.
+/// Returns an error if it does not go.
 pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
     let path = pid_file(folder);
     let Some(pid) = std::fs::read_to_string(&path)
@@ -152,7 +152,7 @@ impl Server {
     /// Starts the server on `folder` and waits until it tells its ports.
     ///
     /// # Errors
-    /// Where it does not start; the end of its log says why.
+    /// Returns an error if it does not start; the end of its log says why.
     pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
         let config = config_file(folder);
         std::fs::write(
@@ -179,7 +179,7 @@ impl Server {
     /// on an error of the system.
     ///
     /// # Errors
-    /// Where the program itself cannot be run any more.
+    /// Returns an error if the program itself cannot be run any more.
     pub async fn keep_alive(&mut self) -> anyhow::Result<()> {
         let mut attempt = 0;
         loop {
@@ -225,7 +225,7 @@ impl Server {
     /// Stops the server; what it acknowledged is on its disk.
     ///
     /// # Errors
-    /// Where it can be neither stopped nor waited for.
+    /// Returns an error if it can be neither stopped nor waited for.
     pub async fn stop(mut self) -> std::io::Result<()> {
         self.halt().await
     }
@@ -360,8 +360,8 @@ fn ended(how: &str, complaints: &[String], log: &Path) -> String {
     let said = complaints.join("; ");
     if said.contains("address already in use") {
         return format!(
-            "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, or 0 \
-             for a free one. nats-server says: {said}"
+            "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, \
+             or 0 for a free one. nats-server says: {said}"
         );
     }
     let said = if said.is_empty() {

@@ -2,6 +2,13 @@
 
 use std::path::Path;
 
+/// The body of a first batch, in single quotes of a shell.
+const FIRST_BATCH: &str = concat!(
+    r#"{"batch_id":"first","sent_at":"'$NOW'","schema_version":"1.0","events":[{"#,
+    r#""id":"hello-1","type":"file.saved","occurred_at":"'$NOW'","#,
+    r#""data":{"path":"src/main.rs","language":"rust"}}]}"#
+);
+
 /// What was started.
 pub struct NextSteps<'a> {
     /// The collector's URL.
@@ -42,7 +49,7 @@ Or a first event:
 
   NOW=$(date -u +%Y-%m-%dT%H:%M:%SZ); curl -sS {url}/v1/events \
     -H "Authorization: Bearer $(cat {key})" -H 'Content-Type: application/json' \
-    -d '{{"batch_id":"first","sent_at":"'$NOW'","schema_version":"1.0","events":[{{"id":"hello-1","type":"file.saved","occurred_at":"'$NOW'","data":{{"path":"src/main.rs","language":"rust"}}}}]}}'
+    -d '{FIRST_BATCH}'
 
 Ctrl-C stops it.
 "#

@@ -175,16 +175,10 @@ mod tests {
     fn masks() -> impl Strategy<Value = Masks> {
         let state = prop::sample::select(BatchState::ALL.to_vec());
         (state, any::<bool>(), 0..8_u8, 0..8_u8).prop_map(|(state, needs, done, failed)| {
-            let (need, done) = if needs {
-                (Mask::ALL, Mask(done))
-            } else {
-                (Mask::NONE, Mask::NONE)
-            };
-            let failed = if needs {
-                Mask(failed & !done.0)
-            } else {
-                Mask::NONE
-            };
+            let within = |mask| if needs { Mask(mask) } else { Mask::NONE };
+            let need = within(Mask::ALL.0);
+            let done = within(done);
+            let failed = within(failed & !done.0);
             Masks {
                 state,
                 need,
@@ -243,7 +237,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_missing_or_doubled_row_of_an_audit_trail_is_reported(masks in masks(), which in any::<prop::sample::Index>()) {
+        fn each_missing_or_doubled_row_of_an_audit_trail_is_reported(
+            masks in masks(), which in any::<prop::sample::Index>()
+        ) {
             let failed = masks.failed;
             let clean = whole(masks);
             prop_assert_eq!(findings(&clean, failed), Vec::<String>::new());

@@ -73,7 +73,8 @@ pub fn check(
     }
 }
 
-/// The jobs that must be in JOBS, or come there. A failed one must not, unless it was redriven and is not in DEAD again.
+/// The jobs that must be in JOBS, or come there. A failed one must not, unless it was redriven and is not in DEAD
+/// again.
 fn waits_for(account: &Account, row: &BatchStatus, dead: Mask) -> Mask {
     let is_again = |kind: &JobKind| {
         let has_step = |step| has_job_step(account, step, *kind);
@@ -102,7 +103,8 @@ mod tests {
 
     /// A batch that was stored 100 s before, with its alert job not done.
     fn waiting(state: BatchState, failed: u8) -> Account {
-        let (done, failed) = (Mask(3), Mask(failed));
+        let done = Mask(3);
+        let failed = Mask(failed);
         let row = BatchStatus {
             state,
             need: Mask::ALL,
@@ -140,8 +142,8 @@ mod tests {
         let triggered = waiting(BatchState::Triggered, 0);
         let first = checked(&triggered, 0, None);
         assert!(first.is_pending && first.findings.is_empty() && first.counts.unfinished == 1);
-        let text = "stuck: batch 1:7 was stored 100 s ago and is triggered; its alert job is not done, not failed, and not \
-                    in JOBS";
+        let text = "stuck: batch 1:7 was stored 100 s ago and is triggered; its alert job is not done, not failed, \
+                    and not in JOBS";
         for nowhere in [None, Some(11)] {
             assert_eq!(checked(&triggered, 0, Some(nowhere)).findings[0].text, text);
         }

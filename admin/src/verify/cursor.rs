@@ -1,6 +1,7 @@
 //! Goes along stream and store, range by range, and compares them.
 //!
-//! Devtrail works on meanwhile: what may resolve is checked again before it is a finding, and what is pending is awaited.
+//! Devtrail works on meanwhile: what may resolve is checked again before it is a finding, and what is pending is
+//! awaited.
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl VerifiedStream {
     /// Opens the stream.
     ///
     /// # Errors
-    /// Fails if it is missing or unsafe, or the server does not answer.
+    /// Returns an error if it is missing or unsafe, or the server does not answer.
     pub async fn open(js: jetstream::Context) -> anyhow::Result<Self> {
         Ok(Self {
             incarnation: bus::bind_stream(&js, EVENTS).await?,
@@ -88,7 +89,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     /// Reads DEAD, and opens the other streams.
     ///
     /// # Errors
-    /// Where DEAD or the store cannot be read.
+    /// Returns an error if DEAD or the store cannot be read.
     pub async fn open(
         events: VerifiedStream,
         store: &'a L,
@@ -114,7 +115,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     /// Checks the messages of `from..=last`, and what the store has there.
     ///
     /// # Errors
-    /// Where stream or store cannot be read, or stdout written.
+    /// Returns an error if stream or store cannot be read, or stdout written.
     pub async fn check_range(&mut self, from: u64, last: u64) -> anyhow::Result<()> {
         let mut reader = Reader::new(
             self.events.js.clone(),
@@ -158,7 +159,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     /// Checks what the store has beyond the stream's last message: then the stream was restored to an older state.
     ///
     /// # Errors
-    /// Where stream or store cannot be read, or stdout written.
+    /// Returns an error if stream or store cannot be read, or stdout written.
     pub async fn check_beyond_end(&mut self) -> anyhow::Result<()> {
         let Some(src) = self.source_number().await? else {
             return Ok(());
@@ -186,8 +187,8 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
         if !range.messages.is_empty() || width <= MAX_GAP {
             self.check_until_settled(&range, false).await?;
         } else if let Some(src) = self.source_number().await? {
-            // A wide gap: only what the store has is checked. Mostly the gap was purged since verify began, and nothing of
-            // it is read.
+            // A wide gap: only what the store has is checked. Mostly the gap was purged since verify began, and nothing
+            // of it is read.
             let mut from = range.from.max(self.extent(false).await?.first);
             while let Some(stored) = self
                 .store

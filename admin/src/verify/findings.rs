@@ -79,7 +79,7 @@ impl Findings {
     /// Adds the check of a range; prints its findings beside the progress bar unless the output is JSON.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// Returns an error if stdout cannot be written.
     pub fn add(
         &mut self,
         range: CheckResult,

@@ -290,11 +290,9 @@ mod tests {
         let quarantined = StoredPlacement::Refused(Verdict::Quarantined, own);
         let rejected = StoredPlacement::Refused(Verdict::Rejected, own);
         let duplicate = |original| StoredPlacement::Duplicate { original };
-        let (admitted, unknown, bad) = (
-            message(None),
-            message(Some(Code::TypeUnknown)),
-            message(Some(Code::SchemaInvalid)),
-        );
+        let admitted = message(None);
+        let unknown = message(Some(Code::TypeUnknown));
+        let bad = message(Some(Code::SchemaInvalid));
         for (message, kept, is_right) in [
             (&admitted, StoredPlacement::Event(own), true),
             (&admitted, duplicate(Some(lower)), true),

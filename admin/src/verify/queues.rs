@@ -36,7 +36,7 @@ impl DeadLetterIndex {
     /// Reads all that DEAD holds; `src` is the incarnation's number, if it has one.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
         let mut index = Self {
             js: js.clone(),
@@ -51,7 +51,7 @@ impl DeadLetterIndex {
     /// Reads what came since, and removes what is gone of the batches `from..=to`.
     ///
     /// # Errors
-    /// Where DEAD cannot be read.
+    /// Returns an error if DEAD cannot be read.
     pub async fn refresh(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
         let mut gone = Vec::new();
         for (item, at) in self
@@ -164,8 +164,8 @@ fn pointed_message(payload: &[u8], src: Option<Src>) -> Option<DeadItem> {
         .then_some(DeadItem::Message(pointer.at.seq))
 }
 
-/// What is pending: pointers in REPLAY and jobs in JOBS. Both are read from the leader, message by message: a work queue
-/// allows no consumer beside the workers' own.
+/// What is pending: pointers in REPLAY and jobs in JOBS. Both are read from the leader, message by message: a work
+/// queue allows no consumer beside the workers' own.
 pub struct PendingWork {
     js: jetstream::Context,
     jobs: Stream,
@@ -178,7 +178,7 @@ impl PendingWork {
     /// Opens them.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// Returns an error if they cannot be read.
     pub async fn open(js: &jetstream::Context) -> anyhow::Result<Self> {
         let jobs = open_stream(js, JOBS).await?;
         Ok(Self {
@@ -197,7 +197,7 @@ impl PendingWork {
     /// Reads pointers that came since, and removes what is gone of the messages `from..=to`.
     ///
     /// # Errors
-    /// Where REPLAY cannot be read.
+    /// Returns an error if REPLAY cannot be read.
     pub async fn refresh(&mut self, src: Option<Src>, from: u64, to: u64) -> anyhow::Result<()> {
         while let Some(message) =
             stored_messages::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT)
@@ -229,7 +229,7 @@ impl PendingWork {
     /// The last sequence of JOBS.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Returns an error if it cannot be read.
     pub async fn last_job(&self) -> anyhow::Result<u64> {
         Ok(self
             .jobs
@@ -243,7 +243,7 @@ impl PendingWork {
     /// The oldest live jobs.
     ///
     /// # Errors
-    /// Where JOBS cannot be read.
+    /// Returns an error if JOBS cannot be read.
     pub async fn oldest_jobs(&self, since: u64) -> anyhow::Result<OldestJobs> {
         let mut oldest = [None; 3];
         for (kind, oldest) in JobKind::ALL.into_iter().zip(&mut oldest) {

@@ -77,7 +77,8 @@ mod tests {
         ) {
             let mut seq = next;
             let messages: Vec<u64> = gaps.into_iter().map(|gap| { seq += gap + 1; seq - 1 }).collect();
-            let SplitRanges { ranges, next: after } = split_into_ranges(next, messages.iter().map(|seq| (*seq, ())).collect());
+            let input = messages.iter().map(|seq| (*seq, ())).collect();
+            let SplitRanges { ranges, next: after } = split_into_ranges(next, input);
             let mut expected = next;
             let mut seen = BTreeSet::new();
             for range in &ranges {

@@ -77,7 +77,7 @@ impl Reader {
     /// The next messages, their sequences rising; none when all is read.
     ///
     /// # Errors
-    /// Where the server does not give them.
+    /// Returns an error if the server does not give them.
     pub async fn page(&mut self) -> anyhow::Result<Vec<StoredMessage>> {
         for attempt in 0..ATTEMPTS {
             if self.next > self.last {

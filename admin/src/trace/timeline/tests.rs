@@ -143,15 +143,20 @@ jobs: aggregate done, normalize done, alert failed
  2026-03-01 08:15:02.121  +1 ms     validated     devtrail-collector/1a
  2026-03-01 08:15:02.123  +3 ms     published     nats
  2026-03-01 08:15:02.129  +9 ms     persisted     devtrail-worker/2b
- 2026-03-01 08:15:02.129  +9 ms     deduplicated  devtrail-worker/2b     event e2 (index 2) duplicate_id, duplicate of 1:4709:7 in batch b0, received 2026-03-01T08:14:00.000000Z
- 2026-03-01 08:15:02.131  +11 ms    deduplicated  devtrail-collector/1a  a resend of the whole batch, dropped by the stream · correlation c2
- 2026-03-01 08:15:02.134  +14 ms    triggered     devtrail-worker/2b     1:4711:aggregate is JOBS 31 on jobs.aggregate.live.ada
-                                                                         1:4711:normalize is JOBS 32 on jobs.normalize.live.ada
+ 2026-03-01 08:15:02.129  +9 ms     deduplicated  devtrail-worker/2b     \
+    event e2 (index 2) duplicate_id, duplicate of 1:4709:7 in batch b0, received 2026-03-01T08:14:00.000000Z
+ 2026-03-01 08:15:02.131  +11 ms    deduplicated  devtrail-collector/1a  \
+    a resend of the whole batch, dropped by the stream · correlation c2
+ 2026-03-01 08:15:02.134  +14 ms    triggered     devtrail-worker/2b     \
+    1:4711:aggregate is JOBS 31 on jobs.aggregate.live.ada
+                                                                         \
+    1:4711:normalize is JOBS 32 on jobs.normalize.live.ada
                                                                          1:4711:alert is JOBS 33 on jobs.alert.live.ada
  2026-03-01 08:15:03.140  +1.020 s  job_started   devtrail-worker/3c     1:4711:alert
  2026-03-01 08:15:03.144  +1.024 s  alerted       devtrail-worker/3c     red-builds raised, alert 9f3c revision 0
  2026-03-01 08:15:03.144  +1.024 s  job_finished  devtrail-worker/3c     1:4711:alert
- 2026-03-01 08:16:17.120  +1m 15s   failed        devtrail-worker/4d     1:4711:alert gave up at attempt 8: no luck
+ 2026-03-01 08:16:17.120  +1m 15s   failed        devtrail-worker/4d     \
+    1:4711:alert dead-lettered at attempt 8: no luck
  2026-03-01 09:17:07.120  +1h 02m   completed     devtrail-worker/4d
 ";
     assert_eq!(
@@ -306,10 +311,13 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
     });
     assert!(text.starts_with("message 1:4711 is not stored\n"), "{text}");
     assert!(
-        text.contains("1:4711:alert:r1 letter 7 by ada@host, gave up on: a panic"),
+        text.contains("1:4711:alert:r1 dead letter 7 by ada@host, dead-lettered with: a panic"),
         "{text}"
     );
-    assert!(text.contains("letter 8 by bob@host: garbage"), "{text}");
+    assert!(
+        text.contains("dead letter 8 by bob@host: garbage"),
+        "{text}"
+    );
 }
 
 #[test]
