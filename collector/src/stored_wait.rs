@@ -13,16 +13,16 @@ use runtime::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use types::query::{BATCH, BatchQuery, StoredReply, hint_subject};
+use types::query::{BATCH, BatchQuery, StoredReply, notification_subject};
 
 use crate::incarnation_cache::IncarnationCache;
 use crate::publisher::PublishedMessage;
 use crate::query_client::{QueryClient, QueryError};
 
-/// How long a notification is waited for before the first query. Each further pause is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between two queries: what was stored without a notification is known within it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a notification is waited for before the first query. Each further interval is twice as long.
+const FIRST_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest interval between two queries: a batch that was stored without a notification is reported within it.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The last query is sent this long before the deadline, so that its answer is in time.
 const LAST_QUERY: Duration = Duration::from_millis(100);
 
@@ -56,7 +56,9 @@ impl Notifications {
     /// # Errors
     /// Returns [`SubscribeError`] if the client is closed.
     pub async fn subscribe(&self, client: &Client) -> Result<Subscriber, SubscribeError> {
-        client.subscribe(hint_subject(&self.collector, "*")).await
+        client
+            .subscribe(notification_subject(&self.collector, "*"))
+            .await
     }
 
     /// Wakes the waiters by their notifications until `finished`.
@@ -97,7 +99,7 @@ impl Waiter {
     /// The subject that the notification must be sent to.
     #[must_use]
     pub fn subject(&self) -> String {
-        hint_subject(&self.notifications.collector, &self.token)
+        notification_subject(&self.notifications.collector, &self.token)
     }
 }
 
@@ -173,7 +175,7 @@ impl StoredWait<'_> {
             incarnation: before.clone(),
             seq: self.published.sequence,
         };
-        Ok(self.queries.query(BATCH, &query, LONGEST_PAUSE).await?)
+        Ok(self.queries.query(BATCH, &query, LONGEST_INTERVAL).await?)
     }
 }
 
@@ -191,10 +193,10 @@ enum WaitError {
 /// When to send the next query after `sent` queries; `None` once the last one was sent.
 fn next_query(now: Instant, sent: u32, deadline: Instant) -> Option<Instant> {
     let last = deadline.checked_sub(LAST_QUERY)?;
-    let pause = FIRST_PAUSE
+    let interval = FIRST_INTERVAL
         .saturating_mul(1 << sent.saturating_sub(1).min(16))
-        .min(LONGEST_PAUSE);
-    (now < last).then(|| (now + pause).min(last))
+        .min(LONGEST_INTERVAL);
+    (now < last).then(|| (now + interval).min(last))
 }
 
 #[cfg(test)]
@@ -207,13 +209,13 @@ mod tests {
         let deadline = start + Duration::from_secs(4);
         let mut now = start;
         let mut sent = 0;
-        let mut pauses = Vec::new();
+        let mut intervals = Vec::new();
         while let Some(next) = next_query(now, sent, deadline) {
-            pauses.push((next - now).as_millis());
+            intervals.push((next - now).as_millis());
             now = next;
             sent += 1;
         }
-        assert_eq!(pauses, [50, 50, 100, 200, 400, 800, 1000, 1000, 300]);
+        assert_eq!(intervals, [50, 50, 100, 200, 400, 800, 1000, 1000, 300]);
         assert_eq!(deadline - now, LAST_QUERY);
         assert_eq!(next_query(deadline + LAST_QUERY, 0, deadline), None);
         assert!(next_query(start, u32::MAX, deadline).is_some());

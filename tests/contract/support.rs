@@ -63,8 +63,9 @@ pub fn fresh(kind: &str) -> String {
 
 /// A body of an envelope around the text of its events.
 pub fn body_of(batch_id: &str, events: &str) -> String {
+    let sent_at = "2026-03-01T09:15:02.120+01:00";
     format!(
-        r#"{{"batch_id":"{batch_id}","sent_at":"2026-03-01T09:15:02.120+01:00","schema_version":"1.0","events":{events}}}"#
+        r#"{{"batch_id":"{batch_id}","sent_at":"{sent_at}","schema_version":"1.0","events":{events}}}"#
     )
 }
 

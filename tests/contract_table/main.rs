@@ -12,13 +12,12 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use table::Table;
+use table::{MAKE_TARGET, Table};
 
 const CONTRACT: &str = "docs/contract.md";
 const TABLE: &str = "docs/contract-tests.md";
 /// If set, as by `make promises`, the table is written; else it is compared.
 const WRITE: &str = "DEVTRAIL_WRITE_DOCS";
-const HOW: &str = "make promises";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -81,7 +80,7 @@ fn every_promise_of_the_contract_has_its_test() {
         let written = fs::read_to_string(root().join(TABLE)).unwrap_or_default();
         assert!(
             written == page,
-            "{TABLE} is out of date: renew it with `{HOW}`"
+            "{TABLE} is out of date: renew it with `{MAKE_TARGET}`"
         );
     }
 }

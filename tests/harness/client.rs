@@ -25,7 +25,12 @@ pub struct WaitReply {
 /// An event of a given id, at a plausible time.
 #[must_use]
 pub fn event(id: &str) -> Value {
-    json!({"id": id, "type": "file.saved", "occurred_at": "2026-03-01T09:14:58.001+01:00", "data": {"path": "src/main.rs"}})
+    json!({
+        "id": id,
+        "type": "file.saved",
+        "occurred_at": "2026-03-01T09:14:58.001+01:00",
+        "data": {"path": "src/main.rs"},
+    })
 }
 
 /// An envelope around events.

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 const INSIDE: &str = "DEVTRAIL_TEST_OWN_MOUNTS";
 
 /// Mounts and unmounts a disk, to see whether that works.
-const TRY: &str = "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs \"$d\" && umount \"$d\"; s=$?; rmdir \"$d\"; exit $s";
+const TRY: &str = "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs \"$d\" && umount \"$d\"; \
+                   s=$?; rmdir \"$d\"; exit $s";
 
 /// Where a test may mount disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -156,8 +156,13 @@ async fn what_does_not_pass_stays_with_its_reason(engine: Engine) {
         event[name] = json!(value);
         event
     };
-    let finished = json!({"id": "newer", "type": "test.finished", "schema_version": "1.2", "occurred_at": "2026-03-01T02:30:00Z",
-        "data": {"outcome": "skipped"}});
+    let finished = json!({
+        "id": "newer",
+        "type": "test.finished",
+        "schema_version": "1.2",
+        "occurred_at": "2026-03-01T02:30:00Z",
+        "data": {"outcome": "skipped"},
+    });
     client.send(&envelope("b1", &[event("taken")])).await;
     let sent = [
         with(event("taken"), "type", "file.opened"),

@@ -80,10 +80,8 @@ impl Reader<'_> {
     }
 
     fn add_use(&mut self, module: usize, what: &str) {
-        let (from, to) = (
-            &self.target.modules[self.at].file,
-            &self.target.modules[module].file,
-        );
+        let from = &self.target.modules[self.at].file;
+        let to = &self.target.modules[module].file;
         if from != to {
             let step = format!("{from} uses {what} of {to}");
             let used = self.uses.entry(from.clone()).or_default();

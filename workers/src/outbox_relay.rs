@@ -238,8 +238,8 @@ impl Sweeps {
                 tracing::warn!(%error, failures, "{rows} wait in the outbox; trying again");
             }
         }
-        let pause = SWEEP_EVERY + self.retry.delay(self.failures);
-        self.ticks.reset_after(pause);
+        let delay = SWEEP_EVERY + self.retry.delay(self.failures);
+        self.ticks.reset_after(delay);
         self.failures = self.failures.saturating_add(1);
     }
 }

@@ -75,9 +75,11 @@ async fn open(
     let is_away = |error: &anyhow::Error| {
         is_postgres && error.downcast_ref().is_some_and(StoreError::is_transient)
     };
-    let open = async |_| match database.open().await {
-        Err(error) if is_away(&error) => Err(format!("{error:#}")),
-        opened => Ok(opened),
+    let open = |_| async {
+        match database.open().await {
+            Err(error) if is_away(&error) => Err(format!("{error:#}")),
+            opened => Ok(opened),
+        }
     };
     let what = "the database cannot be opened";
     let opened = retry.policy().retry(what, &process.shutdown, open).await;

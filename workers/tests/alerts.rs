@@ -18,7 +18,7 @@ use store::{
     PublishedRevision, Snapshot, StoreError, StoredEvent,
 };
 use tempfile::TempDir;
-use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
+use types::admin_alert::{RULE_FAILURES, RuleFailed};
 use types::id::BatchRef;
 use types::job::JobMessage;
 use types::time::{parse_rfc3339, utc_hour};
@@ -405,7 +405,7 @@ async fn a_rule_that_panics_is_reported_to_the_watcher() {
     let js = connect(&nats).await;
     let mut reports = js
         .client()
-        .subscribe(NOTE_RULE_FAILED)
+        .subscribe(RULE_FAILURES)
         .await
         .expect("a subscription");
     js.client().flush().await.expect("the server answers");

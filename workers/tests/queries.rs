@@ -22,7 +22,7 @@ use store::{
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, Mask};
 use types::query::{
-    BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE, QueryReply, ResendNote,
+    BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, QueryReply, RESEND_NOTES, ResendNote,
     StoredReply, SubmissionReply,
 };
 use types::stream::StreamIncarnation;
@@ -214,7 +214,8 @@ fn submissions_of(batch_id: &str) -> BatchQuery {
 async fn every_query_about_batches_and_days_gets_a_reply() {
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
-    let (store, shutdown) = (Known::default(), Shutdown::manual(Duration::from_secs(10)));
+    let store = Known::default();
+    let shutdown = Shutdown::manual(Duration::from_secs(10));
     let batches = tokio::spawn(query_responder::batches(
         client.clone(),
         store.clone(),
@@ -292,7 +293,8 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
 async fn a_note_is_written_once_its_batch_is_stored() {
     let nats = Nats::start().await;
     let client = async_nats::connect(nats.address("nats")).await.unwrap();
-    let (store, shutdown) = (Known::default(), Shutdown::manual(Duration::from_secs(10)));
+    let store = Known::default();
+    let shutdown = Shutdown::manual(Duration::from_secs(10));
     let running = tokio::spawn(query_responder::batches(
         client.clone(),
         store.clone(),
@@ -311,7 +313,7 @@ async fn a_note_is_written_once_its_batch_is_stored() {
         let request = async_nats::Request::new().payload(serde_json::to_vec(&note).unwrap().into());
         let request = request.timeout(Some(Duration::from_millis(200)));
         client
-            .send_request(NOTE_DUPLICATE, request)
+            .send_request(RESEND_NOTES, request)
             .await
             .unwrap_err()
             .kind()

@@ -112,7 +112,8 @@ async fn inflates() {
 
 #[tokio::test]
 async fn corrupt_is_malformed() {
-    let (whole, framed) = (gzip(&noise(300)), zstd(&noise(300)));
+    let whole = gzip(&noise(300));
+    let framed = zstd(&noise(300));
     let mut flipped = whole.clone();
     flipped[200] ^= 0xff;
     let trailing = [&whole[..], b"garbage"].concat();
@@ -252,7 +253,8 @@ async fn slow_body_times_out_as_a_whole() {
 #[tokio::test]
 async fn bytes_are_counted_as_they_come_and_as_they_are_inflated() {
     let overloaded = |read: Result<Bytes, Problem>| read.unwrap_err().code == ErrorCode::Overloaded;
-    let (plain, data) = (HeaderMap::new(), noise(200 * KIB));
+    let plain = HeaderMap::new();
+    let data = noise(200 * KIB);
     let frames = || {
         let frames: Vec<_> = data
             .chunks(KIB)
@@ -270,10 +272,8 @@ async fn bytes_are_counted_as_they_come_and_as_they_are_inflated() {
     );
     for (encoding, packed) in [("gzip", gzip(&data)), ("zstd", zstd(&data))] {
         // As sent and inflated: both are there at once.
-        let (headers, both) = (
-            headers(&[("content-encoding", encoding)]),
-            packed.len() + data.len(),
-        );
+        let headers = headers(&[("content-encoding", encoding)]);
+        let both = packed.len() + data.len();
         assert!(
             overloaded(with(&headers, packed.clone().into(), &limits, both - 1).await),
             "{encoding}"

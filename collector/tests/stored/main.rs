@@ -49,7 +49,8 @@ struct Reply {
 
 impl Reply {
     async fn of(response: reqwest::Response) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
         Self {
             status,
             headers,

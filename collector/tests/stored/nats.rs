@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A start that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running nats-server.
 pub struct Nats {
@@ -58,17 +58,15 @@ impl Nats {
             child,
             _folder: folder,
         };
-        let (start, mut polls) = (
-            Instant::now(),
-            tokio::time::interval(Duration::from_millis(10)),
-        );
+        let start = Instant::now();
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
         nats.ports = loop {
             polls.tick().await;
             let bytes = std::fs::read(&file).unwrap_or_default();
             if let Ok(ports) = serde_json::from_slice(&bytes) {
                 break ports;
             }
-            assert!(start.elapsed() < PATIENCE, "the nats-server does not start");
+            assert!(start.elapsed() < TIMEOUT, "the nats-server does not start");
         };
         nats
     }

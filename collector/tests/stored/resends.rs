@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
-use types::query::{BATCH, NOTE_DUPLICATE, ResendNote};
+use types::query::{BATCH, RESEND_NOTES, ResendNote};
 
 use super::{Bench, make_streams, stored, unknown};
 
@@ -12,7 +12,7 @@ use super::{Bench, make_streams, stored, unknown};
 async fn each_resend_that_the_server_drops_leaves_one_note() {
     let mut bench = Bench::start().await;
     let incarnation = bus::bind_stream(&bench.js, "EVENTS").await.unwrap();
-    let mut notes = bench.listen(NOTE_DUPLICATE).await;
+    let mut notes = bench.listen(RESEND_NOTES).await;
     for batch_id in ["b0", "b1"] {
         assert_eq!(
             bench.send(batch_id, None).await.body["duplicate_batch"],
@@ -77,7 +77,7 @@ async fn a_waiting_resend_gets_the_original_in_and_after_the_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_recreated_stream_nothing_wrong_is_claimed() {
     let bench = Bench::start().await;
-    let mut notes = bench.listen(NOTE_DUPLICATE).await;
+    let mut notes = bench.listen(RESEND_NOTES).await;
     let mut asked = bench
         .answer(BATCH, |question| {
             stored(question["stored"]["seq"].as_u64().unwrap(), false)

@@ -208,10 +208,8 @@ async fn a_client_that_hangs_up_is_waited_for_no_more() {
 async fn a_collector_that_drains_answers_waiting_clients() {
     let bench = Bench::start().await;
     let mut asked = bench.answer(BATCH, |_| unknown()).await;
-    let (start, request) = (
-        Instant::now(),
-        tokio::spawn(bench.post("b1", Some("wait=30")).send()),
-    );
+    let start = Instant::now();
+    let request = tokio::spawn(bench.post("b1", Some("wait=30")).send());
     asked.recv().await.unwrap();
     bench.shutdown.begin();
     let reply = super::Reply::of(request.await.unwrap().unwrap()).await;

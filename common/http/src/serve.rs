@@ -40,7 +40,7 @@ use wire::Wire;
 pub use listener::Listener;
 pub use options::{MAX_TURNED_AWAY, ServeOptions};
 
-/// The pause after an accept that failed, such as for lack of file descriptors.
+/// The delay after an accept that failed, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);

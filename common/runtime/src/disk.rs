@@ -18,7 +18,7 @@ impl Disk {
     /// The disk that `path` is on.
     ///
     /// # Errors
-    /// The system's error.
+    /// Returns the system's [`io::Error`](std::io::Error) if the file system cannot be queried.
     pub fn under(path: &Path) -> io::Result<Self> {
         let disk = statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(wide(disk.fragment_size()));

@@ -100,7 +100,8 @@ impl HealthRegistry {
     {
         let unknown = Arc::new(unknown);
         register(&self.0.sources, name, every, move || {
-            let (reading, unknown) = (read(), unknown.clone());
+            let reading = read();
+            let unknown = unknown.clone();
             async move {
                 if timeout(SOURCE_TIMEOUT, reading).await.is_err() {
                     unknown();
@@ -165,7 +166,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_hangs_is_reported_as_unknown() {
-        let (health, unknown) = (HealthRegistry::default(), Arc::new(AtomicU32::new(0)));
+        let health = HealthRegistry::default();
+        let unknown = Arc::new(AtomicU32::new(0));
         let counted = unknown.clone();
         health.source("streams", CHECK_TTL, std::future::pending, move || {
             counted.fetch_add(1, Ordering::Relaxed);

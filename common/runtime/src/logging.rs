@@ -19,7 +19,7 @@ const QUIET: &str = "async_nats=warn,refinery_core=warn";
 /// Installs the process's log output.
 ///
 /// # Errors
-/// [`UsageError`](crate::settings::UsageError) if `filter` does not parse.
+/// Returns [`UsageError`](crate::settings::UsageError) if `filter` does not parse.
 pub fn init(filter: &str) -> Result<(), UsageError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         UsageError(format!(

@@ -59,7 +59,7 @@ impl Process {
     /// Whether it can do its work now.
     ///
     /// # Errors
-    /// [`NotReady`] with the first reason: it shuts down, a breaker is open, or a check fails.
+    /// Returns [`NotReady`] with the first reason: it shuts down, a breaker is open, or a check fails.
     pub async fn ready(&self) -> Result<(), NotReady> {
         if self.shutdown.is_draining() {
             return Err(NotReady {
@@ -219,7 +219,7 @@ mod tests {
     use crate::breaker::{BreakerSettings, CallOutcome};
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_is_ready_where_every_check_holds_and_no_breaker_of_its_work_is_open() {
+    async fn ready_means_every_check_holds_and_no_breaker_is_open() {
         let process = Process::new(Actor::new("test"), Shutdown::manual(Duration::from_secs(1)));
         assert_eq!(process.ready().await, Ok(()));
         process.health.check("store", || async {

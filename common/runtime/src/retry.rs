@@ -1,6 +1,7 @@
-//! The one retry policy: exponential backoff with full jitter; and its settings.
+//! The retry policy, exponential backoff with full jitter, and its settings.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::time::Duration;
 
 use crate::settings::parse_duration;
@@ -10,29 +11,29 @@ use crate::shutdown::Shutdown;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Retries")]
 pub struct RetrySettings {
-    /// Attempts of a message that fails, nobody knows why, before it goes to the stream DEAD. What an
-    /// outage fails uses none
+    /// Attempts of a message that fails for an unknown reason, before it goes to the stream DEAD. An outage
+    /// uses none
     #[arg(
         long, env = "DEVTRAIL_MAX_ATTEMPTS", default_value_t = 8, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_attempts: u32,
-    /// The waits between attempts.
+    /// The delays between attempts.
     #[command(flatten)]
-    pub pauses: RetryPolicy,
+    pub backoff: RetryPolicy,
 }
 
 impl RetrySettings {
     /// Eight attempts, and the backoff of [`RetryPolicy::DEFAULT`].
     pub const DEFAULT: Self = Self {
         max_attempts: 8,
-        pauses: RetryPolicy::DEFAULT,
+        backoff: RetryPolicy::DEFAULT,
     };
 
     /// The backoff.
     #[must_use]
     pub fn policy(&self) -> RetryPolicy {
-        self.pauses
+        self.backoff
     }
 }
 
@@ -42,13 +43,13 @@ impl Default for RetrySettings {
     }
 }
 
-/// Reads a time span above zero: without a wait a step that fails would keep a processor busy.
-pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
-    let pause = parse_duration(text)?;
-    if pause.is_zero() {
-        Err("a pause is at least 1ms; write 50ms or 5s".to_owned())
+/// Reads a delay above zero: without one, a step that fails would keep a processor busy.
+pub(crate) fn parse_delay(text: &str) -> Result<Duration, String> {
+    let delay = parse_duration(text)?;
+    if delay.is_zero() {
+        Err("a delay is at least 1ms; write 50ms or 5s".to_owned())
     } else {
-        Ok(pause)
+        Ok(delay)
     }
 }
 
@@ -58,16 +59,16 @@ pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Retries")]
 pub struct RetryPolicy {
-    /// Longest first pause before a step is tried again; each further one may be twice as long
+    /// Longest delay before the first retry of a step; each further one may be twice as long
     #[arg(
         id = "retry_base", long = "retry-base", env = "DEVTRAIL_RETRY_BASE", default_value = "50ms",
-        value_name = "TIME", value_parser = parse_pause
+        value_name = "TIME", value_parser = parse_delay
     )]
     pub base: Duration,
-    /// Longest pause of all
+    /// Longest delay between two attempts
     #[arg(
         id = "retry_cap", long = "retry-cap", env = "DEVTRAIL_RETRY_CAP", default_value = "5s", value_name = "TIME",
-        value_parser = parse_pause
+        value_parser = parse_delay
     )]
     pub cap: Duration,
 }
@@ -79,7 +80,7 @@ impl RetryPolicy {
         cap: Duration::from_secs(5),
     };
 
-    /// The longest that attempt `attempt` (from 0) may wait.
+    /// The longest delay after attempt `attempt` (from 0).
     #[must_use]
     pub fn bound(&self, attempt: u32) -> Duration {
         self.base
@@ -87,32 +88,30 @@ impl RetryPolicy {
             .min(self.cap)
     }
 
-    /// The wait before the attempt after `attempt` (from 0), `random` being uniform in [0, 1).
+    /// The delay after attempt `attempt` (from 0), for a `random` that is uniform in [0, 1).
     #[must_use]
     pub fn delay_with(&self, attempt: u32, random: f64) -> Duration {
         self.bound(attempt).mul_f64(random.clamp(0.0, 1.0))
     }
 
-    /// The wait before the attempt after `attempt` (from 0).
+    /// A random delay after attempt `attempt` (from 0).
     #[must_use]
     pub fn delay(&self, attempt: u32) -> Duration {
         self.delay_with(attempt, fastrand::f64())
     }
 
-    /// Waits before the attempt after `attempt` (from 0).
+    /// Waits for the delay after attempt `attempt` (from 0).
     pub async fn pause(&self, attempt: u32) {
         tokio::time::sleep(self.delay(attempt)).await; // sleep: the backoff itself
     }
-}
 
-impl RetryPolicy {
-    /// Runs `step` until it succeeds, with the policy's backoff between; `None` if the process begins to shut down
-    /// first. Each failure is logged with `what` and its attempt (from 0), which `step` is given as well.
-    pub async fn retry<T, E: Display>(
+    /// Runs `step` until it succeeds, with the policy's backoff between the attempts. Returns `None` if the process
+    /// begins to shut down first. `step` gets the number of the attempt (from 0). Each failure is logged with `what`.
+    pub async fn retry<T, E: Display, F: Future<Output = Result<T, E>>>(
         self,
         what: &'static str,
         shutdown: &Shutdown,
-        mut step: impl AsyncFnMut(u32) -> Result<T, E>,
+        mut step: impl FnMut(u32) -> F,
     ) -> Option<T> {
         let mut backoff = self.backoff(shutdown);
         loop {
@@ -142,7 +141,7 @@ impl RetryPolicy {
     }
 }
 
-/// The growing waits of one loop: [`Backoff::wait`] after each failure, [`Backoff::reset`] after a success.
+/// The growing delays of one loop: [`Backoff::wait`] after each failure, [`Backoff::reset`] after a success.
 #[derive(Debug)]
 pub struct Backoff<'a> {
     policy: RetryPolicy,
@@ -151,18 +150,18 @@ pub struct Backoff<'a> {
 }
 
 impl Backoff<'_> {
-    /// How many failures in a row there were.
+    /// The number of failures in a row.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// The next wait is the first one again.
+    /// Restarts the backoff: the next delay is a first one.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }
 
-    /// Waits; `false` if the process begins to shut down meanwhile.
+    /// Waits for the next delay; returns `false` if the process begins to shut down meanwhile.
     pub async fn wait(&mut self) -> bool {
         let attempt = self.attempt;
         self.attempt = attempt.saturating_add(1);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_is_retried_until_it_succeeds_or_the_process_shuts_down() {
+    async fn a_step_is_retried_until_success_or_shutdown() {
         let shutdown = Shutdown::manual(Duration::from_secs(1));
         let succeeds_third = async |attempt| {
             if attempt == 2 {

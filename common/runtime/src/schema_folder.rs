@@ -27,7 +27,7 @@ impl SchemaSettings {
     /// The built-in schemas and those of the folder.
     ///
     /// # Errors
-    /// Every fault: the folder or a file cannot be read, or a file is no valid schema.
+    /// Returns every fault: the folder or a file cannot be read, or a file is no valid schema.
     pub fn load(&self) -> Result<Schemas, UsageError> {
         let Some(folder) = &self.schemas else {
             return Ok(Schemas::builtin());
@@ -51,7 +51,7 @@ impl SchemaSettings {
 /// Reads the schema file at `path`.
 ///
 /// # Errors
-/// A sentence, if it cannot be read, or its path names no version and type.
+/// Returns a sentence if it cannot be read, or its path names no version and type.
 pub fn read_file(path: &Path) -> Result<SchemaFile, BadSchemaFile> {
     let (version, kind) = names(path).map_err(|wrong| at(path, &wrong))?;
     let text = read_bounded(path)?;
@@ -131,7 +131,8 @@ fn is_type(kind: &str) -> bool {
 /// Every schema file of the folder, by path, and what is wrong with those that cannot be read. Whatever
 /// starts with a dot, or is no `.json`, is ignored.
 fn read(folder: &Path) -> Result<(Vec<SchemaFile>, Vec<BadSchemaFile>), BadSchemaFile> {
-    let (mut files, mut bad) = (Vec::new(), Vec::new());
+    let mut files = Vec::new();
+    let mut bad = Vec::new();
     for entry in entries(folder)? {
         // A file that lies in no version's folder is read as well, to say in which it should be.
         let paths = if entry.is_dir() {
@@ -230,13 +231,13 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_by_its_file() {
-        let said = |files: &[(&str, &str)]| folder(files).1.load().map(|_| ()).unwrap_err().0;
-        assert!(said(&[]).contains("there is no schema in it"));
-        assert!(said(&[("coffee.brewed.json", COFFEE)]).contains("folder named by its version"));
-        assert!(said(&[("v1/coffee.brewed.json", COFFEE)]).contains("not \"v1\""));
-        assert!(said(&[("1.0/coffee brewed.json", COFFEE)]).contains("rename it"));
+        let refusal = |files: &[(&str, &str)]| folder(files).1.load().map(|_| ()).unwrap_err().0;
+        assert!(refusal(&[]).contains("there is no schema in it"));
+        assert!(refusal(&[("coffee.brewed.json", COFFEE)]).contains("folder named by its version"));
+        assert!(refusal(&[("v1/coffee.brewed.json", COFFEE)]).contains("not \"v1\""));
+        assert!(refusal(&[("1.0/coffee brewed.json", COFFEE)]).contains("rename it"));
         let built_in = COFFEE.replace("coffee.brewed", "heartbeat");
-        let all = said(&[
+        let all = refusal(&[
             ("1.0/heartbeat.json", &built_in),
             ("1.0/tea.brewed.json", COFFEE),
             ("v1/coffee.brewed.json", COFFEE),
@@ -252,8 +253,8 @@ mod tests {
             assert!(all.contains(part), "{part}: {all}");
         }
         let long = format!("{}{}", " ".repeat(MAX_FILE as usize), COFFEE);
-        assert!(said(&[("1.0/coffee.brewed.json", &long)]).contains("1048576 bytes, the limit"));
-        assert!(said(&[("1.0/coffee.brewed.json/x", "")]).contains("it is no file"));
+        assert!(refusal(&[("1.0/coffee.brewed.json", &long)]).contains("1048576 bytes, the limit"));
+        assert!(refusal(&[("1.0/coffee.brewed.json/x", "")]).contains("it is no file"));
         let gone = SchemaSettings {
             schemas: Some("nowhere".into()),
         };

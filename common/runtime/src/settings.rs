@@ -68,7 +68,7 @@ const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help
 /// Reads command line, environment and file. Exits on `--help`, `--version` and bad flags, as clap does.
 ///
 /// # Errors
-/// [`UsageError`] if the file cannot be read or names an unknown key, or a value is invalid.
+/// Returns [`UsageError`] if the file cannot be read or names an unknown key, or a value is invalid.
 pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut command = without_secrets(S::command());
@@ -207,7 +207,8 @@ fn with_defaults(command: Command, values: &BTreeMap<String, String>) -> Command
 /// The settings of the chosen command as TOML.
 fn effective(command: &Command, matches: &ArgMatches) -> String {
     let mut lines = String::new();
-    let (mut command, mut matches) = (command, matches);
+    let mut command = command;
+    let mut matches = matches;
     loop {
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();

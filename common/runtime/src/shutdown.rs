@@ -29,13 +29,11 @@ impl Shutdown {
     /// A shutdown that SIGTERM or SIGINT begins; a second signal aborts at once.
     ///
     /// # Errors
-    /// The system's error, if the signals cannot be caught.
+    /// Returns the system's [`io::Error`](std::io::Error) if the signals cannot be caught.
     pub fn on_signals(timeout: Duration) -> std::io::Result<Self> {
         let shutdown = Self::manual(timeout);
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let signalled = shutdown.clone();
         tokio::spawn(async move {
             for _ in 0..2 {
@@ -61,7 +59,8 @@ impl Shutdown {
             return;
         }
         self.drain.cancel();
-        let (abort, timeout) = (self.abort.clone(), self.timeout);
+        let abort = self.abort.clone();
+        let timeout = self.timeout;
         tokio::spawn(async move {
             if tokio::time::timeout(timeout, abort.cancelled())
                 .await

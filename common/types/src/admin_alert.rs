@@ -1,7 +1,6 @@
-//! Alerts to administrators: what a message of the stream ADMIN says, and what they say together.
+//! Alerts to administrators, as the messages of the stream ADMIN.
 //!
-//! Only the watcher of the workers writes them (`workers/src/watch`), as a pure step from what it
-//! found; readers fold the messages of the stream into the alerts that stand.
+//! Only the watcher of the workers writes them (`workers/src/watch`). Readers fold the messages into the open alerts.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +9,24 @@ use serde::{Deserialize, Serialize};
 use crate::severity::Severity;
 use crate::time::Micros;
 
-/// Subject of [`RuleFailed`] notes; every watcher listens.
-pub const NOTE_RULE_FAILED: &str = "devtrail.note.rule_failed";
+/// Subject of [`RuleFailed`] reports; every watcher subscribes to it.
+pub const RULE_FAILURES: &str = "devtrail.note.rule_failed";
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
-    /// Messages were given up; they lie in the stream DEAD.
+    /// Messages were dead-lettered: they are in the stream DEAD.
     DeadLetter,
-    /// A circuit breaker is open: what stands behind it fails again and again.
+    /// A circuit breaker is open: the dependency that it protects fails again and again.
     BreakerOpen,
-    /// More messages wait for a consumer than its bound.
+    /// More messages than the bound wait for a consumer.
     Lag,
-    /// A stream that refuses new messages when it is full is nearly so.
+    /// A stream that refuses new messages when it is full is nearly full.
     StreamNearlyFull,
     /// A disk, or JetStream's own limit, is nearly used up.
     DiskNearlyFull,
-    /// No process of a role gives a sign of life.
+    /// No process of a role sends heartbeats.
     RoleSilent,
     /// Batches were stored some time ago and are not completed.
     BatchOverdue,
@@ -78,9 +77,11 @@ impl AlertKind {
     pub fn advice(self) -> &'static str {
         match self {
             Self::DeadLetter => {
-                "`devtrail dead list` says why; mend the cause, then `devtrail dead redrive`, or drop them."
+                "`devtrail dead list` says why; fix the cause, then `devtrail dead redrive`, or drop them."
             }
-            Self::BreakerOpen => "Look whether what it stands before answers; it closes by itself.",
+            Self::BreakerOpen => {
+                "Look whether the dependency behind it answers; it closes by itself."
+            }
             Self::Lag => {
                 "Look at `devtrail status`: start more workers, or find what slows them; \
                  what is missing, `devtrail streams apply` makes again."
@@ -98,12 +99,12 @@ impl AlertKind {
                 "`devtrail trace seq:N` of the oldest shows the step that is missing; look for its worker."
             }
             Self::RuleFailed => {
-                "The worker's log says how it failed; its alerts are missing until it is mended."
+                "The worker's log says how it failed; its alerts are missing until it is fixed."
             }
         }
     }
 
-    /// Where the runbook speaks of it.
+    /// The section of the runbook about it.
     #[must_use]
     pub fn runbook(self) -> String {
         format!("docs/runbook.md#{}", self.as_str())
@@ -116,54 +117,54 @@ impl AlertKind {
     }
 }
 
-/// Whether the trouble is there.
+/// Whether the condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
-    /// It is.
+    /// It holds.
     Raised,
-    /// It is gone.
+    /// It is over.
     Resolved,
 }
 
-/// Something measured.
+/// A measured number and its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// What was found.
+    /// The measured number; its unit follows from its name.
     pub value: u64,
-    /// What it may be at most; `None` where nothing is measured against it.
+    /// The most that it may be; `None` if it has no bound.
     pub bound: Option<u64>,
 }
 
-/// One message of the stream ADMIN: an alert as it is now.
+/// One message of the stream ADMIN: a revision of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAlert {
-    /// The alert: the same from raised to resolved.
+    /// Identifies the alert from raised to resolved.
     pub alert_id: String,
-    /// Counts the messages of the alert, from 0.
+    /// The number of the message among those of the alert, from 0.
     pub revision: u64,
-    /// What it is about.
+    /// The kind of condition.
     pub kind: AlertKind,
-    /// Which one: a stream, a consumer, a role, a rule …
+    /// The stream, consumer, role or rule that it is about.
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,
     /// Raised, or resolved.
     pub state: AlertState,
-    /// How many single troubles it stands for, such as dead letters.
+    /// How many single occurrences it covers, such as dead letters.
     pub count: u64,
-    /// A sentence.
+    /// A sentence that describes it.
     pub title: String,
-    /// What was measured, by name.
+    /// The measured numbers, by name.
     pub numbers: BTreeMap<String, Measurement>,
-    /// What to do.
+    /// What to do, in one line.
     pub advice: String,
-    /// Where the runbook speaks of it.
+    /// The section of the runbook about it.
     pub runbook: String,
-    /// When the trouble was seen first.
+    /// When the condition was first seen.
     #[serde(with = "instant")]
     pub first_seen: Micros,
-    /// When it was seen last.
+    /// When it was last seen.
     #[serde(with = "instant")]
     pub last_seen: Micros,
     /// When this message was made.
@@ -178,18 +179,27 @@ impl AdminAlert {
         format!("{}:{}", self.alert_id, self.revision)
     }
 
-    /// The kind and the subject: of these together one alert stands at a time.
+    /// What identifies its condition.
     #[must_use]
-    pub fn place(&self) -> AlertKey {
-        (self.kind, self.subject.clone())
+    pub fn key(&self) -> AlertKey {
+        AlertKey {
+            kind: self.kind,
+            subject: self.subject.clone(),
+        }
     }
 }
 
-/// A kind and a subject.
-pub type AlertKey = (AlertKind, String);
+/// What identifies a condition. At most one alert is open for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlertKey {
+    /// The kind of condition.
+    pub kind: AlertKind,
+    /// The stream, consumer, role or rule that it is about.
+    pub subject: String,
+}
 
-/// The id of the alert at this place that was first raised at `first_seen`: 32 hex of BLAKE3 over the
-/// three, length-prefixed.
+/// The id of the alert about this condition that was first raised at `first_seen`: 32 hex of BLAKE3 over the three,
+/// length-prefixed.
 #[must_use]
 pub fn alert_id(kind: AlertKind, subject: &str, first_seen: Micros) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -204,12 +214,12 @@ pub fn alert_id(kind: AlertKind, subject: &str, first_seen: Micros) -> String {
 #[must_use]
 pub fn newest(messages: impl IntoIterator<Item = AdminAlert>) -> Vec<AdminAlert> {
     let mut alerts: Vec<AdminAlert> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut indexes: BTreeMap<String, usize> = BTreeMap::new();
     for message in messages {
-        match places.get(&message.alert_id) {
+        match indexes.get(&message.alert_id) {
             Some(&index) => alerts[index] = message,
             None => {
-                places.insert(message.alert_id.clone(), alerts.len());
+                indexes.insert(message.alert_id.clone(), alerts.len());
                 alerts.push(message);
             }
         }
@@ -217,12 +227,12 @@ pub fn newest(messages: impl IntoIterator<Item = AdminAlert>) -> Vec<AdminAlert>
     alerts
 }
 
-/// A worker's note that a rule could not be evaluated.
+/// A worker's report that a rule could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFailed {
     /// The rule's id.
     pub rule: String,
-    /// Why, as the log says it.
+    /// Why, as in the log.
     pub error: String,
 }
 
@@ -232,12 +242,12 @@ mod instant {
 
     use crate::time::{Micros, parse_rfc3339, rfc3339};
 
-    /// Writes it.
+    /// Writes microseconds since 1970 as RFC 3339.
     pub fn serialize<S: Serializer>(at: &Micros, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
     }
 
-    /// Reads it.
+    /// Reads RFC 3339 as microseconds since 1970; an error of the deserializer for any other text.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Micros, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at = parse_rfc3339(&text).and_then(|written| written.at);

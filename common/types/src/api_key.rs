@@ -29,7 +29,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope: what a key may do unless told otherwise.
+    /// Every scope: the default of a new key.
     pub const ALL: [Self; 3] = [Self::EventsWrite, Self::MetricsRead, Self::AlertsRead];
 
     /// Its name in key records, on the command line and on the wire.
@@ -56,11 +56,11 @@ impl FromStr for Scope {
 /// The value under `key.<sha256>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyRecord {
-    /// Whose key it is.
+    /// The developer that the key belongs to.
     pub developer: DeveloperId,
     /// What it may do.
     pub scopes: Vec<Scope>,
-    /// Events a second, where the default is not meant; 0: no limit.
+    /// Events a second, if not the collector's default; 0 is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
     /// When it was made, RFC 3339.
@@ -89,13 +89,13 @@ pub fn digest(key: &str) -> String {
         .collect()
 }
 
-/// Where the bucket holds the key with this digest.
+/// The bucket's key for the API key with this digest.
 #[must_use]
 pub fn key_entry(digest: &str) -> String {
     format!("key.{digest}")
 }
 
-/// Where the bucket holds the developer's record; there is one only after a `forget`.
+/// The bucket's key for the developer's record; there is one only after a `forget`.
 #[must_use]
 pub fn developer_entry(developer: &DeveloperId) -> String {
     format!("developer.{developer}")

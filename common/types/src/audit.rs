@@ -1,7 +1,7 @@
 //! The audit row: what happened to a batch or event at a step, with a hash that survives `forget`.
 //!
-//! Row hash = H(skeleton ‖ H(salt ‖ personal part)), H being BLAKE3. `forget` deletes salt and
-//! personal part; the skeleton and the inner hash stay, so a sealed row can still be checked.
+//! Row hash = H(skeleton ‖ H(salt ‖ personal part)), where H is BLAKE3. `forget` deletes the salt and the personal
+//! part. The skeleton and the inner hash stay, so a sealed row can still be checked.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,13 +12,13 @@ use crate::time::Micros;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The collector had the whole request.
+    /// The collector read the whole request.
     Received,
     /// Every event had its verdict.
     Validated,
     /// The stream had it on disk: the stream's own timestamp.
     Published,
-    /// T1 committed.
+    /// The transaction that stores the batch (T1) committed.
     Persisted,
     /// An event was dropped as a duplicate; the detail names the original.
     Deduplicated,
@@ -26,20 +26,20 @@ pub enum Step {
     Refused,
     /// Every needed job is published; the detail has their ids, subjects and sequences (R7.3).
     Triggered,
-    /// A job was taken in hand.
+    /// A worker began a job.
     JobStarted,
     /// A job's result was written.
     JobFinished,
     /// An alert was raised or retracted.
     Alerted,
-    /// A job gave up and is in DEAD: its batch fails. With the outcome `recovered`: attempts of a message failed,
-    /// and then it was done.
+    /// A job is in DEAD: its batch fails. With the outcome `recovered`: attempts of a message failed before one
+    /// succeeded.
     Failed,
-    /// A message is in DEAD; the detail says why, after how many attempts, and which events it holds (R7.4).
+    /// A message was dead-lettered; the detail has the reason, the attempts and the events that it holds (R7.4).
     Dead,
-    /// An administrator gave a dead letter another try; the detail says who.
+    /// An administrator redrove a dead letter; the detail says who.
     Redriven,
-    /// An administrator dropped a dead letter for good; the detail says who, and why.
+    /// An administrator dropped a dead letter; the detail says who, and why.
     Dropped,
     /// Every needed job is done.
     Completed,
@@ -99,9 +99,9 @@ pub struct Skeleton {
     pub step: Step,
     /// How it ended: `ok`, or a verdict's code.
     pub outcome: String,
-    /// Which executable and instance did it.
+    /// The executable and instance that did it.
     pub actor: String,
-    /// The stream's life.
+    /// The stream's incarnation.
     pub src: i64,
     /// The stream sequence.
     pub seq: u64,
@@ -112,15 +112,15 @@ pub struct Skeleton {
 /// The part that `forget` removes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Personal {
-    /// Whose batch.
+    /// The developer who sent the batch.
     pub developer: String,
     /// The client's batch id.
     pub batch_id: String,
-    /// The event, where one is meant.
+    /// The event, if the row is about a single one.
     pub event_id: Option<String>,
-    /// Follows the batch everywhere.
+    /// The batch's correlation id.
     pub correlation_id: String,
-    /// More, as JSON.
+    /// Further facts, as JSON; their shape depends on the step.
     pub detail: Option<String>,
 }
 
@@ -153,8 +153,8 @@ pub fn row_hash(skeleton: &Skeleton, personal: &[u8; 32]) -> [u8; 32] {
     fields.finish()
 }
 
-/// Hashes fields so that no border between two can move: each is preceded by its length as eight
-/// little-endian bytes; an absent one is marked by a length no field has.
+/// Hashes fields so that no border between two can move. Each field is preceded by its length as eight little-endian
+/// bytes; an absent one is marked by a length that no field has.
 #[derive(Default)]
 struct Fields(blake3::Hasher);
 

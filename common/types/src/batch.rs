@@ -1,14 +1,14 @@
-//! The EVENTS message: the whole truth of one HTTP batch, from which the store can be rebuilt.
+//! The EVENTS message: all that is known of one HTTP batch, so that the store can be rebuilt from it.
 //!
 //! ```text
 //! {"format":1,"developer":"ada","batch_id":"…","events":[{"len":181,"at":…,"day":"2026-03-01"}, …], …}\n
 //! <exact bytes of event 0><exact bytes of event 1>…
 //! ```
 //!
-//! A JSON object and a line feed, then the events one after the other as they were sent, whatever
-//! their verdict; the header's `len`s say where each ends. So a person can read a message, a
-//! program finds an event without scanning, and no event is ever serialised anew. (Line feeds may
-//! also stand inside the object, where a client wrote its envelope over several lines.)
+//! A message is a JSON object and a line feed, then the exact bytes of every event, whatever its verdict. The header's
+//! `len`s give the events' lengths. A person can read a message, a program finds an event without scanning, and no
+//! event is ever serialised again. The object itself may contain line feeds, if a client wrote its envelope over several
+//! lines.
 
 mod header;
 
@@ -33,7 +33,7 @@ pub const CORRELATION_ID: &str = "Devtrail-Correlation-Id";
 /// NATS header: W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// A message taken apart.
+/// A decoded message.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The first line.
@@ -42,7 +42,7 @@ pub struct Batch {
     events: Vec<Range<usize>>,
 }
 
-/// A message that is no batch: the fault of the message, not of its surroundings.
+/// Why a message is not a batch. The message itself is at fault: reading it again fails again.
 #[derive(Debug, thiserror::Error)]
 pub enum BadMessage {
     /// There is no line feed after the header.
@@ -51,15 +51,15 @@ pub enum BadMessage {
     /// The header does not parse.
     #[error("the message's header does not parse: {0}")]
     Header(#[from] serde_json::Error),
-    /// Written by a program that knows more.
+    /// A newer program wrote it.
     #[error("the message has format {0}; this program reads format {FORMAT}: update it")]
     Format(u8),
-    /// The lengths do not add up.
+    /// The header's lengths do not add up to the bytes that follow it.
     #[error("the header promises {promised} bytes of events, the message holds {held}")]
     Length {
         /// Sum of the header's lengths.
         promised: usize,
-        /// What follows the header.
+        /// Bytes after the header.
         held: usize,
     },
     /// An event that was not rejected is not UTF-8.
@@ -70,7 +70,8 @@ pub enum BadMessage {
 /// Writes a message.
 ///
 /// # Errors
-/// Never for headers made by this program; kept as an error rather than a panic on the request path.
+/// Returns a [`serde_json::Error`] if the header cannot be serialised. No header that this program makes is such a one:
+/// the error only avoids a panic on the request path.
 pub fn encode(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Bytes, serde_json::Error> {
     let body: usize = events.iter().map(|event| event.as_ref().len()).sum();
     let mut message = Vec::with_capacity(body + 512 + events.len() * 64);
@@ -85,7 +86,7 @@ pub fn encode(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Bytes, ser
 /// Reads a message.
 ///
 /// # Errors
-/// Where it is none: see [`BadMessage`].
+/// Returns [`BadMessage`] if the message is not a batch of format [`FORMAT`].
 pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     #[derive(Deserialize)]
     struct Format {
@@ -101,9 +102,9 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     }
     let mut end = line + 1;
     let mut events = Vec::with_capacity(header.events.len());
-    for note in &header.events {
+    for metadata in &header.events {
         let start = end;
-        end += note.len as usize;
+        end += metadata.len as usize;
         events.push(start..end);
     }
     if end != message.len() {
@@ -112,12 +113,13 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
             held: message.len() - line - 1,
         });
     }
-    // Only a line that is no event at all may hold any bytes: it is kept as it came, for audit.
-    let mut judged = header.events.iter().zip(&events);
-    let is_garbage = |(note, range): (&EventMetadata, &Range<usize>)| {
-        note.verdict() != Verdict::Rejected && std::str::from_utf8(&message[range.clone()]).is_err()
+    // Only a rejected event may hold arbitrary bytes: they are kept for audit.
+    let mut with_bytes = header.events.iter().zip(&events);
+    let is_garbage = |(metadata, range): (&EventMetadata, &Range<usize>)| {
+        metadata.verdict() != Verdict::Rejected
+            && std::str::from_utf8(&message[range.clone()]).is_err()
     };
-    if let Some(at) = judged.position(is_garbage) {
+    if let Some(at) = with_bytes.position(is_garbage) {
         return Err(BadMessage::NotUtf8(at));
     }
     Ok(Batch {
@@ -127,7 +129,7 @@ pub fn decode(message: Bytes) -> Result<Batch, BadMessage> {
     })
 }
 
-/// The JSON value that `message` begins with, and where it ends.
+/// The JSON value that `message` begins with, and the offset of its end.
 fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMessage> {
     let mut values = serde_json::Deserializer::from_slice(message).into_iter();
     let value = values.next().ok_or(BadMessage::NoHeader)??;
@@ -135,45 +137,46 @@ fn first_value<T: DeserializeOwned>(message: &[u8]) -> Result<(T, usize), BadMes
 }
 
 impl Batch {
-    /// The events' notes and exact bytes, in their order. Those of a rejected event may be no JSON, and no text.
+    /// The events' metadata and exact bytes, in their order. The bytes of a rejected event may be neither JSON nor
+    /// text.
     pub fn events(&self) -> impl ExactSizeIterator<Item = (&EventMetadata, &[u8])> {
         self.header
             .events
             .iter()
             .zip(&self.events)
-            .map(|(note, range)| (note, &self.message[range.clone()]))
+            .map(|(metadata, range)| (metadata, &self.message[range.clone()]))
     }
 
-    /// The events that were not simply accepted, as the first reply listed them.
+    /// The events with a code, as the first reply listed them.
     #[must_use]
     pub fn exceptions(&self, supported: &[String]) -> Vec<Exception> {
         exceptions(self.events(), supported)
     }
 }
 
-/// Whether an exception of this code names the supported versions: another one may know the event.
+/// Whether an exception of this code lists the supported versions: the event may be valid in another version.
 #[must_use]
 pub fn names_supported(code: Code) -> bool {
     matches!(code, Code::SchemaVersionUnsupported | Code::TypeUnknown)
 }
 
-/// Lists the events that were not simply accepted.
+/// Lists the events that have a code: duplicates, and events that were rejected or quarantined.
 pub fn exceptions<'a>(
     events: impl Iterator<Item = (&'a EventMetadata, &'a [u8])>,
     supported: &[String],
 ) -> Vec<Exception> {
     let refused = events
         .enumerate()
-        .filter_map(|(index, (note, bytes))| Some((index, note, note.code?, bytes)));
-    let list = refused.map(|(index, note, code, bytes)| Exception {
+        .filter_map(|(index, (metadata, bytes))| Some((index, metadata, metadata.code?, bytes)));
+    let list = refused.map(|(index, metadata, code, bytes)| Exception {
         index: index as u32,
         id: EventHead::of(bytes).and_then(|head| head.id()),
         verdict: code.verdict(),
         code,
-        pointer: note.pointer.clone(),
-        detail: note.detail.clone(),
+        pointer: metadata.pointer.clone(),
+        detail: metadata.detail.clone(),
         supported: names_supported(code).then(|| supported.to_vec()),
-        original: note.original.map(|index| Original::SameBatch { index }),
+        original: metadata.original.map(|index| Original::SameBatch { index }),
     });
     list.collect()
 }

@@ -8,8 +8,8 @@ use crate::json;
 
 /// The members of an event that are not its data, each as the exact text it was sent as.
 ///
-/// Both admission and persisting read events through this one type, so they cannot disagree on
-/// which event a text is. A member that occurs twice is an error: which was meant is unknowable.
+/// Admission and persisting both read events through this type, so they cannot disagree on the identity of an event.
+/// A repeated member is an error, because nothing tells which of them was meant.
 #[derive(Debug, Deserialize)]
 pub struct EventHead<'a> {
     #[serde(borrow)]
@@ -26,43 +26,43 @@ impl<'a> EventHead<'a> {
     /// Reads the head of the event `text`.
     ///
     /// # Errors
-    /// Where `text` is no JSON object or repeats one of the members.
+    /// Returns a [`serde_json::Error`] if `text` is not a JSON object, or repeats one of the members.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        // Derived code reads an array as the members in their order, too.
+        // Derived code would also read an array, as the members in their order.
         if !text.trim_start().starts_with('{') {
             return Err(serde::de::Error::custom("an event must be a JSON object"));
         }
         serde_json::from_str(text)
     }
 
-    /// The head of an event's bytes as they are kept. `None` where they are no JSON object or repeat a member.
+    /// The head of an event's stored bytes; `None` if they are not a JSON object, or repeat a member.
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         Self::parse(std::str::from_utf8(bytes).ok()?).ok()
     }
 
-    /// The id, where it is usable (1 to 128 characters from 0x21 to 0x7E).
+    /// The id; `None` if it is missing or not usable (1 to 128 characters from 0x21 to 0x7E).
     #[must_use]
     pub fn id(&self) -> Option<String> {
         self.id.and_then(json::string).filter(|id| is_id(id))
     }
 
-    /// The type, where it is a string.
+    /// The type; `None` if it is missing or not a string.
     #[must_use]
     pub fn kind(&self) -> Option<String> {
         self.kind.and_then(json::string)
     }
 
-    /// The time it claims, where that is a string.
+    /// The time that the event claims; `None` if it is missing or not a string.
     #[must_use]
     pub fn occurred_at(&self) -> Option<String> {
         self.occurred_at.and_then(json::string)
     }
 
-    /// The event's own schema version: `Ok(None)` where it names none.
+    /// The event's own schema version: `Ok(None)` if it names none.
     ///
     /// # Errors
-    /// Where it is something else than a string.
+    /// Returns [`NotAString`] if the member is anything but a string.
     pub fn schema_version(&self) -> Result<Option<String>, NotAString> {
         self.schema_version
             .map(|value| json::string(value).ok_or(NotAString))
@@ -70,7 +70,7 @@ impl<'a> EventHead<'a> {
     }
 }
 
-/// A member that must be a string is something else.
+/// A member that must be a string is of another type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a string")]
 pub struct NotAString;

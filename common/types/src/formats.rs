@@ -27,7 +27,7 @@ impl Format {
     /// The format that the headers of a `POST /v1/events` announce.
     ///
     /// # Errors
-    /// [`UnsupportedMediaType`] for any other.
+    /// Returns [`UnsupportedMediaType`] for any other.
     pub fn of(headers: &HeaderMap) -> Result<Self, UnsupportedMediaType> {
         let sent = headers
             .get(CONTENT_TYPE)
@@ -67,7 +67,7 @@ impl Format {
     /// Reads a request.
     ///
     /// # Errors
-    /// [`BadEnvelope`] says why it is no batch.
+    /// Returns [`BadEnvelope`] if the body is not a batch.
     pub fn read<'a>(self, request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
         match self {
             Self::Envelope => envelope::read(request),

@@ -1,7 +1,7 @@
-//! Identities: what names a batch, an event, a developer, a request.
+//! Identities of batches, events, developers and requests.
 //!
-//! A stream sequence alone is no identity (streams are recreated, restored, sourced), so
-//! everything stored is named by a *source*, one number for one stream's life, and the sequence.
+//! A stream sequence alone is no identity: streams are recreated, restored and sourced. Everything stored is therefore
+//! named by a *source*, a number for one incarnation of a stream, and the sequence.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One life of one stream: the store gives out a small integer for each (stream name, created time).
+/// One incarnation of a stream: the store assigns a small integer to each (stream name, creation time).
 pub type Src = i64;
 
-/// A batch: the EVENTS message with sequence `seq` in the stream life `src`.
+/// A batch: the EVENTS message with sequence `seq` in the stream incarnation `src`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchRef {
-    /// The stream's life.
+    /// The stream's incarnation.
     pub src: Src,
     /// The stream sequence, from 1.
     pub seq: u64,
@@ -26,12 +26,12 @@ pub struct BatchRef {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 pub struct EventRef {
-    /// The stream's life.
+    /// The stream's incarnation.
     #[schema(value_type = i64)]
     pub src: Src,
     /// The stream sequence, from 1.
     pub seq: u64,
-    /// The event's index in the batch as it was sent, from 0.
+    /// The event's index in the batch, from 0.
     pub ordinal: u32,
 }
 
@@ -84,7 +84,7 @@ pub fn is_id(text: &str) -> bool {
 #[serde(try_from = "String", into = "String")]
 pub struct DeveloperId(String);
 
-/// The reason a text is no developer id.
+/// A text that is not a developer id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no developer id: use 1 to 64 characters of A-Z, a-z, 0-9, _ and -")]
 pub struct BadDeveloperId(String);
@@ -119,7 +119,7 @@ impl std::str::FromStr for DeveloperId {
 }
 
 impl DeveloperId {
-    /// Stands where a forgotten developer's name stood: the empty name, which no developer can have.
+    /// The empty id, which no developer can have. It replaces the id of a forgotten developer.
     #[must_use]
     pub fn nobody() -> Self {
         Self(String::new())
@@ -140,9 +140,9 @@ impl fmt::Display for DeveloperId {
 
 /// The `Nats-Msg-Id` of a batch: `<developer>:<epoch>:<batch_id>:<16 hex>`.
 ///
-/// The last part is the first half of BLAKE3 over the events' exact bytes in their order, each
-/// preceded by its length as eight little-endian bytes, so that no two lists of events hash alike
-/// by moving a border. `sent_at` and `client` take no part: a retry is the same message.
+/// The last part is the first half of BLAKE3 over the events' exact bytes in their order. Each event is preceded by
+/// its length as eight little-endian bytes, so that moving a border between two events changes the hash. `sent_at` and
+/// `client` are not hashed: a retry is the same message.
 #[must_use]
 pub fn msg_id(
     developer: &DeveloperId,
@@ -159,8 +159,8 @@ pub fn events_hash(events: impl Iterator<Item = impl AsRef<[u8]>>) -> String {
     hash_of(events).to_hex()[..16].to_owned()
 }
 
-/// An id made of what it names: `<prefix>-` and 32 hex of BLAKE3 over the parts, each preceded by its
-/// length as in [`msg_id`]. The same parts give the same id, so whoever has no id can send again.
+/// An id derived from content: `<prefix>-` and 32 hex of BLAKE3 over the parts, each preceded by its length as in
+/// [`msg_id`]. The same parts give the same id, so a client without ids can send again.
 #[must_use]
 pub fn made_of(prefix: &str, parts: impl Iterator<Item = impl AsRef<[u8]>>) -> String {
     format!("{prefix}-{}", &hash_of(parts).to_hex()[..32])
@@ -176,7 +176,7 @@ fn hash_of(parts: impl Iterator<Item = impl AsRef<[u8]>>) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// A correlation id: the client's where it is a valid id, else a fresh UUIDv7.
+/// A correlation id: the client's if it is a valid id, else a fresh UUIDv7.
 #[must_use]
 pub fn correlation_id(sent: Option<&str>) -> String {
     match sent {
@@ -185,7 +185,7 @@ pub fn correlation_id(sent: Option<&str>) -> String {
     }
 }
 
-/// A W3C `traceparent`: the client's where it is well formed, else a fresh one, not sampled.
+/// A W3C `traceparent`: the client's if it is well formed, else a fresh one, not sampled.
 ///
 /// Version 00 is `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zero
 /// (W3C Trace Context, section 3.2).
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_id_depends_on_events_their_order_and_their_borders_only() {
+    fn the_message_id_depends_on_events_order_and_borders_only() {
         let ada: DeveloperId = "ada".parse().unwrap();
         let id = |events: &[&str]| msg_id(&ada, 0, "b1", events.iter().copied());
         assert_eq!(id(&["{\"a\":1}", "{}"]), id(&["{\"a\":1}", "{}"]));

@@ -31,13 +31,13 @@ pub struct EventSummary<'a> {
 pub struct JobBody {
     /// The client's batch id.
     pub batch_id: String,
-    /// Whose batch.
+    /// The developer who sent the batch.
     pub developer: String,
-    /// Follows the batch everywhere.
+    /// The batch's correlation id.
     pub correlation_id: String,
     /// W3C trace context.
     pub traceparent: String,
-    /// The batch: stream life and sequence.
+    /// The batch: stream incarnation and sequence.
     #[serde(flatten)]
     pub batch: BatchRef,
     /// New events by type.
@@ -53,7 +53,7 @@ pub struct JobBody {
 }
 
 impl JobBody {
-    /// Adds one new event to the sums, where events come in any order.
+    /// Adds one new event to the sums. Events may come in any order.
     pub fn add(&mut self, event: EventSummary<'_>) {
         *self
             .counts_by_type
@@ -108,7 +108,7 @@ impl JobMessage {
     /// Reads a message of JOBS.
     ///
     /// # Errors
-    /// A sentence, if no publisher of ours would have written it: its parts must make a subject.
+    /// Returns a sentence if the message is not JSON of a job, or its parts do not make a subject.
     pub fn read(payload: &[u8]) -> Result<Self, String> {
         let read = serde_json::from_slice(payload);
         let job: Self = read.map_err(|error| format!("the message is no job: {error}"))?;

@@ -1,4 +1,4 @@
-//! JSON read without losing a byte: an object as its members' exact text.
+//! Lossless reading of JSON: an object as the exact text of its members.
 
 mod bounded;
 mod equivalence;
@@ -14,26 +14,26 @@ pub use equivalence::is_equivalent;
 
 /// The members of a JSON object in their order, each value as the exact text it was sent as.
 ///
-/// Repeated names are kept; [`RawObject::take`] reports them. One of more than [`MAX_VALUES`] members is no
-/// object to this: reading it stops there, with an error of the category `Data`.
+/// Repeated names are kept; [`RawObject::take`] reports them. Reading an object of more than [`MAX_VALUES`] members
+/// fails with an error of the category `Data`.
 #[derive(Debug)]
 pub struct RawObject<'a>(pub Vec<(String, &'a RawValue)>);
 
-/// An object has more members than are read.
+/// An object has more than [`MAX_VALUES`] members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it has more than {MAX_VALUES} members, the limit")]
 pub struct TooManyMembers;
 
-/// A member occurs more than once: which of them was meant cannot be known (RFC 8259, section 4).
+/// A member occurs more than once, so its value is not defined (RFC 8259, section 4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the member {0:?} occurs more than once")]
 pub struct RepeatedMember(pub String);
 
 impl<'a> RawObject<'a> {
-    /// Takes the member `name` out.
+    /// Removes the member `name` and returns its value.
     ///
     /// # Errors
-    /// Where it occurs more than once.
+    /// Returns [`RepeatedMember`] if it occurs more than once.
     pub fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, RepeatedMember> {
         let Some(at) = self.0.iter().position(|(key, _)| key == name) else {
             return Ok(None);
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
     }
 }
 
-/// The text of a JSON string value, or `None` where the value is something else.
+/// The text of a JSON string value; `None` if the value is not a string.
 #[must_use]
 pub fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
@@ -94,7 +94,7 @@ pub fn quoted(text: &str) -> Box<RawValue> {
         .expect("a string's JSON text is JSON")
 }
 
-/// `text` cut to at most `max` bytes at a character's border, with an ellipsis where it was longer.
+/// `text` cut to at most `max` bytes at a character's border, with an ellipsis if it was longer.
 #[must_use]
 pub fn shorten(text: &str, max: usize) -> String {
     if text.len() <= max {

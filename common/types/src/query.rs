@@ -1,7 +1,7 @@
-//! Questions to the workers over NATS request-reply, and the hint that a batch is stored.
+//! Queries to the workers over NATS request-reply, and the notification that a batch is stored.
 //!
-//! The collector links no database: what it must know of the store it asks here. Every request has
-//! one [`QueryReply`]; no answer in time means that no worker is there.
+//! The collector links no database: it queries the workers instead. Every request has one [`QueryReply`]; no reply in
+//! time means that no worker is running.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,37 +17,37 @@ use crate::verdict::{Counts, Exception};
 pub const BATCH: &str = "devtrail.query.batch";
 /// Subject of [`MetricsQuery`]; answered by the aggregate workers.
 pub const METRICS: &str = "devtrail.query.metrics";
-/// Subject of [`ResendNote`]; written down by the persist workers.
-pub const NOTE_DUPLICATE: &str = "devtrail.note.duplicate";
-/// Subject of a [`DecisionRequest`] before a dead letter is given another try; written down by the persist workers.
+/// Subject of [`ResendNote`]; recorded by the persist workers.
+pub const RESEND_NOTES: &str = "devtrail.note.duplicate";
+/// Subject of a [`DecisionRequest`] before a dead letter is redriven; recorded by the persist workers.
 pub const DEAD_REDRIVE: &str = "devtrail.admin.dead-redrive";
-/// Subject of a [`DecisionRequest`] before a dead letter is dropped; written down by the persist workers.
+/// Subject of a [`DecisionRequest`] before a dead letter is dropped; recorded by the persist workers.
 pub const DEAD_DROP: &str = "devtrail.admin.dead-drop";
-/// The queue group of those who answer: one of them gets each request.
+/// The queue group of the responders: one of them gets each request.
 pub const QUEUE: &str = "devtrail-workers";
-/// NATS header of an EVENTS message: the subject that the hint goes to once the batch is stored.
+/// NATS header of an EVENTS message: the subject of the notification that the batch is stored.
 pub const NOTIFY: &str = "Devtrail-Notify";
 
-/// The subjects of a collector's hints; `token` is `*` for its subscription.
+/// The subject of a collector's notification of the batch `token`; `*` as the token gives the subject to subscribe to.
 #[must_use]
-pub fn hint_subject(collector: &str, token: &str) -> String {
+pub fn notification_subject(collector: &str, token: &str) -> String {
     format!("devtrail.hint.{collector}.{token}")
 }
 
-/// What is asked about batches.
+/// A query about a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchQuery {
     /// Every submission of a developer under a batch id: answered with [`SubmissionReply`]s.
     Submissions {
-        /// Whose.
+        /// The developer's id.
         developer: String,
         /// The client's batch id.
         batch_id: String,
     },
     /// Whether one message is stored: answered with a [`StoredReply`] or null.
     Stored {
-        /// The stream's life.
+        /// The stream's incarnation.
         incarnation: StreamIncarnation,
         /// The stream sequence.
         seq: u64,
@@ -57,7 +57,7 @@ pub enum BatchQuery {
 /// A developer's days, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsQuery {
-    /// Whose.
+    /// The developer's id.
     pub developer: String,
     /// The first local day, `YYYY-MM-DD`.
     pub from: String,
@@ -65,23 +65,23 @@ pub struct MetricsQuery {
     pub to: String,
 }
 
-/// The day metrics of a developer.
+/// A developer's metrics of one day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DayReply {
     /// The local day, `YYYY-MM-DD`.
     pub day: String,
-    /// What was computed of it.
+    /// The metrics, by name.
     #[serde(flatten)]
     pub metrics: serde_json::Map<String, Value>,
 }
 
-/// A reply of the workers: what was asked for, or why the store could not be read.
+/// A reply of the workers: the result, or why the store cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryReply<T> {
-    /// What was asked for.
+    /// The result.
     Ok(T),
-    /// The store cannot be read now.
+    /// The store cannot be read now, for this reason.
     Unavailable(String),
 }
 
@@ -90,11 +90,11 @@ pub enum QueryReply<T> {
 pub struct SubmissionReply {
     /// The client's batch id.
     pub batch_id: String,
-    /// Follows the batch everywhere.
+    /// The batch's correlation id.
     pub correlation_id: String,
     /// The stream sequence.
     pub stream_sequence: u64,
-    /// How far it is.
+    /// How far its processing has come.
     pub state: BatchState,
     /// Its events as the store classified them.
     pub counts: Counts,
@@ -102,13 +102,13 @@ pub struct SubmissionReply {
     pub need: Vec<JobKind>,
     /// The jobs that are done.
     pub done: Vec<JobKind>,
-    /// The jobs that gave up.
+    /// The jobs that were dead-lettered.
     pub failed: Vec<JobKind>,
-    /// When the collector had it.
+    /// When the collector had read the request.
     pub received_at: String,
-    /// When the stream had it.
+    /// When the stream stored the message.
     pub published_at: String,
-    /// When the store had it.
+    /// When the database stored the batch.
     pub persisted_at: String,
 }
 
@@ -117,18 +117,18 @@ pub struct SubmissionReply {
 pub struct StoredReply {
     /// The stream sequence of the first submission.
     pub stream_sequence: u64,
-    /// Whether that is another message than the one asked for: a resend outside the server's window.
+    /// Whether that is another message than the queried one: this one was a resend outside the server's window.
     pub duplicate_batch: bool,
     /// Its events as the store classified them.
     pub counts: Counts,
-    /// Those that were not simply accepted; duplicates and conflicts name their original.
+    /// The events that were not accepted as new ones; duplicates and conflicts name their original.
     pub exceptions: Vec<Exception>,
 }
 
-/// A resend that the stream dropped: it leaves no message, so it is told to the audit.
+/// A resend that the stream dropped. It leaves no message, so the audit gets this note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResendNote {
-    /// The life of the stream that dropped it.
+    /// The stream that dropped it.
     pub incarnation: StreamIncarnation,
     /// The sequence of the original.
     pub seq: u64,
@@ -140,31 +140,31 @@ pub struct ResendNote {
     pub collector: String,
 }
 
-/// What an administrator decided about a dead letter, for the audit: answered with a [`DecisionRecorded`].
+/// An administrator's decision about a dead letter, for the audit: answered with a [`DecisionRecorded`].
 ///
-/// It is written once for each letter and subject, however often it is asked for.
+/// It is recorded once for each dead letter and subject, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionRequest {
-    /// The letter's sequence in DEAD.
+    /// The dead letter's sequence in DEAD.
     pub dead_sequence: u64,
-    /// When DEAD took it: with the sequence it names the letter, also after DEAD is made anew.
+    /// When DEAD stored it. Together with the sequence it identifies the dead letter, even after DEAD is recreated.
     pub dead_at: Micros,
     /// The stream that the message was delivered from.
     pub incarnation: StreamIncarnation,
-    /// Its sequence there.
+    /// Its sequence in that stream.
     pub seq: u64,
-    /// The batch that the message is or is about, where that is known; else the audit row stands
-    /// under the message's own place.
+    /// The batch that the message is or is about, if it is known. Otherwise the audit row names the message's own stream
+    /// and sequence.
     pub batch: Option<BatchRef>,
-    /// Whose it is, where the letter says it.
+    /// The developer, if the dead letter names one.
     pub developer: Option<String>,
-    /// The job, where it is one: on a redrive the id that it gets.
+    /// The job id, if the message is a job. On a redrive it is the id that the job gets.
     pub job_id: Option<String>,
     /// Who decided: `user@host`.
     pub by: String,
     /// Why it is dropped.
     pub reason: Option<String>,
-    /// What the message gave up on.
+    /// Why the message was dead-lettered.
     pub dead_reason: String,
     /// When, in microseconds since 1970.
     pub at: Micros,
@@ -172,7 +172,7 @@ pub struct DecisionRequest {
     pub actor: String,
 }
 
-/// The note is written.
+/// The decision is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionRecorded {
     /// Whether the batch is stored: then its message stays in EVENTS.

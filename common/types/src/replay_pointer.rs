@@ -21,7 +21,7 @@ pub enum ReplayTarget {
     Alert,
 }
 
-/// Where the batch is read.
+/// The source that the batch is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplaySource {
@@ -31,7 +31,7 @@ pub enum ReplaySource {
     Store,
 }
 
-/// One pointer. Its payload is small whatever the batch: the message is read where it lies.
+/// One pointer. Its payload is small whatever the batch: the batch is read from its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayPointer {
     /// The replay it belongs to; `None` for a redrive, which is handled as live traffic.
@@ -41,7 +41,7 @@ pub struct ReplayPointer {
     pub at: BatchRef,
     /// What is to be done.
     pub targets: Vec<ReplayTarget>,
-    /// Where the batch is read.
+    /// The source that the batch is read from.
     pub source: ReplaySource,
 }
 

@@ -84,7 +84,7 @@ impl Schemas {
     /// These schemas and those of `files`.
     ///
     /// # Errors
-    /// A sentence for each thing that is wrong with a file: it is no usable schema (see
+    /// Returns a sentence for each fault of a file: it is not a usable schema (see
     /// [`problems`]), or its type and version are known already. Two truths for one version
     /// would make a verdict depend on who validates.
     pub fn extended(mut self, files: &[SchemaFile]) -> Result<Self, Vec<String>> {

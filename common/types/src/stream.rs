@@ -1,10 +1,10 @@
-//! What a stream sequence is a sequence of.
+//! The incarnation of a stream, within which a sequence is unique.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Micros;
 
-/// One life of a stream: a stream that was deleted and made again is another one.
+/// One incarnation of a stream: a stream that is deleted and recreated has another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamIncarnation {
     /// The stream's name.

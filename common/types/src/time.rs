@@ -1,4 +1,4 @@
-//! Time: instants in microseconds, RFC 3339 with its written offset, effective time, local day.
+//! Time: instants in microseconds, RFC 3339 with the written offset, effective time, local day.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -12,25 +12,25 @@ pub type Micros = i64;
 /// One second in [`Micros`].
 pub const SECOND: Micros = 1_000_000;
 
-/// A client whose `sent_at` is ahead of receipt by more than this has a fast clock (contract).
+/// A client's clock is fast if its `sent_at` is ahead of receipt by more than this (contract).
 pub const MAX_AHEAD: Micros = 60 * SECOND;
 
-/// 2000-01-01T00:00:00Z: what claims to be older is an unset clock, not history (contract).
+/// 2000-01-01T00:00:00Z: an older time comes from a clock that was never set (contract).
 pub const EARLIEST: Micros = 946_684_800 * SECOND;
 
 /// An effective time may be at most this far after receipt (contract).
 pub const MAX_FUTURE: Micros = 24 * 3600 * SECOND;
 
-/// An instant as NATS tells it, in nanoseconds since 1970.
+/// Converts nanoseconds since 1970, as NATS reports instants.
 #[must_use]
 pub fn of_nanos(nanos: i128) -> Micros {
     Micros::try_from(nanos / 1000).unwrap_or(Micros::MAX)
 }
 
-/// A time as it was written: the instant and the offset beside it.
+/// A time as it was written: the instant, and the offset that was written with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetTime {
-    /// The instant; `None` where it lies outside the years -9999 to 9999 in UTC.
+    /// The instant; `None` if it lies outside the years -9999 to 9999 in UTC.
     pub at: Option<Micros>,
     /// The offset from UTC that was written.
     pub offset: Offset,
@@ -38,8 +38,8 @@ pub struct OffsetTime {
 
 /// Reads an RFC 3339 `date-time`: date, `T`, time, and an offset or `Z`, nothing else.
 ///
-/// `None` where the text is none. A leap second reads as the second before it; digits below the
-/// microsecond are dropped.
+/// Returns `None` for any other text. A leap second reads as the second before it. Digits below the microsecond are
+/// dropped.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<OffsetTime> {
     let (date, rest) = text.split_at_checked(10)?;
@@ -99,22 +99,22 @@ pub fn rfc3339(at: Micros) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// How far a client's clock is ahead, where it is by more than [`MAX_AHEAD`]; else 0.
+/// How far a client's clock is ahead if that is more than [`MAX_AHEAD`], else 0.
 ///
-/// Clients set `sent_at` at each attempt, so an old one is an offline client and moves nothing.
+/// Clients set `sent_at` at each attempt. An old `sent_at` therefore comes from an offline client and corrects nothing.
 #[must_use]
 pub fn skew(sent_at: Micros, received_at: Micros) -> Micros {
     let ahead = sent_at.saturating_sub(received_at);
     if ahead > MAX_AHEAD { ahead } else { 0 }
 }
 
-/// Whether an effective time can be true of an event received at `received_at`.
+/// Whether an event received at `received_at` can have happened at `effective`.
 #[must_use]
 pub fn plausible(effective: Micros, received_at: Micros) -> bool {
     effective >= EARLIEST && effective <= received_at.saturating_add(MAX_FUTURE)
 }
 
-/// The local day, `YYYY-MM-DD`: in `zone` where the client named one, else by the written offset.
+/// The local day, `YYYY-MM-DD`: in `zone` if the client named one, else by the written offset.
 #[must_use]
 pub fn local_day(at: Micros, zone: Option<&TimeZone>, offset: Offset) -> String {
     let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -129,12 +129,12 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     let known = name
         .starts_with(|c: char| c.is_ascii_alphabetic())
         .then(|| TimeZone::get(name).ok())?;
-    // "Etc/Unknown" has a name, and says that the client does not know either.
+    // "Etc/Unknown" is a name that means no zone is known.
     known.filter(|zone| !zone.is_unknown())
 }
 
-/// The zone that an envelope's `client` names in `time_zone`. `client` is the client's own: whatever
-/// is wrong there counts as absent.
+/// The zone that an envelope's `client` names in `time_zone`. The contract does not define the shape of `client`, so
+/// anything malformed counts as absent.
 #[must_use]
 pub fn client_zone(client: &[u8]) -> Option<TimeZone> {
     // Not read as a value: that would take a hundred times its size in memory, and a client may be of any size.
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn years_0_and_9999_are_times_even_where_no_instant_can_hold_them() {
+    fn years_0_and_9999_are_times_even_if_no_instant_can_hold_them() {
         assert!(parse_rfc3339("0000-01-01T00:00:00Z").unwrap().at.is_some());
         assert_eq!(parse_rfc3339("9999-12-31T23:59:59-23:59").unwrap().at, None);
     }

@@ -1,21 +1,21 @@
-//! What the collector says of each event, and the closed list of its reasons.
+//! The collector's verdict on each event, and the closed list of its reasons.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::id::EventRef;
 
-/// What becomes of one event of a batch.
+/// The outcome of admission for one event of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Stored as a new event.
     Accepted,
-    /// The same event was there before; dropped, with a record that names the original.
+    /// The same event is already stored; dropped, with a record that names the original.
     Duplicate,
-    /// Will never be accepted as it is; kept for audit.
+    /// Can never be accepted as it is; kept for audit.
     Rejected,
-    /// Kept whole; may be admitted later.
+    /// Kept whole, and may be admitted later.
     Quarantined,
 }
 
@@ -32,7 +32,7 @@ impl Verdict {
     }
 }
 
-/// Why an event was not simply accepted. The list is closed: clients may match on it.
+/// Why an event was not accepted as a new event. The list is closed: clients may match on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
@@ -50,20 +50,20 @@ pub enum Code {
     SchemaVersionUnsupported,
     /// Quarantined: effective time before 2000 or more than 24 hours after receipt.
     TimeImplausible,
-    /// Quarantined: an event with other content holds the id.
+    /// Quarantined: an event with other content has the id.
     IdConflict,
-    /// Duplicate: the event is already there.
+    /// Duplicate: the event is already stored, or came earlier in the batch.
     DuplicateId,
 }
 
 impl Code {
-    /// The code of this name.
+    /// The code of this name; `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         serde_json::from_value(serde_json::Value::from(name)).ok()
     }
 
-    /// The verdict that the code stands under.
+    /// The verdict that the code explains.
     #[must_use]
     pub fn verdict(self) -> Verdict {
         match self {
@@ -131,32 +131,32 @@ impl FromIterator<Verdict> for Counts {
     }
 }
 
-/// An event that was not simply accepted, as the reply lists it.
+/// An event that was not accepted as a new event, as the reply lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Exception {
     /// Its place in `events`, from 0.
     pub index: u32,
-    /// Its id, `None` when unusable.
+    /// Its id; `None` if it is not usable.
     pub id: Option<String>,
-    /// What became of it.
+    /// The event's verdict.
     pub verdict: Verdict,
     /// Why.
     pub code: Code,
-    /// JSON Pointer (RFC 6901) into the event, where one place is at fault.
+    /// JSON Pointer (RFC 6901) into the event, if one member is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The supported schema versions, where the version or an unknown type is the reason: a newer one may know it.
+    /// The supported schema versions, if the event's version or type is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supported: Option<Vec<String>>,
-    /// The event that holds the id, where another one does.
+    /// The event that has the id, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Original>,
 }
 
-/// The event that was there first.
+/// The event that has the id of a duplicate or conflicting one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Original {

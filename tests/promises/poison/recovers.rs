@@ -34,7 +34,7 @@ async fn failed_attempts_leave_one_audit_note_when_it_succeeds(engine: Engine) {
     .await;
     let role = deployment.role("normalize").to_owned();
     deployment.kill(&role);
-    deployment.worker_with("mended", &role, &[quick]);
+    deployment.worker_with("fixed", &role, &[quick]);
     deployment.completed(1).await;
 
     let rows = "SELECT a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id WHERE a.step = 'failed'";

@@ -10,7 +10,7 @@ use types::id::BatchRef;
 use types::schema::{SchemaLookup, Schemas};
 use types::time::{SECOND, local_day, parse_rfc3339, rfc3339};
 
-/// Most events that one line of an example may stand for.
+/// Most events that one line of an example may expand to.
 const MAX_TIMES: u32 = 10_000;
 /// The schema version that examples are written for.
 const VERSION: &str = "1.0";

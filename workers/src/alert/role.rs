@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_nats::Client;
 use runtime::clock;
 use store::{AlertOutbox, AlertRevision, Effects, EventSelection, Jobs, StoreError};
-use types::admin_alert::{NOTE_RULE_FAILED, RuleFailed};
+use types::admin_alert::{RULE_FAILURES, RuleFailed};
 use types::job::{JobKind, JobMessage};
 
 use super::evaluate::{Evaluation, RuleError, evaluate};
@@ -112,7 +112,7 @@ impl<S: Jobs + AlertOutbox> AlertWork<S> {
                 error: error.to_string(),
             };
             let report = serde_json::to_vec(&report).expect("texts become JSON");
-            if let Err(error) = self.client.publish(NOTE_RULE_FAILED, report.into()).await {
+            if let Err(error) = self.client.publish(RULE_FAILURES, report.into()).await {
                 tracing::warn!(rule, %error, "the report of a failed rule could not be sent");
             }
         }

@@ -155,7 +155,8 @@ impl Cleaner<'_> {
                     .collect(),
             ),
             (FieldKind::Paths, Value::Array(list)) => {
-                let (workspace, project) = (self.workspace, self.project);
+                let workspace = self.workspace;
+                let project = self.project;
                 let paths = strings(list).filter_map(|path| path::clean(path, workspace, project));
                 Some(paths.map_while(|path| self.text(path)).collect())
             }

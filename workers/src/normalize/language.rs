@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn every_name_alias_and_extension_means_one_language() {
-        let (mut names, mut extensions) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
+        let mut extensions = Vec::new();
         for (name, aliases, of_files) in LANGUAGES {
             names.push(*name);
             names.extend(aliases.split_whitespace());

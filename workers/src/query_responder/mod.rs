@@ -15,7 +15,7 @@ use store::{DeadLetters, History, Persist, QueryReads, VerifyReads};
 use types::audit::Step;
 use types::id::BatchRef;
 use types::query::{
-    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, NOTE_DUPLICATE,
+    BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, RESEND_NOTES,
     ResendNote, StoredReply, SubmissionReply,
 };
 use types::stream::StreamIncarnation;
@@ -60,7 +60,7 @@ pub async fn batches<S>(
             Err(unreadable) => responder.reply::<()>(message, Err(unreadable)).await,
         }
     });
-    let notes = responder.each(NOTE_DUPLICATE, NOTES, async |message: Message| {
+    let notes = responder.each(RESEND_NOTES, NOTES, async |message: Message| {
         match read::<ResendNote>(&message) {
             Ok(note) => audit_notes::write(&store, note, &actor, responder.shutdown()).await,
             Err(error) => tracing::warn!(actor, %error, "an audit note of a resend is dropped"),

@@ -45,7 +45,7 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Subscriptions that break are renewed after `retry`'s pauses.
+    /// Subscriptions that break are renewed after `retry`'s delays.
     pub fn new(client: Client, retry: RetryPolicy, shutdown: Shutdown) -> Self {
         Self {
             client,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::admin_alert::{AlertKind, Measurement};
+use types::admin_alert::{AlertKey, AlertKind, Measurement};
 
 /// Something that is wrong, as a probe found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,15 @@ impl ProbedConditions {
 }
 
 impl Condition {
+    /// What identifies it, and its alert.
+    #[must_use]
+    pub fn key(&self) -> AlertKey {
+        AlertKey {
+            kind: self.kind,
+            subject: self.subject.clone(),
+        }
+    }
+
     /// A condition that fires at once.
     #[must_use]
     pub fn firing(kind: AlertKind, subject: &str, count: u64, title: String) -> Self {

@@ -99,16 +99,16 @@ impl ConditionTracker {
         let conditions: BTreeMap<AlertKey, &Condition> = found
             .conditions
             .iter()
-            .map(|one| ((one.kind, one.subject.clone()), one))
+            .map(|condition| (condition.key(), condition))
             .collect();
         let mut resolved = Vec::new();
         let mut reminders = Vec::new();
-        for (place, open) in self
+        for (key, open) in self
             .open
             .iter_mut()
-            .filter(|(place, _)| found.probed.contains(&place.0))
+            .filter(|(key, _)| found.probed.contains(&key.kind))
         {
-            match conditions.get(place) {
+            match conditions.get(key) {
                 Some(condition) => {
                     open.over_since = None;
                     if condition.is_firing {
@@ -126,12 +126,12 @@ impl ConditionTracker {
                 }
             }
         }
-        let raises = |(place, condition): &(&AlertKey, &&Condition)| {
-            let is_confirmed = !condition.pending_first || self.pending.contains(*place);
+        let raises = |(key, condition): &(&AlertKey, &&Condition)| {
+            let is_confirmed = !condition.pending_first || self.pending.contains(*key);
             condition.is_firing
                 && is_confirmed
-                && found.probed.contains(&place.0)
-                && !self.open.contains_key(*place)
+                && found.probed.contains(&key.kind)
+                && !self.open.contains_key(*key)
         };
         let mut raised: Vec<AdminAlert> = conditions
             .iter()
@@ -139,16 +139,15 @@ impl ConditionTracker {
             .map(|(_, condition)| new_alert(condition, now))
             .collect();
         raised.sort_by_key(|alert| alert.severity);
-        self.pending
-            .retain(|(kind, _)| !found.probed.contains(kind));
-        let is_pending = |(place, condition): &(&AlertKey, &&Condition)| {
-            condition.is_firing && condition.pending_first && found.probed.contains(&place.0)
+        self.pending.retain(|key| !found.probed.contains(&key.kind));
+        let is_pending = |(key, condition): &(&AlertKey, &&Condition)| {
+            condition.is_firing && condition.pending_first && found.probed.contains(&key.kind)
         };
         self.pending.extend(
             conditions
                 .iter()
                 .filter(is_pending)
-                .map(|(place, _)| place.clone()),
+                .map(|(key, _)| key.clone()),
         );
         // What is over the rate is found again at the next probe.
         let mut sent = std::mem::take(&mut self.sent);
@@ -176,7 +175,7 @@ impl ConditionTracker {
     pub fn record(&mut self, alert: AdminAlert) {
         match alert.state {
             AlertState::Raised => self.open_alert(alert),
-            AlertState::Resolved => drop(self.open.remove(&alert.place())),
+            AlertState::Resolved => drop(self.open.remove(&alert.key())),
         }
     }
 
@@ -188,7 +187,7 @@ impl ConditionTracker {
             low,
             published: alert,
         };
-        self.open.insert(open.published.place(), open);
+        self.open.insert(open.published.key(), open);
     }
 }
 

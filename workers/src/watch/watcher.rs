@@ -15,7 +15,7 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use store::Monitoring;
 use tokio::time::{MissedTickBehavior, interval};
-use types::admin_alert::{AdminAlert, AlertKind, AlertState, NOTE_RULE_FAILED, RuleFailed};
+use types::admin_alert::{AdminAlert, AlertKind, AlertState, RULE_FAILURES, RuleFailed};
 use types::time::Micros;
 
 use super::condition_tracker::{ConditionTracker, Throttle};
@@ -120,7 +120,7 @@ async fn receive_rule_failures(
 ) {
     let mut backoff = retry.backoff(shutdown);
     loop {
-        match client.subscribe(NOTE_RULE_FAILED).await {
+        match client.subscribe(RULE_FAILURES).await {
             Ok(mut reports) => {
                 while let Some(message) = reports.next().await {
                     match serde_json::from_slice::<RuleFailed>(&message.payload) {

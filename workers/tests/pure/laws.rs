@@ -200,8 +200,10 @@ proptest! {
         let mut sorted: Vec<&StoredEvent> = events.iter().collect();
         sorted.sort_by_key(|event| (event.effective_at, &event.id));
         let parts: Vec<Part> = sorted.iter().map(|event| Part::of(&normalize(event))).collect();
-        let (one, other) = (cuts.0.index(parts.len() + 1), cuts.1.index(parts.len() + 1));
-        let (first, second) = (one.min(other), one.max(other));
+        let one = cuts.0.index(parts.len() + 1);
+        let other = cuts.1.index(parts.len() + 1);
+        let first = one.min(other);
+        let second = one.max(other);
         let fold = |range: std::ops::Range<usize>| Part::fold(&parts[range]);
         let groups = [fold(0..first), Part::default(), fold(first..second), fold(second..parts.len())];
         let mut right = groups[2].clone();

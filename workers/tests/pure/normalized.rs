@@ -210,10 +210,8 @@ fn projects_are_slugs() {
     ] {
         assert_eq!(project_slug(project).as_deref(), slug, "{project}");
     }
-    let (one, other) = (
-        project_slug("проект").unwrap(),
-        project_slug("другой").unwrap(),
-    );
+    let one = project_slug("проект").unwrap();
+    let other = project_slug("другой").unwrap();
     assert!(
         one != other && one.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "{one} {other}"

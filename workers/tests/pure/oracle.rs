@@ -62,7 +62,8 @@ pub fn day(day: &str, events: &[StoredEvent]) -> Value {
 /// Active seconds; and by language and project, the most first, then by name.
 fn active(own: &[&StoredEvent]) -> (i64, Value, Value) {
     let mut total = 0;
-    let (mut languages, mut projects) = (BTreeMap::new(), BTreeMap::new());
+    let mut languages = BTreeMap::new();
+    let mut projects = BTreeMap::new();
     for index in 1..own.len() {
         let gap = own[index].effective_at - own[index - 1].effective_at;
         if gap > FIFTEEN_MINUTES {

@@ -71,7 +71,8 @@ fn stored(event: &Value) -> Option<StoredEvent> {
 #[test]
 fn the_oracle_agrees_on_every_day_of_real_work() {
     let people = people();
-    let (mut events, mut active) = (0, 0);
+    let mut events = 0;
+    let mut active = 0;
     for (developer, own) in &people {
         let (_, days) = computed(&days_of(own), &snapshot(own, &[], &[]));
         let mut by_day: BTreeMap<&str, Vec<StoredEvent>> = BTreeMap::new();

@@ -197,7 +197,8 @@ fn only_stale_hours_get_a_partial() {
 #[test]
 fn an_unusable_partial_is_recomputed_from_all_events() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
-    let (days, hour) = (days_of(&events), at("2026-03-01T10:00:00Z") / 3_600_000_000);
+    let days = days_of(&events);
+    let hour = at("2026-03-01T10:00:00Z") / 3_600_000_000;
     let stored = |version: i32, body: &str| PartialRow {
         developer: "ada".to_owned(),
         hour,

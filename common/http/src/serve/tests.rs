@@ -22,7 +22,7 @@ struct Server {
     address: SocketAddr,
     drain: CancellationToken,
     abort: CancellationToken,
-    /// Told when the slow handler begins.
+    /// Notified when the slow handler begins.
     busy: Arc<Notify>,
     served: JoinHandle<()>,
 }
@@ -50,7 +50,8 @@ impl Server {
                 post(|body: Bytes| async move { body.len().to_string() }),
             )
             .route("/refuse", post(refuse));
-        let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
+        let drain = CancellationToken::new();
+        let abort = CancellationToken::new();
         let options = ServeOptions {
             header_timeout,
             idle_timeout,

@@ -80,7 +80,7 @@ impl Guard {
     /// Lets a call through.
     ///
     /// # Errors
-    /// How long to wait, if it is open; zero if all probes are in flight: the end of one decides.
+    /// Returns how long to wait if it is open. That is zero if all probes are in flight: the end of one decides.
     pub fn acquire(&self) -> Result<CallPermit, Duration> {
         let acquired = self.step(|shared, now| shared.breaker.acquire(now));
         acquired.map(|ticket| CallPermit {

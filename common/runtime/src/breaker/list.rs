@@ -100,9 +100,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_breaker_and_belongs_to_the_part_that_asked_first() {
+    fn a_name_is_one_breaker_of_the_part_that_requested_it_first() {
         let whole = Breakers::default();
-        let (collector, worker) = (whole.part("collector"), whole.part("worker"));
+        let collector = whole.part("collector");
+        let worker = whole.part("worker");
         let mut changes = whole.changes();
         let stream = collector.guard("stream", BreakerSettings::DEFAULT);
         assert!(changes.has_changed().unwrap(), "a new breaker is a change");

@@ -106,7 +106,7 @@ impl Breaker {
     /// Lets a call through.
     ///
     /// # Errors
-    /// How long to wait, if it is open; zero if all probes are in flight: the end of one decides.
+    /// Returns how long to wait if it is open. That is zero if all probes are in flight: the end of one decides.
     pub fn acquire(&mut self, now: Duration) -> Result<Ticket, Duration> {
         if let Some(left) = self.refuses(now) {
             return Err(left);

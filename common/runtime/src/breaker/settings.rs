@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::window::Window;
-use crate::retry::parse_pause;
+use crate::retry::parse_delay;
 use crate::settings::parse_duration;
 
 /// When a breaker opens, for how long, and what closes it.
@@ -37,13 +37,13 @@ pub struct BreakerSettings {
     /// How long it stays open the first time; doubled each time that a probe fails
     #[arg(
         id = "breaker_open_for", long = "breaker-open-for", env = "DEVTRAIL_BREAKER_OPEN_FOR", default_value = "5s",
-        value_name = "TIME", value_parser = parse_pause
+        value_name = "TIME", value_parser = parse_delay
     )]
     pub open_for: Duration,
     /// The longest that it stays open
     #[arg(
         id = "breaker_open_at_most", long = "breaker-open-at-most", env = "DEVTRAIL_BREAKER_OPEN_AT_MOST",
-        default_value = "60s", value_name = "TIME", value_parser = parse_pause
+        default_value = "60s", value_name = "TIME", value_parser = parse_delay
     )]
     pub open_at_most: Duration,
     /// Calls let through after that, as probes; when all have succeeded it closes

@@ -49,8 +49,10 @@ proptest! {
         (open_for, open_at_most) in prop_oneof![Just((5, 60)), (1_u64..130, 1_u64..130)],
     ) {
         let openings = BreakerSettings { open_for: at(open_for), open_at_most: at(open_at_most), ..S };
-        let (mut real, mut model) = (Breaker::new(openings), Model::new(openings));
-        let (mut now, mut under_way) = (Duration::ZERO, Vec::new());
+        let mut real = Breaker::new(openings);
+        let mut model = Model::new(openings);
+        let mut now = Duration::ZERO;
+        let mut under_way = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Acquire => match (real.refuses(now), real.acquire(now), model.acquire(now)) {
@@ -76,8 +78,9 @@ proptest! {
                     model.hint(now);
                 }
             }
-            let (told, expected) = ((real.state(now), real.open_for(now)), (model.state(now), model.left(now)));
-            prop_assert_eq!(told, expected, "step {} at {:?}", number, now);
+            let found = (real.state(now), real.open_for(now));
+            let expected = (model.state(now), model.left(now));
+            prop_assert_eq!(found, expected, "step {} at {:?}", number, now);
         }
     }
 }
@@ -124,7 +127,7 @@ fn five_failures_in_a_row_open_it_and_four_do_not() {
 }
 
 #[test]
-fn half_of_twenty_open_it_and_half_of_nineteen_or_less_than_half_do_not() {
+fn half_of_twenty_failures_open_it_and_fewer_do_not() {
     let alternating = |count: usize| {
         [(Failed, 0), (Well, 0)]
             .into_iter()
@@ -157,7 +160,7 @@ fn outcomes_older_than_thirty_seconds_do_not_count() {
 }
 
 #[test]
-fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
+fn it_opens_for_5_s_doubling_to_60_s_until_it_was_closed() {
     let mut breaker = after(&[(Failed, 0); 5]);
     let mut now = at(0);
     for seconds in [5, 10, 20, 40, 60, 60] {
@@ -185,7 +188,7 @@ fn it_is_open_for_5_s_doubling_to_60_s_and_5_s_again_once_it_was_closed() {
 }
 
 #[test]
-fn a_hint_ends_an_opening_and_a_probe_that_fails_then_doubles_the_next() {
+fn a_hint_ends_an_opening_and_a_failed_probe_doubles_the_next() {
     let mut breaker = after(&[(Failed, 0); 5]);
     for (now, next) in [(1, 10), (2, 20), (3, 40)] {
         assert_eq!(breaker.state(at(now)), BreakerState::Open);
@@ -203,7 +206,7 @@ fn a_hint_ends_an_opening_and_a_probe_that_fails_then_doubles_the_next() {
 }
 
 #[test]
-fn three_probes_are_let_through_and_one_that_says_nothing_is_made_up_for() {
+fn three_probes_pass_and_one_without_a_result_is_replaced() {
     let mut breaker = after(&[(Failed, 0); 5]);
     let probes: Vec<Ticket> = (0..3).map(|_| breaker.acquire(at(5)).unwrap()).collect();
     assert_eq!(breaker.acquire(at(5)), Err(Duration::ZERO));

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Reads a time span such as `10s`, `500ms`, `2m`, `1h`, `30d`.
 ///
 /// # Errors
-/// A sentence, if the text is none.
+/// Returns a sentence if the text is not one.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -25,10 +25,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a rate: a whole number a second, as `N` or `N/s`; 0 stands for no limit.
+/// Reads a rate: a whole number a second, as `N` or `N/s`; 0 means no limit.
 ///
 /// # Errors
-/// A sentence, if the text is none or the number exceeds 4,294,967,295.
+/// Returns a sentence if the text is not one, or the number exceeds 4,294,967,295.
 pub fn parse_rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -43,7 +43,7 @@ pub fn parse_rate(text: &str) -> Result<u32, String> {
 /// Reads an address to listen on: `host:port`, an IPv6 host in brackets.
 ///
 /// # Errors
-/// A sentence, if the text is none. Whether the host belongs to this machine shows later.
+/// Returns a sentence if the text is not one. Whether the host belongs to this machine shows later.
 pub fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':').filter(|(host, port)| {
         let plain = !host.is_empty() && !host.contains([':', '/', ' ', '[', ']']);
@@ -62,7 +62,7 @@ pub fn parse_address(text: &str) -> Result<String, String> {
 /// Reads an `http` or `https` URL.
 ///
 /// # Errors
-/// A sentence, if the text is none.
+/// Returns a sentence if the text is not one.
 pub fn parse_http_url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text)
         .ok()

@@ -60,10 +60,8 @@ fn each_kind_has_its_name_and_ids_tell_alerts_apart() {
     for kind in AlertKind::ALL {
         assert_eq!(json!(kind), json!(kind.as_str()));
         assert!(kind.advice().ends_with('.'), "{kind:?}");
-        let (runbook, contract) = (
-            include_str!("../../../../docs/runbook.md"),
-            include_str!("../../../../docs/contract.md"),
-        );
+        let runbook = include_str!("../../../../docs/runbook.md");
+        let contract = include_str!("../../../../docs/contract.md");
         let heading = format!("\n### {}\n", kind.as_str());
         assert!(
             runbook.contains(&heading),

@@ -1,4 +1,4 @@
-//! What the first line of an EVENTS message says: of the batch, and of each event.
+//! The first line of an EVENTS message: the batch's metadata and each event's.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::verdict::{Code, Counts, Verdict};
 pub struct Header {
     /// [`super::FORMAT`].
     pub format: u8,
-    /// Whose batch: the key's developer.
+    /// The developer that the API key belongs to.
     pub developer: DeveloperId,
-    /// The developer's epoch when it was sent.
+    /// The developer's epoch when the batch was sent. It rises when the developer is forgotten.
     pub epoch: u64,
     /// The client's batch id.
     pub batch_id: String,
-    /// Follows the batch everywhere.
+    /// Identifies the batch in logs, audit and replies.
     pub correlation_id: String,
     /// W3C trace context.
     pub traceparent: String,
@@ -35,34 +35,34 @@ pub struct Header {
     pub validated_at: Micros,
     /// The collector's executable and instance.
     pub collector: String,
-    /// How far the client's clock is ahead, 0 where it is not fast; effective times are moved back by it.
+    /// How far the client's clock is ahead; 0 if it is not fast. Effective times are moved back by it.
     pub skew: Micros,
     /// The envelope's members other than `events`, unknown ones too, as their exact text.
     pub envelope: BTreeMap<String, Box<RawValue>>,
     /// The verdicts' counts, as replied.
     pub counts: Counts,
-    /// One note an event, in the order they were sent.
+    /// The events' metadata, in the order they were sent.
     pub events: Vec<EventMetadata>,
-    /// Where these events were quarantined before; absent for what a client sent.
+    /// The batch in which these events were quarantined, if they are readmitted; absent if a client sent them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<BatchOrigin>,
 }
 
-/// The message that a readmitted batch's events were sent in first.
+/// The message in which a readmitted batch's events were first sent.
 ///
-/// It names the stream's life, not its number in a store: a store that is rebuilt from the stream may
-/// count lives in another order.
+/// It names the stream's incarnation, not the incarnation's number in a store: a store that is rebuilt from the stream
+/// may number incarnations in another order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchOrigin {
-    /// The stream's life.
+    /// The stream's incarnation.
     pub incarnation: StreamIncarnation,
-    /// Its sequence there.
+    /// Its sequence in that stream.
     pub seq: u64,
     /// The client's batch id.
     pub batch_id: String,
     /// The collector that received it.
     pub collector: String,
-    /// Which of its events these are, by their index, in the same order.
+    /// The indexes of these events in that batch, in the same order.
     pub ordinals: Vec<u32>,
 }
 
@@ -72,27 +72,27 @@ pub fn readmit_id(at: BatchRef) -> String {
     format!("readmit-{}-{}", at.src, at.seq)
 }
 
-/// What admission found out about one event.
+/// What admission found for one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMetadata {
     /// Length of its exact bytes.
     pub len: u32,
-    /// Effective time; absent where the event was refused before it had one.
+    /// Effective time; absent if the event was refused before it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Micros>,
     /// Local day, `YYYY-MM-DD`; present with `at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day: Option<String>,
-    /// Why it was not simply accepted.
+    /// Why it was not accepted as a new event; absent if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Where in the event.
+    /// JSON Pointer to the fault in the event, if one member is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The earlier event of the same batch that holds the id.
+    /// The index of the earlier event of the same batch that has this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<u32>,
 }
@@ -104,8 +104,8 @@ impl EventMetadata {
         self.code.map_or(Verdict::Accepted, Code::verdict)
     }
 
-    /// Whether the event competes for its id in the store: it was accepted, or an earlier event of
-    /// the same batch held the id. The store decides these anew, by (src, seq, ordinal).
+    /// Whether the event is a candidate for its id in the store: it was accepted, or an earlier event of the same batch
+    /// has the id. The store resolves these by (src, seq, ordinal).
     #[must_use]
     pub fn competes(&self) -> bool {
         matches!(self.code, None | Some(Code::DuplicateId | Code::IdConflict))

@@ -1,4 +1,5 @@
-//! Devtrail's own envelope (`application/json`): the members that say whose batch it is, and when it was sent.
+//! Devtrail's own envelope (`application/json`): the members that name the batch and the time it was
+//! sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -76,7 +77,7 @@ fn events<'a>(members: &mut RawObject<'a>, max: usize) -> Result<Elements<'a>, B
     Ok(events)
 }
 
-/// Every other member, each once: of two, which was meant is unknowable.
+/// Every other member, each once: nothing tells which of two was meant.
 fn kept(members: &RawObject<'_>) -> Result<BTreeMap<String, Box<RawValue>>, BadEnvelope> {
     let mut kept = BTreeMap::new();
     for (name, value) in &members.0 {
@@ -101,7 +102,7 @@ fn member<'a>(
         .map_err(|repeated| invalid(pointer, format!("The body is ambiguous: {repeated}.")))
 }
 
-/// A member that must be a string where it is present. It stays among the envelope's members.
+/// A member that must be a string if it is present. It stays among the envelope's members.
 fn string(
     members: &mut RawObject<'_>,
     name: &'static str,

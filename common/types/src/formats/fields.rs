@@ -1,4 +1,4 @@
-//! The envelope's members where they stand in headers, and the batch id, which may stand in several places.
+//! The envelope's members in headers, and the batch id, which several places may name.
 
 use crate::id;
 use crate::json::shorten;
@@ -7,13 +7,13 @@ use http::HeaderMap;
 
 use super::submission::{BadEnvelope, SentAt, invalid};
 
-/// The header that stands for `batch_id`.
+/// The header that carries `batch_id`.
 pub const BATCH_ID: &str = "Devtrail-Batch-Id";
-/// The header that stands for `sent_at`.
+/// The header that carries `sent_at`.
 pub const SENT_AT: &str = "Devtrail-Sent-At";
-/// The header that stands for `schema_version`.
+/// The header that carries `schema_version`.
 pub const SCHEMA_VERSION: &str = "Devtrail-Schema-Version";
-/// The header that may stand for `batch_id` as well.
+/// Another header that may carry `batch_id`.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A header's value; what is no UTF-8 in it is replaced, which makes it no id and no time.
@@ -23,7 +23,7 @@ pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The value of a header that may stand once: of two, which was meant is unknowable.
+/// The value of a header that may occur once: nothing tells which of two was meant.
 fn single(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, BadEnvelope> {
     if headers.get_all(name).iter().nth(1).is_some() {
         return Err(BadEnvelope::Header {
@@ -34,10 +34,10 @@ fn single(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Bad
     Ok(header(headers, name))
 }
 
-/// The batch id that body and headers name, or `None` where none does.
+/// The batch id that body and headers name; `None` if none does.
 ///
 /// # Errors
-/// Where two of them differ, or the id is none.
+/// Returns [`BadEnvelope`] if two of them differ, or the id is not valid.
 pub fn batch_id(
     in_body: Option<String>,
     headers: &HeaderMap,
@@ -56,7 +56,7 @@ pub fn batch_id(
     };
     let name = place.unwrap_or("batch_id");
     if let Some((Some(other), _)) = named.find(|(_, other)| *other != id) {
-        // Where the body's member is one of the two, the pointer to it says most.
+        // If the body's member is one of the two, the pointer to it says most.
         return Err(at(
             place.and(Some(other)),
             format!("{name} and the header {other} name different batches."),

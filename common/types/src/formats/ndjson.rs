@@ -1,7 +1,7 @@
 //! `application/x-ndjson`: one event a line, the envelope's members in headers.
 //!
 //! A line that is no JSON, or no text at all, is one rejected event and keeps its bytes: whoever wrote
-//! the file gets the other lines in, and is told which one is bad.
+//! the file gets the other lines in, and learns which one is bad.
 
 use std::borrow::Cow;
 

@@ -163,7 +163,7 @@ pub enum BadEnvelope {
         /// What is wrong with it.
         detail: String,
     },
-    /// A header that stands for a member of the envelope is missing or wrong.
+    /// A header that carries a member of the envelope is missing or wrong.
     Header {
         /// The header.
         name: &'static str,

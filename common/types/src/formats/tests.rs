@@ -67,7 +67,8 @@ fn what_has_too_many_members_or_events_is_refused_as_it_is_read() {
     let developer = "ada".parse().unwrap();
     let headers = HeaderMap::new();
     let read = |format: Format, body: &str| {
-        let (received_at, max_events) = (0, 2);
+        let received_at = 0;
+        let max_events = 2;
         let request = BatchRequest {
             headers: &headers,
             body: body.as_bytes(),

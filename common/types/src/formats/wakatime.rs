@@ -39,7 +39,7 @@ const IDENTITY: [&str; 6] = [
     "type", "category", "project", "branch", "entity", "is_write",
 ];
 
-/// Numbers, which WakaTime's client writes as text where its editor gave them so.
+/// Numbers, which WakaTime's client writes as text if the editor gave them as text.
 const NUMBERS: [&str; 3] = ["lines", "lineno", "cursorpos"];
 
 /// 9999-12-31T00:00:00Z in seconds: later ones have no RFC 3339 form.
@@ -151,7 +151,9 @@ fn translated(heartbeat: &str) -> Result<String, Refusal> {
         serde_json::from_str(heartbeat).map_err(|error| invalid("", &bad_object(&error)))?;
     // Its client writes null for whatever it does not know.
     members.retain(|(_, value)| value.get() != "null");
-    let (mut at, mut data, mut others) = (None, Vec::new(), Vec::new());
+    let mut at = None;
+    let mut data = Vec::new();
+    let mut others = Vec::new();
     for (index, (name, value)) in members.iter().enumerate() {
         let ours = NAMES
             .iter()
@@ -220,7 +222,7 @@ fn micros(value: &RawValue) -> Option<Micros> {
         .then(|| (seconds * 1e6).round() as Micros)
 }
 
-/// A member's value, where it is a whole number written as text the number.
+/// A member's value; if it is a whole number written as text, the number.
 fn number<'a>(name: &str, value: &'a RawValue) -> Cow<'a, str> {
     let text = NUMBERS
         .contains(&name)

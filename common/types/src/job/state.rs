@@ -76,7 +76,7 @@ pub struct JobProgress {
 }
 
 impl JobProgress {
-    /// T2b: all needed jobs have their PubAcks. `None` where the row is left alone.
+    /// T2b: all needed jobs have their PubAcks. `None` if the row is left alone.
     #[must_use]
     pub fn triggered(self) -> Option<Self> {
         let state = match self.state {
@@ -105,7 +105,7 @@ impl JobProgress {
         Self { state, ..after }
     }
 
-    /// T3f: the job of this kind is in DEAD. `None` where it was done before: the row is left alone.
+    /// T3f: the job of this kind is in DEAD. `None` if it was done before: the row is left alone.
     #[must_use]
     pub fn job_failed(self, kind: JobKind) -> Option<Self> {
         if self.done.0 & kind.bit().0 != 0 {

@@ -1,4 +1,4 @@
-//! A JSON text as a value: every object an object, and not more values than memory is meant for.
+//! A JSON text as a value: every object an object, and a bound on the number of values.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Most values in one text, each object, array, string, number and literal counted (contract). An object of
-/// 7 bytes takes 632 in memory: without this bound a body of 4 MiB took 350.
+/// Most values in one text; each object, array, string, number and literal counts (contract). An object of 7 bytes takes
+/// 632 bytes in memory: without this bound a body of 4 MiB took 350 MiB.
 pub const MAX_VALUES: usize = 100_000;
 
 /// A JSON text as a value, whatever its members are called.
 ///
-/// `serde_json`'s own `Value` takes an object whose first member has a certain private name for
-/// something else (its `raw_value` feature), so that hostile input could be checked as one thing
-/// and kept as another. This reads every object as an object.
+/// `serde_json`'s own `Value` gives an object whose first member has a certain private name another meaning (its
+/// `raw_value` feature). Hostile input could then be validated as one value and stored as another. This function reads
+/// every object as an object.
 ///
 /// # Errors
-/// Where the text is no JSON, is nested deeper than 127, holds a number beyond a double's range or a lone
-/// surrogate, or more than [`MAX_VALUES`] values.
+/// Returns a [`serde_json::Error`] if the text is not JSON, is nested deeper than 127, has a number beyond a double's
+/// range or a lone surrogate, or has more than [`MAX_VALUES`] values.
 pub fn value(text: &str) -> Result<Value, serde_json::Error> {
     let left = Cell::new(MAX_VALUES);
     let mut reader = serde_json::Deserializer::from_str(text);

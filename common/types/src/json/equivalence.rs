@@ -1,15 +1,15 @@
-//! Do two JSON texts mean the same? Numbers are compared as they are written, not as they are read.
+//! Equivalence of JSON texts. Numbers are compared as they are written, not as they are read.
 
 use std::collections::BTreeMap;
 
-/// Whether two JSON texts mean the same: other spacing, escapes and member order do not count.
+/// Whether two JSON texts mean the same. Spacing, escapes and member order do not count.
 ///
-/// Two integers are the same where their digits are, however long they are; any other two numbers
-/// where they are the same double, as most readers of JSON have them (RFC 8259, section 6). So
-/// `1` and `1.0` are the same, and two different integers never are. A text that is no JSON, is nested
-/// deeper than 128, or holds a number beyond a double's range means the same as nothing.
+/// Two integers are the same if their digits are, however many they have. Any other two numbers are the same if they are
+/// the same double, as most readers of JSON have them (RFC 8259, section 6). So `1` and `1.0` are the same, and two
+/// different integers never are. A text that is not JSON, is nested deeper than 128, or has a number beyond a double's
+/// range is equivalent to no text, not even itself.
 ///
-/// Used only where the bytes already differ (a client that serialises its queue anew).
+/// Called only if the bytes already differ, such as when a client serialises its queue again.
 #[must_use]
 pub fn is_equivalent(one: &[u8], other: &[u8]) -> bool {
     matches!((exact_value(one), exact_value(other)), (Some(a), Some(b)) if a == b)
@@ -48,12 +48,12 @@ impl PartialEq for Number<'_> {
 
 fn exact_value(bytes: &[u8]) -> Option<ExactValue<'_>> {
     let text = std::str::from_utf8(bytes).ok()?;
-    // Checked by the reader that admission uses: what follows meets well-formed JSON of bounded depth only.
+    // The reader that admission uses checks the text: the code below meets only well-formed JSON of bounded depth.
     super::value(text).ok()?;
     Text(text).value()
 }
 
-/// What is still to be read of a well-formed text.
+/// The unread rest of a well-formed text.
 struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_compared_by_their_digits_and_other_numbers_as_doubles() {
+    fn integers_compare_by_digits_and_other_numbers_as_doubles() {
         for (one, other) in [
             ("1", "1.0"),
             ("0", "-0"),
@@ -230,7 +230,8 @@ mod tests {
         #[test]
         fn without_doubles_it_is_what_a_reader_of_json_says(one in texts(), other in texts()) {
             prop_assume!(integers_only(&one) && integers_only(&other));
-            let (a, b) = (crate::json::value(&one).unwrap(), crate::json::value(&other).unwrap());
+            let a = crate::json::value(&one).unwrap();
+            let b = crate::json::value(&other).unwrap();
             prop_assert_eq!(same(&one, &other), a == b, "{} {}", one, other);
         }
     }

@@ -21,7 +21,7 @@ pub struct Schema {
     validator: Validator,
 }
 
-/// The first place where an event does not fit its schema.
+/// The first fault of an event that does not fit its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaViolation {
     /// JSON Pointer into the event.
@@ -34,7 +34,7 @@ impl Schema {
     /// Compiles a schema document.
     ///
     /// # Errors
-    /// The compiler's text, if the document is no valid schema.
+    /// Returns the compiler's text if the document is not a valid schema.
     pub(super) fn compile(
         version: Version,
         text: Cow<'static, str>,
@@ -52,7 +52,7 @@ impl Schema {
     /// Checks a whole event.
     ///
     /// # Errors
-    /// The first misfit.
+    /// Returns the first fault if the event does not fit.
     pub fn check(&self, event: &Value) -> Result<(), SchemaViolation> {
         self.validator.validate(event).map_err(|error| {
             let detail = match error.kind() {

@@ -17,7 +17,7 @@ const MAX_TEXT: usize = 300;
 
 /// What keeps `text` from being the schema of `kind` in `version`: a sentence each, with the remedy.
 ///
-/// It must be JSON Schema of draft 2020-12, stand alone, and describe a whole event as the built-in
+/// It must be JSON Schema of draft 2020-12, refer to no other document, and describe a whole event as the built-in
 /// ones do: an object with `id`, `type` and `occurred_at`, whose `type` is `kind`. It must not forbid
 /// members that it does not name: they are kept, everywhere (contract).
 #[must_use]
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_of_this_program_is_usable_and_so_is_one_like_them() {
+    fn every_builtin_schema_is_usable_and_so_is_one_like_them() {
         for &(version, kind, text) in super::super::builtin::FILES {
             assert_eq!(
                 problems(version.parse().unwrap(), kind, text),
@@ -174,7 +174,7 @@ mod tests {
             *schema.pointer_mut(pointer).unwrap() = value;
             problems_of(&schema)
         };
-        for (pointer, value, said) in [
+        for (pointer, value, expected) in [
             (
                 "/$schema",
                 json!("http://json-schema.org/draft-07/schema#"),
@@ -207,7 +207,7 @@ mod tests {
         ] {
             let found = with(pointer, value);
             assert!(
-                found.len() == 1 && found[0].contains(said),
+                found.len() == 1 && found[0].contains(expected),
                 "{pointer}: {found:?}"
             );
         }

@@ -29,7 +29,7 @@ fn binary(headers: &[(&'static str, &str)], body: &str) -> (Vec<Option<Code>>, S
 }
 
 #[test]
-fn binary_mode_is_the_same_event_whatever_the_order_of_its_headers() {
+fn binary_mode_gives_the_same_event_in_any_header_order() {
     let (codes, text) = binary(&BINARY, " { \"path\" : \"a.rs\" }\n");
     assert_eq!(codes, [None]);
     let expected = concat!(

@@ -34,7 +34,7 @@ fn kept(body: &str) -> String {
 }
 
 /// Code and pointer of a CloudEvent that is sent alone, and that it is kept as it was sent.
-fn said(changes: &[(&str, &str)]) -> (Option<Code>, Option<String>) {
+fn finding(changes: &[(&str, &str)]) -> (Option<Code>, Option<String>) {
     let body = event(changes);
     let note = structured(&body).header.events.remove(0);
     (note.code, note.pointer)
@@ -57,7 +57,7 @@ fn back(event: &str) -> Map<String, Value> {
 }
 
 #[test]
-fn time_and_schemaversion_are_renamed_and_the_rest_stays_as_it_is() {
+fn time_and_schemaversion_are_renamed_and_the_rest_is_kept() {
     let sent = event(&[
         ("schemaversion", r#""1.1""#),
         ("x", "1.0"),
@@ -83,7 +83,7 @@ fn null_counts_as_absent() {
         kept(&event(&[]))
     );
     assert_eq!(
-        said(&[("time", "null")]),
+        finding(&[("time", "null")]),
         refused(Code::TimeInvalid, "/time")
     );
 }
@@ -97,18 +97,22 @@ fn data_base64_that_holds_json_is_data() {
         kept(&event(&[("data", r#"{ "path":"a.rs"}"#)]))
     );
     for bad in [r#""AP8=""#, r#""eyAicGF0aCI6ImEucnMi""#, r#""!""#, "7"] {
-        let said = said(&[("data", ""), ("data_base64", bad)]);
-        assert_eq!(said, refused(Code::SchemaInvalid, "/data_base64"), "{bad}");
+        let finding = finding(&[("data", ""), ("data_base64", bad)]);
+        assert_eq!(
+            finding,
+            refused(Code::SchemaInvalid, "/data_base64"),
+            "{bad}"
+        );
         assert_eq!(kept(&with(bad)), with(bad));
     }
     assert_eq!(
-        said(&[("data_base64", r#""e30=""#)]),
+        finding(&[("data_base64", r#""e30=""#)]),
         refused(Code::SchemaInvalid, "/data_base64")
     );
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named_as_in_the_cloudevent_and_kept_as_sent() {
+fn faults_are_named_as_in_the_cloudevent_and_kept_as_sent() {
     let cases = [
         ("specversion", "", Code::SchemaInvalid),
         ("specversion", r#""0.3""#, Code::SchemaInvalid),
@@ -124,35 +128,38 @@ fn what_is_missing_or_wrong_is_named_as_in_the_cloudevent_and_kept_as_sent() {
     ];
     for (name, value, code) in cases {
         assert_eq!(
-            said(&[(name, value)]),
+            finding(&[(name, value)]),
             refused(code, &format!("/{name}")),
             "{name} {value}"
         );
         assert_eq!(kept(&event(&[(name, value)])), event(&[(name, value)]));
     }
-    // Found by the judge, still by the names of CloudEvents.
+    // Found by admission, still by the names of CloudEvents.
     assert_eq!(
-        said(&[("time", r#""1999-01-01T00:00:00Z""#)]),
+        finding(&[("time", r#""1999-01-01T00:00:00Z""#)]),
         refused(Code::TimeImplausible, "/time")
     );
     assert_eq!(
-        said(&[("schemaversion", r#""9.0""#)]),
+        finding(&[("schemaversion", r#""9.0""#)]),
         refused(Code::SchemaVersionUnsupported, "/schemaversion")
     );
-    assert_eq!(said(&[("id", "")]), refused(Code::IdInvalid, "/id"));
-    assert_eq!(said(&[("type", "")]), refused(Code::SchemaInvalid, "/type"));
+    assert_eq!(finding(&[("id", "")]), refused(Code::IdInvalid, "/id"));
     assert_eq!(
-        said(&[("type", r#""com.example""#)]),
+        finding(&[("type", "")]),
+        refused(Code::SchemaInvalid, "/type")
+    );
+    assert_eq!(
+        finding(&[("type", r#""com.example""#)]),
         refused(Code::TypeUnknown, "/type")
     );
     assert_eq!(
-        said(&[("data", r#"{"path":7}"#)]),
+        finding(&[("data", r#"{"path":7}"#)]),
         refused(Code::SchemaInvalid, "/data/path")
     );
 }
 
 #[test]
-fn without_headers_the_batch_id_is_made_of_the_events_and_the_time_is_that_of_receipt() {
+fn without_headers_the_batch_id_comes_from_the_events() {
     let body = event(&[]);
     let header = structured(&body).header;
     assert!(
@@ -192,7 +199,7 @@ fn without_headers_the_batch_id_is_made_of_the_events_and_the_time_is_that_of_re
 }
 
 #[test]
-fn a_batch_keeps_its_order_and_an_element_that_is_no_object_is_one_rejected_event() {
+fn a_batch_keeps_its_order_and_rejects_what_is_no_object() {
     let body = format!("[{}, 7 ,{}]", event(&[]), event(&[("id", r#""e2""#)]));
     let admitted = admit_sent(Format::CloudEvents, &[], body.as_bytes()).unwrap();
     let codes: Vec<_> = admitted
@@ -256,7 +263,7 @@ proptest! {
             }
         }
         let sent = Value::Object(event.clone()).to_string();
-        // What the judge then says of it is another matter.
+        // What admission then finds is another matter.
         prop_assert_eq!(back(&kept(&sent)), event);
         prop_assert_eq!(kept(&sent), kept(&sent));
     }

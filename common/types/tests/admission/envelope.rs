@@ -1,10 +1,10 @@
-//! What makes a body an envelope, and where it is at fault otherwise.
+//! What makes a body an envelope, and the pointer to its fault otherwise.
 
 use types::formats::{BadEnvelope, Format};
 
 use super::{admit_sent, admitted, body, event, try_admit};
 
-/// Where the body with these changes is no envelope.
+/// The pointer to the fault of the body with these changes.
 fn pointer(changes: &[(&str, &str)]) -> &'static str {
     let body = body(changes, &[event(&[])]);
     match try_admit(&body) {

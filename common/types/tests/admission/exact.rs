@@ -2,7 +2,7 @@
 
 use types::verdict::Code;
 
-use super::{ACCEPTED, admitted, body, event, notes, refused, said, texts, travelled};
+use super::{ACCEPTED, admitted, body, event, finding, notes, refused, texts, travelled};
 
 fn data(extra: &str) -> String {
     event(&[("data", &format!(r#"{{"path":"a","x":{extra}}}"#))])
@@ -23,7 +23,7 @@ fn a_repeated_known_member_of_an_event_is_rejected() {
         let good = event(&[("schema_version", r#""1.0""#)]);
         let repeated = format!("{},{member}}}", good.strip_suffix('}').unwrap());
         assert_eq!(
-            said(&repeated),
+            finding(&repeated),
             refused(Code::SchemaInvalid, ""),
             "{member}"
         );
@@ -34,16 +34,16 @@ fn a_repeated_known_member_of_an_event_is_rejected() {
 fn text_that_is_no_unicode_is_rejected_and_kept() {
     for text in [r#""\ud800""#, r#""\udc00\ud800""#, r#""\ud83dx""#] {
         let event = data(text);
-        assert_eq!(said(&event), refused(Code::SchemaInvalid, ""), "{text}");
+        assert_eq!(finding(&event), refused(Code::SchemaInvalid, ""), "{text}");
         let text = body(&[], std::slice::from_ref(&event));
         assert_eq!(texts(&travelled(&admitted(&text))), [event]);
     }
     assert_eq!(
-        said(&event(&[("id", r#""\ud800""#)])),
+        finding(&event(&[("id", r#""\ud800""#)])),
         refused(Code::SchemaInvalid, "")
     );
     assert_eq!(
-        said(&data(r#""\ud83d\ude00""#)),
+        finding(&data(r#""\ud83d\ude00""#)),
         ACCEPTED,
         "a pair is a character"
     );
@@ -72,25 +72,28 @@ fn what_cannot_be_read_is_rejected_without_its_neighbours() {
         "1e-999".to_owned(),
         "-0.0".to_owned(),
     ] {
-        assert_eq!(said(&data(&fine)), ACCEPTED, "{fine}");
+        assert_eq!(finding(&data(&fine)), ACCEPTED, "{fine}");
     }
 }
 
 #[test]
 fn the_zero_character_may_be_in_data() {
-    assert_eq!(said(&data(r#""a\u0000b""#)), ACCEPTED);
-    assert_eq!(said(&event(&[("data", r#"{"path":"\u0000"}"#)])), ACCEPTED);
+    assert_eq!(finding(&data(r#""a\u0000b""#)), ACCEPTED);
+    assert_eq!(
+        finding(&event(&[("data", r#"{"path":"\u0000"}"#)])),
+        ACCEPTED
+    );
 }
 
 #[test]
-fn the_checked_data_is_the_sent_data_whatever_its_members_are_called() {
+fn the_checked_data_is_the_sent_data_for_any_member_names() {
     let magic = r#"{"$serde_json::private::RawValue":"{\"path\":\"a\"}"}"#;
     assert_eq!(
-        said(&event(&[("data", magic)])),
+        finding(&event(&[("data", magic)])),
         refused(Code::SchemaInvalid, "/data")
     );
     assert_eq!(
-        said(&data(r#"{"$serde_json::private::RawValue":7}"#)),
+        finding(&data(r#"{"$serde_json::private::RawValue":7}"#)),
         ACCEPTED,
         "an unknown extra field"
     );

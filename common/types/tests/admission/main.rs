@@ -89,7 +89,7 @@ fn body(changes: &[(&str, &str)], events: &[String]) -> String {
     object(ENVELOPE, &changes)
 }
 
-/// Reads and judges a body with these headers.
+/// Reads and validates a body with these headers.
 fn admit_sent<'a>(
     format: Format,
     headers: &[(&'static str, &str)],
@@ -101,8 +101,10 @@ fn admit_sent<'a>(
             HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"),
         )
     });
-    let (headers, context) = (headers.collect(), context());
-    let (developer, received_at) = (&context.developer, context.received_at);
+    let headers = headers.collect();
+    let context = context();
+    let developer = &context.developer;
+    let received_at = context.received_at;
     let request = BatchRequest {
         headers: &headers,
         body,
@@ -131,8 +133,8 @@ fn note(event: &str) -> EventMetadata {
     notes(&[event.to_owned()]).remove(0)
 }
 
-/// What is said of an event that is sent alone: the code and the pointer.
-fn said(event: &str) -> (Option<Code>, Option<String>) {
+/// What admission finds for an event that is sent alone: the code and the pointer.
+fn finding(event: &str) -> (Option<Code>, Option<String>) {
     let note = note(event);
     (note.code, note.pointer)
 }

@@ -121,7 +121,8 @@ pub fn events() -> impl Strategy<Value = Vec<String>> {
 
 /// What holds for every batch that is admitted.
 pub fn adds_up(admitted: &Admitted<'_>) -> Result<(), TestCaseError> {
-    let (header, events) = (&admitted.header, &admitted.events);
+    let header = &admitted.header;
+    let events = &admitted.events;
     let counts = header.counts;
     let sum = counts.accepted + counts.duplicate + counts.rejected + counts.quarantined;
     prop_assert_eq!(sum, counts.received);

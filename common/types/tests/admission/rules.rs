@@ -3,7 +3,7 @@
 use types::batch::{self, EventMetadata};
 use types::verdict::{Code, Counts, Exception, Original, Verdict};
 
-use super::{ACCEPTED, SCHEMAS, admitted, body, event, notes, refused, said};
+use super::{ACCEPTED, SCHEMAS, admitted, body, event, finding, notes, refused};
 
 const TEST: &[(&str, &str)] = &[
     ("type", r#""test.finished""#),
@@ -22,7 +22,7 @@ fn exceptions(events: &[String]) -> Vec<Exception> {
 
 #[test]
 fn a_good_event_is_accepted_without_a_word() {
-    assert_eq!(said(&event(&[])), ACCEPTED);
+    assert_eq!(finding(&event(&[])), ACCEPTED);
     let note = notes(&[event(&[])]).remove(0);
     assert_eq!((note.detail, note.original), (None, None));
 }
@@ -49,7 +49,7 @@ fn every_code_comes_with_its_pointer_and_is_counted_once() {
     ];
     let text = body(&[], &events);
     let header = admitted(&text).header;
-    let said: Vec<_> = header
+    let finding: Vec<_> = header
         .events
         .iter()
         .map(|note| (note.code, note.pointer.as_deref()))
@@ -69,7 +69,7 @@ fn every_code_comes_with_its_pointer_and_is_counted_once() {
         (Some(Code::IdConflict), Some("/id")),
         (Some(Code::DuplicateId), None),
     ];
-    assert_eq!(said, expected);
+    assert_eq!(finding, expected);
     let counts = Counts {
         received: 10,
         accepted: 1,
@@ -103,7 +103,7 @@ fn a_batch_of_refused_events_only_is_still_admitted() {
 }
 
 #[test]
-fn an_event_goes_by_the_envelopes_version_unless_it_names_its_own() {
+fn the_envelopes_version_holds_unless_an_event_names_its_own() {
     let flaky = r#"{"outcome":"passed","flaky":-1}"#;
     let events = [event(&[TEST[0], ("data", flaky)])];
     let code = |version| {
@@ -126,20 +126,20 @@ fn an_event_goes_by_the_envelopes_version_unless_it_names_its_own() {
 }
 
 #[test]
-fn a_type_that_a_known_minor_did_not_change_is_checked_against_the_older_schema() {
+fn a_type_unchanged_in_a_known_minor_uses_its_older_schema() {
     let version = ("schema_version", r#""1.1""#);
-    assert_eq!(said(&event(&[version])), ACCEPTED);
+    assert_eq!(finding(&event(&[version])), ACCEPTED);
     let bad = event(&[version, ("data", r#"{"path":"a","undo":1}"#)]);
-    assert_eq!(said(&bad), refused(Code::SchemaInvalid, "/data/undo"));
+    assert_eq!(finding(&bad), refused(Code::SchemaInvalid, "/data/undo"));
 }
 
 #[test]
-fn an_event_of_a_newer_minor_is_accepted_or_quarantined_with_the_supported_versions() {
+fn an_event_of_a_newer_minor_is_accepted_or_quarantined() {
     let good = test_event(
         r#""1.2""#,
         r#"{"outcome":"passed","flaky":1,"new_in_1_2":{"x":[]}}"#,
     );
-    assert_eq!(said(&good), ACCEPTED);
+    assert_eq!(finding(&good), ACCEPTED);
     let bad = test_event(r#""1.2""#, r#"{"outcome":"exploded"}"#);
     let [exception] = &exceptions(&[bad])[..] else {
         panic!("one exception")
@@ -160,7 +160,7 @@ fn other_majors_and_unknown_types_are_quarantined() {
     for version in ["2.0", "0.9", "99.1", "latest", "1", "1.0.0", "01.0", ""] {
         let event = event(&[("schema_version", &format!("{version:?}"))]);
         assert_eq!(
-            said(&event),
+            finding(&event),
             refused(Code::SchemaVersionUnsupported, "/schema_version"),
             "{version}"
         );
@@ -168,7 +168,7 @@ fn other_majors_and_unknown_types_are_quarantined() {
     for version in [r#""1.0""#, r#""1.1""#, r#""1.9""#] {
         let event = event(&[("type", r#""coffee.brewed""#), ("schema_version", version)]);
         assert_eq!(
-            said(&event),
+            finding(&event),
             refused(Code::TypeUnknown, "/type"),
             "{version}"
         );
@@ -185,14 +185,14 @@ fn a_version_that_is_no_string_and_a_missing_type_are_rejected() {
     for version in ["1.0", "1", "[]", "{}", "true", "null"] {
         let event = event(&[("schema_version", version)]);
         assert_eq!(
-            said(&event),
+            finding(&event),
             refused(Code::SchemaInvalid, "/schema_version"),
             "{version}"
         );
     }
     for kind in ["", "7", "null", r#"["file.edited"]"#] {
         assert_eq!(
-            said(&event(&[("type", kind)])),
+            finding(&event(&[("type", kind)])),
             refused(Code::SchemaInvalid, "/type"),
             "{kind}"
         );
@@ -202,26 +202,26 @@ fn a_version_that_is_no_string_and_a_missing_type_are_rejected() {
 #[test]
 fn data_that_is_missing_or_misfits_is_named_by_its_place() {
     assert_eq!(
-        said(&event(&[("data", "")])),
+        finding(&event(&[("data", "")])),
         refused(Code::SchemaInvalid, "")
     );
     assert_eq!(
-        said(&event(&[("data", "[]")])),
+        finding(&event(&[("data", "[]")])),
         refused(Code::SchemaInvalid, "/data")
     );
     assert_eq!(
-        said(&event(&[("data", "{}")])),
+        finding(&event(&[("data", "{}")])),
         refused(Code::SchemaInvalid, "/data")
     );
     assert_eq!(
-        said(&event(&[("data", r#"{"path":""}"#)])),
+        finding(&event(&[("data", r#"{"path":""}"#)])),
         refused(Code::SchemaInvalid, "/data/path")
     );
 }
 
 #[test]
 fn ids_have_1_to_128_printable_ascii_characters() {
-    let id = |id: &str| said(&event(&[("id", &format!("\"{id}\""))]));
+    let id = |id: &str| finding(&event(&[("id", &format!("\"{id}\""))]));
     for good in ["x", "!~", &"x".repeat(128), r"\u0041", "#/:%", r#"\""#] {
         assert_eq!(id(good), ACCEPTED, "{good}");
     }
@@ -243,7 +243,7 @@ fn ids_have_1_to_128_printable_ascii_characters() {
     }
     for bad in ["", "null", "7", "[]", "{}"] {
         assert_eq!(
-            said(&event(&[("id", bad)])),
+            finding(&event(&[("id", bad)])),
             refused(Code::IdInvalid, "/id"),
             "{bad}"
         );
@@ -255,13 +255,13 @@ fn ids_have_1_to_128_printable_ascii_characters() {
     );
 }
 
-/// What is said of the second of two events with the same id.
+/// What admission finds for the second of two events with the same id.
 fn second(first: &str, second: &str) -> EventMetadata {
     notes(&[first.to_owned(), second.to_owned()]).remove(1)
 }
 
 #[test]
-fn a_repeat_with_the_same_bytes_or_the_same_meaning_is_a_duplicate() {
+fn a_repeat_of_the_same_bytes_or_meaning_is_a_duplicate() {
     let first = event(&[("data", r#"{"path":"A","undo":true}"#)]);
     let other_order = r#"{ "data": {"undo":true, "path":"\u0041"}, "occurred_at":"2026-03-01T09:14:58.001+01:00",
         "type":"file.edited", "id":"e1" }"#;
@@ -276,7 +276,7 @@ fn a_repeat_with_the_same_bytes_or_the_same_meaning_is_a_duplicate() {
 }
 
 #[test]
-fn a_repeat_with_other_content_is_a_conflict_that_names_the_original() {
+fn a_repeat_with_other_content_is_a_conflict_with_its_original() {
     let first = event(&[]);
     for other in [
         event(&[("data", r#"{"path":"other.rs"}"#)]),

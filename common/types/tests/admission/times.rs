@@ -4,7 +4,7 @@ use types::batch::EventMetadata;
 use types::time::{SECOND, rfc3339};
 use types::verdict::Code;
 
-use super::{ACCEPTED, RECEIVED, admitted, at, body, event, note, refused, said};
+use super::{ACCEPTED, RECEIVED, admitted, at, body, event, finding, note, refused};
 
 fn quoted(text: &str) -> String {
     format!("{text:?}")
@@ -38,7 +38,7 @@ fn what_is_no_rfc_3339_time_with_an_offset_is_rejected() {
     ];
     for time in times {
         assert_eq!(
-            said(&happened(time)),
+            finding(&happened(time)),
             refused(Code::TimeInvalid, "/occurred_at"),
             "{time}"
         );
@@ -46,7 +46,7 @@ fn what_is_no_rfc_3339_time_with_an_offset_is_rejected() {
     for value in ["", "null", "1772352898", "[]"] {
         let event = event(&[("occurred_at", value)]);
         assert_eq!(
-            said(&event),
+            finding(&event),
             refused(Code::TimeInvalid, "/occurred_at"),
             "{value}"
         );
@@ -77,7 +77,7 @@ fn the_first_and_last_years_are_times_but_implausible_ones() {
         "9999-12-31T23:59:59-23:59",
     ] {
         assert_eq!(
-            said(&happened(time)),
+            finding(&happened(time)),
             refused(Code::TimeImplausible, "/occurred_at"),
             "{time}"
         );
@@ -98,7 +98,7 @@ fn plausible_is_from_2000_to_a_day_after_receipt() {
         &late(0),
         &late(-1),
     ] {
-        assert_eq!(said(&happened(time)), ACCEPTED, "{time}");
+        assert_eq!(finding(&happened(time)), ACCEPTED, "{time}");
     }
     for time in [
         "1999-12-31T23:59:59.999999Z",
@@ -106,7 +106,7 @@ fn plausible_is_from_2000_to_a_day_after_receipt() {
         &late(1),
     ] {
         assert_eq!(
-            said(&happened(time)),
+            finding(&happened(time)),
             refused(Code::TimeImplausible, "/occurred_at"),
             "{time}"
         );
@@ -115,7 +115,8 @@ fn plausible_is_from_2000_to_a_day_after_receipt() {
 
 #[test]
 fn a_fast_clock_is_moved_back_by_what_it_is_ahead() {
-    let (received, time) = (at(RECEIVED), "2026-03-01T09:30:00+01:00");
+    let received = at(RECEIVED);
+    let time = "2026-03-01T09:30:00+01:00";
     let effective = |sent_at: i64| sent(&rfc3339(sent_at), time).at.unwrap();
     assert_eq!(
         effective(received + 60 * SECOND),

@@ -40,7 +40,7 @@ fn kept(changes: &[(&str, &str)]) -> Value {
     serde_json::from_str(texts(&travelled(&one(&body)))[0]).expect("an event is JSON")
 }
 
-fn said(changes: &[(&str, &str)]) -> (Option<Code>, Option<String>) {
+fn finding(changes: &[(&str, &str)]) -> (Option<Code>, Option<String>) {
     let body = heartbeat(changes);
     let note = one(&body).header.events.remove(0);
     (note.code, note.pointer)
@@ -129,13 +129,13 @@ fn seconds_become_microseconds() {
         "[]",
     ] {
         assert_eq!(
-            said(&[("time", bad)]),
+            finding(&[("time", bad)]),
             refused(Code::TimeInvalid, "/time"),
             "{bad}"
         );
     }
     assert_eq!(
-        said(&[("time", "0")]),
+        finding(&[("time", "0")]),
         refused(Code::TimeImplausible, "/time")
     );
 }
@@ -143,23 +143,23 @@ fn seconds_become_microseconds() {
 #[test]
 fn what_is_wrong_is_named_as_in_the_heartbeat() {
     assert_eq!(
-        said(&[("entity", "null")]),
+        finding(&[("entity", "null")]),
         refused(Code::SchemaInvalid, "")
     );
     assert_eq!(
-        said(&[("type", r#""planet""#)]),
+        finding(&[("type", r#""planet""#)]),
         refused(Code::SchemaInvalid, "/type")
     );
     assert_eq!(
-        said(&[("lineno", r#""x""#)]),
+        finding(&[("lineno", r#""x""#)]),
         refused(Code::SchemaInvalid, "/lineno")
     );
     assert_eq!(
-        said(&[("cursorpos", "-1")]),
+        finding(&[("cursorpos", "-1")]),
         refused(Code::SchemaInvalid, "/cursorpos")
     );
     assert_eq!(
-        said(&[("entity", r#""a","entity":"b""#)]),
+        finding(&[("entity", r#""a","entity":"b""#)]),
         refused(Code::SchemaInvalid, "/entity")
     );
 }
@@ -260,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_heartbeats_make_a_batch_that_adds_up_and_the_same_one_again(
+    fn any_heartbeats_make_one_batch_that_adds_up(
         members in proptest::collection::vec(
             (proptest::sample::select(HEARTBEAT).prop_map(|(name, _)| name), any_json()),
             0..4,

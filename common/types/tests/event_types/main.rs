@@ -11,7 +11,7 @@ use std::{env, fs};
 use page::Document;
 use types::schema::Schemas;
 
-/// What renews the page; said where it is found to be out of date, and on the page itself.
+/// The command that renews the page; named on the page, and by the test if the page is out of date.
 const HOW: &str = "DEVTRAIL_WRITE_DOCS=1 cargo test -p devtrail-types --test event_types";
 
 #[test]

@@ -86,7 +86,7 @@ impl Document {
     /// Reads a schema's text.
     ///
     /// # Panics
-    /// Where it lacks a title, description or examples, or uses a keyword that the page cannot say.
+    /// Fails if it lacks a title, description or examples, or uses a keyword that the page cannot say.
     pub fn of(schema: &Schema) -> Self {
         let error = |error| panic!("{} of version {}: {error}", schema.text, schema.version);
         serde_json::from_str(&schema.text).unwrap_or_else(error)
@@ -183,7 +183,9 @@ fn table(data: &Data, wanted: impl Fn(&(String, Member)) -> bool) -> String {
         } else {
             ""
         };
-        let (kind, bounds, says) = (member.kind(), member.bounds(), &member.description);
+        let kind = member.kind();
+        let bounds = member.bounds();
+        let says = &member.description;
         assert!(!says.is_empty(), "{name} has no description");
         text += &format!("| `{name}` | {kind} | {bounds} | {required} | {says} |\n");
     }

@@ -221,7 +221,8 @@ proptest! {
         stale_first in any::<bool>(),
     ) {
         let cut = cut.min(events.len());
-        let (mut apart, mut together) = (StoredWindows::default(), StoredWindows::default());
+        let mut apart = StoredWindows::default();
+        let mut together = StoredWindows::default();
         apart.job(&events[..cut], &events[..cut]);
         apart.job(&events[cut..], &events);
         if stale_first {

@@ -89,10 +89,11 @@ fn what_cannot_be_meant_is_refused_with_a_remedy() {
         ("['heartbeat']", "[]", "name types"),
         (WHEN, "when = []", "at_least of 1"),
     ] {
-        let (before, after) = (text(WHEN), text(WHEN).replacen(from, to, 1));
+        let before = text(WHEN);
+        let after = text(WHEN).replacen(from, to, 1);
         assert_ne!(before, after, "{from}");
-        let said = refusal(&after);
-        assert!(said.contains(remedy), "{to}: {said}");
+        let refused = refusal(&after);
+        assert!(refused.contains(remedy), "{to}: {refused}");
     }
     assert!(refusal(&text(&format!("{WHEN}{WHEN}"))).contains("a name of its own"));
 }

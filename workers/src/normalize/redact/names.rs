@@ -1,6 +1,6 @@
 //! Names whose values are secrets, and programs whose short flags are.
 
-/// Words that make a name secret, wherever they stand in it.
+/// Words that make a name secret, wherever they occur in it.
 const WORDS: &[&str] = &[
     "auth", "cookie", "creds", "jwt", "otp", "pass", "passcode", "pwd", "token", "bearer", "sas",
     "pat", "psk",

@@ -144,10 +144,8 @@ fn a_blocker_is_reported_with_its_remedy() {
         is_done: false,
         is_failed,
     };
-    let (failed, unfinished) = (
-        Blocker::at(5, &[row(true)], None),
-        Blocker::at(5, &[row(false)], None),
-    );
+    let failed = Blocker::at(5, &[row(true)], None);
+    let unfinished = Blocker::at(5, &[row(false)], None);
     assert_eq!(
         (failed, unfinished),
         (Blocker::Failed(5), Blocker::Unfinished(5))

@@ -48,8 +48,11 @@ fn probes() -> impl Strategy<Value = Vec<Probe>> {
     prop::collection::vec(probe, 1..60)
 }
 
-fn place(index: usize) -> (AlertKind, String) {
-    (KINDS[index % KINDS.len()], format!("s{index}"))
+fn key(index: usize) -> AlertKey {
+    AlertKey {
+        kind: KINDS[index % KINDS.len()],
+        subject: format!("s{index}"),
+    }
 }
 
 fn found_by(probe: &Probe) -> ProbedConditions {
@@ -58,7 +61,8 @@ fn found_by(probe: &Probe) -> ProbedConditions {
         .zip(probe.probed)
         .filter_map(|(kind, probed)| probed.then_some(kind));
     let condition = |(index, found): (usize, &Option<(bool, u64)>)| {
-        let ((is_firing, count), (kind, subject)) = ((*found)?, place(index));
+        let (is_firing, count) = (*found)?;
+        let AlertKey { kind, subject } = key(index);
         let title = format!("{count} failures.");
         Some(Condition {
             kind,
@@ -83,7 +87,8 @@ fn found_by(probe: &Probe) -> ProbedConditions {
 
 /// Runs the tracker through all probes, in as many watchers as die; returns what is in the stream.
 fn run_probes(probes: &[Probe]) -> (Vec<AdminAlert>, ConditionTracker, Micros) {
-    let (mut stream, mut now) = (Vec::new(), 1_000 * SECOND);
+    let mut stream = Vec::new();
+    let mut now = 1_000 * SECOND;
     let mut tracker = ConditionTracker::read(THROTTLE, Vec::new());
     for probe in probes {
         now += probe.pause * SECOND;
@@ -103,7 +108,7 @@ fn run_probes(probes: &[Probe]) -> (Vec<AdminAlert>, ConditionTracker, Micros) {
 fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
     let mut open: BTreeMap<AlertKey, (String, u64)> = BTreeMap::new();
     for alert in stream {
-        let before = open.get(&alert.place()).cloned();
+        let before = open.get(&alert.key()).cloned();
         match (alert.state, before) {
             (AlertState::Raised, None) => prop_assert_eq!(alert.revision, 0),
             (AlertState::Resolved, None) => {
@@ -115,9 +120,9 @@ fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
         }
         match alert.state {
             AlertState::Raised => {
-                open.insert(alert.place(), (alert.alert_id.clone(), alert.revision))
+                open.insert(alert.key(), (alert.alert_id.clone(), alert.revision))
             }
-            AlertState::Resolved => open.remove(&alert.place()),
+            AlertState::Resolved => open.remove(&alert.key()),
         };
     }
     Ok(())
@@ -130,7 +135,7 @@ proptest! {
     fn an_alert_is_raised_once_and_resolved_once(probes in probes()) {
         let (mut stream, mut tracker, mut now) = run_probes(&probes);
         let over = ProbedConditions { probed: KINDS.into(), conditions: Vec::new() };
-        // Long enough for every place to settle and to have its turn.
+        // Long enough for every condition to settle and to have its turn.
         for _ in 0..40 {
             for alert in tracker.due(&over, now) {
                 stream.push(alert.clone());
@@ -167,7 +172,8 @@ proptest! {
     #[test]
     fn dead_letters_that_come_after_others_went_are_sent(counts in prop::collection::vec(0_u64..20, 1..40)) {
         let throttle = Throttle { settle: Duration::from_secs(100_000), ..THROTTLE };
-        let (mut tracker, mut lowest) = (ConditionTracker::read(throttle, Vec::new()), None);
+        let mut tracker = ConditionTracker::read(throttle, Vec::new());
+        let mut lowest = None;
         for (turn, count) in counts.into_iter().enumerate() {
             let found = if count > 0 { one(true, count) } else { all_over() };
             let published = step(&mut tracker, &found, 300 * turn as i64);
@@ -181,7 +187,8 @@ proptest! {
     #[test]
     fn a_lag_is_sent_again_when_it_has_doubled(values in prop::collection::vec(0_u64..2_000, 1..40)) {
         let throttle = Throttle { settle: Duration::from_secs(100_000), ..THROTTLE };
-        let (mut tracker, mut lowest) = (ConditionTracker::read(throttle, Vec::new()), None);
+        let mut tracker = ConditionTracker::read(throttle, Vec::new());
+        let mut lowest = None;
         for (turn, value) in values.into_iter().enumerate() {
             let found = measured(AlertKind::Lag, "messages", value, 100);
             let published = !step(&mut tracker, &found, 300 * turn as i64).is_empty();

@@ -1,10 +1,10 @@
-//! The shared breaker: who waits, who is let through, who is told.
+//! The shared breaker: who waits, who is let through, what is logged.
 
 use super::super::Breakers;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bounded() {
+async fn waiting_calls_pass_once_the_opening_ends_as_bounded_probes() {
     let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
     for _ in 0..5 {
         assert_eq!(guard.refuses(), None);
@@ -46,7 +46,7 @@ async fn who_waits_is_let_through_when_the_opening_has_run_out_and_probes_are_bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reason() {
+async fn calls_under_way_see_it_open_and_late_failures_do_not_count() {
     let guard = Breakers::default().guard("store", BreakerSettings::DEFAULT);
     let late = guard.acquire().ok().unwrap();
     let opened = tokio::spawn({
@@ -87,7 +87,7 @@ async fn whoever_is_under_way_hears_of_the_opening_and_a_late_failure_is_no_reas
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_nobody_waits_for_an_idle_second_and_a_hint_opens_the_way_at_once() {
+async fn idle_probing_waits_a_second_and_a_hint_ends_the_wait() {
     let second = Duration::from_secs(1);
     let guard = Breakers::default().guard("stream", BreakerSettings::DEFAULT);
     let open = || (0..5).for_each(|_| guard.acquire().ok().unwrap().failed("away"));
@@ -128,7 +128,7 @@ async fn who_asks_for_nobody_waits_for_an_idle_second_and_a_hint_opens_the_way_a
     assert_eq!(guard.open_for(), 5 * second);
 }
 
-/// However many calls fail at once, the change is told once: each one told is a line in the log.
+/// However many calls fail at once, the change is reported once: each report is a line in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_change_is_told_once() {
     let breakers = Breakers::default();

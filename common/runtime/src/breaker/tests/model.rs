@@ -22,7 +22,8 @@ pub struct Model {
 
 impl Model {
     pub fn new(settings: BreakerSettings) -> Self {
-        let (calls, ended) = (Vec::new(), Vec::new());
+        let calls = Vec::new();
+        let ended = Vec::new();
         Self {
             settings,
             stay: 0,

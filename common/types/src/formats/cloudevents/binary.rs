@@ -17,7 +17,7 @@ const PREFIX: &str = "ce-";
 /// Reads the one event.
 ///
 /// # Errors
-/// `BadEnvelope::Malformed` if the body is neither empty nor JSON.
+/// Returns `BadEnvelope::Malformed` if the body is neither empty nor JSON.
 pub fn read(request: &BatchRequest<'_, '_>) -> Result<ParsedEvent<'static>, BadEnvelope> {
     let Attributes { values, garbled } = attributes(request);
     let value = |text: String| Cow::Owned(quoted(&text).get().to_owned());
