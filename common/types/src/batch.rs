@@ -7,8 +7,8 @@
 //!
 //! A message is a JSON object and a line feed, then the exact bytes of every event, whatever its verdict. The header's
 //! `len`s give the events' lengths. A person can read a message, a program finds an event without scanning, and no
-//! event is ever serialised again. The object itself may contain line feeds, if a client wrote its envelope over several
-//! lines.
+//! event is ever serialised again. The object itself may contain line feeds, if a client wrote its envelope over
+//! several lines.
 
 mod header;
 

@@ -153,8 +153,8 @@ pub struct DecisionRequest {
     pub incarnation: StreamIncarnation,
     /// Its sequence in that stream.
     pub seq: u64,
-    /// The batch that the message is or is about, if it is known. Otherwise the audit row names the message's own stream
-    /// and sequence.
+    /// The batch that the message is or is about, if it is known. Otherwise the audit row names the message's own
+    /// stream and sequence.
     pub batch: Option<BatchRef>,
     /// The developer, if the dead letter names one.
     pub developer: Option<String>,

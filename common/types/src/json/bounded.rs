@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Most values in one text; each object, array, string, number and literal counts (contract). An object of 7 bytes takes
-/// 632 bytes in memory: without this bound a body of 4 MiB took 350 MiB.
+/// Most values in one text; each object, array, string, number and literal counts (contract). An object of 7 bytes
+/// takes 632 bytes in memory: without this bound a body of 4 MiB took 350 MiB.
 pub const MAX_VALUES: usize = 100_000;
 
 /// A JSON text as a value, whatever its members are called.

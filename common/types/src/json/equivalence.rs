@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 /// Whether two JSON texts mean the same. Spacing, escapes and member order do not count.
 ///
-/// Two integers are the same if their digits are, however many they have. Any other two numbers are the same if they are
-/// the same double, as most readers of JSON have them (RFC 8259, section 6). So `1` and `1.0` are the same, and two
+/// Two integers are the same if their digits are, however many they have. Any other two numbers are the same if they
+/// are the same double, as most readers of JSON have them (RFC 8259, section 6). So `1` and `1.0` are the same, and two
 /// different integers never are. A text that is not JSON, is nested deeper than 128, or has a number beyond a double's
 /// range is equivalent to no text, not even itself.
 ///
