@@ -140,6 +140,15 @@ impl AuditRow {
     }
 }
 
+/// Names the batch of an original.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalBatch {
+    /// The client's batch id.
+    pub batch_id: String,
+    /// When the collector received it.
+    pub received_at: Micros,
+}
+
 /// The rows that `store_batches` writes of one batch.
 pub struct AuditTrail<'a> {
     batch: &'a DecodedBatch,
@@ -187,20 +196,17 @@ impl<'a> AuditTrail<'a> {
         self.event(Step::Refused, refused.code, refused.id.as_deref(), detail);
     }
 
-    /// An event lost its id to `original` (R7.2), which came with a batch of this id and receipt;
-    /// `None` if that is this very batch.
+    /// An event was displaced by `original` (R7.2), of the batch `original_batch`; `None` if that is this batch.
     pub fn displaced(
         &mut self,
         event: &AdmittedEvent,
         displaced: Displacement,
         original: EventRef,
-        receipt: Option<&(String, Micros)>,
+        original_batch: Option<&OriginalBatch>,
     ) {
         let header = &self.batch.header;
-        let (batch_id, received_at) = receipt
-            .map_or((&header.batch_id, header.received_at), |(batch_id, at)| {
-                (batch_id, *at)
-            });
+        let batch_id = original_batch.map_or(&header.batch_id, |batch| &batch.batch_id);
+        let received_at = original_batch.map_or(header.received_at, |batch| batch.received_at);
         let original = json!({
             "src": original.src, "seq": original.seq, "ordinal": original.ordinal,
             "batch_id": batch_id, "received_at": rfc3339(received_at),

@@ -13,13 +13,13 @@ use crate::persist::Stored;
 /// The running result of one batch.
 #[derive(Debug, Default)]
 pub struct BatchSummary {
-    /// Events by what the store made of them.
+    /// Events by verdict.
     pub counts: Counts,
     /// UTC hours that events entered or left: their generations rise.
     pub hours: BTreeSet<i64>,
     /// Local days that events left.
     left_days: BTreeSet<String>,
-    /// Ordinals of new events, the swapped in ones too.
+    /// Ordinals of new events, those that superseded another one too.
     new: BTreeSet<u32>,
 }
 
@@ -47,7 +47,7 @@ impl BatchSummary {
         }
     }
 
-    /// What the batch's job messages will say of its new events.
+    /// The body of the batch's job messages: its new events.
     #[must_use]
     pub fn job_body(&self, batch: &DecodedBatch) -> JobBody {
         let header = &batch.header;

@@ -19,14 +19,13 @@ use super::audit;
 use super::database::Postgres;
 use super::error::TransactionError;
 use super::statements::{self, Param, column, execute, one};
-use crate::audit::AuditTrail;
-use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::{DecodedBatch, StoredFrom};
 use crate::error::StoreError;
 use crate::persist::{Persist, Stored};
 use crate::row::{Row as _, batch_ref, state};
 use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
+use plan::ResolvedBatch;
 
 /// Keeps two incarnations from getting one number. Taken once for each incarnation.
 const LOCK_SOURCES: &str = "LOCK TABLE sources IN SHARE ROW EXCLUSIVE MODE";
@@ -108,26 +107,20 @@ impl StoreBatches {
             .collect::<Result<_, _>>()?;
         let states = self.states(tx, &inserted).await?;
         batches.retain(|batch| inserted.contains(&batch.at));
-        let mut done = events::store(tx, &batches).await?;
-        bump_hours(tx, &batches, &done).await?;
-        let summaries: Vec<_> = batches
-            .iter()
-            .copied()
-            .zip(done.iter().map(|(summary, _)| summary))
-            .collect();
-        rows::update_batches(tx, &summaries).await?;
-        let mut audit_trails = Vec::new();
-        for (batch, (summary, audit_trail)) in batches.iter().zip(&mut done) {
-            if summary.need() == Mask::NONE && !forgotten.contains_key(&batch.at) {
-                audit_trail.completed();
+        let mut resolved = events::store(tx, &batches).await?;
+        bump_hours(tx, &resolved).await?;
+        rows::update_batches(tx, &resolved).await?;
+        let mut audit_rows = Vec::new();
+        for done in &mut resolved {
+            if done.summary.need() == Mask::NONE && !forgotten.contains_key(&done.batch.at) {
+                done.audit_trail.completed();
             }
-            audit_trails.append(&mut audit_trail.rows);
+            audit_rows.append(&mut done.audit_trail.rows);
         }
-        audit::append(tx, &audit_trails, |at| !forgotten.contains_key(&at)).await?;
-        let stored = batches
+        audit::append(tx, &audit_rows, |at| !forgotten.contains_key(&at)).await?;
+        let stored = resolved
             .iter()
-            .zip(&done)
-            .map(|(batch, (summary, _))| (batch.at, summary.stored(batch)));
+            .map(|done| (done.batch.at, done.summary.stored(done.batch)));
         self.outcomes(stored.collect(), &states)
     }
 
@@ -231,15 +224,13 @@ impl StoreBatches {
 /// Raises the generations of the hours that the batches' events entered or left: once a batch.
 async fn bump_hours(
     tx: &Transaction<'_>,
-    batches: &[&DecodedBatch],
-    done: &[(BatchSummary, AuditTrail<'_>)],
+    resolved: &[ResolvedBatch<'_>],
 ) -> Result<(), TransactionError> {
     let mut hours: BTreeMap<(&str, i64), i64> = BTreeMap::new();
-    for (batch, (summary, _)) in batches.iter().zip(done) {
-        for hour in &summary.hours {
-            *hours
-                .entry((batch.header.developer.as_str(), *hour))
-                .or_default() += 1;
+    for done in resolved {
+        let developer = done.batch.header.developer.as_str();
+        for hour in &done.summary.hours {
+            *hours.entry((developer, *hour)).or_default() += 1;
         }
     }
     if hours.is_empty() {

@@ -10,7 +10,7 @@ use types::verdict::{Counts, Verdict};
 use super::audit::{self, Keep};
 use super::database::Sqlite;
 use super::statements::{execute, list, one};
-use crate::audit::AuditTrail;
+use crate::audit::{AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch, StoredFrom};
 use crate::dedup::{
@@ -115,8 +115,12 @@ struct StoreBatch<'a> {
     batch: &'a DecodedBatch,
 }
 
-/// Batch id and receipt of a stored batch.
-type Receipt = (String, Micros);
+/// The current owner of an event id.
+struct FoundOwner {
+    event: CurrentOwner,
+    /// `None` if it is the batch being stored, which has no row yet.
+    batch: Option<OriginalBatch>,
+}
 
 impl StoreBatch<'_> {
     fn run(&self) -> Result<Stored, StoreError> {
@@ -135,14 +139,18 @@ impl StoreBatch<'_> {
             });
         }
         if self.is_forgotten()? {
-            let bare = self.batch.without_person();
-            let skeleton = StoreBatch {
+            let skeleton = self.batch.without_person();
+            let work = StoreBatch {
                 connection: self.connection,
-                batch: &bare,
+                batch: &skeleton,
             };
-            skeleton.insert_batch(&BatchSummary::default())?;
-            audit::append(self.connection, &AuditTrail::of(&bare).rows, Keep::Skeleton)?;
-            return Ok(BatchSummary::default().stored(&bare));
+            work.insert_batch(&BatchSummary::default())?;
+            audit::append(
+                self.connection,
+                &AuditTrail::of(&skeleton).rows,
+                Keep::Skeleton,
+            )?;
+            return Ok(BatchSummary::default().stored(&skeleton));
         }
         let mut audit_trail = AuditTrail::of(self.batch);
         let mut summary = BatchSummary::default();
@@ -202,7 +210,10 @@ impl StoreBatch<'_> {
             summary.add_new(event);
             return Ok(());
         }
-        let (owner, receipt) = self.owner(&event.id)?;
+        let FoundOwner {
+            event: owner,
+            batch: original_batch,
+        } = self.owner(&event.id)?;
         let candidate = Candidate {
             at,
             hash: &event.hash,
@@ -224,28 +235,30 @@ impl StoreBatch<'_> {
                     displaced,
                 })?;
                 summary.counts.add(displaced.verdict());
-                audit_trail.displaced(event, displaced, owner.at, receipt.as_ref());
+                audit_trail.displaced(event, displaced, owner.at, original_batch.as_ref());
             }
         }
         Ok(())
     }
 
-    /// The current owner of the id; the receipt of its batch, if that is not this very one, which has no row yet.
-    fn owner(&self, id: &str) -> Result<(CurrentOwner, Option<Receipt>), StoreError> {
+    fn owner(&self, id: &str) -> Result<FoundOwner, StoreError> {
         let key = params![self.batch.header.developer.as_str(), id];
         let found = one(self.connection, OWNER, key, |row| {
-            let owner = CurrentOwner {
+            let event = CurrentOwner {
                 at: event_ref(row, 0)?,
                 hash: hash(row, 3)?,
                 body: row.value(4)?,
                 effective_at: row.value(5)?,
                 local_day: row.value(6)?,
             };
-            let receipt = match row.value(7)? {
-                Some(batch_id) => Some((batch_id, row.value(8)?)),
+            let batch = match row.value(7)? {
+                Some(batch_id) => Some(OriginalBatch {
+                    batch_id,
+                    received_at: row.value(8)?,
+                }),
                 None => None,
             };
-            Ok((owner, receipt))
+            Ok(FoundOwner { event, batch })
         })?;
         found.ok_or_else(|| StoreError::Failed("the owner of an event id is gone".to_owned()))
     }

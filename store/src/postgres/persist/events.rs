@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
 use types::id::{BatchRef, EventRef};
-use types::time::Micros;
 use types::verdict::Verdict;
 
-use super::plan::{CandidateGroup, CandidateOutcome};
+use super::plan::{CandidateGroup, CandidateOutcome, ResolvedBatch};
 use super::rows;
-use crate::audit::AuditTrail;
+use crate::audit::{AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::DecodedBatch;
 use crate::dedup::{CurrentOwner, DisplacedCandidate, DisplacedEvent, re_evaluate};
@@ -24,8 +23,8 @@ const OWNERS: &str = "SELECT e.src, e.seq, e.ordinal, e.developer, e.event_id, e
     FROM unnest($1::text[], $2::text[]) k (developer, event_id)
     JOIN events e ON e.developer = k.developer AND e.event_id = k.event_id
     ORDER BY e.developer, e.event_id FOR UPDATE OF e";
-/// Batch id and receipt of the originals.
-const RECEIPTS: &str = "SELECT b.src, b.seq, b.batch_id, b.received_at
+/// Batch id and receipt of the batches of originals.
+const ORIGINAL_BATCHES: &str = "SELECT b.src, b.seq, b.batch_id, b.received_at
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq";
 /// Conflicts of superseded owners, to be re-evaluated.
@@ -39,14 +38,14 @@ const DELETE_DUPLICATES: &str = "DELETE FROM duplicates d
     WHERE d.developer = k.developer AND d.event_id = k.event_id
     RETURNING d.src, d.seq, d.ordinal, d.developer, d.event_id, d.hash, d.body";
 
-/// The batch id and receipt of batches that hold originals.
-type Receipts = HashMap<BatchRef, (String, Micros)>;
+/// The batches of originals.
+type OriginalBatches = HashMap<BatchRef, OriginalBatch>;
 
-/// Stores the events of new batches; gives the summary and the audit of each batch.
+/// Stores the events of new batches; gives each with its summary and audit.
 pub async fn store<'a>(
     tx: &Transaction<'_>,
     batches: &[&'a DecodedBatch],
-) -> Result<Vec<(BatchSummary, AuditTrail<'a>)>, TransactionError> {
+) -> Result<Vec<ResolvedBatch<'a>>, TransactionError> {
     let groups = CandidateGroup::all(batches);
     let owners = insert_firsts(tx, &groups).await?;
     let mut outcomes: HashMap<EventRef, CandidateOutcome<'_>> = HashMap::new();
@@ -70,7 +69,7 @@ pub async fn store<'a>(
             }
         }
     }
-    let receipts = receipts(tx, batches, &outcomes).await?;
+    let originals = original_batches(tx, batches, &outcomes).await?;
     let removed = supersede_events(tx, &superseding).await?;
     for (group, owner) in &superseding {
         let (developer, id) = group.key();
@@ -94,7 +93,7 @@ pub async fn store<'a>(
     rows::insert_duplicates(tx, &displaced_events).await?;
     Ok(batches
         .iter()
-        .map(|batch| summarize(batch, &outcomes, &receipts))
+        .map(|batch| summarize(batch, &outcomes, &originals))
         .collect())
 }
 
@@ -179,8 +178,8 @@ async fn supersede_events<'a>(
 fn summarize<'a>(
     batch: &'a DecodedBatch,
     outcomes: &HashMap<EventRef, CandidateOutcome<'_>>,
-    receipts: &Receipts,
-) -> (BatchSummary, AuditTrail<'a>) {
+    originals: &OriginalBatches,
+) -> ResolvedBatch<'a> {
     let mut summary = BatchSummary::default();
     let mut audit_trail = AuditTrail::of(batch);
     for event in &batch.admitted {
@@ -200,7 +199,7 @@ fn summarize<'a>(
                     event,
                     *displaced,
                     *original,
-                    receipts.get(&original.batch()),
+                    originals.get(&original.batch()),
                 );
             }
         }
@@ -209,35 +208,44 @@ fn summarize<'a>(
         summary.counts.add(refused.code.verdict());
         audit_trail.refused(refused);
     }
-    (summary, audit_trail)
+    ResolvedBatch {
+        batch,
+        summary,
+        audit_trail,
+    }
 }
 
-/// Batch ids and receipts of the originals that displaced some event.
-async fn receipts(
+/// Batch ids and originals of the originals that displaced some event.
+async fn original_batches(
     tx: &Transaction<'_>,
     batches: &[&DecodedBatch],
     outcomes: &HashMap<EventRef, CandidateOutcome<'_>>,
-) -> Result<Receipts, TransactionError> {
+) -> Result<OriginalBatches, TransactionError> {
     let of = |batch: &&DecodedBatch| {
-        (
-            batch.at,
-            (batch.header.batch_id.clone(), batch.header.received_at),
-        )
+        let original = OriginalBatch {
+            batch_id: batch.header.batch_id.clone(),
+            received_at: batch.header.received_at,
+        };
+        (batch.at, original)
     };
-    let mut receipts: Receipts = batches.iter().map(of).collect();
+    let mut found: OriginalBatches = batches.iter().map(of).collect();
     let originals = outcomes.values().filter_map(|outcome| match outcome {
         CandidateOutcome::Displaced { original, .. } => Some(original.batch()),
         _ => None,
     });
-    let missing: BTreeSet<BatchRef> = originals.filter(|at| !receipts.contains_key(at)).collect();
+    let missing: BTreeSet<BatchRef> = originals.filter(|at| !found.contains_key(at)).collect();
     if missing.is_empty() {
-        return Ok(receipts);
+        return Ok(found);
     }
     let missing: Vec<BatchRef> = missing.into_iter().collect();
     let srcs = column(&missing, |at| at.src);
     let seqs = column(&missing, |at| at.seq as i64);
-    for row in statements::rows(tx, RECEIPTS, &[&srcs, &seqs]).await? {
-        receipts.insert(batch_ref(&row, 0)?, (row.value(2)?, row.value(3)?));
+    for row in statements::rows(tx, ORIGINAL_BATCHES, &[&srcs, &seqs]).await? {
+        let original = OriginalBatch {
+            batch_id: row.value(2)?,
+            received_at: row.value(3)?,
+        };
+        found.insert(batch_ref(&row, 0)?, original);
     }
-    Ok(receipts)
+    Ok(found)
 }

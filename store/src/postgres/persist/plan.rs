@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use types::id::EventRef;
 
+use crate::audit::AuditTrail;
+use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch};
 use crate::dedup::{Candidate, CurrentOwner, Displacement, Resolution, resolve};
 
@@ -37,6 +39,13 @@ pub enum CandidateOutcome<'a> {
         /// The owner of the id.
         original: EventRef,
     },
+}
+
+/// A new batch whose events are stored.
+pub struct ResolvedBatch<'a> {
+    pub batch: &'a DecodedBatch,
+    pub summary: BatchSummary,
+    pub audit_trail: AuditTrail<'a>,
 }
 
 impl<'a> CandidateGroup<'a> {

@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use types::job::BatchState;
 use types::json::replace_nul;
 
-use super::plan::GroupCandidate;
+use super::plan::{GroupCandidate, ResolvedBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::DecodedBatch;
 use crate::dedup::{DisplacedEvent, Displacement};
@@ -98,29 +98,29 @@ pub async fn insert_batches(
 /// Writes counts, needed jobs and state of the inserted batches.
 pub async fn update_batches(
     tx: &Transaction<'_>,
-    done: &[(&DecodedBatch, &BatchSummary)],
+    resolved: &[ResolvedBatch<'_>],
 ) -> Result<(), TransactionError> {
-    let bodies = done
+    let bodies = resolved
         .iter()
-        .map(|(batch, summary)| serde_json::to_string(&summary.job_body(batch)));
+        .map(|done| serde_json::to_string(&done.summary.job_body(done.batch)));
     let bodies: Vec<String> = bodies
         .collect::<Result<_, _>>()
         .map_err(|error| StoreError::Failed(error.to_string()))?;
-    let count = |of: fn(&BatchSummary) -> u32| column(done, |(_, summary)| of(summary) as i32);
+    let count = |of: fn(&BatchSummary) -> u32| column(resolved, |done| of(&done.summary) as i32);
     execute(
         tx,
         UPDATE_BATCHES,
         &[
-            &column(done, |(batch, _)| batch.at.src),
-            &column(done, |(batch, _)| batch.at.seq as i64),
+            &column(resolved, |done| done.batch.at.src),
+            &column(resolved, |done| done.batch.at.seq as i64),
             &count(|summary| summary.counts.received),
             &count(|summary| summary.counts.accepted),
             &count(|summary| summary.counts.duplicate),
             &count(|summary| summary.counts.rejected),
             &count(|summary| summary.counts.quarantined),
             &count(|summary| u32::from(summary.need().0)),
-            &column(done, |(_, summary)| {
-                BatchState::stored(summary.need()).as_str()
+            &column(resolved, |done| {
+                BatchState::stored(done.summary.need()).as_str()
             }),
             &bodies,
         ],
