@@ -81,7 +81,10 @@ pub async fn make(
 
 fn report(plan: &[(ResourceName, ConfigChange)], as_json: bool) -> std::io::Result<()> {
     if as_json {
-        let one = |(name, change): &(ResourceName, ConfigChange)| serde_json::json!({"name": name.to_string(), "change": change});
+        let one = |(name, change): &(ResourceName, ConfigChange)| {
+            let name = name.to_string();
+            serde_json::json!({"name": name, "change": change})
+        };
         return output::json(&plan.iter().map(one).collect::<Vec<_>>());
     }
     let list = |differences: &[Difference]| {
