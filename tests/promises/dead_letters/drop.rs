@@ -91,7 +91,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
             .unwrap();
         one["reason"].as_str().unwrap()
     };
-    assert!(reason("99:1").contains("has ended"), "{found:?}");
+    assert!(reason("99:1").contains("earlier incarnation"), "{found:?}");
     assert!(reason("1:777").contains("no longer holds"), "{found:?}");
 
     let again = json(&dead(&deployment, &["redrive", "--all", "--json"]));
