@@ -341,7 +341,7 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
 
 /// The other transaction locks the hour that the batch bumps, and then waits for the batch's own key: a deadlock.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
+async fn a_transaction_that_the_server_aborts_is_retried() {
     const WAITING: &str =
         "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE NOT l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()";
@@ -386,7 +386,7 @@ async fn a_transaction_that_the_server_gives_up_is_tried_again_unseen() {
 
 /// The caller retries; a second layer of retries would hide the failure from its breaker.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_is_held_is_told_after_five_seconds() {
+async fn a_held_lock_is_reported_after_five_seconds() {
     let (engine, src) = fresh::<PostgresEngine>().await;
     let (client, connection) = tokio_postgres::connect(&server::address(engine.database()), NoTls)
         .await
