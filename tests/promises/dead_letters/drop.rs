@@ -57,7 +57,7 @@ fn filters_narrow_what_is_dropped(deployment: &Deployment) {
         (&["--stream", "REPLAY"], 3),
         (&["--developer", "bob"], 0),
         (&["--developer", "ada"], 2), // and not what EVENTS has now at the place of an older life
-        (&["--dead-reason", "HAS ENDED"], 1),
+        (&["--dead-reason", "EARLIER INCARNATION"], 1),
         (&["--since", "2999-01-01"], 0),
     ] {
         assert_eq!(all(filters), count, "{filters:?}");
