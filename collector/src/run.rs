@@ -191,20 +191,17 @@ impl NatsConnection {
         };
         bus::sync::check(&client, url, &settings.sync).await?;
         let js = jetstream::new(client.clone());
-        let mut backoff = settings.retry.backoff(&process.shutdown);
-        let incarnation = loop {
+        let bind = |_| async {
             match bus::bind_stream(&js, bus::EVENTS).await {
-                Ok(incarnation) => break incarnation,
                 // Such as a cluster that elects its leader: over in a moment.
-                Err(BindError::Api(error)) => {
-                    let attempt = backoff.attempt();
-                    tracing::warn!(%error, attempt, "cannot bind to the stream; trying again");
-                }
-                Err(error) => return Err(error.into()),
+                Err(BindError::Api(error)) => Err(error),
+                bound => Ok(bound),
             }
-            if !backoff.wait().await {
-                return Ok(None);
-            }
+        };
+        let what = "cannot bind to the stream";
+        let bound = settings.retry.retry(what, &process.shutdown, bind).await;
+        let Some(incarnation) = bound.transpose()? else {
+            return Ok(None);
         };
         Ok(Some(Self {
             incarnation,
