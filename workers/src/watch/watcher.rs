@@ -96,19 +96,14 @@ async fn bind_admin(
     retry: RetryPolicy,
     shutdown: &Shutdown,
 ) -> Result<(), BindError> {
-    let mut backoff = retry.backoff(shutdown);
-    loop {
+    let bind = |_| async {
         match bind_stream(js, ADMIN).await {
-            Err(BindError::Api(error)) => {
-                let attempt = backoff.attempt();
-                tracing::warn!(%error, attempt, "cannot bind; trying again");
-            }
-            bound => return bound.map(drop),
+            Err(BindError::Api(error)) => Err(error),
+            bound => Ok(bound.map(drop)),
         }
-        if !backoff.wait().await {
-            return Ok(());
-        }
-    }
+    };
+    let bound = retry.retry("cannot bind", shutdown, bind).await;
+    bound.unwrap_or(Ok(()))
 }
 
 /// Records the rules that alert workers report as failed.
