@@ -77,7 +77,7 @@ async fn storing_goes_on_while_jobs_are_refused_and_each_comes_once(engine: Engi
     assert_eq!(
         deployment
             .database
-            .count("SELECT count(*) FROM ledger")
+            .count("SELECT count(*) FROM completed_jobs")
             .await,
         0
     );
@@ -261,7 +261,7 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     assert_eq!(
         deployment
             .database
-            .count("SELECT count(*) FROM ledger")
+            .count("SELECT count(*) FROM completed_jobs")
             .await,
         3
     );
