@@ -36,7 +36,7 @@ pub enum ImportCommand {
     Git(ImportGitSettings),
 }
 
-/// Which commits of which repository, and where to.
+/// Which commits of which repository are sent, and to which collector.
 #[derive(Debug, clap::Args)]
 pub struct ImportGitSettings {
     /// A folder of the repository; its whole history up to what is checked out is read
@@ -63,7 +63,7 @@ pub struct ImportGitSettings {
     json: bool,
 }
 
-/// How long to wait for the metrics of what was sent: they take milliseconds where workers run.
+/// How long to wait for the metrics of what was sent: they take milliseconds if workers run.
 const COMPUTED: Duration = Duration::from_secs(10);
 
 /// Runs the command.

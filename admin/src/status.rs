@@ -29,7 +29,7 @@ pub struct StatusSettings {
     /// Print JSON; with --watch a line at a time
     #[arg(long)]
     json: bool,
-    /// Show it anew every two seconds, until Ctrl-C
+    /// Refresh it every two seconds, until Ctrl-C
     #[arg(long)]
     watch: bool,
 }

@@ -18,7 +18,7 @@ pub enum StreamsCommand {
   devtrail streams apply
   devtrail streams apply --nats-url nats://nats.internal:4222")]
     Apply(StreamsSettings),
-    /// Show what `apply` would do, and what differs on purpose; exits 1 where `apply` has work
+    /// Show what `apply` would do, and what differs on purpose; exits 1 if `apply` has work
     #[command(after_help = "Examples:
   devtrail streams diff
   devtrail streams diff --json")]

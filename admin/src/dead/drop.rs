@@ -32,7 +32,7 @@ pub struct DeadDropSettings {
         required_unless_present = "all",
         conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"]
     )]
-    letters: Vec<u64>,
+    dead_letters: Vec<u64>,
     /// All dead letters that fit the filters
     #[arg(long)]
     all: bool,
@@ -72,7 +72,7 @@ fn parse_reason(text: &str) -> Result<String, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// Returns an error if a letter is gone, or streams, database or workers do not answer.
+/// Returns an error if a dead letter is gone, or streams, database or workers do not answer.
 pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Result<()> {
     if !settings.dry_run && !settings.yes && !confirmed(settings)? {
         return Ok(output::line("Nothing was dropped.")?);
@@ -88,7 +88,7 @@ pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Resu
         &mut report
     )
     .await);
-    let shown = SHOWN.max(settings.letters.len());
+    let shown = SHOWN.max(settings.dead_letters.len());
     report.conclude(done, shown, settings.json)
 }
 
@@ -100,13 +100,13 @@ fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
         .into());
     }
     let mut stderr = std::io::stderr();
-    let which = match &settings.letters[..] {
+    let which = match &settings.dead_letters[..] {
         [] => "all dead letters that fit (--dry-run shows them) for good, and their messages with them"
             .to_owned(),
         [sequence] => format!("dead letter {sequence} for good, and its message with it"),
-        letters => format!(
+        several => format!(
             "{} dead letters for good, and their messages with them",
-            letters.len()
+            several.len()
         ),
     };
     write!(stderr, "Drop {which}? [y/N] ")?;
@@ -127,16 +127,16 @@ async fn drop_selected(
         origin: settings.origin.clone(),
         reason: settings.dead_reason.clone(),
     };
-    let selection = DeadLetterSelection::of(&settings.letters, filter);
+    let selection = DeadLetterSelection::of(&settings.dead_letters, filter);
     let mut cursor = DeadLetterCursor::new(&session.js, selection).await?;
     let progress = output::progress_bar(cursor.bound(), PROGRESS, settings.json);
     while let Some(selected) = cursor.next().await? {
-        report.letters.push(match selected {
+        report.dead_letters.push(match selected {
             Selected::Gone(sequence) => ReportLine::gone(sequence),
             Selected::Message(dead) => {
                 let outcome = match settings.dry_run {
                     true => would_drop(&session, store, &dead).await?,
-                    false => drop_letter(&session, &dead, &settings.reason).await?,
+                    false => drop_dead_letter(&session, &dead, &settings.reason).await?,
                 };
                 ReportLine::of(&dead, outcome)
             }
@@ -147,7 +147,7 @@ async fn drop_selected(
     Ok(())
 }
 
-/// What [`drop_letter`] would do.
+/// What [`drop_dead_letter`] would do.
 async fn would_drop(
     session: &DeadLetterSession,
     store: &impl QueryReads,
@@ -170,7 +170,7 @@ async fn would_drop(
 /// Another administrator may redrive it meanwhile: whether DEAD still holds it is checked after the decision is
 /// recorded. If its message is stored between that check and the deletion, the recorded decision explains to `verify`
 /// why the store has it and EVENTS has not.
-async fn drop_letter(
+async fn drop_dead_letter(
     session: &DeadLetterSession,
     dead: &DeadMessage,
     reason: &str,

@@ -121,7 +121,7 @@ const INCARNATIONS: u32 = 1000;
 /// Runs the command.
 ///
 /// # Errors
-/// Returns an error if there is no such letter, or DEAD or the database cannot be read.
+/// Returns an error if there is no such dead letter, or DEAD or the database cannot be read.
 pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     let wanted = DeadLetterSelection::Named(vec![settings.dead]);
@@ -154,7 +154,7 @@ pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
     }
 }
 
-/// The message that a pointer names; null where it is gone.
+/// The message that a pointer names; null if it is gone.
 async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
     let message = stored_messages::get(js, EVENTS, at.seq).await?;
     Ok(message.map_or(Value::Null, |one| {
@@ -196,7 +196,7 @@ fn headers(dead: &DeadMessage) -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-/// The payload for programs: taken apart where that can be done.
+/// The payload for programs: decoded if possible.
 fn payload(content: &DeadPayload, bytes: &[u8]) -> Value {
     match content {
         DeadPayload::Batch(batch) => {

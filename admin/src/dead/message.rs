@@ -17,7 +17,7 @@ use types::time::rfc3339;
 pub struct DeadMessage {
     /// Its sequence in DEAD.
     pub sequence: u64,
-    /// What its headers say of it.
+    /// What its headers hold about it.
     pub letter: DeadLetter,
     pub headers: HeaderMap,
     /// The message's payload, whole.
@@ -159,7 +159,7 @@ pub struct DeadLetterEntry {
     pub state: Option<String>,
     /// Executable and instance that dead-lettered it.
     pub actor: Option<String>,
-    /// A last `…` says that there are more.
+    /// A last `…` means that there are more.
     pub event_ids: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `devtrail dead redrive`: each dead letter is recorded, published anew, confirmed, and only then deleted.
+//! `devtrail dead redrive`: each dead letter is recorded, republished, confirmed, and only then deleted.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct DeadRedriveSettings {
         required_unless_present = "all",
         conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "since"]
     )]
-    letters: Vec<u64>,
+    dead_letters: Vec<u64>,
     /// All dead letters that fit the filters
     #[arg(long)]
     all: bool,
@@ -59,7 +59,7 @@ pub struct DeadRedriveSettings {
 /// How often it is asked what became of a dead letter.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A dead letter that was published anew, and is neither stored nor done yet.
+/// A dead letter that was republished, and is neither stored nor done yet.
 struct PendingRedrive {
     /// Index of its line in the report.
     line: usize,
@@ -95,30 +95,30 @@ async fn redrive(
 ) -> anyhow::Result<()> {
     let js = settings.target.connect_synced(&settings.sync).await?;
     let session = DeadLetterSession::open(js, store, process).await?;
-    let returned = ReturnedLetters::from_now(&session.js).await?;
-    let selection = DeadLetterSelection::of(&settings.letters, settings.filter.clone());
+    let returned = ReturnedDeadLetters::from_now(&session.js).await?;
+    let selection = DeadLetterSelection::of(&settings.dead_letters, settings.filter.clone());
     let mut cursor = DeadLetterCursor::new(&session.js, selection).await?;
     let progress = output::progress_bar(cursor.bound(), PROGRESS, settings.json);
     let mut pending = Vec::new();
     while let Some(selected) = cursor.next().await? {
         match selected {
-            Selected::Gone(sequence) => report.letters.push(ReportLine::gone(sequence)),
+            Selected::Gone(sequence) => report.dead_letters.push(ReportLine::gone(sequence)),
             Selected::Message(dead) => match plan(&dead, &session.events_view(&dead).await?) {
                 Err(why) => report
-                    .letters
+                    .dead_letters
                     .push(ReportLine::of(&dead, DeadLetterOutcome::Stays { why })),
                 _ if settings.dry_run => report
-                    .letters
+                    .dead_letters
                     .push(ReportLine::of(&dead, DeadLetterOutcome::WouldBeRedriven)),
                 Ok(plan) => {
                     let published = republish(&session, &dead, &plan).await?;
                     pending.push(PendingRedrive {
-                        line: report.letters.len(),
+                        line: report.dead_letters.len(),
                         plan,
                         published,
                     });
                     report
-                        .letters
+                        .dead_letters
                         .push(ReportLine::of(&dead, DeadLetterOutcome::Pending));
                 }
             },
@@ -154,7 +154,7 @@ async fn republish(
 async fn await_outcomes(
     session: &DeadLetterSession,
     store: &(impl QueryReads + Jobs),
-    mut returned: ReturnedLetters,
+    mut returned: ReturnedDeadLetters,
     wait: Duration,
     pending: &[PendingRedrive],
     report: &mut DeadLetterReport,
@@ -173,7 +173,7 @@ async fn await_outcomes(
                 None => returned.of(&one.published.message_id).await?,
             };
             if let Some(outcome) = outcome {
-                report.letters[one.line].outcome = outcome;
+                report.dead_letters[one.line].outcome = outcome;
                 break;
             }
             if Instant::now() >= deadline {
@@ -208,14 +208,14 @@ async fn outcome_of(
 }
 
 /// Follows DEAD: what was dead-lettered again after it was redriven.
-pub struct ReturnedLetters {
+pub struct ReturnedDeadLetters {
     js: jetstream::Context,
     next: u64,
     /// Sequence in DEAD and reason, by the message id that it was redriven under.
     by_message_id: HashMap<String, (u64, String)>,
 }
 
-impl ReturnedLetters {
+impl ReturnedDeadLetters {
     /// What comes from now on.
     ///
     /// # Errors

@@ -130,18 +130,22 @@ impl ReportLine {
 pub struct DeadLetterReport {
     /// Nothing was done.
     pub dry_run: bool,
-    pub letters: Vec<ReportLine>,
+    #[serde(rename = "letters")]
+    pub dead_letters: Vec<ReportLine>,
 }
 
 impl DeadLetterReport {
     /// A line for each dead letter; beyond `shown`, those that went well are only counted.
     pub fn lines(&self, shown: usize) -> Vec<String> {
-        let failed = self.letters.iter().filter(|line| line.outcome.is_failure());
-        let mut lines: Vec<String> = match self.letters.len() {
-            count if count <= shown => self.letters.iter().map(ReportLine::words).collect(),
+        let failed = self
+            .dead_letters
+            .iter()
+            .filter(|line| line.outcome.is_failure());
+        let mut lines: Vec<String> = match self.dead_letters.len() {
+            count if count <= shown => self.dead_letters.iter().map(ReportLine::words).collect(),
             _ => failed.clone().take(shown).map(ReportLine::words).collect(),
         };
-        let all = self.letters.len();
+        let all = self.dead_letters.len();
         let failed = failed.count();
         lines.push(format!(
             "{all} dead letters, {failed} of them need another look"
@@ -162,7 +166,7 @@ impl DeadLetterReport {
         // What was done before something failed is reported as well.
         if as_json {
             output::json(self)?;
-        } else if self.letters.is_empty() && done.is_ok() {
+        } else if self.dead_letters.is_empty() && done.is_ok() {
             output::line("No dead letter fits.")?;
         } else {
             self.lines(shown).iter().try_for_each(output::line)?;
@@ -173,7 +177,7 @@ impl DeadLetterReport {
 
     fn ensure_all_handled(&self) -> anyhow::Result<()> {
         let failed = self
-            .letters
+            .dead_letters
             .iter()
             .filter(|line| line.outcome.is_failure())
             .count();
@@ -181,7 +185,7 @@ impl DeadLetterReport {
             failed == 0,
             "{failed} of {} dead letters were not dealt with; the lines above say why, and `devtrail dead list` shows \
              what is in DEAD now.",
-            self.letters.len()
+            self.dead_letters.len()
         );
         Ok(())
     }
@@ -197,7 +201,7 @@ mod tests {
         let one = dead_message("dead.JOBS.alert", &[], &serde_json::to_vec(&job()).unwrap());
         let mut report = DeadLetterReport {
             dry_run: false,
-            letters: vec![ReportLine::of(&one, DeadLetterOutcome::Done)],
+            dead_letters: vec![ReportLine::of(&one, DeadLetterOutcome::Done)],
         };
         report.ensure_all_handled().unwrap();
         let again = DeadLetterOutcome::DeadLetteredAgain {
@@ -205,7 +209,7 @@ mod tests {
             reason: "a\u{7} panic".to_owned(),
         };
         report
-            .letters
+            .dead_letters
             .extend([ReportLine::of(&one, again), ReportLine::gone(8)]);
         assert_eq!(
             report.lines(SHOWN),
@@ -224,7 +228,7 @@ mod tests {
                 .to_string()
                 .contains("2 of 3")
         );
-        let text = serde_json::to_value(&report.letters[1]).unwrap();
+        let text = serde_json::to_value(&report.dead_letters[1]).unwrap();
         assert_eq!(
             (text["became"].as_str(), text["letter_now"].as_u64()),
             (Some("gave_up_again"), Some(9))

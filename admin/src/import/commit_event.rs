@@ -35,7 +35,7 @@ struct Data<'a> {
     lines_added: u64,
     lines_removed: u64,
     paths: &'a [String],
-    /// The author's time as git has it, where it cannot be written as a time.
+    /// The author's time as git has it, if it cannot be written as a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     author_time: Option<String>,
 }
@@ -43,7 +43,7 @@ struct Data<'a> {
 /// The event of a commit of `project`.
 ///
 /// # Errors
-/// As JSON may fail: not in practice.
+/// Returns the `serde_json::Error` if it cannot be written as JSON, which does not happen in practice.
 pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>> {
     let occurred_at = written(commit.authored);
     to_raw_value(&Event {
@@ -73,7 +73,7 @@ pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>
     })
 }
 
-/// The moment with its own offset; `None` where RFC 3339 has no way to write it.
+/// The moment with its own offset; `None` if RFC 3339 has no way to write it.
 fn written(when: When) -> Option<String> {
     let hours = when.offset / 100;
     let minutes = when.offset % 100;
@@ -89,7 +89,7 @@ fn written(when: When) -> Option<String> {
     )
 }
 
-/// The moment in UTC, moved to where it can be written.
+/// The moment in UTC, moved to the nearest one that can be written.
 fn nearest(when: When) -> String {
     let seconds = when.seconds.clamp(WRITTEN.0, WRITTEN.1);
     Timestamp::from_second(seconds)

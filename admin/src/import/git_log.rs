@@ -36,7 +36,7 @@ pub struct Commit {
     pub lines_added: u64,
     /// Lines removed, binary files left aside.
     pub lines_removed: u64,
-    /// The first paths of its files, by the new name where they moved. Bytes that are no UTF-8 are replaced.
+    /// The first paths of its files, by the new name if they moved. Bytes that are no UTF-8 are replaced.
     pub paths: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ impl Log {
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Takes a whole field; gives the commit before it, where it begins another one.
+    /// Takes a whole field; returns the commit before it, if it begins another one.
     fn take(&mut self, field: &[u8]) -> anyhow::Result<Option<Commit>> {
         let unreadable = || {
             format!(
@@ -161,7 +161,7 @@ impl Log {
 }
 
 impl Commit {
-    /// Takes `added TAB removed TAB path`, with `-` for both of a binary file and no path where it moved.
+    /// Takes `added TAB removed TAB path`, with `-` for both of a binary file and no path if it moved.
     fn file(&mut self, field: &[u8]) -> Option<Next> {
         // git puts an end of line between a commit and its files.
         let field = if self.files_changed == 0 {

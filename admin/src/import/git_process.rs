@@ -19,7 +19,7 @@ const SAFE: [&str; 11] = [
     "core.fsmonitor=false",
     "-c",
     "core.hooksPath=/dev/null",
-    // Which files count as binary is for what is committed to say, not for who reads it.
+    // Which files count as binary depends on what is committed, not on the reader's settings.
     "-c",
     "core.attributesFile=/dev/null",
     "-c",
@@ -67,7 +67,7 @@ pub fn git(path: &Path) -> Command {
 /// Runs git to its end.
 ///
 /// # Errors
-/// Returns an error if it is missing; how it ended is the caller's to judge.
+/// Returns an error if git is missing; the caller checks how it ended.
 pub async fn run(path: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
     git(path).args(arguments).output().await.map_err(missing)
 }
@@ -93,7 +93,7 @@ impl GitOutput {
     /// Starts git.
     ///
     /// # Errors
-    /// Returns an error if it is missing.
+    /// Returns an error if git is missing.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.spawn().map_err(missing)?;
         let stdout = child.stdout.take().context("git has no stdout")?;
@@ -114,10 +114,10 @@ impl GitOutput {
         })
     }
 
-    /// The next bytes; `None` where git has ended well.
+    /// The next bytes; `None` if git has ended well.
     ///
     /// # Errors
-    /// Returns an error if it has not, with what it said.
+    /// Returns an error with git's message if it has failed.
     pub async fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
         let length = self
             .stdout
@@ -144,7 +144,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What git said, on one line.
+/// git's message on one line.
 pub fn complaint(stderr: &[u8]) -> String {
     let said = text(stderr);
     let words: Vec<&str> = said.split_whitespace().collect();

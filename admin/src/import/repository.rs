@@ -9,7 +9,7 @@ use types::json::shorten;
 use super::git_log::{Commit, DATES, FORMAT, Log};
 use super::git_process::{GitOutput, complaint, git, run, text};
 
-/// A repository whose history is there.
+/// A repository whose history is complete.
 pub struct Repository {
     path: PathBuf,
     /// The commit that is checked out: what is counted and read ends there.
@@ -40,14 +40,14 @@ const PLAIN: [&str; 10] = [
     "--diff-algorithm=default",
     "--mailmap",
 ];
-/// Authors named where the one asked for has no commits.
+/// Most authors named in the error if the given one has no commits.
 const NAMED: usize = 10;
 
 impl Repository {
     /// Finds the repository that `path` lies in.
     ///
     /// # Errors
-    /// Returns an error if git is missing, or the history is not there as a whole.
+    /// Returns an error if git is missing, or the history is not complete.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         ensure!(

@@ -91,7 +91,7 @@ impl Planned {
 }
 
 impl Imported {
-    /// What the replies say.
+    /// Sums over the replies.
     #[must_use]
     pub fn new(project: String, authors: Vec<String>, sent: Summary) -> Self {
         let counts = sent.counts;

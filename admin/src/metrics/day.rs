@@ -52,7 +52,7 @@ impl Day {
     /// Reads a stored day.
     ///
     /// # Errors
-    /// Returns an error if its body is no day of this version.
+    /// Returns an error if its body is not a day of this version.
     pub fn read(day: String, body: &str) -> anyhow::Result<Self> {
         let damaged = || format!("The stored metrics of {day} cannot be read");
         let body: Map<String, Value> = serde_json::from_str(body).with_context(damaged)?;

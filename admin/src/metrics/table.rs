@@ -10,7 +10,7 @@ const TOP: usize = 2;
 /// Longer names are cut to this many characters.
 const NAME: usize = 24;
 
-/// The table of the chosen days with a line of totals; says which of `all` days they are.
+/// The table of the chosen days with a line of totals; with which of `all` days they are.
 pub fn text(developer: &str, chosen: &[&Day], all: &[Day]) -> String {
     let (Some(first), Some(last)) = (all.first(), all.last()) else {
         return format!("{developer}: no events.");
@@ -80,7 +80,7 @@ fn hours(seconds: u64) -> String {
     format!("{}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// Builds that went well and builds that failed; others, such as cancelled ones, where there are any.
+/// Builds that went well and builds that failed; others, such as cancelled ones, if there are any.
 fn builds(counts: &BTreeMap<String, u64>) -> String {
     let [well, failed] = ["succeeded", "failed"].map(|outcome| of(counts, outcome));
     in_words(
@@ -91,7 +91,7 @@ fn builds(counts: &BTreeMap<String, u64>) -> String {
     )
 }
 
-/// Tests that passed and tests that failed; skipped ones where there are any.
+/// Tests that passed and tests that failed; skipped ones if there are any.
 fn tests(counts: &BTreeMap<String, u64>) -> String {
     let [well, failed, skipped] =
         ["passed", "failed", "skipped"].map(|outcome| of(counts, outcome));
@@ -188,7 +188,7 @@ ada
     }
 
     #[test]
-    fn what_is_left_out_is_said() {
+    fn days_that_are_left_out_are_reported() {
         let week = week();
         let some = text("ada", &[&week[0]], &week);
         let range = "3 days with events, from 2026-03-01 to 2026-03-04";

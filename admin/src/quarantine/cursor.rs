@@ -50,7 +50,7 @@ pub enum QuarantineSelection {
 }
 
 impl QuarantineSelection {
-    /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id; of one developer only, where one is given.
+    /// Finds out what `names` mean: `SRC:SEQ:ORDINAL`, or an event id; of one developer only, if one is given.
     ///
     /// # Errors
     /// Returns an error if one is neither the place nor the id of a quarantined event.
@@ -72,7 +72,7 @@ impl QuarantineSelection {
                 let Some(batch) = store.quarantined_batch(at.batch()).await? else {
                     continue;
                 };
-                // A place says nothing of whose it is.
+                // A place does not name the developer.
                 let is_theirs = developer
                     .as_ref()
                     .is_none_or(|developer| *developer == batch.developer);
@@ -112,7 +112,7 @@ pub struct QuarantineCursor<'a, S> {
     store: &'a S,
     selection: QuarantineSelection,
     keys: VecDeque<BatchRef>,
-    /// The last key of the page before; `None` where no more pages come.
+    /// The last key of the page before; `None` if there are no more pages.
     after: Option<Option<BatchRef>>,
 }
 

@@ -29,7 +29,7 @@ pub enum Disposition {
     Stays {
         /// Why.
         code: Code,
-        /// Where in the event.
+        /// Place in the event.
         pointer: Option<String>,
         /// For people.
         detail: String,
@@ -53,7 +53,7 @@ pub enum DispositionView {
     /// An event of its id was readmitted, and is not stored yet.
     #[serde(rename = "on_the_way")]
     Pending,
-    /// It stays where it is.
+    /// It stays in quarantine.
     Stays {
         code: &'static str,
         pointer: Option<String>,
@@ -124,8 +124,8 @@ impl PendingReadmissions {
     }
 }
 
-/// The fate of each event of the batch, in its order: admission runs again with the receipt, the clock and
-/// the zone of then, and the schemas of now (contract).
+/// The disposition of each event of the batch, in its order: admission runs again with the receipt time, the clock
+/// and the zone of the first admission, and the present schemas (contract).
 pub fn dispositions(
     batch: &QuarantinedBatch,
     schemas: &Schemas,
@@ -165,14 +165,14 @@ pub fn dispositions(
         .collect()
 }
 
-/// The event's exact text; `None` where it is no JSON, which no admission keeps.
+/// The event's exact text; `None` if it is no JSON, which no admission keeps.
 pub fn event_text(event: &QuarantinedEvent) -> Option<&RawValue> {
     serde_json::from_slice::<&RawValue>(&event.body)
         .ok()
         .filter(|raw| raw.get().len() == event.body.len())
 }
 
-/// The event's type, where it has one.
+/// The event's type, if it has one.
 pub fn event_type(event: &QuarantinedEvent) -> Option<String> {
     EventHead::parse(std::str::from_utf8(&event.body).ok()?)
         .ok()?

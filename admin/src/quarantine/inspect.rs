@@ -100,7 +100,7 @@ async fn read_entries(
     Ok(entries)
 }
 
-/// A quarantined event: where and whose it is, and why it is quarantined.
+/// A quarantined event: its place, its developer, and why it is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuarantineEntry {
     /// `SRC:SEQ:ORDINAL`, as commands take it.
@@ -171,7 +171,7 @@ struct EventDetails {
     /// How far the client's clock was ahead.
     clock_ahead_seconds: f64,
     client: Value,
-    /// Whoever holds the id with other content.
+    /// The event that owns the id with other content.
     id_held_by: Option<String>,
     now: DispositionView,
     /// The event, for programs.

@@ -161,7 +161,7 @@ impl ReadmitPublisher {
     /// Waits until everything published is stored; counts the events that another submission came before.
     ///
     /// # Errors
-    /// Returns an error if that does not come in time.
+    /// Returns an error if the store does not have all of it in time.
     pub async fn until_stored(
         self,
         store: &impl QueryReads,
@@ -256,7 +256,7 @@ async fn pending_readmissions(
 pub struct ReadmitContext<'a> {
     /// The developer's present epoch.
     pub epoch: u64,
-    /// When the events were judged again.
+    /// When the events were re-evaluated.
     pub now: Micros,
     /// The program that does it.
     pub actor: &'a str,
@@ -287,7 +287,7 @@ pub enum ReadmitMessageError {
 /// The message: the events that fit, received when they were, with the batch they come from.
 ///
 /// # Errors
-/// Returns an error if the stored batch is damaged.
+/// Returns a [`ReadmitMessageError`] if the stored batch is damaged.
 pub fn message(
     batch: &QuarantinedBatch,
     fitting: &[ReadmittedEvent<'_>],

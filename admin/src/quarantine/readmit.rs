@@ -65,7 +65,7 @@ pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> any
     let done = with_store!(settings.target, |store| {
         readmit(&store, settings, &schemas, process, &mut report).await
     });
-    // What was published before something failed is told as well.
+    // What was published before a failure is reported as well.
     if done.is_ok() || !report.batches.is_empty() {
         if settings.json {
             output::json(&report)?
@@ -199,7 +199,7 @@ pub struct ReadmittedBatch {
     pub at: BatchRef,
     pub developer: String,
     pub batch_id: String,
-    /// The new batch's id; `None` where nothing of it fits.
+    /// The new batch's id; `None` if nothing of it fits.
     pub readmit_id: Option<String>,
     /// The new message's sequence.
     pub stream_sequence: Option<u64>,
@@ -232,7 +232,7 @@ pub struct ReadmitCounts {
 }
 
 impl ReadmittedBatch {
-    /// Of a batch whose events have these fates.
+    /// Of a batch whose events have these dispositions.
     pub fn of(batch: &QuarantinedBatch, dispositions: &[Disposition]) -> Self {
         let event = |(event, disposition): (&QuarantinedEvent, &Disposition)| EventOutcome {
             r#ref: batch.at.event(event.ordinal).to_string(),
@@ -286,7 +286,7 @@ impl ReadmittedBatch {
 }
 
 impl ReadmitReport {
-    /// Counts one more batch. Those of which everything is stored say nothing and are left out.
+    /// Counts one more batch. Batches of which everything is stored are left out.
     pub fn add(&mut self, batch: ReadmittedBatch) {
         for event in &batch.events {
             match event.becomes {
@@ -359,7 +359,7 @@ mod tests {
             ..ReadmitCounts::default()
         };
         assert_eq!(report.counts, counts);
-        // Of a batch that is stored nothing is told.
+        // A batch that is stored as a whole is left out.
         origin.events.drain(..2);
         report.add(ReadmittedBatch::of(&origin, &dispositions[2..]));
         assert_eq!((report.batches.len(), report.counts.stored), (1, 2));

@@ -1,4 +1,4 @@
-//! `devtrail schemas check`: is a file a usable schema, and what would admission say of these events?
+//! `devtrail schemas check`: whether a file is a usable schema, and which verdicts admission would give these events.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub struct SchemasCheckSettings {
     json: bool,
 }
 
-/// What is to be said of one schema file.
+/// The report on one schema file.
 #[derive(Debug, Serialize)]
 struct CheckedFile {
     file: String,

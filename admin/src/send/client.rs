@@ -20,7 +20,7 @@ use super::input::{BatchContent, OutgoingBatch};
 pub struct Client {
     name: &'static str,
     waits: AtomicBool,
-    told: AtomicBool,
+    has_warned: AtomicBool,
     http: reqwest::Client,
     url: String,
     give_up_after: Duration,
@@ -29,7 +29,7 @@ pub struct Client {
 /// What a collector answered with 2xx.
 #[derive(Debug, Deserialize)]
 pub struct Acknowledged {
-    /// Where the batch is: `stream`, or `stored`.
+    /// How durable the batch is: in the `stream`, or `stored`.
     pub durability: String,
     /// The batch was there already.
     pub duplicate_batch: bool,
@@ -67,7 +67,7 @@ struct ClientName {
 
 /// The collector's own limits end a request sooner; this only ends a hung one.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// RFC 7240; the contract's `Prefer: wait`. Storing takes milliseconds where a worker runs.
+/// RFC 7240; the contract's `Prefer: wait`. Storing takes milliseconds if a worker runs.
 const WAIT: &str = "wait=10";
 /// How often a batch's state is asked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -111,7 +111,7 @@ impl Client {
         Ok(Self {
             name,
             waits: AtomicBool::new(false),
-            told: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             http,
             url: format!("{url}/v1/events"),
             give_up_after,
@@ -131,7 +131,7 @@ impl Client {
     /// Sends a batch until it is acknowledged.
     ///
     /// # Errors
-    /// Returns an error if the collector refuses it for good, or does not acknowledge it in time.
+    /// Returns an error if the collector refuses it permanently, or does not acknowledge it in time.
     pub async fn send(&self, batch: &OutgoingBatch) -> anyhow::Result<Acknowledged> {
         let mut deadline = Instant::now() + self.give_up_after;
         let mut retries = 0;
@@ -162,8 +162,8 @@ impl Client {
                     self.give_up_after
                 );
             }
-            // Said once: whoever waits wants to know what for.
-            if self.told.swap(true, Ordering::Relaxed) {
+            // Logged once as a warning: it explains the wait.
+            if self.has_warned.swap(true, Ordering::Relaxed) {
                 tracing::debug!(batch_id = batch.batch_id, retries, reason, "sending again");
             } else {
                 tracing::warn!(
@@ -259,15 +259,15 @@ impl Client {
         }
     }
 
-    /// Whether the jobs of an acknowledged batch, such as its metrics, are done or given up within `patience`.
+    /// Whether the jobs of an acknowledged batch, such as its metrics, are done or dead-lettered within `timeout`.
     ///
     /// # Errors
-    /// Returns an error if the id cannot be asked for.
+    /// Returns an error if the URL of the collector takes no path.
     pub async fn is_completed(
         &self,
         key: &str,
         batch_id: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> anyhow::Result<bool> {
         #[derive(Deserialize)]
         struct OutgoingBatch {
@@ -283,7 +283,7 @@ impl Client {
             let mut polls = tokio::time::interval(POLL);
             loop {
                 polls.tick().await;
-                // Not stored yet, or nobody who can tell: asked again.
+                // Not stored yet, or no answer: asked again.
                 let Ok(reply) = self.http.get(url.clone()).bearer_auth(key).send().await else {
                     continue;
                 };
@@ -295,10 +295,10 @@ impl Client {
                 }
             }
         };
-        Ok(tokio::time::timeout(patience, asked).await.is_ok())
+        Ok(tokio::time::timeout(timeout, asked).await.is_ok())
     }
 
-    /// What went wrong at the bottom: what lies above only says that a request failed.
+    /// The innermost cause: the errors above it only say that a request failed.
     fn no_answer(&self, error: &reqwest::Error) -> String {
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {

@@ -16,7 +16,7 @@ use super::input::{Keys, OutgoingBatch};
 use crate::output;
 use crate::target::Target;
 
-/// Where batches go, as whom, and how.
+/// To which collector batches are sent, with which keys, and how.
 #[derive(Debug, clap::Args)]
 pub struct DeliveryArgs {
     #[command(flatten)]
@@ -60,7 +60,7 @@ impl DeliveryArgs {
     /// A client that calls itself `name`.
     ///
     /// # Errors
-    /// Returns an error if nothing names a collector.
+    /// Returns an error if no collector is named.
     pub fn client(&self, name: &'static str) -> anyhow::Result<Client> {
         Client::new(
             name,
@@ -88,7 +88,7 @@ impl DeliveryArgs {
         self.key_file.is_none()
     }
 
-    /// Sends every batch until it is acknowledged, and gives what came of all. No more are taken from
+    /// Sends every batch until it is acknowledged, and returns a summary of all replies. No more are taken from
     /// `batches` than are in flight.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many `batches`; hidden where `quiet`.
+    /// Of so many `batches`; hidden if `quiet`.
     #[must_use]
     pub fn of_batches(total: usize, quiet: bool) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl Progress {
         }
     }
 
-    /// Of so many events, which are called `what`; hidden where `quiet`.
+    /// Of so many events, which are called `what`; hidden if `quiet`.
     #[must_use]
     pub fn of_events(total: u64, what: &'static str, quiet: bool) -> Self {
         Self {
@@ -187,10 +187,10 @@ pub struct Summary {
     /// Accepted events of batches that were not known already.
     #[serde(skip)]
     pub new: u64,
-    /// Batches of which the store has not said yet what it holds.
+    /// Batches that the store has not confirmed yet.
     #[serde(skip)]
     pub not_stored_yet: u64,
-    /// Events by the code that says why they were not simply accepted.
+    /// Events that were not simply accepted, by their code.
     pub codes: BTreeMap<String, u64>,
     /// Of each code, an event and what is wrong with it.
     #[serde(skip)]

@@ -65,7 +65,7 @@ impl Keys {
         }
     }
 
-    /// The key of a developer; of whoever it is where none is named.
+    /// The key of a developer; of any developer if none is named.
     ///
     /// # Errors
     /// Returns an error if the file has none.
@@ -92,7 +92,7 @@ impl Keys {
 pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<OutgoingBatch>> {
     let mut batches = Vec::new();
     let mut open: BTreeMap<String, Cutter> = BTreeMap::new();
-    // An object may stand on one line, as in NDJSON, or on several.
+    // An object may take one line, as in NDJSON, or several.
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     loop {
         let from = values.byte_offset();
@@ -143,7 +143,7 @@ pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<Outgo
     Ok(batches)
 }
 
-/// The text of a file of events, or of stdin where `file` is `-`.
+/// The text of a file of events, or of stdin if `file` is `-`.
 ///
 /// # Errors
 /// Returns an error if it cannot be read, or is no UTF-8.
@@ -166,7 +166,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// Cuts after `size` events, or sooner where a collector would find them too large.
+    /// Cuts after `size` events, or sooner if a collector would find them too large.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
@@ -176,7 +176,7 @@ impl Cutter {
         }
     }
 
-    /// Takes one more event; gives those before it where they are a batch.
+    /// Takes one more event; returns those before it if they are a batch.
     pub fn push(&mut self, event: Box<RawValue>) -> Option<Vec<Box<RawValue>>> {
         let length = event.get().len();
         let is_full = self.events.len() == self.size || self.bytes + length > MAX_BYTES;
@@ -190,7 +190,7 @@ impl Cutter {
         full
     }
 
-    /// The last events, where there are any.
+    /// The last events, if there are any.
     #[must_use]
     pub fn rest(self) -> Option<Vec<Box<RawValue>>> {
         Some(self.events).filter(|events| !events.is_empty())

@@ -137,7 +137,9 @@ fn breakers(status: &Status) -> String {
         ]
     });
     let table = as_table(["BREAKER", "PROCESS", "INSTANCE", "STATE"], rows.collect());
-    let sentences = all.iter().filter_map(|(entry, report)| told(entry, report));
+    let sentences = all
+        .iter()
+        .filter_map(|(entry, report)| explanation(entry, report));
     std::iter::once(table)
         .chain(sentences)
         .collect::<Vec<_>>()
@@ -145,7 +147,7 @@ fn breakers(status: &Status) -> String {
 }
 
 /// What it means that a breaker is not closed.
-fn told(entry: &WorkerEntry, report: &BreakerReport) -> Option<String> {
+fn explanation(entry: &WorkerEntry, report: &BreakerReport) -> Option<String> {
     let name = &report.name;
     let role = &entry.role;
     let instance = &entry.instance;

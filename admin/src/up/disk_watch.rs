@@ -18,7 +18,7 @@ pub const ENOUGH: u64 = 64 * 1024 * 1024;
 const NO_SPACE: &str = "no space left on device";
 /// The time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// Most of the log that is read at a look; a server that cannot write says so again and again.
+/// Most of the log that is read at a look; a server that cannot write logs it again and again.
 const LOG_BYTES: u64 = 64 * 1024;
 
 /// Free bytes of the disk that `path` is on.
@@ -73,7 +73,7 @@ pub struct DiskWatch {
 }
 
 impl DiskWatch {
-    /// Watches from now on; what the log says already is an earlier server's.
+    /// Watches from now on; what is in the log already is an earlier server's.
     pub fn new(folder: &Path, log: PathBuf) -> Self {
         let read = std::fs::metadata(&log).map_or(0, |log| log.len());
         Self {

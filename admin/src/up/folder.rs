@@ -52,7 +52,7 @@ impl Folder {
         &self.path
     }
 
-    /// Where the first API key is.
+    /// The file with the first API key.
     #[must_use]
     pub fn key_file(&self) -> PathBuf {
         self.path.join("api-key")
@@ -94,7 +94,7 @@ impl Folder {
             .with_context(|| format!("{} cannot be written", path.display()))
     }
 
-    /// Removes the addresses: nobody listens there any more.
+    /// Removes the addresses: nothing listens there any more.
     pub fn remove_addresses(&self) {
         if let Err(error) = std::fs::remove_file(Addresses::path(&self.path)) {
             tracing::debug!(%error, "no addresses to remove");

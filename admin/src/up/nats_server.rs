@@ -16,14 +16,14 @@ use super::disk_watch::DiskWatch;
 
 /// The oldest version with everything Devtrail uses.
 const OLDEST_VERSION: (u32, u32) = (2, 12);
-/// The configuration that a PubAck's promise stands on.
+/// The configuration that the promise of a PubAck depends on.
 const CONFIG: &str = include_str!("../../../nats/server.conf");
 /// The line of it that `up` adds another to.
 const SYNCED: &str = "sync_interval: always";
 /// Streams are bounded one by one (`room`); the server's own bound, what is free when it starts, would
 /// refuse a later version's new stream beside a stream that has filled its room.
 const ROOM: &str = "max_file_store: 1PB";
-/// A server that has not said its ports by then has not started.
+/// A server that has not reported its ports by then has not started.
 const START: Duration = Duration::from_secs(20);
 /// A stop may take this long before it is forced.
 const STOP: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// Finds a nats-server that is new enough.
 ///
 /// # Errors
-/// Returns an error if there is none.
+/// Returns an error if none is found, or only older ones.
 pub async fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let candidates = match given {
         Some(path) => vec![path.to_owned()],
@@ -70,7 +70,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Where the server is reached.
+/// The URLs of the server.
 #[derive(Debug, Clone)]
 pub struct Ports {
     /// For clients.
@@ -90,7 +90,7 @@ pub struct Server {
 /// Stops a nats-server that a killed `up` left behind on this folder.
 ///
 /// # Errors
-/// Returns an error if it does not go.
+/// Returns an error if it does not end.
 pub async fn stop_leftover(folder: &Path) -> anyhow::Result<()> {
     let path = pid_file(folder);
     let Some(pid) = std::fs::read_to_string(&path)
@@ -152,7 +152,7 @@ impl Server {
     /// Starts the server on `folder` and waits until it tells its ports.
     ///
     /// # Errors
-    /// Returns an error if it does not start; the end of its log says why.
+    /// Returns an error if it does not start, with the end of its log.
     pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
         let config = config_file(folder);
         std::fs::write(
@@ -170,7 +170,7 @@ impl Server {
         })
     }
 
-    /// Where it is reached; the same after a restart.
+    /// Its URLs; the same after a restart.
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
@@ -189,7 +189,7 @@ impl Server {
                 status = self.child.wait() => Some(status?),
                 () = disk.has_room_again() => None,
             };
-            // Long-lived ones start the backoff anew.
+            // A server that ran for long resets the backoff.
             attempt = if lived.elapsed() > Duration::from_secs(60) {
                 0
             } else {
@@ -242,7 +242,7 @@ impl Server {
     }
 }
 
-/// Removes what killed servers said of their ports: a pid comes round again.
+/// Removes the ports files of killed servers: a pid is used again.
 fn forget_ports(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,4 +1,4 @@
-//! What a person needs once `devtrail up` is ready: where it is, and what to do next. Pure.
+//! What a person needs once `devtrail up` is ready: its address, and what to do next. Pure.
 
 use std::path::Path;
 

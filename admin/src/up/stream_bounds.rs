@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_is_said_to_be() {
+    fn a_full_disk_is_reported() {
         assert!(ensure_enough(256 << 20).is_ok());
         assert!(
             ensure_enough(200 << 20)
