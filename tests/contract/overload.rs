@@ -18,7 +18,7 @@ async fn bounded(arguments: &[&str]) -> (Deployment, RawClient) {
     (deployment, client)
 }
 
-/// A connection with a batch in flight whose body has not come: the collector has said that it may.
+/// A connection with a batch in flight whose body has not come: the collector has sent 100 Continue.
 async fn in_hand(client: &RawClient, body: &str) -> RawConnection {
     let mut wire = client.wire().await;
     let length = body.len().to_string();
@@ -201,7 +201,11 @@ async fn queries_and_waiting_batches_are_bounded() {
     // A worker that does not answer yet.
     let nats = async_nats::connect(&deployment.nats).await.unwrap();
     let mut questions = nats.subscribe("devtrail.query.batch").await.unwrap();
-    nats.flush().await.unwrap();
+    // Its own message comes back: from now on the server has the subscription, and a query has a responder.
+    nats.publish("devtrail.query.batch", "".into())
+        .await
+        .unwrap();
+    questions.next().await.unwrap();
     let mut first = client.wire().await;
     first.send(client.request("GET", "/v1/batches/b1")).await;
     let question = tokio::time::timeout(Duration::from_secs(60), questions.next())
