@@ -77,7 +77,7 @@ impl From<QueryError> for Problem {
             QueryError::Failed(_) => "the workers' answer could not be read".to_owned(),
             error => error.to_string(),
         };
-        let detail = format!("This cannot be told now: {reason}. Ask again later.");
+        let detail = format!("This cannot be answered now: {reason}. Ask again later.");
         Self::new(ErrorCode::StoreUnavailable, detail)
     }
 }

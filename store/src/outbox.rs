@@ -47,7 +47,7 @@ pub struct Receipt {
 /// A batch whose needed jobs all have their PubAcks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triggered {
-    /// What its job messages said.
+    /// The content of its job messages.
     pub body: JobBody,
     /// One a job.
     pub receipts: Vec<Receipt>,

@@ -182,7 +182,7 @@ async fn an_event_without_one_of_its_members_is_rejected() {
     ] {
         let mut one = event(&fresh("e"));
         one.as_object_mut().unwrap().remove(name);
-        let reply = client.judged(&[one.to_string()]).await;
+        let reply = client.validated(&[one.to_string()]).await;
         let exception = &reply["exceptions"][0];
         assert_eq!(
             (&exception["code"], &exception["verdict"]),

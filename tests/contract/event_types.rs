@@ -231,7 +231,7 @@ async fn each_type_accepts_the_members_of_its_row_only() {
     let client = RawClient::to(&up);
     for batch in cases().chunks(500) {
         let events: Vec<String> = batch.iter().map(|(event, _)| event.to_string()).collect();
-        let reply = client.judged(&events).await;
+        let reply = client.validated(&events).await;
         let mut message: Vec<Option<&Value>> = vec![None; batch.len()];
         for exception in reply["exceptions"].as_array().unwrap() {
             message[exception["index"].as_u64().unwrap() as usize] = Some(exception);

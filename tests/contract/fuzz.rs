@@ -191,7 +191,7 @@ fn a_damaged_batch_is_accepted_or_refused_with_a_known_code() {
     runtime.block_on(client.still_fine());
 }
 
-/// Whatever becomes of a request's head, it is answered or the connection closed, and nothing is said that is not so.
+/// Whatever becomes of a request's head, it is answered or the connection closed, and no reply is untrue.
 #[test]
 fn a_damaged_request_is_answered_or_its_connection_closed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

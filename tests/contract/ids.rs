@@ -49,7 +49,7 @@ async fn ids_have_1_to_128_printable_characters() {
     let made = cases();
     // Of events: one batch has them all, and each has its own verdict.
     let events: Vec<String> = made.iter().map(|(id, _)| event(id).to_string()).collect();
-    let reply = client.judged(&events).await;
+    let reply = client.validated(&events).await;
     let refused: Vec<u64> = reply["exceptions"]
         .as_array()
         .unwrap()

@@ -16,7 +16,7 @@ async fn asked(
     fits: impl Fn(&Value) -> bool,
 ) -> Value {
     harness::until(
-        &format!("{id} is told as expected; {}", up.log()),
+        &format!("{id} is reported as expected; {}", up.log()),
         async || {
             let answer = client.get(&format!("/v1/batches/{id}")).await;
             if answer.status == 404 {
@@ -169,7 +169,7 @@ async fn metrics_are_shown_for_the_requested_days() {
     let events: Vec<String> = [40, 20, 10, 9]
         .map(|ago| on(rfc3339(now - ago * day)))
         .into();
-    let reply = client.judged(&events).await;
+    let reply = client.validated(&events).await;
     let id = reply["batch_id"].as_str().unwrap();
     asked(&up, &client, id, |reply| reply["state"] == "completed").await;
     let days = async |query: &str| {

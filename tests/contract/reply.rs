@@ -120,7 +120,7 @@ async fn each_verdict_has_its_code_members_and_stored_row() {
         ),
     ];
     let events: Vec<String> = cases.iter().map(|(event, ..)| event.to_string()).collect();
-    let reply = client.judged(&events).await;
+    let reply = client.validated(&events).await;
     assert_eq!(
         reply["counts"],
         json!({"received": 10, "accepted": 1, "duplicate": 1, "rejected": 4, "quarantined": 4})
@@ -176,7 +176,7 @@ async fn a_batch_of_nothing_but_refused_events_is_taken() {
     let up = shared().await;
     let client = RawClient::to(&up);
     let refused = ["null", "7", "\"x\"", "[]", "{}", "true", "{\"id\":\"x\"}"].map(str::to_owned);
-    let reply = client.judged(&refused).await;
+    let reply = client.validated(&refused).await;
     assert_eq!(
         (&reply["counts"]["rejected"], &reply["counts"]["accepted"]),
         (&json!(7), &json!(0))

@@ -181,14 +181,14 @@ impl RawClient {
     }
 
     /// The verdicts on events given as text, in one batch; the reply's exceptions, or the one verdict.
-    pub async fn judged(&self, events: &[String]) -> Value {
+    pub async fn validated(&self, events: &[String]) -> Value {
         self.taken(body_of(&fresh("b"), &format!("[{}]", events.join(","))))
             .await
     }
 
     /// The code of the only event's exception; empty if it is accepted.
     pub async fn verdict(&self, event: &str) -> String {
-        let reply = self.judged(&[event.to_owned()]).await;
+        let reply = self.validated(&[event.to_owned()]).await;
         reply["exceptions"][0]["code"]
             .as_str()
             .unwrap_or_default()

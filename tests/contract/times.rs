@@ -104,7 +104,7 @@ async fn each_way_to_write_a_time_has_its_verdict() {
     let raw_client = RawClient::to(&up);
     let cases = written();
     let events: Vec<String> = cases.iter().map(|(time, _)| at(time).to_string()).collect();
-    let reply = raw_client.judged(&events).await;
+    let reply = raw_client.validated(&events).await;
     let mut message = vec![""; cases.len()];
     for exception in reply["exceptions"].as_array().unwrap() {
         message[exception["index"].as_u64().unwrap() as usize] =

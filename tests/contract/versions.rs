@@ -94,7 +94,7 @@ async fn each_version_has_its_verdict() {
         let mut one = event(&fresh("e"));
         (one["type"], one["schema_version"]) = (json!(kind), json!(version));
         one["data"] = json!({"outcome": "passed", "flaky": flaky});
-        let reply = client.judged(&[one.to_string()]).await;
+        let reply = client.validated(&[one.to_string()]).await;
         let exception = &reply["exceptions"][0];
         assert_eq!(
             exception["code"].as_str().unwrap_or_default(),

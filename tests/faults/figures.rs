@@ -27,7 +27,7 @@ pub struct Run {
     pub ended: BTreeMap<String, u32>,
 }
 
-/// A line to stderr at once: a test that hangs has said how far it came.
+/// A line to stderr at once: a test that hangs has shown how far it came.
 pub fn say(text: &str) {
     // Whoever reads may have gone.
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -31,7 +31,7 @@ impl GarbagePublisher {
     }
 
     /// Stops it, and gives the sequences of all garbage in the stream: where the server was hit, nobody
-    /// was told whether a message is there.
+    /// learned whether a message is there.
     pub async fn finish(self, deployment: &Deployment) -> Vec<i64> {
         self.stop.store(true, Ordering::Relaxed);
         let acknowledged = self.task.await.expect("no panic");

@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_millis(150);
 struct State {
     /// Rises when all are reset.
     cuts: u64,
-    /// Rises when the server's side is told that nothing more comes.
+    /// Rises when the server's side learns that nothing more comes.
     halves: u64,
     refuses: bool,
     delays: bool,
@@ -53,8 +53,8 @@ impl Proxy {
     }
 
     /// Begins a failure, or does what is over at once.
-    pub fn begin(&self, trouble: ConnectionFault) {
-        self.state.send_modify(|state| match trouble {
+    pub fn begin(&self, fault: ConnectionFault) {
+        self.state.send_modify(|state| match fault {
             ConnectionFault::Cut => state.cuts += 1,
             ConnectionFault::Refuse => (state.cuts, state.refuses) = (state.cuts + 1, true),
             ConnectionFault::Delay => state.delays = true,

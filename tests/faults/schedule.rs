@@ -45,7 +45,7 @@ pub enum ConnectionFault {
     Delay,
     /// Nothing arrives; it does afterwards.
     Stall,
-    /// The server's side is told that nothing more comes; its own bytes still do.
+    /// The server's side learns that nothing more comes; its own bytes still do.
     HalfClose,
 }
 
@@ -124,7 +124,7 @@ impl Fault {
                 format!("{} {}", blow.name(), name.split('-').next().unwrap_or(name))
             }
             Self::Postgres(blow) => format!("{} postgres", blow.name()),
-            Self::Connections(trouble, link) => format!("{trouble} {link}"),
+            Self::Connections(fault, link) => format!("{fault} {link}"),
             Self::FullJobs => "JOBS full".to_owned(),
             Self::LostMessageIds => "message ids lost".to_owned(),
             Self::FullDisk(Volume::Streams) => "disk full under nats".to_owned(),

@@ -44,7 +44,7 @@ pub struct Ack {
     pub sequence: i64,
 }
 
-/// Everything the clients did and were told.
+/// Everything the clients did and were answered.
 #[derive(Debug, Default)]
 pub struct Log {
     /// All batches that were ever sent.

@@ -168,7 +168,7 @@ impl Testbed {
         match fault {
             Fault::Process(blow, name) => self.strike(blow, name),
             Fault::Postgres(blow) => self.server.iter().for_each(|server| server.begin(blow)),
-            Fault::Connections(trouble, link) => self.links[&link].begin(trouble),
+            Fault::Connections(fault, link) => self.links[&link].begin(fault),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = 512),
             Fault::LostMessageIds => {
                 self.change("EVENTS", |config| {
@@ -258,7 +258,7 @@ impl Testbed {
 
     /// After every fault has ended: all that should run does, and every stream is as declared.
     pub async fn settle(&mut self) {
-        harness::until("those that were told to stop are back", async || {
+        harness::until("the stopped processes are back", async || {
             self.raise();
             self.leaving.is_empty().then_some(())
         })

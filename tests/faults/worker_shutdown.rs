@@ -51,7 +51,7 @@ async fn workers_stop_in_time_while_postgres_is_frozen() {
     })
     .await;
     say(&format!(
-        "told to stop while Postgres stood still, workers ended after {took:?}"
+        "stopped while Postgres was frozen, workers ended after {took:?}"
     ));
     testbed.end(paused).await;
     let cut_off: Vec<_> = took

@@ -38,7 +38,7 @@ async fn deployment(engine: Engine) -> (Deployment, Client) {
     (deployment, client)
 }
 
-/// Entries of the roster, and leases, live three seconds instead of fifteen.
+/// Entries of the worker registry, and leases, live three seconds instead of fifteen.
 async fn shorten_life(deployment: &Deployment) {
     let js = deployment.js().await;
     let mut config = js

@@ -90,7 +90,7 @@ fn status(deployment: &Deployment) -> Option<(String, bool)> {
 }
 
 /// Five attempts that fail open it, whosever they are: here those of five requests that have a minute each.
-/// Whoever asks then is refused before the body has come, until a client that waited as it was told gets through.
+/// Whoever asks then is refused before the body has come, until a client that waited for the reported time gets through.
 ///
 /// Contract: routes.ready, errors.circuit_open, breaker.opens, breaker.open, breaker.in-flight
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
     assert_eq!(client.get("/health/ready").await.status(), 200);
     let sent = sending.await.unwrap();
     assert!(sent.status.success(), "{}", stderr_of(&sent));
-    until("it is told as closed", async || {
+    until("it is reported as closed", async || {
         (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
     })
     .await;

@@ -212,9 +212,9 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     deployment.completed(3).await;
     assert_eq!(derived(&deployment).await, expected);
     dead_letters(&deployment, 0).await;
-    let ledger = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
+    let completed = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
     assert_eq!(
-        deployment.database.rows(ledger).await,
+        deployment.database.rows(completed).await,
         [["1:3:normalize:r2"]]
     );
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";

@@ -1,4 +1,4 @@
-//! A full disk: clients learn, nothing acknowledged is lost, and service comes back once there is room (R2.4).
+//! A full disk: clients learn of it, nothing acknowledged is lost, and service comes back once there is room (R2.4).
 //!
 //! Each test runs itself again in a mount namespace of its own, where it may mount a small disk.
 
@@ -30,7 +30,7 @@ async fn a_full_disk_under_load_loses_nothing_and_recovers() {
     };
     up.until("clients get 503", || (load.refused() > 0).then_some(()))
         .await;
-    up.until("the full disk is said", || {
+    up.until("the full disk is reported", || {
         stderr_of("is full: batches get 503 until 64 MiB are free").then_some(())
     })
     .await;

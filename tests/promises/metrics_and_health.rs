@@ -255,7 +255,7 @@ fn every_metric_of_the_table_is_told(collector: &Scrape, workers: &[Scrape]) {
                 collector.has(metric.name) && workers.iter().all(|worker| worker.has(metric.name))
             }
         };
-        assert!(is_reported, "{} is told by nobody", metric.name);
+        assert!(is_reported, "{} is reported by nobody", metric.name);
     }
     for name in workers
         .iter()

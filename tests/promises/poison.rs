@@ -56,7 +56,7 @@ async fn nothing_is_left(deployment: &Deployment) {
             == 0)
             .then_some(())
     };
-    until("nothing is remembered of messages that are done", forgotten).await;
+    until("nothing is recorded of messages that are done", forgotten).await;
 }
 
 /// Each dead letter has its audit row, with the same reason and the ids of its events (R7.4).

@@ -258,7 +258,7 @@ async fn status_shows_lag_workers_and_states(engine: Engine) {
         let status: Value = serde_json::from_slice(&status.stdout).ok()?;
         (status["workers"].as_array()?.len() == expected).then_some(status)
     };
-    let status = until("every worker is in the roster", alive).await;
+    let status = until("every worker is registered", alive).await;
     assert_eq!(status["store"]["batches"]["completed"], 1, "{status}");
     let collectors = status["collectors"].as_array().unwrap();
     assert_eq!(

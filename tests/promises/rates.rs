@@ -124,7 +124,7 @@ async fn a_key_above_its_rate_is_429_and_passes_after_retry_after() {
         (other.status().as_u16(), standing(&other).0.as_str()),
         (202, "\"events\";q=100000;w=2")
     );
-    // However often it is refused meanwhile, the pause is over when it was said to be.
+    // However often it is refused meanwhile, the pause is over when it was reported to be.
     for _ in 0..3 {
         slow.post(&batch).await.unwrap();
     }

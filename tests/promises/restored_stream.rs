@@ -53,7 +53,7 @@ async fn new_messages_at_old_sequences_are_kept_and_verify_names_them() {
         reply["stream_sequence"], 2,
         "a sequence that the store already has"
     );
-    up.until("the trouble is said aloud", || {
+    up.until("the restored stream is logged", || {
         up.log().contains("Restoring a backup").then_some(())
     })
     .await;
@@ -64,7 +64,7 @@ async fn new_messages_at_old_sequences_are_kept_and_verify_names_them() {
     // Nothing fails, and nothing goes on: that it waits is reported to administrators.
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     let js = async_nats::jetstream::new(nats);
-    let lag = until("it is told that a message waits", async || {
+    let lag = until("status shows that a message waits", async || {
         let alerts = admin_alerts(&js, 1).await.ok()?.alerts;
         alerts
             .into_iter()

@@ -67,7 +67,7 @@ async fn flood(client: &Client, to: u64) {
                         break;
                     }
                     assert_eq!(reply.body["code"], "stream_full", "{reply:?}");
-                    assert!(attempt < 60, "refused for ever: {reply:?}");
+                    assert!(attempt < 60, "refused indefinitely: {reply:?}");
                     RetryPolicy::DEFAULT.pause(attempt).await;
                 }
             }
@@ -134,7 +134,7 @@ async fn workers_free_the_space_of_a_full_stream(engine: Engine) {
     let _ = deployment.verify();
 }
 
-/// What it hangs on is said, with what to do.
+/// What it waits for is reported, with what to do.
 async fn a_full_stream_that_cannot_be_trimmed_names_what_it_hangs_on(engine: Engine) {
     let (mut deployment, client) = with_little_room(engine, &[]).await;
     let js = deployment.js().await;

@@ -203,6 +203,6 @@ async fn unusable_schemas_are_wrong_usage_and_stop_every_program() {
     }
     assert!(
         !data.exists(),
-        "nothing is made before what is wrong is said"
+        "nothing is made before what is wrong is reported"
     );
 }

@@ -25,7 +25,7 @@ fn signal(child: &Child) {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
 }
 
-/// The exit code and what it said on stderr, once it has ended.
+/// The exit code and its stderr, once it has ended.
 async fn ended(running: &mut Running) -> (Option<i32>, String) {
     let status = until("it ends", async || running.0.try_wait().unwrap()).await;
     let mut stderr_of = String::new();

@@ -240,7 +240,7 @@ async fn a_breaker_closes_though_no_further_batch_comes(engine: Engine) {
         says("a circuit breaker closed")
     })
     .await;
-    until("it is told as closed", async || {
+    until("it is reported as closed", async || {
         let status = deployment.run("devtrail", &["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
         (status["workers"][0]["breakers"][0]["state"] == "closed").then_some(())

@@ -49,17 +49,17 @@ pub fn running<S: Store>(
     process
         .health
         .check("consumers", move || bound(nats.clone(), required.clone()));
-    let ledger = store.clone();
+    let reads = store.clone();
     process
         .health
-        .check("store", move || answers(ledger.clone()));
+        .check("store", move || answers(reads.clone()));
     StreamMetrics(js).follow(&process.health);
     if role.includes(WorkerRole::Persist) {
-        let ledger = store.clone();
+        let reads = store.clone();
         process.health.source(
             "batches",
             COUNT_EVERY,
-            move || count(ledger.clone()),
+            move || count(reads.clone()),
             || set_unfinished(None),
         );
     }

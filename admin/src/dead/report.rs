@@ -220,7 +220,7 @@ mod tests {
                 "3 dead letters, 2 of them need another look",
             ]
         );
-        assert_eq!(report.lines(2).len(), 3, "of many, what failed is told");
+        assert_eq!(report.lines(2).len(), 3, "of many, what failed is listed");
         assert!(
             report
                 .ensure_all_handled()

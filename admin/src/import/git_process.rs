@@ -131,10 +131,10 @@ impl GitOutput {
         if status.success() {
             return Ok(None);
         }
-        let said = (&mut self.stderr).await.unwrap_or_default();
+        let output = (&mut self.stderr).await.unwrap_or_default();
         bail!(
             "git log ended with {status}; check the repository with `git fsck`. git says: {}",
-            complaint(&said)
+            complaint(&output)
         );
     }
 }
@@ -146,10 +146,10 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// git's message on one line.
 pub fn complaint(stderr: &[u8]) -> String {
-    let said = text(stderr);
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let said = crate::output::plain(&words.join(" "));
-    shorten(said.trim_start_matches("fatal: "), 500).to_owned()
+    let output = text(stderr);
+    let words: Vec<&str> = output.split_whitespace().collect();
+    let output = crate::output::plain(&words.join(" "));
+    shorten(output.trim_start_matches("fatal: "), 500).to_owned()
 }
 
 #[cfg(test)]

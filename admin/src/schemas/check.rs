@@ -264,7 +264,7 @@ mod tests {
             .and_then(|written| written.at)
             .unwrap();
         let checked = check_events(&text, &Schemas::builtin(), "1.0", now);
-        let told: Vec<_> = checked
+        let verdicts: Vec<_> = checked
             .iter()
             .map(|event| (event.line, event.id.as_deref(), event.code))
             .collect();
@@ -275,6 +275,6 @@ mod tests {
             (5, Some("e3"), Some(Code::SchemaVersionUnsupported)),
             (6, Some("e1"), Some(Code::DuplicateId)),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(verdicts, expected);
     }
 }

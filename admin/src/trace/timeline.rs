@@ -70,10 +70,10 @@ pub fn unstored(message: &UnstoredMessage) -> String {
 /// Whether `id` is an event that no row of the audit tells of: it was simply accepted.
 fn names_an_event(traced: &TracedBatch, id: &str) -> bool {
     let batch = &traced.batch;
-    let told = |step: &AuditEntry| {
+    let is_recorded = |step: &AuditEntry| {
         step.event_id.as_deref() == Some(id) || step.correlation_id.as_deref() == Some(id)
     };
-    batch.batch_id != id && batch.correlation_id != id && !traced.steps.iter().any(told)
+    batch.batch_id != id && batch.correlation_id != id && !traced.steps.iter().any(is_recorded)
 }
 
 fn heading(batch: &Submission) -> String {

@@ -161,10 +161,10 @@ mod tests {
         assert_eq!(
             room.look(ENOUGH - 1, false),
             Next::Go,
-            "little room is no trouble yet"
+            "little room is not yet too little"
         );
         assert_eq!(room.look(5 * NONE, true), Next::Report);
-        assert_eq!(room.look(5 * NONE, true), Next::Go, "said once");
+        assert_eq!(room.look(5 * NONE, true), Next::Go, "logged once");
         assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "not enough yet");
         assert_eq!(room.look(ENOUGH, false), Next::Restart);
         assert_eq!(room.look(ENOUGH, false), Next::Go, "once");

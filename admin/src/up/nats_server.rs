@@ -346,31 +346,35 @@ fn complaints(folder: &Path, pid: u32) -> Vec<String> {
     let bad = |line: &&str| {
         line.starts_with(&own) && (line.contains(" [FTL] ") || line.contains(" [ERR] "))
     };
-    let said = |line: &str| {
+    let complaint_text = |line: &str| {
         line.split_once("] ")
             .and_then(|(_, rest)| rest.split_once("] "))
-            .map(|(_, said)| said.to_owned())
+            .map(|(_, complaint_text)| complaint_text.to_owned())
     };
-    let all: Vec<String> = text.lines().filter(bad).filter_map(said).collect();
+    let all: Vec<String> = text
+        .lines()
+        .filter(bad)
+        .filter_map(complaint_text)
+        .collect();
     all[all.len().saturating_sub(3)..].to_vec()
 }
 
 /// Why there is no server, and what to do.
 fn ended(how: &str, complaints: &[String], log: &Path) -> String {
-    let said = complaints.join("; ");
-    if said.contains("address already in use") {
+    let complaint_text = complaints.join("; ");
+    if complaint_text.contains("address already in use") {
         return format!(
             "The port of the nats-server is taken, maybe by another `devtrail up`. Choose another with --nats-port, \
-             or 0 for a free one. nats-server says: {said}"
+             or 0 for a free one. nats-server says: {complaint_text}"
         );
     }
-    let said = if said.is_empty() {
+    let complaint_text = if complaint_text.is_empty() {
         "nothing".to_owned()
     } else {
-        said
+        complaint_text
     };
     format!(
-        "nats-server did not start ({how}). It says: {said}. Its log is {}; another nats-server is named with \
+        "nats-server did not start ({how}). It says: {complaint_text}. Its log is {}; another nats-server is named with \
          --nats-server PATH.",
         log.display()
     )

@@ -10,18 +10,18 @@ use super::observed::{EventRow, Observed, Place};
 /// The kinds of jobs with their bit in `need`.
 const KINDS: [(&str, i64); 3] = [("aggregate", 1), ("normalize", 2), ("alert", 4)];
 
-/// Judges ledger, records, days and alerts.
+/// Judges completed jobs, records, days and alerts.
 pub fn judge(observed: &Observed, judgement: &mut Judgement) {
-    ledger(observed, judgement);
+    completed_jobs(observed, judgement);
     normalized(observed, judgement);
     days(observed, judgement);
     alerts(observed, judgement);
 }
 
-fn ledger(observed: &Observed, judgement: &mut Judgement) {
+fn completed_jobs(observed: &Observed, judgement: &mut Judgement) {
     let mut done: BTreeMap<(i64, i64, &str), usize> = BTreeMap::new();
     observed
-        .ledger
+        .completed_jobs
         .iter()
         .for_each(|(src, seq, kind)| *done.entry((*src, *seq, kind)).or_default() += 1);
     for row in &observed.batches {
@@ -30,10 +30,10 @@ fn ledger(observed: &Observed, judgement: &mut Judgement) {
             let name = format!("the {kind} job of batch {}:{}", row.src, row.seq);
             match done.remove(&(row.src, row.seq, kind)).unwrap_or_default() {
                 count if count > needed => {
-                    judgement.doubled(&format!("{name} is in the ledger {count} times"));
+                    judgement.doubled(&format!("{name} was completed {count} times"));
                 }
                 count if count < needed => {
-                    judgement.find(format!("undone: {name} is not in the ledger"))
+                    judgement.find(format!("undone: {name} is not completed"))
                 }
                 _ => {}
             }
@@ -41,7 +41,7 @@ fn ledger(observed: &Observed, judgement: &mut Judgement) {
     }
     for job in done.into_keys() {
         judgement.find(format!(
-            "invented: the ledger has a job {job:?} of no batch"
+            "invented: there is a completed job {job:?} of no batch"
         ));
     }
 }

@@ -54,8 +54,8 @@ pub struct Observed {
     pub events: Vec<EventRow>,
     pub refused: Vec<EventRow>,
     pub duplicates: Vec<EventRow>,
-    /// (src, seq, kind) of each row of the ledger.
-    pub ledger: Vec<(i64, i64, String)>,
+    /// (src, seq, kind) of each completed job.
+    pub completed_jobs: Vec<(i64, i64, String)>,
     /// (developer, event id, place) of each normalized record.
     pub normalized: Vec<(String, String, Place)>,
     /// (developer, day, body).
@@ -85,7 +85,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 const BATCHES: &str =
     "SELECT src, seq, developer, batch_id, state, need, done, failed, received FROM batches";
 const DUPLICATES: &str = "SELECT src, seq, ordinal, developer, event_id FROM duplicates";
-const LEDGER: &str = "SELECT src, seq, kind FROM completed_jobs";
+const COMPLETED_JOBS: &str = "SELECT src, seq, kind FROM completed_jobs";
 const NORMALIZED: &str = "SELECT src, seq, ordinal, developer, event_id FROM normalized";
 const DAYS: &str = "SELECT developer, day, body FROM days";
 const ALERTS: &str =
@@ -139,8 +139,8 @@ impl Observed {
             .iter()
             .map(duplicate)
             .collect();
-        let ledger = database.rows(LEDGER).await;
-        observed.ledger = ledger
+        let completed_jobs = database.rows(COMPLETED_JOBS).await;
+        observed.completed_jobs = completed_jobs
             .into_iter()
             .map(|row| (number(&row[0]), number(&row[1]), row[2].clone()))
             .collect();

@@ -66,7 +66,7 @@ fn sound() -> (Log, Observed) {
             code: "type_unknown".to_owned(),
             ..event(1, "e2", BAD)
         }],
-        ledger: ["aggregate", "normalize", "alert"]
+        completed_jobs: ["aggregate", "normalize", "alert"]
             .map(|kind| (1, 1, kind.to_owned()))
             .into(),
         normalized: vec![("ada".to_owned(), "e1".to_owned(), (1, 1, 0))],
@@ -110,7 +110,7 @@ fn each_kind_of_damage_is_found() {
             observed.dead.push(observed.dead[0].clone())
         }),
         ("doubled: the alert job", |_, observed| {
-            observed.ledger.push((1, 1, "alert".to_owned()))
+            observed.completed_jobs.push((1, 1, "alert".to_owned()))
         }),
         ("changed: event e1 of ada at", |_, observed| {
             observed.events[0].body.push(b' ')
@@ -122,7 +122,7 @@ fn each_kind_of_damage_is_found() {
             observed.batches[0].state = "triggered".to_owned()
         }),
         ("undone: the normalize job", |_, observed| {
-            observed.ledger.retain(|job| job.2 != "normalize")
+            observed.completed_jobs.retain(|job| job.2 != "normalize")
         }),
         (
             "undone: event e1 of ada has no normalized",

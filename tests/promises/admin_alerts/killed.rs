@@ -21,7 +21,7 @@ async fn a_silent_role_raises_an_alert_until_it_is_back(engine: Engine) {
         alive.iter().any(|entry| entry.role == gone).then_some(())
     })
     .await;
-    // What is told now was seen by a look that knew the role.
+    // What is reported now was seen by a probe that knew the role.
     send_garbage(&deployment).await;
     until_alert(
         &deployment,
@@ -143,7 +143,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
         Some(&AlertState::Raised),
         "no collector runs"
     );
-    // Told again as its count rose, and never as over: it was not quiet for --alert-quiet.
+    // Reported again as its count rose, and never as resolved: it was not quiet for --alert-quiet.
     assert!(
         states(AlertKind::RuleFailed)
             .await
@@ -162,7 +162,7 @@ async fn what_only_a_watcher_that_died_has_seen_is_not_over(engine: Engine) {
 
 async fn until_told_of_a_rule(deployment: &harness::Deployment) {
     let nats = async_nats::connect(&deployment.nats).await.unwrap();
-    until("the rule's failure is told", async || {
+    until("the rule's failure is reported", async || {
         let note = r#"{"rule": "late-night-work", "error": "it panicked"}"#;
         nats.publish("devtrail.note.rule_failed", note.into())
             .await

@@ -183,7 +183,7 @@ async fn denied_alerts_arrive_once_the_hidden_secret_is_fixed() {
     workers(&mut deployment, Engine::Sqlite, Some(&hook), &[]);
     send_garbage(&deployment).await;
     until_posted(&hook, "dead_letter", "raised", 401).await;
-    until("it is said aloud", async || {
+    until("it is logged", async || {
         let log = deployment.log("all");
         (log.contains("answered 401") && log.contains("the admin webhook takes no messages"))
             .then_some(())

@@ -39,7 +39,7 @@ async fn it_closes_by_itself_while_nobody_sends() {
     let (deployment, client) =
         deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
     open(&deployment, &client).await;
-    until("it is told as closed", async || {
+    until("it is reported as closed", async || {
         (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
     })
     .await;

@@ -43,7 +43,7 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
         assert!(again.status.success(), "{point}: {}", stderr_of(&again));
         deployment.completed(3).await;
         dead_letters(&deployment, 0).await;
-        // Under whichever id, the job was done once: its ledger row alone tells the redrive.
+        // Under whichever id, the job was done once: its row in completed_jobs alone tells of the redrive.
         let same = async || (derived(&deployment).await == expected).then_some(());
         until("the store is as if nothing had failed", same).await;
         let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";

@@ -73,7 +73,7 @@ async fn failed_attempts_leave_one_audit_note_when_it_succeeds(engine: Engine) {
             .count("SELECT count(*) FROM attempts")
             .await,
         0,
-        "nothing more is remembered"
+        "nothing more is recorded"
     );
     let _ = deployment.verify();
 }

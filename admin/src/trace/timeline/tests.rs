@@ -85,7 +85,7 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
         "collector": "devtrail-collector/1a", "ordinals": [0, 3]}});
     let mut steps = collector_to_store();
     steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);
-    let told = text(
+    let printed = text(
         &TracedBatch {
             batch: batch(),
             steps,
@@ -93,8 +93,8 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
         None,
     );
     assert!(
-        told.contains("devtrail/5e            readmitted: events 0, 3 of EVENTS 4709, batch b0"),
-        "{told}"
+        printed.contains("devtrail/5e            readmitted: events 0, 3 of EVENTS 4709, batch b0"),
+        "{printed}"
     );
 }
 
