@@ -31,7 +31,8 @@ pub fn citations(path: &str, text: &str) -> (Vec<Citation>, Vec<String>) {
                         test: format!("{path}::{name}"),
                     }),
                     None => {
-                        complaints.push(format!("{path}: no test follows the citation of {anchor}"))
+                        complaints
+                            .push(format!("{path}: no test follows the citation of {anchor}"));
                     }
                 }
             }

@@ -172,7 +172,7 @@ impl Testbed {
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = 512),
             Fault::LostMessageIds => {
                 self.change("EVENTS", |config| {
-                    config.duplicate_window = Duration::from_millis(100)
+                    config.duplicate_window = Duration::from_millis(100);
                 });
             }
             Fault::FullDisk(room) => tokio::task::block_in_place(|| self.disks[&room].fill()),
@@ -215,7 +215,7 @@ impl Testbed {
             Fault::Connections(_, link) => self.links[&link].end(),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = JOBS_ROOM),
             Fault::LostMessageIds => {
-                self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW)
+                self.change("EVENTS", |config| config.duplicate_window = EVENTS_WINDOW);
             }
             Fault::FullDisk(room) => self.free(room),
         }

@@ -51,7 +51,7 @@ async fn frozen_workers_never_slow_the_collector(engine: Engine) {
     let signal = |signal| {
         names
             .iter()
-            .for_each(|name| deployment.signal(name, signal))
+            .for_each(|name| deployment.signal(name, signal));
     };
     let mut running = Vec::new();
     let mut still = Vec::new();
@@ -64,9 +64,9 @@ async fn frozen_workers_never_slow_the_collector(engine: Engine) {
         for number in 0..SENDS {
             let time = timed(&client, &batch(&format!("b{round}"), number)).await;
             if stand_still {
-                still.push(time)
+                still.push(time);
             } else {
-                running.push(time)
+                running.push(time);
             }
         }
         signal(nix::sys::signal::Signal::SIGCONT);

@@ -215,7 +215,7 @@ async fn result(
     let database = Database::fresh(engine, folder.path()).await;
     match &database {
         Database::Sqlite(path) => {
-            handle(Sqlite::open(path).unwrap(), groups, jobs_after, rotate).await
+            handle(Sqlite::open(path).unwrap(), groups, jobs_after, rotate).await;
         }
         Database::Postgres(url) => {
             handle(

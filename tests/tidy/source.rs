@@ -94,27 +94,27 @@ fn target(described: &serde_json::Value) -> Option<Target> {
         folder: folder.clone(),
         modules: Vec::new(),
     };
-    target.read_file(file.to_str()?, &folder, Vec::new());
+    target.read_file(file.to_str()?, &folder, &[]);
     Some(target)
 }
 
 impl Target {
     /// Reads a module's file and the modules it declares, whose files lie in `folder`.
-    fn read_file(&mut self, file: &str, folder: &str, path: Vec<String>) {
+    fn read_file(&mut self, file: &str, folder: &str, path: &[String]) {
         let text =
             fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
         self.add_module(file, folder, path, parsed.items);
     }
 
-    fn add_module(&mut self, file: &str, folder: &str, path: Vec<String>, items: Vec<Item>) {
+    fn add_module(&mut self, file: &str, folder: &str, path: &[String], items: Vec<Item>) {
         let (modules, items): (Vec<Item>, Vec<Item>) = items
             .into_iter()
             .filter(|item| !is_test(attributes(item)))
             .partition(|item| matches!(item, Item::Mod(_)));
         self.modules.push(Module {
             names: names_of(&items),
-            path: path.clone(),
+            path: path.to_vec(),
             file: file.to_owned(),
             items,
         });
@@ -124,10 +124,10 @@ impl Target {
             if name == "tests" {
                 continue;
             }
-            let path = [path.clone(), vec![name.clone()]].concat();
+            let path = [path, std::slice::from_ref(&name)].concat();
             let below = format!("{folder}/{name}");
             if let Some((_, items)) = module.content {
-                self.add_module(file, &below, path, items);
+                self.add_module(file, &below, &path, items);
                 continue;
             }
             let beside = Path::new(file).parent().expect("a file lies in a folder");
@@ -140,7 +140,7 @@ impl Target {
                     .find(|file| root().join(file).is_file())
                     .unwrap_or_else(|| panic!("{file}: no file for `mod {name};`")),
             };
-            self.read_file(&child, &below, path);
+            self.read_file(&child, &below, &path);
         }
     }
 

@@ -68,9 +68,9 @@ pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> any
     // What was published before a failure is reported as well.
     if done.is_ok() || !report.batches.is_empty() {
         if settings.json {
-            output::json(&report)?
+            output::json(&report)?;
         } else {
-            print_report(&report)?
+            print_report(&report)?;
         }
     }
     done

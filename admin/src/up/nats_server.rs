@@ -197,7 +197,7 @@ impl Server {
             };
             match died {
                 Some(status) => {
-                    tracing::error!(%status, attempt, "nats-server died; restarting it")
+                    tracing::error!(%status, attempt, "nats-server died; restarting it");
                 }
                 None => self.halt().await?,
             }

@@ -99,7 +99,7 @@ impl Reader {
                     anyhow::bail!("Messages from {} on cannot be read: {error}", self.next);
                 }
                 Err(error) => {
-                    tracing::debug!(attempt, %error, "a page could not be read; trying again")
+                    tracing::debug!(attempt, %error, "a page could not be read; trying again");
                 }
             }
             self.consumer = None;

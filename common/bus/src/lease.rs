@@ -129,7 +129,7 @@ async fn renew(entry: Entry, held: watch::Sender<Option<Instant>>, release: Canc
         match tokio::time::timeout(REMOVE_TIMEOUT, entry.remove(revision)).await {
             Ok(Ok(())) => {}
             failed => {
-                tracing::debug!(?failed, key = entry.key, "the lease is left to expire")
+                tracing::debug!(?failed, key = entry.key, "the lease is left to expire");
             }
         }
     }

@@ -43,7 +43,7 @@ impl StreamMetrics {
             async move { streams.read().await }
         };
         health.source("streams", MIN_INTERVAL, read, || {
-            topology::declared().keys().for_each(unknown)
+            topology::declared().keys().for_each(unknown);
         });
     }
 

@@ -82,7 +82,7 @@ pub async fn serve(
                 let served = async move {
                     match slot {
                         ConnectionSlot::Served(_permit) => {
-                            connection.run(stream, builder, watcher).await
+                            connection.run(stream, builder, watcher).await;
                         }
                         ConnectionSlot::TurnedAway(_permit) => {
                             close::turn_away(stream, options.max_connections).await;

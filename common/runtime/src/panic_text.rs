@@ -4,7 +4,7 @@ use std::any::Any;
 
 /// The text that a caught panic carries; `without a message` if it carries something else.
 #[must_use]
-pub fn panic_text<'a>(panic: &'a (dyn Any + Send)) -> &'a str {
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text,

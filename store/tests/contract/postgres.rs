@@ -77,7 +77,7 @@ impl Engine for PostgresEngine {
 
     fn execute(&self, sql: &str) {
         server::with(&self.database, async |client| {
-            client.batch_execute(sql).await.unwrap()
+            client.batch_execute(sql).await.unwrap();
         });
     }
 }

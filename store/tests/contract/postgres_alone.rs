@@ -307,13 +307,13 @@ async fn who_stores_commits_to_disk_whatever_the_servers_default() {
     server::create(&name, "template0");
     let careless = format!("ALTER DATABASE {name} SET synchronous_commit = off");
     server::with(&name, async |client| {
-        client.batch_execute(&careless).await.unwrap()
+        client.batch_execute(&careless).await.unwrap();
     });
     let store = Postgres::connect(&server::url(&name), "devtrail-test/7")
         .await
         .unwrap();
     server::with(&name, async |client| {
-        client.batch_execute(WATCH).await.unwrap()
+        client.batch_execute(WATCH).await.unwrap();
     });
     store
         .store_batches(vec![batch_of("ada", at(1, 1), &[event("a", 1)])])

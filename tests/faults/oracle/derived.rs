@@ -33,7 +33,7 @@ fn completed_jobs(observed: &Observed, judgement: &mut Judgement) {
                     judgement.doubled(&format!("{name} was completed {count} times"));
                 }
                 count if count < needed => {
-                    judgement.find(format!("undone: {name} is not completed"))
+                    judgement.find(format!("undone: {name} is not completed"));
                 }
                 _ => {}
             }

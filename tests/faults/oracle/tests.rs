@@ -91,13 +91,13 @@ type Damage = fn(&mut Log, &mut Observed);
 fn each_kind_of_damage_is_found() {
     let damages: [(&str, Damage); 17] = [
         ("lost: event e1 of ada is not stored", |_, observed| {
-            observed.events.clear()
+            observed.events.clear();
         }),
         ("lost: event e2 of ada at", |_, observed| {
-            observed.refused.clear()
+            observed.refused.clear();
         }),
         ("lost: b1 of ada was acknowledged", |log, _| {
-            log.acks[0].sequence = 2
+            log.acks[0].sequence = 2;
         }),
         ("lost: sequence 3", |_, observed| observed.last_sequence = 3),
         ("lost: message 2", |_, observed| observed.dead.clear()),
@@ -107,29 +107,29 @@ fn each_kind_of_damage_is_found() {
             observed.events.push(again);
         }),
         ("doubled: message 2, which is no batch", |_, observed| {
-            observed.dead.push(observed.dead[0].clone())
+            observed.dead.push(observed.dead[0].clone());
         }),
         ("doubled: the alert job", |_, observed| {
-            observed.completed_jobs.push((1, 1, "alert".to_owned()))
+            observed.completed_jobs.push((1, 1, "alert".to_owned()));
         }),
         ("changed: event e1 of ada at", |_, observed| {
-            observed.events[0].body.push(b' ')
+            observed.events[0].body.push(b' ');
         }),
         ("invented: event e9", |_, observed| {
-            observed.events[0].id = "e9".to_owned()
+            observed.events[0].id = "e9".to_owned();
         }),
         ("undone: batch 1:1", |_, observed| {
-            observed.batches[0].state = "triggered".to_owned()
+            observed.batches[0].state = "triggered".to_owned();
         }),
         ("undone: the normalize job", |_, observed| {
-            observed.completed_jobs.retain(|job| job.2 != "normalize")
+            observed.completed_jobs.retain(|job| job.2 != "normalize");
         }),
         (
             "undone: event e1 of ada has no normalized",
             |_, observed| observed.normalized.clear(),
         ),
         ("miscounted: day 2026-03-01", |_, observed| {
-            observed.days[0].2 = r#"{"events":2}"#.to_owned()
+            observed.days[0].2 = r#"{"events":2}"#.to_owned();
         }),
         ("dead: dead.JOBS.alert", |_, observed| {
             observed
@@ -138,7 +138,7 @@ fn each_kind_of_damage_is_found() {
         }),
         ("reply: b1 of ada was never", |log, _| log.acks.clear()),
         ("invented: ALERTS has revision 0", |_, observed| {
-            observed.alert_messages.push(("a1".to_owned(), 0))
+            observed.alert_messages.push(("a1".to_owned(), 0));
         }),
     ];
     for (wanted, damage) in damages {

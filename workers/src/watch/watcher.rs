@@ -268,7 +268,7 @@ fn log_alert(alert: &AdminAlert) {
             "admin alert: {title}"
         ),
         AlertState::Resolved => {
-            tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}")
+            tracing::info!(alert_id, kind, subject, "admin alert resolved: {title}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::clock;
 use types::time::{Micros, SECOND};
 
 /// When the recorder was installed: within milliseconds of the start.
-static STARTED: LazyLock<Micros> = LazyLock::new(|| clock::now());
+static STARTED: LazyLock<Micros> = LazyLock::new(clock::now);
 
 /// Remembers the moment of the start.
 pub fn begin() {

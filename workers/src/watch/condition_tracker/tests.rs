@@ -112,10 +112,10 @@ fn alternates(stream: &[AdminAlert]) -> Result<(), TestCaseError> {
         match (alert.state, before) {
             (AlertState::Raised, None) => prop_assert_eq!(alert.revision, 0),
             (AlertState::Resolved, None) => {
-                prop_assert!(false, "resolved, but not raised: {:?}", alert)
+                prop_assert!(false, "resolved, but not raised: {:?}", alert);
             }
             (_, Some(before)) => {
-                prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1))
+                prop_assert_eq!(&before, &(alert.alert_id.clone(), alert.revision - 1));
             }
         }
         match alert.state {
