@@ -55,7 +55,7 @@ async fn refuse(deployment: &Deployment, table: &str, event_id: &str) {
 }
 
 /// Mends the cause.
-async fn mend(deployment: &Deployment, table: &str) {
+async fn repair(deployment: &Deployment, table: &str) {
     let sql = match deployment.database {
         Database::Sqlite(_) => format!("DROP TRIGGER refuse_{table}"),
         Database::Postgres(_) => format!("DROP TRIGGER refuse_{table} ON {table}"),
@@ -186,8 +186,8 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     ));
     assert_eq!(became(&only_jobs), ["would_be_redriven"]);
 
-    mend(&deployment, "events").await;
-    mend(&deployment, "normalized").await;
+    repair(&deployment, "events").await;
+    repair(&deployment, "normalized").await;
     let redrive = || {
         let mut command = deployment.command("devtrail", &["dead", "redrive", "--all", "--json"]);
         command
@@ -254,7 +254,7 @@ async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) 
         text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "),
         "{text}"
     );
-    mend(&deployment, "normalized").await;
+    repair(&deployment, "normalized").await;
     let redriven = dead(&deployment, &["redrive", &number]);
     assert!(redriven.status.success(), "{}", stderr_of(&redriven));
     assert!(

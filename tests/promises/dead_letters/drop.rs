@@ -206,7 +206,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
     assert!(
         text.contains("dropped")
-            && text.contains("1:3:normalize letter")
+            && text.contains("1:3:normalize dead letter")
             && text.contains(": never mind"),
         "{text}"
     );
@@ -320,13 +320,13 @@ async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine)
     let unanswered = dead(&deployment, &["drop", &number, "--reason", "x", "--yes"]);
     assert!(
         unanswered.status.code() == Some(1)
-            && stderr_of(&unanswered).contains("nobody answered whether"),
+            && stderr_of(&unanswered).contains("no worker answered whether"),
         "{}",
         stderr_of(&unanswered)
     );
     drop(silent);
     dead_letters(&deployment, 1).await;
-    super::mend(&deployment, "normalized").await;
+    super::repair(&deployment, "normalized").await;
     if engine == Engine::Postgres {
         deployment.worker("persist", "persist", None);
         let redriven = harness::until("the worker answers", async || {

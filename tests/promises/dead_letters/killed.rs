@@ -2,7 +2,7 @@
 
 use harness::{Engine, stderr_of, until};
 
-use super::{dead, dead_letters, derived, mend, refuse, running, send};
+use super::{dead, dead_letters, derived, refuse, repair, running, send};
 
 /// Contract: dead.redrive-killed
 async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
@@ -21,8 +21,8 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
         refuse(&deployment, "normalized", "e4").await;
         send(&client).await;
         let numbers = dead_letters(&deployment, 2).await;
-        mend(&deployment, "events").await;
-        mend(&deployment, "normalized").await;
+        repair(&deployment, "events").await;
+        repair(&deployment, "normalized").await;
         for dead_letter in &numbers {
             let mut command = deployment.command(
                 "devtrail",

@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 
 use harness::{Deployment, Engine, envelope, event};
 
-use super::{dead_letters, json, listed, mend, refuse, running};
+use super::{dead_letters, json, listed, refuse, repair, running};
 
 const DEVELOPERS: [&str; 6] = ["ada", "bob", "cleo", "dan", "eve", "fay"];
 
@@ -23,7 +23,7 @@ async fn a_dead_letter_redriven_and_dropped_is_stored_whole_or_gone(engine: Engi
         .iter()
         .map(|dead_letter| dead_letter["sequence"].to_string())
         .collect();
-    mend(&deployment, "events").await;
+    repair(&deployment, "events").await;
     let start = |arguments: &[&str]| -> Child {
         let mut command = deployment.command("devtrail", &[&["dead"], arguments].concat());
         command
