@@ -90,7 +90,7 @@ fn status(deployment: &Deployment) -> Option<(String, bool)> {
 }
 
 /// Five attempts that fail open it, whosever they are: here those of five requests that have a minute each.
-/// Whoever asks then is refused before the body has come, until a client that waited for the reported time gets through.
+/// Whoever asks then is refused before the body has come, until a client that waited long enough gets through.
 ///
 /// Contract: routes.ready, errors.circuit_open, breaker.opens, breaker.open, breaker.in-flight
 #[tokio::test(flavor = "multi_thread")]

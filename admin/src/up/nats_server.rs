@@ -374,8 +374,8 @@ fn ended(how: &str, complaints: &[String], log: &Path) -> String {
         complaint_text
     };
     format!(
-        "nats-server did not start ({how}). It says: {complaint_text}. Its log is {}; another nats-server is named with \
-         --nats-server PATH.",
+        "nats-server did not start ({how}). It says: {complaint_text}. Its log is {}; another nats-server is \
+         named with --nats-server PATH.",
         log.display()
     )
 }
