@@ -155,7 +155,7 @@ fn summary(report: &VerifyReport) -> String {
     }
     if report.stored_below > 0 {
         line += &format!(
-            "; stored batches whose messages were trimmed {}",
+            "; stored batches whose messages were purged {}",
             report.stored_below
         );
     }

@@ -85,7 +85,7 @@ async fn a_flood_is_taken_whole_while_workers_complete_it(engine: Engine) {
     flood(&client, FLOOD).await;
     deployment.completed(FLOOD as i64).await;
     let first = first_sequence(&deployment).await;
-    assert!(first > 100, "trimmed to {first} only");
+    assert!(first > 100, "purged to {first} only");
     let report = deployment.verify();
     assert_eq!(
         (&report["first_sequence"], &report["stored_below"]),
@@ -119,7 +119,7 @@ async fn workers_free_the_space_of_a_full_stream(engine: Engine) {
     assert_eq!(
         first_sequence(&deployment).await,
         1,
-        "nothing is trimmed that is not stored"
+        "nothing is purged that is not stored"
     );
     deployment.workers(1);
     until("there is room again", async || {

@@ -73,7 +73,7 @@ async fn work_that_nobody_has_is_named(engine: Engine) {
 }
 
 /// Garbage is dead-lettered again whenever it is redriven, so its dead letter goes round from DEAD to REPLAY and back.
-async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) {
+async fn beside_a_purge_and_a_redrive_there_is_no_false_alarm(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
@@ -169,5 +169,5 @@ async fn beside_a_trimmer_and_a_redrive_there_is_no_false_alarm(engine: Engine) 
 
 harness::on_both_stores!(
     work_that_nobody_has_is_named,
-    beside_a_trimmer_and_a_redrive_there_is_no_false_alarm,
+    beside_a_purge_and_a_redrive_there_is_no_false_alarm,
 );
