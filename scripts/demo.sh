@@ -167,7 +167,7 @@ progress() { # prints the progress of the batches; exit code 0: all completed, 1
 import json, sys
 status = json.load(sys.stdin)
 sent = sum(stream["messages"] for stream in status["streams"] if stream["name"] == "EVENTS")
-waiting = sum(one["pending"] + one["unsettled"] for one in status["consumers"])
+waiting = sum(one["pending"] + one["ack_pending"] for one in status["consumers"])
 batches = status["store"]["batches"]
 completed, failed = batches.get("completed", 0), batches.get("failed", 0)
 others = sum(batches.values()) - completed - failed

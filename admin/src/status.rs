@@ -80,7 +80,7 @@ async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Resu
             Some(consumer) => consumers.push(ConsumerStatus {
                 name: format!("{}/{consumer}", name.stream),
                 pending: number("/num_pending"),
-                unsettled: number("/num_ack_pending"),
+                ack_pending: number("/num_ack_pending"),
             }),
         }
     }

@@ -173,7 +173,7 @@ async fn until_done(testbed: &mut Testbed, log: &Log) {
             (before, since) = (now, tokio::time::Instant::now());
         } else if since.elapsed() > STUCK {
             say(&format!(
-                "stuck: open batches, unpublished alerts, batches; last sequence, dead and unsettled: {before:?}"
+                "stuck: open batches, unpublished alerts, batches; last sequence, dead and ack-pending: {before:?}"
             ));
             return;
         }

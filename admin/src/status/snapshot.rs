@@ -33,7 +33,7 @@ pub struct ConsumerStatus {
     /// Not delivered yet.
     pub pending: u64,
     /// Delivered, not acknowledged yet.
-    pub unsettled: u64,
+    pub ack_pending: u64,
 }
 
 /// The status as tables with a blank line between them; `now` gives the processes' ages.
@@ -74,10 +74,10 @@ fn consumers(status: &Status) -> String {
         [
             one.name.clone(),
             one.pending.to_string(),
-            one.unsettled.to_string(),
+            one.ack_pending.to_string(),
         ]
     });
-    as_table(["CONSUMER", "PENDING", "UNSETTLED"], rows.collect())
+    as_table(["CONSUMER", "PENDING", "ACK PENDING"], rows.collect())
 }
 
 fn processes(status: &Status, now: Micros) -> String {
@@ -242,7 +242,7 @@ mod tests {
             consumers: vec![ConsumerStatus {
                 name: "EVENTS/persist".to_owned(),
                 pending: 2,
-                unsettled: 1,
+                ack_pending: 1,
             }],
             collectors: vec![with(
                 worker("collector"),
@@ -269,7 +269,7 @@ mod tests {
  STREAM  MESSAGES  SIZE   SEQUENCES
  EVENTS  3         4 KiB  1–3
 
- CONSUMER        PENDING  UNSETTLED
+ CONSUMER        PENDING  ACK PENDING
  EVENTS/persist  2        1
 
  PROCESS    INSTANCE  HOST  PID  UP FOR  VERSION

@@ -15,7 +15,7 @@ use crate::topology;
 use runtime::clock;
 use runtime::health::HealthRegistry;
 use runtime::metrics::{
-    self, CONSUMER_AGE, CONSUMER_PENDING, CONSUMER_UNSETTLED, STREAM_BYTES, STREAM_LIMIT,
+    self, CONSUMER_ACK_PENDING, CONSUMER_AGE, CONSUMER_PENDING, STREAM_BYTES, STREAM_LIMIT,
     STREAM_MESSAGES, set,
 };
 
@@ -86,7 +86,7 @@ impl StreamMetrics {
         };
         let labels = [("stream", name.stream.as_str()), ("consumer", consumer)];
         set(&CONSUMER_PENDING, &labels, status.pending as f64);
-        set(&CONSUMER_UNSETTLED, &labels, status.ack_pending as f64);
+        set(&CONSUMER_ACK_PENDING, &labels, status.ack_pending as f64);
         set(
             &CONSUMER_AGE,
             &labels,
@@ -102,7 +102,7 @@ fn unknown(name: &ResourceName) {
         None => [&STREAM_MESSAGES, &STREAM_BYTES, &STREAM_LIMIT]
             .into_iter()
             .for_each(|metric| set(metric, &[stream], f64::NAN)),
-        Some(consumer) => [&CONSUMER_PENDING, &CONSUMER_UNSETTLED, &CONSUMER_AGE]
+        Some(consumer) => [&CONSUMER_PENDING, &CONSUMER_ACK_PENDING, &CONSUMER_AGE]
             .into_iter()
             .for_each(|metric| set(metric, &[stream, ("consumer", consumer)], f64::NAN)),
     }

@@ -138,7 +138,7 @@ metrics! {
         "The most bytes that a stream may have; -1: no limit.";
     CONSUMER_PENDING = "devtrail_consumer_pending_messages", Gauge, Every, ["stream", "consumer"],
         "Messages that were not delivered yet.";
-    CONSUMER_UNSETTLED = "devtrail_consumer_unsettled_messages", Gauge, Every, ["stream", "consumer"],
+    CONSUMER_ACK_PENDING = "devtrail_consumer_unsettled_messages", Gauge, Every, ["stream", "consumer"],
         "Messages that were delivered, but not acknowledged yet.";
     CONSUMER_AGE = "devtrail_consumer_oldest_message_age_seconds", Gauge, Every, ["stream", "consumer"],
         "Age of the oldest message that was not acknowledged; 0 if there is none.";
