@@ -194,14 +194,16 @@ fn batches(
         cutter: Option<Cutter>,
         full: VecDeque<Vec<Box<RawValue>>>,
     }
-    let (project, key) = (project.to_owned(), key.to_owned());
+    let project = project.to_owned();
+    let key = key.to_owned();
     let open = Open {
         history,
         cutter: Some(Cutter::new(usize::from(size))),
         full: VecDeque::new(),
     };
     stream::try_unfold(open, move |mut open| {
-        let (project, key) = (project.clone(), key.clone());
+        let project = project.clone();
+        let key = key.clone();
         async move {
             loop {
                 if let Some(events) = open.full.pop_front() {

@@ -78,7 +78,8 @@ pub async fn publish(
 ) -> anyhow::Result<Load> {
     let name = Arc::new(name.to_owned());
     closed_loop(in_flight, length, |number| {
-        let (js, name) = (js.clone(), name.clone());
+        let js = js.clone();
+        let name = name.clone();
         async move {
             let message = PublishMessage::build()
                 .payload(body(&name, number).into())

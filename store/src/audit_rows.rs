@@ -124,10 +124,8 @@ pub fn recovered(recovery: &Recovery, failed: &Attempt) -> AuditRow {
         "attempts": failed.used, "reason": failed.reason, "consumer": recovery.key.consumer,
         "stream_sequence": recovery.key.seq, "job_id": job.map(|job| &job.job_id),
     });
-    let (batch_id, correlation_id) = (
-        replace_nul(&recovery.batch_id),
-        replace_nul(&recovery.correlation_id),
-    );
+    let batch_id = replace_nul(&recovery.batch_id);
+    let correlation_id = replace_nul(&recovery.correlation_id);
     let subject = AuditSubject {
         developer: &recovery.developer,
         batch_id: &batch_id,

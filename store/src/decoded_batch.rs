@@ -145,9 +145,12 @@ impl DecodedBatch {
         actor: String,
     ) -> Result<Self, BadEvent> {
         let header = batch.header.clone();
-        let (mut admitted, mut refused) = (Vec::with_capacity(header.events.len()), Vec::new());
+        let mut admitted = Vec::with_capacity(header.events.len());
+        let mut refused = Vec::new();
         for (index, (note, bytes)) in batch.events().enumerate() {
-            let (ordinal, body, hash) = (index as u32, bytes.to_vec(), event::hash(bytes));
+            let ordinal = index as u32;
+            let body = bytes.to_vec();
+            let hash = event::hash(bytes);
             let head = EventHead::of(bytes);
             match (note.code, note.competes()) {
                 (Some(code), false) => refused.push(RefusedEvent {

@@ -33,34 +33,38 @@ pub fn free_bytes(path: &Path) -> anyhow::Result<u64> {
 
 /// Whether the server is to be restarted. Pure.
 #[derive(Debug, Default)]
-struct Room {
+struct FreeSpace {
     is_full: bool,
 }
 
 /// What is to be done after a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum DiskAction {
     /// Nothing.
-    Go,
+    Continue,
     /// The disk is full since this look: log it.
     Report,
     /// There is room again.
     Restart,
 }
 
-impl Room {
+impl FreeSpace {
     /// `refused`: the server logged since the last look that it could not write.
-    fn look(&mut self, free: u64, refused: bool) -> Next {
+    fn look(&mut self, free: u64, refused: bool) -> DiskAction {
         if self.is_full {
             self.is_full = free < ENOUGH;
             return if self.is_full {
-                Next::Go
+                DiskAction::Continue
             } else {
-                Next::Restart
+                DiskAction::Restart
             };
         }
         self.is_full = refused || free < NONE;
-        if self.is_full { Next::Report } else { Next::Go }
+        if self.is_full {
+            DiskAction::Report
+        } else {
+            DiskAction::Continue
+        }
     }
 }
 
@@ -85,7 +89,7 @@ impl DiskWatch {
 
     /// Waits until the disk was full and has room again; says when it is full, and how much is needed.
     pub async fn has_room_again(&mut self) {
-        let mut room = Room::default();
+        let mut free_space = FreeSpace::default();
         let mut looks = tokio::time::interval(EVERY);
         loop {
             looks.tick().await;
@@ -101,9 +105,9 @@ impl DiskWatch {
             };
             let refused = self.refused();
             let mib = |bytes: u64| bytes / (1024 * 1024);
-            match room.look(free, refused) {
-                Next::Go => {}
-                Next::Report => tracing::error!(
+            match free_space.look(free, refused) {
+                DiskAction::Continue => {}
+                DiskAction::Report => tracing::error!(
                     free_mib = mib(free),
                     needed_mib = mib(ENOUGH),
                     "the disk of {} is full: batches get 503 until {} MiB are free there. Free some; \
@@ -111,7 +115,7 @@ impl DiskWatch {
                     self.folder.display(),
                     mib(ENOUGH)
                 ),
-                Next::Restart => {
+                DiskAction::Restart => {
                     tracing::warn!(
                         free_mib = mib(free),
                         "the disk has room again; restarting nats-server"
@@ -157,23 +161,31 @@ mod tests {
 
     #[test]
     fn a_server_that_could_not_write_is_restarted_once_there_is_enough_room() {
-        let mut room = Room::default();
+        let mut free_space = FreeSpace::default();
         assert_eq!(
-            room.look(ENOUGH - 1, false),
-            Next::Go,
+            free_space.look(ENOUGH - 1, false),
+            DiskAction::Continue,
             "little room is not yet too little"
         );
-        assert_eq!(room.look(5 * NONE, true), Next::Report);
-        assert_eq!(room.look(5 * NONE, true), Next::Go, "logged once");
-        assert_eq!(room.look(ENOUGH - 1, false), Next::Go, "not enough yet");
-        assert_eq!(room.look(ENOUGH, false), Next::Restart);
-        assert_eq!(room.look(ENOUGH, false), Next::Go, "once");
+        assert_eq!(free_space.look(5 * NONE, true), DiskAction::Report);
         assert_eq!(
-            room.look(NONE - 1, false),
-            Next::Report,
+            free_space.look(5 * NONE, true),
+            DiskAction::Continue,
+            "logged once"
+        );
+        assert_eq!(
+            free_space.look(ENOUGH - 1, false),
+            DiskAction::Continue,
+            "not enough yet"
+        );
+        assert_eq!(free_space.look(ENOUGH, false), DiskAction::Restart);
+        assert_eq!(free_space.look(ENOUGH, false), DiskAction::Continue, "once");
+        assert_eq!(
+            free_space.look(NONE - 1, false),
+            DiskAction::Report,
             "a log on a full disk may say nothing"
         );
-        assert_eq!(room.look(ENOUGH, true), Next::Restart);
+        assert_eq!(free_space.look(ENOUGH, true), DiskAction::Restart);
     }
 
     #[test]

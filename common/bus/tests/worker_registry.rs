@@ -141,7 +141,7 @@ fn worker(role: &str) -> WorkerEntry {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_listed_while_they_live_and_leave_at_an_orderly_stop() {
+async fn workers_are_listed_while_they_live_and_leave_at_a_stop() {
     // Long enough that an entry which is gone was taken away, and has not expired.
     let server = Server::start(2 * TIMEOUT).await;
     let js = server.connect().await;

@@ -214,10 +214,8 @@ impl FinishJobs {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = bits.iter().collect();
-        let (srcs, seqs) = (
-            column(&keys, |(at, _)| at.src),
-            column(&keys, |(at, _)| at.seq as i64),
-        );
+        let srcs = column(&keys, |(at, _)| at.src);
+        let seqs = column(&keys, |(at, _)| at.seq as i64);
         let mut completed = Vec::new();
         for row in rows(
             tx,

@@ -33,7 +33,8 @@ pub fn append(connection: &Connection, rows: &[AuditRow], keep: Keep) -> Result<
     let mut skeletons = connection.prepare_cached(INSERT_SKELETON)?;
     let mut personal = connection.prepare_cached(INSERT_PERSONAL)?;
     for row in rows {
-        let (skeleton, person) = (&row.skeleton, &row.personal);
+        let skeleton = &row.skeleton;
+        let person = &row.personal;
         skeletons.execute(params![
             skeleton.id.as_bytes(),
             skeleton.time,
