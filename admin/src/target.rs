@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, stream::Stream};
+use bus::NatsAddress;
 use bus::sync::SyncSettings;
+use runtime::settings::Address;
 use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
 use workers::DatabaseUrl;
@@ -30,9 +32,9 @@ pub struct Target {
         env = "DEVTRAIL_NATS_URL",
         value_name = "URL",
         help_heading = "Which Devtrail",
-        value_parser = bus::parse_nats_url
+        value_parser = bus::NATS_ADDRESS
     )]
-    nats_url: Option<String>,
+    nats_url: Option<NatsAddress>,
     /// The database [default: that of the folder]
     #[arg(
         long,
@@ -89,17 +91,31 @@ impl Addresses {
     }
 }
 
+impl Addresses {
+    /// The nats-server's address.
+    ///
+    /// # Errors
+    /// Returns an error if it is none.
+    pub fn nats(&self) -> anyhow::Result<NatsAddress> {
+        nats_address(&self.nats)
+    }
+}
+
+fn nats_address(text: &str) -> anyhow::Result<NatsAddress> {
+    NatsAddress::parse(text).map_err(anyhow::Error::msg)
+}
+
 impl Target {
     /// The nats-server's URL.
     ///
     /// # Errors
     /// Returns an error if the folder's addresses cannot be read.
-    pub fn nats_url(&self) -> anyhow::Result<String> {
+    pub fn nats_url(&self) -> anyhow::Result<NatsAddress> {
         if let Some(url) = &self.nats_url {
             return Ok(url.clone());
         }
         match Addresses::read(&self.data)? {
-            Some(addresses) => Ok(addresses.nats),
+            Some(addresses) => addresses.nats(),
             // The server of another folder may listen on the usual port: never mix two of them.
             None if self.data != Path::new(USUAL_FOLDER) || self.data.join("up.lock").exists() => {
                 bail!(
@@ -108,7 +124,7 @@ impl Target {
                     self.data.display()
                 )
             }
-            None => Ok("nats://127.0.0.1:4222".to_owned()),
+            None => nats_address("nats://127.0.0.1:4222"),
         }
     }
 
@@ -130,7 +146,7 @@ impl Target {
         if sync.nats_monitor_url.is_empty() {
             let addresses = Addresses::read(&self.data)?;
             sync.nats_monitor_url
-                .extend(addresses.map(|addresses| addresses.monitor));
+                .extend(addresses.map(|addresses| Address::new(addresses.monitor)));
         }
         let js = self.connect().await?;
         bus::sync::check(&js.client(), &self.nats_url()?, &sync).await?;
@@ -141,12 +157,12 @@ impl Target {
     ///
     /// # Errors
     /// Returns an error if none is given and no `devtrail up` runs on the folder.
-    pub fn collector_url(&self, given: Option<&str>) -> anyhow::Result<String> {
+    pub fn collector_url(&self, given: Option<&Address>) -> anyhow::Result<Address> {
         if let Some(url) = given {
-            return Ok(url.trim_end_matches('/').to_owned());
+            return Ok(url.clone());
         }
         match Addresses::read(&self.data)? {
-            Some(addresses) => Ok(addresses.collector),
+            Some(addresses) => Ok(Address::new(addresses.collector)),
             None => bail!(
                 "No `devtrail up` runs on {}. Start it, name its folder with --data, or name a collector with --url.",
                 self.data.display()

@@ -9,7 +9,7 @@ mod stream_bounds;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bus::{EVENTS, NatsSettings, api, sync::SyncSettings, topology};
+use bus::{EVENTS, NatsAddress, NatsSettings, api, sync::SyncSettings, topology};
 use clap::Args;
 use collector::{CollectorSettings, RequestLimits};
 use http_server::admin_listener::{AdminListenSettings, AdminListener};
@@ -18,6 +18,7 @@ use runtime::metrics;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use runtime::schema_folder::SchemaSettings;
+use runtime::settings::Address;
 use workers::{
     DatabaseSettings, DatabaseUrl, RetentionSettings, WatchSettings, WorkerRole, WorkerSettings,
 };
@@ -142,15 +143,15 @@ async fn run_services(
     server: &mut Server,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let first_key = prepare(folder, &addresses.nats, process).await?;
+    let first_key = prepare(folder, &addresses.nats()?, process).await?;
     let nats = NatsSettings {
-        nats_url: addresses.nats.clone(),
+        nats_url: addresses.nats()?,
     };
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
         nats: nats.clone(),
         sync: SyncSettings {
-            nats_monitor_url: vec![addresses.monitor.clone()],
+            nats_monitor_url: vec![Address::new(addresses.monitor.as_str())],
             allow_unsafe_sync: false,
         },
         limits: settings.limits.clone(),
@@ -164,7 +165,7 @@ async fn run_services(
     };
     let workers = WorkerSettings {
         nats,
-        nats_monitor_url: vec![addresses.monitor.clone()],
+        nats_monitor_url: vec![Address::new(addresses.monitor.as_str())],
         database,
         retry: settings.retry,
         breakers: settings.breakers,
@@ -212,10 +213,10 @@ async fn run_services(
 /// Makes streams, consumers and the first key; returns the key if it was made now.
 async fn prepare(
     folder: &Folder,
-    nats_url: &str,
+    nats: &NatsAddress,
     process: &Process,
 ) -> anyhow::Result<Option<String>> {
-    let client = bus::connect_once(nats_url, &process.actor.to_string()).await?;
+    let client = bus::connect_once(nats, &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk_watch::free_bytes(folder.path())?;

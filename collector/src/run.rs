@@ -178,18 +178,18 @@ struct NatsConnection {
 impl NatsConnection {
     /// `None` if the process begins to shut down first.
     async fn open(settings: &CollectorSettings, process: &Process) -> anyhow::Result<Option<Self>> {
-        let url = &settings.nats.nats_url;
+        let address = &settings.nats.nats_url;
         let actor = process.actor.to_string();
         let (tell, connected) = watch::channel(());
         let connection = ConnectionSettings {
             retry: settings.retry,
             connected: Some(tell),
-            ..ConnectionSettings::new(url, &actor)
+            ..ConnectionSettings::new(address, &actor)
         };
         let Some(client) = bus::connect(connection, &process.shutdown).await else {
             return Ok(None);
         };
-        bus::sync::check(&client, url, &settings.sync).await?;
+        bus::sync::check(&client, address, &settings.sync).await?;
         let js = jetstream::new(client.clone());
         let bind = |_| async {
             match bus::bind_stream(&js, bus::EVENTS).await {

@@ -59,8 +59,8 @@ fn start(deployment: &mut Deployment, node: &Node, routes: &str) {
 
 /// The cluster as the stream's leader sees it; `None` if there is no leader, or a node is behind.
 async fn settled(deployment: &Deployment, stream: &str) -> Option<ClusterInfo> {
-    let addresses = bus::addresses(&deployment.nats).ok()?;
-    let js = async_nats::jetstream::new(async_nats::connect(addresses).await.ok()?);
+    let addresses = bus::NatsAddress::parse(&deployment.nats).ok()?;
+    let js = async_nats::jetstream::new(async_nats::connect(addresses.servers()).await.ok()?);
     let info = js
         .get_stream(stream)
         .await

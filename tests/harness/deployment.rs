@@ -525,12 +525,9 @@ impl Deployment {
     /// # Panics
     /// If it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
-        let addresses = bus::addresses(&self.nats).expect("addresses");
-        async_nats::jetstream::new(
-            async_nats::connect(addresses)
-                .await
-                .expect("nats-server answers"),
-        )
+        let address = bus::NatsAddress::parse(&self.nats).expect("addresses");
+        let client = bus::connect_once(&address, "test").await;
+        async_nats::jetstream::new(client.expect("nats-server answers"))
     }
 
     /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.

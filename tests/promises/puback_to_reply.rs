@@ -10,6 +10,7 @@ use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
+use runtime::settings::Address;
 use runtime::{
     process::{Actor, Process},
     shutdown::Shutdown,
@@ -69,10 +70,10 @@ fn settings(up: &DevtrailUp) -> CollectorSettings {
         admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
-            nats_url: up.address("nats"),
+            nats_url: bus::NatsAddress::parse(&up.address("nats")).unwrap(),
         },
         sync: SyncSettings {
-            nats_monitor_url: vec![up.address("monitor")],
+            nats_monitor_url: vec![Address::new(up.address("monitor"))],
             allow_unsafe_sync: false,
         },
         limits: RequestLimits {

@@ -1,13 +1,12 @@
 //! The address of the store, and the lock that keeps a SQLite file to one writing process.
 
-use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
-use clap::builder::{TypedValueParser, ValueParserFactory};
-use clap::error::ErrorKind;
+use clap::builder::ValueParserFactory;
+use runtime::settings::SecretParser;
 use store::{Postgres, PostgresUrl, Sqlite};
 
 /// The address of the database.
@@ -49,32 +48,11 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-/// Reads addresses for clap, whose own errors would repeat what was given, the password too.
-#[derive(Debug, Clone)]
-pub struct UrlParser;
-
 impl ValueParserFactory for DatabaseUrl {
-    type Parser = UrlParser;
+    type Parser = SecretParser<Self>;
 
-    fn value_parser() -> UrlParser {
-        UrlParser
-    }
-}
-
-impl TypedValueParser for UrlParser {
-    type Value = DatabaseUrl;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        _: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<DatabaseUrl, clap::Error> {
-        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
-        text.and_then(str::parse).map_err(|reason| {
-            let message = format!("The database URL cannot be used: {reason}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
-        })
+    fn value_parser() -> SecretParser<Self> {
+        SecretParser::new(str::parse)
     }
 }
 

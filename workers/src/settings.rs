@@ -4,6 +4,7 @@ use bus::NatsSettings;
 use http_server::admin_listener::AdminListenSettings;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetrySettings;
+use runtime::settings::Address;
 
 use crate::database::DatabaseSettings;
 use crate::retention::RetentionSettings;
@@ -18,9 +19,9 @@ pub struct WorkerSettings {
     /// watched
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = runtime::settings::parse_http_url
+        value_parser = runtime::settings::HTTP_ADDRESS
     )]
-    pub nats_monitor_url: Vec<String>,
+    pub nats_monitor_url: Vec<Address>,
     #[command(flatten)]
     pub database: DatabaseSettings,
     #[command(flatten)]

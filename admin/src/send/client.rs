@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use reqwest::{StatusCode, header};
 use runtime::clock;
 use runtime::retry::RetryPolicy;
+use runtime::settings::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ pub struct Client {
     waits: AtomicBool,
     has_warned: AtomicBool,
     http: reqwest::Client,
-    url: String,
+    url: Address,
     give_up_after: Duration,
 }
 
@@ -99,10 +100,10 @@ impl Client {
     ///
     /// # Errors
     /// Returns an error if no HTTP client can be made.
-    pub fn new(name: &'static str, url: &str, give_up_after: Duration) -> anyhow::Result<Self> {
+    pub fn new(name: &'static str, url: &Address, give_up_after: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         // The environment's proxy is for the outside.
-        let http = if is_loopback(url) {
+        let http = if is_loopback(url.expose()) {
             http.no_proxy()
         } else {
             http
@@ -113,7 +114,7 @@ impl Client {
             waits: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
             http,
-            url: format!("{url}/v1/events"),
+            url: Address::new(format!("{}/v1/events", url.expose().trim_end_matches('/'))),
             give_up_after,
         })
     }
@@ -180,7 +181,7 @@ impl Client {
     async fn attempt(&self, batch: &OutgoingBatch) -> anyhow::Result<Attempt> {
         let request = self
             .http
-            .post(&self.url)
+            .post(self.url.expose())
             .bearer_auth(&batch.key)
             .header(header::CONTENT_TYPE, "application/json");
         let request = match self.waits.load(Ordering::Relaxed) {
@@ -273,7 +274,7 @@ impl Client {
         struct OutgoingBatch {
             state: BatchState,
         }
-        let mut url = reqwest::Url::parse(&self.url)?;
+        let mut url = reqwest::Url::parse(self.url.expose())?;
         let root = url.path().trim_end_matches("/events").to_owned();
         url.set_path(&root);
         url.path_segments_mut()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use futures_util::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::settings::Address;
 use runtime::shutdown::Shutdown;
 use serde::Serialize;
 use types::verdict::Counts;
@@ -24,9 +25,9 @@ pub struct DeliveryArgs {
     /// The collector [default: that of the folder]
     #[arg(
         long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Which Devtrail",
-        value_parser = runtime::settings::parse_http_url
+        value_parser = runtime::settings::HTTP_ADDRESS
     )]
-    url: Option<String>,
+    url: Option<Address>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them
     /// [default: api-key in the folder]
     #[arg(
@@ -64,7 +65,7 @@ impl DeliveryArgs {
     pub fn client(&self, name: &'static str) -> anyhow::Result<Client> {
         Client::new(
             name,
-            &self.target.collector_url(self.url.as_deref())?,
+            &self.target.collector_url(self.url.as_ref())?,
             self.give_up_after,
         )
     }

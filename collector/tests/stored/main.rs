@@ -19,6 +19,7 @@ use nats::Nats;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
+use runtime::settings::Address;
 use runtime::{
     process::{Actor, Process},
     shutdown::Shutdown,
@@ -261,10 +262,10 @@ fn settings(nats: &Nats) -> CollectorSettings {
         admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
-            nats_url: nats.address("nats"),
+            nats_url: bus::NatsAddress::parse(&nats.address("nats")).unwrap(),
         },
         sync: SyncSettings {
-            nats_monitor_url: vec![nats.address("monitoring")],
+            nats_monitor_url: vec![Address::new(nats.address("monitoring"))],
             allow_unsafe_sync: false,
         },
         limits: RequestLimits {

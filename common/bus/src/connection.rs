@@ -11,32 +11,17 @@ use tokio::sync::watch;
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 
+use crate::address::{NATS_ADDRESS, NatsAddress, UrlLogin};
+
 /// How to reach NATS.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsSettings {
     /// Address of the nats-server
     #[arg(
         long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL",
-        value_parser = parse_nats_url
+        value_parser = NATS_ADDRESS
     )]
-    pub nats_url: String,
-}
-
-/// Reads the address of a nats-server, or several with commas between.
-///
-/// # Errors
-/// Returns a sentence for the user if one of them is no address of a nats-server.
-pub fn parse_nats_url(text: &str) -> Result<String, String> {
-    for one in text.split(',') {
-        // Its own message would repeat a password.
-        if one.is_empty() || one.parse::<async_nats::ServerAddr>().is_err() {
-            return Err(
-                "is no address of a nats-server; write nats://host:4222, or several with commas between"
-                    .to_owned(),
-            );
-        }
-    }
-    Ok(text.to_owned())
+    pub nats_url: NatsAddress,
 }
 
 /// NATS cannot be reached.
@@ -46,7 +31,7 @@ pub fn parse_nats_url(text: &str) -> Result<String, String> {
      (`devtrail up` does), or name another with --nats-url."
 )]
 pub struct Unreachable {
-    url: String,
+    url: NatsAddress,
     reason: String,
 }
 
@@ -67,42 +52,38 @@ fn options(name: &str) -> async_nats::ConnectOptions {
         })
 }
 
-/// The addresses of a cluster's nodes, of a list with commas between; the client takes any that answers.
-///
-/// # Errors
-/// Returns an error if one of them is no address.
-pub fn addresses(url: &str) -> std::io::Result<Vec<async_nats::ServerAddr>> {
-    url.split(',').map(str::parse).collect()
-}
-
 /// Connects once, for a command that a person waits for.
 ///
 /// # Errors
 /// Returns [`Unreachable`] if no server answers within two seconds.
-pub async fn connect_once(url: &str, name: &str) -> Result<async_nats::Client, Unreachable> {
-    try_once(options(name), url).await
+pub async fn connect_once(
+    address: &NatsAddress,
+    name: &str,
+) -> Result<async_nats::Client, Unreachable> {
+    try_once(options(name), address).await
 }
 
 async fn try_once(
     options: async_nats::ConnectOptions,
-    url: &str,
+    address: &NatsAddress,
 ) -> Result<async_nats::Client, Unreachable> {
-    let failed = |reason: String| Unreachable {
-        url: url.to_owned(),
-        reason,
+    let options = match address.login().cloned() {
+        None => options,
+        Some(UrlLogin::User { name, password }) => options.user_and_password(name, password),
+        Some(UrlLogin::Token(token)) => options.token(token),
     };
-    let addresses = addresses(url).map_err(|error| failed(error.to_string()))?;
-    options
-        .connect(addresses)
-        .await
-        .map_err(|error| failed(error.to_string()))
+    let connected = options.connect(address.servers()).await;
+    connected.map_err(|error| Unreachable {
+        url: address.clone(),
+        reason: error.to_string(),
+    })
 }
 
 /// How a service connects.
 #[derive(Debug)]
 pub struct ConnectionSettings<'a> {
     /// Address of the nats-server, or several with commas between.
-    pub url: &'a str,
+    pub address: &'a NatsAddress,
     /// The name of the client.
     pub name: &'a str,
     /// The pauses between attempts.
@@ -114,9 +95,9 @@ pub struct ConnectionSettings<'a> {
 impl<'a> ConnectionSettings<'a> {
     /// The default pauses, and nobody to notify.
     #[must_use]
-    pub fn new(url: &'a str, name: &'a str) -> Self {
+    pub fn new(address: &'a NatsAddress, name: &'a str) -> Self {
         Self {
-            url,
+            address,
             name,
             retry: RetryPolicy::DEFAULT,
             connected: None,
@@ -132,7 +113,7 @@ pub async fn connect(
     shutdown: &Shutdown,
 ) -> Option<async_nats::Client> {
     let ConnectionSettings {
-        url,
+        address,
         name,
         retry,
         connected,
@@ -142,7 +123,7 @@ pub async fn connect(
     loop {
         let attempt = backoff.attempt();
         tokio::select! {
-            connected = try_once(options(name).event_callback(report.clone()), url) => match connected {
+            connected = try_once(options(name).event_callback(report.clone()), address) => match connected {
                 Ok(client) => return Some(client),
                 Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
             },
@@ -200,35 +181,5 @@ pub async fn reconnected(client: &async_nats::Client, before: u64) {
     let mut polls = tokio::time::interval(RECONNECTED_POLL);
     while connects(client) == before {
         polls.tick().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked_and_no_password_is_repeated() {
-        for good in ["nats://127.0.0.1:4222", "tls://u:p@a,b:1", "localhost"] {
-            assert_eq!(parse_nats_url(good).as_deref(), Ok(good));
-        }
-        for bad in ["", "http://a", "nats://a,", "nats://u:secret@a:no"] {
-            assert!(
-                parse_nats_url(bad).is_err_and(|error| !error.contains("secret")),
-                "{bad}"
-            );
-        }
-    }
-
-    #[test]
-    fn several_addresses_are_several_servers() {
-        let two = addresses("nats://127.0.0.1:4222,nats://[::1]:4223").unwrap();
-        assert_eq!(
-            two.iter()
-                .map(async_nats::ServerAddr::port)
-                .collect::<Vec<_>>(),
-            [4222, 4223]
-        );
-        assert!(addresses("nats://a,nats://b:no").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! NATS: connecting, what streams and consumers must be, binding to them, pulling from them.
 
+mod address;
 mod admin_alerts;
 pub mod api;
 mod bind;
@@ -15,11 +16,11 @@ pub mod sync;
 pub mod topology;
 pub mod worker_registry;
 
+pub use address::{NATS_ADDRESS, NatsAddress};
 pub use admin_alerts::{AdminAlertLog, admin_alerts, publish_admin_alert};
 pub use bind::{BindError, bind_consumer, bind_stream};
 pub use connection::{
-    ConnectionSettings, NatsSettings, Unreachable, addresses, connect, connect_once, connects,
-    parse_nats_url, reconnected,
+    ConnectionSettings, NatsSettings, Unreachable, connect, connect_once, connects, reconnected,
 };
 pub use names::{
     ADMIN, ALERTS, ALL_BATCHES, ConsumerRef, DEAD, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY,

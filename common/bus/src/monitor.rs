@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use runtime::settings::Address;
 use serde::Deserialize;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,14 +36,14 @@ pub struct JetStreamConfig {
 ///
 /// # Errors
 /// Returns an error if it does not answer within two seconds, or not as a nats-server with JetStream does.
-pub async fn jetstream(url: &str) -> reqwest::Result<JetStreamStatus> {
+pub async fn jetstream(url: &Address) -> reqwest::Result<JetStreamStatus> {
     // The environment's proxy is for the outside.
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(TIMEOUT)
         .build()?;
     let reply = client
-        .get(format!("{}/jsz", url.trim_end_matches('/')))
+        .get(format!("{}/jsz", url.expose().trim_end_matches('/')))
         .send()
         .await?;
     reply.error_for_status()?.json().await

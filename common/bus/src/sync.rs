@@ -1,7 +1,9 @@
 //! Whether the server syncs every message to disk: only then is a PubAck a promise (R2.3).
 
 use futures_util::future::join_all;
+use runtime::settings::Address;
 
+use crate::address::NatsAddress;
 use crate::monitor::{self, JetStreamStatus};
 
 /// How to check that the server syncs every message.
@@ -11,9 +13,9 @@ pub struct SyncSettings {
     /// [default: port 8222 on each host of --nats-url]
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = runtime::settings::parse_http_url
+        value_parser = runtime::settings::HTTP_ADDRESS
     )]
-    pub nats_monitor_url: Vec<String>,
+    pub nats_monitor_url: Vec<Address>,
     /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
     #[arg(
         long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC",
@@ -30,12 +32,12 @@ pub enum UnsafeSync {
         "The nats-server at {0} does not sync every message: set `jetstream {{ sync_interval: always }}` \
          (nats/server.conf), or accept the loss with --allow-unsafe-sync."
     )]
-    NotAlways(String),
+    NotAlways(Address),
     /// It is the monitor of another server.
     #[error(
         "The monitor at {0} belongs to another nats-server than --nats-url: name the right one with --nats-monitor-url."
     )]
-    OtherServer(String),
+    OtherServer(Address),
     /// The monitor cannot be read.
     #[error(
         "The nats-server's monitor at {url} cannot be read ({reason}), so nothing shows that it syncs every message. \
@@ -44,7 +46,7 @@ pub enum UnsafeSync {
     )]
     Unreadable {
         /// The address tried.
-        url: String,
+        url: Address,
         /// What went wrong.
         reason: String,
     },
@@ -58,11 +60,11 @@ pub enum UnsafeSync {
 /// unless unsafe sync is allowed. A node that is down is ignored.
 pub async fn check(
     client: &async_nats::Client,
-    nats_url: &str,
+    address: &NatsAddress,
     settings: &SyncSettings,
 ) -> Result<(), UnsafeSync> {
     let monitors = match &settings.nats_monitor_url[..] {
-        [] => nats_url.split(',').map(default_monitor).collect(),
+        [] => address.servers().iter().map(default_monitor).collect(),
         given => given.to_vec(),
     };
     // At once: each node that is down takes its two seconds.
@@ -78,7 +80,7 @@ pub async fn check(
 
 /// What one monitor reported.
 struct MonitorReport {
-    url: String,
+    url: Address,
     status: Result<JetStreamStatus, UnsafeSync>,
 }
 
@@ -97,7 +99,7 @@ fn evaluate(reports: Vec<MonitorReport>, connected: &str) -> Result<(), UnsafeSy
     problem.filter(|_| !has_own).map_or(Ok(()), Err)
 }
 
-async fn read(url: String) -> MonitorReport {
+async fn read(url: Address) -> MonitorReport {
     let status = monitor::jetstream(&url).await;
     let status = status.map_err(|error| UnsafeSync::Unreadable {
         url: url.clone(),
@@ -106,37 +108,27 @@ async fn read(url: String) -> MonitorReport {
     MonitorReport { url, status }
 }
 
-/// Port 8222 on the host of one `nats_url`, without its credentials.
-fn default_monitor(nats_url: &str) -> String {
-    let authority = nats_url
-        .split_once("://")
-        .map_or(nats_url, |(_, rest)| rest);
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+/// Port 8222 on the host of a server.
+fn default_monitor(server: &async_nats::ServerAddr) -> Address {
+    let host = server.host();
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
     };
-    format!("http://{host}:8222")
+    Address::new(format!("http://{host}:8222"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{JetStreamStatus, MonitorReport, UnsafeSync, default_monitor, evaluate};
+    use super::{Address, JetStreamStatus, MonitorReport, UnsafeSync, default_monitor, evaluate};
     use crate::monitor::JetStreamConfig;
 
     #[test]
     fn the_monitor_is_on_the_servers_host_by_default() {
-        assert_eq!(
-            default_monitor("nats://127.0.0.1:4222"),
-            "http://127.0.0.1:8222"
-        );
-        assert_eq!(
-            default_monitor("tls://ada:pw@nats.example"),
-            "http://nats.example:8222"
-        );
-        assert_eq!(default_monitor("nats://[::1]:4222"), "http://[::1]:8222");
+        let monitor = |server: &str| default_monitor(&server.parse().unwrap()).to_string();
+        assert_eq!(monitor("nats://127.0.0.1:4222"), "http://127.0.0.1:8222");
+        assert_eq!(monitor("tls://nats.example"), "http://nats.example:8222");
+        assert_eq!(monitor("nats://[::1]:4222"), "http://[::1]:8222");
     }
 
     #[test]
@@ -153,13 +145,13 @@ mod tests {
         };
         let down = || {
             Err(UnsafeSync::Unreadable {
-                url: "c".to_owned(),
+                url: Address::new("c"),
                 reason: "refused".to_owned(),
             })
         };
         let evaluated = |statuses: Vec<Result<JetStreamStatus, UnsafeSync>>| {
             let report = |status| MonitorReport {
-                url: "url".to_owned(),
+                url: Address::new("url"),
                 status,
             };
             evaluate(statuses.into_iter().map(report).collect(), "n1")

@@ -102,7 +102,11 @@ impl Server {
     }
 
     async fn connect(&self) -> jetstream::Context {
-        jetstream::new(bus::connect_once(&self.url, "test").await.unwrap())
+        jetstream::new(
+            bus::connect_once(&bus::NatsAddress::parse(&self.url).unwrap(), "test")
+                .await
+                .unwrap(),
+        )
     }
 
     /// What `start` gives, on a runtime of its own: a process that [`Doomed::kill`] ends.

@@ -4,17 +4,18 @@
 //! and checks file values as it checks flags.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
+mod address;
 mod values;
 
-use values::mask;
-pub use values::{parse_address, parse_duration, parse_http_url, parse_rate};
+pub use address::{Address, HTTP_ADDRESS, SecretParser};
+pub use values::{mask, parse_address, parse_duration, parse_rate};
 
 /// Wrong usage or configuration: the program exits with 2.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,9 @@ pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
         command = with_defaults(command, &values);
     }
     let printed = command.clone();
-    let matches = command.get_matches_from(arguments);
+    let matches = command
+        .try_get_matches_from(&arguments)
+        .unwrap_or_else(|error| exit(&error, &arguments));
     let settings = S::from_arg_matches(&matches).map_err(|error| UsageError(error.to_string()))?;
     if settings.common_args().print_config {
         let text = effective(&printed, &matches);
@@ -87,6 +90,30 @@ pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
         return Ok(Loaded::Printed);
     }
     Ok(Loaded::Settings(settings))
+}
+
+/// Ends the program as clap does, which may repeat an argument that it does not know: with its secret masked.
+fn exit(error: &clap::Error, arguments: &[OsString]) -> ! {
+    let text = error.to_string();
+    let masked = masked(&text, arguments);
+    if masked == text {
+        error.exit()
+    }
+    // The reader may have closed the pipe; the exit code says the same.
+    let _ = std::io::stderr().write_all(masked.as_bytes());
+    std::process::exit(error.exit_code())
+}
+
+/// The text with the secrets of these arguments masked.
+fn masked(text: &str, arguments: &[OsString]) -> String {
+    let values = arguments.iter().filter_map(|argument| argument.to_str());
+    let values = values.flat_map(|text| [Some(text), text.split_once('=').map(|(_, value)| value)]);
+    values
+        .flatten()
+        .filter(|value| mask(value) != **value)
+        .fold(text.to_owned(), |text, value| {
+            text.replace(value, &mask(value))
+        })
 }
 
 /// Whether the argument is a URL, which may hold a password or token.
@@ -136,9 +163,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, UsageError> {
             "The configuration file {shown} cannot be read: {error}."
         ))
     })?;
-    let table: toml::Table = text.parse().map_err(|error| {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        // Displayed, the error would repeat the line, and a secret in it.
+        let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = before.matches('\n').count() + 1;
         UsageError(format!(
-            "The configuration file {shown} is no TOML: {error}"
+            "The configuration file {shown} is no TOML, in line {line}: {}",
+            error.message()
         ))
     })?;
     let plain = |(key, value): (String, toml::Value)| match value {
@@ -215,11 +246,9 @@ fn effective(command: &Command, matches: &ArgMatches) -> String {
             let Some(long) = arg.get_long().filter(|_| !NO_SETTINGS.contains(&id)) else {
                 continue;
             };
-            if let Ok(Some(mut values)) = matches.try_get_raw(id) {
-                let value = values
-                    .next()
-                    .map(|value| value.to_string_lossy().into_owned())
-                    .unwrap_or_default();
+            if let Ok(Some(values)) = matches.try_get_raw(id) {
+                let values: Vec<_> = values.map(OsStr::to_string_lossy).collect();
+                let value = values.join(",");
                 // Other arguments marked `hide_env_values` are secrets: --help hides them as well.
                 let shown = match (is_url(arg), arg.is_hide_env_values_set()) {
                     (true, _) => mask(&value),
@@ -306,6 +335,30 @@ mod tests {
         assert!(
             !printed.contains("secret") && !help.contains("secret"),
             "{printed}{help}"
+        );
+    }
+
+    #[test]
+    fn an_argument_that_clap_repeats_is_masked() {
+        let arguments = ["x", "nats://u:se cret@a", "--lisen=http://secret@b"].map(OsString::from);
+        let error = command().try_get_matches_from(&arguments).unwrap_err();
+        let shown = masked(&error.to_string(), &arguments);
+        assert!(error.to_string().contains("se cret"), "{error}");
+        assert!(
+            !shown.contains("cret") && shown.contains("nats://u:***@a"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_named_by_its_line_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.toml");
+        std::fs::write(&path, "listen = \"a\"\nnats-url = \"nats://u:secret@a\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("in line 2") && !error.contains("secret"),
+            "{error}"
         );
     }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::settings::mask;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -138,32 +139,6 @@ fn split_options(text: &str) -> (String, Vec<(&str, &str)>) {
     (bare, ours)
 }
 
-/// The text with `***` in place of passwords. For any text, well-formed or not.
-fn mask(text: &str) -> String {
-    let (bare, query) = text
-        .split_once('?')
-        .map_or((text, None), |(bare, query)| (bare, Some(query)));
-    let (scheme, rest) = bare.split_once("://").map_or(("", bare), |(_, rest)| {
-        bare.split_at(bare.len() - rest.len())
-    });
-    let masked = match rest.rsplit_once('@') {
-        Some((person, place)) => match person.split_once(':') {
-            Some((user, _)) => format!("{scheme}{user}:***@{place}"),
-            None => format!("{scheme}{person}@{place}"),
-        },
-        None => bare.to_owned(),
-    };
-    let Some(query) = query else { return masked };
-    let hide = |pair: &str| match pair.split_once('=') {
-        Some((key, _)) if key.contains("password") => format!("{key}=***"),
-        _ => pair.to_owned(),
-    };
-    format!(
-        "{masked}?{}",
-        query.split('&').map(hide).collect::<Vec<_>>().join("&")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +151,8 @@ mod tests {
             "postgresql://db.example/devtrail?user=ada&password=s3cret",
             "postgres://ada:s3cret@db.example/devtrail?sslmode=no-such",
             "postgres://ada:s3cret@db.example:notaport/devtrail",
+            "postgres://ada:s3c?ret@db.example/devtrail",
+            "postgres://db.example/devtrail?password=s3cret@s3cret",
             "postgres://ada:s3cret@db.example/devtrail?password=s3cret&nonsense=s",
         ] {
             let shown = match text.parse::<PostgresUrl>() {

@@ -299,7 +299,7 @@ async fn up_names_a_wrong_value_of_a_flag_and_what_it_must_be() {
         (
             "--database-url",
             "mysql://x",
-            ["The database URL", "write sqlite:PATH or postgres://"],
+            ["--database-url", "write sqlite:PATH or postgres://"],
         ),
         ("--log", "a=b=c", ["--log", "use info, debug"]),
         (

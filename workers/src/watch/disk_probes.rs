@@ -9,6 +9,7 @@ use async_nats::jetstream;
 use bus::monitor::{self, JetStreamStatus};
 use futures_util::future::join_all;
 use runtime::disk::Disk;
+use runtime::settings::Address;
 
 use super::probe::probe;
 use super::readings::{Capacity, DiskReadings};
@@ -23,7 +24,7 @@ pub struct DiskProbes {
     /// The folder of a SQLite file.
     pub folder: Option<PathBuf>,
     /// Addresses of the nats-servers' monitors.
-    pub monitors: Vec<String>,
+    pub monitors: Vec<Address>,
 }
 
 impl DiskProbes {
@@ -95,9 +96,9 @@ impl FoundDisks {
 }
 
 /// The disk under a server of this machine; for another machine's, how much JetStreamStatus uses of what it may.
-fn server_disk(name: &str, url: &str, server: &JetStreamStatus) -> anyhow::Result<FoundDisk> {
+fn server_disk(name: &str, url: &Address, server: &JetStreamStatus) -> anyhow::Result<FoundDisk> {
     let folder = Path::new(&server.config.store_dir);
-    if is_local(url) && folder.is_dir() {
+    if is_local(url.expose()) && folder.is_dir() {
         return disk(name, folder);
     }
     Ok(FoundDisk {
@@ -113,6 +114,7 @@ fn server_disk(name: &str, url: &str, server: &JetStreamStatus) -> anyhow::Resul
 /// Whether an address is of this machine: the same folder on another one is another disk.
 fn is_local(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     ["127.", "localhost", "[::1]"]
         .iter()
         .any(|local| host.starts_with(local))
@@ -151,7 +153,7 @@ mod tests {
             storage: 7,
             config: setup,
         };
-        let of = |url| server_disk("n", url, &server).unwrap();
+        let of = |url| server_disk("n", &Address::new(url), &server).unwrap();
         let capacity = Capacity {
             name: "n".to_owned(),
             used: 7,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
+use runtime::settings::Address;
 
 /// What the watcher probes for, and the administrators' webhook.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,9 +68,9 @@ pub struct WatchSettings {
     /// The address that alerts are posted to: http:// or https://
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_URL", hide_env_values = true, value_name = "ADDRESS",
-        value_parser = runtime::settings::parse_http_url, help_heading = HEADING
+        value_parser = runtime::settings::HTTP_ADDRESS, help_heading = HEADING
     )]
-    pub admin_webhook_url: Option<String>,
+    pub admin_webhook_url: Option<Address>,
     /// An alert that the webhook answers with 408, 429 or 5xx is skipped when it is this old
     #[arg(
         long, env = "DEVTRAIL_ADMIN_WEBHOOK_PATIENCE", default_value = "1h", value_name = "TIME",

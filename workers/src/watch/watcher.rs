@@ -12,6 +12,7 @@ use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
+use runtime::settings::Address;
 use runtime::shutdown::Shutdown;
 use store::Monitoring;
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,7 +34,7 @@ pub struct Watch<S> {
     /// The folder of a SQLite file.
     pub folder: Option<PathBuf>,
     /// Addresses of the nats-servers' monitors.
-    pub monitors: Vec<String>,
+    pub monitors: Vec<Address>,
     pub settings: WatchSettings,
     pub retry: RetryPolicy,
     pub process: Process,

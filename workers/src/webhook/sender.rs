@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
+use runtime::settings::Address;
 use sha2::Sha256;
 use types::time::{Micros, SECOND};
 
@@ -48,7 +49,7 @@ pub struct Post {
 /// Posts messages to one address.
 pub struct WebhookSender {
     http: reqwest::Client,
-    url: String,
+    url: Address,
     secret: Option<String>,
     /// The header that carries a message's id.
     id_header: &'static str,
@@ -58,7 +59,7 @@ impl WebhookSender {
     /// # Errors
     /// Returns `reqwest::Error` if no TLS backend can be initialized.
     pub fn new(
-        url: String,
+        url: Address,
         secret: Option<String>,
         id_header: &'static str,
     ) -> reqwest::Result<Self> {
@@ -80,7 +81,7 @@ impl WebhookSender {
         let timestamp = (now / SECOND).to_string();
         let mut request = self
             .http
-            .post(&self.url)
+            .post(self.url.expose())
             .header("Content-Type", "application/json")
             .header(self.id_header, id)
             .header("Devtrail-Timestamp", &timestamp);

@@ -59,63 +59,77 @@ pub fn parse_address(text: &str) -> Result<String, String> {
     parts.map(|_| text.to_owned()).ok_or_else(bad)
 }
 
-/// Reads an `http` or `https` URL.
+/// A URL, or several with commas between, without passwords and tokens; for any text, well-formed or not.
 ///
-/// # Errors
-/// Returns a sentence if the text is not one.
-pub fn parse_http_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"));
-    let bad = || "is no HTTP URL; write http://host:port".to_owned();
-    url.filter(|url| url.has_host())
-        .map(|_| text.to_owned())
-        .ok_or_else(bad)
+/// If it is not clear what belongs to a secret, more is hidden rather than less: what stands before the last `@` of an
+/// address belongs to its user and password.
+#[must_use]
+pub fn mask(urls: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = urls;
+    // A comma is between two addresses if a scheme follows; any other may be part of a password.
+    while let Some(comma) = rest
+        .match_indices(',')
+        .map(|(at, _)| at)
+        .find(|&at| scheme(&rest[at + 1..]).is_some())
+    {
+        masked += &mask_one(&rest[..comma]);
+        masked.push(',');
+        rest = &rest[comma + 1..];
+    }
+    masked + &mask_one(rest)
 }
 
-/// A URL, or several with commas between, without passwords and tokens.
-///
-/// If it is not clear what belongs to a secret, more is hidden rather than less.
-pub(super) fn mask(urls: &str) -> String {
-    let mut parts = urls.split('@');
-    let mut masked = String::new();
-    let mut last = parts.next().unwrap_or_default();
-    for (index, next) in parts.enumerate() {
-        // Between two @ there is a host, a comma and the next user; without a comma, more of a secret.
-        let user = if index == 0 {
-            last
-        } else if let Some((host, user)) = last.split_once(',') {
-            masked += &format!("@{host},");
-            user
-        } else {
-            last = next;
-            continue;
-        };
-        let (scheme, user) = user
-            .rsplit_once("://")
-            .map_or(("", user), |(scheme, user)| (scheme, user));
-        if !scheme.is_empty() {
-            masked += &format!("{scheme}://");
-        }
-        masked += &user
-            .split_once(':')
-            .map_or("***".to_owned(), |(name, _)| format!("{name}:***"));
-        last = next;
-    }
-    if !masked.is_empty() {
-        masked.push('@');
-    }
-    masked += last;
-    mask_query(&masked)
+/// The scheme that the text begins with, with its `://`.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once("://")?;
+    let is_scheme = !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
+    is_scheme.then(|| &text[..scheme.len() + 3])
 }
+
+fn mask_one(url: &str) -> String {
+    let Some((before, place)) = url.rsplit_once('@') else {
+        return mask_query(url);
+    };
+    let scheme = scheme(before).unwrap_or_default();
+    let login = &before[scheme.len()..];
+    if login.contains('?') {
+        // The @ may belong to a password among the parameters.
+        return format!("{scheme}***");
+    }
+    let is_name = |text: &str| !text.contains([',', '@', '/']);
+    let shown = match login.split_once(':') {
+        Some((name, password)) if is_name(name) && !password.is_empty() => format!("{name}:***"),
+        // A name alone is a token, but of a database it is a user.
+        None if is_name(login) && scheme.starts_with("postgres") => login.to_owned(),
+        _ => "***".to_owned(),
+    };
+    format!("{scheme}{shown}@{}", mask_query(place))
+}
+
+/// Parameters whose names say that they hold a secret.
+const SECRET_PARAMETERS: [&str; 5] = ["password", "token", "secret", "key", "auth"];
 
 /// Connection strings may carry the password among their parameters.
 fn mask_query(url: &str) -> String {
-    let Some((before, rest)) = url.split_once("password=") else {
+    let Some((before, query)) = url.split_once('?') else {
         return url.to_owned();
     };
-    let after = rest.find(['&', ',']).map_or("", |at| &rest[at..]);
-    format!("{before}password=***{}", mask_query(after))
+    let hide = |pair: &str| match pair.split_once('=') {
+        Some((name, _))
+            if SECRET_PARAMETERS
+                .iter()
+                .any(|one| name.to_lowercase().contains(one)) =>
+        {
+            format!("{name}=***")
+        }
+        _ => pair.to_owned(),
+    };
+    let pairs: Vec<String> = query.split('&').map(hide).collect();
+    format!("{before}?{}", pairs.join("&"))
 }
 
 #[cfg(test)]
@@ -133,16 +147,31 @@ mod tests {
                 "postgres://db/x?user=ada&password=secret&ssl=on",
                 "postgres://db/x?user=ada&password=***&ssl=on",
             ),
+            ("postgres://ada@db/x", "postgres://ada@db/x"),
+            ("postgres://ada:secret?secret@db/x", "postgres://***"),
+            (
+                "postgres://db/x?user=ada&password=secret@secret",
+                "postgres://***",
+            ),
             ("nats://secret@a:4222", "nats://***@a:4222"),
             ("secret@a:4222", "***@a:4222"),
+            ("nats://u:@a", "nats://***@a"),
             (
                 "nats://u:secret@a,nats://v:secret@b:1",
                 "nats://u:***@a,nats://v:***@b:1",
             ),
-            ("nats://u:secret@a,secret@b,c", "nats://u:***@a,***@b,c"),
-            ("nats://a,u:secret@b", "nats://a,u:***@b"),
+            ("nats://u:secret@a,secret@b,c", "nats://u:***@b,c"),
+            ("nats://a,u:secret@b", "nats://***@b"),
+            ("nats://a,nats://secret@b", "nats://a,nats://***@b"),
             ("nats://u:sec@secret@a", "nats://u:***@a"),
             ("nats://u:secret,secret@a", "nats://u:***@a"),
+            ("nats://u:secret/sec://secret@a", "nats://u:***@a"),
+            ("nats://u:secret%zz@a", "nats://u:***@a"),
+            ("u:secret://secret@a", "u:***@a"),
+            (
+                "https://h/p?Access_Token=secret,secret&x=1",
+                "https://h/p?Access_Token=***&x=1",
+            ),
             (
                 "nats://127.0.0.1:4222,nats://b",
                 "nats://127.0.0.1:4222,nats://b",
@@ -177,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_urls_are_checked_and_kept_as_they_are() {
+    fn addresses_to_listen_on_are_checked_and_kept() {
         for good in ["127.0.0.1:0", "0.0.0.0:8787", "[::1]:8787", "localhost:1"] {
             assert_eq!(parse_address(good).as_deref(), Ok(good));
         }
@@ -193,13 +222,6 @@ mod tests {
             "http://a:1",
         ] {
             assert!(parse_address(bad).is_err(), "{bad}");
-        }
-        assert!(
-            parse_http_url("http://127.0.0.1:8222").is_ok()
-                && parse_http_url("https://a/b").is_ok()
-        );
-        for bad in ["", "a:8222", "127.0.0.1:8222", "ftp://a", "http://"] {
-            assert!(parse_http_url(bad).is_err(), "{bad}");
         }
     }
 }
