@@ -18,7 +18,7 @@ use runtime::retry::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use types::batch::{self, Header};
-use types::id;
+use types::id::MessageIdentity;
 use types::stream::StreamIncarnation;
 
 use crate::incarnation_cache::IncarnationCache;
@@ -26,8 +26,8 @@ use crate::incarnation_cache::IncarnationCache;
 /// A message ready to be published.
 #[derive(Debug, Clone)]
 pub struct EventsMessage {
-    /// The `Nats-Msg-Id`; the publisher sets the header.
-    pub id: String,
+    /// What it says of itself; the publisher sets the header `Nats-Msg-Id`.
+    pub identity: MessageIdentity,
     pub subject: String,
     /// The other headers.
     pub headers: HeaderMap,
@@ -58,7 +58,7 @@ impl EventsMessage {
         headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
         headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
         Ok(Self {
-            id: id::msg_id(
+            identity: MessageIdentity::new(
                 &header.developer,
                 header.epoch,
                 &header.batch_id,
@@ -76,6 +76,8 @@ impl EventsMessage {
 pub struct PublishedMessage {
     /// The stream's incarnation as it was read before the first attempt: see [`IncarnationCache`].
     pub incarnation: StreamIncarnation,
+    /// What the message says of itself.
+    pub identity: MessageIdentity,
     /// The sequence; the original's if it is a duplicate.
     pub sequence: u64,
     /// The server knew the message id already, or another request of this collector was sending it.
@@ -197,14 +199,14 @@ impl Publisher {
             .in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = in_flight.get(&message.id) {
+        if let Some(outcome) = in_flight.get(&message.identity.message_id) {
             return InFlightPublish {
                 outcome: outcome.clone(),
                 joined: true,
             };
         }
         let (sender, receiver) = watch::channel(None);
-        in_flight.insert(message.id.clone(), receiver.clone());
+        in_flight.insert(message.identity.message_id.clone(), receiver.clone());
         let publisher = self.clone();
         tokio::spawn(async move {
             let started = Instant::now();
@@ -214,7 +216,7 @@ impl Publisher {
                 .in_flight
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .remove(&message.id);
+                .remove(&message.identity.message_id);
             // The requests that waited may have gone.
             let _ = sender.send(Some(outcome));
             drop(permit);
@@ -247,6 +249,7 @@ impl Publisher {
                     permit.done(breaker::CallOutcome::Ok);
                     return Ok(PublishedMessage {
                         incarnation,
+                        identity: message.identity.clone(),
                         sequence: ack.sequence,
                         duplicate: ack.duplicate,
                         joined: false,
@@ -285,7 +288,7 @@ impl Publisher {
             }
             metrics::publish_retried();
             tracing::debug!(
-                id = message.id,
+                id = message.identity.message_id,
                 attempt,
                 last,
                 "publishing again with the same id"
@@ -310,7 +313,7 @@ impl Publisher {
         let publish = PublishMessage::build()
             .payload(message.payload.clone())
             .headers(message.headers.clone())
-            .message_id(&message.id);
+            .message_id(&message.identity.message_id);
         self.js
             .send_publish(message.subject.clone(), publish)
             .await?

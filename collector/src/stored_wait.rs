@@ -174,6 +174,7 @@ impl StoredWait<'_> {
         let query = BatchQuery::Stored {
             incarnation: before.clone(),
             seq: self.published.sequence,
+            message: self.published.identity.clone(),
         };
         Ok(self.queries.query(BATCH, &query, LONGEST_INTERVAL).await?)
     }

@@ -1,12 +1,13 @@
 //! What administrators decide about dead letters.
 
 use types::audit::Step;
-use types::id::BatchRef;
+use types::id::{BatchRef, MessageIdentity};
 use types::time::Micros;
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::sql::shared_sql;
+use crate::submission::Submission;
 
 /// What an administrator decided about one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct DeadLetterDecision {
     pub dead_sequence: u64,
     /// When DEAD stored it.
     pub dead_at: Micros,
+    /// What the message says of itself, if it is a batch.
+    pub message: Option<MessageIdentity>,
     /// The developer that the dead letter names; the batch row, if there is one, knows better.
     pub developer: Option<String>,
     /// The job, if it is one.
@@ -35,6 +38,17 @@ pub struct DeadLetterDecision {
 }
 
 impl DeadLetterDecision {
+    /// Whether the row at its place is of the batch that the dead letter is about: a stream that was restored to an
+    /// older state gives sequences out again. A forgotten developer's row names nobody, and is taken for it.
+    pub(crate) fn is_about(&self, row: &Submission) -> bool {
+        let of = |named: &str, stored: &str| stored.is_empty() || named == stored;
+        match (&self.message, &self.developer) {
+            (Some(message), _) => of(&message.message_id, &row.message_id),
+            (None, Some(developer)) => of(developer, &row.developer),
+            (None, None) => true,
+        }
+    }
+
     /// The id of its audit row: the same for the same dead letter and step, so that it is written once. Made
     /// as a UUIDv7 from the dead letter's time, with BLAKE3 instead of the random bits.
     pub(crate) fn id(&self) -> Uuid {
@@ -90,6 +104,7 @@ mod tests {
             step: Step::Redriven,
             dead_sequence: 7,
             dead_at: 1_772_323_200_000_000,
+            message: None,
             developer: None,
             job_id: None,
             by: "ada@host".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::batch::{Batch, Header};
 use types::event::{self, EventHead};
-use types::id::{self, BatchRef, DeveloperId};
+use types::id::{BatchRef, DeveloperId, MessageIdentity};
 use types::json::replace_nul;
 use types::time::{Micros, rfc3339};
 use types::verdict::Code;
@@ -16,8 +16,8 @@ use crate::error::StoreError;
 pub struct DecodedBatch {
     pub at: BatchRef,
     pub header: Header,
-    /// Equal for equal events in equal order: a resend has it too, another batch under the same id does not.
-    pub events_hash: String,
+    /// Its `Nats-Msg-Id`: a resend of the same events has it too, another batch under the same id does not.
+    pub message_id: String,
     /// When the stream stored it.
     pub published_at: Micros,
     /// When the store transaction began.
@@ -81,6 +81,8 @@ pub struct StoredFrom {
     pub developer: String,
     /// The client's batch id; empty if the developer was forgotten.
     pub batch_id: String,
+    /// Its `Nats-Msg-Id`; empty if the developer was forgotten.
+    pub message_id: String,
 }
 
 impl DecodedBatch {
@@ -94,9 +96,10 @@ impl DecodedBatch {
     pub fn expect_own(&self, row: &StoredFrom) -> Result<(), StoreError> {
         let header = &self.header;
         let forgotten = row.developer.is_empty();
-        let same_person =
-            row.developer == header.developer.as_str() && row.batch_id == header.batch_id;
-        if row.published_at == self.published_at && (forgotten || same_person) {
+        let is_same = row.developer == header.developer.as_str()
+            && row.batch_id == header.batch_id
+            && row.message_id == self.message_id;
+        if row.published_at == self.published_at && (forgotten || is_same) {
             return Ok(());
         }
         Err(StoreError::StreamRestored(format!(
@@ -107,6 +110,16 @@ impl DecodedBatch {
             rfc3339(row.published_at),
             rfc3339(self.published_at)
         )))
+    }
+
+    /// What its message says of itself.
+    #[must_use]
+    pub fn identity(&self) -> MessageIdentity {
+        MessageIdentity {
+            developer: self.header.developer.to_string(),
+            batch_id: self.header.batch_id.clone(),
+            message_id: self.message_id.clone(),
+        }
     }
 
     /// The batch without personal data, as it is stored of a forgotten developer: its place and its times.
@@ -125,7 +138,7 @@ impl DecodedBatch {
         };
         Self {
             header,
-            events_hash: String::new(),
+            message_id: String::new(),
             actor: self.actor.clone(),
             admitted: Vec::new(),
             refused: Vec::new(),
@@ -179,11 +192,11 @@ impl DecodedBatch {
                 }
             }
         }
-        let events_hash = id::events_hash(batch.events().map(|(_, bytes)| bytes));
+        let message_id = batch.identity().message_id;
         Ok(Self {
             at,
             header,
-            events_hash,
+            message_id,
             published_at,
             persisted_at,
             actor,

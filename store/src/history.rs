@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use types::id::BatchRef;
-use types::stream::StreamIncarnation;
+use types::query::ResendNote;
 use types::time::Micros;
 
 use crate::error::StoreError;
@@ -64,16 +64,12 @@ pub trait History: Send + Sync + 'static {
         at: BatchRef,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, StoreError>> + Send;
 
-    /// Records that the stream dropped a resend of a batch: `correlation_id` is the resend's. Nothing
-    /// is written, and the answer is false, for a batch that is not stored (yet). Of a forgotten
-    /// developer's batch only the skeleton is written.
+    /// Records that the stream dropped a resend of a batch. Nothing is written, and the answer is false, for a batch
+    /// that is not stored (yet), or in whose place another message's row stands. Of a forgotten developer's batch only
+    /// the skeleton is written.
     fn record_resend(
         &self,
-        incarnation: StreamIncarnation,
-        seq: u64,
-        correlation_id: String,
-        time: Micros,
-        actor: String,
+        note: ResendNote,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
@@ -113,7 +109,7 @@ shared_sql! {
         WHERE a.src = $1 AND a.seq = $2 ORDER BY a.time, a.id";
     RESENT_BATCH = "SELECT b.src, b.seq, b.developer, b.batch_id
         FROM sources s JOIN batches b ON b.src = s.src
-        WHERE s.stream = $1 AND s.created_at = $2 AND b.seq = $3";
+        WHERE s.stream = $1 AND s.created_at = $2 AND b.seq = $3 AND b.message_id IN ($4, '')";
 }
 
 impl AuditEntry {

@@ -1,6 +1,6 @@
 //! What queries read: batches, days and alerts.
 
-use types::id::EventRef;
+use types::id::{EventRef, MessageIdentity};
 use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Code;
@@ -85,11 +85,12 @@ pub trait QueryReads: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Submission>, StoreError>> + Send;
 
     /// The batch in this message, as its first submission (most often itself) is stored now. `None` until it
-    /// is stored.
+    /// is stored, and for a message that another one's row stands in the place of.
     fn stored(
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
+        message: MessageIdentity,
     ) -> impl Future<Output = Result<Option<StoredBatch>, StoreError>> + Send;
 
     /// The developer's days from `from` to `to` (`YYYY-MM-DD`, both included), rising.
@@ -116,14 +117,13 @@ shared_sql! {
         "SELECT ", submission_columns!("b"),
         " FROM batches b WHERE b.developer = $1 AND b.batch_id = $2 ORDER BY b.src, b.seq"
     );
-    /// A forgotten developer's batches are all alike, and each is its own first.
+    /// A place names no message: a stream that is restored to an older state gives its sequences out again.
     FIRST_SUBMISSION = concat!(
         "SELECT ", submission_columns!("f"),
         " FROM sources s JOIN batches b ON b.src = s.src
-        JOIN batches f ON f.developer = b.developer AND f.batch_id = b.batch_id
-          AND f.events_hash = b.events_hash
+        JOIN batches f ON f.developer = b.developer AND f.batch_id = b.batch_id AND f.message_id = b.message_id
         WHERE s.stream = $1 AND s.created_at = $2 AND b.seq = $3
-          AND (b.developer <> '' OR (f.src = b.src AND f.seq = b.seq))
+          AND b.developer = $4 AND b.batch_id = $5 AND b.message_id = $6
         ORDER BY f.src, f.seq LIMIT 1"
     );
     NOT_ACCEPTED = "SELECT r.src, r.seq, r.ordinal, r.event_id, r.code, r.pointer, r.detail,

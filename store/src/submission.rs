@@ -17,6 +17,8 @@ pub struct Submission {
     pub developer: String,
     /// The client's batch id.
     pub batch_id: String,
+    /// The message's `Nats-Msg-Id`; empty if the developer was forgotten.
+    pub message_id: String,
     pub correlation_id: String,
     pub state: BatchState,
     /// Jobs it needs, jobs done, jobs in DEAD.
@@ -68,7 +70,9 @@ macro_rules! submission_columns {
             $table,
             ".published_at, ",
             $table,
-            ".persisted_at"
+            ".persisted_at, ",
+            $table,
+            ".message_id"
         )
     };
 }
@@ -101,6 +105,7 @@ impl Submission {
             received_at: row.value(14)?,
             published_at: row.value(15)?,
             persisted_at: row.value(16)?,
+            message_id: row.value(17)?,
         })
     }
 }

@@ -402,6 +402,38 @@ impl Deployment {
         self.spawn_nats(&port, &monitor);
     }
 
+    /// Copies what the nats-server has on disk; it is stopped meanwhile, so that the copy is whole.
+    ///
+    /// # Panics
+    /// If it does not run, or cannot be copied.
+    pub async fn back_up_nats(&mut self) {
+        let _ = self.stop("nats").await;
+        copy_folder(&self.path("nats"), &self.path("nats.backup"));
+        self.nats_again();
+        self.nats_answers().await;
+    }
+
+    /// Puts the copy back; the server is stopped meanwhile.
+    ///
+    /// # Panics
+    /// If it does not run, or was never copied.
+    pub async fn restore_nats(&mut self) {
+        let _ = self.stop("nats").await;
+        std::fs::remove_dir_all(self.path("nats")).expect("the folder of the streams");
+        copy_folder(&self.path("nats.backup"), &self.path("nats"));
+        self.nats_again();
+        self.nats_answers().await;
+    }
+
+    /// Waits until the nats-server answers again.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn nats_answers(&self) {
+        let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
+        until("nats-server answers again", answers).await;
+    }
+
     /// Moves what the nats-server has on disk into `folder`, where it goes on.
     ///
     /// # Panics
@@ -410,17 +442,12 @@ impl Deployment {
         let _ = self.stop("nats").await;
         let old = self.path("nats");
         let new = folder.join("nats");
-        let copied = Command::new("cp").arg("-a").arg(&old).arg(&new).status();
-        assert!(
-            copied.expect("cp runs").success(),
-            "the streams cannot be copied"
-        );
+        copy_folder(&old, &new);
         std::fs::remove_dir_all(&old)
             .and_then(|()| symlink(&new, &old))
             .expect("another folder");
         self.nats_again();
-        let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
-        until("nats-server answers again", answers).await;
+        self.nats_answers().await;
     }
 
     /// Whether the process of this name runs; one that has ended is forgotten, and `false`. How one
@@ -596,6 +623,15 @@ impl Deployment {
         assert_eq!(message.info().expect("its place").stream_sequence, seq);
         message
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(
+        copied.expect("cp runs").success(),
+        "{} cannot be copied",
+        from.display()
+    );
 }
 
 impl Drop for Deployment {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Every table that is derived from the events, and the batches; without what depends on the moment.
 const DERIVED: [&str; 9] = [
-    "SELECT src, seq, developer, batch_id, events_hash, received, accepted, duplicate, rejected, quarantined, \
+    "SELECT src, seq, developer, batch_id, message_id, received, accepted, duplicate, rejected, quarantined, \
         need, done,
        failed, state FROM batches ORDER BY src, seq",
     "SELECT src, seq, ordinal, developer, event_id, type, effective_at, local_day FROM events ORDER BY \

@@ -5,7 +5,8 @@ use std::path::Path;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use bus::admin_alerts;
-use harness::{DevtrailUp, envelope, event, until};
+use harness::{Deployment, DevtrailUp, Engine, envelope, event, until};
+use serde_json::json;
 use types::admin_alert::AlertKind;
 
 fn copy(from: &Path, to: &Path) {
@@ -121,3 +122,65 @@ async fn put_right(up: &mut DevtrailUp) {
     assert_eq!(up.verify()["duplicates"], 1, "e1 was in both");
     assert_eq!(up.count("SELECT count(*) FROM events"), 4);
 }
+
+/// An older copy of the stream gives sequence 2 out again, which the database has a batch of bob's for. Ada, who waits
+/// for her batch, is told neither that it is stored nor anything of bob's.
+///
+/// Contract: wait.own-batch
+async fn a_waiting_client_is_never_answered_from_the_row_of_another(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let ada = deployment.client(&url, "ada").await;
+    let bob = deployment.client(&url, "bob").await;
+    deployment.workers(1);
+    let first = envelope("b1", &[event("e1")]);
+    assert_eq!(ada.send_waiting(&first, 30).await.status, 200);
+    deployment.completed(1).await;
+    deployment.back_up_nats().await;
+    let mut conflict = event("bobs-secret-id");
+    conflict["data"]["path"] = json!("bobs-secret-path.rs");
+    let bobs = envelope("bobs-batch", &[event("bobs-secret-id"), conflict]);
+    let stored = until("bob's batch is stored", async || {
+        let reply = bob.send_waiting(&bobs, 30).await;
+        (reply.status == 200).then_some(reply.body)
+    })
+    .await;
+    assert_eq!(
+        (&stored["stream_sequence"], &stored["counts"]["quarantined"]),
+        (&json!(2), &json!(1)),
+        "{stored}"
+    );
+    deployment.restore_nats().await;
+    let own = envelope("b2", &[event("e2")]);
+    let reply = until("the stream takes batches again", async || {
+        let reply = ada.send_waiting(&own, 3).await;
+        (reply.status < 500).then_some(reply)
+    })
+    .await;
+    assert_eq!(
+        (reply.status, &reply.body["stream_sequence"]),
+        (202, &json!(2)),
+        "{}",
+        reply.body
+    );
+    assert_eq!(reply.body["durability"], "stream");
+    assert_eq!(reply.body["counts"]["accepted"], 1);
+    assert!(!reply.body.to_string().contains("bobs"), "{}", reply.body);
+    // Sent again it is a duplicate in the stream, which leaves a note in nobody else's audit.
+    let again = ada.send_waiting(&own, 3).await;
+    assert_eq!(
+        (again.status, &again.body["duplicate_batch"]),
+        (202, &json!(true))
+    );
+    assert!(!again.body.to_string().contains("bobs"), "{}", again.body);
+    let notes = "SELECT count(*) FROM audit WHERE seq = 2 AND outcome = 'duplicate_batch'";
+    assert_eq!(deployment.database.count(notes).await, 0);
+    // What is stored is answered as ever: ada's first batch was in both.
+    let first = ada.send_waiting(&first, 30).await;
+    assert_eq!(
+        (first.status, &first.body["duplicate_batch"]),
+        (200, &json!(true))
+    );
+}
+
+harness::on_both_stores!(a_waiting_client_is_never_answered_from_the_row_of_another);

@@ -171,7 +171,7 @@ fn prior_attempts(attempt: Attempt, own_marks: u32) -> PriorAttempts {
         used: attempt.used,
         died: attempt.guards.saturating_sub(own_marks),
         reason: attempt.reason,
-        is_in_dead: attempt.dead_at.is_some(),
+        dead_at: attempt.dead_at,
     }
 }
 

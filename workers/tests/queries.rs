@@ -19,7 +19,7 @@ use store::{
     Account, AuditEntry, Clue, Computed, History, QueryReads, StoreError, StoredAlert, StoredBatch,
     StoredDay, Submission, Totals, VerifyReads,
 };
-use types::id::{BatchRef, Src};
+use types::id::{BatchRef, MessageIdentity, Src};
 use types::job::{BatchState, Mask};
 use types::query::{
     BATCH, BatchQuery, DayReply, METRICS, MetricsQuery, QueryReply, RESEND_NOTES, ResendNote,
@@ -37,7 +37,7 @@ struct Known(Arc<Mutex<Noted>>);
 #[derive(Default)]
 struct Noted {
     attempts: u32,
-    notes: Vec<(u64, String, Micros, String)>,
+    notes: Vec<ResendNote>,
 }
 
 fn incarnation(created: Micros) -> StreamIncarnation {
@@ -47,11 +47,20 @@ fn incarnation(created: Micros) -> StreamIncarnation {
     }
 }
 
+fn identity() -> MessageIdentity {
+    MessageIdentity {
+        developer: "ada".to_owned(),
+        batch_id: "b1".to_owned(),
+        message_id: "ada:0:b1:0123456789abcdef".to_owned(),
+    }
+}
+
 fn batch(seq: u64) -> Submission {
     Submission {
         at: BatchRef { src: 1, seq },
         developer: "ada".to_owned(),
         batch_id: "b1".to_owned(),
+        message_id: identity().message_id,
         correlation_id: "c1".to_owned(),
         state: BatchState::Persisted,
         masks: [Mask::ALL, Mask::NONE, Mask::NONE],
@@ -105,6 +114,7 @@ impl QueryReads for Known {
         &self,
         _: StreamIncarnation,
         seq: u64,
+        _: MessageIdentity,
     ) -> Result<Option<StoredBatch>, StoreError> {
         Ok((seq <= 2).then(|| StoredBatch {
             first: batch(1),
@@ -149,21 +159,14 @@ impl History for Known {
     }
 
     /// Stores its batch between the second and the third try.
-    async fn record_resend(
-        &self,
-        _: StreamIncarnation,
-        seq: u64,
-        correlation_id: String,
-        time: Micros,
-        actor: String,
-    ) -> Result<bool, StoreError> {
+    async fn record_resend(&self, note: ResendNote) -> Result<bool, StoreError> {
         let mut noted = self.0.lock().expect("no test panicked");
         noted.attempts += 1;
         match noted.attempts {
             1 => Err(StoreError::Unavailable("busy".to_owned())),
             2 => Ok(false),
             _ => {
-                noted.notes.push((seq, correlation_id, time, actor));
+                noted.notes.push(note);
                 Ok(true)
             }
         }
@@ -257,6 +260,7 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
         let stored = BatchQuery::Stored {
             incarnation: incarnation(created),
             seq,
+            message: identity(),
         };
         let found: Option<StoredReply> = ok(query(&client, BATCH, &stored).await);
         found.map(|reply| (reply.stream_sequence, reply.duplicate_batch))
@@ -305,6 +309,7 @@ async fn a_note_is_written_once_its_batch_is_stored() {
     let note = |correlation_id: &str| ResendNote {
         incarnation: incarnation(1),
         seq: 7,
+        message: identity(),
         correlation_id: correlation_id.to_owned(),
         received_at: 42,
         collector: "c/1".to_owned(),
@@ -334,8 +339,5 @@ async fn a_note_is_written_once_its_batch_is_stored() {
     shutdown.begin();
     running.await.unwrap();
     let noted = store.0.lock().unwrap();
-    assert_eq!(
-        (noted.attempts, &noted.notes[..]),
-        (3, &[(7, "c9".to_owned(), 42, "c/1".to_owned())][..])
-    );
+    assert_eq!((noted.attempts, &noted.notes[..]), (3, &[note("c9")][..]));
 }

@@ -153,12 +153,14 @@ async fn would_drop(
     store: &impl QueryReads,
     dead: &DeadMessage,
 ) -> anyhow::Result<DeadLetterOutcome> {
-    let deletes_from_events = match message_to_delete(dead, &session.events_view(dead).await?) {
-        Some(seq) => store
-            .stored(session.incarnation.clone(), seq)
+    let view = session.events_view(dead).await?;
+    let deletes_from_events = match (message_to_delete(dead, &view), view.identity()) {
+        (Some(seq), Some(message)) => store
+            .stored(session.incarnation.clone(), seq, message)
             .await?
             .is_none(),
-        None => false,
+        // What is no batch is never stored.
+        (to_delete, _) => to_delete.is_some(),
     };
     Ok(DeadLetterOutcome::WouldBeDropped {
         deletes_from_events,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use types::batch::{self, Batch};
 use types::dead_letter::DeadLetter;
-use types::id::{BatchRef, DeveloperId, Src};
+use types::id::{BatchRef, DeveloperId, MessageIdentity, Src};
 use types::job::{BatchState, JobMessage};
 use types::replay_pointer::ReplayPointer;
 use types::time::rfc3339;
@@ -68,6 +68,14 @@ impl DeadMessage {
             payload: message.payload,
             content,
         })
+    }
+
+    /// What the message says of itself, if it is a batch.
+    pub fn identity(&self) -> Option<MessageIdentity> {
+        match &self.content {
+            DeadPayload::Batch(batch) => Some(batch.identity()),
+            DeadPayload::Job(_) | DeadPayload::Pointer(_) | DeadPayload::Raw(_) => None,
+        }
     }
 
     /// The job's id, if it is a job.

@@ -2,7 +2,8 @@
 
 use bus::{EVENTS, JOBS, REPLAY};
 use bytes::Bytes;
-use types::id::{BatchRef, Src};
+use types::batch;
+use types::id::{BatchRef, MessageIdentity, Src};
 use types::job::JobMessage;
 use types::replay_pointer::{self, ReplayPointer};
 
@@ -26,6 +27,14 @@ pub struct EventsView {
     pub src: Option<Src>,
     /// The message's payload; `None` if it is gone.
     pub message: Option<Bytes>,
+}
+
+impl EventsView {
+    /// What the message says of itself; `None` if it is gone, or no batch.
+    pub fn identity(&self) -> Option<MessageIdentity> {
+        let batch = batch::decode(self.message.clone()?).ok()?;
+        Some(batch.identity())
+    }
 }
 
 /// The sequence in EVENTS of the message that is dead: itself, or the one its pointer names.

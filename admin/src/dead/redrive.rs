@@ -10,6 +10,7 @@ use runtime::crash;
 use runtime::process::Process;
 use store::{Jobs, QueryReads, VerifyReads};
 use tokio::time::Instant;
+use types::id::MessageIdentity;
 use types::query::DEAD_REDRIVE;
 
 use super::cursor::{
@@ -64,6 +65,8 @@ struct PendingRedrive {
     /// Index of its line in the report.
     line: usize,
     plan: RedrivePlan,
+    /// What the message of EVENTS says of itself, if it is one and a batch.
+    message: Option<MessageIdentity>,
     published: PublishedRedrive,
 }
 
@@ -103,25 +106,24 @@ async fn redrive(
     while let Some(selected) = cursor.next().await? {
         match selected {
             Selected::Gone(sequence) => report.dead_letters.push(ReportLine::gone(sequence)),
-            Selected::Message(dead) => match plan(&dead, &session.events_view(&dead).await?) {
-                Err(why) => report
-                    .dead_letters
-                    .push(ReportLine::of(&dead, DeadLetterOutcome::Stays { why })),
-                _ if settings.dry_run => report
-                    .dead_letters
-                    .push(ReportLine::of(&dead, DeadLetterOutcome::WouldBeRedriven)),
-                Ok(plan) => {
-                    let published = republish(&session, &dead, &plan).await?;
-                    pending.push(PendingRedrive {
-                        line: report.dead_letters.len(),
-                        plan,
-                        published,
-                    });
-                    report
-                        .dead_letters
-                        .push(ReportLine::of(&dead, DeadLetterOutcome::Pending));
-                }
-            },
+            Selected::Message(dead) => {
+                let view = session.events_view(&dead).await?;
+                let outcome = match plan(&dead, &view) {
+                    Err(why) => DeadLetterOutcome::Stays { why },
+                    _ if settings.dry_run => DeadLetterOutcome::WouldBeRedriven,
+                    Ok(plan) => {
+                        let published = republish(&session, &dead, &plan).await?;
+                        pending.push(PendingRedrive {
+                            line: report.dead_letters.len(),
+                            plan,
+                            message: view.identity(),
+                            published,
+                        });
+                        DeadLetterOutcome::Pending
+                    }
+                };
+                report.dead_letters.push(ReportLine::of(&dead, outcome));
+            }
         }
         progress.inc(1);
     }
@@ -192,10 +194,14 @@ async fn outcome_of(
     one: &PendingRedrive,
 ) -> anyhow::Result<Option<DeadLetterOutcome>> {
     Ok(match &one.plan {
-        RedrivePlan::Pointer(pointer) => store
-            .stored(session.incarnation.clone(), pointer.at.seq)
-            .await?
-            .map(|_| DeadLetterOutcome::Stored),
+        // What is no batch is never stored.
+        RedrivePlan::Pointer(pointer) => match one.message.clone() {
+            Some(message) => store
+                .stored(session.incarnation.clone(), pointer.at.seq, message)
+                .await?
+                .map(|_| DeadLetterOutcome::Stored),
+            None => None,
+        },
         RedrivePlan::Job(job) => {
             let done = store.done(vec![job.job_id.clone()]).await?;
             done.contains(&job.job_id)

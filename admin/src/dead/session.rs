@@ -123,6 +123,7 @@ impl DeadLetterSession {
             incarnation,
             seq,
             batch,
+            message: dead.identity(),
             developer: dead.developer(),
             job_id,
             by: administrator(),

@@ -173,7 +173,11 @@ impl ReadmitPublisher {
         for (index, published) in self.published.iter().enumerate() {
             let not_accepted = loop {
                 if let Some(batch) = store
-                    .stored(published.incarnation.clone(), published.sequence)
+                    .stored(
+                        published.incarnation.clone(),
+                        published.sequence,
+                        published.identity.clone(),
+                    )
                     .await?
                 {
                     break batch.not_accepted;
@@ -356,9 +360,12 @@ mod tests {
         };
         let message = message(&origin, &fitting, context).unwrap();
         assert!(
-            message.id.starts_with("ada:3:readmit-2-7:"),
+            message
+                .identity
+                .message_id
+                .starts_with("ada:3:readmit-2-7:"),
             "{}",
-            message.id
+            message.identity.message_id
         );
         assert_eq!(message.subject, "events.batch.ada");
         let batch = types::batch::decode(message.payload).unwrap();

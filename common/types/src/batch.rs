@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::EventHead;
+use crate::id::MessageIdentity;
 use crate::verdict::{Code, Exception, Original, Verdict};
 
 pub use header::{BatchOrigin, EventMetadata, Header, readmit_id};
@@ -145,6 +146,14 @@ impl Batch {
             .iter()
             .zip(&self.events)
             .map(|(metadata, range)| (metadata, &self.message[range.clone()]))
+    }
+
+    /// What the message says of itself.
+    #[must_use]
+    pub fn identity(&self) -> MessageIdentity {
+        let header = &self.header;
+        let events = self.events().map(|(_, bytes)| bytes);
+        MessageIdentity::new(&header.developer, header.epoch, &header.batch_id, events)
     }
 
     /// The events with a code, as the first reply listed them.

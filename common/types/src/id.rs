@@ -138,6 +138,37 @@ impl fmt::Display for DeveloperId {
     }
 }
 
+/// What an EVENTS message says of itself, wherever it is in the stream.
+///
+/// A stream that is restored to an older state gives sequences out again: what is found at a sequence is another
+/// message's if its identity differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageIdentity {
+    /// The developer who sent the batch.
+    pub developer: String,
+    /// The client's batch id.
+    pub batch_id: String,
+    /// The message's [`msg_id`].
+    pub message_id: String,
+}
+
+impl MessageIdentity {
+    /// The identity of a batch's message.
+    #[must_use]
+    pub fn new(
+        developer: &DeveloperId,
+        epoch: u64,
+        batch_id: &str,
+        events: impl Iterator<Item = impl AsRef<[u8]>>,
+    ) -> Self {
+        Self {
+            developer: developer.to_string(),
+            batch_id: batch_id.to_owned(),
+            message_id: msg_id(developer, epoch, batch_id, events),
+        }
+    }
+}
+
 /// The `Nats-Msg-Id` of a batch: `<developer>:<epoch>:<batch_id>:<16 hex>`.
 ///
 /// The last part is the first half of BLAKE3 over the events' exact bytes in their order. Each event is preceded by
@@ -150,13 +181,8 @@ pub fn msg_id(
     batch_id: &str,
     events: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> String {
-    format!("{developer}:{epoch}:{batch_id}:{}", events_hash(events))
-}
-
-/// The last part of a batch's [`msg_id`]: the same for the same events in the same order.
-#[must_use]
-pub fn events_hash(events: impl Iterator<Item = impl AsRef<[u8]>>) -> String {
-    hash_of(events).to_hex()[..16].to_owned()
+    let hash = hash_of(events).to_hex();
+    format!("{developer}:{epoch}:{batch_id}:{}", &hash[..16])
 }
 
 /// An id derived from content: `<prefix>-` and 32 hex of BLAKE3 over the parts, each preceded by its length as in

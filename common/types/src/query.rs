@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::id::BatchRef;
+use crate::id::{BatchRef, MessageIdentity};
 use crate::job::{BatchState, JobKind};
 use crate::stream::StreamIncarnation;
 use crate::time::Micros;
@@ -51,6 +51,8 @@ pub enum BatchQuery {
         incarnation: StreamIncarnation,
         /// The stream sequence.
         seq: u64,
+        /// What the message says of itself: a row at its place may be another message's.
+        message: MessageIdentity,
     },
 }
 
@@ -132,6 +134,8 @@ pub struct ResendNote {
     pub incarnation: StreamIncarnation,
     /// The sequence of the original.
     pub seq: u64,
+    /// What the original says of itself, as the resend does.
+    pub message: MessageIdentity,
     /// The resend's correlation id.
     pub correlation_id: String,
     /// When it was received, in microseconds since 1970.
@@ -156,6 +160,8 @@ pub struct DecisionRequest {
     /// The batch that the message is or is about, if it is known. Otherwise the audit row names the message's own
     /// stream and sequence.
     pub batch: Option<BatchRef>,
+    /// What the message says of itself, if it is a batch.
+    pub message: Option<MessageIdentity>,
     /// The developer, if the dead letter names one.
     pub developer: Option<String>,
     /// The job id, if the message is a job. On a redrive it is the id that the job gets.

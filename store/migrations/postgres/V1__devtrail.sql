@@ -24,7 +24,7 @@ CREATE TABLE batches (
   seq            BIGINT NOT NULL,
   developer      TEXT COLLATE "C" NOT NULL,
   batch_id       TEXT COLLATE "C" NOT NULL,
-  events_hash    TEXT NOT NULL,
+  message_id     TEXT NOT NULL,
   correlation_id TEXT COLLATE "C" NOT NULL,
   traceparent    TEXT NOT NULL,
   schema_version TEXT NOT NULL,

@@ -23,7 +23,7 @@ CREATE TABLE batches (
   seq            INTEGER NOT NULL,
   developer      TEXT    NOT NULL,
   batch_id       TEXT    NOT NULL,
-  events_hash    TEXT    NOT NULL,
+  message_id     TEXT    NOT NULL,
   correlation_id TEXT    NOT NULL,
   traceparent    TEXT    NOT NULL,
   schema_version TEXT    NOT NULL,

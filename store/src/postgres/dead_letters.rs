@@ -43,7 +43,9 @@ async fn record_decision(
     let at = decision.at;
     rows(tx, LOCK_SOURCE, &[&at.src]).await?;
     let key: [Param<'_>; 2] = [&at.src, &(at.seq as i64)];
-    let batch = one(tx, SUBMISSION.postgres, &key, Submission::decode).await?;
+    let batch = one(tx, SUBMISSION.postgres, &key, Submission::decode)
+        .await?
+        .filter(|row| decision.is_about(row));
     let id = decision.id();
     let recorded = rows(tx, IS_RECORDED.postgres, &[&id.as_bytes().as_slice()]).await?;
     if !recorded.is_empty() {

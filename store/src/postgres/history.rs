@@ -1,8 +1,7 @@
 //! [`History`] from Postgres.
 
 use types::id::BatchRef;
-use types::stream::StreamIncarnation;
-use types::time::Micros;
+use types::query::ResendNote;
 
 use super::audit;
 use super::database::Postgres;
@@ -44,46 +43,28 @@ impl History for Postgres {
         self.list(AUDIT.postgres, &key, AuditEntry::decode).await
     }
 
-    async fn record_resend(
-        &self,
-        incarnation: StreamIncarnation,
-        seq: u64,
-        correlation_id: String,
-        time: Micros,
-        actor: String,
-    ) -> Result<bool, StoreError> {
-        let resend = Resend {
-            incarnation,
-            seq: seq as i64,
-            correlation_id,
-            time,
-            actor,
-        };
-        self.write(resend, |tx, resend| {
+    async fn record_resend(&self, note: ResendNote) -> Result<bool, StoreError> {
+        self.write(note, |tx, note| {
             Box::pin(async move {
-                let incarnation = &resend.incarnation;
-                let key: [Param<'_>; 3] = [&incarnation.name, &incarnation.created, &resend.seq];
+                let incarnation = &note.incarnation;
+                let key: [Param<'_>; 4] = [
+                    &incarnation.name,
+                    &incarnation.created,
+                    &(note.seq as i64),
+                    &note.message.message_id,
+                ];
                 let found = one(tx, RESENT_BATCH.postgres, &key, ResentBatch::decode).await?;
                 let Some(batch) = found else { return Ok(false) };
                 let subject = AuditSubject {
                     developer: &batch.developer,
                     batch_id: &batch.batch_id,
-                    correlation_id: &resend.correlation_id,
+                    correlation_id: &note.correlation_id,
                 };
-                let row = audit_rows::resent(batch.at, &subject, resend.time, &resend.actor);
+                let row = audit_rows::resent(batch.at, &subject, note.received_at, &note.collector);
                 audit::append(tx, &[row], |_| !batch.developer.is_empty()).await?;
                 Ok(true)
             })
         })
         .await
     }
-}
-
-/// A resend that the stream dropped.
-struct Resend {
-    incarnation: StreamIncarnation,
-    seq: i64,
-    correlation_id: String,
-    time: Micros,
-    actor: String,
 }

@@ -40,7 +40,8 @@ const INSERT_DEVELOPERS: &str =
 const TOMBSTONES: &str = "SELECT developer, tombstone_src, tombstone_seq FROM developers
     WHERE developer = ANY($1) ORDER BY developer FOR KEY SHARE";
 /// Of batches that are stored: their state, and the message they were stored from.
-const STATES: &str = "SELECT b.src, b.seq, b.state, b.published_at, b.developer, b.batch_id
+const STATES: &str =
+    "SELECT b.src, b.seq, b.state, b.published_at, b.developer, b.batch_id, b.message_id
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq";
 /// The third column counts the batches that touched the hour.
@@ -185,6 +186,7 @@ impl StoreBatches {
                 published_at: row.value(3)?,
                 developer: row.value(4)?,
                 batch_id: row.value(5)?,
+                message_id: row.value(6)?,
             };
             there[&at].expect_own(&from)?;
             states.insert(at, state(&row, 2)?);

@@ -1,5 +1,6 @@
 //! [`QueryReads`] from Postgres.
 
+use types::id::MessageIdentity;
 use types::stream::StreamIncarnation;
 
 use super::database::Postgres;
@@ -27,11 +28,19 @@ impl QueryReads for Postgres {
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
+        message: MessageIdentity,
     ) -> Result<Option<StoredBatch>, StoreError> {
-        let message = (incarnation, seq as i64);
-        self.read(message, |tx, (incarnation, seq)| {
+        let query = (incarnation, seq as i64, message);
+        self.read(query, |tx, (incarnation, seq, message)| {
             Box::pin(async move {
-                let key: [Param<'_>; 3] = [&incarnation.name, &incarnation.created, seq];
+                let key: [Param<'_>; 6] = [
+                    &incarnation.name,
+                    &incarnation.created,
+                    seq,
+                    &message.developer,
+                    &message.batch_id,
+                    &message.message_id,
+                ];
                 let first = one(tx, FIRST_SUBMISSION.postgres, &key, Submission::decode).await?;
                 let Some(first) = first else { return Ok(None) };
                 let seq = first.at.seq as i64;

@@ -40,7 +40,8 @@ fn record_decision(
     let key = params![at.src, at.seq as i64];
     let batch = one(connection, SUBMISSION.sqlite, key, |row| {
         Submission::decode(row)
-    })?;
+    })?
+    .filter(|row| decision.is_about(row));
     let id = decision.id();
     if exists(connection, IS_RECORDED.sqlite, params![id.as_bytes()])? {
         return Ok(batch.is_some());

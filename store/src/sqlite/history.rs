@@ -2,8 +2,7 @@
 
 use rusqlite::params;
 use types::id::BatchRef;
-use types::stream::StreamIncarnation;
-use types::time::Micros;
+use types::query::ResendNote;
 
 use super::audit::{self, Keep};
 use super::database::Sqlite;
@@ -53,16 +52,14 @@ impl History for Sqlite {
         .await
     }
 
-    async fn record_resend(
-        &self,
-        incarnation: StreamIncarnation,
-        seq: u64,
-        correlation_id: String,
-        time: Micros,
-        actor: String,
-    ) -> Result<bool, StoreError> {
+    async fn record_resend(&self, note: ResendNote) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            let key = params![incarnation.name, incarnation.created, seq as i64];
+            let key = params![
+                note.incarnation.name,
+                note.incarnation.created,
+                note.seq as i64,
+                note.message.message_id
+            ];
             let found = one(connection, RESENT_BATCH.sqlite, key, |row| {
                 ResentBatch::decode(row)
             })?;
@@ -70,9 +67,9 @@ impl History for Sqlite {
             let subject = AuditSubject {
                 developer: &batch.developer,
                 batch_id: &batch.batch_id,
-                correlation_id: &correlation_id,
+                correlation_id: &note.correlation_id,
             };
-            let row = audit_rows::resent(batch.at, &subject, time, &actor);
+            let row = audit_rows::resent(batch.at, &subject, note.received_at, &note.collector);
             audit::append(connection, &[row], Keep::of(!batch.developer.is_empty()))?;
             Ok(true)
         })

@@ -33,14 +33,14 @@ const INSERT_DEVELOPER: &str =
 const TOMBSTONE: &str = "SELECT tombstone_src, tombstone_seq FROM developers
     WHERE developer = ?1 AND tombstone_src IS NOT NULL";
 /// Of a batch that is stored: its state, and the message it was stored from.
-const BATCH_EXISTS: &str =
-    "SELECT state, published_at, developer, batch_id FROM batches WHERE src = ?1 AND seq = ?2";
+const BATCH_EXISTS: &str = "SELECT state, published_at, developer, batch_id, message_id
+    FROM batches WHERE src = ?1 AND seq = ?2";
 /// The storing process has the first lease (`own_lease`, µs) to publish the jobs; then the sweep may.
 const INSERT_BATCH: &str = "INSERT INTO batches
-    (src, seq, developer, batch_id, events_hash, correlation_id, traceparent, schema_version, sent_at,
+    (src, seq, developer, batch_id, message_id, correlation_id, traceparent, schema_version, sent_at,
      skew, collector, client, received_at, validated_at, published_at, persisted_at,
      received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
-    VALUES (:src, :seq, :developer, :batch_id, :events_hash, :correlation_id, :traceparent,
+    VALUES (:src, :seq, :developer, :batch_id, :message_id, :correlation_id, :traceparent,
      :schema_version, :sent_at, :skew, :collector, :client, :received_at, :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
@@ -182,6 +182,7 @@ impl StoreBatch<'_> {
                 published_at: row.value(1)?,
                 developer: row.value(2)?,
                 batch_id: row.value(3)?,
+                message_id: row.value(4)?,
             };
             Ok((state(row, 0)?, from))
         })?;
@@ -365,7 +366,7 @@ impl StoreBatch<'_> {
                 ":seq": at.seq as i64,
                 ":developer": header.developer.as_str(),
                 ":batch_id": header.batch_id,
-                ":events_hash": self.batch.events_hash,
+                ":message_id": self.batch.message_id,
                 ":correlation_id": header.correlation_id,
                 ":traceparent": header.traceparent,
                 ":schema_version": header.schema_version,

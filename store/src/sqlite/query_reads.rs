@@ -1,6 +1,7 @@
 //! [`QueryReads`] from SQLite.
 
 use rusqlite::params;
+use types::id::MessageIdentity;
 use types::stream::StreamIncarnation;
 
 use super::database::Sqlite;
@@ -32,9 +33,17 @@ impl QueryReads for Sqlite {
         &self,
         incarnation: StreamIncarnation,
         seq: u64,
+        message: MessageIdentity,
     ) -> Result<Option<StoredBatch>, StoreError> {
         self.read(move |connection| {
-            let key = params![incarnation.name, incarnation.created, seq as i64];
+            let key = params![
+                incarnation.name,
+                incarnation.created,
+                seq as i64,
+                message.developer,
+                message.batch_id,
+                message.message_id
+            ];
             let first = one(connection, FIRST_SUBMISSION.sqlite, key, |row| {
                 Submission::decode(row)
             })?;

@@ -82,7 +82,10 @@ pub async fn another_message_at_a_stored_place_is_never_called_stored<E: Engine>
     later.published_at += 1;
     let mut other_batch = stored.clone();
     other_batch.header.batch_id = "another".to_owned();
-    for other in [later, other_batch, batch_of("bob", at(src, 5), &mixed())] {
+    // The same id with other content, in the very microsecond.
+    let other_events = batch(at(src, 5), &mixed()[1..]);
+    let bobs = batch_of("bob", at(src, 5), &mixed());
+    for other in [later, other_batch, other_events, bobs] {
         let new = batch(at(src, 6), &[event("new", 1)]);
         let error = store
             .store()

@@ -4,7 +4,7 @@ use store::{DeadLetterDecision, DeadLetters, History, Persist};
 use types::audit::Step;
 use types::id::BatchRef;
 
-use crate::build::{ACTOR, Engine, T0, at, batch, event, fresh, incarnation, store_one};
+use crate::build::{ACTOR, Engine, T0, at, batch, batch_of, event, fresh, incarnation, store_one};
 
 pub fn decision(at: BatchRef, step: Step) -> DeadLetterDecision {
     DeadLetterDecision {
@@ -13,6 +13,7 @@ pub fn decision(at: BatchRef, step: Step) -> DeadLetterDecision {
         // A dead letter of its own for each message.
         dead_sequence: 1000 * at.src.unsigned_abs() + at.seq,
         dead_at: T0,
+        message: None,
         developer: Some("ada".to_owned()),
         job_id: None,
         by: "root@host".to_owned(),
@@ -39,6 +40,17 @@ pub async fn a_decision_is_written_once_and_says_if_its_batch_is_stored<E: Engin
             .await
             .unwrap()
     );
+    // A row of another message in the same place, as a restored stream has it.
+    let others = DeadLetterDecision {
+        dead_sequence: 7,
+        message: Some(batch_of("bob", at(src, 1), &[event("b", 1)]).identity()),
+        developer: Some("bob".to_owned()),
+        ..decision(at(src, 1), Step::Dropped)
+    };
+    assert!(!store.record_decision(others).await.unwrap());
+    let audit = store.audit(at(src, 1)).await.unwrap();
+    let dropped = audit.iter().find(|row| row.step == "dropped").unwrap();
+    assert_eq!(dropped.developer.as_deref(), Some("bob"));
     // Recorded again, and by two at once: of each dead letter and step one row.
     let again = DeadLetterDecision {
         by: "bob@host".to_owned(),

@@ -3,6 +3,7 @@
 use store::{Clue, Effects, History, Jobs, Outbox, Persist};
 use types::id::BatchRef;
 use types::job::JobKind;
+use types::query::ResendNote;
 use types::time::SECOND;
 use types::verdict::Code;
 
@@ -171,20 +172,20 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let time = received_at(1) + 60 * SECOND;
+    let batch = batch(at(src, 1), &[event("a", 1)]);
     let note = async |incarnation, seq| {
-        store
-            .record_resend(
-                incarnation,
-                seq,
-                "the-resends".to_owned(),
-                time,
-                "collector/two".to_owned(),
-            )
-            .await
-            .unwrap()
+        let note = ResendNote {
+            incarnation,
+            seq,
+            message: batch.identity(),
+            correlation_id: "the-resends".to_owned(),
+            received_at: time,
+            collector: "collector/two".to_owned(),
+        };
+        store.record_resend(note).await.unwrap()
     };
     assert!(!note(incarnation(T0), 1).await, "it is not stored yet");
-    store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
+    store_one(&engine, batch.clone()).await;
     let before = store.audit(at(src, 1)).await.unwrap();
     assert!(
         !note(incarnation(T0 + 1), 1).await,
@@ -210,18 +211,17 @@ pub async fn a_dropped_resend_leaves_a_trace_with_its_own_correlation_id<E: Engi
 pub async fn a_dropped_resend_of_a_forgotten_batch_names_nobody<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     engine.forget("ada", at(src, 5));
-    store_one(&engine, batch(at(src, 1), &[event("a", 1)])).await;
-    let noted = engine
-        .store()
-        .record_resend(
-            incarnation(T0),
-            1,
-            "the-resends".to_owned(),
-            T0,
-            "c".to_owned(),
-        )
-        .await;
-    assert!(noted.unwrap());
+    let batch = batch(at(src, 1), &[event("a", 1)]);
+    store_one(&engine, batch.clone()).await;
+    let note = ResendNote {
+        incarnation: incarnation(T0),
+        seq: 1,
+        message: batch.identity(),
+        correlation_id: "the-resends".to_owned(),
+        received_at: T0,
+        collector: "c".to_owned(),
+    };
+    assert!(engine.store().record_resend(note).await.unwrap());
     let dump = engine.dump();
     assert_eq!(
         (dump.rows("audit").len(), dump.rows("audit_personal").len()),

@@ -80,7 +80,8 @@ macro_rules! contract {
             query_reads::every_submission_of_a_batch_id_is_listed_with_its_state
             query_reads::a_stored_batch_names_what_was_not_accepted_and_the_originals
             query_reads::a_resend_outside_the_window_is_answered_as_the_first
-            query_reads::forgotten_batches_are_each_their_own_answer
+            query_reads::stored_is_only_what_the_message_itself_left
+            query_reads::a_forgotten_batch_is_nobodys_answer
             query_reads::days_are_read_in_their_order_with_both_ends
             query_reads::alerts_are_listed_by_window_newest_first
             attempts::attempts_and_guards_are_counted_by_message_and_consumer

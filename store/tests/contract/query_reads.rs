@@ -1,10 +1,12 @@
 //! Questions about batches, days and alerts.
 
 use store::{
-    DecodedBatch, Effects, Jobs, Outbox, Persist, QueryReads, StoredBatch, StoredDay,
+    DecodedBatch, Effects, History, Jobs, Outbox, Persist, QueryReads, StoredBatch, StoredDay,
     StoredOriginal,
 };
+use types::id::MessageIdentity;
 use types::job::{BatchState, JobKind, Mask};
+use types::query::ResendNote;
 use types::verdict::Code;
 
 use crate::build::{
@@ -17,7 +19,8 @@ use types::time::SECOND;
 
 /// The batch under another batch id.
 fn under(id: &str, mut incoming: DecodedBatch) -> DecodedBatch {
-    incoming.header.batch_id = id.to_owned();
+    let own = std::mem::replace(&mut incoming.header.batch_id, id.to_owned());
+    incoming.message_id = incoming.message_id.replace(&own, id);
     incoming
 }
 
@@ -88,17 +91,19 @@ pub async fn every_submission_of_a_batch_id_is_listed_with_its_state<E: Engine>(
 pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
-    assert_eq!(store.stored(incarnation(T0), 2).await.unwrap(), None);
-    store_one(
-        &engine,
-        batch(at(src, 1), &[event("x", 0), event("a", 1), event("b", 7)]),
-    )
-    .await;
-    store_one(&engine, batch(at(src, 2), &mixed())).await;
+    let one = batch(at(src, 1), &[event("x", 0), event("a", 1), event("b", 7)]);
+    let two = batch(at(src, 2), &mixed());
+    let stored = async |created, batch: &DecodedBatch| {
+        let found = store.stored(incarnation(created), batch.at.seq, batch.identity());
+        found.await.unwrap()
+    };
+    assert_eq!(stored(T0, &two).await, None);
+    store_one(&engine, one.clone()).await;
+    store_one(&engine, two.clone()).await;
     let StoredBatch {
         first,
         not_accepted,
-    } = store.stored(incarnation(T0), 2).await.unwrap().unwrap();
+    } = stored(T0, &two).await.unwrap();
     assert_eq!((first.at, first.counts), (at(src, 2), counts([0, 2, 1, 3])));
     let seen: Vec<_> = not_accepted
         .iter()
@@ -135,10 +140,10 @@ pub async fn a_stored_batch_names_what_was_not_accepted_and_the_originals<E: Eng
         ),
         (Some("/data"), Some("no"))
     );
-    let other = store.stored(incarnation(T0), 1).await.unwrap().unwrap();
+    let other = stored(T0, &one).await.unwrap();
     assert_eq!((other.first.at, other.not_accepted), (at(src, 1), vec![]));
     assert_eq!(
-        store.stored(incarnation(T0 + 1), 1).await.unwrap(),
+        stored(T0 + 1, &one).await,
         None,
         "another incarnation of the stream"
     );
@@ -148,31 +153,37 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let events = [event("a", 1), event("b", 1)];
-    let first = async |seq| {
-        let found = store.stored(incarnation(T0), seq).await.unwrap();
-        found.unwrap().first.at
+    let first = async |batch: &DecodedBatch| {
+        let found = store.stored(incarnation(T0), batch.at.seq, batch.identity());
+        found.await.unwrap().unwrap().first.at
     };
-    store_one(&engine, under("mine", batch(at(src, 9), &events))).await;
-    assert_eq!(first(9).await, at(src, 9), "none before it so far");
-    for (seq, id, events) in [
-        (4, "mine", &events[..]),
-        (5, "mine", &events[..1]),
-        (3, "other", &events[..]),
-    ] {
-        store_one(&engine, under(id, batch(at(src, seq), events))).await;
-    }
-    store_one(&engine, under("mine", batch_of("bob", at(src, 2), &events))).await;
+    let nine = under("mine", batch(at(src, 9), &events));
+    store_one(&engine, nine.clone()).await;
+    assert_eq!(first(&nine).await, at(src, 9), "none before it so far");
+    let four = under("mine", batch(at(src, 4), &events));
+    let five = under("mine", batch(at(src, 5), &events[..1]));
+    let three = under("other", batch(at(src, 3), &events));
+    let bobs = under("mine", batch_of("bob", at(src, 2), &events));
     let new = store.source(&incarnation(T0 + 1)).await.unwrap();
-    store_one(&engine, under("mine", batch(at(new, 1), &events))).await;
-    assert_eq!(first(9).await, at(src, 4));
-    assert_eq!(first(4).await, at(src, 4));
+    let newest = under("mine", batch(at(new, 1), &events));
+    for batch in [&four, &five, &three, &bobs, &newest] {
+        store_one(&engine, batch.clone()).await;
+    }
+    assert_eq!(first(&nine).await, at(src, 4));
+    assert_eq!(first(&four).await, at(src, 4));
     assert_eq!(
-        first(5).await,
+        first(&five).await,
         at(src, 5),
         "without some of its events it is another batch"
     );
-    assert_eq!((first(3).await, first(2).await), (at(src, 3), at(src, 2)));
-    let resent = store.stored(incarnation(T0 + 1), 1).await.unwrap().unwrap();
+    assert_eq!(
+        (first(&three).await, first(&bobs).await),
+        (at(src, 3), at(src, 2))
+    );
+    let resent = store
+        .stored(incarnation(T0 + 1), 1, newest.identity())
+        .await;
+    let resent = resent.unwrap().unwrap();
     assert_eq!(resent.first.at, at(src, 4));
     assert_eq!(resent.first.batch_id, "mine");
     // Stored second, it was accepted; the batch 3 came later and holds its events now.
@@ -184,20 +195,51 @@ pub async fn a_resend_outside_the_window_is_answered_as_the_first<E: Engine>() {
     assert_eq!(originals, [event_at(src, 3, 0), event_at(src, 3, 1)]);
 }
 
-pub async fn forgotten_batches_are_each_their_own_answer<E: Engine>() {
+pub async fn stored_is_only_what_the_message_itself_left<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let events = [event("a", 1), event("a", 2)];
+    let own = batch(at(src, 1), &events);
+    store_one(&engine, own.clone()).await;
+    let resent = |message: MessageIdentity| ResendNote {
+        incarnation: incarnation(T0),
+        seq: 1,
+        message,
+        correlation_id: "the-resends".to_owned(),
+        received_at: T0,
+        collector: "c".to_owned(),
+    };
+    let bobs = batch_of("bob", at(src, 1), &events);
+    let another_id = under("another", own.clone());
+    let mut another_epoch = own.clone();
+    another_epoch.message_id = own.message_id.replace(":0:", ":1:");
+    let other_events = batch(at(src, 1), &events[..1]);
+    let audit = store.audit(at(src, 1)).await.unwrap();
+    for other in [bobs, another_id, another_epoch, other_events] {
+        let message = other.identity();
+        let found = store.stored(incarnation(T0), 1, message.clone()).await;
+        assert_eq!(
+            found.unwrap(),
+            None,
+            "{message:?} was answered from the row of another"
+        );
+        assert!(!store.record_resend(resent(message)).await.unwrap());
+    }
+    assert_eq!(store.audit(at(src, 1)).await.unwrap(), audit);
+    let found = store
+        .stored(incarnation(T0), 1, own.identity())
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().not_accepted.len(), 1);
+}
+
+pub async fn a_forgotten_batch_is_nobodys_answer<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     engine.forget("ada", at(src, 5));
-    for seq in [1, 2] {
-        store_one(&engine, batch(at(src, seq), &mixed())).await;
-    }
-    let found = engine
-        .store()
-        .stored(incarnation(T0), 2)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((found.first.at, found.not_accepted), (at(src, 2), vec![]));
-    assert_eq!(found.first.developer, "");
+    let batch = batch(at(src, 2), &mixed());
+    store_one(&engine, batch.clone()).await;
+    let found = engine.store().stored(incarnation(T0), 2, batch.identity());
+    assert_eq!(found.await.unwrap(), None);
 }
 
 pub async fn days_are_read_in_their_order_with_both_ends<E: Engine>() {

@@ -28,13 +28,7 @@ pub async fn write<S: History>(store: &S, note: ResendNote, actor: &str, shutdow
     }
     let mut backoff = RETRY.backoff(shutdown);
     let reason = loop {
-        let written = store.record_resend(
-            note.incarnation.clone(),
-            note.seq,
-            note.correlation_id.clone(),
-            note.received_at,
-            note.collector.clone(),
-        );
+        let written = store.record_resend(note.clone());
         let reason = match written.await {
             Ok(true) => return,
             Ok(false) => "its batch is not stored".to_owned(),

@@ -34,6 +34,7 @@ pub async fn write<S: Persist + DeadLetters>(
         step,
         dead_sequence: note.dead_sequence,
         dead_at: note.dead_at,
+        message: note.message,
         developer: note
             .developer
             .filter(|name| name.parse::<DeveloperId>().is_ok()),

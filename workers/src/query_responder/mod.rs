@@ -13,7 +13,7 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use store::{DeadLetters, History, Persist, QueryReads, VerifyReads};
 use types::audit::Step;
-use types::id::BatchRef;
+use types::id::{BatchRef, MessageIdentity};
 use types::query::{
     BATCH, BatchQuery, DEAD_DROP, DEAD_REDRIVE, DayReply, METRICS, MetricsQuery, RESEND_NOTES,
     ResendNote, StoredReply, SubmissionReply,
@@ -53,8 +53,12 @@ pub async fn batches<S>(
                 let found = found.map(newest).map_err(QueryFailure::from);
                 responder.reply(message, found).await;
             }
-            Ok(BatchQuery::Stored { incarnation, seq }) => {
-                let found = stored(&store, incarnation, seq).await;
+            Ok(BatchQuery::Stored {
+                incarnation,
+                seq,
+                message: identity,
+            }) => {
+                let found = stored(&store, incarnation, seq, identity).await;
                 responder.reply(message, found).await;
             }
             Err(unreadable) => responder.reply::<()>(message, Err(unreadable)).await,
@@ -117,12 +121,13 @@ async fn stored<S: QueryReads + VerifyReads>(
     store: &S,
     incarnation: StreamIncarnation,
     seq: u64,
+    message: MessageIdentity,
 ) -> Result<Option<StoredReply>, QueryFailure> {
     // A recreated stream counts from 1 again: only source and sequence together name the message.
     let Some(src) = store.known_source(&incarnation).await? else {
         return Ok(None);
     };
-    let found = store.stored(incarnation, seq).await?;
+    let found = store.stored(incarnation, seq, message).await?;
     Ok(found.map(|batch| {
         let is_queried = batch.first.at == BatchRef { src, seq };
         replies::stored(batch, is_queried)

@@ -94,6 +94,7 @@ mod tests {
             at,
             developer: "ada".to_owned(),
             batch_id: "b1".to_owned(),
+            message_id: String::new(),
             correlation_id: "c1".to_owned(),
             state: BatchState::Failed,
             masks: [Mask::ALL, JobKind::Normalize.bit(), Mask(1 | 4)],

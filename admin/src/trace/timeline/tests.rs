@@ -18,6 +18,7 @@ pub fn batch() -> Submission {
         at: BatchRef { src: 1, seq: 4711 },
         developer: "ada".to_owned(),
         batch_id: "b1".to_owned(),
+        message_id: String::new(),
         correlation_id: "c1".to_owned(),
         state: BatchState::Failed,
         masks: [Mask::ALL, Mask(1 | 2), Mask(4)],

@@ -122,7 +122,7 @@ impl PublishedBatch<'_> {
         let duplicate_of = if published.duplicate {
             DuplicateOf::look_up(
                 batch.stream,
-                published.sequence,
+                published,
                 &batch.admitted.header,
                 &app.supported,
             )
@@ -180,6 +180,7 @@ impl PublishedBatch<'_> {
         let note = ResendNote {
             incarnation: self.published.incarnation.clone(),
             seq: self.published.sequence,
+            message: self.published.identity.clone(),
             correlation_id: header.correlation_id.clone(),
             received_at: header.received_at,
             collector: header.collector.clone(),

@@ -45,17 +45,22 @@ pub enum DuplicateOf {
 }
 
 impl DuplicateOf {
-    /// Looks up the original of a duplicate.
+    /// Looks up the original of a duplicate. A stream that was recreated or restored since the PubAck may have another
+    /// message at its sequence, which is nothing to this client.
     pub async fn look_up(
         stream: &EventsStream,
-        sequence: u64,
+        published: &PublishedMessage,
         own: &Header,
         supported: &[String],
     ) -> Self {
+        let sequence = published.sequence;
         let read = async {
             let events = stream.js.get_stream_no_info(EVENTS).await?;
             let message = events.direct_get(sequence).await?;
             let original = batch::decode(message.payload)?;
+            if original.identity() != published.identity {
+                return Err("the stream has another message at its sequence".into());
+            }
             if is_same_request(&original.header, own) {
                 return Ok(Self::SameRequest);
             }
@@ -238,6 +243,11 @@ mod tests {
         };
         let published = PublishedMessage {
             incarnation,
+            identity: types::id::MessageIdentity {
+                developer: "ada".to_owned(),
+                batch_id: "b1".to_owned(),
+                message_id: "ada:0:b1:0123456789abcdef".to_owned(),
+            },
             sequence: 9,
             duplicate,
             joined: false,

@@ -28,8 +28,17 @@ pub struct PriorAttempts {
     pub died: u32,
     /// Why the last attempt failed.
     pub reason: Option<String>,
-    /// DEAD has it; it only needs to be terminated.
-    pub is_in_dead: bool,
+    /// When DEAD had it, if it has.
+    pub dead_at: Option<Micros>,
+}
+
+impl PriorAttempts {
+    /// Whether DEAD has the message that was published at this time: then it only needs to be terminated. What was
+    /// dead-lettered before was another message at the same sequence, in a stream that was restored to an older state.
+    #[must_use]
+    pub fn is_in_dead(&self, published_at: Micros) -> bool {
+        self.dead_at.is_some_and(|dead_at| dead_at >= published_at)
+    }
 }
 
 /// Records the state of deliveries. A failure of it is classified as one of the handler is.

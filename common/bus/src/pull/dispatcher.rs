@@ -195,7 +195,7 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
             .await?;
         one.has_begun = true;
         one.failed_before = prior.used > 0;
-        if prior.is_in_dead {
+        if prior.is_in_dead(one.delivery.published_at) {
             for one in std::mem::take(&mut sub_batch.members) {
                 self.terminate(&one).await;
             }
@@ -227,7 +227,7 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
             one.is_loaded = true;
             match prior.get(&one.seq()) {
                 // The worker that moved it died before it could terminate it.
-                Some(prior) if prior.is_in_dead => {
+                Some(prior) if prior.is_in_dead(one.delivery.published_at) => {
                     self.terminate(&one).await;
                     continue;
                 }

@@ -13,7 +13,7 @@ use crate::consumer_status::{self, ConsumerProgress};
 use crate::names::ConsumerRef;
 use crate::pull::binding::Binding;
 use crate::pull::delivery::{Delivery, MessageHandler};
-use crate::pull::delivery_state::DeliveryState;
+use crate::pull::delivery_state::{DeliveryState, PriorAttempts};
 use crate::pull::in_flight::InFlightRegister;
 use crate::pull::policy::DeadLetterCause;
 use crate::stored_messages::{self, StoredMessage};
@@ -249,7 +249,8 @@ impl<H: MessageHandler, S: DeliveryState> UndecodableScanner<'_, H, S> {
             .load(&binding.incarnation, consumer, &[seq])
             .await
             .map_err(|failure| failure.reason)?;
-        if !prior.get(&seq).is_some_and(|prior| prior.is_in_dead) {
+        let is_in_dead = |prior: &PriorAttempts| prior.is_in_dead(message.published_at);
+        if !prior.get(&seq).is_some_and(is_in_dead) {
             if let Err(error) = binding.dead_letter(&message, &cause).await {
                 tracing::error!(
                     stream, consumer, seq, %error,

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 /// Counts, needed jobs and job body follow with `UPDATE_BATCHES`, in the same transaction.
 const INSERT_BATCHES: &str = "INSERT INTO batches
-    (src, seq, developer, batch_id, events_hash, correlation_id, traceparent, schema_version, sent_at,
+    (src, seq, developer, batch_id, message_id, correlation_id, traceparent, schema_version, sent_at,
      skew, collector, client, received_at, validated_at, published_at, persisted_at,
      received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
     SELECT u.*, 0, 0, 0, 0, 0, 0, 'persisted', '', 0
@@ -78,7 +78,7 @@ pub async fn insert_batches(
             &column(batches, |batch| batch.at.seq as i64),
             &column(batches, |batch| batch.header.developer.as_str()),
             &column(batches, |batch| batch.header.batch_id.as_str()),
-            &column(batches, |batch| batch.events_hash.as_str()),
+            &column(batches, |batch| batch.message_id.as_str()),
             &column(batches, |batch| batch.header.correlation_id.as_str()),
             &column(batches, |batch| batch.header.traceparent.as_str()),
             &column(batches, |batch| replace_nul(&batch.header.schema_version)),

@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn attempts_are_exhausted_exactly_at_the_limit(used in 0_u32..20, died in 0_u32..20, max in 1_u32..12) {
-        let tries = PriorAttempts { used, died, reason: Some("why".to_owned()), is_in_dead: false };
+        let tries = PriorAttempts { used, died, reason: Some("why".to_owned()), dead_at: None };
         let cause = exhausted(&tries, max);
         prop_assert_eq!(cause.is_some(), used >= max || died >= max);
         if let Some(cause) = cause {
