@@ -171,6 +171,10 @@ impl Testbed {
             Fault::Connections(fault, link) => self.links[&link].begin(fault),
             Fault::FullJobs => self.change("JOBS", |config| config.max_bytes = 512),
             Fault::LostMessageIds => {
+                // Twice: see `Deployment::forget_message_ids`.
+                self.change("EVENTS", |config| {
+                    config.duplicate_window = Duration::from_millis(101);
+                });
                 self.change("EVENTS", |config| {
                     config.duplicate_window = Duration::from_millis(100);
                 });

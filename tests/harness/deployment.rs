@@ -557,6 +557,26 @@ impl Deployment {
         async_nats::jetstream::new(client.expect("nats-server answers"))
     }
 
+    /// Has a stream forget message ids after some 100 ms, its least, those it has by now as well.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn forget_message_ids(&self, stream: &str) {
+        let js = self.js().await;
+        // On a change of the window, nats-server looks for ids that are past it before it has taken over the new
+        // configuration (server/stream.go of 2.12 to 2.15: `update` resets `ddtmr`, then sets `cfg`). If that look
+        // comes first, it goes by the old window, and the next look is two minutes away. The second change repairs
+        // that: its look goes by the first one's window at the latest.
+        for window in [101, 100] {
+            let info = js.get_stream(stream).await.expect("the stream");
+            let mut config = info.cached_info().config.clone();
+            config.duplicate_window = std::time::Duration::from_millis(window);
+            js.update_stream(config)
+                .await
+                .expect("the stream is changed");
+        }
+    }
+
     /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.
     ///
     /// # Panics

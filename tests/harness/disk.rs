@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::left_out::leave_out;
+
 /// Set if a test runs in the namespace.
 const INSIDE: &str = "DEVTRAIL_TEST_OWN_MOUNTS";
 
@@ -30,7 +32,7 @@ pub enum Mounts {
 /// as Postgres needs it.
 ///
 /// # Panics
-/// If the test fails in its namespace.
+/// If the test fails in its namespace, and in continuous integration if nothing can be mounted.
 #[must_use]
 pub fn own_mounts(test: &str, as_root: bool) -> Mounts {
     if std::env::var_os(INSIDE).is_some() {
@@ -45,10 +47,10 @@ pub fn own_mounts(test: &str, as_root: bool) -> Mounts {
     };
     let ways: &[&str] = if as_root { &["-m"] } else { &["-m", "-Urm"] };
     let Some(flags) = ways.iter().find(works) else {
-        eprintln!(
-            "left out: no small disk can be mounted here with `unshare {}`",
+        leave_out(&format!(
+            "no small disk can be mounted here with `unshare {}`",
             ways.join("` or `unshare ")
-        );
+        ));
         return Mounts::Nowhere;
     };
     let program = std::env::current_exe().expect("a test knows its own program");

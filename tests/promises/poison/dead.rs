@@ -58,23 +58,6 @@ pub async fn set_bytes(deployment: &Deployment, max_bytes: i64) {
     js.update_stream(config).await.unwrap();
 }
 
-/// Has the stream forget message ids after 100 ms, its least.
-pub async fn forget_ids_at_once(deployment: &Deployment, at_once: bool) {
-    if !at_once {
-        return;
-    }
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("DEAD")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.duplicate_window = std::time::Duration::from_millis(100);
-    js.update_stream(config).await.unwrap();
-}
-
 /// Waits for so many; gives them in the order they came.
 pub async fn dead_letters(deployment: &Deployment, wanted: usize) -> Vec<Dead> {
     let stream = deployment.js().await.get_stream("DEAD").await.unwrap();

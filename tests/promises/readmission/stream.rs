@@ -24,15 +24,7 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     }
     // The server forgets message ids at once: the command has to look by itself.
     let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.duplicate_window = std::time::Duration::from_millis(100);
-    js.update_stream(config).await.unwrap();
+    deployment.forget_message_ids("EVENTS").await;
     let bucket = js.get_key_value("api_keys").await.unwrap();
     bucket
         .put("developer.ada", r#"{"epoch": 3}"#.into())
