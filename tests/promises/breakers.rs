@@ -62,11 +62,11 @@ async fn refusal(reply: reqwest::Response) -> Refusal {
 }
 
 /// A deployment whose collector takes these arguments, and a client that it knows.
-async fn deployment(arguments: &[&str]) -> (Deployment, Client) {
-    let mut deployment = Deployment::start(Engine::Sqlite).await;
+async fn deployment(engine: Engine, arguments: &[&str]) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector_with("collector", arguments).await;
     let client = deployment.client(&url, "ada").await;
-    deployment.worker("all", "all", None);
+    deployment.workers(1);
     (deployment, client)
 }
 
@@ -93,10 +93,12 @@ fn status(deployment: &Deployment) -> Option<(String, bool)> {
 /// Whoever asks then is refused before the body has come, until a client that waited long enough gets through.
 ///
 /// Contract: routes.ready, errors.circuit_open, breaker.opens, breaker.open, breaker.in-flight
-#[tokio::test(flavor = "multi_thread")]
-async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
-    let (deployment, client) =
-        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "3s"]).await;
+async fn the_breaker_opens_on_a_silent_stream_and_closes_again(engine: Engine) {
+    let (deployment, client) = deployment(
+        engine,
+        &["--publish-timeout", "60s", "--breaker-open-for", "3s"],
+    )
+    .await;
     client.send(&envelope("before", &[event("before")])).await;
     stop_nats(&deployment).await;
     let ids = ["b1", "b2", "b3", "b4", "b5"];
@@ -171,10 +173,12 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again() {
 }
 
 /// Contract: breaker.trial, breaker.doubles
-#[tokio::test(flavor = "multi_thread")]
-async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
-    let (deployment, client) =
-        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
+async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail(engine: Engine) {
+    let (deployment, client) = deployment(
+        engine,
+        &["--publish-timeout", "60s", "--breaker-open-for", "1s"],
+    )
+    .await;
     stop_nats(&deployment).await;
     for refusal in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
         assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
@@ -202,9 +206,8 @@ async fn three_batches_are_tried_and_the_pause_doubles_if_they_fail() {
 /// A connection that is lost is no different, and nothing waits for it.
 ///
 /// Contract: errors.stream_unavailable, errors.circuit_open
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_server_opens_it_and_status_names_it() {
-    let (deployment, client) = deployment(&["--breaker-open-for", "60s"]).await;
+async fn a_lost_server_opens_it_and_status_names_it(engine: Engine) {
+    let (deployment, client) = deployment(engine, &["--breaker-open-for", "60s"]).await;
     stop_nats(&deployment).await;
     for refusal in join_all(["b1", "b2", "b3", "b4", "b5"].map(|id| send(&client, id))).await {
         assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
@@ -214,7 +217,7 @@ async fn a_lost_server_opens_it_and_status_names_it() {
         (status(&deployment)? == ("open".to_owned(), true)).then_some(())
     })
     .await;
-    let mut other = Deployment::start(Engine::Sqlite).await;
+    let mut other = Deployment::start(engine).await;
     let url = other.collector("collector").await;
     let client = other.client(&url, "ada").await;
     other.kill("nats");
@@ -231,9 +234,8 @@ async fn a_lost_server_opens_it_and_status_names_it() {
 }
 
 /// Contract: breaker.not-failures
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
-    let (deployment, client) = deployment(&["--rate", "0"]).await;
+async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it(engine: Engine) {
+    let (deployment, client) = deployment(engine, &["--rate", "0"]).await;
     let js = async_nats::jetstream::new(async_nats::connect(&deployment.nats).await.unwrap());
     let mut config = js
         .get_stream("EVENTS")
@@ -277,3 +279,10 @@ async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it() {
     );
     deployment.completed(1).await;
 }
+
+harness::on_both_stores!(
+    the_breaker_opens_on_a_silent_stream_and_closes_again,
+    three_batches_are_tried_and_the_pause_doubles_if_they_fail,
+    a_lost_server_opens_it_and_status_names_it,
+    a_flood_of_bad_input_or_a_full_stream_never_opens_it,
+);

@@ -17,24 +17,39 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[(times.len() * 99).div_ceil(100) - 1]
 }
 
-/// Batches of 50 events, none like another.
-fn batch(name: &str, number: usize) -> Value {
-    let events: Vec<Value> = (0..50)
+/// As many as the criterion has: R6.3 and R6.4 are asserted with so many clients at once.
+const CLIENTS: usize = 64;
+
+/// A batch of so many events, none like another.
+fn batch(name: &str, number: usize, events: usize) -> Value {
+    let events: Vec<Value> = (0..events)
         .map(|index| event(&format!("{name}-{number}-{index}")))
         .collect();
     envelope(&format!("{name}-{number}"), &events)
 }
 
-async fn timed(client: &Client, batch: &Value) -> Duration {
-    let start = Instant::now();
-    client.send(batch).await;
-    start.elapsed()
+/// Sends the batches, [`CLIENTS`] at a time; gives how long each reply took.
+async fn timed(client: &Client, batches: Vec<Value>) -> Vec<Duration> {
+    let sends = batches.into_iter().map(|batch| {
+        let client = client.clone();
+        async move {
+            let start = Instant::now();
+            client.send(&batch).await;
+            start.elapsed()
+        }
+    });
+    stream::iter(sends)
+        .buffer_unordered(CLIENTS)
+        .collect()
+        .await
 }
 
 /// R6.4: the workers run, or are frozen with jobs and batches piling up: replies take the same time.
 async fn frozen_workers_never_slow_the_collector(engine: Engine) {
     const ROUNDS: usize = 8;
-    const SENDS: usize = 15;
+    const SENDS: usize = 2 * CLIENTS;
+    // Few: they are worked off at the end, by a debug build.
+    const EVENTS: usize = 4;
     let mut deployment = Deployment::start(engine).await;
     let url = deployment
         .collector_with("collector", &["--rate", "0"])
@@ -61,13 +76,12 @@ async fn frozen_workers_never_slow_the_collector(engine: Engine) {
         if stand_still {
             signal(nix::sys::signal::Signal::SIGSTOP);
         }
-        for number in 0..SENDS {
-            let time = timed(&client, &batch(&format!("b{round}"), number)).await;
-            if stand_still {
-                still.push(time);
-            } else {
-                running.push(time);
-            }
+        let batches = (0..SENDS).map(|number| batch(&format!("b{round}"), number, EVENTS));
+        let times = timed(&client, batches.collect()).await;
+        if stand_still {
+            still.extend(times);
+        } else {
+            running.extend(times);
         }
         signal(nix::sys::signal::Signal::SIGCONT);
     }
@@ -79,19 +93,20 @@ async fn frozen_workers_never_slow_the_collector(engine: Engine) {
     deployment.completed((2 * ROUNDS * SENDS) as i64).await;
 }
 
-harness::on_both_stores!(frozen_workers_never_slow_the_collector);
-
 /// R6.3, as a smoke test: the collector's p99 at 64 clients beside that of a raw publish of the same
-/// bytes to the same kind of stream on the same server, taken in turns.
-#[tokio::test(flavor = "multi_thread")]
-async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
-    const CLIENTS: usize = 64;
-    const ROUND: usize = 640;
-    let mut deployment = Deployment::start(Engine::Sqlite).await;
+/// bytes to the same kind of stream on the same server, taken in turns while the workers do their work.
+async fn p99_of_64_clients_is_at_most_four_raw_publishes(engine: Engine) {
+    const ROUND: usize = 6 * CLIENTS;
+    const EVENTS: usize = 50;
+    let mut deployment = Deployment::start(engine).await;
     let url = deployment
         .collector_with("collector", &["--rate", "0"])
         .await;
     let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
+    // There is a backlog from the first round on.
+    let before = (0..ROUND).map(|number| batch("before", number, EVENTS));
+    timed(&client, before.collect()).await;
     let js = deployment.js().await;
     let raw = jetstream::stream::Config {
         name: "RAW".to_owned(),
@@ -99,7 +114,7 @@ async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
         ..Default::default()
     };
     js.create_stream(raw).await.unwrap();
-    let payload = bytes::Bytes::from(serde_json::to_vec(&batch("raw", 0)).unwrap());
+    let payload = bytes::Bytes::from(serde_json::to_vec(&batch("raw", 0, EVENTS)).unwrap());
     let mut published = Vec::new();
     let mut replied = Vec::new();
     for round in 0..5 {
@@ -120,15 +135,15 @@ async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
             }
         });
         published.push(p99(publishes.buffer_unordered(CLIENTS).collect().await));
-        let batches: Vec<Value> = (0..ROUND)
-            .map(|number| batch(&format!("r{round}"), number))
-            .collect();
-        let sends = stream::iter(batches).map(|batch| {
-            let client = client.clone();
-            async move { timed(&client, &batch).await }
-        });
-        replied.push(p99(sends.buffer_unordered(CLIENTS).collect().await));
+        let batches = (0..ROUND).map(|number| batch(&format!("r{round}"), number, EVENTS));
+        replied.push(p99(timed(&client, batches.collect()).await));
     }
+    let left = "SELECT count(*) FROM batches WHERE state = 'completed'";
+    let sent = (6 * ROUND) as i64;
+    assert!(
+        deployment.database.count(left).await < sent,
+        "the workers were done before the clients: they were not measured beside any work"
+    );
     // One fsync that stalls holds up all who are in flight, more than one in a hundred: it decides its own round alone.
     let published = median(published);
     let replied = median(replied);
@@ -138,3 +153,8 @@ async fn p99_of_64_clients_is_at_most_four_raw_publishes() {
         "p99 of the reply {replied:?} is {ratio:.1} times that of a raw publish {published:?}"
     );
 }
+
+harness::on_both_stores!(
+    frozen_workers_never_slow_the_collector,
+    p99_of_64_clients_is_at_most_four_raw_publishes,
+);

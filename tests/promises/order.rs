@@ -1,7 +1,13 @@
 //! The order in which the same messages and their jobs are handled never changes the result (R1.2):
 //! events, normalized records, metrics and alerts, whatever is split, repeated, in conflict or late.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use futures_util::StreamExt as _;
 use harness::{Database, Deployment, Engine, until};
+use jiff::civil::Date;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -24,9 +30,21 @@ struct Drawn {
     id: u8,
     /// Which variant of the id's content: they conflict.
     variant: u8,
-    /// Of three days.
+    /// Of the three [`DAYS`].
     minute: u16,
 }
+
+/// Two days in a row that are long past, and today: alerts of the first two are no news, today's are.
+static DAYS: LazyLock<[Date; 3]> = LazyLock::new(|| {
+    let today = jiff::tz::TimeZone::UTC
+        .to_datetime(jiff::Timestamp::now())
+        .date();
+    [
+        jiff::civil::date(2026, 3, 1),
+        jiff::civil::date(2026, 3, 2),
+        today,
+    ]
+});
 
 #[derive(Debug, Clone)]
 struct Scenario {
@@ -80,10 +98,10 @@ fn event(drawn: Drawn) -> Value {
         minute,
     } = drawn;
     let minute = (u32::from(minute) + u32::from(variant) * 700) % 4320;
-    let day = 1 + minute / 1440;
+    let day = DAYS[minute as usize / 1440];
     let hour = minute / 60 % 24;
     let minute = minute % 60;
-    let at = format!("2026-03-{day:02}T{hour:02}:{minute:02}:00+05:30");
+    let at = format!("{day}T{hour:02}:{minute:02}:00+05:30");
     let (kind, data) = match id % 4 {
         0 => (
             "git.push",
@@ -121,7 +139,7 @@ fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
                 .map(|drawn| event(*drawn))
                 .collect();
             let body = harness::envelope(&format!("b{seq}"), &events).to_string();
-            let received_at = at("2026-03-10T00:00:00Z") + seq as Micros * SECOND;
+            let received_at = at(&format!("{}T00:00:00Z", DAYS[2])) + seq as Micros * SECOND;
             let context = admission::AdmissionContext {
                 developer: "ada".parse().unwrap(),
                 epoch: 0,
@@ -200,9 +218,14 @@ const COMPARED: [&str; 4] = [
         developer, event_id, version",
     // A day that its events left is like one that never had any: readers leave both out.
     "SELECT developer, day, body FROM days WHERE body NOT LIKE '%\"events\":0,%' ORDER BY developer, day",
-    "SELECT alert_id, developer, rule, window_start, severity, title, body FROM alerts WHERE state = 'raised' \
-        ORDER BY alert_id",
+    // One that was raised and retracted is like one that never was. How often it changed is the order's.
+    "SELECT alert_id, developer, rule, window_start, severity, title, body, push, \
+        revision % 2 FROM alerts WHERE state = 'raised' ORDER BY alert_id",
 ];
+
+/// Alerts whose revision does not say their state: it is 0 when raised, 1 when retracted, 2 when raised again.
+const MISCOUNTED: &str =
+    "SELECT count(*) FROM alerts WHERE (state = 'raised') <> (revision % 2 = 0)";
 
 /// Handles the groups in this order, jobs in between and at the end; gives what is compared.
 async fn result(
@@ -229,6 +252,11 @@ async fn result(
             .await;
         }
     }
+    compared(&database).await
+}
+
+async fn compared(database: &Database) -> Vec<Vec<Vec<String>>> {
+    assert_eq!(database.count(MISCOUNTED).await, 0);
     let mut compared = Vec::new();
     for sql in COMPARED {
         compared.push(database.rows(sql).await);
@@ -324,7 +352,7 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
         .map(|n| Drawn {
             id: n % 12,
             variant: n / 12,
-            minute: u16::from(n) * 97,
+            minute: u16::from(n) * 733 % 4320,
         })
         .collect();
     for (number, start) in (0..36).step_by(6).enumerate() {
@@ -353,10 +381,31 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
         .await;
     }
     deployment.completed(6).await;
-    let mut compared = Vec::new();
-    for sql in COMPARED {
-        compared.push(deployment.database.rows(sql).await);
+    // Orders differ in how often alerts were raised and retracted: the developer is told each time.
+    let told = told(&deployment).await;
+    let alerts = "SELECT alert_id, state, revision, push FROM alerts";
+    let rows = deployment.database.rows(alerts).await;
+    assert_eq!(told.len(), rows.len());
+    for row in rows {
+        let revisions = &told[&row[0]];
+        let (last, earlier) = revisions.split_last().unwrap();
+        assert_eq!(
+            [&last.state, &last.revision, &last.push],
+            [&row[1], &row[2], &row[3]]
+        );
+        for (number, revision) in earlier.iter().chain([last]).enumerate() {
+            let state = ["raised", "retracted"][number % 2];
+            assert_eq!(
+                (&*revision.revision, &*revision.state),
+                (&*number.to_string(), state)
+            );
+            assert_eq!(
+                revision.push, last.push,
+                "who was told of it is told that it fell"
+            );
+        }
     }
+    let compared = compared(&deployment.database).await;
     // R1.5: what each batch still holds stands in the order it was sent.
     let order = "SELECT seq, ordinal, event_id FROM events ORDER BY seq, ordinal";
     for row in deployment.database.rows(order).await {
@@ -372,9 +421,50 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     compared
 }
 
+/// A revision of an alert, as the developer gets it.
+struct Told {
+    state: String,
+    revision: String,
+    push: String,
+}
+
+/// Every message in ALERTS, by alert, in order.
+async fn told(deployment: &Deployment) -> BTreeMap<String, Vec<Told>> {
+    until("every revision is published", async || {
+        let left = "SELECT count(*) FROM alerts WHERE published < revision";
+        (deployment.database.count(left).await == 0).then_some(())
+    })
+    .await;
+    let stream = deployment.js().await.get_stream("ALERTS").await.unwrap();
+    let messages = stream.cached_info().state.messages;
+    let config = pull::Config {
+        ack_policy: AckPolicy::None,
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let messages = consumer.messages().await.unwrap().take(messages as usize);
+    let mut told: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+    for message in messages.collect::<Vec<_>>().await {
+        let body: Value = serde_json::from_slice(&message.unwrap().payload).unwrap();
+        let push = if body["push"] == true { "1" } else { "0" };
+        let revision = Told {
+            state: body["state"].as_str().unwrap().to_owned(),
+            revision: body["revision"].to_string(),
+            push: push.to_owned(),
+        };
+        let alert = body["alert_id"].as_str().unwrap().to_owned();
+        told.entry(alert).or_default().push(revision);
+    }
+    told
+}
+
 async fn messages_that_come_last_and_backwards_change_nothing(engine: Engine) {
     let expected = through_the_pipe(engine, 0).await;
     assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
+    for push in ["1", "0"] {
+        let alerts = &expected[3];
+        assert!(alerts.iter().any(|alert| alert[7] == push), "{alerts:?}");
+    }
     for held in [2, 5] {
         assert_eq!(
             through_the_pipe(engine, held).await,
@@ -384,4 +474,61 @@ async fn messages_that_come_last_and_backwards_change_nothing(engine: Engine) {
     }
 }
 
-harness::on_both_stores!(messages_that_come_last_and_backwards_change_nothing);
+/// What must not depend on the order in which clients send, where no two events share an id with other content.
+/// Sequences, and what was received when, are the order's own.
+const SENT: [&str; 4] = [
+    "SELECT developer, event_id, effective_at, local_day, type FROM events ORDER BY developer, event_id",
+    "SELECT developer, event_id, version, local_time, record FROM normalized ORDER BY developer, event_id, version",
+    COMPARED[2],
+    COMPARED[3],
+];
+
+/// The batches sent one after the other in this order, through every process; gives what [`SENT`] compares.
+async fn sent_in(engine: Engine, batches: &[&Value]) -> Vec<Vec<Vec<String>>> {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(2);
+    for batch in batches {
+        client.send(batch).await;
+    }
+    deployment.completed(batches.len() as i64).await;
+    assert_eq!(deployment.database.count(MISCOUNTED).await, 0);
+    let mut compared = Vec::new();
+    for sql in SENT {
+        compared.push(deployment.database.rows(sql).await);
+    }
+    let _ = deployment.verify();
+    compared
+}
+
+/// A tenth of the events in two batches, so that another batch has the original in each order.
+async fn batches_sent_in_another_order_change_nothing(engine: Engine) {
+    let of = |number: u8| {
+        event(Drawn {
+            id: number,
+            variant: number % 3,
+            minute: u16::from(number) * 61 % 4320,
+        })
+    };
+    let batch = |number: u8| {
+        let events: Vec<Value> = (number * 9..number * 9 + 10).map(of).collect();
+        harness::envelope(&format!("b{number}"), &events)
+    };
+    let batches: Vec<Value> = (0..7).map(batch).collect();
+    let rising: Vec<&Value> = batches.iter().collect();
+    let expected = sent_in(engine, &rising).await;
+    assert!(expected.iter().all(|rows| !rows.is_empty()), "{expected:?}");
+    let falling: Vec<&Value> = batches.iter().rev().collect();
+    let mixed: Vec<&Value> = [3, 6, 0, 5, 1, 4, 2]
+        .map(|number: usize| &batches[number])
+        .to_vec();
+    for order in [falling, mixed] {
+        assert_eq!(sent_in(engine, &order).await, expected);
+    }
+}
+
+harness::on_both_stores!(
+    messages_that_come_last_and_backwards_change_nothing,
+    batches_sent_in_another_order_change_nothing,
+);

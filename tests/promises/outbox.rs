@@ -1,6 +1,10 @@
 //! The batch row is the outbox: a failure to publish jobs never stops storing, and never stores again (R3.4).
 
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
 use harness::{Database, Deployment, Engine, envelope, event, until};
+use serde_json::{Value, json};
 
 /// Counts inserts into `events` in the database itself, past the product.
 async fn count_inserts(deployment: &Deployment) {
@@ -213,16 +217,7 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.duplicate_window = std::time::Duration::from_millis(100);
-    js.update_stream(config).await.unwrap();
+    deployment.forget_message_ids("EVENTS").await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let mut messages = 0;
     for _ in 0..4 {
@@ -265,7 +260,77 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     );
 }
 
+/// What comes to JOBS for one batch, with all that is the batch's own (R3.3).
+async fn a_real_job_message_is_as_the_golden_one(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    let nats = async_nats::connect(&deployment.nats).await.unwrap();
+    // Beside JOBS: a work queue has no message left once its worker is done.
+    let mut jobs = nats.subscribe("jobs.>").await.unwrap().take(3);
+    let round_trip = nats.request("$JS.API.INFO", "".into());
+    round_trip.await.unwrap();
+    deployment.workers(1);
+    let authorization = format!("Bearer {}", client.key());
+    let sent = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+        ("x-correlation-id", "c1"),
+        (
+            "traceparent",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+    ];
+    let push = json!({"id": "e3", "type": "git.push", "schema_version": "1.1",
+        "occurred_at": "2026-03-01T00:30:00+01:00", "data": {"branch": "main"}});
+    let mut later = event("e2");
+    later["occurred_at"] = json!("2026-03-02T01:00:00+05:30");
+    let batch = envelope("b1", &[event("e1"), later, push, event("e1")]);
+    let reply = client.raw(&sent, batch.to_string().into_bytes()).await;
+    assert_eq!(reply.status(), 202);
+    let mut messages = BTreeMap::new();
+    while let Some(message) = jobs.next().await {
+        let body: Value = serde_json::from_slice(&message.payload).unwrap();
+        let headers = message.headers.unwrap();
+        let header = |name: &str| headers.get(name).unwrap().to_string();
+        assert_eq!(header("Nats-Msg-Id"), body["job_id"]);
+        assert_eq!(header("Devtrail-Correlation-Id"), "c1");
+        assert_eq!(header("traceparent"), body["traceparent"]);
+        messages.insert(message.subject.to_string(), body);
+    }
+    let traceparent = messages["jobs.alert.live.ada"]["traceparent"].clone();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-";
+    assert!(
+        traceparent.as_str().unwrap().starts_with(trace),
+        "{traceparent}"
+    );
+    let golden = |kind: &str| {
+        json!({
+            "job_id": format!("1:1:{kind}"),
+            "kind": kind,
+            "batch_id": "b1",
+            "developer": "ada",
+            "correlation_id": "c1",
+            "traceparent": traceparent,
+            "src": 1,
+            "seq": 1,
+            "counts_by_type": {"file.saved": 2, "git.push": 1},
+            "first_occurred_at": "2026-02-28T23:30:00.000000Z",
+            "last_occurred_at": "2026-03-01T19:30:00.000000Z",
+            "touched_days": ["2026-03-01", "2026-03-02"],
+            "schema_versions": ["1.0", "1.1"],
+            "replay_id": null,
+            "attempt": 1,
+        })
+    };
+    let kinds = ["aggregate", "alert", "normalize"];
+    let expected = kinds.map(|kind| (format!("jobs.{kind}.live.ada"), golden(kind)));
+    assert_eq!(messages, BTreeMap::from(expected));
+    deployment.completed(1).await;
+}
+
 harness::on_both_stores!(
+    a_real_job_message_is_as_the_golden_one,
     storing_goes_on_while_jobs_are_refused_and_each_comes_once,
     the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack,
     a_batch_whose_job_is_always_refused_holds_up_no_other,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
-use harness::{Client, DevtrailUp, Person, envelope, real_input};
+use harness::{Client, Deployment, Engine, Person, envelope, real_input, stderr_of, until};
 use serde_json::Value;
 
 /// Batches of one person: 50 events each, every tenth twice, every seventh split in two parts that
@@ -29,19 +29,14 @@ fn batches(person: &Person) -> Vec<Value> {
     batches
 }
 
-async fn keys(up: &DevtrailUp, people: &[Person]) -> BTreeMap<String, String> {
-    let file = up.path("people");
+async fn keys(deployment: &Deployment, people: &[Person]) -> BTreeMap<String, String> {
     let names: Vec<&str> = people
         .iter()
         .map(|(developer, _)| developer.as_str())
         .collect();
-    std::fs::write(&file, names.join("\n")).unwrap();
-    let output = up.devtrail(&["keys", "create", "--from-file", file.to_str().unwrap()]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    std::fs::write(deployment.path("people"), names.join("\n")).unwrap();
+    let output = deployment.run("devtrail", &["keys", "create", "--from-file", "people"]);
+    assert!(output.status.success(), "{}", stderr_of(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines()
         .map(|line| line.split_once(' ').unwrap())
@@ -49,19 +44,23 @@ async fn keys(up: &DevtrailUp, people: &[Person]) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
+async fn stores_each_distinct_event_once(engine: Engine, paths: &[&Path], unknown_times: i64) {
     let Some(people) = real_input(paths) else {
-        eprintln!("skipped: {paths:?} is not there");
+        eprintln!("left out: {paths:?} is not there");
         return;
     };
-    let up = DevtrailUp::start().await;
-    let keys = keys(&up, &people).await;
-    let url = up.address("collector");
+    let mut deployment = Deployment::start(engine).await;
+    let keys = keys(&deployment, &people).await;
+    let url = deployment
+        .collector_with("collector", &["--rate", "0"])
+        .await;
+    deployment.workers(1);
     // Collectors follow the bucket: the last key is known within a second.
     let last = Client::new(&url, &keys[&people[people.len() - 1].0]);
-    while last.post(&Value::Null).await.unwrap().status() == 401 {
-        tokio::task::yield_now().await;
-    }
+    until("the last key is known", async || {
+        (last.post(&Value::Null).await.unwrap().status() != 401).then_some(())
+    })
+    .await;
     let sends = people.iter().flat_map(|person| {
         let client = Client::new(&url, &keys[&person.0]);
         batches(person)
@@ -76,7 +75,18 @@ async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
         .collect()
         .await;
     assert_eq!(replies.len(), sent);
-    let report = up.verify();
+    // A resend within the server's window is no message of its own.
+    let messages = replies
+        .iter()
+        .map(|reply| reply["stream_sequence"].as_u64().unwrap())
+        .max();
+    let database = &deployment.database;
+    until("all are stored", async || {
+        let stored = database.count("SELECT count(*) FROM batches").await;
+        (Some(stored as u64) == messages).then_some(())
+    })
+    .await;
+    let report = deployment.verify();
     let distinct: BTreeSet<(&str, &str)> = people
         .iter()
         .flat_map(|(developer, events)| {
@@ -85,16 +95,20 @@ async fn stores_each_distinct_event_once(paths: &[&Path], unknown_times: i64) {
                 .map(move |event| (developer.as_str(), event["id"].as_str().unwrap()))
         })
         .collect();
-    let stored = up.count("SELECT count(*) FROM events");
+    let stored = database.count("SELECT count(*) FROM events").await;
     assert_eq!(stored, distinct.len() as i64 - unknown_times);
     assert_eq!(
-        up.count("SELECT count(DISTINCT event_id) FROM refused WHERE code = 'time_implausible'"),
+        database
+            .count("SELECT count(DISTINCT event_id) FROM refused WHERE code = 'time_implausible'")
+            .await,
         unknown_times
     );
     // Every duplicate with its original: the view joins, so a missing one would be missing here.
-    let duplicates = up.count("SELECT count(*) FROM duplicates");
+    let duplicates = database.count("SELECT count(*) FROM duplicates").await;
     assert_eq!(
-        up.count("SELECT count(*) FROM duplicates_with_originals"),
+        database
+            .count("SELECT count(*) FROM duplicates_with_originals")
+            .await,
         duplicates
     );
     assert!(
@@ -107,14 +121,18 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commits_and_edits_are_stored_once() {
+async fn commits_and_edits_are_stored_once(engine: Engine) {
     let commits = data("data/commits.ndjson.gz");
     let edits = data("data/edits.ndjson.gz");
-    stores_each_distinct_event_once(&[&commits, &edits], 2).await;
+    stores_each_distinct_event_once(engine, &[&commits, &edits], 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ide_log_is_stored_once() {
-    stores_each_distinct_event_once(&[&data("../../shared/data/ide.ndjson.gz")], 0).await;
+async fn the_ide_log_is_stored_once(engine: Engine) {
+    let ide = data("../../shared/data/ide.ndjson.gz");
+    stores_each_distinct_event_once(engine, &[&ide], 0).await;
 }
+
+harness::on_both_stores!(
+    commits_and_edits_are_stored_once,
+    the_ide_log_is_stored_once,
+);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::Config;
 use futures_util::future::join_all;
-use harness::{Client, Deployment, until};
+use harness::{Client, Deployment, Engine, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -34,10 +34,12 @@ async fn edit_stream(deployment: &Deployment, edit: impl FnOnce(&mut Config)) {
 }
 
 /// Contract: breaker.probe
-#[tokio::test(flavor = "multi_thread")]
-async fn it_closes_by_itself_while_nobody_sends() {
-    let (deployment, client) =
-        deployment(&["--publish-timeout", "60s", "--breaker-open-for", "1s"]).await;
+async fn it_closes_by_itself_while_nobody_sends(engine: Engine) {
+    let (deployment, client) = deployment(
+        engine,
+        &["--publish-timeout", "60s", "--breaker-open-for", "1s"],
+    )
+    .await;
     open(&deployment, &client).await;
     until("it is reported as closed", async || {
         (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
@@ -47,9 +49,8 @@ async fn it_closes_by_itself_while_nobody_sends() {
 }
 
 /// Contract: breaker.reconnect
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_back_is_tried_at_once() {
-    let (mut deployment, client) = deployment(&["--breaker-open-for", "6s"]).await;
+async fn a_server_that_is_back_is_tried_at_once(engine: Engine) {
+    let (mut deployment, client) = deployment(engine, &["--breaker-open-for", "6s"]).await;
     deployment.kill("nats");
     let doubled = async || {
         let refusal = send(&client, "b1").await;
@@ -73,8 +74,7 @@ async fn a_server_that_is_back_is_tried_at_once() {
 }
 
 /// Contract: breaker.full
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_stream_closes_it() {
+async fn a_full_stream_closes_it(engine: Engine) {
     let arguments = [
         "--publish-timeout",
         "60s",
@@ -83,7 +83,7 @@ async fn a_full_stream_closes_it() {
         "--breaker-probes",
         "120",
     ];
-    let (deployment, client) = deployment(&arguments).await;
+    let (deployment, client) = deployment(engine, &arguments).await;
     open(&deployment, &client).await;
     edit_stream(&deployment, |config| config.max_bytes = 1).await;
     send(&client, "early").await.kept().await;
@@ -107,9 +107,8 @@ async fn a_full_stream_closes_it() {
 }
 
 /// Contract: errors.batch_too_large
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_the_stream_never_takes_is_not_retryable() {
-    let (deployment, client) = deployment(&["--publish-timeout", "60s"]).await;
+async fn a_batch_that_the_stream_never_takes_is_not_retryable(engine: Engine) {
+    let (deployment, client) = deployment(engine, &["--publish-timeout", "60s"]).await;
     edit_stream(&deployment, |config| config.max_message_size = 100).await;
     for number in 0..10 {
         let refusal = send(&client, &format!("b{number}")).await;
@@ -127,3 +126,10 @@ async fn a_batch_that_the_stream_never_takes_is_not_retryable() {
         deployment.log("collector")
     );
 }
+
+harness::on_both_stores!(
+    it_closes_by_itself_while_nobody_sends,
+    a_server_that_is_back_is_tried_at_once,
+    a_full_stream_closes_it,
+    a_batch_that_the_stream_never_takes_is_not_retryable,
+);
