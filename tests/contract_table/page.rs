@@ -7,12 +7,12 @@ pub struct Anchor {
     pub name: String,
     /// The headings above it, such as `Commands › Verifying`.
     pub heading: String,
-    /// What it names does not exist yet.
-    pub is_planned: bool,
 }
 
 const OPEN: &str = "<a id=";
 const CLOSE: &str = "></a>";
+/// The last section: what it names does not exist yet, so it promises nothing (`tests/docs/planned.rs`).
+const PLANNED: &str = "\n## Planned\n";
 
 /// A paragraph, a list item or a row of a table.
 #[derive(Debug, Default)]
@@ -22,11 +22,12 @@ struct Block {
 }
 
 /// The anchors in order, and a complaint for each paragraph, list item or row that has none. What comes
-/// before the first section, and examples in fences, need none. A table's rows have each an anchor, or
+/// before the first section or is planned, and examples in fences, need none. A table's rows have each an anchor, or
 /// none if the block before the table has one.
 pub fn anchors(page: &str) -> (Vec<Anchor>, Vec<String>) {
     let mut reader = Reader::default();
-    let mut lines = page.lines().peekable();
+    let promised = page.split(PLANNED).next().unwrap_or_default();
+    let mut lines = promised.lines().peekable();
     while let Some(line) = lines.next() {
         let is_head_row = lines.peek().is_some_and(|next| next.starts_with("|--"));
         if !is_head_row {
@@ -86,11 +87,9 @@ impl Reader {
             .filter_map(|rest| Some(rest.split_once(CLOSE)?.0))
             .collect();
         let headings: Vec<&str> = self.headings[1..].iter().map(|(_, t)| t.as_str()).collect();
-        let is_planned = text.to_lowercase().contains("*planned*");
         self.anchors.extend(names.iter().map(|name| Anchor {
             name: (*name).to_owned(),
             heading: headings.join(" › "),
-            is_planned,
         }));
         let is_named = !names.is_empty();
         if is_row {
@@ -126,20 +125,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anchors_know_their_headings_and_whether_they_are_planned() {
+    fn anchors_know_their_headings_and_what_is_planned_has_none() {
         let page = "# T\nIntro.\n## A\n### B\nOne.\nTwo. <a id=a.b></a>\n```json\nNo <a id=x></a>\n```\n\
-            ## C\n*Planned*: it. <a id=c></a>\n- Three,\n  and on. <a id=c.d></a> <a id=c.e></a>\n";
+            ## C\nIt. <a id=c></a>\n- Three,\n  and on. <a id=c.d></a> <a id=c.e></a>\n\n## Planned\nFour.\n- Five.\n";
         let (anchors, complaints) = anchors(page);
-        let found: Vec<(&str, &str, bool)> = anchors
+        let found: Vec<(&str, &str)> = anchors
             .iter()
-            .map(|one| (one.heading.as_str(), one.name.as_str(), one.is_planned))
+            .map(|one| (one.heading.as_str(), one.name.as_str()))
             .collect();
-        let expected = [
-            ("A › B", "a.b", false),
-            ("C", "c", true),
-            ("C", "c.d", false),
-            ("C", "c.e", false),
-        ];
+        let expected = [("A › B", "a.b"), ("C", "c"), ("C", "c.d"), ("C", "c.e")];
         assert_eq!(found, expected);
         assert_eq!(complaints, Vec::<String>::new());
     }
