@@ -1,17 +1,21 @@
 //! `devtrail keys`: API keys in the bucket `api_keys`; collectors follow it within a second.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use async_nats::jetstream::{self, kv};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use runtime::clock;
+use runtime::shutdown::Shutdown;
 use serde_json::json;
 use types::api_key::{self, ApiKeyRecord, Scope};
 use types::id::DeveloperId;
 use types::time::rfc3339;
 
+use crate::interrupt::until_shutdown;
 use crate::output;
 use crate::target::Target;
 
@@ -82,19 +86,24 @@ const SHOWN: usize = 12;
 ///
 /// # Errors
 /// Returns an error if NATS does not answer, the bucket is missing, or a developer is none.
-pub async fn run(command: KeysCommand) -> anyhow::Result<()> {
+pub async fn run(command: KeysCommand, shutdown: &Shutdown) -> anyhow::Result<()> {
     match command {
-        KeysCommand::Create(settings) => {
-            let bucket = bucket(&settings.target).await?;
-            let grant = &settings.grant;
-            match (settings.developer, settings.from_file) {
-                (Some(developer), _) => Ok(output::line(create(&bucket, developer, grant).await?)?),
-                (None, Some(file)) => create_many(&bucket, &file, grant).await,
-                (None, None) => bail!("Name a developer, or a file with --from-file."),
-            }
+        // It ends a signal itself: what it made and did not show is revoked.
+        KeysCommand::Create(settings) => create_and_show(settings, shutdown).await,
+        KeysCommand::List { target, json } => {
+            until_shutdown(
+                async { list(&bucket(&target).await?, json).await },
+                shutdown,
+            )
+            .await
         }
-        KeysCommand::List { target, json } => list(&bucket(&target).await?, json).await,
-        KeysCommand::Revoke { target, key } => revoke(&bucket(&target).await?, &key).await,
+        KeysCommand::Revoke { target, key } => {
+            until_shutdown(
+                async { revoke(&bucket(&target).await?, &key).await },
+                shutdown,
+            )
+            .await
+        }
     }
 }
 
@@ -123,6 +132,16 @@ pub async fn create(
     grant: &Grant,
 ) -> anyhow::Result<String> {
     let made = api_key::generate();
+    store(bucket, &made, developer, grant).await?;
+    Ok(made)
+}
+
+async fn store(
+    bucket: &kv::Store,
+    key: &str,
+    developer: DeveloperId,
+    grant: &Grant,
+) -> anyhow::Result<()> {
     let named: BTreeSet<Scope> = grant.scopes.iter().copied().collect();
     let scopes = if named.is_empty() {
         Scope::ALL.to_vec()
@@ -135,15 +154,90 @@ pub async fn create(
         rate: grant.rate,
         created_at: rfc3339(clock::now()),
     };
-    let entry = api_key::key_entry(&api_key::digest(&made));
+    let entry = api_key::key_entry(&api_key::digest(key));
     bucket
         .put(entry, serde_json::to_vec(&record)?.into())
         .await
         .context("The key could not be stored")?;
-    Ok(made)
+    Ok(())
 }
 
-async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyhow::Result<()> {
+/// A key that was just made, and whether the bucket took it.
+struct FreshKey {
+    developer: DeveloperId,
+    key: String,
+    stored: anyhow::Result<()>,
+}
+
+/// Makes the keys that are asked for and prints them. One that cannot be shown is revoked again: nobody has it.
+async fn create_and_show(settings: KeysCreateSettings, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let (bucket, grant) = (&bucket(&settings.target).await?, &settings.grant);
+    let is_many = settings.from_file.is_some();
+    let developers = match (settings.developer, settings.from_file) {
+        (Some(developer), _) => vec![developer],
+        (None, Some(file)) => read_developers(&file)?,
+        (None, None) => bail!("Name a developer, or a file with --from-file."),
+    };
+    let make = |developer: DeveloperId| async move {
+        let key = api_key::generate();
+        let stored = store(bucket, &key, developer.clone(), grant).await;
+        FreshKey {
+            developer,
+            key,
+            stored,
+        }
+    };
+    // Once one cannot be shown no more are begun.
+    let goes_on = Cell::new(true);
+    let begun = developers.into_iter().take_while(|_| goes_on.get());
+    let mut made = pin!(stream::iter(begun.map(make)).buffered(AT_ONCE));
+    let mut shown: usize = 0;
+    let mut unseen = Vec::new();
+    let mut reason = None;
+    while let Some(fresh) = made.next().await {
+        let result = match fresh.stored {
+            _ if !goes_on.get() => Ok(false),
+            Ok(()) if shutdown.is_draining() => Err(anyhow!("stopped by a signal")),
+            Ok(()) if is_many => show(&format!("{} {}", fresh.developer, fresh.key)),
+            Ok(()) => show(&fresh.key),
+            // It may be stored all the same: the reply is lost.
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(true) => shown += 1,
+            Ok(false) => unseen.push(fresh.key),
+            Err(error) => {
+                unseen.push(fresh.key);
+                reason = Some(error);
+                goes_on.set(false);
+            }
+        }
+    }
+    let Some(reason) = reason else { return Ok(()) };
+    for key in &unseen {
+        let digest = api_key::digest(key);
+        bucket.delete(api_key::key_entry(&digest)).await.with_context(|| {
+            let short = &digest[..SHOWN];
+            format!("{reason:#}. The key {short} was not shown and is valid: run `devtrail keys revoke {short}`")
+        })?;
+    }
+    Err(reason.context(match (unseen.len(), shown) {
+        (1, 0) => "The key could not be shown, so it was revoked again".to_owned(),
+        (count, _) => format!(
+            "Of {} keys, {count} could not be shown and were revoked again; the {shown} above are valid",
+            count + shown
+        ),
+    }))
+}
+
+/// Prints a key; that nobody reads it is an error.
+fn show(line: &str) -> anyhow::Result<bool> {
+    ensure!(output::still_read(line)?, "nothing reads stdout");
+    Ok(true)
+}
+
+/// The developers in a file, one a line, each once.
+fn read_developers(file: &Path) -> anyhow::Result<Vec<DeveloperId>> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("{} cannot be read", file.display()))?;
     let names: BTreeSet<&str> = text
@@ -151,19 +245,8 @@ async fn create_many(bucket: &kv::Store, file: &PathBuf, grant: &Grant) -> anyho
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let people = names
-        .into_iter()
-        .map(str::parse)
-        .collect::<Result<Vec<DeveloperId>, _>>()?;
-    let make = |developer: DeveloperId| async move {
-        let key = create(bucket, developer.clone(), grant).await?;
-        Ok::<_, anyhow::Error>(format!("{developer} {key}"))
-    };
-    let mut made = stream::iter(people.into_iter().map(make)).buffered(AT_ONCE);
-    while let Some(line) = made.try_next().await? {
-        output::line(line)?;
-    }
-    Ok(())
+    let developers = names.into_iter().map(str::parse);
+    Ok(developers.collect::<Result<_, _>>()?)
 }
 
 /// A key in the bucket; the key itself is not stored.

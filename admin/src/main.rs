@@ -174,7 +174,7 @@ fn main() -> ExitCode {
             Command::Dead(command) => {
                 until_shutdown(dead::run(command, &process), &process.shutdown).await
             }
-            Command::Keys(command) => until_shutdown(keys::run(command), &process.shutdown).await,
+            Command::Keys(command) => keys::run(command, &process.shutdown).await,
             Command::Streams(command) => {
                 until_shutdown(streams::run(command), &process.shutdown).await
             }

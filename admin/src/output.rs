@@ -1,9 +1,10 @@
 //! What commands print: lines and tables for people, JSON for programs.
 
-use std::io::{self, Write};
+use std::io;
 
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::stdout;
 use serde::Serialize;
 
 /// Prints a line to stdout.
@@ -19,15 +20,7 @@ pub fn line(text: impl AsRef<str>) -> io::Result<()> {
 /// # Errors
 /// Returns the `io::Error` if stdout cannot be written, such as on a full disk.
 pub fn still_read(text: &str) -> io::Result<bool> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("stdout cannot be written: {error}"),
-        )),
-    }
+    stdout::print(&format!("{text}\n"))
 }
 
 /// Prints a value as JSON.

@@ -1,6 +1,5 @@
 //! `devtrail-collector`: HTTP in, JetStream out. Stateless; run as many as wanted.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,7 +38,8 @@ impl Settings for Program {
 fn main() -> ExitCode {
     runtime::process::run(|program: Program, process| async move {
         if program.print_openapi {
-            return Ok(std::io::stdout().write_all(collector::openapi().as_bytes())?);
+            runtime::stdout::print(&collector::openapi())?;
+            return Ok(());
         }
         let listener = collector::listen(&program.collector.listen).await?;
         let admin = AdminListener::bind(&program.collector.admin).await?;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::builder::ValueParserFactory;
+use runtime::private_files;
 use runtime::settings::SecretParser;
 use store::{Postgres, PostgresUrl, Sqlite};
 
@@ -136,6 +137,30 @@ fn canonical(database: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join(database.file_name().with_context(unreadable)?))
 }
 
+/// The path with more at its end.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A file of an earlier version may be open to other users, and so may be its folder, if it holds nothing else.
+fn make_private(database: &Path) -> std::io::Result<()> {
+    let own = ["", "-wal", "-shm", ".lock"].map(|suffix| beside(database, suffix));
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    let mut is_own = true;
+    for entry in std::fs::read_dir(folder)? {
+        is_own &= own.contains(&entry?.path());
+    }
+    let changed =
+        u64::from(is_own && private_files::tighten_folder(folder)) + private_files::tighten(&own)?;
+    if changed > 0 {
+        let database = database.display();
+        tracing::info!(%database, changed, "other users could read the database; now it is private");
+    }
+    Ok(())
+}
+
 /// Locks `PATH.lock`; the operating system unlocks it when the process ends, however it ends.
 fn lock(database: &Path) -> anyhow::Result<File> {
     if let Some(folder) = database
@@ -145,9 +170,10 @@ fn lock(database: &Path) -> anyhow::Result<File> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("The folder {} cannot be made", folder.display()))?;
     }
-    let mut name = canonical(database)?.into_os_string();
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    let database = &canonical(database)?;
+    make_private(database)
+        .with_context(|| format!("The folder of {} cannot be read", database.display()))?;
+    let path = beside(database, ".lock");
     let file = File::create(&path)
         .with_context(|| format!("The lock file {} cannot be made", path.display()))?;
     match file.try_lock() {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use http_server::admin_listener::AdminListener;
 use runtime::metrics;
+use runtime::private_files;
 use runtime::settings::{CommonArgs, Settings};
 use workers::{WorkerRole, WorkerSettings};
 
@@ -36,6 +37,7 @@ impl Settings for Program {
 
 fn main() -> ExitCode {
     runtime::process::run(|program: Program, process| async move {
+        private_files::begin();
         let admin = AdminListener::bind(&program.worker.admin).await?;
         if admin.address().is_some() {
             metrics::install(metrics::Program::Worker);

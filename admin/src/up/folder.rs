@@ -7,8 +7,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use runtime::private_files;
 
 use crate::target::Addresses;
+
+/// How the names of what `up` keeps in its folder begin. Others' files in it are theirs.
+const OWN_FILES: [&str; 6] = [
+    "addresses.json",
+    "api-key",
+    "devtrail.db",
+    "nats",
+    "nats-server",
+    "up.lock",
+];
 
 /// The folder, locked as long as this lives.
 pub struct Folder {
@@ -16,8 +27,28 @@ pub struct Folder {
     _lock: File,
 }
 
+/// A folder of an earlier version, or one that was made for it, may be open to other users.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut own = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if OWN_FILES
+            .iter()
+            .any(|own| name.to_string_lossy().starts_with(own))
+        {
+            own.push(entry.path());
+        }
+    }
+    let changed = u64::from(private_files::tighten_folder(folder)) + private_files::tighten(own)?;
+    if changed > 0 {
+        tracing::info!(folder = %folder.display(), changed, "other users could read the folder; now it is private");
+    }
+    Ok(())
+}
+
 impl Folder {
-    /// Makes and locks the folder.
+    /// Makes and locks the folder, and keeps other users out of it.
     ///
     /// # Errors
     /// Returns an error if another `devtrail up` runs on it, or it cannot be written.
@@ -34,7 +65,11 @@ impl Folder {
             format!("The folder {shown} cannot be written; name another with --data")
         })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                make_private(&path)
+                    .with_context(|| format!("The folder {shown} cannot be read"))?;
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 bail!(
                     "Another `devtrail up` runs on {shown}. Stop it, or name another folder with --data."

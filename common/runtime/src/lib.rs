@@ -12,10 +12,12 @@ pub mod health;
 mod logging;
 pub mod metrics;
 mod panic_text;
+pub mod private_files;
 pub mod process;
 pub mod retry;
 pub mod schema_folder;
 pub mod settings;
 pub mod shutdown;
+pub mod stdout;
 
 pub use panic_text::panic_text;

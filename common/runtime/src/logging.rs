@@ -1,7 +1,11 @@
-//! Logs: readable lines on a terminal, JSON lines elsewhere; always on stderr.
+//! Logs: readable lines on a terminal, JSON lines elsewhere; always on stderr, and never in the way of the work.
 
+pub(crate) mod background;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -10,26 +14,32 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::clock;
+use crate::panic_text::panic_text;
 use crate::settings::UsageError;
+use background::BackgroundWriter;
 use types::time::rfc3339;
 
-/// What libraries log of their every step is for those who name them in `--log`, which overrides this.
-const QUIET: &str = "async_nats=warn,refinery_core=warn";
+/// What libraries log of their every step is for those who name them in `--log`, which overrides this. What keeps a
+/// client from connecting is logged by `bus`, not at each attempt.
+const QUIET: &str = "async_nats=warn,async_nats::connector=off,refinery_core=warn";
 
-/// Installs the process's log output.
+/// Installs the process's log output, and logs panics. The last lines are written when the result is dropped.
 ///
 /// # Errors
 /// Returns [`UsageError`](crate::settings::UsageError) if `filter` does not parse.
-pub fn init(filter: &str) -> Result<(), UsageError> {
+pub fn init(filter: &str) -> Result<BackgroundWriter, UsageError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         UsageError(format!(
             "--log {filter:?} is no log filter ({error}); \
              use info, debug, or a filter such as collector=debug"
         ))
     })?;
+    let (background, writer) = BackgroundWriter::start(std::io::stderr());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        // These go to stderr as well, and panic if it is closed.
+        .log_internal_errors(false)
+        .with_writer(writer);
     // A second program of one process (tests) keeps the first one's output.
     let _ = if std::io::stderr().is_terminal() {
         logs.with_ansi(wants_colour())
@@ -38,7 +48,22 @@ pub fn init(filter: &str) -> Result<(), UsageError> {
     } else {
         logs.json().flatten_event(true).with_ansi(false).try_init()
     };
-    Ok(())
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(background)
+}
+
+/// The usual hook writes to stderr itself, which may hold the thread that panics.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(
+        location = panic.location().map(ToString::to_string),
+        thread = std::thread::current().name(),
+        backtrace,
+        "panicked: {}",
+        panic_text(panic.payload())
+    );
 }
 
 /// <https://no-color.org>: set to anything but the empty string, there are no colours.

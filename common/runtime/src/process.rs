@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use crate::breaker::{BreakerState, Breakers};
 use crate::health::{HealthRegistry, NotReady};
+use crate::logging::background::within;
 use crate::settings::{self, Loaded, Settings, UsageError};
 use crate::shutdown::Shutdown;
-use crate::{logging, metrics};
+use crate::{logging, metrics, stdout};
 
 /// Of each thread. A debug build's futures take more than half of tokio's 2 MiB, and an overflow kills the process.
 const STACK: usize = 4 * 1024 * 1024;
 /// After an abort, how long a program may take to end: `up` stops its nats-server then, which may take 10 s.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// How long an end with an error waits for the reader of stderr.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A breaker whose name begins so protects no part of the work: a dead receiver blocks nothing.
 const APART: &str = "webhook:";
@@ -146,7 +150,12 @@ where
 {
     let settings = match settings::load::<S>() {
         Ok(Loaded::Settings(settings)) => settings,
-        Ok(Loaded::Printed) => return ExitCode::SUCCESS,
+        Ok(Loaded::Printed(text)) => {
+            return match stdout::print(&text) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(error) => fail(&error.into()),
+            };
+        }
         Err(usage) => return fail(&usage.into()),
     };
     match in_runtime(settings, start) {
@@ -167,7 +176,7 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     let program = S::command().get_name().to_owned();
-    logging::init(&settings.common_args().log)?;
+    let _last_lines = logging::init(&settings.common_args().log)?;
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -204,8 +213,11 @@ async fn bounded(
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // The reader may have closed the pipe; the exit code says the same.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let text = format!("error: {error:#}\n");
+    // The reader may have closed the pipe, or not read what is in it; the exit code says the same.
+    within(LAST_WORDS, move || {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    });
     if error.is::<UsageError>() {
         ExitCode::from(2)
     } else {

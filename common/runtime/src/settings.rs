@@ -14,7 +14,7 @@ use clap::{Arg, ArgMatches, Command};
 mod address;
 mod values;
 
-pub use address::{Address, HTTP_ADDRESS, SecretParser};
+pub use address::{Address, HTTP_ADDRESS, HTTP_ADDRESSES, SecretParser};
 pub use values::{mask, parse_address, parse_duration, parse_rate};
 
 /// Wrong usage or configuration: the program exits with 2.
@@ -59,8 +59,8 @@ pub trait Settings: clap::Parser + Send + 'static {
 pub enum Loaded<S> {
     /// The settings to run with.
     Settings(S),
-    /// `--print-config` has printed them.
-    Printed,
+    /// `--print-config` asks for this text instead.
+    Printed(String),
 }
 
 /// Flags that are no settings.
@@ -84,10 +84,7 @@ pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
         .unwrap_or_else(|error| exit(&error, &arguments));
     let settings = S::from_arg_matches(&matches).map_err(|error| UsageError(error.to_string()))?;
     if settings.common_args().print_config {
-        let text = effective(&printed, &matches);
-        // The reader may have closed the pipe: nothing is lost.
-        let _ = std::io::stdout().write_all(text.as_bytes());
-        return Ok(Loaded::Printed);
+        return Ok(Loaded::Printed(effective(&printed, &matches)));
     }
     Ok(Loaded::Settings(settings))
 }

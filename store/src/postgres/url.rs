@@ -71,6 +71,11 @@ impl FromStr for PostgresUrl {
         if config.get_hosts().is_empty() {
             return Err(bad("it names no host".to_owned()));
         }
+        let masked = match config.get_password() {
+            // A user alone is no secret, and commands read the address from what `up` writes.
+            None => text.to_owned(),
+            Some(_) => masked,
+        };
         Ok(Self(Arc::new(Parsed {
             config,
             check,

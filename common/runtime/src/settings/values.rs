@@ -92,7 +92,7 @@ fn scheme(text: &str) -> Option<&str> {
 
 fn mask_one(url: &str) -> String {
     let Some((before, place)) = url.rsplit_once('@') else {
-        return mask_query(url);
+        return mask_query(&mask_port(url));
     };
     let scheme = scheme(before).unwrap_or_default();
     let login = &before[scheme.len()..];
@@ -103,11 +103,27 @@ fn mask_one(url: &str) -> String {
     let is_name = |text: &str| !text.contains([',', '@', '/']);
     let shown = match login.split_once(':') {
         Some((name, password)) if is_name(name) && !password.is_empty() => format!("{name}:***"),
-        // A name alone is a token, but of a database it is a user.
-        None if is_name(login) && scheme.starts_with("postgres") => login.to_owned(),
+        // A name alone may be a token.
         _ => "***".to_owned(),
     };
     format!("{scheme}{shown}@{}", mask_query(place))
+}
+
+/// What stands in place of a port and is none may be a password whose `@` and host are missing.
+fn mask_port(url: &str) -> String {
+    let Some(scheme) = scheme(url) else {
+        return url.to_owned();
+    };
+    let rest = &url[scheme.len()..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].split_once(':') {
+        Some((name, port))
+            if !name.starts_with('[') && !port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            format!("{scheme}{name}:***")
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// Parameters whose names say that they hold a secret.
@@ -147,7 +163,6 @@ mod tests {
                 "postgres://db/x?user=ada&password=secret&ssl=on",
                 "postgres://db/x?user=ada&password=***&ssl=on",
             ),
-            ("postgres://ada@db/x", "postgres://ada@db/x"),
             ("postgres://ada:secret?secret@db/x", "postgres://***"),
             (
                 "postgres://db/x?user=ada&password=secret@secret",
@@ -156,6 +171,8 @@ mod tests {
             ("nats://secret@a:4222", "nats://***@a:4222"),
             ("secret@a:4222", "***@a:4222"),
             ("nats://u:@a", "nats://***@a"),
+            ("nats://u:secret", "nats://u:***"),
+            ("http://[::1]:80/x", "http://[::1]:80/x"),
             (
                 "nats://u:secret@a,nats://v:secret@b:1",
                 "nats://u:***@a,nats://v:***@b:1",
