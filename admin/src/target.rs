@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, stream::Stream};
-use bus::NatsAddress;
 use bus::sync::SyncSettings;
+use bus::{NatsAccess, NatsAddress, NatsLoginArgs};
 use runtime::settings::Address;
 use serde::{Deserialize, Serialize};
 use store::{Postgres, Sqlite};
@@ -35,6 +35,8 @@ pub struct Target {
         value_parser = bus::NATS_ADDRESS
     )]
     nats_url: Option<NatsAddress>,
+    #[command(flatten)]
+    login: NatsLoginArgs,
     /// The database [default: that of the folder]
     #[arg(
         long,
@@ -128,12 +130,20 @@ impl Target {
         }
     }
 
+    /// The nats-server, and how to log in.
+    ///
+    /// # Errors
+    /// Returns an error if the folder's addresses cannot be read, or the login is given twice or by half.
+    fn nats_access(&self) -> anyhow::Result<NatsAccess> {
+        Ok(self.login.access(&self.nats_url()?)?)
+    }
+
     /// A connection to NATS.
     ///
     /// # Errors
-    /// Returns an error if no server answers.
+    /// Returns an error if no server answers, or it refuses the login.
     pub async fn connect(&self) -> anyhow::Result<jetstream::Context> {
-        let client = bus::connect_once(&self.nats_url()?, "devtrail").await?;
+        let client = bus::connect_once(&self.nats_access()?, "devtrail").await?;
         Ok(jetstream::new(client))
     }
 
@@ -149,7 +159,7 @@ impl Target {
                 .extend(addresses.map(|addresses| Address::new(addresses.monitor)));
         }
         let js = self.connect().await?;
-        bus::sync::check(&js.client(), &self.nats_url()?, &sync).await?;
+        bus::sync::check(&js.client(), &self.nats_access()?, &sync).await?;
         Ok(js)
     }
 

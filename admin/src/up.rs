@@ -7,18 +7,23 @@ mod next_steps;
 mod stream_bounds;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::{EVENTS, NatsAddress, NatsSettings, api, sync::SyncSettings, topology};
+use bus::{
+    EVENTS, NatsAccess, NatsAddress, NatsLoginArgs, NatsSettings, api, sync::SyncSettings, topology,
+};
 use clap::Args;
 use collector::{CollectorSettings, RequestLimits};
 use http_server::admin_listener::{AdminListenSettings, AdminListener};
 use runtime::breaker::BreakerSettings;
 use runtime::metrics;
+use runtime::private_files;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use runtime::schema_folder::SchemaSettings;
 use runtime::settings::Address;
+use tokio::time::timeout;
 use workers::{
     DatabaseSettings, DatabaseUrl, RetentionSettings, WatchSettings, WorkerRole, WorkerSettings,
 };
@@ -29,6 +34,9 @@ use crate::{output, streams};
 use folder::Folder;
 use nats_server::Server;
 use next_steps::NextSteps;
+
+/// How long what to do next may take to be printed.
+const PRINTING: Duration = Duration::from_secs(1);
 
 /// What to start, and on which folder and ports.
 #[derive(Debug, Args)]
@@ -98,6 +106,7 @@ impl UpSettings {
 /// # Errors
 /// Returns an error if the folder is in use, no nats-server is found, or a part cannot start.
 pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
+    private_files::begin();
     // The collector reads them too, but a bad schema is reported before anything is started.
     settings.schemas.load()?;
     let folder = Folder::open(&settings.data)?;
@@ -143,9 +152,10 @@ async fn run_services(
     server: &mut Server,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let first_key = prepare(folder, &addresses.nats()?, process).await?;
+    let first_key = prepare(folder, addresses.nats()?, process).await?;
     let nats = NatsSettings {
         nats_url: addresses.nats()?,
+        login: NatsLoginArgs::default(),
     };
     let collector = CollectorSettings {
         listen: settings.listen.clone(),
@@ -213,10 +223,10 @@ async fn run_services(
 /// Makes streams, consumers and the first key; returns the key if it was made now.
 async fn prepare(
     folder: &Folder,
-    nats: &NatsAddress,
+    nats: NatsAddress,
     process: &Process,
 ) -> anyhow::Result<Option<String>> {
-    let client = bus::connect_once(nats, &process.actor.to_string()).await?;
+    let client = bus::connect_once(&NatsAccess::open(nats), &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk_watch::free_bytes(folder.path())?;
@@ -259,5 +269,17 @@ async fn print_next_steps(
     } else {
         called
     };
-    Ok(output::line(steps.text(&program))?)
+    show(steps.text(&program)).await;
+    Ok(())
+}
+
+/// Prints for a person what may be nobody's: a stdout that is full, closed or read by nobody stops no service.
+async fn show(text: String) {
+    let printing = tokio::task::spawn_blocking(move || output::line(text));
+    match timeout(PRINTING, printing).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "what to do next could not be shown"),
+        Ok(Err(error)) => tracing::warn!(%error, "what to do next could not be shown"),
+        Err(_) => tracing::warn!("what to do next could not be shown: nobody reads stdout"),
+    }
 }

@@ -38,7 +38,7 @@ impl Settings for Program {
 fn main() -> ExitCode {
     runtime::process::run(|program: Program, process| async move {
         if program.print_openapi {
-            runtime::stdout::print(&collector::openapi())?;
+            runtime::stdout::print(collector::openapi())?;
             return Ok(());
         }
         let listener = collector::listen(&program.collector.listen).await?;

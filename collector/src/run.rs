@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use async_nats::jetstream;
 use bus::stream_metrics::StreamMetrics;
 use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
-use bus::{BindError, ConnectionSettings};
+use bus::{BindError, ConnectionSettings, NatsAccess};
 use http_server::serve::{ServeOptions, serve};
 use runtime::clock;
 use runtime::metrics::{self, Program};
@@ -53,6 +53,7 @@ pub async fn run(
         .limits
         .overload
         .expect_fits(settings.limits.max_body)?;
+    let access = settings.nats.access()?;
     let schemas = settings.schemas.load()?;
     let (loaded, keys_loaded) = watch::channel(false);
     metrics::install(Program::Collector);
@@ -84,7 +85,7 @@ pub async fn run(
     // Served from the start, not ready: `/health/ready` names what is missing.
     let connected = tokio::select! {
         () = &mut served => return Ok(()),
-        connected = NatsConnection::open(&settings, &process) => connected?,
+        connected = NatsConnection::open(&access, &settings, &process) => connected?,
     };
     let Some(connection) = connected else {
         served.await;
@@ -177,19 +178,22 @@ struct NatsConnection {
 
 impl NatsConnection {
     /// `None` if the process begins to shut down first.
-    async fn open(settings: &CollectorSettings, process: &Process) -> anyhow::Result<Option<Self>> {
-        let address = &settings.nats.nats_url;
+    async fn open(
+        access: &NatsAccess,
+        settings: &CollectorSettings,
+        process: &Process,
+    ) -> anyhow::Result<Option<Self>> {
         let actor = process.actor.to_string();
         let (tell, connected) = watch::channel(());
         let connection = ConnectionSettings {
             retry: settings.retry,
             connected: Some(tell),
-            ..ConnectionSettings::new(address, &actor)
+            ..ConnectionSettings::new(access, &actor)
         };
         let Some(client) = bus::connect(connection, &process.shutdown).await else {
             return Ok(None);
         };
-        bus::sync::check(&client, address, &settings.sync).await?;
+        bus::sync::check(&client, access, &settings.sync).await?;
         let js = jetstream::new(client.clone());
         let bind = |_| async {
             match bus::bind_stream(&js, bus::EVENTS).await {

@@ -31,9 +31,21 @@ const CRASHES: [i32; 4] = [
 /// The roles that a deployment on Postgres runs as processes of their own.
 pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];
 
+/// How a nats-server asks who one is, and what its clients are told for it.
+#[derive(Default)]
+pub struct NatsGuard {
+    /// What the server's configuration has more.
+    pub conf: String,
+    /// What stands in `--nats-url` before the host, such as `user:password@`.
+    pub url_login: String,
+    /// What every program has more in its environment.
+    pub environment: BTreeMap<&'static str, String>,
+}
+
 /// Processes of one deployment; all end with it.
 pub struct Deployment {
     folder: TempDir,
+    guard: NatsGuard,
     engine: Engine,
     pub database: Database,
     /// Addresses of the nats-server and its monitor.
@@ -98,6 +110,7 @@ impl Deployment {
         let crashes = Vec::new();
         let mut deployment = Self {
             folder,
+            guard: NatsGuard::default(),
             engine,
             database,
             nats: none.clone(),
@@ -113,6 +126,38 @@ impl Deployment {
         std::fs::write(deployment.path("server.conf"), conf).expect("a file");
         deployment.start_nats().await;
         deployment
+    }
+
+    /// A nats-server that asks who one is, without streams; `guard` may write files into the folder it is given.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn guarded(engine: Engine, guard: impl FnOnce(&Path) -> NatsGuard) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::fresh(engine, folder.path()).await;
+        let guard = guard(folder.path());
+        let conf = guard.conf.clone();
+        let mut deployment = Self::bare_on(database, engine, folder, |given| {
+            format!("{given}\n{conf}\n")
+        })
+        .await;
+        deployment.nats = deployment
+            .nats
+            .replace("://", &format!("://{}", guard.url_login));
+        deployment.guard = guard;
+        deployment
+    }
+
+    /// Stops the nats-server, and starts it again where it was, with this text of its configuration replaced.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub async fn reconfigure_nats(&mut self, from: &str, to: &str) {
+        let _ = self.stop("nats").await;
+        let path = self.path("server.conf");
+        let conf = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(&path, conf.replace(from, to)).expect("a file");
+        self.nats_again();
     }
 
     fn with_streams(self) -> Self {
@@ -229,6 +274,7 @@ impl Deployment {
             .env("DEVTRAIL_NATS_URL", &self.nats);
         command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor);
         command.env("DEVTRAIL_DATABASE_URL", self.database.url());
+        command.envs(&self.guard.environment);
         command
     }
 
@@ -553,7 +599,7 @@ impl Deployment {
     /// If it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
         let address = bus::NatsAddress::parse(&self.nats).expect("addresses");
-        let client = bus::connect_once(&address, "test").await;
+        let client = bus::connect_once(&bus::NatsAccess::open(address), "test").await;
         async_nats::jetstream::new(client.expect("nats-server answers"))
     }
 

@@ -16,7 +16,7 @@ mod webhook;
 pub use address::free_address;
 pub use client::{Client, WaitReply, envelope, event};
 pub use database::{Database, DatabaseLock, Engine};
-pub use deployment::{Deployment, ROLES};
+pub use deployment::{Deployment, NatsGuard, ROLES};
 pub use devtrail_up::DevtrailUp;
 pub use disk::{Disk, Mounts, own_mounts};
 pub use input::{Person, real_input};

@@ -71,6 +71,7 @@ fn settings(up: &DevtrailUp) -> CollectorSettings {
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
             nats_url: bus::NatsAddress::parse(&up.address("nats")).unwrap(),
+            login: bus::NatsLoginArgs::default(),
         },
         sync: SyncSettings {
             nats_monitor_url: vec![Address::new(up.address("monitor"))],

@@ -19,7 +19,7 @@ pub struct WorkerSettings {
     /// watched
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = runtime::settings::HTTP_ADDRESS
+        value_parser = runtime::settings::HTTP_ADDRESSES
     )]
     pub nats_monitor_url: Vec<Address>,
     #[command(flatten)]

@@ -26,7 +26,8 @@ use crate::{
 /// Runs a role until the process stops.
 ///
 /// # Errors
-/// Returns an error if the database is in use or unusable, or a stream or consumer is missing or unsafe.
+/// Returns an error if the login to NATS is given by half, if the database is in use or unusable, or if a stream or
+/// consumer is missing or unsafe.
 pub async fn run(
     role: WorkerRole,
     settings: WorkerSettings,
@@ -41,12 +42,13 @@ pub async fn run(
         ))
         .into());
     }
+    let access = settings.nats.access()?;
     health::starting(&process);
     let Some(opened) = open(&settings.database, settings.retry, &process).await? else {
         return Ok(());
     };
     let actor = process.actor.to_string();
-    let connection = ConnectionSettings::new(&settings.nats.nats_url, &actor);
+    let connection = ConnectionSettings::new(&access, &actor);
     let Some(client) = bus::connect(connection, &process.shutdown).await else {
         return Ok(());
     };
@@ -224,6 +226,7 @@ impl<S: Store> Worker<S> {
             store: self.store.clone(),
             folder: self.settings.database.folder(),
             monitors: self.settings.nats_monitor_url.clone(),
+            ca: self.settings.nats.login.nats_ca.clone(),
             settings: self.settings.watch.clone(),
             retry: self.settings.retry.policy(),
             process: self.process.clone(),

@@ -262,7 +262,8 @@ fn settings(nats: &Nats) -> CollectorSettings {
         admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {
-            nats_url: bus::NatsAddress::parse(&nats.address("nats")).unwrap(),
+            nats_url: bus::NatsAddress::parse(&nats.address("nats")).expect("an address"),
+            login: bus::NatsLoginArgs::default(),
         },
         sync: SyncSettings {
             nats_monitor_url: vec![Address::new(nats.address("monitoring"))],

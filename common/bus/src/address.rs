@@ -130,9 +130,9 @@ mod tests {
         })
     }
 
-    fn is_login(address: &str, login: Option<UrlLogin>) {
+    fn is_login(address: &str, login: Option<&UrlLogin>) {
         let parsed = NatsAddress::parse(address).unwrap();
-        assert!(parsed.login == login, "{address}");
+        assert!(parsed.login() == login, "{address}");
         let servers = parsed.servers().iter();
         assert!(servers.clone().all(|server| !server.has_user_pass()));
     }
@@ -141,13 +141,16 @@ mod tests {
     fn the_login_is_taken_from_the_address() {
         is_login("nats://127.0.0.1:4222", None);
         is_login("localhost", None);
-        is_login("nats://ada:pw@host", user("ada", "pw"));
-        is_login("tls://a%40b:p%3Aw%2C@host:1", user("a@b", "p:w,"));
-        is_login("nats://ada:p@w@host", user("ada", "p@w"));
-        is_login("nats://t%2Fk@host", Some(UrlLogin::Token("t/k".to_owned())));
+        is_login("nats://ada:pw@host", user("ada", "pw").as_ref());
+        is_login("tls://a%40b:p%3Aw%2C@host:1", user("a@b", "p:w,").as_ref());
+        is_login("nats://ada:p@w@host", user("ada", "p@w").as_ref());
+        is_login(
+            "nats://t%2Fk@host",
+            Some(&UrlLogin::Token("t/k".to_owned())),
+        );
         is_login(
             "nats://ada:pw@a,nats://b,nats://ada:pw@c",
-            user("ada", "pw"),
+            user("ada", "pw").as_ref(),
         );
     }
 

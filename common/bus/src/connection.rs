@@ -1,45 +1,73 @@
 //! Connecting to NATS, and following a client's connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::client::FlushErrorKind;
+use async_nats::{AuthError, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use runtime::retry::RetryPolicy;
+use runtime::settings::UsageError;
 use runtime::shutdown::Shutdown;
 
-use crate::address::{NATS_ADDRESS, NatsAddress, UrlLogin};
+use crate::address::{NATS_ADDRESS, NatsAddress};
+use crate::connect_failure::{ConnectFailure, is_refusal};
+use crate::login::{NatsAccess, NatsLoginArgs};
 
 /// How to reach NATS.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsSettings {
-    /// Address of the nats-server
+    /// Address of the nats-server, or several with commas between; a user and password, or a token, may stand before
+    /// an @
     #[arg(
         long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL",
         value_parser = NATS_ADDRESS
     )]
     pub nats_url: NatsAddress,
+    #[command(flatten)]
+    pub login: NatsLoginArgs,
 }
 
-/// NATS cannot be reached.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "No nats-server answers at {url}: {reason}. If one runs there, see in its log whether it hangs; else start one \
-     (`devtrail up` does), or name another with --nats-url."
-)]
-pub struct Unreachable {
-    url: NatsAddress,
-    reason: String,
+impl NatsSettings {
+    /// All that it takes to connect.
+    ///
+    /// # Errors
+    /// Returns [`UsageError`] if the login is given twice or by half.
+    pub fn access(&self) -> Result<NatsAccess, UsageError> {
+        self.login.access(&self.nats_url)
+    }
 }
 
 /// How often it is checked whether the client has reconnected; the client reports that to one callback alone.
 const RECONNECTED_POLL: Duration = Duration::from_millis(200);
+/// What goes on, such as a refused login, is logged at most this often.
+const REPEAT: Duration = Duration::from_secs(30);
 
-fn options(name: &str) -> async_nats::ConnectOptions {
-    async_nats::ConnectOptions::new()
+fn options(access: &NatsAccess, name: &str) -> ConnectOptions {
+    let options = match access.login.clone() {
+        None => ConnectOptions::new(),
+        // Called at each attempt, also of a reconnect: a file is read anew.
+        Some(login) => ConnectOptions::with_auth_callback(move |nonce| {
+            let login = login.clone();
+            async move { login.auth(&nonce).await.map_err(AuthError::new) }
+        }),
+    };
+    // The client reads these files at each attempt too. Who names one wants TLS: no server may talk him out of it.
+    let options = match access.ca.clone() {
+        None => options,
+        Some(ca) => options.add_root_certificates(ca).require_tls(true),
+    };
+    let options = match access.certificate.clone() {
+        None => options,
+        Some(own) => options
+            .add_client_certificate(own.certificate, own.key)
+            .require_tls(true),
+    };
+    options
         .name(name)
         .connection_timeout(Duration::from_secs(2))
         // A server that comes back is found at once; the client's own delay grows to seconds.
@@ -55,35 +83,31 @@ fn options(name: &str) -> async_nats::ConnectOptions {
 /// Connects once, for a command that a person waits for.
 ///
 /// # Errors
-/// Returns [`Unreachable`] if no server answers within two seconds.
+/// Returns [`ConnectFailure`] if no server answers within two seconds, or one refuses the login.
 pub async fn connect_once(
-    address: &NatsAddress,
+    access: &NatsAccess,
     name: &str,
-) -> Result<async_nats::Client, Unreachable> {
-    try_once(options(name), address).await
+) -> Result<async_nats::Client, ConnectFailure> {
+    access.warn_of_shared_files();
+    try_once(access, options(access, name)).await
 }
 
 async fn try_once(
-    options: async_nats::ConnectOptions,
-    address: &NatsAddress,
-) -> Result<async_nats::Client, Unreachable> {
-    let options = match address.login().cloned() {
-        None => options,
-        Some(UrlLogin::User { name, password }) => options.user_and_password(name, password),
-        Some(UrlLogin::Token(token)) => options.token(token),
-    };
-    let connected = options.connect(address.servers()).await;
-    connected.map_err(|error| Unreachable {
-        url: address.clone(),
-        reason: error.to_string(),
-    })
+    access: &NatsAccess,
+    options: ConnectOptions,
+) -> Result<async_nats::Client, ConnectFailure> {
+    access.check_files().await?;
+    match options.connect(access.address.servers()).await {
+        Ok(client) => Ok(client),
+        Err(error) => Err(ConnectFailure::of(access, error).await),
+    }
 }
 
 /// How a service connects.
 #[derive(Debug)]
 pub struct ConnectionSettings<'a> {
-    /// Address of the nats-server, or several with commas between.
-    pub address: &'a NatsAddress,
+    /// The nats-servers, and how to log in.
+    pub access: &'a NatsAccess,
     /// The name of the client.
     pub name: &'a str,
     /// The pauses between attempts.
@@ -95,9 +119,9 @@ pub struct ConnectionSettings<'a> {
 impl<'a> ConnectionSettings<'a> {
     /// The default pauses, and nobody to notify.
     #[must_use]
-    pub fn new(address: &'a NatsAddress, name: &'a str) -> Self {
+    pub fn new(access: &'a NatsAccess, name: &'a str) -> Self {
         Self {
-            address,
+            access,
             name,
             retry: RetryPolicy::DEFAULT,
             connected: None,
@@ -105,27 +129,32 @@ impl<'a> ConnectionSettings<'a> {
     }
 }
 
-/// Connects for a service: retries until a server answers or the process shuts down (`None`).
+/// Connects for a service: retries until a server takes the login or the process shuts down (`None`).
 ///
-/// Afterwards the client reconnects on its own, without limit.
+/// Afterwards the client reconnects on its own, without limit. A login that is refused is tried again as well: its
+/// file may be renewed meanwhile.
 pub async fn connect(
     settings: ConnectionSettings<'_>,
     shutdown: &Shutdown,
 ) -> Option<async_nats::Client> {
     let ConnectionSettings {
-        address,
+        access,
         name,
         retry,
         connected,
     } = settings;
-    let report = reporter(connected);
+    access.warn_of_shared_files();
+    let reporter = Arc::new(Reporter::new(access.clone(), connected, shutdown.clone()));
     let mut backoff = retry.backoff(shutdown);
     loop {
         let attempt = backoff.attempt();
+        let reporter = reporter.clone();
+        let options =
+            options(access, name).event_callback(move |event| reporter.clone().report(event));
         tokio::select! {
-            connected = try_once(options(name).event_callback(report.clone()), address) => match connected {
+            connected = try_once(access, options) => match connected {
                 Ok(client) => return Some(client),
-                Err(error) => tracing::warn!(%error, attempt, "waiting for NATS"),
+                Err(error) => tracing::warn!(%error, attempt, "waiting for NATS; trying again"),
             },
             () = shutdown.draining() => return None,
         }
@@ -135,28 +164,104 @@ pub async fn connect(
     }
 }
 
-/// Logs when a connection breaks and when there is one again, and notifies `connected` of each.
-fn reporter(
+/// Logs what becomes of a client's connection, and notifies of each new one.
+struct Reporter {
+    access: NatsAccess,
     connected: Option<watch::Sender<()>>,
-) -> impl Fn(async_nats::Event) -> std::future::Ready<()> + Clone + Send + Sync + 'static {
-    let is_broken = Arc::new(AtomicBool::new(false));
-    move |event| {
+    shutdown: Shutdown,
+    is_broken: AtomicBool,
+    last: Mutex<Option<Reported>>,
+}
+
+/// The last trouble that was logged.
+struct Reported {
+    what: String,
+    at: Instant,
+}
+
+impl Reporter {
+    fn new(access: NatsAccess, connected: Option<watch::Sender<()>>, shutdown: Shutdown) -> Self {
+        Self {
+            access,
+            connected,
+            shutdown,
+            is_broken: AtomicBool::new(false),
+            last: Mutex::default(),
+        }
+    }
+
+    async fn report(self: Arc<Self>, event: Event) {
         match event {
-            async_nats::Event::Connected => {
-                if is_broken.swap(false, Ordering::Relaxed) {
+            Event::Connected => {
+                if self.is_broken.swap(false, Ordering::Relaxed) {
                     tracing::info!("connected to NATS again");
                 }
-                if let Some(connected) = &connected {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                if let Some(connected) = &self.connected {
                     connected.send_replace(());
                 }
             }
+            // In a shutdown the server may stop before its clients: `devtrail up` stops both.
+            Event::Disconnected if self.shutdown.is_draining() => {
+                tracing::debug!("the connection to NATS ended");
+            }
             // Logged once, however many attempts it takes.
-            async_nats::Event::Disconnected if !is_broken.swap(true, Ordering::Relaxed) => {
+            Event::Disconnected if !self.is_broken.swap(true, Ordering::Relaxed) => {
                 tracing::warn!("the connection to NATS broke; connecting again");
             }
+            Event::ServerError(error) => self.server_error(error).await,
+            Event::ClientError(ClientError::Other(text)) => self.attempt_failed(text).await,
             _ => {}
         }
-        std::future::ready(())
+    }
+
+    /// What a server says on a connection: that it ends it, or that something is not permitted.
+    async fn server_error(&self, error: ServerError) {
+        let said = match error {
+            ServerError::AuthorizationViolation => {
+                ConnectErrorKind::AuthorizationViolation.to_string()
+            }
+            ServerError::Other(said) => said,
+            ServerError::SlowConsumer(_) => return,
+        };
+        if is_refusal(&said) {
+            self.refused(said).await;
+        } else if self.is_news(&said) {
+            tracing::warn!(said, "nats-server reports an error");
+        }
+    }
+
+    /// An attempt to reconnect failed; the client tells only of what kind.
+    async fn attempt_failed(&self, kind: String) {
+        if kind == ConnectErrorKind::AuthorizationViolation.to_string() {
+            self.refused(kind).await;
+        } else if let Err(error) = self.access.check_files().await
+            && self.is_news(&error.to_string())
+        {
+            tracing::warn!(%error, "cannot log in to NATS; trying again");
+        }
+    }
+
+    async fn refused(&self, said: String) {
+        if self.is_news(&said) {
+            let error = ConnectFailure::refused(&self.access, said).await;
+            tracing::warn!(%error, "logged out of NATS; trying again, with what the file of the login holds by then");
+        }
+    }
+
+    /// Whether this was not logged a moment ago.
+    fn is_news(&self, what: &str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = last
+            .as_ref()
+            .is_some_and(|last| last.what == what && last.at.elapsed() < REPEAT);
+        if !is_known {
+            *last = Some(Reported {
+                what: what.to_owned(),
+                at: Instant::now(),
+            });
+        }
+        !is_known
     }
 }
 

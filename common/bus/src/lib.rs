@@ -4,9 +4,11 @@ mod address;
 mod admin_alerts;
 pub mod api;
 mod bind;
+mod connect_failure;
 mod connection;
 pub mod consumer_status;
 pub mod lease;
+mod login;
 pub mod monitor;
 mod names;
 pub mod pull;
@@ -19,9 +21,11 @@ pub mod worker_registry;
 pub use address::{NATS_ADDRESS, NatsAddress};
 pub use admin_alerts::{AdminAlertLog, admin_alerts, publish_admin_alert};
 pub use bind::{BindError, bind_consumer, bind_stream};
+pub use connect_failure::ConnectFailure;
 pub use connection::{
-    ConnectionSettings, NatsSettings, Unreachable, connect, connect_once, connects, reconnected,
+    ConnectionSettings, NatsSettings, connect, connect_once, connects, reconnected,
 };
+pub use login::{NatsAccess, NatsLoginArgs};
 pub use names::{
     ADMIN, ALERTS, ALL_BATCHES, ConsumerRef, DEAD, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY,
     ResourceName, WEBHOOK_ADMIN, batch_subject,

@@ -1,6 +1,7 @@
 //! A nats-server's monitor: what it reports of itself beside the NATS protocol
 //! (NATS documentation, "Monitoring", `/jsz`).
 
+use std::path::Path;
 use std::time::Duration;
 
 use runtime::settings::Address;
@@ -32,19 +33,45 @@ pub struct JetStreamConfig {
     pub max_storage: u64,
 }
 
-/// Reads the monitor at `url`.
+/// A monitor cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// It does not answer within two seconds, or not as a nats-server with JetStream does.
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    /// The file of the authorities that its certificate is checked with cannot be used.
+    #[error("the file {path} of --nats-ca cannot be used: {reason}")]
+    Ca {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Reads the monitor at `url`; `ca` is the file of authorities that its certificate is checked with, beside the
+/// system's.
 ///
 /// # Errors
-/// Returns an error if it does not answer within two seconds, or not as a nats-server with JetStream does.
-pub async fn jetstream(url: &Address) -> reqwest::Result<JetStreamStatus> {
+/// Returns [`MonitorError`] if it does not answer within two seconds, or not as a nats-server with JetStream does.
+pub async fn jetstream(url: &Address, ca: Option<&Path>) -> Result<JetStreamStatus, MonitorError> {
     // The environment's proxy is for the outside.
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(TIMEOUT)
-        .build()?;
+    let mut client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+    if let Some(path) = ca {
+        let unusable = |reason: String| MonitorError::Ca {
+            path: path.display().to_string(),
+            reason,
+        };
+        let pem = tokio::fs::read(path)
+            .await
+            .map_err(|error| unusable(error.to_string()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem);
+        client = client.tls_certs_merge(authorities.map_err(|error| unusable(error.to_string()))?);
+    }
     let reply = client
+        .build()?
         .get(format!("{}/jsz", url.expose().trim_end_matches('/')))
         .send()
         .await?;
-    reply.error_for_status()?.json().await
+    Ok(reply.error_for_status()?.json().await?)
 }

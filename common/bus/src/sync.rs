@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use runtime::settings::Address;
 
-use crate::address::NatsAddress;
+use crate::login::NatsAccess;
 use crate::monitor::{self, JetStreamStatus};
 
 /// How to check that the server syncs every message.
@@ -13,7 +13,7 @@ pub struct SyncSettings {
     /// [default: port 8222 on each host of --nats-url]
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = runtime::settings::HTTP_ADDRESS
+        value_parser = runtime::settings::HTTP_ADDRESSES
     )]
     pub nats_monitor_url: Vec<Address>,
     /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
@@ -60,15 +60,20 @@ pub enum UnsafeSync {
 /// unless unsafe sync is allowed. A node that is down is ignored.
 pub async fn check(
     client: &async_nats::Client,
-    address: &NatsAddress,
+    access: &NatsAccess,
     settings: &SyncSettings,
 ) -> Result<(), UnsafeSync> {
     let monitors = match &settings.nats_monitor_url[..] {
-        [] => address.servers().iter().map(default_monitor).collect(),
+        [] => access
+            .address()
+            .servers()
+            .iter()
+            .map(default_monitor)
+            .collect(),
         given => given.to_vec(),
     };
     // At once: each node that is down takes its two seconds.
-    let reports = join_all(monitors.into_iter().map(read)).await;
+    let reports = join_all(monitors.into_iter().map(|url| read(url, access))).await;
     match evaluate(reports, &client.server_info().server_id) {
         Err(error) if settings.allow_unsafe_sync => {
             tracing::warn!(%error, "acknowledged events can be lost: --allow-unsafe-sync is set");
@@ -99,8 +104,8 @@ fn evaluate(reports: Vec<MonitorReport>, connected: &str) -> Result<(), UnsafeSy
     problem.filter(|_| !has_own).map_or(Ok(()), Err)
 }
 
-async fn read(url: Address) -> MonitorReport {
-    let status = monitor::jetstream(&url).await;
+async fn read(url: Address, access: &NatsAccess) -> MonitorReport {
+    let status = monitor::jetstream(&url, access.ca()).await;
     let status = status.map_err(|error| UnsafeSync::Unreadable {
         url: url.clone(),
         reason: error.to_string(),

@@ -101,12 +101,12 @@ impl Server {
         server
     }
 
+    fn access(&self) -> bus::NatsAccess {
+        bus::NatsAccess::open(bus::NatsAddress::parse(&self.url).unwrap())
+    }
+
     async fn connect(&self) -> jetstream::Context {
-        jetstream::new(
-            bus::connect_once(&bus::NatsAddress::parse(&self.url).unwrap(), "test")
-                .await
-                .unwrap(),
-        )
+        jetstream::new(bus::connect_once(&self.access(), "test").await.unwrap())
     }
 
     /// What `start` gives, on a runtime of its own: a process that [`Doomed::kill`] ends.

@@ -25,6 +25,8 @@ pub struct DiskProbes {
     pub folder: Option<PathBuf>,
     /// Addresses of the nats-servers' monitors.
     pub monitors: Vec<Address>,
+    /// The file of authorities that their certificates are checked with.
+    pub ca: Option<PathBuf>,
 }
 
 impl DiskProbes {
@@ -32,7 +34,13 @@ impl DiskProbes {
     pub async fn read(&self) -> DiskReadings {
         let servers = join_all(self.monitors.iter().map(|url| async move {
             let name = format!("nats-server at {url}");
-            let read = async { server_disk(&name, url, &monitor::jetstream(url).await?) };
+            let read = async {
+                server_disk(
+                    &name,
+                    url,
+                    &monitor::jetstream(url, self.ca.as_deref()).await?,
+                )
+            };
             let found = probe(&name, read).await;
             (name, found)
         }));

@@ -35,6 +35,8 @@ pub struct Watch<S> {
     pub folder: Option<PathBuf>,
     /// Addresses of the nats-servers' monitors.
     pub monitors: Vec<Address>,
+    /// The file of authorities that their certificates are checked with.
+    pub ca: Option<PathBuf>,
     pub settings: WatchSettings,
     pub retry: RetryPolicy,
     pub process: Process,
@@ -50,6 +52,7 @@ pub async fn run<S: Monitoring>(watch: Watch<S>) -> Result<(), BindError> {
         store,
         folder,
         monitors,
+        ca,
         settings,
         retry,
         process,
@@ -66,6 +69,7 @@ pub async fn run<S: Monitoring>(watch: Watch<S>) -> Result<(), BindError> {
             js: js.clone(),
             folder,
             monitors,
+            ca,
         },
         process: process.clone(),
         thresholds: Thresholds::from(&settings),
