@@ -1,6 +1,7 @@
 //! The metrics of a local day, as replies to queries contain them.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use types::time::{Micros, SECOND, rfc3339};
@@ -17,6 +18,7 @@ pub struct DayMetrics<'a> {
     edits: u64,
     saves: u64,
     commits: u64,
+    commands: u64,
     lines_added: u64,
     lines_removed: u64,
     commit_lines_added: u64,
@@ -24,17 +26,19 @@ pub struct DayMetrics<'a> {
     builds: &'a BTreeMap<String, u64>,
     test_runs: &'a BTreeMap<String, u64>,
     tests: Tests,
-    languages: Vec<Time<'a>>,
-    projects: Vec<Time<'a>>,
+    languages: Vec<Share<'a>>,
+    projects: Vec<Share<'a>>,
     first_at: Option<String>,
     last_at: Option<String>,
 }
 
-/// Active time by name.
+/// What a language or project had of the day.
 #[derive(Serialize)]
-struct Time<'a> {
+struct Share<'a> {
     name: &'a str,
+    /// Active time.
     seconds: i64,
+    commits: u64,
 }
 
 impl<'a> DayMetrics<'a> {
@@ -48,6 +52,11 @@ impl<'a> DayMetrics<'a> {
             edits: whole.edits,
             saves: whole.saves,
             commits: whole.commits,
+            commands: whole
+                .events
+                .get("terminal.command")
+                .copied()
+                .unwrap_or_default(),
             lines_added: whole.edited.added,
             lines_removed: whole.edited.removed,
             commit_lines_added: whole.committed.added,
@@ -55,22 +64,29 @@ impl<'a> DayMetrics<'a> {
             builds: &whole.builds,
             test_runs: &whole.test_runs,
             tests: whole.tests,
-            languages: times(&whole.active.languages),
-            projects: times(&whole.active.projects),
+            languages: shares(&whole.active.languages, &whole.commits_by.languages),
+            projects: shares(&whole.active.projects, &whole.commits_by.projects),
             first_at: whole.span.as_ref().map(|span| rfc3339(span.first.at)),
             last_at: whole.span.as_ref().map(|span| rfc3339(span.last.at)),
         }
     }
 }
 
-/// The longest first, then by name; what is less than a second is left out.
-fn times(by_name: &BTreeMap<String, Micros>) -> Vec<Time<'_>> {
-    let times = by_name.iter().map(|(name, time)| Time {
+/// The most active time first, then the most commits, then by name. What has neither a second nor a commit is left out.
+fn shares<'a>(
+    active: &'a BTreeMap<String, Micros>,
+    commits: &'a BTreeMap<String, u64>,
+) -> Vec<Share<'a>> {
+    let names: BTreeSet<&String> = active.keys().chain(commits.keys()).collect();
+    let shares = names.into_iter().map(|name| Share {
         name,
-        seconds: time / SECOND,
+        seconds: active.get(name).copied().unwrap_or_default() / SECOND,
+        commits: commits.get(name).copied().unwrap_or_default(),
     });
-    let mut times: Vec<Time<'_>> = times.filter(|time| time.seconds > 0).collect();
-    // Stable, and the map's order is that of names.
-    times.sort_by_key(|time| std::cmp::Reverse(time.seconds));
-    times
+    let mut shares: Vec<Share<'_>> = shares
+        .filter(|share| share.seconds > 0 || share.commits > 0)
+        .collect();
+    // Stable, and the set's order is that of names.
+    shares.sort_by_key(|share| Reverse((share.seconds, share.commits)));
+    shares
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::time::Micros;
 
-use super::partial::{Active, IDLE, Lines, Part, Span, Tests};
+use super::partial::{Active, CommitsBy, IDLE, Lines, Part, Span, Tests};
 
 /// Sums end here: the largest integer that every reader of JSON holds (RFC 8259, section 6). A sum
 /// that stops at a bound is still the same in whatever order it is taken.
@@ -19,6 +19,7 @@ impl Part {
         add(&mut self.commits, next.commits);
         self.edited.add(next.edited);
         self.committed.add(next.committed);
+        self.commits_by.add(&next.commits_by);
         add_each(&mut self.builds, &next.builds);
         add_each(&mut self.test_runs, &next.test_runs);
         self.tests.add(next.tests);
@@ -76,6 +77,13 @@ impl Lines {
     fn add(&mut self, other: Self) {
         add(&mut self.added, other.added);
         add(&mut self.removed, other.removed);
+    }
+}
+
+impl CommitsBy {
+    fn add(&mut self, other: &Self) {
+        add_each(&mut self.languages, &other.languages);
+        add_each(&mut self.projects, &other.projects);
     }
 }
 

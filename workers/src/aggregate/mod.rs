@@ -3,6 +3,7 @@
 //! `docs/metrics.md` defines each metric for users. [`AggregateWork`] is the role; the rest is pure: [`ranges`] says
 //! which hours to read, [`windows`] what to write.
 
+mod commit_languages;
 mod day;
 mod fold;
 mod partial;

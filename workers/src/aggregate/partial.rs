@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use types::time::{Micros, SECOND};
 
+use super::commit_languages::{languages_of, main_language};
 use crate::normalize::Record;
 
 /// The longest pause that still counts as active time: 15 minutes, as WakaTime's default keystroke
@@ -33,6 +34,7 @@ pub struct Part {
     pub edited: Lines,
     /// Lines of `git.commit`.
     pub committed: Lines,
+    pub commits_by: CommitsBy,
     /// `build.finished` events by outcome.
     pub builds: BTreeMap<String, u64>,
     /// `test.finished` events by outcome.
@@ -50,6 +52,15 @@ pub struct Part {
 pub struct Lines {
     pub added: u64,
     pub removed: u64,
+}
+
+/// `git.commit` events by what they are about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitsBy {
+    /// By language of their paths: a commit counts once in each.
+    pub languages: BTreeMap<String, u64>,
+    pub projects: BTreeMap<String, u64>,
 }
 
 /// Tests of all runs, summed.
@@ -96,6 +107,7 @@ impl Part {
     /// The part that a single event makes up.
     #[must_use]
     pub fn of(record: &Record) -> Self {
+        let languages = languages_of(record);
         let mut part = Self {
             events: once(&record.kind),
             ..Self::default()
@@ -110,6 +122,10 @@ impl Part {
             "git.commit" => {
                 part.commits = 1;
                 part.committed = Lines::of(record);
+                part.commits_by = CommitsBy {
+                    languages: languages.keys().map(|name| (name.clone(), 1)).collect(),
+                    projects: once(record.project.as_deref().unwrap_or(UNKNOWN)),
+                };
             }
             "build.finished" => part.builds = once(outcome(record, "succeeded")),
             "test.finished" => {
@@ -118,11 +134,11 @@ impl Part {
             }
             _ => {}
         }
-        let named = |name: &Option<String>| name.as_deref().unwrap_or(UNKNOWN).to_owned();
+        let named = |name: Option<&str>| name.unwrap_or(UNKNOWN).to_owned();
         let event = EdgeEvent {
             at: record.at,
-            language: named(&record.language),
-            project: named(&record.project),
+            language: named(main_language(&languages)),
+            project: named(record.project.as_deref()),
         };
         part.span = Some(Span {
             first: event.clone(),

@@ -11,6 +11,7 @@ mod role;
 mod text;
 
 pub use language::canonical as canonical_language;
+pub use language::of_path as language_of_path;
 pub use path::{clean as clean_path, slug as project_slug};
 pub use record::{Record, VERSION, normalize};
 pub use redact::redact;

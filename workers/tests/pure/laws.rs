@@ -59,6 +59,7 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         "file.saved",
         "heartbeat",
         "git.commit",
+        "terminal.command",
         "build.finished",
         "test.finished",
     ]);
@@ -73,7 +74,12 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
                 "test.finished" => {
                     json!({"outcome": "passed", "passed": number, "failed": 1, "skipped": 2})
                 }
-                _ => json!({"path": "src/a.py", "entity": "a", "commit": "c"}),
+                "git.commit" => {
+                    let paths = ["a.rs", "b.rs", "c.go", "d.go", "LICENSE", "e.py", "f.sql"];
+                    json!({"commit": "c", "paths": paths[number as usize % 7..]})
+                }
+                "terminal.command" => json!({"command": "make"}),
+                _ => json!({"path": "src/a.py", "entity": "a"}),
             };
             for (name, value) in more.as_object().into_iter().flatten() {
                 data[name] = value.clone();

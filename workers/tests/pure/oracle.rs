@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use store::StoredEvent;
 use types::time::rfc3339;
-use workers::normalize::normalize;
+use workers::normalize::{language_of_path, normalize};
 
 const FIFTEEN_MINUTES: i64 = 900_000_000;
 
@@ -18,7 +18,12 @@ pub fn day(day: &str, events: &[StoredEvent]) -> Value {
         .filter(|event| event.local_day == day)
         .collect();
     own.sort_by_key(|event| (event.effective_at, event.id.clone()));
-    let (seconds, languages, projects) = active(&own);
+    let Active {
+        seconds,
+        languages,
+        projects,
+    } = active(&own);
+    let commits = commits(&own);
     let number = |kinds: &[&str], field: &str| -> u64 {
         let of_kind = own
             .iter()
@@ -40,6 +45,7 @@ pub fn day(day: &str, events: &[StoredEvent]) -> Value {
         "edits": count("file.edited"),
         "saves": count("file.saved") + writes,
         "commits": count("git.commit"),
+        "commands": count("terminal.command"),
         "lines_added": number(&["file.edited"], "lines_added"),
         "lines_removed": number(&["file.edited"], "lines_removed"),
         "commit_lines_added": number(&["git.commit"], "lines_added"),
@@ -52,15 +58,21 @@ pub fn day(day: &str, events: &[StoredEvent]) -> Value {
             "skipped": number(&["test.finished"], "skipped"),
             "flaky": number(&["test.finished"], "flaky"),
         },
-        "languages": languages,
-        "projects": projects,
+        "languages": list(&languages, &commits.languages),
+        "projects": list(&projects, &commits.projects),
         "first_at": own.first().map(|event| rfc3339(event.effective_at)),
         "last_at": own.last().map(|event| rfc3339(event.effective_at)),
     })
 }
 
-/// Active seconds; and by language and project, the most first, then by name.
-fn active(own: &[&StoredEvent]) -> (i64, Value, Value) {
+/// Active seconds, and microseconds by language and project.
+struct Active {
+    seconds: i64,
+    languages: BTreeMap<String, i64>,
+    projects: BTreeMap<String, i64>,
+}
+
+fn active(own: &[&StoredEvent]) -> Active {
     let mut total = 0;
     let mut languages = BTreeMap::new();
     let mut projects = BTreeMap::new();
@@ -70,27 +82,88 @@ fn active(own: &[&StoredEvent]) -> (i64, Value, Value) {
             continue;
         }
         total += gap;
-        let before = normalize(own[index - 1]);
-        *languages
-            .entry(before.language.unwrap_or("unknown".into()))
-            .or_insert(0) += gap;
-        *projects
-            .entry(before.project.unwrap_or("unknown".into()))
-            .or_insert(0) += gap;
+        let before = own[index - 1];
+        let mut most = (0, "unknown".to_owned());
+        for (language, paths) in languages_of(before) {
+            // By name: a later one must have more.
+            if paths > most.0 {
+                most = (paths, language);
+            }
+        }
+        *languages.entry(most.1).or_insert(0) += gap;
+        *projects.entry(project(before)).or_insert(0) += gap;
     }
-    (total / 1_000_000, list(languages), list(projects))
+    Active {
+        seconds: total / 1_000_000,
+        languages,
+        projects,
+    }
 }
 
-fn list(times: BTreeMap<String, i64>) -> Value {
-    let mut list: Vec<(i64, String)> = Vec::new();
-    for (name, micros) in times {
-        if micros >= 1_000_000 {
-            list.push((-(micros / 1_000_000), name));
+/// Commits by language and project.
+struct Commits {
+    languages: BTreeMap<String, u64>,
+    projects: BTreeMap<String, u64>,
+}
+
+fn commits(own: &[&StoredEvent]) -> Commits {
+    let mut languages = BTreeMap::new();
+    let mut projects = BTreeMap::new();
+    for commit in own.iter().filter(|event| event.kind == "git.commit") {
+        for (language, _) in languages_of(commit) {
+            *languages.entry(language).or_insert(0) += 1;
+        }
+        *projects.entry(project(commit)).or_insert(0) += 1;
+    }
+    Commits {
+        languages,
+        projects,
+    }
+}
+
+fn project(event: &StoredEvent) -> String {
+    normalize(event).project.unwrap_or("unknown".into())
+}
+
+/// The event's own language, else those of a commit's paths, with the number of paths in each.
+fn languages_of(event: &StoredEvent) -> BTreeMap<String, usize> {
+    let record = normalize(event);
+    let mut found = BTreeMap::new();
+    if let Some(own) = record.language {
+        found.insert(own, 1);
+    } else if event.kind == "git.commit" {
+        for path in record
+            .data
+            .get("paths")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(language) = language_of_path(path.as_str().expect("a path is a text")) {
+                *found.entry(language).or_insert(0) += 1;
+            }
+        }
+    }
+    found
+}
+
+fn list(times: &BTreeMap<String, i64>, commits: &BTreeMap<String, u64>) -> Value {
+    let mut names: Vec<&String> = times.keys().chain(commits.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut list = Vec::new();
+    for name in names {
+        let seconds = times.get(name).map_or(0, |micros| micros / 1_000_000);
+        let commits = commits
+            .get(name)
+            .map_or(0, |count| i64::try_from(*count).expect("few"));
+        if seconds + commits > 0 {
+            list.push((-seconds, -commits, name));
         }
     }
     list.sort();
     list.into_iter()
-        .map(|(seconds, name)| json!({"name": name, "seconds": -seconds}))
+        .map(|(seconds, commits, name)| json!({"name": name, "seconds": -seconds, "commits": -commits}))
         .collect()
 }
 

@@ -29,7 +29,7 @@ fn a_pause_counts_up_to_15_minutes_for_the_language_before() {
         (&day["active_seconds"], &day["active_minutes"]),
         (&json!(930), &json!(15))
     );
-    let expected = json!([{"name": "rust", "seconds": 900}, {"name": "go", "seconds": 30}]);
+    let expected = json!([{"name": "rust", "seconds": 900, "commits": 0}, {"name": "go", "seconds": 30, "commits": 0}]);
     assert_eq!(
         (&day["languages"], &day["projects"][0]["name"]),
         (&expected, &json!("unknown"))
@@ -59,11 +59,13 @@ fn each_metric_counts_its_events() {
             "test.finished",
             json!({"outcome": "failed", "passed": 9, "failed": 1, "skipped": 2}),
         ),
+        on("8", "terminal.command", json!({"command": "make"})),
     ])["2026-03-01"];
     assert_eq!(
         (&day["events"], &day["saves"], &day["commits"]),
-        (&json!(7), &json!(2), &json!(1))
+        (&json!(8), &json!(2), &json!(1))
     );
+    assert_eq!(day["commands"], 1);
     assert_eq!(
         (&day["commit_lines_added"], &day["commit_lines_removed"]),
         (&json!(5), &json!(7))
@@ -77,6 +79,47 @@ fn each_metric_counts_its_events() {
     );
     assert_eq!(day["events_by_type"]["heartbeat"], 2);
     assert_eq!(day["active_seconds"], 0, "no time passed");
+}
+
+#[test]
+fn a_commit_is_in_the_languages_of_its_paths() {
+    let commit = |id: &str, occurred_at: &str, data: Value| {
+        let mut data = data;
+        data["commit"] = id.into();
+        data["project"] = "demo".into();
+        event(id, "git.commit", occurred_at, None, &data)
+    };
+    let paths = |paths: &[&str]| json!({"paths": paths});
+    let days = metrics(&[
+        commit(
+            "a",
+            "2026-03-01T10:00:00Z",
+            paths(&["src/a.rs", "b.rs", "q.sql", "LICENSE"]),
+        ),
+        // As many of each: the first by name.
+        commit("b", "2026-03-01T10:05:00Z", paths(&["q.sql", "main.go"])),
+        // Nothing known, such as a merge.
+        commit("c", "2026-03-01T10:06:00Z", paths(&[])),
+        commit(
+            "d",
+            "2026-03-01T10:08:00Z",
+            json!({"language": "C", "paths": ["a.rs"]}),
+        ),
+        commit("e", "2026-03-01T12:00:00Z", paths(&["q.sql"])),
+    ]);
+    let share = |name: &str, seconds: u64, commits: u64| json!({"name": name, "seconds": seconds, "commits": commits});
+    let expected = [
+        share("rust", 300, 1),
+        share("unknown", 120, 0),
+        share("go", 60, 1),
+        share("sql", 0, 3),
+        share("c", 0, 1),
+    ];
+    assert_eq!(days["2026-03-01"]["languages"], json!(expected));
+    assert_eq!(
+        days["2026-03-01"]["projects"],
+        json!([share("demo", 480, 5)])
+    );
 }
 
 #[test]
@@ -208,7 +251,13 @@ fn an_unusable_partial_is_recomputed_from_all_events() {
             body: body.to_owned(),
         },
     };
-    for (version, body) in [(1, "{"), (1, r#"{"2026-03-01":{}}"#), (1, "[]"), (2, "{}")] {
+    let now = aggregate::VERSION;
+    for (version, body) in [
+        (now, "{"),
+        (now, r#"{"2026-03-01":{}}"#),
+        (now, "[]"),
+        (now + 1, "{}"),
+    ] {
         let mut found = snapshot(&events, &[stored(version, body)], &[]);
         let refused = aggregate::windows("ada", &days, &found).unwrap_err();
         assert!(
