@@ -3,9 +3,9 @@
 //! Each role is a trait in the file of its name, and each engine implements it in a file of the same name. [`Persist`]
 //! stores batches (T1 of `docs/protocol.md`), [`Outbox`] publishes their jobs (T2), [`Jobs`] is what jobs read and how
 //! they finish (T3), [`AlertOutbox`] publishes alerts, [`Attempts`] records what failed, [`DeadLetters`] what
-//! administrators decide about it. [`VerifyReads`], [`QueryReads`], [`History`], [`Quarantine`] and [`Retention`] read
-//! what is stored, [`Monitoring`] finds what is overdue. [`Sqlite`] and [`Postgres`] are the engines. No SQL is
-//! written outside this crate.
+//! administrators decide about it. [`VerifyReads`], [`QueryReads`], [`Listings`], [`History`], [`Quarantine`] and
+//! [`Retention`] read what is stored, [`Monitoring`] finds what is overdue. [`Sqlite`] and [`Postgres`] are the
+//! engines. No SQL is written outside this crate.
 
 mod alert_change;
 mod alert_outbox;
@@ -21,6 +21,7 @@ mod error;
 mod history;
 mod hours;
 mod jobs;
+mod listings;
 mod monitoring;
 mod outbox;
 mod persist;
@@ -48,6 +49,7 @@ pub use error::StoreError;
 pub use history::{AuditEntry, Clue, History};
 pub use hours::{HourRange, TimeSpan};
 pub use jobs::Jobs;
+pub use listings::Listings;
 pub use monitoring::{Monitoring, Overdue};
 pub use outbox::{Outbox, Pending, Receipt, Triggered};
 pub use persist::{Persist, Stored};

@@ -72,7 +72,9 @@ pub struct QuarantineFilter {
     /// Only those with an event that is quarantined for this.
     pub code: Option<Code>,
     /// Only those received at or after this.
-    pub since: Option<Micros>,
+    pub from: Option<Micros>,
+    /// Only those received at or before this.
+    pub to: Option<Micros>,
 }
 
 /// Reading quarantined events. Those from before their developer was forgotten are not among them.
@@ -112,8 +114,9 @@ shared_sql! {
         WHERE (r.src, r.seq) > (CAST($1 AS bigint), CAST($2 AS bigint)) AND r.verdict = 'quarantined'
           AND (CAST($3 AS text) IS NULL OR r.developer = $3) AND (CAST($4 AS text) IS NULL OR r.code = $4)
           AND (CAST($5 AS bigint) IS NULL OR b.received_at >= $5)
+          AND (CAST($6 AS bigint) IS NULL OR b.received_at <= $6)
           AND (d.tombstone_src IS NULL OR (r.src, r.seq) > (d.tombstone_src, d.tombstone_seq))
-        ORDER BY r.src, r.seq LIMIT $6";
+        ORDER BY r.src, r.seq LIMIT $7";
     QUARANTINED_BATCH = "SELECT b.src, b.seq, s.stream, s.created_at, b.developer, b.batch_id, b.correlation_id,
           b.traceparent, b.schema_version, b.sent_at, b.skew, b.received_at, b.collector, b.client
         FROM batches b JOIN sources s ON s.src = b.src JOIN developers d ON d.developer = b.developer

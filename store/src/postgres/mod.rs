@@ -10,6 +10,7 @@ mod dead_letters;
 mod error;
 mod history;
 mod jobs;
+mod listings;
 mod migrate;
 mod monitoring;
 mod newest;

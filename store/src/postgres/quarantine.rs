@@ -22,12 +22,13 @@ impl Quarantine for Postgres {
         // Numbers of incarnations begin at 1.
         let after = after.unwrap_or(BatchRef { src: 0, seq: 0 });
         let code = filter.code.map(Code::as_str);
-        let key: [Param<'_>; 6] = [
+        let key: [Param<'_>; 7] = [
             &after.src,
             &(after.seq as i64),
             &filter.developer,
             &code,
-            &filter.since,
+            &filter.from,
+            &filter.to,
             &i64::from(limit),
         ];
         self.list(QUARANTINED.postgres, &key, |row| batch_ref(row, 0))

@@ -11,6 +11,7 @@ mod dead_letters;
 mod error;
 mod history;
 mod jobs;
+mod listings;
 mod monitoring;
 mod outbox;
 mod persist;

@@ -29,7 +29,8 @@ impl Quarantine for Sqlite {
                 after.seq as i64,
                 filter.developer,
                 code,
-                filter.since,
+                filter.from,
+                filter.to,
                 limit
             ];
             list(connection, QUARANTINED.sqlite, key, |row| batch_ref(row, 0))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use store::{DecodedBatch, Persist, Quarantine, Store, Stored};
+use store::{DecodedBatch, Listings, Persist, Quarantine, Store, Stored};
 use types::batch::{self, EventMetadata, Header};
 use types::id::{BatchRef, EventRef, Src};
 use types::stream::StreamIncarnation;
@@ -14,7 +14,7 @@ use crate::dump::Dump;
 /// An engine that the contract is held against.
 pub trait Engine: Send + Sync + Sized + 'static {
     /// The store it runs.
-    type Store: Store + Quarantine;
+    type Store: Store + Quarantine + Listings;
     /// An empty store of its own.
     fn fresh() -> Self;
     /// The store; clones of it go to other tasks.

@@ -14,6 +14,7 @@ mod dedup;
 mod dump;
 mod history;
 mod leases;
+mod listings;
 mod monitoring;
 mod order;
 mod other_shape;
@@ -84,6 +85,9 @@ macro_rules! contract {
             query_reads::a_forgotten_batch_is_nobodys_answer
             query_reads::days_are_read_in_their_order_with_both_ends
             query_reads::alerts_are_listed_by_window_newest_first
+            listings::everyone_with_a_batch_is_known
+            listings::the_newest_events_of_one_developer_come_first
+            listings::an_alert_is_found_by_its_id
             attempts::attempts_and_guards_are_counted_by_message_and_consumer
             attempts::a_finished_messages_attempts_are_removed_and_no_others
             attempts::concurrent_guards_are_all_counted

@@ -66,7 +66,7 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
     };
     assert_eq!(page(&conflicts, None, 10).await, [at(src, 4)]);
     let later = QuarantineFilter {
-        since: Some(received_at(4)),
+        from: Some(received_at(4)),
         ..QuarantineFilter::default()
     };
     assert_eq!(
@@ -74,8 +74,13 @@ pub async fn quarantined_batches_are_paged_by_key_and_narrowed<E: Engine>() {
         [at(src, 4), at(src, 5)],
         "from then on, that one included"
     );
+    let moment = QuarantineFilter {
+        to: Some(received_at(4)),
+        ..later.clone()
+    };
+    assert_eq!(page(&moment, None, 10).await, [at(src, 4)]);
     let none = QuarantineFilter {
-        since: Some(received_at(4)),
+        from: Some(received_at(4)),
         ..bob.clone()
     };
     assert_eq!(page(&none, None, 10).await, [at(src, 5)]);
