@@ -12,7 +12,7 @@ use runtime::settings::{CommonArgs, Settings};
 #[command(
     name = "devtrail-collector",
     version,
-    after_help = "Examples:
+    after_long_help = "Examples:
   devtrail-collector
   devtrail-collector --listen 0.0.0.0:8787 --nats-url nats://nats.internal:4222
   devtrail-collector --listen 0.0.0.0:8787 --admin-listen 127.0.0.1:9787

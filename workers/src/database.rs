@@ -20,7 +20,8 @@ pub struct DatabaseSettings {
         env = "DEVTRAIL_DATABASE_URL",
         hide_env_values = true,
         default_value = "sqlite:devtrail-data/devtrail.db",
-        value_name = "URL"
+        value_name = "URL",
+        help_heading = "Connection"
     )]
     pub database_url: DatabaseUrl,
 }

@@ -14,7 +14,7 @@ use workers::{WorkerRole, WorkerSettings};
 #[command(
     name = "devtrail-worker",
     version,
-    after_help = "Examples:
+    after_long_help = "Examples:
   devtrail-worker all                                            every role, on SQLite
   devtrail-worker all --database-url sqlite:/var/lib/devtrail/devtrail.db
   devtrail-worker persist --database-url postgres://db/devtrail  one role; start as many as you like

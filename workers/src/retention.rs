@@ -29,7 +29,7 @@ pub struct RetentionSettings {
     /// [default: until the stream is 80 % full]
     #[arg(
         long, env = "DEVTRAIL_RAW_RETENTION", value_name = "TIME",
-        value_parser = runtime::settings::parse_duration
+        value_parser = runtime::settings::parse_duration, help_heading = "Retention"
     )]
     pub raw_retention: Option<Duration>,
 }

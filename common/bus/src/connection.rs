@@ -25,7 +25,7 @@ pub struct NatsSettings {
     /// an @
     #[arg(
         long, env = "DEVTRAIL_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL",
-        value_parser = NATS_ADDRESS
+        value_parser = NATS_ADDRESS, help_heading = "Connection"
     )]
     pub nats_url: NatsAddress,
     #[command(flatten)]

@@ -13,13 +13,13 @@ pub struct SyncSettings {
     /// [default: port 8222 on each host of --nats-url]
     #[arg(
         long, env = "DEVTRAIL_NATS_MONITOR_URL", value_name = "URL", value_delimiter = ',',
-        value_parser = runtime::settings::HTTP_ADDRESSES
+        value_parser = runtime::settings::HTTP_ADDRESSES, help_heading = "Connection"
     )]
     pub nats_monitor_url: Vec<Address>,
     /// Accept a nats-server that does not sync every message to disk (acknowledged events can be lost)
     #[arg(
         long, env = "DEVTRAIL_ALLOW_UNSAFE_SYNC",
-        value_parser = clap::builder::BoolishValueParser::new()
+        value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Connection"
     )]
     pub allow_unsafe_sync: bool,
 }

@@ -25,7 +25,7 @@ use crate::serve::{ServeOptions, serve};
 pub struct AdminListenSettings {
     /// Address for administrators: /health/live, /health/ready, /metrics; port 0 takes a free one [default: none]
     #[arg(
-        long, env = "DEVTRAIL_ADMIN_LISTEN", value_name = "ADDR", help_heading = "Settings and logs",
+        long, env = "DEVTRAIL_ADMIN_LISTEN", value_name = "ADDR", help_heading = "Health and metrics",
         value_parser = parse_address
     )]
     pub admin_listen: Option<String>,

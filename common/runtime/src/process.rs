@@ -212,7 +212,8 @@ async fn bounded(
     }
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
+/// Prints the error that ends a program, and gives the exit code: 2 of a [`UsageError`], else 1.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
     let text = format!("error: {error:#}\n");
     // The reader may have closed the pipe, or not read what is in it; the exit code says the same.
     within(LAST_WORDS, move || {

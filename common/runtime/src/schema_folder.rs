@@ -14,7 +14,12 @@ const MAX_FILE: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SchemaSettings {
     /// Folder of schema files of your own, DIR/<version>/<type>.json, beside the built-in ones
-    #[arg(long, env = "DEVTRAIL_SCHEMAS", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "DEVTRAIL_SCHEMAS",
+        value_name = "DIR",
+        help_heading = "Schemas"
+    )]
     pub schemas: Option<PathBuf>,
 }
 

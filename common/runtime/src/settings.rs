@@ -72,7 +72,7 @@ const NO_SETTINGS: [&str; 4] = ["config", "print_config", "print_openapi", "help
 /// Returns [`UsageError`] if the file cannot be read or names an unknown key, or a value is invalid.
 pub fn load<S: Settings>() -> Result<Loaded<S>, UsageError> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut command = without_secrets(S::command());
+    let mut command = with_short_help(without_secrets(S::command()));
     if let Some(path) = file_named(&arguments) {
         let values = read(&path)?;
         check_keys(&command, &path, &values)?;
@@ -134,6 +134,26 @@ fn without_secrets(command: Command) -> Command {
     });
     names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, without_secrets)
+    })
+}
+
+/// Headings of flags that `-h` shows; `--help` shows all.
+const IN_SHORT_HELP: [&str; 4] = ["Connection", "Selection", "Output", "Schemas"];
+
+/// `-h` leaves out the flags that tune and bound, which few need.
+fn with_short_help(command: Command) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| {
+        let heading = arg.get_help_heading();
+        let is_rare = heading.is_some_and(|heading| !IN_SHORT_HELP.contains(&heading));
+        // A flag that is hidden everywhere stays so.
+        arg.hide_short_help(is_rare)
+    });
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, with_short_help)
     })
 }
 
@@ -357,6 +377,23 @@ mod tests {
             error.contains("in line 2") && !error.contains("secret"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn short_help_leaves_out_what_tunes_and_long_help_has_all() {
+        let flag = |name: &'static str, heading: &'static str| {
+            Arg::new(name).long(name).help_heading(heading)
+        };
+        let sub = Command::new("up").args([flag("from", "Selection"), flag("cap", "Retries")]);
+        let mut command = with_short_help(Command::new("x").subcommand(sub));
+        let up = command.find_subcommand_mut("up").unwrap();
+        let short = up.render_help().to_string();
+        let long = up.render_long_help().to_string();
+        assert!(
+            short.contains("--from") && !short.contains("--cap"),
+            "{short}"
+        );
+        assert!(long.contains("--from") && long.contains("--cap"), "{long}");
     }
 
     #[test]
