@@ -5,6 +5,7 @@
 mod collector;
 mod cpu;
 mod input;
+mod keys;
 mod persist;
 mod pipe;
 mod raw;
@@ -39,6 +40,7 @@ async fn measure() -> anyhow::Result<BenchTable> {
     collector::in_memory(&mut report).await?;
     persist::on_sqlite(&mut report).await?;
     persist::on_postgres(&mut report).await?;
+    keys::among_many(&mut report).await?;
     for engine in [harness::Engine::Sqlite, harness::Engine::Postgres] {
         pipe::to_stored(&mut report, engine).await?;
     }

@@ -51,6 +51,7 @@ Absolute times depend on the machine, ratios much less.
 - A batch has 50 events and about 20 kB.
 - The load is made on the same cores.
 - *persist* publishes its jobs as well, to the same disk; its ceiling only writes the rows.
+- *keys* are whole commands, with the start of the process.
 - *The whole pipe* is every role with its jobs: 32 developers, an hour's work per batch.
 
 `bench/src/` says how each row is measured.
