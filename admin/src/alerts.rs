@@ -2,53 +2,77 @@
 
 mod admin;
 
+use anyhow::bail;
 use serde_json::{Value, json};
-use store::{QueryReads, StoredAlert};
+use store::{Listings, QueryReads, StoredAlert};
 
-use crate::output::{self, Page};
+use crate::developer::{OnlyDeveloper, ensure_known};
+use crate::output::{self, OUTPUT, Page, SELECTION};
 use crate::target::{Target, with_store};
 
 /// What to do with alerts.
 #[derive(Debug, clap::Subcommand)]
 pub enum AlertsCommand {
     /// List alerts, those of the newest windows first
-    #[command(after_help = "Examples:
-  devtrail alerts list
-  devtrail alerts list --developer ada --limit 10
-  devtrail alerts list --json")]
     List(AlertsListSettings),
+    /// Show an alert with what led to it
+    Show(AlertsShowSettings),
     /// List alerts to administrators: what is wrong with Devtrail, and what to do
-    #[command(after_help = "Examples:
-  devtrail alerts admin
-  devtrail alerts admin --all --json
-  devtrail alerts admin --follow")]
     Admin(admin::AlertsAdminSettings),
 }
 
 /// Which ones.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail alerts list
+  devtrail alerts list --developer ada --limit 10
+  devtrail alerts list --json")]
 pub struct AlertsListSettings {
     #[command(flatten)]
-    target: Target,
-    /// Only this developer's
-    #[arg(long)]
-    developer: Option<String>,
+    developer: OnlyDeveloper,
     /// Show at most so many
-    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 50,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = SELECTION
+    )]
     limit: u32,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+}
+
+/// Which one.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail alerts show 9f3c2a41
+  devtrail alerts show 9f3c2a41 --json | jq .body")]
+pub struct AlertsShowSettings {
+    /// The alert's id, as `alerts list` shows it
+    #[arg(value_name = "ID")]
+    alert: String,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Returns an error if the database cannot be read.
+/// Returns an error if the database cannot be read, or nobody knows the developer or the alert.
 pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
     match command {
         AlertsCommand::List(settings) => {
             with_store!(settings.target, |store| list(&store, &settings).await)
+        }
+        AlertsCommand::Show(settings) => {
+            with_store!(settings.target, |store| show(&store, &settings).await)
         }
         AlertsCommand::Admin(settings) => admin::run(&settings).await,
     }
@@ -56,25 +80,60 @@ pub async fn run(command: AlertsCommand) -> anyhow::Result<()> {
 
 async fn list(store: &impl QueryReads, settings: &AlertsListSettings) -> anyhow::Result<()> {
     let alerts = store
-        .alerts(settings.developer.clone(), settings.limit.saturating_add(1))
+        .alerts(settings.developer.text(), settings.limit.saturating_add(1))
         .await?;
     let page = Page::new(alerts, settings.limit);
+    if page.entries.is_empty() {
+        ensure_known(&settings.target, settings.developer.name()).await?;
+    }
     if settings.json {
         let alerts: Vec<Value> = page.entries.iter().map(as_json).collect();
         return Ok(output::json(&alerts)?);
     }
-    output::line(text(&page.entries))?;
+    output::line(text(&page.entries, output::terminal_width()))?;
     if page.has_more {
         output::line(format!(
-            "There are more than {}; --limit shows them.",
-            settings.limit
+            "There are more than {}; --limit shows more.",
+            output::count(settings.limit, "alert")
         ))?;
     }
     Ok(())
 }
 
+async fn show(store: &impl Listings, settings: &AlertsShowSettings) -> anyhow::Result<()> {
+    let Some(alert) = store.alert(settings.alert.clone()).await? else {
+        bail!(
+            "There is no alert {:?}. `devtrail alerts list` shows the ids of those that are.",
+            settings.alert
+        );
+    };
+    if settings.json {
+        Ok(output::json(&as_json(&alert))?)
+    } else {
+        Ok(output::line(details(&alert))?)
+    }
+}
+
+/// An alert for people. Pure.
+fn details(alert: &StoredAlert) -> String {
+    let json = as_json(alert);
+    let body = serde_json::to_string_pretty(&json["body"]).unwrap_or_default();
+    let text = format!(
+        "alert {} of {}: {}\n{} · rule {} · window from {} · {}, revision {}\n{body}",
+        alert.alert_id,
+        alert.developer,
+        alert.title.replace('\n', " "),
+        alert.severity,
+        alert.rule,
+        alert.window_start,
+        alert.state,
+        alert.revision,
+    );
+    output::plain(&text)
+}
+
 /// The list for people. Pure.
-fn text(alerts: &[StoredAlert]) -> String {
+fn text(alerts: &[StoredAlert], width: Option<u16>) -> String {
     if alerts.is_empty() {
         return "No alerts.".to_owned();
     }
@@ -86,12 +145,22 @@ fn text(alerts: &[StoredAlert]) -> String {
             &alert.rule,
             &alert.title,
             &alert.state,
+            &alert.alert_id,
         ]
-        .map(|field| field.replace('\n', " "))
+        .map(String::clone)
     };
     output::as_table(
-        ["SEVERITY", "DEVELOPER", "WINDOW", "RULE", "TITLE", "STATE"],
+        [
+            "SEVERITY",
+            "DEVELOPER",
+            "WINDOW",
+            "RULE",
+            "TITLE",
+            "STATE",
+            "ID",
+        ],
         alerts.iter().map(row).collect(),
+        width,
     )
 }
 
@@ -127,16 +196,29 @@ mod tests {
 
     #[test]
     fn a_line_an_alert_and_nothing_in_it_steers_a_terminal() {
-        let text = text(&[
-            alert("high", "Seven failed builds"),
-            alert("info", "two\nlines \u{1b}[31m"),
-        ]);
+        let text = text(
+            &[
+                alert("high", "Seven failed builds"),
+                alert("info", "two\nlines \u{1b}[31m"),
+            ],
+            None,
+        );
         let expected = "
- SEVERITY  DEVELOPER  WINDOW      RULE        TITLE                STATE
- high      ada        2026-03-01  red-builds  Seven failed builds  raised
- info      ada        2026-03-01  red-builds  two lines �[31m      raised
+ SEVERITY  DEVELOPER  WINDOW      RULE        TITLE                STATE   ID
+ high      ada        2026-03-01  red-builds  Seven failed builds  raised  a1
+ info      ada        2026-03-01  red-builds  two lines �[31m      raised  a1
 ";
         assert_eq!(text, expected.trim_matches('\n'));
+    }
+
+    #[test]
+    fn an_alert_is_shown_with_what_led_to_it() {
+        let expected = "alert a1 of ada: Seven failed builds
+high · rule red-builds · window from 2026-03-01 · raised, revision 0
+{
+  \"failed\": 7
+}";
+        assert_eq!(details(&alert("high", "Seven failed\nbuilds")), expected);
     }
 
     #[test]

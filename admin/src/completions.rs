@@ -6,7 +6,7 @@ use crate::output;
 
 /// For which shell.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail completions bash > ~/.local/share/bash-completion/completions/devtrail
   devtrail completions zsh > ~/.zfunc/_devtrail    in a folder of fpath
   devtrail completions fish > ~/.config/fish/completions/devtrail.fish")]

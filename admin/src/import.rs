@@ -17,7 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::interrupt::until_shutdown;
-use crate::output;
+use crate::output::{self, OUTPUT, SELECTION};
 use crate::send::delivery::{DeliveryArgs, Progress};
 use crate::send::input::{BatchContent, Cutter, OutgoingBatch};
 use crate::time_args::parse_day;
@@ -28,9 +28,9 @@ use summary::{Imported, Planned};
 #[derive(Debug, clap::Subcommand)]
 pub enum ImportCommand {
     /// Send a git repository's history as events, one a commit; a second time nothing is stored twice
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail import git .                                your own commits, by git's user.email
-  devtrail import git ~/src/app --since 2026-01-01
+  devtrail import git ~/src/app --from 2026-01-01
   devtrail import git . --author ada@example.org --author ada@old.example.org
   devtrail import git . --all-authors --dry-run        what would be sent")]
     Git(ImportGitSettings),
@@ -42,7 +42,13 @@ pub struct ImportGitSettings {
     /// A folder of the repository; its whole history up to what is checked out is read
     path: PathBuf,
     /// Only commits committed on this day or later, YYYY-MM-DD
-    #[arg(long, value_name = "DATE", value_parser = parse_day)]
+    #[arg(
+        long = "from",
+        visible_alias = "since",
+        value_name = "DAY",
+        value_parser = parse_day,
+        help_heading = SELECTION
+    )]
     since: Option<String>,
     /// Only commits of this author's address; may be given several times [default: git's user.email]
     #[arg(long, value_name = "EMAIL", value_parser = email, conflicts_with = "all_authors")]
@@ -59,7 +65,7 @@ pub struct ImportGitSettings {
     #[command(flatten)]
     delivery: DeliveryArgs,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 

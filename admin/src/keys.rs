@@ -1,5 +1,7 @@
 //! `devtrail keys`: API keys in the bucket `api_keys`; collectors follow it within a second.
 
+pub mod stored;
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,55 +17,61 @@ use types::api_key::{self, ApiKeyRecord, Scope};
 use types::id::DeveloperId;
 use types::time::rfc3339;
 
+use crate::developer::{OnlyDeveloper, ensure_known};
 use crate::interrupt::until_shutdown;
-use crate::output;
+use crate::output::{self, OUTPUT};
 use crate::target::Target;
+use stored::{SHOWN, StoredKey};
 
 /// What to do with keys.
 #[derive(Debug, clap::Subcommand)]
 pub enum KeysCommand {
     /// Make a key for a developer, or one for each line of a file; the key is shown once
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail keys create ada
   devtrail keys create ci-bot --scope events:write --rate 200/s
   devtrail keys create --from-file people.txt > keys.txt")]
     Create(KeysCreateSettings),
     /// List keys by the first characters of their SHA-256
-    #[command(after_help = "Examples:
-  devtrail keys list
-  devtrail keys list --json")]
-    List {
-        #[command(flatten)]
-        target: Target,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List(KeysListSettings),
     /// Revoke a key, or all keys of a developer
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail keys revoke 9f86d081884c    the beginning of its SHA-256
   devtrail keys revoke ada             all of ada's")]
     Revoke {
+        /// The key itself, the beginning of its SHA-256 as `keys list` shows it, or a developer
+        #[arg(value_name = "KEY|DEVELOPER")]
+        key: String,
         #[command(flatten)]
         target: Target,
-        /// The key itself, the beginning of its SHA-256 as `keys list` shows it, or a developer
-        key: String,
     },
 }
 
 /// Who gets a key, and what it may do.
 #[derive(Debug, clap::Args)]
 pub struct KeysCreateSettings {
-    #[command(flatten)]
-    target: Target,
     /// The developer who gets the key
-    #[arg(required_unless_present = "from_file", conflicts_with = "from_file")]
+    #[arg(
+        value_name = "DEVELOPER",
+        required_unless_present_any = ["from_file", "named"],
+        conflicts_with_all = ["from_file", "named"]
+    )]
     developer: Option<DeveloperId>,
+    #[arg(
+        long = "developer",
+        id = "named",
+        value_name = "DEVELOPER",
+        hide = true,
+        conflicts_with = "from_file"
+    )]
+    named: Option<DeveloperId>,
     /// A file with a developer a line; prints `developer key` lines, as `send --key-file` takes them
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
     #[command(flatten)]
     grant: Grant,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// What a key may do.
@@ -79,47 +87,36 @@ pub struct Grant {
 
 /// Keys written at once: each waits for an fsync.
 const AT_ONCE: usize = 64;
-/// Characters of a digest that a person needs to name a key.
-const SHOWN: usize = 12;
+
+/// Which keys.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail keys list
+  devtrail keys list --developer ada
+  devtrail keys list --json")]
+pub struct KeysListSettings {
+    #[command(flatten)]
+    developer: OnlyDeveloper,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Returns an error if NATS does not answer, the bucket is missing, or a developer is none.
+/// Returns an error if NATS does not answer, the bucket is missing, or no key is meant.
 pub async fn run(command: KeysCommand, shutdown: &Shutdown) -> anyhow::Result<()> {
     match command {
         // It ends a signal itself: what it made and did not show is revoked.
         KeysCommand::Create(settings) => create_and_show(settings, shutdown).await,
-        KeysCommand::List { target, json } => {
-            until_shutdown(
-                async { list(&bucket(&target).await?, json).await },
-                shutdown,
-            )
-            .await
-        }
+        KeysCommand::List(settings) => until_shutdown(list(&settings), shutdown).await,
         KeysCommand::Revoke { target, key } => {
-            until_shutdown(
-                async { revoke(&bucket(&target).await?, &key).await },
-                shutdown,
-            )
-            .await
+            until_shutdown(revoke(&target, &key), shutdown).await
         }
     }
-}
-
-async fn bucket(target: &Target) -> anyhow::Result<kv::Store> {
-    let js = target.connect().await?;
-    open(&js).await
-}
-
-/// The bucket of keys.
-///
-/// # Errors
-/// Returns an error if it is missing.
-pub async fn open(js: &jetstream::Context) -> anyhow::Result<kv::Store> {
-    js.get_key_value(api_key::BUCKET)
-        .await
-        .context("The bucket api_keys is missing. Run `devtrail streams apply`.")
 }
 
 /// Makes a key; without a scope named it has every one.
@@ -171,9 +168,11 @@ struct FreshKey {
 
 /// Makes the keys that are asked for and prints them. One that cannot be shown is revoked again: nobody has it.
 async fn create_and_show(settings: KeysCreateSettings, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let (bucket, grant) = (&bucket(&settings.target).await?, &settings.grant);
+    let js = settings.target.connect().await?;
+    let bucket = &stored::bucket(&js).await?;
+    let grant = &settings.grant;
     let is_many = settings.from_file.is_some();
-    let developers = match (settings.developer, settings.from_file) {
+    let developers = match (settings.developer.or(settings.named), settings.from_file) {
         (Some(developer), _) => vec![developer],
         (None, Some(file)) => read_developers(&file)?,
         (None, None) => bail!("Name a developer, or a file with --from-file."),
@@ -223,9 +222,9 @@ async fn create_and_show(settings: KeysCreateSettings, shutdown: &Shutdown) -> a
     }
     Err(reason.context(match (unseen.len(), shown) {
         (1, 0) => "The key could not be shown, so it was revoked again".to_owned(),
-        (count, _) => format!(
-            "Of {} keys, {count} could not be shown and were revoked again; the {shown} above are valid",
-            count + shown
+        (unshown, _) => format!(
+            "Of {}, {unshown} could not be shown and were revoked again; the {shown} above are valid",
+            output::count(unshown + shown, "key")
         ),
     }))
 }
@@ -249,51 +248,25 @@ fn read_developers(file: &Path) -> anyhow::Result<Vec<DeveloperId>> {
     Ok(developers.collect::<Result<_, _>>()?)
 }
 
-/// A key in the bucket; the key itself is not stored.
-struct StoredKey {
-    /// SHA-256, in hex.
-    digest: String,
-    record: ApiKeyRecord,
-}
-
-impl StoredKey {
-    /// The digest as people read it.
-    fn short_digest(&self) -> &str {
-        &self.digest[..SHOWN.min(self.digest.len())]
+async fn list(settings: &KeysListSettings) -> anyhow::Result<()> {
+    let js = settings.target.connect().await?;
+    let mut keys = stored::all(&js).await?;
+    if let Some(developer) = settings.developer.name() {
+        keys.retain(|key| key.record.developer == *developer);
     }
-}
-
-async fn stored_keys(bucket: &kv::Store) -> anyhow::Result<Vec<StoredKey>> {
-    let mut keys = Vec::new();
-    let mut entries = bucket.keys().await?;
-    while let Some(entry) = entries.try_next().await? {
-        let Some(digest) = entry.strip_prefix("key.") else {
-            continue;
-        };
-        // Gone between the listing and now: not a key any more.
-        let Some(value) = bucket.get(entry.as_str()).await? else {
-            continue;
-        };
-        let record = serde_json::from_slice(&value)
-            .with_context(|| format!("the entry {entry} is damaged"))?;
-        keys.push(StoredKey {
-            digest: digest.to_owned(),
-            record,
-        });
+    if keys.is_empty() {
+        ensure_known(&settings.target, settings.developer.name()).await?;
     }
-    keys.sort_by(|a: &StoredKey, b| {
-        (&a.record.developer, &a.digest).cmp(&(&b.record.developer, &b.digest))
-    });
-    Ok(keys)
-}
-
-async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
-    let keys = stored_keys(bucket).await?;
-    if as_json {
+    if settings.json {
         let list = keys
             .iter()
             .map(|key| json!({"sha256": key.digest, "key": key.record}));
         return Ok(output::json(&list.collect::<Vec<_>>())?);
+    }
+    if keys.is_empty() {
+        return Ok(output::line(
+            "No keys. `devtrail keys create DEVELOPER` makes one.",
+        )?);
     }
     let row = |key: &StoredKey| {
         let record = &key.record;
@@ -311,7 +284,7 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
                 Some(0) => "none".to_owned(),
                 Some(rate) => format!("{rate}/s"),
             },
-            record.created_at.clone(),
+            output::written_time(&record.created_at),
         ]
     };
     Ok(output::table(
@@ -320,26 +293,54 @@ async fn list(bucket: &kv::Store, as_json: bool) -> anyhow::Result<()> {
     )?)
 }
 
-async fn revoke(bucket: &kv::Store, named: &str) -> anyhow::Result<()> {
-    let digest = api_key::digest(named);
-    let mut found = stored_keys(bucket).await?;
-    found.retain(|key| {
-        key.digest == digest
-            || key.record.developer.as_str() == named
-            || (named.len() >= SHOWN && key.digest.starts_with(named))
-    });
+async fn revoke(target: &Target, named: &str) -> anyhow::Result<()> {
+    let js = target.connect().await?;
+    let bucket = stored::bucket(&js).await?;
+    let found = named_keys(&js, &bucket, named).await?;
     if found.is_empty() {
         bail!(
-            "No key fits {named:?}. `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters."
+            "No key fits {named:?}: it is neither a key, nor the beginning of a SHA-256, nor a developer with keys. \
+             `devtrail keys list` shows them; a SHA-256 needs {SHOWN} characters."
         );
     }
-    for key in found {
-        bucket
-            .delete(api_key::key_entry(&key.digest))
-            .await
-            .context("The key could not be revoked")?;
-        let developer = &key.record.developer;
-        output::line(format!("revoked {} of {developer}", key.short_digest()))?;
+    let delete = |key: StoredKey| {
+        let bucket = &bucket;
+        async move {
+            bucket
+                .delete(api_key::key_entry(&key.digest))
+                .await
+                .context("The key could not be revoked")?;
+            let developer = &key.record.developer;
+            Ok::<_, anyhow::Error>(format!("revoked {} of {developer}", key.short_digest()))
+        }
+    };
+    let mut revoked = stream::iter(found.into_iter().map(delete)).buffered(AT_ONCE);
+    while let Some(line) = revoked.try_next().await? {
+        output::line(line)?;
     }
     Ok(())
+}
+
+/// The key itself or its whole digest, which are looked up; else all whose digest begins so, or whose developer is
+/// called so.
+async fn named_keys(
+    js: &jetstream::Context,
+    bucket: &kv::Store,
+    named: &str,
+) -> anyhow::Result<Vec<StoredKey>> {
+    let is_digest = named.len() == 64 && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = if is_digest {
+        named.to_ascii_lowercase()
+    } else {
+        api_key::digest(named)
+    };
+    if let Some(key) = stored::find(bucket, &digest).await? {
+        return Ok(vec![key]);
+    }
+    let mut keys = stored::all(js).await?;
+    keys.retain(|key| {
+        key.record.developer.as_str() == named
+            || (named.len() >= SHOWN && key.digest.starts_with(named))
+    });
+    Ok(keys)
 }

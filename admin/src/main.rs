@@ -3,6 +3,9 @@
 mod alerts;
 mod completions;
 mod dead;
+mod developer;
+mod events;
+mod hints;
 mod import;
 mod interrupt;
 mod keys;
@@ -24,19 +27,21 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use interrupt::until_shutdown;
-use runtime::settings::{CommonArgs, Settings};
+use runtime::settings::{CommonArgs, Settings, UsageError};
 
 /// Devtrail keeps every event your editor sends, exactly once.
 #[derive(Parser)]
 #[command(
     name = "devtrail",
     version,
-    after_help = "Examples:
+    after_long_help = "Examples:
   devtrail up                          start everything on ./devtrail-data
   devtrail import git .                your own commits as events
   devtrail send events.ndjson          send events, one a line
   devtrail status                      streams, lag, workers, batches by state
+  devtrail today                       what you did today
   devtrail metrics show ada            what ada did, day by day
+  devtrail events ada                  ada's newest events
   devtrail trace BATCH                 what happened to a batch or event
   devtrail verify                      check that every acknowledged event is stored once
   devtrail quarantine list             events that were kept, but not stored, and why
@@ -59,7 +64,7 @@ enum Command {
     /// Send the history of a git repository
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail import git .
   devtrail import git . --all-authors --dry-run"
     )]
@@ -68,10 +73,20 @@ enum Command {
     Status(status::StatusSettings),
     /// Show what happened to a batch or event, step by step
     Trace(trace::TraceSettings),
-    /// Show days of metrics
+    /// Show the metrics of today
+    ///
+    /// The day is this machine's: that of TZ, else of /etc/localtime, else of UTC.
+    Today(metrics::TodaySettings),
+    /// Show the metrics of the newest days
+    ///
+    /// This is `devtrail metrics show` for one developer: the newest 14 days that have events, or those of a range.
+    Stats(metrics::StatsSettings),
+    /// List the newest events of a developer
+    Events(events::EventsSettings),
+    /// Show days of metrics, of a developer or of everyone
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail metrics show ada
   devtrail metrics show --all --json"
     )]
@@ -79,7 +94,7 @@ enum Command {
     /// List alerts of developers, and those to administrators
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail alerts list
   devtrail alerts list --developer ada
   devtrail alerts admin"
@@ -90,7 +105,7 @@ enum Command {
     /// List and show quarantined events, and admit them again
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail quarantine list
   devtrail quarantine show 1:4711:0
   devtrail quarantine readmit --schemas my-schemas --dry-run"
@@ -99,7 +114,7 @@ enum Command {
     /// List and show dead letters, redrive them, or drop them
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail dead list
   devtrail dead show 7
   devtrail dead redrive --all --stream JOBS --dry-run
@@ -109,7 +124,7 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail keys create ada
   devtrail keys list
   devtrail keys revoke ada"
@@ -118,7 +133,7 @@ enum Command {
     /// Make the streams and consumers that Devtrail needs, or show what differs
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail streams diff
   devtrail streams apply"
     )]
@@ -126,7 +141,7 @@ enum Command {
     /// List and show the alert rules, and test rule files
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail rules list
   devtrail rules test my-rule.toml"
     )]
@@ -134,13 +149,17 @@ enum Command {
     /// List the event types and their schema versions, and check schema files and events
     #[command(
         subcommand,
-        after_help = "Examples:
+        after_long_help = "Examples:
   devtrail schemas list
   devtrail schemas check my-schemas/1.0/coffee.brewed.json"
     )]
     Schemas(schemas::SchemasCommand),
     /// Print what makes a shell complete commands and flags
     Completions(completions::CompletionsSettings),
+    /// Print the version
+    #[command(after_long_help = "Examples:
+  devtrail version")]
+    Version,
 }
 
 impl Settings for Program {
@@ -150,6 +169,9 @@ impl Settings for Program {
 }
 
 fn main() -> ExitCode {
+    if let Some(hint) = std::env::args().nth(1).and_then(|word| hints::hint(&word)) {
+        return runtime::process::fail(&UsageError(hint).into());
+    }
     runtime::process::run(|program: Program, process| async move {
         match program.command {
             Command::Up(settings) => up::run(*settings, process).await,
@@ -158,6 +180,15 @@ fn main() -> ExitCode {
             Command::Status(settings) => status::run(settings, process).await,
             Command::Trace(settings) => {
                 until_shutdown(trace::run(settings), &process.shutdown).await
+            }
+            Command::Today(settings) => {
+                until_shutdown(metrics::today(settings), &process.shutdown).await
+            }
+            Command::Stats(settings) => {
+                until_shutdown(metrics::stats(settings), &process.shutdown).await
+            }
+            Command::Events(settings) => {
+                until_shutdown(events::run(settings), &process.shutdown).await
             }
             Command::Metrics(command) => {
                 until_shutdown(metrics::run(command), &process.shutdown).await
@@ -181,16 +212,36 @@ fn main() -> ExitCode {
             Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),
             Command::Completions(settings) => completions::run(&settings, Program::command()),
+            Command::Version => Ok(output::line(
+                Program::command().render_version().trim_end(),
+            )?),
         }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        super::Program::command().debug_assert();
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hint_is_for_no_command_and_names_ones_that_are() {
+        let program = Program::command();
+        for (word, meant) in hints::HINTS {
+            assert!(
+                program.find_subcommand(word).is_none(),
+                "{word} is a command"
+            );
+            for named in meant.split("`devtrail ").skip(1) {
+                let named = named.split([' ', '`']).next().unwrap();
+                assert!(program.find_subcommand(named).is_some(), "{word}: {named}");
+            }
+        }
+        assert!(hints::hint("start").unwrap().contains("devtrail up"));
+        assert_eq!(hints::hint("up"), None);
     }
 }

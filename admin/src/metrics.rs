@@ -1,56 +1,105 @@
-//! `devtrail metrics`: the days of a developer, or of everyone.
+//! `devtrail metrics`, `today` and `stats`: the days of a developer, or of everyone.
 
 mod day;
 mod table;
 
 use anyhow::bail;
-use runtime::settings::UsageError;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
-use store::QueryReads;
+use store::{Listings, QueryReads};
+use types::id::DeveloperId;
 
-use crate::output;
+use crate::developer::{self, OwnDeveloper};
+use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, with_store};
-use crate::time_args::parse_day;
+use crate::time_args::DayRangeArgs;
 use day::Day;
 
 /// What to do with metrics.
 #[derive(Debug, clap::Subcommand)]
 pub enum MetricsCommand {
-    /// Show the days of a developer
-    #[command(after_help = "Examples:
-  devtrail metrics show ada
-  devtrail metrics show ada --from 2026-03-01 --to 2026-03-31
-  devtrail metrics show --all --json")]
+    /// Show the days of a developer, or of everyone
+    ///
+    /// With neither --from nor --to it shows the newest 14 days that have events, in JSON all of them.
     Show(MetricsShowSettings),
 }
 
 /// Which days, of which developers.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail metrics show ada
+  devtrail metrics show ada --from 2026-03-01 --to 2026-03-31
+  devtrail metrics show --all --json")]
 pub struct MetricsShowSettings {
+    /// The developer
+    #[arg(
+        value_name = "DEVELOPER",
+        required_unless_present_any = ["all", "named"],
+        conflicts_with_all = ["all", "named"]
+    )]
+    developer: Option<DeveloperId>,
+    #[arg(
+        long = "developer",
+        id = "named",
+        value_name = "DEVELOPER",
+        hide = true,
+        conflicts_with = "all"
+    )]
+    named: Option<DeveloperId>,
+    /// Everyone's
+    #[arg(long, help_heading = SELECTION)]
+    all: bool,
+    #[command(flatten)]
+    range: DayRangeArgs,
     #[command(flatten)]
     target: Target,
-    /// The developer
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
-    developer: Option<String>,
-    /// Everyone's
-    #[arg(long)]
-    all: bool,
-    /// First day, YYYY-MM-DD [default: with neither --from nor --to the newest 14 days that have
-    /// events, in JSON all of them]
-    #[arg(long, value_name = "DAY", value_parser = parse_day)]
-    from: Option<String>,
-    /// Last day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", value_parser = parse_day)]
-    to: Option<String>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
-/// Before every day that an event can have.
-const FIRST_DAY: &str = "0000-01-01";
-/// After every day that an event can have.
-const LAST_DAY: &str = "9999-12-31";
+/// Whose day.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail today
+  devtrail today ada --json")]
+pub struct TodaySettings {
+    #[command(flatten)]
+    developer: OwnDeveloper,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+}
+
+/// Whose days.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail stats
+  devtrail stats ada --from 2026-03-01")]
+pub struct StatsSettings {
+    #[command(flatten)]
+    developer: OwnDeveloper,
+    #[command(flatten)]
+    range: DayRangeArgs,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+}
+
+/// What to show.
+struct Asked {
+    target: Target,
+    /// `None`: everyone.
+    developer: Option<DeveloperId>,
+    range: DayRangeArgs,
+    json: bool,
+}
+
 /// Days shown if no range is given: about what fits on a screen.
 const NEWEST: usize = 14;
 /// Most developers named in the error if the given one has no days.
@@ -62,47 +111,87 @@ const NAMED: usize = 10;
 /// Returns an error if the database cannot be read, or the developer has no metrics.
 pub async fn run(command: MetricsCommand) -> anyhow::Result<()> {
     let MetricsCommand::Show(settings) = command;
-    with_store!(settings.target, |store| show(&store, &settings).await)
+    show(&Asked {
+        target: settings.target,
+        developer: settings.developer.or(settings.named),
+        range: settings.range,
+        json: settings.json,
+    })
+    .await
 }
 
-async fn show(store: &impl QueryReads, settings: &MetricsShowSettings) -> anyhow::Result<()> {
-    let people = match &settings.developer {
-        Some(developer) => vec![developer.clone()],
+/// Runs `devtrail today`.
+///
+/// # Errors
+/// Returns an error if the database cannot be read, or the developer has no metrics.
+pub async fn today(settings: TodaySettings) -> anyhow::Result<()> {
+    let day = TimeZone::to_datetime(&here()?, Timestamp::now()).date();
+    show(&Asked {
+        target: settings.target,
+        developer: Some(settings.developer.name()),
+        range: DayRangeArgs::of(day.to_string()),
+        json: settings.json,
+    })
+    .await
+}
+
+/// Runs `devtrail stats`.
+///
+/// # Errors
+/// Returns an error if the database cannot be read, or the developer has no metrics.
+pub async fn stats(settings: StatsSettings) -> anyhow::Result<()> {
+    show(&Asked {
+        target: settings.target,
+        developer: Some(settings.developer.name()),
+        range: settings.range,
+        json: settings.json,
+    })
+    .await
+}
+
+/// This machine's time zone.
+fn here() -> anyhow::Result<TimeZone> {
+    let named = std::env::var("TZ").ok().filter(|name| !name.is_empty());
+    if let Some(name) = named {
+        return Ok(TimeZone::get(name.trim_start_matches(':'))?);
+    }
+    Ok(std::fs::read("/etc/localtime")
+        .ok()
+        .and_then(|rules| TimeZone::tzif("local", &rules).ok())
+        .unwrap_or(TimeZone::UTC))
+}
+
+async fn show(asked: &Asked) -> anyhow::Result<()> {
+    asked.range.check()?;
+    with_store!(asked.target, |store| show_from(&store, asked).await)
+}
+
+async fn show_from(store: &(impl QueryReads + Listings), asked: &Asked) -> anyhow::Result<()> {
+    let people = match &asked.developer {
+        Some(developer) => vec![developer.to_string()],
         None => store.developers().await?,
     };
-    let from = settings.from.as_deref();
-    let to = settings.to.as_deref();
-    if let Some(from) = from
-        && let Some(to) = to
-        && from > to
-    {
-        let reason =
-            format!("There is no day from {from} to {to}: --from is after --to; exchange them.");
-        return Err(UsageError(reason).into());
-    }
     let mut list = Vec::new();
     for (index, developer) in people.iter().enumerate() {
         // All days are few: one row a day.
         let all = days(store, developer).await?;
-        if settings.developer.is_some() && all.is_empty() {
-            bail!(unknown(developer, &store.developers().await?));
+        if asked.developer.is_some() && all.is_empty() {
+            developer::ensure_known(&asked.target, asked.developer.as_ref()).await?;
+            bail!(without_days(developer, &store.developers().await?));
         }
-        let chosen = choose(
-            &all,
-            from,
-            to,
-            if settings.json { usize::MAX } else { NEWEST },
-        );
-        if settings.json {
+        let newest = if asked.json { usize::MAX } else { NEWEST };
+        let chosen = choose(&all, &asked.range, newest);
+        if asked.json {
             list.extend(chosen.iter().map(|day| as_json(developer, day)));
             continue;
         }
         if index > 0 {
             output::line("")?;
         }
-        output::line(table::text(developer, &chosen, &all))?;
+        let width = output::terminal_width();
+        output::line(table::text(developer, &chosen, &all, width))?;
     }
-    if settings.json {
+    if asked.json {
         return Ok(output::json(&list)?);
     }
     if people.is_empty() {
@@ -112,17 +201,18 @@ async fn show(store: &impl QueryReads, settings: &MetricsShowSettings) -> anyhow
     }
 }
 
-/// The days from `from` to `to`; with neither, the `newest` so many.
-fn choose<'a>(all: &'a [Day], from: Option<&str>, to: Option<&str>, newest: usize) -> Vec<&'a Day> {
-    if from.is_none() && to.is_none() {
+/// The days of the range; with neither end, the `newest` so many.
+fn choose<'a>(all: &'a [Day], range: &DayRangeArgs, newest: usize) -> Vec<&'a Day> {
+    if range.is_open() {
         return all[all.len() - newest.min(all.len())..].iter().collect();
     }
-    let from = from.unwrap_or(FIRST_DAY);
-    let to = to.unwrap_or(LAST_DAY);
-    all.iter()
-        .filter(|day| (from..=to).contains(&day.day.as_str()))
-        .collect()
+    all.iter().filter(|day| range.contains(&day.day)).collect()
 }
+
+/// Before every day that an event can have.
+const FIRST_DAY: &str = "0000-01-01";
+/// After every day that an event can have.
+const LAST_DAY: &str = "9999-12-31";
 
 async fn days(store: &impl QueryReads, developer: &str) -> anyhow::Result<Vec<Day>> {
     let days = store
@@ -147,15 +237,15 @@ fn as_json(developer: &str, day: &Day) -> Map<String, Value> {
 }
 
 /// What to tell who asks for somebody without days.
-fn unknown(developer: &str, people: &[String]) -> String {
+fn without_days(developer: &str, people: &[String]) -> String {
     let known = match people {
         [] => {
             "Nobody has metrics yet; `devtrail import git .` makes some of your commits.".to_owned()
         }
         few if few.len() <= NAMED => format!("There are metrics of {}.", few.join(", ")),
         many => format!(
-            "There are metrics of {} developers; --all shows them.",
-            many.len()
+            "There are metrics of {}; --all shows them.",
+            output::count(many.len(), "developer")
         ),
     };
     format!(
@@ -169,18 +259,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_developer_is_answered_with_the_known_ones() {
+    fn a_developer_without_days_is_answered_with_those_who_have() {
         let people = ["ada".to_owned(), "bob".to_owned()];
-        assert!(unknown("adda", &people).contains("\"adda\". There are metrics of ada, bob."));
-        assert!(unknown("ada", &[]).contains("Nobody has metrics yet"));
+        assert!(without_days("adda", &people).contains("\"adda\". There are metrics of ada, bob."));
+        assert!(without_days("ada", &[]).contains("Nobody has metrics yet"));
     }
 
     #[test]
     fn without_a_range_the_newest_days_are_chosen() {
         let day = |number: u32| Day::read(format!("2026-03-{number:02}"), "{}").unwrap();
         let all: Vec<Day> = (1..=20).map(day).collect();
-        let numbers = |from, to, newest| {
-            let chosen = choose(&all, from, to, newest);
+        let numbers = |from: Option<&str>, to: Option<&str>, newest| {
+            let range = DayRangeArgs {
+                from: from.map(str::to_owned),
+                to: to.map(str::to_owned),
+            };
+            let chosen = choose(&all, &range, newest);
             chosen
                 .iter()
                 .map(|day| day.day[8..].parse().unwrap())
@@ -194,7 +288,7 @@ mod tests {
         );
         assert_eq!(numbers(Some("2026-03-02"), None, NEWEST).len(), 19);
         assert!(numbers(None, Some("2026-02-28"), NEWEST).is_empty());
-        assert!(choose(&[], None, None, NEWEST).is_empty());
+        assert!(choose(&[], &DayRangeArgs::default(), NEWEST).is_empty());
     }
 
     #[test]

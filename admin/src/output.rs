@@ -1,11 +1,21 @@
 //! What commands print: lines and tables for people, JSON for programs.
 
+mod table;
+mod words;
+
 use std::io;
 
-use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::stdout;
 use serde::Serialize;
+
+pub use table::{SHORTEST, as_table, fit_table, shorten, terminal_width};
+pub use words::{count, plain, plural, span, time, written_time};
+
+/// The heading of flags that say how results are printed.
+pub const OUTPUT: &str = "Output";
+/// The heading of flags that choose what is shown or done.
+pub const SELECTION: &str = "Selection";
 
 /// Prints a line to stdout.
 ///
@@ -31,21 +41,12 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a table with aligned columns and no borders.
+/// Prints a table as wide as the terminal ([`as_table`]).
 ///
 /// # Errors
 /// Returns an error if stdout cannot be written.
 pub fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
-    line(as_table(head, rows))
-}
-
-/// A table with aligned columns and no borders, without an end of line.
-#[must_use]
-pub fn as_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(head);
-    table.add_rows(rows.into_iter().map(|row| row.map(|cell| plain(&cell))));
-    table.trim_fmt()
+    line(as_table(head, rows, terminal_width()))
 }
 
 /// The first entries of a list, at most as many as `--limit` allows.
@@ -80,30 +81,12 @@ impl<T> Page<T> {
         }
         table(head, self.entries.iter().map(row).collect())?;
         if self.has_more {
-            let limit = self.entries.len();
             line(format!(
-                "\nThere are more than {limit} {what}s; --limit or a filter chooses others."
+                "\nThere are more than {}; --limit shows more, filters narrow them.",
+                count(self.entries.len(), what)
             ))?;
         }
         Ok(())
-    }
-}
-
-/// The text without control characters but line ends: what clients sent must not steer a terminal.
-#[must_use]
-pub fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-}
-
-/// A time span in its two largest units, such as `1h 02m`; tenths of a second below a minute.
-#[must_use]
-pub fn span(micros: i64) -> String {
-    let seconds = micros / 1_000_000;
-    match seconds {
-        0..60 => format!("{}.{} s", seconds, micros % 1_000_000 / 100_000),
-        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
 

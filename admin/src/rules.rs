@@ -7,33 +7,34 @@ use runtime::schema_folder::SchemaSettings;
 use serde_json::json;
 use workers::alert::{Rule, builtin, check_examples, files};
 
-use crate::output;
+use crate::output::{self, OUTPUT};
 
 /// What to do with rules.
 #[derive(Debug, clap::Subcommand)]
 pub enum RulesCommand {
     /// List the rules with severity, window and reason
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail rules list
   devtrail rules list --json")]
     List {
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, help_heading = OUTPUT)]
         json: bool,
     },
     /// Print a rule's file
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail rules show force-push")]
     Show {
         /// The rule's id, as `rules list` prints it
         rule: String,
     },
     /// Run the examples of rule files [default: those built in]
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail rules test
   devtrail rules test my-rule.toml")]
     Test {
         /// Rule files (TOML)
+        #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
         #[command(flatten)]
         schemas: SchemaSettings,
@@ -62,15 +63,10 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         return Ok(output::json(&rules.iter().map(entry).collect::<Vec<_>>())?);
     }
     let row = |rule: &Rule| {
-        let days = if rule.window_days == 1 {
-            "1 day".to_owned()
-        } else {
-            format!("{} days", rule.window_days)
-        };
         [
             rule.id.clone(),
             rule.severity.as_str().to_owned(),
-            days,
+            output::count(rule.window_days, "day"),
             rule.title.clone(),
         ]
     };
@@ -103,9 +99,9 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
         let problems = check_examples(rule, &schemas);
         let verdict = if problems.is_empty() { "ok" } else { "FAILED" };
         output::line(format!(
-            "{}: {} examples, {verdict}",
+            "{}: {}, {verdict}",
             rule.id,
-            rule.examples.len()
+            output::count(rule.examples.len(), "example")
         ))?;
         for problem in &problems {
             output::line(format!("  {problem}"))?;
@@ -115,8 +111,8 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     match failed {
         0 => Ok(()),
         _ => bail!(
-            "{failed} of {} rules do not do what their examples say.",
-            rules.len()
+            "Other than its examples say: {failed} of {}.",
+            output::count(rules.len(), "rule")
         ),
     }
 }

@@ -9,13 +9,13 @@ use futures_util::stream;
 use runtime::process::Process;
 
 use crate::interrupt::until_shutdown;
-use crate::output;
+use crate::output::{self, OUTPUT};
 use delivery::{DeliveryArgs, Progress, Summary};
 use input::{BatchContent, OutgoingBatch};
 
 /// What to send, and as whom.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail send events.ndjson
   my-editor-log | devtrail send -
   devtrail send - --key-file keys.txt < people.ndjson    {\"developer\": …, \"event\": …} lines")]
@@ -31,7 +31,7 @@ pub struct SendSettings {
     #[arg(long, default_value_t = 0, value_name = "N")]
     overlap: usize,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -101,19 +101,19 @@ fn print(summary: &Summary) -> std::io::Result<()> {
     let counts = &summary.counts;
     let seconds = summary.seconds;
     output::line(format!(
-        "sent {} batches with {} events in {seconds:.1} s ({:.0} events/s)",
-        summary.batches,
-        counts.received,
+        "sent {} with {} in {seconds:.1} s ({:.0} events/s)",
+        output::count(summary.batches, "batch"),
+        output::count(counts.received, "event"),
         f64::from(counts.received) / seconds.max(0.001)
     ))?;
     output::line(format!(
-        "  accepted {}, duplicate {}, rejected {}, quarantined {} · {} batches were known already, {} retries",
+        "  accepted {}, duplicate {}, rejected {}, quarantined {} · known already: {}, {}",
         counts.accepted,
         counts.duplicate,
         counts.rejected,
         counts.quarantined,
-        summary.duplicate_batches,
-        summary.retries
+        output::count(summary.duplicate_batches, "batch"),
+        output::count(summary.retries, "retry")
     ))?;
     summary.print_codes()
 }

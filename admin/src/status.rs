@@ -11,15 +11,14 @@ use bus::{api, topology};
 use runtime::clock;
 use runtime::process::Process;
 use store::VerifyReads;
-use types::time::{SECOND, rfc3339};
 
-use crate::output;
+use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
 use snapshot::{ConsumerStatus, Status, StreamStatus};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail status
   devtrail status --watch
   devtrail status --json | jq .store.batches")]
@@ -27,7 +26,7 @@ pub struct StatusSettings {
     #[command(flatten)]
     target: Target,
     /// Print JSON; with --watch a line at a time
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
     /// Refresh it every two seconds, until Ctrl-C
     #[arg(long)]
@@ -52,7 +51,8 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
         } else if settings.json {
             Ok(output::json(&first)?)
         } else {
-            Ok(output::line(snapshot::text(&first, clock::now()))?)
+            let width = output::terminal_width();
+            Ok(output::line(snapshot::text(&first, clock::now(), width))?)
         }
     })
 }
@@ -141,11 +141,11 @@ fn block(
         });
     }
     let text = match seen {
-        Ok(status) => snapshot::text(status, now),
+        Ok(status) => snapshot::text(status, now, output::terminal_width()),
         Err(error) => format!("error: {error:#}"),
     };
-    let seconds = rfc3339(now / SECOND * SECOND).replace(".000000", "");
-    let head = format!("{seconds} · every {} s until Ctrl-C", EVERY.as_secs());
+    let time = output::time(now);
+    let head = format!("{time} · every {} s until Ctrl-C", EVERY.as_secs());
     let (before, after) = if on_terminal {
         (REDRAW, "")
     } else {

@@ -7,19 +7,19 @@ use bus::ResourceName;
 use bus::api;
 use bus::topology::{self, Config, ConfigChange, Difference};
 
-use crate::output;
+use crate::output::{self, OUTPUT};
 use crate::target::Target;
 
 /// What to do with streams.
 #[derive(Debug, clap::Subcommand)]
 pub enum StreamsCommand {
     /// Create what is missing and repair safety fields; what an administrator changed is kept
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail streams apply
   devtrail streams apply --nats-url nats://nats.internal:4222")]
     Apply(StreamsSettings),
     /// Show what `apply` would do, and what differs on purpose; exits 1 if `apply` has work
-    #[command(after_help = "Examples:
+    #[command(after_long_help = "Examples:
   devtrail streams diff
   devtrail streams diff --json")]
     Diff(StreamsSettings),
@@ -29,11 +29,11 @@ pub enum StreamsCommand {
 #[derive(Debug, clap::Args)]
 pub struct StreamsSettings {
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     sync: bus::sync::SyncSettings,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -59,7 +59,8 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
                 .count();
             anyhow::ensure!(
                 work == 0,
-                "{work} streams or consumers need `devtrail streams apply`."
+                "`devtrail streams apply` has {} to make.",
+                output::count(work, "change")
             );
         }
     }

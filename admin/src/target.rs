@@ -23,7 +23,7 @@ pub struct Target {
         env = "DEVTRAIL_DATA",
         default_value = USUAL_FOLDER,
         value_name = "DIR",
-        help_heading = "Which Devtrail"
+        help_heading = "Connection"
     )]
     pub data: PathBuf,
     /// Address of the nats-server [default: that of the folder, else nats://127.0.0.1:4222]
@@ -31,7 +31,7 @@ pub struct Target {
         long,
         env = "DEVTRAIL_NATS_URL",
         value_name = "URL",
-        help_heading = "Which Devtrail",
+        help_heading = "Connection",
         value_parser = bus::NATS_ADDRESS
     )]
     nats_url: Option<NatsAddress>,
@@ -43,7 +43,7 @@ pub struct Target {
         env = "DEVTRAIL_DATABASE_URL",
         hide_env_values = true,
         value_name = "URL",
-        help_heading = "Which Devtrail"
+        help_heading = "Connection"
     )]
     database_url: Option<DatabaseUrl>,
 }

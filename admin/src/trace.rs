@@ -6,15 +6,17 @@ mod timeline;
 
 use anyhow::bail;
 use store::{DeadLetters, History, StoreError};
+use types::id::DeveloperId;
 
-use crate::output::{self, Page};
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, Page, SELECTION};
 use crate::target::{Target, with_store};
 use query::TraceQuery;
-use timeline::{TracedBatch, UnstoredMessage};
+use timeline::{Shown, TracedBatch, UnstoredMessage};
 
 /// What to follow.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail trace 0198c0de-7c1e-7000-8000-000000000001   a batch id, event id or correlation id
   devtrail trace git-4f2a9c --developer ada
   devtrail trace seq:4711                               a stream sequence of EVENTS
@@ -22,19 +24,25 @@ use timeline::{TracedBatch, UnstoredMessage};
   devtrail trace alert:9f3c                             the batch whose job found the alert last
   devtrail trace id:seq:5                               an id that looks like one of the above")]
 pub struct TraceSettings {
-    #[command(flatten)]
-    target: Target,
     /// A batch, event or correlation id, seq:N, job:ID or alert:ID
     #[arg(value_name = "BATCH|EVENT|CORRELATION|seq:N|job:ID|alert:ID")]
     what: String,
     /// Only batches of this developer
-    #[arg(long)]
-    developer: Option<String>,
+    #[arg(long, value_name = "DEVELOPER", help_heading = SELECTION)]
+    developer: Option<DeveloperId>,
     /// Show at most so many batches
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 20,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = SELECTION
+    )]
     limit: u32,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -46,15 +54,17 @@ const INCARNATIONS: u32 = 1000;
 /// # Errors
 /// Returns an error if nothing is found, or the database cannot be read.
 pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
-    let query = TraceQuery::parse(&settings.what, settings.developer.as_deref());
+    let developer = settings.developer.as_ref().map(ToString::to_string);
+    let query = TraceQuery::parse(&settings.what, developer.as_deref());
     let Traced {
         batches: Page { entries, has_more },
         unstored,
     } = with_store!(settings.target, |store| Traced {
         batches: find_batches(&store, &query, settings.limit).await?,
-        unstored: find_unstored(&store, &query, settings.developer.as_deref()).await?,
+        unstored: find_unstored(&store, &query, developer.as_deref()).await?,
     });
     if entries.is_empty() && unstored.is_empty() {
+        ensure_known(&settings.target, settings.developer.as_ref()).await?;
         bail!(query.not_found());
     }
     if settings.json {
@@ -64,11 +74,13 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
             .chain(unstored.iter().map(timeline::unstored_as_json));
         return Ok(output::json(&all.collect::<Vec<_>>())?);
     }
-    let texts = entries
-        .iter()
-        .map(|traced| timeline::text(traced, query.id()));
+    let shown = Shown {
+        wanted: query.id(),
+        width: output::terminal_width(),
+    };
+    let texts = entries.iter().map(|traced| timeline::text(traced, shown));
     for (index, text) in texts
-        .chain(unstored.iter().map(timeline::unstored))
+        .chain(unstored.iter().map(|one| timeline::unstored(one, shown)))
         .enumerate()
     {
         if index > 0 {
@@ -77,9 +89,9 @@ pub async fn run(settings: TraceSettings) -> anyhow::Result<()> {
         output::line(text)?;
     }
     if has_more {
-        let limit = settings.limit;
         output::line(format!(
-            "\nThere are more than {limit} batches; --limit or --developer chooses others."
+            "\nThere are more than {}; --limit shows more, --developer narrows them.",
+            output::count(settings.limit, "batch")
         ))?;
     }
     Ok(())

@@ -40,7 +40,7 @@ const PRINTING: Duration = Duration::from_secs(1);
 
 /// What to start, and on which folder and ports.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail up
   devtrail up --data /var/lib/devtrail --listen 0.0.0.0:8787
   devtrail up --data /tmp/try --listen 127.0.0.1:0 --nats-port 0")]
@@ -110,6 +110,25 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
     // The collector reads them too, but a bad schema is reported before anything is started.
     settings.schemas.load()?;
     let folder = Folder::open(&settings.data)?;
+    let mut has_data = HasData(false);
+    let result = start(&settings, &folder, &process, &mut has_data).await;
+    // A start that failed leaves no folder behind, unless it may hold what was acknowledged.
+    if result.is_err() && !has_data.0 {
+        folder.discard_if_new();
+    }
+    result
+}
+
+/// Whether the folder may hold events that were acknowledged, or a key that somebody has.
+struct HasData(bool);
+
+/// Starts nats-server and all services on the folder.
+async fn start(
+    settings: &UpSettings,
+    folder: &Folder,
+    process: &Process,
+    has_data: &mut HasData,
+) -> anyhow::Result<()> {
     let program = nats_server::find(settings.nats_server.as_deref()).await?;
     let listener = collector::listen(&settings.listen).await?;
     let admin = AdminListener::bind(&settings.admin).await?;
@@ -122,25 +141,33 @@ pub async fn run(settings: UpSettings, process: Process) -> anyhow::Result<()> {
         collector: format!("http://{}", listener.local_addr()?),
         nats: ports.nats.clone(),
         monitor: ports.monitor.clone(),
-        database: settings.database(&folder).to_string(),
+        database: settings.database(folder).to_string(),
         admin: admin.address().map(|address| format!("http://{address}")),
     };
-    let work = run_services(
-        &settings,
-        &folder,
-        listener,
-        &addresses,
-        &mut server,
-        &process,
-    );
-    let result = admin.serve_during(&process, work).await;
+    let work = run_services(settings, folder, listener, &addresses, &mut server, process);
+    let result = admin.serve_during(process, work).await;
+    // They are written once it is ready: from then on somebody may have the key.
+    let was_ready = folder.has_addresses();
     folder.remove_addresses();
+    has_data.0 = result.is_ok() || was_ready || has_events(&addresses).await;
     // The stream is stopped last: what was in flight has been acked or returned.
     server
         .stop()
         .await
         .context("nats-server could not be stopped")?;
     result
+}
+
+/// Whether EVENTS ever took a message. Of a server that does not answer it is not known: it may have.
+async fn has_events(addresses: &Addresses) -> bool {
+    let last = async {
+        let client = bus::connect_once(&NatsAccess::open(addresses.nats()?), "devtrail").await?;
+        let js = async_nats::jetstream::new(client);
+        let info = api::info(&js, &bus::ResourceName::stream(EVENTS)).await?;
+        let last = info.and_then(|info| info.pointer("/state/last_seq")?.as_u64());
+        anyhow::Ok(last.unwrap_or_default())
+    };
+    last.await.map_or(true, |last| last > 0)
 }
 
 /// Runs collector and workers in one process, beside the nats-server.
@@ -230,17 +257,14 @@ async fn prepare(
     let js = async_nats::jetstream::new(client);
     let mut declared = topology::declared().clone();
     let free = disk_watch::free_bytes(folder.path())?;
-    let events = bus::ResourceName {
-        stream: EVENTS.to_owned(),
-        consumer: None,
-    };
+    let events = bus::ResourceName::stream(EVENTS);
     if api::info(&js, &events).await?.is_none() {
         stream_bounds::ensure_enough(free).with_context(|| folder.path().display().to_string())?;
     }
     stream_bounds::fit(&mut declared, free);
     let changes = streams::make(&js, &declared).await?;
     tracing::debug!(?changes, "streams and consumers are as declared");
-    let bucket = keys::open(&js).await?;
+    let bucket = keys::stored::bucket(&js).await?;
     folder
         .first_key(async || keys::create(&bucket, "me".parse()?, &Grant::default()).await)
         .await

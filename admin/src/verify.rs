@@ -19,20 +19,18 @@ use std::time::Duration;
 use serde::Serialize;
 use store::{Retention, VerifyReads};
 
-use crate::output;
+use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
 use cursor::{VerifiedStream, VerifyCursor, VerifyOptions};
 use findings::{Findings, SHOWN};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail verify
   devtrail verify --from-seq 1000 --to-seq 2000
   devtrail verify --json | jq .stored")]
 pub struct VerifySettings {
-    #[command(flatten)]
-    target: Target,
     /// First stream sequence to check [default: the stream's first]
     #[arg(long, value_name = "SEQ")]
     from_seq: Option<u64>,
@@ -42,8 +40,10 @@ pub struct VerifySettings {
     /// How long batches that are still on their way may take to be stored (a redelivery takes 30 s)
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON; of the findings it holds the first 100, and how many there are
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -126,7 +126,8 @@ fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         *finding_count == 0,
-        "{finding_count} findings: stream and store do not agree."
+        "{}: stream and store do not agree.",
+        output::count(*finding_count, "finding")
     );
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
+use futures_util::StreamExt as _;
 use harness::{DevtrailUp, event, program, stderr_of, until};
 use serde_json::{Value, json};
 
@@ -231,7 +232,211 @@ async fn what_is_stored_is_shown_and_verified() {
     }
 }
 
-/// Contract: commands.rules, commands.schemas-list
+/// Contract: commands.today, commands.me, commands.events, commands.alerts-show, commands.developer
+/// Contract: commands.times, commands.range, commands.version
+#[tokio::test(flavor = "multi_thread")]
+async fn natural_words_answer() {
+    let up = started().await;
+    let now = types::time::rfc3339(runtime::clock::now());
+    let at = |id: &str, kind: &str, data: Value| {
+        let mut event = event(&fresh(id));
+        (event["type"], event["data"], event["occurred_at"]) = (json!(kind), data, json!(now));
+        event
+    };
+    let paths = json!({"commit": "c0ffee", "paths": ["a.rs", "LICENSE"], "lines_added": 7});
+    let events = json!([
+        at("e", "git.commit", paths),
+        at("e", "terminal.command", json!({"command": "make"})),
+        at("e", "git.push", json!({"branch": "main", "force": true})),
+    ]);
+    RawClient::to(&up)
+        .taken(body_of(&fresh("b"), &events.to_string()))
+        .await;
+    let done = "SELECT count(*) FROM batches WHERE state = 'completed'";
+    up.until("it is completed", || (up.count(done) == 1).then_some(()))
+        .await;
+    for words in [
+        &["today", "--json"][..],
+        &["today", "me", "--json"],
+        &["today", "--developer", "me", "--json"],
+        &["stats", "--json"],
+        &["metrics", "show", "--developer", "me", "--json"],
+        &[
+            "stats",
+            "--since",
+            "2000-01-01",
+            "--until",
+            "2999-01-01",
+            "--json",
+        ],
+    ] {
+        let output = in_utc(&up, words);
+        let day = &json_of(&output)[0];
+        assert_eq!(
+            (
+                &day["commits"],
+                &day["commands"],
+                &day["languages"][0]["name"]
+            ),
+            (&json!(1), &json!(1), &json!("rust")),
+            "{words:?}: {day}"
+        );
+    }
+    let table = text_of(&in_utc(&up, &["today"]));
+    assert!(
+        table.contains("COMMANDS") && table.contains("+7 -0") && table.contains("rust"),
+        "{table}"
+    );
+    let listed = json_of(&up.devtrail(&["events", "--json"]));
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    let one = text_of(&up.devtrail(&["events", "me", "--limit", "1"]));
+    let second = &now[..19];
+    assert!(
+        one.contains(&format!("{second}Z")) && one.contains("more than 1 event;"),
+        "{one}"
+    );
+    let alerts = json_of(&up.devtrail(&["alerts", "list", "me", "--json"]));
+    let id = alerts[0]["alert_id"].as_str().unwrap();
+    assert!(text_of(&up.devtrail(&["alerts", "list"])).contains(id));
+    let shown = json_of(&up.devtrail(&["alerts", "show", id, "--json"]));
+    assert_eq!(shown, alerts[0]);
+    assert_eq!(
+        up.devtrail(&["alerts", "show", "nothing"]).status.code(),
+        Some(1)
+    );
+    let version = text_of(&alone(&["version"]));
+    assert_eq!(version, text_of(&alone(&["--version"])));
+}
+
+/// Runs a command whose day is that of UTC, as that of the events is.
+fn in_utc(up: &DevtrailUp, arguments: &[&str]) -> Output {
+    Command::new(program("devtrail"))
+        .args(arguments)
+        .arg("--data")
+        .arg(up.path(""))
+        .env("TZ", "UTC")
+        .env("DEVTRAIL_LOG", "warn")
+        .output()
+        .unwrap()
+}
+
+/// Contract: commands.unknown-developer
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_developer_is_an_error_for_every_command() {
+    let up = started().await;
+    text_of(&up.devtrail(&["keys", "create", "ada"]));
+    for words in [
+        &["metrics", "show", "eve"][..],
+        &["today", "eve"],
+        &["events", "eve"],
+        &["keys", "list", "--developer", "eve"],
+        &["keys", "revoke", "eve"],
+        &["alerts", "list", "--developer", "eve"],
+        &["quarantine", "list", "--developer", "eve"],
+        &["quarantine", "readmit", "--developer", "eve"],
+        &["dead", "list", "--developer", "eve"],
+        &["dead", "redrive", "--all", "--developer", "eve"],
+        &[
+            "dead",
+            "drop",
+            "--all",
+            "--developer",
+            "eve",
+            "--reason",
+            "x",
+            "--yes",
+        ],
+        &["trace", "b1", "--developer", "eve"],
+    ] {
+        let output = up.devtrail(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        let message = stderr_of(&output);
+        let is_named =
+            message.contains("no developer \"eve\"") && message.contains("Known are ada, me.");
+        assert!(
+            is_named || message.contains("No key fits \"eve\""),
+            "{words:?}: {message}"
+        );
+    }
+    // Whoever has a key is known, though nothing is listed yet.
+    for words in [
+        &["alerts", "list", "--developer", "ada"][..],
+        &["dead", "list", "--developer", "ada"],
+        &["quarantine", "list", "--developer", "ada"],
+        &["events", "ada"],
+    ] {
+        text_of(&up.devtrail(words));
+    }
+}
+
+/// Contract: commands.tables
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_as_wide_as_columns_says() {
+    let wide = text_of(&alone(&["rules", "list"]));
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest(&wide) > 80, "{wide}");
+    let narrow = Command::new(program("devtrail"))
+        .args(["rules", "list"])
+        .env("COLUMNS", "80")
+        .output()
+        .unwrap();
+    let narrow = text_of(&narrow);
+    assert!(longest(&narrow) <= 80 && narrow.contains('…'), "{narrow}");
+    assert_eq!(
+        narrow.lines().count(),
+        wide.lines().count(),
+        "a row is a line"
+    );
+}
+
+/// Contract: commands.keys-many
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_and_revoked_without_a_request_for_each() {
+    let up = started().await;
+    let people: String = (0..2000).map(|number| format!("dev-{number}\n")).collect();
+    std::fs::write(up.path("people"), people).unwrap();
+    let file = up.path("people").to_string_lossy().into_owned();
+    let made = text_of(&up.devtrail(&["keys", "create", "--from-file", &file]));
+    let last = made.lines().last().unwrap().split_once(' ').unwrap();
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    let mut requests = nats.subscribe("$JS.API.>").await.unwrap();
+    nats.flush().await.unwrap();
+    let mut counted = async |words: &[&str]| {
+        let output = up.devtrail(words);
+        // All that was sent before this is there once it is.
+        nats.publish("$JS.API.end", "".into()).await.unwrap();
+        let mut count = 0;
+        loop {
+            let request = requests.next().await.unwrap();
+            match request.subject.as_str() {
+                "$JS.API.end" => break,
+                subject => count += usize::from(subject.contains("KV_api_keys")),
+            }
+        }
+        (text_of(&output), count)
+    };
+    let (listed, requests) = counted(&["keys", "list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2001);
+    assert!((1..10).contains(&requests), "{requests} requests");
+    let digest = listed[7]["sha256"].as_str().unwrap();
+    for (named, developer) in [
+        (last.1, last.0),
+        (digest, listed[7]["key"]["developer"].as_str().unwrap()),
+        ("dev-1234", "dev-1234"),
+    ] {
+        let (revoked, requests) = counted(&["keys", "revoke", named]).await;
+        assert!(
+            revoked.lines().count() == 1 && revoked.trim_end().ends_with(developer),
+            "{named}: {revoked}"
+        );
+        assert!((1..10).contains(&requests), "{named}: {requests} requests");
+    }
+    let left = json_of(&up.devtrail(&["keys", "list", "--json"]));
+    assert_eq!(left.as_array().unwrap().len(), 1998);
+}
+
+/// Contract: commands.rules, commands.schemas-list, commands.schemas-show
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_and_schemas_are_listed() {
     let rules = json_of(&alone(&["rules", "list", "--json"]));
@@ -263,4 +468,29 @@ async fn rules_and_schemas_are_listed() {
     };
     assert_eq!(pairs(&listed), pairs(&served["types"]));
     assert!(text_of(&alone(&["schemas", "list"])).contains("git.branch_switched"));
+    let newest = text_of(&alone(&["schemas", "show", "test.finished"]));
+    assert_eq!(
+        newest,
+        text_of(&alone(&["schemas", "show", "1.1", "test.finished"]))
+    );
+    let first: Value = serde_json::from_str(&text_of(&alone(&[
+        "schemas",
+        "show",
+        "1.0",
+        "test.finished",
+    ])))
+    .unwrap();
+    assert!(
+        first["properties"]["data"]["properties"]
+            .get("flaky")
+            .is_none(),
+        "{first}"
+    );
+    for (words, code) in [
+        (&["schemas", "show", "nothing"][..], 1),
+        (&["schemas", "show", "9.9", "file.saved"], 1),
+        (&["schemas", "show", "x", "file.saved"], 2),
+    ] {
+        assert_eq!(alone(words).status.code(), Some(code), "{words:?}");
+    }
 }

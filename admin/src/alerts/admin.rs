@@ -5,24 +5,27 @@ use std::time::Duration;
 use async_nats::jetstream;
 use bus::{AdminAlertLog, admin_alerts};
 use types::admin_alert::{AdminAlert, AlertState, newest};
-use types::time::rfc3339;
 
-use crate::output;
+use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::Target;
 
 /// Which ones.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  devtrail alerts admin
+  devtrail alerts admin --all --json
+  devtrail alerts admin --follow")]
 pub struct AlertsAdminSettings {
-    #[command(flatten)]
-    target: Target,
     /// Those that are resolved as well, of the last 30 days
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     all: bool,
     /// Go on and show each message as it comes, until Ctrl-C
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     follow: bool,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON; with --follow a line a message
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -37,6 +40,7 @@ pub async fn run(settings: &AlertsAdminSettings) -> anyhow::Result<()> {
     let js = settings.target.connect().await?;
     let log = read(&js, 1).await?;
     let mut alerts = newest(log.alerts);
+    let all = alerts.len();
     alerts.retain(|alert| settings.all || alert.state == AlertState::Raised);
     if settings.follow {
         return follow(&js, alerts, log.last_sequence, settings.json).await;
@@ -44,7 +48,12 @@ pub async fn run(settings: &AlertsAdminSettings) -> anyhow::Result<()> {
     if settings.json {
         Ok(output::json(&alerts)?)
     } else {
-        Ok(output::line(text(&alerts))?)
+        output::line(text(&alerts))?;
+        if alerts.len() < all {
+            let resolved = output::count(all - alerts.len(), "resolved alert");
+            output::line(format!("{resolved} more; --all shows all."))?;
+        }
+        Ok(())
     }
 }
 
@@ -110,8 +119,8 @@ fn line(alert: &AdminAlert) -> String {
     let severity = severity.as_str();
     let kind = kind.as_str();
     let state = match alert.state {
-        AlertState::Raised => format!("since {}", rfc3339(*first_seen)),
-        AlertState::Resolved => format!("resolved {}", rfc3339(alert.time)),
+        AlertState::Raised => format!("since {}", output::time(*first_seen)),
+        AlertState::Resolved => format!("resolved {}", output::time(alert.time)),
     };
     // One line each, whatever a title quotes.
     output::plain(&format!("{severity} {kind} {state}: {title}").replace('\n', " "))
@@ -145,9 +154,9 @@ mod tests {
 
     #[test]
     fn an_alert_is_a_line_and_its_advice_and_nothing_in_it_steers_a_terminal() {
-        let expected = "warning lag since 1970-01-01T00:00:00.000000Z: Two lines \u{fffd}[31m
+        let expected = "warning lag since 1970-01-01T00:00:00Z: Two lines \u{fffd}[31m
     Do this. (docs/runbook.md#lag)
-warning lag resolved 1970-01-01T00:00:01.000000Z: Two lines \u{fffd}[31m";
+warning lag resolved 1970-01-01T00:00:01Z: Two lines \u{fffd}[31m";
         assert_eq!(
             text(&[alert(AlertState::Raised), alert(AlertState::Resolved)]),
             expected

@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use async_nats::jetstream;
 use bus::{DEAD, stored_messages};
 use types::id::DeveloperId;
-use types::time::Micros;
 
 use super::message::DeadMessage;
+use crate::output::SELECTION;
 use crate::target::open_stream;
-use crate::time_args::parse_since;
+use crate::time_args::TimeRangeArgs;
 
 /// What narrows the dead letters; everything that is given must fit.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -18,7 +18,7 @@ pub struct DeadLetterFilterArgs {
     #[command(flatten)]
     pub origin: DeadLetterOriginArgs,
     /// Only dead letters whose reason contains this, in upper or lower case
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = SELECTION)]
     pub reason: Option<String>,
 }
 
@@ -26,17 +26,16 @@ pub struct DeadLetterFilterArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DeadLetterOriginArgs {
     /// Only what came from this stream: EVENTS, JOBS or REPLAY
-    #[arg(long, value_name = "STREAM", value_parser = parse_token)]
+    #[arg(long, value_name = "STREAM", value_parser = parse_token, help_heading = SELECTION)]
     stream: Option<String>,
     /// Only what this consumer dead-lettered, such as persist or alert
-    #[arg(long, value_name = "CONSUMER", value_parser = parse_token)]
+    #[arg(long, value_name = "CONSUMER", value_parser = parse_token, help_heading = SELECTION)]
     consumer: Option<String>,
     /// Only this developer's
-    #[arg(long)]
-    developer: Option<DeveloperId>,
-    /// Only what was dead-lettered at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    since: Option<Micros>,
+    #[arg(long, value_name = "DEVELOPER", help_heading = SELECTION)]
+    pub developer: Option<DeveloperId>,
+    #[command(flatten)]
+    pub range: TimeRangeArgs,
 }
 
 /// A name that is one token of a subject.
@@ -78,10 +77,7 @@ impl DeadLetterFilterArgs {
             .as_ref()
             .is_none_or(|developer| dead.developer().as_deref() == Some(developer.as_str()))
             && self.reason.as_ref().is_none_or(contains)
-            && self
-                .origin
-                .since
-                .is_none_or(|since| dead.letter.at >= since)
+            && self.origin.range.contains(dead.letter.at)
     }
 }
 
@@ -218,7 +214,10 @@ mod tests {
         assert_eq!(all.subject(), "dead.*.*");
         let origin = DeadLetterOriginArgs {
             stream: Some("JOBS".to_owned()),
-            since: Some(5),
+            range: TimeRangeArgs {
+                from: Some(5),
+                to: None,
+            },
             ..DeadLetterOriginArgs::default()
         };
         let filter = DeadLetterFilterArgs {
@@ -233,7 +232,10 @@ mod tests {
         );
         assert!(filter.fits(&one) && all.fits(&one));
         let origin = DeadLetterOriginArgs {
-            since: Some(one.letter.at + 1),
+            range: TimeRangeArgs {
+                from: Some(one.letter.at + 1),
+                to: None,
+            },
             ..filter.origin.clone()
         };
         assert!(

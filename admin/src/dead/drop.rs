@@ -14,32 +14,31 @@ use super::message::DeadMessage;
 use super::plan::{self, EventsView};
 use super::report::{DeadLetterOutcome, DeadLetterReport, PROGRESS, ReportLine, SHOWN};
 use super::session::DeadLetterSession;
-use crate::output;
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, with_store};
 
 /// What to drop.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail dead drop 7 --reason 'garbage from a broken client' --dry-run
   devtrail dead drop 7 8 --reason 'garbage from a broken client' --yes
   devtrail dead drop --all --developer ada --reason 'broken client' --dry-run")]
 pub struct DeadDropSettings {
-    #[command(flatten)]
-    target: Target,
     /// Numbers of dead letters, as `dead list` shows them
     #[arg(
         value_name = "LETTER",
         required_unless_present = "all",
-        conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "since"]
+        conflicts_with_all = ["all", "stream", "consumer", "developer", "dead_reason", "from", "to"]
     )]
     dead_letters: Vec<u64>,
     /// All dead letters that fit the filters
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     all: bool,
     #[command(flatten)]
     origin: DeadLetterOriginArgs,
     /// Only dead letters whose own reason contains this, in upper or lower case
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = SELECTION)]
     dead_reason: Option<String>,
     /// Why; it is kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
@@ -50,8 +49,10 @@ pub struct DeadDropSettings {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -74,6 +75,7 @@ fn parse_reason(text: &str) -> Result<String, String> {
 /// # Errors
 /// Returns an error if a dead letter is gone, or streams, database or workers do not answer.
 pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Result<()> {
+    settings.origin.range.check()?;
     if !settings.dry_run && !settings.yes && !confirmed(settings)? {
         return Ok(output::line("Nothing was dropped.")?);
     }
@@ -88,6 +90,9 @@ pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Resu
         &mut report
     )
     .await);
+    if done.is_ok() && report.dead_letters.is_empty() {
+        ensure_known(&settings.target, settings.origin.developer.as_ref()).await?;
+    }
     let shown = SHOWN.max(settings.dead_letters.len());
     report.conclude(done, shown, settings.json)
 }
@@ -105,8 +110,8 @@ fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
             .to_owned(),
         [sequence] => format!("dead letter {sequence} for good, and its message with it"),
         several => format!(
-            "{} dead letters for good, and their messages with them",
-            several.len()
+            "{} for good, and their messages with them",
+            output::count(several.len(), "dead letter")
         ),
     };
     write!(stderr, "Drop {which}? [y/N] ")?;

@@ -13,25 +13,32 @@ use types::id::BatchRef;
 
 use super::cursor::{DeadLetterCursor, DeadLetterFilterArgs, DeadLetterSelection, Selected};
 use super::message::{DeadLetterEntry, DeadMessage, DeadPayload};
-use crate::output::{self, Page};
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, Page, SELECTION, count};
 use crate::target::{Target, with_store};
 
 /// What to list.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail dead list
-  devtrail dead list --stream JOBS --consumer alert --since 2026-03-01
+  devtrail dead list --stream JOBS --consumer alert --from 2026-03-01
   devtrail dead list --developer ada --reason panic --json")]
 pub struct DeadListSettings {
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     filter: DeadLetterFilterArgs,
     /// Show at most so many dead letters
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = SELECTION
+    )]
     limit: u32,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -53,12 +60,17 @@ pub async fn list(settings: &DeadListSettings) -> anyhow::Result<()> {
         entries.push(DeadLetterEntry::of(&dead));
     }
     let page = Page::new(entries, settings.limit);
+    settings.filter.origin.range.check()?;
+    if page.entries.is_empty() {
+        let developer = settings.filter.origin.developer.as_ref();
+        ensure_known(&settings.target, developer).await?;
+    }
     if settings.json {
         return Ok(output::json(&page.entries)?);
     }
     let head = [
         "LETTER",
-        "DEAD-LETTERED (UTC)",
+        "DEAD-LETTERED",
         "FROM",
         "BATCH",
         "DEVELOPER",
@@ -76,7 +88,7 @@ fn row(entry: &DeadLetterEntry) -> [String; 7] {
         .unwrap_or_default();
     [
         entry.sequence.to_string(),
-        entry.dead_at.clone(),
+        output::written_time(&entry.dead_at),
         format!("{}/{}{sequence}", entry.stream, entry.consumer),
         entry.job_id.clone().unwrap_or_else(|| text(&entry.batch)),
         text(&entry.developer),
@@ -84,23 +96,23 @@ fn row(entry: &DeadLetterEntry) -> [String; 7] {
             .attempts
             .map(|attempts| attempts.to_string())
             .unwrap_or_default(),
-        types::json::shorten(&entry.reason.replace('\n', " "), REASON),
+        types::json::shorten(&entry.reason, REASON),
     ]
 }
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail dead show 7
   devtrail dead show 7 --json | jq -r .payload.text")]
 pub struct DeadShowSettings {
-    #[command(flatten)]
-    target: Target,
     /// The dead letter's number, as `dead list` shows it
     #[arg(value_name = "LETTER")]
     dead: u64,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -234,9 +246,13 @@ fn text(shown: &DeadLetterDetails) -> anyhow::Result<String> {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let tries = match (entry.attempts, entry.delivered) {
         (Some(attempts), Some(delivered)) => {
-            format!("{attempts} attempts, delivered {delivered} times")
+            format!(
+                "{}, delivered {}",
+                count(attempts, "attempt"),
+                count(delivered, "time")
+            )
         }
-        (Some(attempts), None) => format!("{attempts} attempts"),
+        (Some(attempts), None) => count(attempts, "attempt"),
         _ => "attempts unknown".to_owned(),
     };
     let ids = if entry.event_ids.is_empty() {
@@ -262,7 +278,7 @@ fn text(shown: &DeadLetterDetails) -> anyhow::Result<String> {
             .stream_sequence
             .map_or_else(|| "unknown".to_owned(), |seq| seq.to_string()),
         or(&entry.developer),
-        entry.dead_at,
+        output::written_time(&entry.dead_at),
         or(&entry.error_class),
         entry.reason,
         shown.now,

@@ -20,27 +20,26 @@ use super::message::DeadMessage;
 use super::plan::{RedrivePlan, plan};
 use super::report::{DeadLetterOutcome, DeadLetterReport, PROGRESS, ReportLine, SHOWN};
 use super::session::{DeadLetterSession, PublishedRedrive};
-use crate::output;
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, open_stream, with_store};
 
 /// What to redrive.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail dead redrive 7 8
   devtrail dead redrive --all --stream JOBS --consumer alert --dry-run
   devtrail dead redrive --all --reason 'disk full' --wait 5m")]
 pub struct DeadRedriveSettings {
-    #[command(flatten)]
-    target: Target,
     /// Numbers of dead letters, as `dead list` shows them
     #[arg(
         value_name = "LETTER",
         required_unless_present = "all",
-        conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "since"]
+        conflicts_with_all = ["all", "stream", "consumer", "developer", "reason", "from", "to"]
     )]
     dead_letters: Vec<u64>,
     /// All dead letters that fit the filters
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     all: bool,
     #[command(flatten)]
     filter: DeadLetterFilterArgs,
@@ -52,8 +51,10 @@ pub struct DeadRedriveSettings {
     /// How long to wait until what was redriven is stored or done
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -76,6 +77,7 @@ struct PendingRedrive {
 /// Returns an error if a dead letter is gone, cannot be redriven, is dead-lettered again, or is not taken in time, and
 /// if streams, database or workers do not answer.
 pub async fn run(settings: &DeadRedriveSettings, process: &Process) -> anyhow::Result<()> {
+    settings.filter.origin.range.check()?;
     let mut report = DeadLetterReport {
         dry_run: settings.dry_run,
         ..DeadLetterReport::default()
@@ -87,6 +89,9 @@ pub async fn run(settings: &DeadRedriveSettings, process: &Process) -> anyhow::R
         &mut report
     )
     .await);
+    if done.is_ok() && report.dead_letters.is_empty() {
+        ensure_known(&settings.target, settings.filter.origin.developer.as_ref()).await?;
+    }
     report.conclude(done, SHOWN, settings.json)
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::message::DeadMessage;
-use crate::output::{self, plain};
+use crate::output::{self, count, plain};
 
 /// Dead letters that are each printed on a line; of more, only those that need another look.
 pub const SHOWN: usize = 50;
@@ -148,7 +148,8 @@ impl DeadLetterReport {
         let all = self.dead_letters.len();
         let failed = failed.count();
         lines.push(format!(
-            "{all} dead letters, {failed} of them need another look"
+            "{}, {failed} of them need another look",
+            count(all, "dead letter")
         ));
         lines
     }
@@ -183,9 +184,9 @@ impl DeadLetterReport {
             .count();
         anyhow::ensure!(
             failed == 0,
-            "{failed} of {} dead letters were not dealt with; the lines above say why, and `devtrail dead list` shows \
-             what is in DEAD now.",
-            self.dead_letters.len()
+            "{failed} of {} not dealt with; the lines above say why, and `devtrail dead list` shows what is in DEAD \
+             now.",
+            count(self.dead_letters.len(), "dead letter")
         );
         Ok(())
     }

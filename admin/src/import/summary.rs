@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::output;
+use crate::output::{self, count};
 use crate::send::delivery::Summary;
 use crate::send::input::{BatchContent, OutgoingBatch};
 
@@ -82,8 +82,10 @@ impl Planned {
             ..
         } = self;
         let day = |day: &Option<String>| day.clone().unwrap_or_default();
+        let commits = count(*commits, "commit");
+        let batches = count(*batches, "batch");
         output::line(format!(
-            "would send {commits} commits of {project} in {batches} batches, written from {} to {}; nothing was sent",
+            "would send {commits} of {project} in {batches}, written from {} to {}; nothing was sent",
             day(first),
             day(last)
         ))
@@ -119,8 +121,9 @@ impl Imported {
             sent,
             ..
         } = self;
+        let commits = count(*commits, "commit");
         output::line(format!(
-            "imported {commits} commits of {project} in {:.1} s: {new} new, {known} known already",
+            "imported {commits} of {project} in {:.1} s: {new} new, {known} known already",
             sent.seconds
         ))?;
         let rejected = sent.counts.rejected;
@@ -133,8 +136,8 @@ impl Imported {
         sent.print_codes()?;
         if sent.not_stored_yet > 0 {
             output::line(format!(
-                "{} batches are on disk but not stored yet: which of their commits are new is found out then",
-                sent.not_stored_yet
+                "On disk but not stored yet: {}. Which of their commits are new is found out then.",
+                count(sent.not_stored_yet, "batch")
             ))?;
         }
         if !computed {

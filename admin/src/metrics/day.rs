@@ -29,23 +29,36 @@ pub struct Sums {
     pub saves: u64,
     /// Commits.
     pub commits: u64,
+    /// Terminal commands.
+    pub commands: u64,
+    /// Lines added by edits.
+    pub lines_added: u64,
+    /// Lines removed by edits.
+    pub lines_removed: u64,
+    /// Lines added by commits.
+    pub commit_lines_added: u64,
+    /// Lines removed by commits.
+    pub commit_lines_removed: u64,
     /// Builds by outcome.
     pub builds: BTreeMap<String, u64>,
     /// Tests by outcome (`passed`, `failed`, `skipped`, …), summed over their runs.
     pub tests: BTreeMap<String, u64>,
-    /// Time by language.
+    /// Time and commits by language.
     pub languages: Vec<Share>,
-    /// Time by project.
+    /// Time and commits by project.
     pub projects: Vec<Share>,
 }
 
-/// A part of the time.
+/// The part of a language or project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Share {
     /// Of which language or project.
     pub name: String,
     /// How long, in seconds.
     pub seconds: u64,
+    /// Commits in it.
+    #[serde(default)]
+    pub commits: u64,
 }
 
 impl Day {
@@ -73,6 +86,11 @@ impl Sums {
         self.edits += other.edits;
         self.saves += other.saves;
         self.commits += other.commits;
+        self.commands += other.commands;
+        self.lines_added += other.lines_added;
+        self.lines_removed += other.lines_removed;
+        self.commit_lines_added += other.commit_lines_added;
+        self.commit_lines_removed += other.commit_lines_removed;
         let outcomes = [
             (&mut self.builds, &other.builds),
             (&mut self.tests, &other.tests),
@@ -89,7 +107,10 @@ impl Sums {
         for (sums, shares) in shares {
             for share in shares {
                 match sums.iter_mut().find(|sum| sum.name == share.name) {
-                    Some(sum) => sum.seconds += share.seconds,
+                    Some(sum) => {
+                        sum.seconds += share.seconds;
+                        sum.commits += share.commits;
+                    }
                     None => sums.push(share.clone()),
                 }
             }

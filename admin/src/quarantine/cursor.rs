@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::bail;
 use store::{Quarantine, QuarantineFilter, QuarantinedBatch};
 use types::id::{BatchRef, DeveloperId, EventRef};
-use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
 use super::disposition::event_type;
-use crate::time_args::parse_since;
+use crate::output::SELECTION;
+use crate::time_args::TimeRangeArgs;
 
 /// Keys of batches that are read at once.
 const PAGE: u32 = 200;
@@ -20,18 +20,17 @@ const SUBMISSIONS: u32 = 1000;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct QuarantineFilterArgs {
     /// Only this developer's events
-    #[arg(long)]
+    #[arg(long, value_name = "DEVELOPER", help_heading = SELECTION)]
     pub developer: Option<DeveloperId>,
     /// Only events that are quarantined for this: type_unknown, schema_version_unsupported,
     /// time_implausible, id_conflict
-    #[arg(long, value_parser = parse_code)]
+    #[arg(long, value_name = "CODE", value_parser = parse_code, help_heading = SELECTION)]
     code: Option<Code>,
     /// Only events of this type
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", help_heading = SELECTION)]
     kind: Option<String>,
-    /// Only what was received at or after this: an RFC 3339 time, or YYYY-MM-DD in UTC
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    since: Option<Micros>,
+    #[command(flatten)]
+    pub range: TimeRangeArgs,
 }
 
 fn parse_code(text: &str) -> Result<Code, String> {
@@ -177,7 +176,8 @@ impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
         let filter = QuarantineFilter {
             developer: filter.developer.as_ref().map(ToString::to_string),
             code: filter.code,
-            since: filter.since,
+            from: filter.range.from,
+            to: filter.range.to,
         };
         self.keys = self.store.quarantined(filter, after, PAGE).await?.into();
         self.after = self.keys.back().map(|last| Some(*last));

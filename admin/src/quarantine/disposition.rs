@@ -14,7 +14,7 @@ use types::schema::Schemas;
 use types::time::{self, rfc3339};
 use types::verdict::Code;
 
-use crate::output::plain;
+use crate::output::{plain, written_time};
 
 /// What would become of a quarantined event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,8 @@ impl DispositionView {
                 effective_at,
                 local_day,
             } => {
-                format!("fits, at {effective_at} (local day {local_day})")
+                let at = written_time(effective_at);
+                format!("fits, at {at} (local day {local_day})")
             }
             Self::Stored { at } => format!("stored already, as {at}"),
             Self::Pending => "an event of its id is on the way to the store".to_owned(),

@@ -13,28 +13,35 @@ use super::cursor::{QuarantineCursor, QuarantineFilterArgs, QuarantineSelection}
 use super::disposition::{
     Disposition, DispositionView, PendingReadmissions, dispositions, event_type,
 };
-use crate::output::{self, Page};
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, Page, SELECTION};
 use crate::target::{Target, with_store};
 
 /// What to list.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail quarantine list
-  devtrail quarantine list --developer ada --code type_unknown --since 2026-03-01
+  devtrail quarantine list --developer ada --code type_unknown --from 2026-03-01
   devtrail quarantine list --all --json")]
 pub struct QuarantineListSettings {
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     filter: QuarantineFilterArgs,
     /// Show at most so many events
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = SELECTION
+    )]
     limit: u32,
     /// Also those of which the same event is stored
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     all: bool,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -43,9 +50,14 @@ pub struct QuarantineListSettings {
 /// # Errors
 /// Returns an error if the database cannot be read.
 pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
-    let entries = with_store!(settings.target, |store| read_entries(&store, settings)
-        .await?);
-    let page = Page::new(entries, settings.limit);
+    settings.filter.range.check()?;
+    let QuarantineEntries { open, stored } =
+        with_store!(settings.target, |store| read_entries(&store, settings)
+            .await?);
+    let page = Page::new(open, settings.limit);
+    if page.entries.is_empty() && stored == 0 {
+        ensure_known(&settings.target, settings.filter.developer.as_ref()).await?;
+    }
     if settings.json {
         return Ok(output::json(&page.entries)?);
     }
@@ -61,39 +73,46 @@ pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
             entry.id.clone().unwrap_or_default(),
             entry.r#type.clone().unwrap_or_default(),
             entry.code.to_owned(),
-            entry.received_at.clone(),
+            output::written_time(&entry.received_at),
             state,
         ]
     };
-    let head = [
-        "EVENT",
-        "DEVELOPER",
-        "ID",
-        "TYPE",
-        "CODE",
-        "RECEIVED (UTC)",
-        "",
-    ];
-    Ok(page.print_table("quarantined event", head, row)?)
+    let head = ["EVENT", "DEVELOPER", "ID", "TYPE", "CODE", "RECEIVED", ""];
+    page.print_table("quarantined event", head, row)?;
+    if stored > 0 && !page.has_more {
+        let stored = output::count(stored, "quarantined event");
+        output::line(format!("{stored} more, stored by now; --all shows all."))?;
+    }
+    Ok(())
 }
 
-/// At least one more than the limit, if there are more.
+/// What a listing found.
+#[derive(Default)]
+struct QuarantineEntries {
+    /// At least one more than the limit, if there are more.
+    open: Vec<QuarantineEntry>,
+    /// How many were left out, as the same event is stored.
+    stored: usize,
+}
+
 async fn read_entries(
     store: &impl Quarantine,
     settings: &QuarantineListSettings,
-) -> anyhow::Result<Vec<QuarantineEntry>> {
+) -> anyhow::Result<QuarantineEntries> {
     let mut cursor = QuarantineCursor::new(
         store,
         QuarantineSelection::Matching(settings.filter.clone()),
     );
-    let mut entries = Vec::new();
+    let mut entries = QuarantineEntries::default();
     while let Some(batch) = cursor.next().await? {
-        let open = batch
-            .events
-            .iter()
-            .filter(|event| settings.all || !event.owner.is_some_and(|held| held.same));
-        entries.extend(open.map(|event| QuarantineEntry::of(&batch, event)));
-        if entries.len() > settings.limit as usize {
+        for event in &batch.events {
+            if settings.all || !event.owner.is_some_and(|held| held.same) {
+                entries.open.push(QuarantineEntry::of(&batch, event));
+            } else {
+                entries.stored += 1;
+            }
+        }
+        if entries.open.len() > settings.limit as usize {
             break;
         }
     }
@@ -144,19 +163,19 @@ impl QuarantineEntry {
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail quarantine show 1:4711:0
   devtrail quarantine show git-4f2a9c --schemas my-schemas")]
 pub struct QuarantineShowSettings {
-    #[command(flatten)]
-    target: Target,
     /// A place as `quarantine list` shows it, or an event id
     #[arg(value_name = "SRC:SEQ:ORDINAL|ID")]
     event: String,
     #[command(flatten)]
     schemas: SchemaSettings,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -261,7 +280,7 @@ fn text(shown: &EventDetails) -> String {
         entry.code,
         if why.is_empty() { "" } else { ": " },
         why.join(": "),
-        entry.received_at,
+        output::written_time(&entry.received_at),
         entry.batch_id,
         shown.schema_version,
         shown.sent_at,

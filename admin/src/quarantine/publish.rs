@@ -29,6 +29,7 @@ use types::verdict::Code;
 
 use super::disposition::PendingReadmissions;
 use crate::keys;
+use crate::output;
 use crate::target::Target;
 
 /// How long the stream may take to confirm a batch.
@@ -70,7 +71,7 @@ impl ReadmitPublisher {
     ) -> anyhow::Result<Self> {
         let js = target.connect_synced(sync).await?;
         let incarnation = bus::bind_stream(&js, EVENTS).await?;
-        let bucket = keys::open(&js).await?;
+        let bucket = keys::stored::bucket(&js).await?;
         let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
         let seen = Arc::new(IncarnationCache::new(js.clone(), incarnation.clone()));
         let publisher = Publisher::new(
@@ -183,9 +184,9 @@ impl ReadmitPublisher {
                     break batch.not_accepted;
                 }
                 if Instant::now() >= deadline {
-                    let left = self.published.len() - index;
+                    let left = output::count(self.published.len() - index, "batch");
                     bail!(
-                        "{left} batches are on disk in the stream, but the store does not have them after {wait:?}: no \
+                        "On disk in the stream, but not in the store after {wait:?}: {left}. No \
                          worker runs, or it lags (`devtrail status`). Nothing is lost, and running this again sends \
                          nothing twice. Start a worker: `devtrail up`, or devtrail-worker."
                     );

@@ -16,20 +16,19 @@ use types::time::rfc3339;
 use super::cursor::{QuarantineCursor, QuarantineFilterArgs, QuarantineSelection};
 use super::disposition::{Disposition, DispositionView, dispositions, event_text, event_type};
 use super::publish::{ReadmitPublisher, ReadmittedEvent};
-use crate::output::{self, plain};
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT, count, plain};
 use crate::target::{Target, with_store};
 
 /// What to readmit.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail quarantine readmit --schemas my-schemas --dry-run
   devtrail quarantine readmit --schemas my-schemas --type coffee.brewed
   devtrail quarantine readmit 1:4711:0 1:4711:3")]
 pub struct QuarantineReadmitSettings {
-    #[command(flatten)]
-    target: Target,
     /// Places as `quarantine list` shows them, or event ids [default: everything that fits the filters]
-    #[arg(value_name = "SRC:SEQ:ORDINAL|ID", conflicts_with_all = ["code", "kind", "since"])]
+    #[arg(value_name = "SRC:SEQ:ORDINAL|ID", conflicts_with_all = ["code", "kind", "from", "to"])]
     events: Vec<String>,
     #[command(flatten)]
     filter: QuarantineFilterArgs,
@@ -43,8 +42,10 @@ pub struct QuarantineReadmitSettings {
     /// How long to wait until the store has what was readmitted
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -57,6 +58,7 @@ const SHOWN: usize = 50;
 /// Returns an error if nothing of a given name is quarantined, database or stream do not answer, or the store does
 /// not have what was published in time.
 pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> anyhow::Result<()> {
+    settings.filter.range.check()?;
     let schemas = settings.schemas.load()?;
     let mut report = ReadmitReport {
         dry_run: settings.dry_run,
@@ -65,6 +67,9 @@ pub async fn run(settings: &QuarantineReadmitSettings, process: &Process) -> any
     let done = with_store!(settings.target, |store| {
         readmit(&store, settings, &schemas, process, &mut report).await
     });
+    if done.is_ok() && report.counts == ReadmitCounts::default() {
+        ensure_known(&settings.target, settings.filter.developer.as_ref()).await?;
+    }
     // What was published before a failure is reported as well.
     if done.is_ok() || !report.batches.is_empty() {
         if settings.json {
@@ -111,8 +116,9 @@ async fn readmit(
         }
         report.add(done);
         progress.set_message(format!(
-            "{} events of {} batches readmitted",
-            report.counts.readmitted, report.counts.messages
+            "{} of {} readmitted",
+            count(report.counts.readmitted, "event"),
+            count(report.counts.messages, "batch")
         ));
         progress.inc(1);
     }
@@ -149,7 +155,7 @@ fn progress(quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{spinner} {pos} batches looked at · {msg}");
+    let style = ProgressStyle::with_template("{spinner} batches: {pos} · {msg}");
     ProgressBar::new_spinner()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
@@ -159,8 +165,8 @@ fn print_report(report: &ReadmitReport) -> std::io::Result<()> {
     lines.iter().take(SHOWN).try_for_each(output::line)?;
     if lines.len() > SHOWN {
         output::line(format!(
-            "… and {} more lines; --json shows all",
-            lines.len() - SHOWN
+            "… {} more; --json shows all",
+            count(lines.len() - SHOWN, "line")
         ))?;
     }
     let counts = &report.counts;
@@ -170,13 +176,18 @@ fn print_report(report: &ReadmitReport) -> std::io::Result<()> {
         "readmitted"
     };
     output::line(format!(
-        "{} events {done} in {} batches · {} stay, {} stored before, {} on the way",
-        counts.readmitted, counts.messages, counts.stays, counts.stored, counts.pending
+        "{} {done} in {} · staying {}, stored before {}, on the way {}",
+        count(counts.readmitted, "event"),
+        count(counts.messages, "batch"),
+        counts.stays,
+        counts.stored,
+        counts.pending
     ))?;
     if counts.duplicate + counts.id_conflict > 0 {
         output::line(format!(
-            "Others were first: {} of them are duplicates, {} in conflict.",
-            counts.duplicate, counts.id_conflict
+            "Others were first: {}, {}.",
+            count(counts.duplicate, "duplicate"),
+            count(counts.id_conflict, "conflict")
         ))?;
     }
     Ok(())
@@ -268,9 +279,9 @@ impl ReadmittedBatch {
                 .stream_sequence
                 .map(|sequence| format!(" (EVENTS {sequence})"))
                 .unwrap_or_default();
-            let events = self.events.iter().filter(is_readmitted).count();
+            let events = count(self.events.iter().filter(is_readmitted).count(), "event");
             plain(&format!(
-                "{at} batch {batch_id} of {developer}: {events} events {how} as {id}{parse_event_ref}"
+                "{at} batch {batch_id} of {developer}: {events} {how} as {id}{parse_event_ref}"
             ))
         });
         let others = self
@@ -347,7 +358,7 @@ mod tests {
         assert_eq!(
             report.lines(),
             [
-                "2:7 batch b1 of ada: 1 events went out as readmit-2-7 (EVENTS 11)",
+                "2:7 batch b1 of ada: 1 event went out as readmit-2-7 (EVENTS 11)",
                 "2:7:1 e2: stays: schema_invalid at /data: \"cups\" is a required property",
             ]
         );

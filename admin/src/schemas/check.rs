@@ -15,12 +15,12 @@ use types::schema::{SchemaFile, Schemas, problems};
 use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
-use crate::output;
+use crate::output::{self, OUTPUT};
 use crate::send::input;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_long_help = "Examples:
   devtrail schemas check my-schemas/1.0/coffee.brewed.json
   devtrail schemas check my-schemas/1.0/coffee.brewed.json --event coffees.ndjson
   devtrail schemas check --event - --schemas my-schemas < events.ndjson")]
@@ -37,7 +37,7 @@ pub struct SchemasCheckSettings {
     #[command(flatten)]
     schemas: SchemaSettings,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
@@ -229,14 +229,14 @@ fn conclude(checked: &Checked) -> anyhow::Result<()> {
         .count();
     if files > 0 {
         bail!(
-            "{files} of {} files are no usable schema.",
-            checked.files.len()
+            "Not usable as a schema: {files} of {}.",
+            output::count(checked.files.len(), "file")
         );
     }
     anyhow::ensure!(
         events == 0,
-        "{events} of {} events would not be accepted.",
-        checked.events.len()
+        "Not accepted: {events} of {}.",
+        output::count(checked.events.len(), "event")
     );
     Ok(())
 }

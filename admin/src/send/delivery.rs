@@ -24,7 +24,7 @@ pub struct DeliveryArgs {
     pub target: Target,
     /// The collector [default: that of the folder]
     #[arg(
-        long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Which Devtrail",
+        long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Connection",
         value_parser = runtime::settings::HTTP_ADDRESS
     )]
     url: Option<Address>,
@@ -34,24 +34,24 @@ pub struct DeliveryArgs {
         long,
         env = "DEVTRAIL_KEY_FILE",
         value_name = "FILE",
-        help_heading = "Which Devtrail"
+        help_heading = "Connection"
     )]
     key_file: Option<PathBuf>,
     /// Batches in flight at once
     #[arg(
-        long, default_value_t = 8, value_name = "N", help_heading = "How to send",
+        long, default_value_t = 8, value_name = "N", help_heading = "Sending",
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     clients: u16,
     /// Events in a batch
     #[arg(
-        long, default_value_t = 50, value_name = "N", help_heading = "How to send",
+        long, default_value_t = 50, value_name = "N", help_heading = "Sending",
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     pub batch_size: u16,
     /// How long to go on trying when the collector does not answer
     #[arg(
-        long, default_value = "5m", value_name = "TIME", help_heading = "How to send",
+        long, default_value = "5m", value_name = "TIME", help_heading = "Sending",
         value_parser = runtime::settings::parse_duration
     )]
     give_up_after: Duration,
@@ -109,7 +109,10 @@ impl DeliveryArgs {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
                 () = shutdown.draining() => {
-                    bail!("Stopped after {} batches; sending the same input again is safe.", summary.batches)
+                    bail!(
+                        "Stopped after {}; sending the same input again is safe.",
+                        output::count(summary.batches, "batch")
+                    )
                 }
             };
             let Some(reply) = reply else { break };

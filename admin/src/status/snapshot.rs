@@ -36,14 +36,14 @@ pub struct ConsumerStatus {
     pub ack_pending: u64,
 }
 
-/// The status as tables with a blank line between them; `now` gives the processes' ages.
-pub fn text(status: &Status, now: Micros) -> String {
+/// The status as tables of at most `width` with a blank line between them; `now` gives the processes' ages.
+pub fn text(status: &Status, now: Micros, width: Option<u16>) -> String {
     let parts = [
-        streams(status),
-        consumers(status),
-        processes(status, now),
-        breakers(status),
-        store(status),
+        streams(status, width),
+        consumers(status, width),
+        processes(status, now, width),
+        breakers(status, width),
+        store(status, width),
     ];
     parts
         .into_iter()
@@ -52,7 +52,7 @@ pub fn text(status: &Status, now: Micros) -> String {
         .join("\n\n")
 }
 
-fn streams(status: &Status) -> String {
+fn streams(status: &Status, width: Option<u16>) -> String {
     let rows = status.streams.iter().map(|stream| {
         let range = match stream.messages {
             0 => "–".to_owned(),
@@ -65,10 +65,14 @@ fn streams(status: &Status) -> String {
             range,
         ]
     });
-    as_table(["STREAM", "MESSAGES", "SIZE", "SEQUENCES"], rows.collect())
+    as_table(
+        ["STREAM", "MESSAGES", "SIZE", "SEQUENCES"],
+        rows.collect(),
+        width,
+    )
 }
 
-fn consumers(status: &Status) -> String {
+fn consumers(status: &Status, width: Option<u16>) -> String {
     let rows = status.consumers.iter();
     let rows = rows.map(|one| {
         [
@@ -77,10 +81,14 @@ fn consumers(status: &Status) -> String {
             one.ack_pending.to_string(),
         ]
     });
-    as_table(["CONSUMER", "PENDING", "ACK PENDING"], rows.collect())
+    as_table(
+        ["CONSUMER", "PENDING", "ACK PENDING"],
+        rows.collect(),
+        width,
+    )
 }
 
-fn processes(status: &Status, now: Micros) -> String {
+fn processes(status: &Status, now: Micros, width: Option<u16>) -> String {
     let age = |entry: &WorkerEntry| {
         let started = parse_rfc3339(&entry.started_at).and_then(|written| written.at);
         // Clocks of two machines differ a little: no process has a negative age.
@@ -104,6 +112,7 @@ fn processes(status: &Status, now: Micros) -> String {
         parts.push(as_table(
             ["PROCESS", "INSTANCE", "HOST", "PID", "UP FOR", "VERSION"],
             rows,
+            width,
         ));
     }
     if status.workers.is_empty() {
@@ -117,7 +126,7 @@ fn all(status: &Status) -> impl Iterator<Item = &WorkerEntry> {
 }
 
 /// The breakers by process, and a sentence for each that is not closed.
-fn breakers(status: &Status) -> String {
+fn breakers(status: &Status, width: Option<u16>) -> String {
     let all: Vec<(&WorkerEntry, &BreakerReport)> = all(status)
         .flat_map(|entry| entry.breakers.iter().map(move |report| (entry, report)))
         .collect();
@@ -136,7 +145,11 @@ fn breakers(status: &Status) -> String {
             state.to_owned(),
         ]
     });
-    let table = as_table(["BREAKER", "PROCESS", "INSTANCE", "STATE"], rows.collect());
+    let table = as_table(
+        ["BREAKER", "PROCESS", "INSTANCE", "STATE"],
+        rows.collect(),
+        width,
+    );
     let sentences = all
         .iter()
         .filter_map(|(entry, report)| explanation(entry, report));
@@ -166,7 +179,7 @@ fn explanation(entry: &WorkerEntry, report: &BreakerReport) -> Option<String> {
     }
 }
 
-fn store(status: &Status) -> String {
+fn store(status: &Status, width: Option<u16>) -> String {
     let store = &status.store;
     let batches = store
         .batches
@@ -188,6 +201,7 @@ fn store(status: &Status) -> String {
         ["STORE", "COUNT"],
         rows.map(|(name, count)| [name, count.to_string()])
             .collect(),
+        width,
     )
 }
 
@@ -294,7 +308,10 @@ The breaker store of persist 3f9a2c01 is open: it does not try for a while. Last
  days with metrics   0
  alerts that stand   0
 ";
-        assert_eq!(text(&status, 3725 * SECOND), expected.trim_matches('\n'));
+        assert_eq!(
+            text(&status, 3725 * SECOND, None),
+            expected.trim_matches('\n')
+        );
     }
 
     #[test]
@@ -307,10 +324,10 @@ The breaker store of persist 3f9a2c01 is open: it does not try for a while. Last
             store: Totals::default(),
         };
         assert!(
-            text(&status, 0).contains("No worker is alive"),
+            text(&status, 0, None).contains("No worker is alive"),
             "a collector is none"
         );
         status.workers.push(worker("all"));
-        assert!(!text(&status, 0).contains("No worker is alive"));
+        assert!(!text(&status, 0, None).contains("No worker is alive"));
     }
 }

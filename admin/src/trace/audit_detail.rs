@@ -3,6 +3,8 @@
 use serde_json::Value;
 use store::AuditEntry;
 
+use crate::output::{count, plural, written_time};
+
 /// The row in words, a line or more; `correlation_id` is that of its batch.
 pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
     let detail: Value = match step.detail.as_deref() {
@@ -25,13 +27,9 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
             let who = detail["job_id"]
                 .as_str()
                 .map_or_else(|| text(&detail, "consumer"), str::to_owned);
-            let failed = if attempts == "1" {
-                "attempt"
-            } else {
-                "attempts"
-            };
             format!(
-                "{who} was done after {attempts} {failed} that failed: {}",
+                "{who} was done after {} that failed: {}",
+                counted(&attempts, "attempt"),
                 reason.replace('\n', " ")
             )
         }
@@ -44,7 +42,8 @@ pub fn words(step: &AuditEntry, correlation_id: &str) -> String {
         "dead" => {
             let [attempts, error_class, reason] =
                 ["attempts", "error_class", "reason"].map(|key| text(&detail, key));
-            let attempts = format!("after {attempts} attempts (error class: {error_class})");
+            let attempts = counted(&attempts, "attempt");
+            let attempts = format!("after {attempts} (error class: {error_class})");
             format!(
                 "{}in DEAD {attempts}: {}",
                 subject(&detail),
@@ -92,6 +91,14 @@ fn text(detail: &Value, key: &str) -> String {
     }
 }
 
+/// A count that may be unknown.
+fn counted(number: &str, one: &str) -> String {
+    match number.parse::<u64>() {
+        Ok(number) => count(number, one),
+        Err(_) => format!("{number} {}", plural(one)),
+    }
+}
+
 /// `1:4711:alert `, if it is about a job.
 fn subject(detail: &Value) -> String {
     detail["job_id"]
@@ -121,8 +128,10 @@ fn event(step: &AuditEntry, detail: &Value, relation: &str) -> String {
     if original.is_object() {
         let [src, seq, ordinal, batch, received] =
             ["src", "seq", "ordinal", "batch_id", "received_at"].map(|key| text(original, key));
-        words +=
-            &format!(", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {received}");
+        words += &format!(
+            ", {relation} {src}:{seq}:{ordinal} in batch {batch}, received {}",
+            written_time(&received)
+        );
     }
     words
 }

@@ -7,10 +7,13 @@ use types::job::Mask;
 use types::time::{Micros, SECOND, rfc3339};
 
 use super::audit_detail::words;
-use crate::output::{as_table, plain, span};
+use crate::output::{as_table, count, fit_table, plain, span, time};
 
 /// Rows about single events that are shown in a row; the rest is counted.
 const SHOWN: usize = 20;
+
+/// The columns before the detail.
+const HEAD: [&str; 4] = ["TIME", "OFFSET", "STEP", "ACTOR"];
 
 /// A batch and everything that happened to it.
 #[derive(Debug, Clone)]
@@ -29,12 +32,20 @@ pub struct UnstoredMessage {
     pub steps: Vec<AuditEntry>,
 }
 
-/// The time line; rows about the event `wanted` are never left out. What replays did comes in
-/// sections of its own.
-pub fn text(traced: &TracedBatch, wanted: Option<&str>) -> String {
+/// How a time line is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown<'a> {
+    /// The event whose rows are never left out.
+    pub wanted: Option<&'a str>,
+    /// The columns of the terminal.
+    pub width: Option<u16>,
+}
+
+/// The time line. What replays did comes in sections of its own.
+pub fn text(traced: &TracedBatch, shown: Shown<'_>) -> String {
     let batch = &traced.batch;
     let mut sections = vec![heading(batch)];
-    if let Some(event) = wanted.filter(|id| names_an_event(traced, id)) {
+    if let Some(event) = shown.wanted.filter(|id| names_an_event(traced, id)) {
         sections[0] += &format!("\nevent {event} came in this batch");
     }
     let mut replays: Vec<Option<&str>> = vec![None];
@@ -52,18 +63,18 @@ pub fn text(traced: &TracedBatch, wanted: Option<&str>) -> String {
         let title = replay
             .map(|id| format!("replay {id}\n"))
             .unwrap_or_default();
-        sections.push(title + &time_line(&steps, &batch.correlation_id, wanted));
+        sections.push(title + &time_line(&steps, &batch.correlation_id, shown));
     }
     sections.join("\n\n")
 }
 
 /// The time line of a message that was never stored.
-pub fn unstored(message: &UnstoredMessage) -> String {
+pub fn unstored(message: &UnstoredMessage, shown: Shown<'_>) -> String {
     let steps: Vec<&AuditEntry> = message.steps.iter().collect();
     format!(
         "message {} is not stored\n\n{}",
         message.at,
-        time_line(&steps, "", None)
+        time_line(&steps, "", shown)
     )
 }
 
@@ -86,8 +97,8 @@ fn heading(batch: &Submission) -> String {
     ];
     let parts = parts
         .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, name)| format!("{count} {name}"));
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, name)| format!("{number} {name}"));
     let parts = parts.collect::<Vec<_>>().join(", ");
     let [need, done, failed] = batch.masks;
     let has = |mask: Mask, bit: Mask| mask.0 & bit.0 != 0;
@@ -109,13 +120,13 @@ fn heading(batch: &Submission) -> String {
         }
     };
     let text = format!(
-        "batch {} of {}: {}\nEVENTS {} · correlation {}\n{} events: {parts}\njobs: {}",
+        "batch {} of {}: {}\nEVENTS {} · correlation {}\n{}: {parts}\njobs: {}",
         or(&batch.batch_id, "without id"),
         or(&batch.developer, "a forgotten developer"),
         batch.state.as_str(),
         batch.at,
         or(&batch.correlation_id, "forgotten"),
-        counts.received,
+        count(counts.received, "event"),
         if jobs.is_empty() {
             "none needed"
         } else {
@@ -125,11 +136,12 @@ fn heading(batch: &Submission) -> String {
     plain(&text)
 }
 
-fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) -> String {
+fn time_line(steps: &[&AuditEntry], correlation_id: &str, shown: Shown<'_>) -> String {
+    let wanted = shown.wanted;
     let Some(first) = steps.first().map(|step| step.time) else {
         return "The audit has no row of it.".to_owned();
     };
-    let mut rows = Vec::new();
+    let mut rows: Vec<Line> = Vec::new();
     let mut of_events = 0;
     let mut left_out = 0;
     for (index, step) in steps.iter().enumerate() {
@@ -137,7 +149,7 @@ fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) 
         if step.event_id.is_some() && of_events >= SHOWN && !is_wanted {
             left_out += 1;
         } else {
-            rows.push(row(step, first, correlation_id));
+            rows.push(Line::of(step, first, correlation_id));
         }
         of_events = if step.event_id.is_some() {
             of_events + 1
@@ -148,30 +160,71 @@ fn time_line(steps: &[&AuditEntry], correlation_id: &str, wanted: Option<&str>) 
             .get(index + 1)
             .is_none_or(|next| next.event_id.is_none());
         if run_ends && left_out > 0 {
-            let more = format!("{left_out} more events; --json shows them");
-            rows.push([
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                more,
-            ]);
+            rows.push(Line {
+                detail: format!("{} more; --json shows all", count(left_out, "event")),
+                ..Line::default()
+            });
             left_out = 0;
         }
     }
-    as_table(["TIME (UTC)", "OFFSET", "STEP", "ACTOR", "DETAIL"], rows)
+    table(&rows, shown.width)
 }
 
-fn row(step: &AuditEntry, first: Micros, correlation_id: &str) -> [String; 5] {
-    let time = rfc3339(step.time).replace('T', " ");
-    let milliseconds = time.find('.').map_or(time.len(), |point| point + 4);
-    [
-        time[..milliseconds].to_owned(),
-        offset(step.time - first),
-        step.step.clone(),
-        step.actor.clone(),
-        words(step, correlation_id),
-    ]
+/// A step as it is shown.
+#[derive(Default)]
+struct Line {
+    /// Time, offset, step and actor.
+    cells: [String; 4],
+    /// May have several lines.
+    detail: String,
+}
+
+impl Line {
+    fn of(step: &AuditEntry, first: Micros, correlation_id: &str) -> Self {
+        Self {
+            cells: [
+                time(step.time),
+                offset(step.time - first),
+                step.step.clone(),
+                step.actor.clone(),
+            ],
+            detail: words(step, correlation_id),
+        }
+    }
+}
+
+/// On a terminal that is too narrow, details are on lines of their own.
+fn table(rows: &[Line], width: Option<u16>) -> String {
+    let [at, since, step, actor] = HEAD;
+    let mut wide = Vec::new();
+    for row in rows {
+        let [at, since, step, actor] = row.cells.clone();
+        let mut details = row.detail.lines().map(str::to_owned);
+        wide.push([at, since, step, actor, details.next().unwrap_or_default()]);
+        wide.extend(details.map(|detail| {
+            let mut cells: [String; 5] = Default::default();
+            cells[4] = detail;
+            cells
+        }));
+    }
+    if let Some(table) = fit_table([at, since, step, actor, "DETAIL"], wide, width, u16::MAX) {
+        return table;
+    }
+    let cells = rows.iter().map(|row| row.cells.clone()).collect();
+    let narrow = as_table(HEAD, cells, width);
+    let mut lines = narrow.lines();
+    let mut text: Vec<String> = lines.next().map(str::to_owned).into_iter().collect();
+    for (line, row) in lines.zip(rows) {
+        if !line.is_empty() {
+            text.push(line.to_owned());
+        }
+        text.extend(
+            row.detail
+                .lines()
+                .map(|detail| format!("     {}", plain(detail))),
+        );
+    }
+    text.join("\n")
 }
 
 /// The time since the first step; negative if another machine's clock is behind.

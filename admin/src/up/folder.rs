@@ -24,6 +24,8 @@ const OWN_FILES: [&str; 6] = [
 /// The folder, locked as long as this lives.
 pub struct Folder {
     path: PathBuf,
+    /// The topmost folder that this start made, if it was not there before.
+    made: Option<PathBuf>,
     _lock: File,
 }
 
@@ -54,13 +56,16 @@ impl Folder {
     /// Returns an error if another `devtrail up` runs on it, or it cannot be written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        std::fs::create_dir_all(path).with_context(|| {
+        let made = topmost_missing(path);
+        let created = std::fs::create_dir_all(path).inspect_err(|_| discard(made.as_deref()));
+        created.with_context(|| {
             format!("The folder {shown} cannot be made; name another with --data")
         })?;
         // nats-server and the database get it as it is, whatever the working directory becomes.
         let path = path
             .canonicalize()
             .with_context(|| format!("The folder {shown} cannot be read"))?;
+        let made = made.map(|folder| folder.canonicalize()).transpose()?;
         let lock = File::create(path.join("up.lock")).with_context(|| {
             format!("The folder {shown} cannot be written; name another with --data")
         })?;
@@ -68,7 +73,11 @@ impl Folder {
             Ok(()) => {
                 make_private(&path)
                     .with_context(|| format!("The folder {shown} cannot be read"))?;
-                Ok(Self { path, _lock: lock })
+                Ok(Self {
+                    path,
+                    made,
+                    _lock: lock,
+                })
             }
             Err(TryLockError::WouldBlock) => {
                 bail!(
@@ -79,6 +88,11 @@ impl Folder {
                 Err(error).with_context(|| format!("{shown} cannot be locked"))
             }
         }
+    }
+
+    /// Removes the folder, with the folders around it, if this start made it.
+    pub fn discard_if_new(self) {
+        discard(self.made.as_deref());
     }
 
     /// Its absolute path.
@@ -129,6 +143,12 @@ impl Folder {
             .with_context(|| format!("{} cannot be written", path.display()))
     }
 
+    /// Whether the addresses are written.
+    #[must_use]
+    pub fn has_addresses(&self) -> bool {
+        Addresses::path(&self.path).exists()
+    }
+
     /// Removes the addresses: nothing listens there any more.
     pub fn remove_addresses(&self) {
         if let Err(error) = std::fs::remove_file(Addresses::path(&self.path)) {
@@ -153,5 +173,39 @@ impl Folder {
                 not_yet => tracing::trace!(?not_yet, "not ready yet"),
             }
         }
+    }
+}
+
+fn discard(made: Option<&Path>) {
+    let Some(made) = made.filter(|folder| folder.exists()) else {
+        return;
+    };
+    if let Err(error) = std::fs::remove_dir_all(made) {
+        tracing::warn!(folder = %made.display(), %error, "the folder of a failed start could not be removed");
+    }
+}
+
+/// The first of the path's folders, from the top, that is not there.
+fn topmost_missing(path: &Path) -> Option<PathBuf> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    path.ancestors().filter(missing).last().map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_this_start_made_is_discarded() {
+        let there = tempfile::tempdir().unwrap();
+        let path = there.path().join("a/b");
+        let folder = Folder::open(&path).unwrap();
+        folder.discard_if_new();
+        assert!(!there.path().join("a").exists() && there.path().exists());
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("mine"), "").unwrap();
+        let folder = Folder::open(&path).unwrap();
+        folder.discard_if_new();
+        assert!(path.join("mine").exists());
     }
 }

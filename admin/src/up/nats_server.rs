@@ -303,11 +303,7 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         loop {
             polls.tick().await;
             if let Some(status) = child.try_wait()? {
-                bail!(ended(
-                    &status.to_string(),
-                    &complaints(folder, pid),
-                    &log_file(folder)
-                ));
+                bail!(ended(&status.to_string(), &complaints(folder, pid)));
             }
             // Half-written files do not parse yet.
             let Ok(bytes) = std::fs::read(&name) else {
@@ -325,11 +321,9 @@ async fn wait_for_ports(child: &mut Child, folder: &Path) -> anyhow::Result<Port
         }
     };
     timeout(START, read).await.with_context(|| {
-        let log = log_file(folder);
         ended(
             &format!("no sign of life in {START:?}"),
             &complaints(folder, pid),
-            &log,
         )
     })?
 }
@@ -360,7 +354,7 @@ fn complaints(folder: &Path, pid: u32) -> Vec<String> {
 }
 
 /// Why there is no server, and what to do.
-fn ended(how: &str, complaints: &[String], log: &Path) -> String {
+fn ended(how: &str, complaints: &[String]) -> String {
     let complaint_text = complaints.join("; ");
     if complaint_text.contains("address already in use") {
         return format!(
@@ -374,9 +368,8 @@ fn ended(how: &str, complaints: &[String], log: &Path) -> String {
         complaint_text
     };
     format!(
-        "nats-server did not start ({how}). It says: {complaint_text}. Its log is {}; another nats-server is \
-         named with --nats-server PATH.",
-        log.display()
+        "nats-server did not start ({how}). It says: {complaint_text}. Another nats-server is named with \
+         --nats-server PATH."
     )
 }
 

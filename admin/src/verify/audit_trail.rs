@@ -7,6 +7,7 @@ use types::audit::Step;
 use types::job::{BatchState, JobId, JobKind, Mask};
 
 use super::findings::CheckResult;
+use crate::output::count;
 
 /// The steps that are written when a batch is stored (`store_batches`).
 const STORED: [Step; 4] = [
@@ -91,7 +92,9 @@ fn check_finished_jobs(account: &Account, row: &BatchStatus, checked: &mut Check
         let jobs = row.done.kinds().count();
         if rows < jobs {
             checked.report(format!(
-                "missing: batch {at} has {jobs} jobs done, and its audit {rows} steps {step}"
+                "missing: batch {at} has {} done, and its audit {} {step}",
+                count(jobs, "job"),
+                count(rows, "step")
             ));
         }
         return;

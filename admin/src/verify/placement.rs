@@ -7,6 +7,7 @@ use types::id::{BatchRef, EventRef};
 use types::verdict::Verdict;
 
 use super::findings::CheckResult;
+use crate::output;
 
 /// The whereabouts of a message that is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub fn surplus(account: &Account, checked: &mut CheckResult) {
         return;
     }
     checked.suspect(format!(
-        "surplus: the store holds batch {} ({} events), which no message holds",
+        "surplus: the store holds batch {} ({}), which no message holds",
         account.at,
-        account.kept.len()
+        output::count(account.kept.len(), "event")
     ));
 }
 
@@ -60,8 +61,9 @@ pub fn check(
             let id = &batch.header.batch_id;
             let sent = batch.events().len();
             checked.counts.events += sent as u64;
+            let sent = output::count(sent, "event");
             checked.suspect(format!(
-                "missing: batch {at} ({id} of {developer}, {sent} events) is neither stored nor in DEAD"
+                "missing: batch {at} ({id} of {developer}, {sent}) is neither stored nor in DEAD"
             ));
         }
         (None, Err(error), Whereabouts::Nowhere) => {
@@ -97,7 +99,8 @@ fn events(at: BatchRef, batch: &Batch, account: &Account, checked: &mut CheckRes
     {
         let event = at.event(*ordinal);
         checked.report(format!(
-            "surplus: the store holds event {event}, the message has {sent} events"
+            "surplus: the store holds event {event}, the message has {}",
+            output::count(sent, "event")
         ));
     }
     for (ordinal, (note, bytes)) in batch.events().enumerate() {

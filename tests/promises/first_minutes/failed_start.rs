@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use harness::{Database, DevtrailUp, Engine, program};
+use harness::{Database, DevtrailUp, Engine, nats_server, program};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -91,7 +91,7 @@ async fn a_missing_old_or_broken_nats_server_is_named_with_a_remedy() {
             "did not start",
             "exit status: 3",
             "It says: nothing",
-            "nats-server.log",
+            "--nats-server PATH",
         ],
     )
     .await;
@@ -107,6 +107,51 @@ async fn a_missing_old_or_broken_nats_server_is_named_with_a_remedy() {
         &["It says: no licence.", "--nats-server"],
     )
     .await;
+}
+
+/// Contract: commands.up-failed
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_up_leaves_no_folder_that_it_made() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (address, port) = (address.to_string(), address.port().to_string());
+    let dies = server(folder.path(), "dies", "2.15.1", "exit 3");
+    let before = entries(folder.path());
+    let with = |arguments: &[&str]| {
+        let mut command = devtrail(folder.path());
+        command.args(["up", "--data", "made/data"]).args(arguments);
+        command
+    };
+    let free = ["--listen", "127.0.0.1:0", "--nats-port"];
+    let nats = nats_server();
+    let nats = nats.to_str().unwrap();
+    for mut failing in [
+        with(&["--listen", &address, "--nats-server", nats]),
+        with(&[&free[..], &[&port, "--nats-server", nats]].concat()),
+        with(&[&free[..], &["0", "--nats-server", &dies]].concat()),
+        with(&[&free[..], &["0", "--nats-server", "/nothing/here"]].concat()),
+        with(&["--nats-port", "nonsense"]),
+        with(&["--schemas", "/nothing/here"]),
+    ] {
+        let output = ended(&mut failing).await;
+        assert!(!output.status.success(), "{:?}", failing.as_std());
+        assert_eq!(entries(folder.path()), before, "{:?}", failing.as_std());
+    }
+    // What was there before stays, whatever is in it.
+    fs::create_dir_all(folder.path().join("made/data")).unwrap();
+    fs::write(folder.path().join("made/data/mine"), "").unwrap();
+    ended(&mut with(&["--listen", &address, "--nats-server", nats])).await;
+    assert!(folder.path().join("made/data/mine").exists());
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 #[tokio::test(flavor = "multi_thread")]

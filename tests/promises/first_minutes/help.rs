@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use harness::{program, stderr_of};
 
-use super::{devtrail, ended};
+use super::{devtrail, ended, refused};
 
 fn run(name: &str, arguments: &[&str]) -> Output {
     Command::new(program(name))
@@ -123,11 +123,55 @@ fn every_command_has_help_with_examples_that_the_program_takes() {
     }
 }
 
+/// Contract: commands.help
+#[test]
+fn short_help_is_short() {
+    for command in [
+        &[][..],
+        &["metrics", "show"],
+        &["up"],
+        &["keys", "create"],
+        &["dead", "drop"],
+    ] {
+        let printed = |flag: &str| {
+            let output = run("devtrail", &[command, &[flag]].concat());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (short, long) = (printed("-h"), printed("--help"));
+        assert!(
+            !short.contains("Examples:") && short.contains("see more with '--help'"),
+            "{command:?}: {short}"
+        );
+        assert!(
+            long.contains("Examples:") && short.lines().count() < long.lines().count(),
+            "{command:?}: {long}"
+        );
+    }
+}
+
+/// Contract: commands.wrong-word
+#[tokio::test]
+async fn natural_words_that_are_no_command_get_the_one_that_is() {
+    for (word, meant) in [
+        ("start", "`devtrail up` starts"),
+        ("stop", "Ctrl-C"),
+        ("logs", "`devtrail trace`"),
+        ("login", "`devtrail keys create DEVELOPER`"),
+    ] {
+        refused(
+            devtrail(Path::new("/")).arg(word),
+            2,
+            &[&format!("no command \"{word}\""), meant],
+        )
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn no_arguments_show_help_and_a_wrong_word_a_suggestion() {
     for (arguments, parts) in [
-        (&[][..], ["Usage: devtrail", "Examples:"]),
-        (&["metrics"], ["Usage: devtrail metrics", "Examples:"]),
+        (&[][..], ["Usage: devtrail", "--help"]),
+        (&["metrics"], ["Usage: devtrail metrics", "--help"]),
         (&["stauts"], ["'stauts'", "'status'"]),
         (
             &["send", "x", "--btach-size", "5"],
@@ -140,7 +184,7 @@ async fn no_arguments_show_help_and_a_wrong_word_a_suggestion() {
             ["--author", "--all-authors"],
         ),
         (
-            &["import", "git", ".", "--since", "yesterday"],
+            &["import", "git", ".", "--from", "yesterday"],
             ["yesterday", "2026-03-01"],
         ),
     ] {

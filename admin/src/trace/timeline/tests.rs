@@ -91,7 +91,7 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
             batch: batch(),
             steps,
         },
-        None,
+        Shown::default(),
     );
     assert!(
         printed.contains("devtrail/5e            readmitted: events 0, 3 of EVENTS 4709, batch b0"),
@@ -139,26 +139,26 @@ EVENTS 1:4711 · correlation c1
 3 events: 2 accepted, 1 duplicate
 jobs: aggregate done, normalize done, alert failed
 
- TIME (UTC)               OFFSET    STEP          ACTOR                  DETAIL
- 2026-03-01 08:15:02.120  +0 ms     received      devtrail-collector/1a
- 2026-03-01 08:15:02.121  +1 ms     validated     devtrail-collector/1a
- 2026-03-01 08:15:02.123  +3 ms     published     nats
- 2026-03-01 08:15:02.129  +9 ms     persisted     devtrail-worker/2b
- 2026-03-01 08:15:02.129  +9 ms     deduplicated  devtrail-worker/2b     \
-    event e2 (index 2) duplicate_id, duplicate of 1:4709:7 in batch b0, received 2026-03-01T08:14:00.000000Z
- 2026-03-01 08:15:02.131  +11 ms    deduplicated  devtrail-collector/1a  \
+ TIME                  OFFSET    STEP          ACTOR                  DETAIL
+ 2026-03-01T08:15:02Z  +0 ms     received      devtrail-collector/1a
+ 2026-03-01T08:15:02Z  +1 ms     validated     devtrail-collector/1a
+ 2026-03-01T08:15:02Z  +3 ms     published     nats
+ 2026-03-01T08:15:02Z  +9 ms     persisted     devtrail-worker/2b
+ 2026-03-01T08:15:02Z  +9 ms     deduplicated  devtrail-worker/2b     \
+    event e2 (index 2) duplicate_id, duplicate of 1:4709:7 in batch b0, received 2026-03-01T08:14:00Z
+ 2026-03-01T08:15:02Z  +11 ms    deduplicated  devtrail-collector/1a  \
     a resend of the whole batch, dropped by the stream · correlation c2
- 2026-03-01 08:15:02.134  +14 ms    triggered     devtrail-worker/2b     \
+ 2026-03-01T08:15:02Z  +14 ms    triggered     devtrail-worker/2b     \
     1:4711:aggregate is JOBS 31 on jobs.aggregate.live.ada
-                                                                         \
+                                                                      \
     1:4711:normalize is JOBS 32 on jobs.normalize.live.ada
-                                                                         1:4711:alert is JOBS 33 on jobs.alert.live.ada
- 2026-03-01 08:15:03.140  +1.020 s  job_started   devtrail-worker/3c     1:4711:alert
- 2026-03-01 08:15:03.144  +1.024 s  alerted       devtrail-worker/3c     red-builds raised, alert 9f3c revision 0
- 2026-03-01 08:15:03.144  +1.024 s  job_finished  devtrail-worker/3c     1:4711:alert
- 2026-03-01 08:16:17.120  +1m 15s   failed        devtrail-worker/4d     \
+                                                                      1:4711:alert is JOBS 33 on jobs.alert.live.ada
+ 2026-03-01T08:15:03Z  +1.020 s  job_started   devtrail-worker/3c     1:4711:alert
+ 2026-03-01T08:15:03Z  +1.024 s  alerted       devtrail-worker/3c     red-builds raised, alert 9f3c revision 0
+ 2026-03-01T08:15:03Z  +1.024 s  job_finished  devtrail-worker/3c     1:4711:alert
+ 2026-03-01T08:16:17Z  +1m 15s   failed        devtrail-worker/4d     \
     1:4711:alert dead-lettered at attempt 8: no luck
- 2026-03-01 09:17:07.120  +1h 02m   completed     devtrail-worker/4d
+ 2026-03-01T09:17:07Z  +1h 02m   completed     devtrail-worker/4d
 ";
     assert_eq!(
         text(
@@ -166,9 +166,34 @@ jobs: aggregate done, normalize done, alert failed
                 batch: batch(),
                 steps
             },
-            None
+            Shown::default()
         ),
         expected.trim_matches('\n')
+    );
+}
+
+#[test]
+fn a_narrow_terminal_gets_details_on_lines_of_their_own() {
+    let traced = TracedBatch {
+        batch: batch(),
+        steps: collector_to_store(),
+    };
+    let shown = Shown {
+        wanted: None,
+        width: Some(80),
+    };
+    let expected = "
+ TIME                  OFFSET  STEP          ACTOR
+ 2026-03-01T08:15:02Z  +0 ms   received      devtrail-collector/1a
+ 2026-03-01T08:15:02Z  +1 ms   validated     devtrail-collector/1a
+ 2026-03-01T08:15:02Z  +3 ms   published     nats
+ 2026-03-01T08:15:02Z  +9 ms   persisted     devtrail-worker/2b
+ 2026-03-01T08:15:02Z  +9 ms   deduplicated  devtrail-worker/2b
+     event e2 (index 2) duplicate_id, duplicate of 1:4709:7 in batch b0, received 2026-03-01T08:14:00Z";
+    assert!(
+        text(&traced, shown).ends_with(expected),
+        "{}",
+        text(&traced, shown)
     );
 }
 
@@ -194,13 +219,13 @@ EVENTS 1:4711 · correlation c1
 3 events: 2 accepted, 1 duplicate
 jobs: none needed
 
- TIME (UTC)               OFFSET  STEP      ACTOR                  DETAIL
- 2026-03-01 08:15:02.120  +0 ms   received  devtrail-collector/1a
+ TIME                  OFFSET  STEP      ACTOR
+ 2026-03-01T08:15:02Z  +0 ms   received  devtrail-collector/1a
 
 replay r1
- TIME (UTC)               OFFSET  STEP          ACTOR               DETAIL
- 2026-03-01 08:16:02.120  +0 ms   job_started   devtrail-worker/2b  1:4711:alert:r1
- 2026-03-01 08:16:02.125  +5 ms   job_finished  devtrail-worker/2b  1:4711:alert:r1
+ TIME                  OFFSET  STEP          ACTOR               DETAIL
+ 2026-03-01T08:16:02Z  +0 ms   job_started   devtrail-worker/2b  1:4711:alert:r1
+ 2026-03-01T08:16:02Z  +5 ms   job_finished  devtrail-worker/2b  1:4711:alert:r1
 ";
     let batch = Submission {
         masks: [Mask::NONE; 3],
@@ -208,7 +233,7 @@ replay r1
         ..batch()
     };
     assert_eq!(
-        text(&TracedBatch { batch, steps }, None),
+        text(&TracedBatch { batch, steps }, Shown::default()),
         expected.trim_matches('\n')
     );
 }
@@ -220,8 +245,17 @@ fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
         batch: batch(),
         steps,
     };
+    let shown = |wanted| {
+        text(
+            &traced,
+            Shown {
+                wanted,
+                width: None,
+            },
+        )
+    };
     let lines = |wanted| {
-        text(&traced, wanted)
+        shown(wanted)
             .lines()
             .filter(|line| line.contains("duplicate of"))
             .count()
@@ -230,8 +264,8 @@ fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
         (lines(None), lines(Some("e3")), lines(Some("e47"))),
         (SHOWN, SHOWN, SHOWN + 1)
     );
-    assert!(text(&traced, None).ends_with("30 more events; --json shows them"));
-    assert!(text(&traced, Some("e47")).ends_with("29 more events; --json shows them"));
+    assert!(shown(None).ends_with("30 events more; --json shows all"));
+    assert!(shown(Some("e47")).ends_with("29 events more; --json shows all"));
 }
 
 #[test]
@@ -240,7 +274,13 @@ fn an_event_that_no_row_tells_of_is_said_to_be_in_the_batch() {
         batch: batch(),
         steps: collector_to_store(),
     };
-    let says = |id| text(&traced, Some(id)).contains(&format!("event {id} came in this batch"));
+    let says = |id| {
+        let shown = Shown {
+            wanted: Some(id),
+            width: None,
+        };
+        text(&traced, shown).contains(&format!("event {id} came in this batch"))
+    };
     assert!(says("e0") && !says("e2") && !says("b1") && !says("c1"));
 }
 
@@ -266,7 +306,7 @@ fn forgotten_rows_and_hostile_text_do_no_harm() {
             batch: nobody,
             steps: vec![forgotten, strange],
         },
-        None,
+        Shown::default(),
     );
     assert!(
         text.starts_with("batch without id of a forgotten developer: failed"),
@@ -306,10 +346,13 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
         with(step(0, "redriven", "devtrail/1a"), &redriven),
         with(step(1, "dropped", "devtrail/1a"), &dropped),
     ];
-    let text = unstored(&UnstoredMessage {
-        at: batch().at,
-        steps,
-    });
+    let text = unstored(
+        &UnstoredMessage {
+            at: batch().at,
+            steps,
+        },
+        Shown::default(),
+    );
     assert!(text.starts_with("message 1:4711 is not stored\n"), "{text}");
     assert!(
         text.contains("1:4711:alert:r1 dead letter 7 by ada@host, dead-lettered with: a panic"),
