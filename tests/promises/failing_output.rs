@@ -174,12 +174,13 @@ async fn lines_that_were_lost_are_counted_once_somebody_reads() {
     let command = deployment.command("devtrail-collector", &["--listen", &address]);
     let mut collector = Running::start(command, Output::Unread);
     let mut reader = collector.reader.take().unwrap();
-    let client = Client::new(&format!("http://{address}"), "no key");
-    let is_ready = async || (client.post(&Value::Null).await.ok()?.status() == 401).then_some(());
-    until("the collector knows the keys", is_ready).await;
-    // Several lines for each: more than the pipe and the queue behind it take.
-    for _ in 0..4_000 {
-        assert_eq!(client.post(&Value::Null).await.unwrap().status(), 401);
+    let client = Client::new(&format!("http://{address}"), &deployment.key("ada"));
+    let is_ready = async || (client.post(&Value::Null).await.ok()?.status() == 400).then_some(());
+    until("the collector knows the key", is_ready).await;
+    // Ten lines for each, as no worker answers: more than the pipe and the queue behind it take.
+    for _ in 0..1_500 {
+        let asked = client.get_with_key("/v1/batches/b").await;
+        assert_eq!(asked.status(), 503);
     }
     let (found, mut lines) = tokio::sync::mpsc::channel::<()>(1);
     std::thread::spawn(move || {
