@@ -7,7 +7,7 @@ use types::verdict::Code;
 
 use crate::dedup::{Candidate, Displacement, compare};
 use crate::error::StoreError;
-use crate::row::{Row, batch_ref, code, event_ref, hash, optional_event_ref, small_count};
+use crate::row::{Row, batch_ref, code, event_ref, flag, hash, optional_event_ref, small_count};
 use crate::sql::shared_sql;
 
 /// A message with quarantined events: what admission went by, and these events whole.
@@ -54,6 +54,12 @@ pub struct QuarantinedEvent {
     pub hash: [u8; 32],
     /// The current owner of its id.
     pub owner: Option<IdOwner>,
+    /// The same event, quarantined for the same reason, came before: in another batch or in this one.
+    pub again: bool,
+    /// How often the same event was quarantined for the same reason; counted for the first of them only.
+    pub times: u32,
+    /// When the last of them was received; for the first of them only.
+    pub last_received_at: Option<Micros>,
 }
 
 /// The stored event that owns the id of a quarantined one.
@@ -87,10 +93,12 @@ pub trait Quarantine: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<BatchRef>, StoreError>> + Send;
 
-    /// The batch with its quarantined events; `None` if it has none.
+    /// The batch with its quarantined events; `None` if it has none. Whether the same event came before, and how
+    /// often, is said of what was received at or after `since`.
     fn quarantined_batch(
         &self,
         at: BatchRef,
+        since: Option<Micros>,
     ) -> impl Future<Output = Result<Option<QuarantinedBatch>, StoreError>> + Send;
 
     /// Quarantined events of this id, of one developer or all, rising; at most `limit`.
@@ -122,10 +130,31 @@ shared_sql! {
         FROM batches b JOIN sources s ON s.src = b.src JOIN developers d ON d.developer = b.developer
         WHERE b.src = $1 AND b.seq = $2
           AND (d.tombstone_src IS NULL OR (b.src, b.seq) > (d.tombstone_src, d.tombstone_seq))";
-    QUARANTINED_EVENTS = "SELECT r.src, r.seq, r.ordinal, r.event_id, r.code, r.pointer, r.detail, r.body, r.hash,
-          e.src, e.seq, e.ordinal, e.hash, e.body
-        FROM refused r LEFT JOIN events e ON e.developer = r.developer AND e.event_id = r.event_id
-        WHERE r.src = $1 AND r.seq = $2 AND r.verdict = 'quarantined' ORDER BY r.ordinal";
+    /// The same event is one of the same developer, id, content and code; what was forgotten does not count. An event
+    /// without an id, or of which no other is the same, is the only one.
+    QUARANTINED_EVENTS = "WITH mine AS (
+          SELECT r.*, EXISTS (SELECT 1 FROM refused s
+              JOIN batches b ON b.src = s.src AND b.seq = s.seq
+              JOIN developers d ON d.developer = s.developer
+              WHERE s.developer = r.developer AND s.event_id = r.event_id AND s.hash = r.hash AND s.code = r.code
+                AND s.verdict = r.verdict AND (s.src, s.seq, s.ordinal) < (r.src, r.seq, r.ordinal)
+                AND (CAST($3 AS bigint) IS NULL OR b.received_at >= $3)
+                AND (d.tombstone_src IS NULL OR (s.src, s.seq) > (d.tombstone_src, d.tombstone_seq))) AS again
+          FROM refused r WHERE r.src = $1 AND r.seq = $2 AND r.verdict = 'quarantined')
+        SELECT r.src, r.seq, r.ordinal, r.event_id, r.code, r.pointer, r.detail, r.body, r.hash,
+          e.src, e.seq, e.ordinal, e.hash, e.body, CASE WHEN r.again THEN 1 ELSE 0 END,
+          CASE WHEN r.again THEN 0 ELSE (SELECT CAST(count(*) AS integer) FROM refused s
+              JOIN batches b ON b.src = s.src AND b.seq = s.seq
+              WHERE s.developer = r.developer AND s.event_id = r.event_id AND s.hash = r.hash AND s.code = r.code
+                AND s.verdict = r.verdict AND (s.src, s.seq, s.ordinal) >= (r.src, r.seq, r.ordinal)
+                AND (CAST($3 AS bigint) IS NULL OR b.received_at >= $3)) END,
+          CASE WHEN r.again THEN NULL ELSE (SELECT max(b.received_at) FROM refused s
+              JOIN batches b ON b.src = s.src AND b.seq = s.seq
+              WHERE s.developer = r.developer AND s.event_id = r.event_id AND s.hash = r.hash AND s.code = r.code
+                AND s.verdict = r.verdict AND (s.src, s.seq, s.ordinal) >= (r.src, r.seq, r.ordinal)
+                AND (CAST($3 AS bigint) IS NULL OR b.received_at >= $3)) END
+        FROM mine r LEFT JOIN events e ON e.developer = r.developer AND e.event_id = r.event_id
+        ORDER BY r.ordinal";
     /// By way of `developers`, so that the index, which begins with the developer, serves. SQLite keeps the order of
     /// a CROSS JOIN; of a JOIN it would scan `refused` first.
     QUARANTINED_AS = "SELECT r.src, r.seq, r.ordinal
@@ -192,6 +221,9 @@ impl QuarantinedEvent {
             body,
             hash: event_hash,
             owner,
+            again: flag(row, 14)?,
+            times: small_count(row, 15)?.max(1),
+            last_received_at: row.value(16)?,
         })
     }
 }

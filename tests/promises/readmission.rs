@@ -297,7 +297,78 @@ async fn narrowed(deployment: &Deployment) {
     }
 }
 
+/// Contract: quarantine.again
+async fn what_was_quarantined_in_several_batches_is_one_entry(engine: Engine) {
+    let (mut deployment, client) = deployment(engine).await;
+    deployment.workers(1);
+    let one = coffee("e1", &json!({"cups": 1}));
+    let two = coffee("e2", &json!({"cups": 2}));
+    let other = coffee("e2", &json!({"cups": 3}));
+    let batches: [&[Value]; 4] = [
+        &[one.clone(), two.clone()],
+        &[event("known"), one.clone()],
+        &[two, one],
+        &[other],
+    ];
+    for (number, events) in (1_i64..).zip(batches) {
+        client.send(&envelope(&format!("b{number}"), events)).await;
+        deployment.completed(number).await;
+    }
+    let entries = |listed: &Value| -> Vec<Value> {
+        let entries = listed.as_array().unwrap().iter();
+        let entries = entries.map(|entry| json!([entry["ref"], entry["id"], entry["times"]]));
+        entries.collect()
+    };
+    let expected = [
+        json!(["1:1:0", "e1", 3]),
+        json!(["1:1:1", "e2", 2]),
+        json!(["1:4:0", "e2", 1]),
+    ];
+    let listed = quarantine(&deployment, &["list"]);
+    assert_eq!(entries(&listed), expected, "other content is another entry");
+    assert!(listed[0]["last_received_at"].as_str() > listed[0]["received_at"].as_str());
+    let since = listed[0]["last_received_at"].as_str().unwrap();
+    assert_eq!(
+        entries(&quarantine(&deployment, &["list", "--since", since])),
+        [
+            json!(["1:3:0", "e2", 1]),
+            json!(["1:3:1", "e1", 1]),
+            json!(["1:4:0", "e2", 1]),
+        ],
+        "of what came since then"
+    );
+    assert_eq!(entries(&quarantine(&deployment, &["show", "e1"])).len(), 1);
+    let report = deployment.verify();
+    assert_eq!(
+        report["quarantined"], 6,
+        "each submission has its own: {report}"
+    );
+    let folder = with_coffee();
+    let schemas = folder.path().to_str().unwrap();
+    let report = quarantine(&deployment, &["readmit", "--schemas", schemas]);
+    let counts = &report["counts"];
+    assert_eq!(
+        [&counts["readmitted"], &counts["messages"]],
+        [&json!(2), &json!(1)],
+        "each once: {report}"
+    );
+    deployment.completed(5).await;
+    assert_eq!(
+        entries(&quarantine(&deployment, &["list"])),
+        expected[2..],
+        "the other content stays, in conflict with what is stored"
+    );
+    let all = quarantine(&deployment, &["list", "--all"]);
+    assert_eq!(entries(&all), expected);
+    assert_eq!(
+        [&all[0]["stored_as"], &all[1]["stored_as"]],
+        [&json!("1:5:0"), &json!("1:5:1")]
+    );
+    assert_eq!(deployment.verify()["stored"], 3);
+}
+
 harness::on_both_stores!(
     an_unknown_type_is_readmitted_once_as_of_its_receipt,
+    what_was_quarantined_in_several_batches_is_one_entry,
     what_does_not_pass_stays_with_its_reason,
 );

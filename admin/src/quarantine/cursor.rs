@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::bail;
-use store::{Quarantine, QuarantineFilter, QuarantinedBatch};
+use store::{Quarantine, QuarantineFilter, QuarantinedBatch, QuarantinedEvent};
 use types::id::{BatchRef, DeveloperId, EventRef};
 use types::verdict::{Code, Verdict};
 
@@ -65,17 +65,22 @@ impl QuarantineSelection {
                 .quarantined_as(name.clone(), developer.clone(), SUBMISSIONS)
                 .await?;
             // An id may look like a place.
-            found.extend(parse_event_ref(name).filter(|at| !found.contains(at)));
+            let place = parse_event_ref(name);
+            found.extend(place.filter(|at| !found.contains(at)));
             let mut known = false;
             for at in found {
-                let Some(batch) = store.quarantined_batch(at.batch()).await? else {
+                let Some(batch) = store.quarantined_batch(at.batch(), None).await? else {
                     continue;
                 };
                 // A place does not name the developer.
                 let is_theirs = developer
                     .as_ref()
                     .is_none_or(|developer| *developer == batch.developer);
-                if is_theirs && batch.events.iter().any(|event| event.ordinal == at.ordinal) {
+                // An id means each of its events once, a place the one that is there.
+                let is_meant = |event: &QuarantinedEvent| {
+                    event.ordinal == at.ordinal && (place == Some(at) || !event.again)
+                };
+                if is_theirs && batch.events.iter().any(is_meant) {
                     selection.entry(at.batch()).or_default().insert(at.ordinal);
                     known = true;
                 }
@@ -106,7 +111,8 @@ fn parse_event_ref(text: &str) -> Option<EventRef> {
     parts.next().is_none().then_some(at)
 }
 
-/// Goes through the wanted events, a batch at a time: never more than one batch is held.
+/// Goes through the wanted events, a batch at a time: never more than one batch is held. Of what fits a filter, the
+/// same event comes once, as the first of its submissions that fit.
 pub struct QuarantineCursor<'a, S> {
     store: &'a S,
     selection: QuarantineSelection,
@@ -143,7 +149,11 @@ impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
                 return Ok(None);
             };
             // One that is forgotten meanwhile is gone.
-            let Some(mut batch) = self.store.quarantined_batch(key).await? else {
+            let since = match &self.selection {
+                QuarantineSelection::Matching(filter) => filter.since,
+                QuarantineSelection::Named(_) => None,
+            };
+            let Some(mut batch) = self.store.quarantined_batch(key, since).await? else {
                 continue;
             };
             match &self.selection {
@@ -154,7 +164,8 @@ impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
                     });
                 }
                 QuarantineSelection::Matching(filter) => batch.events.retain(|event| {
-                    filter.code.is_none_or(|code| event.code == code)
+                    !event.again
+                        && filter.code.is_none_or(|code| event.code == code)
                         && filter
                             .kind
                             .as_ref()

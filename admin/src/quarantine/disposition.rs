@@ -275,6 +275,9 @@ pub mod tests {
             body: body.as_bytes().to_vec(),
             hash: types::event::hash(body.as_bytes()),
             owner: None,
+            again: false,
+            times: 1,
+            last_received_at: None,
         };
         QuarantinedBatch {
             at: BatchRef { src: 2, seq: 7 },

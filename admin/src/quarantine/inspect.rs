@@ -74,10 +74,20 @@ pub async fn list(settings: &QuarantineListSettings) -> anyhow::Result<()> {
             entry.r#type.clone().unwrap_or_default(),
             entry.code.to_owned(),
             output::written_time(&entry.received_at),
+            entry.times.to_string(),
             state,
         ]
     };
-    let head = ["EVENT", "DEVELOPER", "ID", "TYPE", "CODE", "RECEIVED", ""];
+    let head = [
+        "EVENT",
+        "DEVELOPER",
+        "ID",
+        "TYPE",
+        "CODE",
+        "RECEIVED",
+        "TIMES",
+        "",
+    ];
     page.print_table("quarantined event", head, row)?;
     if stored > 0 && !page.has_more {
         let stored = output::count(stored, "quarantined event");
@@ -134,6 +144,10 @@ pub struct QuarantineEntry {
     pub pointer: Option<String>,
     pub detail: Option<String>,
     pub received_at: String,
+    /// How often it was sent and quarantined for this.
+    pub times: u32,
+    /// When the last of these was received.
+    pub last_received_at: String,
     /// The same event among the stored ones: it was sent or readmitted after all.
     pub stored_as: Option<String>,
 }
@@ -153,6 +167,8 @@ impl QuarantineEntry {
             pointer: event.pointer.clone(),
             detail: event.detail.clone(),
             received_at: rfc3339(batch.received_at),
+            times: event.times,
+            last_received_at: rfc3339(event.last_received_at.unwrap_or(batch.received_at)),
             stored_as: event
                 .owner
                 .filter(|held| held.same)
@@ -271,9 +287,16 @@ fn text(shown: &EventDetails) -> String {
         .flatten()
         .collect::<Vec<_>>();
     let pretty = serde_json::to_string_pretty(&shown.event).unwrap_or_else(|_| shown.raw.clone());
+    let times = match entry.times {
+        0 | 1 => String::new(),
+        times => format!(
+            "\nquarantined {times} times, last {}",
+            entry.last_received_at
+        ),
+    };
     let text = format!(
         "event {} ({id}) of {}\nquarantined: {}{}{}\nreceived {} in batch {} (schema version {}), sent {} · \
-         correlation {}\n\
+         correlation {}{times}\n\
          now: {}\n{pretty}",
         entry.r#ref,
         entry.developer,

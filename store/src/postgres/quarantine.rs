@@ -1,6 +1,7 @@
 //! [`Quarantine`] from Postgres.
 
 use types::id::{BatchRef, EventRef, Src};
+use types::time::Micros;
 use types::verdict::Code;
 
 use super::database::Postgres;
@@ -11,6 +12,12 @@ use crate::quarantine::{
     QuarantineFilter, QuarantinedBatch, QuarantinedEvent,
 };
 use crate::row::{batch_ref, count, event_ref};
+
+/// A batch whose quarantined events are wanted, and since when submissions count.
+struct Asked {
+    at: BatchRef,
+    since: Option<Micros>,
+}
 
 impl Quarantine for Postgres {
     async fn quarantined(
@@ -38,8 +45,10 @@ impl Quarantine for Postgres {
     async fn quarantined_batch(
         &self,
         at: BatchRef,
+        since: Option<Micros>,
     ) -> Result<Option<QuarantinedBatch>, StoreError> {
-        self.read(at, |tx, at| {
+        let asked = Asked { at, since };
+        self.read(asked, |tx, Asked { at, since }| {
             Box::pin(async move {
                 let seq = at.seq as i64;
                 let key: [Param<'_>; 2] = [&at.src, &seq];
@@ -48,6 +57,7 @@ impl Quarantine for Postgres {
                     return Ok(None);
                 };
                 let sql = QUARANTINED_EVENTS.postgres;
+                let key: [Param<'_>; 3] = [&at.src, &seq, since];
                 batch.events = list(tx, sql, &key, QuarantinedEvent::decode).await?;
                 Ok((!batch.events.is_empty()).then_some(batch))
             })

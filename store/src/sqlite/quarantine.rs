@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 use types::id::{BatchRef, EventRef, Src};
+use types::time::Micros;
 use types::verdict::Code;
 
 use super::database::Sqlite;
@@ -41,6 +42,7 @@ impl Quarantine for Sqlite {
     async fn quarantined_batch(
         &self,
         at: BatchRef,
+        since: Option<Micros>,
     ) -> Result<Option<QuarantinedBatch>, StoreError> {
         self.read(move |connection| {
             let key = params![at.src, at.seq as i64];
@@ -50,6 +52,7 @@ impl Quarantine for Sqlite {
                 return Ok(None);
             };
             let sql = QUARANTINED_EVENTS.sqlite;
+            let key = params![at.src, at.seq as i64, since];
             batch.events = list(connection, sql, key, |row| QuarantinedEvent::decode(row))?;
             Ok((!batch.events.is_empty()).then_some(batch))
         })

@@ -107,6 +107,7 @@ macro_rules! contract {
             monitoring::batches_are_overdue_until_they_are_completed
             quarantine::quarantined_batches_are_paged_by_key_and_narrowed
             quarantine::a_quarantined_event_is_read_whole_with_its_ids_owner
+            quarantine::the_same_event_again_is_told_from_the_first
             quarantine::what_was_forgotten_is_in_no_quarantine
             quarantine::a_readmitted_batch_names_its_origin_in_the_audit
             retention::a_batch_is_finished_once_nothing_waits_for_it

@@ -132,7 +132,13 @@ pub async fn a_quarantined_event_is_read_whole_with_its_ids_owner<E: Engine>() {
         .insert("client".to_owned(), client.clone());
     let header = incoming.header.clone();
     store_one(&engine, incoming).await;
-    let read = async || store.quarantined_batch(at(src, 1)).await.unwrap().unwrap();
+    let read = async || {
+        store
+            .quarantined_batch(at(src, 1), None)
+            .await
+            .unwrap()
+            .unwrap()
+    };
     let found = read().await;
     assert_eq!(
         (found.at, found.incarnation, &*found.developer),
@@ -199,15 +205,53 @@ pub async fn a_quarantined_event_is_read_whole_with_its_ids_owner<E: Engine>() {
     };
     assert_eq!(owner, [by(0, true), by(1, false)]);
     assert_eq!(
-        store.quarantined_batch(at(src, 2)).await.unwrap(),
+        store.quarantined_batch(at(src, 2), None).await.unwrap(),
         None,
         "it has none"
     );
     assert_eq!(
-        store.quarantined_batch(at(src, 9)).await.unwrap(),
+        store.quarantined_batch(at(src, 9), None).await.unwrap(),
         None,
         "there is none"
     );
+}
+
+/// In other batches, in one batch twice, and of another developer, reason or content.
+pub async fn the_same_event_again_is_told_from_the_first<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let q = || quarantined("q", Code::TypeUnknown);
+    let other = || quarantined("q", Code::TimeImplausible);
+    let content = event("q", 2).refused(Code::TypeUnknown, None, None);
+    store_one(&engine, batch(at(src, 1), &[q(), event("a", 1), q()])).await;
+    store_one(&engine, batch_of("bob", at(src, 2), &[q()])).await;
+    store_one(&engine, batch(at(src, 3), &[other(), content, q()])).await;
+    store_one(&engine, batch(at(src, 4), &[q(), other()])).await;
+    let seen = async |seq, since| {
+        let batch = store.quarantined_batch(at(src, seq), since).await.unwrap();
+        let events = batch.unwrap().events;
+        let row = |event: &store::QuarantinedEvent| {
+            assert_eq!(event.again, event.last_received_at.is_none());
+            match event.again {
+                true => "again".to_owned(),
+                false => format!("{}, last {:?}", event.times, event.last_received_at),
+            }
+        };
+        events.iter().map(row).collect::<Vec<_>>()
+    };
+    let first = |times: u32, last| format!("{times}, last {:?}", Some(received_at(last)));
+    let again = || "again".to_owned();
+    assert_eq!(seen(1, None).await, [first(4, 4), again()]);
+    assert_eq!(seen(2, None).await, [first(1, 2)], "another developer's");
+    assert_eq!(seen(3, None).await, [first(2, 4), first(1, 3), again()]);
+    assert_eq!(seen(4, None).await, [again(), again()]);
+    let since = Some(received_at(3));
+    assert_eq!(
+        seen(3, since).await,
+        [first(2, 4), first(1, 3), first(2, 4)]
+    );
+    engine.forget("ada", at(src, 3));
+    assert_eq!(seen(4, None).await, [first(1, 4), first(1, 4)]);
 }
 
 pub async fn what_was_forgotten_is_in_no_quarantine<E: Engine>() {
@@ -226,8 +270,17 @@ pub async fn what_was_forgotten_is_in_no_quarantine<E: Engine>() {
         .await
         .unwrap();
     assert_eq!(listed, [at(src, 2)]);
-    assert_eq!(store.quarantined_batch(at(src, 1)).await.unwrap(), None);
-    assert!(store.quarantined_batch(at(src, 2)).await.unwrap().is_some());
+    assert_eq!(
+        store.quarantined_batch(at(src, 1), None).await.unwrap(),
+        None
+    );
+    assert!(
+        store
+            .quarantined_batch(at(src, 2), None)
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(
         store.quarantined_as("q".to_owned(), None, 9).await.unwrap(),
         [event_at(src, 2, 0)]
