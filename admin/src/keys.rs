@@ -237,7 +237,7 @@ fn show(line: &str) -> anyhow::Result<bool> {
 
 /// The developers in a file, one a line, each once.
 fn read_developers(file: &Path) -> anyhow::Result<Vec<DeveloperId>> {
-    let text = std::fs::read_to_string(file)
+    let text = runtime::text_file::read(file)
         .with_context(|| format!("{} cannot be read", file.display()))?;
     let names: BTreeSet<&str> = text
         .lines()

@@ -1,6 +1,6 @@
 //! `devtrail rules`: the alert rules this program knows, and rule files under test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use runtime::schema_folder::SchemaSettings;
@@ -91,7 +91,10 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     let rules = if paths.is_empty() {
         builtin()
     } else {
-        paths.iter().map(read).collect::<Result<_, _>>()?
+        paths
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<_, _>>()?
     };
     let schemas = schemas.load()?;
     let mut failed = 0;
@@ -117,8 +120,8 @@ fn test(paths: &[PathBuf], schemas: &SchemaSettings) -> anyhow::Result<()> {
     }
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<Rule> {
-    let text = std::fs::read_to_string(path)
+fn read(path: &Path) -> anyhow::Result<Rule> {
+    let text = runtime::text_file::read(path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
     Rule::parse(&text).with_context(|| format!("{} is no usable rule file", path.display()))
 }

@@ -19,5 +19,6 @@ pub mod schema_folder;
 pub mod settings;
 pub mod shutdown;
 pub mod stdout;
+pub mod text_file;
 
 pub use panic_text::panic_text;

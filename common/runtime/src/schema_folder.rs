@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use types::schema::{SchemaFile, Schemas, Version};
 
 use crate::settings::UsageError;
+use crate::text_file;
 
 /// Bytes of a schema file: 250 times the longest of the built-in ones. Each is kept compiled and as text.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -81,18 +82,18 @@ fn read_bounded(path: &Path) -> Result<String, BadSchemaFile> {
             "it is no file; put the schema itself there, or a link to it.",
         ));
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let mut file = std::fs::File::open(path)
         .map_err(failed)?
         .take(MAX_FILE + 1);
-    let length = file.read_to_string(&mut text).map_err(failed)?;
+    let length = file.read_to_end(&mut bytes).map_err(failed)?;
     if length as u64 > MAX_FILE {
         return Err(at(
             path,
             &format!("it has more than {MAX_FILE} bytes, the limit; make it smaller."),
         ));
     }
-    Ok(text)
+    text_file::decode(bytes).map_err(failed)
 }
 
 fn unreadable(error: &io::Error) -> String {

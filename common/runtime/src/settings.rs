@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
+use crate::text_file;
+
 mod address;
 mod values;
 
@@ -175,7 +177,7 @@ fn file_named(arguments: &[OsString]) -> Option<PathBuf> {
 
 fn read(path: &Path) -> Result<BTreeMap<String, String>, UsageError> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text_file::read(path).map_err(|error| {
         UsageError(format!(
             "The configuration file {shown} cannot be read: {error}."
         ))
