@@ -1,6 +1,7 @@
 //! `devtrail import git`: a repository's history as events, oldest first, sent as `devtrail send` does.
 
 mod commit_event;
+mod diagnosis;
 mod git_log;
 mod git_process;
 mod repository;
@@ -11,14 +12,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use futures_util::{Stream, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use runtime::process::Process;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::interrupt::until_shutdown;
 use crate::output::{self, OUTPUT, SELECTION};
-use crate::send::delivery::{DeliveryArgs, Progress};
+use crate::send::delivery::{DeliveryArgs, Extent, Progress, Summary};
 use crate::send::input::{BatchContent, Cutter, OutgoingBatch};
 use crate::time_args::parse_day;
 use repository::{CommitHistory, Repository, Selection};
@@ -30,7 +31,7 @@ pub enum ImportCommand {
     /// Send a git repository's history as events, one a commit; a second time nothing is stored twice
     #[command(after_long_help = "Examples:
   devtrail import git .                                your own commits, by git's user.email
-  devtrail import git ~/src/app --from 2026-01-01
+  devtrail import git ~/src/app --from 2026-01-01 --to 2026-03-31
   devtrail import git . --author ada@example.org --author ada@old.example.org
   devtrail import git . --all-authors --dry-run        what would be sent")]
     Git(ImportGitSettings),
@@ -41,7 +42,7 @@ pub enum ImportCommand {
 pub struct ImportGitSettings {
     /// A folder of the repository; its whole history up to what is checked out is read
     path: PathBuf,
-    /// Only commits committed on this day or later, YYYY-MM-DD
+    /// Only commits committed on this day or later, YYYY-MM-DD; the day on the clock of whoever committed
     #[arg(
         long = "from",
         visible_alias = "since",
@@ -50,6 +51,15 @@ pub struct ImportGitSettings {
         help_heading = SELECTION
     )]
     since: Option<String>,
+    /// Only commits committed on this day or earlier, YYYY-MM-DD; the day on the clock of whoever committed
+    #[arg(
+        long = "to",
+        visible_alias = "until",
+        value_name = "DAY",
+        value_parser = parse_day,
+        help_heading = SELECTION
+    )]
+    until: Option<String>,
     /// Only commits of this author's address; may be given several times [default: git's user.email]
     #[arg(long, value_name = "EMAIL", value_parser = email, conflicts_with = "all_authors")]
     author: Vec<String>,
@@ -97,7 +107,11 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
     let key = keys.of(None)?.to_owned();
     let total = count(&repository, &selection, &settings);
     let total = until_shutdown(total, &process.shutdown).await?;
-    let progress = Progress::of_events(total, "commits", settings.json);
+    let extent = Extent::Events {
+        total,
+        what: "commits",
+    };
+    let progress = Progress::new(extent, &repository.name, settings.json);
     let batches = batches(
         repository.history(&selection)?,
         &project,
@@ -105,15 +119,19 @@ pub async fn run(command: ImportCommand, process: Process) -> anyhow::Result<()>
         settings.delivery.batch_size,
     );
     let mut newest = String::new();
-    let batches = batches.inspect_ok(|batch| newest.clone_from(&batch.batch_id));
+    let batches = batches
+        .inspect_ok(|batch| newest.clone_from(&batch.batch_id))
+        .take_until(process.shutdown.draining());
+    let mut summary = Summary::default();
     let sent = settings
         .delivery
-        .send(&client, batches, &progress, &process.shutdown)
+        .send(&client, batches, &progress, &process.shutdown, &mut summary)
         .await;
     drop(progress);
+    sent?;
     // A person looks at the metrics next.
     let computed = client.is_completed(&key, &newest, COMPUTED);
-    let imported = Imported::new(project, selection.authors, sent?);
+    let imported = Imported::new(project, selection.authors, summary);
     let computed = until_shutdown(computed, &process.shutdown).await?;
     if settings.json {
         Ok(output::json(&imported)?)
@@ -137,6 +155,7 @@ async fn select(
     Ok(Selection {
         authors,
         since: settings.since.clone(),
+        until: settings.until.clone(),
     })
 }
 
@@ -150,17 +169,15 @@ async fn count(
     if total > 0 {
         return Ok(total);
     }
-    let since = settings
-        .since
-        .as_ref()
-        .map(|day| format!(" since {day}"))
-        .unwrap_or_default();
+    let since = settings.since.iter().map(|day| format!(" since {day}"));
+    let until = settings.until.iter().map(|day| format!(" until {day}"));
+    let days: String = since.chain(until).collect();
     let who = match &selection.authors[..] {
         [] => "anyone".to_owned(),
         authors => authors.join(" or "),
     };
     bail!(
-        "{} has no commit of {who}{since}.{}",
+        "{} has no commit of {who}{days}.{}",
         settings.path.display(),
         repository.who_is_there().await?
     );

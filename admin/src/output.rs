@@ -3,7 +3,7 @@
 mod table;
 mod words;
 
-use std::io;
+use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::stdout;
@@ -23,6 +23,11 @@ pub const SELECTION: &str = "Selection";
 /// Returns the `io::Error` if stdout cannot be written, such as on a full disk; a reader that has gone is no error.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     still_read(text.as_ref()).map(drop)
+}
+
+/// Prints a line to stderr for people. Where nobody can read it, it is lost.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a line to stdout and flushes it; returns whether anything still reads there.

@@ -30,10 +30,6 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ),
     ("webhook.too-old", "no test waits for two days"),
     ("commands.settings-list", "about the docs"),
-    (
-        "import.git-version",
-        "the tests use the git that is installed",
-    ),
 ];
 
 /// One anchor with what shows it.

@@ -1,5 +1,6 @@
 //! A repository's history becomes events and metrics: once, and on the right days.
 
+mod incomplete;
 mod repository;
 mod selection;
 
@@ -247,7 +248,7 @@ async fn a_repositorys_configuration_is_not_run_and_changes_nothing() {
     );
 }
 
-/// Contract: import.bad-times, import.summary
+/// Contract: import.bad-times, import.summary, quarantine.again
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
     let up = DevtrailUp::start().await;
@@ -262,11 +263,22 @@ async fn impossible_times_are_quarantined_and_old_ones_are_fine() {
         output.status.success() && message.contains("4 commits") && message.contains("1 new"),
         "{message}"
     );
+    let quarantined =
+        "3 quarantined: kept, and counted in no metric\n  time_implausible: 3, such as git-";
+    assert!(message.contains(quarantined), "{message}");
+    // In other batches the store finds out what it has: no count stands under another's name.
+    let output = up.devtrail(&["import", "git", repository.path(), "--batch-size", "3"]);
+    let message = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        message.contains("3 quarantined, 0 rejected")
-            && message.contains("time_implausible: 3, such as git-"),
+        message.contains("0 new, 1 known already")
+            && message.contains(quarantined)
+            && !message.contains("duplicate_id"),
         "{message}"
     );
+    let listed = up.devtrail(&["quarantine", "list", "--json"]);
+    let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    let times: Vec<&Value> = listed.iter().map(|entry| &entry["times"]).collect();
+    assert_eq!(times, [2, 2, 2], "each is one entry: {listed:?}");
     assert_eq!(days(&up, 1).await, [("2004-05-06".to_owned(), 1)]);
     assert_eq!(up.verify()["stored"], 1);
 }

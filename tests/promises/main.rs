@@ -40,6 +40,7 @@ mod restored_stream;
 mod retention;
 mod schemas;
 mod scopes;
+mod sending;
 mod separate_processes;
 mod shutdown;
 mod store_outage;

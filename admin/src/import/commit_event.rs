@@ -73,6 +73,12 @@ pub fn event(commit: &Commit, project: &str) -> serde_json::Result<Box<RawValue>
     })
 }
 
+/// The day of the moment as an event has it: on the clock that it was written by.
+pub fn day(when: When) -> String {
+    let written = written(when).unwrap_or_else(|| nearest(when));
+    written.chars().take(10).collect()
+}
+
 /// The moment with its own offset; `None` if RFC 3339 has no way to write it.
 fn written(when: When) -> Option<String> {
     let hours = when.offset / 100;
@@ -134,6 +140,20 @@ mod tests {
         assert!(
             event["data"].get("author_time").is_none() && event["data"].get("branch").is_none()
         );
+    }
+
+    #[test]
+    fn the_day_is_that_of_the_clock_that_wrote_it() {
+        let seconds = 1_763_577_900; // 2025-11-19T18:45:00Z
+        for (offset, expected) in [
+            (530, "2025-11-20"),
+            (0, "2025-11-19"),
+            (-1000, "2025-11-19"),
+            (1400, "2025-11-20"),
+            (7530, "2025-11-19"),
+        ] {
+            assert_eq!(day(When { seconds, offset }), expected, "{offset}");
+        }
     }
 
     #[test]

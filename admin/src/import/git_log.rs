@@ -204,7 +204,8 @@ impl When {
         offset: 0,
     };
 
-    fn read(field: &[u8]) -> Option<Self> {
+    /// Reads a date as `--date=raw` prints it.
+    pub fn read(field: &[u8]) -> Option<Self> {
         if field.is_empty() {
             return Some(Self::UNREADABLE);
         }

@@ -1,8 +1,9 @@
 //! The installed `git`, run so that nothing of a repository is: no hook, no pager, no filter, no signature
 //! program, no fetch.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, bail};
 use tokio::io::AsyncReadExt as _;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use types::json::shorten;
 
 /// Before git's own command: what a repository could have run, or change.
-const SAFE: [&str; 11] = [
+const SAFE: [&str; 13] = [
     "--no-pager",
     "--no-replace-objects",
     "--literal-pathspecs",
@@ -24,6 +25,9 @@ const SAFE: [&str; 11] = [
     "core.attributesFile=/dev/null",
     "-c",
     "core.bigFileThreshold=512m",
+    // The graft file below is set on purpose.
+    "-c",
+    "advice.graftFileDeprecated=false",
 ];
 /// Variables that would make git read another repository than the one named.
 const ELSEWHERE: [&str; 7] = [
@@ -132,10 +136,7 @@ impl GitOutput {
             return Ok(None);
         }
         let output = (&mut self.stderr).await.unwrap_or_default();
-        bail!(
-            "git log ended with {status}; check the repository with `git fsck`. git says: {}",
-            complaint(&output)
-        );
+        bail!(failure(status, &output));
     }
 }
 
@@ -144,10 +145,51 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// git's message on one line.
+/// What git says of a part of the history that it does not find, or finds damaged.
+const DAMAGE: [&str; 13] = [
+    "corrupt",
+    "unable to read",
+    "could not read",
+    "bad object",
+    "bad tree",
+    "invalid object",
+    "missing",
+    "is empty",
+    "inflate",
+    "unable to unpack",
+    "could not parse",
+    "unable to find",
+    "packfile",
+];
+
+/// Why git has failed, and what helps.
+fn failure(status: ExitStatus, stderr: &[u8]) -> String {
+    let said = complaint(stderr);
+    if let Some(signal) = status.signal() {
+        return format!("git was ended by signal {signal}. Import again: nothing is stored twice.");
+    }
+    let lower = said.to_lowercase();
+    if DAMAGE.iter().any(|words| lower.contains(words)) {
+        return format!(
+            "A part of the history is missing or damaged: {said}. `git fsck --full` names every such object. \
+             Clone the repository again, then import the clone."
+        );
+    }
+    format!("git cannot read the history ({status}): {said}")
+}
+
+/// git's message on one line, without its hints and warnings unless it says nothing else.
 pub fn complaint(stderr: &[u8]) -> String {
     let output = text(stderr);
-    let words: Vec<&str> = output.split_whitespace().collect();
+    let is_aside = |line: &&str| line.starts_with("hint:") || line.starts_with("warning:");
+    let mut lines: Vec<&str> = output.lines().filter(|line| !is_aside(line)).collect();
+    if lines.iter().all(|line| line.trim().is_empty()) {
+        lines = output.lines().collect();
+    }
+    let words: Vec<&str> = lines
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .collect();
     let output = crate::output::plain(&words.join(" "));
     shorten(output.trim_start_matches("fatal: "), 500).to_owned()
 }
@@ -161,6 +203,29 @@ mod tests {
         assert_eq!(
             complaint(b"fatal: not a git\n\trepository\x1b[2J\n"),
             "not a git repository\u{fffd}[2J"
+        );
+        let asides = b"hint: Use replace\nwarning: lazy fetching disabled\nfatal: no such thing\n";
+        assert_eq!(complaint(asides), "no such thing");
+        assert_eq!(complaint(b"warning: odd\n"), "warning: odd");
+    }
+
+    #[test]
+    fn fsck_is_named_only_if_it_helps() {
+        let failed = ExitStatus::from_raw(128 << 8);
+        let damaged = failure(
+            failed,
+            b"error: object file .git/objects/ab/c is empty\nfatal: x\n",
+        );
+        assert!(damaged.contains("git fsck --full"), "{damaged}");
+        let other = failure(failed, b"fatal: Out of memory\n");
+        assert!(
+            !other.contains("fsck") && other.contains("Out of memory"),
+            "{other}"
+        );
+        let killed = failure(ExitStatus::from_raw(9), b"");
+        assert!(
+            killed.contains("signal 9") && !killed.contains("fsck"),
+            "{killed}"
         );
     }
 }

@@ -6,8 +6,10 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 use types::json::shorten;
 
-use super::git_log::{Commit, DATES, FORMAT, Log};
-use super::git_process::{GitOutput, complaint, git, run, text};
+use super::commit_event::day;
+use super::diagnosis;
+use super::git_log::{Commit, DATES, FORMAT, Log, When};
+use super::git_process::{GitOutput, git, run, text};
 
 /// A repository whose history is complete.
 pub struct Repository {
@@ -23,8 +25,22 @@ pub struct Repository {
 pub struct Selection {
     /// Addresses of authors; none: everyone.
     pub authors: Vec<String>,
-    /// The first day, `YYYY-MM-DD`, by the time of committing.
+    /// The first day of committing, `YYYY-MM-DD`, on the clock of whoever committed.
     pub since: Option<String>,
+    /// The last one.
+    pub until: Option<String>,
+}
+
+impl Selection {
+    /// Whether a commit of that time is within the days. git's own `--since` would take the machine's zone.
+    fn takes(&self, committed: When) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let day = day(committed);
+        self.since.as_ref().is_none_or(|since| *since <= day)
+            && self.until.as_ref().is_none_or(|until| day <= *until)
+    }
 }
 
 /// After `log`: what the configuration of a repository or a person could change of the events.
@@ -59,13 +75,11 @@ impl Repository {
             "--is-bare-repository",
             "--is-shallow-repository",
             "--git-common-dir",
+            "--show-prefix",
         ];
         let output = run(path, &asked).await?;
         if !output.status.success() {
-            bail!(
-                "{shown} is no git repository that can be read; name the folder of one. git says: {}",
-                complaint(&output.stderr)
-            );
+            bail!(diagnosis::unreadable(path, &output.stderr));
         }
         let text = text(&output.stdout);
         let mut lines = text.lines();
@@ -81,12 +95,14 @@ impl Repository {
              Run `git -C {shown} fetch --unshallow`, then import again."
         );
         let common = path.join(lines.next().unwrap_or(".git"));
+        let prefix = lines.next().unwrap_or_default();
         let head = run(path, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
-        ensure!(
-            head.status.success(),
-            "{shown} has no commit yet. Commit something, then import again."
-        );
+        if !head.status.success() {
+            bail!(diagnosis::without_head(path, &common).await?);
+        }
         let head = self::text(&head.stdout).trim().to_owned();
+        diagnosis::check_submodule(path, prefix, &head).await?;
+        diagnosis::check_complete(path, &common, &head).await?;
         let name = name(path, &common).await?;
         Ok(Self {
             path: path.to_owned(),
@@ -156,11 +172,20 @@ impl Repository {
     /// Returns an error if git fails.
     pub async fn count(&self, selection: &Selection) -> anyhow::Result<u64> {
         // As the history itself is read, not with `rev-list --count`, which knows no mailmap.
-        let mut process =
-            GitOutput::start(self.log(selection, &["--no-patch", "--format=tformat:x"]))?;
+        let how = ["--no-patch", DATES, "--format=tformat:%cd"];
+        let mut process = GitOutput::start(self.log(selection, &how))?;
+        let mut line = Vec::new();
         let mut count = 0;
         while let Some(bytes) = process.next().await? {
-            count += bytes.iter().filter(|byte| **byte == b'x').count() as u64;
+            for byte in bytes {
+                if *byte != b'\n' {
+                    line.push(*byte);
+                    continue;
+                }
+                let committed = When::read(&line).context("git's output cannot be read")?;
+                count += u64::from(selection.takes(committed));
+                line.clear();
+            }
         }
         Ok(count)
     }
@@ -187,6 +212,7 @@ impl Repository {
         Ok(CommitHistory {
             reading: GitOutput::start(command)?,
             log: Some(Log::default()),
+            selection: selection.clone(),
         })
     }
 
@@ -202,13 +228,6 @@ impl Repository {
                 .authors
                 .iter()
                 .map(|email| format!("--author=<{email}>")),
-        );
-        // Not --since, which ends the reading at the first older commits: clocks go wrong in the middle of a history.
-        command.args(
-            selection
-                .since
-                .iter()
-                .map(|day| format!("--since-as-filter={day}T00:00:00")),
         );
         command.arg(&self.head).arg("--");
         command
@@ -247,10 +266,11 @@ pub struct CommitHistory {
     reading: GitOutput,
     /// `None` once the last commit was given.
     log: Option<Log>,
+    selection: Selection,
 }
 
 impl CommitHistory {
-    /// The next commits; `None` after the last.
+    /// The next commits, perhaps none of those that were read; `None` after the last.
     ///
     /// # Errors
     /// Returns an error if git fails on the way.
@@ -258,13 +278,15 @@ impl CommitHistory {
         let Some(log) = &mut self.log else {
             return Ok(None);
         };
-        match self.reading.next().await? {
-            Some(bytes) => log.feed(bytes).map(Some),
+        let mut commits = match self.reading.next().await? {
+            Some(bytes) => log.feed(bytes)?,
             None => {
                 let last = self.log.take().map(Log::finish).transpose()?;
-                Ok(Some(last.flatten().into_iter().collect()))
+                last.flatten().into_iter().collect()
             }
-        }
+        };
+        commits.retain(|commit| self.selection.takes(commit.committed));
+        Ok(Some(commits))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use types::verdict::Verdict;
 
 use crate::output::{self, count};
 use crate::send::delivery::Summary;
@@ -126,14 +127,19 @@ impl Imported {
             "imported {commits} of {project} in {:.1} s: {new} new, {known} known already",
             sent.seconds
         ))?;
-        let rejected = sent.counts.rejected;
-        let quarantined = sent.counts.quarantined;
-        if rejected + quarantined > 0 {
-            output::line(format!(
-                "{quarantined} quarantined, {rejected} rejected; they are kept, and count in no metric:"
-            ))?;
+        // What is known already is counted above.
+        for (verdict, count) in [
+            (Verdict::Quarantined, sent.counts.quarantined),
+            (Verdict::Rejected, sent.counts.rejected),
+        ] {
+            if count > 0 {
+                let verdict_name = verdict.as_str();
+                output::line(format!(
+                    "{count} {verdict_name}: kept, and counted in no metric"
+                ))?;
+                sent.print_codes(verdict)?;
+            }
         }
-        sent.print_codes()?;
         if sent.not_stored_yet > 0 {
             output::line(format!(
                 "On disk but not stored yet: {}. Which of their commits are new is found out then.",

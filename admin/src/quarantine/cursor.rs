@@ -150,7 +150,7 @@ impl<'a, S: Quarantine> QuarantineCursor<'a, S> {
             };
             // One that is forgotten meanwhile is gone.
             let since = match &self.selection {
-                QuarantineSelection::Matching(filter) => filter.since,
+                QuarantineSelection::Matching(filter) => filter.range.from,
                 QuarantineSelection::Named(_) => None,
             };
             let Some(mut batch) = self.store.quarantined_batch(key, since).await? else {

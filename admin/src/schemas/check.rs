@@ -1,6 +1,7 @@
 //! `devtrail schemas check`: whether a file is a usable schema, and which verdicts admission would give these events.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use runtime::clock;
@@ -10,13 +11,14 @@ use serde::Serialize;
 use types::admission::EventValidator;
 use types::batch::EventMetadata;
 use types::event::EventHead;
-use types::formats::{Format, ParsedEvent};
+use types::formats::{Format, ParsedEvent, Refusal};
 use types::schema::{SchemaFile, Schemas, problems};
 use types::time::Micros;
 use types::verdict::{Code, Verdict};
 
 use crate::output::{self, OUTPUT};
-use crate::send::input;
+use crate::send::intake;
+use crate::send::values::Piece;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -53,7 +55,7 @@ struct CheckedFile {
 #[derive(Debug, Serialize)]
 struct CheckedEvent {
     /// Its line, from 1.
-    line: usize,
+    line: u64,
     id: Option<String>,
     verdict: Verdict,
     code: Option<Code>,
@@ -86,7 +88,7 @@ pub fn run(settings: &SchemasCheckSettings) -> anyhow::Result<()> {
     }
     let events = match &settings.event {
         Some(file) => check_events(
-            &input::read(file)?,
+            &read_events(file)?,
             &schemas,
             &settings.schema_version,
             clock::now(),
@@ -144,17 +146,23 @@ fn lies_in(path: &Path, folder: Option<&Path>) -> bool {
         .is_some_and(|(folder, path)| path.starts_with(folder))
 }
 
-/// The verdict on each line that is not blank, as if all had come in one batch, received `now`.
+/// Everything in the file, as `devtrail send` reads it.
+fn read_events(file: &str) -> anyhow::Result<Vec<Piece>> {
+    let mut all = Vec::new();
+    intake::pieces(file, &Arc::default(), |pieces| {
+        all.extend(pieces);
+        true
+    })?;
+    Ok(all)
+}
+
+/// The verdict on each of them, as if all had come in one batch, received `now`.
 fn check_events(
-    text: &str,
+    pieces: &[Piece],
     schemas: &Schemas,
     schema_version: &str,
     now: Micros,
 ) -> Vec<CheckedEvent> {
-    let lines: Vec<(usize, &str)> = (1..)
-        .zip(text.lines().map(str::trim))
-        .filter(|(_, line)| !line.is_empty())
-        .collect();
     let format = Format::Ndjson;
     let validator = EventValidator {
         schemas,
@@ -164,20 +172,35 @@ fn check_events(
         received_at: now,
         zone: None,
     };
-    let events: Vec<ParsedEvent<'_>> = lines
-        .iter()
-        .map(|(_, line)| ParsedEvent::Text((*line).into()))
-        .collect();
-    let one = |((line, text), note): ((usize, &str), EventMetadata)| CheckedEvent {
-        line,
-        id: EventHead::of(text.as_bytes()).and_then(|head| head.id()),
-        verdict: note.verdict(),
-        code: note.code,
-        pointer: note.pointer,
-        detail: note.detail,
+    let refused = |bytes: &'_ [u8], reason: &str| {
+        let refusal = Refusal::new(Code::NotAnObject, "", reason);
+        ParsedEvent::Refused(bytes.to_vec().into(), refusal)
     };
-    lines
-        .into_iter()
+    let event = |piece: &'_ Piece| match piece {
+        Piece::Value { text, .. } => match String::from_utf8(text.clone()) {
+            Ok(text) => ParsedEvent::Text(text.into()),
+            Err(_) => refused(text, "it is no UTF-8"),
+        },
+        Piece::Bad { reason, .. } => refused(&[], &format!("it {reason}")),
+    };
+    let events: Vec<ParsedEvent<'_>> = pieces.iter().map(event).collect();
+    let one = |(piece, note): (&Piece, EventMetadata)| {
+        let (Piece::Value { line, .. } | Piece::Bad { line, .. }) = piece;
+        let text = match piece {
+            Piece::Value { text, .. } => &text[..],
+            Piece::Bad { .. } => &[],
+        };
+        CheckedEvent {
+            line: *line,
+            id: EventHead::of(text).and_then(|head| head.id()),
+            verdict: note.verdict(),
+            code: note.code,
+            pointer: note.pointer,
+            detail: note.detail,
+        }
+    };
+    pieces
+        .iter()
         .zip(validator.validate_all(&events))
         .map(one)
         .collect()
@@ -246,6 +269,7 @@ mod tests {
     use types::time::parse_rfc3339;
 
     use super::*;
+    use crate::send::values::Splitter;
 
     #[test]
     fn each_line_has_the_verdict_that_admission_would_give() {
@@ -263,7 +287,11 @@ mod tests {
         let now = parse_rfc3339("2026-03-01T09:00:00Z")
             .and_then(|written| written.at)
             .unwrap();
-        let checked = check_events(&text, &Schemas::builtin(), "1.0", now);
+        let mut splitter = Splitter::default();
+        splitter.feed(text.as_bytes());
+        splitter.end();
+        let pieces: Vec<Piece> = splitter.collect();
+        let checked = check_events(&pieces, &Schemas::builtin(), "1.0", now);
         let verdicts: Vec<_> = checked
             .iter()
             .map(|event| (event.line, event.id.as_deref(), event.code))

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use reqwest::{StatusCode, header};
 use runtime::clock;
 use runtime::retry::RetryPolicy;
@@ -25,6 +25,22 @@ pub struct Client {
     http: reqwest::Client,
     url: Address,
     give_up_after: Duration,
+}
+
+/// Why a batch was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The collector will never take it as it is.
+    #[error("Batch {batch_id} was refused: {status}{reason}")]
+    Refused {
+        batch_id: String,
+        status: StatusCode,
+        /// The problem's code and detail, or the reply's text.
+        reason: String,
+    },
+    /// It was not acknowledged in time, or there is no collector at the address.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
 }
 
 /// What a collector answered with 2xx.
@@ -114,7 +130,7 @@ impl Client {
             waits: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
             http,
-            url: Address::new(format!("{}/v1/events", url.expose().trim_end_matches('/'))),
+            url: Address::new(format!("{}/v1/events", url.expose())),
             give_up_after,
         })
     }
@@ -132,8 +148,9 @@ impl Client {
     /// Sends a batch until it is acknowledged.
     ///
     /// # Errors
-    /// Returns an error if the collector refuses it permanently, or does not acknowledge it in time.
-    pub async fn send(&self, batch: &OutgoingBatch) -> anyhow::Result<Acknowledged> {
+    /// Returns [`SendError::Refused`] if the collector refuses it permanently, [`SendError::Failed`] if it does not
+    /// acknowledge it in time.
+    pub async fn send(&self, batch: &OutgoingBatch) -> Result<Acknowledged, SendError> {
         let mut deadline = Instant::now() + self.give_up_after;
         let mut retries = 0;
         let mut failures = 0;
@@ -156,12 +173,12 @@ impl Client {
                 }
             };
             if Instant::now() + pause > deadline {
-                bail!(
+                return Err(SendError::Failed(anyhow::anyhow!(
                     "Batch {} was not acknowledged within {:?}: {reason}. See whether `devtrail up` runs, then send \
                      the same input again: nothing is stored twice.",
                     batch.batch_id,
                     self.give_up_after
-                );
+                )));
             }
             // Logged once as a warning: it explains the wait.
             if self.has_warned.swap(true, Ordering::Relaxed) {
@@ -178,7 +195,7 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, batch: &OutgoingBatch) -> anyhow::Result<Attempt> {
+    async fn attempt(&self, batch: &OutgoingBatch) -> Result<Attempt, SendError> {
         let request = self
             .http
             .post(self.url.expose())
@@ -188,9 +205,18 @@ impl Client {
             true => request.header("Prefer", WAIT),
             false => request,
         };
-        let sent = request.body(self.body(batch)?).send().await;
+        let body = self
+            .body(batch)
+            .context("The batch cannot be written as JSON")?;
+        let sent = request.body(body).send().await;
         let reply = match sent {
             Ok(reply) => reply,
+            Err(error) if self.speaks_no_tls(&error) => {
+                return Err(SendError::Failed(anyhow::anyhow!(
+                    "{}: it does not speak TLS. Write http:// instead of https:// in --url.",
+                    self.no_answer(&error)
+                )));
+            }
             Err(error) => {
                 return Ok(Attempt::Again {
                     reason: self.no_answer(&error),
@@ -215,8 +241,12 @@ impl Client {
             }
         };
         if status.is_success() {
-            let done: Acknowledged =
-                serde_json::from_str(&text).context("The collector's reply cannot be read")?;
+            let done: Acknowledged = serde_json::from_str(&text).with_context(|| {
+                format!(
+                    "{} answers, but not as a collector does. {WRONG_ADDRESS}",
+                    self.url
+                )
+            })?;
             if done.durability != "stored" {
                 self.waits.store(false, Ordering::Relaxed);
             }
@@ -235,14 +265,11 @@ impl Client {
                 reason: format!("{status} {}", problem.code),
                 after: problem.retry_after_ms.map(Duration::from_millis),
             }),
-            Ok(problem) => {
-                bail!(
-                    "Batch {} was refused: {status} {}: {}",
-                    batch.batch_id,
-                    problem.code,
-                    problem.detail
-                )
-            }
+            Ok(problem) => Err(SendError::Refused {
+                batch_id: batch.batch_id.clone(),
+                status,
+                reason: format!(" {}: {}{}", problem.code, problem.detail, remedy(status)),
+            }),
             // Not the collector's own words: a proxy on the way.
             Err(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 Ok(Attempt::Again {
@@ -250,14 +277,22 @@ impl Client {
                     after: asked,
                 })
             }
-            Err(_) => {
-                bail!(
-                    "Batch {} was refused: {status}: {}",
-                    batch.batch_id,
-                    types::json::shorten(&text, 200)
-                )
-            }
+            Err(_) => Err(SendError::Refused {
+                batch_id: batch.batch_id.clone(),
+                status,
+                reason: format!(
+                    ": {}{}",
+                    types::json::shorten(&crate::output::plain(&text), 200),
+                    remedy(status)
+                ),
+            }),
         }
+    }
+
+    /// Whether the address is one of `https` and plain HTTP is spoken there.
+    fn speaks_no_tls(&self, error: &reqwest::Error) -> bool {
+        self.url.expose().starts_with("https:")
+            && innermost(error).to_string().contains("InvalidContentType")
     }
 
     /// Whether the jobs of an acknowledged batch, such as its metrics, are done or dead-lettered within `timeout`.
@@ -299,18 +334,13 @@ impl Client {
         Ok(tokio::time::timeout(timeout, asked).await.is_ok())
     }
 
-    /// The innermost cause: the errors above it only say that a request failed.
     fn no_answer(&self, error: &reqwest::Error) -> String {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        format!("no answer from {}: {cause}", self.url)
+        format!("no answer from {}: {}", self.url, innermost(error))
     }
 
     fn body(&self, batch: &OutgoingBatch) -> serde_json::Result<Vec<u8>> {
         match &batch.content {
-            BatchContent::Envelope(envelope) => Ok(envelope.get().as_bytes().to_vec()),
+            BatchContent::Envelope { text, .. } => Ok(text.get().as_bytes().to_vec()),
             BatchContent::Events(events) => serde_json::to_vec(&Envelope {
                 batch_id: &batch.batch_id,
                 // Set at each attempt: the collector tells a fast clock by it.
@@ -324,6 +354,27 @@ impl Client {
             }),
         }
     }
+}
+
+/// What to look at if no collector answers.
+const WRONG_ADDRESS: &str =
+    "Is it the collector's address? `devtrail up` prints it, such as http://127.0.0.1:8787.";
+
+/// What helps against a refusal that is the address's.
+fn remedy(status: StatusCode) -> String {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => format!(" {WRONG_ADDRESS}"),
+        _ => String::new(),
+    }
+}
+
+/// The innermost cause: the errors above it only say that a request failed.
+fn innermost(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 fn is_loopback(url: &str) -> bool {

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use futures_util::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::StatusCode;
 use runtime::settings::Address;
 use runtime::shutdown::Shutdown;
 use serde::Serialize;
-use types::verdict::Counts;
+use types::verdict::{Counts, Verdict};
 
-use super::client::{Acknowledged, Client};
-use super::input::{Keys, OutgoingBatch};
+use super::client::{Acknowledged, Client, SendError};
+use super::collector_url;
+use super::input::{BatchContent, Keys, OutgoingBatch};
+use super::source::ReadState;
 use crate::output;
 use crate::target::Target;
 
@@ -22,10 +27,11 @@ use crate::target::Target;
 pub struct DeliveryArgs {
     #[command(flatten)]
     pub target: Target,
-    /// The collector [default: that of the folder]
+    /// The collector, such as http://127.0.0.1:8787; a path behind it, such as /v1/events, may be left out
+    /// [default: that of the folder]
     #[arg(
         long, env = "DEVTRAIL_URL", value_name = "URL", help_heading = "Connection",
-        value_parser = runtime::settings::HTTP_ADDRESS
+        value_parser = collector_url::COLLECTOR_ADDRESS
     )]
     url: Option<Address>,
     /// Keys: one key, or `developer key` lines as `keys create --from-file` prints them
@@ -89,75 +95,150 @@ impl DeliveryArgs {
         self.key_file.is_none()
     }
 
-    /// Sends every batch until it is acknowledged, and returns a summary of all replies. No more are taken from
-    /// `batches` than are in flight.
+    /// Sends every batch until it is acknowledged, and adds each reply to `summary`. No more are taken from `batches`
+    /// than are in flight. An envelope of its own that is refused is passed over, as a bad line is.
+    ///
+    /// After a signal `batches` must end; what is in flight then may take as long as the shutdown does.
     ///
     /// # Errors
-    /// Returns an error at the first batch that cannot be made, is refused, or is not acknowledged in time.
+    /// Returns an error at the first batch that cannot be made, is refused, or is not acknowledged in time; or if a
+    /// signal has stopped it.
     pub async fn send(
         &self,
         client: &Client,
         batches: impl Stream<Item = anyhow::Result<OutgoingBatch>>,
         progress: &Progress,
         shutdown: &Shutdown,
-    ) -> anyhow::Result<Summary> {
+        summary: &mut Summary,
+    ) -> anyhow::Result<()> {
         let started = Instant::now();
-        let mut summary = Summary::default();
-        let replies = batches.map(|batch| async { client.send(&batch?).await });
+        let replies = batches.map(|batch| async {
+            let batch = batch?;
+            match client.send(&batch).await {
+                Err(SendError::Refused { status, reason, .. })
+                    if is_its_own_fault(&batch, status) =>
+                {
+                    if let BatchContent::Envelope { line, .. } = batch.content {
+                        progress.pass_over(line, &format!("was refused: {status}{reason}"));
+                    }
+                    Ok(None)
+                }
+                reply => Ok::<_, anyhow::Error>(Some(reply?)),
+            }
+        });
         let mut replies = std::pin::pin!(replies.buffer_unordered(usize::from(self.clients)));
         loop {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
-                () = shutdown.draining() => {
-                    bail!(
-                        "Stopped after {}; sending the same input again is safe.",
-                        output::count(summary.batches, "batch")
-                    )
+                () = shutdown.aborted() => {
+                    bail!("Stopped by a signal before everything that was read was acknowledged. {SEND_AGAIN}")
                 }
             };
+            summary.seconds = started.elapsed().as_secs_f64();
             let Some(reply) = reply else { break };
-            let reply = reply?;
-            progress.went(&reply);
-            summary.add(&reply);
+            if let Some(reply) = reply? {
+                progress.went(&reply);
+                summary.add(&reply);
+            }
         }
-        Ok(Summary {
-            seconds: started.elapsed().as_secs_f64(),
-            ..summary
-        })
+        anyhow::ensure!(
+            !shutdown.is_draining(),
+            "Stopped by a signal; what had been read until then was sent. {SEND_AGAIN}"
+        );
+        Ok(())
     }
 }
 
-/// A bar on a terminal, nothing elsewhere. Cleared when dropped.
+/// What whoever was stopped can do.
+const SEND_AGAIN: &str = "Sending the same input again is safe: nothing is stored twice.";
+
+/// Whether an envelope was refused for what it holds, and others may be taken.
+fn is_its_own_fault(batch: &OutgoingBatch, status: StatusCode) -> bool {
+    // 403 is of a key without the scope as well, but then a batch of events fails the same way, or nothing is sent.
+    let of_content = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::FORBIDDEN,
+        StatusCode::PAYLOAD_TOO_LARGE,
+    ];
+    matches!(batch.content, BatchContent::Envelope { .. }) && of_content.contains(&status)
+}
+
+/// Bad lines that are named one by one; the rest is counted.
+const NAMED: u64 = 20;
+
+/// What is shown while batches are sent: a bar on a terminal, and bad lines. The bar is cleared when dropped.
 pub struct Progress {
     bar: ProgressBar,
-    counts_events: bool,
+    extent: Extent,
+    /// What messages call the input.
+    input: String,
+    passed_over: AtomicU64,
+    batches: AtomicU64,
+}
+
+/// Of what a bar shows how much is done.
+pub enum Extent {
+    /// Of a file of so many bytes, which is read so far.
+    Bytes { total: u64, state: Arc<ReadState> },
+    /// Of an input without a known end.
+    Open,
+    /// Of so many events, which are called so.
+    Events { total: u64, what: &'static str },
 }
 
 impl Progress {
-    /// Of so many `batches`; hidden if `quiet`.
+    /// Of an input that messages call `input`; the bar is hidden if `quiet`.
     #[must_use]
-    pub fn of_batches(total: usize, quiet: bool) -> Self {
+    pub fn new(extent: Extent, input: &str, quiet: bool) -> Self {
+        let bar = match extent {
+            _ if quiet => ProgressBar::hidden(),
+            Extent::Bytes { total, .. } => bar(
+                ProgressBar::new(total),
+                "{bar:40} {percent}% · {msg} · {eta} left",
+            ),
+            Extent::Open => bar(ProgressBar::new_spinner(), "{spinner} {msg} · {elapsed}"),
+            Extent::Events { total, what } => bar(
+                ProgressBar::new(total),
+                "{bar:40} {pos}/{len} {msg} · {per_sec} · {eta} left",
+            )
+            .with_message(what),
+        };
         Self {
-            bar: bar(total as u64, "batches", quiet),
-            counts_events: false,
+            bar,
+            extent,
+            input: input.to_owned(),
+            passed_over: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
         }
     }
 
-    /// Of so many events, which are called `what`; hidden if `quiet`.
-    #[must_use]
-    pub fn of_events(total: u64, what: &'static str, quiet: bool) -> Self {
-        Self {
-            bar: bar(total, what, quiet),
-            counts_events: true,
+    /// Names a line that is no event, and counts it.
+    pub fn pass_over(&self, line: u64, reason: &str) {
+        if self.passed_over.fetch_add(1, Ordering::Relaxed) < NAMED {
+            let text = format!("{}: line {line} {reason}; it is passed over", self.input);
+            self.bar.suspend(|| output::note(&output::plain(&text)));
         }
+    }
+
+    /// How many lines were passed over.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over.load(Ordering::Relaxed)
     }
 
     fn went(&self, reply: &Acknowledged) {
-        self.bar.inc(if self.counts_events {
-            u64::from(reply.counts.received)
-        } else {
-            1
-        });
+        let batches = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        match &self.extent {
+            Extent::Events { .. } => self.bar.inc(u64::from(reply.counts.received)),
+            Extent::Bytes { state, .. } => {
+                self.bar.set_message(format!("{batches} batches"));
+                self.bar.set_position(state.bytes());
+            }
+            Extent::Open => {
+                self.bar.set_message(format!("{batches} batches"));
+                self.bar.tick();
+            }
+        }
     }
 }
 
@@ -167,13 +248,9 @@ impl Drop for Progress {
     }
 }
 
-fn bar(total: u64, what: &'static str, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} · {per_sec} · {eta} left");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style).with_message(what)
+fn bar(bar: ProgressBar, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// What came of it.
@@ -196,11 +273,19 @@ pub struct Summary {
     pub not_stored_yet: u64,
     /// Events that were not simply accepted, by their code.
     pub codes: BTreeMap<String, u64>,
-    /// Of each code, an event and what is wrong with it.
+    /// Of each code, its verdict, and an event with what is wrong with it.
     #[serde(skip)]
-    examples: BTreeMap<String, String>,
+    examples: BTreeMap<String, CodeExample>,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// An event that was not simply accepted.
+#[derive(Debug)]
+struct CodeExample {
+    verdict: Verdict,
+    /// Its id, and what is wrong with it.
+    text: String,
 }
 
 impl Summary {
@@ -236,19 +321,26 @@ impl Summary {
                 .unwrap_or_default();
             self.examples
                 .entry(code.to_owned())
-                .or_insert_with(|| output::plain(&format!("{id}{detail}")));
+                .or_insert_with(|| CodeExample {
+                    verdict: exception.code.verdict(),
+                    text: output::plain(&format!("{id}{detail}")),
+                });
         }
     }
 
-    /// Prints each code with how many events have it, and one of them.
+    /// Prints each code of this verdict with how many events have it, and one of them.
     ///
     /// # Errors
     /// Returns an error if stdout cannot be written.
-    pub fn print_codes(&self) -> std::io::Result<()> {
-        self.codes.iter().try_for_each(|(code, count)| {
+    pub fn print_codes(&self, verdict: Verdict) -> std::io::Result<()> {
+        let of_verdict = self
+            .examples
+            .iter()
+            .filter(|(_, example)| example.verdict == verdict);
+        of_verdict.into_iter().try_for_each(|(code, example)| {
             output::line(format!(
-                "  {code}: {count}, such as {}",
-                self.examples[code]
+                "  {code}: {}, such as {}",
+                self.codes[code], example.text
             ))
         })
     }

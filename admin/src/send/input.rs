@@ -1,10 +1,11 @@
-//! The input of `send`: lines become batches.
+//! What `send` reads, value by value, and the batches that go out. Pure but for the key file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde_json::value::RawValue;
+use types::formats::wakatime;
 use types::json::RawObject;
 use uuid::Uuid;
 
@@ -27,8 +28,8 @@ const MAX_BYTES: usize = 3 * 1024 * 1024;
 pub enum BatchContent {
     /// Events, to be put into an envelope.
     Events(Vec<Box<RawValue>>),
-    /// An envelope as it was given.
-    Envelope(Box<RawValue>),
+    /// An envelope as it was given, and the line that it begins on.
+    Envelope { line: u64, text: Box<RawValue> },
 }
 
 /// One key for everything, or one a developer.
@@ -47,7 +48,7 @@ impl Keys {
     /// Returns an error if it cannot be read or holds something else.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| {
+        let text = runtime::text_file::read(path).with_context(|| {
             format!("The key file {shown} cannot be read; `devtrail up` writes one, or name another with --key-file")
         })?;
         let mut many = BTreeMap::new();
@@ -84,77 +85,57 @@ impl Keys {
     }
 }
 
-/// Cuts the input into batches of at most `size` events, and of bytes that a collector takes, of one
-/// developer, in the input's order.
-///
-/// # Errors
-/// Returns an error at the first value that is no JSON object, or whose developer has no key.
-pub fn batches(text: &str, keys: &Keys, size: usize) -> anyhow::Result<Vec<OutgoingBatch>> {
-    let mut batches = Vec::new();
-    let mut open: BTreeMap<String, Cutter> = BTreeMap::new();
-    // An object may take one line, as in NDJSON, or several.
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-    loop {
-        let from = values.byte_offset();
-        let Some(value) = values.next() else { break };
-        let at = || {
-            let blank = text[from..].len() - text[from..].trim_start().len();
-            format!(
-                "line {} of the input",
-                text[..from + blank].matches('\n').count() + 1
-            )
-        };
-        let value =
-            value.with_context(|| format!("{} is no JSON; write one event a line", at()))?;
-        let mut object: RawObject<'_> = serde_json::from_str(value.get()).with_context(at)?;
-        let whole = || value.to_owned();
-        if object.0.iter().any(|(name, _)| name == "events") {
-            let batch_id = object
-                .take("batch_id")
-                .with_context(at)?
-                .and_then(types::json::string);
-            let batch_id = batch_id.unwrap_or_default();
-            batches.push(OutgoingBatch {
-                key: keys.of(None)?.to_owned(),
-                batch_id,
-                content: BatchContent::Envelope(whole()),
-            });
-            continue;
-        }
-        let developer = object
-            .take("developer")
-            .with_context(at)?
-            .and_then(types::json::string);
-        let event = match (&developer, object.take("event").with_context(at)?) {
-            (Some(_), Some(event)) => event.to_owned(),
-            _ => whole(),
-        };
-        let key = keys.of(developer.as_deref()).with_context(at)?.to_owned();
-        let full = open
-            .entry(key.clone())
-            .or_insert_with(|| Cutter::new(size))
-            .push(event);
-        batches.extend(full.map(|events| batch(key, events)));
-    }
-    let rest = open
-        .into_iter()
-        .filter_map(|(key, cutter)| cutter.rest().map(|events| batch(key, events)));
-    batches.extend(rest);
-    Ok(batches)
+/// A value of the input.
+#[derive(Debug)]
+pub enum Item {
+    /// An event, and the key to send it with.
+    Event { key: String, event: Box<RawValue> },
+    /// An envelope.
+    Envelope(OutgoingBatch),
 }
 
-/// The text of a file of events, or of stdin if `file` is `-`.
+/// Reads a value that begins on `line`: an event, an envelope, a `{"developer", "event"}` object, or a WakaTime
+/// heartbeat, which becomes the event that a collector makes of it.
 ///
 /// # Errors
-/// Returns an error if it cannot be read, or is no UTF-8.
-pub fn read(file: &str) -> anyhow::Result<String> {
-    match file {
-        "-" => std::io::read_to_string(std::io::stdin())
-            .context("stdin cannot be read. Give it text, one event a line"),
-        path => std::fs::read_to_string(path).with_context(|| {
-            format!("The file {path} cannot be read. Name a text file of events, one a line, or - for stdin")
-        }),
+/// Returns why it is none of these, or has no key; the sentence goes on after the line's number.
+pub fn item(line: u64, text: Vec<u8>, keys: &Keys) -> Result<Item, String> {
+    let text = String::from_utf8(text).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        format!(
+            "is no UTF-8 at its byte {at}; if it comes from Windows, `iconv -f WINDOWS-1252 -t UTF-8` converts it"
+        )
+    })?;
+    if !text.starts_with('{') {
+        return Err("is no JSON object".to_owned());
     }
+    let whole = RawValue::from_string(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let no_object = |error: serde_json::Error| format!("cannot be read: {error}");
+    let mut object: RawObject<'_> = serde_json::from_str(whole.get()).map_err(no_object)?;
+    let repeated = |error: types::json::RepeatedMember| error.to_string();
+    let has = |object: &RawObject<'_>, name: &str| object.0.iter().any(|(key, _)| key == name);
+    let no_key = |error: anyhow::Error| format!("has no key: {error}");
+    if has(&object, "events") {
+        let batch_id = object.take("batch_id").map_err(repeated)?;
+        return Ok(Item::Envelope(OutgoingBatch {
+            key: keys.of(None).map_err(no_key)?.to_owned(),
+            batch_id: batch_id.and_then(types::json::string).unwrap_or_default(),
+            content: BatchContent::Envelope { line, text: whole },
+        }));
+    }
+    if has(&object, "entity") && has(&object, "time") && !has(&object, "occurred_at") {
+        let key = keys.of(None).map_err(no_key)?.to_owned();
+        let event = wakatime::event_of(&whole).map_err(|refusal| refusal.detail)?;
+        return Ok(Item::Event { key, event });
+    }
+    let developer = object.take("developer").map_err(repeated)?;
+    let developer = developer.and_then(types::json::string);
+    let key = keys.of(developer.as_deref()).map_err(no_key)?.to_owned();
+    let event = match (&developer, object.take("event").map_err(repeated)?) {
+        (Some(_), Some(event)) => event.to_owned(),
+        _ => whole,
+    };
+    Ok(Item::Event { key, event })
 }
 
 /// Collects events until they are a batch.
@@ -176,18 +157,25 @@ impl Cutter {
         }
     }
 
-    /// Takes one more event; returns those before it if they are a batch.
+    /// Takes one more event; returns a batch if that makes one.
     pub fn push(&mut self, event: Box<RawValue>) -> Option<Vec<Box<RawValue>>> {
         let length = event.get().len();
-        let is_full = self.events.len() == self.size || self.bytes + length > MAX_BYTES;
-        let full = (is_full && !self.events.is_empty()).then(|| std::mem::take(&mut self.events));
-        self.bytes = if full.is_some() {
-            length
-        } else {
-            self.bytes + length
-        };
+        let is_too_large = !self.events.is_empty() && self.bytes + length > MAX_BYTES;
+        let before = is_too_large.then(|| self.take());
+        self.bytes += length;
         self.events.push(event);
-        full
+        before.or_else(|| (self.events.len() == self.size).then(|| self.take()))
+    }
+
+    /// Bytes of the events so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn take(&mut self) -> Vec<Box<RawValue>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.events)
     }
 
     /// The last events, if there are any.
@@ -217,63 +205,90 @@ mod tests {
         ]))
     }
 
-    #[test]
-    fn lines_are_cut_into_batches_of_one_developer_in_their_order() {
-        let line = |developer: &str, id: u32| {
-            format!("{{\"developer\":\"{developer}\",\"event\":{{\"id\":\"{id}\"}}}}\n")
-        };
-        let text = [
-            line("ada", 1),
-            line("bob", 2),
-            line("ada", 3),
-            line("ada", 4),
-        ]
-        .concat();
-        let batches = batches(&text, &keys(), 2).unwrap();
-        let shape: Vec<(String, usize)> = batches
-            .iter()
-            .map(|batch| match &batch.content {
-                BatchContent::Events(events) => (batch.key.clone(), events.len()),
-                BatchContent::Envelope(_) => panic!("no envelope was given"),
-            })
-            .collect();
-        assert_eq!(
-            shape,
-            [("k1".into(), 2), ("k1".into(), 1), ("k2".into(), 1)]
-        );
+    fn read(text: &str, keys: &Keys) -> Result<Item, String> {
+        item(7, text.as_bytes().to_vec(), keys)
+    }
+
+    fn event(text: &str, keys: &Keys) -> (String, String) {
+        match read(text, keys).unwrap() {
+            Item::Event { key, event } => (key, event.get().to_owned()),
+            Item::Envelope(batch) => panic!("{batch:?}"),
+        }
     }
 
     #[test]
-    fn large_events_make_small_batches() {
-        let line = format!("{{\"x\":\"{}\"}}\n", "y".repeat(1 << 20));
-        let batches = batches(&line.repeat(7), &Keys::One("k".into()), 1000).unwrap();
-        let sizes = batches.iter().map(|batch| match &batch.content {
-            BatchContent::Events(events) => events.len(),
-            BatchContent::Envelope(_) => panic!("no envelope was given"),
-        });
-        assert_eq!(sizes.collect::<Vec<_>>(), [2, 2, 2, 1]);
-    }
-
-    #[test]
-    fn a_document_over_several_lines_is_one_envelope_or_event() {
-        let text =
-            "\n{\n  \"batch_id\": \"b1\",\n  \"events\": [\n    {}\n  ]\n}\n{\n\"id\":\n\"e1\"}\n";
-        let batches = batches(text, &Keys::One("k".into()), 5).unwrap();
-        let [envelope, events] = &batches[..] else {
-            panic!("{batches:?}")
-        };
+    fn each_kind_of_object_is_known_by_its_members() {
+        let one = Keys::One("k".into());
+        let pair = |key: &str, event: &str| (key.to_owned(), event.to_owned());
+        assert_eq!(event(r#"{"id": 1}"#, &one), pair("k", r#"{"id": 1}"#));
+        let of_ada = r#"{"developer": "ada", "event": {"id": 1}}"#;
+        assert_eq!(event(of_ada, &keys()), pair("k1", r#"{"id": 1}"#));
+        assert_eq!(event(of_ada, &one), pair("k", r#"{"id": 1}"#));
+        let heartbeat = r#"{"entity": "a.rs", "type": "file", "time": 1700000000.5}"#;
+        let (_, heartbeat) = event(heartbeat, &one);
         assert!(
-            matches!(&envelope.content, BatchContent::Envelope(whole) if whole.get().ends_with("]\n}"))
+            heartbeat.starts_with(r#"{"id":"wakatime-"#) && heartbeat.contains("2023-11-14T"),
+            "{heartbeat}"
         );
-        assert_eq!(envelope.batch_id, "b1");
-        assert!(matches!(&events.content, BatchContent::Events(events) if events.len() == 1));
+        let envelope = r#"{"batch_id": "b1", "events": [{}]}"#;
+        let Ok(Item::Envelope(batch)) = read(envelope, &one) else {
+            panic!("no envelope")
+        };
+        assert_eq!(batch.batch_id, "b1");
+        assert!(
+            matches!(&batch.content, BatchContent::Envelope { line: 7, text } if text.get() == envelope)
+        );
     }
 
     #[test]
-    fn a_bad_line_is_named() {
-        let error = batches("{\"id\":\"1\"}\n[]", &Keys::One("k".into()), 5).unwrap_err();
-        assert!(format!("{error:#}").contains("line 2"), "{error:#}");
-        let error = batches("{}\n\n{]", &Keys::One("k".into()), 5).unwrap_err();
-        assert!(format!("{error:#}").contains("line 3"), "{error:#}");
+    fn what_is_no_event_is_named_with_the_reason() {
+        let one = Keys::One("k".into());
+        for (text, keys, reason) in [
+            ("[]", &one, "no JSON object"),
+            (r#"{"a": 01}"#, &one, "is no JSON"),
+            (
+                r#"{"developer": "a", "developer": "b"}"#,
+                &one,
+                "more than once",
+            ),
+            (
+                r#"{"entity": "a", "time": "noon"}"#,
+                &one,
+                "time must be a number",
+            ),
+            (
+                r#"{"developer": "eve", "event": {}}"#,
+                &keys(),
+                "keys create",
+            ),
+            (r#"{"id": 1}"#, &keys(), "developer"),
+        ] {
+            let error = read(text, keys).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+        let error = item(1, b"{\"a\": \"caf\xe9\"}".to_vec(), &one).unwrap_err();
+        assert!(
+            error.contains("byte 11") && error.contains("iconv"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_number_or_its_bytes() {
+        let event =
+            |bytes: usize| RawValue::from_string(format!("\"{}\"", "y".repeat(bytes - 2))).unwrap();
+        let sizes = |size: usize, events: &[usize]| {
+            let mut cutter = Cutter::new(size);
+            let full = events.iter().map(|bytes| cutter.push(event(*bytes)));
+            let full: Vec<Option<usize>> = full.map(|full| Some(full?.len())).collect();
+            (full, cutter.rest().map(|rest| rest.len()))
+        };
+        assert_eq!(sizes(2, &[9, 9, 9]), (vec![None, Some(2), None], Some(1)));
+        let large = MAX_BYTES / 2 - 1;
+        assert_eq!(
+            sizes(9, &[large, large, large]),
+            (vec![None, None, Some(2)], Some(1))
+        );
+        assert_eq!(sizes(1, &[9, MAX_BYTES]), (vec![Some(1), Some(1)], None));
     }
 }

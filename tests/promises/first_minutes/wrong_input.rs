@@ -47,29 +47,21 @@ async fn a_wrong_or_absent_key_is_reported_with_how_to_get_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn input_that_is_none_is_named_with_its_line() {
+async fn input_that_is_none_is_named() {
     let up = DevtrailUp::start().await;
     let folder = up.path("");
     let write = |name: &str, bytes: &[u8]| fs::write(up.path(name), bytes).unwrap();
     write("empty", b"");
     write("blank", b"\n \n");
-    write("text", b"{\"id\":\"1\"}\nhello\n");
-    write("list", b"[1]");
-    write("bytes", &[0xff, 0xfe, 0]);
+    write("text", b"{\"id\":\"1\"}\n");
     for (file, parts) in [
         (
             "missing",
             ["The file missing cannot be read", "- for stdin"],
         ),
-        ("nats", ["The file nats cannot be read", "Is a directory"]),
+        ("nats", ["nats is a folder", "Name a file"]),
         ("empty", ["empty holds no events", "at least one"]),
         ("blank", ["blank holds no events", "at least one"]),
-        (
-            "text",
-            ["line 2 of the input is no JSON", "one event a line"],
-        ),
-        ("list", ["line 1 of the input", "expected"]),
-        ("bytes", ["The file bytes cannot be read", "valid UTF-8"]),
     ] {
         refused(
             devtrail(&folder).args(["send", file, "--data", "."]),

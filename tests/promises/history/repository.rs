@@ -72,6 +72,19 @@ impl Repository {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// An empty commit of Ada, written and committed at `date`.
+    pub fn committed(&self, date: &str) {
+        let seconds = date.parse::<jiff::Timestamp>().unwrap().as_second();
+        let offset = date[date.len() - 6..].replace(':', "");
+        self.commit("2026-03-02T10:00:00Z", "ada@example.org", "x");
+        let text = self.raw("HEAD");
+        let line = |line: &str| match line.split_once('>') {
+            Some((who, _)) => format!("{who}> {seconds} {offset}"),
+            None => line.to_owned(),
+        };
+        self.put(&text.lines().map(line).collect::<Vec<_>>().join("\n"));
+    }
+
     /// Makes the commit that is checked out one with a signature, which nobody made; gives its hash.
     pub fn signed(&self) -> String {
         let signature =

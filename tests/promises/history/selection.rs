@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ADA;
 use super::repository::Repository;
 
-fn devtrail(folder: &Path, arguments: &[&str]) -> Output {
+pub fn devtrail(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program("devtrail"));
     command
         .current_dir(folder)
@@ -114,6 +114,47 @@ fn a_wrong_clock_in_the_middle_of_a_history_hides_no_commit() {
     let output = devtrail(repository.0.path(), &arguments);
     let planned: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert_eq!(planned["commits"], 10, "{}", stderr_of(&output));
+}
+
+/// Contract: import.since, import.days
+#[test]
+fn a_day_is_the_commits_own_wherever_the_machine_stands() {
+    let repository = Repository::new();
+    for date in [
+        "2025-11-19T23:45:00+05:30",
+        "2025-11-20T00:15:00+05:30",
+        "2025-11-20T23:30:00-10:00",
+        "2025-11-21T00:10:00+14:00",
+    ] {
+        repository.committed(date);
+    }
+    let planned = |zone: &str, days: &[&str]| -> Value {
+        let mut command = Command::new(program("devtrail"));
+        let arguments = ["import", "git", ".", "--dry-run", "--json"];
+        let output = command
+            .current_dir(repository.0.path())
+            .args(arguments)
+            .args(days)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        let planned = serde_json::from_slice::<Value>(&output.stdout);
+        planned.unwrap_or_else(|_| panic!("{zone} {days:?}: {}", stderr_of(&output)))
+    };
+    for zone in [
+        "Asia/Kolkata",
+        "UTC",
+        "Pacific/Honolulu",
+        "Pacific/Kiritimati",
+    ] {
+        let count = |days: &[&str]| planned(zone, days)["commits"].as_u64();
+        assert_eq!(count(&["--since", "2025-11-20"]), Some(3), "{zone}");
+        assert_eq!(count(&["--until", "2025-11-20"]), Some(3), "{zone}");
+        let one = ["--since", "2025-11-20", "--until", "2025-11-20"];
+        assert_eq!(count(&one), Some(2), "{zone}");
+        assert_eq!(planned(zone, &one)["first"], "2025-11-20", "{zone}");
+    }
 }
 
 /// Contract: import.refused, import.authors

@@ -130,6 +130,22 @@ fn client(headers: &HeaderMap) -> Box<RawValue> {
     RawValue::from_string(Value::Object(members).to_string()).expect("a value's JSON text is JSON")
 }
 
+/// The Devtrail event that a heartbeat is.
+///
+/// # Errors
+/// Returns the [`Refusal`] if none can be made of it.
+pub fn event_of(heartbeat: &RawValue) -> Result<Box<RawValue>, Refusal> {
+    let text = translated(heartbeat.get())?;
+    let unreadable = |error: serde_json::Error| {
+        Refusal::new(
+            Code::SchemaInvalid,
+            "",
+            format!("it makes no event: {error}"),
+        )
+    };
+    RawValue::from_string(text).map_err(unreadable)
+}
+
 fn event(heartbeat: &RawValue) -> ParsedEvent<'_> {
     match translated(heartbeat.get()) {
         Ok(text) => ParsedEvent::Text(Cow::Owned(text)),
