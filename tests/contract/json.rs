@@ -1,7 +1,9 @@
 //! Hostile JSON: what is no JSON is refused whole; what is odd within an event is that event's verdict.
 
 use harness::event;
+use serde_json::json;
 
+use crate::compression::gzip;
 use crate::support::{RawClient, body_of, fresh, good, shared};
 
 /// An event with this text as a member of its data.
@@ -47,7 +49,7 @@ async fn what_is_no_json_is_refused_whole() {
     }
     bodies.push(format!("{good}x").into_bytes());
     bodies.push(format!("{good}{good}").into_bytes());
-    bodies.push(format!("\u{feff}{good}").into_bytes());
+    bodies.push(format!("\u{feff}\u{feff}{good}").into_bytes());
     bodies.push(good.replace("file.saved", "file\0saved").into_bytes());
     bodies.push(good.encode_utf16().flat_map(u16::to_le_bytes).collect());
     // Invalid UTF-8 anywhere: alone, cut off, too long, a surrogate, beyond the last character.
@@ -213,4 +215,74 @@ async fn repeated_members_within_an_event_are_its_own_verdict() {
         assert_eq!(client.verdict(&with(member)).await, code, "{member}");
     }
     client.still_fine().await;
+}
+
+/// The second of each pair is a resend of the first: their message ids are the same.
+///
+/// Contract: events.byte-order-mark
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_order_mark_is_ignored_in_every_format() {
+    let up = shared().await;
+    let client = RawClient::to(&up);
+    let envelope = good();
+    let one = event(&fresh("e")).to_string();
+    let batch_id = fresh("b");
+    let ndjson = [
+        ("content-type", "application/x-ndjson"),
+        ("devtrail-batch-id", &batch_id),
+        ("devtrail-sent-at", "2026-03-01T09:15:02Z"),
+        ("devtrail-schema-version", "1.0"),
+    ];
+    let cloud = |id: &str| {
+        json!({"specversion": "1.0", "id": id, "source": "x", "type": "file.saved",
+            "time": "2026-03-01T09:14:58Z", "data": {"path": "a"}})
+    };
+    let structured = cloud(&fresh("e")).to_string();
+    let batched = json!([cloud(&fresh("e"))]).to_string();
+    let id = fresh("e");
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", &id),
+        ("ce-source", "x"),
+        ("ce-type", "file.saved"),
+        ("ce-time", "2026-03-01T09:14:58Z"),
+    ];
+    for (headers, body) in [
+        (&[][..], &*envelope),
+        (&ndjson, &one),
+        (
+            &[("content-type", "application/cloudevents+json")],
+            &structured,
+        ),
+        (
+            &[("content-type", "application/cloudevents-batch+json")],
+            &batched,
+        ),
+        (&binary, r#"{"path":"a"}"#),
+    ] {
+        let marked = format!("\u{feff}{body}");
+        let packed: Vec<_> = headers
+            .iter()
+            .copied()
+            .chain([("content-encoding", "gzip")])
+            .collect();
+        let first = client.ask(client.post(headers, &marked)).await;
+        assert_eq!(
+            (first.status, &first.json()["counts"]["accepted"]),
+            (202, &json!(1)),
+            "{first:?}"
+        );
+        for again in [
+            client.ask(client.post(headers, body)).await,
+            client
+                .ask(client.post(&packed, gzip(marked.as_bytes())))
+                .await,
+        ] {
+            assert_eq!(again.json()["duplicate_batch"], true, "{again:?}");
+            assert_eq!(
+                again.json()["stream_sequence"],
+                first.json()["stream_sequence"]
+            );
+        }
+    }
 }

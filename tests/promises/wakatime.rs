@@ -137,7 +137,7 @@ async fn each_heartbeat_gets_its_own_status() {
     let client = up.client();
     let bulk = json!([
         heartbeat(1_772_352_898.5),
-        with("lineno", json!("twelve")),
+        with("entity", json!("")),
         heartbeat(1_772_352_898.5),
         heartbeat(946_684_799.0),
         "no heartbeat",
@@ -154,7 +154,7 @@ async fn each_heartbeat_gets_its_own_status() {
         "{reply}"
     );
     for (response, begin) in [
-        (1, "lineno: "),
+        (1, "entity: "),
         (4, "a heartbeat must be"),
         (5, "time: time must be"),
     ] {
@@ -162,7 +162,7 @@ async fn each_heartbeat_gets_its_own_status() {
         assert!(error.starts_with(begin), "{error}");
     }
     assert_eq!(responses[0][0]["data"]["id"], responses[2][0]["data"]["id"]);
-    let (status, problem) = post(&client, ONE, &[], &with("type", json!("planet"))).await;
+    let (status, problem) = post(&client, ONE, &[], &with("entity", json!([]))).await;
     let stderr_of = (
         status,
         &problem["code"],
@@ -174,7 +174,7 @@ async fn each_heartbeat_gets_its_own_status() {
         (
             400,
             &json!("invalid_envelope"),
-            &json!("/type"),
+            &json!("/entity"),
             &json!(false)
         ),
         "{problem}"
@@ -219,11 +219,11 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
             "{path} {reply}"
         );
         // Alone it is the request's status, among others its own: neither makes a client lose the others.
-        let bad = with("lineno", json!(-5));
+        let bad = with("entity", json!(""));
         let (status, problem) = post(&client, path, &[], &bad).await;
         assert_eq!(
             (status, &problem["pointer"]),
-            (400, &json!("/lineno")),
+            (400, &json!("/entity")),
             "{path} {problem}"
         );
         let (status, reply) =
@@ -244,6 +244,60 @@ async fn either_route_takes_one_or_many_and_answers_in_kind() {
             "{path}"
         );
     }
+}
+
+/// Contract: heartbeats.details, heartbeats.numbers, heartbeats.truth, heartbeats.unused, heartbeats.around
+/// Contract: heartbeats.needed
+#[tokio::test(flavor = "multi_thread")]
+async fn a_side_detail_costs_no_heartbeat_its_time() {
+    let up = DevtrailUp::start().await;
+    let client = up.client();
+    let details = [
+        ("is_write", json!("true"), json!(null)),
+        ("is_write", json!(1), json!(null)),
+        ("cursorpos", json!(""), json!("")),
+        ("lineno", json!(-1), json!(-1)),
+        ("lines", json!(-1), json!(-1)),
+        ("lines", json!("12.0"), json!(null)),
+        ("project", json!(2021), json!(null)),
+        ("type", json!(""), json!("")),
+        ("dependencies", json!({"a": 1e300}), json!({"a": 1e300})),
+        ("branch", json!(["main"]), json!(["main"])),
+    ];
+    let beats: Vec<Value> = details
+        .iter()
+        .zip(0..)
+        .map(|((name, value, _), second)| {
+            let mut beat = heartbeat(1_772_352_000.0 + f64::from(second));
+            beat[*name] = value.clone();
+            beat
+        })
+        .collect();
+    for body in [json!([beats]), json!({"data": beats}), json!(beats)] {
+        let (status, reply) = post(&client, BULK, &[("prefer", "wait=30")], &body).await;
+        assert_eq!(status, 201, "{reply}");
+        let responses = reply["responses"].as_array().unwrap();
+        assert_eq!(responses.len(), beats.len(), "{reply}");
+        for ((name, _, unused), response) in details.iter().zip(responses) {
+            assert_eq!(response[1], 201, "{name}: {response}");
+            let event: Value =
+                serde_json::from_str(&up.kept(response[0]["data"]["id"].as_str().unwrap()))
+                    .unwrap();
+            assert_eq!(event["wakatime"][name], *unused, "{event}");
+        }
+    }
+    assert_eq!(up.count("SELECT count(*) FROM events"), beats.len() as i64);
+    // Their time counts: five minutes' worth of activity is seen in the metrics of that day.
+    let metrics = async || {
+        let days = client
+            .get_with_key("/v1/metrics/daily?from=2026-03-01&to=2026-03-01")
+            .await;
+        let days: Value = days.json().await.ok()?;
+        (days["days"][0]["events"].as_i64()? >= beats.len() as i64).then_some(())
+    };
+    harness::until("the metrics have them", metrics).await;
+    let unreadable = json!({"time": 1_772_352_898, "entity": "", "lines": 3});
+    assert_eq!(post(&client, ONE, &[], &unreadable).await.0, 400);
 }
 
 /// Contract: heartbeats.id, heartbeats.same-id, heartbeats.on-disk

@@ -18,6 +18,9 @@ pub use submission::{
     BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt,
 };
 
+/// What some programs, most of them on Windows, begin a text with. It is no part of it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// The body's format is none of those that are known; a sentence that names what was sent and what would be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -69,6 +72,11 @@ impl Format {
     /// # Errors
     /// Returns [`BadEnvelope`] if the body is not a batch.
     pub fn read<'a>(self, request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
+        let body = request.body;
+        let request = &BatchRequest {
+            body: body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body),
+            ..*request
+        };
         match self {
             Self::Envelope => envelope::read(request),
             Self::Ndjson => ndjson::read(request),

@@ -12,9 +12,6 @@ use super::submission::{
     BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, invalid,
 };
 
-/// What some programs of Windows begin a text file with.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
 /// Reads lines.
 pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
     let missing = |name| BadEnvelope::Header {
@@ -50,7 +47,6 @@ pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEn
 
 /// The lines that hold anything, without the white space of JSON around them (RFC 8259, section 2).
 fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     body.split(|byte| *byte == b'\n')
         .map(trimmed)
         .filter(|line| !line.is_empty())

@@ -15,46 +15,81 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::fields::header;
-use super::json::{bad_object, elements, object};
+use super::json::{bad_object, elements, list, object, unreadable};
 use super::submission::{
-    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt,
+    BadEnvelope, BatchRequest, Format, ParsedBatch, ParsedEvent, Refusal, SentAt, invalid,
 };
 
-/// Members of a heartbeat, and of the event's `data`.
-const NAMES: [(&str, &str); 10] = [
-    ("entity", "entity"),
-    ("type", "entity_type"),
-    ("category", "category"),
-    ("is_write", "is_write"),
-    ("lines", "lines"),
-    ("lineno", "line"),
-    ("cursorpos", "cursor"),
-    ("project", "project"),
-    ("language", "language"),
-    ("branch", "branch"),
+/// A member of a heartbeat that has a place in the event's `data`.
+struct Known {
+    theirs: &'static str,
+    ours: &'static str,
+    kind: Kind,
+}
+
+/// What the event's schema wants of a member.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A string of at most [`MAX_TEXT`] characters.
+    Text,
+    /// One of [`ENTITY_TYPES`].
+    EntityType,
+    /// True or false.
+    Truth,
+    /// A whole number from 0 to [`MAX_COUNT`].
+    Count,
+}
+
+const fn known(theirs: &'static str, ours: &'static str, kind: Kind) -> Known {
+    Known { theirs, ours, kind }
+}
+
+/// The members of a heartbeat that have a place in `data`.
+const KNOWN: [Known; 10] = [
+    known("entity", "entity", Kind::Text),
+    known("type", "entity_type", Kind::EntityType),
+    known("category", "category", Kind::Text),
+    known("is_write", "is_write", Kind::Truth),
+    known("lines", "lines", Kind::Count),
+    known("lineno", "line", Kind::Count),
+    known("cursorpos", "cursor", Kind::Count),
+    known("project", "project", Kind::Text),
+    known("language", "language", Kind::Text),
+    known("branch", "branch", Kind::Text),
 ];
+
+/// The two members that a heartbeat cannot be without.
+const NEEDED: [&str; 2] = ["time", "entity"];
+
+/// What `entity` may name.
+const ENTITY_TYPES: [&str; 5] = ["file", "app", "domain", "url", "event"];
+/// Most characters of a text.
+const MAX_TEXT: usize = 4_096;
+/// The largest count: 2^53 - 1.
+const MAX_COUNT: u64 = 9_007_199_254_740_991;
 
 /// What makes a heartbeat this one, beside its time.
 const IDENTITY: [&str; 6] = [
     "type", "category", "project", "branch", "entity", "is_write",
 ];
 
-/// Numbers, which WakaTime's client writes as text if the editor gave them as text.
-const NUMBERS: [&str; 3] = ["lines", "lineno", "cursorpos"];
+/// What home-made clients call the list of heartbeats, if they put an object around it.
+const WRAPPERS: [&str; 2] = ["data", "heartbeats"];
+/// How many arrays or objects there may be around the list.
+const MAX_AROUND: usize = 4;
 
 /// 9999-12-31T00:00:00Z in seconds: later ones have no RFC 3339 form.
 const LATEST: f64 = 253_402_214_400.0;
+/// 2000-01-01T00:00:00Z in milliseconds. In seconds it is far beyond [`LATEST`], so a number from here on can only be
+/// milliseconds, as `Date.now()` gives them.
+const MILLISECONDS_FROM: f64 = 946_684_800_000.0;
 
 /// The version of the events that heartbeats become.
 const SCHEMA_VERSION: &str = "1.0";
 
 /// Reads heartbeats: an array of them, or one alone. WakaTime's own client sends arrays to any address.
 pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEnvelope> {
-    let wanted = "a heartbeat, a JSON object, or an array of heartbeats";
-    let (format, heartbeats) = match request.body.trim_ascii_start().first() {
-        Some(b'[') => (Format::Heartbeats, elements(request, wanted)?),
-        _ => (Format::Heartbeat, vec![object(request, wanted)?]),
-    };
+    let Sent { format, heartbeats } = sent(request)?;
     let events: Vec<ParsedEvent<'a>> = heartbeats.into_iter().map(event).collect();
     let batch_id = id::made_of("wakatime", events.iter().map(ParsedEvent::bytes));
     let sent_at = SentAt::new(request.received_at);
@@ -66,6 +101,94 @@ pub fn read<'a>(request: &BatchRequest<'_, 'a>) -> Result<ParsedBatch<'a>, BadEn
     Ok(submission)
 }
 
+/// What a body holds.
+struct Sent<'a> {
+    /// Whether it was one heartbeat alone, or a list.
+    format: Format,
+    /// At least one.
+    heartbeats: Vec<&'a RawValue>,
+}
+
+/// The heartbeats of a body, without the arrays and objects around the list of them.
+fn sent<'a>(request: &BatchRequest<'_, 'a>) -> Result<Sent<'a>, BadEnvelope> {
+    let wanted = "a heartbeat, a JSON object, or an array of heartbeats";
+    let too_deep = || {
+        let detail = format!(
+            "The body must be {wanted}; at most {MAX_AROUND} arrays or objects may be around the list."
+        );
+        invalid("", detail)
+    };
+    let mut around = 0;
+    let mut list = if request.body.trim_ascii_start().first() == Some(&b'[') {
+        elements(request, wanted)?
+    } else {
+        let mut object = object(request, wanted)?;
+        loop {
+            match wrapped(object) {
+                None => {
+                    return Ok(Sent {
+                        format: Format::Heartbeat,
+                        heartbeats: vec![object],
+                    });
+                }
+                Some(inner) if inner.get().starts_with('[') => break vec![inner],
+                Some(inner) => object = inner,
+            }
+            around += 1;
+            if around > MAX_AROUND {
+                return Err(too_deep());
+            }
+        }
+    };
+    while !list.is_empty() && list.iter().all(|inner| inner.get().starts_with('[')) {
+        around += 1;
+        if around > MAX_AROUND {
+            return Err(too_deep());
+        }
+        list = flattened(&list, request.max_events)?;
+    }
+    if list.is_empty() {
+        return Err(invalid("", "The body must hold at least one event."));
+    }
+    Ok(Sent {
+        format: Format::Heartbeats,
+        heartbeats: list,
+    })
+}
+
+/// What an object is wrapped around, if it is no heartbeat itself.
+fn wrapped(object: &RawValue) -> Option<&RawValue> {
+    // Nearly every object is a heartbeat: it is read once, below.
+    if !WRAPPERS.iter().any(|name| object.get().contains(name)) {
+        return None;
+    }
+    let RawObject(members) = serde_json::from_str(object.get()).ok()?;
+    if members.iter().any(|(name, _)| NEEDED.contains(&&**name)) {
+        return None;
+    }
+    let mut wrappers = members
+        .into_iter()
+        .filter(|(name, value)| WRAPPERS.contains(&&**name) && value.get().starts_with(['[', '{']))
+        .map(|(_, value)| value);
+    let only = wrappers.next()?;
+    wrappers.next().is_none().then_some(only)
+}
+
+/// The elements of several arrays, one after the other.
+fn flattened<'a>(arrays: &[&'a RawValue], max: usize) -> Result<Vec<&'a RawValue>, BadEnvelope> {
+    let mut all = Vec::new();
+    let mut count = 0;
+    for array in arrays {
+        let elements = list(array.get(), max).map_err(|error| unreadable(&error, "an array"))?;
+        count += elements.count;
+        if count > max {
+            return Err(BadEnvelope::TooManyEvents(count));
+        }
+        all.extend(elements.first);
+    }
+    Ok(all)
+}
+
 /// A pointer into the Devtrail event, by the names of WakaTime.
 pub fn as_sent(pointer: String) -> String {
     match pointer.as_str() {
@@ -73,8 +196,8 @@ pub fn as_sent(pointer: String) -> String {
         "/data" => String::new(),
         _ => match pointer.strip_prefix("/data/") {
             Some(name) => {
-                let theirs = NAMES.iter().find(|(_, ours)| *ours == name);
-                format!("/{}", theirs.map_or(name, |(theirs, _)| theirs))
+                let known = KNOWN.iter().find(|known| known.ours == name);
+                format!("/{}", known.map_or(name, |known| known.theirs))
             }
             None => pointer,
         },
@@ -162,38 +285,55 @@ fn translated(heartbeat: &str) -> Result<String, Refusal> {
             "a heartbeat must be a JSON object",
         ));
     }
-    let invalid = |pointer: &str, detail: &str| Refusal::new(Code::SchemaInvalid, pointer, detail);
+    let refused = |pointer: &str, detail: &str| Refusal::new(Code::SchemaInvalid, pointer, detail);
     let RawObject(mut members) =
-        serde_json::from_str(heartbeat).map_err(|error| invalid("", &bad_object(&error)))?;
+        serde_json::from_str(heartbeat).map_err(|error| refused("", &bad_object(&error)))?;
     // Its client writes null for whatever it does not know.
     members.retain(|(_, value)| value.get() != "null");
+    let is_repeated = |name: &str| {
+        members
+            .iter()
+            .filter(|(other, _)| other == name)
+            .nth(1)
+            .is_some()
+    };
+    if let Some(name) = NEEDED.into_iter().find(|name| is_repeated(name)) {
+        return Err(refused(
+            &format!("/{name}"),
+            &format!("the member {name:?} occurs more than once"),
+        ));
+    }
+    // Nothing tells which of two details was meant: neither is used.
+    let ambiguous: Vec<&str> = KNOWN
+        .iter()
+        .map(|known| known.theirs)
+        .filter(|name| is_repeated(name))
+        .collect();
     let mut at = None;
     let mut data = Vec::new();
     let mut others = Vec::new();
-    for (index, (name, value)) in members.iter().enumerate() {
-        let ours = NAMES
-            .iter()
-            .find(|(theirs, _)| theirs == name)
-            .map(|(_, ours)| *ours);
-        if (ours.is_some() || name == "time")
-            && members[..index].iter().any(|(earlier, _)| earlier == name)
-        {
-            return Err(invalid(
-                &format!("/{name}"),
-                &format!("the member {name:?} occurs more than once"),
-            ));
-        }
-        match ours {
-            Some(ours) => data.push(format!("{:?}:{}", ours, number(name, value))),
-            None if name == "time" => at = micros(value),
-            None => others.push(format!("{}:{}", quoted(name).get(), value.get())),
+    for (name, value) in &members {
+        let known = KNOWN.iter().find(|known| known.theirs == name);
+        let read = known
+            .filter(|known| !ambiguous.contains(&known.theirs))
+            .and_then(|known| Some((known.ours, readable(known.kind, value)?)));
+        match (known, read) {
+            (Some(_), Some((ours, text))) => data.push(format!("{ours:?}:{text}")),
+            // Without it the heartbeat says nothing: the schema names what is wrong with it.
+            (Some(_), None) if name == "entity" => {
+                data.push(format!("\"entity\":{}", value.get()));
+            }
+            (None, _) if name == "time" => at = micros(value),
+            // What cannot be used of a detail does not cost the heartbeat its time.
+            _ => others.push(format!("{}:{}", quoted(name).get(), kept(value))),
         }
     }
     let at = at.ok_or_else(|| {
         Refusal::new(
             Code::TimeInvalid,
             "/time",
-            "time must be a number of seconds since 1970, before the year 10000",
+            "time must be a number of seconds (or, from 2000 on, of milliseconds) since 1970, before the year 10000, \
+             or an RFC 3339 time with an offset or Z",
         )
     })?;
     let others = match others.is_empty() {
@@ -227,25 +367,90 @@ fn identity(at: Micros, members: &[(String, &RawValue)]) -> String {
     )
 }
 
-/// Seconds since 1970, a number or a number's text, in microseconds: what a double holds exactly enough.
+/// A time in microseconds since 1970: seconds or milliseconds, a number or a number's text, of which a double holds
+/// exactly enough; or an RFC 3339 text.
 fn micros(value: &RawValue) -> Option<Micros> {
-    let seconds: f64 = match json::string(value) {
-        Some(text) => text.trim().parse().ok()?,
+    let number: f64 = match json::string(value) {
+        Some(text) => match text.trim().parse() {
+            Ok(number) => number,
+            Err(_) => return time::parse_rfc3339(text.trim())?.at,
+        },
         None => serde_json::from_str(value.get()).ok()?,
     };
-    (0.0..LATEST)
-        .contains(&seconds)
-        .then(|| (seconds * 1e6).round() as Micros)
+    let seconds = (0.0..LATEST).contains(&number);
+    let milliseconds = (MILLISECONDS_FROM..LATEST * 1e3).contains(&number);
+    match (seconds, milliseconds) {
+        (true, _) => Some((number * 1e6).round() as Micros),
+        (false, true) => Some((number * 1e3).round() as Micros),
+        (false, false) => None,
+    }
 }
 
-/// A member's value; if it is a whole number written as text, the number.
-fn number<'a>(name: &str, value: &'a RawValue) -> Cow<'a, str> {
-    let text = NUMBERS
-        .contains(&name)
-        .then(|| json::string(value))
-        .flatten();
-    let whole = text.and_then(|text| text.trim().parse::<u64>().ok());
-    whole.map_or(Cow::Borrowed(value.get()), |whole| {
-        Cow::Owned(whole.to_string())
-    })
+/// A member's value as the event's schema wants it, if it can be read as that.
+///
+/// What the schema takes stays as it was written: the same heartbeat always makes the same bytes.
+fn readable(kind: Kind, value: &RawValue) -> Option<Cow<'_, str>> {
+    let as_sent = Cow::Borrowed(value.get());
+    let text = json::string(value);
+    match kind {
+        Kind::Text => match text {
+            Some(text) => (text.chars().count() <= MAX_TEXT).then_some(as_sent),
+            // The name of a project may be a year.
+            None => (is_number(value) && value.get().len() <= MAX_TEXT)
+                .then(|| Cow::Owned(quoted(value.get()).get().to_owned())),
+        },
+        Kind::EntityType => {
+            let text = text?;
+            if ENTITY_TYPES.contains(&&*text) {
+                return Some(as_sent);
+            }
+            let plain = text.trim().to_lowercase();
+            ENTITY_TYPES
+                .contains(&&*plain)
+                .then(|| Cow::Owned(quoted(&plain).get().to_owned()))
+        }
+        Kind::Truth => {
+            let plain = text.map_or(as_sent, Cow::Owned);
+            let plain = plain.trim().to_lowercase();
+            let number: Option<f64> = plain.parse().ok();
+            match (&*plain, number) {
+                ("true", _) | (_, Some(1.0)) => Some(Cow::Borrowed("true")),
+                ("false", _) | (_, Some(0.0)) => Some(Cow::Borrowed("false")),
+                _ => None,
+            }
+        }
+        Kind::Count => match text {
+            Some(text) => count(text.trim()).map(|count| Cow::Owned(count.to_string())),
+            None => is_number(value)
+                .then(|| count(value.get()))
+                .flatten()
+                .map(|_| as_sent),
+        },
+    }
+}
+
+fn is_number(value: &RawValue) -> bool {
+    value
+        .get()
+        .starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// The whole number that a text is, such as `12` or `12.0`.
+fn count(text: &str) -> Option<u64> {
+    let whole = text.parse::<u64>().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        // Beyond 2^53 - 1 it is no count anyway.
+        (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+    });
+    whole.filter(|count| *count <= MAX_COUNT)
+}
+
+/// A value as the event keeps it: as it was sent, or its text if no event can hold it, such as a number beyond a
+/// double's range.
+fn kept(value: &RawValue) -> Cow<'_, str> {
+    // As deep as it will be: in `wakatime`, in the event.
+    match json::value(&format!("[[{}]]", value.get())) {
+        Ok(_) => Cow::Borrowed(value.get()),
+        Err(_) => Cow::Owned(quoted(value.get()).get().to_owned()),
+    }
 }

@@ -146,7 +146,7 @@ fn a_batch_has_at_most_1000_events() {
 fn a_body_that_is_no_json_is_malformed() {
     let whole = body(&[], &[event(&[])]);
     let trailing = format!("{whole} x");
-    let with_mark = format!("\u{feff}{whole}");
+    let two_marks = format!("\u{feff}\u{feff}{whole}");
     let texts = [
         "",
         " ",
@@ -154,7 +154,7 @@ fn a_body_that_is_no_json_is_malformed() {
         "nul",
         &whole[..whole.len() - 1],
         &trailing,
-        &with_mark,
+        &two_marks,
         "{'a':1}",
         "{\"\\ud800\":1}",
     ];

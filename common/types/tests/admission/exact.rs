@@ -2,7 +2,11 @@
 
 use types::verdict::Code;
 
-use super::{ACCEPTED, admitted, body, event, finding, notes, refused, texts, travelled};
+use types::formats::Format;
+
+use super::{
+    ACCEPTED, admit_sent, admitted, body, event, finding, notes, refused, texts, travelled,
+};
 
 fn data(extra: &str) -> String {
     event(&[("data", &format!(r#"{{"path":"a","x":{extra}}}"#))])
@@ -139,4 +143,47 @@ fn a_body_over_several_lines_survives_as_well() {
         kept,
         serde_json::json!({"name": "editor", "time_zone": "Europe/Berlin"})
     );
+}
+
+/// What the message id is made of stays the same, so that a resend without the mark is the same batch.
+#[test]
+fn a_byte_order_mark_is_no_part_of_any_format() {
+    let cloud = r#"{"specversion":"1.0","id":"e1","source":"x","type":"file.saved","time":"2026-03-01T09:14:58Z",
+        "data":{"path":"a"}}"#;
+    let batch = format!("[{cloud}]");
+    let envelope = body(&[], &[event(&[])]);
+    let one = event(&[]);
+    let heartbeat = r#"{"time":1772352898,"entity":"a"}"#;
+    let heartbeats = format!("[{heartbeat}]");
+    let ndjson = [
+        ("devtrail-batch-id", "b1"),
+        ("devtrail-sent-at", "2026-03-01T09:15:02Z"),
+        ("devtrail-schema-version", "1.0"),
+    ];
+    let binary = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "e1"),
+        ("ce-source", "x"),
+        ("ce-type", "file.saved"),
+        ("ce-time", "2026-03-01T09:14:58Z"),
+    ];
+    let none: &[(&'static str, &str)] = &[];
+    for (format, headers, body) in [
+        (Format::Envelope, none, &*envelope),
+        (Format::Ndjson, &ndjson, &one),
+        (Format::CloudEvent, none, cloud),
+        (Format::CloudEvents, none, &batch),
+        (Format::BinaryCloudEvent, &binary, r#"{"path":"a"}"#),
+        (Format::BinaryCloudEvent, &binary, ""),
+        (Format::Heartbeats, none, heartbeat),
+        (Format::Heartbeats, none, &heartbeats),
+    ] {
+        let plain = admit_sent(format, headers, body.as_bytes()).unwrap();
+        let marked = format!("\u{feff}{body}");
+        let marked = admit_sent(format, headers, marked.as_bytes()).unwrap();
+        assert_eq!(marked.events, plain.events, "{format:?}");
+        assert_eq!(marked.header.batch_id, plain.header.batch_id, "{format:?}");
+        assert_eq!(marked.format, plain.format);
+    }
 }

@@ -118,12 +118,28 @@ fn seconds_become_microseconds() {
     assert_eq!(time("1772352898.1"), "2026-03-01T08:14:58.100000Z");
     assert_eq!(time("1772352898.1234566"), "2026-03-01T08:14:58.123457Z");
     assert_eq!(time("1.772352898e9"), "2026-03-01T08:14:58.000000Z");
+    for milliseconds in ["1772352898123", "1772352898123.0", r#""1772352898123""#] {
+        assert_eq!(time(milliseconds), "2026-03-01T08:14:58.123000Z");
+    }
+    for text in [
+        r#""2026-03-01T08:14:58.1Z""#,
+        r#"" 2026-03-01T09:14:58.1+01:00""#,
+    ] {
+        assert_eq!(time(text), "2026-03-01T08:14:58.100000Z", "{text}");
+    }
     for bad in [
         "",
         "null",
         "-1",
         "253402214400",
+        "946684799999",
+        "1772352898123456",
         "1e300",
+        "1e999",
+        "true",
+        "{}",
+        r#""2026-03-01T08:14:58""#,
+        r#""inf""#,
         r#""now""#,
         r#""nan""#,
         "[]",
@@ -146,22 +162,208 @@ fn what_is_wrong_is_named_as_in_the_heartbeat() {
         finding(&[("entity", "null")]),
         refused(Code::SchemaInvalid, "")
     );
+    for entity in [r#""""#, "[]", "{}", "true", r#""\ud800""#] {
+        assert_eq!(
+            finding(&[("entity", entity)]).0,
+            Some(Code::SchemaInvalid),
+            "{entity}"
+        );
+    }
     assert_eq!(
-        finding(&[("type", r#""planet""#)]),
-        refused(Code::SchemaInvalid, "/type")
-    );
-    assert_eq!(
-        finding(&[("lineno", r#""x""#)]),
-        refused(Code::SchemaInvalid, "/lineno")
-    );
-    assert_eq!(
-        finding(&[("cursorpos", "-1")]),
-        refused(Code::SchemaInvalid, "/cursorpos")
+        finding(&[("time", r#"1,"time":2"#)]),
+        refused(Code::SchemaInvalid, "/time")
     );
     assert_eq!(
         finding(&[("entity", r#""a","entity":"b""#)]),
         refused(Code::SchemaInvalid, "/entity")
     );
+}
+
+/// A member as it is sent, and what becomes of it in the event: a place in `data`, or a place in `wakatime`.
+const DETAILS: &[(&str, &str, &str, &str)] = &[
+    ("is_write", r#""true""#, "data", r#"{"is_write":true}"#),
+    ("is_write", r#"" True ""#, "data", r#"{"is_write":true}"#),
+    ("is_write", r#""0""#, "data", r#"{"is_write":false}"#),
+    ("is_write", "1", "data", r#"{"is_write":true}"#),
+    ("is_write", "1.0", "data", r#"{"is_write":true}"#),
+    ("is_write", "0", "data", r#"{"is_write":false}"#),
+    ("is_write", "2", "wakatime", r#"{"is_write":2}"#),
+    ("is_write", r#""""#, "wakatime", r#"{"is_write":""}"#),
+    (
+        "is_write",
+        r#""maybe""#,
+        "wakatime",
+        r#"{"is_write":"maybe"}"#,
+    ),
+    ("is_write", "[true]", "wakatime", r#"{"is_write":[true]}"#),
+    ("lines", r#""12.0""#, "data", r#"{"lines":12}"#),
+    ("lines", r#"" 12 ""#, "data", r#"{"lines":12}"#),
+    ("lines", "12.0", "data", r#"{"lines":12.0}"#),
+    ("lines", "1.2e1", "data", r#"{"lines":1.2e1}"#),
+    (
+        "lines",
+        "9007199254740991",
+        "data",
+        r#"{"lines":9007199254740991}"#,
+    ),
+    (
+        "lines",
+        "9007199254740992",
+        "wakatime",
+        r#"{"lines":9007199254740992}"#,
+    ),
+    ("lines", "1e300", "wakatime", r#"{"lines":1e300}"#),
+    ("lines", "1e999", "wakatime", r#"{"lines":"1e999"}"#),
+    ("lines", "-1", "wakatime", r#"{"lines":-1}"#),
+    ("lines", r#""-1""#, "wakatime", r#"{"lines":"-1"}"#),
+    ("lines", "12.5", "wakatime", r#"{"lines":12.5}"#),
+    ("lines", r#""nan""#, "wakatime", r#"{"lines":"nan"}"#),
+    ("lines", "true", "wakatime", r#"{"lines":true}"#),
+    ("lines", "{}", "wakatime", r#"{"lines":{}}"#),
+    ("lines", r#"1,"lines":2"#, "wakatime", r#"{"lines":2}"#),
+    ("lineno", "-1", "wakatime", r#"{"lineno":-1}"#),
+    ("cursorpos", r#""""#, "wakatime", r#"{"cursorpos":""}"#),
+    ("cursorpos", "[3]", "wakatime", r#"{"cursorpos":[3]}"#),
+    ("type", r#""""#, "wakatime", r#"{"type":""}"#),
+    ("type", r#""planet""#, "wakatime", r#"{"type":"planet"}"#),
+    ("type", r#"" File""#, "data", r#"{"entity_type":"file"}"#),
+    ("type", "3", "wakatime", r#"{"type":3}"#),
+    ("project", "2021", "data", r#"{"project":"2021"}"#),
+    ("project", "[]", "wakatime", r#"{"project":[]}"#),
+    (
+        "project",
+        r#"{"name":"x"}"#,
+        "wakatime",
+        r#"{"project":{"name":"x"}}"#,
+    ),
+    (
+        "project",
+        r#""\ud800""#,
+        "wakatime",
+        r#"{"project":"\"\\ud800\""}"#,
+    ),
+    ("branch", "false", "wakatime", r#"{"branch":false}"#),
+    (
+        "language",
+        "[\"Rust\"]",
+        "wakatime",
+        r#"{"language":["Rust"]}"#,
+    ),
+    ("category", "0", "data", r#"{"category":"0"}"#),
+    ("entity", "7", "data", r#"{"entity":"7"}"#),
+    (
+        "dependencies",
+        "[1e999]",
+        "wakatime",
+        r#"{"dependencies":"[1e999]"}"#,
+    ),
+    ("dependencies", "{}", "wakatime", r#"{"dependencies":{}}"#),
+    (
+        "user_agent",
+        r#""\udfff""#,
+        "wakatime",
+        r#"{"user_agent":"\"\\udfff\""}"#,
+    ),
+];
+
+#[test]
+fn no_side_detail_costs_a_heartbeat_its_time() {
+    for (name, value, place, expected) in DETAILS {
+        let event = kept(&[(name, value)]);
+        let body = heartbeat(&[(name, value)]);
+        assert_eq!(one(&body).header.counts.accepted, 1, "{body}");
+        let expected: Value = serde_json::from_str(expected).unwrap();
+        for (member, value) in expected.as_object().unwrap() {
+            assert_eq!(&event[place][member], value, "{body}");
+        }
+        // Each is in one place only.
+        let ours = |theirs: &&str| match *theirs {
+            "type" => "entity_type".to_owned(),
+            "lineno" => "line".to_owned(),
+            "cursorpos" => "cursor".to_owned(),
+            other => other.to_owned(),
+        };
+        let in_data = event["data"].get(ours(name)).is_some();
+        assert_eq!(in_data, *place == "data", "{body}");
+        assert_eq!(
+            event["wakatime"].get(name).is_some(),
+            *place == "wakatime",
+            "{body}"
+        );
+    }
+    let long = format!("{:?}", "x".repeat(4097));
+    let event = kept(&[("project", &long)]);
+    assert_eq!(event["wakatime"]["project"].as_str().unwrap().len(), 4097);
+    assert!(event["data"].get("project").is_none());
+    let deep = format!("{}{}", "[".repeat(126), "]".repeat(126));
+    let event = kept(&[("dependencies", &deep)]);
+    assert_eq!(event["wakatime"]["dependencies"], json!(deep));
+}
+
+#[test]
+fn arrays_and_objects_around_heartbeats_are_looked_through() {
+    let beat = |second: u32| heartbeat(&[("time", &(1_772_352_898 + second).to_string())]);
+    let (a, b, c) = (beat(1), beat(2), beat(3));
+    let taken = |body: &str| {
+        let admitted = admit_sent(Format::Heartbeats, &[], body.as_bytes())
+            .unwrap_or_else(|refused| panic!("{refused:?}: {body}"));
+        assert_eq!(
+            admitted.header.counts.accepted, admitted.header.counts.received,
+            "{body}"
+        );
+        (
+            admitted.format,
+            admitted.header.batch_id.clone(),
+            admitted.events.len(),
+        )
+    };
+    let (_, of_three, _) = taken(&format!("[{a},{b},{c}]"));
+    for body in [
+        format!("[[{a},{b},{c}]]"),
+        format!("[[{a},{b}],[{c}]]"),
+        format!("[[[{a}]],[[{b},{c}]]]"),
+        format!(r#"{{"data":[{a},{b},{c}]}}"#),
+        format!(r#" {{"heartbeats": [[{a},{b},{c}]], "machine": "x"}}"#),
+        format!(r#"{{"data":{{"heartbeats":[{a},{b},{c}]}}}}"#),
+        format!("\u{feff}[{a},{b},{c}]"),
+    ] {
+        assert_eq!(
+            taken(&body),
+            (Format::Heartbeats, of_three.clone(), 3),
+            "{body}"
+        );
+    }
+    assert_eq!(taken(&format!(r#"{{"data":{a}}}"#)).0, Format::Heartbeat);
+    // A heartbeat may have members of these names.
+    let own = heartbeat(&[("data", r#"[{"x":1}]"#)]);
+    assert_eq!(
+        kept(&[("data", r#"[{"x":1}]"#)])["wakatime"]["data"],
+        json!([{"x": 1}])
+    );
+    assert_eq!(taken(&own).0, Format::Heartbeat);
+    let refused = |body: &str| {
+        admit_sent(Format::Heartbeats, &[], body.as_bytes())
+            .map(|_| ())
+            .unwrap_err()
+    };
+    let deep = format!("{}{a}{}", "[".repeat(6), "]".repeat(6));
+    for body in ["[[]]", r#"{"data":[]}"#, "[[],[]]", &deep] {
+        assert!(
+            matches!(refused(body), BadEnvelope::Invalid { pointer: "", .. }),
+            "{body}"
+        );
+    }
+    let many = format!("[[{0}],[{0}]]", vec!["1"; 600].join(","));
+    assert_eq!(refused(&many), BadEnvelope::TooManyEvents(1200));
+    // Among heartbeats an array is one that is none.
+    let mixed = format!("[{a},[{b}]]");
+    let codes: Vec<_> = one(&mixed)
+        .header
+        .events
+        .iter()
+        .map(|note| note.code)
+        .collect();
+    assert_eq!(codes, [None, Some(Code::NotAnObject)]);
 }
 
 #[test]
@@ -223,7 +425,7 @@ fn a_bulk_of_heartbeats_is_one_batch_with_an_id_made_of_it() {
             "{body}"
         );
     }
-    for body in ["", "[1,", "{", "\u{feff}[1]", "\u{c}[1]"] {
+    for body in ["", "[1,", "{", "\u{feff}\u{feff}[1]", "\u{c}[1]"] {
         assert!(matches!(refused(body), BadEnvelope::Malformed(_)), "{body}");
     }
     let many = format!("[{}1]", "1,".repeat(1000));
