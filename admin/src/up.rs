@@ -14,7 +14,7 @@ use bus::{
     EVENTS, NatsAccess, NatsAddress, NatsLoginArgs, NatsSettings, api, sync::SyncSettings, topology,
 };
 use clap::Args;
-use collector::{CollectorSettings, RequestLimits};
+use collector::{ClientSettings, CollectorSettings, RequestLimits};
 use http_server::admin_listener::{AdminListenSettings, AdminListener};
 use runtime::breaker::BreakerSettings;
 use runtime::metrics;
@@ -80,6 +80,8 @@ pub struct UpSettings {
     nats_server: Option<PathBuf>,
     #[command(flatten)]
     limits: RequestLimits,
+    #[command(flatten)]
+    clients: ClientSettings,
     #[command(flatten)]
     breakers: BreakerSettings,
     #[command(flatten)]
@@ -192,6 +194,7 @@ async fn run_services(
             allow_unsafe_sync: false,
         },
         limits: settings.limits.clone(),
+        clients: settings.clients.clone(),
         retry: settings.retry.backoff,
         breakers: settings.breakers,
         schemas: settings.schemas.clone(),

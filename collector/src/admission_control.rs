@@ -2,13 +2,21 @@
 //!
 //! A refusal costs nothing and names a time to come back. A queue would make every client wait, and hold in memory
 //! what nobody gets to.
+//!
+//! Each bound is a [quota](http_server::quota): no key and no address can take it all.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http_server::client_address::ClientAddress;
+use http_server::quota::{Claim, Over, Place, QuotaShare, Refused, SharedQuota};
 use http_server::{ErrorCode, Problem};
+use runtime::metrics;
 use runtime::settings::UsageError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use types::id::DeveloperId;
+
+use crate::api_keys::Caller;
 
 /// The bounds of what is in flight.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,6 +40,23 @@ pub struct OverloadSettings {
         value_name = "BYTES", value_parser = at_least_one
     )]
     pub max_in_flight_bytes: usize,
+    /// Percent of each bound above that one address may take, an IPv6 one with all of its /64; 100: all of it
+    #[arg(
+        long, env = "DEVTRAIL_ADDRESS_SHARE", default_value = "25", value_name = "PERCENT", value_parser = parse_share
+    )]
+    pub address_share: QuotaShare,
+    /// Percent of the batches and bytes in flight that one API key may take; 100: all of them
+    #[arg(
+        long, env = "DEVTRAIL_KEY_SHARE", default_value = "25", value_name = "PERCENT", value_parser = parse_share
+    )]
+    pub key_share: QuotaShare,
+}
+
+fn parse_share(text: &str) -> Result<QuotaShare, String> {
+    let share = text.parse().ok().and_then(QuotaShare::percent);
+    share.ok_or_else(|| {
+        format!("{text:?} is no share; write a whole number of percent from 1 to 100")
+    })
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -40,11 +65,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl OverloadSettings {
-    /// 4,096 connections, 1,024 batches, 256 MiB: 64 bodies of the largest size, and some 20,000 usual ones.
+    /// 4,096 connections, 1,024 batches, 256 MiB: 64 bodies of the largest size, and some 20,000 usual ones. A quarter
+    /// of each for one address, and for one key.
     pub const DEFAULT: Self = Self {
         max_connections: 4096,
         max_in_flight: 1024,
         max_in_flight_bytes: 256 * 1024 * 1024,
+        address_share: QuotaShare::QUARTER,
+        key_share: QuotaShare::QUARTER,
     };
 
     /// Checks that one batch fits that is as large as `max_body` allows.
@@ -53,7 +81,7 @@ impl OverloadSettings {
     /// Returns [`UsageError`] if such a batch would always be refused: it must fit both as sent and inflated.
     pub fn expect_fits(&self, max_body: usize) -> Result<(), UsageError> {
         let given = self.max_in_flight_bytes;
-        let needed = max_body.saturating_mul(2);
+        let needed = largest_batch(max_body);
         if given >= needed {
             return Ok(());
         }
@@ -65,87 +93,188 @@ impl OverloadSettings {
     }
 }
 
+/// Bytes of a batch whose body is as large as `max_body` allows: as sent, and inflated.
+fn largest_batch(max_body: usize) -> usize {
+    max_body.saturating_mul(2)
+}
+
 /// The share of the batches in flight that may wait for the store: the others must get through.
 const WAITING_SHARE: usize = 2;
 /// Queries to the workers at once, as a share of the batches.
 const QUERY_SHARE: usize = 4;
 
+/// Whom what is in flight counts for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Tenant {
+    /// An API key, by its digest.
+    Key(Arc<str>),
+    Address(ClientAddress),
+}
+
+impl Tenant {
+    /// The word for it in metrics.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Address(_) => "address",
+        }
+    }
+
+    /// The setting of its share.
+    fn setting(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "--key-share",
+            Self::Address(_) => "--address-share",
+        }
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key(_) => "Your key",
+            Self::Address(_) => "Your address",
+        })
+    }
+}
+
 /// What is in flight.
+///
+/// A stream that stays open for hours, such as one of alerts, is none of these: it needs a bound of its own.
 pub struct AdmissionControl {
     batches: Bound,
-    bytes: Arc<ByteBound>,
+    bytes: Bound,
     waiting: Bound,
     queries: Bound,
+    key_share: QuotaShare,
+    address_share: QuotaShare,
     /// Large bodies that are inflated or validated at once: one for each processor.
     large_bodies: Semaphore,
 }
 
 /// A batch in flight: its request, and its bytes so far. Given back when it is dropped.
 pub struct BatchPermit {
-    bytes: Arc<ByteBound>,
-    held: AtomicUsize,
-    _batch: OwnedSemaphorePermit,
+    sender: Sender,
+    bytes: HeldBytes,
+    _batch: Place<Tenant>,
+}
+
+/// Bytes of one batch.
+struct HeldBytes {
+    bound: Bound,
+    place: Place<Tenant>,
+}
+
+/// Who asks for a place.
+#[derive(Debug, Clone)]
+struct Sender {
+    developer: DeveloperId,
+    address: ClientAddress,
+    claims: Arc<[Claim<Tenant>]>,
 }
 
 impl AdmissionControl {
+    /// Nothing is in flight. One batch of `max_body` bytes always fits the share of its key and its address.
     #[must_use]
-    pub fn new(settings: &OverloadSettings) -> Arc<Self> {
+    pub fn new(settings: &OverloadSettings, max_body: usize) -> Arc<Self> {
         let batches = settings.max_in_flight;
         let waiting = (batches / WAITING_SHARE).max(1);
         let queries = (batches / QUERY_SHARE).max(1);
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let bytes = Bound::new(
-            "bytes of batches",
-            "--max-in-flight-bytes",
-            settings.max_in_flight_bytes,
-        );
+        let bound = |name, what, setting, total, least| Bound {
+            name,
+            what,
+            setting,
+            quota: SharedQuota::new(total, least),
+        };
         Arc::new(Self {
-            batches: Bound::new("batches", "--max-in-flight", batches),
-            bytes: Arc::new(ByteBound {
-                bound: bytes,
-                overdraft: AtomicUsize::new(0),
-            }),
-            waiting: Bound::new(
+            batches: bound(
+                "batches",
+                "batches in flight",
+                "--max-in-flight",
+                batches,
+                1,
+            ),
+            bytes: bound(
+                "bytes",
+                "bytes of batches in flight",
+                "--max-in-flight-bytes",
+                settings.max_in_flight_bytes,
+                largest_batch(max_body),
+            ),
+            waiting: bound(
+                "waiting",
                 "batches that wait for the store",
                 "half of --max-in-flight",
                 waiting,
+                1,
             ),
-            queries: Bound::new(
-                "questions to the workers",
+            queries: bound(
+                "queries",
+                "questions to the workers at once",
                 "a quarter of --max-in-flight",
                 queries,
+                1,
             ),
+            key_share: settings.key_share,
+            address_share: settings.address_share,
             large_bodies: Semaphore::new(processors),
         })
+    }
+
+    fn sender(&self, caller: &Caller) -> Sender {
+        let key = Claim {
+            tenant: Tenant::Key(caller.key.clone()),
+            share: self.key_share,
+        };
+        let address = Claim {
+            tenant: Tenant::Address(caller.address),
+            share: self.address_share,
+        };
+        Sender {
+            developer: caller.developer.clone(),
+            address: caller.address,
+            claims: Arc::new([key, address]),
+        }
     }
 
     /// Admits a batch whose body announces this many bytes. The bytes are counted as they arrive.
     ///
     /// # Errors
-    /// Returns `overloaded` if there are too many batches, or too many bytes for such a body.
-    pub fn admit(&self, announced: usize) -> Result<BatchPermit, Problem> {
-        let batch = self.batches.try_acquire()?;
+    /// Returns `overloaded` if there are too many batches, or too many bytes for such a body; `rate_limited` if the
+    /// key or the address has its share of them.
+    pub fn admit(&self, caller: &Caller, announced: usize) -> Result<BatchPermit, Problem> {
+        let sender = self.sender(caller);
+        let batch = self.batches.take(&sender, 1)?;
+        let bytes = HeldBytes {
+            place: self.bytes.take(&sender, 0)?,
+            bound: self.bytes.clone(),
+        };
         // Nothing is reserved for what may never come.
-        self.bytes.bound.expect_available(announced)?;
+        bytes
+            .place
+            .check(announced)
+            .map_err(|refused| self.bytes.problem(&sender, &refused))?;
         Ok(BatchPermit {
-            bytes: self.bytes.clone(),
-            held: AtomicUsize::new(0),
+            sender,
+            bytes,
             _batch: batch,
         })
     }
 
-    /// A permit to wait for the store, if not too many batches wait already.
+    /// A permit to wait for the store, if not too many batches wait already: in all, of the key and of the address.
     #[must_use]
-    pub fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.try_acquire().ok()
+    pub fn wait(&self, permit: &BatchPermit) -> Option<Place<Tenant>> {
+        self.waiting.quota.take(&permit.sender.claims, 1).ok()
     }
 
     /// A permit to query the workers.
     ///
     /// # Errors
-    /// Returns `overloaded` if too many queries are running.
-    pub fn query(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.queries.try_acquire()
+    /// Returns `overloaded` if too many queries are running, and `rate_limited` if the key or the address has its
+    /// share of them.
+    pub fn query(&self, caller: &Caller) -> Result<Place<Tenant>, Problem> {
+        self.queries.take(&self.sender(caller), 1)
     }
 
     /// Waits until a large body may be inflated or validated, which takes milliseconds, and memory.
@@ -161,128 +290,89 @@ impl BatchPermit {
     /// Counts bytes that have arrived, or are about to be inflated.
     ///
     /// # Errors
-    /// Returns `overloaded` if they are too many; they are not counted then.
+    /// Returns `overloaded` or `rate_limited` if they are too many; they are not counted then.
     pub fn hold(&self, bytes: usize) -> Result<(), Problem> {
-        self.bytes.take(bytes)?;
-        self.held.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+        let HeldBytes { bound, place } = &self.bytes;
+        place
+            .grow(bytes)
+            .map_err(|refused| bound.problem(&self.sender, &refused))
     }
 
     /// Counts bytes made of those that have arrived, even beyond the bound: all work on them is done but the publish.
     /// So the bound can be exceeded, by as much again: a message has its body's events as they came, and a note on
     /// each of them.
     pub fn hold_beyond_bound(&self, bytes: usize) {
-        self.bytes.take_beyond(bytes);
-        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.place.grow_beyond(bytes);
     }
 
     /// Gives bytes back.
     pub fn release(&self, bytes: usize) {
-        let bytes = bytes.min(self.held.load(Ordering::Relaxed));
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-        self.bytes.give_back(bytes);
+        self.bytes.place.shrink(bytes);
     }
 }
 
-impl Drop for BatchPermit {
-    fn drop(&mut self) {
-        self.bytes.give_back(*self.held.get_mut());
-    }
-}
-
-/// A bound, its permits, and how its refusal names it.
+/// A bound, who holds how much of it, and how its refusals name it.
+#[derive(Clone)]
 struct Bound {
+    /// Its name in metrics.
+    name: &'static str,
+    /// What it counts, for people.
     what: &'static str,
     setting: &'static str,
-    max: usize,
-    permits: Arc<Semaphore>,
-    /// A refusal was logged since at least half of the permits were free.
-    reported: AtomicBool,
+    quota: Arc<SharedQuota<Tenant>>,
 }
 
 impl Bound {
-    fn new(what: &'static str, setting: &'static str, max: usize) -> Self {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        Self {
-            what,
-            setting,
-            max,
-            permits: Arc::new(Semaphore::new(max)),
-            reported: AtomicBool::new(false),
+    fn take(&self, sender: &Sender, places: usize) -> Result<Place<Tenant>, Problem> {
+        self.quota
+            .take(&sender.claims, places)
+            .map_err(|refused| self.problem(sender, &refused))
+    }
+
+    /// The refusal, counted, and logged if it is the first of many.
+    fn problem(&self, sender: &Sender, refused: &Refused<Tenant>) -> Problem {
+        let Self { what, setting, .. } = self;
+        let Refused {
+            over,
+            bound,
+            is_first,
+        } = refused;
+        let limit = *bound as u64;
+        match over {
+            Over::Total => {
+                metrics::quota_refused(self.name, "all");
+                if *is_first {
+                    tracing::warn!(
+                        what,
+                        bound,
+                        "too many are in flight: requests are answered 503 overloaded"
+                    );
+                }
+                let detail = format!(
+                    "This collector has no more room: {bound} {what} is its limit ({setting}). Send again later."
+                );
+                Problem::new(ErrorCode::Overloaded, detail).limit(limit)
+            }
+            Over::Tenant(tenant) => {
+                let whose = tenant.kind();
+                metrics::quota_refused(self.name, whose);
+                if *is_first {
+                    let Sender {
+                        developer, address, ..
+                    } = sender;
+                    tracing::warn!(
+                        what, whose, bound, %developer, %address,
+                        "a sender has its share of what is in flight: its requests are answered 429 rate_limited"
+                    );
+                }
+                let share = tenant.setting();
+                let detail = format!(
+                    "{tenant} may have {bound} {what}, its share ({share}), and fewer while there are many. Send again \
+                        once one is answered."
+                );
+                Problem::new(ErrorCode::RateLimited, detail).limit(limit)
+            }
         }
-    }
-
-    fn try_acquire(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = self
-            .permits
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| self.overloaded())?;
-        self.note_free();
-        Ok(permit)
-    }
-
-    fn expect_available(&self, number: usize) -> Result<(), Problem> {
-        if self.permits.available_permits() >= number {
-            self.note_free();
-            return Ok(());
-        }
-        Err(self.overloaded())
-    }
-
-    fn note_free(&self) {
-        if self.permits.available_permits() >= self.max / 2 {
-            self.reported.store(false, Ordering::Relaxed);
-        }
-    }
-
-    fn overloaded(&self) -> Problem {
-        let Self {
-            what, setting, max, ..
-        } = self;
-        if !self.reported.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                what,
-                max,
-                "too many are in flight: requests are answered 503 overloaded"
-            );
-        }
-        let detail = format!(
-            "This collector has no more room: {max} {what} is its limit ({setting}). Send again later."
-        );
-        Problem::new(ErrorCode::Overloaded, detail).limit(*max as u64)
-    }
-}
-
-/// The bound of bytes, which messages may exceed.
-struct ByteBound {
-    bound: Bound,
-    /// Bytes taken beyond the bound: paid back before permits are free again.
-    overdraft: AtomicUsize,
-}
-
-impl ByteBound {
-    fn take(&self, bytes: usize) -> Result<(), Problem> {
-        // No batch has this many bytes: one such is refused.
-        let number = u32::try_from(bytes).map_err(|_| self.bound.overloaded())?;
-        let permits = self.bound.permits.try_acquire_many(number);
-        permits.map_err(|_| self.bound.overloaded())?.forget();
-        self.bound.note_free();
-        Ok(())
-    }
-
-    fn take_beyond(&self, bytes: usize) {
-        let free = self.bound.permits.forget_permits(bytes);
-        self.overdraft.fetch_add(bytes - free, Ordering::Relaxed);
-    }
-
-    fn give_back(&self, bytes: usize) {
-        let pay = |overdraft: usize| Some(overdraft.saturating_sub(bytes));
-        let before = self
-            .overdraft
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
-        let paid = before.unwrap_or_default().min(bytes);
-        self.bound.permits.add_permits(bytes - paid);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use async_nats::jetstream::{self, kv};
 use futures_util::StreamExt;
 use governor::clock::MonotonicClock;
+use http_server::client_address::ClientAddress;
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ struct Table {
 /// A key, and what it has sent lately.
 struct Key {
     record: ApiKeyRecord,
+    digest: Arc<str>,
     /// `None`: no limit.
     rate_limiter: Option<Arc<RateLimiter>>,
 }
@@ -52,6 +54,10 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
     /// Counts the key's events; `None`: no limit.
     pub rate_limiter: Option<Arc<RateLimiter>>,
+    /// The key's digest.
+    pub key: Arc<str>,
+    /// Where the request came from.
+    pub address: ClientAddress,
 }
 
 impl ApiKeys {
@@ -67,10 +73,11 @@ impl ApiKeys {
 
     /// Looks a key up by its SHA-256. The time it takes tells nothing about keys: the table holds digests.
     #[must_use]
-    pub fn find(&self, key: &str) -> Option<Caller> {
+    pub fn find(&self, key: &str, address: ClientAddress) -> Option<Caller> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let Key {
             record,
+            digest,
             rate_limiter,
         } = table.keys.get(&digest(key))?;
         let epoch = table
@@ -83,6 +90,8 @@ impl ApiKeys {
             epoch,
             scopes: record.scopes.clone(),
             rate_limiter: rate_limiter.clone(),
+            key: digest.clone(),
+            address,
         })
     }
 
@@ -156,10 +165,11 @@ impl ApiKeys {
 }
 
 impl Key {
-    fn new(record: ApiKeyRecord, defaults: Defaults) -> Self {
+    fn new(digest: &str, record: ApiKeyRecord, defaults: Defaults) -> Self {
         let policy = RateLimitPolicy::of(record.rate.unwrap_or(defaults.rate), defaults.max_events);
         Self {
             record,
+            digest: digest.into(),
             rate_limiter: policy.map(|policy| Arc::new(RateLimiter::new(policy, MonotonicClock))),
         }
     }
@@ -179,7 +189,7 @@ impl Table {
         if let Some(digest) = entry.key.strip_prefix("key.") {
             match serde_json::from_slice::<ApiKeyRecord>(&entry.value) {
                 Ok(record) if !gone => {
-                    let mut key = Key::new(record, defaults);
+                    let mut key = Key::new(digest, record, defaults);
                     key.keep_count_of(self.keys.get(digest));
                     self.keys.insert(digest.to_owned(), key);
                 }
@@ -222,9 +232,14 @@ mod tests {
         }
     }
 
+    fn nowhere() -> ClientAddress {
+        ClientAddress::of(std::net::Ipv4Addr::UNSPECIFIED.into())
+    }
+
     fn table(keys: &[(&str, Option<u32>)]) -> Table {
-        let key =
-            |(name, rate): &(&str, Option<u32>)| (digest(name), Key::new(record(*rate), DEFAULTS));
+        let key = |(name, rate): &(&str, Option<u32>)| {
+            (digest(name), Key::new(name, record(*rate), DEFAULTS))
+        };
         Table {
             keys: keys.iter().map(key).collect(),
             epochs: HashMap::new(),
@@ -232,7 +247,7 @@ mod tests {
     }
 
     fn passes(keys: &ApiKeys, key: &str, events: usize) -> bool {
-        keys.find(key)
+        keys.find(key, nowhere())
             .unwrap()
             .rate_limiter
             .is_none_or(|limiter| limiter.charge(events).is_ok())
@@ -259,6 +274,6 @@ mod tests {
         for (key, more) in [("default", false), ("own", true), ("new", true)] {
             assert_eq!(passes(&keys, key, 10), more, "{key}");
         }
-        assert!(keys.find("free").is_none());
+        assert!(keys.find("free", nowhere()).is_none());
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use types::schema::Schemas;
 
 use crate::admission_control::AdmissionControl;
-use crate::api_keys::ApiKeys;
+use crate::api_keys::{ApiKeys, Caller};
 use crate::audit_notes::AuditNotes;
 use crate::body::BodyLimits;
 use crate::incarnation_cache::IncarnationCache;
@@ -90,7 +90,7 @@ impl AppState {
             shutdown: process.shutdown.clone(),
             process: process.clone(),
             hides_metrics: false,
-            admission: AdmissionControl::new(&limits.overload),
+            admission: AdmissionControl::new(&limits.overload, limits.max_body),
             breaker: process.breakers.guard("stream", breakers),
             stream: OnceLock::new(),
             limits,
@@ -125,15 +125,16 @@ impl AppState {
     /// Queries the workers for what is stored.
     ///
     /// # Errors
-    /// Returns `overloaded` if too many queries are running, and `store_unavailable` if no answer comes within
-    /// `timeout`.
+    /// Returns `overloaded` or `rate_limited` if too many queries are running, and `store_unavailable` if no answer
+    /// comes within `timeout`.
     pub async fn query<T: DeserializeOwned>(
         &self,
+        caller: &Caller,
         subject: &'static str,
         query: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, Problem> {
-        let _permit = self.admission.query()?;
+        let _permit = self.admission.query(caller)?;
         let stream = self.stream.get().ok_or(QueryError::NotConnected)?;
         Ok(stream.queries.query(subject, query, timeout).await?)
     }

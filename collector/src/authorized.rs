@@ -3,6 +3,7 @@
 //! The OpenAPI description takes each route's security from the same types, see [`Security`].
 
 use std::marker::PhantomData;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,7 +12,8 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use http_server::client_address::ClientAddress;
 use http_server::{ErrorCode, Problem};
 use types::api_key::Scope;
 use utoipa::openapi::path::Operation;
@@ -45,11 +47,11 @@ pub trait KeyScheme: Send + 'static {
     /// The names of the description's security schemes, and whether their requirement names scopes.
     const SCHEMES: &'static [(&'static str, bool)];
 
-    /// The key in the header `Authorization`.
+    /// What the key may be: the first that is known counts.
     ///
     /// # Errors
     /// Returns `unauthenticated` if there is none, or none of this form.
-    fn key(headers: &HeaderMap) -> Result<String, Problem>;
+    fn keys(parts: &Parts) -> Result<Vec<String>, Problem>;
 }
 
 /// `Authorization: Bearer <key>`.
@@ -58,8 +60,11 @@ pub enum Bearer {}
 impl KeyScheme for Bearer {
     const SCHEMES: &'static [(&'static str, bool)] = &[("key", true)];
 
-    fn key(headers: &HeaderMap) -> Result<String, Problem> {
-        let (scheme, key) = authorization(headers).ok_or_else(|| {
+    fn keys(parts: &Parts) -> Result<Vec<String>, Problem> {
+        let Authorization {
+            scheme,
+            credentials,
+        } = Authorization::of(&parts.headers).ok_or_else(|| {
             unauthenticated(
                 "The header Authorization: Bearer <key> is missing. `devtrail keys create` makes a key.",
             )
@@ -69,42 +74,76 @@ impl KeyScheme for Bearer {
                 "Authorization must have the form Bearer <key>.",
             ));
         }
-        Ok(key.trim().to_owned())
+        Ok(vec![credentials.trim().to_owned()])
     }
 }
 
-/// The key as the user of HTTP's Basic scheme, with or without the colon (RFC 7617), as WakaTime's clients send it;
-/// or `Authorization: Bearer <key>`.
-pub enum BasicOrBearer {}
+/// As WakaTime's clients send it: the key as the user of HTTP's Basic scheme, with or without the colon (RFC 7617);
+/// `Authorization: Bearer <key>`; or, without that header, the query's `api_key`.
+pub enum WakaTimeKey {}
 
-impl KeyScheme for BasicOrBearer {
-    const SCHEMES: &'static [(&'static str, bool)] = &[("basic", false), ("key", true)];
+impl KeyScheme for WakaTimeKey {
+    const SCHEMES: &'static [(&'static str, bool)] =
+        &[("basic", false), ("key", true), ("api_key", false)];
 
-    fn key(headers: &HeaderMap) -> Result<String, Problem> {
-        match authorization(headers) {
-            Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => basic_user(encoded)
-                .ok_or_else(|| {
+    fn keys(parts: &Parts) -> Result<Vec<String>, Problem> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return in_query(parts.uri.query().unwrap_or_default()).ok_or_else(|| {
+                unauthenticated(
+                    "The key is missing: send it as Authorization: Basic or Bearer, or as ?api_key=. \
+                        `devtrail keys create` makes a key.",
+                )
+            });
+        }
+        match Authorization::of(&parts.headers) {
+            Some(Authorization {
+                scheme,
+                credentials,
+            }) if scheme.eq_ignore_ascii_case("basic") => {
+                let user = basic_user(credentials).ok_or_else(|| {
                     unauthenticated(
                         "Authorization must be Basic with the Base64 of the API key, or Bearer <key>.",
                     )
-                }),
-            _ => Bearer::key(headers),
+                })?;
+                Ok(vec![user])
+            }
+            _ => Bearer::keys(parts),
         }
     }
 }
 
-/// Scheme and credentials of the header `Authorization`.
-fn authorization(headers: &HeaderMap) -> Option<(&str, &str)> {
-    headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')
+/// The header `Authorization`.
+struct Authorization<'a> {
+    scheme: &'a str,
+    credentials: &'a str,
 }
 
-/// The user of Basic credentials, if it could be a header's value.
+impl<'a> Authorization<'a> {
+    fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, credentials) = value.split_once(' ')?;
+        Some(Self {
+            scheme,
+            credentials,
+        })
+    }
+}
+
+/// What the key of a query may be: `api_key` as it is, or what it is the Base64 of, as some clients have it.
+fn in_query(query: &str) -> Option<Vec<String>> {
+    let mut values = form_urlencoded::parse(query.as_bytes());
+    let (_, plain) = values.find(|(name, value)| name == "api_key" && !value.trim().is_empty())?;
+    // A plus sign that was not escaped is read as a space.
+    let encoded = plain.replace(' ', "+");
+    let plain = plain.trim().to_owned();
+    let decoded = basic_user(&encoded).filter(|key| !key.is_empty());
+    Some([plain].into_iter().chain(decoded).collect())
+}
+
+/// The user of Basic credentials, if it could be a header's value. The padding may be missing.
 fn basic_user(encoded: &str) -> Option<String> {
-    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let encoded = encoded.trim().trim_end_matches('=');
+    let text = String::from_utf8(STANDARD_NO_PAD.decode(encoded).ok()?).ok()?;
     let user = text.split_once(':').map_or(&*text, |(user, _)| user).trim();
     axum::http::HeaderValue::from_str(user).ok()?;
     Some(user.to_owned())
@@ -127,13 +166,17 @@ impl<S: RequiredScope, K: KeyScheme> FromRequestParts<Arc<AppState>> for Authori
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Problem> {
-        let key = K::key(&parts.headers)?;
+        let keys = K::keys(parts)?;
         if !*app.keys_loaded.borrow() {
             let detail =
                 "The API keys are not loaded yet: this collector is starting, or NATS is away.";
             return Err(Problem::new(ErrorCode::StreamUnavailable, detail));
         }
-        let caller = app.keys.find(&key).ok_or_else(|| {
+        // The server knows it of every request.
+        let address = parts.extensions.get::<ClientAddress>().copied();
+        let address = address.unwrap_or(ClientAddress::of(Ipv4Addr::UNSPECIFIED.into()));
+        let caller = keys.iter().find_map(|key| app.keys.find(key, address));
+        let caller = caller.ok_or_else(|| {
             unauthenticated(
                 "The API key is unknown or revoked. `devtrail keys create` makes a new one.",
             )
@@ -232,27 +275,78 @@ where
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
-    fn sent(value: &str) -> Result<String, ErrorCode> {
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-        BasicOrBearer::key(&headers).map_err(|problem| problem.code)
+    fn keys(target: &str, authorization: Option<&str>) -> Result<Vec<String>, ErrorCode> {
+        let mut request = Request::get(target);
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        WakaTimeKey::keys(&parts).map_err(|problem| problem.code)
     }
 
     #[test]
     fn the_key_is_the_user_of_the_basic_scheme() {
+        let sent = |value: &str| keys("/", Some(value));
+        let own = Ok(vec!["key-1".to_owned()]);
         for text in ["key-1", "key-1:", "key-1:secret", " key-1\n"] {
-            assert_eq!(
-                sent(&format!("basic {}", STANDARD.encode(text))).unwrap(),
-                "key-1",
-                "{text}"
-            );
+            let value = format!("basic {}", STANDARD.encode(text));
+            assert_eq!(sent(&value), own, "{text}");
         }
-        assert_eq!(sent("Bearer key-1").unwrap(), "key-1");
+        assert_eq!(sent("Bearer key-1"), own);
         for bad in ["Basic key-1", "Basic /w==", "Basic AAo="] {
             assert_eq!(sent(bad), Err(ErrorCode::Unauthenticated), "{bad}");
         }
-        let missing = BasicOrBearer::key(&HeaderMap::new()).unwrap_err();
-        assert_eq!(missing.code, ErrorCode::Unauthenticated);
+        assert_eq!(keys("/", None), Err(ErrorCode::Unauthenticated));
+    }
+
+    #[test]
+    fn without_the_header_the_key_is_the_querys() {
+        let unpadded = STANDARD_NO_PAD.encode("key-1");
+        for query in [
+            "api_key=key-1",
+            "x=1&api_key=%6Bey%2D1&y",
+            "api_key=&api_key=+key-1",
+            &format!("api_key={}", STANDARD.encode("key-1")),
+            &format!("api_key={}", STANDARD.encode("key-1").replace('=', "%3D")),
+            &format!("api_key={unpadded}"),
+            &format!("api_key={}", STANDARD.encode("key-1:")),
+        ] {
+            let found = keys(&format!("/?{query}"), None).unwrap();
+            assert!(found.contains(&"key-1".to_owned()), "{query}: {found:?}");
+        }
+        // "~~~" has a plus sign as Base64.
+        assert!(
+            keys("/?api_key=fn5+", None)
+                .unwrap()
+                .contains(&"~~~".to_owned())
+        );
+        for none in [
+            "",
+            "api_key",
+            "api_key=",
+            "api_key=%20",
+            "API_KEY=key-1",
+            "key=key-1",
+        ] {
+            assert_eq!(
+                keys(&format!("/?{none}"), None),
+                Err(ErrorCode::Unauthenticated),
+                "{none}"
+            );
+        }
+        // The header counts, if there is one.
+        assert_eq!(
+            keys("/?api_key=a", Some("Bearer b")),
+            Ok(vec!["b".to_owned()])
+        );
+        assert_eq!(
+            keys("/?api_key=a", Some("b")),
+            Err(ErrorCode::Unauthenticated)
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! The collector: accept a batch, publish it, respond once it is on disk.
 //!
-//! A request meets, in this order: [`http_server::serve`] (connection), `routes` (the steps), `authorized` (key and
-//! scope), `body` (bytes within limits), [`types::formats`] (its batch; pure), [`types::admission`] (verdicts; pure),
-//! `rate_limit` (events of the key) and [`publisher`] (PubAck). If the client prefers it, `stored_wait` waits until the
-//! batch is stored. The workers tell what is stored, through `query_client`. `openapi` describes the routes.
+//! A request meets, in this order: [`http_server::serve`] (connection), `cors` (origin), `routes` (the steps),
+//! `authorized` (key and scope), `body` (bytes within limits), [`types::formats`] (its batch; pure),
+//! [`types::admission`] (verdicts; pure), `rate_limit` (events of the key) and [`publisher`] (PubAck). If the client
+//! prefers it, `stored_wait` waits until the batch is stored. The workers tell what is stored, through `query_client`.
+//! `openapi` describes the routes.
 
 mod admission_control;
 mod api_keys;
@@ -12,6 +13,7 @@ mod audit_notes;
 mod authorized;
 mod body;
 mod breaker_recovery;
+mod cors;
 mod file_descriptors;
 pub mod incarnation_cache;
 mod openapi;
@@ -27,4 +29,4 @@ mod stored_wait;
 pub use admission_control::OverloadSettings;
 pub use routes::document as openapi;
 pub use run::{listen, run};
-pub use settings::{CollectorSettings, RequestLimits};
+pub use settings::{ClientSettings, CollectorSettings, RequestLimits};

@@ -49,7 +49,10 @@ fn complete(described: OpenApi) -> Value {
             "description": "An API key; `devtrail keys create DEVELOPER` makes one. Its scopes are named at each \
                 route."},
         "basic": {"type": "http", "scheme": "basic", "description": "The same key as the user, as WakaTime's clients \
-            send it."}});
+            send it."},
+        "api_key": {"type": "apiKey", "in": "query", "name": "api_key", "description": "The same key in the query, \
+            plain or as Base64, as WakaTime's clients in browsers send it. It counts if there is no header \
+            Authorization."}});
     components["parameters"] = json!({
         "X-Correlation-Id": {"name": "X-Correlation-Id", "in": "header", "schema": {"type": "string"},
             "description": "Follows the batch everywhere: 1 to 128 characters from 0x21 to 0x7E. Another one is \

@@ -1,5 +1,6 @@
 //! How the collector starts, runs and ends.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use http_server::serve::{ServeOptions, serve};
 use runtime::clock;
 use runtime::metrics::{self, Program};
 use runtime::process::Process;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::stream::StreamIncarnation;
@@ -19,6 +20,7 @@ use types::stream::StreamIncarnation;
 use crate::app_state::{AppState, EventsStream};
 use crate::audit_notes::{AuditNoteSender, AuditNotes};
 use crate::breaker_recovery::BreakerRecovery;
+use crate::cors::CorsOrigins;
 use crate::file_descriptors;
 use crate::incarnation_cache::IncarnationCache;
 use crate::publisher::{PublishSettings, Publisher};
@@ -27,16 +29,37 @@ use crate::routes;
 use crate::settings::CollectorSettings;
 use crate::stored_wait::Notifications;
 
+/// Connections that wait to be accepted; the kernel allows no more than `net.core.somaxconn`. A flood of them is
+/// refused one by one, so those behind it must find room meanwhile.
+const BACKLOG: u32 = 65_535;
+
 /// Binds the address to serve on.
 ///
 /// # Errors
 /// Returns the system's error if the address is in use or not this machine's.
 pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+    bind(address).await.with_context(|| {
         format!(
             "The address {address} cannot be listened on; choose another with --listen, such as 127.0.0.1:0"
         )
     })
+}
+
+/// Binds the first address that `address` names and this machine has.
+async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Serves until the process shuts down.
@@ -75,12 +98,16 @@ pub async fn run(
     let options = ServeOptions {
         header_timeout: app.limits.header_timeout,
         max_connections: file_descriptors::connections(app.limits.overload.max_connections),
+        address_share: app.limits.overload.address_share,
+        trusted_proxies: settings.clients.trusted_proxy.iter().copied().collect(),
         ..ServeOptions::default()
     };
     let drain = process.shutdown.drain_token();
     let abort = process.shutdown.abort_token();
     tracing::info!(address = %listener.local_addr()?, "collector listens");
-    let served = serve(listener, routes::router(app.clone()), options, drain, abort);
+    let origins = CorsOrigins::new(&settings.clients.cors_origin);
+    let router = routes::router(app.clone(), origins);
+    let served = serve(listener, router, options, drain, abort);
     tokio::pin!(served);
     // Served from the start, not ready: `/health/ready` names what is missing.
     let connected = tokio::select! {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bus::{NatsSettings, sync::SyncSettings};
 use http_server::admin_listener::AdminListenSettings;
+use http_server::client_address::Network;
 use runtime::breaker::BreakerSettings;
 use runtime::retry::RetryPolicy;
 use runtime::schema_folder::SchemaSettings;
-use runtime::settings::{parse_duration, parse_rate};
+use runtime::settings::{parse_duration, parse_origin, parse_rate};
 
 use crate::admission_control::OverloadSettings;
 
@@ -27,6 +28,8 @@ pub struct CollectorSettings {
     #[command(flatten)]
     pub limits: RequestLimits,
     #[command(flatten)]
+    pub clients: ClientSettings,
+    #[command(flatten)]
     pub retry: RetryPolicy,
     #[command(flatten)]
     pub breakers: BreakerSettings,
@@ -34,6 +37,25 @@ pub struct CollectorSettings {
     pub schemas: SchemaSettings,
     #[command(flatten)]
     pub admin: AdminListenSettings,
+}
+
+/// Where clients are, and what is believed of it.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Clients")]
+pub struct ClientSettings {
+    /// Origin whose pages may send and read, such as https://app.example or chrome-extension://ID; several with commas
+    /// between, or the flag again [default: none]
+    #[arg(
+        long, env = "DEVTRAIL_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin
+    )]
+    pub cors_origin: Vec<String>,
+    /// Proxy whose X-Forwarded-For tells the client's address, as 10.0.0.1 or 10.0.0.0/8; several with commas between,
+    /// or the flag again [default: none]
+    #[arg(
+        long, env = "DEVTRAIL_TRUSTED_PROXY", value_name = "ADDR", value_delimiter = ',',
+        value_parser = str::parse::<Network>
+    )]
+    pub trusted_proxy: Vec<Network>,
 }
 
 /// The bounds of a request.

@@ -11,9 +11,11 @@ use crate::memory::{MIB, peak};
 use crate::problem::problem;
 use crate::support::{RawClient, good};
 
+/// A collector whose bounds one client may reach by itself.
 async fn bounded(arguments: &[&str]) -> (Deployment, RawClient) {
     let mut deployment = Deployment::start(Engine::Sqlite).await;
-    let url = deployment.collector_with("collector", arguments).await;
+    let arguments = [arguments, &["--key-share", "100", "--address-share", "100"]].concat();
+    let url = deployment.collector_with("collector", &arguments).await;
     let client = RawClient::with(&deployment.client(&url, "ada").await);
     (deployment, client)
 }
@@ -264,6 +266,8 @@ async fn bounds_that_one_batch_could_not_keep_are_wrong_usage() {
         "--max-connections",
         "--max-in-flight",
         "--max-in-flight-bytes",
+        "--key-share",
+        "--address-share",
     ] {
         assert_eq!(
             deployment

@@ -101,6 +101,7 @@ const CODES: &[(&str, u16, &str, bool, bool)] = &[
         false,
         false,
     ),
+    ("rate_limited", 429, "Too much from one sender", true, true),
     (
         "headers_too_large",
         431,

@@ -27,9 +27,7 @@ async fn an_unknown_path_is_not_found_by_any_method() {
     for target in [
         "/",
         "/nothing",
-        "/v1/events/",
         "/v1",
-        "//v1/events",
         "/V1/EVENTS",
         "/v1/batches/",
         "/v1/batches/a/b",
@@ -55,6 +53,85 @@ async fn an_unknown_path_is_not_found_by_any_method() {
             .await;
     }
     client.still_fine().await;
+}
+
+/// Contract: routes.extra-slash
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extra_slash_is_overlooked() {
+    let up = shared().await;
+    let client = RawClient::to(&up);
+    let post = String::from_utf8(client.post(&[], good())).unwrap();
+    for path in ["/v1/events/", "//v1/events", "/v1//events//"] {
+        assert_eq!(
+            client
+                .ask(post.replacen("/v1/events", path, 1))
+                .await
+                .status,
+            202,
+            "{path}"
+        );
+    }
+    let body = r#"[{"entity":"/a.ts","type":"file","time":1772352898}]"#;
+    let post = String::from_utf8(client.post(&[], body)).unwrap();
+    for path in [
+        "/api/v1//users/current/heartbeats.bulk",
+        "/api/v1/users/current/heartbeats.bulk/",
+        "//api/v1/users/current//heartbeats/",
+    ] {
+        assert_eq!(
+            client
+                .ask(post.replacen("/v1/events", path, 1))
+                .await
+                .status,
+            201,
+            "{path}"
+        );
+    }
+    for path in [
+        "/health//live",
+        "/v1/schemas/",
+        "/v1/metrics/daily/?to=2026-03-01",
+    ] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+    problem(
+        &client.ask(client.request("PUT", "/v1/events/")).await,
+        "method_not_allowed",
+    );
+}
+
+/// Contract: routes.near-miss
+#[tokio::test(flavor = "multi_thread")]
+async fn a_near_miss_is_told_the_right_address() {
+    let up = shared().await;
+    let client = RawClient::to(&up);
+    let events = "/v1/events";
+    let bulk = "/api/v1/users/current/heartbeats.bulk";
+    for (path, right) in [
+        ("/api/users/current/heartbeats.bulk", bulk),
+        ("/v1/users/current/heartbeats.bulk", bulk),
+        ("/users/current/heartbeats.bulk", bulk),
+        (
+            "/api/v1/users/current/heartbeats.bulk/users/current/heartbeats.bulk",
+            bulk,
+        ),
+        ("/heartbeats", "/api/v1/users/current/heartbeats"),
+        ("/events", events),
+        ("/event", events),
+        ("/api/v1/events", events),
+        ("/api/v1/events/", events),
+        ("/v1/event", events),
+        ("/v1/Events", events),
+    ] {
+        for method in ["POST", "GET", "PUT"] {
+            let body = client
+                .refused(client.request(method, path), "not_found")
+                .await;
+            let detail = body["detail"].as_str().unwrap();
+            assert!(detail.contains(right), "{method} {path}: {detail}");
+            assert_eq!(detail.contains("api_url = "), right != events, "{detail}");
+        }
+    }
 }
 
 /// Contract: errors.method_not_allowed

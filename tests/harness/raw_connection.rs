@@ -1,11 +1,12 @@
 //! A connection in bytes: what no HTTP client would send, and exactly what comes back.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A reply that takes longer has failed.
@@ -86,6 +87,21 @@ impl RawConnection {
             stream,
             came: Vec::new(),
         }
+    }
+
+    /// The same from another address of this machine, such as 127.0.0.2.
+    ///
+    /// # Errors
+    /// If there is none, such as when the collector's backlog is full.
+    pub async fn open_from(address: Ipv4Addr, url: &str) -> std::io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((address, 0).into())?;
+        let to = url.trim_start_matches("http://").parse();
+        let stream = socket.connect(to.expect("an address with a port")).await?;
+        Ok(Self {
+            stream,
+            came: Vec::new(),
+        })
     }
 
     /// Sends bytes.

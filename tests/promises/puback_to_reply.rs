@@ -67,6 +67,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
 
 fn settings(up: &DevtrailUp) -> CollectorSettings {
     CollectorSettings {
+        clients: collector::ClientSettings::default(),
         admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {

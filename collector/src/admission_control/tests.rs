@@ -2,66 +2,146 @@
 
 use super::*;
 
+/// Everything of `max_in_flight` and `max_in_flight_bytes` is for anybody, unless a share is given.
 fn admission(max_in_flight: usize, max_in_flight_bytes: usize) -> Arc<AdmissionControl> {
-    AdmissionControl::new(&OverloadSettings {
+    shared(max_in_flight, max_in_flight_bytes, QuotaShare::ALL)
+}
+
+fn shared(
+    max_in_flight: usize,
+    max_in_flight_bytes: usize,
+    share: QuotaShare,
+) -> Arc<AdmissionControl> {
+    let settings = OverloadSettings {
         max_connections: 1,
         max_in_flight,
         max_in_flight_bytes,
-    })
+        address_share: share,
+        key_share: share,
+    };
+    AdmissionControl::new(&settings, 10)
 }
 
-fn refused(problem: Result<impl Sized, Problem>) -> Option<u64> {
+fn caller(key: &str, address: &str) -> Caller {
+    Caller {
+        developer: "ada".parse().unwrap(),
+        epoch: 0,
+        scopes: Vec::new(),
+        rate_limiter: None,
+        key: key.into(),
+        address: ClientAddress::of(address.parse().unwrap()),
+    }
+}
+
+fn one() -> Caller {
+    caller("k1", "192.0.2.1")
+}
+
+fn refused(problem: Result<impl Sized, Problem>) -> Option<(ErrorCode, u64)> {
     let problem = problem.err()?;
-    assert_eq!(
-        (problem.code, problem.retry_after.is_some()),
-        (ErrorCode::Overloaded, true)
-    );
-    problem.limit
+    assert!(problem.retry_after.is_some());
+    Some((problem.code, problem.limit.unwrap()))
+}
+
+fn overloaded(limit: u64) -> Option<(ErrorCode, u64)> {
+    Some((ErrorCode::Overloaded, limit))
 }
 
 #[test]
 fn batches_beyond_the_bound_are_refused_until_one_ends() {
     let admission = admission(4, 100);
-    let permits: Vec<BatchPermit> = (0..4).map(|_| admission.admit(0).ok().unwrap()).collect();
-    assert_eq!(refused(admission.admit(0)), Some(4));
-    drop(permits);
-    assert_eq!(admission.batches.permits.available_permits(), 4);
-    assert!(admission.admit(0).is_ok());
+    let permits: Vec<BatchPermit> = (0..4)
+        .map(|_| admission.admit(&one(), 0).ok().unwrap())
+        .collect();
+    assert_eq!(refused(admission.admit(&one(), 0)), overloaded(4));
     // Half of them may wait; a query is none of them.
-    let waiting: Vec<Option<OwnedSemaphorePermit>> = (0..3).map(|_| admission.wait()).collect();
+    let waiting: Vec<_> = permits
+        .iter()
+        .map(|permit| admission.wait(permit))
+        .collect();
     assert_eq!(
         waiting.iter().map(Option::is_some).collect::<Vec<_>>(),
-        [true, true, false]
+        [true, true, false, false]
     );
-    let query = admission.query();
+    drop(permits);
+    assert_eq!(admission.batches.quota.quota().free(), 4);
+    assert!(admission.admit(&one(), 0).is_ok());
+    let query = admission.query(&one());
     assert!(query.is_ok());
-    assert_eq!(refused(admission.query()), Some(1));
+    assert_eq!(refused(admission.query(&one())), overloaded(1));
 }
 
 #[test]
 fn bytes_beyond_the_bound_are_refused_whoever_holds_them() {
     let admission = admission(10, 100);
-    let one = admission.admit(100).ok().unwrap();
-    let other = admission.admit(100).ok().unwrap();
+    let (one, two) = (one(), caller("k2", "192.0.2.2"));
+    let first = admission.admit(&one, 100).ok().unwrap();
+    let other = admission.admit(&two, 100).ok().unwrap();
     // What is announced is not counted, but must fit.
-    assert_eq!(refused(admission.admit(101)), Some(100));
-    assert!(one.hold(60).is_ok() && other.hold(40).is_ok());
-    assert_eq!(refused(other.hold(1)), Some(100));
-    assert_eq!(refused(admission.admit(1)), Some(100));
-    one.release(10);
+    assert_eq!(refused(admission.admit(&one, 101)), overloaded(100));
+    assert!(first.hold(60).is_ok() && other.hold(40).is_ok());
+    assert_eq!(refused(other.hold(1)), overloaded(100));
+    assert_eq!(refused(admission.admit(&one, 1)), overloaded(100));
+    first.release(10);
     assert!(other.hold(10).is_ok());
-    one.hold_beyond_bound(60);
-    assert_eq!(refused(other.hold(1)), Some(100));
+    first.hold_beyond_bound(60);
+    assert_eq!(refused(other.hold(1)), overloaded(100));
     // Bytes beyond the bound are paid back first.
     other.release(20);
-    assert_eq!(refused(other.hold(1)), Some(100));
+    assert_eq!(refused(other.hold(1)), overloaded(100));
     other.hold_beyond_bound(20);
-    drop(one);
+    drop(first);
     assert!(other.hold(50).is_ok());
     drop(other);
-    assert_eq!(admission.bytes.bound.permits.available_permits(), 100);
+    assert_eq!(admission.bytes.quota.quota().free(), 100);
     // Nothing in flight, however full: a request without a body asks for no byte.
-    assert!(admission.admit(0).is_ok());
+    assert!(admission.admit(&one, 0).is_ok());
+}
+
+#[test]
+fn one_key_or_one_address_gets_its_share_only() {
+    let admission = shared(40, 400, QuotaShare::QUARTER);
+    let limited = |limit| Some((ErrorCode::RateLimited, limit));
+    // The same key from anywhere, then any key from the same address.
+    for callers in [
+        [caller("k1", "192.0.2.1"), caller("k1", "192.0.2.9")],
+        [caller("k1", "192.0.2.1"), caller("k9", "192.0.2.1")],
+    ] {
+        let held: Vec<BatchPermit> = (0..10)
+            .map(|n| admission.admit(&callers[n % 2], 0).ok().unwrap())
+            .collect();
+        for caller in &callers {
+            let admitted = admission.admit(caller, 0);
+            let is_over = callers.iter().all(|other| other.key == caller.key)
+                || callers.iter().all(|other| other.address == caller.address);
+            assert!(is_over);
+            assert_eq!(refused(admitted), limited(10));
+        }
+        // Somebody else gets in.
+        assert!(admission.admit(&caller("k2", "192.0.2.2"), 0).is_ok());
+        drop(held);
+    }
+    let first = admission.admit(&one(), 0).ok().unwrap();
+    assert!(first.hold(100).is_ok());
+    assert_eq!(refused(first.hold(1)), limited(100));
+    assert_eq!(refused(admission.admit(&one(), 1)), limited(100));
+    let other = admission
+        .admit(&caller("k2", "192.0.2.2"), 20)
+        .ok()
+        .unwrap();
+    assert!(other.hold(20).is_ok());
+    // The same holds of queries: ten in all, two for one.
+    let _queries = [admission.query(&one()), admission.query(&one())];
+    assert_eq!(refused(admission.query(&one())), limited(2));
+    assert!(admission.query(&caller("k2", "192.0.2.2")).is_ok());
+}
+
+#[test]
+fn the_largest_body_fits_the_smallest_share() {
+    // 20 bytes: one body of 10 as sent and inflated.
+    let admission = shared(4, 40, QuotaShare::percent(1).unwrap());
+    let permit = admission.admit(&one(), 10).ok().unwrap();
+    assert!(permit.hold(20).is_ok() && permit.hold(1).is_err());
 }
 
 #[test]
@@ -70,6 +150,8 @@ fn a_bound_below_one_body_is_wrong_usage() {
         max_connections: 1,
         max_in_flight: 1,
         max_in_flight_bytes: bytes,
+        address_share: QuotaShare::ALL,
+        key_share: QuotaShare::ALL,
     };
     assert!(settings(8).expect_fits(4).is_ok());
     let error = settings(7).expect_fits(4).unwrap_err().to_string();

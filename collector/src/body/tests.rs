@@ -5,7 +5,10 @@ use std::io::Write;
 use futures_util::{StreamExt, stream};
 
 use super::*;
+use http_server::client_address::ClientAddress;
+
 use crate::admission_control::OverloadSettings;
+use crate::api_keys::Caller;
 
 const KIB: usize = 1024;
 
@@ -49,9 +52,18 @@ async fn with(
         max_connections: 1,
         max_in_flight: 1,
         max_in_flight_bytes: bytes,
+        ..OverloadSettings::DEFAULT
     };
-    let admission = AdmissionControl::new(&settings);
-    let permit = Arc::new(admission.admit(0)?);
+    let admission = AdmissionControl::new(&settings, bytes);
+    let caller = Caller {
+        developer: "ada".parse().unwrap(),
+        epoch: 0,
+        scopes: Vec::new(),
+        rate_limiter: None,
+        key: "k1".into(),
+        address: ClientAddress::of(std::net::Ipv4Addr::LOCALHOST.into()),
+    };
+    let permit = Arc::new(admission.admit(&caller, 0)?);
     read(headers, body, limits, &admission, &permit).await
 }
 

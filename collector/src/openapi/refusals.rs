@@ -46,10 +46,13 @@ refusals! {
     ];
     /// Of `GET /v1/batches/{batch_id}`.
     BatchRefusals: [
-        InvalidParameter, Unauthenticated, ScopeMissing, BatchUnknown, StreamUnavailable, StoreUnavailable,
+        InvalidParameter, Unauthenticated, ScopeMissing, BatchUnknown, RateLimited, StreamUnavailable,
+        StoreUnavailable,
     ];
     /// Of `GET /v1/metrics/daily`.
-    MetricsRefusals: [InvalidParameter, Unauthenticated, ScopeMissing, StreamUnavailable, StoreUnavailable];
+    MetricsRefusals: [
+        InvalidParameter, Unauthenticated, ScopeMissing, RateLimited, StreamUnavailable, StoreUnavailable,
+    ];
     /// Of `GET /v1/schemas/{version}/{type}`.
     SchemaRefusals: [NotFound];
     /// Of `GET /metrics`.

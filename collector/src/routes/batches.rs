@@ -49,7 +49,7 @@ pub async fn get(
         developer,
         batch_id: batch_id.clone(),
     };
-    let oldest_first = app.query(BATCH, &query, QUERY_TIMEOUT).await?;
+    let oldest_first = app.query(&caller, BATCH, &query, QUERY_TIMEOUT).await?;
     reply(oldest_first).map(Json).ok_or_else(|| {
         let detail = format!(
             "You have no stored batch with the id {batch_id}. If you sent it just now, ask again: it is stored soon."

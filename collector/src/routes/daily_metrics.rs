@@ -48,7 +48,7 @@ pub async fn daily(
         from: range.from.to_string(),
         to: range.to.to_string(),
     };
-    let days = app.query(METRICS, &query, QUERY_TIMEOUT).await?;
+    let days = app.query(&caller, METRICS, &query, QUERY_TIMEOUT).await?;
     Ok(Json(Daily {
         from: query.from,
         to: query.to,

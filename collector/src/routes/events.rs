@@ -51,7 +51,7 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     let format = Format::of(&headers)
         .map_err(|error| Problem::new(ErrorCode::UnsupportedMediaType, error.to_string()))?;
-    let received = ReceivedBatch::read(&app, format, headers, body).await?;
+    let received = ReceivedBatch::read(&app, &caller, format, headers, body).await?;
     let accepted = received.accept(&app, &ids, caller).await?;
     let published = accepted.publish(&app).await?;
     published

@@ -4,6 +4,7 @@ mod batches;
 mod daily_metrics;
 mod events;
 mod health;
+mod near_miss;
 mod openapi_document;
 mod prometheus;
 mod schemas;
@@ -11,14 +12,17 @@ mod wakatime;
 
 use std::sync::{Arc, LazyLock};
 
+use axum::extract::Request;
 use axum::middleware;
 use axum::{Extension, Router};
 use http_server::layers::{catch_panics, with_request_ids};
+use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app_state::AppState;
 use crate::authorized::with_security;
+use crate::cors::{self, CorsOrigins};
 use crate::openapi::{self, Document};
 use http_server::{ErrorCode, Problem};
 
@@ -52,10 +56,10 @@ pub fn document() -> &'static str {
 }
 
 /// All routes, with what holds for every one of them.
-pub fn router(app: Arc<AppState>) -> Router {
+pub fn router(app: Arc<AppState>, origins: CorsOrigins) -> Router {
     let (routes, _) = routes().split_for_parts();
     let routes = routes
-        .fallback(|| async { Problem::new(ErrorCode::NotFound, "There is nothing at this path.") })
+        .fallback(async |request: Request| near_miss::not_found(request.uri().path()))
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 ErrorCode::MethodNotAllowed,
@@ -64,15 +68,27 @@ pub fn router(app: Arc<AppState>) -> Router {
         })
         .layer(Extension(Document(document())))
         .with_state(app);
-    guarded(routes)
+    let routes = guarded(routes, origins);
+    // Before a route is looked for.
+    let tidied = move |request| {
+        routes
+            .clone()
+            .oneshot(near_miss::without_extra_slashes(request))
+    };
+    Router::new().fallback_service(tower::service_fn(tidied))
 }
 
 /// Every reply carries ids, and a handler that panics answers as well.
-fn guarded(routes: Router) -> Router {
+fn guarded(routes: Router, origins: CorsOrigins) -> Router {
     routes
         .layer(middleware::from_fn(catch_panics))
+        .layer(middleware::from_fn_with_state(
+            origins.clone(),
+            cors::answer_preflight,
+        ))
         .layer(middleware::from_fn(prometheus::measured))
         .layer(middleware::from_fn(with_request_ids))
+        .layer(middleware::from_fn_with_state(origins, cors::with_origin))
 }
 
 #[cfg(test)]
@@ -122,13 +138,14 @@ mod tests {
         );
         let (_, loaded) = tokio::sync::watch::channel(false);
         let limits = Defaults::parse_from(["collector"]).limits;
-        let router = router(Arc::new(AppState::new(
+        let app = AppState::new(
             limits,
             BreakerSettings::DEFAULT,
             Schemas::builtin(),
             loaded,
             &process,
-        )));
+        );
+        let router = router(Arc::new(app), CorsOrigins::default());
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);
         // Keys that are not loaded are not revoked: a client must not discard its own.
@@ -151,7 +168,10 @@ mod tests {
         async fn defect() -> &'static str {
             panic!("a defect")
         }
-        let router = guarded(Router::new().route("/defect", axum::routing::get(defect)));
+        let router = guarded(
+            Router::new().route("/defect", axum::routing::get(defect)),
+            CorsOrigins::default(),
+        );
         let request = Request::builder()
             .uri("/defect")
             .header("x-correlation-id", "c-1")

@@ -1,4 +1,4 @@
-//! `POST /api/v1/users/current/heartbeats` and `….bulk`, as WakaTime's clients expect them.
+//! `POST /api/v1/users/current/heartbeats` and `….bulk`, as WakaTime's clients expect them, those in a browser as well.
 //!
 //! Its clients drop a heartbeat whose status is 201, 202 or 400, and keep any other in their offline
 //! queue. So whatever reached the stream gets one of the three, and nothing else does.
@@ -21,7 +21,7 @@ use types::verdict::{Exception, Verdict};
 use super::events::{BatchReply, ReceivedBatch};
 use crate::api_keys::Caller;
 use crate::app_state::AppState;
-use crate::authorized::{Authorized, BasicOrBearer, EventsWrite, NotDraining};
+use crate::authorized::{Authorized, EventsWrite, NotDraining, WakaTimeKey};
 use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 
 /// Send a WakaTime heartbeat, or an array of them.
@@ -39,7 +39,7 @@ use crate::openapi::{HeartbeatHeaders, HeartbeatRefusals};
 )]
 pub async fn one(
     _: NotDraining,
-    Authorized { caller, .. }: Authorized<EventsWrite, BasicOrBearer>,
+    Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
@@ -63,7 +63,7 @@ pub async fn one(
 )]
 pub async fn bulk(
     _: NotDraining,
-    Authorized { caller, .. }: Authorized<EventsWrite, BasicOrBearer>,
+    Authorized { caller, .. }: Authorized<EventsWrite, WakaTimeKey>,
     State(app): State<Arc<AppState>>,
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
@@ -80,7 +80,7 @@ async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let received = ReceivedBatch::read(app, Format::Heartbeats, headers, body).await?;
+    let received = ReceivedBatch::read(app, &caller, Format::Heartbeats, headers, body).await?;
     let accepted = received.accept(app, ids, caller).await?;
     let published = accepted.publish(app).await?;
     published.respond(app, to_response).await

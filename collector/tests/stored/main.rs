@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, jetstream};
 use bus::{NatsSettings, sync::SyncSettings, topology};
-use collector::{CollectorSettings, OverloadSettings, RequestLimits};
+use collector::{ClientSettings, CollectorSettings, OverloadSettings, RequestLimits};
 use futures_util::StreamExt;
 use http_server::admin_listener::AdminListenSettings;
 use nats::Nats;
@@ -259,6 +259,7 @@ async fn make_streams(js: &jetstream::Context) {
 
 fn settings(nats: &Nats) -> CollectorSettings {
     CollectorSettings {
+        clients: ClientSettings::default(),
         admin: AdminListenSettings::default(),
         listen: "127.0.0.1:0".to_owned(),
         nats: NatsSettings {

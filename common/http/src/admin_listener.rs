@@ -18,6 +18,7 @@ use crate::error_code::ErrorCode;
 use crate::health::{self, Health};
 use crate::layers::with_request_ids;
 use crate::problem::Problem;
+use crate::quota::QuotaShare;
 use crate::serve::{ServeOptions, serve};
 
 /// The address for administrators.
@@ -90,7 +91,9 @@ fn options() -> ServeOptions {
         keep_alive: false,
         max_header: 16 * 1024,
         max_connections: 16,
-        max_turned_away: 0,
+        // All who look may do so from one machine.
+        address_share: QuotaShare::ALL,
+        max_turned_away: 4,
         ..ServeOptions::default()
     }
 }

@@ -156,7 +156,7 @@ impl ErrorCode {
             Self::RateLimited => row(
                 S::TOO_MANY_REQUESTS,
                 "rate_limited",
-                "Too many events a second",
+                "Too much from one sender",
             ),
             Self::HeadersTooLarge => row(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,

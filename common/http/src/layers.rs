@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument;
 use types::id;
 
+use crate::client_address::ClientAddress;
 use crate::error_code::ErrorCode;
 use crate::problem::{CORRELATION_ID, Problem};
+use crate::refusal_log::{self, RefusedRequest};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -32,17 +34,35 @@ impl RequestIds {
     }
 }
 
+/// Whoever asks again and again whether a process is ready is answered, not refused.
+const READY: &str = "/health/ready";
+
 /// Takes the client's correlation id and trace context, or makes them. The reply carries both.
+/// A refusal leaves a line in the log.
 pub async fn with_request_ids(mut request: Request, next: Next) -> Response {
     let ids = RequestIds::of(request.headers());
     request.extensions_mut().insert(ids.clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let address = request.extensions().get::<ClientAddress>().copied();
     let span = tracing::info_span!("request", correlation_id = ids.correlation_id);
     let mut response = next.run(request).instrument(span).await;
     // A problem is written out here, so that none can lack its correlation id.
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = problem
-            .correlation_id(ids.correlation_id.clone())
-            .into_response();
+        let problem = problem.correlation_id(ids.correlation_id.clone());
+        let route = route.as_ref().map_or("none", MatchedPath::as_str);
+        if route != READY {
+            let method = method.as_str();
+            refusal_log::log(
+                &problem,
+                RefusedRequest {
+                    route,
+                    method,
+                    address,
+                },
+            );
+        }
+        response = problem.into_response();
     }
     for (name, value) in [
         (CORRELATION_ID, ids.correlation_id),

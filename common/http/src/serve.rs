@@ -37,6 +37,9 @@ use connection_slots::{ConnectionSlot, ConnectionSlots};
 use tracked_body::{OnEnd, Tracked};
 use wire::Wire;
 
+use crate::client_address::{ClientAddress, TrustedProxies};
+use crate::refusal_log::{self, RefusedRequest};
+
 pub use listener::Listener;
 pub use options::{MAX_TURNED_AWAY, ServeOptions};
 
@@ -45,7 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves `app` (which finds the peer as `ConnectInfo<SocketAddr>`) until `drain` or `abort`.
+/// Serves `app` until `drain` or `abort`. It finds the peer as the extension `ConnectInfo<SocketAddr>`, and whom the
+/// request counts for as [`ClientAddress`].
 ///
 /// From `drain` on nothing is accepted, idle connections are closed and requests in flight finish; `abort` ends
 /// all at once. Returns when the last connection is gone. An accept that fails is logged and tried again.
@@ -69,30 +73,35 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(slot) = drain.run_until_cancelled(slots.next()).await else {
-                    break;
-                };
+                let slot = slots.next(peer.ip());
+                // Closed here: a flood costs no task each.
+                if matches!(slot, ConnectionSlot::Dropped) {
+                    continue;
+                }
                 let connection = Connection {
                     app: app.clone(),
                     peer,
-                    clock: Arc::new(ConnectionClock::new(options)),
+                    proxies: options.trusted_proxies.clone(),
+                    clock: Arc::new(ConnectionClock::new(&options)),
                 };
                 let builder = builder.clone();
                 let watcher = graceful.watcher();
                 let served = async move {
                     match slot {
-                        ConnectionSlot::Served(_permit) => {
+                        ConnectionSlot::Served(_place) => {
                             connection.run(stream, builder, watcher).await;
                         }
-                        ConnectionSlot::TurnedAway(_permit) => {
-                            close::turn_away(stream, options.max_connections).await;
+                        ConnectionSlot::TurnedAway(_place, refusal) => {
+                            close::turn_away(stream, refusal, ClientAddress::of(peer.ip())).await;
                         }
+                        ConnectionSlot::Dropped => {}
                     }
                 };
                 let abort = abort.clone();
+                let connection_timeout = options.connection_timeout;
                 tasks.spawn(async move {
                     let served = abort.run_until_cancelled(served);
-                    match options.connection_timeout {
+                    match connection_timeout {
                         Some(timeout) => {
                             if tokio::time::timeout(timeout, served).await.is_err() {
                                 tracing::debug!(
@@ -150,6 +159,7 @@ fn is_peers(error: &io::Error) -> bool {
 struct Connection {
     app: Router,
     peer: SocketAddr,
+    proxies: TrustedProxies,
     clock: Arc<ConnectionClock>,
 }
 
@@ -166,8 +176,13 @@ impl Connection {
             socket: socket.clone(),
             clock: clock.clone(),
         };
-        let service = service_fn(move |request| {
-            answer(self.app.clone(), self.peer, self.clock.clone(), request)
+        let peer_address = ClientAddress::of(self.peer.ip());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let address = self.proxies.client(self.peer.ip(), request.headers());
+            let extensions = request.extensions_mut();
+            extensions.insert(ConnectInfo(self.peer));
+            extensions.insert(address);
+            answer(self.app.clone(), self.clock.clone(), address, request)
         });
         let served = watcher.watch(
             builder
@@ -190,7 +205,7 @@ impl Connection {
         let stream = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
         let refusal = clock.refusal(expired);
         if refusal.is_some() || clock.state().request_unread {
-            close::close(stream, refusal).await;
+            close::close(stream, refusal, peer_address).await;
         }
     }
 }
@@ -198,8 +213,8 @@ impl Connection {
 /// Has the app answer a request, and tells the clock of it.
 async fn answer(
     app: Router,
-    peer: SocketAddr,
     clock: Arc<ConnectionClock>,
+    address: ClientAddress,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked<Body>>, Infallible> {
     clock.request_began();
@@ -210,15 +225,23 @@ async fn answer(
         header_size::too_large(&request, clock.max_header())
     };
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
-    let mut request = request.map(|body| {
+    let method = request.method().clone();
+    let request = request.map(|body| {
         Body::new(Tracked {
             body,
             on_end: OnEnd::Request(unread.clone()),
         })
     });
-    request.extensions_mut().insert(ConnectInfo(peer));
     let mut response = match refusal {
-        Some(refusal) => refusal.into_response(),
+        Some(refusal) => {
+            let request = RefusedRequest {
+                route: "none",
+                method: method.as_str(),
+                address: Some(address),
+            };
+            refusal_log::log(&refusal, request);
+            refusal.into_response()
+        }
         None => match app.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

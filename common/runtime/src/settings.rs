@@ -17,7 +17,7 @@ mod address;
 mod values;
 
 pub use address::{Address, HTTP_ADDRESS, HTTP_ADDRESSES, SecretParser};
-pub use values::{mask, parse_address, parse_duration, parse_rate};
+pub use values::{mask, parse_address, parse_duration, parse_origin, parse_rate};
 
 /// Wrong usage or configuration: the program exits with 2.
 #[derive(Debug, thiserror::Error)]
@@ -196,11 +196,25 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, UsageError> {
         toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
             Ok((key, value.to_string()))
         }
+        toml::Value::Array(values) => match list(&values) {
+            Some(text) => Ok((key, text)),
+            None => Err(UsageError(format!(
+                "{key} in {shown} must be a list of strings without commas."
+            ))),
+        },
         _ => Err(UsageError(format!(
-            "{key} in {shown} must be a string, a number, true or false."
+            "{key} in {shown} must be a string, a number, true, false or a list of strings."
         ))),
     };
     table.into_iter().map(plain).collect()
+}
+
+/// A list as flags take it: with commas between.
+fn list(values: &[toml::Value]) -> Option<String> {
+    let texts = values
+        .iter()
+        .map(|value| value.as_str().filter(|text| !text.contains(',')));
+    Some(texts.collect::<Option<Vec<&str>>>()?.join(","))
 }
 
 fn check_keys(
@@ -396,6 +410,34 @@ mod tests {
             "{short}"
         );
         assert!(long.contains("--from") && long.contains("--cap"), "{long}");
+    }
+
+    #[test]
+    fn a_list_in_the_file_is_several_values() {
+        let values: toml::Table = "origin = ['https://a', 'https://b']".parse().unwrap();
+        let listed = list(values["origin"].as_array().unwrap()).unwrap();
+        let values = BTreeMap::from([("origin".to_owned(), listed)]);
+        let origin = Arg::new("origin")
+            .long("origin")
+            .value_delimiter(',')
+            .action(clap::ArgAction::Append);
+        let command = with_defaults(Command::new("x").arg(origin), &values);
+        let of = |arguments: &[&str]| {
+            let matches = command.clone().get_matches_from(arguments);
+            let values = matches.get_many::<String>("origin").unwrap();
+            (
+                values.cloned().collect::<Vec<_>>(),
+                effective(&command, &matches),
+            )
+        };
+        let (origins, printed) = of(&["x"]);
+        assert_eq!(origins, ["https://a", "https://b"]);
+        assert_eq!(printed, "origin = \"https://a,https://b\"\n");
+        assert_eq!(
+            of(&["x", "--origin", "c", "--origin", "d,e"]).0,
+            ["c", "d", "e"]
+        );
+        assert_eq!(list(&[toml::Value::Integer(1)]), None);
     }
 
     #[test]

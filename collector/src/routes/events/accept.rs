@@ -49,9 +49,10 @@ impl ReceivedBatch {
     /// unread.
     ///
     /// # Errors
-    /// Returns `length_required`, `circuit_open`, `overloaded`, and what [`body::read`] returns.
+    /// Returns `length_required`, `circuit_open`, `overloaded`, `rate_limited`, and what [`body::read`] returns.
     pub async fn read(
         app: &AppState,
+        caller: &Caller,
         format: Format,
         headers: HeaderMap,
         body: Body,
@@ -65,7 +66,7 @@ impl ReceivedBatch {
         let announced = body::announced(&headers)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .filter(|bytes| *bytes <= app.limits.max_body);
-        let permit = Arc::new(app.admission.admit(announced.unwrap_or_default())?);
+        let permit = Arc::new(app.admission.admit(caller, announced.unwrap_or_default())?);
         let body = body::read(&headers, body, &app.body_limits, &app.admission, &permit).await?;
         let received = Instant::now();
         metrics::http_body(body.len());

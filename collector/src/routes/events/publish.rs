@@ -1,9 +1,9 @@
 //! The second half of taking a batch: the publish, and the wait for the store if the client prefers it.
 
 use axum::response::Response;
+use http_server::quota::Place;
 use http_server::{ErrorCode, Problem};
 use runtime::metrics;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 use types::admission::Admitted;
@@ -12,6 +12,7 @@ use types::query::{self, ResendNote};
 use super::accept::AcceptedBatch;
 use super::refusals;
 use super::reply::{BatchReply, DuplicateOf, Wait};
+use crate::admission_control::Tenant;
 use crate::app_state::AppState;
 use crate::audit_notes::Resend;
 use crate::prefer::PreferWait;
@@ -32,7 +33,7 @@ pub struct PublishedBatch<'a> {
 struct Waiting {
     prefer: PreferWait,
     waiter: Waiter,
-    _permit: OwnedSemaphorePermit,
+    _permit: Place<Tenant>,
 }
 
 impl<'a> AcceptedBatch<'a> {
@@ -46,7 +47,7 @@ impl<'a> AcceptedBatch<'a> {
         // Without a permit the request does not wait.
         let permit = self
             .wait
-            .and_then(|prefer| Some((prefer, app.admission.wait()?)));
+            .and_then(|prefer| Some((prefer, app.admission.wait(self.permit)?)));
         let waiting = permit.map(|(prefer, permit)| Waiting {
             prefer,
             waiter: self.stream.notifications.register(),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::error_code::ErrorCode;
+use crate::client_address::ClientAddress;
 use crate::problem::Problem;
+use crate::refusal_log::{self, RefusedRequest};
 
 /// How long a connection that is closed on a client still sending is read on, so that it gets to read its answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -14,14 +15,19 @@ const LINGER: Duration = Duration::from_secs(2);
 const REFUSAL: Duration = Duration::from_secs(1);
 
 /// Writes a refusal, if there is one, and reads on for a while what is still being sent.
-pub(super) async fn close<S>(mut stream: S, refusal: Option<Problem>)
+pub(super) async fn close<S>(mut stream: S, refusal: Option<Problem>, address: ClientAddress)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if let Some(refusal) = refusal {
         // There was no request that could have brought an id.
         let refusal = refusal.correlation_id(types::id::correlation_id(None));
-        tracing::debug!(%refusal, correlation_id = refusal.correlation_id, "a connection was refused");
+        let request = RefusedRequest {
+            route: "none",
+            method: "none",
+            address: Some(address),
+        };
+        refusal_log::log(&refusal, request);
         let sent = async {
             stream.write_all(&refusal.to_raw_http1()).await?;
             stream.shutdown().await
@@ -35,20 +41,14 @@ where
     let _: Result<(), _> = timeout(LINGER, read_on).await;
 }
 
-/// Refuses a connection beyond the bound, once its client has begun to send.
+/// Refuses a connection beyond a bound, once its client has begun to send.
 /// To a client that has asked nothing yet, an answer is a broken protocol.
-pub(super) async fn turn_away<S>(mut stream: S, max_connections: usize)
+pub(super) async fn turn_away<S>(mut stream: S, refusal: Problem, address: ClientAddress)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let begun = timeout(REFUSAL, stream.read(&mut [0; 1_024])).await;
-    if !matches!(begun, Ok(Ok(1..))) {
-        return;
+    if matches!(begun, Ok(Ok(1..))) {
+        close(stream, Some(refusal), address).await;
     }
-    let detail = format!(
-        "This collector has {max_connections} connections, its limit (--max-connections). Send again later, or to \
-            another one."
-    );
-    let refusal = Problem::new(ErrorCode::Overloaded, detail).limit(max_connections as u64);
-    close(stream, Some(refusal)).await;
 }

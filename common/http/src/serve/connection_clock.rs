@@ -47,10 +47,10 @@ pub(super) struct ConnectionClock {
 }
 
 impl ConnectionClock {
-    pub(super) fn new(options: ServeOptions) -> Self {
+    pub(super) fn new(options: &ServeOptions) -> Self {
         let phase = Phase::Head(Instant::now() + options.header_timeout);
         Self {
-            options,
+            options: options.clone(),
             state: Mutex::new(State {
                 phase,
                 preface: Some(0),

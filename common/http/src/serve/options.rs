@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::client_address::TrustedProxies;
+use crate::quota::QuotaShare;
+
 /// Connections beyond the bound that the collector answers at once.
 pub const MAX_TURNED_AWAY: usize = 64;
 
 /// The bounds of a server's connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// How long a request's header may take: from the accept for a connection's first, else from its first byte.
     pub header_timeout: Duration,
@@ -20,7 +23,11 @@ pub struct ServeOptions {
     pub max_header: usize,
     /// Connections served at once.
     pub max_connections: usize,
-    /// Connections beyond `max_connections` that are answered `overloaded` at once. Further ones wait to be accepted.
+    /// The share of `max_connections` that one address may have.
+    pub address_share: QuotaShare,
+    /// Proxies that tell whose request they pass on; their connections have no share of their own.
+    pub trusted_proxies: TrustedProxies,
+    /// Connections beyond the bounds that are told so at once. Further ones are closed without a word.
     pub max_turned_away: usize,
 }
 
@@ -33,6 +40,8 @@ impl Default for ServeOptions {
             keep_alive: true,
             max_header: 64 * 1024,
             max_connections: 4096,
+            address_share: QuotaShare::QUARTER,
+            trusted_proxies: TrustedProxies::default(),
             max_turned_away: MAX_TURNED_AWAY,
         }
     }

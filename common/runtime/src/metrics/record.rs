@@ -12,7 +12,7 @@ use super::table::{
     ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
     EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
     HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES,
-    Program, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
+    Program, QUOTA_REFUSALS, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{BreakerReport, BreakerState};
 /// Begins the counters at 0 whose labels are known.
@@ -28,6 +28,11 @@ pub(super) fn begin(program: Program) {
             "unavailable",
         ] {
             add(&PUBLISHES, &[("outcome", outcome)], 0);
+        }
+        for what in ["batches", "bytes", "queries", "connections"] {
+            for whose in ["key", "address", "all"] {
+                add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 0);
+            }
         }
         add(&PUBLISH_RETRIES, &[], 0);
         add(&HTTP_BYTES, &[], 0);
@@ -69,6 +74,12 @@ fn verdicts(metric: &Metric, counts: &Counts) {
     for (verdict, count) in all {
         add(metric, &[("verdict", verdict)], u64::from(count));
     }
+}
+
+/// A place was refused: of `batches`, `bytes`, `queries` or `connections`; because of the bound of the `key`, of the
+/// `address`, or of `all`.
+pub fn quota_refused(what: &str, whose: &str) {
+    add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 1);
 }
 
 /// A request in flight. If it is dropped before it ends, its client has hung up.

@@ -86,6 +86,9 @@ metrics! {
         "Requests that are being answered.";
     HTTP_BYTES = "devtrail_http_body_bytes_total", Counter, Collector, [],
         "Bytes of the bodies of batches, inflated.";
+    QUOTA_REFUSALS = "devtrail_quota_refusals_total", Counter, Collector, ["what", "whose"],
+        "Places that were refused: `batches`, `bytes`, `queries` or `connections`, because of the bound of the \
+         `key`, of the `address`, or of `all` together.";
     EVENTS = "devtrail_events_total", Counter, Collector, ["verdict"],
         "Events of batches that the stream stored, by the collector's verdict. \
          A batch that the server dropped as a duplicate is not counted.";

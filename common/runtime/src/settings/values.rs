@@ -59,6 +59,38 @@ pub fn parse_address(text: &str) -> Result<String, String> {
     parts.map(|_| text.to_owned()).ok_or_else(bad)
 }
 
+/// Reads an origin as a browser writes it: scheme, host and port, such as `https://app.example` or
+/// `chrome-extension://ID`.
+///
+/// # Errors
+/// Returns a sentence if the text is not one; `*` is none.
+pub fn parse_origin(text: &str) -> Result<String, String> {
+    let bad = |remedy: &str| {
+        format!(
+            "{text:?} is no origin; {remedy}, such as https://app.example or chrome-extension://ID"
+        )
+    };
+    if text == "*" || text == "null" {
+        return Err(bad("name each origin by itself"));
+    }
+    let Some((_, after)) = text.split_once("://") else {
+        return Err(bad("write scheme, host and port"));
+    };
+    if after.contains(['/', '?', '#', '@', '*']) || after.is_empty() {
+        return Err(bad("write scheme, host and port, without a path"));
+    }
+    let url = url::Url::parse(text)
+        .ok()
+        .filter(url::Url::has_host)
+        .ok_or_else(|| bad("write scheme, host and port"))?;
+    let origin = url.origin();
+    // Of other schemes, such as those of browser extensions, browsers write what stands there.
+    Ok(match origin.is_tuple() {
+        true => origin.ascii_serialization(),
+        false => format!("{}://{after}", url.scheme()),
+    })
+}
+
 /// A URL, or several with commas between, without passwords and tokens; for any text, well-formed or not.
 ///
 /// If it is not clear what belongs to a secret, more is hidden rather than less: what stands before the last `@` of an
@@ -239,6 +271,46 @@ mod tests {
             "http://a:1",
         ] {
             assert!(parse_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_as_a_browser_writes_it() {
+        for (written, origin) in [
+            ("https://app.example", "https://app.example"),
+            ("HTTPS://App.Example:443", "https://app.example"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            (
+                "chrome-extension://abcdefghijklmnop",
+                "chrome-extension://abcdefghijklmnop",
+            ),
+            (
+                "moz-extension://6f3a9c1e-7c1e-4b50-8d0c-000000000001",
+                "moz-extension://6f3a9c1e-7c1e-4b50-8d0c-000000000001",
+            ),
+            ("vscode-webview://1B2C", "vscode-webview://1B2C"),
+        ] {
+            assert_eq!(parse_origin(written).unwrap(), origin);
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://app.example/x",
+            "https://*.example",
+            "https://me@app.example",
+            "https://app.example?x",
+            "https://app example",
+            "https://app.example:port",
+            "https//app.example",
+            "://app.example",
+        ] {
+            let error = parse_origin(bad).unwrap_err();
+            assert!(error.contains("is no origin"), "{bad}: {error}");
         }
     }
 }
