@@ -36,6 +36,7 @@ mod queries;
 mod rates;
 mod readmission;
 mod real_input;
+mod records;
 mod restored_stream;
 mod retention;
 mod schemas;

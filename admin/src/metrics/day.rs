@@ -52,8 +52,11 @@ pub struct Sums {
 /// The part of a language or project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Share {
-    /// Of which language or project.
+    /// The language or the project, as it is shown.
     pub name: String,
+    /// The project's key: the same for all its spellings. A language has none.
+    #[serde(default)]
+    pub key: Option<String>,
     /// How long, in seconds.
     pub seconds: u64,
     /// Commits in it.
@@ -76,6 +79,13 @@ impl Day {
     /// Whether the day has no event any more: they turned out to belong to other days.
     pub fn is_empty(&self) -> bool {
         self.body.get("events").and_then(Value::as_u64) == Some(0)
+    }
+}
+
+impl Share {
+    /// What tells it from others.
+    fn identity(&self) -> &str {
+        self.key.as_deref().unwrap_or(&self.name)
     }
 }
 
@@ -106,10 +116,15 @@ impl Sums {
         ];
         for (sums, shares) in shares {
             for share in shares {
-                match sums.iter_mut().find(|sum| sum.name == share.name) {
+                match sums
+                    .iter_mut()
+                    .find(|sum| sum.identity() == share.identity())
+                {
                     Some(sum) => {
                         sum.seconds += share.seconds;
                         sum.commits += share.commits;
+                        // Days are added in their order: the latest spelling is shown.
+                        sum.name.clone_from(&share.name);
                     }
                     None => sums.push(share.clone()),
                 }
@@ -121,6 +136,24 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_is_summed_by_key_and_shown_as_last_written() {
+        let day = |name: &str, key: &str| {
+            let body =
+                format!(r#"{{"projects": [{{"name": "{name}", "key": "{key}", "seconds": 60}}]}}"#);
+            Day::read("2026-03-01".to_owned(), &body).unwrap().sums
+        };
+        let mut sums = day("my-app", "my-app");
+        sums.add(&day("項目甲", "b0a92181"));
+        sums.add(&day("My App", "my-app"));
+        let shown: Vec<_> = sums
+            .projects
+            .iter()
+            .map(|share| (share.name.as_str(), share.seconds))
+            .collect();
+        assert_eq!(shown, [("My App", 120), ("項目甲", 60)]);
+    }
 
     #[test]
     fn what_a_body_leaves_out_is_zero_and_a_damaged_one_is_named() {

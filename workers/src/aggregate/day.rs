@@ -35,7 +35,11 @@ pub struct DayMetrics<'a> {
 /// What a language or project had of the day.
 #[derive(Serialize)]
 struct Share<'a> {
+    /// The language, or the project as its owner wrote it.
     name: &'a str,
+    /// What filters and sums know a project by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     /// Active time.
     seconds: i64,
     commits: u64,
@@ -65,7 +69,7 @@ impl<'a> DayMetrics<'a> {
             test_runs: &whole.test_runs,
             tests: whole.tests,
             languages: shares(&whole.active.languages, &whole.commits_by.languages),
-            projects: shares(&whole.active.projects, &whole.commits_by.projects),
+            projects: project_shares(whole),
             first_at: whole.span.as_ref().map(|span| rfc3339(span.first.at)),
             last_at: whole.span.as_ref().map(|span| rfc3339(span.last.at)),
         }
@@ -80,6 +84,7 @@ fn shares<'a>(
     let names: BTreeSet<&String> = active.keys().chain(commits.keys()).collect();
     let shares = names.into_iter().map(|name| Share {
         name,
+        key: None,
         seconds: active.get(name).copied().unwrap_or_default() / SECOND,
         commits: commits.get(name).copied().unwrap_or_default(),
     });
@@ -88,5 +93,18 @@ fn shares<'a>(
         .collect();
     // Stable, and the set's order is that of names.
     shares.sort_by_key(|share| Reverse((share.seconds, share.commits)));
+    shares
+}
+
+/// The same of projects, under the names to show.
+fn project_shares(whole: &Part) -> Vec<Share<'_>> {
+    let mut shares = shares(&whole.active.projects, &whole.commits_by.projects);
+    for share in &mut shares {
+        share.key = Some(share.name);
+        share.name = whole
+            .project_names
+            .get(share.name)
+            .map_or(share.name, String::as_str);
+    }
     shares
 }

@@ -27,6 +27,8 @@ impl Part {
             self.active.pause(here, there);
         }
         self.active.add(&next.active);
+        // Parts follow each other in the order of their events, so the later spelling is the label.
+        self.project_names.extend(next.project_names.clone());
         self.span = match (self.span.take(), next.span.clone()) {
             (Some(here), Some(there)) => Some(Span {
                 first: here.first,

@@ -42,6 +42,8 @@ pub struct Part {
     /// Tests in these runs.
     pub tests: Tests,
     pub active: Active,
+    /// Projects by key, as their owner wrote them: the spelling of the last event of each.
+    pub project_names: BTreeMap<String, String>,
     /// The first and the last event; `None` if there is none.
     pub span: Option<Span>,
 }
@@ -133,6 +135,9 @@ impl Part {
                 part.tests = Tests::of(record);
             }
             _ => {}
+        }
+        if let (Some(key), Some(name)) = (&record.project, &record.project_name) {
+            part.project_names.insert(key.clone(), name.clone());
         }
         let named = |name: Option<&str>| name.unwrap_or(UNKNOWN).to_owned();
         let event = EdgeEvent {

@@ -12,7 +12,7 @@ use crate::normalize::normalize;
 
 /// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
 /// what older code computed is stale.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// A partial: what a UTC hour holds, by local day.
 type Partial = BTreeMap<String, Part>;

@@ -16,6 +16,8 @@ const MAX_LEN: usize = 200;
 const MAX_DEPTH: usize = 8;
 /// Most bytes of texts in one record's data: room for every known text, and then for lists and others.
 const MAX_DATA: usize = 64 * 1024;
+/// Most bytes of texts that are read for one record's data: a text may be far longer than what is left of it.
+const MAX_READ: usize = 256 * 1024;
 /// The largest integer that every reader of JSON holds (RFC 8259, section 6).
 const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
 
@@ -28,7 +30,7 @@ enum FieldKind {
     Integer,
     /// True or false.
     Flag,
-    /// A name or a hash: what looks random in it means something.
+    /// A name or a hash: what looks random in it means something. Only home folders are removed.
     Name,
     /// Free text, such as a command line: secrets and home folders are removed.
     Text,
@@ -111,6 +113,7 @@ pub fn clean(
 ) -> Map<String, Value> {
     let mut cleaner = Cleaner {
         left: MAX_DATA,
+        unread: MAX_READ,
         workspace,
         project,
     };
@@ -132,6 +135,8 @@ pub fn clean(
 struct Cleaner<'a> {
     /// Bytes that may still be added.
     left: usize,
+    /// Bytes that may still be read.
+    unread: usize,
     workspace: Option<&'a str>,
     project: Option<&'a str>,
 }
@@ -145,15 +150,13 @@ impl Cleaner<'_> {
             (FieldKind::Integer, Value::Number(_)) => integer(value).map(Value::from),
             (FieldKind::Flag, Value::Bool(_)) => Some(value.clone()),
             (FieldKind::Name, Value::String(name)) => {
-                self.text(text::head(&text::clean(name), MAX_WORD))
+                self.text(text::head(&redact::hide_homes(name), MAX_WORD))
             }
-            (FieldKind::Text, Value::String(text)) => self.text(free(text)),
+            (FieldKind::Text, Value::String(text)) => self.free(text),
             (FieldKind::Path, Value::String(path)) => self.text(path::clean(path, None, None)?),
-            (FieldKind::Texts, Value::Array(list)) => Some(
-                strings(list)
-                    .map_while(|text| self.text(free(text)))
-                    .collect(),
-            ),
+            (FieldKind::Texts, Value::Array(list)) => {
+                Some(strings(list).map_while(|text| self.free(text)).collect())
+            }
             (FieldKind::Paths, Value::Array(list)) => {
                 let workspace = self.workspace;
                 let project = self.project;
@@ -170,10 +173,13 @@ impl Cleaner<'_> {
             return None;
         }
         match value {
-            Value::String(text) if !text.is_empty() && redact::is_secret_name(name) => {
+            Value::String(text) if text.is_empty() => Some(value.clone()),
+            Value::String(_) | Value::Number(_) | Value::Object(_)
+                if redact::is_secret_name(name) =>
+            {
                 self.text(redact::REDACTED.to_owned())
             }
-            Value::String(text) => self.text(free(text)),
+            Value::String(text) => self.free(text),
             Value::Array(list) => {
                 let list = list.iter().take(MAX_LEN);
                 Some(
@@ -191,12 +197,28 @@ impl Cleaner<'_> {
         members: impl Iterator<Item = (&'v String, &'v Value)>,
         depth: usize,
     ) -> Map<String, Value> {
-        let cleaned = members.take(MAX_LEN).filter_map(|(name, value)| {
+        let members: Vec<_> = members.take(MAX_LEN).collect();
+        // `{"name": "API_KEY", "value": "X"}`
+        let names_a_secret = members.iter().any(|(name, value)| {
+            let names = matches!(name.as_str(), "name" | "key" | "field" | "variable");
+            names && value.as_str().is_some_and(redact::is_secret_name)
+        });
+        let cleaned = members.into_iter().filter_map(|(name, value)| {
+            if names_a_secret && name == "value" && value.is_string() {
+                return Some((name.clone(), self.text(redact::REDACTED.to_owned())?));
+            }
+            self.unread = self.unread.checked_sub(name.len().min(redact::MAX_READ))?;
             let key = text::head(&redact::redact(name), MAX_NAME);
             self.left = self.left.saturating_sub(key.len());
             Some((key, self.unknown(name, value, depth)?))
         });
         cleaned.collect()
+    }
+
+    /// Free text without secrets and home folders.
+    fn free(&mut self, raw: &str) -> Option<Value> {
+        self.unread = self.unread.checked_sub(raw.len().min(redact::MAX_READ))?;
+        self.text(text::head(&redact::redact(raw), MAX_TEXT))
     }
 
     /// A text, if it still fits. Everything after one that does not is left out too.
@@ -217,8 +239,4 @@ fn integer(value: &Value) -> Option<i64> {
         return None;
     }
     value.as_i64().or(Some(number as i64))
-}
-
-fn free(raw: &str) -> String {
-    text::head(&redact::redact(raw), MAX_TEXT)
 }

@@ -11,9 +11,13 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ),
     ("astro", "", "astro"),
     ("awk", "gawk", "awk"),
-    ("batch", "bat batchfile cmd", "bat cmd"),
+    (
+        "batch",
+        "bat batchfile batch-script dosbatch dos-batch ms-dos-batch winbatch windows-batch windows-command-script cmd",
+        "bat cmd",
+    ),
     ("bazel", "starlark", "bzl bazel star"),
-    ("c", "ansi-c", "c h"),
+    ("c", "ansi-c c89 c90 c99 c11 c17 c18 c23", "c h"),
     ("clojure", "clj clojurescript", "clj cljs cljc edn"),
     ("cmake", "", "cmake"),
     ("cobol", "", "cob cbl"),
@@ -21,7 +25,7 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("common-lisp", "lisp commonlisp", "lisp lsp cl"),
     (
         "cpp",
-        "c++ cplusplus cxx cuda-cpp",
+        "c++ cplusplus cxx cuda-cpp c++11 c++14 c++17 c++20 c++23",
         "cpp cc cxx c++ hpp hh hxx h++ ipp inl",
     ),
     ("crystal", "", "cr"),
@@ -72,7 +76,7 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("java", "", "java"),
     (
         "javascript",
-        "js jsx javascriptreact node nodejs ecmascript javascript-react",
+        "js jsx javascriptreact node nodejs node.js ecmascript es6 javascript-react jsx-harmony flow-js js2-mode",
         "js jsx mjs cjs",
     ),
     ("jinja", "jinja2", "jinja jinja2 j2"),
@@ -88,7 +92,7 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("latex", "tex bibtex", "tex bib sty"),
     ("less", "", "less"),
     ("lua", "luau", "lua luau"),
-    ("makefile", "make mk", "mk mak"),
+    ("makefile", "make mk gnu-makefile", "mk mak"),
     (
         "markdown",
         "md mdx rmarkdown quarto",
@@ -124,7 +128,7 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("scss", "sass", "scss sass"),
     (
         "shell",
-        "sh bash zsh ksh shellscript shell-script bourne-shell bash-script",
+        "sh bash zsh ksh shellscript shell-script bourne-shell bourne-again-shell bash-script",
         "sh bash zsh ksh",
     ),
     ("solidity", "sol", "sol"),
@@ -143,7 +147,7 @@ pub const LANGUAGES: &[(&str, &str, &str)] = &[
     ("toml", "cargo.lock", "toml"),
     (
         "typescript",
-        "ts tsx typescriptreact typescript-react mts cts",
+        "ts tsx typescriptreact typescript-react typescript-jsx typescript-tsx mts cts",
         "ts tsx mts cts",
     ),
     ("typst", "", "typ"),

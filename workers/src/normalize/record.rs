@@ -7,10 +7,11 @@ use types::json;
 use types::schema::{Version, upcast};
 use types::time::{Micros, SECOND};
 
+use super::project::Project;
 use super::{fields, language, local, path, text};
 
 /// Rises with every change of what [`normalize`] gives: a replay then rebuilds the records.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 const DAY: i64 = 24 * 3600;
 
@@ -32,8 +33,10 @@ pub struct Record {
     pub local_day: String,
     /// Canonical language, such as `rust`.
     pub language: Option<String>,
-    /// Project slug, such as `my-app`.
+    /// The project's key, such as `my-app`.
     pub project: Option<String>,
+    /// The project as its owner wrote it, such as `My App`.
+    pub project_name: Option<String>,
     /// Path, relative to its project if that is known, without the home folder.
     pub path: Option<String>,
     /// The type's other data, cleaned: no secrets and home paths in commands, no control characters.
@@ -68,13 +71,16 @@ pub fn normalize(event: &StoredEvent) -> Record {
     let string = |name: &str| data.get(name).and_then(Value::as_str);
     let workspace = string("workspace");
     let raw_path = string("path").or_else(|| fields::file_entity(&event.kind, &data));
-    let project = project(string("project"), workspace);
+    let (project, project_name) = project(string("project"), workspace)
+        .map(|project| (project.key, project.name))
+        .unzip();
     let language = string("language").and_then(language::canonical);
     Record {
         language: language.or_else(|| raw_path.and_then(language::of_path)),
         path: raw_path.and_then(|raw| path::clean(raw, workspace, project.as_deref())),
         data: fields::clean(&event.kind, &data, workspace, project.as_deref()),
         project,
+        project_name,
         event_id: text::clean(&event.id),
         kind: text::clean(&event.kind),
         at: event.effective_at,
@@ -84,11 +90,11 @@ pub fn normalize(event: &StoredEvent) -> Record {
     }
 }
 
-/// The slug of `data.project`, else of the last segment of `data.workspace`.
-fn project(project: Option<&str>, workspace: Option<&str>) -> Option<String> {
+/// The project of `data.project`, else of the last segment of `data.workspace`.
+fn project(project: Option<&str>, workspace: Option<&str>) -> Option<Project> {
     project
-        .and_then(path::slug)
-        .or_else(|| workspace.and_then(path::slug))
+        .and_then(Project::of)
+        .or_else(|| workspace.and_then(Project::of))
 }
 
 impl Record {

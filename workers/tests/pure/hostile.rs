@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 use store::StoredEvent;
-use workers::normalize::{canonical_language, clean_path, normalize, project_slug, redact};
+use workers::normalize::{Project, canonical_language, clean_path, normalize, redact};
 
 use crate::build::event;
 
@@ -214,9 +214,89 @@ proptest! {
     fn paths_slugs_and_languages_are_cleaned_for_good(text in texts(), other in texts()) {
         let path = clean_path(&text, Some(&other), Some("x"));
         prop_assert_eq!(path.as_deref().and_then(|path| clean_path(path, Some(&other), Some("x"))), path);
-        let slug = project_slug(&text);
-        prop_assert_eq!(slug.as_deref().and_then(project_slug), slug);
+        let key = |name: &str| Project::of(name).map(|project| project.key);
+        let slug = key(&text);
+        prop_assert_eq!(slug.as_deref().and_then(key), slug);
         let language = canonical_language(&text);
         prop_assert_eq!(language.as_deref().and_then(canonical_language), language);
+    }
+}
+
+/// What makes a rule look far ahead or far back, over and over.
+const COSTLY: &[&str] = &[
+    "token='",
+    "token=\"",
+    "\"password\":\"",
+    "--password ",
+    "TOKEN \\\"",
+    "'",
+    "\"",
+    "`",
+    "\\",
+    "\\\"",
+    "$'",
+    "/home/x",
+    "/x/home/x",
+    "x/home/x/",
+    "\\Users\\a b ",
+    "../",
+    "~a ",
+    "~",
+    "://",
+    "https://a:",
+    "a@b:",
+    "@",
+    "#",
+    "?",
+    ":",
+    "(",
+    "a.b:",
+    "%",
+    "%25",
+    "%252F",
+    "%2Fhome%2Fx ",
+    "-----BEGIN ",
+    "-----BEGIN a-----",
+    "<<< ",
+    "<<EOF ",
+    "echo a | ",
+    "echo a | login ",
+    "vault login ",
+    "secret set a=b ",
+    "'vault login ",
+    "\"sh -c 'echo ",
+    "Cookie: a=b; ",
+    "<token>",
+    "a_token ",
+    "A",
+    "aB1",
+    "-p",
+    "mysql -p",
+    " ",
+    "\u{301}",
+    "🚀",
+    "/",
+    "../x/",
+    "a:/",
+    "ab:/",
+    "x@y:",
+    "file://",
+    ".a#",
+];
+
+#[test]
+fn no_text_takes_long_to_clean() {
+    for piece in COSTLY {
+        let text = piece.repeat(16 * 1024 / piece.len());
+        let started = std::time::Instant::now();
+        let long = text.repeat(16);
+        let data = serde_json::json!({
+            "command": text, "branch": text, "path": long, "project": long, "workspace": long, "language": long,
+        });
+        let event = event("e", "terminal.command", "2026-03-01T00:00:00Z", None, &data);
+        assert_eq!(normalize(&event).event_id, "e");
+        let took = started.elapsed();
+        // Unoptimised, and beside other tests: a quadratic rule takes minutes.
+        assert!(took.as_secs() < 20, "{piece:?} takes {took:?}");
     }
 }

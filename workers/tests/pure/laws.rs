@@ -53,7 +53,15 @@ fn data() -> impl Strategy<Value = (&'static str, Value)> {
         Some("unknown"),
         None,
     ]);
-    let project = select(vec![Some("My App"), Some("my-app"), Some("other"), None]);
+    let project = select(vec![
+        Some("My App"),
+        Some("my-app"),
+        Some("MY_APP"),
+        Some("Caf\u{e9}"),
+        Some("CAFE\u{301}"),
+        Some("other"),
+        None,
+    ]);
     let kind = select(vec![
         "file.edited",
         "file.saved",

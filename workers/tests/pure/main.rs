@@ -3,6 +3,7 @@
 mod build;
 mod hostile;
 mod laws;
+mod masking;
 mod normalized;
 mod oracle;
 mod real;

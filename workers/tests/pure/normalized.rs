@@ -1,7 +1,7 @@
 //! Records by example: time, language, project, path and data of each kind.
 
 use serde_json::{Value, json};
-use workers::normalize::{Record, clean_path, normalize, project_slug};
+use workers::normalize::{Project, Record, clean_path, normalize};
 
 use crate::build::event;
 
@@ -198,31 +198,126 @@ fn paths_lose_the_machine_they_were_on() {
     );
 }
 
+fn key(project: &str) -> Option<String> {
+    Project::of(project).map(|project| project.key)
+}
+
 #[test]
-fn projects_are_slugs() {
-    for (project, slug) in [
+fn projects_have_keys() {
+    for (project, expected) in [
         ("My App", Some("my-app")),
-        ("  --Dev_Trail!! ", Some("dev-trail")),
+        ("  --Dev_Trail. ", Some("dev-trail")),
+        ("node.js", Some("node-js")),
         ("/Users/ada/code/App", Some("app")),
         ("C:\\code\\app.code-workspace", Some("app")),
+        ("vscode-remote://wsl%2Bubuntu/srv/My%20App", Some("my-app")),
+        ("C++", Some("cpp")),
+        ("C#", Some("csharp")),
+        ("F#", Some("fsharp")),
         ("/Users/ada", None),
+        ("~ada", None),
+        ("vscode-remote://wsl%2Bubuntu/home/ada", None),
         ("…", None),
+        (" - ", None),
     ] {
-        assert_eq!(project_slug(project).as_deref(), slug, "{project}");
+        assert_eq!(key(project).as_deref(), expected, "{project}");
     }
-    let one = project_slug("проект").unwrap();
-    let other = project_slug("другой").unwrap();
-    assert!(
-        one != other && one.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{one} {other}"
-    );
-    assert!(project_slug("café").unwrap().starts_with("caf-"));
-    assert_eq!(project_slug(&"x".repeat(100)).unwrap().len(), 64);
+    assert_eq!(key(&home("ada")), None, "a home folder is no project");
+}
+
+#[test]
+fn names_that_differ_in_more_than_separators_are_different_projects() {
+    let long = "x".repeat(100);
+    let other_long = format!("{long}y");
+    let names = [
+        "C",
+        "C++",
+        "C#",
+        "F",
+        "F#",
+        "J",
+        "J#",
+        "Q#",
+        "NET",
+        ".NET",
+        "node",
+        "node.js",
+        "a b",
+        "a+b",
+        "a&b",
+        "a@b",
+        "a:b",
+        "a#",
+        "a+",
+        "dev-trail",
+        "Dev_Trail!!",
+        "Dev_Trail!",
+        "Cafe",
+        "Café",
+        "проект",
+        "другой",
+        "項目甲",
+        "項目乙",
+        "🚀",
+        "🚀🚀",
+        "Strae",
+        "Straße",
+        "Strasse",
+        "!!!",
+        "++",
+        "#",
+        &long,
+        &other_long,
+    ];
+    let mut keys: Vec<String> = names
+        .iter()
+        .map(|name| key(name).unwrap_or_else(|| panic!("{name}")))
+        .collect();
+    for key in &keys {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(
+            key.len() <= 64 && key.chars().all(fits) && !key.starts_with('-'),
+            "{key}"
+        );
+    }
+    keys.sort();
+    let twice: Vec<_> = keys.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    for (one, other) in [
+        ("Caf\u{e9}", "Cafe\u{301}"),
+        ("My App", "my_app"),
+        ("ÄÖ", "äö"),
+        ("a.b", "a b"),
+    ] {
+        assert_eq!(key(one), key(other), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_project_keeps_the_name_that_its_owner_wrote() {
+    let name = |project: &str| Project::of(project).map(|project| project.name);
+    for (project, expected) in [
+        ("項目甲", "項目甲"),
+        (" Straße ", "Straße"),
+        ("Cafe\u{301}", "Caf\u{e9}"),
+        ("🚀", "🚀"),
+        ("C++", "C++"),
+        ("/srv/My App.code-workspace", "My App"),
+        ("What?", "What?"),
+        ("a\0b", "a b"),
+    ] {
+        assert_eq!(name(project).as_deref(), Some(expected), "{project}");
+    }
+    assert!(name(&"ä".repeat(5_000)).is_some_and(|name| name.len() <= 128 && name.ends_with('…')));
+    let record = record("file.edited", &json!({"project": "My App", "path": "a"}));
     assert_eq!(
-        project_slug(&home("ada")),
-        None,
-        "a home folder is no project"
+        (record.project.as_deref(), record.project_name.as_deref()),
+        (Some("my-app"), Some("My App"))
     );
+}
+
+#[test]
+fn a_project_is_named_else_its_workspace() {
     let of = |data: Value| record("file.edited", &data).project;
     assert_eq!(
         of(json!({"workspace": "/srv/My.App", "path": "a"})).as_deref(),

@@ -59,7 +59,7 @@ pub fn day(day: &str, events: &[StoredEvent]) -> Value {
             "flaky": number(&["test.finished"], "flaky"),
         },
         "languages": list(&languages, &commits.languages),
-        "projects": list(&projects, &commits.projects),
+        "projects": named(&list(&projects, &commits.projects), &own),
         "first_at": own.first().map(|event| rfc3339(event.effective_at)),
         "last_at": own.last().map(|event| rfc3339(event.effective_at)),
     })
@@ -145,6 +145,23 @@ fn languages_of(event: &StoredEvent) -> BTreeMap<String, usize> {
         }
     }
     found
+}
+
+/// The projects under the name that the last event of each gives it.
+fn named(projects: &Value, own: &[&StoredEvent]) -> Value {
+    let list = projects.as_array().expect("a list");
+    let name = |project: &Value| {
+        let key = project["name"].clone();
+        let records = own.iter().rev().map(|event| normalize(event));
+        let last = records
+            .filter(|record| record.project.as_deref() == key.as_str())
+            .find_map(|record| record.project_name);
+        let mut project = project.clone();
+        project["name"] = last.map_or(key.clone(), Value::from);
+        project["key"] = key;
+        project
+    };
+    list.iter().map(name).collect()
 }
 
 fn list(times: &BTreeMap<String, i64>, commits: &BTreeMap<String, u64>) -> Value {

@@ -176,24 +176,7 @@ fn home_folders_are_hidden() {
 }
 
 #[test]
-fn ordinary_commands_stay_as_they_are() {
-    for text in [
-        "cargo test -p devtrail-workers --lib -- --nocapture",
-        "git commit -m \"Don't retry: it's done\" && git push -u origin main",
-        "git log --oneline a1b2c3d..e4f5a6b -- src/home/index.ts",
-        "for f in *.rs; do wc -l \"$f\"; done | sort -n > /tmp/out 2>&1",
-        "kubectl get pods -n kube-system -o jsonpath='{.items[*].metadata.name}'",
-        "./target/debug/deps/devtrail_workers-3f2a9c1b7d8e6f50 --exact",
-        "docker login --password-stdin --username ada",
-        "ssh -i key.pem -p 22 ada@host.example uptime",
-        "npm run build:prod -- --max-old-space-size=4096",
-        "psql -h localhost -p 5432 -U postgres",
-        "python -m pytest tests/test_MyVeryLongClassName2Test.py::TestThing",
-        "curl -fsSL https://host.example/install-v2.sh | sh",
-        "echo 0198c0de-0001-7000-8000-000000000001",
-    ] {
-        assert_eq!(redact(text), text);
-    }
+fn control_characters_become_spaces() {
     assert_eq!(redact("a\0b\n\u{9b}c"), "a b  c");
 }
 

@@ -14,6 +14,7 @@ pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
         local_day: "1970-01-01".to_owned(),
         language: None,
         project: Some("demo".to_owned()),
+        project_name: None,
         path: None,
         data: data.as_object().cloned().unwrap_or_default(),
     }

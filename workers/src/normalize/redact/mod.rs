@@ -3,6 +3,7 @@
 //! Redaction passes from left to right until a pass changes nothing, so that a text redacted twice is the text redacted
 //! once. When in doubt it redacts: a hidden word costs less than a password in a database.
 
+mod commands;
 mod home;
 mod names;
 mod redactor;
@@ -11,4 +12,4 @@ mod token;
 mod value;
 
 pub use names::is_secret_name;
-pub use redactor::{REDACTED, redact};
+pub use redactor::{MAX_READ, REDACTED, hide_homes, redact};

@@ -1,35 +1,60 @@
 //! One pass over a text after the other.
 
-use super::names::ShortFlag;
+use super::names::{Follows, ShortFlag};
 use super::scan::{is_word, length};
-use super::{home, names, token, value};
-use crate::normalize::text;
+use super::value::Named;
+use super::{commands, home, names, token, value};
+use crate::normalize::{location, text};
 
 /// Replaces what was hidden.
 pub const REDACTED: &str = "***";
 
 /// Longest text that is read, in bytes; the rest of a longer one is dropped.
-const MAX_READ: usize = 16 * 1024;
+pub const MAX_READ: usize = 16 * 1024;
 /// Most passes: a bound, should two rules ever undo each other.
 const MAX_PASSES: usize = 8;
+/// Flags whose values are sentences.
+const MESSAGES: &[&str] = &[
+    "-m",
+    "-am",
+    "--message",
+    "--title",
+    "--body",
+    "--notes",
+    "--description",
+    "--comment",
+    "--subject",
+];
 
 /// `raw` without control characters, secrets and home folders, each replaced by `***`.
 ///
-/// Secrets are: values of names such as `--password X`, `TOKEN=X`, `"apiKey": "X"`, `Authorization: X`;
-/// short flags of known programs (`mysql -pX`, `curl -u X`); user and password in URLs; keys of
-/// known forms (AWS, GitHub, JWT, …); long words that look random.
+/// Secrets are: values of secret names, however they are attached; short flags and arguments of known programs
+/// (`mysql -pX`, `vault login X`), what is piped into those that read a secret; user and password in URLs; PEM blocks;
+/// keys of known forms (AWS, GitHub, JWT, …); long words that look random.
 #[must_use]
 pub fn redact(raw: &str) -> String {
+    passes(raw, |text| {
+        let text = decode(text, Redactor::pass);
+        let text = hide(&text, commands::secrets(&text).into_iter());
+        Redactor::pass(&text)
+    })
+}
+
+/// `raw` without control characters, home folders and the users of URLs: for names, which may look like secrets.
+#[must_use]
+pub fn hide_homes(raw: &str) -> String {
+    passes(raw, |text| Redactor::homes(&decode(text, Redactor::homes)))
+}
+
+/// Passes over `raw` until one changes nothing.
+fn passes(raw: &str, pass: impl Fn(&str) -> String) -> String {
     let mut text = text::clean(readable(raw));
     for _ in 0..MAX_PASSES {
-        let mut redactor = Redactor::new(&text);
-        while redactor.at < redactor.text.len() {
-            redactor.step();
-        }
-        if redactor.out == text {
+        let next = pass(&text);
+        if next == text {
             break;
         }
-        text = redactor.out;
+        text = next;
     }
     text
 }
@@ -45,6 +70,32 @@ fn readable(text: &str) -> &str {
         .map_or("", |(whole, _)| whole)
 }
 
+/// `text` with the words decoded whose `%XX` hide something.
+fn decode(text: &str, pass: impl Fn(&str) -> String) -> String {
+    let plain = |byte: u8| !(byte <= b' ' || byte == 0x7f || b"\"'`".contains(&byte));
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        let decoded = || Some(location::decoded(word, plain)).filter(|decoded| decoded != word);
+        let hides = |decoded: &String| pass(decoded) != *decoded;
+        match word.contains('%').then(decoded).flatten().filter(hides) {
+            Some(decoded) => out.push_str(&text::clean(&decoded)),
+            None => out.push_str(word),
+        }
+    }
+    out
+}
+
+/// `text` with what lies in `ranges` hidden, but the quotes around it.
+fn hide(text: &str, ranges: impl Iterator<Item = std::ops::Range<usize>>) -> String {
+    let mut redactor = Redactor::new(text);
+    for range in ranges {
+        redactor.copy(range.start - redactor.at);
+        redactor.hide_value(range.end - range.start);
+    }
+    redactor.copy(text.len() - redactor.at);
+    redactor.out
+}
+
 struct Redactor<'a> {
     text: &'a str,
     /// The next byte to read.
@@ -54,6 +105,12 @@ struct Redactor<'a> {
     quote: Option<char>,
     /// The short flags of the program whose arguments are read.
     program: Option<&'static [ShortFlag]>,
+    /// Whether that program searches or opens its arguments.
+    reads: bool,
+    /// Whether the quoted text is a message.
+    in_message: bool,
+    /// Whether a secret name of the command has no value yet.
+    after_secret: bool,
 }
 
 impl<'a> Redactor<'a> {
@@ -64,7 +121,43 @@ impl<'a> Redactor<'a> {
             out: String::with_capacity(text.len()),
             quote: None,
             program: None,
+            reads: false,
+            in_message: false,
+            after_secret: false,
         }
+    }
+
+    /// The text after one pass for home folders and users alone.
+    fn homes(text: &str) -> String {
+        let mut redactor = Redactor::new(text);
+        while let Some(c) = redactor.rest().chars().next() {
+            if redactor.home() {
+            } else if redactor.rest().starts_with("://") {
+                redactor.copy(3);
+                redactor.authority();
+            } else if let Some(user) = redactor.user_of_remote(c) {
+                redactor.hide(user);
+            } else {
+                redactor.copy(c.len_utf8());
+            }
+        }
+        redactor.out
+    }
+
+    /// The length of a remote user that begins here.
+    fn user_of_remote(&self, c: char) -> Option<usize> {
+        let begins = is_word(c) && !self.out.ends_with(is_word);
+        let rest = self.rest();
+        begins.then(|| token::user_of_remote(&self.out, rest, &rest[..length(rest, is_word)]))?
+    }
+
+    /// The text after one pass.
+    fn pass(text: &str) -> String {
+        let mut redactor = Redactor::new(text);
+        while redactor.at < redactor.text.len() {
+            redactor.step();
+        }
+        redactor.out
     }
 
     fn rest(&self) -> &'a str {
@@ -76,12 +169,13 @@ impl<'a> Redactor<'a> {
         let Some(c) = self.rest().chars().next() else {
             return;
         };
-        if let Some(length) = home::folder(&self.out, self.rest(), self.quote) {
-            self.hide(length);
+        if self.home() {
         } else if self.rest().starts_with("://") {
             self.copy(3);
-            let authority = token::userinfo(self.rest());
-            self.hide(authority);
+            self.authority();
+        } else if let Some(block) = token::pem(self.rest()).or_else(|| token::hook(self.rest())) {
+            self.copy(block.start);
+            self.hide(block.end - block.start);
         } else if is_word(c) && !self.out.ends_with(is_word) {
             self.word();
         } else {
@@ -89,28 +183,71 @@ impl<'a> Redactor<'a> {
         }
     }
 
+    /// Hides user and password of a URL, and what an editor's remote authority says of a machine.
+    fn authority(&mut self) {
+        let user = token::userinfo(self.rest());
+        if user > 0 {
+            self.hide(user);
+        } else if let Some(machine) = token::remote(self.rest()) {
+            self.copy(machine.start);
+            self.hide(machine.end - machine.start);
+        }
+    }
+
+    /// Hides the home folder that begins here; whether there is one.
+    fn home(&mut self) -> bool {
+        let Some(length) = home::folder(&self.out, self.rest(), self.quote) else {
+            return false;
+        };
+        self.hide(length);
+        true
+    }
+
     /// A character that is in no word: a quote may open or close, a command end.
     fn mark(&mut self, c: char) {
         let before = self.out.chars().next_back();
         let is_escaped = before == Some('\\') && self.quote != Some('\'');
         match (c, self.quote) {
-            ('"' | '\'' | '`', Some(open)) if open == c && !is_escaped => self.quote = None,
+            ('"' | '\'' | '`', Some(open)) if open == c && !is_escaped => {
+                self.quote = None;
+                self.in_message = false;
+            }
             // An apostrophe within a word opens nothing.
             ('"' | '\'' | '`', None) if !is_escaped && before.is_none_or(|c| !is_word(c)) => {
                 self.quote = Some(c);
+                self.in_message = follows_message(&self.out);
             }
+            (';' | '|' | '(' | '&', None) => self.end_command(),
             (';' | '|' | '(', _) => self.program = None,
             _ => {}
         }
         self.copy(c.len_utf8());
     }
 
+    fn end_command(&mut self) {
+        self.program = None;
+        self.reads = false;
+        self.after_secret = false;
+    }
+
     fn word(&mut self) {
         let word = &self.rest()[..length(self.rest(), is_word)];
-        if let Some(secret) = value::named(self.rest(), word, self.quote) {
+        let named = Named {
+            name: word,
+            text: self.rest(),
+            before: &self.out,
+            quote: self.quote,
+            in_prose: self.in_message || self.reads,
+            after_secret: self.after_secret,
+        };
+        if let Some(secret) = named.secret() {
             self.copy(secret.start);
+            if secret.quote != self.quote {
+                self.in_message = false;
+            }
             self.quote = secret.quote;
             self.hide_value(secret.end - secret.start);
+            self.after_secret = false;
         } else if let Some((flag, attached)) = self.short_flag(word) {
             self.copy(flag);
             let start = if attached {
@@ -120,11 +257,28 @@ impl<'a> Redactor<'a> {
             };
             self.copy(start);
             self.hide_value(value::length(self.rest(), self.quote, false));
-        } else if let Some(length) = token::random(self.rest()) {
+        } else if let Some(length) = token::random(self.rest())
+            .or_else(|| token::user_of_remote(&self.out, self.rest(), word))
+        {
             self.hide(length);
         } else {
+            self.plain(word);
+        }
+    }
+
+    /// A word that is shown, and what it says of those after it.
+    fn plain(&mut self, word: &str) {
+        let is_first = {
+            let before = self.out.trim_end();
+            before.is_empty() || before.ends_with([';', '|', '&', '(']) || before.ends_with("sudo")
+        };
+        self.after_secret |= !self.in_message && names::ends_secret(word);
+        if is_first && self.quote.is_none() {
+            self.reads = names::is_reader(word);
+        }
+        self.copy(word.len());
+        if !self.rest().starts_with("://") {
             self.program = names::program(word).or(self.program);
-            self.copy(word.len());
         }
     }
 
@@ -140,25 +294,31 @@ impl<'a> Redactor<'a> {
             .is_none_or(|c| !c.is_alphanumeric() && c != '*');
         self.program.filter(|_| own_word)?.iter().find_map(|flag| {
             let spaced = self.rest()[word.len()..].starts_with(' ');
-            if letters.starts_with(flag.letter) && flag.attached {
-                let more = letters.len() > 1 || !self.rest()[word.len()..].starts_with([' ']);
-                if more && self.rest().len() > 2 {
-                    return Some((2, true));
+            if letters.starts_with(flag.letter)
+                && matches!(flag.follows, Follows::Attached | Follows::Both)
+            {
+                let more = letters.len() > flag.letter.len() || !spaced;
+                if more && self.rest().len() > 1 + flag.letter.len() {
+                    return Some((1 + flag.letter.len(), true));
                 }
             }
             let grouped =
                 letters.ends_with(flag.letter) && letters.bytes().all(|b| b.is_ascii_alphabetic());
-            (flag.spaced && grouped && spaced).then_some((word.len(), false))
+            let follows = match flag.follows {
+                Follows::Attached => false,
+                Follows::Alone => letters == flag.letter,
+                Follows::Both => grouped,
+            };
+            (follows && spaced).then_some((word.len(), false))
         })
     }
 
     /// Hides a value, but keeps the quotes around it.
     fn hide_value(&mut self, length: usize) {
         let value = &self.rest()[..length];
-        let around = ["\\\"", "\"", "'", "`"].into_iter().find(|quote| {
-            value.len() >= 2 * quote.len() && value.starts_with(quote) && value.ends_with(quote)
-        });
-        let around = around.unwrap_or_default();
+        let quote = value::quote_at(value);
+        let is_around = value.len() >= 2 * quote.len() && value.ends_with(quote);
+        let around = if is_around { quote } else { "" };
         self.out.push_str(around);
         self.hide(length);
         self.out.push_str(around);
@@ -166,7 +326,9 @@ impl<'a> Redactor<'a> {
 
     fn hide(&mut self, length: usize) {
         if length > 0 {
-            self.out.push_str(REDACTED);
+            if !self.out.ends_with(REDACTED) {
+                self.out.push_str(REDACTED);
+            }
             self.at += length;
         }
     }
@@ -175,4 +337,14 @@ impl<'a> Redactor<'a> {
         self.out.push_str(&self.rest()[..length]);
         self.at += length;
     }
+}
+
+/// Whether a message can begin after `before`.
+fn follows_message(before: &str) -> bool {
+    let flag = before
+        .trim_end_matches([' ', '='])
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default();
+    flag.len() < before.len() && MESSAGES.contains(&flag)
 }

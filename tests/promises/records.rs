@@ -1,0 +1,230 @@
+//! Normalized records and metrics hold no secret and no person's home folder, and names are their owner's.
+//!
+//! `workers/tests/masking/` has the tables of what is hidden; here the way from the request to the row is shown.
+
+use std::collections::BTreeMap;
+
+use harness::{Client, Deployment, Engine, envelope, stderr_of};
+use serde_json::{Value, json};
+
+const SECRET: &str = "Zq8vT3nR5kLw";
+
+async fn running(engine: Engine) -> (Deployment, Client) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
+    (deployment, client)
+}
+
+/// Events of one type, a minute apart, named by their place.
+fn events(kind: &str, data: &[Value]) -> Vec<Value> {
+    let event = |(at, data): (usize, &Value)| {
+        let time = format!("2026-03-01T09:{at:02}:00Z");
+        json!({"id": format!("e{at}"), "type": kind, "occurred_at": time, "data": data})
+    };
+    data.iter().enumerate().map(event).collect()
+}
+
+/// The records of a batch of these events, in their order.
+async fn records(deployment: &Deployment, client: &Client, events: &[Value]) -> Vec<Value> {
+    client.send(&envelope("b1", events)).await;
+    deployment.completed(1).await;
+    let rows = deployment
+        .database
+        .rows("SELECT event_id, record FROM normalized")
+        .await;
+    let by_id: BTreeMap<String, Value> = rows
+        .into_iter()
+        .map(|row| (row[0].clone(), serde_json::from_str(&row[1]).unwrap()))
+        .collect();
+    let of = |event: &Value| by_id[event["id"].as_str().unwrap()].clone();
+    events.iter().map(of).collect()
+}
+
+/// Contract: records.homes
+async fn no_home_folder_is_in_a_record(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    let paths = [
+        (
+            "vscode-remote://wsl%2Bubuntu/home/janeroe/src/main.rs",
+            "src/main.rs",
+        ),
+        (
+            "vscode-remote://ssh-remote%2Bbox/home/janeroe/src/main.rs",
+            "src/main.rs",
+        ),
+        (
+            "vscode-notebook-cell:/home/janeroe/lab/x.ipynb#W0sZmlsZQ%3D%3D",
+            "lab/x.ipynb",
+        ),
+        (
+            r#"git:/home/janeroe/app/x.ts?{"path":"/home/janeroe/app/x.ts","ref":"~"}"#,
+            "app/x.ts",
+        ),
+        ("file:///c%3A/Users/janeroe/src/main.rs", "src/main.rs"),
+        ("wsl+ubuntu-22.04/home/janeroe/src/main.rs", "src/main.rs"),
+        ("ssh://janeroe@box/home/janeroe/src/main.rs", "src/main.rs"),
+    ];
+    let data = paths
+        .map(|(path, _)| json!({"path": path, "workspace": path, "other": path, "branch": path}));
+    for (record, (path, expected)) in records(&deployment, &client, &events("file.saved", &data))
+        .await
+        .iter()
+        .zip(paths)
+    {
+        assert_eq!(record["path"], expected, "{path}");
+        assert!(!record.to_string().contains("janeroe"), "{record}");
+    }
+}
+
+/// Contract: records.secrets, records.readable
+async fn no_secret_is_in_a_record(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    let commands = [
+        "curl --user jane:S https://api.example.com",
+        "npm config set //registry.npmjs.org/:_authToken S",
+        "aws configure set aws_secret_access_key S",
+        "setx API_KEY S",
+        "rclone config create r s3 secret_access_key S",
+        "plink -pw S h",
+        "vault login S",
+        "cargo login S",
+        "PW=S ./run",
+        "keytool -storepass S -list",
+        "echo S | docker login --password-stdin",
+    ];
+    let mut data = commands
+        .map(|command| json!({"command": command.replace('S', SECRET)}))
+        .to_vec();
+    data.push(json!({"command": "git commit -m \"fix token parser\""}));
+    let records = records(&deployment, &client, &events("terminal.command", &data)).await;
+    for (record, command) in records.iter().zip(commands) {
+        let expected = command.replace("jane:S", "S").replace('S', "***");
+        assert_eq!(record["data"]["command"], expected);
+    }
+    assert_eq!(
+        records[commands.len()]["data"]["command"],
+        data[commands.len()]["command"]
+    );
+}
+
+/// Contract: metrics.project-keys
+async fn different_names_are_different_projects(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    let names = [
+        "C",
+        "C++",
+        "C#",
+        "F",
+        "F#",
+        "Cafe",
+        "Caf\u{e9}",
+        "Cafe\u{301}",
+    ];
+    let data = names.map(|name| json!({"project": name}));
+    let records = records(&deployment, &client, &events("editor.focused", &data)).await;
+    let keys: Vec<&str> = records
+        .iter()
+        .map(|record| record["project"].as_str().unwrap())
+        .collect();
+    assert_eq!(keys[..6], ["c", "cpp", "csharp", "f", "fsharp", "cafe"]);
+    assert!(keys[6] != keys[5] && keys[6] == keys[7], "{keys:?}");
+}
+
+/// Contract: metrics.language
+async fn a_language_has_one_name(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    let names = [
+        ("JavaScript", "javascript"),
+        ("ECMAScript 6", "javascript"),
+        ("JSX Harmony", "javascript"),
+        ("TypeScript", "typescript"),
+        ("TypeScript JSX", "typescript"),
+        ("typescript.tsx", "typescript"),
+        ("Python 3", "python"),
+        ("Batchfile", "batch"),
+        ("Batch Script", "batch"),
+    ];
+    let paths = [
+        ("/w/x.ipynb", "jupyter"),
+        ("vscode-notebook-cell:/w/x.ipynb#W0sZmlsZQ%3D%3D", "jupyter"),
+        ("/w/x.ipynb#cell3", "jupyter"),
+        (
+            r#"git:/w/app.ts?{"path":"/w/app.ts","ref":"~"}"#,
+            "typescript",
+        ),
+        ("/w/a.php?x=1", "php"),
+        ("/w/a.ts:12:3", "typescript"),
+    ];
+    let named = names.map(|(name, _)| json!({"path": "x", "language": name}));
+    let by_path = paths.map(|(path, _)| json!({"path": path}));
+    let data = [named.to_vec(), by_path.to_vec()].concat();
+    let expected = names.iter().chain(&paths);
+    let records = records(&deployment, &client, &events("file.saved", &data)).await;
+    for (record, (name, language)) in records.iter().zip(expected) {
+        assert_eq!(record["language"], *language, "{name}");
+    }
+}
+
+/// Contract: metrics.project-names
+async fn a_project_is_shown_as_its_owner_wrote_it(engine: Engine) {
+    let (deployment, client) = running(engine).await;
+    let names = [
+        "項目甲",
+        "Проект",
+        "Straße",
+        "🚀",
+        "my app",
+        "MY-APP",
+        "My App",
+    ];
+    let data: Vec<Value> = names.iter().map(|name| json!({"project": name})).collect();
+    let mut sent = events("editor.focused", &data);
+    // The time of the last one counts for none.
+    sent.push(events("editor.focused", &vec![json!({}); 8]).remove(7));
+    // The latest events come first: what is shown does not depend on it.
+    for (at, event) in sent.iter().rev().enumerate() {
+        client
+            .send(&envelope(&format!("b{at}"), std::slice::from_ref(event)))
+            .await;
+    }
+    deployment.completed(8).await;
+    let path = "/v1/metrics/daily?from=2026-03-01&to=2026-03-01";
+    let answer: Value = client.get_with_key(path).await.json().await.unwrap();
+    let shown = ["My App", "Straße", "Проект", "項目甲", "🚀"];
+    let names = |day: &Value| -> Vec<String> {
+        let projects = day["projects"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{day}"));
+        projects
+            .iter()
+            .map(|project| project["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut found = names(&answer["days"][0]);
+    assert_eq!(found[0], "My App", "it has most time: {answer}");
+    found.sort();
+    assert_eq!(found, shown, "{answer}");
+    let keys = &answer["days"][0]["projects"][0]["key"];
+    assert_eq!(keys, "my-app");
+
+    let show = |more: &[&str]| {
+        let output = deployment.run("devtrail", &[&["metrics", "show", "ada"], more].concat());
+        assert!(output.status.success(), "{}", stderr_of(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list: Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    let mut found = names(&list[0]);
+    found.sort();
+    assert_eq!(found, shown);
+    assert!(show(&[]).contains("My App 0:03"), "{}", show(&[]));
+}
+
+harness::on_both_stores!(
+    no_home_folder_is_in_a_record,
+    no_secret_is_in_a_record,
+    different_names_are_different_projects,
+    a_language_has_one_name,
+    a_project_is_shown_as_its_owner_wrote_it,
+);
