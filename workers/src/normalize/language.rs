@@ -271,7 +271,7 @@ mod tests {
             ),
             ("/w/a.php?x=1", "php"),
             ("/w/a.ts:12:3", "typescript"),
-            ("x.html.erb", "html"),
+            ("x.cmake.in", "cmake"),
             ("Vagrantfile", "ruby"),
             ("x.hx", "haxe"),
         ] {

@@ -14,7 +14,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// Reads `C:\x`, `\\?\C:\x`, `file:///x`, `vscode-remote://wsl%2Bubuntu/x`, `git:/x?{…}`, `jane@box:/x` and the like.
+    /// Reads `C:\x`, `\\?\C:\x`, `file:///x`, `vscode-remote://wsl%2Bubuntu/x`, `git:/x?{…}`, `jane@box:/x` and so on.
     /// One longer than [`MAX_READ`] is as an empty one.
     pub fn of(raw: &str) -> Self {
         let raw = if raw.len() > MAX_READ { "" } else { raw };
@@ -50,8 +50,9 @@ pub fn file_name(raw: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// `text` with its `%XX` decoded until none is left whose byte is `wanted`. Linear: each byte is looked at when it comes
-/// to stand last.
+/// `text` with its `%XX` decoded until none is left whose byte is `wanted`.
+///
+/// Linear: each byte is looked at when it comes to stand last.
 pub fn decoded(text: &str, wanted: impl Fn(u8) -> bool) -> String {
     let mut out: Vec<u8> = Vec::with_capacity(text.len());
     for byte in text.bytes() {
@@ -111,7 +112,7 @@ fn without_prefix_once(path: &str) -> bool {
     is_scheme && rest.starts_with('/')
 }
 
-/// What follows the authority with which `rest` begins. `file://home/x` and `file://C:/x` have none.
+/// What follows the authority with which `rest` begins. `file://Users/x` and `file://C:/x` have none.
 fn without_authority(rest: &str) -> &str {
     let end = rest.find('/').unwrap_or(rest.len());
     let authority = rest[..end].to_lowercase();

@@ -18,7 +18,7 @@ pub struct Segments {
     /// Whether it is of Windows, whose paths ignore case.
     windows: bool,
     list: Vec<String>,
-    /// Whether another root may follow a segment, as after `x.rs:` in `/a/x.rs:/home/…`.
+    /// Whether another root may follow a segment, as after `x.rs:` in `/a/x.rs:/Users/…`.
     ends: Vec<bool>,
 }
 

@@ -65,6 +65,8 @@ const VERBS: &[&str] = &[
 ];
 /// Flags with a value that says where and as whom.
 const ADDRESSES: &[&str] = &["-u", "-h", "-H", "-P"];
+/// Most commands of a pipe before the one that reads.
+const MAX_STAGES: usize = 8;
 /// Deepest nesting of commands in quotes.
 const MAX_DEPTH: usize = 3;
 
@@ -138,7 +140,7 @@ fn find(text: &str, offset: usize, depth: usize, found: &mut Vec<Range<usize>>) 
 
 /// What the commands that are piped into the last of `commands` write.
 fn piped(commands: &[Command<'_>], hide: &mut impl FnMut(Range<usize>)) {
-    for pair in commands.windows(2).rev() {
+    for pair in commands.windows(2).rev().take(MAX_STAGES) {
         let [writer, reader] = pair else { break };
         if reader.before != Before::Pipe {
             break;
@@ -208,12 +210,13 @@ impl Command<'_> {
 
     /// What follows `<<<`; of an own document (`<<EOF`) all up to its end, if the command reads a secret.
     fn here_strings(&self, text: &str, hide: &mut impl FnMut(Range<usize>)) {
+        let reads_a_secret = self.reads_a_secret();
         for pair in self.words.windows(2) {
             let [mark, word] = pair else { continue };
-            if mark.text == "<<<" && (self.reads_a_secret() || is_telling(word.text)) {
+            if mark.text == "<<<" && (reads_a_secret || is_telling(word.text)) {
                 hide(word.range.clone());
             }
-            if matches!(mark.text, "<<" | "<<-") && self.reads_a_secret() && !word.text.is_empty() {
+            if matches!(mark.text, "<<" | "<<-") && reads_a_secret && !word.text.is_empty() {
                 let start = word.range.end;
                 if let Some(length) = text[start..].find(word.text).filter(|length| *length > 1) {
                     let body = &text[start..start + length];

@@ -36,7 +36,7 @@ pub fn folder(before: &str, rest: &str, quote: Option<char>) -> Option<usize> {
         return None;
     }
     let separator = length(rest, is_separator);
-    // `C:Users\ada`, `file://home/ada`
+    // `C:Users\ada`, `file://Users/ada`
     let is_drive = ends_in_drive(before);
     if separator == 0 && !is_drive && !before.ends_with("file://") {
         return tilde(before, rest);

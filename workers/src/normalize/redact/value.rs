@@ -1,4 +1,4 @@
-//! The value of a secret name, however it is attached: `--token X`, `TOKEN=X`, `"token": "X"`, `API_KEY X`, `<token>X<`.
+//! The value of a secret name, however it is attached: `--token X`, `TOKEN=X`, `"token": "X"`, `API_KEY X`.
 
 use super::names;
 use super::scan::{self, is_word};
