@@ -35,6 +35,19 @@ pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
     rows
 }
 
+/// Jobs of the batch that were lost are published again.
+pub fn retriggered(batch: &Triggered) -> AuditRow {
+    let detail = Some(json!({"jobs": batch.receipts}));
+    let at = batch.body.batch;
+    row(
+        &batch.body,
+        RecordedStep {
+            detail,
+            ..RecordedStep::ok(at, Step::Retriggered, batch.at, &batch.actor)
+        },
+    )
+}
+
 /// A job was begun and done.
 pub fn job_done(done: &JobDone) -> [AuditRow; 2] {
     let row = |step, time| {

@@ -3,13 +3,28 @@
 use std::collections::BTreeSet;
 
 use types::id::BatchRef;
+use types::job::JobBody;
 
 use crate::alert_outbox::AlertRevision;
 use crate::effects::{Effects, JobDone};
 use crate::error::StoreError;
 use crate::hours::HourRange;
+use crate::row::{Row, flag};
 use crate::snapshot::{EventSelection, Snapshot, StoredEvent};
 use crate::sql::shared_sql;
+
+/// How the store has the batch that a job is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobBatch {
+    /// It is stored.
+    Stored,
+    /// Its developer was forgotten: of the batch nothing is left to work on.
+    Forgotten,
+    /// Another batch has its place: the stream or the database is of another time than the job.
+    Another,
+    /// Nothing has its place.
+    Missing,
+}
 
 /// Doing jobs: what they read, and the transaction that finishes them.
 pub trait Jobs: Send + Sync + 'static {
@@ -18,6 +33,12 @@ pub trait Jobs: Send + Sync + 'static {
         &self,
         job_ids: Vec<String>,
     ) -> impl Future<Output = Result<BTreeSet<String>, StoreError>> + Send;
+
+    /// How the store has the batches of these jobs, in their order.
+    fn job_batches(
+        &self,
+        jobs: Vec<JobBody>,
+    ) -> impl Future<Output = Result<Vec<JobBatch>, StoreError>> + Send;
 
     /// The events that these batches hold, by (src, seq, ordinal): each batch in the order it was
     /// sent. An event that another batch submitted first is that one's.
@@ -38,14 +59,34 @@ pub trait Jobs: Send + Sync + 'static {
     /// T3: effects, completed jobs, masks and audit of these jobs in one transaction.
     ///
     /// Each effect is written only if it is newer than what is there. Jobs that are completed already
-    /// are not entered again. A replay's jobs leave the batches' masks alone. If a batch is gone,
-    /// its jobs are entered and the audit names nobody. Gives the alert revisions that are to be
+    /// are not entered again. A replay's jobs leave the batches' masks alone. A job whose batch is not stored is
+    /// never entered: the genuine one would be taken for done. Gives the alert revisions that are to be
     /// published; what a replay found is never among them, nor what becomes of it later.
     fn finish_jobs(
         &self,
         effects: Effects,
         jobs: Vec<JobDone>,
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
+}
+
+impl JobBatch {
+    /// From the batch's developer and id, if there is a row, and whether the job's developer was forgotten since.
+    pub(crate) fn of(job: &JobBody, row: &impl Row) -> Result<Self, StoreError> {
+        let developer: Option<String> = row.value(0)?;
+        let batch_id: Option<String> = row.value(1)?;
+        let is_forgotten: bool = flag(row, 2)?;
+        Ok(match (developer.as_deref(), batch_id.as_deref()) {
+            (None, _) if is_forgotten => Self::Forgotten,
+            (None, _) => Self::Missing,
+            (Some(""), _) => Self::Forgotten,
+            (Some(developer), Some(batch_id))
+                if developer == job.developer && batch_id == job.batch_id =>
+            {
+                Self::Stored
+            }
+            (Some(_), _) => Self::Another,
+        })
+    }
 }
 
 shared_sql! {

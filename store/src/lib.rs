@@ -48,7 +48,7 @@ pub use effects::{DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, 
 pub use error::StoreError;
 pub use history::{AuditEntry, Clue, History};
 pub use hours::{HourRange, TimeSpan};
-pub use jobs::Jobs;
+pub use jobs::{JobBatch, Jobs};
 pub use listings::Listings;
 pub use monitoring::{Monitoring, Overdue};
 pub use outbox::{Outbox, Pending, Receipt, Triggered};

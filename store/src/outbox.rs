@@ -71,4 +71,20 @@ pub trait Outbox: Send + Sync + 'static {
         &self,
         batches: Vec<Triggered>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Up to `limit` batches whose jobs were published before `before` (the clock of who published them), and of which
+    /// a job of one of these `kinds` is neither done nor failed, by (src, seq); `need` has those jobs alone. They are
+    /// leased as in [`Outbox::claim_outbox`], for twice as long.
+    fn claim_unfinished(
+        &self,
+        before: Micros,
+        kinds: Mask,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
+
+    /// These jobs were published again: recorded in the audit, and when. The state of the batches stays.
+    fn mark_retriggered(
+        &self,
+        batches: Vec<Triggered>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

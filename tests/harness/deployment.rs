@@ -471,6 +471,52 @@ impl Deployment {
         self.nats_answers().await;
     }
 
+    /// Asks every worker to stop, and waits until they have.
+    ///
+    /// # Panics
+    /// If one does not end.
+    pub async fn stop_workers(&mut self) {
+        let others = ["nats", "collector"];
+        for name in self.names() {
+            if !others.contains(&name.as_str()) {
+                let _ = self.stop(&name).await;
+            }
+        }
+    }
+
+    /// The database is gone, with all that it held; no worker may run.
+    ///
+    /// # Panics
+    /// If it cannot be removed.
+    pub async fn lose_database(&self) {
+        match &self.database {
+            Database::Sqlite(path) => {
+                for suffix in ["", "-wal", "-shm"] {
+                    let mut file = path.clone().into_os_string();
+                    file.push(suffix);
+                    // The last two are there only while it is in use.
+                    let _ = std::fs::remove_file(file);
+                }
+            }
+            Database::Postgres(_) => {
+                let gone = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
+                self.database.execute(gone).await;
+            }
+        }
+    }
+
+    /// Has the persist workers read EVENTS again from its first message.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn read_again(&self) {
+        let events = self.js().await.get_stream("EVENTS").await;
+        let events = events.expect("the stream");
+        events.delete_consumer("persist").await.expect("the consumer");
+        let applied = self.run("devtrail", &["streams", "apply"]);
+        assert!(applied.status.success(), "{}", stderr_of(&applied));
+    }
+
     /// Waits until the nats-server answers again.
     ///
     /// # Panics

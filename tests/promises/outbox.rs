@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
-use harness::{Database, Deployment, Engine, envelope, event, until};
+use harness::{Database, Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::{Value, json};
 
 /// Counts inserts into `events` in the database itself, past the product.
@@ -329,10 +330,151 @@ async fn a_real_job_message_is_as_the_golden_one(engine: Engine) {
     deployment.completed(1).await;
 }
 
+/// Holds back what this consumer would deliver, or lets it go on.
+async fn pause(deployment: &Deployment, consumer: &str, until: &str) {
+    let (stream, name) = consumer.split_once('/').unwrap();
+    let subject = format!("CONSUMER.PAUSE.{stream}.{name}");
+    let paused: Value = deployment
+        .js()
+        .await
+        .request(subject, &json!({"pause_until": until}))
+        .await
+        .unwrap();
+    assert!(paused["error"].is_null(), "{paused}");
+}
+
+const HELD: &str = "2099-01-01T00:00:00Z";
+const GOES_ON: &str = "2000-01-01T00:00:00Z";
+const JOB_CONSUMERS: [&str; 3] = ["JOBS/aggregate", "JOBS/normalize", "JOBS/alert"];
+
+/// Contract: jobs.lost
+async fn jobs_that_are_lost_with_their_stream_are_published_again(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    for consumer in JOB_CONSUMERS {
+        pause(&deployment, consumer, HELD).await;
+    }
+    deployment.workers(1);
+    for number in 0..5 {
+        let batch = envelope(&format!("b{number}"), &[event(&format!("e{number}"))]);
+        client.send(&batch).await;
+    }
+    let triggered = "SELECT count(*) FROM batches WHERE state = 'triggered'";
+    until("all is triggered", async || {
+        let is_ready = deployment.has_tables().await;
+        (is_ready && deployment.database.count(triggered).await == 5).then_some(())
+    })
+    .await;
+    // The workers go on meanwhile, and bind to the new stream.
+    deployment.js().await.delete_stream("JOBS").await.unwrap();
+    let applied = deployment.run("devtrail", &["streams", "apply"]);
+    assert!(applied.status.success(), "{}", stderr_of(&applied));
+    deployment.completed(5).await;
+    let completed_jobs = "SELECT count(*) FROM completed_jobs";
+    assert_eq!(deployment.database.count(completed_jobs).await, 15);
+    let again = "SELECT count(*) FROM audit WHERE step = 'retriggered'";
+    assert_eq!(deployment.database.count(again).await, 5);
+    let _ = deployment.verify();
+}
+
+/// The recipe of docs/operations.md for a lost database. Some jobs of the old one were done seconds ago, so that JOBS
+/// still knows their ids; others wait in JOBS, and come before their batch is stored again.
+///
+/// Contract: jobs.early
+async fn a_lost_database_ends_with_every_batch_completed(engine: Engine) {
+    const BATCHES: i64 = 60;
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    deployment.workers(1);
+    let send = async |numbers: std::ops::Range<i64>| {
+        for number in numbers {
+            let batch = envelope(&format!("b{number}"), &[event(&format!("e{number}"))]);
+            client.send(&batch).await;
+        }
+    };
+    send(0..BATCHES / 2).await;
+    deployment.completed(BATCHES / 2).await;
+    for consumer in JOB_CONSUMERS {
+        pause(&deployment, consumer, HELD).await;
+    }
+    send(BATCHES / 2..BATCHES).await;
+    let open = "SELECT count(*) FROM batches WHERE state <> 'persisted'";
+    until("all is triggered", async || {
+        (deployment.database.count(open).await == BATCHES).then_some(())
+    })
+    .await;
+    deployment.stop_workers().await;
+    deployment.lose_database().await;
+    for consumer in JOB_CONSUMERS {
+        pause(&deployment, consumer, GOES_ON).await;
+    }
+    deployment.read_again().await;
+    deployment.workers(1);
+    deployment.completed(BATCHES).await;
+    let jobs = "SELECT count(*) FROM completed_jobs";
+    assert_eq!(deployment.database.count(jobs).await, 3 * BATCHES);
+    let report = deployment.verify();
+    assert_eq!((&report["stored"], &report["unfinished"]), (&json!(BATCHES), &json!(0)));
+    let dead = deployment.js().await.get_stream("DEAD").await.unwrap();
+    assert_eq!(dead.cached_info().state.messages, 0);
+}
+
+/// Contract: jobs.early, jobs.cannot-come
+async fn a_job_waits_for_its_batch_and_is_dead_once_that_cannot_come(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    pause(&deployment, "EVENTS/persist", HELD).await;
+    client.send(&envelope("b1", &[event("e1")])).await;
+    let js = deployment.js().await;
+    let publish = async |seq: u64| {
+        let job = json!({
+            "job_id": format!("1:{seq}:aggregate"), "kind": "aggregate", "batch_id": "b1", "developer": "ada",
+            "correlation_id": "c", "traceparent": "", "src": 1, "seq": seq, "counts_by_type": {},
+            "first_occurred_at": null, "last_occurred_at": null, "touched_days": [], "schema_versions": [],
+            "replay_id": null, "attempt": 1
+        });
+        let ack = js.publish("jobs.aggregate.live.ada", job.to_string().into());
+        ack.await.unwrap().await.unwrap();
+    };
+    publish(1).await;
+    // No message of EVENTS has this sequence.
+    publish(99).await;
+    deployment.workers(1);
+    let dead = until("the job whose batch cannot come is in DEAD", async || {
+        let mut dead = js.get_stream("DEAD").await.unwrap();
+        let is_there = dead.info().await.unwrap().state.messages == 1;
+        if is_there { dead.get_raw_message(1).await.ok() } else { None }
+    })
+    .await;
+    let header = |name| dead.headers.get(name).map(ToString::to_string).unwrap();
+    assert_eq!(header("Devtrail-Msg-Id"), "1:99:aggregate");
+    assert!(header("Devtrail-Reason").contains("batch 1:99 is not stored and cannot come"));
+    let ledger = "SELECT count(*) FROM completed_jobs";
+    assert_eq!(deployment.database.count(ledger).await, 0);
+    // It was delivered, and is to be delivered again: none of its attempts is used.
+    let stream = js.get_stream("JOBS").await.unwrap();
+    until("the early job is returned again and again", async || {
+        let mut consumer: PullConsumer = stream.get_consumer("aggregate").await.ok()?;
+        let info = consumer.info().await.ok()?;
+        (info.num_redelivered == 1 && info.delivered.consumer_sequence > 10).then_some(())
+    })
+    .await;
+    assert_eq!(deployment.database.count("SELECT coalesce(sum(used), 0) FROM attempts").await, 0);
+    pause(&deployment, "EVENTS/persist", GOES_ON).await;
+    deployment.completed(1).await;
+    assert_eq!(deployment.database.count(ledger).await, 3);
+}
+
 harness::on_both_stores!(
     a_real_job_message_is_as_the_golden_one,
     storing_goes_on_while_jobs_are_refused_and_each_comes_once,
     the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack,
     a_batch_whose_job_is_always_refused_holds_up_no_other,
     the_same_batch_n_times_has_one_set_of_jobs,
+    jobs_that_are_lost_with_their_stream_are_published_again,
+    a_lost_database_ends_with_every_batch_completed,
+    a_job_waits_for_its_batch_and_is_dead_once_that_cannot_come,
 );

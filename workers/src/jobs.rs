@@ -1,5 +1,7 @@
 //! What all job roles share: decode, skip completed jobs, compute without a lock, finish (T3), ack.
 //!
+//! A job whose batch is not stored waits for it (`awaited_batch`).
+//!
 //! A role only says what a group of its jobs computes ([`Work`]). Jobs that were pulled together are computed and
 //! written together, so that jobs which touch the same window are one computation.
 
@@ -13,11 +15,14 @@ use bus::{BindError, ConsumerRef, JOBS};
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
-use store::{AlertRevision, Attempts, Effects, JobDone, Jobs, Persist, StoreError};
+use store::{
+    AlertRevision, Attempts, DeadLetters, Effects, JobBatch, JobDone, Jobs, Persist, StoreError,
+};
 use types::dead_letter::MessageContext;
 use types::job::{JobKind, JobMessage};
 use types::stream::StreamIncarnation;
 
+use crate::awaited_batch::AwaitedBatches;
 use crate::delivery_state::StoreDeliveryState;
 use crate::error_class;
 
@@ -43,7 +48,7 @@ const GROUP: usize = 64;
 ///
 /// # Errors
 /// Returns a `BindError` if the stream or a consumer is missing or unsafe at the start.
-pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
+pub async fn run<S: Jobs + Persist + Attempts + DeadLetters + Clone, W: Work>(
     js: jetstream::Context,
     store: S,
     work: W,
@@ -52,7 +57,16 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
 ) -> Result<(), BindError> {
     let actor = process.actor.to_string();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
-    let handler = Arc::new(JobRole { store, work, actor });
+    let awaited = AwaitedBatches {
+        js: js.clone(),
+        store: store.clone(),
+    };
+    let handler = Arc::new(JobRole {
+        store,
+        awaited,
+        work,
+        actor,
+    });
     let settings = PullSettings {
         group: GROUP,
         ..pulling
@@ -82,11 +96,12 @@ pub async fn run<S: Jobs + Persist + Attempts + Clone, W: Work>(
 /// Does jobs of one kind.
 pub struct JobRole<S, W> {
     store: S,
+    awaited: AwaitedBatches<S>,
     work: W,
     actor: String,
 }
 
-impl<S: Jobs + Attempts, W: Work> MessageHandler for JobRole<S, W> {
+impl<S: Jobs + Persist + Attempts + DeadLetters, W: Work> MessageHandler for JobRole<S, W> {
     async fn handle(
         &self,
         _incarnation: &StreamIncarnation,
@@ -95,13 +110,30 @@ impl<S: Jobs + Attempts, W: Work> MessageHandler for JobRole<S, W> {
         let jobs: Vec<Result<JobMessage, String>> =
             group.iter().map(|one| job(one, W::KIND)).collect();
         let decoded: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
-        let done = self.finish_jobs(decoded).await;
-        let outcome = |job: Result<JobMessage, String>| match (job, &done) {
-            (Err(reason), _) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
-            (Ok(_), Ok(())) => DeliveryOutcome::Ack,
-            (Ok(_), Err(error)) => error_class::outcome(error),
+        let bodies = decoded.iter().map(|job| job.body.clone()).collect();
+        let batches = match self.store.job_batches(bodies).await {
+            Ok(batches) => batches,
+            Err(error) => return vec![error_class::outcome(&error); group.len()],
         };
-        jobs.into_iter().map(outcome).collect()
+        let with_batch = decoded.into_iter().zip(&batches);
+        let ready = with_batch.filter(|(_, batch)| is_workable(**batch));
+        let done = self.finish_jobs(ready.map(|(job, _)| job).collect()).await;
+        let mut batches = batches.into_iter();
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (delivery, job) in group.iter().zip(jobs) {
+            outcomes.push(match (job, &done) {
+                (Err(reason), _) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
+                (Ok(job), done) => match (batches.next(), done) {
+                    (Some(batch), _) if !is_workable(batch) => {
+                        let delivered = delivery.delivered;
+                        DeliveryOutcome::Failed(self.awaited.why_not(&job, batch, delivered).await)
+                    }
+                    (_, Ok(())) => DeliveryOutcome::Ack,
+                    (_, Err(error)) => error_class::outcome(error),
+                },
+            });
+        }
+        outcomes
     }
 
     async fn context(
@@ -138,6 +170,11 @@ impl<S: Jobs + Attempts, W: Work> MessageHandler for JobRole<S, W> {
             job: Some(job),
         })
     }
+}
+
+/// Whether a job can be worked on, or only be entered as done.
+fn is_workable(batch: JobBatch) -> bool {
+    matches!(batch, JobBatch::Stored | JobBatch::Forgotten)
 }
 
 /// The job of a message in the lane of `kind`: a job of another kind can never be done there.

@@ -6,6 +6,7 @@
 
 pub mod aggregate;
 pub mod alert;
+mod awaited_batch;
 mod database;
 pub mod delivery_state;
 mod error_class;

@@ -26,6 +26,9 @@ pub enum Step {
     Refused,
     /// Every needed job is published; the detail has their ids, subjects and sequences (R7.3).
     Triggered,
+    /// Jobs that were in the stream, and are neither there nor done, are published again; the detail is that of
+    /// `Triggered`.
+    Retriggered,
     /// A worker began a job.
     JobStarted,
     /// A job's result was written.
@@ -47,7 +50,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order a batch goes through them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Received,
         Self::Validated,
         Self::Published,
@@ -55,6 +58,7 @@ impl Step {
         Self::Deduplicated,
         Self::Refused,
         Self::Triggered,
+        Self::Retriggered,
         Self::JobStarted,
         Self::JobFinished,
         Self::Alerted,
@@ -76,6 +80,7 @@ impl Step {
             Self::Deduplicated => "deduplicated",
             Self::Refused => "refused",
             Self::Triggered => "triggered",
+            Self::Retriggered => "retriggered",
             Self::JobStarted => "job_started",
             Self::JobFinished => "job_finished",
             Self::Alerted => "alerted",

@@ -46,6 +46,8 @@ CREATE TABLE batches (
   state          TEXT    NOT NULL CHECK (state IN ('persisted', 'triggered', 'completed', 'failed')),
   job_body       TEXT    NOT NULL,
   lease_until    INTEGER NOT NULL,
+  -- When all its jobs had their PubAcks, by the clock of who published them.
+  triggered_at   INTEGER,
   PRIMARY KEY (src, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batches_by_id ON batches (developer, batch_id);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use types::id::BatchRef;
-use types::job::BatchState;
+use types::job::{BatchState, JobBody};
 
 use super::audit;
 use super::batches::{self, LockedBatch};
@@ -22,13 +22,20 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::{HourRange, TimeSpan};
 use crate::jobs::{
-    FAIL_JOB, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
 };
 use crate::row::{Row, batch_ref, state};
 use crate::snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
 use crate::transaction_timing;
 
 const COMPLETED: &str = "SELECT job_id FROM completed_jobs WHERE job_id = ANY($1)";
+/// One row a job, whether its batch is there or not.
+const JOB_BATCHES: &str = "SELECT b.developer, b.batch_id,
+      CASE WHEN (d.tombstone_src, d.tombstone_seq) >= (k.src, k.seq) THEN 1 ELSE 0 END
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[]) WITH ORDINALITY k (src, seq, developer, n)
+    LEFT JOIN batches b ON b.src = k.src AND b.seq = k.seq
+    LEFT JOIN developers d ON d.developer = k.developer
+    ORDER BY k.n";
 /// By way of the batch's developer, who decides about the partition.
 const EVENTS_OF_BATCHES: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
@@ -49,7 +56,9 @@ const EVENTS_OF_SPANS: &str =
     JOIN batches b ON b.src = e.src AND b.seq = e.seq
     ORDER BY e.effective_at, e.event_id";
 const COMPLETE_JOBS: &str = "INSERT INTO completed_jobs (job_id, kind, src, seq, replay_id, finished_at)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])
+    SELECT u.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])
+      u (job_id, kind, src, seq, replay_id, finished_at)
+    WHERE EXISTS (SELECT 1 FROM batches b WHERE b.src = u.src AND b.seq = u.seq)
     ON CONFLICT (job_id) DO NOTHING RETURNING job_id";
 const SET_DONE: &str = "UPDATE batches b SET done = b.done | u.bits, failed = b.failed & ~u.bits,
       state = CASE WHEN b.state NOT IN ('triggered', 'failed') THEN b.state
@@ -98,6 +107,21 @@ impl Jobs for Postgres {
             .list(COMPLETED, &[&job_ids], |row| row.value(0))
             .await?;
         Ok(done.into_iter().collect())
+    }
+
+    async fn job_batches(&self, jobs: Vec<JobBody>) -> Result<Vec<JobBatch>, StoreError> {
+        self.read(jobs, |tx, jobs| {
+            Box::pin(async move {
+                let srcs = column(jobs, |job| job.batch.src);
+                let seqs = column(jobs, |job| job.batch.seq as i64);
+                let developers = column(jobs, |job| job.developer.as_str());
+                let found = rows(tx, JOB_BATCHES, &[&srcs, &seqs, &developers]).await?;
+                let batches = jobs.iter().zip(&found);
+                let batches = batches.map(|(job, row)| Ok(JobBatch::of(job, row)?));
+                batches.collect()
+            })
+        })
+        .await
     }
 
     async fn events_of(&self, batches: Vec<BatchRef>) -> Result<Vec<StoredEvent>, StoreError> {
@@ -261,7 +285,6 @@ impl FinishJobs {
                 .into_iter()
                 .map(audit_rows::completed),
         );
-        // A job message names a person; if the batch is gone, that person is forgotten.
         audit::append(tx, &written.audit_rows, |at| batches::is_known(&locked, at)).await?;
         Ok(written.revisions)
     }

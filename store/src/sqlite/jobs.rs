@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 use types::id::BatchRef;
-use types::job::{BatchState, JobMessage};
+use types::job::{BatchState, JobBody, JobMessage};
 
 use super::audit::{self, Keep};
 use super::batches;
@@ -17,7 +17,7 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
 };
 use crate::row::state;
 use crate::snapshot::{EventSelection, Hour, Snapshot, StoredEvent};
@@ -25,6 +25,11 @@ use crate::submission::STATE;
 use crate::transaction_timing;
 
 const IS_COMPLETED: &str = "SELECT 1 FROM completed_jobs WHERE job_id = ?1";
+/// One row, whether the batch is there or not.
+const JOB_BATCH: &str = "SELECT b.developer, b.batch_id,
+      CASE WHEN (d.tombstone_src, d.tombstone_seq) >= (?1, ?2) THEN 1 ELSE 0 END
+    FROM (SELECT 1) LEFT JOIN batches b ON b.src = ?1 AND b.seq = ?2
+    LEFT JOIN developers d ON d.developer = ?3";
 const EVENTS_OF_BATCH: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client
@@ -40,7 +45,8 @@ const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type
     ORDER BY e.effective_at, e.event_id";
 const COMPLETE_JOB: &str =
     "INSERT INTO completed_jobs (job_id, kind, src, seq, replay_id, finished_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (job_id) DO NOTHING";
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM batches WHERE src = ?3 AND seq = ?4)
+    ON CONFLICT (job_id) DO NOTHING";
 const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~?3,
       state = CASE WHEN state NOT IN ('triggered', 'failed') THEN state
         WHEN ((done | ?3) & need) = need THEN 'completed'
@@ -64,6 +70,18 @@ impl Jobs for Sqlite {
                 }
             }
             Ok(done)
+        })
+        .await
+    }
+
+    async fn job_batches(&self, jobs: Vec<JobBody>) -> Result<Vec<JobBatch>, StoreError> {
+        self.read(move |connection| {
+            let found = jobs.iter().map(|job| {
+                let key = params![job.batch.src, job.batch.seq as i64, job.developer];
+                let found = one(connection, JOB_BATCH, key, |row| JobBatch::of(job, row))?;
+                Ok(found.unwrap_or(JobBatch::Missing))
+            });
+            found.collect()
         })
         .await
     }
@@ -142,7 +160,7 @@ fn finish_jobs(
     Ok(revisions)
 }
 
-/// Completed job, mask and audit of one job. The job is completed even if its batch is gone.
+/// Completed job, mask and audit of one job; nothing of a job whose batch is not stored.
 fn complete_job(connection: &Connection, done: &JobDone) -> Result<(), StoreError> {
     let job = &done.job;
     let at = job.body.batch;

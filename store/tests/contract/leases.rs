@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use store::{Effects, Jobs, Outbox, Pending, Persist};
+use store::{JobBatch, Jobs, Outbox, Pending, Persist, Triggered};
 use tokio::task::JoinSet;
 use types::audit::Step;
 use types::id::BatchRef;
-use types::job::{JobKind, Mask};
+use types::job::{JobBody, JobKind, Mask};
+use types::time::SECOND;
 
-use crate::build::{Engine, T0, at, batch, event, fresh, incarnation};
-use crate::work::{dead, done, nothing, record_dead, replayed, stored, triggered};
+use crate::build::{Engine, T0, at, batch, batch_of, event, fresh, incarnation, store_one};
+use crate::work::{dead, done, nothing, record_dead, replayed, stored, triggered, triggered_at};
 
 const ALL_RUN_OUT: &str = "UPDATE batches SET lease_until = 0";
 
@@ -186,31 +187,116 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     }
 }
 
-pub async fn a_job_of_a_batch_that_is_gone_is_done_and_names_nobody<E: Engine>() {
+pub async fn a_job_of_a_batch_that_is_not_stored_is_never_entered<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let store = engine.store();
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
-    engine.execute("DELETE FROM batches");
+    let missing = JobBody {
+        batch: at(src, 2),
+        ..body.clone()
+    };
     let before = engine.dump();
-    let job = done(JobKind::Normalize, &body);
+    let early = done(JobKind::Normalize, &missing);
+    let ready = done(JobKind::Normalize, &body);
     store
-        .finish_jobs(Effects::Normalized(Vec::new()), vec![job.clone()])
+        .finish_jobs(nothing(JobKind::Normalize), vec![ready.clone(), early.clone()])
         .await
         .unwrap();
-    store.mark_triggered(vec![triggered(&body)]).await.unwrap();
-    record_dead(store, dead(JobKind::Alert, &body))
-        .await
-        .unwrap();
+    let ids = vec![early.job.job_id.clone(), ready.job.job_id.clone()];
     assert_eq!(
-        store.done(vec![job.job.job_id.clone()]).await.unwrap(),
-        [job.job.job_id].into()
+        store.done(ids).await.unwrap(),
+        [ready.job.job_id].into(),
+        "the genuine job of batch 2 would be taken for done"
     );
+    store.mark_triggered(vec![triggered(&missing)]).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &missing)).await.unwrap();
     let dump = engine.dump();
-    assert_eq!(dump.rows("audit_personal"), before.rows("audit_personal"));
     assert_eq!(
         dump.rows("audit").len(),
         before.rows("audit").len() + 4,
-        "started, finished, failed, dead"
+        "started and finished of the one, failed and dead of the other"
     );
-    assert_eq!(dump.rows("batches"), []);
+    assert_eq!(dump.rows("batches").len(), 1);
+}
+
+pub async fn a_job_knows_whether_its_batch_is_stored<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let own = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    engine.forget("eve", at(src, 5));
+    store_one(&engine, batch_of("eve", at(src, 3), &[event("e", 1)])).await;
+    let of = |developer: &str, batch_id: &str, seq| JobBody {
+        developer: developer.to_owned(),
+        batch_id: batch_id.to_owned(),
+        batch: at(src, seq),
+        ..own.clone()
+    };
+    let jobs = vec![
+        own.clone(),
+        of("ada", "batch-2", 2),
+        of("bob", "batch-1", 1),
+        of("ada", "another", 1),
+        of("eve", "batch-3", 3),
+        of("eve", "batch-4", 4),
+        of("eve", "batch-6", 6),
+        own.clone(),
+    ];
+    let expected = [
+        JobBatch::Stored,
+        JobBatch::Missing,
+        JobBatch::Another,
+        JobBatch::Another,
+        JobBatch::Forgotten,
+        JobBatch::Forgotten,
+        JobBatch::Missing,
+        JobBatch::Stored,
+    ];
+    assert_eq!(store.job_batches(jobs).await.unwrap(), expected);
+    assert_eq!(store.job_batches(Vec::new()).await.unwrap(), []);
+}
+
+pub async fn unfinished_jobs_are_claimed_once_and_recorded<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let store = engine.store();
+    let one = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let two = stored(&engine, at(src, 2), &[event("b", 1)]).await;
+    let waiting = stored(&engine, at(src, 3), &[event("c", 1)]).await;
+    store
+        .mark_triggered(vec![triggered(&one), triggered(&two)])
+        .await
+        .unwrap();
+    store
+        .finish_jobs(nothing(JobKind::Alert), vec![done(JobKind::Alert, &one)])
+        .await
+        .unwrap();
+    record_dead(store, dead(JobKind::Alert, &two)).await.unwrap();
+    engine.execute("UPDATE batches SET lease_until = 0");
+    let claim = async |before, kinds| {
+        let claimed = store.claim_unfinished(before, kinds, 9).await.unwrap();
+        let claimed = claimed.into_iter();
+        claimed.map(|one| (one.body.batch.seq, one.need)).collect::<Vec<_>>()
+    };
+    let later = triggered_at(9);
+    assert_eq!(claim(triggered_at(1), Mask::ALL).await, [], "published no earlier");
+    assert_eq!(claim(later, JobKind::Alert.bit()).await, [], "done, or in DEAD");
+    let rest = Mask(1 | 2);
+    assert_eq!(claim(later, Mask::ALL).await, [(1, rest), (2, rest)]);
+    assert_eq!(claim(later, Mask::ALL).await, [], "they are leased");
+    engine.execute("UPDATE batches SET lease_until = 0");
+    assert_eq!(claim(later, Mask(1)).await, [(1, Mask(1)), (2, Mask(1))]);
+    let again = Triggered {
+        at: later + SECOND,
+        ..triggered(&one)
+    };
+    store
+        .mark_retriggered(vec![again, triggered(&waiting)])
+        .await
+        .unwrap();
+    engine.execute("UPDATE batches SET lease_until = 0");
+    assert_eq!(claim(later, Mask::ALL).await, [(2, rest)], "it was published just now");
+    let dump = engine.dump();
+    assert_eq!(dump.audit(1, Step::Retriggered).len(), 1);
+    assert_eq!(dump.audit(3, Step::Retriggered).len(), 0, "it was never triggered");
+    assert_eq!(dump.batch(at(src, 1)).text("state"), "triggered");
+    assert_eq!(dump.batch(at(src, 2)).text("state"), "failed");
 }

@@ -63,7 +63,9 @@ macro_rules! contract {
             leases::claims_at_once_never_share_a_batch
             leases::a_dead_job_fails_its_batch_until_it_is_redriven
             leases::a_replays_jobs_leave_the_batchs_masks_alone
-            leases::a_job_of_a_batch_that_is_gone_is_done_and_names_nobody
+            leases::a_job_of_a_batch_that_is_not_stored_is_never_entered
+            leases::a_job_knows_whether_its_batch_is_stored
+            leases::unfinished_jobs_are_claimed_once_and_recorded
             windows::an_older_generation_never_overwrites_a_newer_one
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back

@@ -1,16 +1,21 @@
 //! The outbox of jobs (T2 in `docs/protocol.md`): the batch rows in state `persisted`.
 
 use async_nats::jetstream::{self, message::PublishMessage};
+use bus::JOBS;
+use bus::stored_messages::{self, StoredMessage};
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use runtime::clock;
 use runtime::crash;
 use store::{Outbox, Pending, Receipt, StoreError, Triggered};
 use types::batch;
 use types::job::JobMessage;
+use types::time::SECOND;
 
 use crate::outbox_relay::{PublishFailure, RelayedOutbox};
 
 /// Publishes the jobs of stored batches to JOBS.
+#[derive(Clone)]
 pub struct JobOutbox<S> {
     pub js: jetstream::Context,
     pub store: S,
@@ -65,21 +70,42 @@ impl<S: Outbox> JobOutbox<S> {
         };
         let subject = job.subject();
         let payload = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
+        let payload = Bytes::from(payload);
         let mut headers = async_nats::HeaderMap::new();
         headers.insert(batch::CORRELATION_ID, job.body.correlation_id.as_str());
         headers.insert(batch::TRACEPARENT, job.body.traceparent.as_str());
-        let message = PublishMessage::build()
-            .payload(payload.into())
-            .headers(headers)
-            .message_id(&job.job_id);
-        let sent = self.js.send_publish(subject.clone(), message).await;
-        let ack = sent.map_err(|error| failed(error.to_string()))?;
-        let ack = ack.await.map_err(|error| failed(error.to_string()))?;
+        let publish = async |message_id: String| {
+            let message = PublishMessage::build()
+                .payload(Bytes::clone(&payload))
+                .headers(headers.clone())
+                .message_id(message_id);
+            let sent = self.js.send_publish(subject.clone(), message).await;
+            let ack = sent.map_err(|error| failed(error.to_string()))?;
+            ack.await.map_err(|error| failed(error.to_string()))
+        };
+        let mut ack = publish(job.job_id.clone()).await?;
+        if ack.duplicate && !self.has(ack.sequence, &job.job_id).await.map_err(failed)? {
+            // The stream remembers the id of a job that it no longer has: it was done for a database that is lost, or
+            // was deleted. Under another message id it is the same job; the ledger knows whether it is done.
+            let seconds = clock::now() / SECOND;
+            ack = publish(format!("{}:r{seconds}", job.job_id)).await?;
+        }
         crash::point("trigger.after_a_job");
         Ok(Receipt {
             job_id: job.job_id,
             subject,
             stream_sequence: ack.sequence,
         })
+    }
+
+    /// Whether JOBS has the job at this sequence.
+    async fn has(&self, seq: u64, job_id: &str) -> Result<bool, String> {
+        let found = stored_messages::get(&self.js, JOBS, seq).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let id = |message: StoredMessage| {
+            let job = JobMessage::read(&message.payload).ok()?;
+            Some(job.job_id)
+        };
+        Ok(found.and_then(id).as_deref() == Some(job_id))
     }
 }

@@ -2,6 +2,7 @@
 //! Redriven messages are handled by the same code.
 
 mod job_outbox;
+mod lost_jobs;
 mod redrive;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::delivery_state::StoreDeliveryState;
 use crate::error_class;
 use crate::outbox_relay::{OutboxQueue, OutboxRelay};
 use job_outbox::JobOutbox;
+use lost_jobs::LostJobs;
 use redrive::RedriveRole;
 
 /// Pulls EVENTS into the store, and publishes the jobs of what it stored, until the process stops.
@@ -46,6 +48,8 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
         store: store.clone(),
         actor: actor.clone(),
     };
+    let lost_jobs = LostJobs::new(outbox.clone());
+    let lost_jobs = lost_jobs.run(pulling.retry.policy(), process.shutdown.clone());
     let relay = OutboxRelay::new(outbox, pulling.retry.policy(), process.shutdown.clone());
     let (jobs, queued_jobs) = OutboxRelay::<JobOutbox<S>>::queue();
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
@@ -78,7 +82,8 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let relaying = Box::pin(relay.run(queued_jobs));
     // Only a start fails. The relay ends when the roles are gone, and with them the queue.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
-    let (pulled, ()) = tokio::join!(pulls, relaying);
+    let relays = async { tokio::join!(relaying, Box::pin(lost_jobs)) };
+    let (pulled, _) = tokio::join!(pulls, relays);
     pulled
 }
 

@@ -84,6 +84,9 @@ pub enum ErrorClass {
     /// NATS failed a handler that reads a stream itself: it is away or slow. The message is returned with pauses,
     /// uses no attempt, and holds up no other. It says nothing about the store.
     Stream,
+    /// What it needs is still to come, from another message. It is returned with pauses, uses no attempt, and holds up
+    /// no other. It says nothing about the store.
+    Early,
     /// Only an administrator can fix it, and it fails this message alone. The message is returned until then, uses
     /// no attempt, and holds up no other.
     Administrator,

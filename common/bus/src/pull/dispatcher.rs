@@ -380,14 +380,21 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
     /// Returns the message to the server with a pause; no attempt is used.
     async fn return_later(&self, one: InFlight, failure: &Failure) {
         let ConsumerRef { stream, consumer } = &self.binding.consumer;
-        tracing::error!(
-            stream,
-            consumer,
-            seq = one.seq(),
-            delivered = one.delivery.delivered,
-            reason = failure.reason,
-            "a message is returned; trying again later"
-        );
+        let seq = one.seq();
+        let delivered = one.delivery.delivered;
+        let reason = &failure.reason;
+        if failure.error_class == ErrorClass::Early {
+            tracing::debug!(stream, consumer, seq, delivered, reason, "a message waits");
+        } else {
+            tracing::error!(
+                stream,
+                consumer,
+                seq,
+                delivered,
+                reason,
+                "a message is returned; trying again later"
+            );
+        }
         let policy = self.binding.settings.retry.policy();
         let delay = policy.delay(one.redeliveries());
         self.nak(one, delay).await;

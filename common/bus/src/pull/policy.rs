@@ -54,7 +54,7 @@ pub fn dispositions(outcomes: &[DeliveryOutcome]) -> Vec<MessageDisposition> {
         match (error_class, outcomes.len()) {
             (ErrorClass::Transient, _) if some_are_done => MessageDisposition::Return,
             (ErrorClass::Transient, _) => MessageDisposition::Hold,
-            (ErrorClass::Stream, _) => MessageDisposition::Return,
+            (ErrorClass::Stream | ErrorClass::Early, _) => MessageDisposition::Return,
             (ErrorClass::Administrator, 1) => MessageDisposition::Return,
             (ErrorClass::Permanent, 1) => MessageDisposition::DeadLetter,
             (ErrorClass::Unknown, 1) => MessageDisposition::UseAttempt,
@@ -69,7 +69,10 @@ fn is_splitting(outcome: &DeliveryOutcome) -> bool {
     matches!(
         outcome,
         DeliveryOutcome::Failed(failure)
-            if !matches!(failure.error_class, ErrorClass::Transient | ErrorClass::Stream)
+            if !matches!(
+                failure.error_class,
+                ErrorClass::Transient | ErrorClass::Stream | ErrorClass::Early
+            )
     )
 }
 

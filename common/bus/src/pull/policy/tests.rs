@@ -165,14 +165,20 @@ fn only_what_failed_is_retried_if_some_are_done() {
 #[test]
 fn a_failure_of_nats_holds_up_no_other_message() {
     let unread = || DeliveryOutcome::failed(ErrorClass::Stream, "NATS is away");
-    let alone = [unread()];
+    let early = || DeliveryOutcome::failed(ErrorClass::Early, "its batch is not stored yet");
+    for alone in [[unread()], [early()]] {
+        assert_eq!(
+            (dispositions(&alone), outage(&alone), sample(&alone)),
+            (
+                vec![MessageDisposition::Return],
+                None,
+                breaker::CallOutcome::Ignored
+            )
+        );
+    }
     assert_eq!(
-        (dispositions(&alone), outage(&alone), sample(&alone)),
-        (
-            vec![MessageDisposition::Return],
-            None,
-            breaker::CallOutcome::Ignored
-        )
+        dispositions(&[early(), DeliveryOutcome::Ack]),
+        [MessageDisposition::Return, MessageDisposition::Ack]
     );
     let away = DeliveryOutcome::failed(ErrorClass::Transient, "away");
     let garbage = DeliveryOutcome::failed(ErrorClass::Permanent, "garbage");
