@@ -1,5 +1,6 @@
 //! `devtrail`: everything in one process (`up`), and the administrator's commands, one file each.
 
+mod administrator;
 mod alerts;
 mod completions;
 mod dead;
@@ -135,7 +136,8 @@ enum Command {
         subcommand,
         after_long_help = "Examples:
   devtrail streams diff
-  devtrail streams apply"
+  devtrail streams apply
+  devtrail streams adopt --reason \"the disk of the database died\""
     )]
     Streams(streams::StreamsCommand),
     /// List and show the alert rules, and test rule files
@@ -207,7 +209,7 @@ fn main() -> ExitCode {
             }
             Command::Keys(command) => keys::run(command, &process.shutdown).await,
             Command::Streams(command) => {
-                until_shutdown(streams::run(command), &process.shutdown).await
+                until_shutdown(streams::run(command, &process), &process.shutdown).await
             }
             Command::Rules(command) => rules::run(&command),
             Command::Schemas(command) => schemas::run(&command),

@@ -6,15 +6,16 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use bus::store_owner;
 use bus::worker_registry::{self, WorkerEntry};
 use bus::{api, topology};
 use runtime::clock;
 use runtime::process::Process;
-use store::VerifyReads;
+use store::{Identity, VerifyReads};
 
 use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
-use snapshot::{ConsumerStatus, Status, StreamStatus};
+use snapshot::{ConsumerStatus, OwnerStatus, Status, StreamStatus};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -57,7 +58,15 @@ pub async fn run(settings: StatusSettings, process: Process) -> anyhow::Result<(
     })
 }
 
-async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Result<Status> {
+async fn look(
+    js: &jetstream::Context,
+    store: &(impl VerifyReads + Identity),
+) -> anyhow::Result<Status> {
+    let own_id = store.store_id().await?;
+    let owner = store_owner::read(js).await?.map(|entry| OwnerStatus {
+        is_this_store: own_id.as_ref() == Some(&entry.owner.store_id),
+        owner: entry.owner,
+    });
     let mut streams = Vec::new();
     let mut consumers = Vec::new();
     for name in topology::declared().keys().cloned() {
@@ -89,6 +98,7 @@ async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Resu
         .into_iter()
         .partition(WorkerEntry::is_worker);
     Ok(Status {
+        owner,
         streams,
         consumers,
         collectors,
@@ -101,7 +111,7 @@ async fn look(js: &jetstream::Context, store: &impl VerifyReads) -> anyhow::Resu
 /// be restarted meanwhile.
 async fn watch(
     js: &jetstream::Context,
-    store: &impl VerifyReads,
+    store: &(impl VerifyReads + Identity),
     first: Status,
     as_json: bool,
     process: &Process,

@@ -1,11 +1,16 @@
 //! `devtrail streams`: makes streams and consumers as the files under `nats/` declare them.
 
+mod adopt;
+
 use std::collections::BTreeMap;
 
 use async_nats::jetstream;
 use bus::ResourceName;
 use bus::api;
 use bus::topology::{self, Config, ConfigChange, Difference};
+use runtime::process::Process;
+
+use adopt::AdoptSettings;
 
 use crate::output::{self, OUTPUT};
 use crate::target::Target;
@@ -23,6 +28,12 @@ pub enum StreamsCommand {
   devtrail streams diff
   devtrail streams diff --json")]
     Diff(StreamsSettings),
+    /// Let the store of this address take the streams over from another one: EVENTS is read into it from the first
+    /// message on, and workers on the other store stop
+    #[command(after_long_help = "Examples:
+  devtrail streams adopt --reason 'the disk of the database died'
+  devtrail streams adopt --reason 'back to the old server' --database-url postgres://db/devtrail --yes")]
+    Adopt(AdoptSettings),
 }
 
 /// Which server.
@@ -41,7 +52,7 @@ pub struct StreamsSettings {
 ///
 /// # Errors
 /// Returns an error if the server does not sync always, does not answer, or refuses a change.
-pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
+pub async fn run(command: StreamsCommand, process: &Process) -> anyhow::Result<()> {
     match command {
         StreamsCommand::Apply(settings) => {
             let js = settings.target.connect_synced(&settings.sync).await?;
@@ -63,6 +74,7 @@ pub async fn run(command: StreamsCommand) -> anyhow::Result<()> {
                 output::count(work, "change")
             );
         }
+        StreamsCommand::Adopt(settings) => adopt::run(settings, process).await?,
     }
     Ok(())
 }

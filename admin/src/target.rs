@@ -184,7 +184,7 @@ impl Target {
     ///
     /// # Errors
     /// Returns an error if the folder's addresses cannot be read.
-    fn database(&self) -> anyhow::Result<DatabaseUrl> {
+    pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if let Some(given) = &self.database_url {
             return Ok(given.clone());
         }

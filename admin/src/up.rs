@@ -22,12 +22,16 @@ use runtime::private_files;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use runtime::schema_folder::SchemaSettings;
-use runtime::settings::Address;
+use runtime::settings::{Address, UsageError};
+use store::{Identity, VerifyReads};
 use tokio::time::timeout;
+use workers::ownership::{self, Adoption};
 use workers::{
-    DatabaseSettings, DatabaseUrl, RetentionSettings, WatchSettings, WorkerRole, WorkerSettings,
+    DatabaseSettings, DatabaseUrl, OpenedStore, RetentionSettings, WatchSettings, WorkerRole,
+    WorkerSettings,
 };
 
+use crate::administrator::administrator;
 use crate::keys::{self, Grant};
 use crate::target::Addresses;
 use crate::{output, streams};
@@ -75,6 +79,10 @@ pub struct UpSettings {
         value_name = "URL"
     )]
     database_url: Option<DatabaseUrl>,
+    /// Let this database take the streams over from another one, for this reason (`devtrail streams adopt`); one that
+    /// is empty and in the folder needs no word
+    #[arg(long, value_name = "TEXT")]
+    adopt: Option<String>,
     /// The nats-server to start [default: .tools/nats-server, then PATH]
     #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
     nats_server: Option<PathBuf>,
@@ -203,6 +211,7 @@ async fn run_services(
     let database = DatabaseSettings {
         database_url: settings.database(folder),
     };
+    adopt_streams(settings, &database, &nats.nats_url, process).await?;
     let workers = WorkerSettings {
         nats,
         nats_monitor_url: vec![Address::new(addresses.monitor.as_str())],
@@ -271,6 +280,71 @@ async fn prepare(
     folder
         .first_key(async || keys::create(&bucket, "me".parse()?, &Grant::default()).await)
         .await
+}
+
+/// An empty database in the folder takes the streams over by itself: NATS and database are one here, so the file was
+/// removed, or lost. What was acknowledged is all in EVENTS, and is read again. Any other database needs `--adopt`.
+async fn adopt_streams(
+    settings: &UpSettings,
+    database: &DatabaseSettings,
+    nats_url: &NatsAddress,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let client = bus::connect_once(
+        &NatsAccess::open(nats_url.clone()),
+        &process.actor.to_string(),
+    )
+    .await?;
+    let js = async_nats::jetstream::new(client);
+    match database.open().await? {
+        OpenedStore::Sqlite { store, lock: _held } => {
+            let is_lost = settings.database_url.is_none() && store.is_empty().await?;
+            adopt_with(&js, &store, settings, database, is_lost, process).await
+        }
+        OpenedStore::Postgres(store) => {
+            adopt_with(&js, &store, settings, database, false, process).await
+        }
+    }
+}
+
+async fn adopt_with<S: Identity + VerifyReads>(
+    js: &async_nats::jetstream::Context,
+    store: &S,
+    settings: &UpSettings,
+    database: &DatabaseSettings,
+    is_lost: bool,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let own = ownership::owner_of(store, &database.database_url).await?;
+    let Err(refusal) = ownership::claim(js, store, &own).await else {
+        return Ok(());
+    };
+    let shown = own.database.clone();
+    let reason = match &settings.adopt {
+        Some(reason) => reason.clone(),
+        None if is_lost && refusal.is::<UsageError>() => {
+            tracing::warn!(
+                database = shown,
+                "the database is gone, and a new one takes its place: EVENTS is read into it again from its first \
+                 message. If the old one exists, stop `devtrail up` and put it back"
+            );
+            format!("the database {shown} was gone when `devtrail up` started")
+        }
+        None if refusal.is::<UsageError>() => {
+            return Err(UsageError(format!(
+                "{refusal} Under `devtrail up`, start it with --adopt TEXT instead."
+            ))
+            .into());
+        }
+        None => return Err(refusal),
+    };
+    let adoption = Adoption {
+        by: administrator(),
+        reason,
+        actor: process.actor.to_string(),
+    };
+    ownership::adopt(js, store, own, adoption).await?;
+    Ok(())
 }
 
 /// Prints what a person may do next, once a batch would be accepted.

@@ -4,7 +4,7 @@
 use serde_json::json;
 use types::audit::Step;
 use types::dead_letter::DeadLetterClass;
-use types::id::BatchRef;
+use types::id::{BatchRef, Src};
 use types::job::{BatchState, JobBody, JobMessage};
 use types::json::replace_nul;
 use types::time::Micros;
@@ -16,6 +16,7 @@ use crate::audit::{AuditRow, AuditSubject, RecordedStep};
 use crate::dead_letters::DeadLetterDecision;
 use crate::effects::JobDone;
 use crate::effects::JobFailed;
+use crate::identity::Reread;
 use crate::outbox::Triggered;
 
 /// `mark_triggered` left the batch in this state.
@@ -185,6 +186,23 @@ pub fn resent(at: BatchRef, subject: &AuditSubject<'_>, time: Micros, actor: &st
         RecordedStep {
             outcome: "duplicate_batch",
             ..recorded
+        },
+    )
+}
+
+/// The stream is read from its first message; the row stands at its sequence 0, where no batch is.
+pub fn reread(reread: &Reread, src: Src) -> AuditRow {
+    let step = match reread.is_adoption {
+        true => Step::Adopted,
+        false => Step::Reread,
+    };
+    let detail = json!({"by": reread.by, "reason": reread.reason});
+    let at = BatchRef { src, seq: 0 };
+    AuditRow::new(
+        &AuditSubject::developer(""),
+        RecordedStep {
+            detail: Some(detail),
+            ..RecordedStep::ok(at, step, reread.time, &reread.actor)
         },
     )
 }

@@ -20,6 +20,7 @@ mod effects;
 mod error;
 mod history;
 mod hours;
+mod identity;
 mod jobs;
 mod listings;
 mod monitoring;
@@ -48,6 +49,7 @@ pub use effects::{DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, 
 pub use error::StoreError;
 pub use history::{AuditEntry, Clue, History};
 pub use hours::{HourRange, TimeSpan};
+pub use identity::{Identity, Reread, SeqGap};
 pub use jobs::{JobBatch, Jobs};
 pub use listings::Listings;
 pub use monitoring::{Monitoring, Overdue};

@@ -4,6 +4,7 @@ use crate::alert_outbox::AlertOutbox;
 use crate::attempts::Attempts;
 use crate::dead_letters::DeadLetters;
 use crate::history::History;
+use crate::identity::Identity;
 use crate::jobs::Jobs;
 use crate::monitoring::Monitoring;
 use crate::outbox::Outbox;
@@ -25,6 +26,7 @@ pub trait Store:
     + History
     + Retention
     + Monitoring
+    + Identity
     + Clone
 {
 }

@@ -505,16 +505,20 @@ impl Deployment {
         }
     }
 
-    /// Has the persist workers read EVENTS again from its first message.
+    /// Has the present database take the streams over: EVENTS is read into it from the first message.
     ///
     /// # Panics
-    /// If the server refuses.
-    pub async fn read_again(&self) {
-        let events = self.js().await.get_stream("EVENTS").await;
-        let events = events.expect("the stream");
-        events.delete_consumer("persist").await.expect("the consumer");
-        let applied = self.run("devtrail", &["streams", "apply"]);
-        assert!(applied.status.success(), "{}", stderr_of(&applied));
+    /// If it is refused.
+    pub fn adopt(&self) {
+        let adopt = [
+            "streams",
+            "adopt",
+            "--reason",
+            "a test lost the other one",
+            "--yes",
+        ];
+        let adopted = self.run("devtrail", &adopt);
+        assert!(adopted.status.success(), "{}", stderr_of(&adopted));
     }
 
     /// Waits until the nats-server answers again.

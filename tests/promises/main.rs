@@ -45,5 +45,6 @@ mod sending;
 mod separate_processes;
 mod shutdown;
 mod store_outage;
+mod store_owner;
 mod verify;
 mod wakatime;

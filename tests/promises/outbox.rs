@@ -410,13 +410,16 @@ async fn a_lost_database_ends_with_every_batch_completed(engine: Engine) {
     for consumer in JOB_CONSUMERS {
         pause(&deployment, consumer, GOES_ON).await;
     }
-    deployment.read_again().await;
+    deployment.adopt();
     deployment.workers(1);
     deployment.completed(BATCHES).await;
     let jobs = "SELECT count(*) FROM completed_jobs";
     assert_eq!(deployment.database.count(jobs).await, 3 * BATCHES);
     let report = deployment.verify();
-    assert_eq!((&report["stored"], &report["unfinished"]), (&json!(BATCHES), &json!(0)));
+    assert_eq!(
+        (&report["stored"], &report["unfinished"]),
+        (&json!(BATCHES), &json!(0))
+    );
     let dead = deployment.js().await.get_stream("DEAD").await.unwrap();
     assert_eq!(dead.cached_info().state.messages, 0);
 }
@@ -446,11 +449,15 @@ async fn a_job_waits_for_its_batch_and_is_dead_once_that_cannot_come(engine: Eng
     let dead = until("the job whose batch cannot come is in DEAD", async || {
         let mut dead = js.get_stream("DEAD").await.unwrap();
         let is_there = dead.info().await.unwrap().state.messages == 1;
-        if is_there { dead.get_raw_message(1).await.ok() } else { None }
+        if is_there {
+            dead.get_raw_message(1).await.ok()
+        } else {
+            None
+        }
     })
     .await;
     let header = |name| dead.headers.get(name).map(ToString::to_string).unwrap();
-    assert_eq!(header("Devtrail-Msg-Id"), "1:99:aggregate");
+    assert_eq!(header("Devtrail-Batch"), "1:99");
     assert!(header("Devtrail-Reason").contains("batch 1:99 is not stored and cannot come"));
     let ledger = "SELECT count(*) FROM completed_jobs";
     assert_eq!(deployment.database.count(ledger).await, 0);
@@ -462,7 +469,13 @@ async fn a_job_waits_for_its_batch_and_is_dead_once_that_cannot_come(engine: Eng
         (info.num_redelivered == 1 && info.delivered.consumer_sequence > 10).then_some(())
     })
     .await;
-    assert_eq!(deployment.database.count("SELECT coalesce(sum(used), 0) FROM attempts").await, 0);
+    assert_eq!(
+        deployment
+            .database
+            .count("SELECT coalesce(sum(used), 0) FROM attempts")
+            .await,
+        0
+    );
     pause(&deployment, "EVENTS/persist", GOES_ON).await;
     deployment.completed(1).await;
     assert_eq!(deployment.database.count(ledger).await, 3);

@@ -91,7 +91,6 @@ async fn events(up: &DevtrailUp) -> Stream {
 
 /// The steps of docs/operations.md, Restoring a backup.
 async fn put_right(up: &mut DevtrailUp) {
-    events(up).await.delete_consumer("persist").await.unwrap();
     assert_eq!(up.stop().await, Some(0));
     for name in ["devtrail.db", "devtrail.db-wal", "devtrail.db-shm"] {
         if up.path(name).exists() {

@@ -76,7 +76,10 @@ impl<S: Jobs + Persist + DeadLetters> AwaitedBatches<S> {
     /// Why the batch cannot come; `None` if it can, or has come meanwhile.
     async fn obstacle(&self, job: &JobMessage) -> Result<Option<String>, Unknown> {
         let at = job.body.batch;
-        let present = self.store.source(&bind_stream(&self.js, EVENTS).await?).await?;
+        let present = self
+            .store
+            .source(&bind_stream(&self.js, EVENTS).await?)
+            .await?;
         if at.src != present {
             return Ok(Some(format!(
                 "it is of an incarnation of EVENTS that has ended, or that this store never saw (the present one is \
@@ -91,7 +94,8 @@ impl<S: Jobs + Persist + DeadLetters> AwaitedBatches<S> {
                         && batch.header.batch_id == job.body.batch_id =>
                 {
                     let dead = self.store.unstored(at.seq, INCARNATIONS).await?;
-                    dead.contains(&at).then_some("its message was dead-lettered")
+                    dead.contains(&at)
+                        .then_some("its message was dead-lettered")
                 }
                 _ => Some("EVENTS holds another message in its place"),
             },

@@ -50,6 +50,19 @@ impl FromStr for DatabaseUrl {
     }
 }
 
+impl DatabaseUrl {
+    /// The address as it is in every folder: a relative path means another file in each.
+    #[must_use]
+    pub fn absolute(&self) -> Self {
+        match self {
+            Self::Sqlite(path) => {
+                Self::Sqlite(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            }
+            Self::Postgres(url) => Self::Postgres(url.clone()),
+        }
+    }
+}
+
 impl ValueParserFactory for DatabaseUrl {
     type Parser = SecretParser<Self>;
 

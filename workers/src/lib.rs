@@ -14,6 +14,7 @@ mod health;
 pub mod jobs;
 pub mod normalize;
 pub mod outbox_relay;
+pub mod ownership;
 pub mod persist;
 pub mod query_responder;
 mod retention;

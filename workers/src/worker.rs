@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use async_nats::{Client, jetstream};
+use bus::api::ApiError;
 use bus::lease::Lease;
+use bus::pull::PullSettings;
+use bus::store_owner::StoreOwner;
 use bus::worker_registry::{self, WorkerEntry};
 use bus::{BindError, ConnectionSettings};
 use runtime::clock;
@@ -20,7 +23,8 @@ use crate::role::WorkerRole;
 use crate::settings::WorkerSettings;
 use crate::watch::{self, Watch};
 use crate::{
-    aggregate, alert, delivery_state, health, jobs, normalize, persist, query_responder, retention,
+    aggregate, alert, delivery_state, health, jobs, normalize, ownership, persist, query_responder,
+    retention,
 };
 
 /// Runs a role until the process stops.
@@ -88,6 +92,17 @@ async fn open(
     opened.transpose()
 }
 
+/// Whether NATS or the store is away: worth a retry.
+fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let bind = cause.downcast_ref::<BindError>();
+        let store = cause.downcast_ref::<StoreError>();
+        matches!(bind, Some(BindError::Api(_)))
+            || cause.is::<ApiError>()
+            || store.is_some_and(StoreError::is_transient)
+    })
+}
+
 /// The parts of a worker process, and what they share.
 struct Worker<S> {
     client: Client,
@@ -95,6 +110,8 @@ struct Worker<S> {
     store: S,
     settings: WorkerSettings,
     process: Process,
+    /// The store as the owner of the streams, once that is known.
+    own: Option<StoreOwner>,
     parts: JoinSet<anyhow::Result<()>>,
 }
 
@@ -106,11 +123,16 @@ impl<S: Store> Worker<S> {
             store,
             settings,
             process,
+            own: None,
             parts: JoinSet::new(),
         }
     }
 
     async fn run(mut self, role: WorkerRole) -> anyhow::Result<()> {
+        let Some(own) = self.take_streams(role).await? else {
+            return Ok(());
+        };
+        self.own = Some(own);
         health::running(role, &self.client, &self.store, &self.process);
         if role.includes(WorkerRole::Persist) {
             self.add_persist();
@@ -128,6 +150,14 @@ impl<S: Store> Worker<S> {
             self.add_alert();
         }
         self.add_watcher();
+        self.add(bound(
+            ownership::until_taken_over(
+                self.js.clone(),
+                self.own.clone(),
+                self.process.shutdown.clone(),
+            ),
+            role.as_str(),
+        ));
         let entry = WorkerEntry::of(&self.process.actor, role.as_str(), clock::now());
         self.add(until_shutdown(worker_registry::send_heartbeats(
             self.js.clone(),
@@ -140,6 +170,39 @@ impl<S: Store> Worker<S> {
 
     fn add(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         self.parts.spawn(part);
+    }
+
+    /// Makes sure that the streams belong to this store, and that it has what was acked. What is away is waited for;
+    /// `None` if the process stops meanwhile.
+    async fn take_streams(&self, role: WorkerRole) -> anyhow::Result<Option<StoreOwner>> {
+        let take = async || {
+            let own =
+                ownership::owner_of(&self.store, &self.settings.database.database_url).await?;
+            ownership::claim(&self.js, &self.store, &own).await?;
+            if role.includes(WorkerRole::Persist) {
+                let actor = self.process.actor.to_string();
+                ownership::read_again_if_behind(&self.js, &self.store, &actor).await?;
+            }
+            anyhow::Ok(own)
+        };
+        let attempt = |_| async {
+            match take().await {
+                Err(error) if is_away(&error) => Err(format!("{error:#}")),
+                taken => Ok(taken),
+            }
+        };
+        let what = "whose the streams are cannot be found out";
+        let policy = self.settings.retry.policy();
+        let taken = policy.retry(what, &self.process.shutdown, attempt).await;
+        taken.transpose()
+    }
+
+    fn pulling(&self) -> PullSettings {
+        let settings = &self.settings;
+        PullSettings {
+            store: self.own.clone(),
+            ..delivery_state::pulling(settings.retry, settings.breakers, &self.process)
+        }
     }
 
     fn add_persist(&mut self) {
@@ -158,8 +221,7 @@ impl<S: Store> Worker<S> {
             retry,
             shutdown,
         )));
-        let pulling =
-            delivery_state::pulling(self.settings.retry, self.settings.breakers, &self.process);
+        let pulling = self.pulling();
         self.add(bound(
             persist::run(
                 self.client.clone(),
@@ -207,8 +269,7 @@ impl<S: Store> Worker<S> {
     }
 
     fn add_jobs<W: Work>(&mut self, work: W) {
-        let pulling =
-            delivery_state::pulling(self.settings.retry, self.settings.breakers, &self.process);
+        let pulling = self.pulling();
         let role = jobs::run(
             self.js.clone(),
             self.store.clone(),

@@ -14,13 +14,13 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
 use store::{
-    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobDone, Jobs,
+    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobBatch, JobDone, Jobs,
     PublishedRevision, Snapshot, StoreError, StoredEvent,
 };
 use tempfile::TempDir;
 use types::admin_alert::{RULE_FAILURES, RuleFailed};
 use types::id::BatchRef;
-use types::job::JobMessage;
+use types::job::{JobBody, JobMessage};
 use types::time::{parse_rfc3339, utc_hour};
 use workers::alert::{AlertWork, AlertsToPublish, Measure, builtin};
 use workers::jobs::Work as _;

@@ -21,6 +21,7 @@ use types::stream::StreamIncarnation;
 
 use super::message::DeadMessage;
 use super::plan::{self, EventsView, RedrivePlan};
+use crate::administrator::administrator;
 use crate::target::open_stream;
 
 /// How long a worker may take to record a decision: longer than it waits for a lock of its store (5 s).
@@ -267,14 +268,4 @@ fn tracing_headers(dead: &DeadMessage) -> HeaderMap {
         }
     }
     headers
-}
-
-/// The administrator who decides: `user@host`.
-fn administrator() -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
-        .ok()
-        .flatten();
-    let user = user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name);
-    let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
-    format!("{user}@{}", host.unwrap_or_else(|_| "unknown".to_owned()))
 }

@@ -1,5 +1,6 @@
 //! What Devtrail is doing at one moment, and how it looks to people. Pure.
 
+use bus::store_owner::StoreOwner;
 use bus::worker_registry::WorkerEntry;
 use runtime::breaker::{BreakerReport, BreakerState};
 use serde::Serialize;
@@ -11,11 +12,21 @@ use crate::output::{as_table, span};
 /// What Devtrail is doing at one moment.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// The store that the streams belong to; `None` until a worker has bound.
+    pub owner: Option<OwnerStatus>,
     pub streams: Vec<StreamStatus>,
     pub consumers: Vec<ConsumerStatus>,
     pub collectors: Vec<WorkerEntry>,
     pub workers: Vec<WorkerEntry>,
     pub store: Totals,
+}
+
+#[derive(Debug, Serialize)]
+pub struct OwnerStatus {
+    #[serde(flatten)]
+    pub owner: StoreOwner,
+    /// Whether it is the store that is shown.
+    pub is_this_store: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +50,7 @@ pub struct ConsumerStatus {
 /// The status as tables of at most `width` with a blank line between them; `now` gives the processes' ages.
 pub fn text(status: &Status, now: Micros, width: Option<u16>) -> String {
     let parts = [
+        owner(status),
         streams(status, width),
         consumers(status, width),
         processes(status, now, width),
@@ -50,6 +62,20 @@ pub fn text(status: &Status, now: Micros, width: Option<u16>) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("\n\n")
+}
+
+fn owner(status: &Status) -> String {
+    match &status.owner {
+        None => "The streams belong to no store yet: a worker that starts takes them.".to_owned(),
+        Some(OwnerStatus {
+            owner,
+            is_this_store: true,
+        }) => format!("The streams belong to this store: {owner}."),
+        Some(OwnerStatus { owner, .. }) => format!(
+            "THE STREAMS BELONG TO ANOTHER STORE than the one shown here: {owner}. Look at its numbers with its \
+             --database-url, or let this one take over with `devtrail streams adopt`."
+        ),
+    }
 }
 
 fn streams(status: &Status, width: Option<u16>) -> String {
@@ -246,6 +272,16 @@ mod tests {
     #[test]
     fn every_part_has_its_table() {
         let status = Status {
+            owner: Some(OwnerStatus {
+                owner: StoreOwner {
+                    store_id: "5f0c".to_owned(),
+                    database: "sqlite:/data/devtrail.db".to_owned(),
+                    host: "box".to_owned(),
+                    since: "2026-03-01T00:00:00Z".to_owned(),
+                    reason: None,
+                },
+                is_this_store: true,
+            }),
             streams: vec![StreamStatus {
                 name: "EVENTS".to_owned(),
                 messages: 3,
@@ -280,6 +316,8 @@ mod tests {
             },
         };
         let expected = "
+The streams belong to this store: sqlite:/data/devtrail.db on box (id 5f0c, since 2026-03-01T00:00:00Z).
+
  STREAM  MESSAGES  SIZE   SEQUENCES
  EVENTS  3         4 KiB  1–3
 
@@ -317,6 +355,7 @@ The breaker store of persist 3f9a2c01 is open: it does not try for a while. Last
     #[test]
     fn no_worker_is_said_so() {
         let mut status = Status {
+            owner: None,
             streams: vec![],
             consumers: vec![],
             collectors: vec![worker("collector")],

@@ -28,6 +28,9 @@ pub enum BindError {
         /// As the file has it.
         declared: Value,
     },
+    /// The streams belong to another store than the worker's: the sentence names both, and the remedy.
+    #[error("{0}")]
+    OtherStore(String),
     /// The client's task has ended: a message made it panic.
     #[error(
         "The connection to NATS has ended for good over a message that the client library cannot take (its panic is \

@@ -12,6 +12,7 @@ mod login;
 pub mod monitor;
 mod names;
 pub mod pull;
+pub mod store_owner;
 pub mod stored_messages;
 pub mod stream_metrics;
 pub mod sync;

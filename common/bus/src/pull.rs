@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use crate::bind::{BindError, bind_consumer, bind_stream};
 use crate::connection::has_ended;
 use crate::names::ConsumerRef;
+use crate::store_owner;
 use binding::Binding;
 pub use delivery::{Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler};
 pub use delivery_state::{DeliveryState, MessagePosition, PriorAttempts};
@@ -58,7 +59,7 @@ impl<H: MessageHandler, S: DeliveryState> PullLoop<H, S> {
     ///
     /// # Errors
     /// Returns `BindError::Missing` or `BindError::Unsafe` if the consumer or its stream is so when the loop starts,
-    /// and `BindError::ClientEnded` if the client has ended for good: only a new process helps.
+    /// `BindError::OtherStore` whenever it binds and the streams belong to another store, and `BindError::ClientEnded` if the client has ended for good: only a new process helps.
     pub async fn run(self) -> Result<(), BindError> {
         let ConsumerRef { stream, consumer } = &self.consumer;
         let mut backoff = self.settings.retry.policy().backoff(&self.shutdown);
@@ -78,6 +79,7 @@ impl<H: MessageHandler, S: DeliveryState> PullLoop<H, S> {
                         }
                     }
                 }
+                Err(error @ BindError::OtherStore(_)) => return Err(error),
                 Err(error @ (BindError::Missing(_) | BindError::Unsafe { .. }))
                     if attempt == 0 && !was_bound =>
                 {
@@ -97,6 +99,9 @@ impl<H: MessageHandler, S: DeliveryState> PullLoop<H, S> {
     }
 
     async fn bind(&self) -> Result<(Binding<H, S>, PullConsumer), BindError> {
+        if let Some(own) = &self.settings.store {
+            store_owner::check(&self.js, own).await?;
+        }
         let incarnation = bind_stream(&self.js, &self.consumer.stream).await?;
         let source = bind_consumer(&self.js, &self.consumer).await?;
         let binding = Binding {

@@ -88,6 +88,18 @@ pub async fn first_from(
     request(js, stream, json!({"seq": seq, "next_by_subj": subject})).await
 }
 
+/// The newest message of a subject, from the stream's leader; `None` if there is none.
+///
+/// # Errors
+/// Returns [`ApiError`] if the stream is missing, or the server does not answer or refuses.
+pub async fn newest_of(
+    js: &jetstream::Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<StoredMessage>, ApiError> {
+    request(js, stream, json!({"last_by_subj": subject})).await
+}
+
 async fn request(
     js: &jetstream::Context,
     stream: &str,

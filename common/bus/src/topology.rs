@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::{ApiError, info, request};
-use crate::names::ResourceName;
+use crate::names::{ConsumerRef, ResourceName};
 
 /// A configuration as the server's API takes it.
 pub type Config = Map<String, Value>;
@@ -26,7 +26,7 @@ const SAFETY: [&str; 6] = [
     "max_deliver",
 ];
 
-const STREAMS: [&str; 8] = [
+const STREAMS: [&str; 9] = [
     include_str!("../../../nats/streams/EVENTS.json"),
     include_str!("../../../nats/streams/JOBS.json"),
     include_str!("../../../nats/streams/REPLAY.json"),
@@ -35,6 +35,7 @@ const STREAMS: [&str; 8] = [
     include_str!("../../../nats/streams/ADMIN.json"),
     include_str!("../../../nats/streams/KV_api_keys.json"),
     include_str!("../../../nats/streams/KV_workers.json"),
+    include_str!("../../../nats/streams/KV_store.json"),
 ];
 const CONSUMERS: [(&str, &str); 9] = [
     (
@@ -247,6 +248,31 @@ pub async fn apply(
         };
     }
     Ok(())
+}
+
+/// Has a durable consumer deliver its stream again from the first message: it is deleted and recreated, as an
+/// administrator configured it. Workers that pull from it bind again.
+///
+/// # Errors
+/// Returns [`ApiError`] if the server does not answer or refuses; run again, it does the rest.
+pub async fn restart_consumer(
+    js: &jetstream::Context,
+    consumer: &ConsumerRef,
+) -> Result<(), ApiError> {
+    let name = consumer.resource();
+    let declared = declared().get(&name).cloned().unwrap_or_default();
+    let live = info(js, &name).await?;
+    let live = live.and_then(|info| info["config"].as_object().cloned());
+    let mut config = live.unwrap_or_else(|| declared.clone());
+    let policy = declared.get("deliver_policy").cloned();
+    config.extend(policy.map(|policy| ("deliver_policy".to_owned(), policy)));
+    config.retain(|field, _| !field.starts_with("opt_start_"));
+    // One that is gone already is as good.
+    request(js, &name, "DELETE", json!({})).await?;
+    let body = json!({"stream_name": name.stream, "config": config});
+    let made = request(js, &name, "CREATE", body).await?;
+    made.map(drop)
+        .ok_or_else(|| ApiError::new(name, "its stream is missing".to_owned()))
 }
 
 #[cfg(test)]

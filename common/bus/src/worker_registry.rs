@@ -52,12 +52,11 @@ impl WorkerEntry {
     /// The entry of this process.
     #[must_use]
     pub fn of(actor: &Actor, role: &str, started_at: Micros) -> Self {
-        let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
         Self {
             role: role.to_owned(),
             instance: actor.instance().to_owned(),
             actor: actor.to_string(),
-            host: host.unwrap_or_else(|_| "unknown".to_owned()),
+            host: host_name(),
             pid: std::process::id(),
             started_at: rfc3339(started_at),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,6 +74,12 @@ impl WorkerEntry {
     fn key(&self) -> String {
         format!("worker.{}.{}", self.instance, self.role)
     }
+}
+
+/// The name of this machine.
+pub(crate) fn host_name() -> String {
+    let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
+    host.unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// The bucket cannot be read or written.

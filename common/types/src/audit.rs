@@ -46,11 +46,15 @@ pub enum Step {
     Dropped,
     /// Every needed job is done.
     Completed,
+    /// The store took the streams over from another one; the detail says who decided, and why.
+    Adopted,
+    /// The store lacked what its consumer had acked, so it reads the stream again.
+    Reread,
 }
 
 impl Step {
     /// Every step, in the order a batch goes through them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Received,
         Self::Validated,
         Self::Published,
@@ -67,6 +71,8 @@ impl Step {
         Self::Redriven,
         Self::Dropped,
         Self::Completed,
+        Self::Adopted,
+        Self::Reread,
     ];
 
     /// The name in the store.
@@ -89,6 +95,8 @@ impl Step {
             Self::Redriven => "redriven",
             Self::Dropped => "dropped",
             Self::Completed => "completed",
+            Self::Adopted => "adopted",
+            Self::Reread => "reread",
         }
     }
 }

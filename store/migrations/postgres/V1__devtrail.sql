@@ -2,6 +2,12 @@
 -- UTC; client text that may hold anything (NUL too) is a BYTEA. The twin of the file of this name for
 -- SQLite: same tables, columns and view. Keys sort by their bytes, whatever the database's locale.
 
+-- The id of this store: the streams name it as their owner.
+CREATE TABLE store_identity (
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  store_id TEXT NOT NULL
+);
+
 -- One incarnation of one stream. Every (src, seq) in the store is relative to one of these.
 CREATE TABLE sources (
   src        BIGINT PRIMARY KEY,

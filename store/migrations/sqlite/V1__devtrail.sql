@@ -1,6 +1,12 @@
 -- All tables of Devtrail. Times are microseconds since 1970 in
 -- UTC; client text that may hold anything (NUL too) is a BLOB.
 
+-- The id of this store: the streams name it as their owner.
+CREATE TABLE store_identity (
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  store_id TEXT     NOT NULL
+) STRICT;
+
 -- One incarnation of one stream. Every (src, seq) in the store is relative to one of these.
 CREATE TABLE sources (
   src        INTEGER PRIMARY KEY,

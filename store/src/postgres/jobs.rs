@@ -22,7 +22,8 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::{HourRange, TimeSpan};
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized,
+    insert_rule_windows,
 };
 use crate::row::{Row, batch_ref, state};
 use crate::snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};

@@ -9,6 +9,7 @@ mod database;
 mod dead_letters;
 mod error;
 mod history;
+mod identity;
 mod jobs;
 mod listings;
 mod migrate;

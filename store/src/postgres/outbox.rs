@@ -91,8 +91,10 @@ impl Outbox for Postgres {
     async fn mark_retriggered(&self, batches: Vec<Triggered>) -> Result<(), StoreError> {
         let by_batch = batches.into_iter().map(|batch| (batch.body.batch, batch));
         let batches: ByBatch = by_batch.collect();
-        self.write(batches, |tx, batches| Box::pin(mark_retriggered(tx, batches)))
-            .await
+        self.write(batches, |tx, batches| {
+            Box::pin(mark_retriggered(tx, batches))
+        })
+        .await
     }
 }
 

@@ -17,7 +17,8 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized,
+    insert_rule_windows,
 };
 use crate::row::state;
 use crate::snapshot::{EventSelection, Hour, Snapshot, StoredEvent};

@@ -10,6 +10,7 @@ mod database;
 mod dead_letters;
 mod error;
 mod history;
+mod identity;
 mod jobs;
 mod listings;
 mod monitoring;

@@ -199,7 +199,10 @@ pub async fn a_job_of_a_batch_that_is_not_stored_is_never_entered<E: Engine>() {
     let early = done(JobKind::Normalize, &missing);
     let ready = done(JobKind::Normalize, &body);
     store
-        .finish_jobs(nothing(JobKind::Normalize), vec![ready.clone(), early.clone()])
+        .finish_jobs(
+            nothing(JobKind::Normalize),
+            vec![ready.clone(), early.clone()],
+        )
         .await
         .unwrap();
     let ids = vec![early.job.job_id.clone(), ready.job.job_id.clone()];
@@ -208,8 +211,13 @@ pub async fn a_job_of_a_batch_that_is_not_stored_is_never_entered<E: Engine>() {
         [ready.job.job_id].into(),
         "the genuine job of batch 2 would be taken for done"
     );
-    store.mark_triggered(vec![triggered(&missing)]).await.unwrap();
-    record_dead(store, dead(JobKind::Alert, &missing)).await.unwrap();
+    store
+        .mark_triggered(vec![triggered(&missing)])
+        .await
+        .unwrap();
+    record_dead(store, dead(JobKind::Alert, &missing))
+        .await
+        .unwrap();
     let dump = engine.dump();
     assert_eq!(
         dump.rows("audit").len(),
@@ -269,16 +277,28 @@ pub async fn unfinished_jobs_are_claimed_once_and_recorded<E: Engine>() {
         .finish_jobs(nothing(JobKind::Alert), vec![done(JobKind::Alert, &one)])
         .await
         .unwrap();
-    record_dead(store, dead(JobKind::Alert, &two)).await.unwrap();
+    record_dead(store, dead(JobKind::Alert, &two))
+        .await
+        .unwrap();
     engine.execute("UPDATE batches SET lease_until = 0");
     let claim = async |before, kinds| {
         let claimed = store.claim_unfinished(before, kinds, 9).await.unwrap();
         let claimed = claimed.into_iter();
-        claimed.map(|one| (one.body.batch.seq, one.need)).collect::<Vec<_>>()
+        claimed
+            .map(|one| (one.body.batch.seq, one.need))
+            .collect::<Vec<_>>()
     };
     let later = triggered_at(9);
-    assert_eq!(claim(triggered_at(1), Mask::ALL).await, [], "published no earlier");
-    assert_eq!(claim(later, JobKind::Alert.bit()).await, [], "done, or in DEAD");
+    assert_eq!(
+        claim(triggered_at(1), Mask::ALL).await,
+        [],
+        "published no earlier"
+    );
+    assert_eq!(
+        claim(later, JobKind::Alert.bit()).await,
+        [],
+        "done, or in DEAD"
+    );
     let rest = Mask(1 | 2);
     assert_eq!(claim(later, Mask::ALL).await, [(1, rest), (2, rest)]);
     assert_eq!(claim(later, Mask::ALL).await, [], "they are leased");
@@ -293,10 +313,18 @@ pub async fn unfinished_jobs_are_claimed_once_and_recorded<E: Engine>() {
         .await
         .unwrap();
     engine.execute("UPDATE batches SET lease_until = 0");
-    assert_eq!(claim(later, Mask::ALL).await, [(2, rest)], "it was published just now");
+    assert_eq!(
+        claim(later, Mask::ALL).await,
+        [(2, rest)],
+        "it was published just now"
+    );
     let dump = engine.dump();
     assert_eq!(dump.audit(1, Step::Retriggered).len(), 1);
-    assert_eq!(dump.audit(3, Step::Retriggered).len(), 0, "it was never triggered");
+    assert_eq!(
+        dump.audit(3, Step::Retriggered).len(),
+        0,
+        "it was never triggered"
+    );
     assert_eq!(dump.batch(at(src, 1)).text("state"), "triggered");
     assert_eq!(dump.batch(at(src, 2)).text("state"), "failed");
 }

@@ -122,16 +122,9 @@ async fn a_store_rebuilt_from_the_stream_has_what_was_readmitted(engine: Engine)
     {
         deployment.stop(&name).await;
     }
-    let stream = deployment.js().await.get_stream("EVENTS").await.unwrap();
-    stream.delete_consumer("persist").await.unwrap();
-    assert!(
-        deployment
-            .run("devtrail", &["streams", "apply"])
-            .status
-            .success()
-    );
     let other = tempfile::tempdir().unwrap();
     deployment.database = Database::fresh(engine, other.path()).await;
+    deployment.adopt();
     deployment.workers(1);
     let stored = async || {
         let count = "SELECT count(*) FROM batches";

@@ -82,7 +82,11 @@ impl<S: Outbox> LostJobs<S> {
         };
         if passed == Mask::NONE {
             // Older jobs wait: what was lost among them shows once they are done.
-            self.mark = Some(if now.incarnation == mark.incarnation { mark } else { now });
+            self.mark = Some(if now.incarnation == mark.incarnation {
+                mark
+            } else {
+                now
+            });
             return Ok(());
         }
         self.mark = Some(now);
@@ -119,7 +123,10 @@ impl<S: Outbox> LostJobs<S> {
         let js = &self.outbox.js;
         let at = clock::now();
         let incarnation = bind_stream(js, JOBS).await?;
-        let stream = js.get_stream(JOBS).await.context("the stream JOBS cannot be read")?;
+        let stream = js
+            .get_stream(JOBS)
+            .await
+            .context("the stream JOBS cannot be read")?;
         let last = stream.cached_info().state.last_sequence;
         Ok(Mark {
             incarnation,

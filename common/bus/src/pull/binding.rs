@@ -14,6 +14,7 @@ use crate::pull::delivery::{Delivery, Failure, MessageHandler};
 use crate::pull::delivery_state::{DeliveryState, MessagePosition};
 use crate::pull::policy::DeadLetterCause;
 use crate::pull::settings::PullSettings;
+use crate::store_owner;
 use runtime::shutdown::Shutdown;
 use runtime::{clock, crash, metrics, panic_text};
 use types::dead_letter::{DeadLetter, MessageContext};
@@ -46,14 +47,22 @@ impl<H: MessageHandler, S: DeliveryState> Binding<H, S> {
         }
     }
 
-    /// Fails if the stream is another incarnation than the bound one: a recreated stream counts from 1 again.
+    /// Fails if the stream is another incarnation than the bound one: a recreated stream counts from 1 again. Fails as
+    /// well if another store took the streams over, whose consumer of the same name this is by now.
     ///
     /// While the server is away its answer is awaited: what is in flight need not be delivered again.
     pub async fn check_incarnation(&self) -> Result<(), async_nats::Error> {
         let policy = self.settings.retry.policy();
         for attempt in 0.. {
-            match bind_stream(&self.js, &self.incarnation.name).await {
-                Ok(now) if now == self.incarnation => return Ok(()),
+            let stream = bind_stream(&self.js, &self.incarnation.name);
+            let owner = async {
+                match &self.settings.store {
+                    Some(own) => store_owner::check(&self.js, own).await,
+                    None => Ok(()),
+                }
+            };
+            match tokio::try_join!(stream, owner) {
+                Ok((now, ())) if now == self.incarnation => return Ok(()),
                 Ok(_) => return Err("the stream was recreated".into()),
                 Err(BindError::Api(error)) => tracing::warn!(%error, attempt, "waiting for NATS"),
                 Err(error) => return Err(error.into()),

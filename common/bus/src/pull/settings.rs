@@ -1,5 +1,6 @@
 //! The bounds of a pull loop.
 
+use crate::store_owner::StoreOwner;
 use runtime::breaker::Guard;
 use runtime::retry::RetrySettings;
 
@@ -19,6 +20,8 @@ pub struct PullSettings {
     pub holds: bool,
     /// Executable and instance, for whoever reads DEAD.
     pub actor: String,
+    /// The store that is written, which the streams must belong to; `None` if nothing is stored.
+    pub store: Option<StoreOwner>,
 }
 
 impl PullSettings {
@@ -32,6 +35,7 @@ impl PullSettings {
             guard,
             holds: true,
             actor,
+            store: None,
         }
     }
 }
