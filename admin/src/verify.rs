@@ -9,6 +9,7 @@ mod audit_trail;
 mod completion;
 mod cursor;
 mod findings;
+mod holes;
 mod placement;
 mod queues;
 mod ranges;
@@ -16,8 +17,9 @@ mod reader;
 
 use std::time::Duration;
 
+use runtime::settings::UsageError;
 use serde::Serialize;
-use store::{Retention, VerifyReads};
+use store::{Identity, Retention, VerifyReads};
 
 use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
@@ -72,7 +74,7 @@ pub async fn run(settings: VerifySettings) -> anyhow::Result<()> {
 }
 
 async fn verify(
-    store: &(impl VerifyReads + Retention),
+    store: &(impl VerifyReads + Retention + Identity),
     settings: &VerifySettings,
 ) -> anyhow::Result<VerifyReport> {
     let events = VerifiedStream::open(settings.target.connect().await?).await?;
@@ -81,14 +83,14 @@ async fn verify(
         Some(src) => store.stored_below(src, state.first_sequence).await?,
         None => 0,
     };
-    let first = state
-        .first_sequence
-        .max(settings.from_seq.unwrap_or(1))
-        .max(1);
-    let last = settings
-        .to_seq
-        .unwrap_or(state.last_sequence)
-        .min(state.last_sequence);
+    let given = SeqBounds {
+        from: settings.from_seq,
+        to: settings.to_seq,
+    };
+    let SeqBounds {
+        from: first,
+        to: last,
+    } = given.within(state.first_sequence, state.last_sequence)?;
     let length = last.saturating_sub(first - 1);
     let progress = output::progress_bar(length, PROGRESS, settings.json);
     let options = VerifyOptions {
@@ -97,6 +99,9 @@ async fn verify(
         as_json: settings.json,
     };
     let mut cursor = VerifyCursor::open(events, store, options).await?;
+    if settings.from_seq.is_none() {
+        cursor.check_below_first(first).await?;
+    }
     cursor.check_range(first, last).await?;
     if settings.to_seq.is_none() {
         cursor.check_beyond_end().await?;
@@ -111,6 +116,44 @@ async fn verify(
     })
 }
 
+/// The sequences to check: as given, or as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SeqBounds<T> {
+    from: T,
+    to: T,
+}
+
+impl SeqBounds<Option<u64>> {
+    /// What of it the stream has, which holds `first..=last`. Without bounds that may be nothing at all.
+    ///
+    /// # Errors
+    /// Returns a [`UsageError`] if bounds are given and there is nothing between them: nothing would be checked.
+    fn within(self, first: u64, last: u64) -> Result<SeqBounds<u64>, UsageError> {
+        let first = first.max(1);
+        let nothing = |why: String| Err(UsageError(format!("Nothing would be checked: {why}.")));
+        match self {
+            Self {
+                from: Some(from),
+                to: Some(to),
+            } if from > to => nothing(format!(
+                "--from-seq {from} is above --to-seq {to}; give the lower one first"
+            )),
+            Self {
+                from: Some(from), ..
+            } if from > last => nothing(format!(
+                "--from-seq {from} is above the last message of EVENTS, which is {last}"
+            )),
+            Self { to: Some(to), .. } if to < first => nothing(format!(
+                "--to-seq {to} is below the first message of EVENTS, which is {first}; what is below was purged"
+            )),
+            Self { from, to } => Ok(SeqBounds {
+                from: first.max(from.unwrap_or(first)),
+                to: last.min(to.unwrap_or(last)),
+            }),
+        }
+    }
+}
+
 fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
     let finding_count = &report.findings.finding_count;
     if as_json {
@@ -120,7 +163,11 @@ fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
             output::line(format!("  … and {} more", finding_count - SHOWN as u64))?;
         }
         output::line(summary(report))?;
-        if *finding_count == 0 {
+        if *finding_count == 0 && report.messages == 0 {
+            output::line(
+                "verify: EVENTS has no message in this range, so no message was checked.",
+            )?;
+        } else if *finding_count == 0 {
             output::line("verify: clean. Every acknowledged event is accounted for exactly once.")?;
         }
     }
@@ -135,10 +182,12 @@ fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
 fn summary(report: &VerifyReport) -> String {
     let counts = &report.findings.counts;
     let mut line = format!(
-        "verify: messages {}–{} ({}), events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
+        "verify: checked messages {}–{} ({}), batches {}, events {}: stored {}, duplicates {}, quarantined {}, \
+         rejected {}",
         report.first_sequence,
         report.last_sequence,
         report.messages,
+        counts.batches,
         counts.events,
         counts.stored,
         counts.duplicates,
@@ -147,6 +196,9 @@ fn summary(report: &VerifyReport) -> String {
     );
     if counts.dead > 0 {
         line += &format!("; messages in DEAD {}", counts.dead);
+    }
+    if counts.lost > 0 {
+        line += &format!("; messages lost {}", counts.lost);
     }
     if counts.unfinished + counts.failed > 0 {
         line += &format!(
@@ -161,4 +213,33 @@ fn summary(report: &VerifyReport) -> String {
         );
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_with_nothing_between_them_are_refused() {
+        let within = |from, to| SeqBounds { from, to }.within(5, 9);
+        let bounds = |from, to| Some(SeqBounds { from, to });
+        assert_eq!(within(None, None).ok(), bounds(5, 9));
+        assert_eq!(within(Some(1), Some(100)).ok(), bounds(5, 9));
+        assert_eq!(within(Some(7), Some(7)).ok(), bounds(7, 7));
+        for (from, to, why) in [
+            (Some(8), Some(7), "give the lower one first"),
+            (Some(10), None, "above the last message"),
+            (None, Some(4), "below the first message"),
+        ] {
+            let refusal = within(from, to).unwrap_err().to_string();
+            assert!(refusal.contains(why), "{refusal}");
+        }
+        // An empty stream has nothing, and nothing was asked of it.
+        let empty = SeqBounds {
+            from: None,
+            to: None,
+        }
+        .within(1, 0);
+        assert_eq!(empty.ok(), bounds(1, 0));
+    }
 }

@@ -65,4 +65,6 @@ pub use snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
 pub use sqlite::Sqlite;
 pub use store::Store;
 pub use submission::Submission;
-pub use verify_reads::{Account, AuditStep, BatchStatus, StoredPlacement, Totals, VerifyReads};
+pub use verify_reads::{
+    Account, AuditStep, BatchStatus, EventColumns, StoredPlacement, Totals, VerifyReads,
+};

@@ -81,7 +81,8 @@ pub fn expect_ours(
 pub fn incompatible(database: &impl Display, reason: &str) -> StoreError {
     StoreError::Incompatible(format!(
         "The database {database} has another shape than this program needs: {reason}. Start the program that made it, \
-         or rebuild it from the stream: start the workers on an empty database, and they read EVENTS again."
+         or rebuild it from the stream: let an empty database take over with `devtrail streams adopt`, and start the \
+         workers on it."
     ))
 }
 

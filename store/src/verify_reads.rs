@@ -10,6 +10,7 @@ use types::stream::StreamIncarnation;
 use types::time::Micros;
 use types::verdict::Verdict;
 
+use crate::decoded_batch::StoredFrom;
 use crate::error::StoreError;
 use crate::row::{Row, batch_ref, count, event_ref, hash, mask, optional_event_ref, state};
 use crate::sql::shared_sql;
@@ -46,6 +47,20 @@ pub struct BatchStatus {
     pub persisted_at: Micros,
 }
 
+/// What the row of a stored event says of it, beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventColumns {
+    /// Its index in its batch.
+    pub ordinal: u32,
+    pub developer: String,
+    pub event_id: String,
+    pub kind: String,
+    pub schema_version: String,
+    pub effective_at: Micros,
+    /// `YYYY-MM-DD`.
+    pub local_day: String,
+}
+
 /// A row of the audit about a batch: they tell whether its audit is whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditStep {
@@ -63,6 +78,10 @@ pub struct Account {
     pub at: BatchRef,
     /// Its row; an account without one that holds events is a fault.
     pub row: Option<BatchStatus>,
+    /// The message that the row was stored from, and when the stream had it; empty texts if its developer was forgotten.
+    pub stored_from: Option<StoredFrom>,
+    /// The rows of its events in `events`.
+    pub events: Vec<EventColumns>,
     /// Every place an ordinal is stored in; one each if all is well.
     pub kept: Vec<(u32, StoredPlacement)>,
     /// Its steps in the audit, but those of single events.
@@ -120,6 +139,18 @@ pub trait VerifyReads: Send + Sync + 'static {
     /// How many batches are not completed, by state; a state without any is left out. Cheap if few are.
     fn unfinished(&self) -> impl Future<Output = Result<BTreeMap<String, u64>, StoreError>> + Send;
 
+    /// The sequences in `from..=to` of `src` that need no message: their batch is stored, or an administrator dropped
+    /// the message. Rising.
+    fn explained(
+        &self,
+        src: Src,
+        from: u64,
+        to: u64,
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send;
+
+    /// Whether the store began to read this incarnation when another one had read it: it never had what was purged then.
+    fn is_adopted(&self, src: Src) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Counts of everything.
     fn totals(&self) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 }
@@ -127,10 +158,12 @@ pub trait VerifyReads: Send + Sync + 'static {
 shared_sql! {
     SOURCE = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
     ACCOUNT_BATCHES =
-        "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at FROM batches
+        "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at,
+          published_at, developer, batch_id, message_id FROM batches
         WHERE src = $1 AND seq BETWEEN $2 AND $3";
     ACCOUNT_EVENTS =
-        "SELECT src, seq, ordinal, hash, body FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
+        "SELECT src, seq, ordinal, hash, body, developer, event_id, type, schema_version, effective_at, local_day
+        FROM events WHERE src = $1 AND seq BETWEEN $2 AND $3";
     ACCOUNT_REFUSED = "SELECT src, seq, ordinal, hash, body, verdict FROM refused
         WHERE src = $1 AND seq BETWEEN $2 AND $3";
     ACCOUNT_DUPLICATES = "SELECT d.src, d.seq, d.ordinal, e.src, e.seq, e.ordinal
@@ -142,6 +175,10 @@ shared_sql! {
         FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
         WHERE a.src = $1 AND a.seq BETWEEN $2 AND $3 AND a.step IN ('received', 'validated', 'published',
           'persisted', 'triggered', 'job_finished', 'completed', 'failed', 'dead', 'redriven', 'dropped')";
+    EXPLAINED = "SELECT seq FROM batches WHERE src = $1 AND seq BETWEEN $2 AND $3
+        UNION SELECT seq FROM audit WHERE src = $1 AND seq BETWEEN $2 AND $3 AND step = 'dropped'
+        ORDER BY seq";
+    IS_ADOPTED = "SELECT 1 FROM audit WHERE src = $1 AND seq = 0 AND step = 'adopted' LIMIT 1";
     STATES = "SELECT state, count(*) FROM batches GROUP BY state";
     UNFINISHED = "SELECT state, count(*) FROM batches
         WHERE state IN ('persisted', 'triggered', 'failed') GROUP BY state";
@@ -168,7 +205,15 @@ impl Accounts {
             is_known: row.value(6)?,
             persisted_at: row.value(7)?,
         };
-        self.of(batch_ref(row, 0)?).row = Some(status);
+        let stored_from = StoredFrom {
+            published_at: row.value(8)?,
+            developer: row.value(9)?,
+            batch_id: row.value(10)?,
+            message_id: row.value(11)?,
+        };
+        let account = self.of(batch_ref(row, 0)?);
+        account.row = Some(status);
+        account.stored_from = Some(stored_from);
         Ok(())
     }
 
@@ -181,7 +226,18 @@ impl Accounts {
         } else {
             StoredPlacement::Altered
         };
-        self.place(event_ref(row, 0)?, placement);
+        let at = event_ref(row, 0)?;
+        let columns = EventColumns {
+            ordinal: at.ordinal,
+            developer: row.value(5)?,
+            event_id: row.value(6)?,
+            kind: row.value(7)?,
+            schema_version: row.value(8)?,
+            effective_at: row.value(9)?,
+            local_day: row.value(10)?,
+        };
+        self.of(at.batch()).events.push(columns);
+        self.place(at, placement);
         Ok(())
     }
 
@@ -236,6 +292,8 @@ impl Accounts {
         let empty = Account {
             at,
             row: None,
+            stored_from: None,
+            events: Vec::new(),
             kept: Vec::new(),
             steps: Vec::new(),
         };

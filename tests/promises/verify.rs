@@ -5,7 +5,7 @@ mod pending_work;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Client, Deployment, Engine, envelope, event, stderr_of};
+use harness::{Client, Deployment, Engine, envelope, event, stderr_of, until};
 use serde_json::{Value, json};
 
 /// What `verify` finds, without waiting for what may be on its way.
@@ -351,7 +351,188 @@ async fn under_load_there_is_no_false_alarm(engine: Engine) {
     );
 }
 
+/// Every column of an event's row that has a meaning, and one of its batch's: changed alone, it is named.
+///
+/// Contract: verify.columns
+async fn each_changed_column_is_named(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    client
+        .send(&envelope("b1", &[event("e1"), event("e2")]))
+        .await;
+    deployment.workers(1);
+    deployment.completed(1).await;
+    assert_eq!(findings(&deployment), Vec::<String>::new());
+    for (table, column, value, expected) in [
+        (
+            "events",
+            "developer",
+            "'eve'",
+            "different: event 1:1:0 has the developer \"eve\" in the store, \"ada\"",
+        ),
+        (
+            "events",
+            "event_id",
+            "'e9'",
+            "different: event 1:1:0 has the id \"e9\" in the store, \"e1\"",
+        ),
+        (
+            "events",
+            "type",
+            "'heartbeat'",
+            "different: event 1:1:0 has the type \"heartbeat\" in the store",
+        ),
+        (
+            "events",
+            "schema_version",
+            "'9.9'",
+            "different: event 1:1:0 has the schema version \"9.9\" in the store",
+        ),
+        (
+            "events",
+            "effective_at",
+            "effective_at + 1",
+            "different: event 1:1:0 has the effective time \"",
+        ),
+        (
+            "events",
+            "local_day",
+            "'2020-02-02'",
+            "different: event 1:1:0 has the local day \"2020-02-02\" in the store",
+        ),
+        (
+            "batches",
+            "batch_id",
+            "'b9'",
+            "different: batch 1:1 has the batch id b9 in the store, b1 in its message",
+        ),
+        (
+            "batches",
+            "message_id",
+            "'x'",
+            "different: batch 1:1 has the message id x in the store, ada:0:b1:",
+        ),
+    ] {
+        let rows = if table == "events" {
+            "seq = 1 AND ordinal = 0"
+        } else {
+            "seq = 1"
+        };
+        let damage = format!(
+            "CREATE TABLE old AS SELECT {column} AS was FROM {table} WHERE {rows};
+             UPDATE {table} SET {column} = {value} WHERE {rows}"
+        );
+        deployment.database.execute(&damage).await;
+        let found = findings(&deployment);
+        assert!(
+            found.iter().any(|text| text.starts_with(expected)),
+            "{table}.{column}: {found:?}"
+        );
+        let undo = format!(
+            "UPDATE {table} SET {column} = (SELECT was FROM old) WHERE {rows}; DROP TABLE old"
+        );
+        deployment.database.execute(&undo).await;
+    }
+    assert_eq!(
+        findings(&deployment),
+        Vec::<String>::new(),
+        "all of it is undone"
+    );
+}
+
+/// Messages that were acknowledged, and deleted before a worker ran: the first one, one in the middle, and two in a row.
+/// What an administrator dropped is explained.
+///
+/// Contract: verify.lost, verify.checked
+async fn a_message_that_vanished_before_it_was_stored_is_named(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let client = deployment.client(&url, "ada").await;
+    for number in 1..=9 {
+        let batch = envelope(&format!("b{number}"), &[event(&format!("e{number}"))]);
+        client.send(&batch).await;
+    }
+    let js = deployment.js().await;
+    js.publish("events.batch.ada", "garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let events = js.get_stream("EVENTS").await.unwrap();
+    for seq in [1, 4, 7, 8] {
+        events.delete_message(seq).await.unwrap();
+    }
+    deployment.workers(1);
+    deployment.completed(5).await;
+    until("the garbage is in DEAD", async || {
+        let mut dead = js.get_stream("DEAD").await.ok()?;
+        (dead.info().await.ok()?.state.messages == 1).then_some(())
+    })
+    .await;
+    let drop = ["dead", "drop", "1", "--reason", "garbage", "--yes"];
+    let dropped = deployment.run("devtrail", &drop);
+    assert!(dropped.status.success(), "{}", stderr_of(&dropped));
+    let rest = "EVENTS does not hold, the store never had, and no administrator dropped";
+    let lost = [
+        format!("lost: message 1, which {rest}"),
+        format!("lost: message 4, which {rest}"),
+        format!("lost: messages 7 to 8 (2), which {rest}"),
+    ];
+    assert_eq!(findings(&deployment), lost);
+    let report = deployment.run("devtrail", &["verify", "--json", "--wait", "0s"]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let checked = ["messages", "batches", "events", "lost"].map(|name| report[name].clone());
+    assert_eq!(checked, [5, 5, 5, 4].map(Value::from), "{report}");
+    // Ranges with nothing in them are no clean ones.
+    for range in [
+        &["--from-seq", "6", "--to-seq", "5"][..],
+        &["--from-seq", "11"],
+        &["--to-seq", "1"],
+    ] {
+        let refused = deployment.run("devtrail", &[&["verify"], range].concat());
+        let why = stderr_of(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{range:?}: {why}");
+        assert!(why.contains("Nothing would be checked"), "{why}");
+        assert!(!String::from_utf8_lossy(&refused.stdout).contains("clean"));
+    }
+    let part = deployment.run("devtrail", &["verify", "--from-seq", "5", "--to-seq", "6"]);
+    let said = String::from_utf8_lossy(&part.stdout).into_owned();
+    assert!(
+        said.contains("checked messages 5–6 (2), batches 2, events 2"),
+        "{said}"
+    );
+    assert!(said.contains("verify: clean"), "{said}");
+    let hole = ["verify", "--from-seq", "4", "--to-seq", "4", "--wait", "0s"];
+    assert_eq!(deployment.run("devtrail", &hole).status.code(), Some(1));
+}
+
+/// Contract: verify.checked
+async fn an_empty_stream_is_not_called_clean(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    deployment.workers(1);
+    until("the tables are made", async || {
+        deployment.has_tables().await.then_some(())
+    })
+    .await;
+    let verify = deployment.run("devtrail", &["verify"]);
+    let said = String::from_utf8_lossy(&verify.stdout).into_owned();
+    assert_eq!(
+        verify.status.code(),
+        Some(0),
+        "{said}{}",
+        stderr_of(&verify)
+    );
+    assert!(
+        !said.contains("clean") && said.contains("no message was checked"),
+        "{said}"
+    );
+}
+
 harness::on_both_stores!(
     each_kind_of_damage_is_named,
-    under_load_there_is_no_false_alarm
+    under_load_there_is_no_false_alarm,
+    each_changed_column_is_named,
+    a_message_that_vanished_before_it_was_stored_is_named,
+    an_empty_stream_is_not_called_clean,
 );

@@ -91,6 +91,14 @@ impl VerifyReads for Known {
         Ok(BTreeMap::new())
     }
 
+    async fn explained(&self, _: Src, _: u64, _: u64) -> Result<Vec<u64>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn is_adopted(&self, _: Src) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn totals(&self) -> Result<Totals, StoreError> {
         Ok(Totals::default())
     }

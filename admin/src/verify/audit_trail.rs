@@ -223,6 +223,8 @@ mod tests {
         Account {
             at: AT,
             row: Some(row),
+            stored_from: None,
+            events: Vec::new(),
             kept: Vec::new(),
             steps,
         }

@@ -116,6 +116,8 @@ mod tests {
         Account {
             at: BatchRef { src: 1, seq: 7 },
             row: Some(row),
+            stored_from: None,
+            events: Vec::new(),
             kept: Vec::new(),
             steps: Vec::new(),
         }

@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::Stream;
 use bus::EVENTS;
 use indicatif::ProgressBar;
 use runtime::clock;
-use store::{Account, Retention, VerifyReads};
+use store::{Account, Identity, Retention, SeqGap, VerifyReads};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::batch::{self, BadMessage, Batch};
 use types::id::{BatchRef, Src};
@@ -20,6 +20,7 @@ use types::stream::StreamIncarnation;
 use super::audit_trail;
 use super::completion::{self, OldestJobs, WaitLimit};
 use super::findings::{CheckResult, Findings};
+use super::holes::holes;
 use super::placement::{self, Whereabouts};
 use super::queues::{DeadLetterIndex, PendingWork};
 use super::ranges::{MAX_GAP, SeqRange, split_into_ranges};
@@ -77,6 +78,22 @@ pub struct VerifyCursor<'a, L> {
     pub findings: Findings,
 }
 
+/// Sequences in which gaps of the store are looked for at once.
+const CHUNK: u64 = 100_000;
+/// Most gaps of a chunk that are looked into at once.
+const GAPS: u32 = 1_000;
+
+/// What is looked for in a range of sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Each sequence has its message, or a reason to have none.
+    Whole,
+    /// Only what the store has there; what it lacks was looked for.
+    Stored,
+    /// What the store has beyond the stream's last message.
+    Beyond,
+}
+
 /// The first and last sequence of the stream: a row outside of them may be without its message.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
@@ -85,7 +102,7 @@ struct Extent {
     last: Option<u64>,
 }
 
-impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
+impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
     /// Reads DEAD, and opens the other streams.
     ///
     /// # Errors
@@ -173,7 +190,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
             };
             let before = self.findings.finding_count;
             from = range.to.saturating_add(1);
-            self.check_until_settled(&range, true).await?;
+            self.check_until_settled(&range, Scope::Beyond).await?;
             if self.findings.finding_count == before {
                 // It was live traffic, which goes on.
                 break;
@@ -185,10 +202,77 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     async fn check_part(&mut self, range: SeqRange<Message>) -> anyhow::Result<()> {
         let width = range.to - range.from + 1;
         if !range.messages.is_empty() || width <= MAX_GAP {
-            self.check_until_settled(&range, false).await?;
-        } else if let Some(src) = self.source_number().await? {
-            // A wide gap: only what the store has is checked. Mostly the gap was purged since verify began, and nothing
-            // of it is read.
+            self.check_until_settled(&range, Scope::Whole).await?;
+        } else {
+            self.check_wide_gap(&range).await?;
+        }
+        self.options.progress.inc(width);
+        Ok(())
+    }
+
+    /// Checks that what was purged before verify began was stored, or dropped by an administrator.
+    ///
+    /// # Errors
+    /// Returns an error if stream or store cannot be read, or stdout written.
+    pub async fn check_below_first(&mut self, first: u64) -> anyhow::Result<()> {
+        if let Some(src) = self.source_number().await? {
+            // It took the stream over when this was purged: the other store had it.
+            if self.store.is_adopted(src).await? {
+                return Ok(());
+            }
+        }
+        self.report_holes(1, first.saturating_sub(1)).await
+    }
+
+    /// Reports the sequences in `from..=to`, which have no message, that nothing explains.
+    async fn report_holes(&mut self, from: u64, to: u64) -> anyhow::Result<()> {
+        let mut next = from;
+        while next <= to {
+            let end = to.min(next.saturating_add(CHUNK - 1));
+            let src = self.source_number().await?;
+            let whole = SeqGap {
+                from: next,
+                to: end,
+            };
+            // Most is stored: the store says where it is not.
+            let gaps = match src {
+                Some(src) => self.store.gaps(src, next, end, GAPS).await?,
+                None => vec![whole],
+            };
+            let is_cut = gaps.len() == GAPS as usize;
+            let end = gaps.last().filter(|_| is_cut).map_or(end, |last| last.to);
+            let mut checked = CheckResult::default();
+            for gap in gaps {
+                let explained = match src {
+                    Some(src) => self.store.explained(src, gap.from, gap.to).await?,
+                    None => Vec::new(),
+                };
+                let explained = self.with_dead(explained, gap);
+                for hole in holes(gap.from, gap.to, explained) {
+                    checked.counts.lost += hole.len();
+                    checked.report(hole.text());
+                }
+            }
+            self.findings
+                .add(checked, self.options.progress, self.options.as_json)?;
+            next = end + 1;
+        }
+        Ok(())
+    }
+
+    /// What is explained, with the messages of the gap that are in DEAD: that holds them whole.
+    fn with_dead(&self, mut explained: Vec<u64>, gap: SeqGap) -> Vec<u64> {
+        let dead = self.dead.messages();
+        explained.extend(dead.filter(|seq| (gap.from..=gap.to).contains(seq)));
+        explained.sort_unstable();
+        explained
+    }
+
+    async fn check_wide_gap(&mut self, range: &SeqRange<Message>) -> anyhow::Result<()> {
+        // Mostly the gap was purged since verify began, and nothing of it is read.
+        let first = self.extent(false).await?.first;
+        self.report_holes(range.from.max(first), range.to).await?;
+        if let Some(src) = self.source_number().await? {
             let mut from = range.from.max(self.extent(false).await?.first);
             while let Some(stored) = self
                 .store
@@ -203,13 +287,12 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
                         to,
                         messages: Vec::new(),
                     },
-                    false,
+                    Scope::Stored,
                 )
                 .await?;
                 from = to + 1;
             }
         }
-        self.options.progress.inc(width);
         Ok(())
     }
 
@@ -217,7 +300,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     async fn check_until_settled(
         &mut self,
         range: &SeqRange<Message>,
-        is_beyond: bool,
+        scope: Scope,
     ) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(RECHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -240,9 +323,12 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
             };
             if !is_first {
                 // After the rows: their messages were in the stream before.
-                extent = self.extent(is_beyond).await?;
+                extent = self.extent(scope == Scope::Beyond).await?;
             }
-            let checked = self.compare(range, accounts, extent, oldest_jobs.as_ref());
+            let mut checked = self.compare(range, &accounts, extent, oldest_jobs.as_ref());
+            if scope == Scope::Whole {
+                self.find_holes(range, &accounts, extent, &mut checked);
+            }
             let may_resolve =
                 checked.is_pending || checked.findings.iter().any(|finding| finding.may_resolve);
             let is_settled = !may_resolve || Instant::now() >= self.deadline;
@@ -269,7 +355,7 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
     fn compare(
         &self,
         range: &SeqRange<Message>,
-        accounts: Vec<Account>,
+        accounts: &[Account],
         extent: Extent,
         oldest_jobs: Option<&OldestJobs>,
     ) -> CheckResult {
@@ -285,31 +371,51 @@ impl<'a, L: VerifyReads + Retention> VerifyCursor<'a, L> {
                 placement::surplus(account, checked);
             }
         };
-        let mut accounts = accounts.into_iter().peekable();
+        let mut accounts = accounts.iter().peekable();
         for (seq, message) in &range.messages {
             while let Some(account) = accounts.next_if(|account| account.at.seq < *seq) {
-                surplus(&account, &mut checked);
+                surplus(account, &mut checked);
             }
             let account = accounts.next_if(|account| account.at.seq == *seq);
             let at = BatchRef {
                 src: self.src.unwrap_or_default(),
                 seq: *seq,
             };
-            placement::check(
-                at,
-                message,
-                account.as_ref(),
-                self.whereabouts(*seq),
-                &mut checked,
-            );
+            placement::check(at, message, account, self.whereabouts(*seq), &mut checked);
             if let Some(account) = account {
                 let dead = self.dead.jobs(*seq);
-                audit_trail::check(&account, dead, &mut checked);
-                completion::check(&account, dead, limit, oldest_jobs, &mut checked);
+                audit_trail::check(account, dead, &mut checked);
+                completion::check(account, dead, limit, oldest_jobs, &mut checked);
             }
         }
-        accounts.for_each(|account| surplus(&account, &mut checked));
+        accounts.for_each(|account| surplus(account, &mut checked));
         checked
+    }
+
+    /// Suspects each sequence of the range that has no message, if nothing explains that. What was purged since is none.
+    fn find_holes(
+        &self,
+        range: &SeqRange<Message>,
+        accounts: &[Account],
+        extent: Extent,
+        checked: &mut CheckResult,
+    ) {
+        let is_explained = |account: &&Account| {
+            account.is_stored() || account.steps.iter().any(|taken| taken.step == "dropped")
+        };
+        let messages = range.messages.iter().map(|(seq, _)| *seq);
+        let explained = accounts.iter().filter(is_explained);
+        let accounted = messages.chain(explained.map(|account| account.at.seq));
+        let whole = SeqGap {
+            from: range.from.max(extent.first),
+            to: range.to,
+        };
+        let accounted = self.with_dead(accounted.collect(), whole);
+        let accounted = accounted.into_iter().filter(|seq| *seq >= whole.from);
+        for hole in holes(whole.from, whole.to, accounted) {
+            checked.counts.lost += hole.len();
+            checked.suspect(hole.text());
+        }
     }
 
     fn whereabouts(&self, seq: u64) -> Whereabouts {

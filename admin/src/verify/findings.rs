@@ -20,6 +20,10 @@ pub struct VerifyFinding {
 /// Events by the place in which they were found.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyCounts {
+    /// Messages that were compared with their stored batches.
+    pub batches: u64,
+    /// Sequences without a message that nothing explains.
+    pub lost: u64,
     /// Events of all messages but those in DEAD.
     pub events: u64,
     /// Of these, stored.
@@ -88,6 +92,8 @@ impl Findings {
     ) -> std::io::Result<()> {
         let sum = &mut self.counts;
         let add = range.counts;
+        sum.batches += add.batches;
+        sum.lost += add.lost;
         sum.events += add.events;
         sum.stored += add.stored;
         sum.duplicates += add.duplicates;

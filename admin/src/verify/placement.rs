@@ -4,6 +4,7 @@ use store::{Account, StoredPlacement};
 use types::batch::{BadMessage, Batch, EventMetadata};
 use types::event::{self, EventHead};
 use types::id::{BatchRef, EventRef};
+use types::time::rfc3339;
 use types::verdict::Verdict;
 
 use super::findings::CheckResult;
@@ -83,7 +84,74 @@ pub fn check(
                     "surplus: batch {at} is stored, and is in DEAD as well (sequence {dead})"
                 ));
             }
+            checked.counts.batches += 1;
+            origin(at, batch, account, checked);
             events(at, batch, account, checked);
+        }
+    }
+}
+
+/// The row is of this very message: a stream that was restored gives sequences out again.
+fn origin(at: BatchRef, batch: &Batch, account: &Account, checked: &mut CheckResult) {
+    let Some(from) = &account.stored_from else {
+        return;
+    };
+    // A forgotten developer's row names nobody.
+    let own = batch.identity();
+    let differs = |stored: &str, sent: &str| !from.developer.is_empty() && stored != sent;
+    for (what, stored, sent) in [
+        ("developer", &from.developer, &own.developer),
+        ("batch id", &from.batch_id, &own.batch_id),
+        ("message id", &from.message_id, &own.message_id),
+    ] {
+        if differs(stored, sent) {
+            checked.report(format!(
+                "different: batch {at} has the {what} {stored} in the store, {sent} in its message"
+            ));
+        }
+    }
+}
+
+/// What the row of a stored event says is what its message says.
+fn columns(
+    event: EventRef,
+    batch: &Batch,
+    note: &EventMetadata,
+    bytes: &[u8],
+    account: &Account,
+    checked: &mut CheckResult,
+) {
+    let Some(row) = account
+        .events
+        .iter()
+        .find(|row| row.ordinal == event.ordinal)
+    else {
+        return;
+    };
+    let head = EventHead::of(bytes);
+    let id = head.as_ref().and_then(|head| head.id()).unwrap_or_default();
+    let kind = head
+        .as_ref()
+        .and_then(|head| head.kind())
+        .unwrap_or_default();
+    let own_version = |head: &EventHead<'_>| head.schema_version().ok().flatten();
+    let version = head.as_ref().and_then(own_version);
+    let version = version.unwrap_or_else(|| batch.header.schema_version.clone());
+    let developer = batch.header.developer.to_string();
+    let effective_at = note.at.map(rfc3339).unwrap_or_default();
+    let day = note.day.clone().unwrap_or_default();
+    for (what, stored, sent) in [
+        ("developer", row.developer.clone(), developer),
+        ("id", row.event_id.clone(), id),
+        ("type", row.kind.clone(), kind),
+        ("schema version", row.schema_version.clone(), version),
+        ("effective time", rfc3339(row.effective_at), effective_at),
+        ("local day", row.local_day.clone(), day),
+    ] {
+        if stored != sent {
+            checked.report(format!(
+                "different: event {event} has the {what} {stored:?} in the store, {sent:?} in its message"
+            ));
         }
     }
 }
@@ -129,6 +197,7 @@ fn events(at: BatchRef, batch: &Batch, account: &Account, checked: &mut CheckRes
                 more + 1
             ));
         }
+        columns(event, batch, note, bytes, account, checked);
         let hash = event::hash(bytes);
         if !count(place, &hash, event, note, checked) {
             let kept = kept_as(place, &hash);
@@ -246,6 +315,8 @@ mod tests {
         Account {
             at: AT,
             row: Some(row),
+            stored_from: None,
+            events: Vec::new(),
             kept,
             steps: Vec::new(),
         }

@@ -8,10 +8,12 @@ use types::stream::StreamIncarnation;
 use super::database::Postgres;
 use super::statements::{Param, list, one, rows};
 use crate::error::StoreError;
-use crate::row::Row;
+use crate::identity::bound;
+use crate::row::{Row, count};
 use crate::verify_reads::{
     ACCOUNT_BATCHES, ACCOUNT_DUPLICATES, ACCOUNT_EVENTS, ACCOUNT_REFUSED, ACCOUNT_STEPS, Account,
-    Accounts, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads, decode_state_count,
+    Accounts, EXPLAINED, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads,
+    decode_state_count,
 };
 
 impl VerifyReads for Postgres {
@@ -58,6 +60,17 @@ impl VerifyReads for Postgres {
     async fn unfinished(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let states = self.list(UNFINISHED.postgres, &[], decode_state_count);
         Ok(states.await?.into_iter().collect())
+    }
+
+    async fn explained(&self, src: Src, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {
+        let key: [Param<'_>; 3] = [&src, &bound(from), &bound(to)];
+        self.list(EXPLAINED.postgres, &key, |row| count(row, 0))
+            .await
+    }
+
+    async fn is_adopted(&self, src: Src) -> Result<bool, StoreError> {
+        let found = self.one(IS_ADOPTED.postgres, &[&src], |_| Ok(())).await?;
+        Ok(found.is_some())
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

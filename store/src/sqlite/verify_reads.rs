@@ -7,12 +7,14 @@ use types::id::Src;
 use types::stream::StreamIncarnation;
 
 use super::database::Sqlite;
-use super::statements::{list, one};
+use super::statements::{exists, list, one};
 use crate::error::StoreError;
-use crate::row::Row as _;
+use crate::identity::bound;
+use crate::row::{Row as _, count};
 use crate::verify_reads::{
     ACCOUNT_BATCHES, ACCOUNT_DUPLICATES, ACCOUNT_EVENTS, ACCOUNT_REFUSED, ACCOUNT_STEPS, Account,
-    Accounts, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads, decode_state_count,
+    Accounts, EXPLAINED, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads,
+    decode_state_count,
 };
 
 impl VerifyReads for Sqlite {
@@ -64,6 +66,19 @@ impl VerifyReads for Sqlite {
             Ok(states.into_iter().collect())
         })
         .await
+    }
+
+    async fn explained(&self, src: Src, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {
+        self.read(move |connection| {
+            let key = params![src, bound(from), bound(to)];
+            list(connection, EXPLAINED.sqlite, key, |row| count(row, 0))
+        })
+        .await
+    }
+
+    async fn is_adopted(&self, src: Src) -> Result<bool, StoreError> {
+        self.read(move |connection| exists(connection, IS_ADOPTED.sqlite, [src]))
+            .await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

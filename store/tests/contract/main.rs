@@ -13,6 +13,7 @@ mod dead_letters;
 mod dedup;
 mod dump;
 mod history;
+mod identity;
 mod leases;
 mod listings;
 mod monitoring;
@@ -106,6 +107,10 @@ macro_rules! contract {
             history::the_audit_of_a_batch_is_read_in_the_order_of_its_steps
             history::a_dropped_resend_leaves_a_trace_with_its_own_correlation_id
             history::a_dropped_resend_of_a_forgotten_batch_names_nobody
+            identity::a_store_keeps_the_id_that_it_made_once
+            identity::gaps_are_found_between_the_bounds
+            identity::a_sequence_is_explained_by_its_batch_or_a_drop
+            identity::an_adoption_is_in_the_audit_of_the_stream
             monitoring::batches_are_overdue_until_they_are_completed
             quarantine::quarantined_batches_are_paged_by_key_and_narrowed
             quarantine::a_quarantined_event_is_read_whole_with_its_ids_owner
