@@ -78,7 +78,8 @@ pub struct Account {
     pub at: BatchRef,
     /// Its row; an account without one that holds events is a fault.
     pub row: Option<BatchStatus>,
-    /// The message that the row was stored from, and when the stream had it; empty texts if its developer was forgotten.
+    /// The message that the row was stored from, and when the stream had it; empty texts if its developer was
+    /// forgotten.
     pub stored_from: Option<StoredFrom>,
     /// The rows of its events in `events`.
     pub events: Vec<EventColumns>,
@@ -148,7 +149,8 @@ pub trait VerifyReads: Send + Sync + 'static {
         to: u64,
     ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send;
 
-    /// Whether the store began to read this incarnation when another one had read it: it never had what was purged then.
+    /// Whether the store began to read this incarnation when another one had read it: it never had what was purged
+    /// then.
     fn is_adopted(&self, src: Src) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Counts of everything.

@@ -441,7 +441,8 @@ async fn each_changed_column_is_named(engine: Engine) {
     );
 }
 
-/// Messages that were acknowledged, and deleted before a worker ran: the first one, one in the middle, and two in a row.
+/// Messages that were acknowledged, and deleted before a worker ran: the first one, one in the middle, and two in a
+/// row.
 /// What an administrator dropped is explained.
 ///
 /// Contract: verify.lost, verify.checked

@@ -1,7 +1,7 @@
 //! A job whose batch is not stored: it waits as long as the batch can still come, and is dead-lettered then.
 //!
-//! Jobs come before their batch when the database is of another time than the stream JOBS: it was lost, or restored from
-//! a backup, and EVENTS is read into it again. Such a job must not be taken for done: the batch would wait for it
+//! Jobs come before their batch when the database is of another time than the stream JOBS: it was lost, or restored
+//! from a backup, and EVENTS is read into it again. Such a job must not be taken for done: the batch would wait for it
 //! indefinitely. No time bounds the wait, facts do. A batch can come while its message is in EVENTS and not
 //! dead-lettered; storing it publishes its jobs anew, so a dead letter of a job loses nothing.
 

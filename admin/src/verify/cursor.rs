@@ -392,7 +392,8 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
         checked
     }
 
-    /// Suspects each sequence of the range that has no message, if nothing explains that. What was purged since is none.
+    /// Suspects each sequence of the range that has no message, if nothing explains that. What was purged since is
+    /// none.
     fn find_holes(
         &self,
         range: &SeqRange<Message>,

@@ -59,7 +59,8 @@ impl<H: MessageHandler, S: DeliveryState> PullLoop<H, S> {
     ///
     /// # Errors
     /// Returns `BindError::Missing` or `BindError::Unsafe` if the consumer or its stream is so when the loop starts,
-    /// `BindError::OtherStore` whenever it binds and the streams belong to another store, and `BindError::ClientEnded` if the client has ended for good: only a new process helps.
+    /// `BindError::OtherStore` whenever it binds and the streams belong to another store, and `BindError::ClientEnded`
+    /// if the client has ended for good: only a new process helps.
     pub async fn run(self) -> Result<(), BindError> {
         let ConsumerRef { stream, consumer } = &self.consumer;
         let mut backoff = self.settings.retry.policy().backoff(&self.shutdown);

@@ -1,8 +1,8 @@
 //! Which store the streams of a nats-server belong to.
 //!
 //! Two stores that read one consumer would split the data between them, each with a part, and nobody would be told. So
-//! the streams know their store: the entry `owner` of the bucket `store` names it. The first store that binds writes the
-//! entry; of two at once one does. Every binding of a worker checks it.
+//! the streams know their store: the entry `owner` of the bucket `store` names it. The first store that binds writes
+//! the entry; of two at once one does. Every binding of a worker checks it.
 
 use async_nats::jetstream::{
     self,
@@ -159,8 +159,8 @@ pub fn refusal(owner: Option<&StoreOwner>, own: &StoreOwner) -> BindError {
     BindError::OtherStore(format!(
         "{belongs} This worker writes {database} (id {}). Two stores would split the events between them. Give the \
          worker the address of the store that owns the streams; or, if this one is to take over, run `devtrail streams \
-         adopt --reason TEXT --database-url {database}` against the same nats-server, which has EVENTS read into it from \
-         the first message on.",
+         adopt --reason TEXT --database-url {database}` against the same nats-server, which has EVENTS read into it \
+         from the first message on.",
         own.store_id
     ))
 }

@@ -30,7 +30,8 @@ const UNFINISHED: &str = "SELECT src, seq, need & ~done & ~failed & ?2, job_body
     WHERE state IN ('triggered', 'failed') AND triggered_at < ?1 AND (need & ~done & ~failed & ?2) <> 0
       AND lease_until < CAST(unixepoch('subsec') * 1000000 AS INTEGER)
     ORDER BY src, seq LIMIT ?3";
-const MARK_RETRIGGERED: &str = "UPDATE batches SET triggered_at = ?3 WHERE src = ?1 AND seq = ?2 AND state IN ('triggered', 'failed')";
+const MARK_RETRIGGERED: &str = "UPDATE batches SET triggered_at = ?3
+    WHERE src = ?1 AND seq = ?2 AND state IN ('triggered', 'failed')";
 
 impl Outbox for Sqlite {
     async fn claim_outbox(&self, limit: u32) -> Result<Vec<Pending>, StoreError> {
