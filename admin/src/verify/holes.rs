@@ -1,8 +1,8 @@
 //! Sequences of the stream without a message: purged, dropped by an administrator, or lost. Pure.
 //!
 //! The server gives sequences out without a gap. Retention purges below the stream's first one, and only what is
-//! stored; a command deletes what an administrator dropped, which the audit has. Whatever else is missing was acknowledged, and
-//! was deleted before it was stored.
+//! stored; a command deletes what an administrator dropped, which the audit has. Whatever else is missing was
+//! acknowledged, and was deleted before it was stored.
 
 /// Sequences in a row, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
