@@ -149,6 +149,7 @@ mod tests {
             effective_at: 1_772_323_200_500_000,
             local_day: "2026-03-01".to_owned(),
             body: body.to_string().into_bytes(),
+            zone: None,
             client: None,
         })
         .row()

@@ -2,9 +2,11 @@
 
 mod administrator;
 mod alerts;
+mod bucket;
 mod completions;
 mod dead;
 mod developer;
+mod developers;
 mod events;
 mod hints;
 mod import;
@@ -131,6 +133,14 @@ enum Command {
   devtrail keys revoke ada"
     )]
     Keys(keys::KeysCommand),
+    /// List developers' settings, and set them
+    #[command(
+        subcommand,
+        after_long_help = "Examples:
+  devtrail developers list
+  devtrail developers set ada --zone Europe/Berlin"
+    )]
+    Developers(developers::DevelopersCommand),
     /// Make the streams and consumers that Devtrail needs, or show what differs
     #[command(
         subcommand,
@@ -208,6 +218,9 @@ fn main() -> ExitCode {
                 until_shutdown(dead::run(command, &process), &process.shutdown).await
             }
             Command::Keys(command) => keys::run(command, &process.shutdown).await,
+            Command::Developers(command) => {
+                until_shutdown(developers::run(command), &process.shutdown).await
+            }
             Command::Streams(command) => {
                 until_shutdown(streams::run(command, &process), &process.shutdown).await
             }

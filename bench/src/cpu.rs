@@ -22,6 +22,7 @@ fn context() -> anyhow::Result<AdmissionContext> {
     Ok(AdmissionContext {
         developer: "bench".parse()?,
         epoch: 0,
+        zone: None,
         correlation_id: id::correlation_id(None),
         traceparent: id::traceparent(None),
         received_at: clock::now(),

@@ -1,19 +1,16 @@
 //! The API keys of the bucket `api_keys`, watched, so that changes are live within a second.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use async_nats::jetstream::{self, kv};
-use futures_util::StreamExt;
+use async_nats::jetstream::kv;
 use governor::clock::MonotonicClock;
 use http_server::client_address::ClientAddress;
-use runtime::retry::RetryPolicy;
-use runtime::shutdown::Shutdown;
-use tokio::sync::watch;
 use types::api_key::{ApiKeyRecord, BUCKET, DeveloperRecord, Scope, digest};
 use types::id::DeveloperId;
 
+use crate::bucket_mirror::BucketMirror;
+use crate::developer_zones::DeveloperZones;
 use crate::rate_limit::{RateLimitPolicy, RateLimiter};
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
@@ -21,6 +18,7 @@ use crate::rate_limit::{RateLimitPolicy, RateLimiter};
 pub struct ApiKeys {
     table: Arc<RwLock<Table>>,
     defaults: Defaults,
+    zones: DeveloperZones,
 }
 
 /// The limits of a key that has none of its own.
@@ -31,8 +29,9 @@ struct Defaults {
     max_events: usize,
 }
 
+/// What the bucket holds.
 #[derive(Default)]
-struct Table {
+pub struct Table {
     keys: HashMap<String, Key>,
     epochs: HashMap<String, u64>,
 }
@@ -51,6 +50,8 @@ pub struct Caller {
     pub developer: DeveloperId,
     /// The developer's epoch.
     pub epoch: u64,
+    /// The IANA zone that the developer has set.
+    pub zone: Option<String>,
     pub scopes: Vec<Scope>,
     /// Counts the key's events; `None`: no limit.
     pub rate_limiter: Option<Arc<RateLimiter>>,
@@ -64,10 +65,11 @@ impl ApiKeys {
     /// No keys yet. A key without a rate of its own may send `rate` events a second (0: no limit), and any key
     /// at least `max_events` at once.
     #[must_use]
-    pub fn new(rate: u32, max_events: usize) -> Self {
+    pub fn new(rate: u32, max_events: usize, zones: DeveloperZones) -> Self {
         Self {
             table: Arc::default(),
             defaults: Defaults { rate, max_events },
+            zones,
         }
     }
 
@@ -88,6 +90,7 @@ impl ApiKeys {
         Some(Caller {
             developer: record.developer.clone(),
             epoch,
+            zone: self.zones.of(&record.developer),
             scopes: record.scopes.clone(),
             rate_limiter: rate_limiter.clone(),
             key: digest.clone(),
@@ -95,39 +98,22 @@ impl ApiKeys {
         })
     }
 
-    /// Follows the bucket until the process shuts down; `loaded` turns true once all keys are known.
-    pub async fn follow(
-        self,
-        js: jetstream::Context,
-        loaded: watch::Sender<bool>,
-        retry: RetryPolicy,
-        shutdown: Shutdown,
-    ) {
-        // A change of keys must not wait long for a connection that is back.
-        let retry = RetryPolicy {
-            cap: retry.bound(4),
-            ..retry
-        };
-        let mut backoff = retry.backoff(&shutdown);
-        loop {
-            tokio::select! {
-                Err(reason) = self.watch(&js, &loaded) => {
-                    tracing::warn!(%reason, "the watch on API keys ended; the keys known stay valid meanwhile");
-                }
-                () = shutdown.draining() => return,
-            }
-            if !backoff.wait().await {
-                return;
-            }
-        }
-    }
-
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Replaces the table. What its keys have sent stays counted: reading the bucket again, as after each reconnect,
-    /// must not let everyone send a burst.
+impl BucketMirror for ApiKeys {
+    const BUCKET: &'static str = BUCKET;
+    const WHAT: &'static str = "API keys";
+    type Table = Table;
+
+    fn apply(&self, table: &mut Table, entry: &kv::Entry) {
+        table.apply(entry, self.defaults);
+    }
+
+    /// What its keys have sent stays counted: reading the bucket again, as after each reconnect, must not let everyone
+    /// send a burst.
     fn replace(&self, mut fresh: Table) {
         let mut table = self.write();
         for (digest, key) in &mut fresh.keys {
@@ -136,31 +122,8 @@ impl ApiKeys {
         *table = fresh;
     }
 
-    /// Reads all of the bucket into a fresh table, then applies changes until the watch ends.
-    async fn watch(
-        &self,
-        js: &jetstream::Context,
-        loaded: &watch::Sender<bool>,
-    ) -> Result<Infallible, async_nats::Error> {
-        let bucket = js.get_key_value(BUCKET).await?;
-        let mut changes = bucket.watch_with_history(">").await?;
-        let mut fresh = Table::default();
-        // An empty bucket sends nothing: there is no last entry to wait for.
-        let mut complete = bucket.status().await?.values() == 0;
-        loop {
-            if complete {
-                self.replace(std::mem::take(&mut fresh));
-                loaded.send_replace(true);
-                break;
-            }
-            let entry = changes.next().await.ok_or("the watch ended")??;
-            complete = entry.delta == 0;
-            fresh.apply(&entry, self.defaults);
-        }
-        while let Some(entry) = changes.next().await {
-            self.write().apply(&entry?, self.defaults);
-        }
-        Err("the watch ended".into())
+    fn update(&self, entry: &kv::Entry) {
+        self.write().apply(entry, self.defaults);
     }
 }
 
@@ -255,7 +218,11 @@ mod tests {
 
     #[test]
     fn counts_outlive_a_reload_and_end_with_the_rate() {
-        let keys = ApiKeys::new(DEFAULTS.rate, DEFAULTS.max_events);
+        let keys = ApiKeys::new(
+            DEFAULTS.rate,
+            DEFAULTS.max_events,
+            DeveloperZones::default(),
+        );
         keys.replace(table(&[
             ("default", None),
             ("own", Some(2)),

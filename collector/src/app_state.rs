@@ -18,6 +18,7 @@ use crate::admission_control::AdmissionControl;
 use crate::api_keys::{ApiKeys, Caller};
 use crate::audit_notes::AuditNotes;
 use crate::body::BodyLimits;
+use crate::developer_zones::DeveloperZones;
 use crate::incarnation_cache::IncarnationCache;
 use crate::publisher::{self, Publisher};
 use crate::query_client::{QueryClient, QueryError};
@@ -31,8 +32,17 @@ pub enum NotAccepting {
     NotBound,
     #[error("the API keys are not loaded yet")]
     KeysNotLoaded,
+    #[error("the developers' settings are not loaded yet")]
+    SettingsNotLoaded,
     #[error("NATS is not connected")]
     NotConnected,
+}
+
+/// Whether all of each bucket is known.
+#[derive(Debug, Clone)]
+pub struct LoadedBuckets {
+    pub keys: watch::Receiver<bool>,
+    pub settings: watch::Receiver<bool>,
 }
 
 /// What every request can reach.
@@ -41,7 +51,8 @@ pub struct AppState {
     /// The schema versions that replies name as supported.
     pub supported: Vec<String>,
     pub keys: ApiKeys,
-    pub keys_loaded: watch::Receiver<bool>,
+    pub zones: DeveloperZones,
+    pub loaded: LoadedBuckets,
     pub limits: RequestLimits,
     pub body_limits: BodyLimits,
     pub actor: String,
@@ -73,14 +84,16 @@ impl AppState {
         limits: RequestLimits,
         breakers: BreakerSettings,
         schemas: Schemas,
-        keys_loaded: watch::Receiver<bool>,
+        loaded: LoadedBuckets,
         process: &Process,
     ) -> Self {
+        let zones = DeveloperZones::default();
         Self {
             supported: schemas.supported(),
             schemas,
-            keys: ApiKeys::new(limits.rate, limits.max_events),
-            keys_loaded,
+            keys: ApiKeys::new(limits.rate, limits.max_events, zones.clone()),
+            zones,
+            loaded,
             body_limits: BodyLimits {
                 max_inflated: limits.max_body,
                 max_ratio: limits.max_ratio,
@@ -103,8 +116,11 @@ impl AppState {
     /// Returns the reason why they would not.
     pub fn ready(&self) -> Result<&EventsStream, NotAccepting> {
         let stream = self.stream.get().ok_or(NotAccepting::NotBound)?;
-        if !*self.keys_loaded.borrow() {
+        if !*self.loaded.keys.borrow() {
             return Err(NotAccepting::KeysNotLoaded);
+        }
+        if !*self.loaded.settings.borrow() {
+            return Err(NotAccepting::SettingsNotLoaded);
         }
         match stream.client.connection_state() {
             async_nats::connection::State::Connected => Ok(stream),

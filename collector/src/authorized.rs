@@ -167,7 +167,7 @@ impl<S: RequiredScope, K: KeyScheme> FromRequestParts<Arc<AppState>> for Authori
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Problem> {
         let keys = K::keys(parts)?;
-        if !*app.keys_loaded.borrow() {
+        if !*app.loaded.keys.borrow() {
             let detail =
                 "The API keys are not loaded yet: this collector is starting, or NATS is away.";
             return Err(Problem::new(ErrorCode::StreamUnavailable, detail));

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::stream::StreamIncarnation;
 
-use crate::app_state::{AppState, EventsStream};
+use crate::app_state::{AppState, EventsStream, LoadedBuckets};
 use crate::audit_notes::{AuditNoteSender, AuditNotes};
 use crate::breaker_recovery::BreakerRecovery;
+use crate::bucket_mirror;
 use crate::cors::CorsOrigins;
 use crate::file_descriptors;
 use crate::incarnation_cache::IncarnationCache;
@@ -78,13 +79,18 @@ pub async fn run(
         .expect_fits(settings.limits.max_body)?;
     let access = settings.nats.access()?;
     let schemas = settings.schemas.load()?;
-    let (loaded, keys_loaded) = watch::channel(false);
+    let (keys_loaded, keys) = watch::channel(false);
+    let (zones_loaded, zones) = watch::channel(false);
+    let loaded = LoadedBuckets {
+        keys,
+        settings: zones,
+    };
     metrics::install(Program::Collector);
     let app = AppState::new(
         settings.limits.clone(),
         settings.breakers,
         schemas,
-        keys_loaded,
+        loaded,
         &process,
     );
     let app = Arc::new(AppState {
@@ -137,10 +143,20 @@ pub async fn run(
     let finished = CancellationToken::new();
     let retry = settings.retry;
     let shutdown = &process.shutdown;
-    let follow_keys = app
-        .keys
-        .clone()
-        .follow(js.clone(), loaded, retry, shutdown.clone());
+    let follow_keys = bucket_mirror::follow(
+        app.keys.clone(),
+        js.clone(),
+        keys_loaded,
+        retry,
+        shutdown.clone(),
+    );
+    let follow_zones = bucket_mirror::follow(
+        app.zones.clone(),
+        js.clone(),
+        zones_loaded,
+        retry,
+        shutdown.clone(),
+    );
     let recovery = BreakerRecovery {
         js: js.clone(),
         breaker: app.breaker.clone(),
@@ -186,6 +202,7 @@ pub async fn run(
     tokio::join!(
         serve_to_the_end,
         follow_keys,
+        follow_zones,
         follow_notifications,
         note_sender.run(finished.clone()),
         registered,

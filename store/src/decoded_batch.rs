@@ -132,6 +132,7 @@ impl DecodedBatch {
             traceparent: String::new(),
             sent_at: String::new(),
             envelope: BTreeMap::new(),
+            zone: None,
             events: Vec::new(),
             origin: None,
             ..self.header.clone()

@@ -33,6 +33,8 @@ pub struct QuarantinedBatch {
     pub collector: String,
     /// The envelope's `client`, as its exact text.
     pub client: Option<Vec<u8>>,
+    /// The zone that the developer had set, if the client named none.
+    pub zone: Option<String>,
     /// Its quarantined events, by ordinal.
     pub events: Vec<QuarantinedEvent>,
 }
@@ -126,7 +128,7 @@ shared_sql! {
           AND (d.tombstone_src IS NULL OR (r.src, r.seq) > (d.tombstone_src, d.tombstone_seq))
         ORDER BY r.src, r.seq LIMIT $7";
     QUARANTINED_BATCH = "SELECT b.src, b.seq, s.stream, s.created_at, b.developer, b.batch_id, b.correlation_id,
-          b.traceparent, b.schema_version, b.sent_at, b.skew, b.received_at, b.collector, b.client
+          b.traceparent, b.schema_version, b.sent_at, b.skew, b.received_at, b.collector, b.client, b.zone
         FROM batches b JOIN sources s ON s.src = b.src JOIN developers d ON d.developer = b.developer
         WHERE b.src = $1 AND b.seq = $2
           AND (d.tombstone_src IS NULL OR (b.src, b.seq) > (d.tombstone_src, d.tombstone_seq))";
@@ -185,6 +187,7 @@ impl QuarantinedBatch {
             received_at: row.value(11)?,
             collector: row.value(12)?,
             client: row.value(13)?,
+            zone: row.value(14)?,
             events: Vec::new(),
         })
     }

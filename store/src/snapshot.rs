@@ -23,6 +23,8 @@ pub struct StoredEvent {
     pub body: Vec<u8>,
     /// The envelope's `client` as its exact JSON, if there was one.
     pub client: Option<Vec<u8>>,
+    /// The zone that the developer had set, if the client named none.
+    pub zone: Option<String>,
 }
 
 /// Which events a snapshot brings.
@@ -93,7 +95,8 @@ impl Snapshot {
 }
 
 impl StoredEvent {
-    /// From the columns src, seq, ordinal, event_id, type, schema_version, effective_at, local_day, body, client.
+    /// From the columns src, seq, ordinal, event_id, type, schema_version, effective_at, local_day, body, client,
+    /// zone.
     pub(crate) fn decode(row: &impl Row) -> Result<Self, StoreError> {
         Ok(Self {
             at: event_ref(row, 0)?,
@@ -104,6 +107,7 @@ impl StoredEvent {
             local_day: row.value(7)?,
             body: row.value(8)?,
             client: row.value(9)?,
+            zone: row.value(10)?,
         })
     }
 }

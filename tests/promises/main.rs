@@ -21,6 +21,7 @@ mod keys_shown;
 mod kill_and_restart;
 mod late_events;
 mod latency;
+mod local_time;
 mod lookup;
 mod metrics_and_health;
 mod nats_login;

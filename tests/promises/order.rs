@@ -143,6 +143,7 @@ fn incoming(scenario: &Scenario) -> Vec<DecodedBatch> {
             let context = admission::AdmissionContext {
                 developer: "ada".parse().unwrap(),
                 epoch: 0,
+                zone: None,
                 correlation_id: format!("c{seq}"),
                 traceparent: String::new(),
                 received_at,

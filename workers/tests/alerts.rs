@@ -372,6 +372,7 @@ impl Jobs for OneEvent {
             local_day: "2026-03-01".to_owned(),
             body: body.to_string().into_bytes(),
             client: None,
+            zone: None,
         };
         let hour = Hour {
             generation: 1,

@@ -138,7 +138,7 @@ pub fn dispositions(
         schema_version: &batch.schema_version,
         skew: batch.skew,
         received_at: batch.received_at,
-        zone: batch.client.as_deref().and_then(time::client_zone),
+        zone: time::zone_of(batch.client.as_deref(), batch.zone.as_deref()),
     };
     let known: Vec<Option<Disposition>> = batch
         .events
@@ -295,6 +295,7 @@ pub mod tests {
             received_at,
             collector: "devtrail-collector/2b".to_owned(),
             client: Some(br#"{"time_zone": "Europe/Berlin"}"#.to_vec()),
+            zone: None,
             events: (0..).zip(bodies).map(event).collect(),
         }
     }

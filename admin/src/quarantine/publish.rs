@@ -319,6 +319,7 @@ pub fn message(
         collector: context.actor.to_owned(),
         skew: batch.skew,
         envelope,
+        zone: batch.zone.clone(),
         counts: fitting.iter().map(|one| one.note.verdict()).collect(),
         events: fitting.iter().map(|one| one.note.clone()).collect(),
         origin: Some(BatchOrigin {

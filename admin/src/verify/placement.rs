@@ -291,6 +291,7 @@ mod tests {
             validated_at: 0,
             collector: "collector/1".to_owned(),
             skew: 0,
+            zone: None,
             envelope: std::collections::BTreeMap::new(),
             counts: std::iter::once(note.verdict()).collect(),
             events: vec![note],

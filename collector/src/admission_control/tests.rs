@@ -26,6 +26,7 @@ fn caller(key: &str, address: &str) -> Caller {
     Caller {
         developer: "ada".parse().unwrap(),
         epoch: 0,
+        zone: None,
         scopes: Vec::new(),
         rate_limiter: None,
         key: key.into(),

@@ -58,6 +58,7 @@ async fn with(
     let caller = Caller {
         developer: "ada".parse().unwrap(),
         epoch: 0,
+        zone: None,
         scopes: Vec::new(),
         rate_limiter: None,
         key: "k1".into(),

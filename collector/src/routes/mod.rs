@@ -107,6 +107,7 @@ mod tests {
     use types::schema::Schemas;
 
     use super::*;
+    use crate::app_state::LoadedBuckets;
     use crate::settings::RequestLimits;
 
     #[derive(Parser)]
@@ -136,7 +137,11 @@ mod tests {
             Actor::new("collector"),
             Shutdown::manual(Duration::from_secs(10)),
         );
-        let (_, loaded) = tokio::sync::watch::channel(false);
+        let (_, receiver) = tokio::sync::watch::channel(false);
+        let loaded = LoadedBuckets {
+            keys: receiver.clone(),
+            settings: receiver,
+        };
         let limits = Defaults::parse_from(["collector"]).limits;
         let app = AppState::new(
             limits,

@@ -239,13 +239,14 @@ impl Bench {
     }
 }
 
-/// EVENTS and the keys' bucket, as they are declared but small.
+/// EVENTS and the buckets that a collector reads, as they are declared but small.
 async fn make_streams(js: &jetstream::Context) {
     let mut declared = topology::declared().clone();
     declared.retain(|name, _| {
-        name.consumer.is_none() && [bus::EVENTS, "KV_api_keys"].contains(&name.stream.as_str())
+        let needed = [bus::EVENTS, "KV_api_keys", "KV_settings"];
+        name.consumer.is_none() && needed.contains(&name.stream.as_str())
     });
-    assert_eq!(declared.len(), 2);
+    assert_eq!(declared.len(), 3);
     for config in declared.values_mut() {
         config.insert("max_bytes".to_owned(), (64 << 20).into());
     }

@@ -26,7 +26,7 @@ const SAFETY: [&str; 6] = [
     "max_deliver",
 ];
 
-const STREAMS: [&str; 9] = [
+const STREAMS: [&str; 10] = [
     include_str!("../../../nats/streams/EVENTS.json"),
     include_str!("../../../nats/streams/JOBS.json"),
     include_str!("../../../nats/streams/REPLAY.json"),
@@ -34,6 +34,7 @@ const STREAMS: [&str; 9] = [
     include_str!("../../../nats/streams/DEAD.json"),
     include_str!("../../../nats/streams/ADMIN.json"),
     include_str!("../../../nats/streams/KV_api_keys.json"),
+    include_str!("../../../nats/streams/KV_settings.json"),
     include_str!("../../../nats/streams/KV_workers.json"),
     include_str!("../../../nats/streams/KV_store.json"),
 ];

@@ -22,6 +22,8 @@ pub struct AdmissionContext {
     pub developer: DeveloperId,
     /// The developer's epoch.
     pub epoch: u64,
+    /// The IANA zone that the developer has set, if any: for batches whose client names none.
+    pub zone: Option<String>,
     /// The request's correlation id.
     pub correlation_id: String,
     /// The request's trace context.
@@ -51,16 +53,17 @@ pub fn admit<'a>(
     context: AdmissionContext,
 ) -> Admitted<'a> {
     let skew = time::skew(submission.sent_at.at, context.received_at);
+    let client = submission.members.get("client");
+    let clients = client.and_then(|client| time::client_zone(client.get().as_bytes()));
+    let is_needed = |name: &String| clients.is_none() && time::zone(name).is_some();
+    let setting = context.zone.filter(is_needed);
     let validator = EventValidator {
         schemas,
         format: submission.format,
         schema_version: &submission.schema_version,
         skew,
         received_at: context.received_at,
-        zone: submission
-            .members
-            .get("client")
-            .and_then(|client| time::client_zone(client.get().as_bytes())),
+        zone: clients.or_else(|| time::zone(setting.as_deref()?)),
     };
     let events = validator.validate_all(&submission.events);
     let header = Header {
@@ -77,6 +80,7 @@ pub fn admit<'a>(
         collector: context.collector,
         skew,
         envelope: submission.members,
+        zone: setting,
         counts: events.iter().map(EventMetadata::verdict).collect(),
         events,
         origin: None,

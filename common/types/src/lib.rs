@@ -9,6 +9,7 @@ pub mod api_key;
 pub mod audit;
 pub mod batch;
 pub mod dead_letter;
+pub mod developer_settings;
 pub mod event;
 pub mod formats;
 pub mod id;

@@ -34,6 +34,9 @@ pub struct OffsetTime {
     pub at: Option<Micros>,
     /// The offset from UTC that was written.
     pub offset: Offset,
+    /// Whether the offset is that of a local clock: `Z` and `-00:00` say nothing of one (RFC 3339, section 4.3, as
+    /// updated by RFC 9557, section 2.2).
+    pub is_local: bool,
 }
 
 /// Reads an RFC 3339 `date-time`: date, `T`, time, and an offset or `Z`, nothing else.
@@ -58,12 +61,17 @@ pub fn parse_rfc3339(text: &str) -> Option<OffsetTime> {
     let date = Date::new(year, month as i8, day as i8).ok()?;
     let second = if second == 60 { 59 } else { second };
     let time = Time::new(hour as i8, minute as i8, second as i8, micros * 1000).ok()?;
+    let is_local = !["Z", "z", "-00:00"].contains(&zone);
     let offset = offset(zone)?;
     let at = offset
         .to_timestamp(date.to_datetime(time))
         .ok()
         .map(Timestamp::as_microsecond);
-    Some(OffsetTime { at, offset })
+    Some(OffsetTime {
+        at,
+        offset,
+        is_local,
+    })
 }
 
 fn offset(text: &str) -> Option<Offset> {
@@ -143,6 +151,13 @@ pub fn client_zone(client: &[u8]) -> Option<TimeZone> {
     zone(&json::string(named)?)
 }
 
+/// The zone of local days and times: the one that the client names, else the developer's setting. `None`: the offset
+/// written with each time decides.
+#[must_use]
+pub fn zone_of(client: Option<&[u8]>, setting: Option<&str>) -> Option<TimeZone> {
+    client.and_then(client_zone).or_else(|| zone(setting?))
+}
+
 /// The UTC hour of an instant, in hours since 1970.
 #[must_use]
 pub fn utc_hour(at: Micros) -> i64 {
@@ -181,6 +196,20 @@ mod tests {
             at("2026-03-01T00:00:00-23:59") - at("2026-03-01T00:00:00Z"),
             (23 * 60 + 59) * 60 * SECOND
         );
+    }
+
+    #[test]
+    fn a_time_in_utc_tells_of_no_local_clock() {
+        for (zone, expected) in [
+            ("Z", false),
+            ("z", false),
+            ("-00:00", false),
+            ("+00:00", true),
+            ("-05:00", true),
+        ] {
+            let written = parse_rfc3339(&format!("2026-03-01T09:14:58{zone}")).unwrap();
+            assert_eq!(written.is_local, expected, "{zone}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ CREATE TABLE batches (
   skew           BIGINT NOT NULL,
   collector      TEXT NOT NULL,
   client         BYTEA,
+  -- The zone that the developer had set when the batch was received; NULL if the client named one.
+  zone           TEXT,
   received_at    BIGINT NOT NULL,
   validated_at   BIGINT NOT NULL,
   published_at   BIGINT NOT NULL,

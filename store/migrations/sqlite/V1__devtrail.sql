@@ -37,6 +37,8 @@ CREATE TABLE batches (
   skew           INTEGER NOT NULL,
   collector      TEXT    NOT NULL,
   client         BLOB,
+  -- The zone that the developer had set when the batch was received; NULL if the client named one.
+  zone           TEXT,
   received_at    INTEGER NOT NULL,
   validated_at   INTEGER NOT NULL,
   published_at   INTEGER NOT NULL,

@@ -40,7 +40,7 @@ const JOB_BATCHES: &str = "SELECT b.developer, b.batch_id,
 /// By way of the batch's developer, who decides about the partition.
 const EVENTS_OF_BATCHES: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
-      e.effective_at, e.local_day, e.body, b.client
+      e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
     JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq
@@ -51,7 +51,7 @@ const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour";
 const EVENTS_OF_SPANS: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
-      e.effective_at, e.local_day, e.body, b.client
+      e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM unnest($2::bigint[], $3::bigint[]) r (start, stop)
     JOIN events e ON e.developer = $1 AND e.effective_at >= r.start AND e.effective_at < r.stop
     JOIN batches b ON b.src = e.src AND b.seq = e.seq

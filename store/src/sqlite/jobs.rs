@@ -33,14 +33,14 @@ const JOB_BATCH: &str = "SELECT b.developer, b.batch_id,
     LEFT JOIN developers d ON d.developer = ?3";
 const EVENTS_OF_BATCH: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
-      e.effective_at, e.local_day, e.body, b.client
+      e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
     WHERE e.src = ?1 AND e.seq = ?2 ORDER BY e.ordinal";
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
     FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour
     WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3";
 const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
-      e.effective_at, e.local_day, e.body, b.client
+      e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
     WHERE e.developer = ?1 AND e.effective_at >= ?2 AND e.effective_at < ?3
     ORDER BY e.effective_at, e.event_id";

@@ -38,10 +38,10 @@ const BATCH_EXISTS: &str = "SELECT state, published_at, developer, batch_id, mes
 /// The storing process has the first lease (`own_lease`, µs) to publish the jobs; then the sweep may.
 const INSERT_BATCH: &str = "INSERT INTO batches
     (src, seq, developer, batch_id, message_id, correlation_id, traceparent, schema_version, sent_at,
-     skew, collector, client, received_at, validated_at, published_at, persisted_at,
+     skew, collector, client, zone, received_at, validated_at, published_at, persisted_at,
      received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
     VALUES (:src, :seq, :developer, :batch_id, :message_id, :correlation_id, :traceparent,
-     :schema_version, :sent_at, :skew, :collector, :client, :received_at, :validated_at, :published_at, :persisted_at,
+     :schema_version, :sent_at, :skew, :collector, :client, :zone, :received_at, :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
 /// Changes no row if the id has an owner.
@@ -374,6 +374,7 @@ impl StoreBatch<'_> {
                 ":skew": header.skew,
                 ":collector": header.collector,
                 ":client": header.envelope.get("client").map(|client| client.get().as_bytes()),
+                ":zone": header.zone,
                 ":received_at": header.received_at,
                 ":validated_at": header.validated_at,
                 ":published_at": self.batch.published_at,

@@ -123,6 +123,7 @@ pub fn batch_of(developer: &str, at: BatchRef, events: &[Event]) -> DecodedBatch
         validated_at: received_at + SECOND,
         collector: COLLECTOR.to_owned(),
         skew: 0,
+        zone: None,
         envelope: BTreeMap::new(),
         counts: events.iter().map(|event| event.note.verdict()).collect(),
         events: events.iter().map(|event| event.note.clone()).collect(),

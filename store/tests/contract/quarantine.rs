@@ -124,6 +124,7 @@ pub async fn a_quarantined_event_is_read_whole_with_its_ids_owner<E: Engine>() {
         &[event("a", 1), one.clone(), two, event("a", 1)],
     );
     incoming.header.skew = 61_000_000;
+    incoming.header.zone = Some("Asia/Kolkata".to_owned());
     let client = r#"{ "time_zone": "Europe/Berlin" }"#;
     let client = serde_json::value::RawValue::from_string(client.to_owned()).unwrap();
     incoming
@@ -144,6 +145,7 @@ pub async fn a_quarantined_event_is_read_whole_with_its_ids_owner<E: Engine>() {
         (found.at, found.incarnation, &*found.developer),
         (at(src, 1), incarnation(T0), "ada")
     );
+    assert_eq!(found.zone, header.zone);
     let texts = [
         &found.batch_id,
         &found.correlation_id,

@@ -35,6 +35,7 @@ pub async fn a_batchs_job_reads_its_events_in_the_order_sent<E: Engine>() {
         .collect();
     let mut first = batch(at(src, 2), &sent);
     with_client(&mut first.header, client);
+    first.header.zone = Some("Asia/Kolkata".to_owned());
     store_one(&engine, first).await;
     // Holds one of its own, one of the first batch, and one whose id an earlier batch will own.
     let second = [
@@ -64,6 +65,8 @@ pub async fn a_batchs_job_reads_its_events_in_the_order_sent<E: Engine>() {
     );
     assert_eq!(first.client.as_deref(), Some(client.as_bytes()));
     assert_eq!(events[40].client, None);
+    assert_eq!(first.zone.as_deref(), Some("Asia/Kolkata"));
+    assert_eq!(events[40].zone, None);
 }
 
 pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {

@@ -139,6 +139,7 @@ fn lying(batch_id: &str, text: &str, note: EventMetadata, reason: &'static str) 
         validated_at: 1,
         collector: "forged/1".to_owned(),
         skew: 0,
+        zone: None,
         envelope: std::collections::BTreeMap::new(),
         counts: Counts {
             received: 1,

@@ -9,12 +9,12 @@ use types::time::Micros;
 
 use super::finding::{FindingWindow, finding};
 use super::measure::firing;
-use super::rules::Rule;
+use super::rules::{DayBegins, Rule};
 use super::windows::{LocalDay, TouchedBy, TouchedDays, generation};
 use crate::normalize::{self, Record, normalize};
 
 /// Rises with every change of what conditions measure or findings say.
-pub const ENGINE_VERSION: i32 = 1;
+pub const ENGINE_VERSION: i32 = 2;
 
 /// The findings of all rules for one developer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,18 +46,18 @@ pub fn evaluate(
     now: Micros,
 ) -> Evaluation {
     let records: Vec<Record> = snapshot.events.iter().map(normalize).collect();
-    let mut days: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
-    for record in &records {
-        days.entry(&record.local_day).or_default().push(record);
-    }
-    let input = Input {
-        developer,
-        days,
-        snapshot,
-        now,
-    };
+    let mut days: BTreeMap<DayBegins, BTreeMap<String, Vec<&Record>>> = BTreeMap::new();
     let mut evaluation = Evaluation::default();
     for rule in rules {
+        let days = days
+            .entry(rule.day_begins)
+            .or_insert_with_key(|begins| by_day(&records, *begins));
+        let input = Input {
+            developer,
+            days,
+            snapshot,
+            now,
+        };
         let windows = touched.windows(rule).into_iter();
         let found = isolated(|| {
             windows
@@ -72,11 +72,24 @@ pub fn evaluate(
     evaluation
 }
 
+/// The records by the day they belong to, if days begin at that time.
+fn by_day(records: &[Record], begins: DayBegins) -> BTreeMap<String, Vec<&Record>> {
+    let mut days: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        let day = match begins.after_midnight() {
+            0 => record.local_day.clone(),
+            later => record.local_day_before(later),
+        };
+        days.entry(day).or_default().push(record);
+    }
+    days
+}
+
 /// What the windows of one developer are evaluated on.
 struct Input<'a> {
     developer: &'a str,
-    /// By local day.
-    days: BTreeMap<&'a str, Vec<&'a Record>>,
+    /// By the rule's day.
+    days: &'a BTreeMap<String, Vec<&'a Record>>,
     snapshot: &'a Snapshot,
     now: Micros,
 }
@@ -104,7 +117,7 @@ impl Input<'_> {
             developer: self.developer.to_owned(),
             rule: rule.id.clone(),
             window_start: start.to_string(),
-            generation: generation(self.snapshot, start, end),
+            generation: generation(self.snapshot, start, start.plus(rule.days_read() - 1)),
             version: version(rule),
             finding: found,
             batch: origin.batch,

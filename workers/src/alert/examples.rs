@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use store::StoredEvent;
 use types::id::BatchRef;
 use types::schema::{SchemaLookup, Schemas};
-use types::time::{SECOND, local_day, parse_rfc3339, rfc3339};
+use types::time::{Micros, OffsetTime, SECOND, local_day, parse_rfc3339, rfc3339};
 
 /// Most events that one line of an example may expand to.
 const MAX_TIMES: u32 = 10_000;
@@ -34,7 +34,7 @@ pub struct ExampleEvent {
     /// The event's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it happened: RFC 3339, its offset being local time's.
+    /// When it happened: RFC 3339, its offset being local time's. With `Z` its local time is not known.
     pub at: String,
     /// The event's data.
     #[serde(default)]
@@ -78,8 +78,7 @@ impl Example {
 
 impl ExampleEvent {
     fn add_to(&self, events: &mut Vec<StoredEvent>, schemas: &Schemas) -> Result<(), String> {
-        let Some((at, offset)) =
-            parse_rfc3339(&self.at).and_then(|time| Some((time.at?, time.offset)))
+        let Some((at, written)) = parse_rfc3339(&self.at).and_then(|time| Some((time.at?, time)))
         else {
             return Err(format!(
                 "{:?} is no time: write RFC 3339 with an offset, in quotes",
@@ -99,16 +98,9 @@ impl ExampleEvent {
             let ordinal =
                 u32::try_from(events.len()).map_err(|_| "it has too many events".to_owned())?;
             let id = format!("example-{ordinal:05}");
-            // As an editor writes it: local time with its offset.
-            let shifted =
-                rfc3339(effective_at.saturating_add(i64::from(offset.seconds()) * SECOND));
-            let local = format!(
-                "{}{}",
-                shifted.trim_end_matches('Z'),
-                written_offset(offset.seconds())
-            );
+            let occurred_at = written_like(effective_at, written);
             let body = json!({
-                "id": id, "type": self.kind, "occurred_at": local, "schema_version": VERSION,
+                "id": id, "type": self.kind, "occurred_at": occurred_at, "schema_version": VERSION,
                 "data": self.data,
             });
             match schemas.find(&self.kind, VERSION) {
@@ -131,13 +123,28 @@ impl ExampleEvent {
                 kind: self.kind.clone(),
                 schema_version: VERSION.to_owned(),
                 effective_at,
-                local_day: local_day(effective_at, None, offset),
+                local_day: local_day(effective_at, None, written.offset),
                 body: body.to_string().into_bytes(),
                 client: None,
+                zone: None,
             });
         }
         Ok(())
     }
+}
+
+/// A time as an editor writes it that wrote `like`: local time with its offset, or UTC with `Z`.
+fn written_like(at: Micros, like: OffsetTime) -> String {
+    if !like.is_local {
+        return rfc3339(at);
+    }
+    let offset = like.offset.seconds();
+    let shifted = rfc3339(at.saturating_add(i64::from(offset) * SECOND));
+    format!(
+        "{}{}",
+        shifted.trim_end_matches('Z'),
+        written_offset(offset)
+    )
 }
 
 /// An offset as RFC 3339 writes it, `+01:00`.

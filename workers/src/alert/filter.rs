@@ -18,7 +18,7 @@ pub struct EventFilter {
     /// Fields of the record and what they must be. A field that is missing matches nothing.
     #[serde(default)]
     pub data: BTreeMap<String, FieldTest>,
-    /// The part of the local day, if it matters.
+    /// The part of the local day, if it matters. An event whose local time is not known matches none.
     #[serde(default)]
     pub local_time: Option<LocalTimes>,
 }
@@ -30,7 +30,7 @@ impl EventFilter {
         self.types.contains(&record.kind)
             && self
                 .local_time
-                .is_none_or(|times| times.holds(minute_of_day(record)))
+                .is_none_or(|times| record.knows_local_time && times.holds(minute_of_day(record)))
             && self
                 .data
                 .iter()
@@ -138,8 +138,17 @@ fn scalar(value: toml::Value) -> Result<Value, String> {
     }
 }
 
+/// The minute of the day that `HH:MM` names, from 00:00 to 23:59.
+pub fn minute_of(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (hour, minute): (u16, u16) =
+        (two(hour) && two(minute)).then(|| Some((hour.parse().ok()?, minute.parse().ok()?)))??;
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+}
+
 /// A part of the local day, `22:00-05:00`: from the first minute up to but without the last. It may
-/// go over midnight; of a day, it then is the early morning and the late evening.
+/// go over midnight; of a day, it then is the early morning and the late evening, unless the rule's day begins between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LocalTimes {
@@ -161,17 +170,9 @@ impl FromStr for LocalTimes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let minutes = |text: &str| {
-            let (hour, minute) = text.split_once(':')?;
-            let two =
-                |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-            let (hour, minute): (u16, u16) = (two(hour) && two(minute))
-                .then(|| Some((hour.parse().ok()?, minute.parse().ok()?)))??;
-            (hour < 24 && minute < 60).then_some(hour * 60 + minute)
-        };
         let parts = text
             .split_once('-')
-            .and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+            .and_then(|(from, to)| Some((minute_of(from)?, minute_of(to)?)));
         match parts {
             Some((from, to)) if from != to => Ok(Self { from, to }),
             _ => Err(format!(

@@ -127,7 +127,8 @@ pub fn finding(
 
 /// Whether the window's last day ended too long before `now` for an alert to be news (R1.3).
 fn is_stale(rule: &Rule, end: LocalDay, offset: i32, now: Micros) -> bool {
-    now > end.end(offset).saturating_add(micros(rule.stale_after))
+    let ended = end.end(offset) + rule.day_begins.after_midnight();
+    now > ended.saturating_add(micros(rule.stale_after))
 }
 
 #[cfg(test)]

@@ -23,6 +23,6 @@ pub use finding::alert_id;
 pub use measure::{Firing, firing};
 pub use outbox::AlertsToPublish;
 pub use role::{AlertWork, EvaluateWork};
-pub use rules::{BadRule, Measure, Rule, RuleCondition, builtin, files};
+pub use rules::{BadRule, DayBegins, Measure, Rule, RuleCondition, builtin, files};
 pub use types::severity::Severity;
 pub use windows::{InvalidLocalDay, LocalDay, TouchedBy, TouchedDays, ranges};

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use types::severity::Severity;
+use types::time::{Micros, SECOND};
 
 use super::examples::{Example, time_span};
-use super::filter::EventFilter;
+use super::filter::{EventFilter, minute_of};
 
 macro_rules! embedded {
     ($($id:literal),+ $(,)?) => {
@@ -41,6 +42,9 @@ pub struct Rule {
     /// How many local days it looks at together.
     #[serde(default = "one_day")]
     pub window_days: u16,
+    /// The local time at which its days begin, if not midnight: from noon on, a night is one day, evening to morning.
+    #[serde(default)]
+    pub day_begins: DayBegins,
     /// How long after its window has ended an alert is still news.
     #[serde(default = "a_day", deserialize_with = "time_span")]
     pub stale_after: Duration,
@@ -48,6 +52,39 @@ pub struct Rule {
     pub when: Vec<RuleCondition>,
     /// Events that must make it fire, and events that must not.
     pub examples: Vec<Example>,
+}
+
+/// The local time at which a rule's days begin, `HH:MM`. What comes before it belongs to the day before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DayBegins {
+    /// Minutes after midnight.
+    minutes: u16,
+}
+
+impl DayBegins {
+    /// How long after midnight.
+    #[must_use]
+    pub fn after_midnight(self) -> Micros {
+        i64::from(self.minutes) * 60 * SECOND
+    }
+
+    /// The local days beyond its own that such a day reaches into: 0 or 1.
+    #[must_use]
+    pub fn days_beyond(self) -> i32 {
+        i32::from(self.minutes > 0)
+    }
+}
+
+impl TryFrom<String> for DayBegins {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let minutes = minute_of(&text).ok_or_else(|| {
+            format!("{text:?} is no time of day: write HH:MM from 00:00 to 23:59")
+        })?;
+        Ok(Self { minutes })
+    }
 }
 
 /// A condition: a measure of the window's events within bounds.
@@ -196,6 +233,11 @@ impl Rule {
             )
         })
         .or_else(|| self.unknown_placeholder())
+    }
+
+    /// How many local days a window reads: one more than it has if its days do not begin at midnight.
+    pub fn days_read(&self) -> i32 {
+        i32::from(self.window_days) + self.day_begins.days_beyond()
     }
 
     fn unknown_placeholder(&self) -> Option<String> {

@@ -107,12 +107,12 @@ impl TouchedDays {
         Ok(days.into_iter().collect())
     }
 
-    /// The windows of `rule` that hold a touched day, by their first day.
+    /// The windows of `rule` that may read a touched day, by their first day.
     #[must_use]
     pub fn windows(&self, rule: &Rule) -> BTreeMap<LocalDay, &TouchedBy> {
         let mut windows: BTreeMap<LocalDay, &TouchedBy> = BTreeMap::new();
         for (day, origin) in &self.0 {
-            for back in 0..i32::from(rule.window_days) {
+            for back in 0..rule.days_read() {
                 windows
                     .entry(day.plus(-back))
                     .and_modify(|one| *one = one.preferred(origin))
@@ -140,11 +140,7 @@ impl FromIterator<(LocalDay, TouchedBy)> for TouchedDays {
 /// The UTC hours to read for all rules: rising, each hour once.
 #[must_use]
 pub fn ranges(rules: &[Rule], touched: &TouchedDays) -> Vec<HourRange> {
-    let Some(reach) = rules
-        .iter()
-        .map(|rule| i32::from(rule.window_days) - 1)
-        .max()
-    else {
+    let Some(reach) = rules.iter().map(|rule| rule.days_read() - 1).max() else {
         return Vec::new();
     };
     let days = touched.0.keys();

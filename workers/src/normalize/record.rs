@@ -1,11 +1,12 @@
 //! One stored event as a normalized record: pure, versioned, the same wherever it is called.
 
+use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::StoredEvent;
 use types::json;
 use types::schema::{Version, upcast};
-use types::time::{Micros, SECOND};
+use types::time::{Micros, SECOND, local_day};
 
 use super::project::Project;
 use super::{fields, language, local, path, text};
@@ -29,6 +30,9 @@ pub struct Record {
     pub local_time: String,
     /// The offset of local time from UTC, in seconds.
     pub offset: i32,
+    /// Whether the local time is known; if not, it is UTC, and rules that go by the time of day pass the event over.
+    #[serde(skip)]
+    pub knows_local_time: bool,
     /// Local day, `YYYY-MM-DD`, as it was stored.
     pub local_day: String,
     /// Canonical language, such as `rust`.
@@ -52,11 +56,7 @@ pub fn normalize(event: &StoredEvent) -> Record {
     let occurred_at = body
         .as_ref()
         .and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
-    let local = local::of(
-        event.effective_at,
-        event.client.as_deref(),
-        occurred_at.as_deref(),
-    );
+    let local = local::of(event, occurred_at.as_deref());
     let mut data = match body
         .as_mut()
         .and_then(|body| body.get_mut("data"))
@@ -86,6 +86,7 @@ pub fn normalize(event: &StoredEvent) -> Record {
         at: event.effective_at,
         local_time: local.time,
         offset: local.offset,
+        knows_local_time: local.is_known,
         local_day: text::clean(&event.local_day),
     }
 }
@@ -130,6 +131,13 @@ impl Record {
             .get(name)
             .and_then(Value::as_bool)
             .unwrap_or(false)
+    }
+
+    /// The local day, `YYYY-MM-DD`, that it was this much earlier.
+    #[must_use]
+    pub fn local_day_before(&self, earlier: Micros) -> String {
+        let offset = Offset::from_seconds(self.offset).unwrap_or(Offset::UTC);
+        local_day(self.at.saturating_sub(earlier), None, offset)
     }
 
     /// Seconds since 1970-01-01T00:00:00 on the local clock.

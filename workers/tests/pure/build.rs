@@ -44,6 +44,7 @@ pub fn event(
         local_day: time::local_day(effective_at, known.as_ref(), written.offset),
         body: body.to_string().into_bytes(),
         client: zone.map(|zone| json!({"time_zone": zone}).to_string().into_bytes()),
+        zone: None,
     }
 }
 

@@ -158,6 +158,7 @@ fn stored(kind: &str, at: i64, body: Vec<u8>, client: Option<Vec<u8>>) -> Stored
         effective_at: at,
         body,
         client,
+        zone: None,
         ..made
     }
 }

@@ -52,6 +52,24 @@ fn local_time_is_the_zones_then_the_written_offsets() {
 }
 
 #[test]
+fn local_time_is_known_by_a_zone_or_an_offset_that_is_no_utc() {
+    let local = |time: &str, client: Option<&str>, setting: Option<&str>| {
+        let mut event = event("e", "editor.focused", time, client, &json!({}));
+        event.zone = setting.map(str::to_owned);
+        let record = normalize(&event);
+        (record.offset, record.knows_local_time)
+    };
+    let (utc, kathmandu) = ("2026-03-01T23:30:00Z", Some("Asia/Kathmandu"));
+    assert_eq!(local(utc, None, None), (0, false));
+    assert_eq!(local("2026-03-01T23:30:00-00:00", None, None), (0, false));
+    assert_eq!(local("2026-03-01T23:30:00+00:00", None, None), (0, true));
+    assert_eq!(local(utc, None, kathmandu), (20_700, true));
+    assert_eq!(local(utc, Some("Europe/Berlin"), kathmandu), (3600, true));
+    assert_eq!(local(NOON, None, kathmandu), (20_700, true));
+    assert_eq!(local(utc, Some("Mars/Olympus"), None), (0, false));
+}
+
+#[test]
 fn local_time_follows_effective_time_not_the_clients_clock() {
     let mut fast = event(
         "e",

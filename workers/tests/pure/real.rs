@@ -65,6 +65,7 @@ fn stored(event: &Value) -> Option<StoredEvent> {
         local_day: time::local_day(effective_at, None, written.offset),
         body: event.to_string().into_bytes(),
         client: None,
+        zone: None,
     })
 }
 

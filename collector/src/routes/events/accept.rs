@@ -134,6 +134,7 @@ impl ReceivedBatch {
         let context = admission::AdmissionContext {
             developer: caller.developer,
             epoch: caller.epoch,
+            zone: caller.zone,
             correlation_id: ids.correlation_id.clone(),
             traceparent: ids.traceparent.clone(),
             received_at,

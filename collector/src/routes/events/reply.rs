@@ -210,6 +210,7 @@ mod tests {
             validated_at: received_at,
             collector: "c/1".to_owned(),
             skew: 0,
+            zone: None,
             envelope: std::collections::BTreeMap::new(),
             counts: Counts {
                 received: 2,

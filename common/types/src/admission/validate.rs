@@ -25,7 +25,7 @@ pub struct EventValidator<'a> {
     pub skew: Micros,
     /// When the batch was received.
     pub received_at: Micros,
-    /// The client's zone.
+    /// The zone that local days are taken in: the client's, else the developer's.
     pub zone: Option<TimeZone>,
 }
 

@@ -39,6 +39,10 @@ pub struct Header {
     pub skew: Micros,
     /// The envelope's members other than `events`, unknown ones too, as their exact text.
     pub envelope: BTreeMap<String, Box<RawValue>>,
+    /// The developer's zone by their settings when the batch was received; absent if its client named one, or there is
+    /// no such setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// The verdicts' counts, as replied.
     pub counts: Counts,
     /// The events' metadata, in the order they were sent.

@@ -28,6 +28,7 @@ fn message(events: &[impl AsRef<[u8]>], code: Option<Code>) -> Bytes {
         validated_at: 0,
         collector: "test/1".into(),
         skew: 0,
+        zone: None,
         envelope: BTreeMap::from([(
             "x".into(),
             RawValue::from_string("[\n1.0\n]".into()).unwrap(),

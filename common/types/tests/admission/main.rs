@@ -50,6 +50,7 @@ fn context() -> AdmissionContext {
     AdmissionContext {
         developer: "ada".parse().expect("a developer id"),
         epoch: 0,
+        zone: None,
         correlation_id: "c1".to_owned(),
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
         received_at: at(RECEIVED),
@@ -95,6 +96,16 @@ fn admit_sent<'a>(
     headers: &[(&'static str, &str)],
     body: &'a [u8],
 ) -> Result<Admitted<'a>, BadEnvelope> {
+    admit_in(format, headers, body, context())
+}
+
+/// The same in a context of the test's own.
+fn admit_in<'a>(
+    format: Format,
+    headers: &[(&'static str, &str)],
+    body: &'a [u8],
+    context: AdmissionContext,
+) -> Result<Admitted<'a>, BadEnvelope> {
     let headers = headers.iter().map(|(name, value)| {
         (
             HeaderName::from_static(name),
@@ -102,7 +113,6 @@ fn admit_sent<'a>(
         )
     });
     let headers = headers.collect();
-    let context = context();
     let developer = &context.developer;
     let received_at = context.received_at;
     let request = BatchRequest {

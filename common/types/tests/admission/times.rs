@@ -1,10 +1,14 @@
 //! Times: what is one, effective time, plausible times, the local day.
 
+use types::admission::AdmissionContext;
 use types::batch::EventMetadata;
+use types::formats::Format;
 use types::time::{SECOND, rfc3339};
 use types::verdict::Code;
 
-use super::{ACCEPTED, RECEIVED, admitted, at, body, event, finding, note, refused};
+use super::{
+    ACCEPTED, RECEIVED, admit_in, admitted, at, body, context, event, finding, note, refused,
+};
 
 fn quoted(text: &str) -> String {
     format!("{text:?}")
@@ -207,6 +211,40 @@ fn the_local_day_is_the_client_zones() {
         ),
         "2026-02-28"
     );
+}
+
+#[test]
+fn the_developers_zone_is_for_clients_that_name_none() {
+    let found = |client: &str, setting: &str| {
+        let body = body(
+            &[("client", client)],
+            &[happened("2026-02-27T23:30:00-03:00")],
+        );
+        let context = AdmissionContext {
+            zone: Some(setting.to_owned()),
+            ..context()
+        };
+        let admitted = admit_in(Format::Envelope, &[], body.as_bytes(), context);
+        let mut header = admitted.expect("an envelope").header;
+        (header.events.remove(0).day.expect("a day"), header.zone)
+    };
+    let kiritimati = "Pacific/Kiritimati".to_owned();
+    let honolulu = r#"{"time_zone":"Pacific/Honolulu"}"#;
+    assert_eq!(
+        found("", &kiritimati),
+        ("2026-02-28".to_owned(), Some(kiritimati.clone()))
+    );
+    // The message says which zone it was, and only if it was the developer's.
+    assert_eq!(
+        found(honolulu, &kiritimati),
+        ("2026-02-27".to_owned(), None)
+    );
+    // One that is not known counts as none, the client's and the developer's.
+    assert_eq!(
+        found(r#"{"time_zone":"Mars/Olympus"}"#, &kiritimati).1,
+        Some(kiritimati)
+    );
+    assert_eq!(found("", "Mars/Olympus"), ("2026-02-27".to_owned(), None));
 }
 
 #[test]

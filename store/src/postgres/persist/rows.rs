@@ -17,12 +17,12 @@ use tokio_postgres::Row;
 /// Counts, needed jobs and job body follow with `UPDATE_BATCHES`, in the same transaction.
 const INSERT_BATCHES: &str = "INSERT INTO batches
     (src, seq, developer, batch_id, message_id, correlation_id, traceparent, schema_version, sent_at,
-     skew, collector, client, received_at, validated_at, published_at, persisted_at,
+     skew, collector, client, zone, received_at, validated_at, published_at, persisted_at,
      received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
     SELECT u.*, 0, 0, 0, 0, 0, 0, 'persisted', '', 0
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bytea[], $13::bigint[], $14::bigint[],
-        $15::bigint[], $16::bigint[]) u
+        $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bytea[], $13::text[], $14::bigint[],
+        $15::bigint[], $16::bigint[], $17::bigint[]) u
     ON CONFLICT (src, seq) DO NOTHING RETURNING src, seq";
 /// The storing process has a lease of 5 s by the database's clock to publish the jobs; then the sweep may.
 const UPDATE_BATCHES: &str = "UPDATE batches b
@@ -86,6 +86,7 @@ pub async fn insert_batches(
             &column(batches, |batch| batch.header.skew),
             &column(batches, |batch| batch.header.collector.as_str()),
             &column(batches, client),
+            &column(batches, |batch| batch.header.zone.as_deref()),
             &column(batches, |batch| batch.header.received_at),
             &column(batches, |batch| batch.header.validated_at),
             &column(batches, |batch| batch.published_at),

@@ -34,6 +34,7 @@ fn event(number: u32, kind: &str, effective_at: Micros) -> StoredEvent {
         local_day: local_day(effective_at, None, Offset::UTC),
         body: body.to_string().into_bytes(),
         client: None,
+        zone: Some("UTC".to_owned()),
     }
 }
 
@@ -84,7 +85,49 @@ fn rules() -> Vec<Rule> {
         named("three", rule_of_days(3)),
         named("streak", rule_when(streak)),
         named("night", rule_when(night)),
+        named("whole-night", from_noon(rule_when(night))),
+        named("three-nights", from_noon(rule_of_days(3))),
     ]
+}
+
+fn from_noon(rule: Rule) -> Rule {
+    Rule {
+        day_begins: "12:00".to_owned().try_into().unwrap(),
+        ..rule
+    }
+}
+
+#[test]
+fn a_night_is_one_window_with_the_date_of_its_evening() {
+    let rule = from_noon(rules().remove(3));
+    let fired = |hours: &[i64]| {
+        let events: Vec<StoredEvent> = (0..)
+            .zip(hours)
+            .map(|(number, hour)| event(number, "heartbeat", MONDAY + hour * HOUR))
+            .collect();
+        let windows = found(std::slice::from_ref(&rule), &events).windows;
+        let fired = windows
+            .into_iter()
+            .filter(|window| window.finding.is_some());
+        fired.map(|window| window.window_start).collect::<Vec<_>>()
+    };
+    assert_eq!(fired(&[23, 24 + 4]), ["2026-03-02"], "evening and morning");
+    assert_eq!(fired(&[1, 4]), ["2026-03-01"], "the morning after Sunday");
+    assert_eq!(fired(&[4, 23]), [""; 0], "two nights of one day");
+}
+
+/// What comes after midnight is read for the day before, and moves its generation.
+#[test]
+fn an_event_after_midnight_evaluates_the_night_before() {
+    let rule = from_noon(rules().remove(3));
+    let morning = event(0, "heartbeat", MONDAY + 26 * HOUR);
+    let one = found(std::slice::from_ref(&rule), std::slice::from_ref(&morning));
+    let windows: Vec<(&str, bool)> = one
+        .windows
+        .iter()
+        .map(|window| (window.window_start.as_str(), window.generation > 0))
+        .collect();
+    assert_eq!(windows, [("2026-03-02", true), ("2026-03-03", true)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
         at: (minute - 120) * 60 * SECOND,
         local_time: format!("minute {minute}"),
         offset: 7200,
+        knows_local_time: true,
         local_day: "1970-01-01".to_owned(),
         language: None,
         project: Some("demo".to_owned()),
@@ -99,4 +100,14 @@ fn what_cannot_be_meant_is_refused() {
         assert!(toml::from_str::<EventFilter>(&text).is_err(), "{bad}");
     }
     assert!(toml::from_str::<EventFilter>("types = ['x']\nkind = 'y'").is_err());
+}
+
+#[test]
+fn an_event_whose_local_time_is_not_known_has_no_time_of_day() {
+    let night = filter("types = ['git.push']\nlocal_time = '22:00-05:00'");
+    let mut push = record("git.push", 60, &json!({}));
+    assert!(night.matches(&push));
+    push.knows_local_time = false;
+    assert!(!night.matches(&push));
+    assert!(filter("types = ['git.push']").matches(&push));
 }

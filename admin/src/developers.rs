@@ -1,0 +1,145 @@
+//! `devtrail developers`: settings of developers that change results, in the bucket `settings`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use async_nats::jetstream::kv;
+use serde_json::json;
+use types::developer_settings::{BUCKET, DeveloperSettings, settings_entry};
+use types::id::DeveloperId;
+use types::time;
+
+use crate::bucket;
+use crate::developer::ensure_known;
+use crate::output::{self, OUTPUT};
+use crate::target::Target;
+
+/// What to do with developers.
+#[derive(Debug, clap::Subcommand)]
+pub enum DevelopersCommand {
+    /// List the developers who have settings
+    #[command(after_long_help = "Examples:
+  devtrail developers list
+  devtrail developers list --json")]
+    List {
+        /// Print JSON
+        #[arg(long, help_heading = OUTPUT)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Set what changes a developer's results
+    #[command(after_long_help = "Examples:
+  devtrail developers set ada --zone Europe/Berlin
+  devtrail developers set ada --no-zone")]
+    Set(DeveloperSetSettings),
+}
+
+/// What to set.
+#[derive(Debug, clap::Args)]
+pub struct DeveloperSetSettings {
+    /// The developer
+    developer: DeveloperId,
+    /// The IANA zone, such as Europe/Berlin, for what is received from now on of clients that name none
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone, required_unless_present = "no_zone")]
+    zone: Option<String>,
+    /// Remove the zone
+    #[arg(long, conflicts_with = "zone")]
+    no_zone: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn parse_zone(name: &str) -> Result<String, String> {
+    match time::zone(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err(
+            "is no zone of the IANA database; write one such as Europe/Berlin or Asia/Kolkata"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Returns an error if NATS does not answer, the bucket is missing, the developer is not known, or stdout cannot be
+/// written.
+pub async fn run(command: DevelopersCommand) -> anyhow::Result<()> {
+    match command {
+        DevelopersCommand::List { json, target } => list(&target, json).await,
+        DevelopersCommand::Set(settings) => set(settings).await,
+    }
+}
+
+async fn list(target: &Target, as_json: bool) -> anyhow::Result<()> {
+    let js = target.connect().await?;
+    let entries = bucket::entries(&js, &bucket::open(&js, BUCKET).await?, "developer").await?;
+    let mut developers: BTreeMap<String, DeveloperSettings> = BTreeMap::new();
+    for entry in entries {
+        let settings = serde_json::from_slice(&entry.value).with_context(|| {
+            format!(
+                "The settings of {} cannot be read; set them again.",
+                entry.name
+            )
+        })?;
+        developers.insert(entry.name, settings);
+    }
+    if as_json {
+        let entries = developers
+            .iter()
+            .map(|(developer, settings)| json!({"developer": developer, "settings": settings}));
+        return Ok(output::json(&entries.collect::<Vec<_>>())?);
+    }
+    if developers.is_empty() {
+        let how =
+            "No developer has settings. `devtrail developers set NAME --zone ZONE` sets a zone.";
+        return Ok(output::line(how)?);
+    }
+    let row = |(developer, settings): (String, DeveloperSettings)| {
+        [developer, settings.zone.unwrap_or_else(|| "-".to_owned())]
+    };
+    Ok(output::table(
+        ["DEVELOPER", "ZONE"],
+        developers.into_iter().map(row).collect(),
+    )?)
+}
+
+/// Reads, changes and writes the entry. Of two administrators at once, one is told to look again.
+async fn set(settings: DeveloperSetSettings) -> anyhow::Result<()> {
+    let js = settings.target.connect().await?;
+    let bucket = bucket::open(&js, BUCKET).await?;
+    let developer = &settings.developer;
+    ensure_known(&settings.target, Some(developer)).await?;
+    let entry = settings_entry(developer);
+    let current = bucket.entry(&entry).await?;
+    let is_there = |entry: &kv::Entry| entry.operation == kv::Operation::Put;
+    let known: DeveloperSettings = match current.as_ref().filter(|entry| is_there(entry)) {
+        Some(entry) => serde_json::from_slice(&entry.value)
+            .with_context(|| format!("The settings of {developer} cannot be read."))?,
+        None => DeveloperSettings::default(),
+    };
+    let changed = DeveloperSettings {
+        zone: settings.zone,
+        ..known
+    };
+    let revision = current.map_or(0, |entry| entry.revision);
+    let value = serde_json::to_vec(&changed)?;
+    match bucket.update(&entry, value.into(), revision).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
+            bail!(
+                "Somebody else has just set something of {developer}. Look with `devtrail developers list`."
+            )
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(output::line(match &changed.zone {
+        Some(zone) => format!(
+            "{developer}'s zone is {zone}: for what is received from now on, of clients that name none."
+        ),
+        None => format!(
+            "{developer} has no zone: where a client names none, each event's own offset decides."
+        ),
+    })?)
+}

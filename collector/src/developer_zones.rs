@@ -1,0 +1,59 @@
+//! The zones that developers have set, by the bucket `settings`: for batches whose client names none.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_nats::jetstream::kv;
+use types::developer_settings::{BUCKET, DeveloperSettings};
+use types::id::DeveloperId;
+
+use crate::bucket_mirror::BucketMirror;
+
+/// The zones as they are now. Cheap to clone; all clones see the same.
+#[derive(Debug, Clone, Default)]
+pub struct DeveloperZones {
+    zones: Arc<RwLock<HashMap<String, String>>>,
+}
+
+impl DeveloperZones {
+    /// The IANA zone that the developer has set.
+    #[must_use]
+    pub fn of(&self, developer: &DeveloperId) -> Option<String> {
+        let zones = self.zones.read().unwrap_or_else(PoisonError::into_inner);
+        zones.get(developer.as_str()).cloned()
+    }
+}
+
+impl BucketMirror for DeveloperZones {
+    const BUCKET: &'static str = BUCKET;
+    const WHAT: &'static str = "developers' settings";
+    type Table = HashMap<String, String>;
+
+    fn apply(&self, table: &mut Self::Table, entry: &kv::Entry) {
+        let Some(developer) = entry.key.strip_prefix("developer.") else {
+            return;
+        };
+        let is_gone = entry.operation != kv::Operation::Put;
+        let settings = match serde_json::from_slice::<DeveloperSettings>(&entry.value) {
+            Ok(settings) if !is_gone => settings,
+            Err(error) if !is_gone => {
+                tracing::error!(entry = entry.key, %error, "a developer's settings cannot be read: they count as none");
+                DeveloperSettings::default()
+            }
+            _ => DeveloperSettings::default(),
+        };
+        match settings.zone {
+            Some(zone) => drop(table.insert(developer.to_owned(), zone)),
+            None => drop(table.remove(developer)),
+        }
+    }
+
+    fn replace(&self, fresh: Self::Table) {
+        *self.zones.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    fn update(&self, entry: &kv::Entry) {
+        let mut zones = self.zones.write().unwrap_or_else(PoisonError::into_inner);
+        self.apply(&mut zones, entry);
+    }
+}

@@ -1,0 +1,43 @@
+//! Settings of a developer that change results: what the bucket `settings` holds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::DeveloperId;
+
+/// The key-value bucket of settings.
+pub const BUCKET: &str = "settings";
+
+/// The value under `developer.<id>`: one JSON object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeveloperSettings {
+    /// The IANA zone, such as `Europe/Berlin`, for batches whose client names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Members that this version does not know: a newer one's, kept when it is written.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// The bucket's key for a developer's settings.
+#[must_use]
+pub fn settings_entry(developer: &DeveloperId) -> String {
+    format!("developer.{developer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_newer_versions_are_kept() {
+        let text = r#"{"zone":"Asia/Kolkata","idle_s":300}"#;
+        let settings: DeveloperSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(settings.zone.as_deref(), Some("Asia/Kolkata"));
+        assert_eq!(serde_json::to_string(&settings).unwrap(), text);
+        assert_eq!(
+            serde_json::from_str::<DeveloperSettings>("{}").unwrap(),
+            DeveloperSettings::default()
+        );
+    }
+}
