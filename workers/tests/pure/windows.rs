@@ -118,7 +118,7 @@ fn a_commit_is_in_the_languages_of_its_paths() {
     assert_eq!(days["2026-03-01"]["languages"], json!(expected));
     assert_eq!(
         days["2026-03-01"]["projects"],
-        json!([share("demo", 480, 5)])
+        json!([{"name": "demo", "key": "demo", "seconds": 480, "commits": 5}])
     );
 }
 
