@@ -158,7 +158,7 @@ impl Command<'_> {
             let is_first = |word: &&Word<'_>| {
                 file_name(word.text) == command.split(' ').next().unwrap_or_default()
             };
-            let Some(at) = plain.iter().position(|word| is_first(word)) else {
+            let Some(at) = plain.iter().position(is_first) else {
                 continue;
             };
             let length = command.split(' ').count();
