@@ -96,7 +96,7 @@ fn admit_sent<'a>(
     headers: &[(&'static str, &str)],
     body: &'a [u8],
 ) -> Result<Admitted<'a>, BadEnvelope> {
-    admit_in(format, headers, body, context())
+    admit_in(format, headers, body, &context())
 }
 
 /// The same in a context of the test's own.
@@ -104,7 +104,7 @@ fn admit_in<'a>(
     format: Format,
     headers: &[(&'static str, &str)],
     body: &'a [u8],
-    context: AdmissionContext,
+    context: &AdmissionContext,
 ) -> Result<Admitted<'a>, BadEnvelope> {
     let headers = headers.iter().map(|(name, value)| {
         (

@@ -224,7 +224,7 @@ fn the_developers_zone_is_for_clients_that_name_none() {
             zone: Some(setting.to_owned()),
             ..context()
         };
-        let admitted = admit_in(Format::Envelope, &[], body.as_bytes(), context);
+        let admitted = admit_in(Format::Envelope, &[], body.as_bytes(), &context);
         let mut header = admitted.expect("an envelope").header;
         (header.events.remove(0).day.expect("a day"), header.zone)
     };
