@@ -32,7 +32,7 @@ pub enum StreamsCommand {
     /// message on, and workers on the other store stop
     #[command(after_long_help = "Examples:
   devtrail streams adopt --reason 'the disk of the database died'
-  devtrail streams adopt --reason 'back to the old server' --database-url postgres://db/devtrail --yes")]
+  devtrail streams adopt --reason 'back to the old server' --yes")]
     Adopt(AdoptSettings),
 }
 

@@ -82,7 +82,7 @@ pub fn incompatible(database: &impl Display, reason: &str) -> StoreError {
     StoreError::Incompatible(format!(
         "The database {database} has another shape than this program needs: {reason}. Start the program that made it, \
          or rebuild it from the stream: let an empty database take over with `devtrail streams adopt`, and start the \
-         workers on it."
+         workers on it, which read EVENTS again."
     ))
 }
 

@@ -190,12 +190,12 @@ async fn what_is_changed_is_named(deployment: &Deployment, engine: Engine) {
             "INSERT INTO refused (src, seq, ordinal, developer, verdict, code, body, hash) SELECT src, seq, \
             9, developer, verdict, code, body, hash FROM refused WHERE seq = 3".to_owned(),
             "DELETE FROM refused WHERE ordinal = 9",
-            "surplus: the store holds event 1:3:9, the message has 1 events",
+            "surplus: the store holds event 1:3:9, the message has 1 event",
         ),
         (
             "UPDATE refused SET seq = 70000 WHERE seq = 5".to_owned(),
             "UPDATE refused SET seq = 5 WHERE seq = 70000",
-            "surplus: the store holds batch 1:70000 (1 events), which no message holds",
+            "surplus: the store holds batch 1:70000 (1 event), which no message holds",
         ),
     ] {
         deployment.database.execute(&damage).await;
