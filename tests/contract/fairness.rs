@@ -65,7 +65,7 @@ async fn unharmed(
     for _ in 0..TRIES {
         let before = baseline().await;
         let during = attack().await;
-        println!("p99 {before:?} without the attack, {during:?} during it");
+        eprintln!("p99 {before:?} without the attack, {during:?} during it");
         if during <= SLOWER * before {
             return;
         }

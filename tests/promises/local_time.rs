@@ -18,7 +18,7 @@ const ALERTS: &str =
     "SELECT rule, window_start FROM alerts WHERE state = 'raised' ORDER BY window_start";
 const DAYS: &str = "SELECT DISTINCT local_day FROM events WHERE event_id LIKE '";
 
-/// Contract: times.local-day, times.zone-kept, commands.developers-set
+/// Contract: times.local-day, times.zone-kept, commands.developers-list, commands.developers-set
 async fn a_zone_that_is_set_counts_for_clients_that_name_none(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
@@ -34,6 +34,15 @@ async fn a_zone_that_is_set_counts_for_clients_that_name_none(engine: Engine) {
         &["developers", "set", "ada", "--zone", "Asia/Kolkata"],
     );
     assert!(set.status.success(), "{}", stderr_of(&set));
+    let list = deployment.run("devtrail", &["developers", "list", "--json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(
+        list,
+        json!([{"developer": "ada", "settings": {"zone": "Asia/Kolkata"}}])
+    );
+    let unknown = ["developers", "set", "adda", "--zone", "Asia/Kolkata"];
+    let refused = deployment.run("devtrail", &unknown);
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr_of(&refused));
     // A collector follows the bucket: within a second it knows.
     let mut sent = 1;
     until("the zone counts", async || {

@@ -41,7 +41,8 @@ const INSERT_BATCH: &str = "INSERT INTO batches
      skew, collector, client, zone, received_at, validated_at, published_at, persisted_at,
      received, accepted, duplicate, rejected, quarantined, need, state, job_body, lease_until)
     VALUES (:src, :seq, :developer, :batch_id, :message_id, :correlation_id, :traceparent,
-     :schema_version, :sent_at, :skew, :collector, :client, :zone, :received_at, :validated_at, :published_at, :persisted_at,
+     :schema_version, :sent_at, :skew, :collector, :client, :zone, :received_at,
+     :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
 /// Changes no row if the id has an owner.
