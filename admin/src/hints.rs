@@ -1,7 +1,7 @@
 //! Words that are no command, but that people try: each gets the command they mean. Pure.
 
 /// What each word most likely means.
-pub const HINTS: [(&str, &str); 21] = [
+pub const HINTS: [(&str, &str); 20] = [
     ("start", "`devtrail up` starts everything."),
     ("run", "`devtrail up` starts everything."),
     ("serve", "`devtrail up` starts everything."),
@@ -35,10 +35,9 @@ pub const HINTS: [(&str, &str); 21] = [
         "There are no accounts: `devtrail keys create DEVELOPER` makes a key, and --key-file names it.",
     ),
     ("key", "`devtrail keys` makes, lists and revokes API keys."),
-    ("users", "`devtrail keys list` shows who has a key."),
     (
-        "developers",
-        "`devtrail keys list` shows who has a key, `devtrail metrics show --all` who has metrics.",
+        "users",
+        "`devtrail keys list` shows who has a key, `devtrail developers list` who has settings.",
     ),
     ("ps", "`devtrail status` shows the processes."),
     (

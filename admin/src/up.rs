@@ -223,8 +223,17 @@ async fn run_services(
         watch: settings.watch.clone(),
     };
     let tasks = async {
-        let collector = collector::run(collector, listener, process.part("collector"));
-        let workers = workers::run(WorkerRole::All, workers, process.part("worker"));
+        // On the heap: together they are larger than a thread's stack, which a debug build copies them on.
+        let collector = Box::pin(collector::run(
+            collector,
+            listener,
+            process.part("collector"),
+        ));
+        let workers = Box::pin(workers::run(
+            WorkerRole::All,
+            workers,
+            process.part("worker"),
+        ));
         let ready = print_next_steps(addresses, folder, first_key.as_deref());
         // A shutdown before it is ready prints nothing.
         let ready = async {

@@ -143,20 +143,21 @@ pub async fn run(
     let finished = CancellationToken::new();
     let retry = settings.retry;
     let shutdown = &process.shutdown;
-    let follow_keys = bucket_mirror::follow(
+    // On the heap, like all that a debug build would copy on the stack.
+    let follow_keys = Box::pin(bucket_mirror::follow(
         app.keys.clone(),
         js.clone(),
         keys_loaded,
         retry,
         shutdown.clone(),
-    );
-    let follow_zones = bucket_mirror::follow(
+    ));
+    let follow_zones = Box::pin(bucket_mirror::follow(
         app.zones.clone(),
         js.clone(),
         zones_loaded,
         retry,
         shutdown.clone(),
-    );
+    ));
     let recovery = BreakerRecovery {
         js: js.clone(),
         breaker: app.breaker.clone(),

@@ -228,6 +228,7 @@ async fn what_does_not_pass_stays_with_its_reason(engine: Engine) {
         stderr_of(&named)
     );
     // Neither a place nor an id leads to what is another developer's.
+    let _ = deployment.key("bob");
     for name in ["1:2:1", "old"] {
         let output = deployment.run(
             "devtrail",

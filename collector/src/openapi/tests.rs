@@ -105,6 +105,7 @@ fn references_resolve_and_each_route_names_its_problems() {
 /// Method and path of each route that the contract speaks of as there.
 fn contracts_routes() -> BTreeSet<(String, String)> {
     let contract = docs("contract.md");
+    let contract = contract.split("\n## Planned\n").next().unwrap_or_default();
     let mut found = BTreeSet::new();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
         for (at, _) in contract.match_indices(&format!("{method} /")) {
