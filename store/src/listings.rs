@@ -27,7 +27,7 @@ pub trait Listings: Send + Sync + 'static {
 shared_sql! {
     KNOWN_DEVELOPERS = "SELECT developer FROM developers WHERE developer <> '' ORDER BY developer";
     NEWEST_EVENTS = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version, e.effective_at,
-          e.local_day, e.body, b.client
+          e.local_day, e.body, b.client, b.zone
         FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
         WHERE e.developer = $1 ORDER BY e.effective_at DESC, e.event_id DESC LIMIT $2";
     ALERT = "SELECT alert_id, developer, rule, severity, window_start, title, state, revision, push, body

@@ -19,6 +19,7 @@ const COMMANDS: &[(&str, usize)] = &[
     ("ngrok authtoken", 1),
     ("ngrok config add-authtoken", 1),
     ("openssl passwd", 1),
+    ("poetry config", 3),
     ("mysqladmin password", 1),
     ("bw unlock", 1),
     ("bw login", 2),
