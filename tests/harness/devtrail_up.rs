@@ -290,10 +290,16 @@ impl DevtrailUp {
         }
     }
 
+    /// All that it has logged.
+    #[must_use]
+    pub fn whole_log(&self) -> String {
+        std::fs::read_to_string(self.path("up.log")).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.path("up.log")).unwrap_or_default();
+        let text = self.whole_log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

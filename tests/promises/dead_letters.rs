@@ -152,6 +152,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
         "{message}"
     );
     assert_eq!(job["job_id"], "1:3:normalize");
+    let _ = deployment.key("bob");
     for (filters, count) in [
         (&["--stream", "JOBS"][..], 1),
         (&["--consumer", "persist"], 1),

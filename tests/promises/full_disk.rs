@@ -23,11 +23,7 @@ async fn a_full_disk_under_load_loses_nothing_and_recovers() {
     up.until("the load runs", || (load.count() > 300).then_some(()))
         .await;
     disk.fill();
-    let stderr_of = |text: &str| {
-        std::fs::read_to_string(up.path("up.log"))
-            .unwrap_or_default()
-            .contains(text)
-    };
+    let stderr_of = |text: &str| up.whole_log().contains(text);
     up.until("clients get 503", || (load.refused() > 0).then_some(()))
         .await;
     up.until("the full disk is reported", || {

@@ -123,8 +123,10 @@ async fn kill_9_of_nats_server_in_mid_load_loses_and_doubles_nothing() {
         })
         .await;
         for stderr_of in ["the connection to NATS broke", "connected to NATS again"] {
-            up.until(stderr_of, || up.log().contains(stderr_of).then_some(()))
-                .await;
+            up.until(stderr_of, || {
+                up.whole_log().contains(stderr_of).then_some(())
+            })
+            .await;
         }
         let then = load.count();
         up.until("batches are taken again", || {

@@ -59,7 +59,7 @@ async fn a_batch_is_traced_by_any_name_with_its_original() {
     let text = up.devtrail(&["trace", "e1", "--limit", "1"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(
-        text.starts_with("batch b1 of me: ") && text.contains("more than 1 batches"),
+        text.starts_with("batch b1 of me: ") && text.contains("more than 1 batch;"),
         "{text}"
     );
 }
@@ -69,16 +69,22 @@ async fn a_lookup_without_result_suggests_what_to_try() {
     let up = DevtrailUp::start().await;
     up.client().send(&envelope("b1", &[event("e1")])).await;
     traced(&up, "b1", 1).await;
+    let known = up.devtrail(&["keys", "create", "bob"]);
+    assert!(known.status.success());
     for (arguments, remedy) in [
         (&["trace", "b2"][..], "seq:N"),
         (
-            &["trace", "b1", "--developer", "nobody"][..],
+            &["trace", "b1", "--developer", "bob"][..],
             "without --developer",
+        ),
+        (
+            &["trace", "b1", "--developer", "nobody"][..],
+            "no developer \"nobody\"",
         ),
         (&["trace", "job:2:1:alert"][..], "batch id"),
         (
             &["metrics", "show", "nobody"][..],
-            "no metrics of \"nobody\"",
+            "no developer \"nobody\"",
         ),
     ] {
         let output = up.devtrail(arguments);

@@ -52,6 +52,7 @@ fn filters_narrow_what_is_dropped(deployment: &Deployment) {
         ];
         became(&json(&dead(deployment, &[&arguments[..], more].concat()))).len()
     };
+    let _ = deployment.key("bob");
     for (filters, count) in [
         (&[][..], 4),
         (&["--stream", "REPLAY"], 3),

@@ -17,9 +17,8 @@ pub struct Kind {
     payload: Vec<u8>,
     /// Headers that no client can read.
     unreadable: Option<&'static [u8]>,
-    /// Where it ends, and whether it ends there.
+    /// Where it ends.
     dead: &'static str,
-    pub goes_to_dead: bool,
     /// Part of the reason, and the headers that are known of it.
     reason: &'static str,
     known: Vec<(&'static str, String)>,
@@ -108,7 +107,6 @@ pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
         payload,
         unreadable: None,
         dead,
-        goes_to_dead: true,
         reason,
         known,
     }
@@ -165,7 +163,6 @@ fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -
         payload,
         unreadable: None,
         dead,
-        goes_to_dead: true,
         reason,
         known,
     }
@@ -285,11 +282,13 @@ pub async fn all(deployment: &Deployment) -> Vec<Kind> {
                 b"sixth",
             )
         },
-        // Nothing is left to be done: it is done, and names nobody.
-        Kind {
-            goes_to_dead: false,
-            ..job("jobs.alert.live.ada", &gone, "", "")
-        },
+        // Its batch is not stored, and no message can bring it.
+        job(
+            "jobs.alert.live.ada",
+            &gone,
+            "dead.JOBS.alert",
+            "is not stored and cannot come",
+        ),
     ]
 }
 
