@@ -65,8 +65,16 @@ async fn each_is_in_the_audit(deployment: &Deployment, dead_letters: &[Dead]) {
         "SELECT a.src, a.seq, a.outcome, p.detail FROM audit a JOIN audit_personal p ON p.id = a.id
         WHERE a.step = 'dead'";
     let rows = deployment.database.rows(rows).await;
-    assert_eq!(rows.len(), dead_letters.len(), "{rows:#?}");
-    for dead_letter in dead_letters {
+    // A job whose batch is not stored names a person whom nothing shows to be known: its row is a skeleton.
+    let is_named = |one: &&Dead| !one.header("Devtrail-Reason").contains("cannot come");
+    let named: Vec<&Dead> = dead_letters.iter().filter(is_named).collect();
+    assert_eq!(rows.len(), named.len(), "{rows:#?}");
+    let all = "SELECT count(*) FROM audit WHERE step = 'dead'";
+    assert_eq!(
+        deployment.database.count(all).await,
+        dead_letters.len() as i64
+    );
+    for dead_letter in named {
         let fits = |row: &&Vec<String>| {
             let detail: serde_json::Value = serde_json::from_str(&row[3]).unwrap();
             let seq = detail["stream_sequence"].as_u64();

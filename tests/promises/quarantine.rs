@@ -31,6 +31,7 @@ async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
     for part in ["me", "e1", "coffee.brewed", "type_unknown"] {
         assert!(listed.contains(part), "{part}: {listed}");
     }
+    assert!(up.devtrail(&["keys", "create", "bob"]).status.success());
     let none = run(&up, &["list", "--developer", "bob"]).1;
     assert!(none.contains("No quarantined event fits"), "{none}");
     let empty = run(&up, &["list", "--code", "id_conflict", "--json"]).1;
@@ -63,7 +64,7 @@ async fn a_quarantined_event_is_listed_shown_whole_and_readmitted() {
     let (code, text, error) = run(&up, &["readmit", "1:1:1", "--schemas", schemas]);
     assert!(
         code == Some(0)
-            && text.contains("1:1 batch b1 of me: 1 events went out as readmit-1-1 (EVENTS 2)"),
+            && text.contains("1:1 batch b1 of me: 1 event went out as readmit-1-1 (EVENTS 2)"),
         "{text}{error}"
     );
     assert_eq!(up.verify()["stored"], 2);

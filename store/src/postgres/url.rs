@@ -71,10 +71,16 @@ impl FromStr for PostgresUrl {
         if config.get_hosts().is_empty() {
             return Err(bad("it names no host".to_owned()));
         }
-        let masked = match config.get_password() {
-            // A user alone is no secret, and commands read the address from what `up` writes.
-            None => text.to_owned(),
-            Some(_) => masked,
+        // A user alone is no secret, and commands read the address from what `up` writes. What only the driver takes
+        // for a user, such as `host/db?password=a` of an address with a late `@`, may hold one.
+        let login = text.rsplit_once('@').map_or("", |(before, _)| {
+            before.split_once("://").map_or(before, |(_, login)| login)
+        });
+        let has_no_secret = config.get_password().is_none() && !login.contains([':', '/', '?']);
+        let masked = if has_no_secret {
+            text.to_owned()
+        } else {
+            masked
         };
         Ok(Self(Arc::new(Parsed {
             config,

@@ -373,7 +373,7 @@ async fn a_transaction_that_the_server_aborts_is_retried() {
     });
     let same = format!(
         "INSERT INTO batches SELECT src, 2, developer, batch_id, message_id, correlation_id, traceparent,
-          schema_version, sent_at, skew, collector, client, received_at, validated_at, published_at, persisted_at,
+          schema_version, sent_at, skew, collector, client, zone, received_at, validated_at, published_at, persisted_at,
           received, accepted, duplicate, rejected, quarantined, need, done, failed, state, job_body, lease_until
         FROM batches WHERE src = {src} AND seq = 1; ROLLBACK"
     );

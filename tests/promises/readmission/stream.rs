@@ -41,7 +41,7 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     ];
     let first = deployment.run("devtrail", &readmit);
     assert!(
-        first.status.code() == Some(1) && stderr_of(&first).contains("no worker runs"),
+        first.status.code() == Some(1) && stderr_of(&first).contains("No worker runs"),
         "{}",
         stderr_of(&first)
     );

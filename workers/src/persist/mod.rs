@@ -82,8 +82,16 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     let relaying = Box::pin(relay.run(queued_jobs));
     // Only a start fails. The relay ends when the roles are gone, and with them the queue.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
-    let relays = async { tokio::join!(relaying, Box::pin(lost_jobs)) };
-    let (pulled, _) = tokio::join!(pulls, relays);
+    // Lost jobs are looked for as long as messages are pulled: a pull that fails ends the role.
+    let pulls = async {
+        let mut pulls = std::pin::pin!(pulls);
+        tokio::select! {
+            pulled = &mut pulls => return pulled,
+            () = Box::pin(lost_jobs) => {}
+        }
+        pulls.await
+    };
+    let (pulled, ()) = tokio::join!(pulls, relaying);
     pulled
 }
 
