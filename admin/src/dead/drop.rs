@@ -1,8 +1,6 @@
 //! `devtrail dead drop`: deletes dead letters and their messages for good.
 
-use std::io::{IsTerminal, Write as _};
-
-use runtime::{process::Process, settings::UsageError};
+use runtime::process::Process;
 use store::{QueryReads, VerifyReads};
 use types::query::DEAD_DROP;
 
@@ -14,6 +12,7 @@ use super::message::DeadMessage;
 use super::plan::{self, EventsView};
 use super::report::{DeadLetterOutcome, DeadLetterReport, PROGRESS, ReportLine, SHOWN};
 use super::session::DeadLetterSession;
+use crate::administrator::{confirmed, parse_reason};
 use crate::developer::ensure_known;
 use crate::output::{self, OUTPUT, SELECTION};
 use crate::target::{Target, with_store};
@@ -56,27 +55,13 @@ pub struct DeadDropSettings {
     json: bool,
 }
 
-/// Longest reason, in bytes: that of a dead letter's own.
-const MAX_REASON: usize = 1024;
-
-fn parse_reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text.len() {
-        0 => Err("the reason is empty; say why the dead letters are dropped".to_owned()),
-        1..=MAX_REASON => Ok(text.to_owned()),
-        length => Err(format!(
-            "the reason has {length} bytes, the limit is {MAX_REASON}"
-        )),
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// Returns an error if a dead letter is gone, or streams, database or workers do not answer.
 pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Result<()> {
     settings.origin.range.check()?;
-    if !settings.dry_run && !settings.yes && !confirmed(settings)? {
+    if !settings.dry_run && !settings.yes && !may_drop(settings)? {
         return Ok(output::line("Nothing was dropped.")?);
     }
     let mut report = DeadLetterReport {
@@ -97,14 +82,7 @@ pub async fn run(settings: &DeadDropSettings, process: &Process) -> anyhow::Resu
     report.conclude(done, shown, settings.json)
 }
 
-fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(UsageError(
-            "What is dropped is gone for good. If nobody can be asked, say --yes.".to_owned(),
-        )
-        .into());
-    }
-    let mut stderr = std::io::stderr();
+fn may_drop(settings: &DeadDropSettings) -> anyhow::Result<bool> {
     let which = match &settings.dead_letters[..] {
         [] => "all dead letters that fit (--dry-run shows them) for good, and their messages with them"
             .to_owned(),
@@ -114,11 +92,10 @@ fn confirmed(settings: &DeadDropSettings) -> anyhow::Result<bool> {
             output::count(several.len(), "dead letter")
         ),
     };
-    write!(stderr, "Drop {which}? [y/N] ")?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    confirmed(
+        "What is dropped is gone for good.",
+        &format!("Drop {which}?"),
+    )
 }
 
 async fn drop_selected(
@@ -203,23 +180,4 @@ async fn drop_dead_letter(
 fn message_to_delete(dead: &DeadMessage, view: &EventsView) -> Option<u64> {
     plan::events_sequence(dead)?;
     plan::message_in_events(dead, view).ok().map(|at| at.seq)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_neither_empty_nor_too_long() {
-        assert_eq!(
-            parse_reason(" broken client "),
-            Ok("broken client".to_owned())
-        );
-        assert!(parse_reason("  ").unwrap_err().contains("say why"));
-        assert!(
-            parse_reason(&"x".repeat(2000))
-                .unwrap_err()
-                .contains("2000 bytes, the limit is 1024")
-        );
-    }
 }

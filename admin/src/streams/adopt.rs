@@ -1,15 +1,12 @@
 //! `devtrail streams adopt`: a store takes the streams over from another one.
 
-use std::io::{IsTerminal as _, Write as _};
-
 use runtime::process::Process;
-use runtime::settings::UsageError;
 use serde::Serialize;
 use store::{Identity, VerifyReads};
 use workers::ownership::{self, Adoption};
 use workers::{DatabaseSettings, DatabaseUrl, OpenedStore};
 
-use crate::administrator::administrator;
+use crate::administrator::{administrator, confirmed, parse_reason};
 use crate::output::{self, OUTPUT};
 use crate::target::Target;
 
@@ -27,20 +24,6 @@ pub struct AdoptSettings {
     /// Print JSON
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
-}
-
-/// Longest reason, in bytes.
-const MAX_REASON: usize = 1024;
-
-fn parse_reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text.len() {
-        0 => Err("the reason is empty; say why this store takes over".to_owned()),
-        1..=MAX_REASON => Ok(text.to_owned()),
-        length => Err(format!(
-            "the reason has {length} bytes, the limit is {MAX_REASON}"
-        )),
-    }
 }
 
 /// What was done.
@@ -91,7 +74,7 @@ async fn adopt<S: Identity + VerifyReads>(
     if owner.is_some_and(|owner| owner.store_id == own.store_id) {
         return show(&report, settings.json);
     }
-    if !store.is_empty().await? && !settings.yes && !confirmed(&own.database)? {
+    if !store.is_empty().await? && !settings.yes && !may_adopt(&own.database)? {
         return Ok(output::line("Nothing was changed.")?);
     }
     let adoption = Adoption {
@@ -104,23 +87,11 @@ async fn adopt<S: Identity + VerifyReads>(
     show(&report, settings.json)
 }
 
-fn confirmed(database: &str) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(UsageError(format!(
-            "The store {database} is not empty. What it has stays, and EVENTS is read into it again from the first \
-             message. If nobody can be asked, say --yes."
-        ))
-        .into());
-    }
-    let mut stderr = std::io::stderr();
-    write!(
-        stderr,
-        "The store {database} is not empty. What it has stays, and EVENTS is read into it again. Go on? [y/N] "
-    )?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+fn may_adopt(database: &str) -> anyhow::Result<bool> {
+    let warning = format!(
+        "The store {database} is not empty. What it has stays, and EVENTS is read into it again from the first message."
+    );
+    confirmed(&warning, &format!("{warning} Go on?"))
 }
 
 fn show(report: &AdoptReport, as_json: bool) -> anyhow::Result<()> {
@@ -138,20 +109,4 @@ fn show(report: &AdoptReport, as_json: bool) -> anyhow::Result<()> {
         "The streams belong to {database} now; before, they belonged to {before}. Workers on it read EVENTS from its \
          first message; workers on another store stop."
     ))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_neither_empty_nor_too_long() {
-        assert_eq!(parse_reason(" disk died "), Ok("disk died".to_owned()));
-        assert!(parse_reason("  ").unwrap_err().contains("say why"));
-        assert!(
-            parse_reason(&"x".repeat(2000))
-                .unwrap_err()
-                .contains("the limit is 1024")
-        );
-    }
 }
