@@ -96,10 +96,9 @@ async fn has_read_elsewhere<S: VerifyReads>(
 /// Returns `BindError::OtherStore` once the streams belong to another store.
 pub async fn until_taken_over(
     js: jetstream::Context,
-    own: Option<StoreOwner>,
+    own: StoreOwner,
     shutdown: Shutdown,
 ) -> Result<(), BindError> {
-    let Some(own) = own else { return Ok(()) };
     let mut ticks = tokio::time::interval(CHECK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -58,15 +58,9 @@ pub async fn run(
     };
     match opened {
         OpenedStore::Sqlite { store, lock: _held } => {
-            Worker::new(client, store, settings, process)
-                .run(role)
-                .await
+            run_on(client, store, settings, process, role).await
         }
-        OpenedStore::Postgres(store) => {
-            Worker::new(client, store, settings, process)
-                .run(role)
-                .await
-        }
+        OpenedStore::Postgres(store) => run_on(client, store, settings, process, role).await,
     }
 }
 
@@ -103,6 +97,60 @@ fn is_away(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Runs the role on this store, once the streams are known to belong to it.
+async fn run_on<S: Store>(
+    client: Client,
+    store: S,
+    settings: WorkerSettings,
+    process: Process,
+    role: WorkerRole,
+) -> anyhow::Result<()> {
+    let js = jetstream::new(client.clone());
+    let Some(own) = take_streams(&js, &store, &settings, &process, role).await? else {
+        return Ok(());
+    };
+    let worker = Worker {
+        client,
+        js,
+        store,
+        settings,
+        process,
+        own,
+        parts: JoinSet::new(),
+    };
+    worker.run(role).await
+}
+
+/// Makes sure that the streams belong to this store, and that it has what was acked. What is away is waited for;
+/// `None` if the process stops meanwhile.
+async fn take_streams<S: Store>(
+    js: &jetstream::Context,
+    store: &S,
+    settings: &WorkerSettings,
+    process: &Process,
+    role: WorkerRole,
+) -> anyhow::Result<Option<StoreOwner>> {
+    let take = async || {
+        let own = ownership::owner_of(store, &settings.database.database_url).await?;
+        ownership::claim(js, store, &own).await?;
+        if role.includes(WorkerRole::Persist) {
+            let actor = process.actor.to_string();
+            ownership::read_again_if_behind(js, store, &actor).await?;
+        }
+        anyhow::Ok(own)
+    };
+    let attempt = |_| async {
+        match take().await {
+            Err(error) if is_away(&error) => Err(format!("{error:#}")),
+            taken => Ok(taken),
+        }
+    };
+    let what = "whose the streams are cannot be found out";
+    let policy = settings.retry.policy();
+    let taken = policy.retry(what, &process.shutdown, attempt).await;
+    taken.transpose()
+}
+
 /// The parts of a worker process, and what they share.
 struct Worker<S> {
     client: Client,
@@ -110,29 +158,13 @@ struct Worker<S> {
     store: S,
     settings: WorkerSettings,
     process: Process,
-    /// The store as the owner of the streams, once that is known.
-    own: Option<StoreOwner>,
+    /// The store as the owner of the streams.
+    own: StoreOwner,
     parts: JoinSet<anyhow::Result<()>>,
 }
 
 impl<S: Store> Worker<S> {
-    fn new(client: Client, store: S, settings: WorkerSettings, process: Process) -> Self {
-        Self {
-            js: jetstream::new(client.clone()),
-            client,
-            store,
-            settings,
-            process,
-            own: None,
-            parts: JoinSet::new(),
-        }
-    }
-
     async fn run(mut self, role: WorkerRole) -> anyhow::Result<()> {
-        let Some(own) = self.take_streams(role).await? else {
-            return Ok(());
-        };
-        self.own = Some(own);
         health::running(role, &self.client, &self.store, &self.process);
         if role.includes(WorkerRole::Persist) {
             self.add_persist();
@@ -172,35 +204,10 @@ impl<S: Store> Worker<S> {
         self.parts.spawn(part);
     }
 
-    /// Makes sure that the streams belong to this store, and that it has what was acked. What is away is waited for;
-    /// `None` if the process stops meanwhile.
-    async fn take_streams(&self, role: WorkerRole) -> anyhow::Result<Option<StoreOwner>> {
-        let take = async || {
-            let own =
-                ownership::owner_of(&self.store, &self.settings.database.database_url).await?;
-            ownership::claim(&self.js, &self.store, &own).await?;
-            if role.includes(WorkerRole::Persist) {
-                let actor = self.process.actor.to_string();
-                ownership::read_again_if_behind(&self.js, &self.store, &actor).await?;
-            }
-            anyhow::Ok(own)
-        };
-        let attempt = |_| async {
-            match take().await {
-                Err(error) if is_away(&error) => Err(format!("{error:#}")),
-                taken => Ok(taken),
-            }
-        };
-        let what = "whose the streams are cannot be found out";
-        let policy = self.settings.retry.policy();
-        let taken = policy.retry(what, &self.process.shutdown, attempt).await;
-        taken.transpose()
-    }
-
     fn pulling(&self) -> PullSettings {
         let settings = &self.settings;
         PullSettings {
-            store: self.own.clone(),
+            store: Some(self.own.clone()),
             ..delivery_state::pulling(settings.retry, settings.breakers, &self.process)
         }
     }
