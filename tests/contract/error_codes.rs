@@ -1,6 +1,6 @@
 //! Each error code with its problem's members.
 
-use harness::{Client, Deployment, DevtrailUp, Engine, event, until, wait_until_stopped};
+use harness::{Client, Deployment, DevtrailUp, Engine, Streams, event, until, wait_until_stopped};
 use serde_json::json;
 
 use crate::problem::problem;
@@ -183,22 +183,13 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_is_named() {
 async fn a_full_stream_is_reported_with_a_longer_retry_after() {
     let up = DevtrailUp::start().await;
     let client = RawClient::to(&up);
-    let js = async_nats::jetstream::new(async_nats::connect(up.address("nats")).await.unwrap());
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    let room = config.max_bytes;
-    config.max_bytes = 1;
-    js.update_stream(config.clone()).await.unwrap();
+    let nats = async_nats::connect(up.address("nats")).await.unwrap();
+    let streams = Streams::of(async_nats::jetstream::new(nats));
+    let room = streams.edit("EVENTS", |config| config.max_bytes = 1).await;
     let batch = good();
     let body = client.body_refused(&batch, "stream_full").await;
     assert_eq!(body["retry_after_ms"], 5000);
-    config.max_bytes = room;
-    js.update_stream(config).await.unwrap();
+    streams.edit("EVENTS", |config| *config = room).await;
     assert_eq!(client.taken(&batch).await["duplicate_batch"], false);
     assert_eq!(up.verify()["stored"], 1);
 }

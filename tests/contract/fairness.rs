@@ -56,7 +56,6 @@ async fn p99(client: &RawClient) -> Duration {
 }
 
 /// Good batches are taken while `attack` goes on, and as fast as in `baseline`.
-#[allow(clippy::print_stdout, reason = "shown when the test fails")]
 async fn unharmed(
     mut baseline: impl AsyncFnMut() -> Duration,
     mut attack: impl AsyncFnMut() -> Duration,

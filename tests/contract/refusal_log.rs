@@ -211,16 +211,8 @@ async fn each_refusal_is_one_line_with_its_correlation_id() {
     problem(&overloaded, "overloaded");
     is_logged(&deployment, "over", "overloaded", 503, EVENTS).await;
     drop(held);
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    let room = std::mem::replace(&mut config.max_bytes, 1);
-    js.update_stream(config.clone()).await.unwrap();
+    let streams = deployment.streams().await;
+    let room = streams.edit("EVENTS", |config| config.max_bytes = 1).await;
     let full = async || {
         let answer = client.ask(client.post(&[], good())).await;
         (answer.json()["code"] == "stream_full")
@@ -228,8 +220,7 @@ async fn each_refusal_is_one_line_with_its_correlation_id() {
     };
     let id = until("the stream is full", full).await;
     is_logged(&deployment, &id, "stream_full", 503, EVENTS).await;
-    config.max_bytes = room;
-    js.update_stream(config).await.unwrap();
+    streams.edit("EVENTS", |config| *config = room).await;
     deployment.signal("nats", Signal::SIGSTOP);
     wait_until_stopped(deployment.pid("nats")).await;
     for code in ["stream_unavailable", "circuit_open"] {

@@ -109,7 +109,7 @@ async fn deployment() -> (Deployment, [Node; 3], String) {
     };
     until("the cluster takes the streams", applied).await;
     // What a dead server delivered comes again after seconds.
-    deployment.shorten_ack_wait().await;
+    deployment.streams().await.shorten_ack_wait().await;
     let js = deployment.js().await;
     for name in bus::topology::declared()
         .keys()

@@ -55,7 +55,7 @@ impl Testbed {
             Some(server) => Deployment::start_on_postgres(server.url.clone()).await,
         };
         // A killed worker's messages come again after seconds, so that a short run sees it.
-        deployment.shorten_ack_wait().await;
+        deployment.streams().await.shorten_ack_wait().await;
         let disks = if can_mount {
             disks(engine, &mut deployment).await
         } else {

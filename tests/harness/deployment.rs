@@ -6,7 +6,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use futures_util::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -16,6 +15,7 @@ use crate::address::free_address;
 use crate::client::Client;
 use crate::database::{Database, Engine};
 use crate::programs::{nats_server, program, stderr_of};
+use crate::streams::Streams;
 use crate::wait::{until, waited};
 
 /// The exit code of a Rust program that panicked.
@@ -73,7 +73,19 @@ impl Deployment {
         Self::start_in(engine, &std::env::temp_dir()).await
     }
 
-    /// The same with a changed configuration of the nats-server.
+    /// A deployment that runs: collector and workers, and a client of ada's that the collector knows.
+    ///
+    /// # Panics
+    /// If something of it does not start.
+    pub async fn running(engine: Engine) -> (Self, Client) {
+        let mut deployment = Self::start(engine).await;
+        let url = deployment.collector("collector").await;
+        let client = deployment.client(&url, "ada").await;
+        deployment.workers(1);
+        (deployment, client)
+    }
+
+    /// A deployment with its streams, whose nats-server has a changed configuration.
     ///
     /// # Panics
     /// If the streams cannot be made.
@@ -653,91 +665,12 @@ impl Deployment {
         async_nats::jetstream::new(client.expect("nats-server answers"))
     }
 
-    /// Has a stream forget message ids after some 100 ms, its least, those it has by now as well.
+    /// The streams on the deployment's server.
     ///
     /// # Panics
-    /// If the server refuses.
-    pub async fn forget_message_ids(&self, stream: &str) {
-        let js = self.js().await;
-        // On a change of the window, nats-server looks for ids that are past it before it has taken over the new
-        // configuration (server/stream.go of 2.12 to 2.15: `update` resets `ddtmr`, then sets `cfg`). If that look
-        // comes first, it goes by the old window, and the next look is two minutes away. The second change repairs
-        // that: its look goes by the first one's window at the latest.
-        for window in [101, 100] {
-            let info = js.get_stream(stream).await.expect("the stream");
-            let mut config = info.cached_info().config.clone();
-            config.duplicate_window = std::time::Duration::from_millis(window);
-            js.update_stream(config)
-                .await
-                .expect("the stream is changed");
-        }
-    }
-
-    /// Has every consumer deliver again after 2 s instead of 30: `ack_wait` is the administrator's.
-    ///
-    /// # Panics
-    /// If the server refuses.
-    pub async fn shorten_ack_wait(&self) {
-        self.set_ack_wait("", std::time::Duration::from_secs(2))
-            .await;
-    }
-
-    /// Sets the `ack_wait` of all consumers of streams whose names begin so.
-    ///
-    /// # Panics
-    /// If a consumer cannot be changed.
-    pub async fn set_ack_wait(&self, streams: &str, ack_wait: std::time::Duration) {
-        let js = self.js().await;
-        for name in bus::topology::declared().keys().cloned() {
-            let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else {
-                continue;
-            };
-            let stream = js.get_stream(&name.stream).await.expect("the stream");
-            let info: async_nats::jetstream::consumer::PullConsumer =
-                stream.get_consumer(&consumer).await.expect("the consumer");
-            let mut config =
-                serde_json::to_value(&info.cached_info().config).expect("a configuration");
-            config["ack_wait"] = u64::try_from(ack_wait.as_nanos()).expect("a number").into();
-            let config: async_nats::jetstream::consumer::pull::Config =
-                serde_json::from_value(config).expect("a configuration");
-            stream
-                .update_consumer(config)
-                .await
-                .expect("the consumer is changed");
-        }
-    }
-
-    /// Takes the message with this sequence in flight, as a worker would that is slow; others go back.
-    ///
-    /// # Panics
-    /// If it is not delivered first.
-    pub async fn hold_back(
-        &self,
-        stream: &str,
-        consumer: &str,
-        seq: u64,
-    ) -> async_nats::jetstream::Message {
-        let stream = self
-            .js()
-            .await
-            .get_stream(stream)
-            .await
-            .expect("the stream");
-        let consumer: async_nats::jetstream::consumer::PullConsumer =
-            stream.get_consumer(consumer).await.expect("the consumer");
-        let mut messages = consumer
-            .fetch()
-            .max_messages(1)
-            .messages()
-            .await
-            .expect("a pull");
-        let message = messages
-            .next()
-            .await
-            .expect("a message")
-            .expect("a message");
-        assert_eq!(message.info().expect("its place").stream_sequence, seq);
-        message
+    /// If it does not answer.
+    pub async fn streams(&self) -> Streams {
+        Streams::of(self.js().await)
     }
 }
 

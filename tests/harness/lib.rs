@@ -10,6 +10,7 @@ mod input;
 mod left_out;
 mod programs;
 mod raw_connection;
+mod streams;
 mod wait;
 mod webhook;
 
@@ -21,8 +22,9 @@ pub use devtrail_up::DevtrailUp;
 pub use disk::{Disk, Mounts, own_mounts};
 pub use input::{Person, real_input};
 pub use left_out::{in_ci, leave_out};
-pub use programs::{nats_server, program, stderr_of};
+pub use programs::{nats_server, program, stderr_of, up_command};
 pub use raw_connection::{Answer, RawConnection};
+pub use streams::Streams;
 pub use wait::{until, wait_until_stopped};
 pub use webhook::{WebhookPost, WebhookReceiver};
 

@@ -1,7 +1,7 @@
 //! The programs under test: where they are, and what they print.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 /// A program of the workspace, built by `cargo build` before the tests run.
 ///
@@ -36,6 +36,16 @@ pub fn nats_server() -> PathBuf {
         None if tools.exists() => tools,
         None => "nats-server".into(),
     }
+}
+
+/// `devtrail up` on a folder, with free ports and the suite's nats-server.
+#[must_use]
+pub fn up_command(data: &Path) -> Command {
+    let mut command = Command::new(program("devtrail"));
+    let arguments = ["up", "--listen", "127.0.0.1:0", "--nats-port", "0"];
+    command.args(arguments).arg("--data").arg(data);
+    command.arg("--nats-server").arg(nats_server());
+    command
 }
 
 /// What a program wrote to stderr.

@@ -7,6 +7,7 @@ mod webhook;
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config;
 use bus::admin_alerts;
 use harness::{Client, Deployment, Engine, WebhookReceiver, until};
 use types::admin_alert::{AdminAlert, AlertKind, AlertState};
@@ -40,17 +41,11 @@ async fn deployment(engine: Engine) -> (Deployment, Client) {
 
 /// Entries of the worker registry, and leases, live three seconds instead of fifteen.
 async fn shorten_life(deployment: &Deployment) {
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("KV_workers")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.max_age = Duration::from_secs(3);
-    config.duplicate_window = Duration::from_secs(3);
-    js.update_stream(config).await.unwrap();
+    let short = |config: &mut Config| {
+        config.max_age = Duration::from_secs(3);
+        config.duplicate_window = Duration::from_secs(3);
+    };
+    deployment.streams().await.edit("KV_workers", short).await;
 }
 
 /// Starts workers for every role with a quick watcher that posts to `hook`, and these arguments.

@@ -236,17 +236,8 @@ async fn a_lost_server_opens_it_and_status_names_it(engine: Engine) {
 /// Contract: breaker.not-failures
 async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it(engine: Engine) {
     let (deployment, client) = deployment(engine, &["--rate", "0"]).await;
-    let js = async_nats::jetstream::new(async_nats::connect(&deployment.nats).await.unwrap());
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    let room = config.max_bytes;
-    config.max_bytes = 1;
-    js.update_stream(config.clone()).await.unwrap();
+    let streams = deployment.streams().await;
+    let room = streams.edit("EVENTS", |config| config.max_bytes = 1).await;
     let bad = [
         json!({}),
         json!("no object"),
@@ -269,8 +260,7 @@ async fn a_flood_of_bad_input_or_a_full_stream_never_opens_it(engine: Engine) {
             refusal.body
         );
     }
-    config.max_bytes = room;
-    js.update_stream(config).await.unwrap();
+    streams.edit("EVENTS", |config| *config = room).await;
     assert_eq!(send(&client, "good").await.status, 202);
     assert!(
         !deployment.log("collector").contains("circuit breaker"),

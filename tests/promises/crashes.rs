@@ -22,7 +22,7 @@ fn batch(number: i64) -> Value {
 /// A deployment whose stream holds the batches, with no worker yet.
 async fn loaded(engine: Engine) -> (Deployment, Client) {
     let mut deployment = Deployment::start(engine).await;
-    deployment.shorten_ack_wait().await;
+    deployment.streams().await.shorten_ack_wait().await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
     for number in 0..BATCHES {
@@ -84,13 +84,7 @@ async fn everything_is_there_once(deployment: &Deployment) {
     until("every alert is published", published).await;
     let raised = count("SELECT count(*) FROM alerts WHERE state = 'raised'").await;
     assert_eq!(raised, 1, "three forced pushes of a day are one alert");
-    let messages = js
-        .get_stream("ALERTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .state
-        .messages;
+    let messages = deployment.streams().await.messages("ALERTS").await;
     assert_eq!(messages, 1, "receivers get each revision once");
     let jobs = js.get_stream("JOBS").await.unwrap();
     until("no job is left", async || {

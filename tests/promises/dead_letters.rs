@@ -65,10 +65,7 @@ async fn repair(deployment: &Deployment, table: &str) {
 
 /// A deployment with workers and tables, and a client of the developer ada.
 async fn running(engine: Engine) -> (Deployment, Client) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     until("the tables are made", async || {
         deployment.has_tables().await.then_some(())
     })

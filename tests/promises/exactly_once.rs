@@ -6,15 +6,6 @@ use async_nats::jetstream;
 use harness::{Client, Deployment, Engine, envelope, event, until};
 use serde_json::{Value, json};
 
-/// A running deployment, and a client that its collector knows.
-async fn running(engine: Engine) -> (Deployment, Client) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
-    (deployment, client)
-}
-
 /// Sends each batch from a client of its own, all at once; gives the replies in the order of the batches.
 async fn at_once(client: &Client, batches: Vec<Value>) -> Vec<Value> {
     let sends = batches.into_iter().map(|batch| {
@@ -26,7 +17,7 @@ async fn at_once(client: &Client, batches: Vec<Value>) -> Vec<Value> {
 }
 
 async fn sixteen_clients_that_send_the_same_batch_store_it_once(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let replies = at_once(&client, vec![batch; 16]).await;
     assert!(
@@ -56,7 +47,7 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once(engine: Engine) 
 /// knows none of them, and the store decides event by event.
 async fn sixteen_clients_that_cut_the_same_events_store_each_once(engine: Engine) {
     const EVENTS: usize = 48;
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let push = |number: usize| {
         json!({"id": format!("e{number}"), "type": "git.push", "occurred_at": jiff::Timestamp::now().to_string(),
                "data": {"branch": "main", "force": number == 0}})
@@ -98,7 +89,7 @@ async fn sixteen_clients_that_cut_the_same_events_store_each_once(engine: Engine
 
 /// Contract: resend.within
 async fn a_resend_inside_the_window_gets_the_first_reply_again(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let bad = json!({"id": "e2", "type": "file.saved", "occurred_at": "never"});
     let first = client
         .send(&envelope("b1", &[event("e1"), bad.clone()]))
@@ -121,8 +112,12 @@ async fn a_resend_inside_the_window_gets_the_first_reply_again(engine: Engine) {
 
 /// Contract: verdict.duplicate, resend.later
 async fn a_late_resend_is_dropped_and_names_the_original(engine: Engine) {
-    let (deployment, client) = running(engine).await;
-    deployment.forget_message_ids("EVENTS").await;
+    let (deployment, client) = Deployment::running(engine).await;
+    deployment
+        .streams()
+        .await
+        .forget_message_ids("EVENTS")
+        .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     client.send(&batch).await;
     // The window passes: the server forgets the message id and takes the batch again.
@@ -150,7 +145,7 @@ async fn a_late_resend_is_dropped_and_names_the_original(engine: Engine) {
 }
 
 async fn a_recreated_stream_stores_nothing_twice(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     client.send(&batch).await;
     deployment.completed(1).await;
@@ -185,7 +180,7 @@ async fn a_recreated_stream_stores_nothing_twice(engine: Engine) {
 
 /// Contract: event.unique, resend.by-event
 async fn an_id_with_other_content_is_quarantined_whole(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     client.send(&envelope("b1", &[event("e1")])).await;
     let mut other = event("e1");
     other["data"]["path"] = json!("other.rs");

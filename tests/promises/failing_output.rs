@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::{PipeReader, Read as _, pipe};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use harness::{
-    Client, Deployment, Engine, envelope, event, nats_server, program, stderr_of, until,
-};
+use harness::{Client, Deployment, Engine, envelope, event, program, stderr_of, until, up_command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -98,19 +96,7 @@ async fn up_works_and_stops_in_order_whatever_reads_its_logs() {
     for output in ALL {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let mut command = Command::new(program("devtrail"));
-        command
-            .args([
-                "up",
-                "--listen",
-                "127.0.0.1:0",
-                "--nats-port",
-                "0",
-                "--data",
-            ])
-            .arg(&data);
-        command.arg("--nats-server").arg(nats_server());
-        let mut up = Running::start(command, output);
+        let mut up = Running::start(up_command(&data), output);
         let address = until("it listens", async || {
             let ended = up.child.try_wait().unwrap();
             assert!(ended.is_none(), "{output:?}: it ended with {ended:?}");

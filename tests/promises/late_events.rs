@@ -20,10 +20,7 @@ async fn derived(deployment: &Deployment) -> Vec<Vec<String>> {
 }
 
 async fn late_events_change_only_the_windows_they_touch(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     for (number, day) in ["2026-03-10", "2026-03-20", "2026-03-05"]
         .iter()
         .enumerate()
@@ -103,10 +100,7 @@ async fn delivered(deployment: &Deployment, count: usize) -> Vec<(String, i64, b
 }
 
 async fn an_old_alert_is_recorded_but_only_todays_is_pushed(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     client
         .send(&envelope(
             "old",
@@ -142,7 +136,11 @@ async fn an_alert_that_late_data_disproves_is_retracted(engine: Engine) {
     client
         .send(&envelope("second", &[push("p1", &now, true)]))
         .await;
-    let first = deployment.hold_back("EVENTS", "persist", 1).await;
+    let first = deployment
+        .streams()
+        .await
+        .hold_back("EVENTS", "persist", 1)
+        .await;
     deployment.workers(1);
     deployment.completed(1).await;
     let raised = "SELECT count(*) FROM alerts WHERE state = 'raised'";

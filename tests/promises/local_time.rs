@@ -20,10 +20,7 @@ const DAYS: &str = "SELECT DISTINCT local_day FROM events WHERE event_id LIKE '"
 
 /// Contract: times.local-day, times.zone-kept, commands.developers-list, commands.developers-set
 async fn a_zone_that_is_set_counts_for_clients_that_name_none(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     // Two in the morning in UTC, and nobody knows what it is where she sits.
     client.send(&edits("before", "2026-03-03T02:00:00Z")).await;
     deployment.completed(1).await;

@@ -365,7 +365,13 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
     }
     let mut messages = Vec::new();
     for seq in 1..=held {
-        messages.push(deployment.hold_back("EVENTS", "persist", seq).await);
+        messages.push(
+            deployment
+                .streams()
+                .await
+                .hold_back("EVENTS", "persist", seq)
+                .await,
+        );
     }
     deployment.workers(2);
     deployment.completed(6 - held as i64).await;
@@ -382,13 +388,13 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
         .await;
     }
     deployment.completed(6).await;
-    // Orders differ in how often alerts were raised and retracted: the developer is told each time.
-    let told = told(&deployment).await;
+    // Orders differ in how often alerts were raised and retracted: each change is published.
+    let published = published(&deployment).await;
     let alerts = "SELECT alert_id, state, revision, push FROM alerts";
     let rows = deployment.database.rows(alerts).await;
-    assert_eq!(told.len(), rows.len());
+    assert_eq!(published.len(), rows.len());
     for row in rows {
-        let revisions = &told[&row[0]];
+        let revisions = &published[&row[0]];
         let (last, earlier) = revisions.split_last().unwrap();
         assert_eq!(
             [&last.state, &last.revision, &last.push],
@@ -402,7 +408,7 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
             );
             assert_eq!(
                 revision.push, last.push,
-                "who was told of it is told that it fell"
+                "a retraction goes where the alert went"
             );
         }
     }
@@ -423,14 +429,14 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
 }
 
 /// A revision of an alert, as the developer gets it.
-struct Told {
+struct PublishedRevision {
     state: String,
     revision: String,
     push: String,
 }
 
 /// Every message in ALERTS, by alert, in order.
-async fn told(deployment: &Deployment) -> BTreeMap<String, Vec<Told>> {
+async fn published(deployment: &Deployment) -> BTreeMap<String, Vec<PublishedRevision>> {
     until("every revision is published", async || {
         let left = "SELECT count(*) FROM alerts WHERE published < revision";
         (deployment.database.count(left).await == 0).then_some(())
@@ -444,19 +450,19 @@ async fn told(deployment: &Deployment) -> BTreeMap<String, Vec<Told>> {
     };
     let consumer = stream.create_consumer(config).await.unwrap();
     let messages = consumer.messages().await.unwrap().take(messages as usize);
-    let mut told: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+    let mut published: BTreeMap<String, Vec<PublishedRevision>> = BTreeMap::new();
     for message in messages.collect::<Vec<_>>().await {
         let body: Value = serde_json::from_slice(&message.unwrap().payload).unwrap();
         let push = if body["push"] == true { "1" } else { "0" };
-        let revision = Told {
+        let revision = PublishedRevision {
             state: body["state"].as_str().unwrap().to_owned(),
             revision: body["revision"].to_string(),
             push: push.to_owned(),
         };
         let alert = body["alert_id"].as_str().unwrap().to_owned();
-        told.entry(alert).or_default().push(revision);
+        published.entry(alert).or_default().push(revision);
     }
-    told
+    published
 }
 
 async fn messages_that_come_last_and_backwards_change_nothing(engine: Engine) {

@@ -25,24 +25,15 @@ async fn count_inserts(deployment: &Deployment) {
 }
 
 async fn set_jobs_bytes(deployment: &Deployment, max_bytes: i64) {
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("JOBS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.max_bytes = max_bytes;
-    js.update_stream(config).await.unwrap();
+    let streams = deployment.streams().await;
+    streams
+        .edit("JOBS", |config| config.max_bytes = max_bytes)
+        .await;
 }
 
 async fn storing_goes_on_while_jobs_are_refused_and_each_comes_once(engine: Engine) {
     const BATCHES: i64 = 20;
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     until("the tables are made", async || {
         deployment.has_tables().await.then_some(())
     })
@@ -157,16 +148,10 @@ async fn a_batch_whose_job_is_always_refused_holds_up_no_other(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("JOBS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.max_message_size = 1500;
-    js.update_stream(config).await.unwrap();
+    let streams = deployment.streams().await;
+    streams
+        .edit("JOBS", |config| config.max_message_size = 1500)
+        .await;
     deployment.workers(1);
     // Its touched days alone pass the limit.
     let days = (1..=28).flat_map(|day| (1..=12).map(move |month| (day, month)));
@@ -218,7 +203,11 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
-    deployment.forget_message_ids("EVENTS").await;
+    deployment
+        .streams()
+        .await
+        .forget_message_ids("EVENTS")
+        .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let mut messages = 0;
     for _ in 0..4 {
@@ -384,10 +373,7 @@ async fn jobs_that_are_lost_with_their_stream_are_published_again(engine: Engine
 /// Contract: jobs.early
 async fn a_lost_database_ends_with_every_batch_completed(engine: Engine) {
     const BATCHES: i64 = 60;
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (mut deployment, client) = Deployment::running(engine).await;
     let send = async |numbers: std::ops::Range<i64>| {
         for number in numbers {
             let batch = envelope(&format!("b{number}"), &[event(&format!("e{number}"))]);
@@ -420,8 +406,7 @@ async fn a_lost_database_ends_with_every_batch_completed(engine: Engine) {
         (&report["stored"], &report["unfinished"]),
         (&json!(BATCHES), &json!(0))
     );
-    let dead = deployment.js().await.get_stream("DEAD").await.unwrap();
-    assert_eq!(dead.cached_info().state.messages, 0);
+    assert_eq!(deployment.streams().await.messages("DEAD").await, 0);
 }
 
 /// Contract: jobs.early, jobs.cannot-come

@@ -124,7 +124,7 @@ async fn every_kind_of_poison_is_dead_lettered_and_harms_no_other(engine: Engine
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
-    deployment.shorten_ack_wait().await;
+    deployment.streams().await.shorten_ack_wait().await;
     workers(
         &mut deployment,
         engine,
@@ -200,7 +200,7 @@ async fn every_kind_of_poison_is_dead_lettered_and_harms_no_other(engine: Engine
 /// It kills two workers in a group, and two more alone: then no third one tries.
 async fn a_message_that_kills_its_workers_goes_to_dead_unhandled(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
-    deployment.shorten_ack_wait().await;
+    deployment.streams().await.shorten_ack_wait().await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
     for name in ["before", "kills", "after"] {
@@ -290,10 +290,10 @@ async fn a_dead_letter_waits_while_dead_is_full(engine: Engine) {
 /// A worker dead-letters garbage and dies at `point`; the next one leaves exactly one dead letter.
 async fn heals_after(engine: Engine, point: &str) {
     let mut deployment = Deployment::start(engine).await;
-    deployment.shorten_ack_wait().await;
+    deployment.streams().await.shorten_ack_wait().await;
     // DEAD itself drops a second dead letter only for a while: not for as long as a worker may be away.
     if point == "dead.after_record" {
-        deployment.forget_message_ids("DEAD").await;
+        deployment.streams().await.forget_message_ids("DEAD").await;
     }
     let garbage = kinds::garbage("events.batch.ada", b"\0no batch");
     garbage.publish(&deployment).await;

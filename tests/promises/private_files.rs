@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Deployment, Engine, envelope, event, nats_server, program, until};
+use harness::{Client, Deployment, Engine, envelope, event, until, up_command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
@@ -33,21 +33,9 @@ struct Up {
 
 impl Up {
     async fn start(umask: &str, data: &Path) -> Self {
-        let mut command = Command::new(program("devtrail"));
-        command
-            .args([
-                "up",
-                "--listen",
-                "127.0.0.1:0",
-                "--nats-port",
-                "0",
-                "--data",
-            ])
-            .arg(data);
-        command.arg("--nats-server").arg(nats_server());
         let log = data.with_extension("log");
         let stderr = fs::File::create(&log).unwrap();
-        let mut command = with_umask(umask, &command);
+        let mut command = with_umask(umask, &up_command(data));
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

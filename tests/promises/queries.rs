@@ -75,7 +75,11 @@ async fn a_waiting_client_is_answered_when_the_batch_is_stored(engine: Engine) {
 /// Contract: wait.resend
 async fn a_late_resend_is_a_duplicate_batch_for_a_waiting_client(engine: Engine) {
     let (deployment, client) = running(engine).await;
-    deployment.forget_message_ids("EVENTS").await;
+    deployment
+        .streams()
+        .await
+        .forget_message_ids("EVENTS")
+        .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let first = client.send_waiting(&batch, 30).await.body;
     until("the window has passed", async || {

@@ -9,14 +9,6 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "Zq8vT3nR5kLw";
 
-async fn running(engine: Engine) -> (Deployment, Client) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
-    (deployment, client)
-}
-
 /// Events of one type, a minute apart, named by their place.
 fn events(kind: &str, data: &[Value]) -> Vec<Value> {
     let event = |(at, data): (usize, &Value)| {
@@ -44,7 +36,7 @@ async fn records(deployment: &Deployment, client: &Client, events: &[Value]) -> 
 
 /// Contract: records.made, records.homes
 async fn no_home_folder_is_in_a_record(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let paths = [
         (
             "vscode-remote://wsl%2Bubuntu/home/janeroe/src/main.rs",
@@ -80,7 +72,7 @@ async fn no_home_folder_is_in_a_record(engine: Engine) {
 
 /// Contract: records.secrets, records.readable
 async fn no_secret_is_in_a_record(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let commands = [
         "curl --user jane:S https://api.example.com",
         "npm config set //registry.example/:_authToken S",
@@ -111,7 +103,7 @@ async fn no_secret_is_in_a_record(engine: Engine) {
 
 /// Contract: metrics.project-keys
 async fn different_names_are_different_projects(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let names = [
         "C",
         "C++",
@@ -134,7 +126,7 @@ async fn different_names_are_different_projects(engine: Engine) {
 
 /// Contract: metrics.language
 async fn a_language_has_one_name(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let names = [
         ("JavaScript", "javascript"),
         ("ECMAScript 6", "javascript"),
@@ -169,7 +161,7 @@ async fn a_language_has_one_name(engine: Engine) {
 
 /// Contract: metrics.project-names
 async fn a_project_is_shown_as_its_owner_wrote_it(engine: Engine) {
-    let (deployment, client) = running(engine).await;
+    let (deployment, client) = Deployment::running(engine).await;
     let names = [
         "項目甲",
         "Проект",

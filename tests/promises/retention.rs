@@ -21,16 +21,10 @@ fn large(number: u64) -> Value {
 
 async fn with_little_room(engine: Engine, arguments: &[&str]) -> (Deployment, Client) {
     let mut deployment = Deployment::start(engine).await;
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.max_bytes = MAX_BYTES;
-    js.update_stream(config).await.unwrap();
+    let streams = deployment.streams().await;
+    streams
+        .edit("EVENTS", |config| config.max_bytes = MAX_BYTES)
+        .await;
     let url = deployment.collector_with("collector", arguments).await;
     let client = deployment.client(&url, "ada").await;
     (deployment, client)

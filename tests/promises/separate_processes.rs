@@ -1,5 +1,6 @@
 //! Collector, worker and nats-server as separate processes, as an administrator runs them.
 
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use harness::{Deployment, Engine, envelope, event, stderr_of};
 
 /// Contract: programs.worker, programs.roles, programs.processes
@@ -46,16 +47,11 @@ async fn separate_processes_store_and_a_second_writer_is_refused() {
 async fn a_changed_safety_field_is_refused_until_apply_fixes_it() {
     let deployment = Deployment::start(Engine::Sqlite).await;
     let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
-    config.max_bytes = 1 << 30;
-    js.update_stream(config).await.unwrap();
+    let spoil = |config: &mut Config| {
+        config.discard = DiscardPolicy::Old;
+        config.max_bytes = 1 << 30;
+    };
+    deployment.streams().await.edit("EVENTS", spoil).await;
     let refused = deployment.run("devtrail-collector", &["--listen", "127.0.0.1:0"]);
     assert!(
         refused.status.code() == Some(1) && stderr_of(&refused).contains("discard"),
@@ -83,10 +79,7 @@ async fn a_changed_safety_field_is_refused_until_apply_fixes_it() {
         .cached_info()
         .config
         .clone();
-    assert_eq!(
-        config.discard,
-        async_nats::jetstream::stream::DiscardPolicy::New
-    );
+    assert_eq!(config.discard, DiscardPolicy::New);
     assert_eq!(config.max_bytes, 1 << 30);
     assert!(
         deployment

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use futures_util::StreamExt;
-use harness::{Deployment, DevtrailUp, Engine, nats_server, program, until};
+use harness::{Deployment, DevtrailUp, Engine, program, until, up_command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -37,22 +37,8 @@ async fn ended(running: &mut Running) -> (Option<i32>, String) {
 
 /// Starts `devtrail up` on `folder`.
 fn up_on(folder: &Path) -> Running {
-    let mut command = Command::new(program("devtrail"));
-    command
-        .args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--nats-port",
-            "0",
-            "--data",
-        ])
-        .arg(folder);
-    command
-        .arg("--nats-server")
-        .arg(nats_server())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    let mut command = up_command(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     Running(command.stderr(Stdio::piped()).spawn().unwrap())
 }
 

@@ -68,16 +68,7 @@ async fn everything_is_there_once(deployment: &Deployment) {
             .await,
         3 * BATCHES
     );
-    let dead = deployment
-        .js()
-        .await
-        .get_stream("DEAD")
-        .await
-        .unwrap()
-        .cached_info()
-        .state
-        .messages;
-    assert_eq!(dead, 0);
+    assert_eq!(deployment.streams().await.messages("DEAD").await, 0);
     assert_eq!(
         deployment.database.count("SELECT count(*) FROM used").await,
         0,
@@ -97,10 +88,7 @@ async fn everything_is_there_once(deployment: &Deployment) {
 
 /// A deployment that stored a batch, with all others waiting for a lock that the test holds.
 async fn locked(engine: Engine) -> (Deployment, DatabaseLock) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     send(&client, 0, 1).await;
     deployment.completed(1).await;
     watch_attempts(&deployment).await;

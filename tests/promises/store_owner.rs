@@ -127,10 +127,7 @@ async fn a_second_store_is_refused_until_it_adopts_the_streams(engine: Engine) {
 
 /// A store that has batches takes over only if somebody says so.
 async fn a_store_that_has_batches_asks_before_it_adopts(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (mut deployment, client) = Deployment::running(engine).await;
     send(&client, 0..2).await;
     deployment.completed(2).await;
     deployment.stop_workers().await;
@@ -189,10 +186,7 @@ async fn of_two_stores_at_once_one_gets_the_streams(engine: Engine) {
 ///
 /// Contract: owner.older
 async fn an_older_copy_of_the_store_reads_what_it_lacks_again(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (mut deployment, client) = Deployment::running(engine).await;
     send(&client, 0..6).await;
     deployment.completed(6).await;
     deployment.stop_workers().await;
@@ -226,10 +220,7 @@ async fn an_older_copy_of_the_store_reads_what_it_lacks_again(engine: Engine) {
 
 /// Contract: owner.entry-lost
 async fn a_lost_entry_is_written_again_by_the_store_that_read_the_stream(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (mut deployment, client) = Deployment::running(engine).await;
     send(&client, 0..2).await;
     deployment.completed(2).await;
     deployment.stop_workers().await;

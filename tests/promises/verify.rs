@@ -283,10 +283,7 @@ async fn in_dead(deployment: &Deployment) {
 
 /// Contract: verify.shown, verify.beside
 async fn under_load_there_is_no_false_alarm(engine: Engine) {
-    let mut deployment = Deployment::start(engine).await;
-    let url = deployment.collector("collector").await;
-    let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
+    let (deployment, client) = Deployment::running(engine).await;
     client.send(&envelope("first", &[event("first")])).await;
     deployment.completed(1).await;
     let shutdown = Arc::new(AtomicBool::new(false));

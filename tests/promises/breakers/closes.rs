@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::Config;
 use futures_util::future::join_all;
 use harness::{Client, Deployment, Engine, until};
 use nix::sys::signal::Signal;
@@ -17,20 +16,6 @@ async fn open(deployment: &Deployment, client: &Client) {
         assert_eq!(refusal.code, "circuit_open", "{}", refusal.body);
     }
     deployment.signal("nats", Signal::SIGCONT);
-}
-
-/// Changes the stream of batches past the product.
-async fn edit_stream(deployment: &Deployment, edit: impl FnOnce(&mut Config)) {
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("EVENTS")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    edit(&mut config);
-    js.update_stream(config).await.unwrap();
 }
 
 /// Contract: breaker.probe
@@ -85,7 +70,11 @@ async fn a_full_stream_closes_it(engine: Engine) {
     ];
     let (deployment, client) = deployment(engine, &arguments).await;
     open(&deployment, &client).await;
-    edit_stream(&deployment, |config| config.max_bytes = 1).await;
+    deployment
+        .streams()
+        .await
+        .edit("EVENTS", |config| config.max_bytes = 1)
+        .await;
     send(&client, "early").await.kept().await;
     // More than the collector would ask by itself in the time that `until` waits.
     for number in 0..120 {
@@ -109,7 +98,11 @@ async fn a_full_stream_closes_it(engine: Engine) {
 /// Contract: errors.batch_too_large
 async fn a_batch_that_the_stream_never_takes_is_not_retryable(engine: Engine) {
     let (deployment, client) = deployment(engine, &["--publish-timeout", "60s"]).await;
-    edit_stream(&deployment, |config| config.max_message_size = 100).await;
+    deployment
+        .streams()
+        .await
+        .edit("EVENTS", |config| config.max_message_size = 100)
+        .await;
     for number in 0..10 {
         let refusal = send(&client, &format!("b{number}")).await;
         assert_eq!(

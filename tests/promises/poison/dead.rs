@@ -33,29 +33,15 @@ impl Dead {
 
 /// How many there are.
 pub async fn count(deployment: &Deployment) -> u64 {
-    deployment
-        .js()
-        .await
-        .get_stream("DEAD")
-        .await
-        .unwrap()
-        .cached_info()
-        .state
-        .messages
+    deployment.streams().await.messages("DEAD").await
 }
 
 /// Sets the stream's bound.
 pub async fn set_bytes(deployment: &Deployment, max_bytes: i64) {
-    let js = deployment.js().await;
-    let mut config = js
-        .get_stream("DEAD")
-        .await
-        .unwrap()
-        .cached_info()
-        .config
-        .clone();
-    config.max_bytes = max_bytes;
-    js.update_stream(config).await.unwrap();
+    let streams = deployment.streams().await;
+    streams
+        .edit("DEAD", |config| config.max_bytes = max_bytes)
+        .await;
 }
 
 /// Waits for so many; gives them in the order they came.

@@ -12,8 +12,12 @@ const LONG: Duration = Duration::from_secs(3600);
 async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
     // Jobs that get lost with the same connection are no neighbours.
-    deployment.shorten_ack_wait().await;
-    deployment.set_ack_wait("EVENTS", LONG).await;
+    deployment.streams().await.shorten_ack_wait().await;
+    deployment
+        .streams()
+        .await
+        .set_ack_wait("EVENTS", LONG)
+        .await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
     let poison = kinds::unreadable(
@@ -41,7 +45,11 @@ async fn neighbours_of_what_breaks_the_connection_need_not_wait(engine: Engine) 
 /// A lone carriage return makes the client panic: the worker says so and ends. Its next start gives the message up.
 async fn a_message_that_crashes_the_client_is_dead_lettered_next(engine: Engine) {
     let mut deployment = Deployment::start(engine).await;
-    deployment.set_ack_wait("EVENTS", LONG).await;
+    deployment
+        .streams()
+        .await
+        .set_ack_wait("EVENTS", LONG)
+        .await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
     client.send(&envelope("before", &[event("e-before")])).await;

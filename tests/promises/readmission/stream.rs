@@ -24,7 +24,11 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     }
     // The server forgets message ids at once: the command has to look by itself.
     let js = deployment.js().await;
-    deployment.forget_message_ids("EVENTS").await;
+    deployment
+        .streams()
+        .await
+        .forget_message_ids("EVENTS")
+        .await;
     let bucket = js.get_key_value("api_keys").await.unwrap();
     bucket
         .put("developer.ada", r#"{"epoch": 3}"#.into())
