@@ -7,6 +7,7 @@ use types::time::{Micros, utc_hour};
 use types::verdict::{Counts, Verdict};
 
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch};
+use crate::hours::ChangedSpan;
 use crate::outbox::Pending;
 use crate::persist::Stored;
 
@@ -15,8 +16,8 @@ use crate::persist::Stored;
 pub struct BatchSummary {
     /// Events by verdict.
     pub counts: Counts,
-    /// UTC hours that events entered or left: their generations rise.
-    pub hours: BTreeSet<i64>,
+    /// UTC hours that events entered or left, and where in them: their generations rise.
+    pub hours: BTreeMap<i64, ChangedSpan>,
     /// Local days that events left.
     left_days: BTreeSet<String>,
     /// Ordinals of new events, those that superseded another one too.
@@ -27,14 +28,25 @@ impl BatchSummary {
     /// The event is stored as new.
     pub fn add_new(&mut self, event: &AdmittedEvent) {
         self.counts.add(Verdict::Accepted);
-        self.hours.insert(utc_hour(event.effective_at));
+        self.changed(event.effective_at);
         self.new.insert(event.ordinal);
     }
 
     /// An event superseded one that was at this time, on this local day.
     pub fn left(&mut self, effective_at: Micros, local_day: &str) {
-        self.hours.insert(utc_hour(effective_at));
+        self.changed(effective_at);
         self.left_days.insert(local_day.to_owned());
+    }
+
+    fn changed(&mut self, at: Micros) {
+        let span = ChangedSpan {
+            first: at,
+            last: at,
+        };
+        self.hours
+            .entry(utc_hour(at))
+            .and_modify(|there| *there = there.with(span))
+            .or_insert(span);
     }
 
     /// The jobs that the batch needs: all if it brought anything new, else none.

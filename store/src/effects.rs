@@ -1,7 +1,7 @@
 //! What jobs write: records, windows and findings, and the jobs themselves as `finish_jobs` (T3) enters them.
 
 use types::id::{BatchRef, EventRef};
-use types::job::JobMessage;
+use types::job::{JobKind, JobMessage};
 use types::time::Micros;
 
 use crate::snapshot::Computed;
@@ -35,12 +35,16 @@ pub struct NormalizedRow {
     pub record: String,
 }
 
-/// A recomputed hour partial: replaces what was computed at a lower generation or version.
+/// A recomputed hour partial: replaces what was computed at a lower generation or version, or with something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialRow {
     pub developer: String,
+    /// The kind of job that it is for.
+    pub kind: JobKind,
     /// The UTC hour.
     pub hour: i64,
+    /// What else it depends on than events and code, such as the rules.
+    pub made_with: String,
     /// What was computed.
     pub computed: Computed,
 }
@@ -105,7 +109,12 @@ pub enum Effects {
         days: Vec<DayRow>,
     },
     /// Of alert jobs.
-    Rules(Vec<RuleWindow>),
+    Rules {
+        /// Recomputed hours.
+        partials: Vec<PartialRow>,
+        /// Evaluated windows.
+        windows: Vec<RuleWindow>,
+    },
 }
 
 /// A job that is done, for the completed jobs, the masks and the audit.

@@ -22,6 +22,24 @@ pub struct TimeSpan {
     pub end: Micros,
 }
 
+/// The part of an hour in which events came, moved or left; both ends are such events' times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedSpan {
+    pub first: Micros,
+    pub last: Micros,
+}
+
+impl ChangedSpan {
+    /// The shortest span that holds both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
+    }
+}
+
 impl HourRange {
     /// The UTC hours that can hold events of the local days whose midnights, read as UTC, are the hours
     /// `first_midnight` to `last_midnight`: one day more on both sides, because of the offsets.
@@ -51,7 +69,8 @@ impl HourRange {
     }
 
     /// The time from the beginning of the first hour to the end of the last.
-    pub(crate) fn span(self) -> TimeSpan {
+    #[must_use]
+    pub fn span(self) -> TimeSpan {
         TimeSpan {
             start: self.first.saturating_mul(HOUR),
             end: self.last.saturating_add(1).saturating_mul(HOUR),

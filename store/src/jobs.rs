@@ -1,6 +1,6 @@
 //! Doing jobs: what they read, and writing what they computed (T3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::id::BatchRef;
 use types::job::JobBody;
@@ -8,9 +8,8 @@ use types::job::JobBody;
 use crate::alert_outbox::AlertRevision;
 use crate::effects::{Effects, JobDone};
 use crate::error::StoreError;
-use crate::hours::HourRange;
 use crate::row::{Row, flag};
-use crate::snapshot::{EventSelection, Snapshot, StoredEvent};
+use crate::snapshot::{ComputedAt, Hour, ReadPlan, Snapshot, SnapshotRequest, StoredEvent};
 use crate::sql::shared_sql;
 
 /// How the store has the batch that a job is of.
@@ -47,14 +46,32 @@ pub trait Jobs: Send + Sync + 'static {
         batches: Vec<BatchRef>,
     ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
 
-    /// Generations, partials and events of a developer's hours, all in one snapshot, without a lock.
-    /// Ranges may touch or overlap; each hour and event comes once.
-    fn snapshot(
+    /// The hours of a developer that ever had events, and of their events those that `plan` asks for once it has seen
+    /// the hours: all of one moment, without a lock. `plan` may be called again if the database aborts a read.
+    fn snapshot<P, F>(
+        &self,
+        request: SnapshotRequest,
+        plan: F,
+    ) -> impl Future<Output = Result<Snapshot<P>, StoreError>> + Send
+    where
+        P: Send + 'static,
+        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static;
+
+    /// What these local days of a developer were computed at last; days that never were are left out.
+    fn computed_days(
         &self,
         developer: String,
-        ranges: Vec<HourRange>,
-        selection: EventSelection,
-    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+        days: Vec<String>,
+    ) -> impl Future<Output = Result<BTreeMap<String, ComputedAt>, StoreError>> + Send;
+
+    /// What these rules were evaluated at last on windows that begin on `first` to `last`: by rule and first day.
+    fn computed_rule_windows(
+        &self,
+        developer: String,
+        rules: Vec<String>,
+        first: String,
+        last: String,
+    ) -> impl Future<Output = Result<BTreeMap<WindowKey, ComputedAt>, StoreError>> + Send;
 
     /// T3: effects, completed jobs, masks and audit of these jobs in one transaction.
     ///
@@ -67,6 +84,14 @@ pub trait Jobs: Send + Sync + 'static {
         effects: Effects,
         jobs: Vec<JobDone>,
     ) -> impl Future<Output = Result<Vec<AlertRevision>, StoreError>> + Send;
+}
+
+/// A rule's window of a developer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowKey {
+    pub rule: String,
+    /// Its first local day.
+    pub start: String,
 }
 
 impl JobBatch {
@@ -113,14 +138,30 @@ macro_rules! insert_normalized {
         )
     };
 }
-/// Writes what was computed of an hour or a day if it is newer than what is there.
-macro_rules! insert_computed {
-    ($table:literal, $key:literal, $rows:literal) => {
+/// Writes what was computed of an hour if it is newer than what is there, or made with something else.
+macro_rules! insert_partials {
+    ($rows:literal) => {
         concat!(
-            "INSERT INTO ", $table, " (developer, ", $key, ", computed_gen, version, body) ", $rows,
-            " ON CONFLICT (developer, ", $key, ") DO UPDATE SET
+            "INSERT INTO partials (developer, kind, hour, computed_gen, version, made_with, body) ",
+            $rows,
+            " ON CONFLICT (developer, kind, hour) DO UPDATE SET
+              computed_gen = excluded.computed_gen, version = excluded.version, made_with = excluded.made_with,
+              body = excluded.body
+            WHERE partials.computed_gen < excluded.computed_gen OR partials.version < excluded.version
+              OR (partials.computed_gen = excluded.computed_gen AND partials.version = excluded.version
+                AND partials.made_with <> excluded.made_with)"
+        )
+    };
+}
+/// Writes what was computed of a day if it is newer than what is there.
+macro_rules! insert_days {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO days (developer, day, computed_gen, version, body) ",
+            $rows,
+            " ON CONFLICT (developer, day) DO UPDATE SET
               computed_gen = excluded.computed_gen, version = excluded.version, body = excluded.body
-            WHERE ", $table, ".computed_gen < excluded.computed_gen OR ", $table, ".version < excluded.version"
+            WHERE days.computed_gen < excluded.computed_gen OR days.version < excluded.version"
         )
     };
 }
@@ -152,4 +193,6 @@ macro_rules! insert_alerts {
         )
     };
 }
-pub(crate) use {insert_alerts, insert_computed, insert_normalized, insert_rule_windows};
+pub(crate) use {
+    insert_alerts, insert_days, insert_normalized, insert_partials, insert_rule_windows,
+};

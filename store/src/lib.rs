@@ -48,9 +48,9 @@ pub use decoded_batch::{AdmittedEvent, DecodedBatch, RefusedEvent, StoredFrom};
 pub use effects::{DayRow, Effects, Finding, JobDone, NormalizedRow, PartialRow, RuleWindow};
 pub use error::StoreError;
 pub use history::{AuditEntry, Clue, History};
-pub use hours::{HourRange, TimeSpan};
+pub use hours::{ChangedSpan, HourRange, TimeSpan};
 pub use identity::{Identity, Reread, SeqGap};
-pub use jobs::{JobBatch, Jobs};
+pub use jobs::{JobBatch, Jobs, WindowKey};
 pub use listings::Listings;
 pub use monitoring::{Monitoring, Overdue};
 pub use outbox::{Outbox, Pending, Receipt, Triggered};
@@ -61,7 +61,10 @@ pub use query_reads::{
     NotAccepted, QueryReads, StoredAlert, StoredBatch, StoredDay, StoredOriginal,
 };
 pub use retention::{BatchProgress, Retention};
-pub use snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
+pub use snapshot::{
+    Computed, ComputedAt, Hour, HourChange, Partial, ReadPlan, Snapshot, SnapshotRequest,
+    StoredEvent,
+};
 pub use sqlite::Sqlite;
 pub use store::Store;
 pub use submission::Submission;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use types::id::EventRef;
+use types::job::JobKind;
 use types::time::Micros;
 
 use crate::error::StoreError;
-use crate::hours::HourRange;
+use crate::hours::{ChangedSpan, HourRange, TimeSpan};
 use crate::row::{Row, event_ref};
 
 /// A stored event as jobs read it.
@@ -27,13 +28,30 @@ pub struct StoredEvent {
     pub zone: Option<String>,
 }
 
-/// Which events a snapshot brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventSelection {
-    /// Those of hours whose partial is missing, older than the hour's generation, or of an older
-    /// code version than this.
-    Stale(i32),
-    All,
+/// What a kind of job reads of a developer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    pub developer: String,
+    /// Whose partials come with the hours.
+    pub kind: JobKind,
+    /// The hours. Ranges may touch or overlap; each hour comes once.
+    pub ranges: Vec<HourRange>,
+}
+
+/// What is to be read of hours, and whatever else follows from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadPlan<P> {
+    pub plan: P,
+    /// The events to read: rising, none touching another.
+    pub spans: Vec<TimeSpan>,
+}
+
+/// The plan that a developer's hours led to, and the events it asked for, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot<P> {
+    pub plan: P,
+    /// By (effective time, event id).
+    pub events: Vec<StoredEvent>,
 }
 
 /// One UTC hour of one developer as a snapshot found it.
@@ -42,7 +60,25 @@ pub struct Hour {
     /// The generation of its events.
     pub generation: i64,
     /// Its partial, if one was computed.
-    pub partial: Option<Computed>,
+    pub partial: Option<Partial>,
+    /// How it changed since its partial was computed, by generation; empty if there is no partial.
+    pub changes: Vec<HourChange>,
+}
+
+/// What was kept of an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partial {
+    pub computed: Computed,
+    /// What else it depends on than events and code, such as the rules.
+    pub made_with: String,
+}
+
+/// Where events of an hour came, moved or left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HourChange {
+    /// The generation that this made.
+    pub generation: i64,
+    pub span: ChangedSpan,
 }
 
 /// Something derived, and what it was derived from.
@@ -56,41 +92,26 @@ pub struct Computed {
     pub body: String,
 }
 
-impl Hour {
-    /// Whether its partial must be computed by code of this version.
+/// The generation and version that a window was computed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComputedAt {
+    pub generation: i64,
+    pub version: i32,
+}
+
+impl ComputedAt {
+    /// Whether nothing has changed since.
     #[must_use]
-    pub fn is_stale(&self, version: i32) -> bool {
-        self.partial
-            .as_ref()
-            .is_none_or(|partial| partial.generation < self.generation || partial.version < version)
+    pub fn is_current(self, generation: i64, version: i32) -> bool {
+        self.generation >= generation && self.version >= version
     }
-}
 
-/// Generations, partials and events of one developer, all of one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The hours in the ranges asked for that ever had events.
-    pub hours: BTreeMap<i64, Hour>,
-    /// The events asked for, by (effective time, event id).
-    pub events: Vec<StoredEvent>,
-}
-
-impl Snapshot {
-    /// The hours whose events it is to bring, in rising ranges of which no two touch.
-    pub(crate) fn selected_hours(&self, selection: EventSelection) -> Vec<HourRange> {
-        let is_selected = |hour: &Hour| match selection {
-            EventSelection::All => true,
-            EventSelection::Stale(version) => hour.is_stale(version),
-        };
-        let selected = self.hours.iter().filter(|(_, hour)| is_selected(hour));
-        HourRange::merge(
-            selected
-                .map(|(&hour, _)| HourRange {
-                    first: hour,
-                    last: hour,
-                })
-                .collect(),
-        )
+    /// From the columns computed_gen, version at `column`.
+    pub(crate) fn decode(row: &impl Row, column: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            generation: row.value(column)?,
+            version: row.value(column + 1)?,
+        })
     }
 }
 
@@ -113,23 +134,52 @@ impl StoredEvent {
 }
 
 impl Hour {
-    /// From the columns hour, gen, and computed_gen, version, body of its partial.
+    /// From the columns hour, gen, and computed_gen, version, made_with, body of its partial.
     pub(crate) fn decode(row: &impl Row) -> Result<(i64, Self), StoreError> {
         let partial = match row.value::<Option<i64>>(2)? {
             None => None,
-            Some(generation) => Some(Computed {
-                generation,
-                version: row.value(3)?,
-                body: row.value(4)?,
+            Some(generation) => Some(Partial {
+                computed: Computed {
+                    generation,
+                    version: row.value(3)?,
+                    body: row.value(5)?,
+                },
+                made_with: row.value(4)?,
             }),
         };
-        let generation = row.value(1)?;
-        Ok((
-            row.value(0)?,
-            Self {
-                generation,
-                partial,
-            },
-        ))
+        let hour = Self {
+            generation: row.value(1)?,
+            partial,
+            changes: Vec::new(),
+        };
+        Ok((row.value(0)?, hour))
     }
+}
+
+impl HourChange {
+    /// From the columns hour, gen, first_at, last_at.
+    pub(crate) fn decode(row: &impl Row) -> Result<(i64, Self), StoreError> {
+        let change = Self {
+            generation: row.value(1)?,
+            span: ChangedSpan {
+                first: row.value(2)?,
+                last: row.value(3)?,
+            },
+        };
+        Ok((row.value(0)?, change))
+    }
+}
+
+/// Hours with their changes. A change belongs to an hour that is there.
+pub(crate) fn with_changes(
+    hours: impl IntoIterator<Item = (i64, Hour)>,
+    changes: impl IntoIterator<Item = (i64, HourChange)>,
+) -> BTreeMap<i64, Hour> {
+    let mut hours: BTreeMap<i64, Hour> = hours.into_iter().collect();
+    for (hour, change) in changes {
+        if let Some(hour) = hours.get_mut(&hour) {
+            hour.changes.push(change);
+        }
+    }
+    hours
 }

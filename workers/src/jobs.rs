@@ -3,8 +3,9 @@
 //! A job whose batch is not stored waits for it (`awaited_batch`).
 //!
 //! A role only says what a group of its jobs computes ([`Work`]). Jobs that were pulled together are computed and
-//! written together, so that jobs which touch the same window are one computation.
+//! written together in rounds (`job_rounds`), so that jobs which touch the same window are one computation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
@@ -25,6 +26,7 @@ use types::stream::StreamIncarnation;
 use crate::awaited_batch::AwaitedBatches;
 use crate::delivery_state::StoreDeliveryState;
 use crate::error_class;
+use crate::job_rounds::rounds;
 
 /// What one kind of job does.
 pub trait Work: Send + Sync + 'static {
@@ -41,8 +43,9 @@ pub trait Work: Send + Sync + 'static {
     fn committed(&self, revisions: Vec<AlertRevision>) -> impl Future<Output = ()> + Send;
 }
 
-/// Most jobs in one group: enough to share snapshots and a commit, few enough to keep the transaction short.
-const GROUP: usize = 64;
+/// Most jobs that are pulled together: the more of a backlog is seen at once, the fewer windows are computed twice.
+/// Beyond this, nothing more is gained (`docs/decisions/0012-an-hour-knows-what-changed.md`).
+const GROUP: usize = 1024;
 
 /// Pulls the kind's live and replay jobs until the process stops.
 ///
@@ -117,19 +120,21 @@ impl<S: Jobs + Persist + Attempts + DeadLetters, W: Work> MessageHandler for Job
         };
         let with_batch = decoded.into_iter().zip(&batches);
         let ready = with_batch.filter(|(_, batch)| is_workable(**batch));
-        let done = self.finish_jobs(ready.map(|(job, _)| job).collect()).await;
+        let failed = self
+            .finish_in_rounds(ready.map(|(job, _)| job).collect())
+            .await;
         let mut batches = batches.into_iter();
         let mut outcomes = Vec::with_capacity(group.len());
         for (delivery, job) in group.iter().zip(jobs) {
-            outcomes.push(match (job, &done) {
-                (Err(reason), _) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
-                (Ok(job), done) => match (batches.next(), done) {
+            outcomes.push(match job {
+                Err(reason) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
+                Ok(job) => match (batches.next(), failed.get(&job.job_id)) {
                     (Some(batch), _) if !is_workable(batch) => {
                         let delivered = delivery.delivered;
                         DeliveryOutcome::Failed(self.awaited.why_not(&job, batch, delivered).await)
                     }
-                    (_, Ok(())) => DeliveryOutcome::Ack,
-                    (_, Err(error)) => error_class::outcome(error),
+                    (_, None) => DeliveryOutcome::Ack,
+                    (_, Some(error)) => error_class::outcome(error),
                 },
             });
         }
@@ -191,6 +196,24 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
+    /// Does the jobs round by round; gives what failed, by job id. A store that is away is not asked for the next round.
+    async fn finish_in_rounds(&self, jobs: Vec<JobMessage>) -> BTreeMap<String, StoreError> {
+        let mut failed = BTreeMap::new();
+        let mut away: Option<StoreError> = None;
+        for round in rounds(jobs) {
+            let ids: Vec<String> = round.iter().map(|job| job.job_id.clone()).collect();
+            let done = match &away {
+                Some(error) => Err(error.clone()),
+                None => self.finish_jobs(round).await,
+            };
+            if let Err(error) = done {
+                failed.extend(ids.into_iter().map(|id| (id, error.clone())));
+                away = away.or_else(|| error.is_transient().then_some(error));
+            }
+        }
+        failed
+    }
+
     /// Does the jobs that are not completed yet, and writes all their effects in one transaction.
     async fn finish_jobs(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
         let started_at = clock::now();

@@ -1,7 +1,7 @@
 //! Publishing alerts to ALERTS, against a real nats-server: once each, the most severe first. What the stream refuses
 //! stays in the outbox until the sweep.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
 use store::{
-    AlertOutbox, AlertRevision, Effects, EventSelection, Hour, HourRange, JobBatch, JobDone, Jobs,
-    PublishedRevision, Snapshot, StoreError, StoredEvent,
+    AlertOutbox, AlertRevision, ComputedAt, Effects, Hour, JobBatch, JobDone, Jobs,
+    PublishedRevision, ReadPlan, Snapshot, SnapshotRequest, StoreError, StoredEvent, WindowKey,
 };
 use tempfile::TempDir;
 use types::admin_alert::{RULE_FAILURES, RuleFailed};
@@ -352,12 +352,29 @@ impl Jobs for OneEvent {
         Ok(Vec::new())
     }
 
-    async fn snapshot(
+    async fn computed_days(
         &self,
         _: String,
-        _: Vec<HourRange>,
-        _: EventSelection,
-    ) -> Result<Snapshot, StoreError> {
+        _: Vec<String>,
+    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn computed_rule_windows(
+        &self,
+        _: String,
+        _: Vec<String>,
+        _: String,
+        _: String,
+    ) -> Result<BTreeMap<WindowKey, ComputedAt>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn snapshot<P, F>(&self, _: SnapshotRequest, plan: F) -> Result<Snapshot<P>, StoreError>
+    where
+        P: Send + 'static,
+        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static,
+    {
         let at = "2026-03-01T00:00:00Z";
         let effective_at = parse_rfc3339(at).and_then(|time| time.at).expect("a time");
         let data = serde_json::json!({"branch": "main", "force": true});
@@ -377,9 +394,12 @@ impl Jobs for OneEvent {
         let hour = Hour {
             generation: 1,
             partial: None,
+            changes: Vec::new(),
         };
+        let ReadPlan { plan, spans } = plan([(utc_hour(effective_at), hour)].into());
+        assert_eq!(spans.len(), 1, "the hour is read");
         Ok(Snapshot {
-            hours: [(utc_hour(effective_at), hour)].into(),
+            plan,
             events: vec![event],
         })
     }
@@ -435,7 +455,8 @@ async fn a_rule_that_panics_is_reported_to_the_watcher() {
         "schema_versions": ["1.0"], "replay_id": null, "attempt": 1
     }))
     .expect("a job");
-    let Effects::Rules(windows) = work.compute(&[job]).await.expect("the job is done") else {
+    let Effects::Rules { windows, .. } = work.compute(&[job]).await.expect("the job is done")
+    else {
         panic!("other effects")
     };
     assert!(

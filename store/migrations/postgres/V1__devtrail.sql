@@ -137,6 +137,16 @@ CREATE TABLE hours (
   PRIMARY KEY (developer, hour)
 );
 
+-- Where in its hour a generation changed events: all that came, moved or left lie from first_at to last_at.
+CREATE TABLE hour_changes (
+  developer TEXT COLLATE "C" NOT NULL,
+  hour      BIGINT NOT NULL,
+  gen       BIGINT NOT NULL,
+  first_at  BIGINT NOT NULL,
+  last_at   BIGINT NOT NULL,
+  PRIMARY KEY (developer, hour, gen)
+);
+
 -- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
 CREATE TABLE audit (
   id            BYTEA PRIMARY KEY,
@@ -193,15 +203,18 @@ CREATE TABLE normalized (
 );
 CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
 
--- What one UTC hour adds to the local days it lies in: one row an hour, its body holds a part for
--- each local day (docs/decisions/0004-one-partial-row-an-hour.md).
+-- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
+-- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else
+-- it depends on, such as the rules.
 CREATE TABLE partials (
   developer    TEXT COLLATE "C" NOT NULL,
+  kind         TEXT COLLATE "C" NOT NULL,
   hour         BIGINT NOT NULL,
   computed_gen BIGINT NOT NULL,
   version      INTEGER NOT NULL,
+  made_with    TEXT NOT NULL,
   body         TEXT NOT NULL,
-  PRIMARY KEY (developer, hour)
+  PRIMARY KEY (developer, kind, hour)
 );
 
 -- Folded partials. computed_gen is the sum of the generations of the hours in the look-back.

@@ -128,6 +128,16 @@ CREATE TABLE hours (
   PRIMARY KEY (developer, hour)
 ) STRICT, WITHOUT ROWID;
 
+-- Where in its hour a generation changed events: all that came, moved or left lie from first_at to last_at.
+CREATE TABLE hour_changes (
+  developer TEXT    NOT NULL,
+  hour      INTEGER NOT NULL,
+  gen       INTEGER NOT NULL,
+  first_at  INTEGER NOT NULL,
+  last_at   INTEGER NOT NULL,
+  PRIMARY KEY (developer, hour, gen)
+) STRICT, WITHOUT ROWID;
+
 -- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
 CREATE TABLE audit (
   id            BLOB    PRIMARY KEY,
@@ -184,15 +194,18 @@ CREATE TABLE normalized (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
 
--- What one UTC hour adds to the local days it lies in: one row an hour, its body holds a part for
--- each local day (docs/decisions/0004-one-partial-row-an-hour.md).
+-- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
+-- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else
+-- it depends on, such as the rules.
 CREATE TABLE partials (
   developer    TEXT    NOT NULL,
+  kind         TEXT    NOT NULL,
   hour         INTEGER NOT NULL,
   computed_gen INTEGER NOT NULL,
   version      INTEGER NOT NULL,
+  made_with    TEXT    NOT NULL,
   body         TEXT    NOT NULL,
-  PRIMARY KEY (developer, hour)
+  PRIMARY KEY (developer, kind, hour)
 ) STRICT, WITHOUT ROWID;
 
 -- Folded partials. computed_gen is the sum of the generations of the hours in the look-back.

@@ -20,13 +20,16 @@ use crate::audit::AuditRow;
 use crate::audit_rows;
 use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow};
 use crate::error::StoreError;
-use crate::hours::{HourRange, TimeSpan};
+use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized,
-    insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_normalized,
+    insert_partials, insert_rule_windows,
 };
 use crate::row::{Row, batch_ref, state};
-use crate::snapshot::{Computed, EventSelection, Hour, Snapshot, StoredEvent};
+use crate::snapshot::{
+    Computed, ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
+    with_changes,
+};
 use crate::transaction_timing;
 
 const COMPLETED: &str = "SELECT job_id FROM completed_jobs WHERE job_id = ANY($1)";
@@ -45,10 +48,22 @@ const EVENTS_OF_BATCHES: &str =
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
     JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq
     ORDER BY e.src, e.seq, e.ordinal";
-const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
+const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.made_with, p.body
     FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
     JOIN hours h ON h.developer = $1 AND h.hour BETWEEN r.first AND r.last
-    LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour";
+    LEFT JOIN partials p ON p.developer = h.developer AND p.kind = $4 AND p.hour = h.hour";
+/// Of hours whose partial is behind.
+const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
+    FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
+    JOIN hours h ON h.developer = $1 AND h.hour BETWEEN r.first AND r.last
+    JOIN partials p ON p.developer = h.developer AND p.kind = $4 AND p.hour = h.hour AND p.computed_gen < h.gen
+    JOIN hour_changes c ON c.developer = h.developer AND c.hour = h.hour AND c.gen > p.computed_gen
+    ORDER BY c.hour, c.gen";
+const COMPUTED_DAYS: &str =
+    "SELECT day, computed_gen, version FROM days WHERE developer = $1 AND day = ANY($2)";
+const COMPUTED_RULE_WINDOWS: &str =
+    "SELECT rule, window_start, computed_gen, version FROM rule_windows
+    WHERE developer = $1 AND rule = ANY($2) AND window_start BETWEEN $3 AND $4";
 const EVENTS_OF_SPANS: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client, b.zone
@@ -71,14 +86,10 @@ const INSERT_NORMALIZED: &str = insert_normalized!(
     "SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::integer[],
        $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
 );
-const INSERT_PARTIALS: &str = insert_computed!(
-    "partials",
-    "hour",
-    "SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[])"
+const INSERT_PARTIALS: &str = insert_partials!(
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::text[], $7::text[])"
 );
-const INSERT_DAYS: &str = insert_computed!(
-    "days",
-    "day",
+const INSERT_DAYS: &str = insert_days!(
     "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::text[])"
 );
 /// Its lock also keeps a window's alert to one writer.
@@ -132,19 +143,55 @@ impl Jobs for Postgres {
             .await
     }
 
-    async fn snapshot(
+    async fn snapshot<P, F>(
         &self,
-        developer: String,
-        ranges: Vec<HourRange>,
-        selection: EventSelection,
-    ) -> Result<Snapshot, StoreError> {
-        let request = SnapshotRequest {
-            developer,
-            ranges: HourRange::merge(ranges),
-            selection,
+        request: SnapshotRequest,
+        plan: F,
+    ) -> Result<Snapshot<P>, StoreError>
+    where
+        P: Send + 'static,
+        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static,
+    {
+        let ranges = HourRange::merge(request.ranges);
+        let request = PlannedRead {
+            request: SnapshotRequest { ranges, ..request },
+            plan,
         };
         self.read(request, |tx, request| Box::pin(snapshot(tx, request)))
             .await
+    }
+
+    async fn computed_days(
+        &self,
+        developer: String,
+        days: Vec<String>,
+    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+        let computed = self
+            .list(COMPUTED_DAYS, &[&developer, &days], |row| {
+                Ok((row.value(0)?, ComputedAt::decode(row, 1)?))
+            })
+            .await?;
+        Ok(computed.into_iter().collect())
+    }
+
+    async fn computed_rule_windows(
+        &self,
+        developer: String,
+        rules: Vec<String>,
+        first: String,
+        last: String,
+    ) -> Result<BTreeMap<WindowKey, ComputedAt>, StoreError> {
+        let key: [Param<'_>; 4] = [&developer, &rules, &first, &last];
+        let computed = self
+            .list(COMPUTED_RULE_WINDOWS, &key, |row| {
+                let key = WindowKey {
+                    rule: row.value(0)?,
+                    start: row.value(1)?,
+                };
+                Ok((key, ComputedAt::decode(row, 2)?))
+            })
+            .await?;
+        Ok(computed.into_iter().collect())
     }
 
     async fn finish_jobs(
@@ -160,34 +207,38 @@ impl Jobs for Postgres {
     }
 }
 
-struct SnapshotRequest {
-    developer: String,
-    ranges: Vec<HourRange>,
-    selection: EventSelection,
+struct PlannedRead<F> {
+    request: SnapshotRequest,
+    plan: F,
 }
 
-async fn snapshot(
+async fn snapshot<P, F>(
     tx: &Transaction<'_>,
-    request: &SnapshotRequest,
-) -> Result<Snapshot, TransactionError> {
-    let first = column(&request.ranges, |range| range.first);
-    let last = column(&request.ranges, |range| range.last);
-    let hours: [Param<'_>; 3] = [&request.developer, &first, &last];
-    let hours = list(tx, HOURS, &hours, Hour::decode).await?;
-    let mut snapshot = Snapshot {
-        hours: hours.into_iter().collect(),
-        events: Vec::new(),
+    read: &PlannedRead<F>,
+) -> Result<Snapshot<P>, TransactionError>
+where
+    F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P>,
+{
+    let SnapshotRequest {
+        developer,
+        kind,
+        ranges,
+    } = &read.request;
+    let first = column(ranges, |range| range.first);
+    let last = column(ranges, |range| range.last);
+    let key: [Param<'_>; 4] = [developer, &first, &last, &kind.as_str()];
+    let hours = list(tx, HOURS, &key, Hour::decode).await?;
+    let changes = list(tx, HOUR_CHANGES, &key, HourChange::decode).await?;
+    let ReadPlan { plan, spans } = (read.plan)(with_changes(hours, changes));
+    let events = if spans.is_empty() {
+        Vec::new()
+    } else {
+        let start = column(&spans, |span| span.start);
+        let end = column(&spans, |span| span.end);
+        let key: [Param<'_>; 3] = [developer, &start, &end];
+        list(tx, EVENTS_OF_SPANS, &key, StoredEvent::decode).await?
     };
-    let selected = snapshot.selected_hours(request.selection);
-    if selected.is_empty() {
-        return Ok(snapshot);
-    }
-    let spans: Vec<TimeSpan> = selected.into_iter().map(HourRange::span).collect();
-    let start = column(&spans, |span| span.start);
-    let end = column(&spans, |span| span.end);
-    let events: [Param<'_>; 3] = [&request.developer, &start, &end];
-    snapshot.events = list(tx, EVENTS_OF_SPANS, &events, StoredEvent::decode).await?;
-    Ok(snapshot)
+    Ok(Snapshot { plan, events })
 }
 
 /// T3: the transaction that finishes a group of jobs.
@@ -267,7 +318,8 @@ impl FinishJobs {
                 write_partials(tx, partials).await?;
                 write_days(tx, days).await?;
             }
-            Effects::Rules(windows) => {
+            Effects::Rules { partials, windows } => {
+                write_partials(tx, partials).await?;
                 written = write_rules(tx, windows, &self.jobs).await?;
             }
         }
@@ -353,7 +405,7 @@ async fn write_partials(
     tx: &Transaction<'_>,
     given: &[PartialRow],
 ) -> Result<(), TransactionError> {
-    let key = |row: &'_ PartialRow| (row.developer.clone(), row.hour);
+    let key = |row: &'_ PartialRow| (row.developer.clone(), row.kind.as_str(), row.hour);
     let given = newest(given, key, |new, old| {
         is_newer(&new.computed, &old.computed)
     });
@@ -365,9 +417,11 @@ async fn write_partials(
         INSERT_PARTIALS,
         &[
             &column(&given, |row| row.developer.as_str()),
+            &column(&given, |row| row.kind.as_str()),
             &column(&given, |row| row.hour),
             &column(&given, |row| row.computed.generation),
             &column(&given, |row| row.computed.version),
+            &column(&given, |row| row.made_with.as_str()),
             &column(&given, |row| row.computed.body.as_str()),
         ],
     )

@@ -21,6 +21,7 @@ use super::error::TransactionError;
 use super::statements::{self, Param, column, execute, one};
 use crate::decoded_batch::{DecodedBatch, StoredFrom};
 use crate::error::StoreError;
+use crate::hours::ChangedSpan;
 use crate::persist::{Persist, Stored};
 use crate::row::{Row as _, batch_ref, state};
 use crate::transaction_timing;
@@ -44,10 +45,17 @@ const STATES: &str =
     "SELECT b.src, b.seq, b.state, b.published_at, b.developer, b.batch_id, b.message_id
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq";
-/// The third column counts the batches that touched the hour.
-const BUMP_HOURS: &str = "INSERT INTO hours (developer, hour, gen)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
-    ON CONFLICT (developer, hour) DO UPDATE SET gen = hours.gen + excluded.gen";
+/// The third column counts the batches that touched the hour. Also says where the new generation changed the hour.
+const BUMP_HOURS: &str = "WITH given AS (
+      SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        g (developer, hour, times, first_at, last_at)),
+    bumped AS (
+      INSERT INTO hours (developer, hour, gen) SELECT developer, hour, times FROM given
+      ON CONFLICT (developer, hour) DO UPDATE SET gen = hours.gen + excluded.gen
+      RETURNING developer, hour, gen)
+    INSERT INTO hour_changes (developer, hour, gen, first_at, last_at)
+    SELECT b.developer, b.hour, b.gen, g.first_at, g.last_at
+    FROM bumped b JOIN given g ON g.developer = b.developer AND g.hour = b.hour";
 
 impl Persist for Postgres {
     async fn source(&self, incarnation: &StreamIncarnation) -> Result<Src, StoreError> {
@@ -223,16 +231,34 @@ impl StoreBatches {
     }
 }
 
+/// How a group of batches changes an hour.
+struct HourBump {
+    /// How many of them touch it.
+    batches: i64,
+    /// Where.
+    span: ChangedSpan,
+}
+
 /// Raises the generations of the hours that the batches' events entered or left: once a batch.
 async fn bump_hours(
     tx: &Transaction<'_>,
     resolved: &[ResolvedBatch<'_>],
 ) -> Result<(), TransactionError> {
-    let mut hours: BTreeMap<(&str, i64), i64> = BTreeMap::new();
+    let mut hours: BTreeMap<(&str, i64), HourBump> = BTreeMap::new();
     for done in resolved {
         let developer = done.batch.header.developer.as_str();
-        for hour in &done.summary.hours {
-            *hours.entry((developer, *hour)).or_default() += 1;
+        for (hour, span) in &done.summary.hours {
+            let once = HourBump {
+                batches: 1,
+                span: *span,
+            };
+            hours
+                .entry((developer, *hour))
+                .and_modify(|bump| {
+                    bump.batches += 1;
+                    bump.span = bump.span.with(*span);
+                })
+                .or_insert(once);
         }
     }
     if hours.is_empty() {
@@ -241,7 +267,14 @@ async fn bump_hours(
     let hours: Vec<_> = hours.into_iter().collect();
     let developers = column(&hours, |((developer, _), _)| *developer);
     let utc_hours = column(&hours, |((_, hour), _)| *hour);
-    let times = column(&hours, |(_, times)| *times);
-    execute(tx, BUMP_HOURS, &[&developers, &utc_hours, &times]).await?;
+    let times = column(&hours, |(_, bump)| bump.batches);
+    let first = column(&hours, |(_, bump)| bump.span.first);
+    let last = column(&hours, |(_, bump)| bump.span.last);
+    execute(
+        tx,
+        BUMP_HOURS,
+        &[&developers, &utc_hours, &times, &first, &last],
+    )
+    .await?;
     Ok(())
 }

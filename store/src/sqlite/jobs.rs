@@ -1,6 +1,6 @@
 //! [`Jobs`] in SQLite.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 use types::id::BatchRef;
@@ -17,11 +17,13 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, insert_alerts, insert_computed, insert_normalized,
-    insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_normalized,
+    insert_partials, insert_rule_windows,
 };
-use crate::row::state;
-use crate::snapshot::{EventSelection, Hour, Snapshot, StoredEvent};
+use crate::row::{Row as _, state};
+use crate::snapshot::{
+    ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent, with_changes,
+};
 use crate::submission::STATE;
 use crate::transaction_timing;
 
@@ -36,9 +38,19 @@ const EVENTS_OF_BATCH: &str =
       e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
     WHERE e.src = ?1 AND e.seq = ?2 ORDER BY e.ordinal";
-const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.body
-    FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.hour = h.hour
+const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.made_with, p.body
+    FROM hours h LEFT JOIN partials p ON p.developer = h.developer AND p.kind = ?4 AND p.hour = h.hour
     WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3";
+/// Of hours whose partial is behind.
+const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
+    FROM hours h JOIN partials p ON p.developer = h.developer AND p.kind = ?4 AND p.hour = h.hour
+    JOIN hour_changes c ON c.developer = h.developer AND c.hour = h.hour AND c.gen > p.computed_gen
+    WHERE h.developer = ?1 AND h.hour BETWEEN ?2 AND ?3 AND p.computed_gen < h.gen
+    ORDER BY c.hour, c.gen";
+const COMPUTED_DAY: &str =
+    "SELECT computed_gen, version FROM days WHERE developer = ?1 AND day = ?2";
+const COMPUTED_RULE_WINDOWS: &str = "SELECT window_start, computed_gen, version FROM rule_windows
+    WHERE developer = ?1 AND rule = ?2 AND window_start BETWEEN ?3 AND ?4";
 const EVENTS_OF_SPAN: &str = "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM events e JOIN batches b ON b.src = e.src AND b.seq = e.seq
@@ -55,8 +67,8 @@ const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~
     WHERE src = ?1 AND seq = ?2 RETURNING state";
 const INSERT_NORMALIZED: &str =
     insert_normalized!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
-const INSERT_PARTIAL: &str = insert_computed!("partials", "hour", "VALUES (?1, ?2, ?3, ?4, ?5)");
-const INSERT_DAY: &str = insert_computed!("days", "day", "VALUES (?1, ?2, ?3, ?4, ?5)");
+const INSERT_PARTIAL: &str = insert_partials!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_ALERT: &str =
     insert_alerts!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
@@ -102,29 +114,78 @@ impl Jobs for Sqlite {
         .await
     }
 
-    async fn snapshot(
+    async fn snapshot<P, F>(
         &self,
-        developer: String,
-        ranges: Vec<HourRange>,
-        selection: EventSelection,
-    ) -> Result<Snapshot, StoreError> {
+        request: SnapshotRequest,
+        plan: F,
+    ) -> Result<Snapshot<P>, StoreError>
+    where
+        P: Send + 'static,
+        F: Fn(BTreeMap<i64, Hour>) -> ReadPlan<P> + Send + Sync + 'static,
+    {
         // One read is one transaction: all statements see the same moment.
         self.read(move |connection| {
-            let mut snapshot = Snapshot::default();
-            for range in HourRange::merge(ranges) {
-                let key = params![developer, range.first, range.last];
-                let hours = list(connection, HOURS, key, |row| Hour::decode(row))?;
-                snapshot.hours.extend(hours);
+            let (mut hours, mut changes) = (Vec::new(), Vec::new());
+            for range in HourRange::merge(request.ranges) {
+                let kind = request.kind.as_str();
+                let key = params![request.developer, range.first, range.last, kind];
+                hours.extend(list(connection, HOURS, key, |row| Hour::decode(row))?);
+                let changed = list(connection, HOUR_CHANGES, key, |row| HourChange::decode(row))?;
+                changes.extend(changed);
             }
-            for range in snapshot.selected_hours(selection) {
-                let span = range.span();
-                let key = params![developer, span.start, span.end];
-                let events = list(connection, EVENTS_OF_SPAN, key, |row| {
+            let ReadPlan { plan, spans } = plan(with_changes(hours, changes));
+            let mut events = Vec::new();
+            for span in spans {
+                let key = params![request.developer, span.start, span.end];
+                let of_span = list(connection, EVENTS_OF_SPAN, key, |row| {
                     StoredEvent::decode(row)
                 })?;
-                snapshot.events.extend(events);
+                events.extend(of_span);
             }
-            Ok(snapshot)
+            Ok(Snapshot { plan, events })
+        })
+        .await
+    }
+
+    async fn computed_days(
+        &self,
+        developer: String,
+        days: Vec<String>,
+    ) -> Result<BTreeMap<String, ComputedAt>, StoreError> {
+        self.read(move |connection| {
+            let mut computed = BTreeMap::new();
+            for day in days {
+                let key = params![developer, day];
+                let at = one(connection, COMPUTED_DAY, key, |row| {
+                    ComputedAt::decode(row, 0)
+                })?;
+                computed.extend(at.map(|at| (day, at)));
+            }
+            Ok(computed)
+        })
+        .await
+    }
+
+    async fn computed_rule_windows(
+        &self,
+        developer: String,
+        rules: Vec<String>,
+        first: String,
+        last: String,
+    ) -> Result<BTreeMap<WindowKey, ComputedAt>, StoreError> {
+        self.read(move |connection| {
+            let mut computed = BTreeMap::new();
+            for rule in rules {
+                let key = params![developer, rule, first, last];
+                computed.extend(list(connection, COMPUTED_RULE_WINDOWS, key, |row| {
+                    let key = WindowKey {
+                        rule: rule.clone(),
+                        start: row.value(0)?,
+                    };
+                    Ok((key, ComputedAt::decode(row, 1)?))
+                })?);
+            }
+            Ok(computed)
         })
         .await
     }
@@ -151,8 +212,14 @@ fn finish_jobs(
     let mut revisions = Vec::new();
     match effects {
         Effects::Normalized(rows) => write_normalized(connection, &rows)?,
-        Effects::Windows { partials, days } => write_windows(connection, &partials, &days)?,
-        Effects::Rules(windows) => revisions = write_rules(connection, &windows, &jobs)?,
+        Effects::Windows { partials, days } => {
+            write_partials(connection, &partials)?;
+            write_days(connection, &days)?;
+        }
+        Effects::Rules { partials, windows } => {
+            write_partials(connection, &partials)?;
+            revisions = write_rules(connection, &windows, &jobs)?;
+        }
     }
     jobs.sort_by(|a, b| (a.job.body.batch, &a.job.job_id).cmp(&(b.job.body.batch, &b.job.job_id)));
     for done in &jobs {
@@ -232,22 +299,24 @@ fn write_normalized(connection: &Connection, rows: &[NormalizedRow]) -> Result<(
     Ok(())
 }
 
-fn write_windows(
-    connection: &Connection,
-    partials: &[PartialRow],
-    days: &[DayRow],
-) -> Result<(), StoreError> {
+fn write_partials(connection: &Connection, partials: &[PartialRow]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(INSERT_PARTIAL)?;
     for partial in partials {
         let computed = &partial.computed;
         statement.execute(params![
             partial.developer,
+            partial.kind.as_str(),
             partial.hour,
             computed.generation,
             computed.version,
+            partial.made_with,
             computed.body
         ])?;
     }
+    Ok(())
+}
+
+fn write_days(connection: &Connection, days: &[DayRow]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(INSERT_DAY)?;
     for day in days {
         let computed = &day.computed;

@@ -77,7 +77,11 @@ const INSERT_DUPLICATE: &str =
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 /// Once for each batch that touched the hour.
 const BUMP_HOUR: &str = "INSERT INTO hours (developer, hour, gen) VALUES (?1, ?2, 1)
-    ON CONFLICT (developer, hour) DO UPDATE SET gen = gen + 1";
+    ON CONFLICT (developer, hour) DO UPDATE SET gen = gen + 1 RETURNING gen";
+/// Where the generation changed the hour.
+const INSERT_HOUR_CHANGE: &str =
+    "INSERT INTO hour_changes (developer, hour, gen, first_at, last_at)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 /// The next free number.
 const INSERT_SOURCE: &str =
     "INSERT INTO sources (stream, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -163,10 +167,13 @@ impl StoreBatch<'_> {
             summary.counts.add(refused.code.verdict());
             audit_trail.refused(refused);
         }
-        for hour in &summary.hours {
-            self.connection
+        for (hour, span) in &summary.hours {
+            let generation: i64 = self
+                .connection
                 .prepare_cached(BUMP_HOUR)?
-                .execute(params![developer, hour])?;
+                .query_row(params![developer, hour], |row| row.get(0))?;
+            let change = params![developer, hour, generation, span.first, span.last];
+            execute(self.connection, INSERT_HOUR_CHANGE, change)?;
         }
         self.insert_batch(&summary)?;
         if summary.need() == Mask::NONE {

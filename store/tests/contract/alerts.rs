@@ -1,14 +1,12 @@
 //! Alerts: raised once, retracted, raised again; and their way out, exactly once each.
 
 use serde_json::{Value, json};
-use store::{
-    AlertOutbox, AlertRevision, Effects, Finding, Jobs, PublishedRevision, QueryReads, RuleWindow,
-};
+use store::{AlertOutbox, AlertRevision, Finding, Jobs, PublishedRevision, QueryReads, RuleWindow};
 use types::audit::Step;
 use types::job::{JobBody, JobKind};
 
 use crate::build::{Engine, at, event, fresh};
-use crate::work::{done, found, looked, replayed, stored};
+use crate::work::{done, found, looked, replayed, rules, stored};
 
 const START: &str = "2026-03-01";
 
@@ -21,7 +19,7 @@ async fn finish(
     let jobs = vec![done(JobKind::Alert, body)];
     engine
         .store()
-        .finish_jobs(Effects::Rules(windows), jobs)
+        .finish_jobs(rules(windows), jobs)
         .await
         .unwrap()
 }
@@ -32,7 +30,7 @@ async fn finish_replayed(engine: &impl Engine, body: &JobBody, mut window: RuleW
     let jobs = vec![replayed(JobKind::Alert, body)];
     let revisions = engine
         .store()
-        .finish_jobs(Effects::Rules(vec![window]), jobs)
+        .finish_jobs(rules(vec![window]), jobs)
         .await
         .unwrap();
     assert_eq!(revisions, [], "a replay delivers nothing");
@@ -197,7 +195,7 @@ pub async fn an_older_evaluation_of_a_window_changes_no_alert<E: Engine>() {
 pub async fn a_rule_window_must_belong_to_a_finished_job<E: Engine>() {
     let (engine, [one, two, _]) = three_batches::<E>().await;
     let before = engine.dump();
-    let effects = Effects::Rules(vec![looked(&two, START, 1, Some(found(START, "whose?")))]);
+    let effects = rules(vec![looked(&two, START, 1, Some(found(START, "whose?")))]);
     let refused = engine
         .store()
         .finish_jobs(effects, vec![done(JobKind::Alert, &one)])

@@ -14,13 +14,14 @@ use crate::build::{
 use crate::dump::Cell;
 
 /// What T1 may write.
-const OWN_TABLES: [&str; 9] = [
+const OWN_TABLES: [&str; 10] = [
     "sources",
     "developers",
     "batches",
     "events",
     "refused",
     "duplicates",
+    "hour_changes",
     "hours",
     "audit",
     "audit_personal",

@@ -1,6 +1,6 @@
 //! From a clue to its batches, and what happened to them.
 
-use store::{Clue, Effects, History, Jobs, Outbox, Persist};
+use store::{Clue, History, Jobs, Outbox, Persist};
 use types::id::BatchRef;
 use types::job::JobKind;
 use types::query::ResendNote;
@@ -10,7 +10,7 @@ use types::verdict::Code;
 use crate::build::{
     Engine, T0, at, batch, batch_of, event, fresh, incarnation, received_at, store_one,
 };
-use crate::work::{done, found, looked, stored, triggered};
+use crate::work::{done, found, looked, rules, stored, triggered};
 
 async fn find(engine: &impl Engine, clue: Clue) -> Vec<BatchRef> {
     let found = engine.store().find(clue, 10).await.unwrap();
@@ -99,7 +99,7 @@ pub async fn a_batch_is_found_by_sequence_in_any_incarnation_and_by_alert<E: Eng
     for (generation, body) in [(1, &first), (2, &second)] {
         let windows = vec![looked(body, start, generation, Some(found(start, "t")))];
         store
-            .finish_jobs(Effects::Rules(windows), vec![done(JobKind::Alert, body)])
+            .finish_jobs(rules(windows), vec![done(JobKind::Alert, body)])
             .await
             .unwrap();
         assert_eq!(

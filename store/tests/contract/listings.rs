@@ -1,10 +1,10 @@
 //! What administrators list.
 
-use store::{Effects, Jobs, Listings};
+use store::{Jobs, Listings};
 use types::job::JobKind;
 
 use crate::build::{Engine, HOUR, at, batch_of, event, fresh, store_one};
-use crate::work::{done, found, ids, looked, stored};
+use crate::work::{done, found, ids, looked, rules, stored};
 
 pub async fn everyone_with_a_batch_is_known<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
@@ -46,7 +46,7 @@ pub async fn an_alert_is_found_by_its_id<E: Engine>() {
     let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
     let windows = vec![looked(&body, "2026-03-02", 1, Some(found("x", "a title")))];
     store
-        .finish_jobs(Effects::Rules(windows), vec![done(JobKind::Alert, &body)])
+        .finish_jobs(rules(windows), vec![done(JobKind::Alert, &body)])
         .await
         .unwrap();
     let alert = store.alert("alert-x".to_owned()).await.unwrap().unwrap();

@@ -68,13 +68,16 @@ macro_rules! contract {
             leases::a_job_knows_whether_its_batch_is_stored
             leases::unfinished_jobs_are_claimed_once_and_recorded
             windows::an_older_generation_never_overwrites_a_newer_one
+            windows::a_partial_made_with_other_rules_is_replaced
+            windows::jobs_read_at_what_generation_windows_were_computed
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back
             windows::a_normalized_record_keeps_the_lower_reference
             windows::superseding_reports_the_day_left_and_raises_both_hours
             snapshots::a_batchs_job_reads_its_events_in_the_order_sent
             snapshots::overlapping_ranges_give_each_hour_and_event_once
-            snapshots::a_snapshot_brings_the_events_of_stale_hours_only
+            snapshots::a_snapshot_reads_the_events_that_its_plan_asks_for
+            snapshots::an_hour_tells_where_it_changed_since_its_partial
             snapshots::a_snapshot_is_of_one_moment_while_others_write
             alerts::an_alert_is_raised_once_retracted_and_raised_again
             alerts::an_older_evaluation_of_a_window_changes_no_alert

@@ -1,7 +1,7 @@
 //! Questions about batches, days and alerts.
 
 use store::{
-    DecodedBatch, Effects, History, Jobs, Outbox, Persist, QueryReads, StoredBatch, StoredDay,
+    DecodedBatch, History, Jobs, Outbox, Persist, QueryReads, StoredBatch, StoredDay,
     StoredOriginal,
 };
 use types::id::MessageIdentity;
@@ -14,7 +14,9 @@ use crate::build::{
     received_at, store_one,
 };
 use crate::cases::mixed;
-use crate::work::{computed, day, done, found, looked, nothing, stored, triggered, write_windows};
+use crate::work::{
+    computed, day, done, found, looked, nothing, rules, stored, triggered, write_windows,
+};
 use types::time::SECOND;
 
 /// The batch under another batch id.
@@ -295,14 +297,11 @@ pub async fn alerts_are_listed_by_window_newest_first<E: Engine>() {
     windows.push(bobs);
     let jobs = vec![done(JobKind::Alert, &body)];
     store
-        .finish_jobs(Effects::Rules(windows), jobs.clone())
+        .finish_jobs(rules(windows), jobs.clone())
         .await
         .unwrap();
     store
-        .finish_jobs(
-            Effects::Rules(vec![looked(&body, starts[0], 2, None)]),
-            jobs,
-        )
+        .finish_jobs(rules(vec![looked(&body, starts[0], 2, None)]), jobs)
         .await
         .unwrap();
     let list = async |developer: Option<&str>, limit| {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
-use store::{EventSelection, Hour, HourRange, Jobs, Persist};
+use store::{Hour, HourRange, Jobs, Partial, PartialRow, Persist, ReadPlan, SnapshotRequest};
 use types::batch::Header;
+use types::job::JobKind;
 use types::time::{SECOND, utc_hour};
 
 use crate::build::{Engine, H0, HOUR, T0, at, batch, batch_of, event, event_at, fresh, store_one};
-use crate::work::{computed, ids, partial, stored, write_windows};
+use crate::work::{all_of, computed, ids, partial, read_hours, stored, write_windows};
 
 fn range(first: i64, last: i64) -> HourRange {
     HourRange {
@@ -81,25 +82,14 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
     ];
     store_one(&engine, batch(at(src, 1), &events)).await;
     store_one(&engine, batch_of("bob", at(src, 2), &[event("bobs", 1)])).await;
-    let read = async |ranges: Vec<HourRange>, selection| {
-        engine
-            .store()
-            .snapshot("ada".to_owned(), ranges, selection)
-            .await
-            .unwrap()
-    };
-    let once = read(vec![range(0, 1)], EventSelection::All).await;
+    let once = all_of(&engine, vec![range(0, 1)]).await;
     assert_eq!(
         ids(&once.events),
         ["a", "b", "last", "next"],
         "by time, then id"
     );
-    let unread = |generation| Hour {
-        generation,
-        partial: None,
-    };
     assert_eq!(
-        once.hours,
+        once.plan,
         BTreeMap::from([(H0, unread(1)), (H0 + 1, unread(1))])
     );
     let overlapping = vec![
@@ -109,77 +99,115 @@ pub async fn overlapping_ranges_give_each_hour_and_event_once<E: Engine>() {
         range(2, 1),
         range(1, 1),
     ];
-    assert_eq!(read(overlapping.clone(), EventSelection::All).await, once);
-    assert_eq!(
-        read(overlapping, EventSelection::Stale(1)).await,
-        once,
-        "nothing was computed yet"
-    );
-    let all = read(
-        vec![range(-9, -1), range(5, 5), range(0, 4)],
-        EventSelection::All,
-    )
-    .await;
+    assert_eq!(all_of(&engine, overlapping).await, once);
+    let all = all_of(&engine, vec![range(-9, -1), range(5, 5), range(0, 4)]).await;
     assert_eq!(
         ids(&all.events),
         ["before", "a", "b", "last", "next", "far"]
     );
     assert_eq!(
-        all.hours.keys().copied().collect::<Vec<_>>(),
+        all.plan.keys().copied().collect::<Vec<_>>(),
         [H0 - 1, H0, H0 + 1, H0 + 5]
     );
-    let none = read(vec![range(2, 4)], EventSelection::All).await;
-    assert!(none.hours.is_empty() && none.events.is_empty());
-    assert_eq!(read(Vec::new(), EventSelection::All).await, none);
+    let none = all_of(&engine, vec![range(2, 4)]).await;
+    assert!(none.plan.is_empty() && none.events.is_empty());
+    assert_eq!(all_of(&engine, Vec::new()).await, none);
 }
 
-pub async fn a_snapshot_brings_the_events_of_stale_hours_only<E: Engine>() {
+/// An hour that no job has computed yet.
+fn unread(generation: i64) -> Hour {
+    Hour {
+        generation,
+        partial: None,
+        changes: Vec::new(),
+    }
+}
+
+pub async fn a_snapshot_reads_the_events_that_its_plan_asks_for<E: Engine>() {
     let (engine, src) = fresh::<E>().await;
     let in_hour = |id: &str, hour: i64| event(id, 1).after(hour * HOUR + SECOND);
-    let events = [
-        in_hour("a0", 0),
-        in_hour("b1", 1),
-        in_hour("c2", 2),
-        in_hour("d3", 3),
-    ];
+    let events = [in_hour("a0", 0), in_hour("b1", 1), in_hour("c2", 2)];
     let body = stored(&engine, at(src, 1), &events).await;
     let partials = vec![
-        partial(H0, computed(1, 2, "fresh")),
-        partial(H0 + 1, computed(1, 1, "of older code")),
-        partial(H0 + 2, computed(1, 2, "soon outdated")),
+        partial(H0, computed(1, 2, "of the aggregate role")),
+        PartialRow {
+            kind: JobKind::Alert,
+            made_with: "rules".to_owned(),
+            ..partial(H0, computed(1, 7, "of the alert role"))
+        },
     ];
     write_windows(&engine, &body, partials.clone(), Vec::new()).await;
-    store_one(&engine, batch(at(src, 2), &[in_hour("e2", 2)])).await;
-    let read = async |selection| {
-        engine
-            .store()
-            .snapshot("ada".to_owned(), vec![range(0, 3)], selection)
-            .await
-            .unwrap()
+    for (kind, kept) in [(JobKind::Aggregate, 0), (JobKind::Alert, 1)] {
+        let found = read_hours(&engine, kind, vec![range(0, 3)], |hours| {
+            let unread = |(hour, found): (&i64, &Hour)| found.partial.is_none().then_some(*hour);
+            hours.iter().filter_map(unread).collect()
+        })
+        .await;
+        assert_eq!(ids(&found.events), ["b1", "c2"]);
+        let kept = Hour {
+            partial: Some(Partial {
+                computed: partials[kept].computed.clone(),
+                made_with: partials[kept].made_with.clone(),
+            }),
+            ..unread(1)
+        };
+        let expected = [(H0, kept), (H0 + 1, unread(1)), (H0 + 2, unread(1))];
+        assert_eq!(found.plan, expected.into(), "each kind has its own partial");
+    }
+}
+
+/// docs/decisions/0012-an-hour-knows-what-changed.md: what came, moved or left since the partial was computed.
+pub async fn an_hour_tells_where_it_changed_since_its_partial<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let minute = |id: &str, minute: i64| event(id, 1).after(minute * 60 * SECOND);
+    let body = stored(&engine, at(src, 10), &[minute("a", 5), minute("b", 9)]).await;
+    write_windows(
+        &engine,
+        &body,
+        vec![partial(H0, computed(1, 1, "of a and b"))],
+        Vec::new(),
+    )
+    .await;
+    let changes = async || {
+        let found = all_of(&engine, vec![range(0, 0)]).await;
+        let hour = &found.plan[&H0];
+        let told = hour.changes.iter().map(|change| {
+            let minutes = |at| (at - T0) / (60 * SECOND);
+            let span = change.span;
+            (change.generation, minutes(span.first), minutes(span.last))
+        });
+        let computed = hour
+            .partial
+            .as_ref()
+            .map(|partial| partial.computed.generation);
+        let told_to = hour.changes.last().map(|change| change.generation);
+        assert_eq!(told_to.or(computed), Some(hour.generation));
+        told.collect::<Vec<_>>()
     };
-    let stale = read(EventSelection::Stale(2)).await;
-    assert_eq!(ids(&stale.events), ["b1", "c2", "e2", "d3"]);
-    let hour = |generation, n: usize| Hour {
-        generation,
-        partial: partials.get(n).map(|partial| partial.computed.clone()),
-    };
-    let expected = [
-        (H0, hour(1, 0)),
-        (H0 + 1, hour(1, 1)),
-        (H0 + 2, hour(2, 2)),
-        (H0 + 3, hour(1, 3)),
+    assert_eq!(changes().await, []);
+    // Two batches of one group may be one change.
+    let group = vec![
+        batch(at(src, 11), &[minute("c", 20), minute("d", 40)]),
+        batch(at(src, 12), &[minute("e", 30), minute("far", 70)]),
     ];
-    assert_eq!(stale.hours, expected.into());
-    let older_code = read(EventSelection::Stale(1)).await;
-    assert_eq!(
-        ids(&older_code.events),
-        ["c2", "e2", "d3"],
-        "older code leaves newer results alone"
+    engine.store().store_batches(group).await.unwrap();
+    let two = changes().await;
+    assert!(
+        two == [(2, 20, 40), (3, 30, 30)] || two == [(3, 20, 40)],
+        "{two:?}"
     );
-    assert_eq!(
-        ids(&read(EventSelection::All).await.events),
-        ["a0", "b1", "c2", "e2", "d3"]
-    );
+    // The event `b` came earlier, and was an hour's end: it leaves one place and enters another.
+    store_one(&engine, batch(at(src, 1), &[minute("b", 59)])).await;
+    assert_eq!(changes().await.last(), Some(&(4, 9, 59)));
+    let newer = all_of(&engine, vec![range(0, 0)]).await.plan[&H0].generation;
+    write_windows(
+        &engine,
+        &body,
+        vec![partial(H0, computed(newer, 1, "of all"))],
+        Vec::new(),
+    )
+    .await;
+    assert_eq!(changes().await, [], "only what came since");
 }
 
 /// Each batch brings one event to each of two hours: a generation is a number of events.
@@ -194,17 +222,23 @@ pub async fn a_snapshot_is_of_one_moment_while_others_write<E: Engine>() {
         loop {
             let last = writer_ended.load(Ordering::Acquire);
             let ranges = vec![range(0, 0), range(7, 7)];
-            let snapshot = store
-                .snapshot("ada".to_owned(), ranges, EventSelection::All)
-                .await
-                .unwrap();
+            let request = SnapshotRequest {
+                developer: "ada".to_owned(),
+                kind: JobKind::Aggregate,
+                ranges,
+            };
+            let all = |hours: BTreeMap<i64, Hour>| ReadPlan {
+                plan: hours,
+                spans: vec![range(0, 7).span()],
+            };
+            let snapshot = store.snapshot(request, all).await.unwrap();
             let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
             snapshot
                 .events
                 .iter()
                 .for_each(|event| *seen.entry(utc_hour(event.effective_at)).or_default() += 1);
             let generations: BTreeMap<i64, i64> = snapshot
-                .hours
+                .plan
                 .iter()
                 .map(|(hour, found)| (*hour, found.generation))
                 .collect();

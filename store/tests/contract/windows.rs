@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Computed, Effects, EventSelection, HourRange, Jobs, NormalizedRow, PartialRow};
+use store::{Computed, ComputedAt, Effects, HourRange, Jobs, NormalizedRow, PartialRow, WindowKey};
 use types::id::EventRef;
 use types::job::JobKind;
 
 use crate::build::{Engine, H0, HOUR, T0, at, event, event_at, fresh};
 use crate::dump::Dump;
-use crate::work::{computed, day, done, partial, replayed, stored, write_windows};
+use crate::work::{
+    all_of, computed, day, done, looked, partial, replayed, rules, stored, write_windows,
+};
 
 /// Hours with generation, version and body.
 fn partials(dump: &Dump) -> Vec<(i64, i64, i64, &str)> {
@@ -106,17 +108,82 @@ pub async fn the_same_generation_is_written_again_only_by_newer_code<E: Engine>(
     }
 }
 
+/// A partial is a cache: at one generation and version, that of other rules replaces it.
+pub async fn a_partial_made_with_other_rules_is_replaced<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let with = |rules: &str, generation| PartialRow {
+        kind: JobKind::Alert,
+        made_with: rules.to_owned(),
+        ..partial(H0, computed(generation, 1, rules))
+    };
+    for (given, stays) in [
+        (with("old", 5), "old"),
+        (with("new", 5), "new"),
+        (with("of the past", 4), "new"),
+        (with("old", 5), "old"),
+    ] {
+        write_windows(&engine, &body, vec![given], Vec::new()).await;
+        let dump = engine.dump();
+        let rows: Vec<_> = dump
+            .rows("partials")
+            .iter()
+            .map(|row| (row.text("kind"), row.text("made_with"), row.text("body")))
+            .collect();
+        let kept = computed(0, 0, stays).body;
+        assert_eq!(rows, [("alert", stays, &*kept)]);
+    }
+}
+
+pub async fn jobs_read_at_what_generation_windows_were_computed<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let body = stored(&engine, at(src, 1), &[event("a", 1)]).await;
+    let days = vec![
+        day("2026-03-01", computed(3, 2, "one")),
+        day("2026-03-02", computed(4, 2, "two")),
+    ];
+    write_windows(&engine, &body, Vec::new(), days).await;
+    let store = engine.store();
+    let at = |generation, version| ComputedAt {
+        generation,
+        version,
+    };
+    let asked = ["2026-02-28", "2026-03-01"].map(str::to_owned).to_vec();
+    let found = store.computed_days("ada".to_owned(), asked.clone()).await;
+    assert_eq!(found.unwrap(), [("2026-03-01".to_owned(), at(3, 2))].into());
+    let others = store.computed_days("bob".to_owned(), asked).await.unwrap();
+    assert!(others.is_empty());
+
+    let windows = ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"];
+    let windows = windows.iter().map(|start| looked(&body, start, 7, None));
+    let jobs = vec![done(JobKind::Alert, &body)];
+    let effects = rules(windows.collect());
+    store.finish_jobs(effects, jobs).await.unwrap();
+    let found = async |rules: &[&str]| {
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        let (first, last) = ("2026-02-28".to_owned(), "2026-03-01".to_owned());
+        let found = store.computed_rule_windows("ada".to_owned(), rules, first, last);
+        found.await.unwrap()
+    };
+    let key = |start: &str| WindowKey {
+        rule: "no-tests".to_owned(),
+        start: start.to_owned(),
+    };
+    let expected = [key("2026-02-28"), key("2026-03-01")].map(|key| (key, at(7, 1)));
+    assert_eq!(found(&["other", "no-tests"]).await, expected.into());
+    assert!(found(&["other"]).await.is_empty());
+}
+
 /// The job's partial of the hour: of each local day the events that it sees there now.
 async fn as_seen_now(engine: &impl Engine) -> PartialRow {
-    let ranges = vec![HourRange {
-        first: H0,
-        last: H0,
-    }];
-    let snapshot = engine
-        .store()
-        .snapshot("ada".to_owned(), ranges, EventSelection::Stale(1))
-        .await
-        .unwrap();
+    let snapshot = all_of(
+        engine,
+        vec![HourRange {
+            first: H0,
+            last: H0,
+        }],
+    )
+    .await;
     let mut days: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     snapshot
         .events
@@ -126,7 +193,7 @@ async fn as_seen_now(engine: &impl Engine) -> PartialRow {
     partial(
         H0,
         Computed {
-            generation: snapshot.hours[&H0].generation,
+            generation: snapshot.plan[&H0].generation,
             version: 1,
             body,
         },

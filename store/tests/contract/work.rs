@@ -1,9 +1,12 @@
 //! Jobs of stored batches, as workers hand them to the store.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use store::{
-    Attempts, Computed, DayRow, Effects, Finding, JobDone, Jobs, MessageKey, PartialRow, Receipt,
-    RuleWindow, StoreError, StoredEvent, Triggered,
+    Attempts, Computed, DayRow, Effects, Finding, Hour, HourRange, JobDone, Jobs, MessageKey,
+    PartialRow, ReadPlan, Receipt, RuleWindow, Snapshot, SnapshotRequest, StoreError, StoredEvent,
+    Triggered,
 };
 use types::dead_letter::{DeadLetter, DeadLetterClass, MessageContext};
 use types::id::BatchRef;
@@ -117,7 +120,15 @@ pub fn nothing(kind: JobKind) -> Effects {
             days: Vec::new(),
         },
         JobKind::Normalize => Effects::Normalized(Vec::new()),
-        JobKind::Alert => Effects::Rules(Vec::new()),
+        JobKind::Alert => rules(Vec::new()),
+    }
+}
+
+/// The effects of alert jobs that found this.
+pub fn rules(windows: Vec<RuleWindow>) -> Effects {
+    Effects::Rules {
+        partials: Vec::new(),
+        windows,
     }
 }
 
@@ -130,13 +141,49 @@ pub fn computed(generation: i64, version: i32, body: &str) -> Computed {
     }
 }
 
-/// A partial of ada's.
+/// A partial of ada's, for the aggregate role.
 pub fn partial(hour: i64, computed: Computed) -> PartialRow {
     PartialRow {
         developer: "ada".to_owned(),
+        kind: JobKind::Aggregate,
         hour,
+        made_with: String::new(),
         computed,
     }
+}
+
+/// Ada's hours and their events, all of them.
+pub async fn all_of(engine: &impl Engine, ranges: Vec<HourRange>) -> Snapshot<BTreeMap<i64, Hour>> {
+    read_hours(engine, JobKind::Aggregate, ranges, |hours| {
+        hours.keys().copied().collect()
+    })
+    .await
+}
+
+/// Ada's hours, with partials of this kind, and the events of those that `wanted` names.
+pub async fn read_hours(
+    engine: &impl Engine,
+    kind: JobKind,
+    ranges: Vec<HourRange>,
+    wanted: impl Fn(&BTreeMap<i64, Hour>) -> Vec<i64> + Send + Sync + 'static,
+) -> Snapshot<BTreeMap<i64, Hour>> {
+    let request = SnapshotRequest {
+        developer: "ada".to_owned(),
+        kind,
+        ranges,
+    };
+    let plan = move |hours: BTreeMap<i64, Hour>| {
+        let one = |hour| HourRange {
+            first: hour,
+            last: hour,
+        };
+        let ranges = HourRange::merge(wanted(&hours).into_iter().map(one).collect());
+        ReadPlan {
+            spans: ranges.into_iter().map(HourRange::span).collect(),
+            plan: hours,
+        }
+    };
+    engine.store().snapshot(request, plan).await.unwrap()
 }
 
 /// A day of ada's.

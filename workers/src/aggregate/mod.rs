@@ -12,6 +12,6 @@ mod role;
 mod windows;
 
 pub use partial::{EdgeEvent, IDLE, Part};
-pub use plan::{InvalidDate, look_back, ranges};
+pub use plan::{DayReads, InvalidDate, LookBacks, look_back, look_backs, plan};
 pub use role::AggregateWork;
-pub use windows::{Error, VERSION, windows, windows_from_events};
+pub use windows::{HourParts, VERSION, maker, windows};

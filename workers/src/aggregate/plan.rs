@@ -1,9 +1,12 @@
 //! Which hours to read for a set of local days.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use store::HourRange;
+use store::{ComputedAt, Hour, HourRange, ReadPlan};
 use types::time::{parse_rfc3339, utc_hour};
+
+use super::windows::HourParts;
+use crate::hour_partials::{HourReads, Maker, generation, generations};
 
 /// A touched day that is no date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +23,62 @@ pub fn look_back(day: &str) -> Result<HourRange, InvalidDate> {
     Ok(HourRange::of_local_days(midnight, midnight))
 }
 
-/// The look-backs of these days as few ranges, rising, none touching another.
+/// The look-backs of local days, by day.
+pub type LookBacks = BTreeMap<String, HourRange>;
+
+/// The look-backs of these days.
 ///
 /// # Errors
 /// Returns `InvalidDate` if one of them is no date of the form `YYYY-MM-DD`.
-pub fn ranges(days: &BTreeSet<String>) -> Result<Vec<HourRange>, InvalidDate> {
-    let all: Result<Vec<_>, _> = days.iter().map(|day| look_back(day)).collect();
-    all.map(HourRange::merge)
+pub fn look_backs(days: &BTreeSet<String>) -> Result<LookBacks, InvalidDate> {
+    let look_back = |day: &String| Ok((day.clone(), look_back(day)?));
+    days.iter().map(look_back).collect()
+}
+
+/// The days to compute, and what must be read for them.
+#[derive(Debug)]
+pub struct DayReads {
+    /// With their look-backs.
+    pub days: LookBacks,
+    /// Their hours.
+    pub hours: HourReads<HourParts>,
+}
+
+/// Says what to read of a developer's hours for these days. A day that was computed at its generation, by the same
+/// code, is passed over. `hours` are those of the look-backs.
+#[must_use]
+pub fn plan(
+    days: &LookBacks,
+    computed: &BTreeMap<String, ComputedAt>,
+    hours: BTreeMap<i64, Hour>,
+    maker: &Maker,
+) -> ReadPlan<DayReads> {
+    let generations = generations(&hours);
+    let is_current = |day: &String, look_back: &HourRange| {
+        let generation = generation(&generations, *look_back);
+        computed
+            .get(day)
+            .is_some_and(|at| at.is_current(generation, maker.version))
+    };
+    let moved = days
+        .iter()
+        .filter(|(day, look_back)| !is_current(day, look_back));
+    let days: LookBacks = moved.map(|(day, range)| (day.clone(), *range)).collect();
+    let needed = HourRange::merge(days.values().copied().collect());
+    let is_needed = |hour: i64| {
+        needed
+            .iter()
+            .any(|range| (range.first..=range.last).contains(&hour))
+    };
+    let hours = HourReads::plan(
+        hours.into_iter().filter(|(hour, _)| is_needed(*hour)),
+        maker,
+    );
+    let spans = hours.spans();
+    ReadPlan {
+        plan: DayReads { days, hours },
+        spans,
+    }
 }
 
 #[cfg(test)]
@@ -35,8 +87,7 @@ mod tests {
 
     fn merged(days: &[&str]) -> Vec<(i64, i64)> {
         let days = days.iter().map(|day| (*day).to_owned()).collect();
-        ranges(&days)
-            .unwrap()
+        HourRange::merge(look_backs(&days).unwrap().into_values().collect())
             .iter()
             .map(|range| (range.first, range.last))
             .collect()

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store::{AlertRevision, Effects, EventSelection, Jobs, StoreError};
+use store::{AlertRevision, Effects, Jobs, Snapshot, SnapshotRequest, StoreError};
 use types::job::{JobKind, JobMessage};
 
-use super::plan::{InvalidDate, ranges};
-use super::windows::{Error, VERSION, windows, windows_from_events};
+use super::plan::{InvalidDate, look_backs, plan};
+use super::windows::{maker, windows};
+use crate::hour_partials::MisplacedEvent;
 use crate::jobs::Work;
 
 /// Developers whose windows are computed at once: reads overlap, and the store is not flooded.
@@ -51,29 +52,31 @@ impl<S: Jobs> AggregateWork<S> {
         developer: String,
         days: BTreeSet<String>,
     ) -> Result<Effects, StoreError> {
-        let failed = |error: Error| StoreError::Failed(format!("metrics of {developer}: {error}"));
+        let failed =
+            |error: MisplacedEvent| StoreError::Failed(format!("metrics of {developer}: {error}"));
         let refused =
             |error: InvalidDate| StoreError::Refused(format!("metrics of {developer}: {error}"));
-        let ranges = ranges(&days).map_err(refused)?;
-        let stale = self
+        let days = look_backs(&days).map_err(refused)?;
+        let computed = self
             .store
-            .snapshot(
-                developer.clone(),
-                ranges.clone(),
-                EventSelection::Stale(VERSION),
-            )
+            .computed_days(developer.clone(), days.keys().cloned().collect())
             .await?;
-        match windows(&developer, &days, &stale) {
-            Err(error @ Error::Unreadable { .. }) => {
-                tracing::warn!(developer, %error, "computing from all events");
-                let all = self
-                    .store
-                    .snapshot(developer.clone(), ranges, EventSelection::All)
-                    .await?;
-                windows_from_events(&developer, &days, &all).map_err(failed)
-            }
-            other => other.map_err(failed),
+        let request = SnapshotRequest {
+            developer: developer.clone(),
+            kind: JobKind::Aggregate,
+            ranges: days.values().copied().collect(),
+        };
+        let plan = move |hours| plan(&days, &computed, hours, &maker());
+        let Snapshot { plan, events } = self.store.snapshot(request, plan).await?;
+        for (hour, reason) in &plan.hours.unusable {
+            tracing::warn!(
+                developer,
+                hour,
+                reason,
+                "a partial cannot be used; the hour is read whole"
+            );
         }
+        windows(&developer, plan, events, &maker()).map_err(failed)
     }
 }
 

@@ -1,10 +1,8 @@
 //! Evaluates rules on their own examples: as tests of every rule file, and as `devtrail rules test`.
 
-use store::{Hour, Snapshot};
 use types::schema::Schemas;
-use types::time::utc_hour;
 
-use super::evaluate::evaluate;
+use super::evaluate::evaluate_events;
 use super::examples::Example;
 use super::rules::Rule;
 use super::windows::{TouchedBy, TouchedDays};
@@ -42,18 +40,8 @@ pub fn check_examples(rule: &Rule, schemas: &Schemas) -> Vec<String> {
 
 fn run(rule: &Rule, schemas: &Schemas, example: &Example) -> Result<(), String> {
     let events = example.stored(schemas)?;
-    let mut snapshot = Snapshot::default();
     let mut days = Vec::new();
     for event in &events {
-        let hour = Hour {
-            generation: 0,
-            partial: None,
-        };
-        snapshot
-            .hours
-            .entry(utc_hour(event.effective_at))
-            .or_insert(hour)
-            .generation += 1;
         let day = event
             .local_day
             .parse()
@@ -65,15 +53,10 @@ fn run(rule: &Rule, schemas: &Schemas, example: &Example) -> Result<(), String> 
         };
         days.push((day, origin));
     }
-    snapshot.events = events;
     let touched: TouchedDays = days.into_iter().collect();
-    let found = evaluate(
-        std::slice::from_ref(rule),
-        "example",
-        &touched,
-        &snapshot,
-        0,
-    );
+    let rules = std::slice::from_ref(rule);
+    let found = evaluate_events(rules, "example", &touched, events, 0)
+        .map_err(|error| error.to_string())?;
     if let Some((_, error)) = found.failed.first() {
         return Err(error.to_string());
     }

@@ -1,28 +1,42 @@
 //! Rules on the windows that new events touch: pure, the same for every worker and in every order.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
 
-use runtime::panic_text;
-use store::{RuleWindow, Snapshot};
-use types::time::Micros;
+use store::{
+    ComputedAt, Effects, Hour, HourRange, PartialRow, ReadPlan, RuleWindow, StoredEvent, WindowKey,
+};
+use types::time::{Micros, utc_hour};
 
 use super::finding::{FindingWindow, finding};
-use super::measure::firing;
-use super::rules::{DayBegins, Rule};
-use super::windows::{LocalDay, TouchedBy, TouchedDays, generation};
-use crate::normalize::{self, Record, normalize};
-
-/// Rises with every change of what conditions measure or findings say.
-pub const ENGINE_VERSION: i32 = 2;
+pub use super::hour_rules::ENGINE_VERSION;
+use super::hour_rules::{HourRules, RuleDay, RulesByType, append_days, isolated, maker};
+use super::measure::Measured;
+use super::rules::Rule;
+use super::windows::{LocalDay, TouchedBy, TouchedDays, look_back};
+use crate::hour_partials::{FoldedHour, HourReads, Maker, MisplacedEvent, generation, generations};
+use crate::normalize;
 
 /// The findings of all rules for one developer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evaluation {
-    /// One for each rule and window that holds a touched day; a finding of `None` retracts.
+    /// The hours that changed.
+    pub partials: Vec<PartialRow>,
+    /// One for each rule and window that holds a touched day and moved since it was evaluated; a finding of `None`
+    /// retracts.
     pub windows: Vec<RuleWindow>,
     /// The rules that have no result, and why: to be logged and counted. The others are complete.
     pub failed: Vec<(String, RuleError)>,
+}
+
+impl Evaluation {
+    /// What is to be written.
+    #[must_use]
+    pub fn effects(self) -> Effects {
+        Effects::Rules {
+            partials: self.partials,
+            windows: self.windows,
+        }
+    }
 }
 
 /// Why a rule has no result.
@@ -33,97 +47,186 @@ pub enum RuleError {
     Panicked(String),
 }
 
-/// Evaluates `rules` on every window of `developer` that holds a touched day.
-///
-/// `snapshot` brings all events and generations of [`super::windows::ranges`], in any order; more of them
-/// change nothing. `now` only decides whether an alert is still news.
+/// What must be read to evaluate the windows that moved.
+#[derive(Debug)]
+pub struct RuleReads {
+    /// The windows to evaluate, with their generations, by the rule's place among the rules.
+    windows: BTreeMap<usize, BTreeMap<LocalDay, i64>>,
+    /// Their hours.
+    pub hours: HourReads<HourRules>,
+}
+
+/// Says what to read of a developer's hours for the windows that touched days are in. A window that was evaluated at its
+/// generation, by the same version of its rule, is passed over. `hours` are those of [`super::windows::ranges`].
 #[must_use]
+pub fn plan(
+    rules: &[Rule],
+    touched: &TouchedDays,
+    evaluated: &BTreeMap<WindowKey, ComputedAt>,
+    hours: BTreeMap<i64, Hour>,
+    maker: &Maker,
+) -> ReadPlan<RuleReads> {
+    let generations = generations(&hours);
+    let mut windows: BTreeMap<usize, BTreeMap<LocalDay, i64>> = BTreeMap::new();
+    let mut needed = Vec::new();
+    for (place, rule) in rules.iter().enumerate() {
+        for start in touched.windows(rule).into_keys() {
+            let look_back = look_back(start, start.plus(rule.days_read() - 1));
+            let generation = generation(&generations, look_back);
+            let key = WindowKey {
+                rule: rule.id.clone(),
+                start: start.to_string(),
+            };
+            let is_current = |at: &ComputedAt| at.is_current(generation, version(rule));
+            if !evaluated.get(&key).is_some_and(is_current) {
+                windows.entry(place).or_default().insert(start, generation);
+                needed.push(look_back);
+            }
+        }
+    }
+    let needed = HourRange::merge(needed);
+    let is_needed = |hour: i64| {
+        needed
+            .iter()
+            .any(|range| (range.first..=range.last).contains(&hour))
+    };
+    let hours = hours.into_iter().filter(|(hour, _)| is_needed(*hour));
+    let hours = HourReads::plan(hours, maker);
+    let spans = hours.spans();
+    ReadPlan {
+        plan: RuleReads { windows, hours },
+        spans,
+    }
+}
+
+/// Evaluates `rules` on the windows of `reads`, once their events are read. `now` only decides whether an alert is still
+/// news.
+///
+/// # Errors
+/// Returns `MisplacedEvent` if an event lies in none of the hours that were to be read.
 pub fn evaluate(
     rules: &[Rule],
     developer: &str,
     touched: &TouchedDays,
-    snapshot: &Snapshot,
+    reads: RuleReads,
+    events: Vec<StoredEvent>,
     now: Micros,
-) -> Evaluation {
-    let records: Vec<Record> = snapshot.events.iter().map(normalize).collect();
-    let mut days: BTreeMap<DayBegins, BTreeMap<String, Vec<&Record>>> = BTreeMap::new();
-    let mut evaluation = Evaluation::default();
-    for rule in rules {
-        let days = days
-            .entry(rule.day_begins)
-            .or_insert_with_key(|begins| by_day(&records, *begins));
+) -> Result<Evaluation, MisplacedEvent> {
+    let maker = maker(rules);
+    let by_type = RulesByType::new(rules);
+    let hours = reads
+        .hours
+        .fold(events, |hour, event| by_type.add(hour, event))?;
+    let mut evaluation = Evaluation {
+        partials: hours
+            .iter()
+            .filter_map(|(at, hour)| hour.row(developer, *at, &maker))
+            .collect(),
+        ..Evaluation::default()
+    };
+    for (place, windows) in &reads.windows {
+        let rule = &rules[*place];
         let input = Input {
             developer,
-            days,
-            snapshot,
+            rule,
+            origins: touched.windows(rule),
             now,
         };
-        let windows = touched.windows(rule).into_iter();
-        let found = isolated(|| {
-            windows
-                .map(|(start, origin)| input.evaluate(rule, start, origin))
-                .collect()
-        });
-        match found {
-            Ok::<Vec<RuleWindow>, _>(windows) => evaluation.windows.extend(windows),
-            Err(error) => evaluation.failed.push((rule.id.clone(), error)),
+        match isolated(|| input.evaluate(windows, &hours)).flatten() {
+            Ok(windows) => evaluation.windows.extend(windows),
+            Err(reason) => {
+                let error = RuleError::Panicked(reason);
+                evaluation.failed.push((rule.id.clone(), error));
+            }
         }
     }
-    evaluation
+    Ok(evaluation)
 }
 
-/// The records by the day they belong to, if days begin at that time.
-fn by_day(records: &[Record], begins: DayBegins) -> BTreeMap<String, Vec<&Record>> {
-    let mut days: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        let day = match begins.after_midnight() {
-            0 => record.local_day.clone(),
-            later => record.local_day_before(later),
-        };
-        days.entry(day).or_default().push(record);
+/// Evaluates `rules` on all events of a developer, with nothing kept from before: what a back-test does.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_events(
+    rules: &[Rule],
+    developer: &str,
+    touched: &TouchedDays,
+    events: Vec<StoredEvent>,
+    now: Micros,
+) -> Result<Evaluation, MisplacedEvent> {
+    let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
+    for event in &events {
+        let hour = hours.entry(utc_hour(event.effective_at)).or_insert(Hour {
+            generation: 0,
+            partial: None,
+            changes: Vec::new(),
+        });
+        hour.generation += 1;
     }
-    days
+    let ReadPlan { plan, .. } = plan(rules, touched, &BTreeMap::new(), hours, &maker(rules));
+    let is_read = |event: &StoredEvent| plan.hours.reads(utc_hour(event.effective_at));
+    let events = events.into_iter().filter(is_read).collect();
+    evaluate(rules, developer, touched, plan, events, now)
 }
 
-/// What the windows of one developer are evaluated on.
+/// One rule on the windows of one developer.
 struct Input<'a> {
     developer: &'a str,
-    /// By the rule's day.
-    days: &'a BTreeMap<String, Vec<&'a Record>>,
-    snapshot: &'a Snapshot,
+    rule: &'a Rule,
+    /// What each window is attributed to.
+    origins: BTreeMap<LocalDay, &'a TouchedBy>,
     now: Micros,
 }
 
 impl Input<'_> {
-    fn evaluate(&self, rule: &Rule, start: LocalDay, origin: &TouchedBy) -> RuleWindow {
+    fn evaluate(
+        &self,
+        windows: &BTreeMap<LocalDay, i64>,
+        hours: &BTreeMap<i64, FoldedHour<HourRules>>,
+    ) -> Result<Vec<RuleWindow>, String> {
+        let mut days: Vec<RuleDay> = Vec::new();
+        for segment in hours.values().flat_map(|hour| &hour.segments) {
+            if let Some(reason) = segment.folded.failure(self.rule) {
+                return Err(reason.to_owned());
+            }
+            append_days(&mut days, segment.folded.days(self.rule));
+        }
+        let windows = windows
+            .iter()
+            .filter_map(|(start, generation)| self.window(*start, *generation, &days));
+        Ok(windows.collect())
+    }
+
+    /// `None` if no touched day is in the window.
+    fn window(&self, start: LocalDay, generation: i64, days: &[RuleDay]) -> Option<RuleWindow> {
+        let rule = self.rule;
+        let origin = self.origins.get(&start)?;
         let end = start.plus(i32::from(rule.window_days) - 1);
-        let days = (0..i32::from(rule.window_days)).map(|later| start.plus(later).to_string());
-        let mut records: Vec<&Record> = days
-            .filter_map(|day| self.days.get(day.as_str()))
-            .flatten()
-            .copied()
+        let within: BTreeSet<String> = (0..i32::from(rule.window_days))
+            .map(|later| start.plus(later).to_string())
             .collect();
-        // Across days too: who travels west lives an hour of one day after hours of the next.
-        records.sort_by(|one, other| (one.at, &one.event_id).cmp(&(other.at, &other.event_id)));
+        // In the order of time, across days too: who travels west lives an hour of one day after hours of the next.
+        let mut measured = Measured::nothing(rule);
+        for day in days.iter().filter(|day| within.contains(&day.day)) {
+            measured.append(&day.measured);
+        }
         let window = FindingWindow {
             developer: self.developer,
             start,
             end,
-            offset: records.last().map_or(0, |record| record.offset),
         };
-        let found =
-            firing(rule, &records).map(|firing| finding(rule, &window, &firing, origin, self.now));
-        RuleWindow {
+        let firing = measured.firing(rule);
+        Some(RuleWindow {
             developer: self.developer.to_owned(),
             rule: rule.id.clone(),
             window_start: start.to_string(),
-            generation: generation(self.snapshot, start, start.plus(rule.days_read() - 1)),
+            generation,
             version: version(rule),
-            finding: found,
+            finding: firing.map(|firing| finding(rule, &window, &firing, origin, self.now)),
             batch: origin.batch,
             correlation_id: origin.correlation_id.clone(),
             replay_id: origin.replay_id.clone(),
-        }
+        })
     }
 }
 
@@ -132,13 +235,6 @@ impl Input<'_> {
 fn version(rule: &Rule) -> i32 {
     rule.version
         .saturating_add(ENGINE_VERSION + normalize::VERSION)
-}
-
-/// Runs one rule so that its panic is an error and does not stop other rules.
-fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, RuleError> {
-    // Nothing of a half-done evaluation outlives the closure: its results are dropped whole.
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| RuleError::Panicked(panic_text(&*panic).to_owned()))
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::Value;
-use types::time::SECOND;
 
-use crate::normalize::Record;
+use crate::normalize::{LazyRecord, Record};
 
 /// Which events are meant. Everything that it names must hold.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,23 +23,24 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Whether the record is such an event.
+    /// Whether it is such an event. Type and time of day are asked first: most events are passed over by them, and need
+    /// no record.
     #[must_use]
-    pub fn matches(&self, record: &Record) -> bool {
-        self.types.contains(&record.kind)
+    pub fn matches(&self, event: &LazyRecord<'_>) -> bool {
+        self.types.iter().any(|kind| kind == event.kind())
             && self
                 .local_time
-                .is_none_or(|times| record.knows_local_time && times.holds(minute_of_day(record)))
+                .is_none_or(|times| event.clock().is_known && times.holds(event.minute_of_day()))
             && self
                 .data
                 .iter()
-                .all(|(name, test)| field(record, name, |value| test.holds(value)))
+                .all(|(name, test)| field(event.record(), name, |value| test.holds(value)))
     }
 
     /// Whether one of the filters matches.
     #[must_use]
-    pub fn any(filters: &[Self], record: &Record) -> bool {
-        filters.iter().any(|filter| filter.matches(record))
+    pub fn any(filters: &[Self], event: &LazyRecord<'_>) -> bool {
+        filters.iter().any(|filter| filter.matches(event))
     }
 }
 
@@ -56,12 +56,6 @@ fn field(record: &Record, name: &str, holds: impl Fn(&Value) -> bool) -> bool {
         "path" => text(&record.path),
         _ => record.data.get(name).is_some_and(holds),
     }
-}
-
-/// Minutes since local midnight.
-fn minute_of_day(record: &Record) -> u16 {
-    let local = record.at.saturating_add(i64::from(record.offset) * SECOND);
-    u16::try_from(local.div_euclid(60 * SECOND).rem_euclid(24 * 60)).unwrap_or_default()
 }
 
 /// What a field must be.

@@ -7,12 +7,10 @@ use store::Finding;
 use types::severity::Severity;
 use types::time::{Micros, micros};
 
-use super::measure::Firing;
+use super::measure::{Firing, Hit};
 use super::rules::Rule;
 use super::windows::{LocalDay, TouchedBy};
-
-/// Most events that are named as evidence.
-const MAX_IDS: usize = 5;
+use crate::normalize::local_time;
 
 /// The alert as the developer gets it. No wall clock goes in.
 #[derive(Serialize)]
@@ -39,10 +37,10 @@ struct Evidence<'a> {
     /// What was measured, by the conditions' names.
     measured: &'a BTreeMap<String, u64>,
     /// How many events made it fire.
-    events: usize,
+    events: u64,
     /// Local time of the first and the last of them.
-    first: Option<&'a str>,
-    last: Option<&'a str>,
+    first: String,
+    last: String,
     /// The first of them.
     event_ids: Vec<&'a str>,
 }
@@ -64,15 +62,13 @@ pub struct FindingWindow<'a> {
     pub developer: &'a str,
     pub start: LocalDay,
     pub end: LocalDay,
-    /// That of the window's last event, in seconds: it says when the last day ended.
-    pub offset: i32,
 }
 
 /// The alert of `rule` on this window: what `firing` measured becomes its evidence.
 pub fn finding(
     rule: &Rule,
     window: &FindingWindow<'_>,
-    firing: &Firing<'_>,
+    firing: &Firing,
     origin: &TouchedBy,
     now: Micros,
 ) -> Finding {
@@ -80,7 +76,6 @@ pub fn finding(
         developer,
         start,
         end,
-        offset,
     } = *window;
     let alert_id = alert_id(developer, &rule.id, start);
     let days = [("start", start.to_string()), ("end", end.to_string())];
@@ -103,19 +98,18 @@ pub fn finding(
         },
         evidence: Evidence {
             measured: &firing.measured,
-            events: firing.events.len(),
-            first: firing.events.first().map(|event| event.local_time.as_str()),
-            last: firing.events.last().map(|event| event.local_time.as_str()),
+            events: firing.events,
+            first: time_of(firing.first.first().unwrap_or(&firing.last)),
+            last: time_of(&firing.last),
             event_ids: firing
-                .events
+                .first
                 .iter()
-                .take(MAX_IDS)
-                .map(|event| event.event_id.as_str())
+                .map(|hit| hit.event_id.as_str())
                 .collect(),
         },
     };
     let body = serde_json::to_string(&body).expect("strings, numbers and maps of strings are JSON");
-    let push = origin.replay_id.is_none() && !is_stale(rule, end, offset, now);
+    let push = origin.replay_id.is_none() && !is_stale(rule, end, firing.last.offset, now);
     Finding {
         severity: rule.severity.as_str().to_owned(),
         title,
@@ -125,7 +119,12 @@ pub fn finding(
     }
 }
 
-/// Whether the window's last day ended too long before `now` for an alert to be news (R1.3).
+fn time_of(hit: &Hit) -> String {
+    local_time(hit.at, hit.offset)
+}
+
+/// Whether the window's last day ended too long before `now` for an alert to be news (R1.3). The offset of the last
+/// event that made it fire says when that was.
 fn is_stale(rule: &Rule, end: LocalDay, offset: i32, now: Micros) -> bool {
     let ended = end.end(offset) + rule.day_begins.after_midnight();
     now > ended.saturating_add(micros(rule.stale_after))
@@ -134,7 +133,6 @@ fn is_stale(rule: &Rule, end: LocalDay, offset: i32, now: Micros) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::filter::tests::record;
     use crate::alert::rules::tests::rule_of_days;
     use serde_json::{Value, json};
     use types::id::BatchRef;
@@ -148,19 +146,22 @@ mod tests {
             correlation_id: "c".to_owned(),
             replay_id: replay_id.map(str::to_owned),
         };
-        let records: Vec<_> = (0..7)
-            .map(|minute| record("heartbeat", minute, &json!({})))
-            .collect();
+        let hit = |minute: i64| Hit {
+            at: minute * 60 * SECOND,
+            event_id: format!("e{minute:05}"),
+            offset: 7200,
+        };
         let firing = Firing {
             measured: [("beats".to_owned(), 7)].into(),
-            events: records.iter().collect(),
+            events: 7,
+            first: (0..5).map(hit).collect(),
+            last: hit(6),
         };
         let day: LocalDay = "1970-01-01".parse().unwrap();
         let window = FindingWindow {
             developer: "ada",
             start: day,
             end: day,
-            offset: 7200,
         };
         finding(&rule_of_days(1), &window, &firing, &origin, now)
     }
@@ -185,7 +186,8 @@ mod tests {
             json!({"start": "1970-01-01", "end": "1970-01-01"})
         );
         assert_eq!(body["alert_id"], finding.alert_id);
-        let evidence = json!({"measured": {"beats": 7}, "events": 7, "first": "minute 0", "last": "minute 6",
+        let evidence = json!({"measured": {"beats": 7}, "events": 7, "first": "1970-01-01T02:00:00.000000+02:00",
+            "last": "1970-01-01T02:06:00.000000+02:00",
             "event_ids": ["e00000", "e00001", "e00002", "e00003", "e00004"]});
         assert_eq!(body["evidence"], evidence);
         assert_eq!(

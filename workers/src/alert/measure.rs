@@ -1,189 +1,328 @@
-//! What a condition measures in the records of a window, and whether a rule fires.
+//! What a rule's conditions measure in a stretch of events, kept so that stretches can be joined, and whether the rule
+//! fires on what they measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::time::SECOND;
+use serde::{Deserialize, Serialize};
+use types::time::{Micros, SECOND};
 
 use super::filter::EventFilter;
 use super::rules::{Measure, Rule, RuleCondition};
-use crate::normalize::Record;
+use crate::normalize::LazyRecord;
+
+/// Most events that are named as evidence.
+const MAX_NAMED: usize = 5;
+
+/// What the conditions of one rule measured in a stretch of events, in the order (effective time, event id).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// One a condition, in the rule's order.
+    conditions: Vec<MeasuredCondition>,
+    /// The events that counts and slots need: each once, however many conditions it meets.
+    needed: Hits,
+}
+
+/// What one condition measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum MeasuredCondition {
+    /// How many events.
+    Count(u64),
+    /// The slots of time with an event, by their number since 1970.
+    Slots(BTreeSet<i64>),
+    Streak(Streak),
+}
+
+/// The runs of a streak's events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Streak {
+    /// Nothing interrupted it.
+    Unbroken(Run),
+    Broken {
+        /// Before the first break: it may go on from an earlier stretch.
+        first: Run,
+        /// The longest of all, the first of equally long ones.
+        longest: Run,
+        /// After the last break: it may go on in a later stretch.
+        last: Run,
+    },
+}
+
+/// Events of a streak with no break between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    hits: Hits,
+    /// How many of them are among the events that counts and slots need.
+    shared: u64,
+}
+
+/// Events that met conditions: how many, and the ones that are named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hits {
+    events: u64,
+    /// The first few.
+    first: Vec<Hit>,
+    /// The last one, unless it is among the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Hit>,
+}
+
+/// An event that met a condition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hit {
+    /// Effective time.
+    pub at: Micros,
+    pub event_id: String,
+    /// The offset of local time from UTC, in seconds.
+    pub offset: i32,
+}
 
 /// A rule that fires, and why.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Firing<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
     /// What each condition measured, by its name.
     pub measured: BTreeMap<String, u64>,
-    /// The events that made it fire, in order.
-    pub events: Vec<&'a Record>,
+    /// How many events made it fire.
+    pub events: u64,
+    /// The first few of them, in order; never empty.
+    pub first: Vec<Hit>,
+    /// The last of them.
+    pub last: Hit,
 }
 
-/// Returns why the rule fires on these records: those of one window, by (time, event id).
-#[must_use]
-pub fn firing<'a>(rule: &Rule, records: &[&'a Record]) -> Option<Firing<'a>> {
-    let mut measured = BTreeMap::new();
-    let mut evidence = BTreeSet::new();
-    for when in &rule.when {
-        let Measured { value, indices } = measure(when, records);
-        let low = when.at_least.is_some_and(|bound| value < bound);
-        let high = when.at_most.is_some_and(|bound| value > bound);
-        if low || high {
-            return None;
+impl Measured {
+    /// What the conditions measure where nothing happened.
+    #[must_use]
+    pub fn nothing(rule: &Rule) -> Self {
+        let nothing = |when: &RuleCondition| match when.measure {
+            Measure::Count => MeasuredCondition::Count(0),
+            Measure::DistinctSlots => MeasuredCondition::Slots(BTreeSet::new()),
+            Measure::Streak => MeasuredCondition::Streak(Streak::Unbroken(Run::default())),
+        };
+        Self {
+            conditions: rule.when.iter().map(nothing).collect(),
+            needed: Hits::default(),
         }
-        measured.insert(when.name.clone(), value);
+    }
+
+    /// Adds an event that follows all others; whether it means anything to the rule.
+    pub fn add(&mut self, rule: &Rule, event: &LazyRecord<'_>) -> bool {
+        let is_hit: Vec<bool> = rule
+            .when
+            .iter()
+            .map(|when| EventFilter::any(&when.of, event))
+            .collect();
         // Few events prove nothing: the evidence is the events that there had to be.
-        if when.at_least.is_some() {
-            evidence.extend(indices);
+        let is_needed = rule.when.iter().zip(&is_hit).any(|(when, is_hit)| {
+            *is_hit && when.at_least.is_some() && when.measure != Measure::Streak
+        });
+        let mut matters = false;
+        for ((measured, when), is_hit) in self.conditions.iter_mut().zip(&rule.when).zip(is_hit) {
+            matters |= is_hit;
+            match measured {
+                MeasuredCondition::Count(count) => *count += u64::from(is_hit),
+                MeasuredCondition::Slots(slots) if is_hit => {
+                    slots.insert(slot(when, event.at()));
+                }
+                MeasuredCondition::Slots(_) => {}
+                MeasuredCondition::Streak(streak) if is_hit => {
+                    streak.append(&Streak::Unbroken(Run {
+                        hits: Hits::of(event),
+                        shared: u64::from(is_needed),
+                    }));
+                }
+                MeasuredCondition::Streak(streak) => {
+                    if EventFilter::any(&when.broken_by, event) {
+                        matters = true;
+                        streak.append(&Streak::BREAK);
+                    }
+                }
+            }
         }
+        if is_needed {
+            self.needed.append(&Hits::of(event));
+        }
+        matters
     }
-    Some(Firing {
-        measured,
-        events: evidence.into_iter().map(|index| records[index]).collect(),
-    })
+
+    /// Adds what the conditions measured in the stretch that follows.
+    pub fn append(&mut self, next: &Self) {
+        for (here, there) in self.conditions.iter_mut().zip(&next.conditions) {
+            match (here, there) {
+                (MeasuredCondition::Count(here), MeasuredCondition::Count(there)) => {
+                    *here = here.saturating_add(*there);
+                }
+                (MeasuredCondition::Slots(here), MeasuredCondition::Slots(there)) => {
+                    here.extend(there);
+                }
+                (MeasuredCondition::Streak(here), MeasuredCondition::Streak(there)) => {
+                    here.append(there);
+                }
+                // Of another rule: what was kept of one rule is never joined to that of another.
+                _ => {}
+            }
+        }
+        self.needed.append(&next.needed);
+    }
+
+    /// Why the rule fires on what was measured in a window.
+    #[must_use]
+    pub fn firing(&self, rule: &Rule) -> Option<Firing> {
+        let mut measured = BTreeMap::new();
+        let mut evidence = vec![&self.needed];
+        let mut shared = 0;
+        for (condition, when) in self.conditions.iter().zip(&rule.when) {
+            let value = condition.value();
+            let low = when.at_least.is_some_and(|bound| value < bound);
+            let high = when.at_most.is_some_and(|bound| value > bound);
+            if low || high {
+                return None;
+            }
+            measured.insert(when.name.clone(), value);
+            if let (MeasuredCondition::Streak(streak), Some(_)) = (condition, when.at_least) {
+                evidence.push(&streak.longest().hits);
+                shared += streak.longest().shared;
+            }
+        }
+        let events = evidence.iter().map(|hits| hits.events).sum::<u64>() - shared;
+        // An event that two conditions need is named once.
+        let named: BTreeSet<&Hit> = evidence.iter().flat_map(|hits| &hits.first).collect();
+        let last = evidence.iter().filter_map(|hits| hits.last()).max()?;
+        Some(Firing {
+            measured,
+            events,
+            first: named.into_iter().take(MAX_NAMED).cloned().collect(),
+            last: last.clone(),
+        })
+    }
 }
 
-struct Measured {
-    value: u64,
-    /// The indices of the records that make it up, rising.
-    indices: Vec<usize>,
+/// The slot of real time: an hour that a clock change repeats is not one hour but two.
+fn slot(when: &RuleCondition, at: Micros) -> i64 {
+    let minutes = when.slot_minutes.unwrap_or(RuleCondition::SLOT_MINUTES);
+    at.div_euclid(i64::from(minutes) * 60 * SECOND)
 }
 
-fn measure(when: &RuleCondition, records: &[&Record]) -> Measured {
-    let hits = || (0..records.len()).filter(|index| EventFilter::any(&when.of, records[*index]));
-    match when.measure {
-        Measure::Count => {
-            let indices: Vec<usize> = hits().collect();
-            let value = indices.len() as u64;
-            Measured { value, indices }
+impl MeasuredCondition {
+    fn value(&self) -> u64 {
+        match self {
+            Self::Count(count) => *count,
+            Self::Slots(slots) => slots.len() as u64,
+            Self::Streak(streak) => streak.longest().hits.events,
         }
-        Measure::DistinctSlots => {
-            let width =
-                i64::from(when.slot_minutes.unwrap_or(RuleCondition::SLOT_MINUTES)) * 60 * SECOND;
-            // Slots of real time: an hour that a clock change repeats is not one hour but two.
-            let slots: BTreeSet<i64> = hits()
-                .map(|index| records[index].at.div_euclid(width))
-                .collect();
-            let value = slots.len() as u64;
-            let indices = hits().collect();
-            Measured { value, indices }
-        }
-        Measure::Streak => longest_run(when, records),
     }
 }
 
-/// The longest run of hits that nothing in `broken_by` interrupts; the first of equally long ones.
-fn longest_run(when: &RuleCondition, records: &[&Record]) -> Measured {
-    let mut best = Vec::new();
-    let mut run = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        if EventFilter::any(&when.of, record) {
-            run.push(index);
-        } else if EventFilter::any(&when.broken_by, record) {
-            run.clear();
-        }
-        if run.len() > best.len() {
-            best.clone_from(&run);
+impl Streak {
+    /// What interrupts a run.
+    const BREAK: Self = Self::Broken {
+        first: Run::NONE,
+        longest: Run::NONE,
+        last: Run::NONE,
+    };
+
+    fn longest(&self) -> &Run {
+        match self {
+            Self::Unbroken(run) | Self::Broken { longest: run, .. } => run,
         }
     }
-    let value = best.len() as u64;
-    let indices = best;
-    Measured { value, indices }
+
+    fn append(&mut self, next: &Self) {
+        match (&mut *self, next) {
+            (Self::Unbroken(here), Self::Unbroken(there)) => here.append(there),
+            (Self::Broken { longest, last, .. }, Self::Unbroken(there)) => {
+                last.append(there);
+                longest.keep_longer(last);
+            }
+            (
+                Self::Unbroken(here),
+                Self::Broken {
+                    first,
+                    longest,
+                    last,
+                },
+            ) => {
+                here.append(first);
+                let mut best = here.clone();
+                best.keep_longer(longest);
+                *self = Self::Broken {
+                    first: here.clone(),
+                    longest: best,
+                    last: last.clone(),
+                };
+            }
+            (
+                Self::Broken { longest, last, .. },
+                Self::Broken {
+                    first: next_first,
+                    longest: next_longest,
+                    last: next_last,
+                },
+            ) => {
+                last.append(next_first);
+                longest.keep_longer(last);
+                longest.keep_longer(next_longest);
+                last.clone_from(next_last);
+            }
+        }
+    }
+}
+
+impl Run {
+    const NONE: Self = Self {
+        hits: Hits {
+            events: 0,
+            first: Vec::new(),
+            last: None,
+        },
+        shared: 0,
+    };
+
+    fn append(&mut self, next: &Self) {
+        self.hits.append(&next.hits);
+        self.shared += next.shared;
+    }
+
+    /// `other` begins later or is this very run, grown: of equally long ones, the first stays.
+    fn keep_longer(&mut self, other: &Self) {
+        if other.hits.events > self.hits.events {
+            self.clone_from(other);
+        }
+    }
+}
+
+impl Hits {
+    fn of(event: &LazyRecord<'_>) -> Self {
+        let hit = Hit {
+            at: event.at(),
+            event_id: event.event_id(),
+            offset: event.clock().offset,
+        };
+        Self {
+            events: 1,
+            first: vec![hit],
+            last: None,
+        }
+    }
+
+    fn last(&self) -> Option<&Hit> {
+        self.last.as_ref().or(self.first.last())
+    }
+
+    fn append(&mut self, next: &Self) {
+        let room = MAX_NAMED.saturating_sub(self.first.len());
+        if next.first.len() > room || next.last.is_some() {
+            self.last = next.last().cloned();
+        }
+        self.first.extend(next.first.iter().take(room).cloned());
+        self.events = self.events.saturating_add(next.events);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alert::filter::tests::record;
-    use crate::alert::rules::tests::rule_when;
-    use serde_json::json;
-
-    /// What the condition measures in builds at these minutes, `true` being a failed one.
-    fn measured(condition: &str, builds: &[(i64, bool)]) -> Option<(u64, Vec<String>)> {
-        let outcome = |failed| json!({"outcome": if failed { "failed" } else { "succeeded" }});
-        let records: Vec<Record> = builds
-            .iter()
-            .map(|(at, failed)| record("build.finished", *at, &outcome(*failed)))
-            .collect();
-        let firing = firing(&rule_when(condition), &records.iter().collect::<Vec<_>>())?;
-        let ids = firing
-            .events
-            .iter()
-            .map(|event| event.event_id.clone())
-            .collect();
-        Some((firing.measured["n"], ids))
-    }
-
-    const FAILED: &str = "of = [{ types = ['build.finished'], data = { outcome = 'failed' } }]";
-    const SUCCEEDED: &str =
-        "broken_by = [{ types = ['build.finished'], data = { outcome = 'succeeded' } }]";
-
-    #[test]
-    fn a_count_is_of_the_events_that_match() {
-        let count = |bound: u32| {
-            let text =
-                format!("[[when]]\nname = 'n'\nmeasure = 'count'\nat_least = {bound}\n{FAILED}");
-            measured(&text, &[(1, true), (2, false), (3, true)])
-        };
-        assert_eq!(
-            count(2),
-            Some((2, vec!["e00001".to_owned(), "e00003".to_owned()]))
-        );
-        assert_eq!(count(3), None);
-    }
-
-    #[test]
-    fn a_streak_ends_at_what_breaks_it_and_the_longest_counts() {
-        let streak = |builds: &[(i64, bool)]| {
-            let text = format!(
-                "[[when]]\nname = 'n'\nmeasure = 'streak'\nat_least = 2\n{FAILED}\n{SUCCEEDED}"
-            );
-            measured(&text, builds)
-        };
-        assert_eq!(
-            streak(&[(1, true), (2, false), (3, true), (4, false)]),
-            None
-        );
-        let two_rows = [
-            (1, true),
-            (2, true),
-            (3, false),
-            (4, true),
-            (5, true),
-            (6, true),
-            (7, false),
-            (8, true),
-        ];
-        let (length, ids) = streak(&two_rows).unwrap();
-        assert_eq!((length, ids[0].as_str(), ids.len()), (3, "e00004", 3));
-    }
-
-    #[test]
-    fn events_of_one_slot_count_once() {
-        let slots = |minutes: &[i64]| {
-            let text = format!(
-                "[[when]]\nname = 'n'\nmeasure = 'distinct-slots'\nslot_minutes = 5\nat_least = 1\n{FAILED}"
-            );
-            measured(
-                &text,
-                &minutes.iter().map(|at| (*at, true)).collect::<Vec<_>>(),
-            )
-            .map(|(count, _)| count)
-        };
-        assert_eq!(slots(&[0, 1, 4]), Some(1));
-        assert_eq!(slots(&[4, 5, 9, 10]), Some(3));
-        assert_eq!(slots(&[]), None);
-    }
-
-    #[test]
-    fn all_conditions_must_hold_and_a_later_event_can_disprove() {
-        let text = format!(
-            "[[when]]\nname = 'n'\nmeasure = 'count'\nat_least = 2\n{FAILED}\n\
-             [[when]]\nname = 'good'\nmeasure = 'count'\nat_most = 0\n\
-             of = [{{ types = ['build.finished'], data = {{ outcome = 'succeeded' }} }}]"
-        );
-        assert_eq!(
-            measured(&text, &[(1, true), (2, true)]).map(|(count, _)| count),
-            Some(2)
-        );
-        assert_eq!(measured(&text, &[(1, true), (2, true), (3, false)]), None);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The alert role: rules as data, evaluated on the windows that new events touch.
 //!
 //! `rules` reads rule files; `filter` and `measure` are their condition language. `windows` says which windows a job
-//! must evaluate, `evaluate` evaluates them. All of that is pure. `outbox` publishes findings to the stream ALERTS, and
+//! must evaluate, `hour_rules` is what is kept of each hour for them, `evaluate` evaluates them. All of that is pure. `outbox` publishes findings to the stream ALERTS, and
 //! `role` ties it to jobs.
 
 mod check_examples;
@@ -9,6 +9,7 @@ mod evaluate;
 mod examples;
 mod filter;
 mod finding;
+mod hour_rules;
 mod measure;
 mod outbox;
 mod role;
@@ -16,11 +17,14 @@ mod rules;
 mod windows;
 
 pub use check_examples::check_examples;
-pub use evaluate::{ENGINE_VERSION, Evaluation, RuleError, evaluate};
+pub use evaluate::{
+    ENGINE_VERSION, Evaluation, RuleError, RuleReads, evaluate, evaluate_events, plan,
+};
 pub use examples::{Example, ExampleEvent};
 pub use filter::{EventFilter, FieldTest, LocalTimes};
 pub use finding::alert_id;
-pub use measure::{Firing, firing};
+pub use hour_rules::{HourRules, RuleDay, RulesByType, maker};
+pub use measure::{Firing, Hit, Measured};
 pub use outbox::AlertsToPublish;
 pub use role::{AlertWork, EvaluateWork};
 pub use rules::{BadRule, DayBegins, Measure, Rule, RuleCondition, builtin, files};

@@ -1,14 +1,16 @@
 //! The alert role: evaluates rules on the windows that jobs touched; the findings are published after the commit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_nats::Client;
 use runtime::clock;
-use store::{AlertOutbox, AlertRevision, Effects, EventSelection, Jobs, StoreError};
+use store::{AlertOutbox, AlertRevision, Effects, Jobs, SnapshotRequest, StoreError};
 use types::admin_alert::{RULE_FAILURES, RuleFailed};
 use types::job::{JobKind, JobMessage};
 
-use super::evaluate::{Evaluation, RuleError, evaluate};
+use super::evaluate::{Evaluation, RuleError, evaluate, plan};
+use super::hour_rules::maker;
 use super::outbox::AlertsToPublish;
 use super::rules::{Rule, builtin};
 use super::windows::{TouchedDays, ranges};
@@ -18,7 +20,7 @@ use crate::outbox_relay::OutboxRelay;
 /// Evaluates the rules; knows nothing of NATS.
 pub struct EvaluateWork<S> {
     store: S,
-    rules: Vec<Rule>,
+    rules: Arc<[Rule]>,
 }
 
 impl<S: Jobs> EvaluateWork<S> {
@@ -26,7 +28,7 @@ impl<S: Jobs> EvaluateWork<S> {
     pub fn new(store: S) -> Self {
         Self {
             store,
-            rules: builtin(),
+            rules: builtin().into(),
         }
     }
 
@@ -37,13 +39,46 @@ impl<S: Jobs> EvaluateWork<S> {
     ) -> Result<Evaluation, StoreError> {
         let touched = TouchedDays::by(jobs.iter().copied())
             .map_err(|error| StoreError::Refused(format!("windows of {developer}: {error}")))?;
-        let ranges = ranges(&self.rules, &touched);
-        let snapshot = self
+        let Some((first, last)) = touched.window_starts(&self.rules) else {
+            return Ok(Evaluation::default());
+        };
+        let ids = self.rules.iter().map(|rule| rule.id.clone()).collect();
+        let evaluated = self
             .store
-            .snapshot(developer.to_owned(), ranges, EventSelection::All)
+            .computed_rule_windows(
+                developer.to_owned(),
+                ids,
+                first.to_string(),
+                last.to_string(),
+            )
             .await?;
-        let now = clock::now();
-        let evaluation = evaluate(&self.rules, developer, &touched, &snapshot, now);
+        let request = SnapshotRequest {
+            developer: developer.to_owned(),
+            kind: JobKind::Alert,
+            ranges: ranges(&self.rules, &touched),
+        };
+        let touched = Arc::new(touched);
+        let (rules, days) = (self.rules.clone(), touched.clone());
+        let plan = move |hours| plan(&rules, &days, &evaluated, hours, &maker(&rules));
+        let snapshot = self.store.snapshot(request, plan).await?;
+        for (hour, reason) in &snapshot.plan.hours.unusable {
+            tracing::warn!(
+                developer,
+                hour,
+                reason,
+                "a partial cannot be used; the hour is read whole"
+            );
+        }
+        let failed = |error| StoreError::Failed(format!("windows of {developer}: {error}"));
+        let evaluation = evaluate(
+            &self.rules,
+            developer,
+            &touched,
+            snapshot.plan,
+            snapshot.events,
+            clock::now(),
+        )
+        .map_err(failed)?;
         for (rule, error) in &evaluation.failed {
             // The other rules, and the job, go on.
             tracing::error!(rule, developer, %error, "a rule could not be evaluated");
@@ -62,6 +97,7 @@ impl<S: Jobs> EvaluateWork<S> {
         let mut all = Evaluation::default();
         for (developer, jobs) in by_developer {
             let one = self.evaluate_developer(developer, &jobs).await?;
+            all.partials.extend(one.partials);
             all.windows.extend(one.windows);
             all.failed.extend(one.failed);
         }
@@ -73,7 +109,7 @@ impl<S: Jobs> Work for EvaluateWork<S> {
     const KIND: JobKind = JobKind::Alert;
 
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
-        Ok(Effects::Rules(self.evaluate(jobs).await?.windows))
+        Ok(self.evaluate(jobs).await?.effects())
     }
 
     async fn committed(&self, _revisions: Vec<AlertRevision>) {}
@@ -99,7 +135,7 @@ impl<S: Jobs + AlertOutbox> AlertWork<S> {
     /// With other rules.
     #[must_use]
     pub fn with_rules(mut self, rules: Vec<Rule>) -> Self {
-        self.evaluating.rules = rules;
+        self.evaluating.rules = rules.into();
         self
     }
 
@@ -125,7 +161,7 @@ impl<S: Jobs + AlertOutbox> Work for AlertWork<S> {
     async fn compute(&self, jobs: &[JobMessage]) -> Result<Effects, StoreError> {
         let evaluation = self.evaluating.evaluate(jobs).await?;
         self.report_failed(&evaluation.failed).await;
-        Ok(Effects::Rules(evaluation.windows))
+        Ok(evaluation.effects())
     }
 
     async fn committed(&self, revisions: Vec<AlertRevision>) {

@@ -232,12 +232,34 @@ impl Rule {
                 "each [[when]] must have a name of its own",
             )
         })
+        .or_else(|| {
+            let needed =
+                |when: &&RuleCondition| when.measure == Measure::Streak && when.at_least.is_some();
+            // The events of two runs that overlap could not be counted once without reading them all again.
+            says(
+                self.when.iter().filter(needed).count() > 1,
+                "only one [[when]] can be a streak with an at_least",
+            )
+        })
         .or_else(|| self.unknown_placeholder())
     }
 
     /// How many local days a window reads: one more than it has if its days do not begin at midnight.
     pub fn days_read(&self) -> i32 {
         i32::from(self.window_days) + self.day_begins.days_beyond()
+    }
+
+    /// The types of event that it looks at, each once.
+    #[must_use]
+    pub fn types(&self) -> BTreeSet<&str> {
+        let filters = self
+            .when
+            .iter()
+            .flat_map(|when| when.of.iter().chain(&when.broken_by));
+        filters
+            .flat_map(|filter| &filter.types)
+            .map(String::as_str)
+            .collect()
     }
 
     fn unknown_placeholder(&self) -> Option<String> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 use jiff::{ToSpan as _, Unit};
-use store::{HourRange, Snapshot};
+use store::HourRange;
 use types::id::BatchRef;
 use types::job::JobMessage;
 use types::time::{Micros, SECOND};
@@ -123,6 +123,16 @@ impl TouchedDays {
     }
 }
 
+impl TouchedDays {
+    /// The first and the last day on which a window of one of these rules may begin that holds a touched day.
+    #[must_use]
+    pub fn window_starts(&self, rules: &[Rule]) -> Option<(LocalDay, LocalDay)> {
+        let reach = rules.iter().map(|rule| rule.days_read() - 1).max()?;
+        let (first, last) = (self.0.keys().next()?, self.0.keys().next_back()?);
+        Some((first.plus(-reach), *last))
+    }
+}
+
 impl FromIterator<(LocalDay, TouchedBy)> for TouchedDays {
     fn from_iter<I: IntoIterator<Item = (LocalDay, TouchedBy)>>(days: I) -> Self {
         let mut touched = BTreeMap::<LocalDay, TouchedBy>::new();
@@ -149,19 +159,9 @@ pub fn ranges(rules: &[Rule], touched: &TouchedDays) -> Vec<HourRange> {
 }
 
 /// The UTC hours in which events of the local days `start` to `end` may lie.
-fn look_back(start: LocalDay, end: LocalDay) -> HourRange {
+pub fn look_back(start: LocalDay, end: LocalDay) -> HourRange {
     let midnight = |day: LocalDay| i64::from(day.0) * HOURS;
     HourRange::of_local_days(midnight(start), midnight(end))
-}
-
-/// The generation of a window: the sum of its look-back's, so it only grows.
-pub fn generation(snapshot: &Snapshot, start: LocalDay, end: LocalDay) -> i64 {
-    let HourRange { first, last } = look_back(start, end);
-    snapshot
-        .hours
-        .range(first..=last)
-        .map(|(_, hour)| hour.generation)
-        .sum()
 }
 
 #[cfg(test)]

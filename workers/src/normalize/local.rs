@@ -3,33 +3,42 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use store::StoredEvent;
-use types::time;
+use types::time::{self, Micros};
 
-/// An instant on a local clock.
-pub struct Local {
-    /// RFC 3339 with microseconds and the offset.
-    pub time: String,
+/// What a local clock showed at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
     /// The offset from UTC, in seconds.
     pub offset: i32,
     /// Whether anything tells what the local clock showed; if not, this is UTC.
     pub is_known: bool,
 }
 
-/// The local time of the event: zone and offset are chosen as admission chose them for the local day.
+/// The local clock of the event: zone and offset are chosen as admission chose them for the local day.
 ///
 /// `occurred_at` is what the event says. If it is in UTC (`Z`), and neither client nor developer has a zone, the local
 /// time is not known.
-pub fn of(event: &StoredEvent, occurred_at: Option<&str>) -> Local {
+pub fn clock(event: &StoredEvent, occurred_at: Option<&str>) -> Clock {
     let written = occurred_at.and_then(time::parse_rfc3339);
     let zone = time::zone_of(event.client.as_deref(), event.zone.as_deref());
     let is_known = zone.is_some() || written.is_some_and(|written| written.is_local);
-    let zone = zone
-        .unwrap_or_else(|| TimeZone::fixed(written.map_or(Offset::UTC, |written| written.offset)));
-    let at = Timestamp::from_microsecond(event.effective_at).unwrap_or(Timestamp::UNIX_EPOCH);
-    let local = at.to_zoned_datetime(zone);
-    Local {
-        time: local.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string(),
-        offset: local.offset().seconds(),
+    let offset = match zone {
+        Some(zone) => zone.to_offset(timestamp(event.effective_at)),
+        None => written.map_or(Offset::UTC, |written| written.offset),
+    };
+    Clock {
+        offset: offset.seconds(),
         is_known,
     }
+}
+
+/// The instant on a clock that is `offset` seconds ahead of UTC: RFC 3339 with microseconds and the offset.
+pub fn text(at: Micros, offset: i32) -> String {
+    let offset = Offset::from_seconds(offset).unwrap_or(Offset::UTC);
+    let local = timestamp(at).to_zoned_datetime(TimeZone::fixed(offset));
+    local.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string()
+}
+
+fn timestamp(at: Micros) -> Timestamp {
+    Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -3,6 +3,7 @@
 mod fields;
 mod language;
 mod languages;
+mod lazy_record;
 mod local;
 mod location;
 mod path;
@@ -15,6 +16,8 @@ mod text;
 
 pub use language::canonical as canonical_language;
 pub use language::of_path as language_of_path;
+pub use lazy_record::LazyRecord;
+pub use local::{Clock, text as local_time};
 pub use path::clean as clean_path;
 pub use project::Project;
 pub use record::{Record, VERSION, normalize};

@@ -1,12 +1,11 @@
 //! One stored event as a normalized record: pure, versioned, the same wherever it is called.
 
-use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::StoredEvent;
 use types::json;
 use types::schema::{Version, upcast};
-use types::time::{Micros, SECOND, local_day};
+use types::time::{Micros, SECOND};
 
 use super::project::Project;
 use super::{fields, language, local, path, text};
@@ -56,7 +55,7 @@ pub fn normalize(event: &StoredEvent) -> Record {
     let occurred_at = body
         .as_ref()
         .and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
-    let local = local::of(event, occurred_at.as_deref());
+    let clock = local::clock(event, occurred_at.as_deref());
     let mut data = match body
         .as_mut()
         .and_then(|body| body.get_mut("data"))
@@ -84,9 +83,9 @@ pub fn normalize(event: &StoredEvent) -> Record {
         event_id: text::clean(&event.id),
         kind: text::clean(&event.kind),
         at: event.effective_at,
-        local_time: local.time,
-        offset: local.offset,
-        knows_local_time: local.is_known,
+        local_time: local::text(event.effective_at, clock.offset),
+        offset: clock.offset,
+        knows_local_time: clock.is_known,
         local_day: text::clean(&event.local_day),
     }
 }
@@ -131,13 +130,6 @@ impl Record {
             .get(name)
             .and_then(Value::as_bool)
             .unwrap_or(false)
-    }
-
-    /// The local day, `YYYY-MM-DD`, that it was this much earlier.
-    #[must_use]
-    pub fn local_day_before(&self, earlier: Micros) -> String {
-        let offset = Offset::from_seconds(self.offset).unwrap_or(Offset::UTC);
-        local_day(self.at.saturating_sub(earlier), None, offset)
     }
 
     /// Seconds since 1970-01-01T00:00:00 on the local clock.

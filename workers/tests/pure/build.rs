@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use store::{Computed, DayRow, Effects, Hour, PartialRow, Snapshot, StoredEvent};
+use store::{
+    ChangedSpan, DayRow, Effects, Hour, HourChange, Partial, PartialRow, ReadPlan, StoredEvent,
+};
 use types::id::EventRef;
 use types::time::{self, Micros, SECOND};
-use workers::aggregate;
+use workers::aggregate::{self, DayReads};
+use workers::hour_partials::Maker;
 
 pub const MINUTE: Micros = 60 * SECOND;
 pub const HOUR: Micros = 60 * MINUTE;
@@ -53,44 +56,145 @@ pub fn days_of(events: &[StoredEvent]) -> BTreeSet<String> {
     events.iter().map(|event| event.local_day.clone()).collect()
 }
 
-/// The snapshot of a store that holds these events, and these partials of them.
-///
-/// The generation of an hour is the number of its events, plus `left` that were there before.
-pub fn snapshot(events: &[StoredEvent], partials: &[PartialRow], left: &[(i64, i64)]) -> Snapshot {
-    let mut generations: BTreeMap<i64, i64> = left.iter().copied().collect();
-    for event in events {
-        *generations
-            .entry(time::utc_hour(event.effective_at))
-            .or_default() += 1;
+/// A store in memory, of one developer: what a job would find there.
+#[derive(Clone, Default)]
+pub struct Found {
+    /// Each with all changes that it ever had.
+    pub hours: BTreeMap<i64, Hour>,
+    pub events: Vec<StoredEvent>,
+    /// Events of a full segment.
+    pub segment: usize,
+}
+
+impl Found {
+    /// Nothing is stored.
+    pub fn empty() -> Self {
+        Self {
+            segment: 4,
+            ..Self::default()
+        }
     }
-    let stored: BTreeMap<i64, &Computed> = partials
-        .iter()
-        .map(|row| (row.hour, &row.computed))
-        .collect();
-    let hour = |(at, generation): (i64, i64)| {
-        (
-            at,
-            Hour {
-                generation,
-                partial: stored.get(&at).map(|computed| (*computed).clone()),
-            },
-        )
-    };
-    let hours: BTreeMap<i64, Hour> = generations.into_iter().map(hour).collect();
-    let stale = |event: &&StoredEvent| {
-        hours[&time::utc_hour(event.effective_at)].is_stale(aggregate::VERSION)
-    };
-    let mut wanted: Vec<StoredEvent> = events.iter().filter(stale).cloned().collect();
-    wanted.sort_by(|one, other| (one.effective_at, &one.id).cmp(&(other.effective_at, &other.id)));
-    Snapshot {
-        hours,
-        events: wanted,
+
+    /// What makes the partials here.
+    pub fn maker(&self) -> Maker {
+        Maker {
+            segment: self.segment,
+            ..aggregate::maker()
+        }
+    }
+
+    /// A batch of these events is stored.
+    pub fn store(&mut self, events: &[StoredEvent]) {
+        self.change(events.iter().map(|event| event.effective_at));
+        self.events.extend_from_slice(events);
+    }
+
+    /// The event with the id of this one was moved: an earlier submission of it came.
+    pub fn supersede(&mut self, event: &StoredEvent) {
+        let place = self.events.iter().position(|there| there.id == event.id);
+        let there = place.map(|place| self.events.swap_remove(place));
+        let times = there.iter().chain([event]).map(|event| event.effective_at);
+        self.change(times.collect::<Vec<_>>());
+        self.events.push(event.clone());
+    }
+
+    /// The event is gone.
+    pub fn forget(&mut self, id: &str) {
+        if let Some(place) = self.events.iter().position(|there| there.id == id) {
+            let gone = self.events.swap_remove(place);
+            self.change([gone.effective_at]);
+        }
+    }
+
+    /// As T1 does: a generation, and where it changed each hour.
+    fn change(&mut self, times: impl IntoIterator<Item = Micros>) {
+        let mut spans: BTreeMap<i64, ChangedSpan> = BTreeMap::new();
+        for at in times {
+            let span = ChangedSpan {
+                first: at,
+                last: at,
+            };
+            spans
+                .entry(time::utc_hour(at))
+                .and_modify(|there| *there = there.with(span))
+                .or_insert(span);
+        }
+        for (hour, span) in spans {
+            let hour = self.hours.entry(hour).or_insert(Hour {
+                generation: 0,
+                partial: None,
+                changes: Vec::new(),
+            });
+            hour.generation += 1;
+            let generation = hour.generation;
+            hour.changes.push(HourChange { generation, span });
+        }
+    }
+
+    /// Keeps partials, as the store does: the newer ones stay.
+    pub fn keep(&mut self, partials: &[PartialRow]) {
+        for row in partials {
+            let Some(hour) = self.hours.get_mut(&row.hour) else {
+                continue;
+            };
+            let there = hour.partial.as_ref().map(|partial| &partial.computed);
+            let is_newer = there.is_none_or(|there| {
+                there.generation < row.computed.generation || there.version < row.computed.version
+            });
+            if is_newer {
+                hour.partial = Some(Partial {
+                    computed: row.computed.clone(),
+                    made_with: row.made_with.clone(),
+                });
+            }
+        }
+    }
+
+    /// What a job on these days reads, of the hours that it asks for.
+    pub fn read(&self, days: &BTreeSet<String>) -> (DayReads, Vec<StoredEvent>) {
+        let days = aggregate::look_backs(days).expect("a test's days are days");
+        let within = |hour: &i64| {
+            days.values()
+                .any(|range| (range.first..=range.last).contains(hour))
+        };
+        let hours = self.hours.iter().filter(|(hour, _)| within(hour));
+        let hours = hours.map(|(at, hour)| (*at, as_read(hour))).collect();
+        let ReadPlan { plan, spans } =
+            aggregate::plan(&days, &BTreeMap::new(), hours, &self.maker());
+        let wanted = |event: &&StoredEvent| {
+            spans
+                .iter()
+                .any(|span| (span.start..span.end).contains(&event.effective_at))
+        };
+        (plan, self.events.iter().filter(wanted).cloned().collect())
     }
 }
 
+/// The hour as a snapshot has it: with what changed since its partial was computed.
+fn as_read(hour: &Hour) -> Hour {
+    let mut hour = hour.clone();
+    let computed = hour
+        .partial
+        .as_ref()
+        .map(|partial| partial.computed.generation);
+    let is_later = |change: &HourChange| computed.is_some_and(|at| change.generation > at);
+    hour.changes.retain(is_later);
+    hour
+}
+
+/// A store that holds these events, one batch each, of which nothing was computed.
+pub fn found(events: &[StoredEvent]) -> Found {
+    let mut found = Found::empty();
+    for event in events {
+        found.store(std::slice::from_ref(event));
+    }
+    found
+}
+
 /// What a job on these days writes.
-pub fn computed(days: &BTreeSet<String>, snapshot: &Snapshot) -> (Vec<PartialRow>, Vec<DayRow>) {
-    rows(aggregate::windows("ada", days, snapshot).expect("the snapshot is sound"))
+pub fn computed(days: &BTreeSet<String>, found: &Found) -> (Vec<PartialRow>, Vec<DayRow>) {
+    let (reads, events) = found.read(days);
+    rows(aggregate::windows("ada", reads, events, &found.maker()).expect("the snapshot is sound"))
 }
 
 /// The rows of an aggregate job's effects.
@@ -114,5 +218,5 @@ pub fn bodies(days: &[DayRow]) -> BTreeMap<String, Value> {
 
 /// The metrics of each day that the events lie on, computed from nothing.
 pub fn metrics(events: &[StoredEvent]) -> BTreeMap<String, Value> {
-    bodies(&computed(&days_of(events), &snapshot(events, &[], &[])).1)
+    bodies(&computed(&days_of(events), &found(events)).1)
 }

@@ -1,17 +1,16 @@
 //! Laws of the aggregator, for any events: the oracle agrees, and no way of getting there matters.
 
-use std::collections::BTreeSet;
-
+use jiff::tz::Offset;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
-use store::{PartialRow, StoredEvent};
+use store::StoredEvent;
 use types::time::{self, Micros, SECOND};
-use workers::aggregate::{self, Part};
+use workers::aggregate::Part;
 use workers::normalize::normalize;
 
-use crate::build::{HOUR, MINUTE, at, bodies, computed, days_of, event, snapshot};
+use crate::build::{Found, HOUR, MINUTE, at, bodies, computed, days_of, event, found};
 use crate::oracle;
 
 /// Instants at which something happens to the day: DST changes, new year, 1970.
@@ -143,9 +142,25 @@ fn twice() -> impl Strategy<Value = (Vec<StoredEvent>, Vec<StoredEvent>)> {
     events().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
 }
 
-/// The partials of another, earlier computation.
-fn partials_of(events: &[StoredEvent]) -> Vec<PartialRow> {
-    computed(&days_of(events), &snapshot(events, &[], &[])).0
+/// What happens to the store, one after the other.
+#[derive(Debug, Clone)]
+enum Happens {
+    /// A batch of some of the events is stored.
+    Stored(usize),
+    /// A job of the days of all events so far, which may keep its partials.
+    Computed(bool),
+    /// An earlier submission of an event came: it is at another time now.
+    Moved(Index, Micros),
+    Forgotten(Index),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => (1_usize..8).prop_map(Happens::Stored),
+        3 => any::<bool>().prop_map(Happens::Computed),
+        1 => (any::<Index>(), offsets()).prop_map(|(which, after)| Happens::Moved(which, after)),
+        1 => any::<Index>().prop_map(Happens::Forgotten),
+    ]
 }
 
 proptest! {
@@ -153,34 +168,56 @@ proptest! {
 
     #[test]
     fn the_metrics_are_what_the_oracle_counts(events in events()) {
-        let (_, days) = computed(&days_of(&events), &snapshot(&events, &[], &[]));
+        let (_, days) = computed(&days_of(&events), &found(&events));
         for (day, body) in bodies(&days) {
             prop_assert_eq!(body, oracle::day(&day, &events), "{}", day);
         }
     }
 
+    /// docs/decisions/0012-an-hour-knows-what-changed.md: partials that were kept, appended to and read again in parts
+    /// give what all events at once give.
     #[test]
-    fn any_mix_of_fresh_and_stale_hours_gives_the_same_days(
+    fn whatever_happened_to_the_hours_the_days_are_those_of_all_events(
         events in events(),
-        before in any::<Index>(),
-        missing in vec(any::<Index>(), 0..4),
+        happened in vec(happens(), 0..24),
+        segment in 1_usize..6,
     ) {
-        let days = days_of(&events);
-        let whole = computed(&days, &snapshot(&events, &[], &[]));
-        // Partials of when only some events were there, of which some hours still are fresh.
-        let mut partials = partials_of(&events[..before.index(events.len() + 1)]);
-        for index in missing {
-            if !partials.is_empty() {
-                partials.remove(index.index(partials.len()));
+        let mut there = Found { segment, ..Found::empty() };
+        let mut rest = events.as_slice();
+        let mut days = days_of(&events);
+        for happens in happened.into_iter().chain([Happens::Stored(usize::MAX)]) {
+            match happens {
+                Happens::Stored(count) => {
+                    let (now, later) = rest.split_at(count.min(rest.len()));
+                    there.store(now);
+                    rest = later;
+                }
+                Happens::Computed(keeps) => {
+                    let (partials, _) = computed(&days, &there);
+                    if keeps {
+                        there.keep(&partials);
+                    }
+                }
+                Happens::Moved(which, after) if !there.events.is_empty() => {
+                    let mut moved = which.get(&there.events).clone();
+                    moved.effective_at += after;
+                    moved.local_day = time::local_day(moved.effective_at, None, Offset::UTC);
+                    there.supersede(&moved);
+                    days.insert(moved.local_day);
+                }
+                Happens::Forgotten(which) if !there.events.is_empty() => {
+                    let id = which.get(&there.events).id.clone();
+                    there.forget(&id);
+                }
+                Happens::Moved(..) | Happens::Forgotten(_) => {}
             }
         }
-        let found = snapshot(&events, &partials, &[]);
-        let (written, again) = computed(&days, &found);
-        prop_assert_eq!(&again, &whole.1);
-        let stale = found.hours.iter().filter(|(_, hour)| hour.is_stale(aggregate::VERSION));
-        let stale: BTreeSet<i64> = stale.map(|(at, _)| *at).collect();
-        prop_assert_eq!(written.iter().map(|row| row.hour).collect::<BTreeSet<_>>(), stale);
-        prop_assert!(written.iter().all(|row| whole.0.contains(row)), "nor do partials");
+        let (_, rows) = computed(&days, &there);
+        let (_, fresh) = computed(&days, &found(&there.events));
+        prop_assert_eq!(bodies(&rows), bodies(&fresh));
+        for (day, body) in bodies(&rows) {
+            prop_assert_eq!(body, oracle::day(&day, &there.events), "{}", day);
+        }
     }
 
     #[test]
@@ -188,22 +225,15 @@ proptest! {
         prop_assume!(!events.is_empty());
         let days = days_of(&events);
         let day = days.iter().nth(which.index(days.len())).expect("within").clone();
-        // As the store would answer: only the hours of the look-back.
-        let range = aggregate::look_back(&day).expect("a day");
-        let mut found = snapshot(&events, &[], &[]);
-        found.hours.retain(|hour, _| (range.first..=range.last).contains(hour));
-        found.events.retain(|event| found.hours.contains_key(&time::utc_hour(event.effective_at)));
-        let (_, alone) = computed(&[day.clone()].into(), &found);
-        let (_, all) = computed(&days, &snapshot(&events, &[], &[]));
+        let (_, alone) = computed(&[day.clone()].into(), &found(&events));
+        let (_, all) = computed(&days, &found(&events));
         prop_assert_eq!(alone.first(), all.iter().find(|row| row.day == day));
     }
 
     #[test]
     fn the_order_of_arrival_is_irrelevant((one, other) in twice()) {
         let days = days_of(&one);
-        let mut found = snapshot(&one, &[], &[]);
-        found.events = other;
-        prop_assert_eq!(computed(&days, &found), computed(&days, &snapshot(&one, &[], &[])));
+        prop_assert_eq!(computed(&days, &found(&one)).1, computed(&days, &found(&other)).1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use store::StoredEvent;
 use types::id::EventRef;
 use types::time;
 
-use crate::build::{bodies, computed, days_of, snapshot};
+use crate::build::{bodies, computed, days_of, found};
 use crate::oracle;
 
 /// Half a year after the last event of the input.
@@ -75,7 +75,7 @@ fn the_oracle_agrees_on_every_day_of_real_work() {
     let mut events = 0;
     let mut active = 0;
     for (developer, own) in &people {
-        let (_, days) = computed(&days_of(own), &snapshot(own, &[], &[]));
+        let (_, days) = computed(&days_of(own), &found(own));
         let mut by_day: BTreeMap<&str, Vec<StoredEvent>> = BTreeMap::new();
         for event in own {
             by_day

@@ -1,10 +1,12 @@
 //! Metrics by example: pauses, zones, midnights, and what a job writes.
 
-use serde_json::{Value, json};
-use store::{Computed, PartialRow, StoredEvent};
-use workers::aggregate::{self, Error};
+use std::collections::BTreeSet;
 
-use crate::build::{at, bodies, computed, days_of, event, metrics, rows, snapshot};
+use serde_json::{Value, json};
+use store::{Computed, ComputedAt, DayRow, Partial, StoredEvent};
+use workers::aggregate::{self, InvalidDate};
+
+use crate::build::{Found, HOUR, MINUTE, at, bodies, computed, days_of, event, found, metrics};
 
 fn edit(id: &str, occurred_at: &str, language: &str) -> StoredEvent {
     event(
@@ -132,7 +134,7 @@ fn local_midnight_inside_an_hour_divides_it() {
         on("b", "2026-03-01T18:14:00Z"),
         on("c", "2026-03-01T18:16:00Z"),
     ];
-    let (partials, days) = computed(&days_of(&events), &snapshot(&events, &[], &[]));
+    let (partials, days) = computed(&days_of(&events), &found(&events));
     assert_eq!(
         (partials.len(), days.len()),
         (1, 2),
@@ -179,7 +181,7 @@ fn hours_before_1970_are_hours() {
         edit("a", "1969-12-31T23:59:00Z", "c"),
         edit("b", "1969-12-31T22:59:30Z", "c"),
     ];
-    let (partials, days) = computed(&days_of(&events), &snapshot(&events, &[], &[]));
+    let (partials, days) = computed(&days_of(&events), &found(&events));
     assert_eq!(
         partials.iter().map(|row| row.hour).collect::<Vec<_>>(),
         [-2, -1]
@@ -194,12 +196,14 @@ fn only_stale_hours_get_a_partial() {
         edit("b", "2026-03-01T11:00:00Z", "c"),
     ];
     let days = days_of(&events);
-    let (partials, before) = computed(&days, &snapshot(&events, &[], &[]));
-    let (none, again) = computed(&days, &snapshot(&events, &partials, &[]));
+    let mut there = found(&events);
+    let (partials, before) = computed(&days, &there);
+    there.keep(&partials);
+    let (none, again) = computed(&days, &there);
     assert_eq!((none.len(), &again), (0, &before), "nothing changed");
 
     // `b` moved to another day: its old hour has a new generation and no event.
-    let moved = [events[0].clone(), edit("b", "2026-03-05T11:00:00Z", "c")];
+    there.supersede(&edit("b", "2026-03-05T11:00:00Z", "c"));
     let hour = partials[1].hour;
     let touched = [
         "2026-03-01".to_owned(),
@@ -207,7 +211,7 @@ fn only_stale_hours_get_a_partial() {
         "2026-03-09".to_owned(),
     ]
     .into();
-    let (changed, after) = computed(&touched, &snapshot(&moved, &partials, &[(hour, 2)]));
+    let (changed, after) = computed(&touched, &there);
     assert_eq!(
         changed.iter().map(|row| row.hour).collect::<Vec<_>>(),
         [hour, hour + 96]
@@ -217,7 +221,7 @@ fn only_stale_hours_get_a_partial() {
             changed[0].computed.generation,
             changed[0].computed.body.as_str()
         ),
-        (2, "{}")
+        (2, "[]")
     );
     assert_eq!(
         after
@@ -237,35 +241,101 @@ fn only_stale_hours_get_a_partial() {
     assert_eq!(bodies["2026-03-09"]["first_at"], Value::Null);
 }
 
+/// The events that a job reads, in minutes of the hour.
+fn read_minutes(there: &Found, days: &BTreeSet<String>) -> Vec<i64> {
+    let (_, events) = there.read(days);
+    let minute = |event: &StoredEvent| event.effective_at.rem_euclid(HOUR) / MINUTE;
+    let mut minutes: Vec<i64> = events.iter().map(minute).collect();
+    minutes.sort_unstable();
+    minutes
+}
+
+/// A job reads what is new, not what the hour holds.
+#[test]
+fn of_an_hour_only_what_changed_is_read_again() {
+    let minute = |minute: i64| {
+        edit(
+            &format!("e{minute:02}"),
+            &format!("2026-03-01T10:{minute:02}:00Z"),
+            "c",
+        )
+    };
+    let events: Vec<StoredEvent> = (0..20).map(|n| minute(2 * n)).collect();
+    let mut there = found(&events);
+    let days = days_of(&events);
+    let keep = |there: &mut Found| {
+        let (partials, rows) = computed(&days, there);
+        there.keep(&partials);
+        rows
+    };
+    keep(&mut there);
+    assert_eq!(read_minutes(&there, &days), [0; 0], "nothing changed");
+
+    there.store(&[minute(50), minute(55)]);
+    assert_eq!(
+        read_minutes(&there, &days),
+        [50, 55],
+        "what came at the end"
+    );
+    keep(&mut there);
+    there.store(&[minute(9)]);
+    assert_eq!(
+        read_minutes(&there, &days),
+        [8, 9, 10, 12, 14],
+        "the segment that a late event falls in"
+    );
+    keep(&mut there);
+    there.forget("e30");
+    let left = read_minutes(&there, &days);
+    assert!(left.len() <= 5 && left.contains(&28), "{left:?}");
+    let rows = keep(&mut there);
+    assert_eq!(
+        rows,
+        computed(&days, &found(&there.events))
+            .1
+            .into_iter()
+            .map(|row| DayRow {
+                computed: Computed {
+                    generation: rows[0].computed.generation,
+                    ..row.computed
+                },
+                ..row
+            })
+            .collect::<Vec<_>>()
+    );
+}
+
+/// What cannot be used is named, and made anew from all events of its hour.
 #[test]
 fn an_unusable_partial_is_recomputed_from_all_events() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
     let days = days_of(&events);
     let hour = at("2026-03-01T10:00:00Z") / 3_600_000_000;
-    let stored = |version: i32, body: &str| PartialRow {
-        developer: "ada".to_owned(),
-        hour,
-        computed: Computed {
-            generation: 1,
-            version,
-            body: body.to_owned(),
-        },
-    };
     let now = aggregate::VERSION;
-    for (version, body) in [
-        (now, "{"),
-        (now, r#"{"2026-03-01":{}}"#),
-        (now, "[]"),
-        (now + 1, "{}"),
+    for (generation, version, body) in [
+        (1, now, "{"),
+        (1, now, r#"[{"first":0}]"#),
+        (1, now, "{}"),
+        (1, now + 1, "[]"),
+        // Nothing tells what changed since.
+        (0, now, "[]"),
     ] {
-        let mut found = snapshot(&events, &[stored(version, body)], &[]);
-        let refused = aggregate::windows("ada", &days, &found).unwrap_err();
-        assert!(
-            matches!(refused, Error::Unreadable { hour: named, .. } if named == hour),
-            "{refused}"
-        );
-        found.events = events.to_vec();
-        let (_, healed) = rows(aggregate::windows_from_events("ada", &days, &found).unwrap());
+        let mut there = found(&events);
+        let kept = Partial {
+            computed: Computed {
+                generation,
+                version,
+                body: body.to_owned(),
+            },
+            made_with: String::new(),
+        };
+        let stored = there.hours.get_mut(&hour).expect("its hour");
+        stored.partial = Some(kept);
+        stored.changes.clear();
+        let (reads, _) = there.read(&days);
+        let unusable: Vec<i64> = reads.hours.unusable.iter().map(|(at, _)| *at).collect();
+        assert_eq!(unusable, [hour], "{body}");
+        let (_, healed) = computed(&days, &there);
         assert_eq!(bodies(&healed)["2026-03-01"]["events"], 1);
     }
 }
@@ -273,15 +343,39 @@ fn an_unusable_partial_is_recomputed_from_all_events() {
 #[test]
 fn a_snapshot_that_contradicts_itself_is_an_error() {
     let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
-    let mut found = snapshot(&events, &[], &[]);
-    found.hours.clear();
-    let refused = aggregate::windows("ada", &days_of(&events), &found).unwrap_err();
-    assert!(matches!(refused, Error::NoHour { .. }), "{refused}");
+    let mut there = found(&events);
+    let (_, all) = there.read(&days_of(&events));
+    there.hours.clear();
+    let (reads, _) = there.read(&days_of(&events));
+    let refused = aggregate::windows("ada", reads, all, &there.maker()).unwrap_err();
+    assert_eq!(refused.event, "a");
     let bad = ["someday".to_owned()].into();
-    assert!(matches!(
-        aggregate::windows("ada", &bad, &snapshot(&[], &[], &[])),
-        Err(Error::DayMetrics(_))
-    ));
+    assert_eq!(
+        aggregate::look_backs(&bad).unwrap_err(),
+        InvalidDate("someday".to_owned())
+    );
+}
+
+/// A day that stands at its generation is passed over, and its hours with it.
+#[test]
+fn a_day_that_did_not_move_is_not_computed_again() {
+    let events = [edit("a", "2026-03-01T10:00:00Z", "c")];
+    let there = found(&events);
+    let days = aggregate::look_backs(&days_of(&events)).unwrap();
+    let plan = |generation, version| {
+        let at = ComputedAt {
+            generation,
+            version,
+        };
+        let computed = [("2026-03-01".to_owned(), at)].into();
+        aggregate::plan(&days, &computed, there.hours.clone(), &there.maker())
+    };
+    let now = aggregate::VERSION;
+    let current = plan(1, now);
+    assert!(current.plan.days.is_empty() && current.spans.is_empty());
+    for moved in [plan(0, now), plan(1, now - 1)] {
+        assert_eq!((moved.plan.days.len(), moved.spans.len()), (1, 1));
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::Offset;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::json;
-use store::{Finding, Hour, StoredEvent};
+use store::{ChangedSpan, Finding, Hour, HourChange, Partial, StoredEvent};
 use types::id::BatchRef;
 use types::time::{SECOND, local_day, utc_hour};
 
@@ -38,22 +39,6 @@ fn event(number: u32, kind: &str, effective_at: Micros) -> StoredEvent {
     }
 }
 
-/// What the store would give once these events are in.
-fn snapshot(events: &[StoredEvent]) -> Snapshot {
-    let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
-    for event in events {
-        let hour = hours.entry(utc_hour(event.effective_at)).or_insert(Hour {
-            generation: 0,
-            partial: None,
-        });
-        hour.generation += 1;
-    }
-    Snapshot {
-        hours,
-        events: events.to_vec(),
-    }
-}
-
 fn touched(events: &[StoredEvent]) -> TouchedDays {
     let origin = |event: &StoredEvent| TouchedBy {
         batch: event.at.batch(),
@@ -67,7 +52,12 @@ fn touched(events: &[StoredEvent]) -> TouchedDays {
 }
 
 fn found(rules: &[Rule], events: &[StoredEvent]) -> Evaluation {
-    evaluate(rules, "ada", &touched(events), &snapshot(events), MONDAY)
+    found_on(rules, &touched(events), events)
+}
+
+/// With all these events stored.
+fn found_on(rules: &[Rule], touched: &TouchedDays, events: &[StoredEvent]) -> Evaluation {
+    evaluate_events(rules, "ada", touched, events.to_vec(), MONDAY).unwrap()
 }
 
 /// A streak, which a later event can disprove, beside counts over one and three days.
@@ -176,13 +166,7 @@ fn events_of_the_day_before_are_read_but_do_not_count() {
         .collect();
     let monday = [event(7, "heartbeat", MONDAY)];
     events.extend(monday.clone());
-    let evaluation = evaluate(
-        &[rule_of_days(1)],
-        "ada",
-        &touched(&monday),
-        &snapshot(&events),
-        MONDAY,
-    );
+    let evaluation = found_on(&[rule_of_days(1)], &touched(&monday), &events);
     assert_eq!(
         (
             evaluation.windows[0].generation,
@@ -214,32 +198,160 @@ fn a_rule_that_panics_stops_no_other() {
     );
 }
 
-/// What the store keeps of rule windows: only what is newer replaces (`protocol.md`, T3).
-#[derive(Default)]
-struct StoredWindows(BTreeMap<(String, String), (i64, Option<Finding>)>);
+/// The store, of one developer: events, hours with what was kept of them, and windows.
+#[derive(Clone)]
+struct Stored {
+    maker: Maker,
+    events: Vec<StoredEvent>,
+    hours: BTreeMap<i64, Hour>,
+    windows: BTreeMap<WindowKey, (ComputedAt, Option<Finding>)>,
+}
 
-impl StoredWindows {
-    /// The job of `batch`, when `stored` is in the store (and the batch with it).
-    fn job(&mut self, batch: &[StoredEvent], stored: &[StoredEvent]) {
-        let evaluation = evaluate(&rules(), "ada", &touched(batch), &snapshot(stored), MONDAY);
+impl Stored {
+    /// `segment`: events of a full segment.
+    fn empty(segment: usize) -> Self {
+        Self {
+            maker: Maker {
+                segment,
+                ..maker(&rules())
+            },
+            events: Vec::new(),
+            hours: BTreeMap::new(),
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// As T1 does: a generation for each event, and where it changed its hour.
+    fn change(&mut self, at: Micros) {
+        let hour = self.hours.entry(utc_hour(at)).or_insert(Hour {
+            generation: 0,
+            partial: None,
+            changes: Vec::new(),
+        });
+        hour.generation += 1;
+        let span = ChangedSpan {
+            first: at,
+            last: at,
+        };
+        hour.changes.push(HourChange {
+            generation: hour.generation,
+            span,
+        });
+    }
+
+    fn store(&mut self, events: &[StoredEvent]) {
+        for event in events {
+            self.change(event.effective_at);
+        }
+        self.events.extend_from_slice(events);
+    }
+
+    /// The event is gone, or at another time: an earlier submission of it came.
+    fn remove(&mut self, which: &Index) -> Option<StoredEvent> {
+        if self.events.is_empty() {
+            return None;
+        }
+        let gone = self.events.remove(which.index(self.events.len()));
+        self.change(gone.effective_at);
+        Some(gone)
+    }
+
+    /// What the job of a batch computes now. Only what the plan asks for is read.
+    fn compute(&self, batch: &[StoredEvent]) -> Evaluation {
+        let (rules, touched) = (rules(), touched(batch));
+        let evaluated = self.windows.iter();
+        let evaluated = evaluated.map(|(key, (at, _))| (key.clone(), *at)).collect();
+        let ranges = ranges(&rules, &touched);
+        let within = |hour: i64| {
+            ranges
+                .iter()
+                .any(|range| (range.first..=range.last).contains(&hour))
+        };
+        let hours = self.hours.iter().filter(|(hour, _)| within(**hour));
+        let hours = hours.map(|(at, hour)| (*at, as_read(hour))).collect();
+        let ReadPlan { plan, spans } = plan(&rules, &touched, &evaluated, hours, &self.maker);
+        let wanted = |event: &&StoredEvent| {
+            spans
+                .iter()
+                .any(|span| (span.start..span.end).contains(&event.effective_at))
+        };
+        let events = self.events.iter().filter(wanted).cloned().collect();
+        evaluate(&rules, "ada", &touched, plan, events, MONDAY).unwrap()
+    }
+
+    /// As T3 does: only what is newer replaces.
+    fn finish(&mut self, evaluation: Evaluation) {
+        for row in evaluation.partials {
+            let hour = self.hours.get_mut(&row.hour).unwrap();
+            let there = hour.partial.as_ref();
+            if there.is_none_or(|there| there.computed.generation < row.computed.generation) {
+                hour.partial = Some(Partial {
+                    computed: row.computed,
+                    made_with: row.made_with,
+                });
+            }
+        }
         for window in evaluation.windows {
-            let key = (window.rule, window.window_start);
-            if self
-                .0
-                .get(&key)
-                .is_none_or(|(generation, _)| *generation < window.generation)
-            {
-                self.0.insert(key, (window.generation, window.finding));
+            let key = WindowKey {
+                rule: window.rule,
+                start: window.window_start,
+            };
+            let at = ComputedAt {
+                generation: window.generation,
+                version: window.version,
+            };
+            let there = self.windows.get(&key);
+            if there.is_none_or(|(there, _)| !there.is_current(at.generation, at.version)) {
+                self.windows.insert(key, (at, window.finding));
             }
         }
     }
 
-    fn alerts(&self) -> BTreeMap<&(String, String), &Finding> {
-        self.0
-            .iter()
+    fn job(&mut self, batch: &[StoredEvent]) {
+        let evaluation = self.compute(batch);
+        self.finish(evaluation);
+    }
+
+    fn alerts(&self) -> BTreeMap<&WindowKey, &Finding> {
+        let found = self.windows.iter();
+        found
             .filter_map(|(key, (_, finding))| Some((key, finding.as_ref()?)))
             .collect()
     }
+}
+
+/// The hour as a snapshot has it: with what changed since its partial was computed.
+fn as_read(hour: &Hour) -> Hour {
+    let mut hour = hour.clone();
+    let computed = hour
+        .partial
+        .as_ref()
+        .map(|partial| partial.computed.generation);
+    let is_later = |change: &HourChange| computed.is_some_and(|at| change.generation > at);
+    hour.changes.retain(is_later);
+    hour
+}
+
+/// What happens to the store.
+#[derive(Debug, Clone)]
+enum Happens {
+    Stored(usize),
+    /// The job of the last batch is computed now, and finished later.
+    Computed,
+    /// A computed job is finished: the first or the last of those that wait.
+    Finished(bool),
+    Moved(Index, i64),
+    Forgotten(Index),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => (1_usize..6).prop_map(Happens::Stored),
+        3 => Just(Happens::Computed),
+        3 => any::<bool>().prop_map(Happens::Finished),
+        1 => (any::<Index>(), -30_i64..30).prop_map(|(which, slots)| Happens::Moved(which, slots)),
+        1 => any::<Index>().prop_map(Happens::Forgotten),
+    ]
 }
 
 prop_compose! {
@@ -260,35 +372,76 @@ proptest! {
         prop_assert_eq!(found(&rules(), &sorted), found(&rules(), &shuffled));
     }
 
+    /// docs/decisions/0012-an-hour-knows-what-changed.md. Each batch, and each event that moved or left, has a job that
+    /// is computed after it; jobs end in any order, from snapshots of any age.
     #[test]
-    fn batches_one_after_another_come_to_what_all_at_once_gives(
+    fn whatever_happened_the_alerts_are_those_of_all_events(
         events in events().prop_shuffle(),
-        cut in 0_usize..40,
-        stale_first in any::<bool>(),
+        happened in prop::collection::vec(happens(), 0..30),
+        segment in 1_usize..6,
     ) {
-        let cut = cut.min(events.len());
-        let mut apart = StoredWindows::default();
-        let mut together = StoredWindows::default();
-        apart.job(&events[..cut], &events[..cut]);
-        apart.job(&events[cut..], &events);
-        if stale_first {
-            // The first batch's job comes again, late, from an old snapshot: the guard refuses it.
-            apart.job(&events[..cut], &events[..cut]);
+        let mut there = Stored::empty(segment);
+        let mut rest = events.as_slice();
+        let mut open: Vec<StoredEvent> = Vec::new();
+        let mut computed: Vec<Evaluation> = Vec::new();
+        let mut ever = Vec::new();
+        for happens in happened.into_iter().chain([Happens::Stored(usize::MAX)]) {
+            match happens {
+                Happens::Stored(count) => {
+                    let (now, later) = rest.split_at(count.min(rest.len()));
+                    there.store(now);
+                    open.extend_from_slice(now);
+                    rest = later;
+                }
+                Happens::Computed => computed.push(there.compute(&open)),
+                Happens::Finished(first) if !computed.is_empty() => {
+                    let place = if first { 0 } else { computed.len() - 1 };
+                    there.finish(computed.remove(place));
+                }
+                Happens::Moved(which, slots) => {
+                    if let Some(gone) = there.remove(&which) {
+                        let mut moved = gone.clone();
+                        moved.effective_at += slots * 10 * 60 * SECOND;
+                        moved.local_day = local_day(moved.effective_at, None, Offset::UTC);
+                        there.store(std::slice::from_ref(&moved));
+                        open.extend([gone, moved]);
+                    }
+                }
+                Happens::Forgotten(which) => open.extend(there.remove(&which)),
+                Happens::Finished(_) => {}
+            }
+            ever.extend(open.iter().cloned());
         }
-        together.job(&events, &events);
-        prop_assert_eq!(apart.alerts(), together.alerts());
+        there.job(&open);
+        computed.into_iter().for_each(|late| there.finish(late));
+        let whole = found_on(&rules(), &touched(&ever), &there.events);
+        let key = |window: &RuleWindow| WindowKey {
+            rule: window.rule.clone(),
+            start: window.window_start.clone(),
+        };
+        let whole: BTreeMap<WindowKey, Finding> = whole
+            .windows
+            .into_iter()
+            .filter_map(|window| Some((key(&window), window.finding?)))
+            .collect();
+        prop_assert_eq!(there.alerts(), whole.iter().collect());
     }
 
     #[test]
-    fn the_ranges_hold_all_that_the_windows_need(events in events(), pick in any::<prop::sample::Index>()) {
+    fn the_ranges_hold_all_that_the_windows_need(events in events(), pick in any::<Index>()) {
         let one = std::slice::from_ref(&events[pick.index(events.len())]);
-        let ranges = ranges(&rules(), &touched(one));
-        let inside = |hour: i64| ranges.iter().any(|range| (range.first..=range.last).contains(&hour));
-        let mut part = snapshot(&events);
-        part.hours.retain(|hour, _| inside(*hour));
-        part.events.retain(|event| inside(utc_hour(event.effective_at)));
-        let whole = evaluate(&rules(), "ada", &touched(one), &snapshot(&events), MONDAY);
-        prop_assert_eq!(evaluate(&rules(), "ada", &touched(one), &part, MONDAY), whole);
+        let mut there = Stored::empty(4);
+        there.store(&events);
+        let whole = found_on(&rules(), &touched(one), &events).windows;
+        prop_assert_eq!(there.compute(one).windows, whole);
+    }
+
+    #[test]
+    fn windows_that_did_not_move_are_not_evaluated_again(events in events()) {
+        let mut there = Stored::empty(4);
+        there.store(&events);
+        there.job(&events);
+        prop_assert_eq!(there.compute(&events), Evaluation::default());
     }
 
     #[test]
@@ -307,9 +460,8 @@ proptest! {
         let mut there = events.clone();
         there.extend((90..95).map(|number| event(number, "build.finished", MONDAY)));
         let all: Vec<Rule> = builtin().into_iter().chain(rules()).collect();
-        let mut snapshot = snapshot(&[]);
-        snapshot.events = there;
         let days = touched(&[event(0, "heartbeat", MONDAY)]);
-        prop_assert_eq!(evaluate(&all, "ada", &days, &snapshot, now).failed, []);
+        let found = evaluate_events(&all, "ada", &days, there, now).unwrap();
+        prop_assert_eq!(found.failed, []);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use types::time::SECOND;
 
 /// A record at `minute` of 1970-01-01 in local time, two hours ahead of UTC.
 pub fn record(kind: &str, minute: i64, data: &Value) -> Record {
@@ -27,7 +28,7 @@ fn filter(text: &str) -> EventFilter {
 
 fn matches(text: &str, data: &Value) -> bool {
     filter(&format!("types = ['git.push']\ndata = {{ {text} }}"))
-        .matches(&record("git.push", 0, data))
+        .matches(&record("git.push", 0, data).into())
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn a_field_is_one_of_some_values_or_within_bounds() {
 #[test]
 fn times_of_day_go_over_midnight_and_leave_out_their_end() {
     let night = filter("types = ['heartbeat']\nlocal_time = '22:00-05:00'");
-    let holds = |minute| night.matches(&record("heartbeat", minute, &json!({})));
+    let holds = |minute| night.matches(&record("heartbeat", minute, &json!({})).into());
     let edges = [0, 299, 300, 1319, 1320, 1439].map(holds);
     assert_eq!(edges, [true, true, false, false, true, true]);
     let noon: LocalTimes = "12:00-13:00".parse().unwrap();
@@ -106,8 +107,8 @@ fn what_cannot_be_meant_is_refused() {
 fn an_event_whose_local_time_is_not_known_has_no_time_of_day() {
     let night = filter("types = ['git.push']\nlocal_time = '22:00-05:00'");
     let mut push = record("git.push", 60, &json!({}));
-    assert!(night.matches(&push));
+    assert!(night.matches(&push.clone().into()));
     push.knows_local_time = false;
-    assert!(!night.matches(&push));
-    assert!(filter("types = ['git.push']").matches(&push));
+    assert!(!night.matches(&push.clone().into()));
+    assert!(filter("types = ['git.push']").matches(&push.into()));
 }

@@ -1,0 +1,137 @@
+//! What the rules measured in a stretch of an hour: kept in the hour's partial, and joined to whole windows.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use runtime::panic_text;
+use serde::{Deserialize, Serialize};
+use store::StoredEvent;
+use types::job::JobKind;
+
+use super::measure::Measured;
+use super::rules::Rule;
+use crate::hour_partials::{Maker, SEGMENT};
+use crate::normalize::{self, LazyRecord};
+
+/// Rises with every change of what conditions measure or findings say.
+pub const ENGINE_VERSION: i32 = 3;
+
+/// What the rules measured, by rule; rules that nothing happened to are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HourRules {
+    /// By rule: what it measured of each of its days, in the order of time. A day comes again where another one came
+    /// between: who works in two zones at once lives two days at once.
+    rules: BTreeMap<String, Vec<RuleDay>>,
+    /// The rules that could not be evaluated here, and why: they have no result.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    failed: BTreeMap<String, String>,
+}
+
+/// What a rule measured of a stretch of one day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDay {
+    /// The day, `YYYY-MM-DD`, as the rule counts them.
+    pub day: String,
+    pub measured: Measured,
+}
+
+/// Appends the days that follow.
+pub fn append_days(here: &mut Vec<RuleDay>, next: &[RuleDay]) {
+    for there in next {
+        match here.last_mut() {
+            Some(last) if last.day == there.day => last.measured.append(&there.measured),
+            _ => here.push(there.clone()),
+        }
+    }
+}
+
+impl HourRules {
+    /// What this rule measured.
+    #[must_use]
+    pub fn days(&self, rule: &Rule) -> &[RuleDay] {
+        self.rules.get(&rule.id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Why this rule has no result here.
+    #[must_use]
+    pub fn failure(&self, rule: &Rule) -> Option<&str> {
+        self.failed.get(&rule.id).map(String::as_str)
+    }
+
+    fn add(&mut self, rule: &Rule, event: &LazyRecord<'_>) {
+        let mut measured = Measured::nothing(rule);
+        if !measured.add(rule, event) {
+            return;
+        }
+        let day = event.local_day_before(rule.day_begins.after_midnight());
+        let days = self.rules.entry(rule.id.clone()).or_default();
+        match days.last_mut() {
+            Some(last) if last.day == day => {
+                last.measured.add(rule, event);
+            }
+            _ => days.push(RuleDay { day, measured }),
+        }
+    }
+}
+
+/// The rules, by the types of event that they look at.
+pub struct RulesByType<'a>(BTreeMap<&'a str, Vec<&'a Rule>>);
+
+impl<'a> RulesByType<'a> {
+    /// All types that the rules name.
+    #[must_use]
+    pub fn new(rules: &'a [Rule]) -> Self {
+        let mut by_type: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+        for rule in rules {
+            for kind in rule.types() {
+                by_type.entry(kind).or_default().push(rule);
+            }
+        }
+        Self(by_type)
+    }
+
+    /// Adds an event that follows all others. A rule that panics on it has no result where it was, and stops no other.
+    pub fn add(&self, hour: &mut HourRules, event: &StoredEvent) {
+        let Some(rules) = self.0.get(event.kind.as_str()) else {
+            return;
+        };
+        let event = LazyRecord::new(event);
+        for rule in rules {
+            if hour.failed.contains_key(&rule.id) {
+                continue;
+            }
+            if let Err(reason) = isolated(|| hour.add(rule, &event)) {
+                hour.rules.remove(&rule.id);
+                hour.failed.insert(rule.id.clone(), reason);
+            }
+        }
+    }
+}
+
+/// Runs one rule so that its panic is an error and does not stop other rules.
+pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    // What is left half-done is dropped whole by whoever called.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic).to_owned())
+}
+
+/// What makes the alert role's partials: with another rule, they are of no use.
+#[must_use]
+pub fn maker(rules: &[Rule]) -> Maker {
+    let mut hasher = blake3::Hasher::new();
+    for rule in rules {
+        // Titles and texts may change: they are not in the partials.
+        let parts = format!(
+            "{:?} {:?} {:?} {:?}\n",
+            rule.id, rule.version, rule.day_begins, rule.when
+        );
+        hasher.update(parts.as_bytes());
+    }
+    Maker {
+        kind: JobKind::Alert,
+        version: ENGINE_VERSION + normalize::VERSION,
+        made_with: hasher.finalize().to_hex()[..16].to_owned(),
+        segment: SEGMENT,
+    }
+}
