@@ -3,14 +3,23 @@
 //! Absolute times say something about the machine; the ratios say something about Devtrail.
 
 mod encode;
+mod family;
+mod http;
+mod input;
+mod load;
 mod plan;
+mod plot;
+mod publish;
+mod raw;
 mod report;
 mod rounds;
 mod row;
 mod rows;
 mod stats;
+mod strace;
 mod usage;
 mod watch;
+mod whole;
 mod workday;
 
 use std::process::ExitCode;
@@ -27,8 +36,12 @@ fn main() -> ExitCode {
     let measured = runtime
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(measure(&Plan::from(&arguments))));
-    match measured {
-        Ok(_) => ExitCode::SUCCESS,
+    let done = measured.and_then(|report| match arguments.write {
+        true => publish::publish(report),
+        false => Ok(()),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("bench: {error:#}"));
             ExitCode::FAILURE
@@ -39,8 +52,8 @@ fn main() -> ExitCode {
 async fn measure(plan: &Plan) -> anyhow::Result<Report> {
     runtime::process::install_tls();
     let mut report = Report::default();
-    for family in &plan.families {
-        family.measure(plan, &mut report).await?;
+    for &family in &plan.families {
+        rows::measure(family, plan, &mut report).await?;
     }
     Ok(report)
 }

@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use harness::Engine;
 
-use crate::rows::Family;
+use crate::family::Family;
 
 /// Measures Devtrail beside its ceilings, with the programs that lie beside this one.
 #[derive(Parser)]

@@ -8,7 +8,7 @@ use std::ops::Sub;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use harness::{Database, Deployment};
+use harness::{Database, Deployment, ROLES};
 
 /// The unit of the times in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux that Devtrail is built for.
 const TICK: Duration = Duration::from_millis(10);
@@ -125,6 +125,20 @@ impl Meter {
             _ => bail!("no process {name}"),
         }
     }
+}
+
+/// Whether a process of this name is a worker.
+#[must_use]
+pub fn is_worker(name: &str) -> bool {
+    let role = name.split('-').next().unwrap_or(name);
+    role == "all" || ROLES.contains(&role)
+}
+
+/// CPU time of all workers, of what [`Meter::read`] gave.
+#[must_use]
+pub fn workers_cpu(used: &BTreeMap<String, Usage>) -> Duration {
+    let workers = used.iter().filter(|(name, _)| is_worker(name));
+    workers.map(|(_, usage)| usage.cpu).sum()
 }
 
 /// The pid of the server that has this database.

@@ -37,13 +37,22 @@ impl Workdays {
 
     /// The batches in the order of their time: all developers' first, then all developers' second.
     pub fn batches(&self) -> impl Iterator<Item = Body> {
-        let slots = (0..self.days).flat_map(move |day| {
-            let starts = (0..self.events_a_day).step_by(BATCH);
-            starts.map(move |first| (day, first))
+        (0..self.len()).map(|number| self.batch(number))
+    }
+
+    /// The batch of this number.
+    #[must_use]
+    pub fn batch(&self, number: usize) -> Body {
+        let batches_a_day = self.events_a_day.div_ceil(BATCH);
+        let (slot, developer) = (number / self.developers, number % self.developers);
+        let (day, first) = (slot / batches_a_day, slot % batches_a_day * BATCH);
+        let events = (first..self.events_a_day.min(first + BATCH)).map(|number| EventSpec {
+            day,
+            millisecond: NINE_MS + WORKDAY_MS * number as u64 / self.events_a_day as u64,
+            number,
         });
-        slots.flat_map(move |(day, first)| {
-            (0..self.developers).map(move |developer| self.batch(developer, day, first))
-        })
+        let batch_id = format!("{}-{number}", self.run);
+        body(&format!("dev-{developer}"), &batch_id, events)
     }
 
     /// How many batches there are.
@@ -56,19 +65,6 @@ impl Workdays {
     #[must_use]
     pub fn events(&self) -> usize {
         self.developers * self.days * self.events_a_day
-    }
-
-    fn batch(&self, developer: usize, day: usize, first: usize) -> Body {
-        let events = (first..self.events_a_day.min(first + BATCH)).map(|number| {
-            let at = NINE_MS + WORKDAY_MS * number as u64 / self.events_a_day as u64;
-            EventSpec {
-                day,
-                millisecond: at,
-                number,
-            }
-        });
-        let batch_id = format!("{}-{developer}-{day}-{first}", self.run);
-        body(&format!("dev-{developer}"), &batch_id, events)
     }
 }
 

@@ -7,11 +7,12 @@ use harness::{Deployment, Engine};
 
 use crate::encode::publish_all;
 use crate::plan::{Plan, name};
+use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros};
-use crate::usage::{Meter, Usage};
-use crate::watch::{Milestones, StoreWatch};
+use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu};
+use crate::watch::{Milestones, Progress, StoreWatch};
 use crate::workday::Workdays;
 
 const DEVELOPERS: usize = 100;
@@ -27,6 +28,15 @@ struct Drain {
     memory: BTreeMap<String, f64>,
     /// Bytes of the tables with their indexes.
     database: f64,
+    course: Vec<Moment>,
+}
+
+/// The worker that stores, at one moment of a drain.
+struct Moment {
+    /// Events that are not completed.
+    backlog: f64,
+    /// In MiB.
+    memory: f64,
 }
 
 impl Drain {
@@ -42,21 +52,16 @@ impl Drain {
         micros(self.used[process].cpu) / self.events
     }
 
-    fn workers(&self) -> impl Iterator<Item = &String> {
-        self.memory.keys()
-    }
-
     fn workers_cpu(&self) -> f64 {
-        self.workers().map(|name| self.cpu(name)).sum()
+        micros(workers_cpu(&self.used)) / self.events
     }
 
-    /// Bytes that all processes with the database's files wrote.
+    /// Bytes that the processes with the database's files wrote.
     fn written(&self) -> f64 {
-        let others = ["nats"];
         let written = self
             .used
             .iter()
-            .filter(|(name, _)| !others.contains(&name.as_str()));
+            .filter(|(name, _)| is_worker(name) || name.as_str() == "postgres");
         written.map(|(_, usage)| usage.written as f64).sum::<f64>() / self.events
     }
 }
@@ -67,6 +72,7 @@ impl Drain {
 /// The failure of a process, or a store that does not get on.
 pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let events = plan.events(20_000, 200_000);
+    let mut series = Vec::new();
     for &engine in &plan.engines {
         let mut drains = Vec::new();
         for round in 0..plan.rounds {
@@ -75,7 +81,16 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             drains.push(drain(engine, &load).await?);
         }
         add_rows(report, engine, &drains);
+        series.extend(drains.last().map(|drain| memory_line(engine, drain)));
     }
+    report.plot(Plot {
+        file: "memory-against-backlog",
+        title: "Memory of the worker that stores, while a backlog is worked off",
+        x: "events that are not completed",
+        y: "MiB",
+        is_x_log: false,
+        series,
+    });
     Ok(())
 }
 
@@ -92,10 +107,25 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
     deployment.workers(1);
     let meter = Meter::start(&deployment).await?;
     let watch = StoreWatch::open(&deployment).await?;
-    let milestones = watch
-        .completed(load.len() as u64, start, |_| Ok(()))
-        .await?;
-    let workers = deployment.names().into_iter().filter(|name| name != "nats");
+    let storing = deployment.pid(match engine {
+        Engine::Sqlite => "all",
+        Engine::Postgres => "persist-0",
+    });
+    let mut course = Vec::new();
+    let batches = load.len() as u64;
+    let see = |progress: Progress| {
+        let left = batches.saturating_sub(progress.completed) as f64;
+        course.push(Moment {
+            backlog: left / batches as f64 * load.events() as f64,
+            memory: memory(storing, "VmRSS")?,
+        });
+        Ok(())
+    };
+    let milestones = watch.completed(batches, start, see).await?;
+    let workers = deployment
+        .names()
+        .into_iter()
+        .filter(|name| is_worker(name));
     Ok(Drain {
         events: load.events() as f64,
         milestones,
@@ -104,7 +134,18 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
             .map(|name| Ok((name.clone(), meter.peak_memory(&name)?)))
             .collect::<anyhow::Result<_>>()?,
         database: watch.bytes().await? as f64,
+        course,
     })
+}
+
+/// A hundred moments of the drain, from its end to its beginning: from left to right.
+fn memory_line(engine: Engine, drain: &Drain) -> Series {
+    let mut line = Series::new(name(engine));
+    let step = drain.course.len().div_ceil(100).max(1);
+    for moment in drain.course.iter().rev().step_by(step) {
+        line.add(moment.backlog, moment.memory);
+    }
+    line
 }
 
 fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
@@ -127,7 +168,7 @@ fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
         let cpu = over(&|drain| drain.cpu(process));
         rows.push(BenchRow::new(format!("CPU of {process}"), "µs/event", cpu));
     }
-    for worker in drains[0].workers() {
+    for worker in drains[0].memory.keys() {
         let memory = over(&|drain| drain.memory[worker]);
         let row = BenchRow::new(format!("peak memory of {worker}"), "MiB", memory);
         rows.push(row.reach(Reach::AtMost(256.0)));

@@ -12,7 +12,7 @@ use crate::plan::{Plan, name};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, millis};
-use crate::usage::{Meter, Usage};
+use crate::usage::{Meter, Usage, workers_cpu};
 use crate::watch::StoreWatch;
 use crate::workday::{EventSpec, body};
 
@@ -182,11 +182,6 @@ impl BatchCost {
     }
 
     fn workers_cpu(&self) -> f64 {
-        let others = ["nats", "postgres"];
-        let workers = self
-            .used
-            .keys()
-            .filter(|name| !others.contains(&name.as_str()));
-        workers.map(|name| self.cpu(name)).sum()
+        millis(workers_cpu(&self.used)) / self.batches
     }
 }

@@ -1,31 +1,42 @@
-//! The families of rows, one file each.
+//! How each family of rows is measured, one file each.
 
+mod admission;
+mod collector;
 mod drain;
+mod fairness;
 mod heavy_hour;
+mod history;
+mod keys;
+mod persist;
+mod pipe;
+mod resend;
+mod scale_out;
+mod syncs;
 
-use clap::ValueEnum;
-
+use crate::family::Family;
 use crate::plan::Plan;
 use crate::report::Report;
 
-/// A family of rows: what one deployment, or one load, can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Family {
-    /// A backlog of many developers, stored and completed
-    Drain,
-    /// Batches of one event into an hour that holds very many
-    HeavyHour,
-}
-
-impl Family {
-    /// Measures the rows and adds them to the report.
-    ///
-    /// # Errors
-    /// The failure of a process, or a load that does not end.
-    pub async fn measure(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-        match self {
-            Self::Drain => drain::measure(plan, report).await,
-            Self::HeavyHour => heavy_hour::measure(plan, report).await,
-        }
+/// Measures the rows of a family and adds them to the report.
+///
+/// # Errors
+/// The failure of a process, or a load that does not end.
+pub async fn measure(family: Family, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    report.begin(family);
+    match family {
+        Family::Admission => admission::measure(plan, report).await,
+        Family::Collector => collector::on_disk(plan, report).await,
+        Family::CollectorSlowSync => collector::with_slow_sync(plan, report).await,
+        Family::CollectorInMemory => collector::in_memory(plan, report).await,
+        Family::Persist => persist::measure(plan, report).await,
+        Family::Drain => drain::measure(plan, report).await,
+        Family::Pipe => pipe::measure(plan, report).await,
+        Family::Syncs => syncs::measure(plan, report).await,
+        Family::HeavyHour => heavy_hour::measure(plan, report).await,
+        Family::History => history::measure(plan, report).await,
+        Family::Fairness => fairness::measure(plan, report).await,
+        Family::Resend => resend::measure(plan, report).await,
+        Family::ScaleOut => scale_out::measure(plan, report).await,
+        Family::Keys => keys::measure(plan, report).await,
     }
 }
