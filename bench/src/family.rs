@@ -35,4 +35,6 @@ pub enum Family {
     ScaleOut,
     /// The command `devtrail keys` among many keys
     Keys,
+    /// Ten million events, once, in a folder under target/; goes on where it was stopped
+    Long,
 }

@@ -1,6 +1,7 @@
 //! A lean HTTP client: what it costs is taken from the cores of what it measures.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,11 +23,32 @@ impl HttpPool {
         }
     }
 
-    /// Posts a batch, and requires this status of the reply.
+    /// Posts a batch until the reply has the status that is expected. As an editor does, it waits as long as a 503
+    /// says, and sends the same batch again.
     ///
     /// # Errors
-    /// If the connection breaks, or the status is another.
+    /// If a connection breaks, or the status is another.
     pub async fn post(&self, request: &BatchPost<'_>) -> anyhow::Result<()> {
+        let bytes = request.bytes(&self.address);
+        loop {
+            let reply = self.exchange(&bytes).await?;
+            if reply.status == request.expect {
+                return Ok(());
+            }
+            let text = String::from_utf8_lossy(&reply.body);
+            ensure!(
+                reply.status == 503,
+                "the collector answered {}: {text}",
+                reply.status
+            );
+            let problem: serde_json::Value = serde_json::from_str(&text)?;
+            let after = problem["retry_after_ms"].as_u64().unwrap_or(1000);
+            tokio::time::sleep(Duration::from_millis(after)).await; // sleep: the reply says for how long
+        }
+    }
+
+    /// Sends a request, and reads the reply.
+    async fn exchange(&self, request: &[u8]) -> anyhow::Result<Reply> {
         let idle = self.idle().pop();
         let mut stream = match idle {
             Some(stream) => stream,
@@ -36,16 +58,10 @@ impl HttpPool {
                 stream
             }
         };
-        stream.write_all(&request.bytes(&self.address)).await?;
+        stream.write_all(request).await?;
         let reply = read_reply(&mut stream).await?;
-        let text = String::from_utf8_lossy(&reply.body);
-        ensure!(
-            reply.status == request.expect,
-            "the collector answered {}: {text}",
-            reply.status
-        );
         self.idle().push(stream);
-        Ok(())
+        Ok(reply)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {

@@ -15,7 +15,7 @@ use crate::family::Family;
   devtrail-bench heavy-hour --events 100000"
 )]
 pub struct Arguments {
-    /// Families of rows to measure [default: all]
+    /// Families of rows to measure [default: all but long]
     #[arg(value_enum, value_name = "ROWS")]
     families: Vec<Family>,
     /// Events of each row whose size is a number of events
@@ -72,6 +72,7 @@ impl From<&Arguments> for Plan {
         let mut families = given.families.clone();
         if families.is_empty() {
             families = Family::value_variants().to_vec();
+            families.retain(|family| *family != Family::Long);
         }
         let engines = match given.engine {
             None => vec![Engine::Sqlite, Engine::Postgres],

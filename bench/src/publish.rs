@@ -11,11 +11,12 @@ use crate::row::{BenchRow, spread};
 
 const HEAD: &str = include_str!("benchmarks_head.md");
 /// Every plot that some family makes, in the order of the page.
-const PLOTS: [&str; 4] = [
+const PLOTS: [&str; 5] = [
     "throughput-against-concurrency",
     "latency-against-load",
     "cost-against-history",
     "memory-against-backlog",
+    "memory-against-ten-million",
 ];
 
 /// What `docs/benchmarks.json` holds.

@@ -34,7 +34,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 say(&format!("fairness, {}, round {}", name(engine), round + 1));
                 let quiet = Quiet::new(&pipe, format!("beside-{round}"));
                 let run = format!("flood-{round}");
-                let flood = flood(&pipe, &run, &quiet.ended);
+                let flood = flood(&pipe, &run, plan.size(500, usize::MAX), &quiet.ended);
                 let (times, flooded) = try_join(quiet.completed(length), flood).await?;
                 worked_off(&pipe).await?;
                 Ok(Flooded {
@@ -134,8 +134,13 @@ impl<'a> Quiet<'a> {
     }
 }
 
-/// One developer sends as fast as the collector takes it, until `ended`; gives how many batches.
-async fn flood(pipe: &WholePipe, run: &str, ended: &Cell<bool>) -> anyhow::Result<usize> {
+/// One developer sends as fast as the collector takes it, until `ended`, or so many; gives how many batches.
+async fn flood(
+    pipe: &WholePipe,
+    run: &str,
+    most: usize,
+    ended: &Cell<bool>,
+) -> anyhow::Result<usize> {
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
     let load = Workdays {
         run: run.to_owned(),
@@ -144,7 +149,7 @@ async fn flood(pipe: &WholePipe, run: &str, ended: &Cell<bool>) -> anyhow::Resul
         days: 1000,
     };
     // Of all developers' batches those of the one that is not among the quiet.
-    let numbers = (QUIET..load.len()).step_by(QUIET + 1);
+    let numbers = (QUIET..load.len()).step_by(QUIET + 1).take(most);
     let sent = Cell::new(0);
     stream::iter(numbers.take_while(|_| !ended.get()))
         .map(async |number| {

@@ -7,6 +7,7 @@ mod fairness;
 mod heavy_hour;
 mod history;
 mod keys;
+mod long;
 mod persist;
 mod pipe;
 mod resend;
@@ -38,5 +39,6 @@ pub async fn measure(family: Family, plan: &Plan, report: &mut Report) -> anyhow
         Family::Resend => resend::measure(plan, report).await,
         Family::ScaleOut => scale_out::measure(plan, report).await,
         Family::Keys => keys::measure(plan, report).await,
+        Family::Long => long::measure(plan, report).await,
     }
 }
