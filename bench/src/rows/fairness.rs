@@ -61,7 +61,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             BenchRow::new(
                 "the flood",
                 "batches/s",
-                measured.ours(|flooded| flooded.batches as f64 / length.as_secs_f64()),
+                measured.ours(|flooded| flooded.batches as f64 / flooded.times.took.as_secs_f64()),
             ),
         ];
         report.add(&format!("Fairness, {}", name(engine)), rows);
