@@ -14,7 +14,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// Batches in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct StoreProgress {
     pub stored: u64,
     pub completed: u64,
 }
@@ -148,11 +148,11 @@ impl StoreWatch {
     ///
     /// # Errors
     /// If the query fails.
-    pub async fn progress(&self) -> anyhow::Result<Progress> {
+    pub async fn progress(&self) -> anyhow::Result<StoreProgress> {
         // Completed first: a batch is stored before that.
         let completed = self.count(COMPLETED, &self.completed).await?;
         let stored = self.count(STORED, &self.stored).await?;
-        Ok(Progress { stored, completed })
+        Ok(StoreProgress { stored, completed })
     }
 
     /// Waits until so many batches are completed; tells `seen` each state on the way.
@@ -163,10 +163,10 @@ impl StoreWatch {
         &self,
         batches: u64,
         since: Instant,
-        mut seen: impl FnMut(Progress) -> anyhow::Result<()>,
+        mut seen: impl FnMut(StoreProgress) -> anyhow::Result<()>,
     ) -> anyhow::Result<Milestones> {
         let mut stored = None;
-        let mut last = Progress::default();
+        let mut last = StoreProgress::default();
         let mut changed = Instant::now();
         loop {
             let asked = Instant::now();

@@ -10,6 +10,8 @@ use crate::encode::Body;
 pub const BATCH: usize = 50;
 /// From nine to five.
 const WORKDAY_MS: u64 = 8 * 3_600_000;
+/// Data that events of every type have.
+const COMMON: &str = r#""language":"rust","project":"devtrail","branch":"feature/faster-pipe""#;
 const NINE_MS: u64 = 9 * 3_600_000;
 
 /// Batches of several developers who work at the same time.
@@ -157,7 +159,7 @@ fn json(event: EventSpec, id: u128) -> String {
     let mut text = String::with_capacity(300);
     let written = write!(
         text,
-        r#"{{"id":"{}","type":"{kind}","occurred_at":"{}","data":{{{own},"language":"rust","project":"devtrail","branch":"feature/faster-pipe"}}}}"#,
+        r#"{{"id":"{}","type":"{kind}","occurred_at":"{}","data":{{{own},{COMMON}}}}}"#,
         uuid(id),
         time(event)
     );

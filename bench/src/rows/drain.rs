@@ -12,7 +12,7 @@ use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros};
 use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu};
-use crate::watch::{Milestones, Progress, StoreWatch};
+use crate::watch::{Milestones, StoreProgress, StoreWatch};
 use crate::workday::Workdays;
 
 const DEVELOPERS: usize = 100;
@@ -113,7 +113,7 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
     });
     let mut course = Vec::new();
     let batches = load.len() as u64;
-    let see = |progress: Progress| {
+    let see = |progress: StoreProgress| {
         let left = batches.saturating_sub(progress.completed) as f64;
         course.push(Moment {
             backlog: left / batches as f64 * load.events() as f64,

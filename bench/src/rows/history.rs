@@ -126,30 +126,31 @@ impl LongHistory {
         let numbers = self.next(missing);
         let load = &self.load;
         publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
-        self.completed().await
+        self.completed(self.batches).await
     }
 
-    /// Sends the first batches of a new day one by one; gives the workers' CPU for one. The day is filled up unmeasured.
+    /// Sends the first batches of a new day one by one; gives the workers' CPU for one.
+    /// The rest of the day is not measured.
     async fn new_day(&mut self, batches: usize) -> anyhow::Result<Duration> {
         let meter = Meter::start(&self.deployment).await?;
         for number in self.next(batches) {
             let batch = encode(&self.schemas, &self.load.batch(number))?;
             publish(&self.js, batch).await?;
-            self.completed().await?;
+            self.completed(number + 1).await?;
         }
         let cpu = workers_cpu(&meter.read()?) / u32::try_from(batches)?;
         let rest = self.batches.next_multiple_of(BATCHES_A_DAY) - self.batches;
         let numbers = self.next(rest);
         let load = &self.load;
         publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
-        self.completed().await?;
+        self.completed(self.batches).await?;
         Ok(cpu)
     }
 
-    async fn completed(&self) -> anyhow::Result<()> {
-        let batches = self.batches as u64;
+    /// Waits until so many batches are completed.
+    async fn completed(&self, batches: usize) -> anyhow::Result<()> {
         self.watch
-            .completed(batches, Instant::now(), |_| Ok(()))
+            .completed(batches as u64, Instant::now(), |_| Ok(()))
             .await?;
         Ok(())
     }

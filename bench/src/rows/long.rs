@@ -19,7 +19,7 @@ use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros, millis};
 use crate::usage::{Meter, memory, workers_cpu};
-use crate::watch::{Progress, StoreWatch};
+use crate::watch::{StoreProgress, StoreWatch};
 use crate::workday::{BATCH, Workdays};
 
 const EVENTS: usize = 10_000_000;
@@ -164,7 +164,7 @@ impl LongRun {
                 .unwrap_or_default();
             let mut noted = start;
             let (state, folder) = (&mut self.state, &self.folder);
-            let see = |progress: Progress| {
+            let see = |progress: StoreProgress| {
                 if noted.elapsed() < NOTE && progress.completed < expected {
                     return Ok(());
                 }
