@@ -9,6 +9,7 @@ mod input;
 mod load;
 mod plan;
 mod plot;
+mod process_rows;
 mod publish;
 mod raw;
 mod report;

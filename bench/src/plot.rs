@@ -73,8 +73,8 @@ impl Scale {
         let top = all().map(|point| point.y).fold(0.0, f64::max);
         Self {
             from: if plot.is_x_log { from } else { from.min(0.0) },
-            to,
-            top: if top > 0.0 { round_up(top) } else { 1.0 },
+            to: if plot.is_x_log { to } else { round_up(to) },
+            top: round_up(top),
             is_log: plot.is_x_log,
         }
     }
@@ -95,8 +95,11 @@ impl Scale {
     }
 }
 
-/// The next larger of 1, 2, 2.5, 5 and 10 times a power of ten.
+/// The next larger of 1, 2, 2.5, 5 and 10 times a power of ten; 1 for an axis with nothing above 0.
 fn round_up(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
     let power = 10_f64.powf(value.log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
     let step = steps.into_iter().find(|step| step * power >= value);
@@ -151,11 +154,28 @@ impl Plot {
         }
         let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
         text(&mut svg, middle, HEIGHT - 14.0, "middle", self.x, "");
-        text(&mut svg, LEFT, TOP - 8.0, "end", self.y, "");
+        text(&mut svg, 8.0, TOP - 8.0, "start", self.y, "");
         for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
             draw(&mut svg, series, &scale, colour);
         }
+        self.legend(&mut svg);
         svg + "</svg>\n"
+    }
+
+    /// The names of the lines, beside them.
+    fn legend(&self, svg: &mut String) {
+        for (number, series) in self.series.iter().enumerate() {
+            let colour = COLOURS[number % COLOURS.len()];
+            let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 20.0 * number as f64);
+            line(
+                svg,
+                &format!("{x:.0},{y:.0} {:.0},{y:.0}", x + 18.0),
+                colour,
+                2,
+            );
+            let style = format!("fill=\"{colour}\"");
+            text(svg, x + 24.0, y + 4.0, "start", &series.name, &style);
+        }
     }
 
     /// The figures under the axis: on a linear one evenly spaced, on a logarithmic one those measured.
@@ -188,11 +208,6 @@ fn draw(svg: &mut String, series: &Series, scale: &Scale, colour: &str) {
                 format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>\n"),
             );
         }
-    }
-    if let Some(last) = series.points.last() {
-        let style = format!("fill=\"{colour}\"");
-        let (x, y) = (scale.x(last.x) + 8.0, scale.y(last.y) + 4.0);
-        text(svg, x, y, "start", &series.name, &style);
     }
 }
 
@@ -243,6 +258,8 @@ mod tests {
     fn the_extremes_lie_on_the_edges() {
         let linear = Scale::of(&plot(false, &[(50.0, 10.0), (100.0, 20.0)]));
         assert_eq!((linear.x(0.0), linear.x(100.0)), (LEFT, WIDTH - RIGHT));
+        let empty = Scale::of(&plot(false, &[(0.0, 0.0)]));
+        assert_eq!((empty.x(0.0), empty.y(0.0)), (LEFT, HEIGHT - BOTTOM));
         assert_eq!((linear.y(0.0), linear.y(20.0)), (HEIGHT - BOTTOM, TOP));
         let log = Scale::of(&plot(true, &[(1.0, 10.0), (16.0, 5.0), (256.0, 20.0)]));
         let middle = f64::midpoint(LEFT, WIDTH - RIGHT);

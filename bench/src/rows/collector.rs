@@ -269,7 +269,10 @@ fn p50_row(clients: usize, rounds: &Rounds) -> BenchRow {
 fn percentile_row(clients: usize, rounds: &Rounds, percent: usize) -> BenchRow {
     let ours = |round: &Round| round.load.percentile(percent);
     let raw = |load: &Load| load.percentile(percent);
-    let what = format!("p{percent} reply, {clients} clients");
+    let what = format!(
+        "p{percent} reply, {clients} client{}",
+        if clients == 1 { "" } else { "s" }
+    );
     BenchRow::new(what, "ms", rounds.ours(ours))
         .beside(rounds.ceiling(raw), rounds.ratio(ours, raw))
 }

@@ -8,8 +8,9 @@ use harness::{Deployment, Engine};
 use crate::encode::publish_all;
 use crate::plan::{Plan, name};
 use crate::plot::{Plot, Series};
+use crate::process_rows::process_rows;
 use crate::report::{Report, say};
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, micros};
 use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu};
 use crate::watch::{Milestones, StoreProgress, StoreWatch};
@@ -150,7 +151,11 @@ fn memory_line(engine: Engine, drain: &Drain) -> Series {
 
 fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
     let over = |figure: &dyn Fn(&Drain) -> f64| Spread::of(drains.iter().map(figure));
-    let title = format!("Drain of {:.0} events, {}", drains[0].events, name(engine));
+    let title = format!(
+        "Drain of {} events, {}",
+        figure(drains[0].events),
+        name(engine)
+    );
     let sqlite = engine == Engine::Sqlite;
     let ratio = over(&|drain| drain.completed_rate() / drain.stored_rate());
     let mut rows = vec![
@@ -164,30 +169,27 @@ fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
         BenchRow::new("CPU of all workers", "µs/event", over(&Drain::workers_cpu))
             .reach(Reach::AtMost(if sqlite { 45.0 } else { 35.0 })),
     ];
-    for process in drains[0].used.keys() {
-        let cpu = over(&|drain| drain.cpu(process));
-        rows.push(BenchRow::new(format!("CPU of {process}"), "µs/event", cpu));
-    }
+    rows.extend(process_rows(
+        "",
+        "µs/event",
+        drains[0].used.keys(),
+        |process| over(&|drain| drain.cpu(process)),
+    ));
     for worker in drains[0].memory.keys() {
         let memory = over(&|drain| drain.memory[worker]);
         let row = BenchRow::new(format!("peak memory of {worker}"), "MiB", memory);
         rows.push(row.reach(Reach::AtMost(256.0)));
     }
-    let bytes = BenchRow::new(
+    let mut bytes = BenchRow::new(
         "database with its indexes",
         "bytes/event",
         over(&|drain| drain.database / drain.events),
     );
-    let written = BenchRow::new("written to disk", "bytes/event", over(&Drain::written));
-    rows.push(if sqlite {
-        bytes.reach(Reach::AtMost(780.0))
-    } else {
-        bytes
-    });
-    rows.push(if sqlite {
-        written.reach(Reach::AtMost(5000.0))
-    } else {
-        written
-    });
+    let mut written = BenchRow::new("written to disk", "bytes/event", over(&Drain::written));
+    if sqlite {
+        bytes = bytes.reach(Reach::AtMost(780.0));
+        written = written.reach(Reach::AtMost(5000.0));
+    }
+    rows.extend([bytes, written]);
     report.add(&title, rows);
 }

@@ -9,8 +9,9 @@ use types::schema::Schemas;
 
 use crate::encode::{Body, encode, publish, publish_all};
 use crate::plan::{Plan, name};
+use crate::process_rows::process_rows;
 use crate::report::{Report, say};
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, millis};
 use crate::usage::{Meter, Usage, workers_cpu};
 use crate::watch::StoreWatch;
@@ -75,12 +76,13 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             late.push(hour.send(Arrival::Late, batches).await?);
         }
         let title = format!(
-            "A batch of one event into an hour of {events} events, {}",
+            "A batch of one event into an hour of {} events, {}",
+            figure(events as f64),
             name(engine)
         );
-        let mut rows = hour.rows("at its end", Reach::AtMost(10.0), &at_the_end);
-        rows.extend(hour.rows("40 minutes late", Reach::AtMost(20.0), &late));
-        report.add(&title, rows);
+        let mut both = rows("at its end", Reach::AtMost(10.0), &at_the_end);
+        both.extend(rows("40 minutes late", Reach::AtMost(20.0), &late));
+        report.add(&title, both);
     }
     Ok(())
 }
@@ -142,31 +144,31 @@ impl HeavyHour {
             .await?;
         Ok(())
     }
+}
 
-    fn rows(&self, when: &str, reach: Reach, rounds: &[BatchCost]) -> Vec<BenchRow> {
-        let over = |figure: &dyn Fn(&BatchCost) -> f64| Spread::of(rounds.iter().map(figure));
-        let mut rows = vec![
-            BenchRow::new(
-                format!("{when}: CPU of all workers"),
-                "ms/batch",
-                over(&BatchCost::workers_cpu),
-            )
-            .reach(reach),
-            BenchRow::new(
-                format!("{when}: published to completed"),
-                "ms",
-                over(&|cost| millis(cost.took) / cost.batches),
-            ),
-        ];
-        if self.deployment.names().len() > 2 {
-            for process in rounds[0].used.keys() {
-                let cpu = over(&|cost| cost.cpu(process));
-                let what = format!("{when}: CPU of {process}");
-                rows.push(BenchRow::new(what, "ms/batch", cpu));
-            }
-        }
-        rows
-    }
+fn rows(when: &str, reach: Reach, rounds: &[BatchCost]) -> Vec<BenchRow> {
+    let over = |figure: &dyn Fn(&BatchCost) -> f64| Spread::of(rounds.iter().map(figure));
+    let mut rows = vec![
+        BenchRow::new(
+            format!("{when}: CPU of all workers"),
+            "ms/batch",
+            over(&BatchCost::workers_cpu),
+        )
+        .reach(reach),
+        BenchRow::new(
+            format!("{when}: published to completed"),
+            "ms",
+            over(&|cost| millis(cost.took) / cost.batches),
+        ),
+    ];
+    let processes = rounds[0].used.keys();
+    rows.extend(process_rows(
+        &format!("{when}: "),
+        "ms/batch",
+        processes,
+        |process| over(&|cost| cost.cpu(process)),
+    ));
+    rows
 }
 
 /// What some batches used.

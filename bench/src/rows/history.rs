@@ -11,7 +11,7 @@ use crate::encode::{encode, publish, publish_all};
 use crate::plan::{Plan, name};
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, millis};
 use crate::usage::{Meter, workers_cpu};
 use crate::watch::StoreWatch;
@@ -82,7 +82,10 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 fn rows(costs: &[JobCost]) -> Vec<BenchRow> {
     let first = &costs[0];
     let row = |cost: &JobCost| {
-        let what = format!("CPU of all workers after {} events", cost.events);
+        let what = format!(
+            "CPU of all workers after {} events",
+            figure(cost.events as f64)
+        );
         let row = BenchRow::new(what, "ms/batch", cost.cpu);
         if cost.events == first.events {
             return row;

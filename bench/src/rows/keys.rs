@@ -10,7 +10,7 @@ use harness::{DevtrailUp, stderr_of};
 
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, millis};
 
 /// Times of making, listing and revoking keys; whole commands, with the start of the process.
@@ -48,7 +48,10 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         row("keys list, beside a raw reading", &lists),
         row("keys revoke, beside a raw reading", &revokes),
     ];
-    report.add(&format!("Commands among {keys} keys"), rows);
+    report.add(
+        &format!("Commands among {} keys", figure(keys as f64)),
+        rows,
+    );
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::encode::{encode, publish, publish_all};
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, micros, millis};
 use crate::usage::{Meter, memory, workers_cpu};
 use crate::watch::{StoreProgress, StoreWatch};
@@ -93,7 +93,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         run.drain(which).await?;
     }
     let bytes = run.bytes().await?;
-    let title = format!("{} events, once, SQLite", run.state.events);
+    let title = format!("{} events, once, SQLite", figure(run.state.events as f64));
     report.add(&title, rows(&run.state, bytes));
     report.plot(memory_plot(&run.state));
     let LongRun { folder, .. } = run;
@@ -269,7 +269,7 @@ impl Part {
             .map(|moment| moment.stored)
             .max()
             .unwrap_or(0);
-        let tenth = last - (self.to - self.from) as u64 / 10;
+        let tenth = last - ((self.to - self.from) as u64 / 10).max(1);
         // The last moment before the last tenth, and the first after it.
         let before = self
             .course

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::{Plan, name};
+use crate::process_rows::process_rows;
 use crate::raw;
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
@@ -76,10 +77,10 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                     .ours(|round| micros(workers_cpu(&round.used)) / round.batches / BATCH as f64),
             ),
         ];
-        for process in measured.ours[0].used.keys() {
-            let cpu = measured.ours(|round| round.cpu(process));
-            rows.push(BenchRow::new(format!("CPU of {process}"), "µs/event", cpu));
-        }
+        let processes = measured.ours[0].used.keys();
+        rows.extend(process_rows("", "µs/event", processes, |process| {
+            measured.ours(|round| round.cpu(process))
+        }));
         let half = measured.ours(rate).median / 2.0;
         rows.extend(to_stored(plan, &pipe, half, length).await?);
         report.add(&format!("The whole pipe, {}", name(engine)), rows);
