@@ -368,6 +368,16 @@ impl Deployment {
             .expect("it can be killed");
     }
 
+    /// Ends every process, and removes what they stored: of a test it may stay, many rounds of load would fill the disk.
+    ///
+    /// # Panics
+    /// If the database cannot be dropped.
+    pub async fn remove(self) {
+        let database = self.database.clone();
+        drop(self);
+        database.remove().await;
+    }
+
     /// Asks the process to stop and waits for its exit.
     ///
     /// # Panics

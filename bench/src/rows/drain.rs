@@ -127,7 +127,7 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
         .names()
         .into_iter()
         .filter(|name| is_worker(name));
-    Ok(Drain {
+    let drain = Drain {
         events: load.events() as f64,
         milestones,
         used: meter.read()?,
@@ -136,7 +136,9 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
             .collect::<anyhow::Result<_>>()?,
         database: watch.bytes().await? as f64,
         course,
-    })
+    };
+    deployment.remove().await;
+    Ok(drain)
 }
 
 /// A hundred moments of the drain, from its end to its beginning: from left to right.

@@ -65,6 +65,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             ),
         ];
         report.add(&format!("Fairness, {}", name(engine)), rows);
+        pipe.deployment.remove().await;
     }
     Ok(())
 }

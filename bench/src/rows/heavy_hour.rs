@@ -83,6 +83,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let mut both = rows("at its end", Reach::AtMost(10.0), &at_the_end);
         both.extend(rows("40 minutes late", Reach::AtMost(20.0), &late));
         report.add(&title, both);
+        hour.deployment.remove().await;
     }
     Ok(())
 }

@@ -67,6 +67,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         series.push(line);
         let title = format!("A job against its developer's history, {}", name(engine));
         report.add(&title, rows(&costs));
+        history.deployment.remove().await;
     }
     report.plot(Plot {
         file: "cost-against-history",

@@ -85,6 +85,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 Engine::Sqlite => on_sqlite(&deployment, batches).await?,
                 Engine::Postgres => on_postgres(&deployment, batches).await?,
             });
+            deployment.remove().await;
         }
         let title = format!("Persist, {}, one process", name(engine));
         report.add(&title, rows(batches, &rounds));
@@ -324,5 +325,6 @@ async fn copied_in(groups: &[Vec<CopiedRows>], duplicates: Duplicates) -> anyhow
     let took = start.elapsed();
     let rows: i64 = database.count("SELECT count(*) FROM events").await;
     ensure!(rows > 0, "nothing was copied");
+    database.remove().await;
     Ok(took)
 }

@@ -84,6 +84,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let half = measured.ours(rate).median / 2.0;
         rows.extend(to_stored(plan, &pipe, half, length).await?);
         report.add(&format!("The whole pipe, {}", name(engine)), rows);
+        pipe.deployment.remove().await;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             }),
         ];
         report.add(&format!("A storm of resends, {}", name(engine)), rows);
+        pipe.deployment.remove().await;
     }
     Ok(())
 }

@@ -143,11 +143,13 @@ async fn drain(scaled: &Scaled, processes: usize, load: &Workdays) -> anyhow::Re
         milestones = watch.completed(load.len() as u64, start, |_| Ok(())) => milestones?,
         Err(error) = waiting.sample(&locks) => return Err(error),
     };
-    Ok(Round {
+    let round = Round {
         took: (scaled.done)(&milestones),
         used: meter.read()?,
         waiting: waiting.average(),
-    })
+    };
+    deployment.remove().await;
+    Ok(round)
 }
 
 /// Connections that wait for a lock, counted now and then.

@@ -63,6 +63,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             ));
         }
         report.add(&title, rows);
+        pipe.deployment.remove().await;
     }
     Ok(())
 }
