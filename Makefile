@@ -1,6 +1,6 @@
 # Each target is a line or two; what is longer is in scripts/. Arguments: make test ARGS='--test tidy'
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients promises demo chaos mutants bench lint fmt clean
+.PHONY: help run test test-clients promises demo chaos mutants bench bench-quick bench-long lint fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,8 +27,14 @@ mutants: ## break one promise after another and expect red; renews docs/mutants.
 demo: ## send real input to a Devtrail on a temporary folder and verify it (on Postgres with DEVTRAIL_DATABASE_URL)
 	@scripts/demo.sh
 
-bench: ## measure every figure of docs/benchmarks.md beside its ceiling
-	@scripts/bench.sh
+bench: ## measure every figure of docs/benchmarks.md beside its ceiling (ARGS='drain pipe' measures a part)
+	@scripts/bench.sh --write $(ARGS)
+
+bench-quick: ## the same in small sizes, in under three minutes; writes nothing (ARGS name a part)
+	@scripts/bench.sh --quick $(ARGS)
+
+bench-long: ## ten million events, once; goes on where it was stopped
+	@scripts/bench.sh --write long
 
 lint: ## format and lints only
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make bench` runs. It builds everything for release, starts a Postgres that syncs, measures,
-# and writes docs/benchmarks.md.
+# What `make bench`, `make bench-quick` and `make bench-long` run. Builds everything for release, starts a Postgres that
+# syncs, and measures. The arguments go to devtrail-bench; `devtrail-bench --help` lists them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,4 +13,4 @@ export DEVTRAIL_TEST_POSTGRES
 trap 'scripts/postgres.sh stop "$dir"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-target/release/devtrail-bench
+target/release/devtrail-bench "$@"

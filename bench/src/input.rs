@@ -1,10 +1,10 @@
-//! Batches of the size that the targets name: 50 events, about 20 kB, no two alike.
+//! Batches of the size that the targets of the collector name: 50 events, about 20 kB, no two alike.
 
 use std::fmt::Write;
 
 /// Events in a batch.
 pub const EVENTS: usize = 50;
-/// Developers who send in turns, if it matters who owns a batch.
+/// Whose batches follow one another, if it matters who owns a batch.
 pub const DEVELOPERS: usize = 32;
 
 /// The body of batch `number` of the run `name`.

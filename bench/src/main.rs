@@ -2,47 +2,59 @@
 //!
 //! Absolute times say something about the machine; the ratios say something about Devtrail.
 
-mod collector;
-mod cpu;
+mod encode;
+mod family;
+mod http;
 mod input;
-mod keys;
-mod persist;
-mod pipe;
+mod load;
+mod plan;
+mod plot;
+mod process_rows;
+mod publish;
 mod raw;
 mod report;
+mod rounds;
+mod row;
+mod rows;
+mod stats;
+mod strace;
+mod usage;
+mod watch;
+mod whole;
+mod workday;
 
 use std::process::ExitCode;
 
-use report::BenchTable;
+use clap::Parser as _;
+use plan::{Arguments, Plan};
+use report::{Report, say};
 
 fn main() -> ExitCode {
+    let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let measured = runtime
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(measure()));
-    match measured.and_then(|report| report.publish()) {
+        .and_then(|runtime| runtime.block_on(measure(&Plan::from(&arguments))));
+    let done = measured.and_then(|report| match arguments.write {
+        true => publish::publish(report),
+        false => Ok(()),
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::say(&format!("bench: {error:#}"));
+            say(&format!("bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn measure() -> anyhow::Result<BenchTable> {
+async fn measure(plan: &Plan) -> anyhow::Result<Report> {
     runtime::process::install_tls();
-    let mut report = BenchTable::default();
-    cpu::measure(&mut report)?;
-    collector::on_disk(&mut report).await?;
-    collector::with_slow_sync(&mut report).await?;
-    collector::in_memory(&mut report).await?;
-    persist::on_sqlite(&mut report).await?;
-    persist::on_postgres(&mut report).await?;
-    keys::among_many(&mut report).await?;
-    for engine in [harness::Engine::Sqlite, harness::Engine::Postgres] {
-        pipe::to_stored(&mut report, engine).await?;
+    let mut report = Report::default();
+    for &family in &plan.families {
+        rows::measure(family, plan, &mut report).await?;
     }
     Ok(report)
 }

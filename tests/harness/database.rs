@@ -44,6 +44,20 @@ impl Database {
         Self::Postgres(format!("{base}/{name}"))
     }
 
+    /// Drops a database of the suite's server, whoever is connected; a file goes with its folder.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn remove(&self) {
+        let Self::Postgres(url) = self else { return };
+        let (server, name) = url.rsplit_once('/').expect("a URL that ends in a database");
+        connect(&format!("{server}/postgres"))
+            .await
+            .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+            .await
+            .expect("it is dropped");
+    }
+
     /// As `--database-url` takes it.
     #[must_use]
     pub fn url(&self) -> String {

@@ -42,9 +42,25 @@ pub struct NatsGuard {
     pub environment: BTreeMap<&'static str, String>,
 }
 
+/// Where a deployment has its files.
+enum Folder {
+    /// Gone with the deployment.
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
+}
+
 /// Processes of one deployment; all end with it.
 pub struct Deployment {
-    folder: TempDir,
+    folder: Folder,
     guard: NatsGuard,
     engine: Engine,
     pub database: Database,
@@ -108,13 +124,26 @@ impl Deployment {
     async fn bare_in(engine: Engine, parent: &Path, edit: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir_in(parent).expect("a folder");
         let database = Database::fresh(engine, folder.path()).await;
-        Self::bare_on(database, engine, folder, edit).await
+        Self::bare_on(database, engine, Folder::Temporary(folder), edit).await
+    }
+
+    /// A deployment on SQLite with its streams, in a folder that outlives it and is taken up again.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn kept_in(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let database = Database::fresh(Engine::Sqlite, folder).await;
+        let folder = Folder::Kept(folder.to_owned());
+        Self::bare_on(database, Engine::Sqlite, folder, str::to_owned)
+            .await
+            .with_streams()
     }
 
     async fn bare_on(
         database: Database,
         engine: Engine,
-        folder: TempDir,
+        folder: Folder,
         edit: impl FnOnce(&str) -> String,
     ) -> Self {
         let none = String::new();
@@ -149,6 +178,7 @@ impl Deployment {
         let database = Database::fresh(engine, folder.path()).await;
         let guard = guard(folder.path());
         let conf = guard.conf.clone();
+        let folder = Folder::Temporary(folder);
         let mut deployment = Self::bare_on(database, engine, folder, |given| {
             format!("{given}\n{conf}\n")
         })
@@ -282,7 +312,7 @@ impl Deployment {
         let mut command = Command::new(program(name));
         command
             .args(arguments)
-            .current_dir(&self.folder)
+            .current_dir(self.folder.path())
             .env("DEVTRAIL_NATS_URL", &self.nats);
         command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor);
         command.env("DEVTRAIL_DATABASE_URL", self.database.url());
@@ -336,6 +366,16 @@ impl Deployment {
             .kill()
             .and_then(|()| child.wait())
             .expect("it can be killed");
+    }
+
+    /// Ends every process, and removes what they stored: of a test it may stay, many rounds of load would fill the disk.
+    ///
+    /// # Panics
+    /// If the database cannot be dropped.
+    pub async fn remove(self) {
+        let database = self.database.clone();
+        drop(self);
+        database.remove().await;
     }
 
     /// Asks the process to stop and waits for its exit.
@@ -420,7 +460,7 @@ impl Deployment {
     /// # Panics
     /// If the streams cannot be made.
     pub async fn start_on_postgres(url: String) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Folder::Temporary(tempfile::tempdir().expect("a folder"));
         let database = Database::Postgres(url);
         Self::bare_on(database, Engine::Postgres, folder, str::to_owned)
             .await

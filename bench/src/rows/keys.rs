@@ -8,48 +8,50 @@ use async_nats::jetstream::{self, stream::Stream};
 use futures_util::StreamExt as _;
 use harness::{DevtrailUp, stderr_of};
 
-use crate::report::{BenchTable, Measured, millis, percentile};
-
-const KEYS: usize = 100_000;
-const ROUNDS: usize = 5;
-/// What a person waits for without noticing.
-const TARGET: &str = "< 1 s";
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::row::{BenchRow, Reach, figure};
+use crate::stats::{Spread, millis};
 
 /// Times of making, listing and revoking keys; whole commands, with the start of the process.
 ///
 /// # Errors
 /// The first command or read that fails.
-pub async fn among_many(report: &mut BenchTable) -> anyhow::Result<()> {
+pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let keys = plan.size(5_000, 100_000);
     let up = DevtrailUp::start().await;
-    let people: String = (0..KEYS).map(|number| format!("dev-{number}\n")).collect();
+    let people: String = (0..keys).map(|number| format!("dev-{number}\n")).collect();
     std::fs::write(up.path("people"), people)?;
     let file = up.path("people").display().to_string();
     let made = timed(&up, &["keys", "create", "--from-file", &file])?;
-    let rate = KEYS as f64 / made.as_secs_f64();
-    let made = Measured::alone(format!("{rate:.0} keys/s"));
-    report.add(&format!("keys create --from-file, {KEYS} keys"), made, "");
-
     let js = jetstream::new(async_nats::connect(up.address("nats")).await?);
     let bucket = js.get_stream("KV_api_keys").await?;
-    let mut list = Vec::new();
-    let mut revoke = Vec::new();
-    let mut ceiling = Vec::new();
-    for round in 0..ROUNDS {
-        ceiling.push(read_all(&js, &bucket).await?);
-        list.push(timed(&up, &["keys", "list", "--json"])?);
-        let developer = format!("dev-{round}");
-        revoke.push(timed(&up, &["keys", "revoke", &developer])?);
+    let (mut lists, mut revokes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..plan.rounds {
+        reads.push(read_all(&js, &bucket).await?);
+        lists.push(timed(&up, &["keys", "list", "--json"])?);
+        revokes.push(timed(&up, &["keys", "revoke", &format!("dev-{round}")])?);
     }
-    let ceiling = percentile(&mut ceiling, 50);
-    for (what, mut times) in [("keys list", list), ("keys revoke DEVELOPER", revoke)] {
-        let ours = percentile(&mut times, 50);
-        let measured = Measured {
-            ours: millis(ours),
-            ceiling: format!("{} to read the entries raw", millis(ceiling)),
-            ratio: Some(ours.as_secs_f64() / ceiling.as_secs_f64()),
-        };
-        report.add(&format!("{what} among {KEYS} keys"), measured, TARGET);
-    }
+    let over = |times: &[Duration]| Spread::of(times.iter().copied().map(millis));
+    let beside = |times: &[Duration]| {
+        let pairs = times.iter().zip(&reads);
+        Spread::of(pairs.map(|(ours, raw)| ours.as_secs_f64() / raw.as_secs_f64()))
+    };
+    let row = |what: &str, times: &[Duration]| {
+        BenchRow::new(what, "ms", over(times))
+            .beside(over(&reads), beside(times))
+            .reach(Reach::AtMost(1000.0))
+    };
+    let rate = keys as f64 / made.as_secs_f64();
+    let rows = vec![
+        BenchRow::new("keys create --from-file", "keys/s", Spread::of([rate])),
+        row("keys list, beside a raw reading", &lists),
+        row("keys revoke, beside a raw reading", &revokes),
+    ];
+    report.add(
+        &format!("Commands among {} keys", figure(keys as f64)),
+        rows,
+    );
     Ok(())
 }
 

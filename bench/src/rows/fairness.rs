@@ -1,0 +1,173 @@
+//! How long other developers wait for their results while one of them floods.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join;
+
+use crate::load::{Load, open_loop};
+use crate::plan::{Plan, name};
+use crate::report::{Report, say};
+use crate::rounds::Interleaved;
+use crate::row::{BenchRow, Reach};
+use crate::whole::WholePipe;
+use crate::workday::Workdays;
+
+/// Developers who send now and then, and the batches a second of all of them together.
+const QUIET: usize = 10;
+const QUIET_RATE: f64 = 20.0;
+/// Batches that the flooding one keeps between sent and acknowledged.
+const FLOOD: usize = 64;
+
+/// The rows of both stores.
+///
+/// # Errors
+/// The failure of a process, or a store that does not get on.
+pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let length = Duration::from_secs(plan.size(2, 8));
+    for &engine in &plan.engines {
+        let pipe = WholePipe::start(engine, QUIET + 1).await?;
+        let measured = Interleaved::measure(
+            plan.rounds,
+            async |round| {
+                say(&format!("fairness, {}, round {}", name(engine), round + 1));
+                let quiet = Quiet::new(&pipe, format!("beside-{round}"));
+                let run = format!("flood-{round}");
+                let flood = flood(&pipe, &run, length, plan.size(500, usize::MAX));
+                let (times, flooded) = try_join(quiet.completed(length), flood).await?;
+                worked_off(&pipe).await?;
+                Ok(Flooded {
+                    times,
+                    batches: flooded,
+                })
+            },
+            async |round| {
+                let quiet = Quiet::new(&pipe, format!("alone-{round}"));
+                quiet.completed(length).await
+            },
+        )
+        .await?;
+        let p99 = |flooded: &Flooded| flooded.times.percentile(99);
+        let alone = |load: &Load| load.percentile(99);
+        let rows = vec![
+            BenchRow::new(
+                "p99 to completed of the others while one floods, beside without",
+                "ms",
+                measured.ours(p99),
+            )
+            .beside(measured.ceiling(alone), measured.ratio(p99, alone))
+            .reach(Reach::RatioAtMost(2.0)),
+            BenchRow::new(
+                "the flood meanwhile",
+                "batches",
+                measured.ours(|flooded| flooded.batches as f64),
+            ),
+        ];
+        report.add(&format!("Fairness, {}", name(engine)), rows);
+        pipe.deployment.remove().await;
+    }
+    Ok(())
+}
+
+/// The quiet developers' times while another sent so many batches.
+struct Flooded {
+    times: Load,
+    batches: usize,
+}
+
+/// Developers who send now and then.
+struct Quiet<'a> {
+    pipe: &'a WholePipe,
+    load: Workdays,
+}
+
+impl<'a> Quiet<'a> {
+    fn new(pipe: &'a WholePipe, run: String) -> Self {
+        Self {
+            pipe,
+            load: Workdays {
+                run,
+                developers: QUIET,
+                events_a_day: 2000,
+                days: 100,
+            },
+        }
+    }
+
+    /// Sends at a fixed rate; gives each batch's time from when it was due until it was completed.
+    async fn completed(&self, length: Duration) -> anyhow::Result<Load> {
+        let done = tokio::sync::watch::Sender::new(BTreeSet::new());
+        let ended = Cell::new(false);
+        let send = async {
+            let batch = async |number| {
+                let id = format!("{}-{number}", self.load.run);
+                let mut seen = done.subscribe();
+                self.pipe.send(&self.load.batch(number), false).await?;
+                seen.wait_for(|done: &BTreeSet<String>| done.contains(&id))
+                    .await?;
+                Ok(())
+            };
+            let load = open_loop(QUIET_RATE, length, batch).await;
+            ended.set(true);
+            load
+        };
+        let developers: Vec<String> = (0..QUIET).map(|number| format!("'dev-{number}'")).collect();
+        // The state is no condition: an index on it would lead through all batches of the flood.
+        let query = format!(
+            "SELECT CASE WHEN state = 'completed' THEN batch_id ELSE '' END FROM batches \
+             WHERE developer IN ({}) AND batch_id > '{run}-' AND batch_id < '{run}.'",
+            developers.join(","),
+            run = self.load.run,
+        );
+        let watch = async {
+            while !ended.get() {
+                let completed = self.pipe.watch.texts(&query).await?;
+                done.send_replace(completed.into_iter().collect());
+                tokio::time::sleep(Duration::from_millis(2)).await; // sleep: between two polls of the store
+            }
+            Ok(())
+        };
+        let (load, ()) = try_join(send, watch).await?;
+        Ok(load)
+    }
+}
+
+/// One developer sends as fast as the collector takes it, for so long or so many batches; gives how many.
+async fn flood(
+    pipe: &WholePipe,
+    run: &str,
+    length: Duration,
+    most: usize,
+) -> anyhow::Result<usize> {
+    use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+    let load = Workdays {
+        run: run.to_owned(),
+        developers: QUIET + 1,
+        events_a_day: 2000,
+        days: 1000,
+    };
+    // Of all developers' batches those of the one that is not among the quiet.
+    let numbers = (QUIET..load.len()).step_by(QUIET + 1).take(most);
+    let start = Instant::now();
+    let sent = Cell::new(0);
+    stream::iter(numbers.take_while(|_| start.elapsed() < length))
+        .map(async |number| {
+            pipe.send(&load.batch(number), false).await?;
+            sent.set(sent.get() + 1);
+            anyhow::Ok(())
+        })
+        .buffer_unordered(FLOOD)
+        .try_for_each(async |()| Ok(()))
+        .await?;
+    Ok(sent.get())
+}
+
+/// Waits until nothing is left to do, so that the next round begins on an idle pipe.
+async fn worked_off(pipe: &WholePipe) -> anyhow::Result<()> {
+    let sent = pipe.deployment.streams().await.messages("EVENTS").await;
+    pipe.watch
+        .completed(sent, Instant::now(), |_| Ok(()))
+        .await?;
+    Ok(())
+}

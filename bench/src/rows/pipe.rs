@@ -1,0 +1,157 @@
+//! The whole pipe, from the first byte sent to completed: how much it sustains, and how soon a batch is stored.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join;
+use tokio::sync::Semaphore;
+
+use crate::load::{Load, closed_loop, open_loop};
+use crate::plan::{Plan, name};
+use crate::process_rows::process_rows;
+use crate::raw;
+use crate::report::{Report, say};
+use crate::rounds::Interleaved;
+use crate::row::{BenchRow, Reach};
+use crate::stats::{Spread, micros};
+use crate::usage::{Meter, Usage, workers_cpu};
+use crate::whole::WholePipe;
+use crate::workday::{BATCH, Workdays};
+
+/// Batches between sent and completed.
+const IN_FLIGHT: usize = 64;
+const DEVELOPERS: usize = 32;
+
+/// A round of the closed loop to completed.
+struct Round {
+    /// Batches a second.
+    rate: f64,
+    batches: f64,
+    used: BTreeMap<String, Usage>,
+}
+
+impl Round {
+    fn cpu(&self, process: &str) -> f64 {
+        micros(self.used[process].cpu) / self.batches / BATCH as f64
+    }
+}
+
+/// The rows of both stores.
+///
+/// # Errors
+/// The failure of a process, or a store that does not get on.
+pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let length = Duration::from_secs(plan.size(2, 5));
+    for &engine in &plan.engines {
+        say(&format!("pipe, {}", name(engine)));
+        let pipe = WholePipe::start(engine, DEVELOPERS).await?;
+        raw::make_stream(&pipe.js).await?;
+        let measured = Interleaved::measure(
+            plan.rounds,
+            async |round| sustain(&pipe, &load(&format!("full-{round}")), length).await,
+            async |round| {
+                let run = format!("raw-{round}");
+                let load = raw::publish(&pipe.js, &run, IN_FLIGHT, length).await?;
+                raw::purge(&pipe.js, raw::STREAM).await?;
+                Ok(load)
+            },
+        )
+        .await?;
+        let rate = |round: &Round| round.rate;
+        let mut rows = vec![
+            BenchRow::new(
+                format!("{IN_FLIGHT} batches between sent and completed, beside raw publishes"),
+                "batches/s",
+                measured.ours(rate),
+            )
+            .beside(
+                measured.ceiling(Load::rate),
+                measured.ratio(rate, Load::rate),
+            )
+            .reach(Reach::RatioAtLeast(0.3)),
+            BenchRow::new(
+                "CPU of all workers",
+                "µs/event",
+                measured
+                    .ours(|round| micros(workers_cpu(&round.used)) / round.batches / BATCH as f64),
+            ),
+        ];
+        let processes = measured.ours[0].used.keys();
+        rows.extend(process_rows("", "µs/event", processes, |process| {
+            measured.ours(|round| round.cpu(process))
+        }));
+        let half = measured.ours(rate).median / 2.0;
+        rows.extend(to_stored(plan, &pipe, half, length).await?);
+        report.add(&format!("The whole pipe, {}", name(engine)), rows);
+        pipe.deployment.remove().await;
+    }
+    Ok(())
+}
+
+/// More batches than a round sends.
+fn load(run: &str) -> Workdays {
+    Workdays {
+        run: run.to_owned(),
+        developers: DEVELOPERS,
+        events_a_day: 2000,
+        days: 500,
+    }
+}
+
+/// Keeps so many batches between sent and completed, for so long.
+async fn sustain(pipe: &WholePipe, load: &Workdays, length: Duration) -> anyhow::Result<Round> {
+    let before = pipe.watch.progress().await?.completed;
+    let meter = Meter::start(&pipe.deployment).await?;
+    // A batch takes a place when it is sent, and gives it back when it is completed.
+    let places = Semaphore::new(IN_FLIGHT);
+    let sent: Cell<Option<usize>> = Cell::new(None);
+    let start = Instant::now();
+    let send = async {
+        let batch = async |number| {
+            places.acquire().await?.forget();
+            pipe.send(&load.batch(number), false).await
+        };
+        let acknowledged = closed_loop(IN_FLIGHT, length, batch).await?;
+        sent.set(Some(acknowledged.times.len()));
+        anyhow::Ok(())
+    };
+    let complete = async {
+        let mut completed = 0;
+        while sent.get() != Some(completed) {
+            let now = (pipe.watch.progress().await?.completed - before) as usize;
+            places.add_permits(now - completed);
+            completed = now;
+            tokio::time::sleep(Duration::from_millis(1)).await; // sleep: between two polls of the store
+        }
+        anyhow::Ok(start.elapsed())
+    };
+    let ((), took) = try_join(send, complete).await?;
+    let batches = sent.get().unwrap_or(0) as f64;
+    Ok(Round {
+        rate: batches / took.as_secs_f64(),
+        batches,
+        used: meter.read()?,
+    })
+}
+
+/// Request to stored, at a rate in batches a second.
+async fn to_stored(
+    plan: &Plan,
+    pipe: &WholePipe,
+    rate: f64,
+    length: Duration,
+) -> anyhow::Result<Vec<BenchRow>> {
+    let mut loads = Vec::new();
+    for round in 0..plan.rounds {
+        let batches = load(&format!("half-{round}"));
+        let send = async |number| pipe.send(&batches.batch(number), true).await;
+        loads.push(open_loop(rate, length, send).await?);
+    }
+    let row = |percent| {
+        let spread = Spread::of(loads.iter().map(|load| load.percentile(percent)));
+        let what = format!("p{percent} request to stored, at half of that ({rate:.0} batches/s)");
+        BenchRow::new(what, "ms", spread)
+    };
+    Ok(vec![row(50), row(99).reach(Reach::AtMost(250.0))])
+}
