@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::time::Micros;
 
-use super::partial::{Active, CommitsBy, IDLE, Lines, Part, Span, Tests};
+use super::partial::{Active, CommitsBy, EdgeEvent, IDLE, Lines, Part, Span, Tests};
 
 /// Sums end here: the largest integer that every reader of JSON holds (RFC 8259, section 6). A sum
 /// that stops at a bound is still the same in whatever order it is taken.
@@ -24,7 +24,7 @@ impl Part {
         add_each(&mut self.test_runs, &next.test_runs);
         self.tests.add(next.tests);
         if let (Some(here), Some(there)) = (&self.span, &next.span) {
-            self.active.pause(here, there);
+            self.active.pause(&here.last, there.first.at);
         }
         self.active.add(&next.active);
         // Parts follow each other in the order of their events, so the later spelling is the label.
@@ -49,16 +49,13 @@ impl Part {
 }
 
 impl Active {
-    /// Counts the pause between the last event here and the first there, if it is short enough.
-    fn pause(&mut self, here: &Span, there: &Span) {
-        let pause = there.first.at.saturating_sub(here.last.at);
+    /// Counts the pause between an event and the next one, if it is short enough.
+    pub fn pause(&mut self, event: &EdgeEvent, next_at: Micros) {
+        let pause = next_at.saturating_sub(event.at);
         if (1..=IDLE).contains(&pause) {
             self.total += pause;
-            *self
-                .languages
-                .entry(here.last.language.clone())
-                .or_default() += pause;
-            *self.projects.entry(here.last.project.clone()).or_default() += pause;
+            *entry(&mut self.languages, &event.language) += pause;
+            *entry(&mut self.projects, &event.project) += pause;
         }
     }
 
@@ -67,7 +64,7 @@ impl Active {
         self.total += other.total;
         let add = |times: &mut BTreeMap<String, Micros>, more: &BTreeMap<String, Micros>| {
             for (name, time) in more {
-                *times.entry(name.clone()).or_default() += time;
+                *entry(times, name) += time;
             }
         };
         add(&mut self.languages, &other.languages);
@@ -76,7 +73,7 @@ impl Active {
 }
 
 impl Lines {
-    fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         add(&mut self.added, other.added);
         add(&mut self.removed, other.removed);
     }
@@ -90,7 +87,7 @@ impl CommitsBy {
 }
 
 impl Tests {
-    fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         add(&mut self.passed, other.passed);
         add(&mut self.failed, other.failed);
         add(&mut self.skipped, other.skipped);
@@ -98,12 +95,26 @@ impl Tests {
     }
 }
 
-fn add(sum: &mut u64, more: u64) {
+/// Adds to a sum that ends at [`MAX_SUM`].
+pub fn add(sum: &mut u64, more: u64) {
     *sum = sum.saturating_add(more).min(MAX_SUM);
+}
+
+/// Counts one under this name.
+pub fn count(sums: &mut BTreeMap<String, u64>, name: &str) {
+    add(entry(sums, name), 1);
+}
+
+/// The value under this name, which is nearly always there: it is not copied then.
+fn entry<'a, T: Default>(values: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    if !values.contains_key(name) {
+        values.insert(name.to_owned(), T::default());
+    }
+    values.get_mut(name).expect("it was inserted")
 }
 
 fn add_each(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
     for (name, more) in more {
-        add(sums.entry(name.clone()).or_default(), *more);
+        add(entry(sums, name), *more);
     }
 }

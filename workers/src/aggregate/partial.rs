@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::time::{Micros, SECOND};
 
 use super::commit_languages::{languages_of, main_language};
+use super::fold::{add, count};
 use crate::normalize::Record;
 
 /// The longest pause that still counts as active time: 15 minutes, as WakaTime's default keystroke
@@ -20,59 +21,80 @@ pub const UNKNOWN: &str = "unknown";
 /// Everything in it follows from its events in the order (effective time, event id), so that parts
 /// folded in the order of their hours are the part of the whole day. Integers only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Part {
     /// Events by type.
+    #[serde(skip_serializing_if = "is_default")]
     pub events: BTreeMap<String, u64>,
     /// `file.edited` events.
+    #[serde(skip_serializing_if = "is_default")]
     pub edits: u64,
     /// `file.saved` events, and heartbeats that are due to a save (`is_write`).
+    #[serde(skip_serializing_if = "is_default")]
     pub saves: u64,
     /// `git.commit` events.
+    #[serde(skip_serializing_if = "is_default")]
     pub commits: u64,
     /// Lines of `file.edited`.
+    #[serde(skip_serializing_if = "is_default")]
     pub edited: Lines,
     /// Lines of `git.commit`.
+    #[serde(skip_serializing_if = "is_default")]
     pub committed: Lines,
+    #[serde(skip_serializing_if = "is_default")]
     pub commits_by: CommitsBy,
     /// `build.finished` events by outcome.
+    #[serde(skip_serializing_if = "is_default")]
     pub builds: BTreeMap<String, u64>,
     /// `test.finished` events by outcome.
+    #[serde(skip_serializing_if = "is_default")]
     pub test_runs: BTreeMap<String, u64>,
     /// Tests in these runs.
+    #[serde(skip_serializing_if = "is_default")]
     pub tests: Tests,
+    #[serde(skip_serializing_if = "is_default")]
     pub active: Active,
     /// Projects by key, as their owner wrote them: the spelling of the last event of each.
+    #[serde(skip_serializing_if = "is_default")]
     pub project_names: BTreeMap<String, String>,
     /// The first and the last event; `None` if there is none.
+    #[serde(skip_serializing_if = "is_default")]
     pub span: Option<Span>,
 }
 
 /// Lines added and removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Lines {
+    #[serde(skip_serializing_if = "is_default")]
     pub added: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub removed: u64,
 }
 
 /// `git.commit` events by what they are about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct CommitsBy {
     /// By language of their paths: a commit counts once in each.
+    #[serde(skip_serializing_if = "is_default")]
     pub languages: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "is_default")]
     pub projects: BTreeMap<String, u64>,
 }
 
 /// Tests of all runs, summed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tests {
+    #[serde(skip_serializing_if = "is_default")]
     pub passed: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub failed: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub skipped: u64,
     /// Tests that passed only when tried again.
+    #[serde(skip_serializing_if = "is_default")]
     pub flaky: u64,
 }
 
@@ -80,10 +102,13 @@ pub struct Tests {
 /// counts for the language and project of the event *before* it (WakaTime: a heartbeat lasts until
 /// the next one).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Active {
+    #[serde(skip_serializing_if = "is_default")]
     pub total: Micros,
+    #[serde(skip_serializing_if = "is_default")]
     pub languages: BTreeMap<String, Micros>,
+    #[serde(skip_serializing_if = "is_default")]
     pub projects: BTreeMap<String, Micros>,
 }
 
@@ -105,51 +130,71 @@ pub struct EdgeEvent {
     pub project: String,
 }
 
+/// What is not there is not written: an hour's segments are read and written with each batch.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Part {
     /// The part that a single event makes up.
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        let languages = languages_of(record);
-        let mut part = Self {
-            events: once(&record.kind),
-            ..Self::default()
-        };
+        let mut part = Self::default();
+        part.add(record);
+        part
+    }
+
+    /// Adds the event that comes next: the same as appending the part that it makes up.
+    pub fn add(&mut self, record: &Record) {
+        let is_commit = record.kind == "git.commit";
+        let languages = is_commit.then(|| languages_of(record)).unwrap_or_default();
+        let language = record.language.as_deref().or(main_language(&languages));
+        let project = record.project.as_deref().unwrap_or(UNKNOWN);
+        count(&mut self.events, &record.kind);
         match record.kind.as_str() {
             "file.edited" => {
-                part.edits = 1;
-                part.edited = Lines::of(record);
+                add(&mut self.edits, 1);
+                self.edited.add(Lines::of(record));
             }
-            "file.saved" => part.saves = 1,
-            "heartbeat" => part.saves = u64::from(record.flag("is_write")),
+            "file.saved" => add(&mut self.saves, 1),
+            "heartbeat" => add(&mut self.saves, u64::from(record.flag("is_write"))),
             "git.commit" => {
-                part.commits = 1;
-                part.committed = Lines::of(record);
-                part.commits_by = CommitsBy {
-                    languages: languages.keys().map(|name| (name.clone(), 1)).collect(),
-                    projects: once(record.project.as_deref().unwrap_or(UNKNOWN)),
-                };
+                add(&mut self.commits, 1);
+                self.committed.add(Lines::of(record));
+                for language in languages.keys() {
+                    count(&mut self.commits_by.languages, language);
+                }
+                count(&mut self.commits_by.projects, project);
             }
-            "build.finished" => part.builds = once(outcome(record, "succeeded")),
+            "build.finished" => count(&mut self.builds, outcome(record, "succeeded")),
             "test.finished" => {
-                part.test_runs = once(outcome(record, "passed"));
-                part.tests = Tests::of(record);
+                count(&mut self.test_runs, outcome(record, "passed"));
+                self.tests.add(Tests::of(record));
             }
             _ => {}
         }
-        if let (Some(key), Some(name)) = (&record.project, &record.project_name) {
-            part.project_names.insert(key.clone(), name.clone());
+        if let (Some(key), Some(name)) = (&record.project, &record.project_name)
+            && self.project_names.get(key) != Some(name)
+        {
+            self.project_names.insert(key.clone(), name.clone());
         }
-        let named = |name: Option<&str>| name.unwrap_or(UNKNOWN).to_owned();
         let event = EdgeEvent {
             at: record.at,
-            language: named(main_language(&languages)),
-            project: named(record.project.as_deref()),
+            language: language.unwrap_or(UNKNOWN).to_owned(),
+            project: project.to_owned(),
         };
-        part.span = Some(Span {
-            first: event.clone(),
-            last: event,
-        });
-        part
+        match &mut self.span {
+            Some(span) => {
+                self.active.pause(&span.last, event.at);
+                span.last = event;
+            }
+            None => {
+                self.span = Some(Span {
+                    first: event.clone(),
+                    last: event,
+                });
+            }
+        }
     }
 }
 
@@ -171,10 +216,6 @@ impl Tests {
             flaky: record.count("flaky"),
         }
     }
-}
-
-fn once(name: &str) -> BTreeMap<String, u64> {
-    BTreeMap::from([(name.to_owned(), 1)])
 }
 
 /// The outcome of a build or a test run; `success` is what the type calls a good one.

@@ -24,11 +24,11 @@ pub struct HourParts(BTreeMap<String, Part>);
 impl HourParts {
     /// Adds an event that follows all others.
     fn add(&mut self, event: &StoredEvent) {
-        let part = Part::of(&normalize(event));
+        let record = normalize(event);
         match self.0.get_mut(&event.local_day) {
-            Some(there) => there.append(&part),
+            Some(part) => part.add(&record),
             None => {
-                self.0.insert(event.local_day.clone(), part);
+                self.0.insert(event.local_day.clone(), Part::of(&record));
             }
         }
     }

@@ -1,5 +1,8 @@
 //! The data of each event type: which members it has, and how each is cleaned.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::{path, redact, text};
@@ -95,6 +98,12 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("paths", FieldKind::Paths),
 ];
 
+/// The place of each name in [`FIELDS`].
+static PLACES: LazyLock<HashMap<&str, usize>> = LazyLock::new(|| {
+    let names = FIELDS.iter().map(|(name, _)| *name);
+    names.zip(0..).collect()
+});
+
 /// The entity of a heartbeat, if it is a file's path.
 pub fn file_entity<'a>(kind: &str, data: &'a Map<String, Value>) -> Option<&'a str> {
     let is_file =
@@ -118,16 +127,20 @@ pub fn clean(
         project,
     };
     let mut cleaned = Map::new();
-    for (name, is) in FIELDS {
-        if let Some(value) = data.get(*name).and_then(|value| cleaner.known(*is, value)) {
-            cleaned.insert((*name).to_owned(), value);
+    let mut known: Vec<(usize, &Value)> = data
+        .iter()
+        .filter_map(|(name, value)| Some((*PLACES.get(name.as_str())?, value)))
+        .collect();
+    known.sort_unstable_by_key(|(place, _)| *place);
+    for (place, value) in known {
+        let (name, is) = FIELDS[place];
+        if let Some(value) = cleaner.known(is, value) {
+            cleaned.insert(name.to_owned(), value);
         }
     }
     let is_file = file_entity(kind, data).is_some();
-    let known = |name: &str| {
-        FIELDS.iter().any(|(known, _)| *known == name) || (name == "entity" && is_file)
-    };
-    let others = data.iter().filter(|(name, _)| !known(name));
+    let is_known = |name: &str| PLACES.contains_key(name) || (name == "entity" && is_file);
+    let others = data.iter().filter(|(name, _)| !is_known(name));
     cleaned.extend(cleaner.members(others, MAX_DEPTH));
     cleaned
 }

@@ -1,5 +1,7 @@
 //! Local time: in the client's zone, else in the developer's, else in the offset beside the time it wrote (contract).
 
+use std::cell::RefCell;
+
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use store::StoredEvent;
@@ -20,7 +22,7 @@ pub struct Clock {
 /// time is not known.
 pub fn clock(event: &StoredEvent, occurred_at: Option<&str>) -> Clock {
     let written = occurred_at.and_then(time::parse_rfc3339);
-    let zone = time::zone_of(event.client.as_deref(), event.zone.as_deref());
+    let zone = zone_of(event);
     let is_known = zone.is_some() || written.is_some_and(|written| written.is_local);
     let offset = match zone {
         Some(zone) => zone.to_offset(timestamp(event.effective_at)),
@@ -30,6 +32,38 @@ pub fn clock(event: &StoredEvent, occurred_at: Option<&str>) -> Clock {
         offset: offset.seconds(),
         is_known,
     }
+}
+
+/// The zone of the event's client, else of its developer. All events of a batch have the same: it is looked up once.
+fn zone_of(event: &StoredEvent) -> Option<TimeZone> {
+    thread_local! {
+        static LAST: RefCell<LastZone> = const { RefCell::new(LastZone::NONE) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if last.client != event.client || last.setting != event.zone {
+            *last = LastZone {
+                client: event.client.clone(),
+                setting: event.zone.clone(),
+                zone: time::zone_of(event.client.as_deref(), event.zone.as_deref()),
+            };
+        }
+        last.zone.clone()
+    })
+}
+
+struct LastZone {
+    client: Option<Vec<u8>>,
+    setting: Option<String>,
+    zone: Option<TimeZone>,
+}
+
+impl LastZone {
+    /// Of an event that tells neither.
+    const NONE: Self = Self {
+        client: None,
+        setting: None,
+        zone: None,
+    };
 }
 
 /// The instant on a clock that is `offset` seconds ahead of UTC: RFC 3339 with microseconds and the offset.
