@@ -73,6 +73,7 @@ macro_rules! contract {
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back
             records::a_record_is_written_once_for_each_version
             records::a_superseded_reference_takes_its_records_with_it
+            records::a_swap_beside_a_job_leaves_no_record_of_what_it_lost
             windows::superseding_reports_the_day_left_and_raises_both_hours
             snapshots::a_batchs_job_reads_its_events_in_the_order_sent
             snapshots::overlapping_ranges_give_each_hour_and_event_once

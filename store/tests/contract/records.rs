@@ -9,7 +9,7 @@ use store::{Effects, Jobs, NormalizedRow, Persist, StoredEvent};
 use types::id::{BatchRef, EventRef};
 use types::job::{JobBody, JobKind};
 
-use crate::build::{Engine, T0, at, event, event_at, fresh, incarnation};
+use crate::build::{Engine, T0, at, batch, event, event_at, fresh, incarnation};
 use crate::dump::Dump;
 use crate::order::{Scenario, for_each_scenario, scenarios};
 use crate::work::{done, replayed, stored};
@@ -105,6 +105,30 @@ pub async fn a_superseded_reference_takes_its_records_with_it<E: Engine>() {
     let third = [(own, 3, "o".to_owned())].into_iter().chain(left);
     let third: Vec<Written> = third.chain([(kept, 3, "k".to_owned())]).collect();
     assert_eq!(written(&engine.dump()), third);
+}
+
+pub async fn a_swap_beside_a_job_leaves_no_record_of_what_it_lost<E: Engine>() {
+    const ROUNDS: u64 = 16;
+    let (engine, src) = fresh::<E>().await;
+    for round in 0..ROUNDS {
+        let events: Vec<_> = (0..20)
+            .map(|n| event(&format!("e{round}-{n}"), 1))
+            .collect();
+        let late = stored(&engine, at(src, 1000 + round), &events).await;
+        let records = (0..20).map(|n| record(event_at(src, 1000 + round, n), 1, "l"));
+        let jobs = vec![replayed(JobKind::Normalize, &late)];
+        let finished = engine
+            .store()
+            .finish_jobs(Effects::Normalized(records.collect()), jobs);
+        let early = vec![batch(at(src, 1 + round), &events[..10])];
+        let (finished, swapped) = tokio::join!(finished, engine.store().store_batches(early));
+        (finished.unwrap(), swapped.unwrap());
+    }
+    let dump = engine.dump();
+    let held: BTreeSet<EventRef> = dump.rows("events").iter().map(|row| row.at()).collect();
+    let written = written(&dump);
+    assert_eq!(written.len() as u64, 10 * ROUNDS);
+    assert!(written.iter().all(|(place, ..)| held.contains(place)));
 }
 
 /// What a worker does between two groups.
