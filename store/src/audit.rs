@@ -1,7 +1,7 @@
-//! Audit rows: one a step of the batch, one an event that was a duplicate or refused.
+//! Audit rows: one for the steps of a batch in one transaction, one an event that was a duplicate or refused.
 
 use serde_json::{Value, json};
-use types::audit::{Personal, Skeleton, Step, personal_hash, row_hash};
+use types::audit::{Personal, SharedStep, Skeleton, Step, personal_hash, row_hash};
 use types::id::{BatchRef, EventRef};
 use types::job::JobBody;
 use types::time::{Micros, rfc3339};
@@ -82,6 +82,8 @@ pub struct RecordedStep<'a> {
     pub detail: Option<serde_json::Value>,
     /// The replay it belongs to.
     pub replay_id: Option<&'a str>,
+    /// The other steps of the batch in the same transaction, in their order.
+    pub shared: &'a [SharedStep<'a>],
 }
 
 impl<'a> RecordedStep<'a> {
@@ -96,6 +98,7 @@ impl<'a> RecordedStep<'a> {
             event_id: None,
             detail: None,
             replay_id: None,
+            shared: &[],
         }
     }
 }
@@ -119,6 +122,7 @@ impl AuditRow {
             src: recorded.at.src,
             seq: recorded.at.seq,
             replay_id: recorded.replay_id.map(str::to_owned),
+            shared: SharedStep::list(recorded.shared),
         };
         let personal = Personal {
             developer: subject.developer.to_owned(),
@@ -152,42 +156,49 @@ pub struct OriginalBatch {
 /// The rows that `store_batches` writes of one batch.
 pub struct AuditTrail<'a> {
     batch: &'a DecodedBatch,
-    /// The rows so far.
-    pub rows: Vec<AuditRow>,
+    /// Of the row that tells of the batch: it sorts before those of its events.
+    id: Uuid,
+    /// The rows of events.
+    events: Vec<AuditRow>,
 }
 
 impl<'a> AuditTrail<'a> {
-    /// The steps that every stored batch has gone through. The collector's travelled with the
-    /// message; "published" is the stream's own timestamp.
+    /// Of a batch, before its events are resolved.
     pub fn of(batch: &'a DecodedBatch) -> Self {
-        let mut audit_trail = Self {
+        Self {
             batch,
-            rows: Vec::new(),
-        };
+            id: Uuid::now_v7(),
+            events: Vec::new(),
+        }
+    }
+
+    /// All rows; they are taken once. The first one has the steps that every stored batch has gone through, and, if it needs no job, that it
+    /// is completed. The collector's steps travelled with the message; "published" is the stream's own timestamp.
+    pub fn take_rows(&mut self, is_completed: bool) -> Vec<AuditRow> {
+        let batch = self.batch;
         let header = &batch.header;
         // A readmitted batch was received long ago, and not by the program that validated it again.
         let origin = header.origin.as_ref();
         let received_by = origin.map_or(&header.collector, |origin| &origin.collector);
-        audit_trail.step(Step::Received, header.received_at, received_by);
-        let origin = origin.map(|origin| json!({"origin": origin}));
-        let validated = RecordedStep::ok(
-            batch.at,
-            Step::Validated,
-            header.validated_at,
-            &header.collector,
+        let step = |step, time, actor| SharedStep { step, time, actor };
+        let shared = [
+            step(Step::Received, header.received_at, received_by),
+            step(Step::Validated, header.validated_at, &header.collector),
+            step(Step::Published, batch.published_at, "nats"),
+            step(Step::Completed, batch.persisted_at, &batch.actor),
+        ];
+        let recorded =
+            RecordedStep::ok(batch.at, Step::Persisted, batch.persisted_at, &batch.actor);
+        let row = AuditRow::with_id(
+            self.id,
+            &self.subject(),
+            RecordedStep {
+                detail: origin.map(|origin| json!({"origin": origin})),
+                shared: &shared[..if is_completed { 4 } else { 3 }],
+                ..recorded
+            },
         );
-        audit_trail.add(RecordedStep {
-            detail: origin,
-            ..validated
-        });
-        audit_trail.step(Step::Published, batch.published_at, "nats");
-        audit_trail.step(Step::Persisted, batch.persisted_at, &batch.actor);
-        audit_trail
-    }
-
-    /// The batch needs no job.
-    pub fn completed(&mut self) {
-        self.step(Step::Completed, self.batch.persisted_at, &self.batch.actor);
+        std::iter::once(row).chain(self.events.drain(..)).collect()
     }
 
     /// An event was refused at admission.
@@ -219,28 +230,24 @@ impl<'a> AuditTrail<'a> {
         self.event(step, code, Some(&event.id), detail);
     }
 
-    fn step(&mut self, step: Step, time: Micros, actor: &str) {
-        self.add(RecordedStep::ok(self.batch.at, step, time, actor));
-    }
-
     fn event(&mut self, step: Step, code: Code, event_id: Option<&str>, detail: Value) {
         let batch = self.batch;
         let recorded = RecordedStep::ok(batch.at, step, batch.persisted_at, &batch.actor);
-        self.add(RecordedStep {
+        let recorded = RecordedStep {
             outcome: code.as_str(),
             event_id,
             detail: Some(detail),
             ..recorded
-        });
+        };
+        self.events.push(AuditRow::new(&self.subject(), recorded));
     }
 
-    fn add(&mut self, recorded: RecordedStep<'_>) {
+    fn subject(&self) -> AuditSubject<'a> {
         let header = &self.batch.header;
-        let subject = AuditSubject {
+        AuditSubject {
             developer: header.developer.as_str(),
             batch_id: &header.batch_id,
             correlation_id: &header.correlation_id,
-        };
-        self.rows.push(AuditRow::new(&subject, recorded));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! and `fail_job` (T3f). Pure.
 
 use serde_json::json;
-use types::audit::Step;
+use types::audit::{SharedStep, Step};
 use types::dead_letter::DeadLetterClass;
 use types::id::{BatchRef, Src};
 use types::job::{BatchState, JobBody, JobMessage};
@@ -20,20 +20,22 @@ use crate::identity::Reread;
 use crate::outbox::Triggered;
 
 /// `mark_triggered` left the batch in this state.
-pub fn triggered(batch: &Triggered, state: BatchState) -> Vec<AuditRow> {
-    let recorded = |step| RecordedStep::ok(batch.body.batch, step, batch.at, &batch.actor);
-    let jobs = Some(json!({"jobs": batch.receipts}));
-    let mut rows = vec![row(
+pub fn triggered(batch: &Triggered, state: BatchState) -> AuditRow {
+    let actor = &batch.actor;
+    let completed = [SharedStep {
+        step: Step::Completed,
+        time: batch.at,
+        actor,
+    }];
+    let is_completed = state == BatchState::Completed;
+    row(
         &batch.body,
         RecordedStep {
-            detail: jobs,
-            ..recorded(Step::Triggered)
+            detail: Some(json!({"jobs": batch.receipts})),
+            shared: if is_completed { &completed } else { &[] },
+            ..RecordedStep::ok(batch.body.batch, Step::Triggered, batch.at, actor)
         },
-    )];
-    if state == BatchState::Completed {
-        rows.push(row(&batch.body, recorded(Step::Completed)));
-    }
-    rows
+    )
 }
 
 /// Jobs of the batch that were lost are published again.
@@ -49,25 +51,26 @@ pub fn retriggered(batch: &Triggered) -> AuditRow {
     )
 }
 
-/// A job was begun and done.
-pub fn job_done(done: &JobDone) -> [AuditRow; 2] {
-    let row = |step, time| {
-        let detail = Some(json!({"job_id": done.job.job_id}));
-        of_job(
-            &done.job,
-            RecordedStep {
-                detail,
-                ..RecordedStep::ok(done.job.body.batch, step, time, &done.actor)
-            },
-        )
-    };
-    [
-        row(Step::JobStarted, done.started_at),
-        row(Step::JobFinished, done.finished_at),
-    ]
+/// A job was begun and done; it may be the one that completed its batch.
+pub fn job_done(done: &JobDone, is_completed: bool) -> AuditRow {
+    let actor = &done.actor;
+    let step = |step, time| SharedStep { step, time, actor };
+    let shared = [
+        step(Step::JobStarted, done.started_at),
+        step(Step::Completed, done.finished_at),
+    ];
+    let at = done.job.body.batch;
+    of_job(
+        &done.job,
+        RecordedStep {
+            detail: Some(json!({"job_id": done.job.job_id})),
+            shared: &shared[..if is_completed { 2 } else { 1 }],
+            ..RecordedStep::ok(at, Step::JobFinished, done.finished_at, actor)
+        },
+    )
 }
 
-/// The job was the last one that its batch needed.
+/// A job that was entered before was the last one that its batch needed.
 pub fn completed(done: &JobDone) -> AuditRow {
     let body = &done.job.body;
     row(

@@ -75,36 +75,29 @@ impl BatchSummary {
             touched_days: self.left_days.clone(),
             schema_versions: BTreeSet::new(),
         };
-        for event in batch
+        let new = batch
             .admitted
             .iter()
-            .filter(|event| self.new.contains(&event.ordinal))
-        {
-            body.add(EventSummary {
-                kind: &event.kind,
-                schema_version: &event.schema_version,
-                effective_at: event.effective_at,
-                local_day: &event.local_day,
-            });
-        }
+            .filter(|event| self.new.contains(&event.ordinal));
+        body.sum_up(new.map(|event| EventSummary {
+            kind: &event.kind,
+            schema_version: &event.schema_version,
+            effective_at: event.effective_at,
+            local_day: &event.local_day,
+        }));
         body
     }
 
-    /// The result of `store_batches` for the batch.
+    /// The result of `store_batches` for the batch, whose job messages say `body`.
     #[must_use]
-    pub fn stored(&self, batch: &DecodedBatch) -> Stored {
+    pub fn stored(&self, body: JobBody) -> Stored {
         let need = self.need();
-        let pending = (need != Mask::NONE).then(|| Pending {
-            need,
-            body: self.job_body(batch),
-        });
-        let state = BatchState::stored(need);
         Stored {
-            at: batch.at,
+            at: body.batch,
             already: false,
             counts: self.counts,
-            state,
-            pending,
+            state: BatchState::stored(need),
+            pending: (need != Mask::NONE).then_some(Pending { need, body }),
         }
     }
 }

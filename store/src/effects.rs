@@ -6,33 +6,28 @@ use types::time::Micros;
 
 use crate::snapshot::Computed;
 
-/// A normalized record, ready to be stored.
+/// What a normalized record says otherwise than its event.
 ///
-/// Kept once for each (developer, event id, version), and replaced only by one made from the same
-/// or a lower reference.
+/// Kept once for each (reference, version), and only while the event holds the reference. A text is `None` if the
+/// record has what the event's data has, and empty if it has none where the data has one. None holds NUL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalizedRow {
-    pub developer: String,
-    /// The event.
-    pub event_id: String,
-    /// The normalizer's version.
-    pub version: i32,
     /// The submission it was made from.
     pub at: EventRef,
-    /// The event's type.
-    pub kind: String,
-    /// Effective time.
-    pub effective_at: Micros,
-    /// Local time with its offset, RFC 3339.
-    pub local_time: String,
-    /// Local day.
-    pub local_day: String,
-    /// Canonical language; never holds NUL.
+    /// The normalizer's version.
+    pub version: i32,
+    /// The offset of local time from UTC, in seconds.
+    pub utc_offset: i32,
+    /// Canonical language.
     pub language: Option<String>,
-    /// Project slug; never holds NUL.
+    /// Project slug.
     pub project: Option<String>,
-    /// The whole record as JSON.
-    pub record: String,
+    /// The project as its owner wrote it, compared with the data's project.
+    pub project_name: Option<String>,
+    /// Cleaned path.
+    pub path: Option<String>,
+    /// The data's other members that differ, as a JSON object; null for one that the record leaves out.
+    pub data: Option<String>,
 }
 
 /// A recomputed hour partial: replaces what was computed at a lower generation or version, or with something else.

@@ -10,7 +10,7 @@ use crate::row::{Row, batch_ref};
 use crate::sql::shared_sql;
 use crate::submission::{Submission, submission_columns};
 
-/// A row of the audit, both parts.
+/// A step that the audit tells of, both parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     #[serde(flatten)]
@@ -58,7 +58,7 @@ pub trait History: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Submission>, StoreError>> + Send;
 
-    /// The audit of one batch, by (time, id).
+    /// The audit of one batch, a step each, by time.
     fn audit(
         &self,
         at: BatchRef,
@@ -103,10 +103,10 @@ shared_sql! {
         "SELECT ", submission_columns!("b"),
         " FROM alerts a JOIN batches b ON b.src = a.src AND b.seq = a.seq WHERE a.alert_id = $1 LIMIT $2"
     );
-    AUDIT = "SELECT a.src, a.seq, a.time, a.step, a.outcome, a.actor, a.replay_id,
-          p.developer, p.batch_id, p.event_id, p.correlation_id, p.detail
-        FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
-        WHERE a.src = $1 AND a.seq = $2 ORDER BY a.time, a.id";
+    /// The completion comes after all that was done at its moment.
+    AUDIT = "SELECT src, seq, time, step, outcome, actor, replay_id, developer, batch_id, event_id, correlation_id, detail
+        FROM audit_steps WHERE src = $1 AND seq = $2
+        ORDER BY time, CASE WHEN step = 'completed' THEN 1 ELSE 0 END, id, n";
     RESENT_BATCH = "SELECT b.src, b.seq, b.developer, b.batch_id
         FROM sources s JOIN batches b ON b.src = s.src
         WHERE s.stream = $1 AND s.created_at = $2 AND b.seq = $3 AND b.message_id IN ($4, '')";

@@ -121,20 +121,16 @@ shared_sql! {
         WHERE src = $1 AND seq = $2 AND (done & $3) = 0";
 }
 
-/// Writes normalized records that are from the same or a lower reference than what is there; `$rows` gives the rows.
-macro_rules! insert_normalized {
-    ($rows:literal) => {
+/// Writes normalized records; the same again may say it better. `$rows` gives the rows.
+macro_rules! insert_records {
+    ($rows:expr) => {
         concat!(
-            "INSERT INTO normalized (developer, event_id, version, src, seq, ordinal, type, effective_at,
-               local_time, local_day, language, project, record) ",
+            "INSERT INTO normalized_records
+               (src, seq, ordinal, version, utc_offset, language, project, project_name, path, data) ",
             $rows,
-            " ON CONFLICT (developer, event_id, version) DO UPDATE SET
-              src = excluded.src, seq = excluded.seq, ordinal = excluded.ordinal, type = excluded.type,
-              effective_at = excluded.effective_at, local_time = excluded.local_time,
-              local_day = excluded.local_day, language = excluded.language, project = excluded.project,
-              record = excluded.record
-            WHERE (excluded.src, excluded.seq, excluded.ordinal)
-              <= (normalized.src, normalized.seq, normalized.ordinal)"
+            " ON CONFLICT (src, seq, ordinal, version) DO UPDATE SET
+              utc_offset = excluded.utc_offset, language = excluded.language, project = excluded.project,
+              project_name = excluded.project_name, path = excluded.path, data = excluded.data"
         )
     };
 }
@@ -193,6 +189,4 @@ macro_rules! insert_alerts {
         )
     };
 }
-pub(crate) use {
-    insert_alerts, insert_days, insert_normalized, insert_partials, insert_rule_windows,
-};
+pub(crate) use {insert_alerts, insert_days, insert_partials, insert_records, insert_rule_windows};

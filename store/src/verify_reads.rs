@@ -172,10 +172,10 @@ shared_sql! {
         FROM duplicates d LEFT JOIN events e ON e.developer = d.developer AND e.event_id = d.event_id
         WHERE d.src = $1 AND d.seq BETWEEN $2 AND $3";
     /// Of a batch: not those of its events.
-    ACCOUNT_STEPS = "SELECT a.src, a.seq, a.step, a.replay_id,
-          CASE WHEN a.step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN p.detail END
-        FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
-        WHERE a.src = $1 AND a.seq BETWEEN $2 AND $3 AND a.step IN ('received', 'validated', 'published',
+    ACCOUNT_STEPS = "SELECT src, seq, step, replay_id,
+          CASE WHEN step IN ('job_finished', 'failed', 'dead', 'redriven', 'dropped') THEN detail END
+        FROM audit_steps
+        WHERE src = $1 AND seq BETWEEN $2 AND $3 AND step IN ('received', 'validated', 'published',
           'persisted', 'triggered', 'job_finished', 'completed', 'failed', 'dead', 'redriven', 'dropped')";
     EXPLAINED = "SELECT seq FROM batches WHERE src = $1 AND seq BETWEEN $2 AND $3
         UNION SELECT seq FROM audit WHERE src = $1 AND seq BETWEEN $2 AND $3 AND step = 'dropped'
@@ -188,7 +188,7 @@ shared_sql! {
         (SELECT count(*) FROM refused WHERE verdict = 'quarantined'),
         (SELECT count(*) FROM refused WHERE verdict = 'rejected'),
         (SELECT count(DISTINCT developer) FROM events),
-        (SELECT count(*) FROM normalized), (SELECT count(*) FROM days),
+        (SELECT count(*) FROM normalized_records), (SELECT count(*) FROM days),
         (SELECT count(*) FROM alerts WHERE state = 'raised')";
 }
 

@@ -67,7 +67,7 @@ async fn everything_is_there_once(deployment: &Deployment) {
         ("job_finished", 3),
         ("completed", 1),
     ] {
-        let sql = format!("SELECT count(*) FROM audit WHERE step = '{step}'");
+        let sql = format!("SELECT count(*) FROM audit_steps WHERE step = '{step}'");
         assert_eq!(count(&sql).await, rows * BATCHES, "{step}");
     }
     let days = deployment.database.rows("SELECT body FROM days").await;

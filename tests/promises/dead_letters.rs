@@ -38,14 +38,21 @@ async fn derived(deployment: &Deployment) -> Vec<Vec<Vec<String>>> {
 
 /// Has the database refuse the event `event_id` in `table`, as a defect or a constraint would.
 async fn refuse(deployment: &Deployment, table: &str, event_id: &str) {
+    let is_refused = match table {
+        "events" => format!("NEW.event_id = '{event_id}'"),
+        _ => format!(
+            "EXISTS (SELECT 1 FROM events e WHERE e.src = NEW.src AND e.seq = NEW.seq AND e.ordinal = NEW.ordinal
+               AND e.event_id = '{event_id}')"
+        ),
+    };
     let sql = match deployment.database {
         Database::Sqlite(_) => format!(
-            "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN NEW.event_id = '{event_id}'
+            "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN {is_refused}
                BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
         ),
         Database::Postgres(_) => format!(
             "CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF NEW.event_id = '{event_id}' THEN
+               IF {is_refused} THEN
                  RAISE EXCEPTION 'refused by the test' USING ERRCODE = '23514';
                END IF; RETURN NEW; END $$;
              CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_{table}()"
@@ -129,7 +136,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
 
     let (deployment, client) = running(engine).await;
     refuse(&deployment, "events", "poison").await;
-    refuse(&deployment, "normalized", "e4").await;
+    refuse(&deployment, "normalized_records", "e4").await;
     send(&client).await;
     let found = dead_letters(&deployment, 2).await;
     let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
@@ -185,7 +192,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     assert_eq!(became(&only_jobs), ["would_be_redriven"]);
 
     repair(&deployment, "events").await;
-    repair(&deployment, "normalized").await;
+    repair(&deployment, "normalized_records").await;
     let redrive = || {
         let mut command = deployment.command("devtrail", &["dead", "redrive", "--all", "--json"]);
         command
@@ -227,7 +234,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
 /// Contract: commands.dead-show, dead.number, dead.trace
 async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) {
     let (deployment, client) = running(engine).await;
-    refuse(&deployment, "normalized", "e4").await;
+    refuse(&deployment, "normalized_records", "e4").await;
     send(&client).await;
     let number = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     let shown = json(&dead(&deployment, &["show", &number, "--json"]));
@@ -252,7 +259,7 @@ async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) 
         text.contains("from JOBS/normalize") && text.contains("Devtrail-Reason: "),
         "{text}"
     );
-    repair(&deployment, "normalized").await;
+    repair(&deployment, "normalized_records").await;
     let redriven = dead(&deployment, &["redrive", &number]);
     assert!(redriven.status.success(), "{}", stderr_of(&redriven));
     assert!(

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use harness::{Client, Deployment, Engine, envelope, stderr_of};
 use serde_json::{Value, json};
+use store::StoredEvent;
+use types::id::EventRef;
+use workers::normalize::normalize;
 
 const SECRET: &str = "Zq8vT3nR5kLw";
 
@@ -99,6 +102,39 @@ async fn no_secret_is_in_a_record(engine: Engine) {
         records[commands.len()]["data"]["command"],
         data[commands.len()]["command"]
     );
+}
+
+/// The store keeps what a record says otherwise than its event; read beside the event it is whole again.
+async fn a_record_is_read_whole(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    let data = [
+        json!({"path": "/home/ada/demo/src/a.rs", "language": "Rust", "project": "My App", "workspace": "/home/ada/demo",
+            "lines_added": 4.0, "undo": true, "branch": "main", "n": 1.5, "no": null, "list": [1, {"a": "b"}, []],
+            "deep": {"TOKEN": "abc", "kept": {"x": false}}, "a\u{0}b": "c\u{0}d", "q\"k.$": "\"", "empty": {}}),
+        json!({"path": "src/a.rs", "language": "rust", "project": "demo", "lines_added": 4}),
+        json!({"path": "src/a.unknown"}),
+        json!({"path": "vscode-remote://x", "language": "no such language", "project": " "}),
+    ];
+    let sent = events("file.edited", &data);
+    let read = records(&deployment, &client, &sent).await;
+    for (event, record) in sent.iter().zip(read) {
+        let event = StoredEvent {
+            at: EventRef {
+                src: 1,
+                seq: 1,
+                ordinal: 0,
+            },
+            id: event["id"].as_str().unwrap().to_owned(),
+            kind: "file.edited".to_owned(),
+            schema_version: "1.0".to_owned(),
+            effective_at: record["at"].as_i64().unwrap(),
+            local_day: record["local_day"].as_str().unwrap().to_owned(),
+            body: event.to_string().into_bytes(),
+            client: None,
+            zone: None,
+        };
+        assert_eq!(record, serde_json::to_value(normalize(&event)).unwrap());
+    }
 }
 
 /// Contract: metrics.project-keys
@@ -216,6 +252,7 @@ async fn a_project_is_shown_as_its_owner_wrote_it(engine: Engine) {
 harness::on_both_stores!(
     no_home_folder_is_in_a_record,
     no_secret_is_in_a_record,
+    a_record_is_read_whole,
     different_names_are_different_projects,
     a_language_has_one_name,
     a_project_is_shown_as_its_owner_wrote_it,

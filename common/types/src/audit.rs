@@ -2,8 +2,12 @@
 //!
 //! Row hash = H(skeleton ‖ H(salt ‖ personal part)), where H is BLAKE3. `forget` deletes the salt and the personal
 //! part. The skeleton and the inner hash stay, so a sealed row can still be checked.
+//!
+//! Steps of one transaction share a row: it is the row of one of them, and its skeleton lists the others
+//! ([`SharedStep`]).
 
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::time::Micros;
@@ -120,6 +124,27 @@ pub struct Skeleton {
     pub seq: u64,
     /// The replay it belongs to.
     pub replay_id: Option<String>,
+    /// The other steps that the row tells of, as [`SharedStep::list`] writes them.
+    pub shared: Option<String>,
+}
+
+/// A step that is told in the row of another one, written in the same transaction. It went well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SharedStep<'a> {
+    /// The step.
+    pub step: Step,
+    /// When it happened.
+    pub time: Micros,
+    /// The executable and instance that did it.
+    pub actor: &'a str,
+}
+
+impl SharedStep<'_> {
+    /// The steps in their order as a JSON array of objects; `None` if there is none.
+    #[must_use]
+    pub fn list(steps: &[SharedStep<'_>]) -> Option<String> {
+        (!steps.is_empty()).then(|| json!(steps).to_string())
+    }
 }
 
 /// The part that `forget` removes.
@@ -162,6 +187,7 @@ pub fn row_hash(skeleton: &Skeleton, personal: &[u8; 32]) -> [u8; 32] {
     fields.bytes(&skeleton.src.to_le_bytes());
     fields.bytes(&skeleton.seq.to_le_bytes());
     fields.optional(skeleton.replay_id.as_deref());
+    fields.optional(skeleton.shared.as_deref());
     fields.bytes(personal);
     fields.finish()
 }
@@ -217,6 +243,7 @@ mod tests {
             src: 1,
             seq: 2,
             replay_id: None,
+            shared: None,
         }
     }
 
@@ -246,6 +273,14 @@ mod tests {
             ),
             of(
                 0,
+                &Skeleton {
+                    shared: Some(String::new()),
+                    ..skeleton()
+                },
+                &personal(),
+            ),
+            of(
+                0,
                 &skeleton(),
                 &Personal {
                     event_id: Some(String::new()),
@@ -264,5 +299,22 @@ mod tests {
         ];
         assert!(others.iter().all(|other| *other != base));
         assert_eq!(base, of(0, &skeleton(), &personal()));
+    }
+
+    #[test]
+    fn shared_steps_are_listed_in_their_order() {
+        let step = |step, time| SharedStep {
+            step,
+            time,
+            actor: "collector/1",
+        };
+        let steps = [step(Step::Received, 1), step(Step::Validated, 2)];
+        assert_eq!(
+            SharedStep::list(&steps).as_deref(),
+            Some(
+                r#"[{"actor":"collector/1","step":"received","time":1},{"actor":"collector/1","step":"validated","time":2}]"#
+            )
+        );
+        assert_eq!(SharedStep::list(&[]), None);
     }
 }

@@ -53,26 +53,32 @@ pub struct JobBody {
 }
 
 impl JobBody {
-    /// Adds one new event to the sums. Events may come in any order.
-    pub fn add(&mut self, event: EventSummary<'_>) {
-        *self
-            .counts_by_type
-            .entry(event.kind.to_owned())
-            .or_default() += 1;
-        // RFC 3339 in UTC with a fixed number of digits sorts as the instants do.
-        let at = rfc3339(event.effective_at);
-        if self
-            .first_occurred_at
-            .as_ref()
-            .is_none_or(|first| at < *first)
-        {
-            self.first_occurred_at = Some(at.clone());
+    /// Sums up the batch's new events, which may come in any order. Times are formatted once, whatever the batch holds.
+    pub fn sum_up<'e>(&mut self, events: impl IntoIterator<Item = EventSummary<'e>>) {
+        let mut span: Option<(Micros, Micros)> = None;
+        for event in events {
+            let at = event.effective_at;
+            span = span
+                .map(|(first, last)| (first.min(at), last.max(at)))
+                .or(Some((at, at)));
+            match self.counts_by_type.get_mut(event.kind) {
+                Some(count) => *count += 1,
+                None => drop(self.counts_by_type.insert(event.kind.to_owned(), 1)),
+            }
+            insert(&mut self.touched_days, event.local_day);
+            insert(&mut self.schema_versions, event.schema_version);
         }
-        if self.last_occurred_at.as_ref().is_none_or(|last| at > *last) {
-            self.last_occurred_at = Some(at);
+        if let Some((first, last)) = span {
+            self.first_occurred_at = Some(rfc3339(first));
+            self.last_occurred_at = Some(rfc3339(last));
         }
-        self.touched_days.insert(event.local_day.to_owned());
-        self.schema_versions.insert(event.schema_version.to_owned());
+    }
+}
+
+/// Inserts a text that is nearly always there.
+fn insert(texts: &mut BTreeSet<String>, text: &str) {
+    if !texts.contains(text) {
+        texts.insert(text.to_owned());
     }
 }
 

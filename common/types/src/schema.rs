@@ -12,7 +12,7 @@ mod version;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use compiled::{Schema, SchemaViolation};
 pub use definition::problems;
@@ -181,13 +181,22 @@ impl Schemas {
     }
 }
 
-/// Brings the data of an older event up to the newest minor, for readers of stored events.
+/// The data of an older event as the newest minor has it, for readers of stored events.
 ///
 /// The stored bytes stay as they were sent. 1.0 → 1.1: `test.finished` gains `flaky`, 0.
-pub fn upcast(kind: &str, from: Version, data: &mut serde_json::Map<String, Value>) {
-    if kind == "test.finished" && from < (Version { major: 1, minor: 1 }) {
-        data.entry("flaky").or_insert_with(|| Value::from(0));
+#[must_use]
+pub fn upcast<'d>(
+    kind: &str,
+    from: Version,
+    data: &'d Map<String, Value>,
+) -> Cow<'d, Map<String, Value>> {
+    let gains_flaky = kind == "test.finished" && from < (Version { major: 1, minor: 1 });
+    if !gains_flaky || data.contains_key("flaky") {
+        return Cow::Borrowed(data);
     }
+    let mut data = data.clone();
+    data.insert("flaky".to_owned(), Value::from(0));
+    Cow::Owned(data)
 }
 
 #[cfg(test)]
@@ -222,8 +231,9 @@ mod tests {
 
     #[test]
     fn an_old_test_run_is_upcast_with_no_flaky_tests() {
-        let mut data = serde_json::Map::new();
-        upcast("test.finished", Version { major: 1, minor: 0 }, &mut data);
-        assert_eq!(data["flaky"], 0);
+        let data = Map::new();
+        let old = Version { major: 1, minor: 0 };
+        assert_eq!(upcast("test.finished", old, &data)["flaky"], 0);
+        assert_eq!(*upcast("file.saved", old, &data), data);
     }
 }

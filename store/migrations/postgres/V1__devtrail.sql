@@ -87,7 +87,8 @@ BEGIN
   END LOOP;
 END $$;
 CREATE INDEX events_by_reference ON events (src, seq, ordinal);
-CREATE INDEX events_by_time ON events (developer, effective_at, event_id);
+-- Readers sort by event id as well: the few events of one moment are sorted as they are read.
+CREATE INDEX events_by_time ON events (developer, effective_at);
 
 -- Refused events, stored whole. Verdict 'quarantined' may be admitted later, 'rejected' never.
 CREATE TABLE refused (
@@ -147,7 +148,8 @@ CREATE TABLE hour_changes (
   PRIMARY KEY (developer, hour, gen)
 );
 
--- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
+-- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)). Steps of one
+-- transaction share a row: `shared` lists those beside `step` as JSON; `audit_steps` has one row a step.
 CREATE TABLE audit (
   id            BYTEA PRIMARY KEY,
   time          BIGINT NOT NULL,
@@ -157,6 +159,7 @@ CREATE TABLE audit (
   src           BIGINT NOT NULL,
   seq           BIGINT NOT NULL,
   replay_id     TEXT,
+  shared        TEXT,
   personal_hash BYTEA NOT NULL,
   hash          BYTEA NOT NULL
 );
@@ -173,6 +176,20 @@ CREATE TABLE audit_personal (
   detail         TEXT
 );
 
+-- The audit with one row a step, both parts: (time, id, n) is the order that steps of one row are told in. The detail
+-- is that of the steps it is about: that of 'persisted' tells what was validated, that of a job both its steps.
+CREATE VIEW audit_steps AS
+SELECT a.id, coalesce(jsonb_array_length(a.shared::jsonb), 0) AS n, a.time, a.step, a.outcome, a.actor, a.src, a.seq,
+       a.replay_id, p.developer, p.batch_id, p.event_id, p.correlation_id,
+       CASE WHEN a.step <> 'persisted' THEN p.detail END AS detail
+FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
+UNION ALL
+SELECT a.id, s.n::integer - 1, (s.step ->> 'time')::bigint, s.step ->> 'step', 'ok', s.step ->> 'actor', a.src, a.seq,
+       a.replay_id, p.developer, p.batch_id, p.event_id, p.correlation_id,
+       CASE WHEN s.step ->> 'step' IN ('validated', 'job_started') THEN p.detail END
+FROM audit a CROSS JOIN LATERAL jsonb_array_elements(a.shared::jsonb) WITH ORDINALITY s (step, n)
+LEFT JOIN audit_personal p ON p.id = a.id;
+
 -- A job is completed once, however often its message is delivered or published.
 CREATE TABLE completed_jobs (
   job_id      TEXT COLLATE "C" PRIMARY KEY,
@@ -184,24 +201,52 @@ CREATE TABLE completed_jobs (
 );
 CREATE INDEX completed_jobs_by_batch ON completed_jobs (src, seq);
 
--- One record for each event and normalizer version, made from the submission (src, seq, ordinal).
-CREATE TABLE normalized (
-  developer    TEXT COLLATE "C" NOT NULL,
-  event_id     TEXT COLLATE "C" NOT NULL,
-  version      INTEGER NOT NULL,
+-- One record for each event and normalizer version: what the record says otherwise than the event. Keyed by the event's
+-- reference, so that rows append; a swap of the original removes those of the reference that lost.
+CREATE TABLE normalized_records (
   src          BIGINT NOT NULL,
   seq          BIGINT NOT NULL,
   ordinal      INTEGER NOT NULL,
-  type         TEXT NOT NULL,
-  effective_at BIGINT NOT NULL,
-  local_time   TEXT NOT NULL,
-  local_day    TEXT COLLATE "C" NOT NULL,
+  version      INTEGER NOT NULL,
+  -- Of local time from UTC, in seconds.
+  utc_offset   INTEGER NOT NULL,
+  -- Texts: NULL if the record has what the event's data has, '' if it has none where the data has one.
   language     TEXT,
   project      TEXT,
-  record       TEXT NOT NULL,
-  PRIMARY KEY (developer, event_id, version)
+  -- Compared with the data's project.
+  project_name TEXT,
+  path         TEXT,
+  -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
+  data         TEXT,
+  PRIMARY KEY (src, seq, ordinal, version)
 );
-CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
+
+-- The records whole, each read beside its event. jsonb takes no NUL: what has one is in `normalized_records`.
+CREATE VIEW normalized AS
+SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.effective_at, r.local_time, r.local_day,
+       r.language, r.project,
+       jsonb_build_object('event_id', r.event_id, 'type', r.type, 'at', r.effective_at, 'local_time', r.local_time,
+         'offset', r.utc_offset, 'local_day', r.local_day, 'language', r.language, 'project', r.project,
+         'project_name', r.project_name, 'path', r.path, 'data', (
+           SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') FROM (
+             SELECT s.key, s.value FROM jsonb_each(r.sent) s
+             WHERE s.key NOT IN ('language', 'project', 'path') AND NOT coalesce(r.data ? s.key, false)
+             UNION ALL
+             SELECT c.key, c.value FROM jsonb_each(r.data) c WHERE c.value <> 'null') m))::text AS record
+FROM (
+  SELECT e.*, n.version, n.utc_offset, replace(n.data, '\u0000', '')::jsonb AS data, s.sent,
+    CASE WHEN n.language IS NULL THEN s.sent ->> 'language' ELSE nullif(n.language, '') END AS language,
+    CASE WHEN n.project IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project, '') END AS project,
+    CASE WHEN n.project_name IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project_name, '') END AS project_name,
+    CASE WHEN n.path IS NULL THEN s.sent ->> 'path' ELSE nullif(n.path, '') END AS path,
+    to_char(timestamp 'epoch' + (e.effective_at + n.utc_offset * 1000000::bigint) * interval '1 microsecond',
+        'YYYY-MM-DD"T"HH24:MI:SS.US')
+      || CASE WHEN n.utc_offset < 0 THEN '-' ELSE '+' END
+      || to_char(abs(n.utc_offset) / 3600, 'FM00') || ':' || to_char(abs(n.utc_offset) / 60 % 60, 'FM00') AS local_time
+  FROM normalized_records n
+  JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal
+  CROSS JOIN LATERAL (
+    SELECT replace(convert_from(e.body, 'UTF8'), '\u0000', '')::jsonb -> 'data' AS sent) s) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

@@ -78,7 +78,8 @@ CREATE TABLE events (
   PRIMARY KEY (src, seq, ordinal),
   UNIQUE (developer, event_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX events_by_time ON events (developer, effective_at, event_id);
+-- Readers sort by event id as well: the few events of one moment are sorted as they are read.
+CREATE INDEX events_by_time ON events (developer, effective_at);
 
 -- Refused events, stored whole. Verdict 'quarantined' may be admitted later, 'rejected' never.
 CREATE TABLE refused (
@@ -138,7 +139,8 @@ CREATE TABLE hour_changes (
   PRIMARY KEY (developer, hour, gen)
 ) STRICT, WITHOUT ROWID;
 
--- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)).
+-- Append only. The skeleton names no person; hash = H(skeleton, H(salt, personal part)). Steps of one
+-- transaction share a row: `shared` lists those beside `step` as JSON; `audit_steps` has one row a step.
 CREATE TABLE audit (
   id            BLOB    PRIMARY KEY,
   time          INTEGER NOT NULL,
@@ -148,6 +150,7 @@ CREATE TABLE audit (
   src           INTEGER NOT NULL,
   seq           INTEGER NOT NULL,
   replay_id     TEXT,
+  shared        TEXT,
   personal_hash BLOB    NOT NULL,
   hash          BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -164,6 +167,19 @@ CREATE TABLE audit_personal (
   detail         TEXT
 ) STRICT, WITHOUT ROWID;
 
+-- The audit with one row a step, both parts: (time, id, n) is the order that steps of one row are told in. The detail
+-- is that of the steps it is about: that of 'persisted' tells what was validated, that of a job both its steps.
+CREATE VIEW audit_steps AS
+SELECT a.id, coalesce(json_array_length(a.shared), 0) AS n, a.time, a.step, a.outcome, a.actor, a.src, a.seq,
+       a.replay_id, p.developer, p.batch_id, p.event_id, p.correlation_id,
+       CASE WHEN a.step <> 'persisted' THEN p.detail END AS detail
+FROM audit a LEFT JOIN audit_personal p ON p.id = a.id
+UNION ALL
+SELECT a.id, s.key, json_extract(s.value, '$.time'), json_extract(s.value, '$.step'), 'ok',
+       json_extract(s.value, '$.actor'), a.src, a.seq, a.replay_id, p.developer, p.batch_id, p.event_id,
+       p.correlation_id, CASE WHEN json_extract(s.value, '$.step') IN ('validated', 'job_started') THEN p.detail END
+FROM audit a JOIN json_each(a.shared) s LEFT JOIN audit_personal p ON p.id = a.id;
+
 -- A job is completed once, however often its message is delivered or published.
 CREATE TABLE completed_jobs (
   job_id      TEXT    PRIMARY KEY,
@@ -175,24 +191,58 @@ CREATE TABLE completed_jobs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX completed_jobs_by_batch ON completed_jobs (src, seq);
 
--- One record for each event and normalizer version, made from the submission (src, seq, ordinal).
-CREATE TABLE normalized (
-  developer    TEXT    NOT NULL,
-  event_id     TEXT    NOT NULL,
-  version      INTEGER NOT NULL,
+-- One record for each event and normalizer version: what the record says otherwise than the event. Keyed by the event's
+-- reference, so that rows append; a swap of the original removes those of the reference that lost.
+CREATE TABLE normalized_records (
   src          INTEGER NOT NULL,
   seq          INTEGER NOT NULL,
   ordinal      INTEGER NOT NULL,
-  type         TEXT    NOT NULL,
-  effective_at INTEGER NOT NULL,
-  local_time   TEXT    NOT NULL,
-  local_day    TEXT    NOT NULL,
+  version      INTEGER NOT NULL,
+  -- Of local time from UTC, in seconds.
+  utc_offset   INTEGER NOT NULL,
+  -- Texts: NULL if the record has what the event's data has, '' if it has none where the data has one.
   language     TEXT,
   project      TEXT,
-  record       TEXT    NOT NULL,
-  PRIMARY KEY (developer, event_id, version)
+  -- Compared with the data's project.
+  project_name TEXT,
+  path         TEXT,
+  -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
+  data         TEXT,
+  PRIMARY KEY (src, seq, ordinal, version)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX normalized_by_time ON normalized (developer, effective_at, event_id);
+
+-- The records whole, each read beside its event.
+CREATE VIEW normalized AS
+SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.effective_at, r.local_time, r.local_day,
+       r.language, r.project,
+       json_object('event_id', r.event_id, 'type', r.type, 'at', r.effective_at, 'local_time', r.local_time,
+         'offset', r.utc_offset, 'local_day', r.local_day, 'language', r.language, 'project', r.project,
+         'project_name', r.project_name, 'path', r.path, 'data', json((
+           SELECT json_group_object(m.key, json(m.value)) FROM (
+             SELECT s.key, CASE WHEN s.type IN ('true', 'false', 'null') THEN s.type
+                 WHEN s.type IN ('object', 'array') THEN s.value ELSE json_quote(s.value) END AS value
+             FROM json_each(r.sent) s
+             WHERE s.key NOT IN ('language', 'project', 'path')
+               AND s.key NOT IN (SELECT c.key FROM json_each(r.data) c)
+             UNION ALL
+             SELECT c.key, CASE WHEN c.type IN ('true', 'false') THEN c.type
+                 WHEN c.type IN ('object', 'array') THEN c.value ELSE json_quote(c.value) END
+             FROM json_each(r.data) c WHERE c.type <> 'null') m))) AS record
+FROM (
+  SELECT e.*, n.version, n.utc_offset, n.data, json_extract(CAST(e.body AS TEXT), '$.data') AS sent,
+    CASE WHEN n.language IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.language')
+      ELSE nullif(n.language, '') END AS language,
+    CASE WHEN n.project IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.project')
+      ELSE nullif(n.project, '') END AS project,
+    CASE WHEN n.project_name IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.project')
+      ELSE nullif(n.project_name, '') END AS project_name,
+    CASE WHEN n.path IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.path')
+      ELSE nullif(n.path, '') END AS path,
+    strftime('%Y-%m-%dT%H:%M:%S', e.effective_at / 1000000 + n.utc_offset, 'unixepoch')
+      || printf('.%06d%s%02d:%02d', e.effective_at % 1000000, CASE WHEN n.utc_offset < 0 THEN '-' ELSE '+' END,
+        abs(n.utc_offset) / 3600, abs(n.utc_offset) / 60 % 60) AS local_time
+  FROM normalized_records n
+  JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

@@ -2,10 +2,10 @@
 //!
 //! Keys are sorted in each statement: two writers wait, and do not deadlock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use deadpool_postgres::Transaction;
-use types::id::BatchRef;
+use types::id::{BatchRef, EventRef};
 use types::job::{BatchState, JobBody};
 
 use super::audit;
@@ -22,10 +22,10 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_normalized,
-    insert_partials, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
+    insert_records, insert_rule_windows,
 };
-use crate::row::{Row, batch_ref, state};
+use crate::row::{Row, batch_ref, event_ref, state};
 use crate::snapshot::{
     Computed, ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
     with_changes,
@@ -82,9 +82,14 @@ const SET_DONE: &str = "UPDATE batches b SET done = b.done | u.bits, failed = b.
         WHEN (b.failed & ~u.bits) = 0 THEN 'triggered' ELSE 'failed' END
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) u (src, seq, bits)
     WHERE b.src = u.src AND b.seq = u.seq RETURNING b.src, b.seq, b.state";
-const INSERT_NORMALIZED: &str = insert_normalized!(
-    "SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::integer[],
-       $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])"
+/// Events that still hold the reference of one of these batches, by way of the batch's developer.
+const HELD: &str = "SELECT e.src, e.seq, e.ordinal
+    FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
+    JOIN batches b ON b.src = k.src AND b.seq = k.seq
+    JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq";
+const INSERT_RECORDS: &str = insert_records!(
+    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::text[],
+       $7::text[], $8::text[], $9::text[], $10::text[])"
 );
 const INSERT_PARTIALS: &str = insert_partials!(
     "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::text[], $7::text[])"
@@ -275,24 +280,24 @@ impl FinishJobs {
         entered.iter().map(|row| Ok(row.value(0)?)).collect()
     }
 
-    /// Sets the live jobs' bits; gives the batches that this completed, each with its last job.
+    /// Sets the live jobs' bits; gives the ids of the jobs that completed their batches: of each batch its last one.
     async fn set_done(
         &self,
         tx: &Transaction<'_>,
         before: &BTreeMap<BatchRef, LockedBatch>,
-    ) -> Result<Vec<&JobDone>, TransactionError> {
+    ) -> Result<BTreeSet<&str>, TransactionError> {
         let mut bits: BTreeMap<BatchRef, (i32, &JobDone)> = BTreeMap::new();
         for done in self.jobs.iter().filter(|done| done.job.replay_id.is_none()) {
             let of_batch = bits.entry(done.job.body.batch).or_insert((0, done));
             *of_batch = (of_batch.0 | i32::from(done.job.kind.bit().0), done);
         }
         if bits.is_empty() {
-            return Ok(Vec::new());
+            return Ok(BTreeSet::new());
         }
         let keys: Vec<_> = bits.iter().collect();
         let srcs = column(&keys, |(at, _)| at.src);
         let seqs = column(&keys, |(at, _)| at.seq as i64);
-        let mut completed = Vec::new();
+        let mut completed = BTreeSet::new();
         for row in rows(
             tx,
             SET_DONE,
@@ -304,7 +309,7 @@ impl FinishJobs {
             let was = before.get(&at).map(|batch| batch.state);
             let is = state(&row, 2)?;
             if is == BatchState::Completed && was != Some(is) {
-                completed.extend(bits.get(&at).map(|(_, done)| *done));
+                completed.extend(bits.get(&at).map(|(_, done)| done.job.job_id.as_str()));
             }
         }
         Ok(completed)
@@ -313,7 +318,7 @@ impl FinishJobs {
     async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<AlertRevision>, TransactionError> {
         let mut written = WrittenRules::default();
         match &self.effects {
-            Effects::Normalized(given) => write_normalized(tx, given).await?,
+            Effects::Normalized(given) => write_records(tx, given).await?,
             Effects::Windows { partials, days } => {
                 write_partials(tx, partials).await?;
                 write_days(tx, days).await?;
@@ -325,19 +330,18 @@ impl FinishJobs {
         }
         let entered = self.complete(tx).await?;
         let locked = batches::lock(tx, self.jobs.iter().map(|done| done.job.body.batch)).await?;
-        for done in self
-            .jobs
-            .iter()
-            .filter(|done| entered.contains(&done.job.job_id))
-        {
-            written.audit_rows.extend(audit_rows::job_done(done));
+        let completing = self.set_done(tx, &locked).await?;
+        for done in &self.jobs {
+            let job_id = &done.job.job_id;
+            let is_completed = completing.contains(job_id.as_str());
+            match (entered.contains(job_id), is_completed) {
+                (true, _) => written
+                    .audit_rows
+                    .push(audit_rows::job_done(done, is_completed)),
+                (false, true) => written.audit_rows.push(audit_rows::completed(done)),
+                (false, false) => {}
+            }
         }
-        written.audit_rows.extend(
-            self.set_done(tx, &locked)
-                .await?
-                .into_iter()
-                .map(audit_rows::completed),
-        );
         audit::append(tx, &written.audit_rows, |at| batches::is_known(&locked, at)).await?;
         Ok(written.revisions)
     }
@@ -367,33 +371,38 @@ fn is_newer(new: &Computed, old: &Computed) -> bool {
     old.generation < new.generation || old.version < new.version
 }
 
-/// Writes normalized records.
-async fn write_normalized(
+/// Writes the records of events that still hold their reference.
+///
+/// A swap of originals locks the batch that loses (`persist/events.rs`): it waits for this transaction and then removes
+/// what was written, or it is seen here.
+async fn write_records(
     tx: &Transaction<'_>,
     given: &[NormalizedRow],
 ) -> Result<(), TransactionError> {
-    let key = |row: &'_ NormalizedRow| (row.developer.clone(), row.event_id.clone(), row.version);
-    let given = newest(given, key, |new, old| new.at <= old.at);
     if given.is_empty() {
         return Ok(());
     }
+    let locked = batches::lock(tx, given.iter().map(|record| record.at.batch())).await?;
+    let keys = batches::KeyColumns::new(locked.keys().copied());
+    let held = list(tx, HELD, &[&keys.srcs, &keys.seqs], |row| event_ref(row, 0)).await?;
+    let held: HashSet<EventRef> = held.into_iter().collect();
+    let key = |record: &'_ NormalizedRow| (record.at, record.version);
+    let mut given = newest(given, key, |_, _| true);
+    given.retain(|record| held.contains(&record.at));
     execute(
         tx,
-        INSERT_NORMALIZED,
+        INSERT_RECORDS,
         &[
-            &column(&given, |row| row.developer.as_str()),
-            &column(&given, |row| row.event_id.as_str()),
-            &column(&given, |row| row.version),
-            &column(&given, |row| row.at.src),
-            &column(&given, |row| row.at.seq as i64),
-            &column(&given, |row| row.at.ordinal as i32),
-            &column(&given, |row| row.kind.as_str()),
-            &column(&given, |row| row.effective_at),
-            &column(&given, |row| row.local_time.as_str()),
-            &column(&given, |row| row.local_day.as_str()),
-            &column(&given, |row| row.language.as_deref()),
-            &column(&given, |row| row.project.as_deref()),
-            &column(&given, |row| row.record.as_str()),
+            &column(&given, |record| record.at.src),
+            &column(&given, |record| record.at.seq as i64),
+            &column(&given, |record| record.at.ordinal as i32),
+            &column(&given, |record| record.version),
+            &column(&given, |record| record.utc_offset),
+            &column(&given, |record| record.language.as_deref()),
+            &column(&given, |record| record.project.as_deref()),
+            &column(&given, |record| record.project_name.as_deref()),
+            &column(&given, |record| record.path.as_deref()),
+            &column(&given, |record| record.data.as_deref()),
         ],
     )
     .await?;

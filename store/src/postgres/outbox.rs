@@ -131,7 +131,7 @@ async fn mark_triggered(tx: &Transaction<'_>, batches: &ByBatch) -> Result<(), T
     let times = times(batches, &keys);
     for row in rows(tx, MARK_TRIGGERED, &[&keys.srcs, &keys.seqs, &times]).await? {
         if let Some(batch) = batches.get(&batch_ref(&row, 0)?) {
-            audit_rows.extend(audit_rows::triggered(batch, state(&row, 2)?));
+            audit_rows.push(audit_rows::triggered(batch, state(&row, 2)?));
         }
     }
     audit::append(tx, &audit_rows, |at| batches::is_known(&locked, at)).await

@@ -117,19 +117,24 @@ impl StoreBatches {
         let states = self.states(tx, &inserted).await?;
         batches.retain(|batch| inserted.contains(&batch.at));
         let mut resolved = events::store(tx, &batches).await?;
-        bump_hours(tx, &resolved).await?;
-        rows::update_batches(tx, &resolved).await?;
         let mut audit_rows = Vec::new();
         for done in &mut resolved {
-            if done.summary.need() == Mask::NONE && !forgotten.contains_key(&done.batch.at) {
-                done.audit_trail.completed();
-            }
-            audit_rows.append(&mut done.audit_trail.rows);
+            let is_forgotten = forgotten.contains_key(&done.batch.at);
+            let is_completed = done.summary.need() == Mask::NONE && !is_forgotten;
+            audit_rows.append(&mut done.audit_trail.take_rows(is_completed));
         }
-        audit::append(tx, &audit_rows, |at| !forgotten.contains_key(&at)).await?;
+        let bodies = column(&resolved, |done| done.summary.job_body(done.batch));
+        // Nothing waits for their results: they are sent one after the other, in this order, in one round trip.
+        tokio::try_join!(
+            biased; // of several errors the first one says what went wrong
+            bump_hours(tx, &resolved),
+            rows::update_batches(tx, &resolved, &bodies),
+            audit::append(tx, &audit_rows, |at| !forgotten.contains_key(&at)),
+        )?;
         let stored = resolved
             .iter()
-            .map(|done| (done.batch.at, done.summary.stored(done.batch)));
+            .zip(bodies)
+            .map(|(done, body)| (done.batch.at, done.summary.stored(body)));
         self.outcomes(stored.collect(), &states)
     }
 

@@ -6,8 +6,8 @@ use crate::audit::AuditRow;
 use crate::error::StoreError;
 
 const INSERT_SKELETON: &str = "INSERT INTO audit
-    (id, time, step, outcome, actor, src, seq, replay_id, personal_hash, hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    (id, time, step, outcome, actor, src, seq, replay_id, shared, personal_hash, hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const INSERT_PERSONAL: &str = "INSERT INTO audit_personal
     (id, salt, developer, batch_id, event_id, correlation_id, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
@@ -44,6 +44,7 @@ pub fn append(connection: &Connection, rows: &[AuditRow], keep: Keep) -> Result<
             skeleton.src,
             skeleton.seq as i64,
             skeleton.replay_id,
+            skeleton.shared,
             row.personal_hash,
             row.hash
         ])?;

@@ -9,7 +9,7 @@ use types::job::{BatchState, JobBody, JobMessage};
 use super::audit::{self, Keep};
 use super::batches;
 use super::database::Sqlite;
-use super::statements::{execute, exists, list, one};
+use super::statements::{BoundRows, execute, exists, list, one, ten_rows};
 use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERT, change, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit_rows;
@@ -17,10 +17,10 @@ use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, Partial
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
-    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_normalized,
-    insert_partials, insert_rule_windows,
+    FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
+    insert_records, insert_rule_windows,
 };
-use crate::row::{Row as _, state};
+use crate::row::{Row as _, small_count, state};
 use crate::snapshot::{
     ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent, with_changes,
 };
@@ -65,8 +65,18 @@ const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~
         WHEN ((done | ?3) & need) = need THEN 'completed'
         WHEN (failed & ~?3) = 0 THEN 'triggered' ELSE 'failed' END
     WHERE src = ?1 AND seq = ?2 RETURNING state";
-const INSERT_NORMALIZED: &str =
-    insert_normalized!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+/// The places in a batch whose events still hold their reference.
+pub const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
+/// The columns of one record.
+macro_rules! record_row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+const INSERT_RECORD: &str = insert_records!(concat!("VALUES ", record_row!()));
+/// [`RECORDS_AT_ONCE`] rows in one statement.
+const INSERT_RECORDS: &str = insert_records!(concat!("VALUES ", ten_rows!(record_row!())));
+const RECORDS_AT_ONCE: usize = 10;
 const INSERT_PARTIAL: &str = insert_partials!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
@@ -211,7 +221,7 @@ fn finish_jobs(
 ) -> Result<Vec<AlertRevision>, StoreError> {
     let mut revisions = Vec::new();
     match effects {
-        Effects::Normalized(rows) => write_normalized(connection, &rows)?,
+        Effects::Normalized(rows) => write_records(connection, &rows)?,
         Effects::Windows { partials, days } => {
             write_partials(connection, &partials)?;
             write_days(connection, &days)?;
@@ -240,15 +250,15 @@ fn complete_job(connection: &Connection, done: &JobDone) -> Result<(), StoreErro
         job.replay_id,
         done.finished_at
     ];
-    let mut rows = Vec::new();
-    if execute(connection, COMPLETE_JOB, row)? == 1 {
-        rows.extend(audit_rows::job_done(done));
-    }
-    if job.replay_id.is_none() && set_done(connection, job)? {
-        rows.push(audit_rows::completed(done));
-    }
+    let is_entered = execute(connection, COMPLETE_JOB, row)? == 1;
+    let is_completed = job.replay_id.is_none() && set_done(connection, job)?;
+    let row = match (is_entered, is_completed) {
+        (true, _) => audit_rows::job_done(done, is_completed),
+        (false, true) => audit_rows::completed(done),
+        (false, false) => return Ok(()),
+    };
     let known = batches::is_known(connection, at)?;
-    audit::append(connection, &rows, Keep::of(known))
+    audit::append(connection, &[row], Keep::of(known))
 }
 
 /// Sets the job's bit; whether that completed the batch.
@@ -277,25 +287,48 @@ pub fn fail_job(connection: &Connection, failed: &JobFailed) -> Result<(), Store
     )
 }
 
-fn write_normalized(connection: &Connection, rows: &[NormalizedRow]) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(INSERT_NORMALIZED)?;
-    for row in rows {
-        statement.execute(params![
-            row.developer,
-            row.event_id,
-            row.version,
-            row.at.src,
-            row.at.seq as i64,
-            row.at.ordinal,
-            row.kind,
-            row.effective_at,
-            row.local_time,
-            row.local_day,
-            row.language,
-            row.project,
-            row.record
+/// Writes the records of events that still hold their reference: another original may have superseded them since they
+/// were read.
+fn write_records(connection: &Connection, records: &[NormalizedRow]) -> Result<(), StoreError> {
+    let mut kept = Vec::with_capacity(records.len());
+    for records in records.chunk_by(|one, next| one.at.batch() == next.at.batch()) {
+        let at = records[0].at.batch();
+        let key = params![at.src, at.seq as i64];
+        let held = list(connection, HELD_ORDINALS, key, |row| small_count(row, 0))?;
+        let held: BTreeSet<u32> = held.into_iter().collect();
+        kept.extend(records.iter().filter(|one| held.contains(&one.at.ordinal)));
+    }
+    let (together, rest) = kept.as_chunks::<RECORDS_AT_ONCE>();
+    for records in together {
+        insert_records(connection, INSERT_RECORDS, records)?;
+    }
+    rest.chunks(1)
+        .try_for_each(|record| insert_records(connection, INSERT_RECORD, record))
+}
+
+/// Writes records with the statement for so many.
+fn insert_records(
+    connection: &Connection,
+    sql: &str,
+    records: &[&NormalizedRow],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut bound = BoundRows::of(&mut statement);
+    for record in records {
+        bound.bind(params![
+            record.at.src,
+            record.at.seq as i64,
+            record.at.ordinal,
+            record.version,
+            record.utc_offset,
+            record.language,
+            record.project,
+            record.project_name,
+            record.path,
+            record.data
         ])?;
     }
+    bound.execute()?;
     Ok(())
 }
 

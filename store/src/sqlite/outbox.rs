@@ -108,7 +108,7 @@ fn mark_triggered(connection: &Connection, batch: &Triggered) -> Result<(), Stor
     };
     audit::append(
         connection,
-        &audit_rows::triggered(batch, state),
+        &[audit_rows::triggered(batch, state)],
         Keep::of(known),
     )
 }

@@ -1,16 +1,17 @@
 //! T1: a group of batches in one transaction (docs/protocol.md, Transactions).
 
 use rusqlite::{Connection, named_params, params};
-use types::id::{BatchRef, EventRef, Src};
-use types::job::{BatchState, Mask};
+use types::id::{BatchRef, Src};
+use types::job::{BatchState, JobBody, Mask};
 use types::stream::StreamIncarnation;
 use types::time::{Micros, SECOND};
 use types::verdict::{Counts, Verdict};
 
 use super::audit::{self, Keep};
 use super::database::Sqlite;
-use super::statements::{execute, list, one};
-use crate::audit::{AuditTrail, OriginalBatch};
+use super::jobs::HELD_ORDINALS;
+use super::statements::{BoundRows, execute, exists, list, one, ten_rows};
+use crate::audit::{AuditRow, AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch, StoredFrom};
 use crate::dedup::{
@@ -19,7 +20,7 @@ use crate::dedup::{
 use crate::error::StoreError;
 use crate::persist::{Persist, Stored};
 use crate::refused_row::RefusedRow;
-use crate::row::{Row as _, batch_ref, event_ref, hash, state};
+use crate::row::{Row as _, batch_ref, event_ref, hash, small_count, state};
 use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
 
@@ -45,10 +46,30 @@ const INSERT_BATCH: &str = "INSERT INTO batches
      :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
-/// Changes no row if the id has an owner.
-const INSERT_EVENT: &str = "INSERT INTO events
-    (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (developer, event_id) DO NOTHING";
+/// Inserts events; leaves out those whose id has an owner. `$rows` gives the rows.
+macro_rules! insert_events {
+    ($rows:expr) => {
+        concat!(
+            "INSERT INTO events
+             (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
+             VALUES ",
+            $rows,
+            " ON CONFLICT (developer, event_id) DO NOTHING"
+        )
+    };
+}
+/// The columns of one event.
+macro_rules! event_row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+const INSERT_EVENT: &str = insert_events!(event_row!());
+/// [`EVENTS_AT_ONCE`] rows in one statement.
+const INSERT_EVENTS: &str = insert_events!(ten_rows!(event_row!()));
+const EVENTS_AT_ONCE: usize = 10;
+/// The batch has events, though it has no row: it is not what this program left.
+const HAS_EVENTS: &str = "SELECT 1 FROM events WHERE src = ?1 AND seq = ?2 LIMIT 1";
 /// The owner of an event id, with the batch id and receipt of its batch.
 const OWNER: &str =
     "SELECT e.src, e.seq, e.ordinal, e.hash, e.body, e.effective_at, e.local_day, b.batch_id, b.received_at
@@ -56,6 +77,9 @@ const OWNER: &str =
     WHERE e.developer = ?1 AND e.event_id = ?2";
 /// Removes a superseded owner.
 const DELETE_EVENT: &str = "DELETE FROM events WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
+/// Records made from a reference that is no event's any more.
+const DELETE_RECORDS: &str =
+    "DELETE FROM normalized_records WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
 /// The submissions that an owner displaced. The body of a duplicate is NULL if it equals the owner's.
 const DISPLACED: &str =
     "SELECT src, seq, ordinal, hash, body FROM duplicates WHERE developer = ?1 AND event_id = ?2
@@ -149,19 +173,12 @@ impl StoreBatch<'_> {
                 connection: self.connection,
                 batch: &skeleton,
             };
-            work.insert_batch(&BatchSummary::default())?;
-            audit::append(
-                self.connection,
-                &AuditTrail::of(&skeleton).rows,
-                Keep::Skeleton,
-            )?;
-            return Ok(BatchSummary::default().stored(&skeleton));
+            let rows = AuditTrail::of(&skeleton).take_rows(false);
+            return work.finish(&BatchSummary::default(), &rows, Keep::Skeleton);
         }
         let mut audit_trail = AuditTrail::of(self.batch);
         let mut summary = BatchSummary::default();
-        for event in &self.batch.admitted {
-            self.store_event(event, &mut summary, &mut audit_trail)?;
-        }
+        self.store_events(&mut summary, &mut audit_trail)?;
         for refused in &self.batch.refused {
             self.insert_refused(&RefusedRow::at_admission(self.batch, refused))?;
             summary.counts.add(refused.code.verdict());
@@ -175,12 +192,21 @@ impl StoreBatch<'_> {
             let change = params![developer, hour, generation, span.first, span.last];
             execute(self.connection, INSERT_HOUR_CHANGE, change)?;
         }
-        self.insert_batch(&summary)?;
-        if summary.need() == Mask::NONE {
-            audit_trail.completed();
-        }
-        audit::append(self.connection, &audit_trail.rows, Keep::All)?;
-        Ok(summary.stored(self.batch))
+        let rows = audit_trail.take_rows(summary.need() == Mask::NONE);
+        self.finish(&summary, &rows, Keep::All)
+    }
+
+    /// The batch's own row, and its audit.
+    fn finish(
+        &self,
+        summary: &BatchSummary,
+        audit_rows: &[AuditRow],
+        keep: Keep,
+    ) -> Result<Stored, StoreError> {
+        let body = summary.job_body(self.batch);
+        self.insert_batch(summary, &body)?;
+        audit::append(self.connection, audit_rows, keep)?;
+        Ok(summary.stored(body))
     }
 
     fn state_of(&self, at: BatchRef) -> Result<Option<BatchState>, StoreError> {
@@ -207,18 +233,71 @@ impl StoreBatch<'_> {
         Ok(tombstone.is_some_and(|tombstone| self.batch.at <= tombstone))
     }
 
-    /// One admitted event: it is new, or its id has an owner.
-    fn store_event(
+    /// The admitted events: each is new, or its id has an owner.
+    fn store_events(
+        &self,
+        summary: &mut BatchSummary,
+        audit_trail: &mut AuditTrail<'_>,
+    ) -> Result<(), StoreError> {
+        let at = self.batch.at;
+        let key = params![at.src, at.seq as i64];
+        let mut rest = self.batch.admitted.as_slice();
+        // Of what was not inserted with others, its own row tells whether it was inserted at all.
+        if !exists(self.connection, HAS_EVENTS, key)? {
+            while let Some((together, others)) = rest.split_at_checked(EVENTS_AT_ONCE) {
+                self.store_together(together, summary, audit_trail)?;
+                rest = others;
+            }
+        }
+        for event in rest {
+            if self.insert_events(INSERT_EVENT, std::slice::from_ref(event))? == 1 {
+                summary.add_new(event);
+            } else {
+                self.resolve_owned(event, summary, audit_trail)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// So many events in one statement. Nearly always all are new.
+    fn store_together(
+        &self,
+        events: &[AdmittedEvent],
+        summary: &mut BatchSummary,
+        audit_trail: &mut AuditTrail<'_>,
+    ) -> Result<(), StoreError> {
+        let inserted = self.insert_events(INSERT_EVENTS, events)?;
+        if inserted == events.len() {
+            events.iter().for_each(|event| summary.add_new(event));
+            return Ok(());
+        }
+        let at = self.batch.at;
+        let key = params![at.src, at.seq as i64];
+        let new = if inserted == 0 {
+            Vec::new()
+        } else {
+            list(self.connection, HELD_ORDINALS, key, |row| {
+                small_count(row, 0)
+            })?
+        };
+        for event in events {
+            if new.contains(&event.ordinal) {
+                summary.add_new(event);
+            } else {
+                self.resolve_owned(event, summary, audit_trail)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An admitted event whose id has an owner.
+    fn resolve_owned(
         &self,
         event: &AdmittedEvent,
         summary: &mut BatchSummary,
         audit_trail: &mut AuditTrail<'_>,
     ) -> Result<(), StoreError> {
         let at = self.batch.at.event(event.ordinal);
-        if self.insert_event(at, event)? {
-            summary.add_new(event);
-            return Ok(());
-        }
         let FoundOwner {
             event: owner,
             batch: original_batch,
@@ -292,7 +371,8 @@ impl StoreBatch<'_> {
         execute(self.connection, DELETE_CONFLICTS, key)?;
         let owned = params![owner.at.src, owner.at.seq as i64, owner.at.ordinal];
         execute(self.connection, DELETE_EVENT, owned)?;
-        self.insert_event(original.at, event)?;
+        execute(self.connection, DELETE_RECORDS, owned)?;
+        self.insert_events(INSERT_EVENT, std::slice::from_ref(event))?;
         re_evaluate(developer, &event.id, original, owner, &others)
             .try_for_each(|displaced| self.insert_displaced(&displaced))
     }
@@ -304,15 +384,17 @@ impl StoreBatch<'_> {
         }
     }
 
-    fn insert_event(&self, at: EventRef, event: &AdmittedEvent) -> Result<bool, StoreError> {
+    /// Inserts events of the batch with the statement for so many; gives how many had no owner.
+    fn insert_events(&self, sql: &str, events: &[AdmittedEvent]) -> Result<usize, StoreError> {
+        let at = self.batch.at;
         let developer = self.batch.header.developer.as_str();
-        let inserted = self
-            .connection
-            .prepare_cached(INSERT_EVENT)?
-            .execute(params![
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut bound = BoundRows::of(&mut statement);
+        for event in events {
+            bound.bind(params![
                 at.src,
                 at.seq as i64,
-                at.ordinal,
+                event.ordinal,
                 developer,
                 event.id,
                 event.kind,
@@ -322,7 +404,8 @@ impl StoreBatch<'_> {
                 event.body,
                 event.hash
             ])?;
-        Ok(inserted == 1)
+        }
+        bound.execute()
     }
 
     fn insert_refused(&self, refused: &RefusedRow<'_>) -> Result<(), StoreError> {
@@ -360,13 +443,13 @@ impl StoreBatch<'_> {
         Ok(())
     }
 
-    fn insert_batch(&self, summary: &BatchSummary) -> Result<(), StoreError> {
+    fn insert_batch(&self, summary: &BatchSummary, body: &JobBody) -> Result<(), StoreError> {
         let at = self.batch.at;
         let header = &self.batch.header;
         let counts = summary.counts;
         let need = summary.need();
-        let job_body = serde_json::to_string(&summary.job_body(self.batch))
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let job_body =
+            serde_json::to_string(body).map_err(|error| StoreError::Failed(error.to_string()))?;
         self.connection
             .prepare_cached(INSERT_BATCH)?
             .execute(named_params! {

@@ -169,14 +169,17 @@ impl Dump {
         rows.map(|row| (row.int("hour"), row.int("gen"))).collect()
     }
 
-    /// The audit of one sequence, of one step, as (skeleton, personal part).
+    /// What the audit tells of one sequence and step, whatever row it is in, as (skeleton, personal part).
     pub fn audit(&self, seq: u64, step: Step) -> Vec<(Skeleton, Personal)> {
-        let all = self.checked_audit().into_iter();
-        all.filter(|(skeleton, _)| skeleton.seq == seq && skeleton.step == step)
+        self.checked_audit();
+        let steps = self.rows("audit_steps").iter();
+        let steps = steps.map(|row| (skeleton(row, None), person(row)));
+        steps
+            .filter(|(skeleton, _)| skeleton.seq == seq && skeleton.step == step)
             .collect()
     }
 
-    /// The whole audit; fails where a hash is not that of its row.
+    /// The rows of the audit as they were written; fails where a hash is not that of its row.
     pub fn checked_audit(&self) -> Vec<(Skeleton, Personal)> {
         let personal: BTreeMap<_, _> = self
             .rows("audit_personal")
@@ -189,7 +192,10 @@ impl Dump {
             "each row of the audit has its personal part"
         );
         let rows = self.rows("audit").iter().map(|row| {
-            let (skeleton, salt, person) = audit_row(row, personal[row.bytes("id")]);
+            let skeleton = skeleton(row, row.optional("shared"));
+            let personal = personal[row.bytes("id")];
+            let person = person(personal);
+            let salt = personal.bytes("salt").try_into().unwrap();
             let inner = personal_hash(&salt, &person);
             assert_eq!(
                 row.bytes("personal_hash"),
@@ -207,8 +213,8 @@ impl Dump {
     }
 }
 
-fn audit_row(row: &Row, personal: &Row) -> (Skeleton, [u8; 16], Personal) {
-    let skeleton = Skeleton {
+fn skeleton(row: &Row, shared: Option<&str>) -> Skeleton {
+    Skeleton {
         id: Uuid::from_slice(row.bytes("id")).unwrap(),
         time: row.int("time"),
         step: Step::ALL
@@ -220,13 +226,16 @@ fn audit_row(row: &Row, personal: &Row) -> (Skeleton, [u8; 16], Personal) {
         src: row.int("src"),
         seq: row.int("seq") as u64,
         replay_id: row.optional("replay_id").map(str::to_owned),
-    };
-    let person = Personal {
-        developer: personal.text("developer").to_owned(),
-        batch_id: personal.text("batch_id").to_owned(),
-        event_id: personal.optional("event_id").map(str::to_owned),
-        correlation_id: personal.text("correlation_id").to_owned(),
-        detail: personal.optional("detail").map(str::to_owned),
-    };
-    (skeleton, personal.bytes("salt").try_into().unwrap(), person)
+        shared: shared.map(str::to_owned),
+    }
+}
+
+fn person(row: &Row) -> Personal {
+    Personal {
+        developer: row.text("developer").to_owned(),
+        batch_id: row.text("batch_id").to_owned(),
+        event_id: row.optional("event_id").map(str::to_owned),
+        correlation_id: row.text("correlation_id").to_owned(),
+        detail: row.optional("detail").map(str::to_owned),
+    }
 }

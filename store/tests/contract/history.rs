@@ -225,6 +225,6 @@ pub async fn a_dropped_resend_of_a_forgotten_batch_names_nobody<E: Engine>() {
     let dump = engine.dump();
     assert_eq!(
         (dump.rows("audit").len(), dump.rows("audit_personal").len()),
-        (5, 0)
+        (2, 0)
     );
 }

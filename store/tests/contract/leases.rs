@@ -172,10 +172,9 @@ pub async fn a_replays_jobs_leave_the_batchs_masks_alone<E: Engine>() {
     let dump = engine.dump();
     assert_eq!(dump.rows("batches"), before.rows("batches"));
     assert_eq!(dump.rows("completed_jobs").len(), 3);
-    let rows = dump.checked_audit();
     let replayed = |step| {
-        rows.iter()
-            .filter(move |(row, _)| row.step == step && row.replay_id.as_deref() == Some("r1"))
+        let told = dump.audit(1, step).into_iter();
+        told.filter(|(row, _)| row.replay_id.as_deref() == Some("r1"))
     };
     for step in [
         Step::JobStarted,
@@ -221,8 +220,8 @@ pub async fn a_job_of_a_batch_that_is_not_stored_is_never_entered<E: Engine>() {
     let dump = engine.dump();
     assert_eq!(
         dump.rows("audit").len(),
-        before.rows("audit").len() + 4,
-        "started and finished of the one, failed and dead of the other"
+        before.rows("audit").len() + 3,
+        "done of the one, failed and dead of the other"
     );
     assert_eq!(dump.rows("batches").len(), 1);
 }

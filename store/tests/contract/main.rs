@@ -23,6 +23,7 @@ mod postgres;
 mod postgres_alone;
 mod quarantine;
 mod query_reads;
+mod records;
 mod retention;
 mod server;
 mod snapshots;
@@ -72,7 +73,9 @@ macro_rules! contract {
             windows::jobs_read_at_what_generation_windows_were_computed
             windows::the_same_generation_is_written_again_only_by_newer_code
             windows::an_hours_part_for_a_day_that_was_left_never_comes_back
-            windows::a_normalized_record_keeps_the_lower_reference
+            records::a_record_is_written_once_for_each_version
+            records::a_superseded_reference_takes_its_records_with_it
+            records::a_swap_beside_a_job_leaves_no_record_of_what_it_lost
             windows::superseding_reports_the_day_left_and_raises_both_hours
             snapshots::a_batchs_job_reads_its_events_in_the_order_sent
             snapshots::overlapping_ranges_give_each_hour_and_event_once
@@ -137,6 +140,11 @@ macro_rules! contract {
             #[test]
             fn the_order_of_arrival_never_changes_what_is_stored() {
                 crate::order::the_order_of_arrival_never_changes_what_is_stored::<$engine>();
+            }
+
+            #[test]
+            fn swaps_and_jobs_in_any_order_leave_what_a_recompute_gives() {
+                crate::records::swaps_and_jobs_in_any_order_leave_what_a_recompute_gives::<$engine>();
             }
         }
     };

@@ -16,8 +16,9 @@ type Drawn = (u8, u32, u8, bool);
 /// and in which incarnation of the stream.
 type Slice = (Index, usize, bool, bool);
 
+/// Batches, and an order in which they arrive.
 #[derive(Debug, Clone)]
-struct Scenario {
+pub struct Scenario {
     events: Vec<Drawn>,
     batches: Vec<Slice>,
     /// Batches in the order they arrive, some repeatedly; those not named come last.
@@ -26,7 +27,8 @@ struct Scenario {
     groups: Vec<usize>,
 }
 
-fn scenarios() -> impl Strategy<Value = Scenario> {
+/// Any scenario.
+pub fn scenarios() -> impl Strategy<Value = Scenario> {
     let refused = prop::bool::weighted(0.15);
     let events = prop::collection::vec((0..4_u8, 0..2_u32, 0..3_u8, refused), 1..16);
     let bob = prop::bool::weighted(0.2);
@@ -42,7 +44,8 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 }
 
 impl Scenario {
-    fn incoming(&self) -> Vec<DecodedBatch> {
+    /// The batches, by sequence.
+    pub fn incoming(&self) -> Vec<DecodedBatch> {
         let batches = self
             .batches
             .iter()
@@ -75,7 +78,7 @@ impl Scenario {
     }
 
     /// The groups to store, in their order.
-    fn groups(&self, incoming: &[DecodedBatch]) -> Vec<Vec<DecodedBatch>> {
+    pub fn groups(&self, incoming: &[DecodedBatch]) -> Vec<Vec<DecodedBatch>> {
         let named = self
             .arrivals
             .iter()
@@ -142,6 +145,14 @@ async fn stored<E: Engine>(groups: Vec<Vec<DecodedBatch>>) -> E {
 }
 
 pub fn the_order_of_arrival_never_changes_what_is_stored<E: Engine>() {
+    for_each_scenario(scenarios(), async |scenario| scenario.check::<E>().await);
+}
+
+/// Checks 64 cases, the same in each run.
+pub fn for_each_scenario<S: Strategy>(
+    scenarios: S,
+    check: impl AsyncFn(S::Value) -> TestCaseResult,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -152,8 +163,6 @@ pub fn the_order_of_arrival_never_changes_what_is_stored<E: Engine>() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let run = TestRunner::new(config).run(&scenarios(), |scenario| {
-        runtime.block_on(scenario.check::<E>())
-    });
+    let run = TestRunner::new(config).run(&scenarios, |scenario| runtime.block_on(check(scenario)));
     run.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use store::{Computed, ComputedAt, Effects, HourRange, Jobs, NormalizedRow, PartialRow, WindowKey};
-use types::id::EventRef;
+use store::{Computed, ComputedAt, HourRange, Jobs, PartialRow, WindowKey};
 use types::job::JobKind;
 
-use crate::build::{Engine, H0, HOUR, T0, at, event, event_at, fresh};
+use crate::build::{Engine, H0, HOUR, at, event, fresh};
 use crate::dump::Dump;
-use crate::work::{
-    all_of, computed, day, done, looked, partial, replayed, rules, stored, write_windows,
-};
+use crate::work::{all_of, computed, day, done, looked, partial, rules, stored, write_windows};
 
 /// Hours with generation, version and body.
 fn partials(dump: &Dump) -> Vec<(i64, i64, i64, &str)> {
@@ -232,70 +229,6 @@ pub async fn an_hours_part_for_a_day_that_was_left_never_comes_back<E: Engine>()
             [(H0, 2, 1, &*newer.computed.body)],
             "newer first: {newer_first}"
         );
-    }
-}
-
-fn normalized(at: EventRef, version: i32, language: Option<&str>) -> NormalizedRow {
-    NormalizedRow {
-        developer: "ada".to_owned(),
-        event_id: "a".to_owned(),
-        version,
-        at,
-        kind: "heartbeat".to_owned(),
-        effective_at: T0 + at.seq as i64,
-        local_time: "2026-03-01T01:00:00+01:00".to_owned(),
-        local_day: "2026-03-01".to_owned(),
-        language: language.map(str::to_owned),
-        project: None,
-        record: format!("{{\"from\":\"{at}\"}}"),
-    }
-}
-
-pub async fn a_normalized_record_keeps_the_lower_reference<E: Engine>() {
-    for lower_first in [false, true] {
-        let (engine, src) = fresh::<E>().await;
-        let body = stored(&engine, at(src, 9), &[event("a", 1)]).await;
-        let (low, high) = (event_at(src, 8, 3), event_at(src, 9, 0));
-        let mut order = [normalized(low, 1, None), normalized(high, 1, Some("rust"))];
-        if !lower_first {
-            order.reverse();
-        }
-        for row in order {
-            let jobs = vec![done(JobKind::Normalize, &body)];
-            engine
-                .store()
-                .finish_jobs(Effects::Normalized(vec![row]), jobs)
-                .await
-                .unwrap();
-        }
-        let dump = engine.dump();
-        let [row] = dump.rows("normalized") else {
-            panic!("one row")
-        };
-        assert_eq!(
-            (row.at(), row.int("effective_at"), row.optional("language")),
-            (low, T0 + 8, None)
-        );
-        assert_eq!(
-            (row.text("type"), row.text("local_day")),
-            ("heartbeat", "2026-03-01")
-        );
-        assert_eq!(row.text("record"), normalized(low, 1, None).record);
-        // The same submission again may say it better; another version has a row of its own.
-        let again = vec![normalized(low, 1, Some("go")), normalized(high, 2, None)];
-        let jobs = vec![replayed(JobKind::Normalize, &body)];
-        engine
-            .store()
-            .finish_jobs(Effects::Normalized(again), jobs)
-            .await
-            .unwrap();
-        let dump = engine.dump();
-        let rows: Vec<_> = dump
-            .rows("normalized")
-            .iter()
-            .map(|row| (row.int("version"), row.at(), row.optional("language")))
-            .collect();
-        assert_eq!(rows, [(1, low, Some("go")), (2, high, None)]);
     }
 }
 

@@ -86,7 +86,11 @@ const BATCHES: &str =
     "SELECT src, seq, developer, batch_id, state, need, done, failed, received FROM batches";
 const DUPLICATES: &str = "SELECT src, seq, ordinal, developer, event_id FROM duplicates";
 const COMPLETED_JOBS: &str = "SELECT src, seq, kind FROM completed_jobs";
-const NORMALIZED: &str = "SELECT src, seq, ordinal, developer, event_id FROM normalized";
+/// One whose event no longer has its reference is nobody's.
+const NORMALIZED: &str =
+    "SELECT n.src, n.seq, n.ordinal, coalesce(e.developer, ''), coalesce(e.event_id, '')
+    FROM normalized_records n
+    LEFT JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal";
 const DAYS: &str = "SELECT developer, day, body FROM days";
 const ALERTS: &str =
     "SELECT alert_id, developer, rule, window_start, state, revision, published FROM alerts";

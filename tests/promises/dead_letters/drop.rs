@@ -187,7 +187,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
 /// Contract: dead.only-copy, dead.drop-keeps, dead.drop-job
 async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     let (deployment, client) = running(engine).await;
-    refuse(&deployment, "normalized", "e4").await;
+    refuse(&deployment, "normalized_records", "e4").await;
     send(&client).await;
     let job = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     let dropped = dead(
@@ -292,7 +292,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
 /// Contract: dead.redrive-timeout, dead.no-worker
 async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine) {
     let (mut deployment, client) = running(engine).await;
-    refuse(&deployment, "normalized", "e4").await;
+    refuse(&deployment, "normalized_records", "e4").await;
     send(&client).await;
     let number = dead_letters(&deployment, 1).await[0]["sequence"].to_string();
     for name in deployment
@@ -327,7 +327,7 @@ async fn without_a_persist_worker_nothing_is_redriven_or_dropped(engine: Engine)
     );
     drop(silent);
     dead_letters(&deployment, 1).await;
-    super::repair(&deployment, "normalized").await;
+    super::repair(&deployment, "normalized_records").await;
     if engine == Engine::Postgres {
         deployment.worker("persist", "persist", None);
         let redriven = harness::until("the worker answers", async || {

@@ -18,11 +18,11 @@ async fn a_redrive_that_is_killed_and_run_again_is_done_once(engine: Engine) {
     ] {
         let (deployment, client) = running(engine).await;
         refuse(&deployment, "events", "poison").await;
-        refuse(&deployment, "normalized", "e4").await;
+        refuse(&deployment, "normalized_records", "e4").await;
         send(&client).await;
         let numbers = dead_letters(&deployment, 2).await;
         repair(&deployment, "events").await;
-        repair(&deployment, "normalized").await;
+        repair(&deployment, "normalized_records").await;
         for dead_letter in &numbers {
             let mut command = deployment.command(
                 "devtrail",

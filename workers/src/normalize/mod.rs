@@ -1,5 +1,6 @@
 //! The normalize role: raw events become records.
 
+mod difference;
 mod fields;
 mod language;
 mod languages;

@@ -1,5 +1,7 @@
 //! One stored event as a normalized record: pure, versioned, the same wherever it is called.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::StoredEvent;
@@ -49,24 +51,30 @@ pub struct Record {
 /// Normalizes one event. Never fails: what cannot be understood is left out.
 #[must_use]
 pub fn normalize(event: &StoredEvent) -> Record {
-    let mut body = std::str::from_utf8(&event.body)
-        .ok()
-        .and_then(|text| json::value(text).ok());
-    let occurred_at = body
-        .as_ref()
-        .and_then(|body| body.get("occurred_at")?.as_str().map(str::to_owned));
-    let clock = local::clock(event, occurred_at.as_deref());
-    let mut data = match body
-        .as_mut()
-        .and_then(|body| body.get_mut("data"))
-        .map(Value::take)
-    {
-        Some(Value::Object(data)) => data,
-        _ => Map::new(),
+    record(event, body(event).as_ref())
+}
+
+/// The event as it was sent; `None` if it cannot be read.
+pub fn body(event: &StoredEvent) -> Option<Value> {
+    let text = std::str::from_utf8(&event.body).ok()?;
+    json::value(text).ok()
+}
+
+/// The data in an event's body.
+pub fn data(body: Option<&Value>) -> Option<&Map<String, Value>> {
+    body?.get("data")?.as_object()
+}
+
+/// The record of an event whose [`body`] is read.
+pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
+    let occurred_at = body.and_then(|body| body.get("occurred_at")?.as_str());
+    let clock = local::clock(event, occurred_at);
+    let none = Map::new();
+    let sent = data(body).unwrap_or(&none);
+    let data = match event.schema_version.parse::<Version>() {
+        Ok(version) => upcast(&event.kind, version, sent),
+        Err(_) => Cow::Borrowed(sent),
     };
-    if let Ok(version) = event.schema_version.parse::<Version>() {
-        upcast(&event.kind, version, &mut data);
-    }
     let string = |name: &str| data.get(name).and_then(Value::as_str);
     let workspace = string("workspace");
     let raw_path = string("path").or_else(|| fields::file_entity(&event.kind, &data));

@@ -17,6 +17,7 @@ use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
 use store::{Attempts, DecodedBatch, Outbox, Pending, Persist, Stored};
+use tokio::task::JoinHandle;
 use types::batch::{self, Batch};
 use types::dead_letter::MessageContext;
 use types::event::EventHead;
@@ -95,6 +96,23 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     pulled
 }
 
+/// Messages that are decoded and stored together: enough to share a commit, few enough for a group to be several, of
+/// which the next is decoded while one is stored.
+const DECODED_TOGETHER: usize = 64;
+
+/// Messages that are being decoded: each, or why it cannot be.
+struct Decoding(JoinHandle<Vec<Result<DecodedBatch, String>>>);
+
+impl Decoding {
+    /// What was decoded. A panic goes on here, where the pull loop catches it.
+    async fn done(self) -> Vec<Result<DecodedBatch, String>> {
+        match self.0.await {
+            Ok(decoded) => decoded,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
 /// Stores the groups that the pull loop hands over.
 pub struct PersistRole<S> {
     store: S,
@@ -113,31 +131,20 @@ impl<S: Persist + Attempts> MessageHandler for PersistRole<S> {
             Ok(src) => src,
             Err(error) => return vec![error_class::outcome(&error); group.len()],
         };
-        let mut decoded = Vec::with_capacity(group.len());
         let mut outcomes = Vec::with_capacity(group.len());
-        for one in group {
-            outcomes.push(match self.incoming(src, one) {
-                Ok(incoming) => {
-                    decoded.push(incoming);
-                    DeliveryOutcome::Ack
-                }
-                Err(reason) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
-            });
-        }
-        crash::point("persist.before_commit");
-        for incoming in &decoded {
-            crash::point_of("persist", &incoming.header.batch_id);
-        }
-        match self.store.store_batches(decoded).await {
-            Ok(stored) => {
-                crash::point("persist.after_commit");
-                self.committed(group, stored).await;
-            }
-            Err(error) => {
-                let undone = outcomes
-                    .iter_mut()
-                    .filter(|outcome| **outcome == DeliveryOutcome::Ack);
-                undone.for_each(|outcome| *outcome = error_class::outcome(&error));
+        let mut parts = group.chunks(DECODED_TOGETHER);
+        let mut decoding = parts.next().map(|part| self.decode(src, part));
+        while let Some(decoded) = decoding {
+            let decoded = decoded.done().await;
+            decoding = parts.next().map(|part| self.decode(src, part));
+            outcomes.extend(self.store(group, decoded).await);
+            // The store is away, and each part would wait for it: all that is left fails as this one did.
+            if let Some(DeliveryOutcome::Failed(failure)) = outcomes.last()
+                && failure.error_class == ErrorClass::Transient
+            {
+                let failed = DeliveryOutcome::Failed(failure.clone());
+                outcomes.resize(group.len(), failed);
+                break;
             }
         }
         outcomes
@@ -172,6 +179,17 @@ impl<S: Persist + Attempts> MessageHandler for PersistRole<S> {
     }
 }
 
+fn decode(src: Src, delivery: &Delivery, actor: &str) -> Result<DecodedBatch, String> {
+    let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
+    let at = BatchRef {
+        src,
+        seq: delivery.seq,
+    };
+    let actor = actor.to_owned();
+    DecodedBatch::new(at, &batch, delivery.published_at, clock::now(), actor)
+        .map_err(|error| error.to_string())
+}
+
 /// The usable ids of its events, in their order.
 fn event_ids(batch: &Batch) -> Vec<String> {
     batch
@@ -181,15 +199,51 @@ fn event_ids(batch: &Batch) -> Vec<String> {
 }
 
 impl<S: Persist> PersistRole<S> {
-    fn incoming(&self, src: Src, delivery: &Delivery) -> Result<DecodedBatch, String> {
-        let batch = batch::decode(delivery.payload.clone()).map_err(|error| error.to_string())?;
-        let at = BatchRef {
-            src,
-            seq: delivery.seq,
-        };
+    /// Decodes messages on another thread: the store works on those before them meanwhile.
+    fn decode(&self, src: Src, part: &[Delivery]) -> Decoding {
+        let part = part.to_vec();
         let actor = self.actor.clone();
-        DecodedBatch::new(at, &batch, delivery.published_at, clock::now(), actor)
-            .map_err(|error| error.to_string())
+        let decoded = tokio::task::spawn_blocking(move || {
+            let decoded = part.iter().map(|delivery| decode(src, delivery, &actor));
+            decoded.collect()
+        });
+        Decoding(decoded)
+    }
+
+    /// Stores what was decoded, in one transaction; the outcome of each message.
+    async fn store(
+        &self,
+        group: &[Delivery],
+        decoded: Vec<Result<DecodedBatch, String>>,
+    ) -> Vec<DeliveryOutcome> {
+        let mut batches = Vec::with_capacity(decoded.len());
+        let mut outcomes = Vec::with_capacity(decoded.len());
+        for one in decoded {
+            outcomes.push(match one {
+                Ok(batch) => {
+                    batches.push(batch);
+                    DeliveryOutcome::Ack
+                }
+                Err(reason) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
+            });
+        }
+        crash::point("persist.before_commit");
+        for batch in &batches {
+            crash::point_of("persist", &batch.header.batch_id);
+        }
+        match self.store.store_batches(batches).await {
+            Ok(stored) => {
+                crash::point("persist.after_commit");
+                self.committed(group, stored).await;
+            }
+            Err(error) => {
+                let undone = outcomes
+                    .iter_mut()
+                    .filter(|outcome| **outcome == DeliveryOutcome::Ack);
+                undone.for_each(|outcome| *outcome = error_class::outcome(&error));
+            }
+        }
+        outcomes
     }
 
     /// After the commit: notifies those who wait, and queues the jobs to be published.

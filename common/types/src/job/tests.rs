@@ -41,17 +41,16 @@ fn a_job_message_says_all_that_its_worker_needs() {
         touched_days: BTreeSet::new(),
         schema_versions: BTreeSet::new(),
     };
-    for (kind, effective_at, local_day) in [
+    let events = [
         ("file.saved", 1_772_323_201_000_000, "2026-03-01"),
         ("git.push", 1_772_323_200_000_000, "2026-02-28"),
-    ] {
-        body.add(EventSummary {
-            kind,
-            schema_version: "1.0",
-            effective_at,
-            local_day,
-        });
-    }
+    ];
+    body.sum_up(events.map(|(kind, effective_at, local_day)| EventSummary {
+        kind,
+        schema_version: "1.0",
+        effective_at,
+        local_day,
+    }));
     let job = JobMessage::live(JobKind::Aggregate, body);
     assert_eq!(job.subject(), "jobs.aggregate.live.ada");
     let second = job.redriven().redriven();

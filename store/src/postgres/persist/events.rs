@@ -1,6 +1,6 @@
 //! A group's events: the owner of each id, and the outcome of each submission.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use types::id::{BatchRef, EventRef};
@@ -12,8 +12,9 @@ use crate::audit::{AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::DecodedBatch;
 use crate::dedup::{CurrentOwner, DisplacedCandidate, DisplacedEvent, re_evaluate};
+use crate::postgres::batches;
 use crate::postgres::error::TransactionError;
-use crate::postgres::statements::{self, column};
+use crate::postgres::statements::{self, column, execute};
 use crate::refused_row::RefusedRow;
 use crate::row::{Row as _, batch_ref, event_ref, hash};
 
@@ -37,6 +38,11 @@ const DELETE_DUPLICATES: &str = "DELETE FROM duplicates d
     USING unnest($1::text[], $2::text[]) k (developer, event_id)
     WHERE d.developer = k.developer AND d.event_id = k.event_id
     RETURNING d.src, d.seq, d.ordinal, d.developer, d.event_id, d.hash, d.body";
+
+/// Records made from a reference that is no event's any more.
+const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
+    USING unnest($1::bigint[], $2::bigint[], $3::integer[]) k (src, seq, ordinal)
+    WHERE n.src = k.src AND n.seq = k.seq AND n.ordinal = k.ordinal";
 
 /// The batches of originals.
 type OriginalBatches = HashMap<BatchRef, OriginalBatch>;
@@ -89,8 +95,12 @@ pub async fn store<'a>(
             .iter()
             .map(|refused| RefusedRow::at_admission(batch, refused))
     });
-    rows::insert_refused(tx, conflicts.chain(at_admission).collect()).await?;
-    rows::insert_duplicates(tx, &displaced_events).await?;
+    // In one round trip.
+    tokio::try_join!(
+        biased; // of two errors the first one says what went wrong
+        rows::insert_refused(tx, conflicts.chain(at_admission).collect()),
+        rows::insert_duplicates(tx, &displaced_events),
+    )?;
     Ok(batches
         .iter()
         .map(|batch| summarize(batch, &outcomes, &originals))
@@ -106,40 +116,40 @@ async fn insert_firsts(
         return Ok(Vec::new());
     }
     let firsts: Vec<_> = groups.iter().map(CandidateGroup::first).collect();
-    let mut inserted: BTreeSet<(String, String)> = BTreeSet::new();
-    for row in rows::insert_events(tx, &firsts).await? {
-        inserted.insert((row.value(0)?, row.value(1)?));
+    let inserted = rows::insert_events(tx, &firsts).await?;
+    // Nearly always all are new.
+    if inserted.len() == firsts.len() {
+        return Ok(groups.iter().map(|_| None).collect());
     }
-    let owned_key = |group: &CandidateGroup<'_>| {
-        let (developer, id) = group.key();
-        (developer.to_owned(), id.to_owned())
-    };
-    let is_owned = |group: &&CandidateGroup<'_>| !inserted.contains(&owned_key(group));
+    let inserted: HashSet<EventRef> = inserted
+        .iter()
+        .map(|row| event_ref(row, 0))
+        .collect::<Result<_, _>>()?;
+    let is_owned = |group: &&CandidateGroup<'_>| !inserted.contains(&group.first().at);
     let owned: Vec<&CandidateGroup<'_>> = groups.iter().filter(is_owned).collect();
     let mut owners: BTreeMap<(String, String), CurrentOwner> = BTreeMap::new();
-    if !owned.is_empty() {
-        let developers = column(&owned, |group| group.key().0);
-        let ids = column(&owned, |group| group.key().1);
-        for row in statements::rows(tx, OWNERS, &[&developers, &ids]).await? {
-            let owner = CurrentOwner {
-                at: event_ref(&row, 0)?,
-                hash: hash(&row, 5)?,
-                body: row.value(6)?,
-                effective_at: row.value(7)?,
-                local_day: row.value(8)?,
-            };
-            owners.insert((row.value(3)?, row.value(4)?), owner);
-        }
+    let developers = column(&owned, |group| group.key().0);
+    let ids = column(&owned, |group| group.key().1);
+    for row in statements::rows(tx, OWNERS, &[&developers, &ids]).await? {
+        let owner = CurrentOwner {
+            at: event_ref(&row, 0)?,
+            hash: hash(&row, 5)?,
+            body: row.value(6)?,
+            effective_at: row.value(7)?,
+            local_day: row.value(8)?,
+        };
+        owners.insert((row.value(3)?, row.value(4)?), owner);
     }
     if owners.len() != owned.len() {
         return Err(TransactionError::Again(
             "the owner of an event id was removed meanwhile".to_owned(),
         ));
     }
-    Ok(groups
-        .iter()
-        .map(|group| owners.remove(&owned_key(group)))
-        .collect())
+    let owner = |group: &CandidateGroup<'_>| {
+        let (developer, id) = group.key();
+        owners.remove(&(developer.to_owned(), id.to_owned()))
+    };
+    Ok(groups.iter().map(owner).collect())
 }
 
 /// Puts first submissions in the place of later ones; removes and gives the ids' other submissions.
@@ -151,8 +161,15 @@ async fn supersede_events<'a>(
     if superseding.is_empty() {
         return Ok(removed);
     }
+    // A normalize job that finishes now holds its batch's lock until its records can be seen here.
+    let losing = column(superseding, |(_, owner)| owner.at);
+    batches::lock(tx, losing.iter().map(|at| at.batch())).await?;
     let firsts: Vec<_> = superseding.iter().map(|(group, _)| group.first()).collect();
     rows::supersede_events(tx, &firsts).await?;
+    let srcs = column(&losing, |at| at.src);
+    let seqs = column(&losing, |at| at.seq as i64);
+    let ordinals = column(&losing, |at| at.ordinal as i32);
+    execute(tx, DELETE_RECORDS, &[&srcs, &seqs, &ordinals]).await?;
     let by_key: BTreeMap<(&str, &str), (&str, &str)> = superseding
         .iter()
         .map(|(group, _)| (group.key(), group.key()))

@@ -1,7 +1,5 @@
 //! Dedup resolution of a group of batches: its events beside each other and the stored ones. Pure.
 
-use std::collections::BTreeMap;
-
 use types::id::EventRef;
 
 use crate::audit::AuditTrail;
@@ -51,23 +49,20 @@ pub struct ResolvedBatch<'a> {
 impl<'a> CandidateGroup<'a> {
     /// The candidates of a group of batches, by (developer, event id).
     pub fn all(batches: &[&'a DecodedBatch]) -> Vec<Self> {
-        let mut by_key: BTreeMap<(&str, &str), Vec<GroupCandidate<'_>>> = BTreeMap::new();
+        let mut candidates: Vec<GroupCandidate<'a>> = Vec::new();
         for batch in batches {
-            for event in &batch.admitted {
-                let developer = batch.header.developer.as_str();
-                let candidates = by_key.entry((developer, &event.id)).or_default();
-                candidates.push(GroupCandidate {
-                    at: batch.at.event(event.ordinal),
-                    developer,
-                    event,
-                });
-            }
+            candidates.extend(batch.admitted.iter().map(|event| GroupCandidate {
+                at: batch.at.event(event.ordinal),
+                developer: batch.header.developer.as_str(),
+                event,
+            }));
         }
-        let group = |mut candidates: Vec<GroupCandidate<'a>>| {
-            candidates.sort_by_key(|candidate| candidate.at);
-            Self { candidates }
+        candidates.sort_unstable_by(|one, other| (one.key(), one.at).cmp(&(other.key(), other.at)));
+        let groups = candidates.chunk_by(|one, other| one.key() == other.key());
+        let group = |candidates: &[GroupCandidate<'a>]| Self {
+            candidates: candidates.to_vec(),
         };
-        by_key.into_values().map(group).collect()
+        groups.map(group).collect()
     }
 
     /// The candidate that owns the id unless a stored event does.
@@ -77,8 +72,7 @@ impl<'a> CandidateGroup<'a> {
 
     /// Developer and event id.
     pub fn key(&self) -> (&'a str, &'a str) {
-        let first = self.first();
-        (first.developer, &first.event.id)
+        self.first().key()
     }
 
     /// The outcome of each submission, if `owner` is the stored event with the id.
@@ -111,6 +105,11 @@ impl<'a> CandidateGroup<'a> {
 }
 
 impl<'a> GroupCandidate<'a> {
+    /// Developer and event id.
+    fn key(&self) -> (&'a str, &'a str) {
+        (self.developer, &self.event.id)
+    }
+
     /// As dedup resolution compares it.
     pub fn candidate(&self) -> Candidate<'a> {
         Candidate {

@@ -1,7 +1,7 @@
 //! The rows that `store_batches` (T1) writes, many in one statement: one array a column, sorted by key.
 
 use deadpool_postgres::Transaction;
-use types::job::BatchState;
+use types::job::{BatchState, JobBody};
 use types::json::replace_nul;
 
 use super::plan::{GroupCandidate, ResolvedBatch};
@@ -33,12 +33,12 @@ const UPDATE_BATCHES: &str = "UPDATE batches b
         $7::integer[], $8::integer[], $9::text[], $10::text[])
         u (src, seq, received, accepted, duplicate, rejected, quarantined, need, state, job_body)
     WHERE b.src = u.src AND b.seq = u.seq";
-/// Of each id the first submission to arrive; gives the ids that had no owner.
+/// Of each id the first submission to arrive; gives the references of those whose ids had no owner.
 const INSERT_EVENTS: &str = "INSERT INTO events
     (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[],
         $7::text[], $8::bigint[], $9::text[], $10::bytea[], $11::bytea[])
-    ON CONFLICT (developer, event_id) DO NOTHING RETURNING developer, event_id";
+    ON CONFLICT (developer, event_id) DO NOTHING RETURNING src, seq, ordinal";
 /// An update, not a delete and insert: a transaction that waits for the row finds it afterwards.
 const SUPERSEDE_EVENTS: &str = "UPDATE events e
     SET src = u.src, seq = u.seq, ordinal = u.ordinal, type = u.type, schema_version = u.schema_version,
@@ -96,14 +96,13 @@ pub async fn insert_batches(
     .await
 }
 
-/// Writes counts, needed jobs and state of the inserted batches.
+/// Writes counts, needed jobs, job bodies and state of the inserted batches.
 pub async fn update_batches(
     tx: &Transaction<'_>,
     resolved: &[ResolvedBatch<'_>],
+    bodies: &[JobBody],
 ) -> Result<(), TransactionError> {
-    let bodies = resolved
-        .iter()
-        .map(|done| serde_json::to_string(&done.summary.job_body(done.batch)));
+    let bodies = bodies.iter().map(serde_json::to_string);
     let bodies: Vec<String> = bodies
         .collect::<Result<_, _>>()
         .map_err(|error| StoreError::Failed(error.to_string()))?;
@@ -130,7 +129,7 @@ pub async fn update_batches(
     Ok(())
 }
 
-/// Inserts the events whose ids have no owner; gives (developer, event id) of those inserted.
+/// Inserts the events whose ids have no owner; gives the references of those inserted.
 pub async fn insert_events(
     tx: &Transaction<'_>,
     events: &[GroupCandidate<'_>],

@@ -1,0 +1,245 @@
+//! Normalized records: each beside the event it was made from, and gone with its reference.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestCaseResult;
+use store::{Effects, Jobs, NormalizedRow, Persist, StoredEvent};
+use types::id::{BatchRef, EventRef};
+use types::job::{JobBody, JobKind};
+
+use crate::build::{Engine, T0, at, batch, event, event_at, fresh, incarnation};
+use crate::dump::Dump;
+use crate::order::{Scenario, for_each_scenario, scenarios};
+use crate::work::{done, replayed, stored};
+
+/// A record of the event at this place, as the normalizer's `version` gives it.
+fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
+    NormalizedRow {
+        at,
+        version,
+        utc_offset: 3600,
+        language: None,
+        project: None,
+        project_name: None,
+        path: Some(path.to_owned()),
+        data: None,
+    }
+}
+
+/// What is compared of a record.
+type Written = (EventRef, i64, String);
+
+fn written(dump: &Dump) -> Vec<Written> {
+    let rows = dump.rows("normalized_records").iter();
+    rows.map(|row| (row.at(), row.int("version"), row.text("path").to_owned()))
+        .collect()
+}
+
+async fn finish(engine: &impl Engine, body: &JobBody, records: Vec<NormalizedRow>) {
+    engine
+        .store()
+        .finish_jobs(
+            Effects::Normalized(records),
+            vec![replayed(JobKind::Normalize, body)],
+        )
+        .await
+        .unwrap();
+}
+
+pub async fn a_record_is_written_once_for_each_version<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let body = stored(&engine, at(src, 9), &[event("a", 1)]).await;
+    let place = event_at(src, 9, 0);
+    finish(&engine, &body, vec![record(place, 1, "one")]).await;
+    // The same submission again may say it better; another version has a row of its own.
+    let again = vec![record(place, 1, "better"), record(place, 2, "two")];
+    finish(&engine, &body, again).await;
+    let dump = engine.dump();
+    let expected = [
+        (place, 1, "better".to_owned()),
+        (place, 2, "two".to_owned()),
+    ];
+    assert_eq!(written(&dump), expected);
+    let [first, _] = dump.rows("normalized") else {
+        panic!("a record each")
+    };
+    assert_eq!(
+        (
+            first.text("developer"),
+            first.text("event_id"),
+            first.text("type")
+        ),
+        ("ada", "a", "heartbeat")
+    );
+    assert_eq!(
+        (
+            first.int("effective_at"),
+            first.text("local_day"),
+            first.text("local_time")
+        ),
+        (T0, "2026-03-01", "2026-03-01T01:00:00.000000+01:00")
+    );
+    let whole: serde_json::Value = serde_json::from_str(first.text("record")).unwrap();
+    assert_eq!(
+        (&whole["path"], &whole["data"]),
+        (&"better".into(), &serde_json::json!({"n": 1, "s": "ü"})),
+        "the rest is read from the event"
+    );
+}
+
+pub async fn a_superseded_reference_takes_its_records_with_it<E: Engine>() {
+    let (engine, src) = fresh::<E>().await;
+    let late = stored(&engine, at(src, 9), &[event("a", 1), event("b", 1)]).await;
+    let (lost, kept) = (event_at(src, 9, 0), event_at(src, 9, 1));
+    let both = |version| vec![record(lost, version, "l"), record(kept, version, "k")];
+    finish(&engine, &late, [both(1), both(2)].concat()).await;
+    let early = stored(&engine, at(src, 4), &[event("a", 1)]).await;
+    let left = [(kept, 1, "k".to_owned()), (kept, 2, "k".to_owned())];
+    assert_eq!(written(&engine.dump()), left);
+    // A job that read the event before finishes after the swap.
+    finish(&engine, &late, both(3)).await;
+    let own = event_at(src, 4, 0);
+    finish(&engine, &early, vec![record(own, 3, "o")]).await;
+    let third = [(own, 3, "o".to_owned())].into_iter().chain(left);
+    let third: Vec<Written> = third.chain([(kept, 3, "k".to_owned())]).collect();
+    assert_eq!(written(&engine.dump()), third);
+}
+
+pub async fn a_swap_beside_a_job_leaves_no_record_of_what_it_lost<E: Engine>() {
+    const ROUNDS: u64 = 16;
+    let (engine, src) = fresh::<E>().await;
+    for round in 0..ROUNDS {
+        let events: Vec<_> = (0..20)
+            .map(|n| event(&format!("e{round}-{n}"), 1))
+            .collect();
+        let late = stored(&engine, at(src, 1000 + round), &events).await;
+        let records = (0..20).map(|n| record(event_at(src, 1000 + round, n), 1, "l"));
+        let jobs = vec![replayed(JobKind::Normalize, &late)];
+        let finished = engine
+            .store()
+            .finish_jobs(Effects::Normalized(records.collect()), jobs);
+        let early = vec![batch(at(src, 1 + round), &events[..10])];
+        let (finished, swapped) = tokio::join!(finished, engine.store().store_batches(early));
+        (finished.unwrap(), swapped.unwrap());
+    }
+    let dump = engine.dump();
+    let held: BTreeSet<EventRef> = dump.rows("events").iter().map(|row| row.at()).collect();
+    let written = written(&dump);
+    assert_eq!(written.len() as u64, 10 * ROUNDS);
+    assert!(written.iter().all(|(place, ..)| held.contains(place)));
+}
+
+/// What a worker does between two groups.
+#[derive(Debug, Clone)]
+enum Turn {
+    /// Reads the events of a batch that waits for its job.
+    Read(Index),
+    /// Finishes a job whose events were read, however long ago.
+    Finish(Index),
+}
+
+/// A scenario, and what workers do after each of its groups.
+type Interleaved = (Scenario, Vec<Vec<Turn>>);
+
+fn interleaved() -> impl Strategy<Value = Interleaved> {
+    let turn = prop_oneof![
+        any::<Index>().prop_map(Turn::Read),
+        any::<Index>().prop_map(Turn::Finish),
+    ];
+    let turns = prop::collection::vec(prop::collection::vec(turn, 0..4), 1..8);
+    (scenarios(), turns)
+}
+
+/// The records that a job computes from what it read.
+fn computed(events: &[StoredEvent]) -> Vec<NormalizedRow> {
+    let records = events.iter().map(|event| {
+        let bytes = String::from_utf8_lossy(&event.body);
+        record(event.at, 1, &format!("{} {bytes}", event.effective_at))
+    });
+    records.collect()
+}
+
+/// A job whose events were read.
+struct ReadJob {
+    body: JobBody,
+    records: Vec<NormalizedRow>,
+}
+
+async fn read(engine: &impl Engine, body: JobBody) -> ReadJob {
+    let events = engine.store().events_of(vec![body.batch]).await.unwrap();
+    ReadJob {
+        records: computed(&events),
+        body,
+    }
+}
+
+async fn finish_live(engine: &impl Engine, job: ReadJob) {
+    engine
+        .store()
+        .finish_jobs(
+            Effects::Normalized(job.records),
+            vec![done(JobKind::Normalize, &job.body)],
+        )
+        .await
+        .unwrap();
+}
+
+async fn check<E: Engine>((scenario, turns): Interleaved) -> TestCaseResult {
+    let engine = E::fresh();
+    for created in [T0, T0 + 1] {
+        engine.store().source(&incarnation(created)).await.unwrap();
+    }
+    let incoming = scenario.incoming();
+    let batches: BTreeSet<BatchRef> = incoming.iter().map(|batch| batch.at).collect();
+    let (mut waiting, mut begun) = (Vec::new(), Vec::new());
+    for (group, turns) in scenario
+        .groups(&incoming)
+        .into_iter()
+        .zip(turns.iter().cycle())
+    {
+        let stored = engine.store().store_batches(group).await.unwrap();
+        waiting.extend(
+            stored
+                .into_iter()
+                .filter_map(|stored| Some(stored.pending?.body)),
+        );
+        for turn in turns {
+            match turn {
+                Turn::Read(which) if !waiting.is_empty() => {
+                    let body = waiting.remove(which.index(waiting.len()));
+                    begun.push(read(&engine, body).await);
+                }
+                Turn::Finish(which) if !begun.is_empty() => {
+                    let job = begun.remove(which.index(begun.len()));
+                    finish_live(&engine, job).await;
+                }
+                Turn::Read(_) | Turn::Finish(_) => {}
+            }
+        }
+    }
+    for body in waiting {
+        begun.push(read(&engine, body).await);
+    }
+    for job in begun {
+        finish_live(&engine, job).await;
+    }
+    let dump = engine.dump();
+    let events = engine
+        .store()
+        .events_of(batches.into_iter().collect())
+        .await
+        .unwrap();
+    let recomputed = computed(&events).into_iter();
+    let recomputed: Vec<Written> = recomputed
+        .map(|row| (row.at, row.version.into(), row.path.unwrap_or_default()))
+        .collect();
+    prop_assert_eq!(written(&dump), recomputed);
+    prop_assert_eq!(dump.rows("normalized").len(), dump.rows("events").len());
+    Ok(())
+}
+
+pub fn swaps_and_jobs_in_any_order_leave_what_a_recompute_gives<E: Engine>() {
+    for_each_scenario(interleaved(), check::<E>);
+}
