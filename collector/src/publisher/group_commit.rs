@@ -329,7 +329,9 @@ impl GroupCommit {
     }
 
     fn round_ended(&mut self, now: Instant) {
-        let Some(round) = self.round.take() else { return };
+        let Some(round) = self.round.take() else {
+            return;
+        };
         // A message of the mode before may have ended last.
         if !round.measured || self.mode == Mode::Singles {
             return;
