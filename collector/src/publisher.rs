@@ -205,15 +205,24 @@ impl Publisher {
                 message_id: &message.identity.message_id,
             };
             let acked = publisher.until_acked(&message, departure, started).await;
+            let joined = in_flight.end();
+            // Usually the only one left.
+            let identity = match Arc::try_unwrap(message) {
+                Ok(message) => message.identity,
+                Err(message) => message.identity.clone(),
+            };
             let outcome = acked.map(|acked| PublishedMessage {
                 incarnation,
-                identity: message.identity.clone(),
+                identity,
                 sequence: acked.sequence,
                 duplicate: acked.duplicate,
                 joined: false,
             });
             metrics::published(outcome_of(&outcome), started.elapsed());
-            in_flight.end(&outcome);
+            for request in joined {
+                // The request that joined may have gone.
+                let _ = request.send(outcome.clone());
+            }
             drop(permit);
             outcome
         })
@@ -332,13 +341,11 @@ struct InFlight<'a> {
 }
 
 impl InFlight<'_> {
-    fn end(self, outcome: &Outcome) {
+    /// Gives the requests that joined.
+    fn end(self) -> Vec<oneshot::Sender<Outcome>> {
         let joined = self.publisher.line().leave(self.message_id);
         std::mem::forget(self);
-        for request in joined {
-            // The request that joined may have gone.
-            let _ = request.send(outcome.clone());
-        }
+        joined
     }
 }
 

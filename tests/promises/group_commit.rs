@@ -12,10 +12,10 @@ use harness::{Client, Deployment, Engine, envelope, event, until, wait_until_sto
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Enough for groups, and too few for a measurement of what single publishes cost.
-const CLIENTS: usize = 7;
+const BURST: usize = 7;
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn messages(name: &str, count: usize) -> Vec<GroupMessage> {
@@ -91,23 +91,17 @@ async fn a_stream_without_groups_is_served_and_named() {
     );
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
+    let mut bursts = Bursts::of(&client);
+    let unsupported = "devtrail_publish_groups_total{outcome=\"unsupported\"}";
+    let refused = async || at_least(&url, unsupported, 1.0).await;
+    bursts
+        .until(&deployment, "a group is refused", refused)
+        .await;
+    bursts.settle().await;
     deployment.workers(1);
-    let load = Load::start(&client, "load");
-    until("the collector says that it cannot group", async || {
-        let log = deployment.log("collector");
-        log.contains("EVENTS takes no atomic batches").then_some(())
-    })
-    .await;
-    let acked = load.finish().await;
-    let sent = acked.len();
-    deployment.completed(sent as i64).await;
-    assert_eq!(
-        deployment
-            .log("collector")
-            .matches("takes no atomic batches")
-            .count(),
-        1
-    );
+    bursts.are_there_once(&deployment).await;
+    let log = deployment.log("collector");
+    assert_eq!(log.matches("EVENTS takes no atomic batches").count(), 1);
     let status = |arguments: &[&str]| {
         let output = deployment.run("devtrail", arguments);
         String::from_utf8(output.stdout).unwrap()
@@ -131,41 +125,116 @@ struct Ack {
     sequence: u64,
 }
 
-/// Clients that send one batch after another, each until it is acknowledged.
-struct Load {
-    stop: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<Vec<Ack>>>,
+/// Batches that arrive together while the server stands still: one is on its way, the others wait, and go as a group.
+struct Bursts {
+    client: Client,
+    number: usize,
+    sent: Vec<String>,
+    acks: Vec<Ack>,
+    on_their_way: JoinSet<Option<Ack>>,
 }
 
-impl Load {
-    fn start(client: &Client, name: &'static str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let one = |number: usize| {
-            let client = Client::new(client.url(), client.key());
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                let mut acks = Vec::new();
-                for batch in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let batch = format!("{name}-{number}-{batch}");
-                    acks.extend(send(&client, &batch).await);
-                }
-                acks
-            })
-        };
-        let clients = (0..CLIENTS).map(one).collect();
-        Self { stop, clients }
+impl Bursts {
+    fn of(client: &Client) -> Self {
+        Self {
+            client: client.clone(),
+            number: 0,
+            sent: Vec::new(),
+            acks: Vec::new(),
+            on_their_way: JoinSet::new(),
+        }
     }
 
-    async fn finish(self) -> Vec<Ack> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut acks = Vec::new();
-        for client in self.clients {
-            acks.extend(client.await.unwrap());
+    /// Sends bursts until the condition holds.
+    async fn until(
+        &mut self,
+        deployment: &Deployment,
+        what: &str,
+        condition: impl AsyncFn() -> bool,
+    ) {
+        let bursts = async {
+            loop {
+                self.burst(deployment).await;
+                let holds = async {
+                    let mut polls = tokio::time::interval(Duration::from_millis(20));
+                    while !condition().await {
+                        polls.tick().await;
+                    }
+                };
+                tokio::select! {
+                    () = holds => return,
+                    () = self.settle() => {}
+                }
+            }
+        };
+        let ended = tokio::time::timeout(LIMIT * 12, bursts).await;
+        assert!(ended.is_ok(), "waited in vain until {what}");
+    }
+
+    async fn burst(&mut self, deployment: &Deployment) {
+        deployment.signal("nats", Signal::SIGSTOP);
+        wait_until_stopped(deployment.pid("nats")).await;
+        self.number += 1;
+        for number in 0..BURST {
+            let batch = format!("burst-{}-{number}", self.number);
+            self.sent.push(batch.clone());
+            let client = Client::new(self.client.url(), self.client.key());
+            self.on_their_way
+                .spawn(async move { send(&client, &batch).await });
         }
-        acks
+        let arrived = async || {
+            let arrived = series(self.client.url(), "devtrail_http_requests_in_flight").await?;
+            (arrived >= BURST as f64).then_some(())
+        };
+        // If they take too long, this burst makes no group, and another one will.
+        let _ =
+            tokio::time::timeout(Duration::from_millis(700), until("they arrive", arrived)).await;
+        deployment.signal("nats", Signal::SIGCONT);
+    }
+
+    /// Waits for all replies.
+    async fn settle(&mut self) {
+        while let Some(ack) = self.on_their_way.join_next().await {
+            self.acks.extend(ack.unwrap());
+        }
+    }
+
+    /// Sends what was not acknowledged to another collector.
+    async fn send_the_rest(&mut self, client: &Client) {
+        let acked: BTreeSet<String> = self.acks.iter().map(|ack| ack.batch.clone()).collect();
+        for batch in self.sent.iter().filter(|batch| !acked.contains(*batch)) {
+            let sent = client.send(&envelope(batch, &[event(batch)])).await;
+            self.acks.push(Ack {
+                batch: batch.clone(),
+                sequence: sent["stream_sequence"].as_u64().unwrap(),
+            });
+        }
+    }
+
+    /// Each batch is in EVENTS once, at the sequence of its reply, and stored once.
+    async fn are_there_once(&self, deployment: &Deployment) {
+        assert_eq!(self.acks.len(), self.sent.len());
+        let js = deployment.js().await;
+        let stream = js.get_stream("EVENTS").await.unwrap();
+        for ack in &self.acks {
+            let message = stream.get_raw_message(ack.sequence).await.unwrap();
+            let batch = message.headers.get("Devtrail-Batch-Id").unwrap();
+            assert_eq!(
+                batch.as_str(),
+                ack.batch,
+                "the reply of {ack:?} is another's"
+            );
+        }
+        assert_eq!(
+            deployment.streams().await.messages("EVENTS").await,
+            self.acks.len() as u64
+        );
+        deployment.completed(self.acks.len() as i64).await;
+        let report = deployment.verify();
+        assert_eq!(
+            (&report["stored"], &report["duplicates"]),
+            (&self.acks.len().into(), &0.into())
+        );
     }
 }
 
@@ -197,21 +266,8 @@ async fn series(url: &str, name: &str) -> Option<f64> {
 
 const COMMITTED: &str = "devtrail_publish_groups_total{outcome=\"committed\"}";
 
-/// Each acknowledged batch is in EVENTS at the sequence of its reply, and no batch is there twice.
-async fn replies_are_true(deployment: &Deployment, acks: &[Ack]) {
-    let js = deployment.js().await;
-    let stream = js.get_stream("EVENTS").await.unwrap();
-    for ack in acks {
-        let message = stream.get_raw_message(ack.sequence).await.unwrap();
-        let batch = message.headers.get("Devtrail-Batch-Id").unwrap();
-        assert_eq!(
-            batch.as_str(),
-            ack.batch,
-            "the reply of {ack:?} is another's"
-        );
-    }
-    let sequences: BTreeSet<u64> = acks.iter().map(|ack| ack.sequence).collect();
-    assert_eq!(sequences.len(), acks.len());
+async fn at_least(url: &str, name: &str, count: f64) -> bool {
+    series(url, name).await.is_some_and(|value| value >= count)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,20 +275,14 @@ async fn members_of_a_group_get_their_own_replies() {
     let mut deployment = Deployment::start(Engine::Sqlite).await;
     let url = deployment.collector("collector").await;
     let client = deployment.client(&url, "ada").await;
+    let mut bursts = Bursts::of(&client);
+    let committed = async || at_least(&url, COMMITTED, 3.0).await;
+    bursts
+        .until(&deployment, "groups are committed", committed)
+        .await;
+    bursts.settle().await;
     deployment.workers(1);
-    let load = Load::start(&client, "load");
-    until("groups are committed", async || {
-        (series(&url, COMMITTED).await? >= 5.0).then_some(())
-    })
-    .await;
-    let acks = load.finish().await;
-    replies_are_true(&deployment, &acks).await;
-    assert_eq!(
-        deployment.streams().await.messages("EVENTS").await,
-        acks.len() as u64
-    );
-    deployment.completed(acks.len() as i64).await;
-    assert_eq!(deployment.verify()["duplicates"], 0);
+    bursts.are_there_once(&deployment).await;
 }
 
 /// A collector dies at `point` inside a group; its clients send again to the next one.
@@ -240,89 +290,75 @@ async fn collector_dies_at(engine: Engine, point: &str) {
     let mut deployment = Deployment::start(engine).await;
     let url = deployment.dying_collector("dies", point).await;
     let client = deployment.client(&url, "ada").await;
-    let load = Load::start(&client, "load");
-    let status = deployment.ended("dies").await;
-    assert!(!status.success(), "it died at {point}");
-    let mut acks = load.finish().await;
+    let mut bursts = Bursts::of(&client);
+    let died = format!("/proc/{}/stat", deployment.pid("dies"));
+    let is_dead = async || {
+        let stat = std::fs::read_to_string(&died).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('Z'))
+    };
+    bursts
+        .until(&deployment, "the collector dies", is_dead)
+        .await;
+    bursts.settle().await;
+    assert!(
+        !deployment.ended("dies").await.success(),
+        "it died at {point}"
+    );
     let url = deployment.collector("lives").await;
     let client = deployment.client(&url, "ada").await;
-    let acked: BTreeSet<String> = acks.iter().map(|ack| ack.batch.clone()).collect();
-    for number in 0..CLIENTS {
-        // Up to the batch that was under way, which the dead collector may have published.
-        for batch in 0.. {
-            let id = format!("load-{number}-{batch}");
-            if !acked.contains(&id) {
-                let sent = client.send(&envelope(&id, &[event(&id)])).await;
-                let sequence = sent["stream_sequence"].as_u64().unwrap();
-                acks.push(Ack {
-                    batch: id,
-                    sequence,
-                });
-                break;
-            }
-        }
-    }
+    bursts.send_the_rest(&client).await;
     deployment.workers(1);
-    deployment.completed(acks.len() as i64).await;
-    replies_are_true(&deployment, &acks).await;
-    let report = deployment.verify();
-    assert_eq!(
-        (&report["stored"], &report["duplicates"]),
-        (&acks.len().into(), &0.into())
-    );
+    bursts.are_there_once(&deployment).await;
 }
 
-async fn a_collector_killed_before_the_commit_loses_and_doubles_nothing(engine: Engine) {
+async fn a_collector_killed_before_the_commit_doubles_nothing(engine: Engine) {
     collector_dies_at(engine, "group.before_commit").await;
 }
 
-async fn a_collector_killed_after_the_commit_loses_and_doubles_nothing(engine: Engine) {
+async fn a_collector_killed_after_the_commit_doubles_nothing(engine: Engine) {
     collector_dies_at(engine, "group.after_commit").await;
 }
 
 /// nats-server is killed while a collector stands still at `point` inside a group.
 async fn nats_dies_at(engine: Engine, point: &str) {
     let mut deployment = Deployment::start(engine).await;
-    let url = deployment
-        .dying_collector("collector", &format!("stop@{point}"))
-        .await;
+    let point = format!("stop@{point}");
+    let url = deployment.dying_collector("collector", &point).await;
     let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
-    let load = Load::start(&client, "load");
-    wait_until_stopped(deployment.pid("collector")).await;
+    let mut bursts = Bursts::of(&client);
+    let stat = format!("/proc/{}/stat", deployment.pid("collector"));
+    let stands_still = async || {
+        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    bursts
+        .until(&deployment, "the collector stands still", stands_still)
+        .await;
     deployment.kill("nats");
     deployment.nats_again();
     deployment.signal("collector", Signal::SIGCONT);
-    let acked = async || {
-        let taken = series(&url, "devtrail_publishes_total{outcome=\"stored\"}").await?;
-        (taken > 100.0).then_some(())
-    };
-    until("batches are taken again", acked).await;
-    let acks = load.finish().await;
-    replies_are_true(&deployment, &acks).await;
-    let messages = deployment.streams().await.messages("EVENTS").await;
-    deployment.completed(messages as i64).await;
-    // A batch whose request was refused may be stored all the same; none is stored twice.
-    let report = deployment.verify();
-    assert_eq!(
-        (&report["stored"], &report["duplicates"]),
-        (&messages.into(), &0.into())
-    );
+    bursts.settle().await;
+    // What was refused, its outcome unknown, is sent again.
+    bursts.send_the_rest(&client).await;
+    deployment.workers(1);
+    bursts.are_there_once(&deployment).await;
 }
 
-async fn a_server_killed_before_the_commit_loses_and_doubles_nothing(engine: Engine) {
+async fn a_server_killed_before_the_commit_doubles_nothing(engine: Engine) {
     nats_dies_at(engine, "group.before_commit").await;
 }
 
-async fn a_server_killed_after_the_commit_loses_and_doubles_nothing(engine: Engine) {
+async fn a_server_killed_after_the_commit_doubles_nothing(engine: Engine) {
     nats_dies_at(engine, "group.after_commit").await;
 }
 
 harness::on_both_stores!(
-    a_collector_killed_before_the_commit_loses_and_doubles_nothing,
-    a_collector_killed_after_the_commit_loses_and_doubles_nothing,
-    a_server_killed_before_the_commit_loses_and_doubles_nothing,
-    a_server_killed_after_the_commit_loses_and_doubles_nothing,
+    a_collector_killed_before_the_commit_doubles_nothing,
+    a_collector_killed_after_the_commit_doubles_nothing,
+    a_server_killed_before_the_commit_doubles_nothing,
+    a_server_killed_after_the_commit_doubles_nothing,
 );
 
 /// A proxy that cuts the connection instead of bringing the PubAck of the first group.
@@ -369,21 +405,14 @@ async fn a_reply_lost_after_the_commit_doubles_nothing() {
         .collector_with("collector", &["--nats-url", &proxy])
         .await;
     let client = deployment.client(&url, "ada").await;
-    deployment.workers(1);
-    let load = Load::start(&client, "load");
+    let mut bursts = Bursts::of(&client);
     let unconfirmed = "devtrail_publish_groups_total{outcome=\"unconfirmed\"}";
-    until("a group's reply is lost, and others come", async || {
-        let lost = series(&url, unconfirmed).await? >= 1.0;
-        (lost && series(&url, COMMITTED).await? >= 1.0).then_some(())
-    })
-    .await;
-    let acks = load.finish().await;
-    replies_are_true(&deployment, &acks).await;
-    let messages = deployment.streams().await.messages("EVENTS").await;
-    deployment.completed(messages as i64).await;
-    let report = deployment.verify();
-    assert_eq!(
-        (&report["stored"], &report["duplicates"]),
-        (&messages.into(), &0.into())
-    );
+    let lost = async || at_least(&url, unconfirmed, 1.0).await;
+    bursts
+        .until(&deployment, "a group's reply is lost", lost)
+        .await;
+    bursts.settle().await;
+    bursts.send_the_rest(&client).await;
+    deployment.workers(1);
+    bursts.are_there_once(&deployment).await;
 }
