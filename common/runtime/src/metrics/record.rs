@@ -11,7 +11,7 @@ use super::series::{add, observe, set};
 use super::table::{
     ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
     EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
-    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_GROUP_BATCHES,
+    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_GROUPED,
     PUBLISH_GROUPS, PUBLISH_RETRIES, PUBLISHES, Program, QUOTA_REFUSALS, SETTLED, STORE_DURATION,
     STORE_RETRIES, WEBHOOK_POSTS,
 };
@@ -44,6 +44,7 @@ pub(super) fn begin(program: Program) {
                 add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 0);
             }
         }
+        add(&PUBLISH_GROUPED, &[], 0);
         add(&PUBLISH_RETRIES, &[], 0);
         add(&HTTP_BYTES, &[], 0);
     }
@@ -169,7 +170,7 @@ pub fn published(outcome: &'static str, took: Duration) {
 pub fn group_published(outcome: &'static str, batches: usize) {
     add(&PUBLISH_GROUPS, &[("outcome", outcome)], 1);
     if outcome == "committed" {
-        observe(&PUBLISH_GROUP_BATCHES, &[], batches as f64);
+        add(&PUBLISH_GROUPED, &[], batches as u64);
     }
 }
 

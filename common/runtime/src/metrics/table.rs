@@ -102,8 +102,8 @@ metrics! {
     PUBLISH_GROUPS = "devtrail_publish_groups_total", Counter, Collector, ["outcome"],
         "Groups published to the stream: `committed`; else its batches went singly: `duplicate` (the server knew one), \
          `refused`, `unsupported` (the stream takes no groups), `unconfirmed`.";
-    PUBLISH_GROUP_BATCHES = "devtrail_publish_group_batches", Histogram(MESSAGES), Collector, [],
-        "Batches of a group that was committed.";
+    PUBLISH_GROUPED = "devtrail_publish_grouped_total", Counter, Collector, [],
+        "Batches that were stored in groups.";
     GROUP_MESSAGES = "devtrail_group_messages", Histogram(MESSAGES), Worker, ["stream", "consumer"],
         "Messages of a group that was handled together.";
     GROUP_BYTES = "devtrail_group_bytes", Histogram(SIZES), Worker, ["stream", "consumer"],
