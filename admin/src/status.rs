@@ -69,7 +69,8 @@ async fn look(
     });
     let mut streams = Vec::new();
     let mut consumers = Vec::new();
-    for name in topology::declared().keys().cloned() {
+    for (name, declared) in topology::declared() {
+        let name = name.clone();
         let Some(info) = api::info(js, &name).await? else {
             continue;
         };
@@ -85,6 +86,9 @@ async fn look(
                 bytes: number("/state/bytes"),
                 first_sequence: number("/state/first_seq"),
                 last_sequence: number("/state/last_seq"),
+                takes_groups: declared
+                    .contains_key(topology::ATOMIC)
+                    .then(|| info["config"][topology::ATOMIC] == true),
             }),
             Some(consumer) => consumers.push(ConsumerStatus {
                 name: format!("{}/{consumer}", name.stream),

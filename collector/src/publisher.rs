@@ -1,27 +1,34 @@
 //! The publisher: every request gives it its message and awaits the PubAck.
 //!
-//! How it publishes is its secret (single publishes now, groups later; docs/protocol.md, Publish).
-//! A publish goes on when its client has hung up: the outcome would be unknown otherwise.
+//! It sends messages singly while PubAcks are quick, else in groups (docs/protocol.md, Publish). A publish goes on when
+//! its client has hung up: the outcome would be unknown otherwise.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod detached;
+mod group_commit;
+mod group_publish;
+mod line;
+mod recent_ids;
+mod single;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
+use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
-use runtime::breaker::{self, Guard};
+use runtime::breaker::Guard;
 use runtime::metrics;
 use runtime::retry::RetryPolicy;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 use types::batch::{self, Header};
 use types::id::MessageIdentity;
 use types::stream::StreamIncarnation;
 
 use crate::incarnation_cache::IncarnationCache;
+use detached::Detached;
+use line::{Departure, Line, Turn};
+use single::{Attempts, InFlightSingle};
 
 /// A message ready to be published.
 #[derive(Debug, Clone)]
@@ -110,33 +117,25 @@ pub enum NotPublished {
 }
 
 type Outcome = Result<PublishedMessage, NotPublished>;
-type InFlight = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
 
 /// One PubAck is awaited this long before the same message is published again.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// The server is storing a message with this id at this moment (error code 10158).
-const IN_PROCESS: u64 = 10158;
-const IN_PROCESS_DELAY: Duration = Duration::from_millis(50);
-/// The stream has reached its maximum of messages or bytes (error code 10077).
-const STREAM_FULL: u64 = 10077;
-/// The message is larger than the stream or the server takes (error code 10054).
-const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
+/// A message that has waited so long for the group in flight goes singly.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A publish to come.
-struct InFlightPublish {
-    outcome: watch::Receiver<Option<Outcome>>,
-    /// Another request's publish brings it.
-    joined: bool,
-}
-
-/// Publishes to the EVENTS stream.
+/// Publishes to the EVENTS stream. Cheap to clone; all clones are one publisher.
 #[derive(Clone)]
-pub struct Publisher {
+pub struct Publisher(Arc<Inner>);
+
+struct Inner {
     js: jetstream::Context,
+    client: async_nats::Client,
     incarnation: Arc<IncarnationCache>,
     breaker: Guard,
-    in_flight: InFlight,
     settings: PublishSettings,
+    line: Mutex<Line>,
+    /// It was logged that the stream takes no groups.
+    told_unsupported: AtomicBool,
 }
 
 /// How long and how often a publish is tried.
@@ -148,6 +147,13 @@ pub struct PublishSettings {
     pub retry: RetryPolicy,
 }
 
+/// What a PubAck says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Acked {
+    sequence: u64,
+    duplicate: bool,
+}
+
 impl Publisher {
     #[must_use]
     pub fn new(
@@ -156,13 +162,15 @@ impl Publisher {
         breaker: Guard,
         settings: PublishSettings,
     ) -> Self {
-        Self {
+        Self(Arc::new(Inner {
+            client: js.client(),
             js,
             incarnation,
             breaker,
-            in_flight: InFlight::default(),
             settings,
-        }
+            line: Mutex::new(Line::new(Instant::now())),
+            told_unsupported: AtomicBool::new(false),
+        }))
     }
 
     /// Publishes and awaits the PubAck. Equal message ids in flight share one publish. `permit` is kept
@@ -172,153 +180,184 @@ impl Publisher {
     /// Returns [`NotPublished`] if the stream is full, never takes such a message or did not confirm in time, or if
     /// its circuit breaker is open.
     pub async fn publish(&self, message: EventsMessage, permit: impl Send + 'static) -> Outcome {
-        let lost = || NotPublished::Unavailable("the publisher ended".to_owned());
-        let mut joined_or_started = self.join_or_start(message, permit);
-        let joined = joined_or_started.joined;
-        let outcome = joined_or_started
-            .outcome
-            .wait_for(Option::is_some)
-            .await
-            .map_err(|_| lost())?
-            .clone();
-        let published = outcome.unwrap_or_else(|| Err(lost()))?;
-        // A request that joined sent what another had sent before.
-        Ok(PublishedMessage {
-            duplicate: published.duplicate || joined,
-            joined,
-            ..published
-        })
-    }
-
-    fn join_or_start(
-        &self,
-        message: EventsMessage,
-        permit: impl Send + 'static,
-    ) -> InFlightPublish {
-        let mut in_flight = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = in_flight.get(&message.identity.message_id) {
-            return InFlightPublish {
-                outcome: outcome.clone(),
-                joined: true,
-            };
-        }
-        let (sender, receiver) = watch::channel(None);
-        in_flight.insert(message.identity.message_id.clone(), receiver.clone());
+        let message = Arc::new(message);
+        let started = Instant::now();
+        // Read before anything is sent: see `IncarnationCache`.
+        let incarnation = self.0.incarnation.last_read();
+        let departure = self.line().enter(&message, started);
+        let departure = match departure {
+            Departure::Joined(outcome) => {
+                let published = outcome.await.unwrap_or_else(|_| Err(ended()))?;
+                // A request that joined sent what another had sent before.
+                return Ok(PublishedMessage {
+                    duplicate: true,
+                    joined: true,
+                    ..published
+                });
+            }
+            Departure::Now(single) => First::Singly(InFlightSingle::new(self, single)),
+            Departure::Waits(turn) => First::Waits(turn),
+        };
         let publisher = self.clone();
-        tokio::spawn(async move {
-            let started = Instant::now();
-            let outcome = publisher.until_deadline(&message).await;
+        Detached::new(async move {
+            let in_flight = InFlight {
+                publisher: &publisher,
+                message_id: &message.identity.message_id,
+            };
+            let acked = publisher.until_acked(&message, departure, started).await;
+            let joined = in_flight.end();
+            // Usually the only one left.
+            let identity = match Arc::try_unwrap(message) {
+                Ok(message) => message.identity,
+                Err(message) => message.identity.clone(),
+            };
+            let outcome = acked.map(|acked| PublishedMessage {
+                incarnation,
+                identity,
+                sequence: acked.sequence,
+                duplicate: acked.duplicate,
+                joined: false,
+            });
             metrics::published(outcome_of(&outcome), started.elapsed());
-            publisher
-                .in_flight
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&message.identity.message_id);
-            // The requests that waited may have gone.
-            let _ = sender.send(Some(outcome));
+            for request in joined {
+                // The request that joined may have gone.
+                let _ = request.send(outcome.clone());
+            }
             drop(permit);
-        });
-        InFlightPublish {
-            outcome: receiver,
-            joined: false,
-        }
+            outcome
+        })
+        .await
     }
 
-    /// Publishes the same message until the stream has decided, the deadline has passed or the breaker opens.
-    async fn until_deadline(&self, message: &EventsMessage) -> Outcome {
-        let deadline = Instant::now() + self.settings.timeout;
-        let incarnation = self.incarnation.last_read();
-        let mut last = "no nats-server is connected".to_owned();
-        for attempt in 0.. {
-            let sent = attempt > 0;
-            let permit = self
-                .breaker
-                .acquire()
-                .map_err(|left| NotPublished::CircuitOpen { left, sent })?;
-            let attempt_ends = (Instant::now() + ATTEMPT).min(deadline);
-            let tried = tokio::select! {
-                biased;
-                tried = timeout_at(attempt_ends, self.once(message)) => tried,
-                () = self.breaker.opened() => return Err(self.opened_meanwhile()),
-            };
-            let delay = match tried {
-                Ok(Ok(ack)) => {
-                    permit.done(breaker::CallOutcome::Ok);
-                    return Ok(PublishedMessage {
-                        incarnation,
-                        identity: message.identity.clone(),
-                        sequence: ack.sequence,
-                        duplicate: ack.duplicate,
-                        joined: false,
+    /// Publishes until the stream has decided, the deadline has passed or the breaker opens.
+    async fn until_acked(
+        &self,
+        message: &EventsMessage,
+        first: First,
+        started: Instant,
+    ) -> Result<Acked, NotPublished> {
+        let deadline = started + self.0.settings.timeout;
+        let id = &message.identity.message_id;
+        let (single, attempts) = match first {
+            First::Singly(single) => (single, Attempts::none(deadline)),
+            First::Waits(turn) => match self.turn(id, turn, deadline).await? {
+                Turn::Committed(sequence) => {
+                    return Ok(Acked {
+                        sequence,
+                        duplicate: false,
                     });
                 }
-                Ok(Err(error)) => {
-                    last = error.to_string();
-                    match code(&error) {
-                        // The server answers, so it works: this message or the limit is at fault.
-                        Some(STREAM_FULL) => {
-                            permit.done(breaker::CallOutcome::Ok);
-                            return Err(NotPublished::Full(last));
-                        }
-                        Some(TOO_LARGE) => {
-                            permit.done(too_large_outcome(&error));
-                            return Err(NotPublished::TooLarge(last));
-                        }
-                        Some(IN_PROCESS) => {
-                            permit.done(breaker::CallOutcome::Ok);
-                            IN_PROCESS_DELAY
-                        }
-                        _ => {
-                            permit.failed(&last);
-                            self.settings.retry.delay(attempt)
-                        }
-                    }
+                Turn::Refused(reason) => return Err(reason),
+                Turn::Singly(single) => {
+                    (InFlightSingle::new(self, single), Attempts::none(deadline))
                 }
-                Err(_) => {
-                    last = format!("no PubAck within {ATTEMPT:?}");
-                    permit.failed(&last);
-                    Duration::ZERO
+                Turn::Again {
+                    single,
+                    reason,
+                    sent,
+                } => {
+                    metrics::publish_retried();
+                    tracing::debug!(id, reason, "publishing singly what went with a group");
+                    (
+                        InFlightSingle::new(self, single),
+                        Attempts::after_group(deadline, reason, sent),
+                    )
+                }
+            },
+        };
+        self.publish_singly(message, single, attempts).await
+    }
+
+    /// Waits until it is the message's turn, for at most [`PATIENCE`] while it is not sent.
+    async fn turn(
+        &self,
+        message_id: &str,
+        mut turn: oneshot::Receiver<Turn>,
+        deadline: Instant,
+    ) -> Result<Turn, NotPublished> {
+        let mut until = deadline.min(Instant::now() + PATIENCE);
+        loop {
+            let reason = tokio::select! {
+                biased;
+                turn = &mut turn => return turn.map_err(|_| ended()),
+                () = self.0.breaker.opened() => {
+                    let sent = !self.line().withdraw(message_id);
+                    self.opened_meanwhile(sent)
+                }
+                () = sleep_until(until) => { // sleep: the message's patience, then its deadline
+                    let mut line = self.line();
+                    if line.withdraw(message_id) {
+                        return Ok(Turn::Singly(line.commit().goes_alone(Instant::now())));
+                    }
+                    if until < deadline {
+                        until = deadline;
+                        continue;
+                    }
+                    NotPublished::Unavailable("no PubAck of its group until the deadline".to_owned())
                 }
             };
-            if Instant::now() + delay >= deadline {
-                break;
+            turn.close();
+            // It may have come at this moment.
+            if let Ok(Turn::Singly(single) | Turn::Again { single, .. }) = turn.try_recv() {
+                drop(InFlightSingle::new(self, single));
             }
-            metrics::publish_retried();
-            tracing::debug!(
-                id = message.identity.message_id,
-                attempt,
-                last,
-                "publishing again with the same id"
-            );
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {} // sleep: the retry policy's delay
-                () = self.breaker.opened() => return Err(self.opened_meanwhile()),
-            }
+            return Err(reason);
         }
-        Err(NotPublished::Unavailable(last))
     }
 
-    /// The breaker opened after the message was sent.
-    fn opened_meanwhile(&self) -> NotPublished {
+    /// The breaker opened while the message waited; `sent` if it was sent before.
+    fn opened_meanwhile(&self, sent: bool) -> NotPublished {
         NotPublished::CircuitOpen {
-            left: self.breaker.open_for(),
-            sent: true,
+            left: self.0.breaker.open_for(),
+            sent,
         }
     }
 
-    async fn once(&self, message: &EventsMessage) -> Result<PublishAck, PublishError> {
-        let publish = PublishMessage::build()
-            .payload(message.payload.clone())
-            .headers(message.headers.clone())
-            .message_id(&message.identity.message_id);
-        self.js
-            .send_publish(message.subject.clone(), publish)
-            .await?
-            .await
+    /// Has the next messages go, now that others have ended.
+    fn advance(&self, mut line: MutexGuard<'_, Line>) {
+        let group = line.advance(Instant::now());
+        drop(line);
+        if let Some(group) = group {
+            tokio::spawn(self.clone().publish_groups(group));
+        }
     }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // No step of it panics half-way.
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a message goes at first.
+enum First {
+    Singly(InFlightSingle),
+    Waits(oneshot::Receiver<Turn>),
+}
+
+/// A message in flight, which others may join. Dropped without an end, they learn that there is none.
+struct InFlight<'a> {
+    publisher: &'a Publisher,
+    message_id: &'a str,
+}
+
+impl InFlight<'_> {
+    /// Gives the requests that joined.
+    fn end(self) -> Vec<oneshot::Sender<Outcome>> {
+        let joined = self.publisher.line().leave(self.message_id);
+        std::mem::forget(self);
+        joined
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        drop(self.publisher.line().leave(self.message_id));
+    }
+}
+
+/// Whoever published is gone.
+fn ended() -> NotPublished {
+    NotPublished::Unavailable("the publisher ended".to_owned())
 }
 
 /// The outcome as metrics name it.
@@ -331,21 +370,4 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
         Err(NotPublished::CircuitOpen { .. }) => "circuit_open",
         Err(NotPublished::Unavailable(_)) => "unavailable",
     }
-}
-
-/// What a message that is too large tells the breaker: nothing if the client itself refused it.
-fn too_large_outcome(error: &PublishError) -> breaker::CallOutcome {
-    match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => breaker::CallOutcome::Ignored,
-        _ => breaker::CallOutcome::Ok,
-    }
-}
-
-/// The JetStream error code behind a failed publish.
-fn code(error: &PublishError) -> Option<u64> {
-    let source = std::error::Error::source(error)?;
-    if let Some(error) = source.downcast_ref::<jetstream::Error>() {
-        return Some(error.error_code().0);
-    }
-    (error.kind() == PublishErrorKind::MaxPayloadExceeded).then_some(TOO_LARGE)
 }

@@ -437,9 +437,29 @@ impl Deployment {
     /// # Panics
     /// If it does not start.
     pub async fn collector_with(&mut self, name: &str, arguments: &[&str]) -> String {
+        self.collector_given(name, arguments, None).await
+    }
+
+    /// The same that dies at a point (see `runtime::crash`).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn dying_collector(&mut self, name: &str, crash: &str) -> String {
+        self.collector_given(name, &[], Some(crash)).await
+    }
+
+    async fn collector_given(
+        &mut self,
+        name: &str,
+        arguments: &[&str],
+        crash: Option<&str>,
+    ) -> String {
         let address = free_address();
         let mut command = self.command("devtrail-collector", &["--listen", &address]);
-        self.spawn(name, command.args(arguments));
+        command
+            .args(arguments)
+            .envs(crash.map(|point| ("DEVTRAIL_CRASH_POINT", point)));
+        self.spawn(name, &mut command);
         runtime::process::install_tls();
         let url = format!("http://{address}");
         let client = reqwest::Client::new();

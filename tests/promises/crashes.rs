@@ -34,12 +34,18 @@ async fn loaded(engine: Engine) -> (Deployment, Client) {
 /// A worker of `role` dies at `point`; then it and all others run, and everything is there once.
 async fn heals(engine: Engine, role: &str, point: &str) {
     let (mut deployment, _client) = loaded(engine).await;
-    if engine == Engine::Postgres {
+    worker_dies(&mut deployment, role, point).await;
+    everything_is_there_once(&deployment).await;
+}
+
+/// A worker of `role` dies at `point`; then it and all others run.
+async fn worker_dies(deployment: &mut Deployment, role: &str, point: &str) {
+    let doing = deployment.role(role).to_owned();
+    if doing == role {
         for other in harness::ROLES.into_iter().filter(|other| *other != role) {
             deployment.worker(other, other, None);
         }
     }
-    let doing = deployment.role(role).to_owned();
     deployment.worker("dies", &doing, Some(point));
     let status = deployment.ended("dies").await;
     assert!(
@@ -48,7 +54,6 @@ async fn heals(engine: Engine, role: &str, point: &str) {
         deployment.log("dies")
     );
     deployment.worker("lives", &doing, None);
-    everything_is_there_once(&deployment).await;
 }
 
 async fn everything_is_there_once(deployment: &Deployment) {
@@ -111,13 +116,25 @@ heal_after! {
     a_crash_after_the_commit_before_the_ack: "persist" at "persist.after_commit",
     a_crash_after_the_ack: "persist" at "pull.after_ack",
     a_crash_before_any_job_is_published: "persist" at "trigger.before_jobs",
-    a_crash_after_some_jobs_are_published: "persist" at "trigger.after_a_job:2",
+    a_crash_before_a_group_of_jobs_is_committed: "persist" at "group.before_commit",
+    a_crash_after_a_group_of_jobs_is_committed: "persist" at "group.after_commit",
     a_crash_after_all_jobs_are_published_before_t2b: "persist" at "trigger.after_jobs",
     a_crash_after_an_aggregation_is_committed_before_its_ack: "aggregate" at "job.after_commit",
     a_crash_after_a_normalization_is_committed_before_its_ack: "normalize" at "job.after_commit",
     a_crash_after_an_evaluation_is_committed_before_its_ack: "alert" at "job.after_commit",
     a_crash_after_an_alert_is_committed_before_it_is_published: "alert" at "alert.before_publish",
     a_crash_after_an_alert_is_published_before_it_is_marked: "alert" at "alert.after_publish",
+}
+
+/// Where JOBS takes no groups, jobs are published one by one.
+async fn a_crash_after_some_jobs_are_published(engine: Engine) {
+    let (mut deployment, _client) = loaded(engine).await;
+    let streams = deployment.streams().await;
+    streams
+        .edit("JOBS", |config| config.allow_atomic_publish = false)
+        .await;
+    worker_dies(&mut deployment, "persist", "trigger.after_a_job:2").await;
+    everything_is_there_once(&deployment).await;
 }
 
 /// The jobs are done while the batch is still `persisted`: T2b sees the masks and completes it.
@@ -155,6 +172,8 @@ harness::on_both_stores!(
     a_crash_after_the_ack,
     a_crash_before_any_job_is_published,
     a_crash_after_some_jobs_are_published,
+    a_crash_before_a_group_of_jobs_is_committed,
+    a_crash_after_a_group_of_jobs_is_committed,
     a_crash_after_all_jobs_are_published_before_t2b,
     a_crash_after_an_aggregation_is_committed_before_its_ack,
     a_crash_after_a_normalization_is_committed_before_its_ack,

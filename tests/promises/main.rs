@@ -15,6 +15,7 @@ mod first_minutes;
 mod formats;
 mod fsync;
 mod full_disk;
+mod group_commit;
 mod history;
 mod http;
 mod keys_shown;

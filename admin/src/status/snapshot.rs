@@ -36,6 +36,9 @@ pub struct StreamStatus {
     pub bytes: u64,
     pub first_sequence: u64,
     pub last_sequence: u64,
+    /// Whether it takes groups of messages as one; only of streams that should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub takes_groups: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,11 +94,26 @@ fn streams(status: &Status, width: Option<u16>) -> String {
             range,
         ]
     });
-    as_table(
+    let table = as_table(
         ["STREAM", "MESSAGES", "SIZE", "SEQUENCES"],
         rows.collect(),
         width,
-    )
+    );
+    let singly = status
+        .streams
+        .iter()
+        .filter(|stream| stream.takes_groups == Some(false));
+    let sentences = singly.map(|stream| {
+        format!(
+            "The stream {} takes no atomic batches (allow_atomic is off): it gets messages one by one, which is slower. \
+             Run `devtrail streams apply`.",
+            stream.name
+        )
+    });
+    std::iter::once(table)
+        .chain(sentences)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn consumers(status: &Status, width: Option<u16>) -> String {
@@ -288,6 +306,7 @@ mod tests {
                 bytes: 4096,
                 first_sequence: 1,
                 last_sequence: 3,
+                takes_groups: Some(false),
             }],
             consumers: vec![ConsumerStatus {
                 name: "EVENTS/persist".to_owned(),
@@ -320,6 +339,8 @@ The streams belong to this store: sqlite:/data/devtrail.db on box (id 5f0c, sinc
 
  STREAM  MESSAGES  SIZE   SEQUENCES
  EVENTS  3         4 KiB  1–3
+The stream EVENTS takes no atomic batches (allow_atomic is off): it gets messages one by one, which is slower. Run \
+`devtrail streams apply`.
 
  CONSUMER        PENDING  ACK PENDING
  EVENTS/persist  2        1

@@ -3,6 +3,7 @@
 mod address;
 mod admin_alerts;
 pub mod api;
+pub mod atomic_group;
 mod bind;
 mod connect_failure;
 mod connection;

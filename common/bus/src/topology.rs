@@ -1,7 +1,7 @@
 //! Streams and consumers as data: the files under `nats/`, and the pure plan that makes them so.
 //!
 //! Only keys present in a file are compared, since the server adds defaults. A *safety* field
-//! that differs is repaired; any other difference is an administrator's choice and is kept.
+//! that differs is repaired, and so is a *speed* field; any other difference is an administrator's choice and is kept.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -25,6 +25,12 @@ const SAFETY: [&str; 6] = [
     "ack_policy",
     "max_deliver",
 ];
+
+/// Fields that only speed depends on: a stream that was made before them gets them, and works without.
+const SPEED: [&str; 1] = [ATOMIC];
+
+/// Whether a stream takes groups ([`crate::atomic_group`]).
+pub const ATOMIC: &str = "allow_atomic";
 
 const STREAMS: [&str; 10] = [
     include_str!("../../../nats/streams/EVENTS.json"),
@@ -131,9 +137,9 @@ pub struct Difference {
 pub enum ConfigChange {
     /// It is missing.
     Create(Config),
-    /// Safety fields differ: they are set back, all else is kept.
+    /// Safety or speed fields differ: they are set back, all else is kept.
     Repair {
-        /// The live configuration with the declared safety fields.
+        /// The live configuration with these fields as declared.
         config: Config,
         /// What differed.
         differences: Vec<Difference>,
@@ -152,16 +158,21 @@ pub fn plan(
         let Some(have) = live.get(name) else {
             return Some(ConfigChange::Create(expected.clone()));
         };
-        let Differences { safety, others } = differences(expected, have);
-        if !safety.is_empty() {
-            let repaired = safety
+        let Differences {
+            safety,
+            speed,
+            others,
+        } = differences(expected, have);
+        let repaired = [safety, speed].concat();
+        if !repaired.is_empty() {
+            let fields = repaired
                 .iter()
                 .map(|one| (one.field.clone(), one.declared.clone()));
             let mut config = have.clone();
-            config.extend(repaired);
+            config.extend(fields);
             return Some(ConfigChange::Repair {
                 config,
-                differences: safety,
+                differences: repaired,
             });
         }
         (!others.is_empty()).then_some(ConfigChange::Keep(others))
@@ -177,6 +188,8 @@ pub fn plan(
 pub struct Differences {
     /// Fields that correctness depends on.
     pub safety: Vec<Difference>,
+    /// Fields that only speed depends on.
+    pub speed: Vec<Difference>,
     /// Fields that are the administrator's choice.
     pub others: Vec<Difference>,
 }
@@ -193,8 +206,16 @@ pub fn differences(declared: &Config, live: &Config) -> Differences {
             live,
         })
     });
-    let (safety, others) = differing.partition(|one| SAFETY.contains(&one.field.as_str()));
-    Differences { safety, others }
+    let mut differences = Differences::default();
+    for one in differing {
+        let list = match one.field.as_str() {
+            field if SAFETY.contains(&field) => &mut differences.safety,
+            field if SPEED.contains(&field) => &mut differences.speed,
+            _ => &mut differences.others,
+        };
+        list.push(one);
+    }
+    differences
 }
 
 /// Whether the server leaves such a value out of its answers.
@@ -326,6 +347,20 @@ mod tests {
         assert_eq!(differences.len(), 1);
         let kept = change_of(|live| drop(live.insert("max_bytes".into(), json!(1))));
         assert!(matches!(kept, Some(ConfigChange::Keep(fields)) if fields[0].field == "max_bytes"));
+    }
+
+    #[test]
+    fn an_older_stream_gets_what_makes_it_fast_and_is_safe_without() {
+        let declared = declared();
+        let mut older = declared[&events()].clone();
+        older.remove(ATOMIC);
+        let differences = differences(&declared[&events()], &older);
+        assert!(differences.safety.is_empty() && differences.speed.len() == 1);
+        let Some(ConfigChange::Repair { config, .. }) = change_of(|live| drop(live.remove(ATOMIC)))
+        else {
+            panic!("not repaired")
+        };
+        assert_eq!(config[ATOMIC], json!(true));
     }
 
     #[test]

@@ -44,11 +44,7 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
 ) -> Result<(), BindError> {
     let js = jetstream::new(client.clone());
     let actor = process.actor.to_string();
-    let outbox = JobOutbox {
-        js: js.clone(),
-        store: store.clone(),
-        actor: actor.clone(),
-    };
+    let outbox = JobOutbox::new(js.clone(), store.clone(), actor.clone());
     let lost_jobs = LostJobs::new(outbox.clone());
     let lost_jobs = lost_jobs.run(pulling.retry.policy(), process.shutdown.clone());
     let relay = OutboxRelay::new(outbox, pulling.retry.policy(), process.shutdown.clone());

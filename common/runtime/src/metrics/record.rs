@@ -11,8 +11,9 @@ use super::series::{add, observe, set};
 use super::table::{
     ALERTS, ATTEMPTS, BATCHES, BATCHES_STORED, BATCHES_TRIGGERED, BREAKER, CHECK, DEAD_LETTERS,
     EVENTS, EVENTS_STORED, GROUP_BYTES, GROUP_DURATION, GROUP_MESSAGES, HTTP_BYTES, HTTP_DURATION,
-    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_RETRIES, PUBLISHES,
-    Program, QUOTA_REFUSALS, SETTLED, STORE_DURATION, STORE_RETRIES, WEBHOOK_POSTS,
+    HTTP_IN_FLIGHT, HTTP_REQUESTS, JOBS_DONE, Metric, PUBLISH_DURATION, PUBLISH_GROUPED,
+    PUBLISH_GROUPS, PUBLISH_RETRIES, PUBLISHES, Program, QUOTA_REFUSALS, SETTLED, STORE_DURATION,
+    STORE_RETRIES, WEBHOOK_POSTS,
 };
 use crate::breaker::{BreakerReport, BreakerState};
 /// Begins the counters at 0 whose labels are known.
@@ -29,11 +30,21 @@ pub(super) fn begin(program: Program) {
         ] {
             add(&PUBLISHES, &[("outcome", outcome)], 0);
         }
+        for outcome in [
+            "committed",
+            "duplicate",
+            "refused",
+            "unsupported",
+            "unconfirmed",
+        ] {
+            add(&PUBLISH_GROUPS, &[("outcome", outcome)], 0);
+        }
         for what in ["batches", "bytes", "queries", "connections"] {
             for whose in ["key", "address", "all"] {
                 add(&QUOTA_REFUSALS, &[("what", what), ("whose", whose)], 0);
             }
         }
+        add(&PUBLISH_GROUPED, &[], 0);
         add(&PUBLISH_RETRIES, &[], 0);
         add(&HTTP_BYTES, &[], 0);
     }
@@ -153,6 +164,14 @@ pub fn events_taken(counts: &Counts) {
 pub fn published(outcome: &'static str, took: Duration) {
     add(&PUBLISHES, &[("outcome", outcome)], 1);
     observe(&PUBLISH_DURATION, &[], took.as_secs_f64());
+}
+
+/// A group of so many batches was published: `committed`, `duplicate`, `refused`, `unsupported` or `unconfirmed`.
+pub fn group_published(outcome: &'static str, batches: usize) {
+    add(&PUBLISH_GROUPS, &[("outcome", outcome)], 1);
+    if outcome == "committed" {
+        add(&PUBLISH_GROUPED, &[], batches as u64);
+    }
 }
 
 /// A publish is tried again.

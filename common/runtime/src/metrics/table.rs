@@ -99,6 +99,11 @@ metrics! {
         "From publishing a batch to its PubAck, retries included.";
     PUBLISH_RETRIES = "devtrail_publish_retries_total", Counter, Collector, [],
         "Publishes that were retried.";
+    PUBLISH_GROUPS = "devtrail_publish_groups_total", Counter, Collector, ["outcome"],
+        "Groups published to the stream: `committed`; else its batches went singly: `duplicate` (the server knew one), \
+         `refused`, `unsupported` (the stream takes no groups), `unconfirmed`.";
+    PUBLISH_GROUPED = "devtrail_publish_grouped_total", Counter, Collector, [],
+        "Batches that were stored in groups.";
     GROUP_MESSAGES = "devtrail_group_messages", Histogram(MESSAGES), Worker, ["stream", "consumer"],
         "Messages of a group that was handled together.";
     GROUP_BYTES = "devtrail_group_bytes", Histogram(SIZES), Worker, ["stream", "consumer"],
