@@ -367,7 +367,8 @@ mod tests {
             let expected: Value = serde_json::from_str(&text).unwrap();
             let read = borrowed(&text).unwrap().value;
             let found = read.as_object().and_then(|object| object.get(&name)).cloned();
-            prop_assert_eq!(found.map(BorrowedValue::into_value).as_ref(), expected.get(&name));
+            let found = found.map(BorrowedValue::into_value);
+            prop_assert_eq!(found.as_ref(), expected.get(&name));
         }
     }
 }
