@@ -186,7 +186,7 @@ mod tests {
             for commit in [commit(seconds, offset), commit(near, offset % 2400)] {
                 let event = value(&commit);
                 prop_assert!(parse_rfc3339(event["occurred_at"].as_str().unwrap()).is_some(), "{}", event);
-                prop_assert_eq!(schema.check(&event), Ok(()));
+                prop_assert_eq!(schema.check(&(&event).into()), Ok(()));
             }
         }
     }

@@ -8,7 +8,8 @@ use crate::json;
 
 /// The members of an event that are not its data, each as the exact text it was sent as.
 ///
-/// Admission and persisting both read events through this type, so they cannot disagree on the identity of an event.
+/// Stored events are read through this type. Admission reads the same members of the value that it validates, and asks
+/// this type what is wrong where it cannot: so they do not disagree on the identity of an event (`tests/oracle/`).
 /// A repeated member is an error, because nothing tells which of them was meant.
 #[derive(Debug, Deserialize)]
 pub struct EventHead<'a> {

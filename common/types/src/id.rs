@@ -192,13 +192,28 @@ pub fn made_of(prefix: &str, parts: impl Iterator<Item = impl AsRef<[u8]>>) -> S
     format!("{prefix}-{}", &hash_of(parts).to_hex()[..32])
 }
 
+/// Bytes that are hashed at once. BLAKE3 takes several of its chunks of 1 KiB at a time, if it is given them.
+const HASHED_AT_ONCE: usize = 64 * 1024;
+
 fn hash_of(parts: impl Iterator<Item = impl AsRef<[u8]>>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
+    let mut waiting: Vec<u8> = Vec::new();
     for part in parts {
         let part = part.as_ref();
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+        if waiting.len() + part.len() >= HASHED_AT_ONCE {
+            hasher.update(&waiting);
+            waiting.clear();
+        }
+        waiting.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        if part.len() < HASHED_AT_ONCE {
+            waiting.extend_from_slice(part);
+        } else {
+            hasher.update(&waiting);
+            waiting.clear();
+            hasher.update(part);
+        }
     }
+    hasher.update(&waiting);
     hasher.finalize()
 }
 

@@ -1,15 +1,18 @@
 //! Lossless reading of JSON: an object as the exact text of its members.
 
-mod bounded;
+mod borrowed;
 mod equivalence;
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use bounded::{MAX_VALUES, value};
+pub use borrowed::{
+    BorrowedMember, BorrowedObject, BorrowedText, BorrowedValue, MAX_VALUES, borrowed,
+};
 pub use equivalence::is_equivalent;
 
 /// The members of a JSON object in their order, each value as the exact text it was sent as.
@@ -70,6 +73,14 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
         }
         deserializer.deserialize_map(Members)
     }
+}
+
+/// A JSON text as a value of its own, read as [`borrowed`] reads it.
+///
+/// # Errors
+/// Returns what [`borrowed`] returns.
+pub fn value(text: &str) -> Result<Value, serde_json::Error> {
+    borrowed(text).map(|read| read.value.into_value())
 }
 
 /// The text of a JSON string value; `None` if the value is not a string.

@@ -7,6 +7,7 @@
 mod builtin;
 mod compiled;
 mod definition;
+mod representation;
 mod version;
 
 use std::borrow::Cow;

@@ -45,26 +45,38 @@ pub struct OffsetTime {
 /// dropped.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<OffsetTime> {
-    let (date, rest) = text.split_at_checked(10)?;
-    let (time, rest) = rest.strip_prefix(['T', 't'])?.split_at_checked(8)?;
-    let (fraction, zone) = match rest.strip_prefix('.') {
-        Some(rest) => rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?,
-        None => ("0", rest),
+    let (date, rest) = text.as_bytes().split_first_chunk::<10>()?;
+    let (time, rest) = rest.split_first_chunk::<9>()?;
+    let (fraction, zone) = match rest.split_first()? {
+        (b'.', rest) => rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?),
+        _ => (&b"0"[..], rest),
+    };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *date else {
+        return None;
+    };
+    let [b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = *time else {
+        return None;
     };
     if fraction.is_empty() {
         return None;
     }
-    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
-    let micros = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
-    let micros = micros.fold(0, |sum: i32, digit| sum * 10 + i32::from(digit - b'0'));
-    let date = Date::new(year, month as i8, day as i8).ok()?;
-    let second = if second == 60 { 59 } else { second };
-    let time = Time::new(hour as i8, minute as i8, second as i8, micros * 1000).ok()?;
-    let is_local = !["Z", "z", "-00:00"].contains(&zone);
+    let micros = fraction.iter().chain(std::iter::repeat(&b'0')).take(6);
+    let micros = micros.fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'));
+    let date = Date::new(
+        number([y1, y2, y3, y4])?,
+        number([m1, m2])? as i8,
+        number([d1, d2])? as i8,
+    );
+    let second = match number([s1, s2])? {
+        60 => 59,
+        second => second,
+    };
+    let (hour, minute) = (number([h1, h2])? as i8, number([n1, n2])? as i8);
+    let time = Time::new(hour, minute, second as i8, micros * 1000).ok()?;
+    let is_local = ![&b"Z"[..], b"z", b"-00:00"].contains(&zone);
     let offset = offset(zone)?;
     let at = offset
-        .to_timestamp(date.to_datetime(time))
+        .to_timestamp(date.ok()?.to_datetime(time))
         .ok()
         .map(Timestamp::as_microsecond);
     Some(OffsetTime {
@@ -74,30 +86,27 @@ pub fn parse_rfc3339(text: &str) -> Option<OffsetTime> {
     })
 }
 
-fn offset(text: &str) -> Option<Offset> {
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'Z' | b'z' => return (text.len() == 1).then_some(Offset::UTC),
-        b'+' => (1, &text[1..]),
-        b'-' => (-1, &text[1..]),
+fn offset(text: &[u8]) -> Option<Offset> {
+    let (sign, [h1, h2, m1, m2]) = match *text {
+        [b'Z' | b'z'] => return Some(Offset::UTC),
+        [b'+', h1, h2, b':', m1, m2] => (1, [h1, h2, m1, m2]),
+        [b'-', h1, h2, b':', m1, m2] => (-1, [h1, h2, m1, m2]),
         _ => return None,
     };
-    let [hours, minutes] = fields(rest, ':', [2, 2])?;
+    let (hours, minutes) = (number([h1, h2])?, number([m1, m2])?);
     let valid = hours <= 23 && minutes <= 59;
     valid.then(|| {
         Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok()
     })?
 }
 
-/// Splits `text` into exactly N numbers of the given digits each.
-fn fields<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i16; N]> {
-    let mut parts = text.split(separator);
-    let mut numbers = [0; N];
-    for (number, digits) in numbers.iter_mut().zip(digits) {
-        let part = parts.next()?;
-        let well_formed = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
-        *number = well_formed.then(|| part.parse().ok())??;
-    }
-    parts.next().is_none().then_some(numbers)
+/// The number that decimal digits are.
+fn number<const N: usize>(digits: [u8; N]) -> Option<i16> {
+    digits.iter().try_fold(0, |sum, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| sum * 10 + i16::from(digit - b'0'))
+    })
 }
 
 /// `at` as RFC 3339 in UTC with microseconds, for people and for the wire.
@@ -126,8 +135,21 @@ pub fn plausible(effective: Micros, received_at: Micros) -> bool {
 #[must_use]
 pub fn local_day(at: Micros, zone: Option<&TimeZone>, offset: Offset) -> String {
     let at = Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    let zone = zone.cloned().unwrap_or_else(|| TimeZone::fixed(offset));
-    zone.to_datetime(at).date().to_string()
+    let offset = zone.map_or(offset, |zone| zone.to_offset(at));
+    day(offset.to_datetime(at).date())
+}
+
+/// A date as `YYYY-MM-DD`. One is written for each event, so the formatter for all dates there are is left out.
+fn day(date: Date) -> String {
+    let Ok(year) = u16::try_from(date.year()) else {
+        return date.to_string();
+    };
+    let [month, day] = [date.month(), date.day()].map(|number| number.unsigned_abs().into());
+    let digit = |number: u16, place: u16| char::from(b'0' + (number / place % 10) as u8);
+    let year = [1000, 100, 10, 1].map(|place| digit(year, place));
+    let month = ['-', digit(month, 10), digit(month, 1)];
+    let day = ['-', digit(day, 10), digit(day, 1)];
+    year.into_iter().chain(month).chain(day).collect()
 }
 
 /// The IANA zone of this name; an unknown one counts as absent (contract).
@@ -264,6 +286,14 @@ mod tests {
                 && zone("etc/unknown").is_none()
                 && zone("Etc/UTC").is_some()
         );
+    }
+
+    #[test]
+    fn a_day_is_written_as_its_date() {
+        for (year, month, day_of_month) in [(2026, 3, 1), (0, 1, 31), (9999, 12, 10), (-1, 2, 3)] {
+            let date = Date::new(year, month, day_of_month).unwrap();
+            assert_eq!(day(date), date.to_string());
+        }
     }
 
     #[test]

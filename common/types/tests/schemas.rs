@@ -73,7 +73,7 @@ fn failures(schemas: &Schemas, version: Version, kind: &str, cases: &Cases) -> V
     };
     let mut failures = Vec::new();
     for (index, event) in cases.accept.iter().enumerate() {
-        if let Err(violation) = schema.check(event) {
+        if let Err(violation) = schema.check(&event.into()) {
             failures.push(format!(
                 "accept {index} is refused at {:?}: {}",
                 violation.pointer, violation.detail
@@ -89,7 +89,7 @@ fn failures(schemas: &Schemas, version: Version, kind: &str, cases: &Cases) -> V
         },
     ) in cases.reject.iter().enumerate()
     {
-        match schema.check(event) {
+        match schema.check(&event.into()) {
             Ok(()) => failures.push(format!("reject {index} ({why}) is accepted")),
             Err(violation) if violation.pointer != *pointer => {
                 let found = violation.pointer;

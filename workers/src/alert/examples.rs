@@ -104,7 +104,7 @@ impl ExampleEvent {
                 "data": self.data,
             });
             match schemas.find(&self.kind, VERSION) {
-                SchemaLookup::Known(schema) => schema.check(&body).map_err(|misfit| {
+                SchemaLookup::Known(schema) => schema.check(&(&body).into()).map_err(|misfit| {
                     format!(
                         "the event {} fits no schema: {} {}",
                         self.kind, misfit.pointer, misfit.detail

@@ -95,7 +95,8 @@ impl ReceivedBatch {
             .ready()
             .map_err(|reason| refusals::not_accepting(app, reason))?;
         let rate_limiter = caller.rate_limiter.take();
-        let validate = || tracing::info_span!("admit").in_scope(|| self.validate(app, ids, caller));
+        let validate =
+            || tracing::debug_span!("admit").in_scope(|| self.validate(app, ids, caller));
         // A large body takes milliseconds to validate: other requests move to other threads meanwhile.
         let admitted = if self.body.len() > LARGE_BODY {
             let _permit = app.admission.large_body().await;

@@ -62,7 +62,7 @@ impl<'a> AcceptedBatch<'a> {
             .stream
             .publisher
             .publish(message, self.permit.clone())
-            .instrument(tracing::info_span!("publish"))
+            .instrument(tracing::debug_span!("publish"))
             .await
             .map_err(|error| refusals::not_published(&error))?;
         if !published.duplicate {
@@ -127,7 +127,7 @@ impl PublishedBatch<'_> {
                 &batch.admitted.header,
                 &app.supported,
             )
-            .instrument(tracing::info_span!("original"))
+            .instrument(tracing::debug_span!("original"))
             .await
         } else {
             DuplicateOf::SameRequest
@@ -139,7 +139,7 @@ impl PublishedBatch<'_> {
             Some(waiting) => Some(self.wait(waiting, app).await),
             None => None,
         };
-        let mut response = tracing::info_span!("reply").in_scope(|| {
+        let mut response = tracing::debug_span!("reply").in_scope(|| {
             let reply = BatchReply::new(
                 &batch.admitted,
                 published,
@@ -167,7 +167,7 @@ impl PublishedBatch<'_> {
         };
         let outcome = stored
             .run(&waiting.waiter)
-            .instrument(tracing::info_span!("wait"))
+            .instrument(tracing::debug_span!("wait"))
             .await;
         Wait {
             prefer: waiting.prefer,

@@ -1,14 +1,16 @@
 //! The verdict on each event: its id, its schema, its time, and which event of the batch has its id first.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::batch::EventMetadata;
-use crate::event::EventHead;
+use crate::event::{EventHead, NotAString};
 use crate::formats::{Format, ParsedEvent, Refusal};
-use crate::json::{self, shorten};
+use crate::id::is_id;
+use crate::json::{self, BorrowedValue, shorten};
 use crate::schema::{SchemaLookup, SchemaViolation, Schemas};
 use crate::time::{self, Micros};
 use crate::verdict::Code;
@@ -30,8 +32,8 @@ pub struct EventValidator<'a> {
 }
 
 /// What an event is stored under.
-struct ValidEvent {
-    id: String,
+struct ValidEvent<'a> {
+    id: Cow<'a, str>,
     effective_at: Micros,
     /// `YYYY-MM-DD`.
     local_day: String,
@@ -49,9 +51,9 @@ impl From<SchemaViolation> for Refusal {
 
 impl EventValidator<'_> {
     /// One note an event, in their order.
-    pub fn validate_all(&self, events: &[ParsedEvent<'_>]) -> Vec<EventMetadata> {
-        let mut first_of_id: HashMap<String, usize> = HashMap::new();
-        let note_of = |(index, event): (usize, &ParsedEvent<'_>)| {
+    pub fn validate_all<'e>(&self, events: &'e [ParsedEvent<'e>]) -> Vec<EventMetadata> {
+        let mut first_of_id: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(events.len());
+        let note_of = |(index, event): (usize, &'e ParsedEvent<'e>)| {
             let mut note = EventMetadata {
                 len: event.bytes().len() as u32,
                 ..EventMetadata::default()
@@ -90,7 +92,7 @@ impl EventValidator<'_> {
         }
     }
 
-    fn validate(&self, text: &str) -> Result<ValidEvent, Refusal> {
+    fn validate<'a>(&self, text: &'a str) -> Result<ValidEvent<'a>, Refusal> {
         if !text.starts_with('{') {
             return Err(Refusal::new(
                 Code::NotAnObject,
@@ -98,40 +100,26 @@ impl EventValidator<'_> {
                 "an event must be a JSON object",
             ));
         }
-        // Only a line of NDJSON can be no JSON at all, so this is checked only once it has failed.
-        let unreadable = |error: serde_json::Error| match serde_json::from_str::<&RawValue>(text) {
-            Ok(_) => Refusal::new(
-                Code::SchemaInvalid,
-                "",
-                shorten(&format!("the event cannot be read: {error}"), 200),
-            ),
-            Err(error) => Refusal::new(
-                Code::NotAnObject,
-                "",
-                shorten(&format!("the event is no JSON: {error}"), 200),
-            ),
+        let event = read(text)?;
+        let id = text_of(&event, "id")
+            .filter(|id| is_id(id))
+            .ok_or_else(|| {
+                Refusal::new(
+                    Code::IdInvalid,
+                    "/id",
+                    "id must be a string of 1 to 128 characters from 0x21 to 0x7E",
+                )
+            })?;
+        let version = match member(&event, "schema_version") {
+            None => self.schema_version,
+            Some(version) => version.as_text().ok_or_else(|| {
+                let detail = format!("schema_version {NotAString}");
+                Refusal::new(Code::SchemaInvalid, "/schema_version", detail)
+            })?,
         };
-        let head = EventHead::parse(text).map_err(unreadable)?;
-        let value = json::value(text).map_err(unreadable)?;
-        let id = head.id().ok_or_else(|| {
-            Refusal::new(
-                Code::IdInvalid,
-                "/id",
-                "id must be a string of 1 to 128 characters from 0x21 to 0x7E",
-            )
-        })?;
-        let version = head.schema_version().map_err(|error| {
-            Refusal::new(
-                Code::SchemaInvalid,
-                "/schema_version",
-                format!("schema_version {error}"),
-            )
-        })?;
-        let version = version.as_deref().unwrap_or(self.schema_version);
-        let kind = head
-            .kind()
+        let kind = text_of(&event, "type")
             .ok_or_else(|| Refusal::new(Code::SchemaInvalid, "/type", "type must be a string"))?;
-        let found = self.schemas.find(&kind, version);
+        let found = self.schemas.find(kind, version);
         let (schema, newer) = match found {
             SchemaLookup::Known(schema) => (schema, false),
             SchemaLookup::NewerMinor(schema) => (schema, true),
@@ -139,24 +127,21 @@ impl EventValidator<'_> {
                 let detail = format!(
                     "no schema of version {} knows the type {:?}",
                     shorten(version, 32),
-                    shorten(&kind, 64)
+                    shorten(kind, 64)
                 );
                 return Err(Refusal::new(Code::TypeUnknown, "/type", detail));
             }
             SchemaLookup::UnsupportedVersion => return Err(unsupported(version, None)),
         };
-        let written = head
-            .occurred_at()
-            .as_deref()
-            .and_then(time::parse_rfc3339)
-            .ok_or_else(|| {
-                Refusal::new(
-                    Code::TimeInvalid,
-                    "/occurred_at",
-                    "occurred_at must be an RFC 3339 time with an offset or Z",
-                )
-            })?;
-        match schema.check(&value) {
+        let occurred_at = text_of(&event, "occurred_at").map(|text| &**text);
+        let written = occurred_at.and_then(time::parse_rfc3339).ok_or_else(|| {
+            Refusal::new(
+                Code::TimeInvalid,
+                "/occurred_at",
+                "occurred_at must be an RFC 3339 time with an offset or Z",
+            )
+        })?;
+        match schema.check(&event) {
             Err(violation) if newer => return Err(unsupported(version, Some(violation))),
             checked => checked?,
         }
@@ -169,11 +154,48 @@ impl EventValidator<'_> {
                 Refusal::new(Code::TimeImplausible, "/occurred_at", detail)
             })?;
         Ok(ValidEvent {
-            id,
+            id: id.clone(),
             effective_at: at,
             local_day: time::local_day(at, self.zone.as_ref(), written.offset),
         })
     }
+}
+
+/// Reads an event, whose members beside its data must each occur once: nothing tells which of two was meant.
+fn read(text: &str) -> Result<BorrowedValue<'_>, Refusal> {
+    let read = match json::borrowed(text) {
+        Ok(read) if !read.has_repeated => return Ok(read.value),
+        read => read,
+    };
+    // Rare: the reader of stored events says what it would find wrong.
+    let reads = EventHead::parse(text).and(read);
+    reads
+        .map(|read| read.value)
+        .map_err(|error| unreadable(text, &error))
+}
+
+fn unreadable(text: &str, error: &serde_json::Error) -> Refusal {
+    // Only a line of NDJSON can be no JSON at all.
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => {
+            let detail = shorten(&format!("the event cannot be read: {error}"), 200);
+            Refusal::new(Code::SchemaInvalid, "", detail)
+        }
+        Err(error) => {
+            let detail = shorten(&format!("the event is no JSON: {error}"), 200);
+            Refusal::new(Code::NotAnObject, "", detail)
+        }
+    }
+}
+
+/// A member of an event; `null` counts as absent, as [`EventHead`] has it.
+fn member<'v, 'a>(event: &'v BorrowedValue<'a>, name: &str) -> Option<&'v BorrowedValue<'a>> {
+    let value = event.as_object()?.get(name)?;
+    (*value != BorrowedValue::Null).then_some(value)
+}
+
+fn text_of<'v, 'a>(event: &'v BorrowedValue<'a>, name: &str) -> Option<&'v Cow<'a, str>> {
+    member(event, name)?.as_text()
 }
 
 fn unsupported(version: &str, violation: Option<SchemaViolation>) -> Refusal {

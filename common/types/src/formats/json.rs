@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::TooManyMembers;
+use crate::json::{MAX_VALUES, RawObject, RepeatedMember, TooManyMembers};
 
 use super::submission::{BadEnvelope, BatchRequest, invalid};
 
@@ -60,32 +60,107 @@ pub struct Elements<'a> {
 
 /// Reads an array of which at most `max` elements are taken.
 pub fn list(text: &str, max: usize) -> serde_json::Result<Elements<'_>> {
-    struct List(usize);
-    impl<'de> Visitor<'de> for List {
-        type Value = Elements<'de>;
+    read(text, List { max })
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
+/// The members of an object, its `events` apart.
+pub struct Envelope<'a> {
+    /// All but `events`.
+    pub members: RawObject<'a>,
+    /// `None` if there is no such member.
+    pub events: Option<Elements<'a>>,
+}
 
-        fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Elements<'de>, S::Error> {
-            let mut elements = Elements {
-                first: Vec::new(),
-                count: 0,
-            };
-            while let Some(element) = seq.next_element::<&RawValue>()? {
-                elements.count += 1;
-                if elements.count <= self.0 {
-                    elements.first.push(element);
-                }
-            }
-            Ok(elements)
-        }
-    }
+/// Reads an object in one scan, its `events` as an array of which at most `max` elements are taken.
+///
+/// Fails if `events` is no array, occurs twice, or there are too many members.
+pub fn envelope(text: &str, max: usize) -> serde_json::Result<Envelope<'_>> {
+    read(text, EnvelopeOf { max })
+}
+
+fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> serde_json::Result<S::Value> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let elements = reader.deserialize_seq(List(max))?;
+    let value = seed.deserialize(&mut reader)?;
     reader.end()?;
-    Ok(elements)
+    Ok(value)
+}
+
+/// Reads an array.
+struct List {
+    max: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for List {
+    type Value = Elements<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+        let mut elements = Elements {
+            first: Vec::new(),
+            count: 0,
+        };
+        while let Some(element) = seq.next_element::<&RawValue>()? {
+            elements.count += 1;
+            if elements.count <= self.max {
+                elements.first.push(element);
+            }
+        }
+        Ok(elements)
+    }
+}
+
+/// Reads an envelope.
+struct EnvelopeOf {
+    max: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for EnvelopeOf {
+    type Value = Envelope<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeOf {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut members = Vec::with_capacity(8);
+        let mut events = None;
+        while let Some(name) = map.next_key::<String>()? {
+            if members.len() + usize::from(events.is_some()) == MAX_VALUES {
+                return Err(M::Error::custom(TooManyMembers));
+            }
+            if name != "events" {
+                members.push((name, map.next_value()?));
+                continue;
+            }
+            let read = map.next_value_seed(List { max: self.max })?;
+            if events.replace(read).is_some() {
+                return Err(M::Error::custom(RepeatedMember(name)));
+            }
+        }
+        Ok(Envelope {
+            members: RawObject(members),
+            events,
+        })
+    }
 }
 
 /// Why the text of an object could not be read as a [`RawObject`](crate::json::RawObject).
