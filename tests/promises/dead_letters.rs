@@ -18,7 +18,7 @@ const DERIVED: [&str; 9] = [
     "SELECT src, seq, ordinal, developer, event_id, type, effective_at, local_day FROM events ORDER BY \
         developer, event_id",
     "SELECT developer, hour, gen FROM hours ORDER BY developer, hour",
-    "SELECT developer, hour, computed_gen, version, body FROM partials ORDER BY developer, hour",
+    "SELECT developer, kind, hour, computed_gen, version, body FROM partials ORDER BY developer, kind, hour",
     "SELECT developer, day, computed_gen, version, body FROM days ORDER BY developer, day",
     "SELECT developer, event_id, version, src, seq, ordinal, record FROM normalized ORDER BY developer, \
         event_id, version",

@@ -15,7 +15,8 @@ fn push(id: &str, at: &str, force: bool) -> Value {
 
 async fn derived(deployment: &Deployment) -> Vec<Vec<String>> {
     let windows = "SELECT 'day', day, computed_gen, body FROM days
-        UNION ALL SELECT 'hour', CAST(hour AS TEXT), computed_gen, body FROM partials ORDER BY 1, 2";
+        UNION ALL SELECT 'hour', CAST(hour AS TEXT), computed_gen, body FROM partials
+        WHERE kind = 'aggregate' ORDER BY 1, 2";
     deployment.database.rows(windows).await
 }
 

@@ -5,6 +5,7 @@
 mod admin_alerts;
 mod breakers;
 mod cloudevents;
+mod coalesced_jobs;
 mod collector_shutdown;
 mod concurrent_workers;
 mod crashes;
