@@ -1,9 +1,9 @@
 //! Partials of UTC hours: which events of an hour must be read, and what the hour comes to then. Pure.
 //!
 //! A kind of job keeps of each hour what its events come to ([`Fold`]), in segments: stretches of the hour of about
-//! [`SEGMENT`] events each. The store says where an hour changed since. Only the segments that a change touches are read
-//! again, and of what came at the end of the hour only that, so that a job costs what is new, however much an hour
-//! holds (`docs/decisions/0012-an-hour-knows-what-changed.md`).
+//! [`SEGMENT`] events each. The store says where an hour changed since. Only the segments that a change touches are
+//! read again, and of what came at the end of the hour only that, so that a job costs what is new, however much an
+//! hour holds (`docs/decisions/0012-an-hour-knows-what-changed.md`).
 
 use std::collections::BTreeMap;
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use types::job::JobMessage;
 
-/// Most new events of the jobs that one transaction finishes, unless a single job has more. A normalize job writes a row
-/// for each of them, in some 5 µs.
+/// Most new events of the jobs that one transaction finishes, unless a single job has more. A normalize job writes a
+/// row for each of them, in some 5 µs.
 const ROUND_EVENTS: u64 = 8192;
 
 /// The jobs in rounds, each to be finished by one transaction, one after the other.

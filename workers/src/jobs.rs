@@ -196,7 +196,7 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
-    /// Does the jobs round by round; gives what failed, by job id. A store that is away is not asked for the next round.
+    /// Does the jobs round by round; gives what failed, by job id. A store that is away is not asked again.
     async fn finish_in_rounds(&self, jobs: Vec<JobMessage>) -> BTreeMap<String, StoreError> {
         let mut failed = BTreeMap::new();
         let mut away: Option<StoreError> = None;

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use types::time::Micros;
 
 use super::partial::{Active, CommitsBy, EdgeEvent, IDLE, Lines, Part, Span, Tests};
-
-/// Sums end here: the largest integer that every reader of JSON holds (RFC 8259, section 6). A sum
-/// that stops at a bound is still the same in whatever order it is taken.
-pub const MAX_SUM: u64 = 9_007_199_254_740_991;
+use super::sums::{add, entry};
 
 impl Part {
     /// Adds the part that comes next. Associative, with the empty part as its neutral element.
@@ -73,6 +70,7 @@ impl Active {
 }
 
 impl Lines {
+    /// Adds the lines of what comes next.
     pub fn add(&mut self, other: Self) {
         add(&mut self.added, other.added);
         add(&mut self.removed, other.removed);
@@ -87,30 +85,13 @@ impl CommitsBy {
 }
 
 impl Tests {
+    /// Adds the tests of what comes next.
     pub fn add(&mut self, other: Self) {
         add(&mut self.passed, other.passed);
         add(&mut self.failed, other.failed);
         add(&mut self.skipped, other.skipped);
         add(&mut self.flaky, other.flaky);
     }
-}
-
-/// Adds to a sum that ends at [`MAX_SUM`].
-pub fn add(sum: &mut u64, more: u64) {
-    *sum = sum.saturating_add(more).min(MAX_SUM);
-}
-
-/// Counts one under this name.
-pub fn count(sums: &mut BTreeMap<String, u64>, name: &str) {
-    add(entry(sums, name), 1);
-}
-
-/// The value under this name, which is nearly always there: it is not copied then.
-fn entry<'a, T: Default>(values: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
-    if !values.contains_key(name) {
-        values.insert(name.to_owned(), T::default());
-    }
-    values.get_mut(name).expect("it was inserted")
 }
 
 fn add_each(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {

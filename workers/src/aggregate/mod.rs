@@ -6,12 +6,15 @@
 mod commit_languages;
 mod day;
 mod fold;
+mod hour_parts;
 mod partial;
 mod plan;
 mod role;
+mod sums;
 mod windows;
 
+pub use hour_parts::{HourParts, VERSION, maker};
 pub use partial::{EdgeEvent, IDLE, Part};
 pub use plan::{DayReads, InvalidDate, LookBacks, look_back, look_backs, plan};
 pub use role::AggregateWork;
-pub use windows::{HourParts, VERSION, maker, windows};
+pub use windows::windows;

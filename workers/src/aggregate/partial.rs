@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::time::{Micros, SECOND};
 
 use super::commit_languages::{languages_of, main_language};
-use super::fold::{add, count};
+use super::sums::{add, count};
 use crate::normalize::Record;
 
 /// The longest pause that still counts as active time: 15 minutes, as WakaTime's default keystroke
@@ -85,16 +85,12 @@ pub struct CommitsBy {
 
 /// Tests of all runs, summed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Tests {
-    #[serde(skip_serializing_if = "is_default")]
     pub passed: u64,
-    #[serde(skip_serializing_if = "is_default")]
     pub failed: u64,
-    #[serde(skip_serializing_if = "is_default")]
     pub skipped: u64,
     /// Tests that passed only when tried again.
-    #[serde(skip_serializing_if = "is_default")]
     pub flaky: u64,
 }
 

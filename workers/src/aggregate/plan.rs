@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{ComputedAt, Hour, HourRange, ReadPlan};
 use types::time::{parse_rfc3339, utc_hour};
 
-use super::windows::HourParts;
+use super::hour_parts::HourParts;
 use crate::hour_partials::{HourReads, Maker, generation, generations};
 
 /// A touched day that is no date.

@@ -6,8 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use store::{AlertRevision, Effects, Jobs, Snapshot, SnapshotRequest, StoreError};
 use types::job::{JobKind, JobMessage};
 
+use super::hour_parts::maker;
 use super::plan::{InvalidDate, look_backs, plan};
-use super::windows::{maker, windows};
+use super::windows::windows;
 use crate::hour_partials::MisplacedEvent;
 use crate::jobs::Work;
 

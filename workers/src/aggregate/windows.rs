@@ -1,49 +1,12 @@
 //! From a developer's hours to what is written: the partials of stale hours, and the folded days.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use store::{Computed, DayRow, Effects, StoredEvent};
-use types::job::JobKind;
+use store::{Computed, DayRow, Effects, HourRange, StoredEvent};
 
 use super::day::DayMetrics;
+use super::hour_parts::HourParts;
 use super::partial::Part;
 use super::plan::DayReads;
-use crate::hour_partials::{Maker, MisplacedEvent, SEGMENT};
-use crate::normalize::normalize;
-
-/// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
-/// what older code computed is stale.
-pub const VERSION: i32 = 4;
-
-/// What a stretch of a UTC hour holds, by local day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HourParts(BTreeMap<String, Part>);
-
-impl HourParts {
-    /// Adds an event that follows all others.
-    fn add(&mut self, event: &StoredEvent) {
-        let record = normalize(event);
-        match self.0.get_mut(&event.local_day) {
-            Some(part) => part.add(&record),
-            None => {
-                self.0.insert(event.local_day.clone(), Part::of(&record));
-            }
-        }
-    }
-}
-
-/// What makes the aggregate role's partials.
-#[must_use]
-pub fn maker() -> Maker {
-    Maker {
-        kind: JobKind::Aggregate,
-        version: VERSION,
-        made_with: String::new(),
-        segment: SEGMENT,
-    }
-}
+use crate::hour_partials::{Maker, MisplacedEvent};
 
 /// The effects of jobs, once the events that `reads` asked for are read.
 ///
@@ -58,12 +21,12 @@ pub fn windows(
     maker: &Maker,
 ) -> Result<Effects, MisplacedEvent> {
     let hours = reads.hours.fold(events, HourParts::add)?;
-    let row = |(day, look_back): (String, store::HourRange)| {
+    let row = |(day, look_back): (String, HourRange)| {
         let range = look_back.first..=look_back.last;
         let segments = hours
             .range(range.clone())
             .flat_map(|(_, hour)| &hour.segments);
-        let whole = Part::fold(segments.filter_map(|segment| segment.folded.0.get(&day)));
+        let whole = Part::fold(segments.filter_map(|segment| segment.folded.of(&day)));
         let computed = Computed {
             generation: hours.range(range).map(|(_, hour)| hour.generation).sum(),
             version: maker.version,

@@ -56,8 +56,8 @@ pub struct RuleReads {
     pub hours: HourReads<HourRules>,
 }
 
-/// Says what to read of a developer's hours for the windows that touched days are in. A window that was evaluated at its
-/// generation, by the same version of its rule, is passed over. `hours` are those of [`super::windows::ranges`].
+/// Says what to read of a developer's hours for the windows that touched days are in. A window that was evaluated at
+/// its generation, by the same version of its rule, is passed over. `hours` are those of [`super::windows::ranges`].
 #[must_use]
 pub fn plan(
     rules: &[Rule],
@@ -99,8 +99,8 @@ pub fn plan(
     }
 }
 
-/// Evaluates `rules` on the windows of `reads`, once their events are read. `now` only decides whether an alert is still
-/// news.
+/// Evaluates `rules` on the windows of `reads`, once their events are read. `now` only decides whether an alert is
+/// still news.
 ///
 /// # Errors
 /// Returns `MisplacedEvent` if an event lies in none of the hours that were to be read.
