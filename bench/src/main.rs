@@ -25,9 +25,11 @@ mod workday;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser as _;
 use plan::{Arguments, Plan};
 use report::{Report, say};
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
         .build();
     let measured = runtime
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(measure(&Plan::from(&arguments))));
+        .and_then(|runtime| runtime.block_on(measure_or_stop(&Plan::from(&arguments))));
     let done = measured.and_then(|report| match arguments.write {
         true => publish::publish(report),
         false => Ok(()),
@@ -47,6 +49,17 @@ fn main() -> ExitCode {
             say(&format!("bench: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Stops at once on SIGINT or SIGTERM: what was started ends with what holds it, and its folders go.
+async fn measure_or_stop(plan: &Plan) -> anyhow::Result<Report> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        report = measure(plan) => report,
+        _ = terminated.recv() => bail!("terminated"),
+        _ = interrupted.recv() => bail!("interrupted"),
     }
 }
 
