@@ -49,19 +49,26 @@ impl HttpPool {
 
     /// Sends a request, and reads the reply.
     async fn exchange(&self, request: &[u8]) -> anyhow::Result<Reply> {
-        let idle = self.idle().pop();
-        let mut stream = match idle {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.address).await?;
-                stream.set_nodelay(true)?;
-                stream
+        while let Some(kept) = self.take_idle() {
+            // The collector closes what is idle for long. A batch that it may have taken is kept once.
+            if let Ok(reply) = self.exchange_over(kept, request).await {
+                return Ok(reply);
             }
-        };
+        }
+        let fresh = TcpStream::connect(&self.address).await?;
+        fresh.set_nodelay(true)?;
+        self.exchange_over(fresh, request).await
+    }
+
+    async fn exchange_over(&self, mut stream: TcpStream, request: &[u8]) -> anyhow::Result<Reply> {
         stream.write_all(request).await?;
         let reply = read_reply(&mut stream).await?;
         self.idle().push(stream);
         Ok(reply)
+    }
+
+    fn take_idle(&self) -> Option<TcpStream> {
+        self.idle().pop()
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {

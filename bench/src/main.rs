@@ -25,9 +25,11 @@ mod workday;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser as _;
 use plan::{Arguments, Plan};
 use report::{Report, say};
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -36,12 +38,8 @@ fn main() -> ExitCode {
         .build();
     let measured = runtime
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(measure(&Plan::from(&arguments))));
-    let done = measured.and_then(|report| match arguments.write {
-        true => publish::publish(report),
-        false => Ok(()),
-    });
-    match done {
+        .and_then(|runtime| runtime.block_on(measure_or_stop(&arguments)));
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("bench: {error:#}"));
@@ -50,11 +48,27 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(plan: &Plan) -> anyhow::Result<Report> {
+/// Stops at once on SIGINT or SIGTERM: what was started ends with what holds it, and its folders go.
+async fn measure_or_stop(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        measured = measure(arguments) => measured,
+        _ = terminated.recv() => bail!("terminated"),
+        _ = interrupted.recv() => bail!("interrupted"),
+    }
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     runtime::process::install_tls();
+    let plan = Plan::from(arguments);
     let mut report = Report::default();
     for &family in &plan.families {
-        rows::measure(family, plan, &mut report).await?;
+        rows::measure(family, &plan, &mut report).await?;
+        if arguments.write {
+            // After each family: a run takes long, and what it has is not lost if it is stopped.
+            publish::publish(&report)?;
+        }
     }
-    Ok(report)
+    Ok(())
 }

@@ -89,19 +89,19 @@ fn line(row: &BenchRow) -> String {
 ///
 /// # Errors
 /// The error of a file that cannot be read or written.
-pub fn publish(report: Report) -> anyhow::Result<()> {
+pub fn publish(report: &Report) -> anyhow::Result<()> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     publish_into(&docs, report)
 }
 
-fn publish_into(docs: &Path, report: Report) -> anyhow::Result<()> {
+fn publish_into(docs: &Path, report: &Report) -> anyhow::Result<()> {
     let json = docs.join("benchmarks.json");
     let before: Results = match std::fs::read(&json) {
         Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| said(&json))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Results::default(),
         Err(error) => return Err(error).with_context(|| said(&json)),
     };
-    let mut results = before.merge(report.sections);
+    let mut results = before.merge(report.sections.clone());
     results.cores = std::thread::available_parallelism().map_or(0, usize::from);
     let plots = docs.join("plots");
     std::fs::create_dir_all(&plots).with_context(|| said(&plots))?;
@@ -154,8 +154,8 @@ mod tests {
             is_x_log: false,
             series: vec![series],
         });
-        publish_into(docs.path(), all).expect("it is written");
-        publish_into(docs.path(), report(&[Family::Drain], 4.0)).expect("it is written");
+        publish_into(docs.path(), &all).expect("it is written");
+        publish_into(docs.path(), &report(&[Family::Drain], 4.0)).expect("it is written");
         let page = std::fs::read_to_string(docs.path().join("benchmarks.md")).expect("a page");
         let lines: Vec<&str> = page
             .lines()
@@ -179,6 +179,6 @@ mod tests {
     fn a_damaged_file_is_not_overwritten() {
         let docs = tempfile::tempdir().expect("a folder");
         std::fs::write(docs.path().join("benchmarks.json"), "{").expect("a file");
-        assert!(publish_into(docs.path(), report(&[Family::Keys], 1.0)).is_err());
+        assert!(publish_into(docs.path(), &report(&[Family::Keys], 1.0)).is_err());
     }
 }

@@ -368,7 +368,8 @@ impl Deployment {
             .expect("it can be killed");
     }
 
-    /// Ends every process, and removes what they stored: of a test it may stay, many rounds of load would fill the disk.
+    /// Ends every process, and removes what they stored.
+    /// Of a test it may stay; many rounds of load would fill the disk.
     ///
     /// # Panics
     /// If the database cannot be dropped.

@@ -12,7 +12,7 @@ use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::whole::WholePipe;
-use crate::workday::Workdays;
+use crate::workday::{BATCH, Workdays};
 
 /// Developers who send now and then, and the batches a second of all of them together.
 const QUIET: usize = 10;
@@ -26,6 +26,7 @@ const FLOOD: usize = 64;
 /// The failure of a process, or a store that does not get on.
 pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(2, 8));
+    let most = plan.events(25_000, usize::MAX) / BATCH;
     for &engine in &plan.engines {
         let pipe = WholePipe::start(engine, QUIET + 1).await?;
         let measured = Interleaved::measure(
@@ -34,7 +35,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 say(&format!("fairness, {}, round {}", name(engine), round + 1));
                 let quiet = Quiet::new(&pipe, format!("beside-{round}"));
                 let run = format!("flood-{round}");
-                let flood = flood(&pipe, &run, length, plan.size(500, usize::MAX));
+                let flood = flood(&pipe, &run, length, most);
                 let (times, flooded) = try_join(quiet.completed(length), flood).await?;
                 worked_off(&pipe).await?;
                 Ok(Flooded {
