@@ -6,8 +6,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build and start Devtrail on ./devtrail-data (ARGS go to `devtrail up`)
-	@nats=$$(scripts/nats-server.sh) && cargo build --release --locked && \
-	exec env DEVTRAIL_NATS_SERVER="$$nats" target/release/devtrail up $(ARGS)
+	@nats=$$(scripts/nats-server.sh) && cargo build --profile quick --locked && \
+	exec env DEVTRAIL_NATS_SERVER="$$nats" target/quick/devtrail up $(ARGS)
 
 test: ## format, lints, build and every test (ARGS go to `cargo test`)
 	@scripts/test.sh $(ARGS)

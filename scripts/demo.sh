@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset DEVTRAIL_NATS_URL DEVTRAIL_NATS_MONITOR_URL DEVTRAIL_URL DEVTRAIL_KEY_FILE # they belong to another Devtrail
-bin=target/release
+bin=target/quick
 input=(tests/data/commits.ndjson.gz tests/data/edits.ndjson.gz)
 how=(--clients 8 --resend 10 --overlap 7) # eight at once, every tenth batch twice, every seventh as two that overlap
 roles=(persist aggregate normalize alert)
@@ -15,7 +15,7 @@ start_bound=60 complete_bound=300 # seconds
 
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER
-cargo build --release --locked
+cargo build --profile quick --locked
 began=$SECONDS # the build does not count
 
 dir=$(mktemp -d)
