@@ -98,6 +98,7 @@ async fn a_stream_without_groups_is_served_and_named() {
         .until(&deployment, "a group is refused", refused)
         .await;
     bursts.settle().await;
+    bursts.send_the_rest(&client).await;
     deployment.workers(1);
     bursts.are_there_once(&deployment).await;
     let log = deployment.log("collector");
@@ -123,6 +124,7 @@ async fn a_stream_without_groups_is_served_and_named() {
 struct Ack {
     batch: String,
     sequence: u64,
+    duplicate: bool,
 }
 
 /// Batches that arrive together while the server stands still: one is on its way, the others wait, and go as a group.
@@ -192,22 +194,21 @@ impl Bursts {
         deployment.signal("nats", Signal::SIGCONT);
     }
 
-    /// Waits for all replies.
+    /// Waits for all replies. None of these batches was sent before.
     async fn settle(&mut self) {
         while let Some(ack) = self.on_their_way.join_next().await {
-            self.acks.extend(ack.unwrap());
+            let ack = ack.unwrap();
+            assert!(ack.as_ref().is_none_or(|ack| !ack.duplicate), "{ack:?}");
+            self.acks.extend(ack);
         }
     }
 
-    /// Sends what was not acknowledged to another collector.
+    /// Sends what was refused or cut off again, its outcome being unknown, until it is acknowledged.
     async fn send_the_rest(&mut self, client: &Client) {
         let acked: BTreeSet<String> = self.acks.iter().map(|ack| ack.batch.clone()).collect();
         for batch in self.sent.iter().filter(|batch| !acked.contains(*batch)) {
-            let sent = client.send(&envelope(batch, &[event(batch)])).await;
-            self.acks.push(Ack {
-                batch: batch.clone(),
-                sequence: sent["stream_sequence"].as_u64().unwrap(),
-            });
+            let ack = until("the batch is taken", async || send(client, batch).await).await;
+            self.acks.push(ack);
         }
     }
 
@@ -245,10 +246,10 @@ async fn send(client: &Client, batch: &str) -> Option<Ack> {
         return None;
     }
     let reply: serde_json::Value = reply.json().await.ok()?;
-    assert_eq!(reply["duplicate_batch"], false, "{reply}");
     Some(Ack {
         batch: batch.to_owned(),
-        sequence: reply["stream_sequence"].as_u64().unwrap(),
+        sequence: reply["stream_sequence"].as_u64()?,
+        duplicate: reply["duplicate_batch"].as_bool()?,
     })
 }
 
@@ -281,6 +282,7 @@ async fn members_of_a_group_get_their_own_replies() {
         .until(&deployment, "groups are committed", committed)
         .await;
     bursts.settle().await;
+    bursts.send_the_rest(&client).await;
     deployment.workers(1);
     bursts.are_there_once(&deployment).await;
 }
@@ -340,7 +342,6 @@ async fn nats_dies_at(engine: Engine, point: &str) {
     deployment.nats_again();
     deployment.signal("collector", Signal::SIGCONT);
     bursts.settle().await;
-    // What was refused, its outcome unknown, is sent again.
     bursts.send_the_rest(&client).await;
     deployment.workers(1);
     bursts.are_there_once(&deployment).await;

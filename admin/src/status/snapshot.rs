@@ -105,8 +105,8 @@ fn streams(status: &Status, width: Option<u16>) -> String {
         .filter(|stream| stream.takes_groups == Some(false));
     let sentences = singly.map(|stream| {
         format!(
-            "The stream {} takes no atomic batches (allow_atomic is off): it gets messages one by one, which is slower. \
-             Run `devtrail streams apply`.",
+            "The stream {} takes no atomic batches (allow_atomic is off): it gets messages one by one, which is \
+             slower. Run `devtrail streams apply`.",
             stream.name
         )
     });

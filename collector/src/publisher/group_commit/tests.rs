@@ -34,7 +34,7 @@ const fn machine(fsync: u64, request: u64) -> Machine {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrives,
     /// The PubAck of a single comes.
