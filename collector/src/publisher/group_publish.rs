@@ -8,8 +8,9 @@ use runtime::metrics;
 use tokio::time::Instant;
 
 use super::group_commit::GroupEnd;
+use super::handle::{ATTEMPT, Publisher};
 use super::line::{Turn, Waiting};
-use super::{ATTEMPT, EventsMessage, NotPublished, Publisher};
+use super::message::{EventsMessage, NotPublished};
 
 /// A message of the group in flight.
 struct Member {

@@ -10,7 +10,8 @@ use runtime::metrics;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::group_commit::Single;
-use super::{ATTEMPT, Acked, EventsMessage, NotPublished, Publisher};
+use super::handle::{ATTEMPT, Publisher};
+use super::message::{Acked, EventsMessage, NotPublished};
 
 /// The server is storing a message with this id at this moment (error code 10158).
 const IN_PROCESS: u64 = 10158;
@@ -21,7 +22,7 @@ const STREAM_FULL: u64 = 10077;
 const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
 
 /// What was tried so far.
-pub struct Attempts {
+pub struct SingleAttempts {
     deadline: Instant,
     /// It was sent before: it may be stored.
     sent: bool,
@@ -29,7 +30,8 @@ pub struct Attempts {
     last: String,
 }
 
-impl Attempts {
+impl SingleAttempts {
+    /// Nothing was tried; the PubAck must come until the deadline.
     pub fn none(deadline: Instant) -> Self {
         Self {
             deadline,
@@ -85,9 +87,9 @@ impl Publisher {
         &self,
         message: &EventsMessage,
         single: InFlightSingle,
-        attempts: Attempts,
+        attempts: SingleAttempts,
     ) -> Result<Acked, NotPublished> {
-        let Attempts {
+        let SingleAttempts {
             deadline,
             mut sent,
             mut last,

@@ -1,0 +1,84 @@
+//! The handle that requests publish by, and what its clones share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use runtime::breaker::Guard;
+use runtime::retry::RetryPolicy;
+use tokio::time::Instant;
+
+use super::line::Line;
+use super::message::NotPublished;
+use crate::incarnation_cache::IncarnationCache;
+
+/// One PubAck is awaited this long before the same message is published again.
+pub const ATTEMPT: Duration = Duration::from_secs(2);
+/// Publishes to the EVENTS stream. Cheap to clone; all clones are one publisher.
+#[derive(Clone)]
+pub struct Publisher(pub(super) Arc<Inner>);
+
+/// What all clones share.
+pub(super) struct Inner {
+    pub(super) js: jetstream::Context,
+    pub(super) client: async_nats::Client,
+    pub(super) incarnation: Arc<IncarnationCache>,
+    pub(super) breaker: Guard,
+    pub(super) settings: PublishSettings,
+    pub(super) line: Mutex<Line>,
+    /// It was logged that the stream takes no groups.
+    pub(super) told_unsupported: AtomicBool,
+}
+
+/// How long and how often a publish is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishSettings {
+    /// The PubAck must come within this time.
+    pub timeout: Duration,
+    /// The delays between attempts.
+    pub retry: RetryPolicy,
+}
+
+impl Publisher {
+    #[must_use]
+    pub fn new(
+        js: jetstream::Context,
+        incarnation: Arc<IncarnationCache>,
+        breaker: Guard,
+        settings: PublishSettings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            client: js.client(),
+            js,
+            incarnation,
+            breaker,
+            settings,
+            line: Mutex::new(Line::new(Instant::now())),
+            told_unsupported: AtomicBool::new(false),
+        }))
+    }
+
+    /// The breaker opened while the message waited; `sent` if it was sent before.
+    pub(super) fn opened_meanwhile(&self, sent: bool) -> NotPublished {
+        NotPublished::CircuitOpen {
+            left: self.0.breaker.open_for(),
+            sent,
+        }
+    }
+
+    /// Has the next messages go, now that others have ended.
+    pub(super) fn advance(&self, mut line: MutexGuard<'_, Line>) {
+        let group = line.advance(Instant::now());
+        drop(line);
+        if let Some(group) = group {
+            tokio::spawn(self.clone().publish_groups(group));
+        }
+    }
+
+    /// The publisher's state.
+    pub(super) fn line(&self) -> MutexGuard<'_, Line> {
+        // No step of it panics half-way.
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
