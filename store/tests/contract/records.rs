@@ -186,7 +186,8 @@ async fn finish_live(engine: &impl Engine, job: ReadJob) {
         .unwrap();
 }
 
-async fn check<E: Engine>((scenario, turns): Interleaved) -> TestCaseResult {
+async fn check<E: Engine>(drawn: Interleaved) -> TestCaseResult {
+    let (scenario, turns) = drawn;
     let engine = E::fresh();
     for created in [T0, T0 + 1] {
         engine.store().source(&incarnation(created)).await.unwrap();

@@ -161,7 +161,7 @@ async fn supersede_events<'a>(
     if superseding.is_empty() {
         return Ok(removed);
     }
-    // A normalize job that finishes now holds its batch's lock until its records can be seen here.
+    // A job that finishes now holds its batch's lock until its records can be seen here.
     let losing = column(superseding, |(_, owner)| owner.at);
     batches::lock(tx, losing.iter().map(|at| at.batch())).await?;
     let firsts: Vec<_> = superseding.iter().map(|(group, _)| group.first()).collect();
