@@ -142,8 +142,10 @@ impl Part {
 
     /// Adds the event that comes next: the same as appending the part that it makes up.
     pub fn add(&mut self, record: &Record) {
-        let is_commit = record.kind == "git.commit";
-        let languages = is_commit.then(|| languages_of(record)).unwrap_or_default();
+        let languages = match record.kind.as_str() {
+            "git.commit" => languages_of(record),
+            _ => BTreeMap::new(),
+        };
         let language = record.language.as_deref().or(main_language(&languages));
         let project = record.project.as_deref().unwrap_or(UNKNOWN);
         count(&mut self.events, &record.kind);

@@ -31,7 +31,7 @@ enum MeasuredCondition {
     Count(u64),
     /// The slots of time with an event, by their number since 1970.
     Slots(BTreeSet<i64>),
-    Streak(Streak),
+    Streak(Box<Streak>),
 }
 
 /// The runs of a streak's events.
@@ -102,7 +102,9 @@ impl Measured {
         let nothing = |when: &RuleCondition| match when.measure {
             Measure::Count => MeasuredCondition::Count(0),
             Measure::DistinctSlots => MeasuredCondition::Slots(BTreeSet::new()),
-            Measure::Streak => MeasuredCondition::Streak(Streak::Unbroken(Run::default())),
+            Measure::Streak => {
+                MeasuredCondition::Streak(Box::new(Streak::Unbroken(Run::default())))
+            }
         };
         Self {
             conditions: rule.when.iter().map(nothing).collect(),
