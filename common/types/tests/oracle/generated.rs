@@ -393,6 +393,9 @@ const IN_ATTRIBUTES: &[(&str, &[&str])] = &[
     ("ce-schemaversion", &["1.0", "9.0"]),
 ];
 
+/// Zones that a developer may have set.
+const ZONES: &[&str] = &["Europe/Berlin", "Mars/Olympus", "America/New_York"];
+
 /// Whether it was sent as it was generated, and with what around it.
 fn sent(
     headers: impl Strategy<Value = HeaderMap>,
@@ -400,7 +403,7 @@ fn sent(
 ) -> impl Strategy<Value = Sent> {
     let damages = prop_oneof![3 => Just(Vec::new()), 1 => vec(damage(), 1..4)];
     let mark = prop_oneof![9 => Just(&b""[..]), 1 => Just(&b"\xEF\xBB\xBF"[..])];
-    let zone = prop_oneof![2 => Just(None), 1 => select(&["Europe/Berlin", "Mars/Olympus", "America/New_York"][..]).prop_map(Some)];
+    let zone = prop_oneof![2 => Just(None), 1 => select(ZONES).prop_map(Some)];
     let most = prop_oneof![9 => Just(1000_usize), 1 => Just(2)];
     (headers, body, damages, mark, zone, most).prop_map(
         |(headers, body, damages, mark, zone, max_events)| {
@@ -523,7 +526,8 @@ fn bounds_are_judged_as_by_the_reference() {
         r#"{{"id":"e1",{good},"x":"{}"}}"#,
         "é".repeat(40_000)
     ));
-    events.push(format!(r#"{{"id":"e1","type":"file.edited","occurred_at":"2026-03-01T08:14:58Z","data":{{"path":"{}"}}}}"#, "é".repeat(4_097)));
+    let long = "é".repeat(4_097);
+    events.push(event_of(&format!(r#"{{"path":"{long}"}}"#)));
     for event in events {
         for body in [
             envelope_of(&format!("[{event}]"), ""),
@@ -550,6 +554,11 @@ fn bounds_are_judged_as_by_the_reference() {
             &plain(envelope_of(&format!("[{}]", of(count, "{}")), "")),
         );
     }
+}
+
+fn event_of(data: &str) -> String {
+    let time = "2026-03-01T08:14:58Z";
+    format!(r#"{{"id":"e1","type":"file.edited","occurred_at":"{time}","data":{data}}}"#)
 }
 
 fn envelope_of(events: &str, others: &str) -> String {

@@ -1,7 +1,8 @@
 //! The formats that batches come in: each turns headers and body into a [`ParsedBatch`]. Pure.
 //!
 //! Only a body that is no batch is an error. What is wrong with single events is their verdict, most
-//! of it found by [`admission`](crate::reference::admission), the same for all formats; a format refuses what it cannot translate.
+//! of it found by [`admission`](crate::reference::admission), the same for all formats; a format refuses what it
+//! cannot translate.
 
 mod cloudevents;
 mod envelope;
