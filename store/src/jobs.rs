@@ -123,7 +123,7 @@ shared_sql! {
 
 /// Writes normalized records; the same again may say it better. `$rows` gives the rows.
 macro_rules! insert_records {
-    ($rows:expr) => {
+    ($rows:literal) => {
         concat!(
             "INSERT INTO normalized_records
                (src, seq, ordinal, version, utc_offset, language, project, project_name, path, data) ",

@@ -13,14 +13,15 @@ type Shape = BTreeMap<String, Vec<(String, &'static str, bool)>>;
 
 /// refinery's own.
 const HISTORY: &str = "refinery_schema_history";
-/// Views tell nothing of what a column must hold.
-const POSTGRES_COLUMNS: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
-      a.attnotnull OR c.relkind = 'v'
+/// Views tell nothing of what a column must hold, and on SQLite nothing of what an expression gives.
+const POSTGRES_COLUMNS: &str = "SELECT c.relname::text, a.attname::text,
+      CASE c.relkind WHEN 'v' THEN 'view' ELSE format_type(a.atttypid, NULL) END, a.attnotnull OR c.relkind = 'v'
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
     ORDER BY c.relname, a.attnum";
 const SQLITE_COLUMNS: &str =
-    "SELECT m.name, c.name, c.type, c.\"notnull\" OR c.pk > 0 OR m.type = 'view'
+    "SELECT m.name, c.name, CASE m.type WHEN 'view' THEN 'view' ELSE c.type END,
+      c.\"notnull\" OR c.pk > 0 OR m.type = 'view'
     FROM sqlite_master m JOIN pragma_table_info(m.name) c
     WHERE m.type IN ('table', 'view') ORDER BY m.name, c.cid";
 
@@ -30,6 +31,7 @@ fn holds(kind: &str) -> &'static str {
         "INTEGER" | "integer" | "bigint" => "numbers",
         "TEXT" | "text" => "text",
         "BLOB" | "bytea" => "bytes",
+        "view" => "what its expression gives",
         other => panic!("a column of the type {other}: say here what it holds"),
     }
 }

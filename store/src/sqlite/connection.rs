@@ -24,13 +24,15 @@ pub fn expect_database(connection: &Connection, path: &Path) -> Result<(), Store
     }
 }
 
-/// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit.
+/// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit. What a savepoint keeps, to
+/// undo one work of a turn, stays in memory: it never needs to outlive the process.
 pub fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -9,7 +9,7 @@ use types::job::{BatchState, JobBody, JobMessage};
 use super::audit::{self, Keep};
 use super::batches;
 use super::database::Sqlite;
-use super::statements::{BoundRows, execute, exists, list, one, ten_rows};
+use super::statements::{execute, exists, list, one};
 use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERT, change, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit_rows;
@@ -66,17 +66,8 @@ const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~
         WHEN (failed & ~?3) = 0 THEN 'triggered' ELSE 'failed' END
     WHERE src = ?1 AND seq = ?2 RETURNING state";
 /// The places in a batch whose events still hold their reference.
-pub const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
-/// The columns of one record.
-macro_rules! record_row {
-    () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    };
-}
-const INSERT_RECORD: &str = insert_records!(concat!("VALUES ", record_row!()));
-/// [`RECORDS_AT_ONCE`] rows in one statement.
-const INSERT_RECORDS: &str = insert_records!(concat!("VALUES ", ten_rows!(record_row!())));
-const RECORDS_AT_ONCE: usize = 10;
+const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
+const INSERT_RECORD: &str = insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
 const INSERT_PARTIAL: &str = insert_partials!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
@@ -290,45 +281,27 @@ pub fn fail_job(connection: &Connection, failed: &JobFailed) -> Result<(), Store
 /// Writes the records of events that still hold their reference: another original may have superseded them since they
 /// were read.
 fn write_records(connection: &Connection, records: &[NormalizedRow]) -> Result<(), StoreError> {
-    let mut kept = Vec::with_capacity(records.len());
+    let mut statement = connection.prepare_cached(INSERT_RECORD)?;
     for records in records.chunk_by(|one, next| one.at.batch() == next.at.batch()) {
         let at = records[0].at.batch();
         let key = params![at.src, at.seq as i64];
         let held = list(connection, HELD_ORDINALS, key, |row| small_count(row, 0))?;
         let held: BTreeSet<u32> = held.into_iter().collect();
-        kept.extend(records.iter().filter(|one| held.contains(&one.at.ordinal)));
+        for record in records.iter().filter(|one| held.contains(&one.at.ordinal)) {
+            statement.execute(params![
+                record.at.src,
+                record.at.seq as i64,
+                record.at.ordinal,
+                record.version,
+                record.utc_offset,
+                record.language,
+                record.project,
+                record.project_name,
+                record.path,
+                record.data
+            ])?;
+        }
     }
-    let (together, rest) = kept.as_chunks::<RECORDS_AT_ONCE>();
-    for records in together {
-        insert_records(connection, INSERT_RECORDS, records)?;
-    }
-    rest.chunks(1)
-        .try_for_each(|record| insert_records(connection, INSERT_RECORD, record))
-}
-
-/// Writes records with the statement for so many.
-fn insert_records(
-    connection: &Connection,
-    sql: &str,
-    records: &[&NormalizedRow],
-) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut bound = BoundRows::of(&mut statement);
-    for record in records {
-        bound.bind(params![
-            record.at.src,
-            record.at.seq as i64,
-            record.at.ordinal,
-            record.version,
-            record.utc_offset,
-            record.language,
-            record.project,
-            record.project_name,
-            record.path,
-            record.data
-        ])?;
-    }
-    bound.execute()?;
     Ok(())
 }
 

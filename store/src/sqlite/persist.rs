@@ -9,8 +9,7 @@ use types::verdict::{Counts, Verdict};
 
 use super::audit::{self, Keep};
 use super::database::Sqlite;
-use super::jobs::HELD_ORDINALS;
-use super::statements::{BoundRows, execute, exists, list, one, ten_rows};
+use super::statements::{execute, list, one};
 use crate::audit::{AuditRow, AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::{AdmittedEvent, DecodedBatch, StoredFrom};
@@ -20,7 +19,7 @@ use crate::dedup::{
 use crate::error::StoreError;
 use crate::persist::{Persist, Stored};
 use crate::refused_row::RefusedRow;
-use crate::row::{Row as _, batch_ref, event_ref, hash, small_count, state};
+use crate::row::{Row as _, batch_ref, event_ref, hash, state};
 use crate::transaction_timing;
 use crate::verify_reads::{SOURCE, VerifyReads};
 
@@ -46,30 +45,11 @@ const INSERT_BATCH: &str = "INSERT INTO batches
      :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
-/// Inserts events; leaves out those whose id has an owner. `$rows` gives the rows.
-macro_rules! insert_events {
-    ($rows:expr) => {
-        concat!(
-            "INSERT INTO events
-             (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
-             VALUES ",
-            $rows,
-            " ON CONFLICT (developer, event_id) DO NOTHING"
-        )
-    };
-}
-/// The columns of one event.
-macro_rules! event_row {
-    () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    };
-}
-const INSERT_EVENT: &str = insert_events!(event_row!());
-/// [`EVENTS_AT_ONCE`] rows in one statement.
-const INSERT_EVENTS: &str = insert_events!(ten_rows!(event_row!()));
-const EVENTS_AT_ONCE: usize = 10;
-/// The batch has events, though it has no row: it is not what this program left.
-const HAS_EVENTS: &str = "SELECT 1 FROM events WHERE src = ?1 AND seq = ?2 LIMIT 1";
+/// Changes no row if the id has an owner. One row a statement: a statement for several keeps a copy of each page that it
+/// changes, to undo it alone, and these pages are many (docs/decisions/0011-rows-append.md).
+const INSERT_EVENT: &str = "INSERT INTO events
+    (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (developer, event_id) DO NOTHING";
 /// The owner of an event id, with the batch id and receipt of its batch.
 const OWNER: &str =
     "SELECT e.src, e.seq, e.ordinal, e.hash, e.body, e.effective_at, e.local_day, b.batch_id, b.received_at
@@ -178,7 +158,9 @@ impl StoreBatch<'_> {
         }
         let mut audit_trail = AuditTrail::of(self.batch);
         let mut summary = BatchSummary::default();
-        self.store_events(&mut summary, &mut audit_trail)?;
+        for event in &self.batch.admitted {
+            self.store_event(event, &mut summary, &mut audit_trail)?;
+        }
         for refused in &self.batch.refused {
             self.insert_refused(&RefusedRow::at_admission(self.batch, refused))?;
             summary.counts.add(refused.code.verdict());
@@ -233,70 +215,17 @@ impl StoreBatch<'_> {
         Ok(tombstone.is_some_and(|tombstone| self.batch.at <= tombstone))
     }
 
-    /// The admitted events: each is new, or its id has an owner.
-    fn store_events(
-        &self,
-        summary: &mut BatchSummary,
-        audit_trail: &mut AuditTrail<'_>,
-    ) -> Result<(), StoreError> {
-        let at = self.batch.at;
-        let key = params![at.src, at.seq as i64];
-        let mut rest = self.batch.admitted.as_slice();
-        // Of what was not inserted with others, its own row tells whether it was inserted at all.
-        if !exists(self.connection, HAS_EVENTS, key)? {
-            while let Some((together, others)) = rest.split_at_checked(EVENTS_AT_ONCE) {
-                self.store_together(together, summary, audit_trail)?;
-                rest = others;
-            }
-        }
-        for event in rest {
-            if self.insert_events(INSERT_EVENT, std::slice::from_ref(event))? == 1 {
-                summary.add_new(event);
-            } else {
-                self.resolve_owned(event, summary, audit_trail)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// So many events in one statement. Nearly always all are new.
-    fn store_together(
-        &self,
-        events: &[AdmittedEvent],
-        summary: &mut BatchSummary,
-        audit_trail: &mut AuditTrail<'_>,
-    ) -> Result<(), StoreError> {
-        let inserted = self.insert_events(INSERT_EVENTS, events)?;
-        if inserted == events.len() {
-            events.iter().for_each(|event| summary.add_new(event));
-            return Ok(());
-        }
-        let at = self.batch.at;
-        let key = params![at.src, at.seq as i64];
-        let new = if inserted == 0 {
-            Vec::new()
-        } else {
-            list(self.connection, HELD_ORDINALS, key, |row| {
-                small_count(row, 0)
-            })?
-        };
-        for event in events {
-            if new.contains(&event.ordinal) {
-                summary.add_new(event);
-            } else {
-                self.resolve_owned(event, summary, audit_trail)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// An admitted event whose id has an owner.
-    fn resolve_owned(
+    /// One admitted event: it is new, or its id has an owner.
+    fn store_event(
         &self,
         event: &AdmittedEvent,
         summary: &mut BatchSummary,
         audit_trail: &mut AuditTrail<'_>,
     ) -> Result<(), StoreError> {
+        if self.insert_event(event)? {
+            summary.add_new(event);
+            return Ok(());
+        }
         let at = self.batch.at.event(event.ordinal);
         let FoundOwner {
             event: owner,
@@ -372,7 +301,7 @@ impl StoreBatch<'_> {
         let owned = params![owner.at.src, owner.at.seq as i64, owner.at.ordinal];
         execute(self.connection, DELETE_EVENT, owned)?;
         execute(self.connection, DELETE_RECORDS, owned)?;
-        self.insert_events(INSERT_EVENT, std::slice::from_ref(event))?;
+        self.insert_event(event)?;
         re_evaluate(developer, &event.id, original, owner, &others)
             .try_for_each(|displaced| self.insert_displaced(&displaced))
     }
@@ -384,18 +313,17 @@ impl StoreBatch<'_> {
         }
     }
 
-    /// Inserts events of the batch with the statement for so many; gives how many had no owner.
-    fn insert_events(&self, sql: &str, events: &[AdmittedEvent]) -> Result<usize, StoreError> {
-        let at = self.batch.at;
-        let developer = self.batch.header.developer.as_str();
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut bound = BoundRows::of(&mut statement);
-        for event in events {
-            bound.bind(params![
+    /// Inserts an event of the batch, unless its id has an owner.
+    fn insert_event(&self, event: &AdmittedEvent) -> Result<bool, StoreError> {
+        let at = self.batch.at.event(event.ordinal);
+        let inserted = self
+            .connection
+            .prepare_cached(INSERT_EVENT)?
+            .execute(params![
                 at.src,
                 at.seq as i64,
-                event.ordinal,
-                developer,
+                at.ordinal,
+                self.batch.header.developer.as_str(),
                 event.id,
                 event.kind,
                 event.schema_version,
@@ -404,8 +332,7 @@ impl StoreBatch<'_> {
                 event.body,
                 event.hash
             ])?;
-        }
-        bound.execute()
+        Ok(inserted == 1)
     }
 
     fn insert_refused(&self, refused: &RefusedRow<'_>) -> Result<(), StoreError> {
