@@ -1,15 +1,20 @@
 //! Groups: what waits goes to the stream as one atomic batch, one group at a time.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bus::atomic_group::{self, GroupError, GroupMessage};
-use runtime::breaker::{CallOutcome, CallPermit};
+use runtime::breaker::{CallOutcome, CallPermit, Guard};
 use runtime::metrics;
 use tokio::time::Instant;
 
 use super::group_commit::GroupEnd;
-use super::line::{Turn, Waiting};
-use super::{ATTEMPT, EventsMessage, NotPublished, Publisher};
+use super::line::{Line, Turn, Waiting};
+use super::message::{EventsMessage, NotPublished};
+
+/// One PubAck is awaited this long before the same message is published again.
+pub const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// A message of the group in flight.
 struct Member {
@@ -17,9 +22,46 @@ struct Member {
     permit: CallPermit,
 }
 
-impl Publisher {
+/// Decides what goes when, and publishes the groups. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct GroupPublisher(Arc<Inner>);
+
+struct Inner {
+    client: async_nats::Client,
+    breaker: Guard,
+    line: Mutex<Line>,
+    /// It was logged that the stream takes no groups.
+    told_unsupported: AtomicBool,
+}
+
+impl GroupPublisher {
+    /// Nothing is on its way.
+    pub fn new(client: async_nats::Client, breaker: Guard) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            breaker,
+            line: Mutex::new(Line::new(Instant::now())),
+            told_unsupported: AtomicBool::new(false),
+        }))
+    }
+
+    /// Who publishes what at this moment.
+    pub fn line(&self) -> MutexGuard<'_, Line> {
+        // No step of it panics half-way.
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the next messages go, now that others have ended.
+    pub fn advance(&self, mut line: MutexGuard<'_, Line>) {
+        let group = line.advance(Instant::now());
+        drop(line);
+        if let Some(group) = group {
+            tokio::spawn(self.clone().publish_groups(group));
+        }
+    }
+
     /// Publishes a group, and those that wait at its end.
-    pub(super) async fn publish_groups(self, mut group: Vec<Waiting>) {
+    async fn publish_groups(self, mut group: Vec<Waiting>) {
         loop {
             let end = self.publish_group(group).await;
             let mut line = self.line();

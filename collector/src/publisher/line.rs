@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::group_commit::{GroupCommit, MAX_GROUP, Round, Single};
+use super::message::{EventsMessage, NotPublished, Outcome};
 use super::recent_ids::RecentIds;
-use super::{EventsMessage, NotPublished, Outcome};
 
 /// The most bytes of payload in a group.
 const MAX_GROUP_BYTES: usize = 8 << 20;

@@ -5,12 +5,14 @@ use std::time::Duration;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage};
-use runtime::breaker;
+use runtime::breaker::{self, Guard};
 use runtime::metrics;
+use runtime::retry::RetryPolicy;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::group_commit::Single;
-use super::{ATTEMPT, Acked, EventsMessage, NotPublished, Publisher};
+use super::group_publish::{ATTEMPT, GroupPublisher};
+use super::message::{Acked, EventsMessage, NotPublished};
 
 /// The server is storing a message with this id at this moment (error code 10158).
 const IN_PROCESS: u64 = 10158;
@@ -21,7 +23,7 @@ const STREAM_FULL: u64 = 10077;
 const TOO_LARGE: u64 = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM.0;
 
 /// What was tried so far.
-pub struct Attempts {
+pub struct PublishAttempts {
     deadline: Instant,
     /// It was sent before: it may be stored.
     sent: bool,
@@ -29,7 +31,8 @@ pub struct Attempts {
     last: String,
 }
 
-impl Attempts {
+impl PublishAttempts {
+    /// The first attempt is to come.
     pub fn none(deadline: Instant) -> Self {
         Self {
             deadline,
@@ -50,15 +53,16 @@ impl Attempts {
 
 /// The first attempt of a message that goes singly. Dropped without an end, it was not answered.
 pub struct InFlightSingle {
-    publisher: Publisher,
+    groups: GroupPublisher,
     single: Single,
     answered: bool,
 }
 
 impl InFlightSingle {
-    pub fn new(publisher: &Publisher, single: Single) -> Self {
+    /// It is sent now.
+    pub fn new(groups: &GroupPublisher, single: Single) -> Self {
         Self {
-            publisher: publisher.clone(),
+            groups: groups.clone(),
             single,
             answered: false,
         }
@@ -72,27 +76,38 @@ impl InFlightSingle {
 
 impl Drop for InFlightSingle {
     fn drop(&mut self) {
-        let mut line = self.publisher.line();
+        let mut line = self.groups.line();
         line.commit()
             .single_ended(self.single, Instant::now(), self.answered);
-        self.publisher.advance(line);
+        self.groups.advance(line);
     }
 }
 
-impl Publisher {
+/// Publishes messages for themselves.
+pub struct SinglePublisher {
+    pub js: jetstream::Context,
+    pub breaker: Guard,
+    /// The delays between attempts.
+    pub retry: RetryPolicy,
+}
+
+impl SinglePublisher {
     /// Publishes the same message until the stream has decided, the deadline has passed or the breaker opens.
-    pub(super) async fn publish_singly(
+    ///
+    /// # Errors
+    /// Returns the reason in these cases.
+    pub async fn publish(
         &self,
         message: &EventsMessage,
         single: InFlightSingle,
-        attempts: Attempts,
+        attempts: PublishAttempts,
     ) -> Result<Acked, NotPublished> {
-        let Attempts {
+        let PublishAttempts {
             deadline,
             mut sent,
             mut last,
         } = attempts;
-        let breaker = &self.0.breaker;
+        let breaker = &self.breaker;
         let mut single = Some(single);
         for attempt in 0.. {
             let permit = breaker
@@ -103,7 +118,7 @@ impl Publisher {
             let tried = tokio::select! {
                 biased;
                 tried = timeout_at(attempt_ends, self.once(message)) => tried,
-                () = breaker.opened() => return Err(self.opened_meanwhile(true)),
+                () = breaker.opened() => return Err(NotPublished::opened_meanwhile(breaker, true)),
             };
             if let Some(single) = single.take() {
                 single.ended(
@@ -137,7 +152,7 @@ impl Publisher {
                         }
                         _ => {
                             permit.failed(&last);
-                            self.0.settings.retry.delay(attempt)
+                            self.retry.delay(attempt)
                         }
                     }
                 }
@@ -155,7 +170,7 @@ impl Publisher {
             tracing::debug!(id, attempt, last, "publishing again with the same id");
             tokio::select! {
                 () = sleep(delay) => {} // sleep: the retry policy's delay
-                () = breaker.opened() => return Err(self.opened_meanwhile(true)),
+                () = breaker.opened() => return Err(NotPublished::opened_meanwhile(breaker, true)),
             }
         }
         Err(NotPublished::Unavailable(last))
@@ -166,8 +181,7 @@ impl Publisher {
             .payload(message.payload.clone())
             .headers(message.headers.clone())
             .message_id(&message.identity.message_id);
-        self.0
-            .js
+        self.js
             .send_publish(message.subject.clone(), publish)
             .await?
             .await
