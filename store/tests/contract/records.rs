@@ -122,7 +122,8 @@ pub async fn a_swap_beside_a_job_leaves_no_record_of_what_it_lost<E: Engine>() {
             .finish_jobs(Effects::Normalized(records.collect()), jobs);
         let early = vec![batch(at(src, 1 + round), &events[..10])];
         let (finished, swapped) = tokio::join!(finished, engine.store().store_batches(early));
-        (finished.unwrap(), swapped.unwrap());
+        finished.unwrap();
+        swapped.unwrap();
     }
     let dump = engine.dump();
     let held: BTreeSet<EventRef> = dump.rows("events").iter().map(|row| row.at()).collect();
