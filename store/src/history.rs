@@ -104,7 +104,8 @@ shared_sql! {
         " FROM alerts a JOIN batches b ON b.src = a.src AND b.seq = a.seq WHERE a.alert_id = $1 LIMIT $2"
     );
     /// The completion comes after all that was done at its moment.
-    AUDIT = "SELECT src, seq, time, step, outcome, actor, replay_id, developer, batch_id, event_id, correlation_id, detail
+    AUDIT = "SELECT src, seq, time, step, outcome, actor, replay_id,
+          developer, batch_id, event_id, correlation_id, detail
         FROM audit_steps WHERE src = $1 AND seq = $2
         ORDER BY time, CASE WHEN step = 'completed' THEN 1 ELSE 0 END, id, n";
     RESENT_BATCH = "SELECT b.src, b.seq, b.developer, b.batch_id

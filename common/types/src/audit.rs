@@ -306,13 +306,13 @@ mod tests {
         let step = |step, time| SharedStep {
             step,
             time,
-            actor: "collector/1",
+            actor: "c/1",
         };
         let steps = [step(Step::Received, 1), step(Step::Validated, 2)];
         assert_eq!(
             SharedStep::list(&steps).as_deref(),
             Some(
-                r#"[{"actor":"collector/1","step":"received","time":1},{"actor":"collector/1","step":"validated","time":2}]"#
+                r#"[{"actor":"c/1","step":"received","time":1},{"actor":"c/1","step":"validated","time":2}]"#
             )
         );
         assert_eq!(SharedStep::list(&[]), None);
