@@ -172,9 +172,10 @@ impl<'a> AuditTrail<'a> {
         }
     }
 
-    /// All rows; they are taken once. The first one has the steps that every stored batch has gone through, and, if it
-    /// needs no job, that it is completed. The collector's steps travelled with the message; "published" is the
-    /// stream's own timestamp.
+    /// All rows; they are taken once.
+    ///
+    /// The first one has the steps that every stored batch has gone through, and, if it needs no job, that it is
+    /// completed. The collector's steps travelled with the message; "published" is the stream's own timestamp.
     pub fn take_rows(&mut self, is_completed: bool) -> Vec<AuditRow> {
         let batch = self.batch;
         let header = &batch.header;

@@ -306,13 +306,15 @@ mod tests {
         let step = |step, time| SharedStep {
             step,
             time,
-            actor: "collector/1",
+            actor: "c/1",
         };
         let steps = [step(Step::Received, 1), step(Step::Validated, 2)];
-        let received = r#"{"actor":"collector/1","step":"received","time":1}"#;
-        let validated = r#"{"actor":"collector/1","step":"validated","time":2}"#;
-        let expected = format!("[{received},{validated}]");
-        assert_eq!(SharedStep::list(&steps), Some(expected));
+        assert_eq!(
+            SharedStep::list(&steps).as_deref(),
+            Some(
+                r#"[{"actor":"c/1","step":"received","time":1},{"actor":"c/1","step":"validated","time":2}]"#
+            )
+        );
         assert_eq!(SharedStep::list(&[]), None);
     }
 }

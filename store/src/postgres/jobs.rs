@@ -2,10 +2,10 @@
 //!
 //! Keys are sorted in each statement: two writers wait, and do not deadlock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
-use types::id::{BatchRef, EventRef};
+use types::id::BatchRef;
 use types::job::{BatchState, JobBody};
 
 use super::audit;
@@ -13,19 +13,20 @@ use super::batches::{self, LockedBatch};
 use super::database::Postgres;
 use super::error::TransactionError;
 use super::newest::newest;
+use super::records;
 use super::statements::{Param, column, execute, list, rows};
 use crate::alert_change::{Alert, AlertChange, change, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit::AuditRow;
 use crate::audit_rows;
-use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow};
+use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow};
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
     FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
-    insert_records, insert_rule_windows,
+    insert_rule_windows,
 };
-use crate::row::{Row, batch_ref, event_ref, state};
+use crate::row::{Row, batch_ref, state};
 use crate::snapshot::{
     Computed, ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent,
     with_changes,
@@ -82,15 +83,6 @@ const SET_DONE: &str = "UPDATE batches b SET done = b.done | u.bits, failed = b.
         WHEN (b.failed & ~u.bits) = 0 THEN 'triggered' ELSE 'failed' END
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) u (src, seq, bits)
     WHERE b.src = u.src AND b.seq = u.seq RETURNING b.src, b.seq, b.state";
-/// Events that still hold the reference of one of these batches, by way of the batch's developer.
-const HELD: &str = "SELECT e.src, e.seq, e.ordinal
-    FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
-    JOIN batches b ON b.src = k.src AND b.seq = k.seq
-    JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq";
-const INSERT_RECORDS: &str = insert_records!(
-    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::text[],
-       $7::text[], $8::text[], $9::text[], $10::text[])"
-);
 const INSERT_PARTIALS: &str = insert_partials!(
     "SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::text[], $7::text[])"
 );
@@ -318,7 +310,7 @@ impl FinishJobs {
     async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<AlertRevision>, TransactionError> {
         let mut written = WrittenRules::default();
         match &self.effects {
-            Effects::Normalized(given) => write_records(tx, given).await?,
+            Effects::Normalized(given) => records::write(tx, given).await?,
             Effects::Windows { partials, days } => {
                 write_partials(tx, partials).await?;
                 write_days(tx, days).await?;
@@ -369,44 +361,6 @@ pub async fn fail_job(tx: &Transaction<'_>, failed: &JobFailed) -> Result<(), Tr
 /// The guard of a computed row.
 fn is_newer(new: &Computed, old: &Computed) -> bool {
     old.generation < new.generation || old.version < new.version
-}
-
-/// Writes the records of events that still hold their reference.
-///
-/// A swap of originals locks the batch that loses (`persist/events.rs`): it waits for this transaction and then removes
-/// what was written, or it is seen here.
-async fn write_records(
-    tx: &Transaction<'_>,
-    given: &[NormalizedRow],
-) -> Result<(), TransactionError> {
-    if given.is_empty() {
-        return Ok(());
-    }
-    let locked = batches::lock(tx, given.iter().map(|record| record.at.batch())).await?;
-    let keys = batches::KeyColumns::new(locked.keys().copied());
-    let held = list(tx, HELD, &[&keys.srcs, &keys.seqs], |row| event_ref(row, 0)).await?;
-    let held: HashSet<EventRef> = held.into_iter().collect();
-    let key = |record: &'_ NormalizedRow| (record.at, record.version);
-    let mut given = newest(given, key, |_, _| true);
-    given.retain(|record| held.contains(&record.at));
-    execute(
-        tx,
-        INSERT_RECORDS,
-        &[
-            &column(&given, |record| record.at.src),
-            &column(&given, |record| record.at.seq as i64),
-            &column(&given, |record| record.at.ordinal as i32),
-            &column(&given, |record| record.version),
-            &column(&given, |record| record.utc_offset),
-            &column(&given, |record| record.language.as_deref()),
-            &column(&given, |record| record.project.as_deref()),
-            &column(&given, |record| record.project_name.as_deref()),
-            &column(&given, |record| record.path.as_deref()),
-            &column(&given, |record| record.data.as_deref()),
-        ],
-    )
-    .await?;
-    Ok(())
 }
 
 /// Writes hour partials.

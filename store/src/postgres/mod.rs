@@ -19,6 +19,7 @@ mod outbox;
 mod persist;
 mod quarantine;
 mod query_reads;
+mod records;
 mod retention;
 mod row;
 mod statements;

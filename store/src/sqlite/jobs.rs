@@ -9,18 +9,19 @@ use types::job::{BatchState, JobBody, JobMessage};
 use super::audit::{self, Keep};
 use super::batches;
 use super::database::Sqlite;
+use super::records;
 use super::statements::{execute, exists, list, one};
 use crate::alert_change::{ALERT, Alert, AlertChange, RAISED_ALERT, change, job_of};
 use crate::alert_outbox::AlertRevision;
 use crate::audit_rows;
-use crate::effects::{DayRow, Effects, JobDone, JobFailed, NormalizedRow, PartialRow, RuleWindow};
+use crate::effects::{DayRow, Effects, JobDone, JobFailed, PartialRow, RuleWindow};
 use crate::error::StoreError;
 use crate::hours::HourRange;
 use crate::jobs::{
     FAIL_JOB, JobBatch, Jobs, WindowKey, insert_alerts, insert_days, insert_partials,
-    insert_records, insert_rule_windows,
+    insert_rule_windows,
 };
-use crate::row::{Row as _, small_count, state};
+use crate::row::{Row as _, state};
 use crate::snapshot::{
     ComputedAt, Hour, HourChange, ReadPlan, Snapshot, SnapshotRequest, StoredEvent, with_changes,
 };
@@ -65,9 +66,6 @@ const SET_DONE: &str = "UPDATE batches SET done = done | ?3, failed = failed & ~
         WHEN ((done | ?3) & need) = need THEN 'completed'
         WHEN (failed & ~?3) = 0 THEN 'triggered' ELSE 'failed' END
     WHERE src = ?1 AND seq = ?2 RETURNING state";
-/// The places in a batch whose events still hold their reference.
-const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
-const INSERT_RECORD: &str = insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
 const INSERT_PARTIAL: &str = insert_partials!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 const INSERT_DAY: &str = insert_days!("VALUES (?1, ?2, ?3, ?4, ?5)");
 const INSERT_RULE_WINDOW: &str = insert_rule_windows!("VALUES (?1, ?2, ?3, ?4, ?5)");
@@ -212,7 +210,7 @@ fn finish_jobs(
 ) -> Result<Vec<AlertRevision>, StoreError> {
     let mut revisions = Vec::new();
     match effects {
-        Effects::Normalized(rows) => write_records(connection, &rows)?,
+        Effects::Normalized(rows) => records::write(connection, &rows)?,
         Effects::Windows { partials, days } => {
             write_partials(connection, &partials)?;
             write_days(connection, &days)?;
@@ -276,33 +274,6 @@ pub fn fail_job(connection: &Connection, failed: &JobFailed) -> Result<(), Store
         &[audit_rows::job_failed(failed)],
         Keep::of(known),
     )
-}
-
-/// Writes the records of events that still hold their reference: another original may have superseded them since they
-/// were read.
-fn write_records(connection: &Connection, records: &[NormalizedRow]) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(INSERT_RECORD)?;
-    for records in records.chunk_by(|one, next| one.at.batch() == next.at.batch()) {
-        let at = records[0].at.batch();
-        let key = params![at.src, at.seq as i64];
-        let held = list(connection, HELD_ORDINALS, key, |row| small_count(row, 0))?;
-        let held: BTreeSet<u32> = held.into_iter().collect();
-        for record in records.iter().filter(|one| held.contains(&one.at.ordinal)) {
-            statement.execute(params![
-                record.at.src,
-                record.at.seq as i64,
-                record.at.ordinal,
-                record.version,
-                record.utc_offset,
-                record.language,
-                record.project,
-                record.project_name,
-                record.path,
-                record.data
-            ])?;
-        }
-    }
-    Ok(())
 }
 
 fn write_partials(connection: &Connection, partials: &[PartialRow]) -> Result<(), StoreError> {

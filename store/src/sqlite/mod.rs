@@ -19,6 +19,7 @@ mod persist;
 mod quarantine;
 mod query_reads;
 mod readers;
+mod records;
 mod retention;
 mod row;
 mod statements;

@@ -9,6 +9,7 @@ use types::verdict::{Counts, Verdict};
 
 use super::audit::{self, Keep};
 use super::database::Sqlite;
+use super::records;
 use super::statements::{execute, list, one};
 use crate::audit::{AuditRow, AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
@@ -45,8 +46,8 @@ const INSERT_BATCH: &str = "INSERT INTO batches
      :validated_at, :published_at, :persisted_at,
      :received, :accepted, :duplicate, :rejected, :quarantined, :need, :state, :job_body,
      CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :own_lease)";
-/// Changes no row if the id has an owner. One row a statement: a statement for several keeps a copy of each page that it
-/// changes, to undo it alone, and these pages are many (docs/decisions/0011-rows-append.md).
+/// Changes no row if the id has an owner. One row a statement: a statement for several keeps a copy of each page that
+/// it changes, to undo it alone, and these pages are many (docs/decisions/0011-rows-append.md).
 const INSERT_EVENT: &str = "INSERT INTO events
     (src, seq, ordinal, developer, event_id, type, schema_version, effective_at, local_day, body, hash)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (developer, event_id) DO NOTHING";
@@ -57,9 +58,6 @@ const OWNER: &str =
     WHERE e.developer = ?1 AND e.event_id = ?2";
 /// Removes a superseded owner.
 const DELETE_EVENT: &str = "DELETE FROM events WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
-/// Records made from a reference that is no event's any more.
-const DELETE_RECORDS: &str =
-    "DELETE FROM normalized_records WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
 /// The submissions that an owner displaced. The body of a duplicate is NULL if it equals the owner's.
 const DISPLACED: &str =
     "SELECT src, seq, ordinal, hash, body FROM duplicates WHERE developer = ?1 AND event_id = ?2
@@ -300,7 +298,7 @@ impl StoreBatch<'_> {
         execute(self.connection, DELETE_CONFLICTS, key)?;
         let owned = params![owner.at.src, owner.at.seq as i64, owner.at.ordinal];
         execute(self.connection, DELETE_EVENT, owned)?;
-        execute(self.connection, DELETE_RECORDS, owned)?;
+        records::remove(self.connection, owner.at)?;
         self.insert_event(event)?;
         re_evaluate(developer, &event.id, original, owner, &others)
             .try_for_each(|displaced| self.insert_displaced(&displaced))

@@ -141,8 +141,12 @@ enum Turn {
     Finish(Index),
 }
 
-/// A scenario, and what workers do after each of its groups.
-type Interleaved = (Scenario, Vec<Vec<Turn>>);
+/// A scenario, and what workers do after each of its groups, in turn.
+#[derive(Debug, Clone)]
+struct Interleaved {
+    scenario: Scenario,
+    turns: Vec<Vec<Turn>>,
+}
 
 fn interleaved() -> impl Strategy<Value = Interleaved> {
     let turn = prop_oneof![
@@ -150,7 +154,7 @@ fn interleaved() -> impl Strategy<Value = Interleaved> {
         any::<Index>().prop_map(Turn::Finish),
     ];
     let turns = prop::collection::vec(prop::collection::vec(turn, 0..4), 1..8);
-    (scenarios(), turns)
+    (scenarios(), turns).prop_map(|(scenario, turns)| Interleaved { scenario, turns })
 }
 
 /// The records that a job computes from what it read.
@@ -187,8 +191,8 @@ async fn finish_live(engine: &impl Engine, job: ReadJob) {
         .unwrap();
 }
 
-async fn check<E: Engine>(drawn: Interleaved) -> TestCaseResult {
-    let (scenario, turns) = drawn;
+async fn check<E: Engine>(interleaved: Interleaved) -> TestCaseResult {
+    let Interleaved { scenario, turns } = interleaved;
     let engine = E::fresh();
     for created in [T0, T0 + 1] {
         engine.store().source(&incarnation(created)).await.unwrap();

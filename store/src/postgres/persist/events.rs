@@ -12,9 +12,9 @@ use crate::audit::{AuditTrail, OriginalBatch};
 use crate::batch_summary::BatchSummary;
 use crate::decoded_batch::DecodedBatch;
 use crate::dedup::{CurrentOwner, DisplacedCandidate, DisplacedEvent, re_evaluate};
-use crate::postgres::batches;
 use crate::postgres::error::TransactionError;
-use crate::postgres::statements::{self, column, execute};
+use crate::postgres::records;
+use crate::postgres::statements::{self, column};
 use crate::refused_row::RefusedRow;
 use crate::row::{Row as _, batch_ref, event_ref, hash};
 
@@ -38,11 +38,6 @@ const DELETE_DUPLICATES: &str = "DELETE FROM duplicates d
     USING unnest($1::text[], $2::text[]) k (developer, event_id)
     WHERE d.developer = k.developer AND d.event_id = k.event_id
     RETURNING d.src, d.seq, d.ordinal, d.developer, d.event_id, d.hash, d.body";
-
-/// Records made from a reference that is no event's any more.
-const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
-    USING unnest($1::bigint[], $2::bigint[], $3::integer[]) k (src, seq, ordinal)
-    WHERE n.src = k.src AND n.seq = k.seq AND n.ordinal = k.ordinal";
 
 /// The batches of originals.
 type OriginalBatches = HashMap<BatchRef, OriginalBatch>;
@@ -161,15 +156,9 @@ async fn supersede_events<'a>(
     if superseding.is_empty() {
         return Ok(removed);
     }
-    // A job that finishes now holds its batch's lock until its records can be seen here.
-    let losing = column(superseding, |(_, owner)| owner.at);
-    batches::lock(tx, losing.iter().map(|at| at.batch())).await?;
     let firsts: Vec<_> = superseding.iter().map(|(group, _)| group.first()).collect();
     rows::supersede_events(tx, &firsts).await?;
-    let srcs = column(&losing, |at| at.src);
-    let seqs = column(&losing, |at| at.seq as i64);
-    let ordinals = column(&losing, |at| at.ordinal as i32);
-    execute(tx, DELETE_RECORDS, &[&srcs, &seqs, &ordinals]).await?;
+    records::remove(tx, &column(superseding, |(_, owner)| owner.at)).await?;
     let by_key: BTreeMap<(&str, &str), (&str, &str)> = superseding
         .iter()
         .map(|(group, _)| (group.key(), group.key()))

@@ -1,0 +1,80 @@
+//! Normalized records: each beside the event it was made from, and gone with its reference.
+//!
+//! [`write`] locks the batches of its records before it looks which events still hold their reference, and [`remove`]
+//! locks the batches that lose one. So one waits for the other, and no order leaves a record of a lost reference.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::Transaction;
+use types::id::EventRef;
+
+use super::batches;
+use super::error::TransactionError;
+use super::newest::newest;
+use super::statements::{column, execute, list};
+use crate::effects::NormalizedRow;
+use crate::jobs::insert_records;
+use crate::row::event_ref;
+
+/// Events that still hold the reference of one of these batches, by way of the batch's developer.
+const HELD: &str = "SELECT e.src, e.seq, e.ordinal
+    FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
+    JOIN batches b ON b.src = k.src AND b.seq = k.seq
+    JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq";
+const INSERT_RECORDS: &str = insert_records!(
+    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::text[],
+       $7::text[], $8::text[], $9::text[], $10::text[])"
+);
+/// Of every version.
+const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
+    USING unnest($1::bigint[], $2::bigint[], $3::integer[]) k (src, seq, ordinal)
+    WHERE n.src = k.src AND n.seq = k.seq AND n.ordinal = k.ordinal";
+
+/// Writes the records of events that still hold their reference: another original may have superseded them since they
+/// were read.
+pub async fn write(tx: &Transaction<'_>, given: &[NormalizedRow]) -> Result<(), TransactionError> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let locked = batches::lock(tx, given.iter().map(|record| record.at.batch())).await?;
+    let keys = batches::KeyColumns::new(locked.keys().copied());
+    let held = list(tx, HELD, &[&keys.srcs, &keys.seqs], |row| event_ref(row, 0)).await?;
+    let held: HashSet<EventRef> = held.into_iter().collect();
+    let key = |record: &'_ NormalizedRow| (record.at, record.version);
+    let mut given = newest(given, key, |_, _| true);
+    given.retain(|record| held.contains(&record.at));
+    execute(
+        tx,
+        INSERT_RECORDS,
+        &[
+            &column(&given, |record| record.at.src),
+            &column(&given, |record| record.at.seq as i64),
+            &column(&given, |record| record.at.ordinal as i32),
+            &column(&given, |record| record.version),
+            &column(&given, |record| record.utc_offset),
+            &column(&given, |record| record.language.as_deref()),
+            &column(&given, |record| record.project.as_deref()),
+            &column(&given, |record| record.project_name.as_deref()),
+            &column(&given, |record| record.path.as_deref()),
+            &column(&given, |record| record.data.as_deref()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes what was made from references that their events have lost, in this transaction.
+pub async fn remove(tx: &Transaction<'_>, lost: &[EventRef]) -> Result<(), TransactionError> {
+    batches::lock(tx, lost.iter().map(|at| at.batch())).await?;
+    execute(
+        tx,
+        DELETE_RECORDS,
+        &[
+            &column(lost, |at| at.src),
+            &column(lost, |at| at.seq as i64),
+            &column(lost, |at| at.ordinal as i32),
+        ],
+    )
+    .await?;
+    Ok(())
+}
