@@ -20,6 +20,18 @@ fn text_of(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// The changes of a plan, but for the bound of EVENTS: where less than 20 GiB are free, `up` takes half of that.
+fn but_for_the_disk(plan: &Value) -> Vec<&Value> {
+    let is_bound = |change: &&Value| {
+        let kept = &change["change"]["keep"];
+        change["name"] == "stream EVENTS"
+            && kept.as_array().is_some_and(|kept| kept.len() == 1)
+            && kept[0]["field"] == "max_bytes"
+    };
+    let changes = plan.as_array().into_iter().flatten();
+    changes.filter(|change| !is_bound(change)).collect()
+}
+
 /// Runs a command that needs no Devtrail.
 fn alone(arguments: &[&str]) -> Output {
     Command::new(program("devtrail"))
@@ -51,10 +63,8 @@ async fn up_creates_streams_a_key_and_an_address_file() {
         nats.starts_with("nats://127.0.0.1:") && url.starts_with("http://127.0.0.1:"),
         "{nats} {url}"
     );
-    assert_eq!(
-        json_of(&up.devtrail(&["streams", "diff", "--json"])),
-        json!([])
-    );
+    let differing = json_of(&up.devtrail(&["streams", "diff", "--json"]));
+    assert_eq!(but_for_the_disk(&differing), [&Value::Null; 0]);
     // What flags and environment say goes before the folder.
     let other = up.devtrail(&["keys", "list", "--nats-url", "nats://127.0.0.1:1"]);
     assert!(!other.status.success(), "{}", text_of(&other));
@@ -204,7 +214,7 @@ async fn what_is_stored_is_shown_and_verified() {
         1
     );
     let applied = json_of(&up.devtrail(&["streams", "apply", "--json"]));
-    assert_eq!(applied, json!([]));
+    assert_eq!(but_for_the_disk(&applied), [&Value::Null; 0]);
     assert_eq!(up.verify()["stored"], 2);
     // An event that the stream has and the store has not.
     let database = rusqlite::Connection::open(up.path("devtrail.db")).unwrap();
