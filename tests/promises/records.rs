@@ -108,9 +108,10 @@ async fn no_secret_is_in_a_record(engine: Engine) {
 async fn a_record_is_read_whole(engine: Engine) {
     let (deployment, client) = Deployment::running(engine).await;
     let data = [
-        json!({"path": "/home/janeroe/demo/src/a.rs", "workspace": "/home/janeroe/demo", "language": "Rust",
-            "project": "My App", "lines_added": 4.0, "undo": true, "branch": "main", "n": 1.5, "no": null, "list": [1, {"a": "b"}, []],
-            "deep": {"TOKEN": "abc", "kept": {"x": false}}, "a\u{0}b": "c\u{0}d", "q\"k.$": "\"", "empty": {}}),
+        json!({"path": "file:///Users/janeroe/demo/src/a.rs", "workspace": "file:///Users/janeroe/demo",
+            "language": "Rust", "project": "My App", "lines_added": 4.0, "undo": true, "branch": "main", "n": 1.5,
+            "no": null, "list": [1, {"a": "b"}, []], "deep": {"TOKEN": "abc", "kept": {"x": false}},
+            "a\u{0}b": "c\u{0}d", "q\"k.$": "\"", "empty": {}}),
         json!({"path": "src/a.rs", "language": "rust", "project": "demo", "lines_added": 4}),
         json!({"path": "src/a.unknown"}),
         json!({"path": "vscode-remote://x", "language": "no such language", "project": " "}),
