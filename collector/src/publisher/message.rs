@@ -59,7 +59,8 @@ impl EventsMessage {
 /// The stream has the message on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedMessage {
-    /// The stream's incarnation as it was read before the first attempt: see [`crate::incarnation_cache::IncarnationCache`].
+    /// The stream's incarnation as it was read before the first attempt: see
+    /// [`crate::incarnation_cache::IncarnationCache`].
     pub incarnation: StreamIncarnation,
     /// What the message says of itself.
     pub identity: MessageIdentity,
