@@ -95,8 +95,14 @@ pub struct MisplacedEvent {
 }
 
 impl<F: Fold> HourReads<F> {
-    /// What must be read of these hours for partials of this maker.
-    pub fn plan(hours: impl IntoIterator<Item = (i64, Hour)>, maker: &Maker) -> Self {
+    /// What must be read of the hours within these ranges for partials of this maker.
+    pub fn plan(hours: BTreeMap<i64, Hour>, needed: Vec<HourRange>, maker: &Maker) -> Self {
+        let needed = HourRange::merge(needed);
+        let is_needed = |hour: i64| {
+            needed
+                .iter()
+                .any(|range| (range.first..=range.last).contains(&hour))
+        };
         let mut unusable = Vec::new();
         let mut plan = |(at, hour): (i64, Hour)| {
             let read = match HourRead::plan(at, &hour, maker) {
@@ -108,7 +114,8 @@ impl<F: Fold> HourReads<F> {
             };
             (at, read)
         };
-        let hours = hours.into_iter().map(&mut plan).collect();
+        let hours = hours.into_iter().filter(|(hour, _)| is_needed(*hour));
+        let hours = hours.map(&mut plan).collect();
         Self {
             hours,
             segment: maker.segment,
@@ -116,11 +123,22 @@ impl<F: Fold> HourReads<F> {
         }
     }
 
-    /// Whether the whole hour is to be read, or some of it.
+    /// Tells of the partials that are of no use.
+    pub fn log_unusable(&self, developer: &str) {
+        for (hour, reason) in &self.unusable {
+            tracing::warn!(
+                developer,
+                hour,
+                reason,
+                "a partial cannot be used; the hour is read whole"
+            );
+        }
+    }
+
+    /// Whether it is one of the hours.
     #[must_use]
-    pub fn reads(&self, hour: i64) -> bool {
-        let pieces = self.hours.get(&hour).map(|hour| &hour.pieces);
-        pieces.is_some_and(|pieces| pieces.iter().any(|piece| matches!(piece, Piece::Read(_))))
+    pub fn has(&self, hour: i64) -> bool {
+        self.hours.contains_key(&hour)
     }
 
     /// The events to read: rising, none touching another within an hour.

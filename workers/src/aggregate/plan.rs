@@ -64,16 +64,7 @@ pub fn plan(
         .iter()
         .filter(|(day, look_back)| !is_current(day, look_back));
     let days: LookBacks = moved.map(|(day, range)| (day.clone(), *range)).collect();
-    let needed = HourRange::merge(days.values().copied().collect());
-    let is_needed = |hour: i64| {
-        needed
-            .iter()
-            .any(|range| (range.first..=range.last).contains(&hour))
-    };
-    let hours = HourReads::plan(
-        hours.into_iter().filter(|(hour, _)| is_needed(*hour)),
-        maker,
-    );
+    let hours = HourReads::plan(hours, days.values().copied().collect(), maker);
     let spans = hours.spans();
     ReadPlan {
         plan: DayReads { days, hours },

@@ -69,14 +69,7 @@ impl<S: Jobs> AggregateWork<S> {
         };
         let plan = move |hours| plan(&days, &computed, hours, &maker());
         let Snapshot { plan, events } = self.store.snapshot(request, plan).await?;
-        for (hour, reason) in &plan.hours.unusable {
-            tracing::warn!(
-                developer,
-                hour,
-                reason,
-                "a partial cannot be used; the hour is read whole"
-            );
-        }
+        plan.hours.log_unusable(&developer);
         windows(&developer, plan, events, &maker()).map_err(failed)
     }
 }

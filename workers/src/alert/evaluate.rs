@@ -9,11 +9,11 @@ use types::time::{Micros, utc_hour};
 
 use super::finding::{FindingWindow, finding};
 pub use super::hour_rules::ENGINE_VERSION;
-use super::hour_rules::{HourRules, RuleDay, RulesByType, append_days, isolated, maker};
+use super::hour_rules::{HourRules, RuleDay, RuleSet, append_days, isolated};
 use super::measure::Measured;
 use super::rules::Rule;
 use super::windows::{LocalDay, TouchedBy, TouchedDays, look_back};
-use crate::hour_partials::{FoldedHour, HourReads, Maker, MisplacedEvent, generation, generations};
+use crate::hour_partials::{FoldedHour, HourReads, MisplacedEvent, generation, generations};
 use crate::normalize;
 
 /// The findings of all rules for one developer.
@@ -29,6 +29,11 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    fn fail(&mut self, rule: &Rule, reason: Option<String>) {
+        let failed = reason.map(|reason| (rule.id.clone(), RuleError::Panicked(reason)));
+        self.failed.extend(failed);
+    }
+
     /// What is to be written.
     #[must_use]
     pub fn effects(self) -> Effects {
@@ -60,18 +65,17 @@ pub struct RuleReads {
 /// its generation, by the same version of its rule, is passed over. `hours` are those of [`super::windows::ranges`].
 #[must_use]
 pub fn plan(
-    rules: &[Rule],
+    set: &RuleSet,
     touched: &TouchedDays,
     evaluated: &BTreeMap<WindowKey, ComputedAt>,
     hours: BTreeMap<i64, Hour>,
-    maker: &Maker,
 ) -> ReadPlan<RuleReads> {
     let generations = generations(&hours);
     let mut windows: BTreeMap<usize, BTreeMap<LocalDay, i64>> = BTreeMap::new();
     let mut needed = Vec::new();
-    for (place, rule) in rules.iter().enumerate() {
+    for (place, rule) in set.rules.iter().enumerate() {
         for start in touched.windows(rule).into_keys() {
-            let look_back = look_back(start, start.plus(rule.days_read() - 1));
+            let look_back = rule_look_back(rule, start);
             let generation = generation(&generations, look_back);
             let key = WindowKey {
                 rule: rule.id.clone(),
@@ -84,14 +88,7 @@ pub fn plan(
             }
         }
     }
-    let needed = HourRange::merge(needed);
-    let is_needed = |hour: i64| {
-        needed
-            .iter()
-            .any(|range| (range.first..=range.last).contains(&hour))
-    };
-    let hours = hours.into_iter().filter(|(hour, _)| is_needed(*hour));
-    let hours = HourReads::plan(hours, maker);
+    let hours = HourReads::plan(hours, needed, &set.maker);
     let spans = hours.spans();
     ReadPlan {
         plan: RuleReads { windows, hours },
@@ -99,45 +96,44 @@ pub fn plan(
     }
 }
 
-/// Evaluates `rules` on the windows of `reads`, once their events are read. `now` only decides whether an alert is
+/// Evaluates the rules on the windows of `reads`, once their events are read. `now` only decides whether an alert is
 /// still news.
 ///
 /// # Errors
 /// Returns `MisplacedEvent` if an event lies in none of the hours that were to be read.
 pub fn evaluate(
-    rules: &[Rule],
+    set: &RuleSet,
     developer: &str,
     touched: &TouchedDays,
     reads: RuleReads,
     events: Vec<StoredEvent>,
     now: Micros,
 ) -> Result<Evaluation, MisplacedEvent> {
-    let maker = maker(rules);
-    let by_type = RulesByType::new(rules);
     let hours = reads
         .hours
-        .fold(events, |hour, event| by_type.add(hour, event))?;
+        .fold(events, |hour, event| set.add(hour, event))?;
     let mut evaluation = Evaluation {
         partials: hours
             .iter()
-            .filter_map(|(at, hour)| hour.row(developer, *at, &maker))
+            .filter_map(|(at, hour)| hour.row(developer, *at, &set.maker))
             .collect(),
         ..Evaluation::default()
     };
     for (place, windows) in &reads.windows {
-        let rule = &rules[*place];
+        let rule = &set.rules[*place];
         let input = Input {
             developer,
             rule,
             origins: touched.windows(rule),
+            hours: &hours,
             now,
         };
-        match isolated(|| input.evaluate(windows, &hours)).flatten() {
-            Ok(windows) => evaluation.windows.extend(windows),
-            Err(reason) => {
-                let error = RuleError::Panicked(reason);
-                evaluation.failed.push((rule.id.clone(), error));
+        match isolated(|| input.evaluate(windows)) {
+            Ok(windows) => {
+                evaluation.windows.extend(windows.complete);
+                evaluation.fail(rule, windows.failed);
             }
+            Err(reason) => evaluation.fail(rule, Some(reason)),
         }
     }
     Ok(evaluation)
@@ -163,10 +159,16 @@ pub fn evaluate_events(
         });
         hour.generation += 1;
     }
-    let ReadPlan { plan, .. } = plan(rules, touched, &BTreeMap::new(), hours, &maker(rules));
-    let is_read = |event: &StoredEvent| plan.hours.reads(utc_hour(event.effective_at));
+    let set = RuleSet::new(rules.to_vec());
+    let ReadPlan { plan, .. } = plan(&set, touched, &BTreeMap::new(), hours);
+    let is_read = |event: &StoredEvent| plan.hours.has(utc_hour(event.effective_at));
     let events = events.into_iter().filter(is_read).collect();
-    evaluate(rules, developer, touched, plan, events, now)
+    evaluate(&set, developer, touched, plan, events, now)
+}
+
+/// The UTC hours that a window of the rule may read.
+fn rule_look_back(rule: &Rule, start: LocalDay) -> HourRange {
+    look_back(start, start.plus(rule.days_read() - 1))
 }
 
 /// One rule on the windows of one developer.
@@ -175,26 +177,44 @@ struct Input<'a> {
     rule: &'a Rule,
     /// What each window is attributed to.
     origins: BTreeMap<LocalDay, &'a TouchedBy>,
+    hours: &'a BTreeMap<i64, FoldedHour<HourRules>>,
     now: Micros,
 }
 
+/// The windows of a rule.
+struct EvaluatedWindows {
+    complete: Vec<RuleWindow>,
+    /// Why others have no result.
+    failed: Option<String>,
+}
+
 impl Input<'_> {
-    fn evaluate(
-        &self,
-        windows: &BTreeMap<LocalDay, i64>,
-        hours: &BTreeMap<i64, FoldedHour<HourRules>>,
-    ) -> Result<Vec<RuleWindow>, String> {
+    fn evaluate(&self, windows: &BTreeMap<LocalDay, i64>) -> EvaluatedWindows {
         let mut days: Vec<RuleDay> = Vec::new();
-        for segment in hours.values().flat_map(|hour| &hour.segments) {
-            if let Some(reason) = segment.folded.failure(self.rule) {
-                return Err(reason.to_owned());
-            }
+        for segment in self.hours.values().flat_map(|hour| &hour.segments) {
             append_days(&mut days, segment.folded.days(self.rule));
         }
-        let windows = windows
-            .iter()
-            .filter_map(|(start, generation)| self.window(*start, *generation, &days));
-        Ok(windows.collect())
+        let mut evaluated = EvaluatedWindows {
+            complete: Vec::new(),
+            failed: None,
+        };
+        for (start, generation) in windows {
+            match self.failure(*start) {
+                Some(reason) => evaluated.failed = Some(reason.to_owned()),
+                None => evaluated
+                    .complete
+                    .extend(self.window(*start, *generation, &days)),
+            }
+        }
+        evaluated
+    }
+
+    /// Why the window has no result.
+    fn failure(&self, start: LocalDay) -> Option<&str> {
+        let HourRange { first, last } = rule_look_back(self.rule, start);
+        let hours = self.hours.range(first..=last);
+        let mut segments = hours.flat_map(|(_, hour)| &hour.segments);
+        segments.find_map(|segment| segment.folded.failure(self.rule))
     }
 
     /// `None` if no touched day is in the window.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::StoredEvent;
 use types::job::JobKind;
 
-use super::measure::Measured;
+use super::measure::{Measured, MetConditions};
 use super::rules::Rule;
 use crate::hour_partials::{Maker, SEGMENT};
 use crate::normalize::{self, LazyRecord};
@@ -61,44 +61,54 @@ impl HourRules {
     }
 
     fn add(&mut self, rule: &Rule, event: &LazyRecord<'_>) {
-        let mut measured = Measured::nothing(rule);
-        if !measured.add(rule, event) {
+        let Some(met) = MetConditions::by(rule, event) else {
             return;
-        }
+        };
         let day = event.local_day_before(rule.day_begins.after_midnight());
         let days = self.rules.entry(rule.id.clone()).or_default();
-        match days.last_mut() {
-            Some(last) if last.day == day => {
-                last.measured.add(rule, event);
-            }
-            _ => days.push(RuleDay { day, measured }),
+        if days.last().is_none_or(|last| last.day != day) {
+            let measured = Measured::nothing(rule);
+            days.push(RuleDay { day, measured });
+        }
+        if let Some(last) = days.last_mut() {
+            last.measured.add(rule, event, &met);
         }
     }
 }
 
-/// The rules, by the types of event that they look at.
-pub struct RulesByType<'a>(BTreeMap<&'a str, Vec<&'a Rule>>);
+/// Rules, and what is the same for every developer that they are evaluated for.
+pub struct RuleSet {
+    pub rules: Vec<Rule>,
+    /// What makes the alert role's partials with these rules: with others, they are of no use.
+    pub maker: Maker,
+    /// The places of the rules that look at a type of event.
+    by_type: BTreeMap<String, Vec<usize>>,
+}
 
-impl<'a> RulesByType<'a> {
-    /// All types that the rules name.
+impl RuleSet {
     #[must_use]
-    pub fn new(rules: &'a [Rule]) -> Self {
-        let mut by_type: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
-        for rule in rules {
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let mut by_type: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, rule) in rules.iter().enumerate() {
             for kind in rule.types() {
-                by_type.entry(kind).or_default().push(rule);
+                by_type.entry(kind.to_owned()).or_default().push(place);
             }
         }
-        Self(by_type)
+        let maker = maker(&rules);
+        Self {
+            rules,
+            maker,
+            by_type,
+        }
     }
 
     /// Adds an event that follows all others. A rule that panics on it has no result where it was, and stops no other.
     pub fn add(&self, hour: &mut HourRules, event: &StoredEvent) {
-        let Some(rules) = self.0.get(event.kind.as_str()) else {
+        let Some(places) = self.by_type.get(&event.kind) else {
             return;
         };
         let event = LazyRecord::new(event);
-        for rule in rules {
+        for rule in places.iter().map(|place| &self.rules[*place]) {
             if hour.failed.contains_key(&rule.id) {
                 continue;
             }
@@ -116,9 +126,7 @@ pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic).to_owned())
 }
 
-/// What makes the alert role's partials: with another rule, they are of no use.
-#[must_use]
-pub fn maker(rules: &[Rule]) -> Maker {
+fn maker(rules: &[Rule]) -> Maker {
     let mut hasher = blake3::Hasher::new();
     for rule in rules {
         // Titles and texts may change: they are not in the partials.

@@ -95,6 +95,49 @@ pub struct Firing {
     pub last: Hit,
 }
 
+/// What an event means to the conditions of a rule.
+pub struct MetConditions {
+    /// One a condition, in the rule's order.
+    conditions: Vec<Met>,
+    /// Whether a count or slots with a lower bound need it. Few events prove nothing: the evidence is the events that
+    /// there had to be.
+    is_needed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Nothing,
+    /// It is one of the events that are meant.
+    Hit,
+    /// It ends a streak.
+    Break,
+}
+
+impl MetConditions {
+    /// `None` if the event means nothing to the rule.
+    #[must_use]
+    pub fn by(rule: &Rule, event: &LazyRecord<'_>) -> Option<Self> {
+        let met = |when: &RuleCondition| {
+            if EventFilter::any(&when.of, event) {
+                Met::Hit
+            } else if EventFilter::any(&when.broken_by, event) {
+                Met::Break
+            } else {
+                Met::Nothing
+            }
+        };
+        let conditions: Vec<Met> = rule.when.iter().map(met).collect();
+        let is_needed = rule.when.iter().zip(&conditions).any(|(when, met)| {
+            *met == Met::Hit && when.at_least.is_some() && when.measure != Measure::Streak
+        });
+        let matters = conditions.iter().any(|met| *met != Met::Nothing);
+        matters.then_some(Self {
+            conditions,
+            is_needed,
+        })
+    }
+}
+
 impl Measured {
     /// What the conditions measure where nothing happened.
     #[must_use]
@@ -112,44 +155,28 @@ impl Measured {
         }
     }
 
-    /// Adds an event that follows all others; whether it means anything to the rule.
-    pub fn add(&mut self, rule: &Rule, event: &LazyRecord<'_>) -> bool {
-        let is_hit: Vec<bool> = rule
-            .when
-            .iter()
-            .map(|when| EventFilter::any(&when.of, event))
-            .collect();
-        // Few events prove nothing: the evidence is the events that there had to be.
-        let is_needed = rule.when.iter().zip(&is_hit).any(|(when, is_hit)| {
-            *is_hit && when.at_least.is_some() && when.measure != Measure::Streak
-        });
-        let mut matters = false;
-        for ((measured, when), is_hit) in self.conditions.iter_mut().zip(&rule.when).zip(is_hit) {
-            matters |= is_hit;
-            match measured {
-                MeasuredCondition::Count(count) => *count += u64::from(is_hit),
-                MeasuredCondition::Slots(slots) if is_hit => {
+    /// Adds an event that follows all others, and what it meets.
+    pub fn add(&mut self, rule: &Rule, event: &LazyRecord<'_>, met: &MetConditions) {
+        let conditions = self.conditions.iter_mut().zip(&rule.when);
+        for ((measured, when), met_one) in conditions.zip(&met.conditions) {
+            match (measured, met_one) {
+                (MeasuredCondition::Count(count), Met::Hit) => *count += 1,
+                (MeasuredCondition::Slots(slots), Met::Hit) => {
                     slots.insert(slot(when, event.at()));
                 }
-                MeasuredCondition::Slots(_) => {}
-                MeasuredCondition::Streak(streak) if is_hit => {
+                (MeasuredCondition::Streak(streak), Met::Hit) => {
                     streak.append(&Streak::Unbroken(Run {
                         hits: Hits::of(event),
-                        shared: u64::from(is_needed),
+                        shared: u64::from(met.is_needed),
                     }));
                 }
-                MeasuredCondition::Streak(streak) => {
-                    if EventFilter::any(&when.broken_by, event) {
-                        matters = true;
-                        streak.append(&Streak::BREAK);
-                    }
-                }
+                (MeasuredCondition::Streak(streak), Met::Break) => streak.append(&Streak::BREAK),
+                _ => {}
             }
         }
-        if is_needed {
+        if met.is_needed {
             self.needed.append(&Hits::of(event));
         }
-        matters
     }
 
     /// Adds what the conditions measured in the stretch that follows.

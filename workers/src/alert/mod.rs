@@ -23,8 +23,8 @@ pub use evaluate::{
 pub use examples::{Example, ExampleEvent};
 pub use filter::{EventFilter, FieldTest, LocalTimes};
 pub use finding::alert_id;
-pub use hour_rules::{HourRules, RuleDay, RulesByType, maker};
-pub use measure::{Firing, Hit, Measured};
+pub use hour_rules::{HourRules, RuleDay, RuleSet};
+pub use measure::{Firing, Hit, Measured, MetConditions};
 pub use outbox::AlertsToPublish;
 pub use role::{AlertWork, EvaluateWork};
 pub use rules::{BadRule, DayBegins, Measure, Rule, RuleCondition, builtin, files};

@@ -10,7 +10,7 @@ use types::admin_alert::{RULE_FAILURES, RuleFailed};
 use types::job::{JobKind, JobMessage};
 
 use super::evaluate::{Evaluation, RuleError, evaluate, plan};
-use super::hour_rules::maker;
+use super::hour_rules::RuleSet;
 use super::outbox::AlertsToPublish;
 use super::rules::{Rule, builtin};
 use super::windows::{TouchedDays, ranges};
@@ -20,7 +20,7 @@ use crate::outbox_relay::OutboxRelay;
 /// Evaluates the rules; knows nothing of NATS.
 pub struct EvaluateWork<S> {
     store: S,
-    rules: Arc<[Rule]>,
+    rules: Arc<RuleSet>,
 }
 
 impl<S: Jobs> EvaluateWork<S> {
@@ -28,7 +28,7 @@ impl<S: Jobs> EvaluateWork<S> {
     pub fn new(store: S) -> Self {
         Self {
             store,
-            rules: builtin().into(),
+            rules: Arc::new(RuleSet::new(builtin())),
         }
     }
 
@@ -39,10 +39,11 @@ impl<S: Jobs> EvaluateWork<S> {
     ) -> Result<Evaluation, StoreError> {
         let touched = TouchedDays::by(jobs.iter().copied())
             .map_err(|error| StoreError::Refused(format!("windows of {developer}: {error}")))?;
-        let Some((first, last)) = touched.window_starts(&self.rules) else {
+        let rules = &self.rules.rules;
+        let Some((first, last)) = touched.window_starts(rules) else {
             return Ok(Evaluation::default());
         };
-        let ids = self.rules.iter().map(|rule| rule.id.clone()).collect();
+        let ids = rules.iter().map(|rule| rule.id.clone()).collect();
         let evaluated = self
             .store
             .computed_rule_windows(
@@ -55,20 +56,13 @@ impl<S: Jobs> EvaluateWork<S> {
         let request = SnapshotRequest {
             developer: developer.to_owned(),
             kind: JobKind::Alert,
-            ranges: ranges(&self.rules, &touched),
+            ranges: ranges(rules, &touched),
         };
         let touched = Arc::new(touched);
         let (rules, days) = (self.rules.clone(), touched.clone());
-        let plan = move |hours| plan(&rules, &days, &evaluated, hours, &maker(&rules));
+        let plan = move |hours| plan(&rules, &days, &evaluated, hours);
         let snapshot = self.store.snapshot(request, plan).await?;
-        for (hour, reason) in &snapshot.plan.hours.unusable {
-            tracing::warn!(
-                developer,
-                hour,
-                reason,
-                "a partial cannot be used; the hour is read whole"
-            );
-        }
+        snapshot.plan.hours.log_unusable(developer);
         let failed = |error| StoreError::Failed(format!("windows of {developer}: {error}"));
         let evaluation = evaluate(
             &self.rules,
@@ -135,7 +129,7 @@ impl<S: Jobs + AlertOutbox> AlertWork<S> {
     /// With other rules.
     #[must_use]
     pub fn with_rules(mut self, rules: Vec<Rule>) -> Self {
-        self.evaluating.rules = rules.into();
+        self.evaluating.rules = Arc::new(RuleSet::new(rules));
         self
     }
 

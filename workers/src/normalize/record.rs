@@ -9,6 +9,7 @@ use types::json;
 use types::schema::{Version, upcast};
 use types::time::{Micros, SECOND};
 
+use super::local::Clock;
 use super::project::Project;
 use super::{fields, language, local, path, text};
 
@@ -106,6 +107,15 @@ fn project(project: Option<&str>, workspace: Option<&str>) -> Option<Project> {
 }
 
 impl Record {
+    /// What the local clock showed.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock {
+            offset: self.offset,
+            is_known: self.knows_local_time,
+        }
+    }
+
     /// The hour of the local day it happened in, 0 to 23.
     #[must_use]
     pub fn local_hour(&self) -> u8 {

@@ -199,9 +199,8 @@ fn a_rule_that_panics_stops_no_other() {
 }
 
 /// The store, of one developer: events, hours with what was kept of them, and windows.
-#[derive(Clone)]
 struct Stored {
-    maker: Maker,
+    set: RuleSet,
     events: Vec<StoredEvent>,
     hours: BTreeMap<i64, Hour>,
     windows: BTreeMap<WindowKey, (ComputedAt, Option<Finding>)>,
@@ -210,11 +209,10 @@ struct Stored {
 impl Stored {
     /// `segment`: events of a full segment.
     fn empty(segment: usize) -> Self {
+        let mut set = RuleSet::new(rules());
+        set.maker.segment = segment;
         Self {
-            maker: Maker {
-                segment,
-                ..maker(&rules())
-            },
+            set,
             events: Vec::new(),
             hours: BTreeMap::new(),
             windows: BTreeMap::new(),
@@ -258,10 +256,10 @@ impl Stored {
 
     /// What the job of a batch computes now. Only what the plan asks for is read.
     fn compute(&self, batch: &[StoredEvent]) -> Evaluation {
-        let (rules, touched) = (rules(), touched(batch));
+        let touched = touched(batch);
         let evaluated = self.windows.iter();
         let evaluated = evaluated.map(|(key, (at, _))| (key.clone(), *at)).collect();
-        let ranges = ranges(&rules, &touched);
+        let ranges = ranges(&self.set.rules, &touched);
         let within = |hour: i64| {
             ranges
                 .iter()
@@ -269,14 +267,14 @@ impl Stored {
         };
         let hours = self.hours.iter().filter(|(hour, _)| within(**hour));
         let hours = hours.map(|(at, hour)| (*at, as_read(hour))).collect();
-        let ReadPlan { plan, spans } = plan(&rules, &touched, &evaluated, hours, &self.maker);
+        let ReadPlan { plan, spans } = plan(&self.set, &touched, &evaluated, hours);
         let wanted = |event: &&StoredEvent| {
             spans
                 .iter()
                 .any(|span| (span.start..span.end).contains(&event.effective_at))
         };
         let events = self.events.iter().filter(wanted).cloned().collect();
-        evaluate(&rules, "ada", &touched, plan, events, MONDAY).unwrap()
+        evaluate(&self.set, "ada", &touched, plan, events, MONDAY).unwrap()
     }
 
     /// As T3 does: only what is newer replaces.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::alert::filter::tests::record;
+use crate::alert::filter::tests::{ask, record};
 use crate::alert::rules::tests::rule_when;
 use crate::normalize::Record;
 
@@ -12,7 +12,11 @@ use crate::normalize::Record;
 fn all(rule: &Rule, records: impl IntoIterator<Item = Record>) -> Measured {
     let mut measured = Measured::nothing(rule);
     for record in records {
-        measured.add(rule, &record.into());
+        ask(record, |event| {
+            if let Some(met) = MetConditions::by(rule, event) {
+                measured.add(rule, event, &met);
+            }
+        });
     }
     measured
 }
