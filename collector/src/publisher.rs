@@ -27,7 +27,7 @@ use single::{InFlightSingle, SingleAttempts};
 pub use handle::{PublishSettings, Publisher};
 pub use message::{EventsMessage, NotPublished, PublishedMessage, max_message};
 
-/// A message that has waited so long for the group in flight goes singly.
+/// A round that has been on its way for so long is not waited for: what waits goes singly.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Publisher {
@@ -127,7 +127,7 @@ impl Publisher {
         self.publish_singly(message, single, attempts).await
     }
 
-    /// Waits until it is the message's turn, for at most [`PATIENCE`] while it is not sent.
+    /// Waits until it is the message's turn, for as long as rounds end: a queue that moves is not left.
     async fn turn(
         &self,
         message_id: &str,
@@ -143,10 +143,16 @@ impl Publisher {
                     let sent = !self.line().withdraw(message_id);
                     self.opened_meanwhile(sent)
                 }
-                () = sleep_until(until) => { // sleep: the message's patience, then its deadline
+                () = sleep_until(until) => { // sleep: the patience with a round, then the message's deadline
+                    let now = Instant::now();
                     let mut line = self.line();
+                    let left = PATIENCE.saturating_sub(line.commit().round_age(now));
+                    if now < deadline && !left.is_zero() {
+                        until = deadline.min(now + left);
+                        continue;
+                    }
                     if line.withdraw(message_id) {
-                        return Ok(Turn::Singly(line.commit().goes_alone(Instant::now())));
+                        return Ok(Turn::Singly(line.commit().goes_alone(now)));
                     }
                     if until < deadline {
                         until = deadline;
@@ -157,10 +163,14 @@ impl Publisher {
             };
             turn.close();
             // It may have come at this moment.
-            if let Ok(Turn::Singly(single) | Turn::Again { single, .. }) = turn.try_recv() {
-                drop(InFlightSingle::new(self, single));
-            }
-            return Err(reason);
+            return match turn.try_recv() {
+                Ok(Turn::Committed(sequence)) => Ok(Turn::Committed(sequence)),
+                Ok(Turn::Singly(single) | Turn::Again { single, .. }) => {
+                    drop(InFlightSingle::new(self, single));
+                    Err(reason)
+                }
+                Ok(Turn::Refused(_)) | Err(_) => Err(reason),
+            };
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use bus::atomic_group::MIN_MESSAGES;
+use bus::atomic_group::{MIN_MESSAGES, UNSUPPORTED};
 use tokio::time::Instant;
 
 /// The most messages in a group.
@@ -28,13 +28,11 @@ const COMPANY: f64 = 6.0;
 const LONELY: f64 = 3.0;
 /// Groups must cost less than this part of what singles cost.
 const WORTH: f64 = 0.85;
-/// Singles that have no PubAck for so long, while more than [`PROBE`] are on their way, are not quick any more.
+/// Singles that have no PubAck for so long, while [`PROBE`] or more are on their way, are not quick any more.
 const STALL: Duration = Duration::from_millis(20);
 /// From a measurement to the next trial of the other way, at first and at most.
 const FIRST_TRIAL: Duration = Duration::from_secs(2);
 const LAST_TRIAL: Duration = Duration::from_secs(16);
-/// From the refusal of groups by the stream to the next try: an administrator may allow them meanwhile.
-const UNSUPPORTED: Duration = Duration::from_secs(30);
 
 /// How messages go to the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +220,8 @@ impl GroupCommit {
         if self.round.is_some() {
             return None;
         }
-        let probe = waiting >= PROBE && self.singles.known(now).is_none();
+        // Beside singles that are of no round it could not be measured, and would be tried for ever.
+        let probe = waiting >= PROBE && self.in_flight == 0 && self.singles.known(now).is_none();
         let count = match probe {
             true => PROBE,
             false if fitting < MIN_MESSAGES => waiting.min(MIN_MESSAGES - 1),
@@ -266,6 +265,13 @@ impl GroupCommit {
             }
         }
         self.round_ended(now);
+    }
+
+    /// How long the round in flight has been on its way; zero if there is none.
+    pub fn round_age(&self, now: Instant) -> Duration {
+        self.round
+            .as_ref()
+            .map_or(Duration::ZERO, |round| now - round.began)
     }
 
     fn may_group(&mut self, now: Instant) -> bool {

@@ -1,9 +1,7 @@
 //! Groups: what waits goes to the stream as one atomic batch, one group at a time.
 
-use std::sync::atomic::Ordering;
-
 use bus::atomic_group::{self, GroupError, GroupMessage};
-use runtime::breaker::{CallOutcome, CallPermit};
+use runtime::breaker::CallOutcome;
 use runtime::metrics;
 use tokio::time::Instant;
 
@@ -12,99 +10,103 @@ use super::handle::{ATTEMPT, Publisher};
 use super::line::{Turn, Waiting};
 use super::message::{EventsMessage, NotPublished};
 
-/// A message of the group in flight.
-struct Member {
-    waiting: Waiting,
-    permit: CallPermit,
+/// The group in flight. Dropped without an end, it was not answered.
+struct InFlightGroup<'a> {
+    publisher: &'a Publisher,
+    ended: bool,
+}
+
+impl InFlightGroup<'_> {
+    /// The group has ended; gives the next one.
+    fn ended(mut self, end: GroupEnd) -> Option<Vec<Waiting>> {
+        self.ended = true;
+        let mut line = self.publisher.line();
+        let now = Instant::now();
+        line.commit().group_ended(now, end);
+        line.advance(now)
+    }
+}
+
+impl Drop for InFlightGroup<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut line = self.publisher.line();
+            line.commit()
+                .group_ended(Instant::now(), GroupEnd::Unanswered);
+            self.publisher.advance(line);
+        }
+    }
 }
 
 impl Publisher {
     /// Publishes a group, and those that wait at its end.
     pub(super) async fn publish_groups(self, mut group: Vec<Waiting>) {
         loop {
+            let in_flight = InFlightGroup {
+                publisher: &self,
+                ended: false,
+            };
             let end = self.publish_group(group).await;
-            let mut line = self.line();
-            let now = Instant::now();
-            line.commit().group_ended(now, end);
-            match line.advance(now) {
+            match in_flight.ended(end) {
                 Some(next) => group = next,
                 None => return,
             }
         }
     }
 
+    /// To the breaker a group is one call: one that is not confirmed must not open it, since its members go singly then.
     async fn publish_group(&self, group: Vec<Waiting>) -> GroupEnd {
-        let mut members = Vec::with_capacity(group.len());
-        for waiting in group {
-            match self.0.breaker.acquire() {
-                Ok(permit) => members.push(Member { waiting, permit }),
-                Err(left) => tell(
-                    waiting,
-                    Turn::Refused(NotPublished::CircuitOpen { left, sent: false }),
-                ),
+        let permit = match self.0.breaker.acquire() {
+            Ok(permit) => permit,
+            Err(left) => {
+                let refused = NotPublished::CircuitOpen { left, sent: false };
+                for waiting in group {
+                    tell(waiting, Turn::Refused(refused.clone()));
+                }
+                return GroupEnd::Refused;
             }
-        }
-        if members.is_empty() {
-            return GroupEnd::Refused;
-        }
-        let messages = members
-            .iter()
-            .map(|member| group_message(&member.waiting.message));
+        };
+        let messages = group.iter().map(|waiting| group_message(&waiting.message));
         let published = atomic_group::publish(&self.0.client, messages.collect(), ATTEMPT);
         let published = tokio::select! {
             biased;
             published = published => published,
             () = self.0.breaker.opened() => Err(GroupError::Unconfirmed("the circuit breaker opened".to_owned())),
         };
-        metrics::group_published(outcome_of(published.as_ref().err()), members.len());
+        metrics::group_published(outcome_of(published.as_ref().err()), group.len());
         match published {
             Ok(committed) => {
-                for (member, sequence) in members.into_iter().zip(committed.sequences()) {
-                    member.permit.done(CallOutcome::Ok);
-                    tell(member.waiting, Turn::Committed(sequence));
+                permit.done(CallOutcome::Ok);
+                for (waiting, sequence) in group.into_iter().zip(committed.sequences()) {
+                    tell(waiting, Turn::Committed(sequence));
                 }
-                if self.0.told_unsupported.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the stream {} takes atomic batches again", bus::EVENTS);
-                }
+                self.0.group_support.takes();
                 GroupEnd::Committed
             }
-            Err(error) => self.publish_members_singly(members, &error),
+            Err(error) => {
+                match &error {
+                    GroupError::Unconfirmed(reason) => permit.failed(reason),
+                    _ => permit.done(CallOutcome::Ok),
+                }
+                self.publish_members_singly(group, &error)
+            }
         }
     }
 
-    fn publish_members_singly(&self, members: Vec<Member>, error: &GroupError) -> GroupEnd {
-        let reason = error.to_string();
+    fn publish_members_singly(&self, group: Vec<Waiting>, error: &GroupError) -> GroupEnd {
         let end = match error {
             GroupError::Unsupported(_) => GroupEnd::Unsupported,
             GroupError::Duplicate | GroupError::Refused(_) => GroupEnd::Refused,
             GroupError::Unconfirmed(_) => GroupEnd::Unanswered,
         };
-        if end == GroupEnd::Unsupported && !self.0.told_unsupported.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                reason,
-                "the stream {} takes no atomic batches: batches are published singly, which is slower on a slow disk; \
-                 `devtrail streams apply` lets it take them",
-                bus::EVENTS
-            );
-        } else {
-            tracing::debug!(
-                reason,
-                members = members.len(),
-                "a group is published singly"
-            );
-        }
+        self.0.group_support.refused(error, group.len());
         let sent = end == GroupEnd::Unanswered;
         let mut line = self.line();
-        for Member { waiting, permit } in members {
-            match sent {
-                true => permit.failed(&reason),
-                false => permit.done(CallOutcome::Ok),
-            }
+        for waiting in group {
             let single = line.commit().goes_alone(Instant::now());
-            let reason = reason.clone();
             let again = Turn::Again {
                 single,
-                reason,
+                reason: error.to_string(),
                 sent,
             };
             // Whoever waited has gone: nothing is sent.

@@ -1,10 +1,10 @@
 //! The handle that requests publish by, and what its clones share.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use bus::atomic_group::GroupSupport;
 use runtime::breaker::Guard;
 use runtime::retry::RetryPolicy;
 use tokio::time::Instant;
@@ -27,8 +27,8 @@ pub(super) struct Inner {
     pub(super) breaker: Guard,
     pub(super) settings: PublishSettings,
     pub(super) line: Mutex<Line>,
-    /// It was logged that the stream takes no groups.
-    pub(super) told_unsupported: AtomicBool,
+    /// Whether the stream takes groups.
+    pub(super) group_support: GroupSupport,
 }
 
 /// How long and how often a publish is tried.
@@ -55,7 +55,7 @@ impl Publisher {
             breaker,
             settings,
             line: Mutex::new(Line::new(Instant::now())),
-            told_unsupported: AtomicBool::new(false),
+            group_support: GroupSupport::of(bus::EVENTS),
         }))
     }
 

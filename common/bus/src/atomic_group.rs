@@ -3,6 +3,7 @@
 //! A group costs the server four fsyncs, however many messages are in it. Single messages cost one each.
 //! Whatever is not [`CommittedGroup`] leaves one way: publish the members singly, with the same message ids.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
@@ -14,7 +15,7 @@ use async_nats::{Client, HeaderMap, Request};
 use bytes::Bytes;
 use runtime::crash;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// The most messages that the server takes as one group.
@@ -69,6 +70,65 @@ pub enum GroupError {
     /// No usable answer. The group may be stored all the same.
     #[error("the server did not confirm the group: {0}")]
     Unconfirmed(String),
+}
+
+/// From the refusal of groups by the stream to the next try: an administrator may allow them meanwhile.
+pub const UNSUPPORTED: Duration = Duration::from_secs(30);
+
+/// Whether a stream takes groups: told once when that changes, and asked again after [`UNSUPPORTED`].
+#[derive(Debug)]
+pub struct GroupSupport {
+    stream: &'static str,
+    /// It takes none, until it is asked again.
+    refused_until: Mutex<Option<Instant>>,
+}
+
+impl GroupSupport {
+    /// Of a stream that has not been asked.
+    #[must_use]
+    pub fn of(stream: &'static str) -> Self {
+        Self {
+            stream,
+            refused_until: Mutex::new(None),
+        }
+    }
+
+    /// Whether a group may be tried now.
+    #[must_use]
+    pub fn may_try(&self) -> bool {
+        self.refused_until()
+            .is_none_or(|until| until <= Instant::now())
+    }
+
+    /// The stream has taken a group.
+    pub fn takes(&self) {
+        if self.refused_until().take().is_some() {
+            tracing::info!("the stream {} takes atomic batches again", self.stream);
+        }
+    }
+
+    /// A group of so many messages was not confirmed: they go singly.
+    pub fn refused(&self, error: &GroupError, members: usize) {
+        let is_unsupported = matches!(error, GroupError::Unsupported(_));
+        let until = Instant::now() + UNSUPPORTED;
+        if is_unsupported && self.refused_until().replace(until).is_none() {
+            tracing::warn!(
+                %error,
+                "the stream {} takes no atomic batches: its messages are published singly, which is slower on a slow \
+                 disk; `devtrail streams apply` lets it take them",
+                self.stream
+            );
+        } else {
+            tracing::debug!(%error, members, "a group is published singly");
+        }
+    }
+
+    fn refused_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing panics with it.
+        self.refused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Publishes 1 to [`MAX_MESSAGES`] messages as one group and awaits its PubAck, at most `limit`.

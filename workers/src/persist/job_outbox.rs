@@ -1,13 +1,12 @@
 //! The outbox of jobs (T2 in `docs/protocol.md`): the batch rows in state `persisted`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::PublishMessage};
 use bus::JOBS;
-use bus::atomic_group::{self, GroupError, GroupMessage};
+use bus::atomic_group::{self, GroupMessage, GroupSupport};
 use bus::stored_messages::{self, StoredMessage};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
@@ -29,8 +28,8 @@ pub struct JobOutbox<S> {
     pub js: jetstream::Context,
     pub store: S,
     pub actor: String,
-    /// It was logged that the stream takes no groups.
-    told_unsupported: Arc<AtomicBool>,
+    /// Whether the stream takes groups.
+    group_support: Arc<GroupSupport>,
 }
 
 impl<S> JobOutbox<S> {
@@ -39,7 +38,7 @@ impl<S> JobOutbox<S> {
             js,
             store,
             actor,
-            told_unsupported: Arc::default(),
+            group_support: Arc::new(GroupSupport::of(JOBS)),
         }
     }
 }
@@ -168,28 +167,20 @@ impl<S: Outbox> JobOutbox<S> {
     ) -> Option<impl Iterator<Item = u64> + use<S>> {
         let jobs = batches.iter().filter_map(|batch| batch.jobs.as_ref().ok());
         let messages: Vec<_> = jobs.flatten().map(EncodedJob::group_message).collect();
-        if !(atomic_group::MIN_MESSAGES..=atomic_group::MAX_MESSAGES).contains(&messages.len()) {
+        let sizes = atomic_group::MIN_MESSAGES..=atomic_group::MAX_MESSAGES;
+        if !sizes.contains(&messages.len()) || !self.group_support.may_try() {
             return None;
         }
+        let members = messages.len();
         match atomic_group::publish(&self.js.client(), messages, GROUP_TIMEOUT).await {
-            Ok(committed) => Some(committed.sequences()),
+            Ok(committed) => {
+                self.group_support.takes();
+                Some(committed.sequences())
+            }
             Err(error) => {
-                self.singly_because(&error);
+                self.group_support.refused(&error, members);
                 None
             }
-        }
-    }
-
-    fn singly_because(&self, error: &GroupError) {
-        let is_unsupported = matches!(error, GroupError::Unsupported(_));
-        if is_unsupported && !self.told_unsupported.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                %error,
-                "the stream {JOBS} takes no atomic batches: jobs are published singly, which is slower; \
-                 `devtrail streams apply` lets it take them"
-            );
-        } else {
-            tracing::debug!(%error, "jobs are published singly");
         }
     }
 

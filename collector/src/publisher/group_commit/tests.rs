@@ -300,6 +300,23 @@ fn an_unanswered_group_frees_all_that_wait() {
     ));
 }
 
+/// Beside a single of no round, such as a resend, a probe could not be measured, and would be followed by another.
+#[test]
+fn beside_resends_groups_are_not_given_up_for_probes() {
+    let now = Instant::now();
+    let mut commit = GroupCommit::new(now);
+    let resend = commit.goes_alone(now);
+    assert!(matches!(commit.next_round(now, 20, 20), Some(Round::Group)));
+    commit.group_ended(now, GroupEnd::Committed);
+    assert!(matches!(commit.next_round(now, 20, 20), Some(Round::Group)));
+    commit.group_ended(now, GroupEnd::Committed);
+    commit.single_ended(resend, now, true);
+    assert!(matches!(
+        commit.next_round(now, 20, 20),
+        Some(Round::Singles { count: PROBE, .. })
+    ));
+}
+
 #[test]
 fn a_stream_without_groups_gets_singles_and_is_asked_again_later() {
     let mut now = Instant::now();
@@ -318,7 +335,9 @@ fn a_stream_without_groups_gets_singles_and_is_asked_again_later() {
     }
     assert!(!last_group);
     now += UNSUPPORTED;
-    assert!(commit.unsupported.is_some_and(|until| until <= now));
+    commit.turn(Mode::Groups, now);
+    commit.singles.measured(now, SLOW_DISK.fsync);
+    assert!(matches!(commit.next_round(now, 9, 9), Some(Round::Group)));
 }
 
 proptest! {
