@@ -134,8 +134,6 @@ struct Bursts {
     sent: Vec<String>,
     acks: Vec<Ack>,
     on_their_way: JoinSet<Option<Ack>>,
-    /// A reply of the server may be lost: the collector asks again, and is told that it is a duplicate.
-    loses_replies: bool,
 }
 
 impl Bursts {
@@ -146,7 +144,6 @@ impl Bursts {
             sent: Vec::new(),
             acks: Vec::new(),
             on_their_way: JoinSet::new(),
-            loses_replies: false,
         }
     }
 
@@ -201,8 +198,7 @@ impl Bursts {
     async fn settle(&mut self) {
         while let Some(ack) = self.on_their_way.join_next().await {
             let ack = ack.unwrap();
-            let is_duplicate = ack.as_ref().is_some_and(|ack| ack.duplicate);
-            assert!(!is_duplicate || self.loses_replies, "{ack:?}");
+            assert!(ack.as_ref().is_none_or(|ack| !ack.duplicate), "{ack:?}");
             self.acks.extend(ack);
         }
     }
@@ -411,16 +407,16 @@ async fn a_reply_lost_after_the_commit_doubles_nothing() {
         .await;
     let client = deployment.client(&url, "ada").await;
     let mut bursts = Bursts::of(&client);
-    bursts.loses_replies = true;
     let unconfirmed = "devtrail_publish_groups_total{outcome=\"unconfirmed\"}";
     let lost = async || at_least(&url, unconfirmed, 1.0).await;
     bursts
         .until(&deployment, "a group's reply is lost", lost)
         .await;
     bursts.settle().await;
-    // No client has to send again.
+    // No client has to send again, or sees that the collector did.
     assert_eq!(bursts.acks.len(), bursts.sent.len());
-    assert!(bursts.acks.iter().any(|ack| ack.duplicate));
+    let known = "devtrail_publishes_total{outcome=\"duplicate\"}";
+    assert!(at_least(&url, known, 5.0).await);
     deployment.workers(1);
     bursts.are_there_once(&deployment).await;
 }

@@ -54,7 +54,8 @@ impl Publisher {
         }
     }
 
-    /// To the breaker a group is one call: one that is not confirmed must not open it, since its members go singly then.
+    /// To the breaker a group is one call: one that is not confirmed must not open it, since its members go singly
+    /// then.
     async fn publish_group(&self, group: Vec<Waiting>) -> GroupEnd {
         let permit = match self.0.breaker.acquire() {
             Ok(permit) => permit,
