@@ -18,6 +18,8 @@ pub struct NormalizedRow {
     pub version: i32,
     /// The offset of local time from UTC, in seconds.
     pub utc_offset: i32,
+    /// Nothing of the record is read from the event: what differs is everything.
+    pub is_whole: bool,
     /// Canonical language.
     pub language: Option<String>,
     /// Project slug.
@@ -26,7 +28,8 @@ pub struct NormalizedRow {
     pub project_name: Option<String>,
     /// Cleaned path.
     pub path: Option<String>,
-    /// The data's other members that differ, as a JSON object; null for one that the record leaves out.
+    /// The data's other members that differ, as a JSON object; null for one that the record leaves out. Of a whole
+    /// row all members.
     pub data: Option<String>,
 }
 

@@ -126,11 +126,12 @@ macro_rules! insert_records {
     ($rows:literal) => {
         concat!(
             "INSERT INTO normalized_records
-               (src, seq, ordinal, version, utc_offset, language, project, project_name, path, data) ",
+               (src, seq, ordinal, version, utc_offset, is_whole, language, project, project_name, path, data) ",
             $rows,
             " ON CONFLICT (src, seq, ordinal, version) DO UPDATE SET
-              utc_offset = excluded.utc_offset, language = excluded.language, project = excluded.project,
-              project_name = excluded.project_name, path = excluded.path, data = excluded.data"
+              utc_offset = excluded.utc_offset, is_whole = excluded.is_whole, language = excluded.language,
+              project = excluded.project, project_name = excluded.project_name, path = excluded.path,
+              data = excluded.data"
         )
     };
 }

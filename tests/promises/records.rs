@@ -25,16 +25,19 @@ fn events(kind: &str, data: &[Value]) -> Vec<Value> {
 async fn records(deployment: &Deployment, client: &Client, events: &[Value]) -> Vec<Value> {
     client.send(&envelope("b1", events)).await;
     deployment.completed(1).await;
+    let by_id = records_by_id(deployment).await;
+    let of = |event: &Value| by_id[event["id"].as_str().unwrap()].clone();
+    events.iter().map(of).collect()
+}
+
+async fn records_by_id(deployment: &Deployment) -> BTreeMap<String, Value> {
     let rows = deployment
         .database
         .rows("SELECT event_id, record FROM normalized")
         .await;
-    let by_id: BTreeMap<String, Value> = rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| (row[0].clone(), serde_json::from_str(&row[1]).unwrap()))
-        .collect();
-    let of = |event: &Value| by_id[event["id"].as_str().unwrap()].clone();
-    events.iter().map(of).collect()
+        .collect()
 }
 
 /// Contract: records.made, records.homes
@@ -119,22 +122,64 @@ async fn a_record_is_read_whole(engine: Engine) {
     let sent = events("file.edited", &data);
     let read = records(&deployment, &client, &sent).await;
     for (event, record) in sent.iter().zip(read) {
-        let event = StoredEvent {
-            at: EventRef {
-                src: 1,
-                seq: 1,
-                ordinal: 0,
-            },
-            id: event["id"].as_str().unwrap().to_owned(),
-            kind: "file.edited".to_owned(),
-            schema_version: "1.0".to_owned(),
-            effective_at: record["at"].as_i64().unwrap(),
-            local_day: record["local_day"].as_str().unwrap().to_owned(),
-            body: event.to_string().into_bytes(),
-            client: None,
-            zone: None,
-        };
-        assert_eq!(record, serde_json::to_value(normalize(&event)).unwrap());
+        is_that_of(&record, &event.to_string());
+    }
+}
+
+/// It is the record that the normalizer makes from an event with this text.
+fn is_that_of(record: &Value, event: &str) {
+    let event = StoredEvent {
+        at: EventRef {
+            src: 1,
+            seq: 1,
+            ordinal: 0,
+        },
+        id: record["event_id"].as_str().unwrap().to_owned(),
+        kind: "file.edited".to_owned(),
+        schema_version: "1.0".to_owned(),
+        effective_at: record["at"].as_i64().unwrap(),
+        local_day: record["local_day"].as_str().unwrap().to_owned(),
+        body: event.into(),
+        client: None,
+        zone: None,
+    };
+    assert_eq!(*record, serde_json::to_value(normalize(&event)).unwrap());
+}
+
+/// JSON that a database reads otherwise than the normalizer, or not at all, harms no query of any record.
+async fn a_record_of_ambiguous_json_is_read_whole(engine: Engine) {
+    let (deployment, client) = Deployment::running(engine).await;
+    let data = [
+        r#""branch":"plain""#,
+        r#""branch":"a \\u0000 b","\\u0000":"\\""#,
+        r#""branch":"a \u0000 b","\u0000":1,"text":"src/\u0000a.rs""#,
+        r#""tiny":1e-20000,"language":"Rust""#,
+        r#""list":[18446744073709551615,9007199254740993,-0.30000000000000004]"#,
+        r#""branch":"one","branch":"two","project":"One","project":"Two","no":null"#,
+        r#""deep":{"a":1,"a":{"b":2}}"#,
+    ];
+    let event = |(at, data): (usize, &&str)| {
+        let time = format!("2026-03-01T09:{at:02}:00Z");
+        format!(
+            r#"{{"id":"e{at}","type":"file.edited","occurred_at":"{time}","data":{{"path":"src/a.rs",{data}}}}}"#
+        )
+    };
+    let sent: Vec<String> = data.iter().enumerate().map(event).collect();
+    let head =
+        r#"{"batch_id":"b1","sent_at":"2026-03-01T10:00:00Z","schema_version":"1.0","events""#;
+    let body = format!("{head}:[{}]}}", sent.join(","));
+    let (status, reply) = client
+        .send_as(&[("content-type", "application/json")], body)
+        .await;
+    assert_eq!(
+        (status, &reply["counts"]["accepted"]),
+        (202, &sent.len().into()),
+        "{reply}"
+    );
+    deployment.completed(1).await;
+    let read = records_by_id(&deployment).await;
+    for (at, event) in sent.iter().enumerate() {
+        is_that_of(&read[&format!("e{at}")], event);
     }
 }
 
@@ -254,6 +299,7 @@ harness::on_both_stores!(
     no_home_folder_is_in_a_record,
     no_secret_is_in_a_record,
     a_record_is_read_whole,
+    a_record_of_ambiguous_json_is_read_whole,
     different_names_are_different_projects,
     a_language_has_one_name,
     a_project_is_shown_as_its_owner_wrote_it,

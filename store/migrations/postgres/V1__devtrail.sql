@@ -210,6 +210,8 @@ CREATE TABLE normalized_records (
   version      INTEGER NOT NULL,
   -- Of local time from UTC, in seconds.
   utc_offset   INTEGER NOT NULL,
+  -- Whether nothing of the record is read from the event, since readers of JSON may take that otherwise.
+  is_whole     BOOLEAN NOT NULL,
   -- Texts: NULL if the record has what the event's data has, '' if it has none where the data has one.
   language     TEXT,
   project      TEXT,
@@ -217,11 +219,12 @@ CREATE TABLE normalized_records (
   project_name TEXT,
   path         TEXT,
   -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
+  -- Of a whole record all members.
   data         TEXT,
   PRIMARY KEY (src, seq, ordinal, version)
 );
 
--- The records whole, each read beside its event. jsonb takes no NUL: what has one is in `normalized_records`.
+-- The records whole, each read beside its event. OFFSET 0: the event is read once, not for each of its members.
 CREATE VIEW normalized AS
 SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.effective_at, r.local_time, r.local_day,
        r.language, r.project,
@@ -232,9 +235,10 @@ SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.ef
              SELECT s.key, s.value FROM jsonb_each(r.sent) s
              WHERE s.key NOT IN ('language', 'project', 'path') AND NOT coalesce(r.data ? s.key, false)
              UNION ALL
-             SELECT c.key, c.value FROM jsonb_each(r.data) c WHERE c.value <> 'null') m))::text AS record
+             SELECT c.key, c.value FROM jsonb_each(r.data) c
+             WHERE c.value <> 'null' OR r.is_whole) m))::text AS record
 FROM (
-  SELECT e.*, n.version, n.utc_offset, replace(n.data, '\u0000', '')::jsonb AS data, s.sent,
+  SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data::jsonb AS data, s.sent,
     CASE WHEN n.language IS NULL THEN s.sent ->> 'language' ELSE nullif(n.language, '') END AS language,
     CASE WHEN n.project IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project, '') END AS project,
     CASE WHEN n.project_name IS NULL THEN s.sent ->> 'project' ELSE nullif(n.project_name, '') END AS project_name,
@@ -246,7 +250,7 @@ FROM (
   FROM normalized_records n
   JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal
   CROSS JOIN LATERAL (
-    SELECT replace(convert_from(e.body, 'UTF8'), '\u0000', '')::jsonb -> 'data' AS sent) s) r;
+    SELECT CASE WHEN NOT n.is_whole THEN convert_from(e.body, 'UTF8')::jsonb -> 'data' END AS sent OFFSET 0) s) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

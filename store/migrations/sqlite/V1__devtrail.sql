@@ -200,6 +200,8 @@ CREATE TABLE normalized_records (
   version      INTEGER NOT NULL,
   -- Of local time from UTC, in seconds.
   utc_offset   INTEGER NOT NULL,
+  -- Whether nothing of the record is read from the event, since readers of JSON may take that otherwise.
+  is_whole     INTEGER NOT NULL,
   -- Texts: NULL if the record has what the event's data has, '' if it has none where the data has one.
   language     TEXT,
   project      TEXT,
@@ -207,6 +209,7 @@ CREATE TABLE normalized_records (
   project_name TEXT,
   path         TEXT,
   -- Other members of the data that the record has otherwise, as a JSON object; null if it leaves one out.
+  -- Of a whole record all members.
   data         TEXT,
   PRIMARY KEY (src, seq, ordinal, version)
 ) STRICT, WITHOUT ROWID;
@@ -225,24 +228,28 @@ SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.ef
              WHERE s.key NOT IN ('language', 'project', 'path')
                AND s.key NOT IN (SELECT c.key FROM json_each(r.data) c)
              UNION ALL
-             SELECT c.key, CASE WHEN c.type IN ('true', 'false') THEN c.type
+             SELECT c.key, CASE WHEN c.type IN ('true', 'false', 'null') THEN c.type
                  WHEN c.type IN ('object', 'array') THEN c.value ELSE json_quote(c.value) END
-             FROM json_each(r.data) c WHERE c.type <> 'null') m))) AS record
+             FROM json_each(r.data) c WHERE c.type <> 'null' OR r.is_whole) m))) AS record
 FROM (
-  SELECT e.*, n.version, n.utc_offset, n.data, json_extract(CAST(e.body AS TEXT), '$.data') AS sent,
-    CASE WHEN n.language IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.language')
-      ELSE nullif(n.language, '') END AS language,
-    CASE WHEN n.project IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.project')
-      ELSE nullif(n.project, '') END AS project,
-    CASE WHEN n.project_name IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.project')
-      ELSE nullif(n.project_name, '') END AS project_name,
-    CASE WHEN n.path IS NULL THEN json_extract(CAST(e.body AS TEXT), '$.data.path')
-      ELSE nullif(n.path, '') END AS path,
-    strftime('%Y-%m-%dT%H:%M:%S', e.effective_at / 1000000 + n.utc_offset, 'unixepoch')
-      || printf('.%06d%s%02d:%02d', e.effective_at % 1000000, CASE WHEN n.utc_offset < 0 THEN '-' ELSE '+' END,
-        abs(n.utc_offset) / 3600, abs(n.utc_offset) / 60 % 60) AS local_time
-  FROM normalized_records n
-  JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal) r;
+  SELECT e.*, json_extract(e.readable, '$.data') AS sent,
+    CASE WHEN e.own_language IS NULL THEN json_extract(e.readable, '$.data.language')
+      ELSE nullif(e.own_language, '') END AS language,
+    CASE WHEN e.own_project IS NULL THEN json_extract(e.readable, '$.data.project')
+      ELSE nullif(e.own_project, '') END AS project,
+    CASE WHEN e.own_project_name IS NULL THEN json_extract(e.readable, '$.data.project')
+      ELSE nullif(e.own_project_name, '') END AS project_name,
+    CASE WHEN e.own_path IS NULL THEN json_extract(e.readable, '$.data.path')
+      ELSE nullif(e.own_path, '') END AS path,
+    strftime('%Y-%m-%dT%H:%M:%S', e.effective_at / 1000000 + e.utc_offset, 'unixepoch')
+      || printf('.%06d%s%02d:%02d', e.effective_at % 1000000, CASE WHEN e.utc_offset < 0 THEN '-' ELSE '+' END,
+        abs(e.utc_offset) / 3600, abs(e.utc_offset) / 60 % 60) AS local_time
+  FROM (
+    SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data, n.language AS own_language, n.project AS own_project,
+      n.project_name AS own_project_name, n.path AS own_path,
+      CASE WHEN NOT n.is_whole THEN CAST(e.body AS TEXT) END AS readable
+    FROM normalized_records n
+    JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal) e) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

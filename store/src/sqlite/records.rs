@@ -13,7 +13,8 @@ use crate::row::small_count;
 
 /// The places in a batch whose events still hold their reference.
 const HELD_ORDINALS: &str = "SELECT ordinal FROM events WHERE src = ?1 AND seq = ?2";
-const INSERT_RECORD: &str = insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+const INSERT_RECORD: &str =
+    insert_records!("VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
 /// Of every version.
 const DELETE_RECORDS: &str =
     "DELETE FROM normalized_records WHERE src = ?1 AND seq = ?2 AND ordinal = ?3";
@@ -34,6 +35,7 @@ pub fn write(connection: &Connection, records: &[NormalizedRow]) -> Result<(), S
                 record.at.ordinal,
                 record.version,
                 record.utc_offset,
+                record.is_whole,
                 record.language,
                 record.project,
                 record.project_name,

@@ -20,6 +20,7 @@ fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
         at,
         version,
         utc_offset: 3600,
+        is_whole: false,
         language: None,
         project: None,
         project_name: None,

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 use store::{NormalizedRow, StoredEvent};
+use types::json;
 
 use super::VERSION;
-use super::record::{Record, body, data, record};
+use super::record::{Record, data, record};
 
 /// Members of the data that are fields of the record.
 const IN_RECORD: [&str; 3] = ["language", "project", "path"];
@@ -12,24 +13,73 @@ const IN_RECORD: [&str; 3] = ["language", "project", "path"];
 /// Normalizes one event for the store.
 #[must_use]
 pub fn row(event: &StoredEvent) -> NormalizedRow {
-    let body = body(event);
+    let text = std::str::from_utf8(&event.body).ok();
+    let read = text.and_then(|text| Some((text, json::borrowed(text).ok()?)));
+    let is_read_alike =
+        (read.as_ref()).is_some_and(|(text, read)| !read.has_repeated && is_plain(text));
+    let body = read.map(|(_, read)| read.value.into_value());
     let record = record(event, body.as_ref());
     let none = Map::new();
     let sent = SentData {
         data: data(body.as_ref()).unwrap_or(&none),
-        is_defined: body
-            .as_ref()
-            .is_some_and(|body| member_count(body) == name_count(&event.body)),
+        is_read_alike,
     };
     sent.row(event, record)
+}
+
+/// The most characters of a number with a fraction: SQLite writes 15 digits (its documentation, `printf`, `%!.15g`).
+const MAX_FRACTION: usize = 15;
+/// The most characters of an integer: SQLite's have 64 bits.
+const MAX_INTEGER: usize = 18;
+
+/// Whether each text and number in a JSON text is the same to every reader: Postgres's `jsonb` takes no NUL and no
+/// number with 16,384 digits behind the point (its documentation, 8.14 and 8.1), and SQLite rounds long numbers.
+fn is_plain(text: &str) -> bool {
+    let mut bytes = text.bytes().peekable();
+    let mut in_string = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => {
+                let escaped = bytes.next();
+                if escaped == Some(b'u') && bytes.by_ref().take(4).all(|digit| digit == b'0') {
+                    return false;
+                }
+            }
+            b'0'..=b'9' | b'-' if !in_string => {
+                let (mut length, mut is_integer) = (1, true);
+                while let Some(part) = bytes
+                    .next_if(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+                {
+                    length += 1;
+                    match part {
+                        b'e' | b'E' => return false,
+                        b'.' => is_integer = false,
+                        _ => {}
+                    }
+                }
+                if length
+                    > if is_integer {
+                        MAX_INTEGER
+                    } else {
+                        MAX_FRACTION
+                    }
+                {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
 }
 
 /// The data that an event was sent with.
 struct SentData<'a> {
     data: &'a Map<String, Value>,
-    /// Whether no object in the event repeats a name. One that does has no defined value (RFC 8259, section 4): another
-    /// reader of the event may take the value that the record was not made from.
-    is_defined: bool,
+    /// Whether a query reads the same from the event as the normalizer. An object that repeats a name has no defined
+    /// value (RFC 8259, section 4), and texts and numbers may not be [plain](is_plain). Then the row is whole.
+    is_read_alike: bool,
 }
 
 impl SentData<'_> {
@@ -38,6 +88,7 @@ impl SentData<'_> {
             at: event.at,
             version: VERSION,
             utc_offset: record.offset,
+            is_whole: !self.is_read_alike,
             data: self.changes(record.data),
             language: self.text("language", record.language),
             project: self.text("project", record.project),
@@ -52,55 +103,35 @@ impl SentData<'_> {
             None => text.is_none(),
             Some(sent) => text.is_some() && sent.as_str() == text.as_deref(),
         };
-        (!is_sent || !self.is_defined).then(|| text.unwrap_or_default())
+        (!is_sent || !self.is_read_alike).then(|| text.unwrap_or_default())
     }
 
-    /// The other members that the record has otherwise, as a JSON object; null for one that it leaves out.
+    /// The other members that the record has otherwise, as a JSON object; null for one that it leaves out. Of a whole
+    /// row all that the record has.
     fn changes(&self, cleaned: Map<String, Value>) -> Option<String> {
+        let changes = if self.is_read_alike {
+            self.differing(cleaned)
+        } else {
+            cleaned
+        };
+        (!changes.is_empty()).then(|| Value::Object(changes).to_string())
+    }
+
+    fn differing(&self, cleaned: Map<String, Value>) -> Map<String, Value> {
         let left_out = |name: &&String| {
             !IN_RECORD.contains(&name.as_str()) && !cleaned.contains_key(name.as_str())
         };
-        let mut changes: Map<String, Value> = self
-            .data
-            .keys()
-            .filter(left_out)
-            .map(|name| (name.clone(), Value::Null))
-            .collect();
-        let is_sent =
-            |name: &String, value: &Value| self.is_defined && self.data.get(name) == Some(value);
+        let left_out = self.data.keys().filter(left_out);
+        let mut changes: Map<String, Value> =
+            left_out.map(|name| (name.clone(), Value::Null)).collect();
+        let is_sent = |name: &str, value: &Value| self.data.get(name) == Some(value);
         changes.extend(
             cleaned
                 .into_iter()
                 .filter(|(name, value)| !is_sent(name, value)),
         );
-        (!changes.is_empty()).then(|| Value::Object(changes).to_string())
+        changes
     }
-}
-
-/// The members of all objects in a value.
-fn member_count(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => members.len() + members.values().map(member_count).sum::<usize>(),
-        Value::Array(list) => list.iter().map(member_count).sum(),
-        _ => 0,
-    }
-}
-
-/// The names in a JSON text, repeated ones too: each is followed by a colon, and no colon stands elsewhere than in a
-/// string.
-fn name_count(text: &[u8]) -> usize {
-    let mut in_string = false;
-    let mut names = 0;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => drop(bytes.next()),
-            b':' if !in_string => names += 1,
-            _ => {}
-        }
-    }
-    names
 }
 
 #[cfg(test)]
@@ -111,10 +142,13 @@ mod tests {
     use super::*;
 
     /// The record's data as a reader puts it together again.
-    fn read_back(sent: &Map<String, Value>, changes: Option<&str>) -> Map<String, Value> {
+    fn read_back(sent: &SentData<'_>, changes: Option<&str>) -> Map<String, Value> {
         let changes: Map<String, Value> =
             changes.map_or_else(Map::new, |text| serde_json::from_str(text).unwrap());
-        let kept = sent.iter().filter(|(name, _)| {
+        if !sent.is_read_alike {
+            return changes;
+        }
+        let kept = sent.data.iter().filter(|(name, _)| {
             !IN_RECORD.contains(&name.as_str()) && !changes.contains_key(name.as_str())
         });
         let mut data: Map<String, Value> = kept
@@ -132,6 +166,7 @@ mod tests {
             json!({"a": 1}),
             json!({"a": {"b": [1, {"c": 2}]}}),
             json!([]),
+            Value::Null,
         ]);
         let name = prop::sample::select(vec!["a", "b", "c", "d:\"", "path", "language", "project"]);
         prop::collection::btree_map(name.prop_map(str::to_owned), value, 0..6)
@@ -141,29 +176,33 @@ mod tests {
     proptest! {
         #[test]
         fn the_changes_give_the_records_data_back(
-            sent in object(), mut cleaned in object(), is_defined in any::<bool>()
+            sent in object(), mut cleaned in object(), is_read_alike in any::<bool>()
         ) {
             cleaned.retain(|name, _| !IN_RECORD.contains(&name.as_str()));
-            let changes = SentData { data: &sent, is_defined }.changes(cleaned.clone());
+            let sent = SentData { data: &sent, is_read_alike };
+            let changes = sent.changes(cleaned.clone());
             prop_assert_eq!(read_back(&sent, changes.as_deref()), cleaned);
-        }
-
-        #[test]
-        fn names_are_as_many_as_members_unless_one_is_repeated(sent in object()) {
-            let text = Value::Object(sent.clone()).to_string();
-            prop_assert_eq!(name_count(text.as_bytes()), member_count(&Value::Object(sent)));
         }
     }
 
     #[test]
-    fn a_repeated_name_is_noticed_at_any_depth() {
-        for text in [r#"{"a":1,"a":2}"#, r#"{"a":[{"b":":\\","b":1}]}"#] {
-            let value = serde_json::from_str(text).unwrap();
-            assert_eq!(
-                name_count(text.as_bytes()),
-                member_count(&value) + 1,
-                "{text}"
-            );
+    fn what_readers_may_take_otherwise_is_not_plain() {
+        for text in [
+            r#"{"a":"\u0000"}"#,
+            r#"{"\\\u0000":1}"#,
+            r#"{"a":1e-20000}"#,
+            r#"[1E2]"#,
+            r#"[-0.00000000000001]"#,
+            r#"{"a":9223372036854775808}"#,
+        ] {
+            assert!(!is_plain(text), "{text}");
+        }
+        for text in [
+            r#"{"a":"\\u0000"}"#,
+            r#"{"a":"\u00e40000 1e5 \"1e5","b":true}"#,
+            r#"[-1,0.5,1767225600000000,-1.25]"#,
+        ] {
+            assert!(is_plain(text), "{text}");
         }
     }
 }
