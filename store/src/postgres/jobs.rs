@@ -309,8 +309,16 @@ impl FinishJobs {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Vec<AlertRevision>, TransactionError> {
         let mut written = WrittenRules::default();
+        let batches = self.jobs.iter().map(|done| done.job.body.batch);
+        let mut locked = None;
         match &self.effects {
-            Effects::Normalized(given) => records::write(tx, given).await?,
+            Effects::Normalized(given) => {
+                // Records go by locked batches. One lock for them and for the masks: two would be taken in two orders.
+                let with_records = given.iter().map(|record| record.at.batch());
+                let early = batches::lock(tx, with_records.chain(batches.clone())).await?;
+                records::write(tx, given, &early).await?;
+                locked = Some(early);
+            }
             Effects::Windows { partials, days } => {
                 write_partials(tx, partials).await?;
                 write_days(tx, days).await?;
@@ -321,7 +329,10 @@ impl FinishJobs {
             }
         }
         let entered = self.complete(tx).await?;
-        let locked = batches::lock(tx, self.jobs.iter().map(|done| done.job.body.batch)).await?;
+        let locked = match locked {
+            Some(locked) => locked,
+            None => batches::lock(tx, batches).await?,
+        };
         let completing = self.set_done(tx, &locked).await?;
         for done in &self.jobs {
             let job_id = &done.job.job_id;

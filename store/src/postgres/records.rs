@@ -1,14 +1,14 @@
 //! Normalized records: each beside the event it was made from, and gone with its reference.
 //!
-//! [`write`] locks the batches of its records before it looks which events still hold their reference, and [`remove`]
+//! T3 locks the batches of its records before [`write`] looks which events still hold their reference, and [`remove`]
 //! locks the batches that lose one. So one waits for the other, and no order leaves a record of a lost reference.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::Transaction;
-use types::id::EventRef;
+use types::id::{BatchRef, EventRef};
 
-use super::batches;
+use super::batches::{self, LockedBatch};
 use super::error::TransactionError;
 use super::newest::newest;
 use super::statements::{column, execute, list};
@@ -32,11 +32,14 @@ const DELETE_RECORDS: &str = "DELETE FROM normalized_records n
 
 /// Writes the records of events that still hold their reference: another original may have superseded them since they
 /// were read.
-pub async fn write(tx: &Transaction<'_>, given: &[NormalizedRow]) -> Result<(), TransactionError> {
+pub async fn write(
+    tx: &Transaction<'_>,
+    given: &[NormalizedRow],
+    locked: &BTreeMap<BatchRef, LockedBatch>,
+) -> Result<(), TransactionError> {
     if given.is_empty() {
         return Ok(());
     }
-    let locked = batches::lock(tx, given.iter().map(|record| record.at.batch())).await?;
     let keys = batches::KeyColumns::new(locked.keys().copied());
     let held = list(tx, HELD, &[&keys.srcs, &keys.seqs], |row| event_ref(row, 0)).await?;
     let held: HashSet<EventRef> = held.into_iter().collect();

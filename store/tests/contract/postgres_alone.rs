@@ -1,13 +1,16 @@
 //! What only Postgres has: many processes at once, a server that may be away, and a version to agree on.
 
-use store::{DecodedBatch, Persist, Postgres, PostgresUrl, StoreError, VerifyReads};
+use store::{DecodedBatch, Effects, Jobs, Persist, Postgres, PostgresUrl, StoreError, VerifyReads};
 use tokio_postgres::NoTls;
 use types::id::Src;
+use types::job::JobKind;
 use types::time::SECOND;
 
-use crate::build::{Engine, HOUR, T0, at, batch_of, event, fresh, incarnation};
+use crate::build::{Engine, HOUR, T0, at, batch_of, event, event_at, fresh, incarnation};
 use crate::postgres::PostgresEngine;
+use crate::records::record;
 use crate::server;
+use crate::work::{replayed, stored};
 
 /// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
 /// with other content, so that every group has candidates for ids of every other one.
@@ -120,6 +123,36 @@ async fn locks_are_taken_in_one_order_whatever_the_order_of_events() {
     }
     tasks.join_all().await;
     assert_eq!(engine.store().totals().await.unwrap().events, 8 * IDS);
+    assert_eq!(engine.deadlocks(), deadlocks);
+}
+
+/// Two workers finish the same jobs at once, each with records of other batches: both lock all of them together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jobs_lock_their_batches_once_whichever_have_records() {
+    const BATCHES: u64 = 40;
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    let mut bodies = Vec::new();
+    for seq in 1..=BATCHES {
+        bodies.push(stored(&engine, at(src, seq), &[event(&format!("e{seq}"), 1)]).await);
+    }
+    let bodies = std::sync::Arc::new(bodies);
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let deadlocks = engine.deadlocks();
+    let mut tasks = tokio::task::JoinSet::new();
+    for process in 0..2 {
+        let (store, start, bodies) = (engine.again().await, start.clone(), bodies.clone());
+        tasks.spawn(async move {
+            for version in 1..=30 {
+                let jobs = bodies.iter().map(|body| replayed(JobKind::Normalize, body));
+                let own = (1..=BATCHES).filter(|seq| seq % 2 == process);
+                let records = own.map(|seq| record(event_at(src, seq, 0), version, "x"));
+                let effects = Effects::Normalized(records.collect());
+                start.wait().await;
+                store.finish_jobs(effects, jobs.collect()).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
     assert_eq!(engine.deadlocks(), deadlocks);
 }
 

@@ -15,7 +15,7 @@ use crate::order::{Scenario, for_each_scenario, scenarios};
 use crate::work::{done, replayed, stored};
 
 /// A record of the event at this place, as the normalizer's `version` gives it.
-fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
+pub fn record(at: EventRef, version: i32, path: &str) -> NormalizedRow {
     NormalizedRow {
         at,
         version,

@@ -35,7 +35,9 @@ pub enum MessageDisposition {
 
 /// The disposition of each message of a group, in order.
 pub fn dispositions(outcomes: &[DeliveryOutcome]) -> Vec<MessageDisposition> {
-    let some_are_done = outcomes.contains(&DeliveryOutcome::Ack);
+    let transient = outcomes.iter().filter(|outcome| is_transient(outcome));
+    // One alone may be at fault itself. With more of them it is the store that went away, half-way through the group.
+    let is_the_only_one = transient.count() == 1 && outcomes.contains(&DeliveryOutcome::Ack);
     let at_fault = outcomes
         .iter()
         .filter(|outcome| is_splitting(outcome))
@@ -52,7 +54,7 @@ pub fn dispositions(outcomes: &[DeliveryOutcome]) -> Vec<MessageDisposition> {
             return MessageDisposition::Ack;
         };
         match (error_class, outcomes.len()) {
-            (ErrorClass::Transient, _) if some_are_done => MessageDisposition::Return,
+            (ErrorClass::Transient, _) if is_the_only_one => MessageDisposition::Return,
             (ErrorClass::Transient, _) => MessageDisposition::Hold,
             (ErrorClass::Stream | ErrorClass::Early, _) => MessageDisposition::Return,
             (ErrorClass::Administrator, 1) => MessageDisposition::Return,
@@ -62,6 +64,10 @@ pub fn dispositions(outcomes: &[DeliveryOutcome]) -> Vec<MessageDisposition> {
         }
     };
     outcomes.iter().map(disposition).collect()
+}
+
+fn is_transient(outcome: &DeliveryOutcome) -> bool {
+    matches!(outcome, DeliveryOutcome::Failed(failure) if failure.error_class == ErrorClass::Transient)
 }
 
 /// Whether a group with this outcome in it is split.

@@ -91,14 +91,15 @@ proptest! {
             outcomes.push(DeliveryOutcome::failed(ErrorClass::Permanent, "garbage"));
         }
         let any_done = outages.contains(&false);
+        let is_the_only_one = any_done && outages.iter().filter(|outage| **outage).count() == 1;
         for (outcome, disposition) in outcomes.iter().zip(dispositions(&outcomes)) {
             let fits = match outcome {
                 DeliveryOutcome::Ack => disposition == MessageDisposition::Ack,
                 DeliveryOutcome::Failed(failure) if failure.error_class == ErrorClass::Permanent => {
                     disposition == MessageDisposition::Retry(0)
                 }
-                // If others were done it is returned and holds up no other; else it is held.
-                DeliveryOutcome::Failed(_) if any_done => disposition == MessageDisposition::Return,
+                // The only one beside others that were done is returned and holds up no other; else they are held.
+                DeliveryOutcome::Failed(_) if is_the_only_one => disposition == MessageDisposition::Return,
                 DeliveryOutcome::Failed(_) => disposition == MessageDisposition::Hold,
             };
             prop_assert!(fits, "{:?} became {:?}", outcome, disposition);
