@@ -31,7 +31,16 @@ async fn a_backlog_is_computed_whole(engine: Engine) {
         }
     }
     deployment.workers(1);
-    deployment.completed((DEVELOPERS.len() * DAYS) as i64).await;
+    let batches = DEVELOPERS.len() * DAYS;
+    deployment.completed(batches as i64).await;
+    // The jobs of a round are finished at one time.
+    let rounds = "SELECT kind, count(DISTINCT finished_at), count(*) FROM completed_jobs GROUP BY kind ORDER BY kind";
+    let rounds = deployment.database.rows(rounds).await;
+    assert_eq!(rounds.len(), 3);
+    for row in rounds {
+        let [rounds, jobs] = [1, 2].map(|at: usize| row[at].parse::<usize>().unwrap());
+        assert!(jobs == batches && 4 * rounds <= jobs, "{row:?}");
+    }
     let days = "SELECT developer, day, body FROM days ORDER BY developer, day";
     let mut edits: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for row in deployment.database.rows(days).await {
