@@ -42,7 +42,7 @@ impl Publisher {
         let started = Instant::now();
         // Read before anything is sent: see `IncarnationCache`.
         let incarnation = self.0.incarnation.last_read();
-        let departure = self.line().enter(&message, started);
+        let departure = self.enter(&message, started);
         let departure = match departure {
             Departure::Joined(outcome) => {
                 let published = outcome.await.unwrap_or_else(|_| Err(ended()))?;

@@ -8,6 +8,10 @@
 //!
 //! In group mode there are rounds, one at a time: what arrives during a round waits and is the next one. A message that
 //! arrives while no round is on its way is a round of its own and goes at once, so that a lone client never waits.
+//!
+//! Those whose group is committed are likely to send again at once. Without them the next group would be half as large:
+//! half of all clients would always wait for the other half. So the next round lingers for them, as long as they keep
+//! coming, for a part of the time that a group takes.
 
 use std::time::Duration;
 
@@ -30,6 +34,10 @@ const LONELY: f64 = 3.0;
 const WORTH: f64 = 0.85;
 /// Singles that have no PubAck for so long, while [`PROBE`] or more are on their way, are not quick any more.
 const STALL: Duration = Duration::from_millis(20);
+/// The next round lingers until nothing has come for this part of the last group's time, and at most four times as long.
+const LINGER: u32 = 8;
+/// No timer is finer (tokio's documentation, `time::sleep`): a quicker group is not lingered after.
+const FINEST_TIMER: Duration = Duration::from_millis(1);
 /// From a measurement to the next trial of the other way, at first and at most.
 const FIRST_TRIAL: Duration = Duration::from_secs(2);
 const LAST_TRIAL: Duration = Duration::from_secs(16);
@@ -88,6 +96,8 @@ pub struct GroupCommit {
     /// When a single was last answered, or the first one was sent.
     progress: Instant,
     round: Option<RoundInFlight>,
+    /// The next round lingers.
+    linger: Option<Linger>,
     /// The last attempt was not answered: nothing waits for another one then.
     unanswered: bool,
     /// The stream takes no groups, until then.
@@ -103,6 +113,26 @@ struct RoundInFlight {
     probe: bool,
     /// Nothing else was on its way that would spoil the measurement.
     measured: bool,
+}
+
+/// From a group's commit to the next round.
+#[derive(Debug)]
+struct Linger {
+    began: Instant,
+    /// When a message last came, or it began.
+    heard: Instant,
+    /// It ends when nothing has come for so long.
+    gap: Duration,
+    /// Members of the group that was committed.
+    members: usize,
+    /// Messages that there are when all have sent again, once the waiting ones are counted.
+    company: Option<usize>,
+}
+
+impl Linger {
+    fn ends(&self) -> Instant {
+        (self.heard + self.gap).min(self.began + 4 * self.gap)
+    }
 }
 
 /// What a way of publishing costs, as last measured.
@@ -172,6 +202,7 @@ impl GroupCommit {
             in_flight: 0,
             progress: now,
             round: None,
+            linger: None,
             unanswered: false,
             unsupported: None,
         }
@@ -188,7 +219,22 @@ impl GroupCommit {
         if !self.may_group(now) {
             return Some(self.goes_alone(now));
         }
+        if let Some(linger) = &mut self.linger {
+            linger.heard = now;
+            return None;
+        }
         self.round.is_none().then(|| self.begin(now, 1, false))
+    }
+
+    /// When the next round has lingered for long enough, unless more messages come; `None` if it does not linger.
+    pub fn lingers_until(&self) -> Option<Instant> {
+        self.linger.as_ref().map(Linger::ends)
+    }
+
+    /// Whether as many wait as there can be, so that the next round need not linger any more.
+    pub fn is_complete(&self, waiting: usize) -> bool {
+        let company = self.linger.as_ref().and_then(|linger| linger.company);
+        company.is_some_and(|company| waiting >= company.min(MAX_GROUP))
     }
 
     /// A message goes singly, whatever the mode: it may be a duplicate, or it has waited for too long.
@@ -206,6 +252,18 @@ impl GroupCommit {
 
     /// What of the waiting messages goes now; `fitting` of them fit into a group.
     pub fn next_round(&mut self, now: Instant, waiting: usize, fitting: usize) -> Option<Round> {
+        if let Some(linger) = &mut self.linger {
+            linger.company.get_or_insert(waiting + linger.members);
+        }
+        let lingers =
+            (self.lingers_until()).is_some_and(|end| now < end && !self.is_complete(waiting));
+        if lingers && fitting == waiting && self.may_group(now) {
+            return None;
+        }
+        let lingered = self
+            .linger
+            .take()
+            .map_or(Duration::ZERO, |linger| now - linger.began);
         if waiting == 0 {
             return None;
         }
@@ -227,6 +285,7 @@ impl GroupCommit {
             false if fitting < MIN_MESSAGES => waiting.min(MIN_MESSAGES - 1),
             false => {
                 let _ = self.begin(now, fitting, false);
+                self.meter.busy += lingered;
                 return Some(Round::Group);
             }
         };
@@ -256,7 +315,8 @@ impl GroupCommit {
             round.measured &= end == GroupEnd::Committed;
         }
         match end {
-            GroupEnd::Committed | GroupEnd::Unanswered => {}
+            GroupEnd::Committed => self.linger = self.linger_after_round(now),
+            GroupEnd::Unanswered => {}
             // Duplicates are answered without an fsync: singles may be quick now.
             GroupEnd::Refused => self.singles.holds = now,
             GroupEnd::Unsupported => {
@@ -265,6 +325,18 @@ impl GroupCommit {
             }
         }
         self.round_ended(now);
+    }
+
+    fn linger_after_round(&self, now: Instant) -> Option<Linger> {
+        let round = self.round.as_ref()?;
+        let gap = (now - round.began) / LINGER;
+        (gap >= FINEST_TIMER).then_some(Linger {
+            began: now,
+            heard: now,
+            gap,
+            members: round.messages,
+            company: None,
+        })
     }
 
     /// How long the round in flight has been on its way; zero if there is none.

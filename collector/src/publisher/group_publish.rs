@@ -3,7 +3,7 @@
 use bus::atomic_group::{self, GroupError, GroupMessage};
 use runtime::breaker::CallOutcome;
 use runtime::metrics;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::group_commit::GroupEnd;
 use super::handle::{ATTEMPT, Publisher};
@@ -39,7 +39,7 @@ impl Drop for InFlightGroup<'_> {
 }
 
 impl Publisher {
-    /// Publishes a group, and those that wait at its end.
+    /// Publishes a group, and those that wait at its end or come soon after it.
     pub(super) async fn publish_groups(self, mut group: Vec<Waiting>) {
         loop {
             let in_flight = InFlightGroup {
@@ -47,9 +47,24 @@ impl Publisher {
                 ended: false,
             };
             let end = self.publish_group(group).await;
-            match in_flight.ended(end) {
+            let next = match in_flight.ended(end) {
+                Some(next) => Some(next),
+                None => self.next_after_lingering().await,
+            };
+            match next {
                 Some(next) => group = next,
                 None => return,
+            }
+        }
+    }
+
+    /// The next group, if the round lingers and no message ends that before.
+    async fn next_after_lingering(&self) -> Option<Vec<Waiting>> {
+        loop {
+            let until = self.line().commit().lingers_until()?;
+            sleep_until(until).await; // sleep: the next round lingers, for what is likely to come
+            if let Some(next) = self.line().advance(Instant::now()) {
+                return Some(next);
             }
         }
     }

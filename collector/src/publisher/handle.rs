@@ -9,8 +9,8 @@ use runtime::breaker::Guard;
 use runtime::retry::RetryPolicy;
 use tokio::time::Instant;
 
-use super::line::Line;
-use super::message::NotPublished;
+use super::line::{Departure, Line};
+use super::message::{EventsMessage, NotPublished};
 use crate::incarnation_cache::IncarnationCache;
 
 /// One PubAck is awaited this long before the same message is published again.
@@ -65,6 +65,16 @@ impl Publisher {
             left: self.0.breaker.open_for(),
             sent,
         }
+    }
+
+    /// A message arrives. It may be the last one that the next round lingered for.
+    pub(super) fn enter(&self, message: &Arc<EventsMessage>, now: Instant) -> Departure {
+        let mut line = self.line();
+        let departure = line.enter(message, now);
+        if line.is_complete() {
+            self.advance(line);
+        }
+        departure
     }
 
     /// Has the next messages go, now that others have ended.

@@ -119,6 +119,11 @@ impl Line {
         }
     }
 
+    /// Whether the next round need not linger any more.
+    pub fn is_complete(&self) -> bool {
+        self.commit.is_complete(self.waiting.len())
+    }
+
     /// How many of the waiting messages fit into one group.
     fn fitting(&self) -> usize {
         let mut bytes = 0;
