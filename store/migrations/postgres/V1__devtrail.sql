@@ -159,7 +159,7 @@ CREATE TABLE audit (
   src           BIGINT NOT NULL,
   seq           BIGINT NOT NULL,
   replay_id     TEXT,
-  shared        TEXT,
+  shared        TEXT CHECK (shared IS NULL OR shared::jsonb IS NOT NULL),
   personal_hash BYTEA NOT NULL,
   hash          BYTEA NOT NULL
 );

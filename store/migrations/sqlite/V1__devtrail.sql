@@ -150,7 +150,7 @@ CREATE TABLE audit (
   src           INTEGER NOT NULL,
   seq           INTEGER NOT NULL,
   replay_id     TEXT,
-  shared        TEXT,
+  shared        TEXT CHECK (json_valid(shared)),
   personal_hash BLOB    NOT NULL,
   hash          BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
