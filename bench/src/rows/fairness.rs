@@ -11,6 +11,7 @@ use crate::plan::{Plan, name};
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
+use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
 
@@ -122,9 +123,12 @@ impl<'a> Quiet<'a> {
             run = self.load.run,
         );
         let watch = async {
+            let mut stalled = StallCheck::new(0);
             while !ended.get() {
-                let completed = self.pipe.watch.texts(&query).await?;
-                done.send_replace(completed.into_iter().collect());
+                let completed: BTreeSet<String> =
+                    self.pipe.watch.texts(&query).await?.into_iter().collect();
+                stalled.see(completed.len())?;
+                done.send_replace(completed);
                 tokio::time::sleep(Duration::from_millis(2)).await; // sleep: between two polls of the store
             }
             Ok(())

@@ -16,6 +16,7 @@ use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros};
 use crate::usage::{Meter, Usage, workers_cpu};
+use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
 
@@ -118,10 +119,12 @@ async fn sustain(pipe: &WholePipe, load: &Workdays, length: Duration) -> anyhow:
     };
     let complete = async {
         let mut completed = 0;
+        let mut stalled = StallCheck::new(completed);
         while sent.get() != Some(completed) {
             let now = (pipe.watch.progress().await?.completed - before) as usize;
             places.add_permits(now - completed);
             completed = now;
+            stalled.see(completed)?;
             tokio::time::sleep(Duration::from_millis(1)).await; // sleep: between two polls of the store
         }
         anyhow::Ok(start.elapsed())
