@@ -10,14 +10,14 @@ use harness::{Deployment, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use types::schema::Schemas;
 
-use crate::encode::{encode, publish, publish_all};
+use crate::encode::publish_all;
+use crate::one_by_one::complete_each;
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
-use crate::stats::{Spread, micros, millis};
+use crate::stats::{Spread, micros};
 use crate::usage::{Meter, memory, workers_cpu};
 use crate::watch::{StoreProgress, StoreWatch};
 use crate::workday::{BATCH, Workdays};
@@ -196,11 +196,10 @@ impl LongRun {
     }
 
     /// CPU of the workers, in ms, for one batch of a day that has nothing yet.
-    async fn job_cost(&mut self, watch: &StoreWatch, mut expected: u64) -> anyhow::Result<f64> {
+    async fn job_cost(&mut self, watch: &StoreWatch, expected: u64) -> anyhow::Result<f64> {
         watch
             .completed(expected, Instant::now(), |_| Ok(()))
             .await?;
-        let schemas = Schemas::builtin();
         let day = self.state.take_job_day(self.load.days);
         // Before anything is sent: a run that is stopped here has used up the day.
         self.note()?;
@@ -211,15 +210,9 @@ impl LongRun {
             days: day + 1,
         };
         let first = load.len() - EVENTS_A_DAY / BATCH;
-        let meter = Meter::start(&self.deployment).await?;
-        for number in first..first + JOBS {
-            publish(&self.js, encode(&schemas, &load.batch(number))?).await?;
-            expected += 1;
-            watch
-                .completed(expected, Instant::now(), |_| Ok(()))
-                .await?;
-        }
-        Ok(millis(workers_cpu(&meter.read()?)) / JOBS as f64)
+        let bodies = (first..first + JOBS).map(|number| load.batch(number));
+        let cost = complete_each(&self.deployment, &self.js, watch, expected, bodies).await?;
+        Ok(cost.workers_cpu())
     }
 
     async fn bytes(&mut self) -> anyhow::Result<f64> {
