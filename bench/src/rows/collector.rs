@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use harness::{Deployment, Engine};
 
+use crate::encode::Body;
 use crate::http::{BatchPost, HttpPool};
 use crate::input::body;
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
-use crate::raw;
+use crate::raw::{self, RawMessages, publish_raw};
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
@@ -19,6 +20,8 @@ use crate::stats::{Spread, micros, millis};
 use crate::strace::Strace;
 use crate::usage::{Meter, memory};
 
+/// Who sends.
+const DEVELOPER: &str = "bench";
 /// Clients of the rows that have a target.
 const SOME: usize = 64;
 const MANY: usize = 256;
@@ -50,7 +53,7 @@ impl Rig {
         let url = deployment
             .collector_with("collector", &["--rate", "0"])
             .await;
-        let key = deployment.client(&url, "bench").await.key().to_owned();
+        let key = deployment.client(&url, DEVELOPER).await.key().to_owned();
         let js = deployment.js().await;
         raw::make_stream(&js).await?;
         Ok(Self {
@@ -82,7 +85,12 @@ impl Rig {
     }
 
     async fn ceiling(&self, clients: usize, name: &str, length: Duration) -> anyhow::Result<Load> {
-        let load = raw::publish(&self.js, name, clients, length).await?;
+        let bodies = (0..).map(|number| Body {
+            developer: DEVELOPER.to_owned(),
+            bytes: body(name, number),
+        });
+        let messages = RawMessages::of(bodies)?;
+        let load = publish_raw(&self.js, &messages, clients, length).await?;
         raw::purge(&self.js, raw::STREAM).await?;
         Ok(load)
     }
@@ -97,8 +105,9 @@ impl Rig {
         Interleaved::measure(
             plan.rounds,
             async |round| {
-                self.ours(clients, &format!("c{clients}-{round}"), length)
-                    .await
+                // Names of one length: they are part of each event's id.
+                let name = format!("our{clients}-{round}");
+                self.ours(clients, &name, length).await
             },
             async |round| {
                 let name = format!("raw{clients}-{round}");
@@ -140,7 +149,8 @@ pub async fn on_disk(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut starts = Vec::new();
     for round in 0..plan.rounds {
         let start = Instant::now();
-        rig.deployment.collector(&format!("another-{round}")).await;
+        let another = format!("another-{round}");
+        rig.deployment.collector(&another).await;
         starts.push(millis(start.elapsed()));
     }
     rows.push(

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::{Plan, name};
 use crate::process_rows::process_rows;
-use crate::raw;
+use crate::raw::{self, RawMessages, publish_raw};
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
@@ -52,8 +52,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             plan.rounds,
             async |round| sustain(&pipe, &load(&format!("full-{round}")), length).await,
             async |round| {
-                let run = format!("raw-{round}");
-                let load = raw::publish(&pipe.js, &run, IN_FLIGHT, length).await?;
+                let messages = RawMessages::of(load(&format!("bare-{round}")).batches())?;
+                let load = publish_raw(&pipe.js, &messages, IN_FLIGHT, length).await?;
                 raw::purge(&pipe.js, raw::STREAM).await?;
                 Ok(load)
             },
