@@ -152,6 +152,8 @@ pub async fn on_disk(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let another = format!("another-{round}");
         rig.deployment.collector(&another).await;
         starts.push(millis(start.elapsed()));
+        // The rows that follow have one collector.
+        let _ = rig.deployment.stop(&another).await;
     }
     rows.push(
         BenchRow::new("start to ready", "ms", Spread::of(starts)).reach(Reach::AtMost(100.0)),
