@@ -56,12 +56,13 @@ impl Strace {
 
     /// Detaches, with the last lines of its log written.
     ///
-    /// # Errors
-    /// If it cannot be waited for.
-    pub fn detach(mut self) -> std::io::Result<()> {
+    /// # Panics
+    /// If it does not end.
+    pub async fn detach(mut self) {
         // It may have ended with what it traced.
         let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGINT);
-        self.0.wait().map(drop)
+        let ended = async || self.0.try_wait().ok().flatten().map(drop);
+        until("strace has ended", ended).await;
     }
 }
 

@@ -235,7 +235,7 @@ pub async fn with_slow_sync(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let length = Duration::from_secs(plan.size(3, 5));
     let some = rig.rounds(plan, SOME, length).await?;
     let many = rig.rounds(plan, MANY, length).await?;
-    strace.detach()?;
+    strace.detach().await;
     let mut rows = rate_rows(SOME, &some, 5.0);
     rows.push(p50_row(SOME, &some).reach(Reach::RatioAtMost(0.2)));
     rows.extend(rate_rows(MANY, &many, 8.0));

@@ -35,7 +35,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         match attach(&pipe, engine).await {
             Some(counted) => {
                 let batches = send(&pipe, Duration::from_secs(plan.size(2, 10))).await?;
-                report.add(&title, rows(counted, batches)?);
+                report.add(&title, rows(counted, batches).await?);
             }
             None => report.skip(&title, "strace is missing"),
         }
@@ -59,10 +59,10 @@ async fn attach(pipe: &WholePipe, engine: Engine) -> Option<Vec<Counted>> {
     Some(counted)
 }
 
-fn rows(counted: Vec<Counted>, batches: usize) -> anyhow::Result<Vec<BenchRow>> {
+async fn rows(counted: Vec<Counted>, batches: usize) -> anyhow::Result<Vec<BenchRow>> {
     let mut rows = Vec::new();
     for Counted { name, log, strace } in counted {
-        strace.detach()?;
+        strace.detach().await;
         let syncs = count_syncs(&std::fs::read_to_string(log)?);
         let each = Spread::of([syncs as f64 / batches as f64]);
         let what = format!("{name}, until completed");
