@@ -1,4 +1,4 @@
-//! How long other developers wait for their results while one of them floods.
+//! How long other developers wait for their results while one of them floods, and the memory that the flood takes.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -8,9 +8,11 @@ use futures_util::future::try_join;
 
 use crate::load::{Load, open_loop};
 use crate::plan::{Plan, name};
+use crate::process_rows::memory_rows;
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
+use crate::usage::workers_memory;
 use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
@@ -52,7 +54,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         .await?;
         let p99 = |flooded: &Flooded| flooded.times.percentile(99);
         let alone = |load: &Load| load.percentile(99);
-        let rows = vec![
+        let mut rows = vec![
             BenchRow::new(
                 "p99 to completed of the others while one floods, beside without",
                 "ms",
@@ -66,6 +68,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 measured.ours(|flooded| flooded.batches as f64),
             ),
         ];
+        let memory = workers_memory(&pipe.deployment)?;
+        rows.extend(memory_rows(", the floods included", &[&memory]));
         report.add(&format!("Fairness, {}", name(engine)), rows);
         pipe.deployment.remove().await;
     }
