@@ -19,6 +19,7 @@ use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros, millis};
 use crate::strace::Strace;
 use crate::usage::{Meter, memory};
+use crate::whole::UNDER_LOAD;
 
 /// Who sends.
 const DEVELOPER: &str = "bench";
@@ -50,9 +51,9 @@ struct Rig {
 impl Rig {
     async fn start(parent: &Path) -> anyhow::Result<Self> {
         let mut deployment = Deployment::start_in(Engine::Sqlite, parent).await;
-        let url = deployment
-            .collector_with("collector", &["--rate", "0"])
-            .await;
+        // One key stands for those of all clients.
+        let arguments = [&UNDER_LOAD[..], &["--key-share", "100"]].concat();
+        let url = deployment.collector_with("collector", &arguments).await;
         let key = deployment.client(&url, DEVELOPER).await.key().to_owned();
         let js = deployment.js().await;
         raw::make_stream(&js).await?;
