@@ -29,7 +29,7 @@ const FLOOD: usize = 64;
 /// The failure of a process, or a store that does not get on.
 pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(2, 8));
-    let most = plan.events(25_000, usize::MAX) / BATCH;
+    let most = plan.events(10_000, usize::MAX) / BATCH;
     for &engine in &plan.engines {
         let pipe = WholePipe::start(engine, QUIET + 1).await?;
         let measured = Interleaved::measure(

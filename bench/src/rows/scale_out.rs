@@ -61,7 +61,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     if !plan.engines.contains(&Engine::Postgres) {
         return Ok(());
     }
-    let events = plan.events(10_000, 100_000);
+    let events = plan.events(5_000, 100_000);
     let cores = std::thread::available_parallelism()?.get();
     for scaled in &SCALED {
         let mut rounds: BTreeMap<usize, Vec<Round>> = BTreeMap::new();

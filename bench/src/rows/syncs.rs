@@ -34,7 +34,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let pipe = WholePipe::start(engine, DEVELOPERS).await?;
         match attach(&pipe, engine).await {
             Some(counted) => {
-                let batches = send(&pipe, Duration::from_secs(plan.size(2, 10))).await?;
+                let batches = send(&pipe, Duration::from_secs(plan.size(1, 10))).await?;
                 report.add(&title, rows(counted, batches).await?);
             }
             None => report.skip(&title, "strace is missing"),
