@@ -30,7 +30,7 @@ demo: ## send real input to a Devtrail on a temporary folder and verify it (on P
 bench: ## measure every figure of docs/benchmarks.md beside its ceiling (ARGS='drain pipe' measures a part)
 	@scripts/bench.sh --write $(ARGS)
 
-bench-quick: ## the same in small sizes, in under three minutes; writes nothing (ARGS name a part)
+bench-quick: ## the same in small sizes and built quickly, in under three minutes; writes nothing (ARGS name a part)
 	@scripts/bench.sh --quick $(ARGS)
 
 bench-long: ## ten million events, once; goes on where it was stopped

@@ -2,13 +2,14 @@
 
 use anyhow::anyhow;
 use async_nats::jetstream::{self, message::PublishMessage};
+use collector::publisher::EventsMessage;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::HeaderMap;
 use runtime::clock;
 use types::admission::{AdmissionContext, admit};
 use types::formats::{BatchRequest, Format};
+use types::id;
 use types::schema::Schemas;
-use types::{batch, id};
 
 /// Publishes in flight; the server syncs one after the other.
 const IN_FLIGHT: usize = 64;
@@ -19,19 +20,11 @@ pub struct Body {
     pub bytes: Vec<u8>,
 }
 
-/// A message of EVENTS.
-pub struct EncodedBatch {
-    pub developer: String,
-    /// Its `Nats-Msg-Id`.
-    pub id: String,
-    pub payload: bytes::Bytes,
-}
-
 /// Admission, message and message id of one body: all that the collector does before it publishes.
 ///
 /// # Errors
 /// The reason, if the body is refused.
-pub fn encode(schemas: &Schemas, body: &Body) -> anyhow::Result<EncodedBatch> {
+pub fn encode(schemas: &Schemas, body: &Body) -> anyhow::Result<EventsMessage> {
     let context = AdmissionContext {
         developer: body.developer.parse()?,
         epoch: 0,
@@ -53,29 +46,19 @@ pub fn encode(schemas: &Schemas, body: &Body) -> anyhow::Result<EncodedBatch> {
         .read(&request)
         .map_err(|error| anyhow!("{error:?}"))?;
     let admitted = admit(submission, schemas, context.clone());
-    let header = &admitted.header;
-    Ok(EncodedBatch {
-        developer: body.developer.clone(),
-        id: id::msg_id(
-            &header.developer,
-            header.epoch,
-            &header.batch_id,
-            admitted.events.iter(),
-        ),
-        payload: batch::encode(header, &admitted.events)?,
-    })
+    Ok(EventsMessage::of(&admitted.header, &admitted.events)?)
 }
 
-/// Publishes one batch and waits for its PubAck.
+/// Publishes one message and waits for its PubAck.
 ///
 /// # Errors
 /// The refusal of the stream.
-pub async fn publish(js: &jetstream::Context, batch: EncodedBatch) -> anyhow::Result<()> {
-    let message = PublishMessage::build()
-        .payload(batch.payload)
-        .message_id(batch.id);
-    let subject = format!("events.batch.{}", batch.developer);
-    js.send_publish(subject, message).await?.await?;
+pub async fn publish(js: &jetstream::Context, message: EventsMessage) -> anyhow::Result<()> {
+    let publish = PublishMessage::build()
+        .payload(message.payload)
+        .headers(message.headers)
+        .message_id(message.identity.message_id);
+    js.send_publish(message.subject, publish).await?.await?;
     Ok(())
 }
 
@@ -89,8 +72,8 @@ pub async fn publish_all(
 ) -> anyhow::Result<()> {
     let schemas = Schemas::builtin();
     let publishes = bodies.map(|body| {
-        let batch = encode(&schemas, &body);
-        async move { publish(js, batch?).await }
+        let message = encode(&schemas, &body);
+        async move { publish(js, message?).await }
     });
     stream::iter(publishes)
         .buffer_unordered(IN_FLIGHT)

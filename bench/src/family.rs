@@ -1,6 +1,7 @@
 //! The families of rows, in the order of the table.
 
 use clap::ValueEnum;
+use harness::Engine;
 use serde::{Deserialize, Serialize};
 
 /// A family of rows: what one deployment, or one load, can tell.
@@ -37,4 +38,28 @@ pub enum Family {
     Keys,
     /// Ten million events, once, in a folder under target/; goes on where it was stopped
     Long,
+}
+
+impl Family {
+    /// The stores that its rows are measured on one after the other; none for rows that are on one kind anyway.
+    #[must_use]
+    pub fn engines(self) -> &'static [Engine] {
+        match self {
+            Self::Admission
+            | Self::Collector
+            | Self::CollectorSlowSync
+            | Self::CollectorInMemory
+            | Self::Keys
+            | Self::Long => &[],
+            Self::ScaleOut => &[Engine::Postgres],
+            Self::Persist
+            | Self::Drain
+            | Self::Pipe
+            | Self::Syncs
+            | Self::HeavyHour
+            | Self::History
+            | Self::Fairness
+            | Self::Resend => &[Engine::Sqlite, Engine::Postgres],
+        }
+    }
 }

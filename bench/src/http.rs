@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::watch::STALLED;
+
 /// Connections to one collector that are kept open between requests.
 pub struct HttpPool {
     address: String,
@@ -27,8 +29,14 @@ impl HttpPool {
     /// says, and sends the same batch again.
     ///
     /// # Errors
-    /// If a connection breaks, or the status is another.
+    /// If a connection breaks, the status is another, or none comes.
     pub async fn post(&self, request: &BatchPost<'_>) -> anyhow::Result<()> {
+        tokio::time::timeout(STALLED, self.post_until_taken(request))
+            .await
+            .with_context(|| format!("the collector did not take a batch for {STALLED:?}"))?
+    }
+
+    async fn post_until_taken(&self, request: &BatchPost<'_>) -> anyhow::Result<()> {
         let bytes = request.bytes(&self.address);
         loop {
             let reply = self.exchange(&bytes).await?;

@@ -7,6 +7,7 @@ mod family;
 mod http;
 mod input;
 mod load;
+mod one_by_one;
 mod plan;
 mod plot;
 mod process_rows;

@@ -4,6 +4,7 @@ use clap::{Parser, ValueEnum};
 use harness::Engine;
 
 use crate::family::Family;
+use crate::report::Coverage;
 
 /// Measures Devtrail beside its ceilings, with the programs that lie beside this one.
 #[derive(Parser)]
@@ -27,8 +28,8 @@ pub struct Arguments {
     /// Rounds of each figure; the table shows their median and extremes [default: 5, quick: 1]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Small sizes: the whole table in under three minutes
-    #[arg(long)]
+    /// Small sizes, which --write does not take: the whole table in under three minutes
+    #[arg(long, conflicts_with = "write")]
     quick: bool,
     /// Put the rows into docs/benchmarks.md and docs/benchmarks.json
     #[arg(long)]
@@ -58,6 +59,17 @@ impl Plan {
     #[must_use]
     pub fn events(&self, quick: usize, full: usize) -> usize {
         self.events.unwrap_or(self.size(quick, full))
+    }
+
+    /// How much of a family's rows it measures: the stores may be chosen.
+    #[must_use]
+    pub fn coverage(&self, family: Family) -> Coverage {
+        let mut engines = family.engines().iter();
+        if engines.all(|engine| self.engines.contains(engine)) {
+            Coverage::Whole
+        } else {
+            Coverage::Part
+        }
     }
 
     /// Another size of this kind of run.
@@ -96,5 +108,34 @@ pub fn name(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => "SQLite",
         Engine::Postgres => "Postgres",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(words: &[&str]) -> Plan {
+        let words = [&["devtrail-bench"], words].concat();
+        Plan::from(&Arguments::try_parse_from(words).expect("a command line"))
+    }
+
+    #[test]
+    fn one_store_is_a_part_of_what_has_two() {
+        let all = plan(&[]);
+        let sqlite = plan(&["--engine", "sqlite"]);
+        let postgres = plan(&["--engine", "postgres"]);
+        for &family in Family::value_variants() {
+            assert_eq!(all.coverage(family), Coverage::Whole);
+        }
+        assert_eq!(sqlite.coverage(Family::Drain), Coverage::Part);
+        assert_eq!(sqlite.coverage(Family::ScaleOut), Coverage::Part);
+        assert_eq!(postgres.coverage(Family::ScaleOut), Coverage::Whole);
+        assert_eq!(postgres.coverage(Family::Keys), Coverage::Whole);
+    }
+
+    #[test]
+    fn small_sizes_are_not_written() {
+        assert!(Arguments::try_parse_from(["devtrail-bench", "--quick", "--write"]).is_err());
     }
 }

@@ -1,6 +1,8 @@
-//! Rows for the CPU of single processes, which several families have.
+//! Rows for the CPU and the memory of single processes, which several families have.
 
-use crate::row::BenchRow;
+use std::collections::BTreeMap;
+
+use crate::row::{BenchRow, Reach};
 use crate::stats::Spread;
 
 /// A row for each process, its name after `when`; none for the worker of all roles, whose CPU is that of all workers.
@@ -14,4 +16,14 @@ pub fn process_rows<'a>(
         .filter(|process| *process != "all")
         .map(|process| BenchRow::new(format!("{when}CPU of {process}"), unit, cpu(process)))
         .collect()
+}
+
+/// A row for the peak memory of each worker, of what [`crate::usage::workers_memory`] gave in each round.
+pub fn memory_rows(when: &str, rounds: &[&BTreeMap<String, f64>]) -> Vec<BenchRow> {
+    let row = |worker: &String| {
+        let memory = Spread::of(rounds.iter().map(|round| round[worker]));
+        BenchRow::new(format!("peak memory of {worker}{when}"), "MiB", memory)
+            .reach(Reach::AtMost(256.0))
+    };
+    rounds[0].keys().map(row).collect()
 }

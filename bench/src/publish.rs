@@ -28,11 +28,21 @@ struct Results {
 }
 
 impl Results {
-    /// With the sections of the families that were measured now in the place of their old ones.
-    fn merge(mut self, measured: Vec<Section>) -> Self {
-        self.sections
-            .retain(|old| !measured.iter().any(|new| new.family == old.family));
-        self.sections.extend(measured);
+    /// With each section that was measured now in the place of the old one of its title.
+    /// A title that a whole family no longer has goes; a family measured in part keeps the rest of its sections.
+    fn merge(mut self, report: &Report) -> Self {
+        self.sections.retain(|old| {
+            let mut now = report.sections.iter();
+            let is_measured = now.any(|new| new.family == old.family && new.title == old.title);
+            is_measured || !report.is_whole(old.family)
+        });
+        for new in &report.sections {
+            let mut before = self.sections.iter_mut();
+            match before.find(|old| old.family == new.family && old.title == new.title) {
+                Some(old) => old.clone_from(new),
+                None => self.sections.push(new.clone()),
+            }
+        }
         // Stable: the sections of a family stay in their order.
         self.sections.sort_by_key(|section| section.family);
         self
@@ -101,7 +111,7 @@ fn publish_into(docs: &Path, report: &Report) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Results::default(),
         Err(error) => return Err(error).with_context(|| said(&json)),
     };
-    let mut results = before.merge(report.sections.clone());
+    let mut results = before.merge(report);
     results.cores = std::thread::available_parallelism().map_or(0, usize::from);
     let plots = docs.join("plots");
     std::fs::create_dir_all(&plots).with_context(|| said(&plots))?;
@@ -127,33 +137,41 @@ mod tests {
     use super::*;
     use crate::family::Family;
     use crate::plot::{Plot, Series};
+    use crate::report::Coverage;
     use crate::row::Reach;
     use crate::stats::Spread;
+
+    fn row(figure: f64) -> Vec<BenchRow> {
+        vec![BenchRow::new("CPU", "µs", Spread::of([figure])).reach(Reach::AtMost(3.0))]
+    }
 
     fn report(families: &[Family], figure: f64) -> Report {
         let mut report = Report::default();
         for family in families {
-            report.begin(*family);
-            let row = BenchRow::new("CPU", "µs", Spread::of([figure])).reach(Reach::AtMost(3.0));
-            report.add(&format!("{family:?}"), vec![row]);
+            report.begin(*family, Coverage::Whole);
+            report.add(&format!("{family:?}"), row(figure));
         }
         report
     }
 
-    #[test]
-    fn a_part_of_the_rows_can_be_measured_again() {
-        let docs = tempfile::tempdir().expect("a folder");
-        let mut all = report(&[Family::Admission, Family::Drain, Family::Keys], 2.0);
+    fn plot() -> Plot {
         let mut series = Series::new("one");
         series.add(1.0, 1.0);
-        all.plot(Plot {
+        Plot {
             file: PLOTS[1],
             title: "Title",
             x: "x",
             y: "y",
             is_x_log: false,
             series: vec![series],
-        });
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_rows_can_be_measured_again() {
+        let docs = tempfile::tempdir().expect("a folder");
+        let mut all = report(&[Family::Admission, Family::Drain, Family::Keys], 2.0);
+        all.plot(plot());
         publish_into(docs.path(), &all).expect("it is written");
         publish_into(docs.path(), &report(&[Family::Drain], 4.0)).expect("it is written");
         let page = std::fs::read_to_string(docs.path().join("benchmarks.md")).expect("a page");
@@ -173,6 +191,48 @@ mod tests {
         assert_eq!(lines, expected);
         assert!(page.contains("![latency against load](plots/latency-against-load.svg)"));
         assert!(!page.contains("plots/cost-against-history.svg"));
+    }
+
+    /// Each section's title and figure.
+    fn figures(results: &Results) -> Vec<String> {
+        let figure =
+            |section: &Section| format!("{} {}", section.title, section.rows[0].ours.median);
+        results.sections.iter().map(figure).collect()
+    }
+
+    #[test]
+    fn one_store_leaves_the_rows_of_the_other() {
+        let both = |figure: f64, titles: &[&str]| {
+            let mut report = Report::default();
+            report.begin(Family::Drain, Coverage::Whole);
+            for title in titles {
+                report.add(title, row(figure));
+            }
+            report.begin(Family::Keys, Coverage::Whole);
+            report.add("Keys", row(figure));
+            report
+        };
+        let old = Results::default().merge(&both(1.0, &["On SQLite", "On Postgres"]));
+        let mut part = Report::default();
+        part.begin(Family::Drain, Coverage::Part);
+        part.add("On SQLite", row(2.0));
+        part.add("On SQLite, small", row(2.0));
+        part.plot(plot());
+        assert!(
+            part.plots.is_empty(),
+            "it would lack the other store's line"
+        );
+        let old = old.merge(&part);
+        let expected = [
+            "On SQLite 2",
+            "On Postgres 1",
+            "On SQLite, small 2",
+            "Keys 1",
+        ];
+        assert_eq!(figures(&old), expected);
+        // Measured whole again, the family has these titles only.
+        let new = old.merge(&both(3.0, &["On SQLite", "On Postgres"]));
+        assert_eq!(figures(&new), ["On SQLite 3", "On Postgres 3", "Keys 3"]);
     }
 
     #[test]

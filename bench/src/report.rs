@@ -27,18 +27,37 @@ pub struct Section {
     pub skipped: Option<String>,
 }
 
+/// How much of a family is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// All of its rows.
+    Whole,
+    /// The rows of one of the stores.
+    Part,
+}
+
 /// What was measured so far.
 #[derive(Debug, Default)]
 pub struct Report {
     family: Option<Family>,
+    whole: Vec<Family>,
     pub sections: Vec<Section>,
     pub plots: Vec<Plot>,
 }
 
 impl Report {
     /// What is added from here on belongs to this family.
-    pub fn begin(&mut self, family: Family) {
+    pub fn begin(&mut self, family: Family, coverage: Coverage) {
         self.family = Some(family);
+        if coverage == Coverage::Whole {
+            self.whole.push(family);
+        }
+    }
+
+    /// Whether all rows of this family were measured.
+    #[must_use]
+    pub fn is_whole(&self, family: Family) -> bool {
+        self.whole.contains(&family)
     }
 
     /// Adds rows under a heading, and shows them.
@@ -57,9 +76,11 @@ impl Report {
         self.push(title, Vec::new(), Some(reason.to_owned()));
     }
 
-    /// Adds a plot, if there is anything in it.
+    /// Adds a plot, if there is anything in it. Of a part of the rows there is none: it would lack the other store's
+    /// line.
     pub fn plot(&mut self, plot: Plot) {
-        if !plot.is_empty() {
+        let is_whole = self.family.is_some_and(|family| self.is_whole(family));
+        if is_whole && !plot.is_empty() {
             self.plots.push(plot);
         }
     }

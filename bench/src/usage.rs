@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Sub;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use harness::{Database, Deployment, ROLES};
 
 /// The unit of the times in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux that Devtrail is built for.
@@ -114,17 +114,21 @@ impl Meter {
         }
         Ok(used)
     }
+}
 
-    /// The largest memory that a process of this name had resident, in MiB.
-    ///
-    /// # Errors
-    /// If it is gone.
-    pub fn peak_memory(&self, name: &str) -> anyhow::Result<f64> {
-        match self.parts.get(name) {
-            Some(Part::Process(pid)) => memory(*pid, "VmHWM"),
-            _ => bail!("no process {name}"),
-        }
-    }
+/// The largest memory that each worker of the deployment had resident, in MiB.
+///
+/// # Errors
+/// If one is gone.
+pub fn workers_memory(deployment: &Deployment) -> anyhow::Result<BTreeMap<String, f64>> {
+    let workers = deployment.names().into_iter();
+    workers
+        .filter(|name| is_worker(name))
+        .map(|name| {
+            let peak = memory(deployment.pid(&name), "VmHWM")?;
+            Ok((name, peak))
+        })
+        .collect()
 }
 
 /// Whether a process of this name is a worker.

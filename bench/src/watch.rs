@@ -1,13 +1,14 @@
 //! How far a store is, asked over one connection for as long as the watch lasts.
 
 use std::cell::Cell;
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use harness::{Database, Deployment, until};
 
-/// A store whose counts do not change for so long will not go on.
-const STALLED: Duration = Duration::from_secs(180);
+/// What does not change for so long will not go on.
+pub const STALLED: Duration = Duration::from_secs(180);
 /// A poll at most this part of the time, so that asking costs little of what is measured.
 const SHARE: u32 = 50;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
@@ -24,6 +25,44 @@ pub struct StoreProgress {
 pub struct Milestones {
     pub stored: Duration,
     pub completed: Duration,
+}
+
+/// Ends a wait for something that does not get on any more. The wait itself may last as long as it must.
+#[derive(Debug)]
+pub struct StallCheck<T> {
+    last: T,
+    changed: Instant,
+}
+
+impl<T: PartialEq + Debug> StallCheck<T> {
+    /// Begins now, with this state.
+    #[must_use]
+    pub fn new(state: T) -> Self {
+        Self {
+            last: state,
+            changed: Instant::now(),
+        }
+    }
+
+    /// Takes the state of this moment.
+    ///
+    /// # Errors
+    /// If it has been the same for [`STALLED`].
+    pub fn see(&mut self, state: T) -> anyhow::Result<()> {
+        self.see_at(state, Instant::now())
+    }
+
+    fn see_at(&mut self, state: T, now: Instant) -> anyhow::Result<()> {
+        if state != self.last {
+            (self.last, self.changed) = (state, now);
+        }
+        ensure!(
+            now - self.changed <= STALLED,
+            "no progress for {STALLED:?}: {:?}",
+            self.last
+        );
+        Ok(())
+    }
 }
 
 /// All batches up to here were counted; they are not read again.
@@ -166,8 +205,7 @@ impl StoreWatch {
         mut seen: impl FnMut(StoreProgress) -> anyhow::Result<()>,
     ) -> anyhow::Result<Milestones> {
         let mut stored = None;
-        let mut last = StoreProgress::default();
-        let mut changed = Instant::now();
+        let mut stalled = StallCheck::new(StoreProgress::default());
         loop {
             let asked = Instant::now();
             let now = self.progress().await?;
@@ -179,11 +217,9 @@ impl StoreWatch {
                 let completed = since.elapsed();
                 return Ok(Milestones { stored, completed });
             }
-            if now != last {
-                (last, changed) = (now, Instant::now());
-            } else if changed.elapsed() > STALLED {
-                bail!("no progress for {STALLED:?}: {now:?} of {batches} batches");
-            }
+            stalled
+                .see(now)
+                .with_context(|| format!("{batches} batches are awaited"))?;
             let pause = (asked.elapsed() * SHARE).max(SHORTEST_PAUSE);
             tokio::time::sleep(pause).await; // sleep: between two polls of a store that tells nobody
         }
@@ -210,6 +246,18 @@ impl StoreWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_stands_still_is_stalled() {
+        let mut check = StallCheck::new(0);
+        let start = check.changed;
+        let mut see = |state, seconds| check.see_at(state, start + Duration::from_secs(seconds));
+        see(0, 180).expect("not yet");
+        see(1, 200).expect("it goes on");
+        see(1, 380).expect("not yet");
+        let error = see(1, 381).expect_err("stalled");
+        assert_eq!(error.to_string(), "no progress for 180s: 1");
+    }
 
     #[test]
     fn a_frontier_moves_only_over_what_has_no_gap() {

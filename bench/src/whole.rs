@@ -10,6 +10,9 @@ use crate::encode::Body;
 use crate::http::{BatchPost, HttpPool};
 use crate::watch::StoreWatch;
 
+/// Arguments of a collector under load: no limit on the rate, and all clients have one address.
+pub const UNDER_LOAD: [&str; 4] = ["--rate", "0", "--address-share", "100"];
+
 /// Collector, workers, streams, store; and a key for each of its developers.
 pub struct WholePipe {
     pub deployment: Deployment,
@@ -28,9 +31,7 @@ impl WholePipe {
         let mut deployment = Deployment::start(engine).await;
         let keys = make_keys(&deployment, developers)?;
         // After the keys: a collector that starts knows all that there are.
-        let url = deployment
-            .collector_with("collector", &["--rate", "0"])
-            .await;
+        let url = deployment.collector_with("collector", &UNDER_LOAD).await;
         deployment.workers(1);
         Ok(Self {
             js: deployment.js().await,

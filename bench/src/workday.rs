@@ -216,8 +216,8 @@ mod tests {
         let (mut batches, mut events, mut bytes) = (0, 0, 0);
         let mut ids = HashSet::new();
         for body in days.batches() {
-            let batch = encode(&schemas, &body).expect("a batch");
-            assert!(ids.insert(batch.id), "an id twice");
+            let message = encode(&schemas, &body).expect("a batch");
+            assert!(ids.insert(message.identity.message_id), "an id twice");
             let sent: serde_json::Value = serde_json::from_slice(&body.bytes).expect("JSON");
             batches += 1;
             for event in sent["events"].as_array().expect("events") {

@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use harness::{Deployment, Engine};
 
+use crate::encode::Body;
 use crate::http::{BatchPost, HttpPool};
 use crate::input::body;
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
-use crate::raw;
+use crate::raw::{self, RawMessages, publish_raw};
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros, millis};
 use crate::strace::Strace;
 use crate::usage::{Meter, memory};
+use crate::whole::UNDER_LOAD;
 
+/// Who sends.
+const DEVELOPER: &str = "bench";
 /// Clients of the rows that have a target.
 const SOME: usize = 64;
 const MANY: usize = 256;
@@ -47,10 +51,10 @@ struct Rig {
 impl Rig {
     async fn start(parent: &Path) -> anyhow::Result<Self> {
         let mut deployment = Deployment::start_in(Engine::Sqlite, parent).await;
-        let url = deployment
-            .collector_with("collector", &["--rate", "0"])
-            .await;
-        let key = deployment.client(&url, "bench").await.key().to_owned();
+        // One key stands for those of all clients.
+        let arguments = [&UNDER_LOAD[..], &["--key-share", "100"]].concat();
+        let url = deployment.collector_with("collector", &arguments).await;
+        let key = deployment.client(&url, DEVELOPER).await.key().to_owned();
         let js = deployment.js().await;
         raw::make_stream(&js).await?;
         Ok(Self {
@@ -82,7 +86,12 @@ impl Rig {
     }
 
     async fn ceiling(&self, clients: usize, name: &str, length: Duration) -> anyhow::Result<Load> {
-        let load = raw::publish(&self.js, name, clients, length).await?;
+        let bodies = (0..).map(|number| Body {
+            developer: DEVELOPER.to_owned(),
+            bytes: body(name, number),
+        });
+        let messages = RawMessages::of(bodies)?;
+        let load = publish_raw(&self.js, &messages, clients, length).await?;
         raw::purge(&self.js, raw::STREAM).await?;
         Ok(load)
     }
@@ -97,8 +106,9 @@ impl Rig {
         Interleaved::measure(
             plan.rounds,
             async |round| {
-                self.ours(clients, &format!("c{clients}-{round}"), length)
-                    .await
+                // Names of one length: they are part of each event's id.
+                let name = format!("our{clients}-{round}");
+                self.ours(clients, &name, length).await
             },
             async |round| {
                 let name = format!("raw{clients}-{round}");
@@ -140,8 +150,11 @@ pub async fn on_disk(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut starts = Vec::new();
     for round in 0..plan.rounds {
         let start = Instant::now();
-        rig.deployment.collector(&format!("another-{round}")).await;
+        let another = format!("another-{round}");
+        rig.deployment.collector(&another).await;
         starts.push(millis(start.elapsed()));
+        // The rows that follow have one collector.
+        let _ = rig.deployment.stop(&another).await;
     }
     rows.push(
         BenchRow::new("start to ready", "ms", Spread::of(starts)).reach(Reach::AtMost(100.0)),
@@ -223,7 +236,7 @@ pub async fn with_slow_sync(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let length = Duration::from_secs(plan.size(3, 5));
     let some = rig.rounds(plan, SOME, length).await?;
     let many = rig.rounds(plan, MANY, length).await?;
-    strace.detach()?;
+    strace.detach().await;
     let mut rows = rate_rows(SOME, &some, 5.0);
     rows.push(p50_row(SOME, &some).reach(Reach::RatioAtMost(0.2)));
     rows.extend(rate_rows(MANY, &many, 8.0));

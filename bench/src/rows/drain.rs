@@ -8,11 +8,11 @@ use harness::{Deployment, Engine};
 use crate::encode::publish_all;
 use crate::plan::{Plan, name};
 use crate::plot::{Plot, Series};
-use crate::process_rows::process_rows;
+use crate::process_rows::{memory_rows, process_rows};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, micros};
-use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu};
+use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu, workers_memory};
 use crate::watch::{Milestones, StoreProgress, StoreWatch};
 use crate::workday::Workdays;
 
@@ -123,17 +123,11 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
         Ok(())
     };
     let milestones = watch.completed(batches, start, see).await?;
-    let workers = deployment
-        .names()
-        .into_iter()
-        .filter(|name| is_worker(name));
     let drain = Drain {
         events: load.events() as f64,
         milestones,
         used: meter.read()?,
-        memory: workers
-            .map(|name| Ok((name.clone(), meter.peak_memory(&name)?)))
-            .collect::<anyhow::Result<_>>()?,
+        memory: workers_memory(&deployment)?,
         database: watch.bytes().await? as f64,
         course,
     };
@@ -177,11 +171,8 @@ fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
         drains[0].used.keys(),
         |process| over(&|drain| drain.cpu(process)),
     ));
-    for worker in drains[0].memory.keys() {
-        let memory = over(&|drain| drain.memory[worker]);
-        let row = BenchRow::new(format!("peak memory of {worker}"), "MiB", memory);
-        rows.push(row.reach(Reach::AtMost(256.0)));
-    }
+    let memories: Vec<_> = drains.iter().map(|drain| &drain.memory).collect();
+    rows.extend(memory_rows("", &memories));
     let mut bytes = BenchRow::new(
         "database with its indexes",
         "bytes/event",

@@ -1,4 +1,4 @@
-//! How long other developers wait for their results while one of them floods.
+//! How long other developers wait for their results while one of them floods, and the memory that the flood takes.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -8,9 +8,12 @@ use futures_util::future::try_join;
 
 use crate::load::{Load, open_loop};
 use crate::plan::{Plan, name};
+use crate::process_rows::memory_rows;
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
+use crate::usage::workers_memory;
+use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
 
@@ -26,7 +29,7 @@ const FLOOD: usize = 64;
 /// The failure of a process, or a store that does not get on.
 pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(2, 8));
-    let most = plan.events(25_000, usize::MAX) / BATCH;
+    let most = plan.events(10_000, usize::MAX) / BATCH;
     for &engine in &plan.engines {
         let pipe = WholePipe::start(engine, QUIET + 1).await?;
         let measured = Interleaved::measure(
@@ -51,7 +54,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         .await?;
         let p99 = |flooded: &Flooded| flooded.times.percentile(99);
         let alone = |load: &Load| load.percentile(99);
-        let rows = vec![
+        let mut rows = vec![
             BenchRow::new(
                 "p99 to completed of the others while one floods, beside without",
                 "ms",
@@ -65,6 +68,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 measured.ours(|flooded| flooded.batches as f64),
             ),
         ];
+        let memory = workers_memory(&pipe.deployment)?;
+        rows.extend(memory_rows(", the floods included", &[&memory]));
         report.add(&format!("Fairness, {}", name(engine)), rows);
         pipe.deployment.remove().await;
     }
@@ -122,9 +127,12 @@ impl<'a> Quiet<'a> {
             run = self.load.run,
         );
         let watch = async {
+            let mut stalled = StallCheck::new(0);
             while !ended.get() {
-                let completed = self.pipe.watch.texts(&query).await?;
-                done.send_replace(completed.into_iter().collect());
+                let completed: BTreeSet<String> =
+                    self.pipe.watch.texts(&query).await?.into_iter().collect();
+                stalled.see(completed.len())?;
+                done.send_replace(completed);
                 tokio::time::sleep(Duration::from_millis(2)).await; // sleep: between two polls of the store
             }
             Ok(())

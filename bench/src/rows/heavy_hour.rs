@@ -1,19 +1,17 @@
 //! Batches of one event into an hour that already holds very many events of its developer: at its end, and late.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::jetstream;
 use harness::{Deployment, Engine};
-use types::schema::Schemas;
 
-use crate::encode::{Body, encode, publish, publish_all};
+use crate::encode::publish_all;
+use crate::one_by_one::{BatchCost, complete_each};
 use crate::plan::{Plan, name};
 use crate::process_rows::process_rows;
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
-use crate::stats::{Spread, millis};
-use crate::usage::{Meter, Usage, workers_cpu};
+use crate::stats::Spread;
 use crate::watch::StoreWatch;
 use crate::workday::{EventSpec, body};
 
@@ -55,8 +53,9 @@ struct HeavyHour {
     deployment: Deployment,
     js: jetstream::Context,
     watch: StoreWatch,
-    schemas: Schemas,
-    batches: u64,
+    /// Batches that filled it.
+    filled: u64,
+    /// Batches sent since.
     sent: usize,
 }
 
@@ -104,46 +103,27 @@ impl HeavyHour {
         publish_all(&js, bodies).await?;
         deployment.workers(1);
         let watch = StoreWatch::open(&deployment).await?;
-        let batches = events.div_ceil(FULL_BATCH) as u64;
-        watch.completed(batches, Instant::now(), |_| Ok(())).await?;
+        let filled = events.div_ceil(FULL_BATCH) as u64;
+        watch.completed(filled, Instant::now(), |_| Ok(())).await?;
         Ok(Self {
             deployment,
             js,
             watch,
-            schemas: Schemas::builtin(),
-            batches,
+            filled,
             sent: 0,
         })
     }
 
     /// Sends batches one after the other, each when the one before is completed; gives what a batch used.
     async fn send(&mut self, arrival: Arrival, batches: usize) -> anyhow::Result<BatchCost> {
-        let meter = Meter::start(&self.deployment).await?;
-        let start = Instant::now();
-        for _ in 0..batches {
-            let number = self.sent;
-            self.sent += 1;
-            let one = body(
-                DEVELOPER,
-                &format!("one-{number}"),
-                std::iter::once(arrival.event(number)),
-            );
-            self.complete(&one).await?;
-        }
-        Ok(BatchCost {
-            batches: batches as f64,
-            took: start.elapsed(),
-            used: meter.read()?,
-        })
-    }
-
-    async fn complete(&mut self, one: &Body) -> anyhow::Result<()> {
-        publish(&self.js, encode(&self.schemas, one)?).await?;
-        self.batches += 1;
-        self.watch
-            .completed(self.batches, Instant::now(), |_| Ok(()))
-            .await?;
-        Ok(())
+        let from = self.sent;
+        self.sent += batches;
+        let bodies = (from..self.sent).map(|number| {
+            let event = std::iter::once(arrival.event(number));
+            body(DEVELOPER, &format!("one-{number}"), event)
+        });
+        let completed = self.filled + from as u64;
+        complete_each(&self.deployment, &self.js, &self.watch, completed, bodies).await
     }
 }
 
@@ -159,32 +139,14 @@ fn rows(when: &str, reach: Reach, rounds: &[BatchCost]) -> Vec<BenchRow> {
         BenchRow::new(
             format!("{when}: published to completed"),
             "ms",
-            over(&|cost| millis(cost.took) / cost.batches),
+            over(&BatchCost::took),
         ),
     ];
-    let processes = rounds[0].used.keys();
     rows.extend(process_rows(
         &format!("{when}: "),
         "ms/batch",
-        processes,
+        rounds[0].processes(),
         |process| over(&|cost| cost.cpu(process)),
     ));
     rows
-}
-
-/// What some batches used.
-struct BatchCost {
-    batches: f64,
-    took: Duration,
-    used: BTreeMap<String, Usage>,
-}
-
-impl BatchCost {
-    fn cpu(&self, process: &str) -> f64 {
-        millis(self.used[process].cpu) / self.batches
-    }
-
-    fn workers_cpu(&self) -> f64 {
-        millis(workers_cpu(&self.used)) / self.batches
-    }
 }

@@ -1,19 +1,18 @@
 //! What a job costs against the history of its developer: batches of a new day after more and more events.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::jetstream;
 use harness::{Deployment, Engine};
-use types::schema::Schemas;
 
-use crate::encode::{encode, publish, publish_all};
+use crate::encode::publish_all;
+use crate::one_by_one::complete_each;
 use crate::plan::{Plan, name};
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
-use crate::stats::{Spread, millis};
-use crate::usage::{Meter, workers_cpu};
+use crate::stats::Spread;
 use crate::watch::StoreWatch;
 use crate::workday::{BATCH, Workdays};
 
@@ -25,7 +24,6 @@ struct LongHistory {
     deployment: Deployment,
     js: jetstream::Context,
     watch: StoreWatch,
-    schemas: Schemas,
     load: Workdays,
     /// Batches published so far.
     batches: usize,
@@ -57,7 +55,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             }
             costs.push(JobCost {
                 events,
-                cpu: Spread::of(rounds.into_iter().map(millis)),
+                cpu: Spread::of(rounds),
             });
         }
         let mut line = Series::new(name(engine));
@@ -105,7 +103,6 @@ impl LongHistory {
             js: deployment.js().await,
             watch: StoreWatch::open(&deployment).await?,
             deployment,
-            schemas: Schemas::builtin(),
             load: Workdays {
                 run: "history".to_owned(),
                 developers: 1,
@@ -133,22 +130,20 @@ impl LongHistory {
         self.completed(self.batches).await
     }
 
-    /// Sends the first batches of a new day one by one; gives the workers' CPU for one.
+    /// Sends the first batches of a new day one by one; gives the workers' CPU for one, in ms.
     /// The rest of the day is not measured.
-    async fn new_day(&mut self, batches: usize) -> anyhow::Result<Duration> {
-        let meter = Meter::start(&self.deployment).await?;
-        for number in self.next(batches) {
-            let batch = encode(&self.schemas, &self.load.batch(number))?;
-            publish(&self.js, batch).await?;
-            self.completed(number + 1).await?;
-        }
-        let cpu = workers_cpu(&meter.read()?) / u32::try_from(batches)?;
+    async fn new_day(&mut self, batches: usize) -> anyhow::Result<f64> {
+        let before = self.batches as u64;
+        let numbers = self.next(batches);
+        let load = &self.load;
+        let bodies = numbers.map(|number| load.batch(number));
+        let cost = complete_each(&self.deployment, &self.js, &self.watch, before, bodies).await?;
         let rest = self.batches.next_multiple_of(BATCHES_A_DAY) - self.batches;
         let numbers = self.next(rest);
         let load = &self.load;
         publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
         self.completed(self.batches).await?;
-        Ok(cpu)
+        Ok(cost.workers_cpu())
     }
 
     /// Waits until so many batches are completed.

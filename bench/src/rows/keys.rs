@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, millis};
+use crate::watch::STALLED;
 
 /// Times of making, listing and revoking keys; whole commands, with the start of the process.
 ///
@@ -28,7 +29,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let bucket = js.get_stream("KV_api_keys").await?;
     let (mut lists, mut revokes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..plan.rounds {
-        reads.push(read_all(&js, &bucket).await?);
+        let read = tokio::time::timeout(STALLED, read_all(&js, &bucket)).await;
+        reads.push(read.context("a raw reading of the keys does not end")??);
         lists.push(timed(&up, &["keys", "list", "--json"])?);
         revokes.push(timed(&up, &["keys", "revoke", &format!("dev-{round}")])?);
     }

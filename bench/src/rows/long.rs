@@ -10,14 +10,14 @@ use harness::{Deployment, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use types::schema::Schemas;
 
-use crate::encode::{encode, publish, publish_all};
+use crate::encode::publish_all;
+use crate::one_by_one::complete_each;
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
-use crate::stats::{Spread, micros, millis};
+use crate::stats::{Spread, micros};
 use crate::usage::{Meter, memory, workers_cpu};
 use crate::watch::{StoreProgress, StoreWatch};
 use crate::workday::{BATCH, Workdays};
@@ -25,12 +25,13 @@ use crate::workday::{BATCH, Workdays};
 const EVENTS: usize = 10_000_000;
 const DEVELOPERS: usize = 100;
 const EVENTS_A_DAY: usize = 2000;
-/// The first part is this fraction of all: what the rest is compared with.
-const FIRST_PART: usize = 100;
+/// Batches of the first part, with which the rest is compared: 100,000 events, or a tenth of a small run.
+const FIRST_PART: usize = 2000;
 /// Batches that are published between two notes of how far it is.
 const CHUNK: usize = 2000;
-/// How often it is noted how far a drain is.
+/// How often it is noted how far a drain is: after so long, and when such a fraction of the part was stored.
 const NOTE: Duration = Duration::from_secs(2);
+const NOTES: u64 = 50;
 /// Batches whose jobs are timed after each part.
 const JOBS: usize = 20;
 
@@ -39,6 +40,8 @@ const JOBS: usize = 20;
 struct State {
     events: usize,
     parts: [Part; 2],
+    /// Days after those of the load that jobs were timed on, or begun to be.
+    job_days: usize,
 }
 
 /// Of the parts of a run.
@@ -96,7 +99,11 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let title = format!("{} events, once, SQLite", figure(run.state.events as f64));
     report.add(&title, rows(&run.state, bytes));
     report.plot(memory_plot(&run.state));
-    let LongRun { folder, .. } = run;
+    let LongRun {
+        folder, deployment, ..
+    } = run;
+    // First the server that writes there.
+    deployment.remove().await;
     std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())
 }
 
@@ -162,13 +169,12 @@ impl LongRun {
                 .last()
                 .copied()
                 .unwrap_or_default();
-            let mut noted = start;
+            let mut notes = Notes::new(self.state.parts[which].len(), expected);
             let (state, folder) = (&mut self.state, &self.folder);
             let see = |progress: StoreProgress| {
-                if noted.elapsed() < NOTE && progress.completed < expected {
+                if !notes.take(progress, start.elapsed()) {
                     return Ok(());
                 }
-                noted = Instant::now();
                 state.parts[which].course.push(Moment {
                     seconds: before.seconds + start.elapsed().as_secs_f64(),
                     stored: progress.stored,
@@ -190,28 +196,23 @@ impl LongRun {
     }
 
     /// CPU of the workers, in ms, for one batch of a day that has nothing yet.
-    async fn job_cost(&self, watch: &StoreWatch, mut expected: u64) -> anyhow::Result<f64> {
+    async fn job_cost(&mut self, watch: &StoreWatch, expected: u64) -> anyhow::Result<f64> {
         watch
             .completed(expected, Instant::now(), |_| Ok(()))
             .await?;
-        let schemas = Schemas::builtin();
+        let day = self.state.take_job_day(self.load.days);
+        // Before anything is sent: a run that is stopped here has used up the day.
+        self.note()?;
         let load = Workdays {
-            // A run that was stopped here has used up its ids.
-            run: format!("job-{expected}"),
+            run: "job".to_owned(),
             developers: 1,
             events_a_day: EVENTS_A_DAY,
-            days: self.load.days + 2,
+            days: day + 1,
         };
         let first = load.len() - EVENTS_A_DAY / BATCH;
-        let meter = Meter::start(&self.deployment).await?;
-        for number in first..first + JOBS {
-            publish(&self.js, encode(&schemas, &load.batch(number))?).await?;
-            expected += 1;
-            watch
-                .completed(expected, Instant::now(), |_| Ok(()))
-                .await?;
-        }
-        Ok(millis(workers_cpu(&meter.read()?)) / JOBS as f64)
+        let bodies = (first..first + JOBS).map(|number| load.batch(number));
+        let cost = complete_each(&self.deployment, &self.js, watch, expected, bodies).await?;
+        Ok(cost.workers_cpu())
     }
 
     async fn bytes(&mut self) -> anyhow::Result<f64> {
@@ -230,7 +231,7 @@ impl State {
         let state: Self = serde_json::from_slice(&std::fs::read(&path)?)?;
         ensure!(
             state.events == events,
-            "{} holds a run of {} events: finish it with --events {0}, or remove the folder",
+            "{} holds a run of {} events: finish it with --events {1}, or remove the folder",
             folder.display(),
             state.events
         );
@@ -239,7 +240,7 @@ impl State {
 
     fn new(events: usize) -> Self {
         let batches = events.div_ceil(BATCH);
-        let first = batches.div_ceil(FIRST_PART);
+        let first = FIRST_PART.min(batches.div_ceil(10));
         let part = |from, to| Part {
             from,
             to,
@@ -249,7 +250,14 @@ impl State {
         Self {
             events,
             parts: [part(0, first), part(first, batches)],
+            job_days: 0,
         }
+    }
+
+    /// A day that has no event yet, nor has the day before it, of a load of so many days.
+    fn take_job_day(&mut self, days_of_load: usize) -> usize {
+        self.job_days += 2;
+        days_of_load + self.job_days - 1
     }
 
     /// Whole or not at all: a run may be stopped at any moment.
@@ -260,29 +268,77 @@ impl State {
     }
 }
 
+/// When to note how far a drain is.
+struct Notes {
+    /// Batches in the store at the end.
+    expected: u64,
+    step: u64,
+    at: Duration,
+    last: Option<StoreProgress>,
+}
+
+impl Notes {
+    /// Of a part of so many batches.
+    fn new(batches: usize, expected: u64) -> Self {
+        Self {
+            expected,
+            step: (batches as u64 / NOTES).max(1),
+            at: Duration::ZERO,
+            last: None,
+        }
+    }
+
+    /// Whether this is to be noted: the first and the last of all, the end of storing, and enough on the way.
+    fn take(&mut self, now: StoreProgress, at: Duration) -> bool {
+        let is_due = self.last.is_none_or(|last| {
+            let ended = |now: u64, last: u64| now >= self.expected && last < self.expected;
+            at >= self.at + NOTE
+                || now.stored >= last.stored + self.step
+                || ended(now.stored, last.stored)
+                || ended(now.completed, last.completed)
+        });
+        if is_due {
+            (self.at, self.last) = (at, Some(now));
+        }
+        is_due
+    }
+}
+
 impl Part {
+    fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Events stored a second in the second half. In the first half of a short part the worker starts, and stores
+    /// faster than later, as there is hardly a job yet.
+    fn stored_in_the_second_half(&self) -> f64 {
+        self.stored_since(self.from as u64 + self.len() as u64 / 2)
+    }
+
     /// Events stored a second in the last tenth of what was stored.
     fn stored_at_the_end(&self) -> f64 {
-        let last = self
-            .course
-            .iter()
-            .map(|moment| moment.stored)
-            .max()
-            .unwrap_or(0);
-        let tenth = last - ((self.to - self.from) as u64 / 10).max(1);
-        // The last moment before the last tenth, and the first after it.
-        let before = self
-            .course
-            .iter()
-            .rev()
-            .find(|moment| moment.stored <= tenth);
-        let before = before.copied().unwrap_or(Moment {
+        self.stored_since(self.stored() - (self.len() as u64 / 10).max(1))
+    }
+
+    /// Batches in the store at the end.
+    fn stored(&self) -> u64 {
+        let stored = self.course.iter().map(|moment| moment.stored);
+        stored.max().unwrap_or_default()
+    }
+
+    /// Events stored a second from when so many batches were in the store. Of a part that was stored between two looks
+    /// at the store, from the start of its drain.
+    fn stored_since(&self, batches: u64) -> f64 {
+        let at = |batches| self.course.iter().find(|moment| moment.stored >= batches);
+        let end = at(self.stored()).copied().unwrap_or_default();
+        let before = at(batches)
+            .copied()
+            .filter(|start| start.stored < end.stored);
+        let start = before.unwrap_or(Moment {
             stored: self.from as u64,
             ..Moment::default()
         });
-        let after = self.course.iter().find(|moment| moment.stored == last);
-        let after = after.copied().unwrap_or_default();
-        (after.stored - before.stored) as f64 * BATCH as f64 / (after.seconds - before.seconds)
+        ((end.stored - start.stored) * BATCH as u64) as f64 / (end.seconds - start.seconds)
     }
 
     fn last(&self) -> Moment {
@@ -290,7 +346,7 @@ impl Part {
     }
 
     fn events(&self) -> f64 {
-        ((self.to - self.from) * BATCH) as f64
+        (self.len() * BATCH) as f64
     }
 }
 
@@ -299,14 +355,15 @@ fn rows(state: &State, bytes: f64) -> Vec<BenchRow> {
     let one = |value: f64| Spread::of([value]);
     let courses = || first.course.iter().chain(&rest.course);
     let peak = courses().map(|moment| moment.memory).fold(0.0, f64::max);
-    let (stored, stored_first) = (rest.stored_at_the_end(), first.stored_at_the_end());
+    let (stored, stored_first) = (rest.stored_at_the_end(), first.stored_in_the_second_half());
+    let beside = format!("the first {} events", figure(first.events()));
     let (job, job_first) = (
         rest.job_cost.unwrap_or_default(),
         first.job_cost.unwrap_or_default(),
     );
     vec![
         BenchRow::new(
-            "events stored, the last tenth beside the first hundredth",
+            format!("events stored, the last tenth beside the second half of {beside}"),
             "events/s",
             one(stored),
         )
@@ -324,7 +381,7 @@ fn rows(state: &State, bytes: f64) -> Vec<BenchRow> {
         ),
         BenchRow::new("peak memory of the worker", "MiB", one(peak)).reach(Reach::AtMost(256.0)),
         BenchRow::new(
-            "CPU of a batch at the end, beside after the first hundredth",
+            format!("CPU of a batch at the end, beside after {beside}"),
             "ms/batch",
             one(job),
         )
@@ -401,29 +458,74 @@ mod tests {
         }
     }
 
+    fn part(from: usize, to: usize, course: Vec<Moment>) -> Part {
+        Part {
+            from,
+            to,
+            course,
+            ..Part::default()
+        }
+    }
+
     #[test]
     fn the_rate_at_the_end_is_that_of_the_last_tenth() {
-        let part = Part {
-            from: 0,
-            to: 1000,
-            course: vec![
-                moment(1.0, 500),
-                moment(2.0, 880),
-                moment(3.0, 900),
-                moment(5.0, 1000),
-                // The jobs take longer.
-                moment(9.0, 1000),
-            ],
-            ..Part::default()
+        let course = vec![
+            moment(1.0, 500),
+            moment(2.0, 880),
+            moment(3.0, 900),
+            moment(5.0, 1000),
+            // The jobs take longer.
+            moment(9.0, 1000),
+        ];
+        let rate = part(0, 1000, course).stored_at_the_end();
+        assert_eq!(rate, 100.0 * BATCH as f64 / 2.0);
+    }
+
+    #[test]
+    fn the_rate_of_the_first_part_leaves_out_its_start() {
+        let course = vec![
+            moment(0.5, 0),
+            moment(3.0, 90),
+            moment(4.0, 100),
+            moment(5.0, 150),
+            moment(6.0, 200),
+            moment(9.0, 200),
+        ];
+        let rate = part(0, 200, course).stored_in_the_second_half();
+        assert_eq!(rate, 100.0 * BATCH as f64 / 2.0);
+        // One look at the store tells no more than this.
+        let short = part(200, 300, vec![moment(2.0, 300)]);
+        let expected = 100.0 * BATCH as f64 / 2.0;
+        assert_eq!(short.stored_in_the_second_half(), expected);
+        assert_eq!(short.stored_at_the_end(), expected);
+    }
+
+    #[test]
+    fn notes_are_as_many_in_a_short_part_as_in_a_long_one() {
+        let mut notes = Notes::new(100, 100);
+        let mut take = |stored, completed, millis| {
+            let now = StoreProgress { stored, completed };
+            notes.take(now, Duration::from_millis(millis))
         };
-        assert_eq!(part.stored_at_the_end(), 100.0 * BATCH as f64 / 2.0);
-        let short = Part {
-            from: 200,
-            to: 300,
-            course: vec![moment(2.0, 300)],
-            ..Part::default()
-        };
-        assert_eq!(short.stored_at_the_end(), 100.0 * BATCH as f64 / 2.0);
+        assert!(take(0, 0, 1), "the first");
+        assert!(!take(1, 0, 2));
+        assert!(take(2, 0, 3), "a fiftieth");
+        assert!(take(2, 0, 2003), "two seconds");
+        assert!(take(99, 0, 2004));
+        assert!(take(100, 0, 2005), "all stored");
+        assert!(!take(100, 90, 2006));
+        assert!(take(100, 100, 2007), "the end");
+    }
+
+    #[test]
+    fn each_job_has_a_day_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = State::new(10_000);
+        // The load has days 0 to 4.
+        assert_eq!(state.take_job_day(5), 6);
+        state.write(folder.path()).expect("it is written");
+        let mut again = State::read(folder.path(), 10_000).expect("the same");
+        assert_eq!(again.take_job_day(5), 8);
     }
 
     #[test]
@@ -431,11 +533,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut state = State::read(folder.path(), 10_000).expect("a new one");
         let [first, rest] = &mut state.parts;
-        assert_eq!((first.to, rest.from, rest.to), (2, 2, 200));
+        assert_eq!((first.to, rest.from, rest.to), (20, 20, 200));
         rest.published = 70;
         state.write(folder.path()).expect("it is written");
         let again = State::read(folder.path(), 10_000).expect("the same");
         assert_eq!(again.parts.map(|part| part.published), [0, 70]);
-        assert!(State::read(folder.path(), 20_000).is_err());
+        let error = State::read(folder.path(), 20_000).expect_err("another run");
+        assert!(error.to_string().contains("--events 10000,"), "{error}");
     }
 }

@@ -23,7 +23,7 @@ use crate::report::Report;
 /// # Errors
 /// The failure of a process, or a load that does not end.
 pub async fn measure(family: Family, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    report.begin(family);
+    report.begin(family, plan.coverage(family));
     match family {
         Family::Admission => admission::measure(plan, report).await,
         Family::Collector => collector::on_disk(plan, report).await,

@@ -20,6 +20,7 @@ use crate::plan::{Plan, name};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::Spread;
+use crate::watch::{StallCheck, StoreWatch};
 
 /// Batches in one transaction by hand: the pull loop's own group.
 const GROUP: usize = 256;
@@ -139,6 +140,7 @@ async fn persist<S: Store>(
     store: S,
     batches: usize,
 ) -> anyhow::Result<Duration> {
+    let watch = StoreWatch::open(deployment).await?;
     let client = async_nats::connect(&deployment.nats).await?;
     let shutdown = Shutdown::manual(Duration::from_secs(10));
     let process = Process::new(Actor::new("bench"), shutdown.clone());
@@ -148,17 +150,15 @@ async fn persist<S: Store>(
         BreakerSettings::DEFAULT,
         &process,
     );
-    let running = tokio::spawn(workers::persist::run(
-        client,
-        store.clone(),
-        pulling,
-        process,
-    ));
-    let stored = async || {
-        let totals = store.totals().await.ok()?;
-        (totals.batches.values().sum::<u64>() == batches as u64).then(|| start.elapsed())
-    };
-    let took = harness::until("the backlog is stored", stored).await;
+    let running = tokio::spawn(workers::persist::run(client, store, pulling, process));
+    let mut stored = 0;
+    let mut stalled = StallCheck::new(stored);
+    while stored < batches as u64 {
+        tokio::time::sleep(Duration::from_millis(10)).await; // sleep: between two polls of the store
+        stored = watch.number("SELECT count(*) FROM batches").await?;
+        stalled.see(stored)?;
+    }
+    let took = start.elapsed();
     shutdown.begin();
     running.await??;
     Ok(took)

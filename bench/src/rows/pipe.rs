@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::{Plan, name};
 use crate::process_rows::process_rows;
-use crate::raw;
+use crate::raw::{self, RawMessages, publish_raw};
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros};
 use crate::usage::{Meter, Usage, workers_cpu};
+use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
 
@@ -51,8 +52,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             plan.rounds,
             async |round| sustain(&pipe, &load(&format!("full-{round}")), length).await,
             async |round| {
-                let run = format!("raw-{round}");
-                let load = raw::publish(&pipe.js, &run, IN_FLIGHT, length).await?;
+                let messages = RawMessages::of(load(&format!("bare-{round}")).batches())?;
+                let load = publish_raw(&pipe.js, &messages, IN_FLIGHT, length).await?;
                 raw::purge(&pipe.js, raw::STREAM).await?;
                 Ok(load)
             },
@@ -118,10 +119,12 @@ async fn sustain(pipe: &WholePipe, load: &Workdays, length: Duration) -> anyhow:
     };
     let complete = async {
         let mut completed = 0;
+        let mut stalled = StallCheck::new(completed);
         while sent.get() != Some(completed) {
             let now = (pipe.watch.progress().await?.completed - before) as usize;
             places.add_permits(now - completed);
             completed = now;
+            stalled.see(completed)?;
             tokio::time::sleep(Duration::from_millis(1)).await; // sleep: between two polls of the store
         }
         anyhow::Ok(start.elapsed())

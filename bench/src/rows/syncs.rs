@@ -10,16 +10,16 @@ use crate::plan::{Plan, name};
 use crate::report::Report;
 use crate::row::BenchRow;
 use crate::stats::Spread;
-use crate::strace::Strace;
+use crate::strace::{Strace, count_syncs};
 use crate::whole::WholePipe;
 use crate::workday::Workdays;
 
 const CLIENTS: usize = 64;
 const DEVELOPERS: usize = 32;
 
-/// A process under strace, and the file with a line for each sync.
+/// A process under strace, and the file with its syncs.
 struct Counted {
-    name: String,
+    name: &'static str,
     log: PathBuf,
     strace: Strace,
 }
@@ -32,40 +32,43 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     for &engine in &plan.engines {
         let title = format!("Syncs to the disk, {CLIENTS} clients, {}", name(engine));
         let pipe = WholePipe::start(engine, DEVELOPERS).await?;
-        let mut counted = Vec::new();
-        let workers: &[&str] = match engine {
-            Engine::Sqlite => &["nats", "all"],
-            Engine::Postgres => &["nats"],
-        };
-        for &process in workers {
-            let log = pipe.deployment.path(&format!("{process}.syncs"));
-            let pid = pipe.deployment.pid(process);
-            let Some(strace) = Strace::log_syncs(pid, &log).await else {
-                report.skip(&title, "strace is missing");
-                return Ok(());
-            };
-            counted.push(Counted {
-                name: process.to_owned(),
-                log,
-                strace,
-            });
+        match attach(&pipe, engine).await {
+            Some(counted) => {
+                let batches = send(&pipe, Duration::from_secs(plan.size(1, 10))).await?;
+                report.add(&title, rows(counted, batches).await?);
+            }
+            None => report.skip(&title, "strace is missing"),
         }
-        let batches = send(&pipe, Duration::from_secs(plan.size(2, 10))).await?;
-        let mut rows = Vec::new();
-        for Counted { name, log, strace } in counted {
-            strace.detach()?;
-            let syncs = std::fs::read_to_string(log)?.lines().count();
-            let each = Spread::of([syncs as f64 / batches as f64]);
-            rows.push(BenchRow::new(
-                format!("{name}, until completed"),
-                "syncs/batch",
-                each,
-            ));
-        }
-        report.add(&title, rows);
         pipe.deployment.remove().await;
     }
     Ok(())
+}
+
+/// `None` if strace is missing.
+async fn attach(pipe: &WholePipe, engine: Engine) -> Option<Vec<Counted>> {
+    let processes: &[&'static str] = match engine {
+        Engine::Sqlite => &["nats", "all"],
+        Engine::Postgres => &["nats"],
+    };
+    let mut counted = Vec::new();
+    for &name in processes {
+        let log = pipe.deployment.path(&format!("{name}.syncs"));
+        let strace = Strace::log_syncs(pipe.deployment.pid(name), &log).await?;
+        counted.push(Counted { name, log, strace });
+    }
+    Some(counted)
+}
+
+async fn rows(counted: Vec<Counted>, batches: usize) -> anyhow::Result<Vec<BenchRow>> {
+    let mut rows = Vec::new();
+    for Counted { name, log, strace } in counted {
+        strace.detach().await;
+        let syncs = count_syncs(&std::fs::read_to_string(log)?);
+        let each = Spread::of([syncs as f64 / batches as f64]);
+        let what = format!("{name}, until completed");
+        rows.push(BenchRow::new(what, "syncs/batch", each));
+    }
+    Ok(rows)
 }
 
 /// Sends for so long, and waits until all is completed; gives how many batches.
