@@ -23,6 +23,7 @@ mod usage;
 mod watch;
 mod whole;
 mod workday;
+mod yardstick;
 
 use std::process::ExitCode;
 
