@@ -83,6 +83,10 @@ impl VerifyReads for Known {
         Ok(Some(incarnation.created).filter(|src| (1..=2).contains(src)))
     }
 
+    async fn incarnation(&self, src: Src) -> Result<Option<StreamIncarnation>, StoreError> {
+        Ok((1..=2).contains(&src).then(|| incarnation(src)))
+    }
+
     async fn accounts(&self, _: Src, _: u64, _: u64) -> Result<Vec<Account>, StoreError> {
         Ok(Vec::new())
     }
