@@ -13,6 +13,7 @@ use runtime::process::{Actor, Process};
 use runtime::retry::RetrySettings;
 use runtime::shutdown::Shutdown;
 use store::{Postgres, Sqlite, Store};
+use types::event_streams::EventStreams;
 
 use crate::encode::{Body, publish_all};
 use crate::input::{EVENTS, body};
@@ -150,6 +151,7 @@ async fn persist<S: Store>(
     );
     let running = tokio::spawn(workers::persist::run(
         client,
+        EventStreams::ONE,
         store.clone(),
         pulling,
         process,
