@@ -12,6 +12,7 @@ use bus::{api, topology};
 use runtime::clock;
 use runtime::process::Process;
 use store::{Identity, VerifyReads};
+use types::event_streams::EventStreams;
 
 use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
@@ -69,8 +70,9 @@ async fn look(
     });
     let mut streams = Vec::new();
     let mut consumers = Vec::new();
-    for (name, declared) in topology::declared() {
-        let name = name.clone();
+    // Where none is there yet, one is expected.
+    let events = bus::existing_event_streams(js).await?;
+    for (name, declared) in topology::declared(events.unwrap_or(EventStreams::ONE)) {
         let Some(info) = api::info(js, &name).await? else {
             continue;
         };

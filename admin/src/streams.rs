@@ -1,6 +1,7 @@
 //! `devtrail streams`: makes streams and consumers as the files under `nats/` declare them.
 
 mod adopt;
+mod number;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use bus::topology::{self, Config, ConfigChange, Difference};
 use runtime::process::Process;
 
 use adopt::AdoptSettings;
+use number::MappingSettings;
+pub use number::{EventStreamsArgs, has_batches, wanted};
 
 use crate::output::{self, OUTPUT};
 use crate::target::Target;
@@ -21,7 +24,8 @@ pub enum StreamsCommand {
     /// Create what is missing and repair safety fields; what an administrator changed is kept
     #[command(after_long_help = "Examples:
   devtrail streams apply
-  devtrail streams apply --nats-url nats://nats.internal:4222")]
+  devtrail streams apply --nats-url nats://nats.internal:4222
+  devtrail streams apply --event-streams 3      on a new server: three streams share the developers")]
     Apply(StreamsSettings),
     /// Show what `apply` would do, and what differs on purpose; exits 1 if `apply` has work
     #[command(after_long_help = "Examples:
@@ -34,11 +38,19 @@ pub enum StreamsCommand {
   devtrail streams adopt --reason 'the disk of the database died'
   devtrail streams adopt --reason 'back to the old server' --yes")]
     Adopt(AdoptSettings),
+    /// Print what the nats-server's configuration needs if other programs publish batches and there are several event
+    /// streams; Devtrail's own programs need nothing of it
+    #[command(after_long_help = "Examples:
+  devtrail streams mapping
+  devtrail streams mapping --event-streams 3 >> nats-server.conf")]
+    Mapping(MappingSettings),
 }
 
 /// Which server.
 #[derive(Debug, clap::Args)]
 pub struct StreamsSettings {
+    #[command(flatten)]
+    event_streams: EventStreamsArgs,
     #[command(flatten)]
     sync: bus::sync::SyncSettings,
     #[command(flatten)]
@@ -56,13 +68,14 @@ pub async fn run(command: StreamsCommand, process: &Process) -> anyhow::Result<(
     match command {
         StreamsCommand::Apply(settings) => {
             let js = settings.target.connect_synced(&settings.sync).await?;
-            let plan = make(&js, topology::declared()).await?;
+            let streams = wanted(&js, settings.event_streams).await?;
+            let plan = make(&js, &topology::declared(streams)).await?;
             report(&plan, settings.json)?;
         }
         StreamsCommand::Diff(settings) => {
             let js = settings.target.connect().await?;
-            let declared = topology::declared();
-            let plan = topology::plan(declared, &topology::live(&js, declared).await?);
+            let declared = topology::declared(wanted(&js, settings.event_streams).await?);
+            let plan = topology::plan(&declared, &topology::live(&js, &declared).await?);
             report(&plan, settings.json)?;
             let work = plan
                 .iter()
@@ -75,6 +88,7 @@ pub async fn run(command: StreamsCommand, process: &Process) -> anyhow::Result<(
             );
         }
         StreamsCommand::Adopt(settings) => adopt::run(settings, process).await?,
+        StreamsCommand::Mapping(settings) => number::mapping(&settings).await?,
     }
     Ok(())
 }

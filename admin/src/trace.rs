@@ -5,7 +5,7 @@ mod query;
 mod timeline;
 
 use anyhow::bail;
-use store::{DeadLetters, History, StoreError};
+use store::{DeadLetters, History, StoreError, StreamNames, VerifyReads};
 use types::id::DeveloperId;
 
 use crate::developer::ensure_known;
@@ -20,6 +20,7 @@ use timeline::{Shown, TracedBatch, UnstoredMessage};
   devtrail trace 0198c0de-7c1e-7000-8000-000000000001   a batch id, event id or correlation id
   devtrail trace git-4f2a9c --developer ada
   devtrail trace seq:4711                               a stream sequence of EVENTS
+  devtrail trace seq:EVENTS-0-of-3:4711                 the same of one of three event streams
   devtrail trace job:1:4711:alert                       the batch of a job
   devtrail trace alert:9f3c                             the batch whose job found the alert last
   devtrail trace id:seq:5                               an id that looks like one of the above")]
@@ -105,7 +106,7 @@ struct Traced {
 
 /// The batches that fit the query, with their steps.
 async fn find_batches(
-    store: &impl History,
+    store: &(impl History + VerifyReads),
     query: &TraceQuery,
     limit: u32,
 ) -> Result<Page<TracedBatch>, StoreError> {
@@ -116,11 +117,23 @@ async fn find_batches(
     };
     let mut batches = store.find(query.clue(), asked).await?;
     batches.retain(|batch| query.fits(batch));
-    let page = Page::new(batches, limit);
-    let mut entries = Vec::new();
-    for batch in page.entries {
-        let steps = store.audit(batch.at).await?;
-        entries.push(TracedBatch { batch, steps });
+    let mut names = StreamNames::default();
+    let mut fitting = Vec::new();
+    for batch in batches {
+        let stream = names.of(store, batch.at.src).await?.to_owned();
+        if query.fits_stream(&stream) {
+            let steps = Vec::new();
+            fitting.push(TracedBatch {
+                batch,
+                stream,
+                steps,
+            });
+        }
+    }
+    let page = Page::new(fitting, limit);
+    let mut entries = page.entries;
+    for traced in &mut entries {
+        traced.steps = store.audit(traced.batch.at).await?;
     }
     Ok(Page {
         entries,
@@ -130,13 +143,14 @@ async fn find_batches(
 
 /// Messages of this sequence that were never stored, and of which the audit has rows.
 async fn find_unstored(
-    store: &(impl History + DeadLetters),
+    store: &(impl History + DeadLetters + VerifyReads),
     query: &TraceQuery,
     developer: Option<&str>,
 ) -> Result<Vec<UnstoredMessage>, StoreError> {
     let Some(seq) = query.sequence() else {
         return Ok(Vec::new());
     };
+    let mut names = StreamNames::default();
     let mut found = Vec::new();
     for at in store
         .unstored(seq, INCARNATIONS)
@@ -144,10 +158,14 @@ async fn find_unstored(
         .into_iter()
         .filter(|at| query.fits_incarnation(at.src))
     {
+        let stream = names.of(store, at.src).await?.to_owned();
+        if !query.fits_stream(&stream) {
+            continue;
+        }
         let mut steps = store.audit(at).await?;
         steps.retain(|step| developer.is_none_or(|name| step.developer.as_deref() == Some(name)));
         if !steps.is_empty() {
-            found.push(UnstoredMessage { at, steps });
+            found.push(UnstoredMessage { at, stream, steps });
         }
     }
     Ok(found)

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::{
-    EVENTS, NatsAccess, NatsAddress, NatsLoginArgs, NatsSettings, api, sync::SyncSettings, topology,
-};
+use bus::{NatsAccess, NatsAddress, NatsLoginArgs, NatsSettings, sync::SyncSettings, topology};
 use clap::Args;
 use collector::{ClientSettings, CollectorSettings, RequestLimits};
 use http_server::admin_listener::{AdminListenSettings, AdminListener};
@@ -25,6 +23,7 @@ use runtime::schema_folder::SchemaSettings;
 use runtime::settings::{Address, UsageError};
 use store::{Identity, VerifyReads};
 use tokio::time::timeout;
+use types::event_streams::EventStreams;
 use workers::ownership::{self, Adoption};
 use workers::{
     DatabaseSettings, DatabaseUrl, OpenedStore, RetentionSettings, WatchSettings, WorkerRole,
@@ -33,6 +32,7 @@ use workers::{
 
 use crate::administrator::administrator;
 use crate::keys::{self, Grant};
+use crate::streams::EventStreamsArgs;
 use crate::target::Addresses;
 use crate::{output, streams};
 use folder::Folder;
@@ -47,7 +47,8 @@ const PRINTING: Duration = Duration::from_secs(1);
 #[command(after_long_help = "Examples:
   devtrail up
   devtrail up --data /var/lib/devtrail --listen 0.0.0.0:8787
-  devtrail up --data /tmp/try --listen 127.0.0.1:0 --nats-port 0")]
+  devtrail up --data /tmp/try --listen 127.0.0.1:0 --nats-port 0
+  devtrail up --event-streams 3                 on a new folder: three streams share the developers")]
 pub struct UpSettings {
     /// The folder that keeps everything
     #[arg(
@@ -86,6 +87,8 @@ pub struct UpSettings {
     /// The nats-server to start [default: .tools/nats-server, then PATH]
     #[arg(long, env = "DEVTRAIL_NATS_SERVER", value_name = "PATH")]
     nats_server: Option<PathBuf>,
+    #[command(flatten)]
+    event_streams: EventStreamsArgs,
     #[command(flatten)]
     limits: RequestLimits,
     #[command(flatten)]
@@ -143,9 +146,15 @@ async fn start(
     let listener = collector::listen(&settings.listen).await?;
     let admin = AdminListener::bind(&settings.admin).await?;
     metrics::install(metrics::Program::Every);
-    bus::stream_metrics::begin_consumers();
     nats_server::stop_leftover(folder.path()).await?;
-    let mut server = Server::start(&program, folder.path(), settings.nats_port).await?;
+    let mapped = settings.event_streams.event_streams;
+    let mut server = Server::start(
+        &program,
+        folder.path(),
+        settings.nats_port,
+        mapped.unwrap_or(EventStreams::ONE),
+    )
+    .await?;
     let ports = server.ports();
     let addresses = Addresses {
         collector: format!("http://{}", listener.local_addr()?),
@@ -168,16 +177,13 @@ async fn start(
     result
 }
 
-/// Whether EVENTS ever took a message. Of a server that does not answer it is not known: it may have.
+/// Whether an event stream ever took a message. Of a server that does not answer it is not known: it may have.
 async fn has_events(addresses: &Addresses) -> bool {
-    let last = async {
+    let has_batches = async {
         let client = bus::connect_once(&NatsAccess::open(addresses.nats()?), "devtrail").await?;
-        let js = async_nats::jetstream::new(client);
-        let info = api::info(&js, &bus::ResourceName::stream(EVENTS)).await?;
-        let last = info.and_then(|info| info.pointer("/state/last_seq")?.as_u64());
-        anyhow::Ok(last.unwrap_or_default())
+        streams::has_batches(&async_nats::jetstream::new(client)).await
     };
-    last.await.map_or(true, |last| last > 0)
+    has_batches.await.unwrap_or(true)
 }
 
 /// Runs collector and workers in one process, beside the nats-server.
@@ -189,7 +195,8 @@ async fn run_services(
     server: &mut Server,
     process: &Process,
 ) -> anyhow::Result<()> {
-    let first_key = prepare(folder, addresses.nats()?, process).await?;
+    map_events(settings, addresses.nats()?, server, process).await?;
+    let first_key = prepare(settings, folder, addresses.nats()?, process).await?;
     let nats = NatsSettings {
         nats_url: addresses.nats()?,
         login: NatsLoginArgs::default(),
@@ -268,18 +275,32 @@ async fn run_services(
     }
 }
 
+/// Has the server map batches to the event streams that the folder has, or gets.
+async fn map_events(
+    settings: &UpSettings,
+    nats: NatsAddress,
+    server: &mut Server,
+    process: &Process,
+) -> anyhow::Result<()> {
+    let client = bus::connect_once(&NatsAccess::open(nats), &process.actor.to_string()).await?;
+    let js = async_nats::jetstream::new(client);
+    let streams = streams::wanted(&js, settings.event_streams).await?;
+    server.map_to(streams).await
+}
+
 /// Makes streams, consumers and the first key; returns the key if it was made now.
 async fn prepare(
+    settings: &UpSettings,
     folder: &Folder,
     nats: NatsAddress,
     process: &Process,
 ) -> anyhow::Result<Option<String>> {
     let client = bus::connect_once(&NatsAccess::open(nats), &process.actor.to_string()).await?;
     let js = async_nats::jetstream::new(client);
-    let mut declared = topology::declared().clone();
+    let event_streams = streams::wanted(&js, settings.event_streams).await?;
+    let mut declared = topology::declared(event_streams);
     let free = disk_watch::free_bytes(folder.path())?;
-    let events = bus::ResourceName::stream(EVENTS);
-    if api::info(&js, &events).await?.is_none() {
+    if bus::existing_event_streams(&js).await?.is_none() {
         stream_bounds::ensure_enough(free).with_context(|| folder.path().display().to_string())?;
     }
     stream_bounds::fit(&mut declared, free);
@@ -325,7 +346,8 @@ async fn adopt_with<S: Identity + VerifyReads>(
     process: &Process,
 ) -> anyhow::Result<()> {
     let own = ownership::owner_of(store, &database.database_url).await?;
-    let Err(refusal) = ownership::claim(js, store, &own).await else {
+    let event_streams = bus::event_streams(js).await?;
+    let Err(refusal) = ownership::claim(js, event_streams, store, &own).await else {
         return Ok(());
     };
     let shown = own.database.clone();
@@ -352,7 +374,7 @@ async fn adopt_with<S: Identity + VerifyReads>(
         reason,
         actor: process.actor.to_string(),
     };
-    ownership::adopt(js, store, own, adoption).await?;
+    ownership::adopt(js, event_streams, store, own, adoption).await?;
     Ok(())
 }
 

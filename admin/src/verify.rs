@@ -1,6 +1,6 @@
 //! `devtrail verify`: compares stream and store, and reports what is missing or surplus.
 //!
-//! Each event of each EVENTS message must be in exactly one place: in `events` with its own bytes,
+//! Each event of each batch's message must be in exactly one place: in `events` with its own bytes,
 //! dropped as a duplicate of an event that came before it, or kept among the refused; or its whole
 //! message is in DEAD. And the audit of each batch must have the steps of its state, and the jobs that it
 //! waits for must be in JOBS.
@@ -20,25 +20,29 @@ use std::time::Duration;
 use runtime::settings::UsageError;
 use serde::Serialize;
 use store::{Identity, Retention, VerifyReads};
+use types::event_streams::{EVENTS, EventStream, EventStreams, StreamSequence};
+use types::id::Src;
 
 use crate::output::{self, OUTPUT};
 use crate::target::{Target, with_store};
 use cursor::{VerifiedStream, VerifyCursor, VerifyOptions};
 use findings::{Findings, SHOWN};
+use queues::StreamSource;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   devtrail verify
   devtrail verify --from-seq 1000 --to-seq 2000
+  devtrail verify --from-seq EVENTS-0-of-3:1000         of three event streams only this one
   devtrail verify --json | jq .stored")]
 pub struct VerifySettings {
     /// First stream sequence to check [default: the stream's first]
     #[arg(long, value_name = "SEQ")]
-    from_seq: Option<u64>,
+    from_seq: Option<StreamSequence>,
     /// Last stream sequence to check [default: the stream's last]
     #[arg(long, value_name = "SEQ")]
-    to_seq: Option<u64>,
+    to_seq: Option<StreamSequence>,
     /// How long batches that are still on their way may take to be stored (a redelivery takes 30 s)
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = runtime::settings::parse_duration)]
     wait: Duration,
@@ -55,13 +59,50 @@ const PROGRESS: &str = "{bar:40} {pos}/{len} messages · {per_sec} · {eta} left
 /// What was checked, and what was found.
 #[derive(Debug, Serialize)]
 struct VerifyReport {
-    first_sequence: u64,
-    last_sequence: u64,
+    /// Only of the one event stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_sequence: Option<u64>,
+    /// Only of the one event stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sequence: Option<u64>,
     messages: u64,
     /// Batches whose messages were purged: they are below the stream's first one, and are not checked.
     stored_below: u64,
+    /// What was checked of each stream; left out if there is one.
+    #[serde(skip_serializing_if = "is_of_one")]
+    streams: Vec<VerifiedRange>,
     #[serde(flatten)]
     findings: Findings,
+}
+
+/// What was checked of one stream.
+#[derive(Debug, Serialize)]
+struct VerifiedRange {
+    stream: String,
+    first_sequence: u64,
+    last_sequence: u64,
+    messages: u64,
+    stored_below: u64,
+}
+
+/// Whether they are of the one event stream.
+fn is_of_one(ranges: &[VerifiedRange]) -> bool {
+    ranges.iter().all(|range| range.stream == EVENTS)
+}
+
+impl VerifyReport {
+    fn new(streams: EventStreams, ranges: Vec<VerifiedRange>, findings: Findings) -> Self {
+        let is_one = streams == EventStreams::ONE;
+        let one = ranges.first().filter(|_| is_one);
+        Self {
+            first_sequence: one.map(|range| range.first_sequence),
+            last_sequence: one.map(|range| range.last_sequence),
+            messages: ranges.iter().map(|range| range.messages).sum(),
+            stored_below: ranges.iter().map(|range| range.stored_below).sum(),
+            streams: ranges,
+            findings,
+        }
+    }
 }
 
 /// Runs the command.
@@ -77,43 +118,128 @@ async fn verify(
     store: &(impl VerifyReads + Retention + Identity),
     settings: &VerifySettings,
 ) -> anyhow::Result<VerifyReport> {
-    let events = VerifiedStream::open(settings.target.connect().await?).await?;
-    let state = events.stream.cached_info().state.clone();
-    let stored_below = match store.known_source(&events.incarnation).await? {
-        Some(src) => store.stored_below(src, state.first_sequence).await?,
-        None => 0,
-    };
-    let given = SeqBounds {
-        from: settings.from_seq,
-        to: settings.to_seq,
-    };
-    let SeqBounds {
-        from: first,
-        to: last,
-    } = given.within(state.first_sequence, state.last_sequence)?;
-    let length = last.saturating_sub(first - 1);
-    let progress = output::progress_bar(length, PROGRESS, settings.json);
-    let options = VerifyOptions {
-        wait: settings.wait,
-        progress: &progress,
-        as_json: settings.json,
-    };
-    let mut cursor = VerifyCursor::open(events, store, options).await?;
-    if settings.from_seq.is_none() {
-        cursor.check_below_first(first).await?;
+    let js = settings.target.connect().await?;
+    let streams = bus::event_streams(&js).await?;
+    let given = GivenRange::of(settings, streams)?;
+    let mut sources = Vec::new();
+    let mut parts = Vec::new();
+    for stream in streams.all() {
+        let events = VerifiedStream::open(js.clone(), stream).await?;
+        let src = store.known_source(&events.incarnation).await?;
+        sources.push(src);
+        if given.only.is_none_or(|only| only == stream) {
+            let state = &events.stream.cached_info().state;
+            let stored_below = match src {
+                Some(src) => store.stored_below(src, state.first_sequence).await?,
+                None => 0,
+            };
+            let held = SeqBounds {
+                from: state.first_sequence,
+                to: state.last_sequence,
+            };
+            parts.push(VerifyPart {
+                stream,
+                bounds: given.bounds.within(&stream.to_string(), held)?,
+                events,
+                src,
+                stored_below,
+            });
+        }
     }
-    cursor.check_range(first, last).await?;
-    if settings.to_seq.is_none() {
-        cursor.check_beyond_end().await?;
+    let length = parts.iter().map(|part| part.bounds.len()).sum();
+    let progress = output::progress_bar(length, PROGRESS, settings.json);
+    let mut findings = Findings::default();
+    let mut ranges = Vec::new();
+    for part in parts {
+        let others = sources.iter().flatten().copied();
+        let source = StreamSource {
+            stream: part.stream.to_string(),
+            src: part.src,
+            others: others.filter(|src| Some(*src) != part.src).collect(),
+        };
+        let options = VerifyOptions {
+            wait: settings.wait,
+            progress: &progress,
+            as_json: settings.json,
+        };
+        let SeqBounds { from, to } = part.bounds;
+        let mut cursor =
+            VerifyCursor::open(part.events, source, store, options, &mut findings).await?;
+        if given.bounds.from.is_none() {
+            cursor.check_below_first(from).await?;
+        }
+        cursor.check_range(from, to).await?;
+        if given.bounds.to.is_none() {
+            cursor.check_beyond_end().await?;
+        }
+        ranges.push(VerifiedRange {
+            stream: part.stream.to_string(),
+            first_sequence: from,
+            last_sequence: to,
+            messages: cursor.messages,
+            stored_below: part.stored_below,
+        });
     }
     progress.finish_and_clear();
-    Ok(VerifyReport {
-        first_sequence: first,
-        last_sequence: last,
-        messages: cursor.messages,
-        stored_below,
-        findings: cursor.findings,
-    })
+    Ok(VerifyReport::new(streams, ranges, findings))
+}
+
+/// A stream that is verified.
+struct VerifyPart {
+    stream: EventStream,
+    events: VerifiedStream,
+    src: Option<Src>,
+    stored_below: u64,
+    bounds: SeqBounds<u64>,
+}
+
+/// What the flags say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct GivenRange {
+    /// The stream that they name; `None` if all are checked.
+    only: Option<EventStream>,
+    bounds: SeqBounds<Option<u64>>,
+}
+
+impl GivenRange {
+    /// # Errors
+    /// Returns a [`UsageError`] if a flag names a stream that is not there, or the flags name two.
+    fn of(settings: &VerifySettings, streams: EventStreams) -> Result<Self, UsageError> {
+        let flags = [
+            ("--from-seq", &settings.from_seq),
+            ("--to-seq", &settings.to_seq),
+        ];
+        let mut only: Option<EventStream> = None;
+        for (flag, given) in flags {
+            let Some(given) = given else { continue };
+            let stream = streams.all().find(|one| one.to_string() == given.stream);
+            let Some(stream) = stream else {
+                let names: Vec<String> = streams.all().map(|one| one.to_string()).collect();
+                return Err(UsageError(format!(
+                    "{flag} {given} is of the stream {}, which is not there; the event streams are {}. With several \
+                     a sequence is written STREAM:N, such as {}:{}.",
+                    given.stream,
+                    names.join(", "),
+                    names[0],
+                    given.seq
+                )));
+            };
+            if let Some(other) = only.filter(|other| *other != stream) {
+                return Err(UsageError(format!(
+                    "--from-seq is of the stream {other} and --to-seq of {stream}: give both of one stream."
+                )));
+            }
+            only = Some(stream);
+        }
+        let seq = |given: &Option<StreamSequence>| given.as_ref().map(|given| given.seq);
+        Ok(Self {
+            only,
+            bounds: SeqBounds {
+                from: seq(&settings.from_seq),
+                to: seq(&settings.to_seq),
+            },
+        })
+    }
 }
 
 /// The sequences to check: as given, or as they are.
@@ -123,28 +249,41 @@ struct SeqBounds<T> {
     to: T,
 }
 
+impl SeqBounds<u64> {
+    /// How many sequences it has.
+    fn len(self) -> u64 {
+        self.to.saturating_sub(self.from - 1)
+    }
+}
+
 impl SeqBounds<Option<u64>> {
-    /// What of it the stream has, which holds `first..=last`. Without bounds that may be nothing at all.
+    /// What of it the stream has, which holds `held`. Without bounds that may be nothing at all.
     ///
     /// # Errors
     /// Returns a [`UsageError`] if bounds are given and there is nothing between them: nothing would be checked.
-    fn within(self, first: u64, last: u64) -> Result<SeqBounds<u64>, UsageError> {
-        let first = first.max(1);
+    fn within(self, stream: &str, held: SeqBounds<u64>) -> Result<SeqBounds<u64>, UsageError> {
+        let first = held.from.max(1);
+        let last = held.to;
+        let written = |seq| StreamSequence::new(stream, seq);
         let nothing = |why: String| Err(UsageError(format!("Nothing would be checked: {why}.")));
         match self {
             Self {
                 from: Some(from),
                 to: Some(to),
             } if from > to => nothing(format!(
-                "--from-seq {from} is above --to-seq {to}; give the lower one first"
+                "--from-seq {} is above --to-seq {}; give the lower one first",
+                written(from),
+                written(to)
             )),
             Self {
                 from: Some(from), ..
             } if from > last => nothing(format!(
-                "--from-seq {from} is above the last message of EVENTS, which is {last}"
+                "--from-seq {} is above the last message of {stream}, which is {last}",
+                written(from)
             )),
             Self { to: Some(to), .. } if to < first => nothing(format!(
-                "--to-seq {to} is below the first message of EVENTS, which is {first}; what is below was purged"
+                "--to-seq {} is below the first message of {stream}, which is {first}; what is below was purged",
+                written(to)
             )),
             Self { from, to } => Ok(SeqBounds {
                 from: first.max(from.unwrap_or(first)),
@@ -181,12 +320,13 @@ fn conclude(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
 
 fn summary(report: &VerifyReport) -> String {
     let counts = &report.findings.counts;
+    let checked = report.streams.iter().map(|range| {
+        let first = StreamSequence::new(&range.stream, range.first_sequence);
+        format!("{first}–{} ({})", range.last_sequence, range.messages)
+    });
     let mut line = format!(
-        "verify: checked messages {}–{} ({}), batches {}, events {}: stored {}, duplicates {}, quarantined {}, \
-         rejected {}",
-        report.first_sequence,
-        report.last_sequence,
-        report.messages,
+        "verify: checked messages {}, batches {}, events {}: stored {}, duplicates {}, quarantined {}, rejected {}",
+        checked.collect::<Vec<_>>().join(", "),
         counts.batches,
         counts.events,
         counts.stored,
@@ -221,7 +361,8 @@ mod tests {
 
     #[test]
     fn bounds_with_nothing_between_them_are_refused() {
-        let within = |from, to| SeqBounds { from, to }.within(5, 9);
+        let held = SeqBounds { from: 5, to: 9 };
+        let within = |from, to| SeqBounds { from, to }.within("EVENTS", held);
         let bounds = |from, to| Some(SeqBounds { from, to });
         assert_eq!(within(None, None).ok(), bounds(5, 9));
         assert_eq!(within(Some(1), Some(100)).ok(), bounds(5, 9));
@@ -239,7 +380,7 @@ mod tests {
             from: None,
             to: None,
         }
-        .within(1, 0);
+        .within("EVENTS", SeqBounds { from: 1, to: 0 });
         assert_eq!(empty.ok(), bounds(1, 0));
     }
 }

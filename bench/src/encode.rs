@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::HeaderMap;
 use runtime::clock;
 use types::admission::{AdmissionContext, admit};
+use types::event_streams::EventStreams;
 use types::formats::{BatchRequest, Format};
 use types::id;
 use types::schema::Schemas;
@@ -46,7 +47,11 @@ pub fn encode(schemas: &Schemas, body: &Body) -> anyhow::Result<EventsMessage> {
         .read(&request)
         .map_err(|error| anyhow!("{error:?}"))?;
     let admitted = admit(submission, schemas, context.clone());
-    Ok(EventsMessage::of(&admitted.header, &admitted.events)?)
+    Ok(EventsMessage::of(
+        EventStreams::ONE,
+        &admitted.header,
+        &admitted.events,
+    )?)
 }
 
 /// Publishes one message and waits for its PubAck.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use http_server::Problem;
-use runtime::breaker::{BreakerSettings, Guard};
 use runtime::health;
 use runtime::process::Process;
 use runtime::shutdown::Shutdown;
@@ -19,8 +18,8 @@ use crate::api_keys::{ApiKeys, Caller};
 use crate::audit_notes::AuditNotes;
 use crate::body::BodyLimits;
 use crate::developer_zones::DeveloperZones;
-use crate::incarnation_cache::IncarnationCache;
-use crate::publisher::{self, Publisher};
+use crate::partitions::Partitions;
+use crate::publisher;
 use crate::query_client::{QueryClient, QueryError};
 use crate::settings::RequestLimits;
 use crate::stored_wait::Notifications;
@@ -61,18 +60,15 @@ pub struct AppState {
     /// Metrics are served on another address.
     pub hides_metrics: bool,
     pub admission: Arc<AdmissionControl>,
-    /// The circuit breaker before the stream.
-    pub breaker: Guard,
-    /// Set once the stream is bound.
+    /// Set once the event streams are bound.
     pub stream: OnceLock<EventsStream>,
 }
 
-/// The bound stream EVENTS, and what works with its connection.
+/// The bound event streams, and what works with their connection.
 pub struct EventsStream {
     pub client: async_nats::Client,
     pub js: jetstream::Context,
-    pub incarnation: Arc<IncarnationCache>,
-    pub publisher: Publisher,
+    pub partitions: Arc<Partitions>,
     pub notifications: Arc<Notifications>,
     pub notes: AuditNotes,
     pub queries: QueryClient,
@@ -82,7 +78,6 @@ impl AppState {
     /// A state without a stream as yet.
     pub fn new(
         limits: RequestLimits,
-        breakers: BreakerSettings,
         schemas: Schemas,
         loaded: LoadedBuckets,
         process: &Process,
@@ -104,7 +99,6 @@ impl AppState {
             process: process.clone(),
             hides_metrics: false,
             admission: AdmissionControl::new(&limits.overload, limits.max_body),
-            breaker: process.breakers.guard("stream", breakers),
             stream: OnceLock::new(),
             limits,
         }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use types::query::{RESEND_NOTES, ResendNote};
 
-use crate::incarnation_cache::IncarnationCache;
+use crate::partitions::Partitions;
 
 /// Notes that may be queued; more are dropped.
 const QUEUE: usize = 1024;
@@ -36,7 +36,7 @@ pub struct AuditNotes(mpsc::Sender<Resend>);
 pub struct AuditNoteSender {
     pub queued: mpsc::Receiver<Resend>,
     pub client: Client,
-    pub incarnation: Arc<IncarnationCache>,
+    pub partitions: Arc<Partitions>,
 }
 
 impl AuditNotes {
@@ -84,11 +84,15 @@ impl AuditNoteSender {
     }
 
     async fn send(&self, note: &ResendNote, acked: Instant) -> Result<(), async_nats::Error> {
-        if !self
-            .incarnation
-            .is_unchanged(&note.incarnation, acked)
-            .await?
-        {
+        let partition = self.partitions.named(&note.incarnation.name);
+        let is_unchanged = match partition {
+            Some(partition) => {
+                let incarnation = &partition.incarnation;
+                incarnation.is_unchanged(&note.incarnation, acked).await?
+            }
+            None => false,
+        };
+        if !is_unchanged {
             return Err("the stream was recreated, so the sequence may be another batch's".into());
         }
         let payload = serde_json::to_vec(note)?;

@@ -12,6 +12,7 @@ use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use types::event_streams::EventStream;
 
 /// Half-open, batches have so long to be the probes: they tell more than a request for the stream's state.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,6 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Closes the stream's breaker as soon as the stream works again.
 pub struct BreakerRecovery {
     pub js: jetstream::Context,
+    pub stream: EventStream,
     pub breaker: Guard,
     /// Changes with each connection that the client makes.
     pub connected: watch::Receiver<()>,
@@ -86,12 +88,12 @@ impl BreakerRecovery {
 
     /// Whether the stream answers. One with other settings than declared does, too.
     async fn stream_answers(&self) -> Result<(), String> {
-        match timeout(ANSWER_TIMEOUT, bus::bind_stream(&self.js, bus::EVENTS)).await {
+        let name = self.stream.to_string();
+        match timeout(ANSWER_TIMEOUT, bus::bind_stream(&self.js, &name)).await {
             Ok(Ok(_) | Err(BindError::Unsafe { .. })) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
-                "the stream {} did not answer within {ANSWER_TIMEOUT:?}",
-                bus::EVENTS
+                "the stream {name} did not answer within {ANSWER_TIMEOUT:?}"
             )),
         }
     }

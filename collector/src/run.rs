@@ -8,6 +8,7 @@ use async_nats::jetstream;
 use bus::stream_metrics::StreamMetrics;
 use bus::worker_registry::{self, COLLECTOR, WorkerEntry};
 use bus::{BindError, ConnectionSettings, NatsAccess};
+use futures_util::future::join_all;
 use http_server::serve::{ServeOptions, serve};
 use runtime::clock;
 use runtime::metrics::{self, Program};
@@ -15,7 +16,6 @@ use runtime::process::Process;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use types::stream::StreamIncarnation;
 
 use crate::app_state::{AppState, EventsStream, LoadedBuckets};
 use crate::audit_notes::{AuditNoteSender, AuditNotes};
@@ -23,8 +23,8 @@ use crate::breaker_recovery::BreakerRecovery;
 use crate::bucket_mirror;
 use crate::cors::CorsOrigins;
 use crate::file_descriptors;
-use crate::incarnation_cache::IncarnationCache;
-use crate::publisher::{PublishSettings, Publisher};
+use crate::partitions::{PartitionSettings, Partitions};
+use crate::publisher::PublishSettings;
 use crate::query_client::QueryClient;
 use crate::routes;
 use crate::settings::CollectorSettings;
@@ -86,13 +86,7 @@ pub async fn run(
         settings: zones,
     };
     metrics::install(Program::Collector);
-    let app = AppState::new(
-        settings.limits.clone(),
-        settings.breakers,
-        schemas,
-        loaded,
-        &process,
-    );
+    let app = AppState::new(settings.limits.clone(), schemas, loaded, &process);
     let app = Arc::new(AppState {
         hides_metrics: settings.admin.admin_listen.is_some(),
         ..app
@@ -127,11 +121,11 @@ pub async fn run(
     let NatsConnection {
         client,
         js,
-        incarnation,
+        partitions,
         connected,
     } = connection;
-    StreamMetrics(js.clone()).follow(&process.health);
-    let incarnation = Arc::new(IncarnationCache::new(js.clone(), incarnation));
+    StreamMetrics::new(js.clone(), partitions.streams()).follow(&process.health);
+    let partitions = Arc::new(partitions);
     let notifications = Arc::new(Notifications::new(process.actor.instance()));
     // Before the first publish on this connection: no notification can be missed.
     let subscriber = notifications
@@ -158,28 +152,24 @@ pub async fn run(
         retry,
         shutdown.clone(),
     ));
-    let recovery = BreakerRecovery {
-        js: js.clone(),
-        breaker: app.breaker.clone(),
-        connected,
-        retry,
-        shutdown: shutdown.clone(),
-    };
+    let recoveries = partitions.all().iter().map(|partition| {
+        let recovery = BreakerRecovery {
+            js: js.clone(),
+            stream: partition.stream,
+            breaker: partition.breaker.clone(),
+            connected: connected.clone(),
+            retry,
+            shutdown: shutdown.clone(),
+        };
+        recovery.run()
+    });
+    let recoveries = join_all(recoveries);
     let follow_notifications = notifications.follow(subscriber, finished.clone());
     let note_sender = AuditNoteSender {
         queued,
         client: client.clone(),
-        incarnation: incarnation.clone(),
+        partitions: partitions.clone(),
     };
-    let publisher = Publisher::new(
-        js.clone(),
-        incarnation.clone(),
-        app.breaker.clone(),
-        PublishSettings {
-            timeout: app.limits.publish_timeout,
-            retry,
-        },
-    );
     let entry = WorkerEntry::of(&process.actor, COLLECTOR, clock::now());
     let registered = worker_registry::send_heartbeats(
         js.clone(),
@@ -190,9 +180,8 @@ pub async fn run(
     app.stream.get_or_init(|| EventsStream {
         queries: QueryClient::new(client.clone()),
         client,
-        js,
-        incarnation,
-        publisher,
+        js: js.clone(),
+        partitions: partitions.clone(),
         notifications: notifications.clone(),
         notes,
     });
@@ -207,16 +196,16 @@ pub async fn run(
         follow_notifications,
         note_sender.run(finished.clone()),
         registered,
-        recovery.run()
+        recoveries
     );
     Ok(())
 }
 
-/// A connection to NATS whose stream EVENTS was bound.
+/// A connection to NATS whose event streams were bound.
 struct NatsConnection {
     client: async_nats::Client,
     js: jetstream::Context,
-    incarnation: StreamIncarnation,
+    partitions: Partitions,
     /// Changes with each further connection that the client makes.
     connected: watch::Receiver<()>,
 }
@@ -240,8 +229,15 @@ impl NatsConnection {
         };
         bus::sync::check(&client, access, &settings.sync).await?;
         let js = jetstream::new(client.clone());
+        let publish = PartitionSettings {
+            publish: PublishSettings {
+                timeout: settings.limits.publish_timeout,
+                retry: settings.retry,
+            },
+            breaker: settings.breakers,
+        };
         let bind = |_| async {
-            match bus::bind_stream(&js, bus::EVENTS).await {
+            match Partitions::bind(&js, &process.breakers, publish).await {
                 // Such as a cluster that elects its leader: over in a moment.
                 Err(BindError::Api(error)) => Err(error),
                 bound => Ok(bound),
@@ -249,11 +245,11 @@ impl NatsConnection {
         };
         let what = "cannot bind to the stream";
         let bound = settings.retry.retry(what, &process.shutdown, bind).await;
-        let Some(incarnation) = bound.transpose()? else {
+        let Some(partitions) = bound.transpose()? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            incarnation,
+            partitions,
             client,
             js,
             connected,

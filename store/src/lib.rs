@@ -37,6 +37,7 @@ mod snapshot;
 mod sql;
 mod sqlite;
 mod store;
+mod stream_names;
 mod submission;
 mod transaction_timing;
 mod verify_reads;
@@ -67,6 +68,7 @@ pub use snapshot::{
 };
 pub use sqlite::Sqlite;
 pub use store::Store;
+pub use stream_names::StreamNames;
 pub use submission::Submission;
 pub use verify_reads::{
     Account, AuditStep, BatchStatus, EventColumns, StoredPlacement, Totals, VerifyReads,

@@ -128,6 +128,12 @@ pub trait VerifyReads: Send + Sync + 'static {
         incarnation: &StreamIncarnation,
     ) -> impl Future<Output = Result<Option<Src>, StoreError>> + Send;
 
+    /// The incarnation with this number; `None` if the store gave that number to none.
+    fn incarnation(
+        &self,
+        src: Src,
+    ) -> impl Future<Output = Result<Option<StreamIncarnation>, StoreError>> + Send;
+
     /// The accounts of `src` with sequences in `from..=to`, rising, of one moment; sequences without any
     /// are left out.
     fn accounts(
@@ -159,6 +165,7 @@ pub trait VerifyReads: Send + Sync + 'static {
 
 shared_sql! {
     SOURCE = "SELECT src FROM sources WHERE stream = $1 AND created_at = $2";
+    INCARNATION = "SELECT stream, created_at FROM sources WHERE src = $1";
     ACCOUNT_BATCHES =
         "SELECT src, seq, state, need, done, failed, developer <> '', persisted_at,
           published_at, developer, batch_id, message_id FROM batches
@@ -190,6 +197,14 @@ shared_sql! {
         (SELECT count(DISTINCT developer) FROM events),
         (SELECT count(*) FROM normalized_records), (SELECT count(*) FROM days),
         (SELECT count(*) FROM alerts WHERE state = 'raised')";
+}
+
+/// From the columns of [`INCARNATION`].
+pub(crate) fn decode_incarnation(row: &impl Row) -> Result<StreamIncarnation, StoreError> {
+    Ok(StreamIncarnation {
+        name: row.value(0)?,
+        created: row.value(1)?,
+    })
 }
 
 /// Accounts while rows are read, in any order.

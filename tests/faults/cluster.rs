@@ -111,7 +111,7 @@ async fn deployment() -> (Deployment, [Node; 3], String) {
     // What a dead server delivered comes again after seconds.
     deployment.streams().await.shorten_ack_wait().await;
     let js = deployment.js().await;
-    for name in bus::topology::declared()
+    for name in bus::topology::declared(types::event_streams::EventStreams::ONE)
         .keys()
         .filter(|name| name.consumer.is_none())
         .cloned()

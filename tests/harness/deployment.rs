@@ -10,10 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use types::event_streams::EventStreams;
 
 use crate::address::free_address;
 use crate::client::Client;
 use crate::database::{Database, Engine};
+use crate::event_streams::event_streams;
 use crate::programs::{nats_server, program, stderr_of};
 use crate::streams::Streams;
 use crate::wait::{until, waited};
@@ -63,6 +65,7 @@ pub struct Deployment {
     folder: Folder,
     guard: NatsGuard,
     engine: Engine,
+    events: EventStreams,
     pub database: Database,
     /// Addresses of the nats-server and its monitor.
     pub nats: String,
@@ -99,6 +102,19 @@ impl Deployment {
         let client = deployment.client(&url, "ada").await;
         deployment.workers(1);
         (deployment, client)
+    }
+
+    /// A deployment with its streams, so many of them for batches, whatever the environment says.
+    ///
+    /// # Panics
+    /// If they cannot be made.
+    pub async fn with_event_streams(engine: Engine, events: EventStreams) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::fresh(engine, folder.path()).await;
+        let folder = Folder::Temporary(folder);
+        Self::bare_with(database, engine, folder, events, str::to_owned)
+            .await
+            .with_streams()
     }
 
     /// A deployment with its streams, whose nats-server has a changed configuration.
@@ -146,6 +162,16 @@ impl Deployment {
         folder: Folder,
         edit: impl FnOnce(&str) -> String,
     ) -> Self {
+        Self::bare_with(database, engine, folder, event_streams(), edit).await
+    }
+
+    async fn bare_with(
+        database: Database,
+        engine: Engine,
+        folder: Folder,
+        events: EventStreams,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Self {
         let none = String::new();
         let processes = BTreeMap::new();
         let crashes = Vec::new();
@@ -153,6 +179,7 @@ impl Deployment {
             folder,
             guard: NatsGuard::default(),
             engine,
+            events,
             database,
             nats: none.clone(),
             monitor: none,
@@ -164,6 +191,7 @@ impl Deployment {
         // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.
         let roomy = "sync_interval: always\n  max_file_store: 64GB";
         let conf = edit(&given).replace("sync_interval: always", roomy);
+        let conf = format!("{conf}\n{}", events.server_mapping());
         std::fs::write(deployment.path("server.conf"), conf).expect("a file");
         deployment.start_nats().await;
         deployment
@@ -316,6 +344,9 @@ impl Deployment {
             .env("DEVTRAIL_NATS_URL", &self.nats);
         command.env("DEVTRAIL_NATS_MONITOR_URL", &self.monitor);
         command.env("DEVTRAIL_DATABASE_URL", self.database.url());
+        if self.events != EventStreams::ONE {
+            command.env("DEVTRAIL_EVENT_STREAMS", self.events.to_string());
+        }
         command.envs(&self.guard.environment);
         command
     }

@@ -8,8 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use types::event_streams::EventStreams;
 
 use crate::client::Client;
+use crate::event_streams::event_streams;
 use crate::programs::{nats_server, program};
 
 /// A start or a condition that takes longer has failed: the machines are slow, not that slow.
@@ -88,6 +90,9 @@ impl DevtrailUp {
             .arg(nats_server())
             .args(&self.arguments)
             .args(flags);
+        if event_streams() != EventStreams::ONE {
+            command.env("DEVTRAIL_EVENT_STREAMS", event_streams().to_string());
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

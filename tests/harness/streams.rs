@@ -79,7 +79,9 @@ impl Streams {
     /// # Panics
     /// If a consumer cannot be changed.
     pub async fn set_ack_wait(&self, streams: &str, ack_wait: Duration) {
-        for name in bus::topology::declared().keys().cloned() {
+        let events = bus::event_streams(&self.0).await;
+        let declared = bus::topology::declared(events.expect("the event streams"));
+        for name in declared.into_keys() {
             let Some(consumer) = name.consumer.filter(|_| name.stream.starts_with(streams)) else {
                 continue;
             };

@@ -7,7 +7,7 @@ mod race;
 
 use std::process::Output;
 
-use harness::{Client, Database, Deployment, Engine, envelope, event, stderr_of, until};
+use harness::{Client, Database, Deployment, Engine, envelope, event, events_of, stderr_of, until};
 use serde_json::Value;
 
 /// Every table that is derived from the events, and the batches; without what depends on the moment.
@@ -140,7 +140,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     send(&client).await;
     let found = dead_letters(&deployment, 2).await;
     let of = |stream: &str| found.iter().find(|one| one["stream"] == stream).unwrap();
-    let message = of("EVENTS");
+    let message = of(&events_of("ada"));
     let job = of("JOBS");
     assert_eq!(
         (&message["batch"], &message["developer"]),

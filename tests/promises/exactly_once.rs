@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_nats::jetstream;
-use harness::{Client, Deployment, Engine, envelope, event, until};
+use harness::{Client, Deployment, Engine, envelope, event, events_of, sequence_of, until};
 use serde_json::{Value, json};
 
 /// Sends each batch from a client of its own, all at once; gives the replies in the order of the batches.
@@ -23,7 +23,7 @@ async fn sixteen_clients_that_send_the_same_batch_store_it_once(engine: Engine) 
     assert!(
         replies
             .iter()
-            .all(|reply| reply["stream_sequence"] == 1 && reply["counts"] == replies[0]["counts"])
+            .all(|reply| sequence_of(reply) == 1 && reply["counts"] == replies[0]["counts"])
     );
     let first = replies
         .iter()
@@ -116,7 +116,7 @@ async fn a_late_resend_is_dropped_and_names_the_original(engine: Engine) {
     deployment
         .streams()
         .await
-        .forget_message_ids("EVENTS")
+        .forget_message_ids(&events_of("ada"))
         .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     client.send(&batch).await;
@@ -125,7 +125,7 @@ async fn a_late_resend_is_dropped_and_names_the_original(engine: Engine) {
     while again["duplicate_batch"] == true {
         again = client.send(&batch).await;
     }
-    let at = again["stream_sequence"].as_i64().unwrap();
+    let at = sequence_of(&again);
     deployment.completed(2).await;
     let database = &deployment.database;
     assert_eq!(database.count("SELECT count(*) FROM events").await, 2);
@@ -150,7 +150,10 @@ async fn a_recreated_stream_stores_nothing_twice(engine: Engine) {
     client.send(&batch).await;
     deployment.completed(1).await;
     let nats = async_nats::connect(&deployment.nats).await.unwrap();
-    jetstream::new(nats).delete_stream("EVENTS").await.unwrap();
+    jetstream::new(nats)
+        .delete_stream(&events_of("ada"))
+        .await
+        .unwrap();
     assert!(
         deployment
             .run("devtrail", &["streams", "apply"])
@@ -159,8 +162,8 @@ async fn a_recreated_stream_stores_nothing_twice(engine: Engine) {
     );
     let again = client.send(&batch).await;
     assert_eq!(
-        (&again["stream_sequence"], &again["duplicate_batch"]),
-        (&json!(1), &json!(false))
+        (sequence_of(&again), &again["duplicate_batch"]),
+        (1, &json!(false))
     );
     client.send(&envelope("b2", &[event("e3")])).await;
     let database = &deployment.database;

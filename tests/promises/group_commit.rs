@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use bus::atomic_group::{self, GroupError, GroupMessage};
-use harness::{Client, Deployment, Engine, envelope, event, until, wait_until_stopped};
+use harness::{
+    Client, Deployment, Engine, envelope, event, events_of, sequence_of, until, wait_until_stopped,
+};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +32,7 @@ fn messages(name: &str, count: usize) -> Vec<GroupMessage> {
 
 /// Each of these messages is in EVENTS, at its sequence.
 async fn are_at(js: &jetstream::Context, messages: &[GroupMessage], sequences: &[u64]) {
-    let stream = js.get_stream("EVENTS").await.unwrap();
+    let stream = js.get_stream(&events_of("ada")).await.unwrap();
     assert_eq!(messages.len(), sequences.len());
     for (message, sequence) in messages.iter().zip(sequences) {
         let stored = stream.get_raw_message(*sequence).await.unwrap();
@@ -70,7 +72,7 @@ async fn a_group_is_stored_whole_and_each_member_knows_its_place() {
     mixed[2] = first[0].clone();
     let refused = atomic_group::publish(&js.client(), mixed, LIMIT).await;
     assert_eq!(refused, Err(GroupError::Duplicate));
-    assert_eq!(streams.messages("EVENTS").await, 6);
+    assert_eq!(streams.messages(&events_of("ada")).await, 6);
 }
 
 /// A stream that an older version made: the commands say so, and make it as it should be.
@@ -78,7 +80,7 @@ async fn a_group_is_stored_whole_and_each_member_knows_its_place() {
 async fn a_stream_without_groups_is_served_and_named() {
     let mut deployment = Deployment::start(Engine::Sqlite).await;
     let streams = deployment.streams().await;
-    for stream in ["EVENTS", "JOBS"] {
+    for stream in [&*events_of("ada"), "JOBS"] {
         streams
             .edit(stream, |config| config.allow_atomic_publish = false)
             .await;
@@ -102,7 +104,9 @@ async fn a_stream_without_groups_is_served_and_named() {
     deployment.workers(1);
     bursts.are_there_once(&deployment).await;
     let log = deployment.log("collector");
-    assert_eq!(log.matches("EVENTS takes no atomic batches").count(), 1);
+    let events = events_of("ada");
+    let logged = format!("{events} takes no atomic batches");
+    assert_eq!(log.matches(&logged).count(), 1);
     let status = |arguments: &[&str]| {
         let output = deployment.run("devtrail", arguments);
         String::from_utf8(output.stdout).unwrap()
@@ -110,10 +114,8 @@ async fn a_stream_without_groups_is_served_and_named() {
     let told = "takes no atomic batches (allow_atomic is off)";
     assert_eq!(status(&["status"]).matches(told).count(), 2);
     let applied = status(&["streams", "apply"]);
-    assert!(
-        applied.contains("repair  stream EVENTS: allow_atomic"),
-        "{applied}"
-    );
+    let repaired = format!("repair  stream {events}: allow_atomic");
+    assert!(applied.contains(&repaired), "{applied}");
     assert!(!status(&["status"]).contains(told));
     let taken = atomic_group::publish(&js.client(), messages("yes", 5), LIMIT).await;
     assert!(taken.is_ok(), "{taken:?}");
@@ -216,7 +218,7 @@ impl Bursts {
     async fn are_there_once(&self, deployment: &Deployment) {
         assert_eq!(self.acks.len(), self.sent.len());
         let js = deployment.js().await;
-        let stream = js.get_stream("EVENTS").await.unwrap();
+        let stream = js.get_stream(&events_of("ada")).await.unwrap();
         for ack in &self.acks {
             let message = stream.get_raw_message(ack.sequence).await.unwrap();
             let batch = message.headers.get("Devtrail-Batch-Id").unwrap();
@@ -227,7 +229,7 @@ impl Bursts {
             );
         }
         assert_eq!(
-            deployment.streams().await.messages("EVENTS").await,
+            deployment.streams().await.messages(&events_of("ada")).await,
             self.acks.len() as u64
         );
         deployment.completed(self.acks.len() as i64).await;
@@ -248,7 +250,7 @@ async fn send(client: &Client, batch: &str) -> Option<Ack> {
     let reply: serde_json::Value = reply.json().await.ok()?;
     Some(Ack {
         batch: batch.to_owned(),
-        sequence: reply["stream_sequence"].as_u64()?,
+        sequence: sequence_of(&reply),
         duplicate: reply["duplicate_batch"].as_bool()?,
     })
 }

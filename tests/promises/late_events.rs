@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::StreamExt;
-use harness::{Deployment, Engine, envelope};
+use harness::{Deployment, Engine, envelope, events_of};
 use serde_json::{Value, json};
 
 fn edit(id: &str, day: &str) -> Value {
@@ -140,7 +140,7 @@ async fn an_alert_that_late_data_disproves_is_retracted(engine: Engine) {
     let first = deployment
         .streams()
         .await
-        .hold_back("EVENTS", "persist", 1)
+        .hold_back(&events_of("ada"), "persist", 1)
         .await;
     deployment.workers(1);
     deployment.completed(1).await;

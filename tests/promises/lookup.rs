@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use harness::{DevtrailUp, envelope, event, program};
+use harness::{DevtrailUp, envelope, event, program, written_sequence};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ async fn a_batch_is_traced_by_any_name_with_its_original() {
     let names = [
         "b2".to_owned(),
         second["correlation_id"].as_str().unwrap().to_owned(),
-        format!("seq:{}", second["stream_sequence"]),
+        format!("seq:{}", written_sequence(&second)),
         "job:1:2:alert".to_owned(),
     ];
     for name in names {

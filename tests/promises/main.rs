@@ -46,6 +46,7 @@ mod schemas;
 mod scopes;
 mod sending;
 mod separate_processes;
+mod several_event_streams;
 mod shutdown;
 mod store_outage;
 mod store_owner;

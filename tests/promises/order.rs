@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::StreamExt as _;
-use harness::{Database, Deployment, Engine, until};
+use harness::{Database, Deployment, Engine, events_of, until};
 use jiff::civil::Date;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -369,7 +369,7 @@ async fn through_the_pipe(engine: Engine, held: u64) -> Vec<Vec<Vec<String>>> {
             deployment
                 .streams()
                 .await
-                .hold_back("EVENTS", "persist", seq)
+                .hold_back(&events_of("ada"), "persist", seq)
                 .await,
         );
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
-use harness::{Database, Deployment, Engine, envelope, event, stderr_of, until};
+use harness::{Database, Deployment, Engine, envelope, event, events_of, stderr_of, until};
 use serde_json::{Value, json};
 
 /// Counts inserts into `events` in the database itself, past the product.
@@ -110,7 +110,12 @@ async fn the_sweep_publishes_the_jobs_of_a_worker_killed_after_ack(engine: Engin
             .then_some(())
     })
     .await;
-    let stream = deployment.js().await.get_stream("EVENTS").await.unwrap();
+    let stream = deployment
+        .js()
+        .await
+        .get_stream(&events_of("ada"))
+        .await
+        .unwrap();
     until("it is acked", async || {
         let mut consumer: async_nats::jetstream::consumer::PullConsumer =
             stream.get_consumer("persist").await.ok()?;
@@ -206,7 +211,7 @@ async fn the_same_batch_n_times_has_one_set_of_jobs(engine: Engine) {
     deployment
         .streams()
         .await
-        .forget_message_ids("EVENTS")
+        .forget_message_ids(&events_of("ada"))
         .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let mut messages = 0;

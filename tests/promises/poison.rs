@@ -36,7 +36,7 @@ fn workers(deployment: &mut Deployment, engine: Engine, more: &[(&str, &str)]) {
 /// No consumer has anything left, delivered or not; but for the webhook's, as there is none to post to.
 async fn nothing_is_left(deployment: &Deployment) {
     let js = deployment.js().await;
-    for name in bus::topology::declared().keys().cloned() {
+    for name in bus::topology::declared(harness::event_streams()).into_keys() {
         let Some(consumer) = name.consumer.filter(|consumer| consumer != WEBHOOK_ADMIN) else {
             continue;
         };

@@ -1,6 +1,8 @@
 //! Waiting for a batch, querying its state, metrics and traces (R2.5, R7.1–R7.3).
 
-use harness::{Client, Deployment, Engine, envelope, event, stderr_of, until};
+use harness::{
+    Client, Deployment, Engine, envelope, event, events_of, sequence_of, stderr_of, until,
+};
 use serde_json::{Value, json};
 
 async fn running(engine: Engine) -> (Deployment, Client) {
@@ -23,7 +25,7 @@ async fn a_waiting_client_is_answered_when_the_batch_is_stored(engine: Engine) {
         first.body
     );
     assert_eq!(first.applied.as_deref(), Some("wait=30"));
-    let seq = first.body["stream_sequence"].clone();
+    let seq = sequence_of(&first.body);
     assert_eq!(
         deployment
             .database
@@ -39,8 +41,8 @@ async fn a_waiting_client_is_answered_when_the_batch_is_stored(engine: Engine) {
         (200, &json!(true))
     );
     assert_eq!(
-        (&again.body["stream_sequence"], &again.body["counts"]),
-        (&seq, &first.body["counts"])
+        (sequence_of(&again.body), &again.body["counts"]),
+        (seq, &first.body["counts"])
     );
     // Events that another batch had stored are duplicates, each with its original.
     let other = client
@@ -78,7 +80,7 @@ async fn a_late_resend_is_a_duplicate_batch_for_a_waiting_client(engine: Engine)
     deployment
         .streams()
         .await
-        .forget_message_ids("EVENTS")
+        .forget_message_ids(&events_of("ada"))
         .await;
     let batch = envelope("b1", &[event("e1"), event("e2")]);
     let first = client.send_waiting(&batch, 30).await.body;
@@ -119,8 +121,8 @@ async fn a_batch_can_be_queried(engine: Engine) {
         .await
         .unwrap();
     assert_eq!(
-        (&answer["state"], &answer["stream_sequence"]),
-        (&json!("completed"), &json!(2)),
+        (&answer["state"], sequence_of(&answer)),
+        (&json!("completed"), 2),
         "{answer}"
     );
     assert_eq!(answer["submissions"].as_array().unwrap().len(), 2);

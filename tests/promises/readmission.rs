@@ -3,7 +3,7 @@
 mod stream;
 mod support;
 
-use harness::{Deployment, Engine, envelope, event, stderr_of};
+use harness::{Deployment, Engine, envelope, event, events_of, stderr_of};
 use serde_json::{Value, json};
 
 use support::{becomes, deployment, everything, from_new_york, messages, quarantine};
@@ -251,7 +251,7 @@ async fn narrowed(deployment: &Deployment) {
     let origin: Vec<u8> = deployment
         .js()
         .await
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .direct_get(3)

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use bus::admin_alerts;
-use harness::{Deployment, DevtrailUp, Engine, envelope, event, until};
+use harness::{Deployment, DevtrailUp, Engine, envelope, event, events_of, until};
 use serde_json::json;
 use types::admin_alert::AlertKind;
 
@@ -84,7 +84,7 @@ async fn new_messages_at_old_sequences_are_kept_and_verify_names_them() {
 async fn events(up: &DevtrailUp) -> Stream {
     let nats = async_nats::connect(up.address("nats")).await.unwrap();
     async_nats::jetstream::new(nats)
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
 }

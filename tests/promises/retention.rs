@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use harness::{Client, Deployment, Engine, envelope, event, stderr_of, until};
+use harness::{Client, Deployment, Engine, envelope, event, events_of, stderr_of, until};
 use runtime::retry::RetryPolicy;
 use serde_json::{Value, json};
+use types::event_streams::StreamSequence;
 
 /// Room of the stream: about 80 of the batches below.
 const MAX_BYTES: i64 = 16 * 1024 * 1024;
@@ -23,7 +24,7 @@ async fn with_little_room(engine: Engine, arguments: &[&str]) -> (Deployment, Cl
     let mut deployment = Deployment::start(engine).await;
     let streams = deployment.streams().await;
     streams
-        .edit("EVENTS", |config| config.max_bytes = MAX_BYTES)
+        .edit(&events_of("ada"), |config| config.max_bytes = MAX_BYTES)
         .await;
     let url = deployment.collector_with("collector", arguments).await;
     let client = deployment.client(&url, "ada").await;
@@ -34,7 +35,7 @@ async fn first_sequence(deployment: &Deployment) -> u64 {
     deployment
         .js()
         .await
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .cached_info()
@@ -142,11 +143,11 @@ async fn a_full_stream_that_cannot_be_purged_names_what_blocks_it(engine: Engine
         sent += 1;
     }
     deployment.workers(1);
+    let first = StreamSequence::new(events_of("ada"), 1);
+    let blocked = format!("nothing can be purged: message {first} is not stored");
     let stderr_of = async || {
         let log = deployment.logs();
-        let line = log
-            .lines()
-            .find(|line| line.contains("nothing can be purged: message 1 is not stored"))?;
+        let line = log.lines().find(|line| line.contains(&blocked))?;
         Some(line.contains("devtrail dead list"))
     };
     assert!(
@@ -179,7 +180,7 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     }
     deployment.workers(1);
     deployment.completed(9).await;
-    let stream = js.get_stream("EVENTS").await.unwrap();
+    let stream = js.get_stream(&events_of("ada")).await.unwrap();
     // An administrator's deletion is no gap.
     stream.delete_message(2).await.unwrap();
     assert_eq!(
@@ -210,7 +211,8 @@ async fn what_is_not_stored_stays_with_all_that_came_after_it(engine: Engine) {
     // The server has purged before the worker has logged it.
     until("the purge is logged with its bound", async || {
         let log = deployment.log("purging");
-        (log.contains("purged EVENTS") && log.contains("\"below\":4")).then_some(())
+        let purged = format!("purged {}", events_of("ada"));
+        (log.contains(&purged) && log.contains("\"below\":4")).then_some(())
     })
     .await;
     // The dead one is dropped: it is a gap no more.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use futures_util::StreamExt;
-use harness::{Deployment, DevtrailUp, Engine, program, until, up_command};
+use harness::{Deployment, DevtrailUp, Engine, events_of, program, until, up_command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -170,7 +170,7 @@ async fn a_stopped_worker_returns_what_it_has_not_begun() {
     );
     let js = deployment.js().await;
     let consumer: async_nats::jetstream::consumer::PullConsumer = js
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .get_consumer("persist")

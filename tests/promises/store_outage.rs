@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::jetstream::consumer::PullConsumer;
-use harness::{Client, Database, DatabaseLock, Deployment, Engine, envelope, event, until};
+use harness::{
+    Client, Database, DatabaseLock, Deployment, Engine, envelope, event, events_of, until,
+};
 
 const BATCHES: i64 = 40;
 
@@ -124,7 +126,7 @@ async fn a_long_lock_delays_and_loses_nothing(engine: Engine) {
     let persist: PullConsumer = deployment
         .js()
         .await
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .get_consumer("persist")
@@ -287,7 +289,7 @@ async fn while_the_breaker_is_open_nothing_is_pulled(engine: Engine) {
     let mut persist: PullConsumer = deployment
         .js()
         .await
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .get_consumer("persist")

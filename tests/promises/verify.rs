@@ -5,8 +5,9 @@ mod pending_work;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Client, Deployment, Engine, envelope, event, stderr_of, until};
+use harness::{Client, Deployment, Engine, envelope, event, events_of, stderr_of, until};
 use serde_json::{Value, json};
+use types::event_streams::StreamSequence;
 
 /// What `verify` finds, without waiting for what may be on its way.
 fn findings(deployment: &Deployment) -> Vec<String> {
@@ -269,7 +270,8 @@ async fn in_dead(deployment: &Deployment) {
     // A message that is stored, and in DEAD as well.
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Devtrail-Stream-Sequence", "2");
-    js.publish_with_headers("dead.EVENTS.persist", headers, "{}".into())
+    let dead_batch = format!("dead.{}.persist", events_of("ada"));
+    js.publish_with_headers(dead_batch, headers, "{}".into())
         .await
         .unwrap()
         .await
@@ -478,7 +480,7 @@ async fn a_message_that_vanished_before_it_was_stored_is_named(engine: Engine) {
         .unwrap()
         .await
         .unwrap();
-    let events = js.get_stream("EVENTS").await.unwrap();
+    let events = js.get_stream(&events_of("ada")).await.unwrap();
     for seq in [1, 4, 7, 8] {
         events.delete_message(seq).await.unwrap();
     }
@@ -492,11 +494,13 @@ async fn a_message_that_vanished_before_it_was_stored_is_named(engine: Engine) {
     let drop = ["dead", "drop", "1", "--reason", "garbage", "--yes"];
     let dropped = deployment.run("devtrail", &drop);
     assert!(dropped.status.success(), "{}", stderr_of(&dropped));
-    let rest = "EVENTS does not hold, the store never had, and no administrator dropped";
+    let stream = events_of("ada");
+    let at = |seq| StreamSequence::new(&stream, seq).to_string();
+    let rest = format!("{stream} does not hold, the store never had, and no administrator dropped");
     let lost = [
-        format!("lost: message 1, which {rest}"),
-        format!("lost: message 4, which {rest}"),
-        format!("lost: messages 7 to 8 (2), which {rest}"),
+        format!("lost: message {}, which {rest}", at(1)),
+        format!("lost: message {}, which {rest}", at(4)),
+        format!("lost: messages {} to {} (2), which {rest}", at(7), at(8)),
     ];
     assert_eq!(findings(&deployment), lost);
     let report = deployment.run("devtrail", &["verify", "--json", "--wait", "0s"]);
@@ -505,9 +509,9 @@ async fn a_message_that_vanished_before_it_was_stored_is_named(engine: Engine) {
     assert_eq!(checked, [5, 5, 5, 4].map(Value::from), "{report}");
     // Ranges with nothing in them are no clean ones.
     for range in [
-        &["--from-seq", "6", "--to-seq", "5"][..],
-        &["--from-seq", "11"],
-        &["--to-seq", "1"],
+        &["--from-seq", &at(6), "--to-seq", &at(5)][..],
+        &["--from-seq", &at(11)],
+        &["--to-seq", &at(1)],
     ] {
         let refused = deployment.run("devtrail", &[&["verify"], range].concat());
         let why = stderr_of(&refused);
@@ -515,14 +519,21 @@ async fn a_message_that_vanished_before_it_was_stored_is_named(engine: Engine) {
         assert!(why.contains("Nothing would be checked"), "{why}");
         assert!(!String::from_utf8_lossy(&refused.stdout).contains("clean"));
     }
-    let part = deployment.run("devtrail", &["verify", "--from-seq", "5", "--to-seq", "6"]);
+    let part = ["verify", "--from-seq", &at(5), "--to-seq", &at(6)];
+    let part = deployment.run("devtrail", &part);
     let said = String::from_utf8_lossy(&part.stdout).into_owned();
-    assert!(
-        said.contains("checked messages 5–6 (2), batches 2, events 2"),
-        "{said}"
-    );
+    let checked = format!("checked messages {}–6 (2), batches 2, events 2", at(5));
+    assert!(said.contains(&checked), "{said}");
     assert!(said.contains("verify: clean"), "{said}");
-    let hole = ["verify", "--from-seq", "4", "--to-seq", "4", "--wait", "0s"];
+    let hole = [
+        "verify",
+        "--from-seq",
+        &at(4),
+        "--to-seq",
+        &at(4),
+        "--wait",
+        "0s",
+    ];
     assert_eq!(deployment.run("devtrail", &hole).status.code(), Some(1));
 }
 

@@ -7,12 +7,14 @@
 
 use async_nats::jetstream;
 use bus::pull::{ErrorClass, Failure};
-use bus::{BindError, EVENTS, bind_stream, stored_messages};
+use bus::stored_messages;
 use store::{DeadLetters, JobBatch, Jobs, Persist, StoreError};
 use types::batch;
+use types::event_streams::EventStreams;
 use types::job::JobMessage;
 
 use crate::error_class;
+use crate::present_streams::{NotRead, PresentStreams};
 
 /// Incarnations whose dead letters of one sequence are looked through.
 const INCARNATIONS: u32 = 100;
@@ -20,6 +22,7 @@ const INCARNATIONS: u32 = 100;
 /// Finds out whether the batches of jobs can still come.
 pub struct AwaitedBatches<S> {
     pub js: jetstream::Context,
+    pub streams: EventStreams,
     pub store: S,
 }
 
@@ -35,9 +38,12 @@ impl From<StoreError> for Unknown {
     }
 }
 
-impl From<BindError> for Unknown {
-    fn from(error: BindError) -> Self {
-        Self::Stream(error.to_string())
+impl From<NotRead> for Unknown {
+    fn from(error: NotRead) -> Self {
+        match error {
+            NotRead::Store(error) => Self::Store(error),
+            NotRead::Stream(error) => Self::Stream(error.to_string()),
+        }
     }
 }
 
@@ -76,17 +82,15 @@ impl<S: Jobs + Persist + DeadLetters> AwaitedBatches<S> {
     /// Why the batch cannot come; `None` if it can, or has come meanwhile.
     async fn obstacle(&self, job: &JobMessage) -> Result<Option<String>, Unknown> {
         let at = job.body.batch;
-        let present = self
-            .store
-            .source(&bind_stream(&self.js, EVENTS).await?)
-            .await?;
-        if at.src != present {
+        let present = PresentStreams::read(&self.js, self.streams, &self.store).await?;
+        let Some(stream) = present.numbered(at.src) else {
             return Ok(Some(format!(
-                "it is of an incarnation of EVENTS that has ended, or that this store never saw (the present one is \
-                 {present})"
+                "it is of an incarnation of EVENTS that has ended, or that this store never saw ({})",
+                present.sentence()
             )));
-        }
-        let obstacle = match stored_messages::get(&self.js, EVENTS, at.seq).await? {
+        };
+        let stream = &stream.incarnation.name;
+        let obstacle = match stored_messages::get(&self.js, stream, at.seq).await? {
             None => Some("EVENTS does not hold its message"),
             Some(message) => match batch::decode(message.payload) {
                 Ok(batch)

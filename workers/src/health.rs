@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream;
 use bus::stream_metrics::StreamMetrics;
-use bus::{ConsumerRef, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
+use bus::{ConsumerRef, JOBS, PERSIST, PERSIST_REPLAY, REPLAY};
 use futures_util::future::try_join_all;
 use runtime::metrics;
 use runtime::{health::NotReady, process::Process};
 use store::{Store, VerifyReads};
+use types::event_streams::EventStreams;
 use types::job::{BatchState, JobKind};
 use types::stream::StreamIncarnation;
 
@@ -33,6 +34,7 @@ pub fn starting(process: &Process) {
 /// and the store answers.
 pub fn running<S: Store>(
     role: WorkerRole,
+    streams: EventStreams,
     client: &async_nats::Client,
     store: &S,
     process: &Process,
@@ -45,7 +47,7 @@ pub fn running<S: Store>(
         std::future::ready(is_connected.then_some(()).ok_or_else(away))
     });
     let nats = js.clone();
-    let required = consumers(role);
+    let required = consumers(role, streams);
     process
         .health
         .check("consumers", move || bound(nats.clone(), required.clone()));
@@ -53,7 +55,7 @@ pub fn running<S: Store>(
     process
         .health
         .check("store", move || answers(reads.clone()));
-    StreamMetrics(js).follow(&process.health);
+    StreamMetrics::new(js, streams).follow(&process.health);
     if role.includes(WorkerRole::Persist) {
         let reads = store.clone();
         process.health.source(
@@ -65,12 +67,13 @@ pub fn running<S: Store>(
     }
 }
 
-/// The streams that the role pulls from, with its consumers.
-fn consumers(role: WorkerRole) -> Vec<(&'static str, String)> {
+/// The consumers that the role pulls from.
+fn consumers(role: WorkerRole, streams: EventStreams) -> Vec<ConsumerRef> {
     let mut required = Vec::new();
     if role.includes(WorkerRole::Persist) {
-        required.push((EVENTS, PERSIST.to_owned()));
-        required.push((REPLAY, PERSIST_REPLAY.to_owned()));
+        let of_stream = streams.all();
+        required.extend(of_stream.map(|stream| ConsumerRef::new(&stream.to_string(), PERSIST)));
+        required.push(ConsumerRef::new(REPLAY, PERSIST_REPLAY));
     }
     let kinds = [
         (WorkerRole::Aggregate, JobKind::Aggregate),
@@ -78,21 +81,18 @@ fn consumers(role: WorkerRole) -> Vec<(&'static str, String)> {
         (WorkerRole::Alert, JobKind::Alert),
     ];
     for (_, kind) in kinds.into_iter().filter(|(part, _)| role.includes(*part)) {
-        required.push((JOBS, kind.as_str().to_owned()));
-        required.push((JOBS, format!("{}-replay", kind.as_str())));
+        required.push(ConsumerRef::new(JOBS, kind.as_str()));
+        required.push(ConsumerRef::new(JOBS, &format!("{}-replay", kind.as_str())));
     }
     required
 }
 
-async fn bound(
-    js: jetstream::Context,
-    required: Vec<(&'static str, String)>,
-) -> Result<(), NotReady> {
+async fn bound(js: jetstream::Context, required: Vec<ConsumerRef>) -> Result<(), NotReady> {
     let js = &js;
     // All at once: a slow server delays the check by one answer only.
-    let binding = required.into_iter().map(async |(stream, consumer)| {
-        bus::bind_stream(js, stream).await?;
-        bus::bind_consumer(js, &ConsumerRef::new(stream, &consumer)).await
+    let binding = required.into_iter().map(async |consumer| {
+        bus::bind_stream(js, &consumer.stream).await?;
+        bus::bind_consumer(js, &consumer).await
     });
     let found = try_join_all(binding).await;
     found

@@ -20,6 +20,7 @@ use store::{
     AlertRevision, Attempts, DeadLetters, Effects, JobBatch, JobDone, Jobs, Persist, StoreError,
 };
 use types::dead_letter::MessageContext;
+use types::event_streams::EventStreams;
 use types::job::{JobKind, JobMessage};
 use types::stream::StreamIncarnation;
 
@@ -53,6 +54,7 @@ const GROUP: usize = 1024;
 /// Returns a `BindError` if the stream or a consumer is missing or unsafe at the start.
 pub async fn run<S: Jobs + Persist + Attempts + DeadLetters + Clone, W: Work>(
     js: jetstream::Context,
+    streams: EventStreams,
     store: S,
     work: W,
     pulling: PullSettings,
@@ -62,6 +64,7 @@ pub async fn run<S: Jobs + Persist + Attempts + DeadLetters + Clone, W: Work>(
     let delivery_state = Arc::new(StoreDeliveryState::new(store.clone(), actor.clone()));
     let awaited = AwaitedBatches {
         js: js.clone(),
+        streams,
         store: store.clone(),
     };
     let handler = Arc::new(JobRole {

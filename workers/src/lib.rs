@@ -18,6 +18,7 @@ pub mod normalize;
 pub mod outbox_relay;
 pub mod ownership;
 pub mod persist;
+mod present_streams;
 pub mod query_responder;
 mod retention;
 mod role;

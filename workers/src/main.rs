@@ -41,7 +41,6 @@ fn main() -> ExitCode {
         let admin = AdminListener::bind(&program.worker.admin).await?;
         if admin.address().is_some() {
             metrics::install(metrics::Program::Worker);
-            bus::stream_metrics::begin_consumers();
         }
         let running = workers::run(program.role, program.worker, process.clone());
         admin.serve_during(&process, running).await

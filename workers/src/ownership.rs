@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use bus::store_owner::{self, StoreOwner};
-use bus::{ALL_BATCHES, BindError, ConsumerRef, EVENTS, PERSIST, api, bind_stream};
+use bus::{BindError, ConsumerRef, PERSIST, api, bind_stream};
 use bus::{stored_messages, topology};
 use runtime::clock;
 use runtime::settings::UsageError;
 use runtime::shutdown::Shutdown;
 use serde_json::Value;
-use store::{DeadLetters, Identity, Reread, SeqGap, VerifyReads};
+use store::{DeadLetters, Identity, Persist, Reread, SeqGap, VerifyReads};
 use tokio::time::MissedTickBehavior;
+use types::event_streams::{EventStream, EventStreams, StreamSequence};
 use types::id::{BatchRef, Src};
 use types::stream::StreamIncarnation;
 
@@ -48,12 +49,13 @@ pub async fn owner_of<S: Identity>(
 /// read.
 pub async fn claim<S: Identity + VerifyReads>(
     js: &jetstream::Context,
+    streams: EventStreams,
     store: &S,
     own: &StoreOwner,
 ) -> anyhow::Result<()> {
     let before = store_owner::read(js).await?;
     match &before {
-        None if has_read_elsewhere(js, store).await? => {
+        None if has_read_elsewhere(js, streams, store).await? => {
             return Err(refused(store_owner::refusal(None, own)));
         }
         Some(entry) if entry.owner.store_id != own.store_id => {
@@ -72,6 +74,26 @@ pub async fn claim<S: Identity + VerifyReads>(
     Ok(())
 }
 
+/// Gives the incarnations of several event streams their numbers, in the order of their partitions: a new database has
+/// the same numbers as the one before it, by which jobs and pointers name batches. One stream is the first anyway.
+///
+/// # Errors
+/// Returns an error if a stream or the store does not answer.
+pub async fn number<S: Persist>(
+    js: &jetstream::Context,
+    streams: EventStreams,
+    store: &S,
+) -> anyhow::Result<()> {
+    if streams == EventStreams::ONE {
+        return Ok(());
+    }
+    for stream in streams.all() {
+        let incarnation = bind_stream(js, &stream.to_string()).await?;
+        store.source(&incarnation).await?;
+    }
+    Ok(())
+}
+
 /// A refused configuration, if that is what it is.
 fn refused(error: BindError) -> anyhow::Error {
     match error {
@@ -80,14 +102,21 @@ fn refused(error: BindError) -> anyhow::Error {
     }
 }
 
-/// Whether messages of EVENTS were acked that this store has never seen one of: by another store, whose entry was lost.
+/// Whether messages of an event stream were acked that this store has never seen one of: by another store, whose entry
+/// was lost.
 async fn has_read_elsewhere<S: VerifyReads>(
     js: &jetstream::Context,
+    streams: EventStreams,
     store: &S,
 ) -> anyhow::Result<bool> {
-    let incarnation = bind_stream(js, EVENTS).await?;
-    let view = StreamView::read(js).await?;
-    Ok(view.has_acks && store.known_source(&incarnation).await?.is_none())
+    for stream in streams.all() {
+        let incarnation = bind_stream(js, &stream.to_string()).await?;
+        let view = StreamView::read(js, stream).await?;
+        if view.has_acks && store.known_source(&incarnation).await?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Looks again and again, until the process stops: a worker that has nothing to do must end as well.
@@ -122,7 +151,7 @@ pub struct Adoption {
     pub actor: String,
 }
 
-/// Makes the streams this store's, and has EVENTS read into it from the first message on; gives the owner before.
+/// Makes the streams this store's, and has the batches read into it from the first message on; gives the owner before.
 ///
 /// Recorded first. A crash in between leaves a store that lacks what was acked: its next start finds that.
 ///
@@ -130,13 +159,19 @@ pub struct Adoption {
 /// Returns an error if streams or store do not answer, or another store took them over meanwhile.
 pub async fn adopt<S: Identity>(
     js: &jetstream::Context,
+    streams: EventStreams,
     store: &S,
     own: StoreOwner,
     adoption: Adoption,
 ) -> anyhow::Result<Option<StoreOwner>> {
-    let incarnation = bind_stream(js, EVENTS).await?;
+    let mut incarnations = Vec::new();
+    for stream in streams.all() {
+        incarnations.push(bind_stream(js, &stream.to_string()).await?);
+    }
     let before = store_owner::read(js).await?;
-    store.record_reread(adoption.reread(incarnation)).await?;
+    for incarnation in incarnations {
+        store.record_reread(adoption.reread(incarnation)).await?;
+    }
     let own = StoreOwner {
         reason: Some(adoption.reason),
         ..own
@@ -145,7 +180,9 @@ pub async fn adopt<S: Identity>(
         store_owner::write(js, &own, before.as_ref()).await?,
         "Another store took the streams over at this moment. Look at `devtrail status`, and run the command again."
     );
-    topology::restart_consumer(js, &ConsumerRef::new(EVENTS, PERSIST)).await?;
+    for stream in streams.all() {
+        topology::restart_consumer(js, &persist_consumer(stream)).await?;
+    }
     Ok(before.map(|entry| entry.owner))
 }
 
@@ -162,45 +199,30 @@ impl Adoption {
     }
 }
 
-/// Has EVENTS read again if the store lacks a message that its consumer acked: it was restored from an older copy.
+/// The consumer that brings a stream's batches to the store.
+fn persist_consumer(stream: EventStream) -> ConsumerRef {
+    ConsumerRef::new(&stream.to_string(), PERSIST)
+}
+
+/// Has each event stream read again of which the store lacks a message that its consumer acked: the store was restored
+/// from an older copy.
 ///
 /// # Errors
-/// Returns an error if stream or store cannot be read.
+/// Returns an error if a stream or the store cannot be read.
 pub async fn read_again_if_behind<S: Identity + VerifyReads + DeadLetters>(
     js: &jetstream::Context,
+    streams: EventStreams,
     store: &S,
     actor: &str,
 ) -> anyhow::Result<()> {
-    let incarnation = bind_stream(js, EVENTS).await?;
-    let view = StreamView::read(js).await?;
-    let Some(lacking) = Comparison { js, store }
-        .first_lacking(&incarnation, &view)
-        .await?
-    else {
-        return Ok(());
-    };
-    let reason = format!(
-        "the store lacks message {lacking}, which was acked: the database is older than the stream"
-    );
-    tracing::warn!(
-        lacking,
-        acked = view.acked,
-        "{reason}. Reading EVENTS again from its first message; what is stored stays as it is"
-    );
-    let reread = Reread {
-        incarnation,
-        is_adoption: false,
-        by: actor.to_owned(),
-        reason,
-        time: clock::now(),
-        actor: actor.to_owned(),
-    };
-    store.record_reread(reread).await?;
-    topology::restart_consumer(js, &ConsumerRef::new(EVENTS, PERSIST)).await?;
+    for stream in streams.all() {
+        let comparison = Comparison { js, stream, store };
+        comparison.read_again_if_behind(actor).await?;
+    }
     Ok(())
 }
 
-/// The stream EVENTS, and how far its consumer is.
+/// An event stream, and how far its consumer is.
 struct StreamView {
     first: u64,
     /// Up to here every message is acked.
@@ -214,9 +236,9 @@ struct StreamView {
 }
 
 impl StreamView {
-    async fn read(js: &jetstream::Context) -> anyhow::Result<Self> {
-        let stream = bus::ResourceName::stream(EVENTS);
-        let consumer = ConsumerRef::new(EVENTS, PERSIST).resource();
+    async fn read(js: &jetstream::Context, stream: EventStream) -> anyhow::Result<Self> {
+        let consumer = persist_consumer(stream).resource();
+        let stream = bus::ResourceName::stream(&stream.to_string());
         let stream_info = api::info(js, &stream)
             .await?
             .ok_or(BindError::Missing(stream))?;
@@ -240,10 +262,40 @@ impl StreamView {
 /// Compares stream and store.
 struct Comparison<'a, S> {
     js: &'a jetstream::Context,
+    stream: EventStream,
     store: &'a S,
 }
 
 impl<S: Identity + VerifyReads + DeadLetters> Comparison<'_, S> {
+    async fn read_again_if_behind(&self, actor: &str) -> anyhow::Result<()> {
+        let Self { js, stream, store } = self;
+        let incarnation = bind_stream(js, &stream.to_string()).await?;
+        let view = StreamView::read(js, *stream).await?;
+        let Some(lacking) = self.first_lacking(&incarnation, &view).await? else {
+            return Ok(());
+        };
+        let message = StreamSequence::new(&incarnation.name, lacking);
+        let reason = format!(
+            "the store lacks message {message}, which was acked: the database is older than the stream"
+        );
+        tracing::warn!(
+            lacking,
+            acked = view.acked,
+            "{reason}. Reading {stream} again from its first message; what is stored stays as it is"
+        );
+        let reread = Reread {
+            incarnation,
+            is_adoption: false,
+            by: actor.to_owned(),
+            reason,
+            time: clock::now(),
+            actor: actor.to_owned(),
+        };
+        store.record_reread(reread).await?;
+        topology::restart_consumer(js, &persist_consumer(*stream)).await?;
+        Ok(())
+    }
+
     /// A message that was acked and that the store lacks. Above the floor a message may be in flight: only more of them
     /// than that tell. The rows are read after the view: what was in flight then may be stored by now.
     async fn first_lacking(
@@ -307,8 +359,10 @@ impl<S: Identity + VerifyReads + DeadLetters> Comparison<'_, S> {
         if from > to {
             return Ok(None);
         }
-        let found = stored_messages::first_from(self.js, EVENTS, from, ALL_BATCHES).await;
-        let found = found.context("the stream EVENTS cannot be read")?;
+        let Self { js, stream, .. } = self;
+        let name = stream.to_string();
+        let found = stored_messages::first_from(js, &name, from, &stream.all_subjects()).await;
+        let found = found.with_context(|| format!("the stream {name} cannot be read"))?;
         Ok(found.map(|message| message.seq).filter(|seq| *seq <= to))
     }
 

@@ -1,4 +1,4 @@
-//! Retention: purges from EVENTS what is completed and no longer to be kept (docs/protocol.md, Retention).
+//! Retention: purges from the event streams what is completed and no longer to be kept (docs/protocol.md, Retention).
 //!
 //! Batch rows say what is completed, never a consumer's ack floor. A message without a row is not stored, or not
 //! yet. It stays, with all that came after it: only such a backlog can fill the stream.
@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_nats::jetstream::{self, stream::Stream};
-use bus::EVENTS;
 use bus::lease::Lease;
 use bus::stored_messages::{self, StoredMessage};
+use futures_util::future::join_all;
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetryPolicy;
+use runtime::shutdown::Shutdown;
 use store::{BatchProgress, Retention, VerifyReads};
 use tokio::time::{MissedTickBehavior, interval};
+use types::event_streams::{EventStream, EventStreams};
 use types::id::Src;
 
 use plan::{Blocker, Fill, PurgeLimit, gaps, keep_from};
@@ -44,72 +46,63 @@ const PAGES: usize = 10;
 const MAX_GAPS: usize = 100;
 
 /// Purges until the process stops. A lease keeps it to one process at a time.
-pub async fn run<S: Retention + VerifyReads>(
+pub async fn run<S: Retention + VerifyReads + Clone>(
     js: jetstream::Context,
+    streams: EventStreams,
     store: S,
     settings: RetentionSettings,
     retry: RetryPolicy,
     process: Process,
 ) {
     let lease = Lease::hold(js.clone(), "retention", &process.actor.to_string());
-    let mut purger = Purger {
-        js,
-        store,
-        settings,
-        blocked_by: None,
-    };
-    let shutdown = &process.shutdown;
-    let mut backoff = retry.backoff(shutdown);
-    let mut errors = RepeatedError::default();
-    let mut ticks = interval(PURGE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! { _ = ticks.tick() => {}, () = shutdown.draining() => break }
-        if !lease.is_held() {
-            continue;
-        }
-        let purged = shutdown
-            .drain_token()
-            .run_until_cancelled_owned(purger.purge())
-            .await;
-        match purged {
-            Some(Err(error)) => {
-                errors.occurred(format!("{error:#}"));
-                backoff.wait().await;
-            }
-            Some(Ok(())) => {
-                errors.ended(backoff.attempt());
-                backoff.reset();
-            }
-            None => {}
-        }
-    }
+    // Beside each other: one that cannot be purged holds up no other.
+    let purging = streams.all().map(|stream| {
+        let purger = Purger {
+            js: js.clone(),
+            stream,
+            store: store.clone(),
+            settings,
+            blocked_by: None,
+        };
+        purger.until_shutdown(&lease, retry, &process.shutdown)
+    });
+    join_all(purging).await;
     lease.release().await;
 }
 
 /// Errors in a row are logged when they begin, when they change, and when they are over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RepeatedError {
+    stream: EventStream,
     logged: Option<String>,
 }
 
 impl RepeatedError {
+    /// Of a stream that had none.
+    fn none(stream: EventStream) -> Self {
+        Self {
+            stream,
+            logged: None,
+        }
+    }
+
     fn occurred(&mut self, error: String) {
         if self.logged.as_ref() != Some(&error) {
-            tracing::warn!(error, "EVENTS could not be purged; trying again");
+            tracing::warn!(error, "{} could not be purged; trying again", self.stream);
             self.logged = Some(error);
         }
     }
 
     fn ended(&mut self, attempts: u32) {
         if self.logged.take().is_some() {
-            tracing::info!(attempts, "EVENTS can be purged again");
+            tracing::info!(attempts, "{} can be purged again", self.stream);
         }
     }
 }
 
 struct Purger<S> {
     js: jetstream::Context,
+    stream: EventStream,
     store: S,
     settings: RetentionSettings,
     /// What kept a full stream from being purged: logged once.
@@ -117,17 +110,47 @@ struct Purger<S> {
 }
 
 impl<S: Retention + VerifyReads> Purger<S> {
+    /// Purges again and again while the lease is held.
+    async fn until_shutdown(mut self, lease: &Lease, retry: RetryPolicy, shutdown: &Shutdown) {
+        let mut backoff = retry.backoff(shutdown);
+        let mut errors = RepeatedError::none(self.stream);
+        let mut ticks = interval(PURGE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! { _ = ticks.tick() => {}, () = shutdown.draining() => break }
+            if !lease.is_held() {
+                continue;
+            }
+            let purged = shutdown
+                .drain_token()
+                .run_until_cancelled_owned(self.purge())
+                .await;
+            match purged {
+                Some(Err(error)) => {
+                    errors.occurred(format!("{error:#}"));
+                    backoff.wait().await;
+                }
+                Some(Ok(())) => {
+                    errors.ended(backoff.attempt());
+                    backoff.reset();
+                }
+                None => {}
+            }
+        }
+    }
+
     async fn purge(&mut self) -> anyhow::Result<()> {
+        let name = self.stream.to_string();
         let stream = self
             .js
-            .get_stream(EVENTS)
+            .get_stream(&name)
             .await
-            .context("the stream EVENTS cannot be read")?;
+            .with_context(|| format!("the stream {name} cannot be read"))?;
         let fill = fill(&stream);
         let Some(limit) = PurgeLimit::of(&fill, self.settings.raw_retention, clock::now()) else {
             return Ok(());
         };
-        let incarnation = bus::bind_stream(&self.js, EVENTS).await?;
+        let incarnation = bus::bind_stream(&self.js, &name).await?;
         // Of an incarnation that the store never saw, nothing is completed.
         let src = self.store.known_source(&incarnation).await?;
         let end = match src {
@@ -144,7 +167,7 @@ impl<S: Retention + VerifyReads> Purger<S> {
             .purge()
             .sequence(end)
             .await
-            .context("the stream EVENTS cannot be purged")?;
+            .with_context(|| format!("the stream {name} cannot be purged"))?;
         self.blocked_by = None;
         tracing::info!(
             from = fill.first,
@@ -157,7 +180,7 @@ impl<S: Retention + VerifyReads> Purger<S> {
             } else {
                 "older than --raw-retention"
             },
-            "purged EVENTS: these batches are completed"
+            "purged {name}: these batches are completed"
         );
         Ok(())
     }
@@ -177,7 +200,8 @@ impl<S: Retention + VerifyReads> Purger<S> {
             for gap in gaps(end, may_go, &stages) {
                 gaps_checked += 1;
                 if gaps_checked > MAX_GAPS
-                    || first_message(&self.js, gap.start)
+                    || self
+                        .first_message(gap.start)
                         .await?
                         .is_some_and(|message| message.seq < gap.end)
                 {
@@ -194,7 +218,7 @@ impl<S: Retention + VerifyReads> Purger<S> {
             }
         }
         last_page.retain(|stage| stage.seq < end);
-        let is_same = is_of_this_stream(&self.js, &last_page).await?;
+        let is_same = self.has_messages_of(&last_page).await?;
         Ok(if is_same { end } else { first })
     }
 
@@ -205,7 +229,8 @@ impl<S: Retention + VerifyReads> Purger<S> {
             None => Vec::new(),
         };
         let before_row = |seq: &u64| rows.first().is_none_or(|row| *seq < row.seq);
-        let message = first_message(&self.js, fill.first)
+        let message = self
+            .first_message(fill.first)
             .await?
             .map(|message| message.seq)
             .filter(before_row);
@@ -217,11 +242,41 @@ impl<S: Retention + VerifyReads> Purger<S> {
                 first = fill.first,
                 percent = fill.percent(),
                 max_bytes = fill.max_bytes,
-                "EVENTS is nearly full and nothing can be purged: {blocker}. A larger max_bytes of the stream \
-                 gives time"
+                "{} is nearly full and nothing can be purged: {}. A larger max_bytes of the stream gives time",
+                self.stream,
+                blocker.sentence(self.stream)
             );
         }
         Ok(())
+    }
+
+    /// The first message at `seq` or above it.
+    async fn first_message(&self, seq: u64) -> anyhow::Result<Option<StoredMessage>> {
+        let name = self.stream.to_string();
+        let subjects = self.stream.all_subjects();
+        let found = stored_messages::first_from(&self.js, &name, seq, &subjects).await;
+        found.with_context(|| format!("the stream {name} cannot be read"))
+    }
+
+    /// Whether the rows are of the messages that are in the stream now. A stream that was restored to an older state
+    /// gives sequences out again, and has other messages at the higher ones
+    /// (docs/decisions/0005-a-stream-put-back.md). So the highest sequence decides for all.
+    async fn has_messages_of(&self, rows: &[BatchProgress]) -> anyhow::Result<bool> {
+        for row in rows.iter().rev().take(MAX_GAPS) {
+            // An administrator may have deleted this one.
+            let Some(message) = self.first_message(row.seq).await? else {
+                continue;
+            };
+            if message.seq == row.seq {
+                ensure!(
+                    message.at == row.published_at,
+                    "the store has another message at sequence {} than the stream: see \"Restoring a backup\"",
+                    row.seq
+                );
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -237,43 +292,13 @@ fn fill(stream: &Stream) -> Fill {
     }
 }
 
-/// The first message at `seq` or above it.
-async fn first_message(js: &jetstream::Context, seq: u64) -> anyhow::Result<Option<StoredMessage>> {
-    let found = stored_messages::first_from(js, EVENTS, seq, bus::ALL_BATCHES).await;
-    found.context("the stream EVENTS cannot be read")
-}
-
-/// Whether the rows are of the messages that are in the stream now. A stream that was restored to an older state gives
-/// sequences out again, and has other messages at the higher ones (docs/decisions/0005-a-stream-put-back.md).
-/// So the highest sequence decides for all.
-async fn is_of_this_stream(
-    js: &jetstream::Context,
-    rows: &[BatchProgress],
-) -> anyhow::Result<bool> {
-    for row in rows.iter().rev().take(MAX_GAPS) {
-        // An administrator may have deleted this one.
-        let Some(message) = first_message(js, row.seq).await? else {
-            continue;
-        };
-        if message.seq == row.seq {
-            ensure!(
-                message.at == row.published_at,
-                "the store has another message at sequence {} than the stream: see \"Restoring a backup\"",
-                row.seq
-            );
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_repeated_error_is_logged_when_it_changes_and_ends() {
-        let mut errors = RepeatedError::default();
+        let mut errors = RepeatedError::none(EventStream::named("EVENTS").unwrap());
         errors.occurred("no answer".to_owned());
         errors.occurred("no answer".to_owned());
         assert_eq!(errors.logged.as_deref(), Some("no answer"));

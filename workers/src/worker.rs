@@ -7,13 +7,14 @@ use bus::lease::Lease;
 use bus::pull::PullSettings;
 use bus::store_owner::StoreOwner;
 use bus::worker_registry::{self, WorkerEntry};
-use bus::{BindError, ConnectionSettings};
+use bus::{BindError, ConnectionSettings, stream_metrics};
 use runtime::clock;
 use runtime::process::Process;
 use runtime::retry::RetrySettings;
 use runtime::settings::UsageError;
 use store::{Store, StoreError};
 use tokio::task::JoinSet;
+use types::event_streams::EventStreams;
 
 use crate::alert::AlertsToPublish;
 use crate::database::{DatabaseSettings, DatabaseUrl, OpenedStore};
@@ -106,19 +107,28 @@ async fn run_on<S: Store>(
     role: WorkerRole,
 ) -> anyhow::Result<()> {
     let js = jetstream::new(client.clone());
-    let Some(own) = take_streams(&js, &store, &settings, &process, role).await? else {
+    let Some(owned) = take_streams(&js, &store, &settings, &process, role).await? else {
         return Ok(());
     };
+    stream_metrics::begin_consumers(owned.streams);
     let worker = Worker {
         client,
         js,
         store,
         settings,
         process,
-        own,
+        owned,
         parts: JoinSet::new(),
     };
     worker.run(role).await
+}
+
+/// The streams of a store.
+struct OwnedStreams {
+    /// The store as their owner.
+    own: StoreOwner,
+    /// How many of them hold batches.
+    streams: EventStreams,
 }
 
 /// Makes sure that the streams belong to this store, and that it has what was acked. What is away is waited for;
@@ -129,15 +139,17 @@ async fn take_streams<S: Store>(
     settings: &WorkerSettings,
     process: &Process,
     role: WorkerRole,
-) -> anyhow::Result<Option<StoreOwner>> {
+) -> anyhow::Result<Option<OwnedStreams>> {
     let take = async || {
+        let streams = bus::event_streams(js).await?;
         let own = ownership::owner_of(store, &settings.database.database_url).await?;
-        ownership::claim(js, store, &own).await?;
+        ownership::claim(js, streams, store, &own).await?;
+        ownership::number(js, streams, store).await?;
         if role.includes(WorkerRole::Persist) {
             let actor = process.actor.to_string();
-            ownership::read_again_if_behind(js, store, &actor).await?;
+            ownership::read_again_if_behind(js, streams, store, &actor).await?;
         }
-        anyhow::Ok(own)
+        anyhow::Ok(OwnedStreams { own, streams })
     };
     let attempt = |_| async {
         match take().await {
@@ -158,14 +170,14 @@ struct Worker<S> {
     store: S,
     settings: WorkerSettings,
     process: Process,
-    /// The store as the owner of the streams.
-    own: StoreOwner,
+    owned: OwnedStreams,
     parts: JoinSet<anyhow::Result<()>>,
 }
 
 impl<S: Store> Worker<S> {
     async fn run(mut self, role: WorkerRole) -> anyhow::Result<()> {
-        health::running(role, &self.client, &self.store, &self.process);
+        let streams = self.owned.streams;
+        health::running(role, streams, &self.client, &self.store, &self.process);
         if role.includes(WorkerRole::Persist) {
             self.add_persist();
         }
@@ -185,7 +197,7 @@ impl<S: Store> Worker<S> {
         self.add(bound(
             ownership::until_taken_over(
                 self.js.clone(),
-                self.own.clone(),
+                self.owned.own.clone(),
                 self.process.shutdown.clone(),
             ),
             role.as_str(),
@@ -207,7 +219,7 @@ impl<S: Store> Worker<S> {
     fn pulling(&self) -> PullSettings {
         let settings = &self.settings;
         PullSettings {
-            store: Some(self.own.clone()),
+            store: Some(self.owned.own.clone()),
             ..delivery_state::pulling(settings.retry, settings.breakers, &self.process)
         }
     }
@@ -232,6 +244,7 @@ impl<S: Store> Worker<S> {
         self.add(bound(
             persist::run(
                 self.client.clone(),
+                self.owned.streams,
                 self.store.clone(),
                 pulling,
                 self.process.clone(),
@@ -240,6 +253,7 @@ impl<S: Store> Worker<S> {
         ));
         self.add(until_shutdown(retention::run(
             self.js.clone(),
+            self.owned.streams,
             self.store.clone(),
             self.settings.retention,
             retry,
@@ -279,6 +293,7 @@ impl<S: Store> Worker<S> {
         let pulling = self.pulling();
         let role = jobs::run(
             self.js.clone(),
+            self.owned.streams,
             self.store.clone(),
             work,
             pulling,
@@ -291,6 +306,7 @@ impl<S: Store> Worker<S> {
     fn add_watcher(&mut self) {
         let watch = Watch {
             client: self.client.clone(),
+            streams: self.owned.streams,
             store: self.store.clone(),
             folder: self.settings.database.folder(),
             monitors: self.settings.nats_monitor_url.clone(),

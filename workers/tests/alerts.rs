@@ -171,7 +171,7 @@ fn relay(
 
 /// Makes ALERTS as `nats/streams/ALERTS.json` declares it.
 async fn make_stream(js: &jetstream::Context) {
-    let mut declared = topology::declared().clone();
+    let mut declared = topology::declared(types::event_streams::EventStreams::ONE);
     declared.retain(|name, _| name.stream == ALERTS);
     let plan = topology::plan(&declared, &Default::default());
     topology::apply(js, &plan)

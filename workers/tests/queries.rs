@@ -83,6 +83,10 @@ impl VerifyReads for Known {
         Ok(Some(incarnation.created).filter(|src| (1..=2).contains(src)))
     }
 
+    async fn incarnation(&self, src: Src) -> Result<Option<StreamIncarnation>, StoreError> {
+        Ok((1..=2).contains(&src).then(|| incarnation(src)))
+    }
+
     async fn accounts(&self, _: Src, _: u64, _: u64) -> Result<Vec<Account>, StoreError> {
         Ok(Vec::new())
     }
@@ -244,7 +248,7 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
     assert_eq!(
         found
             .iter()
-            .map(|one| one.stream_sequence)
+            .map(|one| one.stream_sequence.seq)
             .collect::<Vec<_>>(),
         [1, 2]
     );
@@ -252,8 +256,8 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
     assert_eq!(
         (
             many.len(),
-            many[0].stream_sequence,
-            many[999].stream_sequence
+            many[0].stream_sequence.seq,
+            many[999].stream_sequence.seq
         ),
         (1000, 501, 1500)
     );
@@ -271,7 +275,7 @@ async fn every_query_about_batches_and_days_gets_a_reply() {
             message: identity(),
         };
         let found: Option<StoredReply> = ok(query(&client, BATCH, &stored).await);
-        found.map(|reply| (reply.stream_sequence, reply.duplicate_batch))
+        found.map(|reply| (reply.stream_sequence.seq, reply.duplicate_batch))
     };
     assert_eq!(stored(1, 1).await, Some((1, false)));
     assert_eq!(stored(1, 2).await, Some((1, true)));

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use bus::{DEAD, stored_messages};
+use types::event_streams::EVENTS;
 use types::id::DeveloperId;
 
-use super::message::DeadMessage;
+use super::message::{DeadMessage, is_event_stream};
 use crate::output::SELECTION;
 use crate::target::open_stream;
 use crate::time_args::TimeRangeArgs;
@@ -25,7 +26,7 @@ pub struct DeadLetterFilterArgs {
 /// The origin of dead letters.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DeadLetterOriginArgs {
-    /// Only what came from this stream: EVENTS, JOBS or REPLAY
+    /// Only what came from this stream: EVENTS (each of them if there are several), JOBS or REPLAY
     #[arg(long, value_name = "STREAM", value_parser = parse_token, help_heading = SELECTION)]
     stream: Option<String>,
     /// Only what this consumer dead-lettered, such as persist or alert
@@ -62,12 +63,18 @@ impl DeadLetterSelection {
 impl DeadLetterFilterArgs {
     /// The subjects of DEAD that may fit.
     fn subject(&self) -> String {
-        let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
+        let token = |name: Option<&String>| name.cloned().unwrap_or_else(|| "*".to_owned());
+        // One subject for several streams names all of them.
+        let stream = self.origin.stream.as_ref();
         format!(
             "dead.{}.{}",
-            token(&self.origin.stream),
-            token(&self.origin.consumer)
+            token(stream.filter(|name| *name != EVENTS)),
+            token(self.origin.consumer.as_ref())
         )
+    }
+
+    fn fits_stream(&self, dead: &DeadMessage) -> bool {
+        self.origin.stream.as_deref() != Some(EVENTS) || is_event_stream(&dead.letter.stream)
     }
 
     fn fits(&self, dead: &DeadMessage) -> bool {
@@ -76,6 +83,7 @@ impl DeadLetterFilterArgs {
             .developer
             .as_ref()
             .is_none_or(|developer| dead.developer().as_deref() == Some(developer.as_str()))
+            && self.fits_stream(dead)
             && self.reason.as_ref().is_none_or(contains)
             && self.origin.range.contains(dead.letter.at)
     }

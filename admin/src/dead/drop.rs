@@ -138,7 +138,7 @@ async fn would_drop(
     let view = session.events_view(dead).await?;
     let deletes_from_events = match (message_to_delete(dead, &view), view.identity()) {
         (Some(seq), Some(message)) => store
-            .stored(session.incarnation.clone(), seq, message)
+            .stored(session.events_of(dead).incarnation.clone(), seq, message)
             .await?
             .is_none(),
         // What is no batch is never stored.
@@ -168,7 +168,8 @@ async fn drop_dead_letter(
     }
     let to_delete = message_to_delete(dead, &view).filter(|_| !noted.stored);
     if let Some(seq) = to_delete {
-        session.delete_event_message(seq).await?;
+        let events = session.events_of(dead);
+        session.delete_event_message(events, seq).await?;
     }
     session.delete_dead(dead).await?;
     Ok(DeadLetterOutcome::Dropped {
@@ -176,7 +177,7 @@ async fn drop_dead_letter(
     })
 }
 
-/// The sequence of the message in EVENTS, if that still holds it: never another one.
+/// The sequence of the message in its event stream, if that still holds it: never another one.
 fn message_to_delete(dead: &DeadMessage, view: &EventsView) -> Option<u64> {
     plan::events_sequence(dead)?;
     plan::message_in_events(dead, view).ok().map(|at| at.seq)

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use async_nats::jetstream;
-use bus::{EVENTS, stored_messages};
+use bus::stored_messages;
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Clue, History, Submission};
+use store::{Clue, History, Submission, VerifyReads};
+use types::event_streams::EVENTS;
 use types::id::BatchRef;
 
 use super::cursor::{DeadLetterCursor, DeadLetterFilterArgs, DeadLetterSelection, Selected};
@@ -127,7 +128,7 @@ struct DeadLetterDetails {
     now: String,
 }
 
-/// Incarnations of EVENTS in which the batch is searched.
+/// Incarnations of event streams in which the batch is searched.
 const INCARNATIONS: u32 = 1000;
 
 /// Runs the command.
@@ -147,7 +148,11 @@ pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
     };
     let mut payload = payload(&dead.content, &dead.payload);
     if let DeadPayload::Pointer(pointer) = &dead.content {
-        payload["message"] = pointed(&js, pointer.at).await?;
+        let at = pointer.at;
+        let incarnation = with_store!(settings.target, |store| store.incarnation(at.src).await?);
+        // Of a number that the store never gave, the message is in no stream.
+        let stream = incarnation.map_or_else(|| EVENTS.to_owned(), |one| one.name);
+        payload["message"] = pointed(&js, &stream, at.seq).await?;
     }
     let now = match dead.batch() {
         None => "the dead letter names no batch".to_owned(),
@@ -167,10 +172,10 @@ pub async fn show(settings: &DeadShowSettings) -> anyhow::Result<()> {
 }
 
 /// The message that a pointer names; null if it is gone.
-async fn pointed(js: &jetstream::Context, at: BatchRef) -> anyhow::Result<Value> {
-    let message = stored_messages::get(js, EVENTS, at.seq).await?;
+async fn pointed(js: &jetstream::Context, stream: &str, seq: u64) -> anyhow::Result<Value> {
+    let message = stored_messages::get(js, stream, seq).await?;
     Ok(message.map_or(Value::Null, |one| {
-        payload(&DeadPayload::of(EVENTS, &one.payload), &one.payload)
+        payload(&DeadPayload::of(stream, &one.payload), &one.payload)
     }))
 }
 

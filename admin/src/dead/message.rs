@@ -2,11 +2,12 @@
 
 use async_nats::HeaderMap;
 use bus::stored_messages::StoredMessage;
-use bus::{EVENTS, JOBS, REPLAY};
+use bus::{JOBS, REPLAY};
 use bytes::Bytes;
 use serde::Serialize;
 use types::batch::{self, Batch};
 use types::dead_letter::DeadLetter;
+use types::event_streams::{self, EventStream};
 use types::id::{BatchRef, DeveloperId, MessageIdentity, Src};
 use types::job::{BatchState, JobMessage};
 use types::replay_pointer::ReplayPointer;
@@ -30,7 +31,7 @@ pub struct DeadMessage {
 pub enum DeadPayload {
     Batch(Box<Batch>),
     Job(Box<JobMessage>),
-    /// A pointer to a message of EVENTS.
+    /// A pointer to a batch's message.
     Pointer(ReplayPointer),
     /// None of these, for this reason.
     Raw(String),
@@ -40,7 +41,7 @@ impl DeadPayload {
     /// What a payload of this stream is.
     pub fn of(stream: &str, payload: &Bytes) -> Self {
         match stream {
-            EVENTS => batch::decode(payload.clone()).map_or_else(
+            events if is_event_stream(events) => batch::decode(payload.clone()).map_or_else(
                 |error| Self::Raw(error.to_string()),
                 |batch| Self::Batch(Box::new(batch)),
             ),
@@ -109,7 +110,7 @@ impl DeadMessage {
         match &self.content {
             DeadPayload::Job(job) => Some(job.body.batch),
             DeadPayload::Pointer(pointer) => Some(pointer.at),
-            DeadPayload::Batch(_) | DeadPayload::Raw(_) if self.letter.stream == EVENTS => {
+            DeadPayload::Batch(_) | DeadPayload::Raw(_) if is_event_stream(&self.letter.stream) => {
                 Some(BatchRef {
                     src: self.src()?,
                     seq: self.origin()?,
@@ -133,12 +134,17 @@ impl DeadMessage {
     }
 }
 
-/// The developer whom a subject of EVENTS or JOBS names.
+/// Whether the stream of this name holds batches.
+pub fn is_event_stream(name: &str) -> bool {
+    EventStream::named(name).is_some()
+}
+
+/// The developer whom a subject of a batch or job names.
 fn developer_of_subject(subject: &str) -> Option<String> {
     let tokens: Vec<&str> = subject.split('.').collect();
     let name = match tokens[..] {
-        ["events", "batch", name] | ["jobs", _, _, name] => name,
-        _ => return None,
+        ["jobs", _, _, name] => name,
+        _ => event_streams::developer_of_subject(subject)?,
     };
     name.parse::<DeveloperId>().ok().map(String::from)
 }

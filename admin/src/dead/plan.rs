@@ -1,13 +1,13 @@
 //! How a dead letter is redriven. Pure.
 
-use bus::{EVENTS, JOBS, REPLAY};
+use bus::{JOBS, REPLAY};
 use bytes::Bytes;
 use types::batch;
 use types::id::{BatchRef, MessageIdentity, Src};
 use types::job::JobMessage;
 use types::replay_pointer::{self, ReplayPointer};
 
-use super::message::{DeadMessage, DeadPayload};
+use super::message::{DeadMessage, DeadPayload, is_event_stream};
 
 /// What is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +20,11 @@ pub enum RedrivePlan {
     Unchanged(String),
 }
 
-/// What EVENTS holds now of the message of a dead letter.
+/// What its event stream holds now of the message of a dead letter.
 #[derive(Debug, Clone, Default)]
 pub struct EventsView {
+    /// The stream's name.
+    pub stream: String,
     /// The number of its present incarnation in the store; `None` if the store has not seen it.
     pub src: Option<Src>,
     /// The message's payload; `None` if it is gone.
@@ -37,11 +39,11 @@ impl EventsView {
     }
 }
 
-/// The sequence in EVENTS of the message that is dead: itself, or the one its pointer names.
+/// The sequence in its event stream of the message that is dead: itself, or the one its pointer names.
 pub fn events_sequence(dead: &DeadMessage) -> Option<u64> {
     match &dead.content {
         DeadPayload::Pointer(pointer) if pointer.is_redrive() => Some(pointer.at.seq),
-        DeadPayload::Batch(_) | DeadPayload::Raw(_) if dead.letter.stream == EVENTS => {
+        DeadPayload::Batch(_) | DeadPayload::Raw(_) if is_event_stream(&dead.letter.stream) => {
             dead.origin()
         }
         DeadPayload::Batch(_)
@@ -51,8 +53,8 @@ pub fn events_sequence(dead: &DeadMessage) -> Option<u64> {
     }
 }
 
-/// The message in EVENTS, if that still holds it. If the dead letter names no incarnation, its message is the one with
-/// the same payload.
+/// The message in its event stream, if that still holds it. If the dead letter names no incarnation, its message is the
+/// one with the same payload.
 pub fn message_in_events(dead: &DeadMessage, now: &EventsView) -> Result<BatchRef, String> {
     let (Some(seq), Some(src)) = (events_sequence(dead), now.src) else {
         return Err(
@@ -60,6 +62,7 @@ pub fn message_in_events(dead: &DeadMessage, now: &EventsView) -> Result<BatchRe
                 .to_owned(),
         );
     };
+    let stream = &now.stream;
     let only_copy = "this dead letter is the only copy, `devtrail dead show` prints it";
     let pointer = match &dead.content {
         DeadPayload::Pointer(pointer) => Some(pointer),
@@ -68,15 +71,17 @@ pub fn message_in_events(dead: &DeadMessage, now: &EventsView) -> Result<BatchRe
     let named = pointer.map_or_else(|| dead.src(), |pointer| Some(pointer.at.src));
     if named.is_some_and(|named| named != src) {
         return Err(format!(
-            "it is of an incarnation of EVENTS that has ended (its number is not {src}): {only_copy}"
+            "it is of an incarnation of {stream} that has ended (its number is not {src}): {only_copy}"
         ));
     }
     match &now.message {
         Some(payload) if pointer.is_some() || *payload == dead.payload => Ok(BatchRef { src, seq }),
         Some(_) => Err(format!(
-            "EVENTS holds another message at {seq}: {only_copy}"
+            "{stream} holds another message at {seq}: {only_copy}"
         )),
-        None => Err(format!("EVENTS no longer holds message {seq}: {only_copy}")),
+        None => Err(format!(
+            "{stream} no longer holds message {seq}: {only_copy}"
+        )),
     }
 }
 
@@ -125,6 +130,7 @@ mod tests {
 
     fn now(message: Option<&'static [u8]>) -> EventsView {
         EventsView {
+            stream: "EVENTS".to_owned(),
             src: Some(2),
             message: message.map(Bytes::from_static),
         }

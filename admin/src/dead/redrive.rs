@@ -66,7 +66,7 @@ struct PendingRedrive {
     /// Index of its line in the report.
     line: usize,
     plan: RedrivePlan,
-    /// What the message of EVENTS says of itself, if it is one and a batch.
+    /// What the batch's message says of itself, if it is one.
     message: Option<MessageIdentity>,
     published: PublishedRedrive,
 }
@@ -200,13 +200,16 @@ async fn outcome_of(
 ) -> anyhow::Result<Option<DeadLetterOutcome>> {
     Ok(match &one.plan {
         // What is no batch is never stored.
-        RedrivePlan::Pointer(pointer) => match one.message.clone() {
-            Some(message) => store
-                .stored(session.incarnation.clone(), pointer.at.seq, message)
-                .await?
-                .map(|_| DeadLetterOutcome::Stored),
-            None => None,
-        },
+        RedrivePlan::Pointer(pointer) => {
+            let events = session.events_numbered(pointer.at.src);
+            match (events, one.message.clone()) {
+                (Some(events), Some(message)) => store
+                    .stored(events.incarnation.clone(), pointer.at.seq, message)
+                    .await?
+                    .map(|_| DeadLetterOutcome::Stored),
+                (None, _) | (_, None) => None,
+            }
+        }
         RedrivePlan::Job(job) => {
             let done = store.done(vec![job.job_id.clone()]).await?;
             done.contains(&job.job_id)

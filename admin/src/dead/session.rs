@@ -1,4 +1,4 @@
-//! What the commands do with dead letters: read what EVENTS holds of them, have the workers record decisions,
+//! What the commands do with dead letters: read what the event streams hold of them, have the workers record decisions,
 //! publish, and delete.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use async_nats::{HeaderMap, RequestErrorKind, jetstream};
-use bus::{DEAD, EVENTS, stored_messages};
+use bus::{DEAD, stored_messages};
 use runtime::clock;
 use runtime::process::Process;
 use store::VerifyReads;
@@ -19,7 +19,7 @@ use types::query::{DecisionRecorded, DecisionRequest, QueryReply};
 use types::replay_pointer;
 use types::stream::StreamIncarnation;
 
-use super::message::DeadMessage;
+use super::message::{DeadMessage, is_event_stream};
 use super::plan::{self, EventsView, RedrivePlan};
 use crate::administrator::administrator;
 use crate::target::open_stream;
@@ -38,12 +38,18 @@ const UNANSWERED: &str = "The dead letter stays in DEAD, but no worker answered 
 pub struct DeadLetterSession {
     pub js: jetstream::Context,
     dead: Stream,
-    events: Stream,
-    /// The present incarnation of EVENTS.
+    /// By partition.
+    events: Vec<SessionStream>,
+    actor: String,
+}
+
+/// An event stream.
+pub struct SessionStream {
+    stream: Stream,
+    /// The present incarnation.
     pub incarnation: StreamIncarnation,
     /// Its number in the store; `None` if the store has not seen it.
     src: Option<Src>,
-    actor: String,
 }
 
 /// What was published for a dead letter.
@@ -57,7 +63,7 @@ pub struct PublishedRedrive {
 }
 
 impl DeadLetterSession {
-    /// Binds EVENTS and opens DEAD.
+    /// Binds the event streams and opens DEAD.
     ///
     /// # Errors
     /// Returns an error if one is missing or unsafe, or server or store do not answer.
@@ -66,31 +72,62 @@ impl DeadLetterSession {
         store: &impl VerifyReads,
         process: &Process,
     ) -> anyhow::Result<Self> {
-        let incarnation = bus::bind_stream(&js, EVENTS).await?;
-        let src = store.known_source(&incarnation).await?;
+        let mut events = Vec::new();
+        for stream in bus::event_streams(&js).await?.all() {
+            let name = stream.to_string();
+            let incarnation = bus::bind_stream(&js, &name).await?;
+            events.push(SessionStream {
+                stream: open_stream(&js, &name).await?,
+                src: store.known_source(&incarnation).await?,
+                incarnation,
+            });
+        }
         Ok(Self {
             dead: open_stream(&js, DEAD).await?,
-            events: open_stream(&js, EVENTS).await?,
+            events,
             js,
-            incarnation,
-            src,
             actor: process.actor.to_string(),
         })
     }
 
-    /// What EVENTS holds of the dead letter's message.
+    /// The event stream of the dead letter's message, as its pointer, batch or stream names it; the first one if it is
+    /// of none that is there now.
+    ///
+    /// # Panics
+    /// Never: there is at least one.
+    #[must_use]
+    pub fn events_of(&self, dead: &DeadMessage) -> &SessionStream {
+        let src = dead.batch().map(|at| at.src);
+        let is_named = |one: &&SessionStream| one.incarnation.name == dead.letter.stream;
+        let is_numbered = |one: &&SessionStream| src.is_some() && one.src == src;
+        let found = self.events.iter().find(is_named);
+        found
+            .or_else(|| self.events.iter().find(is_numbered))
+            .unwrap_or(&self.events[0])
+    }
+
+    /// The event stream with this number; `None` if none has it now.
+    #[must_use]
+    pub fn events_numbered(&self, src: Src) -> Option<&SessionStream> {
+        self.events.iter().find(|one| one.src == Some(src))
+    }
+
+    /// What its event stream holds of the dead letter's message.
     ///
     /// # Errors
     /// Returns an error if it cannot be read.
     pub async fn events_view(&self, dead: &DeadMessage) -> anyhow::Result<EventsView> {
+        let events = self.events_of(dead);
+        let stream = events.incarnation.name.clone();
         let message = match plan::events_sequence(dead) {
             None => None,
-            Some(seq) => stored_messages::get(&self.js, EVENTS, seq)
+            Some(seq) => stored_messages::get(&self.js, &stream, seq)
                 .await?
                 .map(|message| message.payload),
         };
         Ok(EventsView {
-            src: self.src,
+            stream,
+            src: events.src,
             message,
         })
     }
@@ -113,10 +150,10 @@ impl DeadLetterSession {
             .or_else(|| dead.src().map(|src| BatchRef { src, seq }));
         // Only what names no batch is found by its stream's incarnation.
         let incarnation = match dead.letter.stream.as_str() {
-            other if batch.is_none() && other != EVENTS => {
+            other if batch.is_none() && !is_event_stream(other) => {
                 bus::bind_stream(&self.js, other).await?
             }
-            _ => self.incarnation.clone(),
+            _ => self.events_of(dead).incarnation.clone(),
         };
         let note = DecisionRequest {
             dead_sequence: dead.sequence,
@@ -212,12 +249,16 @@ impl DeadLetterSession {
         self.delete(&self.dead, dead.sequence).await
     }
 
-    /// Deletes a message of EVENTS.
+    /// Deletes a message of an event stream.
     ///
     /// # Errors
     /// Returns an error if the stream does not delete it.
-    pub async fn delete_event_message(&self, seq: u64) -> anyhow::Result<()> {
-        self.delete(&self.events, seq).await
+    pub async fn delete_event_message(
+        &self,
+        events: &SessionStream,
+        seq: u64,
+    ) -> anyhow::Result<()> {
+        self.delete(&events.stream, seq).await
     }
 
     /// Deletes a message securely; one that is gone already is no error.

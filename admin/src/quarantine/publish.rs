@@ -1,17 +1,14 @@
 //! Readmitted batches: their messages, published as collectors do, and awaited until the store has them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{self, kv};
+use bus::stored_messages;
 use bus::sync::SyncSettings;
-use bus::{EVENTS, stored_messages};
-use collector::incarnation_cache::IncarnationCache;
-use collector::publisher::{
-    EventsMessage, PublishSettings, PublishedMessage, Publisher, max_message,
-};
+use collector::partitions::{PartitionSettings, Partitions};
+use collector::publisher::{EventsMessage, PublishSettings, PublishedMessage, max_message};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
 use runtime::process::Process;
@@ -22,6 +19,7 @@ use tokio::time::Instant;
 use types::api_key::{DeveloperRecord, developer_entry};
 use types::batch::{self, BatchOrigin, EventMetadata, FORMAT, Header, readmit_id};
 use types::event::EventHead;
+use types::event_streams::{EventStreams, StreamSequence};
 use types::id::{BadDeveloperId, DeveloperId};
 use types::stream::StreamIncarnation;
 use types::time::Micros;
@@ -46,11 +44,10 @@ pub struct DisplacedEventCounts {
     pub id_conflicts: u64,
 }
 
-/// Publishes to EVENTS, as collectors do.
+/// Publishes to the event streams, as collectors do.
 pub struct ReadmitPublisher {
     js: jetstream::Context,
-    incarnation: StreamIncarnation,
-    publisher: Publisher,
+    partitions: Partitions,
     max_message: usize,
     bucket: kv::Store,
     /// Present epochs, each looked up once.
@@ -70,24 +67,19 @@ impl ReadmitPublisher {
         process: &Process,
     ) -> anyhow::Result<Self> {
         let js = target.connect_synced(sync).await?;
-        let incarnation = bus::bind_stream(&js, EVENTS).await?;
-        let bucket = keys::stored::bucket(&js).await?;
-        let breaker = process.breakers.guard("stream", BreakerSettings::DEFAULT);
-        let seen = Arc::new(IncarnationCache::new(js.clone(), incarnation.clone()));
-        let publisher = Publisher::new(
-            js.clone(),
-            seen,
-            breaker,
-            PublishSettings {
+        let settings = PartitionSettings {
+            publish: PublishSettings {
                 timeout: CONFIRM,
                 retry: RetryPolicy::DEFAULT,
             },
-        );
+            breaker: BreakerSettings::DEFAULT,
+        };
+        let partitions = Partitions::bind(&js, &process.breakers, settings).await?;
+        let bucket = keys::stored::bucket(&js).await?;
         Ok(Self {
             max_message: max_message(&js.client()),
             js,
-            incarnation,
-            publisher,
+            partitions,
             bucket,
             epochs: HashMap::new(),
             actor: process.actor.to_string(),
@@ -103,10 +95,15 @@ impl ReadmitPublisher {
         &self,
         store: &(impl Quarantine + VerifyReads),
     ) -> anyhow::Result<PendingReadmissions> {
-        pending_readmissions(store, &self.js, &self.incarnation).await
+        let mut pending = PendingReadmissions::default();
+        for partition in self.partitions.all() {
+            let incarnation = partition.incarnation.last_read();
+            add_pending_readmissions(store, &self.js, &incarnation, &mut pending).await?;
+        }
+        Ok(pending)
     }
 
-    /// Publishes the events that fit as one message and awaits its PubAck; gives its sequence.
+    /// Publishes the events that fit as one message and awaits its PubAck; gives its place.
     ///
     /// # Errors
     /// Returns an error if the stream does not confirm, or the message is too large for the server.
@@ -114,12 +111,13 @@ impl ReadmitPublisher {
         &mut self,
         batch: &QuarantinedBatch,
         fitting: &[ReadmittedEvent<'_>],
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<StreamSequence> {
         let epoch = self.epoch(&batch.developer).await?;
         let context = ReadmitContext {
             epoch,
             now: clock::now(),
             actor: &self.actor,
+            streams: self.partitions.streams(),
         };
         let at = batch.at;
         let message = message(batch, fitting, context)
@@ -131,10 +129,12 @@ impl ReadmitPublisher {
             message.payload.len(),
             self.max_message
         );
-        let published = self.publisher.publish(message, ()).await.with_context(|| {
+        let partition = self.partitions.of(&batch.developer.parse()?);
+        let published = partition.publisher.publish(message, ()).await;
+        let published = published.with_context(|| {
             format!("Batch {at} was perhaps not published; run the command again, nothing is stored twice")
         })?;
-        let sequence = published.sequence;
+        let sequence = StreamSequence::new(&published.incarnation.name, published.sequence);
         self.published.push(published);
         Ok(sequence)
     }
@@ -209,20 +209,22 @@ impl ReadmitPublisher {
 /// More messages than this are not read: a worker is to catch up first.
 const BACKLOG: u64 = 10_000;
 
-/// Which readmitted events are in the stream, but not in the store yet.
+/// Adds the readmitted events that are in this stream, but not in the store yet.
 ///
 /// The server drops a message id that it saw within two minutes. A readmission that waits for a worker
 /// for longer would be published again, and the store would keep a duplicate of each of its events. So
 /// what lies beyond the newest stored batch is read first.
-async fn pending_readmissions(
+async fn add_pending_readmissions(
     store: &(impl Quarantine + VerifyReads),
     js: &jetstream::Context,
     incarnation: &StreamIncarnation,
-) -> anyhow::Result<PendingReadmissions> {
+    pending: &mut PendingReadmissions,
+) -> anyhow::Result<()> {
+    let name = &incarnation.name;
     let stream = js
-        .get_stream(EVENTS)
+        .get_stream(name)
         .await
-        .context("The stream EVENTS cannot be read")?;
+        .with_context(|| format!("The stream {name} cannot be read"))?;
     let state = &stream.cached_info().state;
     let first = state.first_sequence;
     let last = state.last_sequence;
@@ -237,9 +239,8 @@ async fn pending_readmissions(
         "{waiting} messages wait to be stored, and up to {BACKLOG} are looked through for what was readmitted already. \
          Start a worker, or wait until it has caught up (`devtrail status`), and run the command again."
     );
-    let mut pending = PendingReadmissions::default();
     for seq in from..=last {
-        let Some(message) = stored_messages::get(js, EVENTS, seq).await? else {
+        let Some(message) = stored_messages::get(js, name, seq).await? else {
             continue;
         };
         // What is no batch goes to DEAD, not to the store.
@@ -253,7 +254,7 @@ async fn pending_readmissions(
             ids.for_each(|id| pending.add(batch.header.developer.as_str(), &id));
         }
     }
-    Ok(pending)
+    Ok(())
 }
 
 /// Who readmits, and when.
@@ -265,6 +266,8 @@ pub struct ReadmitContext<'a> {
     pub now: Micros,
     /// The program that does it.
     pub actor: &'a str,
+    /// The event streams that it may go to.
+    pub streams: EventStreams,
 }
 
 /// An event that fits now.
@@ -331,7 +334,7 @@ pub fn message(
         }),
     };
     let events: Vec<&str> = fitting.iter().map(|one| one.text.get()).collect();
-    Ok(EventsMessage::of(&header, &events)?)
+    Ok(EventsMessage::of(context.streams, &header, &events)?)
 }
 
 #[cfg(test)]
@@ -359,6 +362,7 @@ mod tests {
             epoch: 3,
             now: 99,
             actor: "devtrail/1a",
+            streams: EventStreams::ONE,
         };
         let message = message(&origin, &fitting, context).unwrap();
         assert!(

@@ -9,6 +9,7 @@ use runtime::schema_folder::SchemaSettings;
 use serde::Serialize;
 use store::{Quarantine, QuarantinedBatch, QuarantinedEvent, QueryReads, VerifyReads};
 use types::batch::readmit_id;
+use types::event_streams::StreamSequence;
 use types::id::BatchRef;
 use types::schema::Schemas;
 use types::time::rfc3339;
@@ -213,7 +214,7 @@ pub struct ReadmittedBatch {
     /// The new batch's id; `None` if nothing of it fits.
     pub readmit_id: Option<String>,
     /// The new message's sequence.
-    pub stream_sequence: Option<u64>,
+    pub stream_sequence: Option<StreamSequence>,
     pub received_at: String,
     pub events: Vec<EventOutcome>,
 }
@@ -277,7 +278,8 @@ impl ReadmittedBatch {
             let how = if dry_run { "would go out" } else { "went out" };
             let parse_event_ref = self
                 .stream_sequence
-                .map(|sequence| format!(" (EVENTS {sequence})"))
+                .as_ref()
+                .map(|at| format!(" ({} {})", at.stream, at.seq))
                 .unwrap_or_default();
             let events = count(self.events.iter().filter(is_readmitted).count(), "event");
             plain(&format!(
@@ -352,7 +354,7 @@ mod tests {
         let mut report = ReadmitReport::default();
         report.add(ReadmittedBatch {
             readmit_id: Some("readmit-2-7".to_owned()),
-            stream_sequence: Some(11),
+            stream_sequence: Some(StreamSequence::new("EVENTS", 11)),
             ..ReadmittedBatch::of(&origin, &dispositions)
         });
         assert_eq!(

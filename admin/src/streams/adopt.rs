@@ -82,7 +82,8 @@ async fn adopt<S: Identity + VerifyReads>(
         reason: settings.reason.clone(),
         actor: process.actor.to_string(),
     };
-    ownership::adopt(js, store, own, adoption).await?;
+    let streams = bus::event_streams(js).await?;
+    ownership::adopt(js, streams, store, own, adoption).await?;
     report.adopted = true;
     show(&report, settings.json)
 }

@@ -144,8 +144,9 @@ fn readmitted(origin: &Value) -> String {
         .unwrap_or_default();
     let ordinals: Vec<String> = ordinals.iter().map(Value::to_string).collect();
     let [seq, batch] = ["seq", "batch_id"].map(|key| text(origin, key));
+    let stream = text(&origin["incarnation"], "name");
     format!(
-        "readmitted: events {} of EVENTS {seq}, batch {batch}",
+        "readmitted: events {} of {stream} {seq}, batch {batch}",
         ordinals.join(", ")
     )
 }

@@ -1,6 +1,7 @@
 //! What `devtrail trace` was asked for. Pure.
 
 use store::{Clue, Submission};
+use types::event_streams::StreamSequence;
 use types::id::Src;
 use types::job::JobId;
 
@@ -10,11 +11,13 @@ pub struct TraceQuery {
     text: String,
     clue: Clue,
     src: Option<Src>,
+    /// The stream of a sequence; `None` if it is looked for in all.
+    stream: Option<String>,
     developer: Option<String>,
 }
 
 impl TraceQuery {
-    /// Reads `seq:N`, `job:SRC:SEQ:KIND…`, `alert:ID`, `id:ID`; anything else is an id.
+    /// Reads `seq:N`, `seq:STREAM:N`, `job:SRC:SEQ:KIND…`, `alert:ID`, `id:ID`; anything else is an id.
     pub fn parse(text: &str, developer: Option<&str>) -> Self {
         let developer = developer.map(str::to_owned);
         let as_id = |id: &str| Clue::Id {
@@ -23,12 +26,16 @@ impl TraceQuery {
         };
         let mut clue = as_id(text);
         let mut src = None;
+        let mut stream = None;
         match text.split_once(':') {
             Some(("id", id)) => clue = as_id(id),
             Some(("alert", id)) => clue = Clue::Alert(id.to_owned()),
             Some(("seq", number)) => {
                 if let Ok(seq) = number.parse() {
                     clue = Clue::Sequence(seq);
+                } else if let Ok(sequence) = number.parse::<StreamSequence>() {
+                    clue = Clue::Sequence(sequence.seq);
+                    stream = Some(sequence.stream);
                 }
             }
             Some(("job", id)) => {
@@ -43,6 +50,7 @@ impl TraceQuery {
             text: text.to_owned(),
             clue,
             src,
+            stream,
             developer,
         }
     }
@@ -84,6 +92,11 @@ impl TraceQuery {
     /// Whether messages of this incarnation of the stream fit.
     pub fn fits_incarnation(&self, src: Src) -> bool {
         self.src.is_none_or(|named| named == src)
+    }
+
+    /// Whether messages of the stream of this name fit.
+    pub fn fits_stream(&self, stream: &str) -> bool {
+        self.stream.as_ref().is_none_or(|named| named == stream)
     }
 
     /// The error text if nothing is found.
@@ -129,6 +142,7 @@ mod tests {
     #[test]
     fn sequences_jobs_and_alerts_are_recognized() {
         assert_eq!(clue("seq:4711"), Clue::Sequence(4711));
+        assert_eq!(clue("seq:EVENTS-1-of-3:4711"), Clue::Sequence(4711));
         assert_eq!(clue("job:2:17:normalize"), Clue::Sequence(17));
         assert_eq!(clue("job:2:17:alert:replay-1:r3"), Clue::Sequence(17));
         assert_eq!(clue("alert:9f:3c"), Clue::Alert("9f:3c".to_owned()));
@@ -141,6 +155,7 @@ mod tests {
             "seq:",
             "seq:-1",
             "seq:new",
+            "seq:EVENTS-3-of-3:1",
             "job:nightly",
             "job:1:2",
             "job:1:2:bake",
@@ -157,6 +172,13 @@ mod tests {
         let fits = |text: &str, developer| TraceQuery::parse(text, developer).fits(&batch);
         assert!(fits("job:1:4711:alert", None) && !fits("job:2:4711:alert", None));
         assert!(fits("seq:4711", Some("ada")) && !fits("seq:4711", Some("bob")));
+    }
+
+    #[test]
+    fn a_sequence_may_be_of_one_of_several_streams() {
+        let fits = |text: &str| TraceQuery::parse(text, None).fits_stream("EVENTS-1-of-3");
+        assert!(fits("seq:4711") && fits("seq:EVENTS-1-of-3:4711"));
+        assert!(!fits("seq:EVENTS-0-of-3:4711"));
     }
 
     #[test]

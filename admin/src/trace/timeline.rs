@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use store::{AuditEntry, Submission};
+use types::event_streams::StreamSequence;
 use types::id::BatchRef;
 use types::job::Mask;
 use types::time::{Micros, SECOND, rfc3339};
@@ -19,6 +20,8 @@ const HEAD: [&str; 4] = ["TIME", "OFFSET", "STEP", "ACTOR"];
 #[derive(Debug, Clone)]
 pub struct TracedBatch {
     pub batch: Submission,
+    /// The name of the stream that its message came in.
+    pub stream: String,
     /// By time.
     pub steps: Vec<AuditEntry>,
 }
@@ -28,6 +31,8 @@ pub struct TracedBatch {
 pub struct UnstoredMessage {
     /// Its place in its stream.
     pub at: BatchRef,
+    /// The stream's name.
+    pub stream: String,
     /// By time.
     pub steps: Vec<AuditEntry>,
 }
@@ -44,7 +49,7 @@ pub struct Shown<'a> {
 /// The time line. What replays did comes in sections of its own.
 pub fn text(traced: &TracedBatch, shown: Shown<'_>) -> String {
     let batch = &traced.batch;
-    let mut sections = vec![heading(batch)];
+    let mut sections = vec![heading(batch, &traced.stream)];
     if let Some(event) = shown.wanted.filter(|id| names_an_event(traced, id)) {
         sections[0] += &format!("\nevent {event} came in this batch");
     }
@@ -87,7 +92,7 @@ fn names_an_event(traced: &TracedBatch, id: &str) -> bool {
     batch.batch_id != id && batch.correlation_id != id && !traced.steps.iter().any(is_recorded)
 }
 
-fn heading(batch: &Submission) -> String {
+fn heading(batch: &Submission, stream: &str) -> String {
     let counts = &batch.counts;
     let parts = [
         (counts.accepted, "accepted"),
@@ -120,7 +125,7 @@ fn heading(batch: &Submission) -> String {
         }
     };
     let text = format!(
-        "batch {} of {}: {}\nEVENTS {} · correlation {}\n{}: {parts}\njobs: {}",
+        "batch {} of {}: {}\n{stream} {} · correlation {}\n{}: {parts}\njobs: {}",
         or(&batch.batch_id, "without id"),
         or(&batch.developer, "a forgotten developer"),
         batch.state.as_str(),
@@ -243,7 +248,8 @@ fn offset(micros: Micros) -> String {
 /// What was never stored, as programs get it.
 pub fn unstored_as_json(unstored: &UnstoredMessage) -> Value {
     json!({
-        "src": unstored.at.src, "stream_sequence": unstored.at.seq, "state": null,
+        "src": unstored.at.src, "stream_sequence": StreamSequence::new(&unstored.stream, unstored.at.seq),
+        "state": null,
         "steps": steps_as_json(&unstored.steps),
     })
 }
@@ -270,7 +276,8 @@ pub fn as_json(traced: &TracedBatch) -> Value {
     let kinds = |mask: Mask| mask.kinds().collect::<Vec<_>>();
     let [need, done, failed] = batch.masks.map(kinds);
     json!({
-        "src": batch.at.src, "stream_sequence": batch.at.seq, "developer": batch.developer,
+        "src": batch.at.src, "stream_sequence": StreamSequence::new(&traced.stream, batch.at.seq),
+        "developer": batch.developer,
         "batch_id": batch.batch_id, "correlation_id": batch.correlation_id, "state": batch.state,
         "need": need, "done": done, "failed": failed, "counts": batch.counts,
         "received_at": rfc3339(batch.received_at), "published_at": rfc3339(batch.published_at),

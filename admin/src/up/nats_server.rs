@@ -11,6 +11,7 @@ use runtime::retry::RetryPolicy;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
+use types::event_streams::EventStreams;
 
 use super::disk_watch::DiskWatch;
 
@@ -85,6 +86,8 @@ pub struct Server {
     folder: PathBuf,
     child: Child,
     ports: Ports,
+    /// Those that its configuration maps batches to.
+    streams: EventStreams,
 }
 
 /// Stops a nats-server that a killed `up` left behind on this folder.
@@ -153,13 +156,13 @@ impl Server {
     ///
     /// # Errors
     /// Returns an error if it does not start, with the end of its log.
-    pub async fn start(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Self> {
-        let config = config_file(folder);
-        std::fs::write(
-            &config,
-            CONFIG.replace(SYNCED, &format!("{SYNCED}\n  {ROOM}")),
-        )
-        .with_context(|| format!("{} cannot be written", config.display()))?;
+    pub async fn start(
+        program: &Path,
+        folder: &Path,
+        port: u16,
+        streams: EventStreams,
+    ) -> anyhow::Result<Self> {
+        write_config(folder, streams)?;
         let mut child = spawn(program, folder, port, 0)?;
         let ports = wait_for_ports(&mut child, folder).await?;
         Ok(Self {
@@ -167,7 +170,35 @@ impl Server {
             folder: folder.to_owned(),
             child,
             ports,
+            streams,
         })
+    }
+
+    /// Has the server map batches to so many event streams; it is restarted on the same ports if it did not.
+    ///
+    /// # Errors
+    /// Returns an error if it does not start again, with the end of its log.
+    pub async fn map_to(&mut self, streams: EventStreams) -> anyhow::Result<()> {
+        if self.streams == streams {
+            return Ok(());
+        }
+        write_config(&self.folder, streams)?;
+        self.streams = streams;
+        self.halt().await?;
+        self.child = self.spawn_again()?;
+        self.ports = wait_for_ports(&mut self.child, &self.folder).await?;
+        Ok(())
+    }
+
+    /// Starts the program again on the same ports.
+    fn spawn_again(&self) -> anyhow::Result<Child> {
+        let port = |url: &str| {
+            url.rsplit_once(':')
+                .and_then(|(_, port)| port.parse().ok())
+                .unwrap_or(0)
+        };
+        let Ports { nats, monitor } = &self.ports;
+        spawn(&self.program, &self.folder, port(nats), port(monitor))
     }
 
     /// Its URLs; the same after a restart.
@@ -202,17 +233,7 @@ impl Server {
                 None => self.halt().await?,
             }
             RetryPolicy::DEFAULT.pause(attempt).await;
-            let port = |url: &str| {
-                url.rsplit_once(':')
-                    .and_then(|(_, port)| port.parse().ok())
-                    .unwrap_or(0)
-            };
-            self.child = spawn(
-                &self.program,
-                &self.folder,
-                port(&self.ports.nats),
-                port(&self.ports.monitor),
-            )?;
+            self.child = self.spawn_again()?;
             if let Err(error) = wait_for_ports(&mut self.child, &self.folder).await {
                 tracing::error!(
                     error = format!("{error:#}"),
@@ -240,6 +261,15 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Writes the server's configuration, with the mapping of several event streams.
+fn write_config(folder: &Path, streams: EventStreams) -> anyhow::Result<()> {
+    let config = config_file(folder);
+    let synced = CONFIG.replace(SYNCED, &format!("{SYNCED}\n  {ROOM}"));
+    let mapping = streams.server_mapping();
+    std::fs::write(&config, format!("{synced}{mapping}"))
+        .with_context(|| format!("{} cannot be written", config.display()))
 }
 
 /// Removes the ports files of killed servers: a pid is used again.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use bus::EVENTS;
 use bus::ResourceName;
 use bus::topology::Config;
 use serde_json::Value;
+use types::event_streams::EventStream;
 
-/// Largest EVENTS stream that `up` allows itself (docs/protocol.md, Retention).
+/// The most that `up` allows the event streams together (docs/protocol.md, Retention).
 const MAX_EVENTS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// With less free space a first start makes no sense: half of it is for events, the rest for all else.
 const LEAST: u64 = 256 * 1024 * 1024;
@@ -31,12 +31,12 @@ pub fn ensure_enough(free: u64) -> anyhow::Result<()> {
 
 /// Bounds every stream on disk so that they have room together in `free` bytes.
 ///
-/// EVENTS gets at most half, all others together at most a fifth, in the proportion they are declared
+/// The event streams get at most half, all others together at most a fifth, in the proportion they are declared
 /// in: nothing, the database beside them included, can fill the disk. Streams without a bound are left alone.
 pub fn fit(declared: &mut BTreeMap<ResourceName, Config>, free: u64) {
     let others: u64 = declared
         .iter()
-        .filter(|(name, _)| name.stream != EVENTS)
+        .filter(|(name, _)| EventStream::named(&name.stream).is_none())
         .filter_map(|(name, config)| bound(name, config))
         .sum();
     let room = free / 5;
@@ -44,8 +44,9 @@ pub fn fit(declared: &mut BTreeMap<ResourceName, Config>, free: u64) {
         let Some(wanted) = bound(name, config) else {
             continue;
         };
-        let allowed = if name.stream == EVENTS {
-            wanted.min(MAX_EVENTS_BYTES).min(free / 2)
+        let allowed = if let Some(stream) = EventStream::named(&name.stream) {
+            let together = MAX_EVENTS_BYTES.min(free / 2);
+            wanted.min(together / u64::from(stream.streams().number()))
         } else if others > room {
             u64::try_from(u128::from(wanted) * u128::from(room) / u128::from(others))
                 .unwrap_or(wanted)
@@ -71,6 +72,7 @@ fn bound(name: &ResourceName, config: &Config) -> Option<u64> {
 mod tests {
     use bus::topology;
     use serde_json::json;
+    use types::event_streams::EventStreams;
 
     use super::*;
 
@@ -85,7 +87,11 @@ mod tests {
 
     /// What is declared, and two more streams of 1 GiB and one in memory.
     fn fitted(free: u64) -> BTreeMap<ResourceName, Config> {
-        let mut declared = topology::declared().clone();
+        fitted_of(EventStreams::ONE, free)
+    }
+
+    fn fitted_of(streams: EventStreams, free: u64) -> BTreeMap<ResourceName, Config> {
+        let mut declared = topology::declared(streams);
         for (stream, storage, bytes) in [
             ("ONE", "file", GIB),
             ("TWO", "file", GIB),
@@ -120,6 +126,14 @@ mod tests {
         assert_eq!(bytes(&small, "EVENTS"), 3 * GIB / 2);
         assert_eq!(bytes(&small, "DEAD"), bytes(&small, "ONE"));
         assert!(bytes(&small, "ONE") > 100 << 20);
+    }
+
+    #[test]
+    fn several_event_streams_share_what_one_gets() {
+        let small = fitted_of("3".parse().unwrap(), 3 * GIB);
+        for stream in ["EVENTS-0-of-3", "EVENTS-1-of-3", "EVENTS-2-of-3"] {
+            assert_eq!(bytes(&small, stream), GIB / 2);
+        }
     }
 
     #[test]

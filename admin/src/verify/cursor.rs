@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
-use bus::EVENTS;
 use indicatif::ProgressBar;
 use runtime::clock;
 use store::{Account, Identity, Retention, SeqGap, VerifyReads};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::batch::{self, BadMessage, Batch};
+use types::event_streams::EventStream;
 use types::id::{BatchRef, Src};
 use types::stream::StreamIncarnation;
 
@@ -22,7 +22,7 @@ use super::completion::{self, OldestJobs, WaitLimit};
 use super::findings::{CheckResult, Findings};
 use super::holes::holes;
 use super::placement::{self, Whereabouts};
-use super::queues::{DeadLetterIndex, PendingWork};
+use super::queues::{DeadLetterIndex, PendingWork, StreamSource};
 use super::ranges::{MAX_GAP, SeqRange, split_into_ranges};
 use super::reader::{Payloads, Reader};
 use crate::target::open_stream;
@@ -33,7 +33,7 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// A message as read from the stream.
 pub type Message = (u64, Result<Batch, BadMessage>);
 
-/// One incarnation of EVENTS.
+/// One incarnation of an event stream.
 pub struct VerifiedStream {
     pub js: jetstream::Context,
     pub stream: Stream,
@@ -45,10 +45,11 @@ impl VerifiedStream {
     ///
     /// # Errors
     /// Returns an error if it is missing or unsafe, or the server does not answer.
-    pub async fn open(js: jetstream::Context) -> anyhow::Result<Self> {
+    pub async fn open(js: jetstream::Context, stream: EventStream) -> anyhow::Result<Self> {
+        let name = stream.to_string();
         Ok(Self {
-            incarnation: bus::bind_stream(&js, EVENTS).await?,
-            stream: open_stream(&js, EVENTS).await?,
+            incarnation: bus::bind_stream(&js, &name).await?,
+            stream: open_stream(&js, &name).await?,
             js,
         })
     }
@@ -67,7 +68,7 @@ pub struct VerifyCursor<'a, L> {
     store: &'a L,
     events: VerifiedStream,
     /// The incarnation's number, once the store has given it one.
-    src: Option<Src>,
+    source: StreamSource,
     dead: DeadLetterIndex,
     pending_work: PendingWork,
     options: VerifyOptions<'a>,
@@ -75,7 +76,7 @@ pub struct VerifyCursor<'a, L> {
     deadline: Instant,
     /// Messages so far.
     pub messages: u64,
-    pub findings: Findings,
+    findings: &'a mut Findings,
 }
 
 /// Sequences in which gaps of the store are looked for at once.
@@ -109,23 +110,24 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
     /// Returns an error if DEAD or the store cannot be read.
     pub async fn open(
         events: VerifiedStream,
+        source: StreamSource,
         store: &'a L,
         options: VerifyOptions<'a>,
+        findings: &'a mut Findings,
     ) -> anyhow::Result<Self> {
         let deadline = Instant::now() + options.wait;
-        let src = store.known_source(&events.incarnation).await?;
-        let dead = DeadLetterIndex::read(&events.js, src).await?;
+        let dead = DeadLetterIndex::read(&events.js, source.clone()).await?;
         let pending_work = PendingWork::open(&events.js).await?;
         Ok(Self {
             store,
             events,
-            src,
+            source,
             dead,
             pending_work,
             options,
             deadline,
             messages: 0,
-            findings: Findings::default(),
+            findings,
         })
     }
 
@@ -250,7 +252,7 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
                 let explained = self.with_dead(explained, gap);
                 for hole in holes(gap.from, gap.to, explained) {
                     checked.counts.lost += hole.len();
-                    checked.report(hole.text());
+                    checked.report(hole.text(&self.events.incarnation.name));
                 }
             }
             self.findings
@@ -346,7 +348,7 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
             // In the order in which a redriven dead letter goes: DEAD, REPLAY, the store.
             self.dead.refresh(range.from, range.to).await?;
             self.pending_work
-                .refresh(self.src, range.from, range.to)
+                .refresh(&self.source, range.from, range.to)
                 .await?;
         }
     }
@@ -378,7 +380,7 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
             }
             let account = accounts.next_if(|account| account.at.seq == *seq);
             let at = BatchRef {
-                src: self.src.unwrap_or_default(),
+                src: self.source.src.unwrap_or_default(),
                 seq: *seq,
             };
             placement::check(at, message, account, self.whereabouts(*seq), &mut checked);
@@ -415,7 +417,7 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
         let accounted = accounted.into_iter().filter(|seq| *seq >= whole.from);
         for hole in holes(whole.from, whole.to, accounted) {
             checked.counts.lost += hole.len();
-            checked.suspect(hole.text());
+            checked.suspect(hole.text(&self.events.incarnation.name));
         }
     }
 
@@ -434,7 +436,7 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
             .stream
             .get_info()
             .await
-            .context("The stream EVENTS cannot be read")?;
+            .with_context(|| format!("The stream {} cannot be read", self.source.stream))?;
         let last = is_beyond.then_some(info.state.last_sequence);
         Ok(Extent {
             first: info.state.first_sequence,
@@ -443,9 +445,9 @@ impl<'a, L: VerifyReads + Retention + Identity> VerifyCursor<'a, L> {
     }
 
     async fn source_number(&mut self) -> anyhow::Result<Option<Src>> {
-        if self.src.is_none() {
-            self.src = self.store.known_source(&self.events.incarnation).await?;
+        if self.source.src.is_none() {
+            self.source.src = self.store.known_source(&self.events.incarnation).await?;
         }
-        Ok(self.src)
+        Ok(self.source.src)
     }
 }

@@ -4,6 +4,8 @@
 //! stored; a command deletes what an administrator dropped, which the audit has. Whatever else is missing was
 //! acknowledged, and was deleted before it was stored.
 
+use types::event_streams::StreamSequence;
+
 /// Sequences in a row, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hole {
@@ -17,10 +19,11 @@ impl Hole {
         self.to - self.from + 1
     }
 
-    /// The finding.
-    pub fn text(self) -> String {
-        let Self { from, to } = self;
-        let rest = "EVENTS does not hold, the store never had, and no administrator dropped";
+    /// The finding about this stream.
+    pub fn text(self, stream: &str) -> String {
+        let rest =
+            format!("{stream} does not hold, the store never had, and no administrator dropped");
+        let [from, to] = [self.from, self.to].map(|seq| StreamSequence::new(stream, seq));
         match self.len() {
             1 => format!("lost: message {from}, which {rest}"),
             more => format!("lost: messages {from} to {to} ({more}), which {rest}"),
@@ -61,12 +64,11 @@ mod tests {
         assert_eq!(holes(3, 9, [4, 5, 8]), [hole(3, 3), hole(6, 7), hole(9, 9)]);
         assert_eq!(holes(3, 5, [3, 4, 5]), []);
         assert_eq!(holes(3, 5, []), [hole(3, 5)]);
-        assert!(hole(7, 7).text().starts_with("lost: message 7, which"));
-        assert!(
-            hole(7, 9)
-                .text()
-                .starts_with("lost: messages 7 to 9 (3), which")
-        );
+        let text = |hole: Hole| hole.text("EVENTS");
+        assert!(text(hole(7, 7)).starts_with("lost: message 7, which EVENTS does"));
+        assert!(text(hole(7, 9)).starts_with("lost: messages 7 to 9 (3), which"));
+        let of_several = hole(7, 7).text("EVENTS-0-of-3");
+        assert!(of_several.starts_with("lost: message EVENTS-0-of-3:7, which EVENTS-0-of-3 does"));
     }
 
     proptest! {

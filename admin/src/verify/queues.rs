@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use async_nats::jetstream::{self, stream::Stream};
-use bus::{DEAD, EVENTS, JOBS, REPLAY, stored_messages};
+use bus::{DEAD, JOBS, REPLAY, stored_messages};
 use types::dead_letter::DeadLetter;
 use types::id::Src;
 use types::job::{JobId, JobKind, Mask};
@@ -13,6 +13,25 @@ use types::replay_pointer::{self, ReplayPointer, ReplayTarget};
 use super::completion::OldestJobs;
 use super::reader::{Payloads, Reader};
 use crate::target::open_stream;
+
+/// The event stream that is verified, as dead letters, jobs and pointers name it.
+#[derive(Debug, Clone)]
+pub struct StreamSource {
+    /// Its name.
+    pub stream: String,
+    /// The number of its incarnation; `None` if the store has given it none.
+    pub src: Option<Src>,
+    /// The numbers of the other event streams.
+    pub others: Vec<Src>,
+}
+
+impl StreamSource {
+    /// Whether this number is its own. Without a number of its own it takes what no other stream has.
+    fn is(&self, src: Src) -> bool {
+        self.src
+            .map_or_else(|| !self.others.contains(&src), |own| own == src)
+    }
+}
 
 /// The message or job that a dead letter was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,24 +42,24 @@ pub enum DeadItem {
     Job(u64, JobKind),
 }
 
-/// The dead letters of one incarnation of EVENTS, by the message or job that each was: a few bytes for each.
+/// The dead letters of one incarnation of an event stream, by the message or job that each was: a few bytes for each.
 pub struct DeadLetterIndex {
     js: jetstream::Context,
-    src: Option<Src>,
+    source: StreamSource,
     next: u64,
     /// Sequences in DEAD.
     sequences: BTreeMap<DeadItem, u64>,
 }
 
 impl DeadLetterIndex {
-    /// Reads all that DEAD holds; `src` is the incarnation's number, if it has one.
+    /// Reads all that DEAD holds.
     ///
     /// # Errors
     /// Returns an error if DEAD cannot be read.
-    pub async fn read(js: &jetstream::Context, src: Option<Src>) -> anyhow::Result<Self> {
+    pub async fn read(js: &jetstream::Context, source: StreamSource) -> anyhow::Result<Self> {
         let mut index = Self {
             js: js.clone(),
-            src,
+            source,
             next: 1,
             sequences: BTreeMap::new(),
         };
@@ -109,11 +128,12 @@ impl DeadLetterIndex {
                 let at = message.seq;
                 let mut item = message
                     .dead_letter()
-                    .and_then(|letter| item(&letter, self.src));
+                    .and_then(|letter| item(&letter, &self.source));
                 if item.is_none() && message.subject.starts_with("dead.REPLAY.") {
                     // Its payload names the message if no header does.
                     let pointer = stored_messages::get(&self.js, DEAD, at).await?;
-                    item = pointer.and_then(|pointer| pointed_message(&pointer.payload, self.src));
+                    item =
+                        pointer.and_then(|pointer| pointed_message(&pointer.payload, &self.source));
                 }
                 self.sequences.extend(item.map(|item| (item, at)));
             }
@@ -132,10 +152,10 @@ impl DeadItem {
 }
 
 /// What the dead letter was; `None` if it is of another incarnation, or does not say.
-fn item(letter: &DeadLetter, src: Option<Src>) -> Option<DeadItem> {
-    let is_current = |of: Src| src.is_none_or(|src| src == of);
+fn item(letter: &DeadLetter, source: &StreamSource) -> Option<DeadItem> {
+    let is_current = |of: Src| source.is(of);
     match letter.stream.as_str() {
-        EVENTS => {
+        stream if stream == source.stream => {
             let seq = letter.stream_sequence?;
             letter
                 .src
@@ -157,11 +177,10 @@ fn item(letter: &DeadLetter, src: Option<Src>) -> Option<DeadItem> {
 }
 
 /// The message that a pointer was to store again.
-fn pointed_message(payload: &[u8], src: Option<Src>) -> Option<DeadItem> {
+fn pointed_message(payload: &[u8], source: &StreamSource) -> Option<DeadItem> {
     let pointer = serde_json::from_slice::<ReplayPointer>(payload).ok()?;
     let stores = pointer.targets.contains(&ReplayTarget::Persist);
-    (stores && src.is_none_or(|src| src == pointer.at.src))
-        .then_some(DeadItem::Message(pointer.at.seq))
+    (stores && source.is(pointer.at.src)).then_some(DeadItem::Message(pointer.at.seq))
 }
 
 /// What is pending: pointers in REPLAY and jobs in JOBS. Both are read from the leader, message by message: a work
@@ -198,7 +217,12 @@ impl PendingWork {
     ///
     /// # Errors
     /// Returns an error if REPLAY cannot be read.
-    pub async fn refresh(&mut self, src: Option<Src>, from: u64, to: u64) -> anyhow::Result<()> {
+    pub async fn refresh(
+        &mut self,
+        source: &StreamSource,
+        from: u64,
+        to: u64,
+    ) -> anyhow::Result<()> {
         while let Some(message) =
             stored_messages::first_from(&self.js, REPLAY, self.next, replay_pointer::SUBJECT)
                 .await?
@@ -207,7 +231,7 @@ impl PendingWork {
             let pointer = serde_json::from_slice::<ReplayPointer>(&message.payload);
             // What is no pointer is dead-lettered by the workers.
             if let Ok(pointer) = pointer
-                && src.is_none_or(|src| src == pointer.at.src)
+                && source.is(pointer.at.src)
                 && pointer.targets.contains(&ReplayTarget::Persist)
             {
                 self.pointers.insert(pointer.at.seq, message.seq);
@@ -263,6 +287,25 @@ mod tests {
 
     use super::*;
 
+    fn source(src: Src) -> StreamSource {
+        StreamSource {
+            stream: "EVENTS".to_owned(),
+            src: Some(src),
+            others: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_stream_without_a_number_takes_what_no_other_has() {
+        let unseen = StreamSource {
+            src: None,
+            others: vec![1, 3],
+            ..source(0)
+        };
+        assert_eq!([1, 2, 3].map(|src| unseen.is(src)), [false, true, false]);
+        assert_eq!([1, 2].map(|src| source(2).is(src)), [false, true]);
+    }
+
     fn item_of(subject: &str, headers: &[(&str, &str)]) -> Option<DeadItem> {
         let mut map = HeaderMap::new();
         headers
@@ -278,7 +321,7 @@ mod tests {
                 payload: Bytes::new(),
             }
             .dead_letter()?,
-            Some(2),
+            &source(2),
         )
     }
 
@@ -326,6 +369,9 @@ mod tests {
             None
         );
         assert_eq!((item_of(events, &[]), item_of("dead", &[])), (None, None));
+        let another_stream = "dead.EVENTS-0-of-3.persist";
+        let seq = [("Devtrail-Stream-Sequence", "7")];
+        assert_eq!(item_of(another_stream, &seq), None);
     }
 
     #[test]
@@ -333,17 +379,18 @@ mod tests {
         let pointer =
             br#"{"replay_id":null,"src":2,"seq":5,"targets":["persist"],"source":"stream"}"#;
         assert_eq!(
-            pointed_message(pointer, Some(2)),
+            pointed_message(pointer, &source(2)),
             Some(DeadItem::Message(5))
         );
         assert_eq!(
             (
-                pointed_message(pointer, Some(1)),
-                pointed_message(b"{}", Some(2))
+                pointed_message(pointer, &source(1)),
+                pointed_message(b"{}", &source(2))
             ),
             (None, None)
         );
         let derives = br#"{"replay_id":"r","src":2,"seq":5,"targets":["alert"],"source":"store"}"#;
-        assert_eq!(pointed_message(derives, Some(2)), None, "it stores nothing");
+        let stored = pointed_message(derives, &source(2));
+        assert_eq!(stored, None, "it stores nothing");
     }
 }

@@ -13,6 +13,7 @@ use runtime::process::{Actor, Process};
 use runtime::retry::RetrySettings;
 use runtime::shutdown::Shutdown;
 use store::{Postgres, Sqlite, Store};
+use types::event_streams::EventStreams;
 
 use crate::encode::{Body, publish_all};
 use crate::input::{EVENTS, body};
@@ -150,7 +151,9 @@ async fn persist<S: Store>(
         BreakerSettings::DEFAULT,
         &process,
     );
-    let running = tokio::spawn(workers::persist::run(client, store, pulling, process));
+    let streams = EventStreams::ONE;
+    let running = workers::persist::run(client, streams, store, pulling, process);
+    let running = tokio::spawn(running);
     let mut stored = 0;
     let mut stalled = StallCheck::new(stored);
     while stored < batches as u64 {

@@ -8,6 +8,7 @@ use bus::atomic_group::GroupSupport;
 use runtime::breaker::Guard;
 use runtime::retry::RetryPolicy;
 use tokio::time::Instant;
+use types::event_streams::EventStream;
 
 use super::line::{Departure, Line};
 use super::message::{EventsMessage, NotPublished};
@@ -15,7 +16,7 @@ use crate::incarnation_cache::IncarnationCache;
 
 /// One PubAck is awaited this long before the same message is published again.
 pub const ATTEMPT: Duration = Duration::from_secs(2);
-/// Publishes to the EVENTS stream. Cheap to clone; all clones are one publisher.
+/// Publishes to one of the event streams. Cheap to clone; all clones are one publisher.
 #[derive(Clone)]
 pub struct Publisher(pub(super) Arc<Inner>);
 
@@ -44,6 +45,7 @@ impl Publisher {
     #[must_use]
     pub fn new(
         js: jetstream::Context,
+        stream: EventStream,
         incarnation: Arc<IncarnationCache>,
         breaker: Guard,
         settings: PublishSettings,
@@ -55,7 +57,7 @@ impl Publisher {
             breaker,
             settings,
             line: Mutex::new(Line::new(Instant::now())),
-            group_support: GroupSupport::of(bus::EVENTS),
+            group_support: GroupSupport::of(stream.to_string()),
         }))
     }
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_STREAM;
 use bytes::Bytes;
 use types::batch::{self, Header};
+use types::event_streams::EventStreams;
 use types::id::MessageIdentity;
 use types::stream::StreamIncarnation;
 
@@ -32,16 +34,25 @@ pub fn max_message(client: &async_nats::Client) -> usize {
 }
 
 impl EventsMessage {
-    /// The message of a batch.
+    /// The message of a batch, for the one of the event streams that holds the developer's batches.
     ///
     /// # Errors
     /// Returns the error of [`batch::encode`]; it has none for headers that this program makes.
-    pub fn of(header: &Header, events: &[impl AsRef<[u8]>]) -> Result<Self, serde_json::Error> {
+    pub fn of(
+        streams: EventStreams,
+        header: &Header,
+        events: &[impl AsRef<[u8]>],
+    ) -> Result<Self, serde_json::Error> {
         let payload = batch::encode(header, events)?;
         let mut headers = HeaderMap::new();
         headers.insert(batch::BATCH_ID, header.batch_id.as_str());
         headers.insert(batch::CORRELATION_ID, header.correlation_id.as_str());
         headers.insert(batch::TRACEPARENT, header.traceparent.as_str());
+        let stream = streams.of(&header.developer);
+        if streams != EventStreams::ONE {
+            // Another number of streams has the same subjects: its streams refuse the message by their names.
+            headers.insert(NATS_EXPECTED_STREAM, stream.to_string());
+        }
         Ok(Self {
             identity: MessageIdentity::new(
                 &header.developer,
@@ -49,7 +60,7 @@ impl EventsMessage {
                 &header.batch_id,
                 events.iter(),
             ),
-            subject: bus::batch_subject(&header.developer),
+            subject: stream.subject(&header.developer),
             headers,
             payload,
         })

@@ -70,6 +70,7 @@ fn reply(oldest_first: Vec<SubmissionReply>) -> Option<Submissions> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use types::event_streams::StreamSequence;
     use types::job::{BatchState, JobKind};
     use types::verdict::Counts;
 
@@ -80,7 +81,7 @@ mod tests {
         let submission = |stream_sequence, state| SubmissionReply {
             batch_id: "b1".to_owned(),
             correlation_id: "c1".to_owned(),
-            stream_sequence,
+            stream_sequence: StreamSequence::new("EVENTS", stream_sequence),
             state,
             counts: Counts::default(),
             need: vec![JobKind::Aggregate],

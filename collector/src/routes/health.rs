@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract;
 use http_server::health::Health;
-use runtime::breaker::BreakerState;
 
 use crate::app_state::AppState;
 use crate::openapi::{NoRefusals, ReadyRefusals};
@@ -34,12 +33,11 @@ pub async fn ready(
             "This collector is shutting down.",
         ));
     }
-    if app.breaker.state() == BreakerState::Open {
+    let bound = app.stream.get();
+    if let Some(left) = bound.and_then(|stream| stream.partitions.all_open_for()) {
         let detail =
             "Not ready: the stream failed again and again, so it is not tried for a while.";
-        return Err(
-            Problem::new(ErrorCode::CircuitOpen, detail).retry_after(app.breaker.open_for())
-        );
+        return Err(Problem::new(ErrorCode::CircuitOpen, detail).retry_after(left));
     }
     match app.ready() {
         Ok(_) => Ok(Health::READY),

@@ -98,7 +98,6 @@ mod tests {
     use axum::body::Body;
     use axum::extract::Request;
     use clap::Parser;
-    use runtime::breaker::BreakerSettings;
     use runtime::{
         process::{Actor, Process},
         shutdown::Shutdown,
@@ -143,13 +142,7 @@ mod tests {
             settings: receiver,
         };
         let limits = Defaults::parse_from(["collector"]).limits;
-        let app = AppState::new(
-            limits,
-            BreakerSettings::DEFAULT,
-            Schemas::builtin(),
-            loaded,
-            &process,
-        );
+        let app = AppState::new(limits, Schemas::builtin(), loaded, &process);
         let router = router(Arc::new(app), CorsOrigins::default());
         let unavailable = (503, "stream_unavailable".to_owned());
         assert_eq!(code(&router, "GET", "/health/ready").await, unavailable);

@@ -241,9 +241,9 @@ impl Bench {
 
 /// EVENTS and the buckets that a collector reads, as they are declared but small.
 async fn make_streams(js: &jetstream::Context) {
-    let mut declared = topology::declared().clone();
+    let mut declared = topology::declared(types::event_streams::EventStreams::ONE);
     declared.retain(|name, _| {
-        let needed = [bus::EVENTS, "KV_api_keys", "KV_settings"];
+        let needed = ["EVENTS", "KV_api_keys", "KV_settings"];
         name.consumer.is_none() && needed.contains(&name.stream.as_str())
     });
     assert_eq!(declared.len(), 3);

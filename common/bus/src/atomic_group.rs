@@ -78,7 +78,7 @@ pub const UNSUPPORTED: Duration = Duration::from_secs(30);
 /// Whether a stream takes groups: told once when that changes, and asked again after [`UNSUPPORTED`].
 #[derive(Debug)]
 pub struct GroupSupport {
-    stream: &'static str,
+    stream: String,
     /// It takes none, until it is asked again.
     refused_until: Mutex<Option<Instant>>,
 }
@@ -86,9 +86,9 @@ pub struct GroupSupport {
 impl GroupSupport {
     /// Of a stream that has not been asked.
     #[must_use]
-    pub fn of(stream: &'static str) -> Self {
+    pub fn of(stream: impl Into<String>) -> Self {
         Self {
-            stream,
+            stream: stream.into(),
             refused_until: Mutex::new(None),
         }
     }

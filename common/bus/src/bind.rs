@@ -28,6 +28,9 @@ pub enum BindError {
         /// As the file has it.
         declared: Value,
     },
+    /// The streams of batches do not fit each other: the sentence names them, and the remedy.
+    #[error("{0}")]
+    MixedEventStreams(String),
     /// The streams belong to another store than the worker's: the sentence names both, and the remedy.
     #[error("{0}")]
     OtherStore(String),
@@ -46,7 +49,7 @@ async fn checked(js: &jetstream::Context, name: ResourceName) -> Result<Value, B
     let Some(info) = api::info(js, &name).await? else {
         return Err(BindError::Missing(name));
     };
-    let declared = topology::declared().get(&name).cloned().unwrap_or_default();
+    let declared = topology::declared_as(&name);
     let live = info["config"].as_object().cloned().unwrap_or_default();
     match topology::differences(&declared, &live).safety.pop() {
         None => Ok(info),

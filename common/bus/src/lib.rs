@@ -8,6 +8,7 @@ mod bind;
 mod connect_failure;
 mod connection;
 pub mod consumer_status;
+mod event_streams;
 pub mod lease;
 mod login;
 pub mod monitor;
@@ -27,8 +28,9 @@ pub use connect_failure::ConnectFailure;
 pub use connection::{
     ConnectionSettings, NatsSettings, connect, connect_once, connects, reconnected,
 };
+pub use event_streams::{event_streams, existing_event_streams};
 pub use login::{NatsAccess, NatsLoginArgs};
 pub use names::{
-    ADMIN, ALERTS, ALL_BATCHES, ConsumerRef, DEAD, EVENTS, JOBS, PERSIST, PERSIST_REPLAY, REPLAY,
-    ResourceName, WEBHOOK_ADMIN, batch_subject,
+    ADMIN, ALERTS, ConsumerRef, DEAD, JOBS, PERSIST, PERSIST_REPLAY, REPLAY, ResourceName,
+    WEBHOOK_ADMIN,
 };

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-/// The stream of batches.
-pub const EVENTS: &str = "EVENTS";
 /// The stream of jobs.
 pub const JOBS: &str = "JOBS";
-/// The stream of pointers to messages of EVENTS that are handled again.
+/// The stream of pointers to batches' messages that are handled again.
 pub const REPLAY: &str = "REPLAY";
 /// The stream of alerts.
 pub const ALERTS: &str = "ALERTS";
@@ -20,15 +18,6 @@ pub const WEBHOOK_ADMIN: &str = "webhook-admin";
 pub const PERSIST: &str = "persist";
 /// The durable consumer of the persist workers on REPLAY.
 pub const PERSIST_REPLAY: &str = "persist-replay";
-
-/// The subjects of all developers' batches.
-pub const ALL_BATCHES: &str = "events.batch.*";
-
-/// The subject that a developer's batches are published on.
-#[must_use]
-pub fn batch_subject(developer: &types::id::DeveloperId) -> String {
-    format!("events.batch.{developer}")
-}
 
 /// A durable consumer and its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

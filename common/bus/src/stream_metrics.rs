@@ -3,6 +3,7 @@
 //! Every process whose metrics are read reads them itself, and no lease decides who: the lag matters most when
 //! the workers are gone, and the same number from several processes does no harm (`max by (stream)`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -18,10 +19,11 @@ use runtime::metrics::{
     self, CONSUMER_ACK_PENDING, CONSUMER_AGE, CONSUMER_PENDING, STREAM_BYTES, STREAM_LIMIT,
     STREAM_MESSAGES, set,
 };
+use types::event_streams::EventStreams;
 
 /// Starts the counters of every declared consumer at 0, so that their first step can be seen.
-pub fn begin_consumers() {
-    for name in topology::declared().keys() {
+pub fn begin_consumers(streams: EventStreams) {
+    for name in topology::declared(streams).keys() {
         if let Some(consumer) = &name.consumer {
             metrics::begin_consumer(&name.stream, consumer);
         }
@@ -33,24 +35,38 @@ const MIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the metrics of all streams over one connection.
 #[derive(Clone)]
-pub struct StreamMetrics(pub jetstream::Context);
+pub struct StreamMetrics {
+    js: jetstream::Context,
+    /// All that is declared.
+    names: Arc<[ResourceName]>,
+}
 
 impl StreamMetrics {
+    /// Of what is declared for so many event streams.
+    #[must_use]
+    pub fn new(js: jetstream::Context, streams: EventStreams) -> Self {
+        Self {
+            js,
+            names: topology::declared(streams).into_keys().collect(),
+        }
+    }
+
     /// Registers them: they are read whenever the process's metrics are.
     pub fn follow(self, health: &HealthRegistry) {
+        let names = self.names.clone();
         let read = move || {
             let streams = self.clone();
             async move { streams.read().await }
         };
-        health.source("streams", MIN_INTERVAL, read, || {
-            topology::declared().keys().for_each(unknown);
+        health.source("streams", MIN_INTERVAL, read, move || {
+            names.iter().for_each(unknown);
         });
     }
 
     /// Reads all that is declared into gauges, at once. What cannot be read is `NaN`: an old
     /// number would mislead.
     async fn read(&self) {
-        join_all(topology::declared().keys().map(|name| self.one(name))).await;
+        join_all(self.names.iter().map(|name| self.one(name))).await;
     }
 
     async fn one(&self, name: &ResourceName) {
@@ -65,7 +81,7 @@ impl StreamMetrics {
 
     /// Reads a stream; `false` if it is missing.
     async fn stream(&self, name: &ResourceName) -> Result<bool, ApiError> {
-        let Some(status) = consumer_status::stream(&self.0, name).await? else {
+        let Some(status) = consumer_status::stream(&self.js, name).await? else {
             return Ok(false);
         };
         let labels = [("stream", name.stream.as_str())];
@@ -81,7 +97,7 @@ impl StreamMetrics {
 
     /// Reads a consumer; `false` if it is missing.
     async fn consumer(&self, name: &ResourceName, consumer: &str) -> Result<bool, ApiError> {
-        let Some(status) = consumer_status::consumer(&self.0, name).await? else {
+        let Some(status) = consumer_status::consumer(&self.js, name).await? else {
             return Ok(false);
         };
         let labels = [("stream", name.stream.as_str()), ("consumer", consumer)];

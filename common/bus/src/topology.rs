@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{ApiError, info, request};
 use crate::names::{ConsumerRef, ResourceName};
+use types::event_streams::{EVENTS, EventStream, EventStreams};
 
 /// A configuration as the server's API takes it.
 pub type Config = Map<String, Value>;
@@ -83,17 +84,67 @@ const CONSUMERS: [(&str, &str); 9] = [
     ),
 ];
 
-/// What the files declare.
+/// What the files declare, with the batches spread over so many streams. The files of EVENTS hold for each of them, but
+/// for its name, its subjects, and its part of the bytes.
 ///
 /// # Panics
 /// Never in a released build: a test reads every file.
 #[must_use]
-pub fn declared() -> &'static BTreeMap<ResourceName, Config> {
-    &DECLARED
+pub fn declared(streams: EventStreams) -> BTreeMap<ResourceName, Config> {
+    let mut declared = BTreeMap::new();
+    for (name, config) in FILES.iter() {
+        if name.stream != EVENTS {
+            declared.insert(name.clone(), config.clone());
+            continue;
+        }
+        declared.extend(streams.all().map(|stream| {
+            let of_stream = ResourceName {
+                stream: stream.to_string(),
+                consumer: name.consumer.clone(),
+            };
+            (of_stream, one_of_several(config, stream))
+        }));
+    }
+    declared
+}
+
+/// What the files declare of this stream or consumer; nothing if they do not name it.
+#[must_use]
+pub fn declared_as(name: &ResourceName) -> Config {
+    let Some(stream) = EventStream::named(&name.stream) else {
+        return FILES.get(name).cloned().unwrap_or_default();
+    };
+    let file = ResourceName {
+        stream: EVENTS.to_owned(),
+        consumer: name.consumer.clone(),
+    };
+    let config = FILES.get(&file);
+    config.map_or_else(Config::new, |config| one_of_several(config, stream))
+}
+
+/// What the file of EVENTS, or of its consumer, declares for one of the streams of batches.
+fn one_of_several(file: &Config, stream: EventStream) -> Config {
+    let subjects = stream.all_subjects();
+    let share = |bytes: i64| bytes / i64::from(stream.streams().number());
+    let mut config = file.clone();
+    for (field, value) in &mut config {
+        match field.as_str() {
+            "name" => *value = json!(stream.to_string()),
+            "subjects" => *value = json!([subjects]),
+            "filter_subject" => *value = json!(subjects),
+            "max_bytes" => {
+                if let Some(bytes) = value.as_i64() {
+                    *value = json!(share(bytes));
+                }
+            }
+            _ => {}
+        }
+    }
+    config
 }
 
 /// Parsed once: each binding compares with it.
-static DECLARED: LazyLock<BTreeMap<ResourceName, Config>> = LazyLock::new(|| {
+static FILES: LazyLock<BTreeMap<ResourceName, Config>> = LazyLock::new(|| {
     let parse = |text: &str| {
         serde_json::from_str::<Config>(text).expect("an embedded file is a JSON object")
     };
@@ -282,7 +333,7 @@ pub async fn restart_consumer(
     consumer: &ConsumerRef,
 ) -> Result<(), ApiError> {
     let name = consumer.resource();
-    let declared = declared().get(&name).cloned().unwrap_or_default();
+    let declared = declared_as(&name);
     let live = info(js, &name).await?;
     let live = live.and_then(|info| info["config"].as_object().cloned());
     let mut config = live.unwrap_or_else(|| declared.clone());
@@ -301,21 +352,25 @@ pub async fn restart_consumer(
 mod tests {
     use super::*;
 
+    fn one() -> BTreeMap<ResourceName, Config> {
+        declared(EventStreams::ONE)
+    }
+
     fn events() -> ResourceName {
         ResourceName::stream("EVENTS")
     }
 
     fn change_of(edit: impl FnOnce(&mut Config)) -> Option<ConfigChange> {
-        let declared = declared();
+        let declared = one();
         let mut live = declared.clone();
         edit(live.get_mut(&events()).unwrap());
-        plan(declared, &live).pop().map(|(_, change)| change)
+        plan(&declared, &live).pop().map(|(_, change)| change)
     }
 
     #[test]
     fn what_is_missing_is_created_streams_first() {
-        assert_eq!(plan(declared(), declared()), []);
-        let all = plan(declared(), &BTreeMap::new());
+        assert_eq!(plan(&one(), &one()), []);
+        let all = plan(&one(), &BTreeMap::new());
         assert!(
             all.iter()
                 .all(|(_, change)| matches!(change, ConfigChange::Create(_)))
@@ -351,7 +406,7 @@ mod tests {
 
     #[test]
     fn an_older_stream_gets_what_makes_it_fast_and_is_safe_without() {
-        let declared = declared();
+        let declared = one();
         let mut older = declared[&events()].clone();
         older.remove(ATOMIC);
         let differences = differences(&declared[&events()], &older);
@@ -361,6 +416,41 @@ mod tests {
             panic!("not repaired")
         };
         assert_eq!(config[ATOMIC], json!(true));
+    }
+
+    #[test]
+    fn one_event_stream_is_declared_as_the_files_have_it() {
+        assert_eq!(one(), *FILES);
+        assert!(
+            FILES
+                .iter()
+                .all(|(name, config)| declared_as(name) == *config)
+        );
+    }
+
+    #[test]
+    fn several_event_streams_have_their_own_subjects_and_share_the_bytes() {
+        let three = declared("3".parse().unwrap());
+        assert!(!three.keys().any(|name| name.stream == EVENTS));
+        assert_eq!(three.len(), FILES.len() + 4);
+        let name = ResourceName::stream("EVENTS-2-of-3");
+        let stream = &three[&name];
+        assert_eq!(
+            (&stream["name"], &stream["subjects"]),
+            (&json!("EVENTS-2-of-3"), &json!(["events.batch.2.*"]))
+        );
+        let whole = FILES[&events()]["max_bytes"].as_i64().unwrap();
+        assert_eq!(stream["max_bytes"], json!(whole / 3));
+        let consumer = ConsumerRef::new("EVENTS-2-of-3", "persist").resource();
+        assert_eq!(
+            three[&consumer]["filter_subject"],
+            json!("events.batch.2.*")
+        );
+        assert!(
+            three
+                .iter()
+                .all(|(name, config)| declared_as(name) == *config)
+        );
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Server {
             url: ports["nats"][0].as_str().unwrap().to_owned(),
             _folder: folder,
         };
-        let mut declared = topology::declared().clone();
+        let mut declared = topology::declared(types::event_streams::EventStreams::ONE);
         declared.retain(|name, _| name.stream == format!("KV_{BUCKET}"));
         for config in declared.values_mut() {
             for field in ["max_age", "duplicate_window"] {

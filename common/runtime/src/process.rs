@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::breaker::{BreakerState, Breakers};
+use crate::breaker::{BreakerReport, BreakerState, Breakers};
 use crate::health::{HealthRegistry, NotReady};
 use crate::logging::background::within;
 use crate::settings::{self, Loaded, Settings, UsageError};
@@ -22,6 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A breaker whose name begins so protects no part of the work: a dead receiver blocks nothing.
 const APART: &str = "webhook:";
+/// Breakers whose names begin so share the work between them: it stops when all of them are open.
+const SHARED: &str = "stream:";
 
 /// What every program is given.
 #[derive(Clone)]
@@ -76,9 +78,13 @@ impl Process {
         }
         // Half-open, the next call may close it; the checks show whether that would succeed.
         let reports = self.breakers.reports();
-        let open = reports
-            .iter()
-            .find(|one| one.state == BreakerState::Open && !one.name.starts_with(APART));
+        let is_open = |one: &&BreakerReport| one.state == BreakerState::Open;
+        let is_shared = |one: &&BreakerReport| one.name.starts_with(SHARED);
+        let shared_are_open = reports.iter().filter(is_shared).all(|one| is_open(&one));
+        let blocks = |one: &&BreakerReport| {
+            !one.name.starts_with(APART) && (shared_are_open || !is_shared(one))
+        };
+        let open = reports.iter().filter(is_open).find(blocks);
         open.map_or(Ok(()), |one| {
             let reason = format!("the circuit breaker before the {} is open", one.name);
             Err(NotReady {
@@ -231,6 +237,27 @@ mod tests {
     use super::*;
     use crate::breaker::{BreakerSettings, CallOutcome};
 
+    fn open(process: &Process, name: &str) {
+        let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
+        (0..5).for_each(|_| guard.acquire().ok().unwrap().done(CallOutcome::Failed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_several_event_streams_is_enough_to_be_ready() {
+        let process = Process::new(Actor::new("test"), Shutdown::manual(Duration::from_secs(1)));
+        let names = ["stream:EVENTS-0-of-2", "stream:EVENTS-1-of-2"];
+        for name in names {
+            let _ = process.breakers.guard(name, BreakerSettings::DEFAULT);
+        }
+        open(&process, names[0]);
+        assert_eq!(process.ready().await, Ok(()));
+        open(&process, names[1]);
+        assert_eq!(
+            process.ready().await.map_err(|why| why.code),
+            Err("circuit_open")
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn ready_means_every_check_holds_and_no_breaker_is_open() {
         let process = Process::new(Actor::new("test"), Shutdown::manual(Duration::from_secs(1)));
@@ -249,10 +276,7 @@ mod tests {
             "it hangs"
         );
         process.health.check("store", || async { Ok(()) });
-        let open = |name: &str| {
-            let guard = process.breakers.guard(name, BreakerSettings::DEFAULT);
-            (0..5).for_each(|_| guard.acquire().ok().unwrap().done(CallOutcome::Failed));
-        };
+        let open = |name: &str| open(&process, name);
         open("webhook:admin");
         assert_eq!(process.ready().await, Ok(()));
         open("store");

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod dead_letter;
 pub mod developer_settings;
 pub mod event;
+pub mod event_streams;
 pub mod formats;
 pub mod id;
 pub mod job;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::event_streams::StreamSequence;
 use crate::id::{BatchRef, MessageIdentity};
 use crate::job::{BatchState, JobKind};
 use crate::stream::StreamIncarnation;
@@ -94,8 +95,8 @@ pub struct SubmissionReply {
     pub batch_id: String,
     /// The batch's correlation id.
     pub correlation_id: String,
-    /// The stream sequence.
-    pub stream_sequence: u64,
+    /// The stream sequence: a number, or `STREAM:N` if there are several event streams.
+    pub stream_sequence: StreamSequence,
     /// How far its processing has come.
     pub state: BatchState,
     /// Its events as the store classified them.
@@ -118,7 +119,7 @@ pub struct SubmissionReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredReply {
     /// The stream sequence of the first submission.
-    pub stream_sequence: u64,
+    pub stream_sequence: StreamSequence,
     /// Whether that is another message than the queried one: this one was a resend outside the server's window.
     pub duplicate_batch: bool,
     /// Its events as the store classified them.

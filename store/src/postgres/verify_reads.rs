@@ -12,8 +12,8 @@ use crate::identity::bound;
 use crate::row::{Row, count};
 use crate::verify_reads::{
     ACCOUNT_BATCHES, ACCOUNT_DUPLICATES, ACCOUNT_EVENTS, ACCOUNT_REFUSED, ACCOUNT_STEPS, Account,
-    Accounts, EXPLAINED, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads,
-    decode_state_count,
+    Accounts, EXPLAINED, INCARNATION, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED,
+    VerifyReads, decode_incarnation, decode_state_count,
 };
 
 impl VerifyReads for Postgres {
@@ -23,6 +23,11 @@ impl VerifyReads for Postgres {
     ) -> Result<Option<Src>, StoreError> {
         let key: [Param<'_>; 2] = [&incarnation.name, &incarnation.created];
         self.one(SOURCE.postgres, &key, |row| row.value(0)).await
+    }
+
+    async fn incarnation(&self, src: Src) -> Result<Option<StreamIncarnation>, StoreError> {
+        self.one(INCARNATION.postgres, &[&src], decode_incarnation)
+            .await
     }
 
     async fn accounts(&self, src: Src, from: u64, to: u64) -> Result<Vec<Account>, StoreError> {

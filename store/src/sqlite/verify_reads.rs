@@ -13,8 +13,8 @@ use crate::identity::bound;
 use crate::row::{Row as _, count};
 use crate::verify_reads::{
     ACCOUNT_BATCHES, ACCOUNT_DUPLICATES, ACCOUNT_EVENTS, ACCOUNT_REFUSED, ACCOUNT_STEPS, Account,
-    Accounts, EXPLAINED, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED, VerifyReads,
-    decode_state_count,
+    Accounts, EXPLAINED, INCARNATION, IS_ADOPTED, SOURCE, STATES, TOTALS, Totals, UNFINISHED,
+    VerifyReads, decode_incarnation, decode_state_count,
 };
 
 impl VerifyReads for Sqlite {
@@ -26,6 +26,15 @@ impl VerifyReads for Sqlite {
         self.read(move |connection| {
             let key = params![incarnation.name, incarnation.created];
             one(connection, SOURCE.sqlite, key, |row| row.value(0))
+        })
+        .await
+    }
+
+    async fn incarnation(&self, src: Src) -> Result<Option<StreamIncarnation>, StoreError> {
+        self.read(move |connection| {
+            one(connection, INCARNATION.sqlite, [src], |row| {
+                decode_incarnation(row)
+            })
         })
         .await
     }

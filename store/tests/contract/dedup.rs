@@ -1,7 +1,7 @@
 //! The owner of an event id, the outcome of the other submissions, and what that does to batches and hours.
 
 use serde_json::{Value, json};
-use store::Persist;
+use store::{Persist, StreamNames, VerifyReads};
 use types::audit::Step;
 use types::id::EventRef;
 use types::job::BatchState;
@@ -391,6 +391,12 @@ pub async fn a_recreated_stream_is_another_source<E: Engine>() {
         old,
         "an incarnation keeps its number"
     );
+    let numbered = store.store().incarnation(new).await.unwrap();
+    assert_eq!(numbered, Some(incarnation(T0 + HOUR)));
+    assert_eq!(store.store().incarnation(new + 1).await.unwrap(), None);
+    let mut names = StreamNames::default();
+    assert_eq!(names.of(store.store(), old).await.unwrap(), "EVENTS");
+    assert!(names.of(store.store(), new + 1).await.is_err());
     let first = store_one(&store, batch(at(old, 1), &[event("a", 1), event("b", 1)])).await;
     let second = store_one(&store, batch(at(new, 1), &[event("a", 1), event("b", 1)])).await;
     assert_eq!((first.counts, first.already), (counts([2, 0, 0, 0]), false));

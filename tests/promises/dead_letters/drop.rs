@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
-use harness::{Deployment, Engine, envelope, event, stderr_of};
+use harness::{Deployment, Engine, envelope, event, events_of, stderr_of};
 use serde_json::Value;
 
 use super::{became, dead, dead_letters, json, refuse, running, send};
@@ -31,7 +31,7 @@ async fn events_holds(deployment: &Deployment, seq: u64) -> bool {
     deployment
         .js()
         .await
-        .get_stream("EVENTS")
+        .get_stream(&events_of("ada"))
         .await
         .unwrap()
         .get_raw_message(seq)
@@ -213,7 +213,12 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     );
 
     // A worker died between DEAD and its TERM, and the message was stored after all.
-    let events = deployment.js().await.get_stream("EVENTS").await.unwrap();
+    let events = deployment
+        .js()
+        .await
+        .get_stream(&events_of("ada"))
+        .await
+        .unwrap();
     let stored = events.get_raw_message(1).await.unwrap();
     let at = |seq| {
         [
@@ -224,7 +229,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     };
     let twice = publish(
         &deployment,
-        "dead.EVENTS.persist",
+        &format!("dead.{}.persist", events_of("ada")),
         &stored.payload,
         &at("1"),
     )
@@ -239,7 +244,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
     );
     let twice = publish(
         &deployment,
-        "dead.EVENTS.persist",
+        &format!("dead.{}.persist", events_of("ada")),
         &stored.payload,
         &at("1"),
     )
@@ -271,7 +276,7 @@ async fn drop_keeps_what_is_stored_and_redrive_the_only_copy(engine: Engine) {
 
     let copy = publish(
         &deployment,
-        "dead.EVENTS.persist",
+        &format!("dead.{}.persist", events_of("ada")),
         b"the only copy",
         &at("700"),
     )

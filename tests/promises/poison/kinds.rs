@@ -1,7 +1,7 @@
 //! Kinds of poison: what is published, and what its dead letter must say.
 
 use async_nats::jetstream::message::PublishMessage;
-use harness::{Database, Deployment};
+use harness::{Database, Deployment, event_streams};
 use types::batch::{self, EventMetadata, Header};
 use types::id::BatchRef;
 use types::job::{JobBody, JobKind, JobMessage};
@@ -18,7 +18,7 @@ pub struct Kind {
     /// Headers that no client can read.
     unreadable: Option<&'static [u8]>,
     /// Where it ends.
-    dead: &'static str,
+    dead: String,
     /// Part of the reason, and the headers that are known of it.
     reason: &'static str,
     known: Vec<(&'static str, String)>,
@@ -67,7 +67,7 @@ impl Kind {
                 dead_letter.optional("X-Own"),
                 dead_letter.header("Devtrail-Subject")
             ),
-            (own, &*self.subject)
+            (own, &*stored_under(&self.subject))
         );
         assert_eq!(
             (
@@ -87,13 +87,32 @@ impl Kind {
     }
 }
 
+/// The subject under which the server stores what is published on this one.
+fn stored_under(subject: &str) -> String {
+    match subject.strip_prefix("events.batch.") {
+        Some(token) => {
+            let stream = event_streams().of_token(token);
+            stream.all_subjects().replace('*', token)
+        }
+        None => subject.to_owned(),
+    }
+}
+
+/// The subject in DEAD of a batch's message, which was published on a subject that ends with this token.
+fn dead_batch(token: &str) -> String {
+    format!("dead.{}.persist", event_streams().of_token(token))
+}
+
 /// Bytes that are nothing.
 pub fn garbage(subject: &str, payload: &[u8]) -> Kind {
     let (dead, reason) = match subject {
-        "events.batch.ada" => ("dead.EVENTS.persist", "the message"),
-        "replay.batch" => ("dead.REPLAY.persist-replay", "the message is no pointer"),
-        "jobs.alert.replay.ada" => ("dead.JOBS.alert-replay", "the message is no job"),
-        _ => ("dead.JOBS.normalize", "the message is no job"),
+        "events.batch.ada" => (dead_batch("ada"), "the message"),
+        "replay.batch" => (
+            "dead.REPLAY.persist-replay".to_owned(),
+            "the message is no pointer",
+        ),
+        "jobs.alert.replay.ada" => ("dead.JOBS.alert-replay".to_owned(), "the message is no job"),
+        _ => ("dead.JOBS.normalize".to_owned(), "the message is no job"),
     };
     let developer = ("Devtrail-Developer", "ada".to_owned());
     let known = [("Devtrail-State", "none".to_owned())].into_iter();
@@ -155,14 +174,14 @@ fn lying(batch_id: &str, text: &str, note: EventMetadata, reason: &'static str) 
     }
 }
 
-fn job(lane: &str, job: &JobMessage, dead: &'static str, reason: &'static str) -> Kind {
+fn job(lane: &str, job: &JobMessage, dead: &str, reason: &'static str) -> Kind {
     let payload = serde_json::to_vec(job).unwrap();
     let known = vec![("Devtrail-Batch", job.body.batch.to_string())];
     Kind {
         subject: lane.to_owned(),
         payload,
         unreadable: None,
-        dead,
+        dead: dead.to_owned(),
         reason,
         known,
     }
@@ -273,7 +292,7 @@ pub async fn all(deployment: &Deployment) -> Vec<Kind> {
         ),
         unreadable("replay.batch", b"NATS/1.0\r\nno name: x\r\n\r\n", b"fifth"),
         Kind {
-            dead: "dead.EVENTS.persist",
+            dead: dead_batch("a\u{a0}b"),
             reason: "the subject cannot be read",
             known: Vec::new(),
             ..unreadable(
@@ -320,7 +339,7 @@ pub fn check_the_refused_and_the_panicking(dead_letters: &[Dead]) {
     let refused = with("not this one");
     assert_eq!(
         (&*refused.subject, refused.header("Devtrail-State")),
-        ("dead.EVENTS.persist", "none")
+        (&*dead_batch("ada"), "none")
     );
     assert_eq!(refused.header("Devtrail-Event-Ids"), "beside-it,refused");
     assert!(

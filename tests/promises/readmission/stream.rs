@@ -1,6 +1,6 @@
 //! Readmitted events are in the stream first: they wait for a worker, and the store can be rebuilt.
 
-use harness::{Database, Engine, envelope, stderr_of, until};
+use harness::{Database, Engine, envelope, events_of, stderr_of, until};
 use serde_json::json;
 
 use super::support::{
@@ -27,7 +27,7 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
     deployment
         .streams()
         .await
-        .forget_message_ids("EVENTS")
+        .forget_message_ids(&events_of("ada"))
         .await;
     let bucket = js.get_key_value("api_keys").await.unwrap();
     bucket
@@ -49,7 +49,7 @@ async fn what_waits_for_a_worker_is_not_sent_again(engine: Engine) {
         "{}",
         stderr_of(&first)
     );
-    let stream = js.get_stream("EVENTS").await.unwrap();
+    let stream = js.get_stream(&events_of("ada")).await.unwrap();
     let message = stream.direct_get(2).await.unwrap();
     let id = message.headers.get("Nats-Msg-Id").unwrap().to_string();
     assert!(id.starts_with("ada:3:readmit-1-1:"), "{id}");

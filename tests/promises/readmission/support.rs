@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness::{Client, Database, Deployment, Engine, envelope, stderr_of};
+use harness::{Client, Database, Deployment, Engine, envelope, events_of, stderr_of};
 use runtime::clock;
 use serde_json::{Value, json};
 use types::time::{SECOND, rfc3339};
@@ -83,7 +83,12 @@ pub async fn everything(database: &Database) -> Vec<Vec<Vec<String>>> {
 }
 
 pub async fn messages(deployment: &Deployment) -> u64 {
-    let mut stream = deployment.js().await.get_stream("EVENTS").await.unwrap();
+    let mut stream = deployment
+        .js()
+        .await
+        .get_stream(&events_of("ada"))
+        .await
+        .unwrap();
     stream.info().await.unwrap().state.last_sequence
 }
 

@@ -11,8 +11,9 @@ use async_nats::jetstream;
 use bus::pull::{
     Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullLoop, PullSettings,
 };
-use bus::{BindError, ConsumerRef, EVENTS, PERSIST, PERSIST_REPLAY, REPLAY};
+use bus::{BindError, ConsumerRef, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use runtime::clock;
 use runtime::crash;
 use runtime::process::Process;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use types::batch::{self, Batch};
 use types::dead_letter::MessageContext;
 use types::event::EventHead;
+use types::event_streams::EventStreams;
 use types::id::{BatchRef, Src};
 use types::query::NOTIFY;
 use types::stream::StreamIncarnation;
@@ -32,12 +34,13 @@ use job_outbox::JobOutbox;
 use lost_jobs::LostJobs;
 use redrive::RedriveRole;
 
-/// Pulls EVENTS into the store, and publishes the jobs of what it stored, until the process stops.
+/// Pulls the event streams into the store, and publishes the jobs of what it stored, until the process stops.
 ///
 /// # Errors
 /// Returns a `BindError` if a stream or its consumer is missing or unsafe at the start.
 pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     client: async_nats::Client,
+    streams: EventStreams,
     store: S,
     pulling: PullSettings,
     process: Process,
@@ -56,29 +59,35 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
         jobs,
         actor,
     });
-    let redriving = Arc::new(RedriveRole::new(js.clone(), store, handler.clone()));
+    let redriving = RedriveRole::new(js.clone(), streams, store, handler.clone());
     let redriven = PullLoop {
         js: js.clone(),
         consumer: ConsumerRef::new(REPLAY, PERSIST_REPLAY),
-        handler: redriving,
+        handler: Arc::new(redriving),
         delivery_state: delivery_state.clone(),
         settings: redrive::bounds(pulling.clone()),
         shutdown: process.shutdown.clone(),
     };
-    let pull = PullLoop {
-        js,
-        consumer: ConsumerRef::new(EVENTS, PERSIST),
-        handler,
-        delivery_state,
-        settings: pulling,
-        shutdown: process.shutdown,
-    };
-    // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
-    let pull = Box::pin(pull.run());
+    let settings = shared(pulling, streams);
+    let pull = streams.all().map(|stream| {
+        let pull = PullLoop {
+            js: js.clone(),
+            consumer: ConsumerRef::new(&stream.to_string(), PERSIST),
+            handler: handler.clone(),
+            delivery_state: delivery_state.clone(),
+            settings: settings.clone(),
+            shutdown: process.shutdown.clone(),
+        };
+        // On the heap: inside each other they would be copied through every poll, and overflow a thread's stack.
+        Box::pin(pull.run())
+    });
+    let pull = try_join_all(pull);
     let redriven = Box::pin(redriven.run());
     let relaying = Box::pin(relay.run(queued_jobs));
     // Only a start fails. The relay ends when the roles are gone, and with them the queue.
     let pulls = async { tokio::try_join!(pull, redriven).map(drop) };
+    // The relay ends when no handler is left that queues jobs.
+    drop(handler);
     // Lost jobs are looked for as long as messages are pulled: a pull that fails ends the role.
     let pulls = async {
         let mut pulls = std::pin::pin!(pulls);
@@ -90,6 +99,18 @@ pub async fn run<S: Persist + Outbox + Attempts + Clone>(
     };
     let (pulled, ()) = tokio::join!(pulls, relaying);
     pulled
+}
+
+/// The least memory that a loop pulls into, in KiB: one message of the largest size.
+const LEAST_MEMORY_KIB: usize = 8 * 1024;
+
+/// The bounds of each of several loops, which share the memory of one.
+fn shared(pulling: PullSettings, streams: EventStreams) -> PullSettings {
+    let share = pulling.memory_kib / usize::from(streams.number());
+    PullSettings {
+        memory_kib: share.max(LEAST_MEMORY_KIB),
+        ..pulling
+    }
 }
 
 /// Messages that are decoded and stored together: enough to share a commit, few enough for a group to be several, of

@@ -11,7 +11,7 @@ mod responder;
 use async_nats::{Client, Message};
 use runtime::retry::RetryPolicy;
 use runtime::shutdown::Shutdown;
-use store::{DeadLetters, History, Persist, QueryReads, VerifyReads};
+use store::{DeadLetters, History, Persist, QueryReads, StreamNames, VerifyReads};
 use types::audit::Step;
 use types::id::{BatchRef, MessageIdentity};
 use types::query::{
@@ -49,8 +49,7 @@ pub async fn batches<S>(
                 developer,
                 batch_id,
             }) => {
-                let found = store.submissions(developer, batch_id).await;
-                let found = found.map(newest).map_err(QueryFailure::from);
+                let found = submissions(&store, developer, batch_id).await;
                 responder.reply(message, found).await;
             }
             Ok(BatchQuery::Stored {
@@ -111,10 +110,21 @@ pub async fn metrics<S: QueryReads + Clone>(
 }
 
 /// The newest submissions, oldest first.
-fn newest(mut submissions: Vec<store::Submission>) -> Vec<SubmissionReply> {
+async fn submissions<S: QueryReads + VerifyReads>(
+    store: &S,
+    developer: String,
+    batch_id: String,
+) -> Result<Vec<SubmissionReply>, QueryFailure> {
+    let mut submissions = store.submissions(developer, batch_id).await?;
     let old = submissions.len().saturating_sub(SUBMISSIONS);
     submissions.drain(..old);
-    submissions.into_iter().map(replies::submission).collect()
+    let mut names = StreamNames::default();
+    let mut replies = Vec::with_capacity(submissions.len());
+    for submission in submissions {
+        let stream = names.of(store, submission.at.src).await?;
+        replies.push(replies::submission(submission, stream));
+    }
+    Ok(replies)
 }
 
 async fn stored<S: QueryReads + VerifyReads>(
@@ -127,11 +137,13 @@ async fn stored<S: QueryReads + VerifyReads>(
     let Some(src) = store.known_source(&incarnation).await? else {
         return Ok(None);
     };
-    let found = store.stored(incarnation, seq, message).await?;
-    Ok(found.map(|batch| {
-        let is_queried = batch.first.at == BatchRef { src, seq };
-        replies::stored(batch, is_queried)
-    }))
+    let Some(batch) = store.stored(incarnation, seq, message).await? else {
+        return Ok(None);
+    };
+    let is_queried = batch.first.at == BatchRef { src, seq };
+    let mut names = StreamNames::default();
+    let stream = names.of(store, batch.first.at.src).await?;
+    Ok(Some(replies::stored(batch, stream, is_queried)))
 }
 
 async fn days<S: QueryReads>(

@@ -2,18 +2,19 @@
 
 use serde_json::{Map, Value};
 use store::{NotAccepted, StoredBatch, StoredDay, StoredOriginal, Submission};
+use types::event_streams::StreamSequence;
 use types::query::{DayReply, StoredReply, SubmissionReply};
 use types::time::rfc3339;
 use types::verdict::{Exception, Original};
 
-/// A submission, as `GET /v1/batches/{batch_id}` lists it.
+/// A submission in this stream, as `GET /v1/batches/{batch_id}` lists it.
 #[must_use]
-pub fn submission(stored: Submission) -> SubmissionReply {
+pub fn submission(stored: Submission, stream: &str) -> SubmissionReply {
     let [need, done, failed] = stored.masks.map(|mask| mask.kinds().collect());
     SubmissionReply {
         batch_id: stored.batch_id,
         correlation_id: stored.correlation_id,
-        stream_sequence: stored.at.seq,
+        stream_sequence: StreamSequence::new(stream, stored.at.seq),
         state: stored.state,
         counts: stored.counts,
         need,
@@ -25,11 +26,12 @@ pub fn submission(stored: Submission) -> SubmissionReply {
     }
 }
 
-/// A stored batch, as `Prefer: wait` reports it. `is_queried` if it is the very message that was queried.
+/// A stored batch in this stream, as `Prefer: wait` reports it. `is_queried` if it is the very message that was
+/// queried.
 #[must_use]
-pub fn stored(batch: StoredBatch, is_queried: bool) -> StoredReply {
+pub fn stored(batch: StoredBatch, stream: &str, is_queried: bool) -> StoredReply {
     StoredReply {
-        stream_sequence: batch.first.at.seq,
+        stream_sequence: StreamSequence::new(stream, batch.first.at.seq),
         duplicate_batch: !is_queried,
         counts: batch.first.counts,
         exceptions: batch.not_accepted.into_iter().map(exception).collect(),
@@ -124,10 +126,10 @@ mod tests {
 
     #[test]
     fn masks_become_kinds_and_instants_become_times() {
-        let reply = submission(stored_batch(BatchRef { src: 2, seq: 7 }));
+        let reply = submission(stored_batch(BatchRef { src: 2, seq: 7 }), "EVENTS-1-of-3");
         assert_eq!(
-            (reply.stream_sequence, reply.state),
-            (7, BatchState::Failed)
+            (reply.stream_sequence.to_string().as_str(), reply.state),
+            ("EVENTS-1-of-3:7", BatchState::Failed)
         );
         assert_eq!(reply.need, JobKind::ALL);
         assert_eq!(reply.done, [JobKind::Normalize]);
@@ -162,8 +164,8 @@ mod tests {
             first: stored_batch(at),
             not_accepted,
         };
-        let reply = stored(batch(not_accepted), true);
-        assert!(!reply.duplicate_batch && reply.stream_sequence == 7);
+        let reply = stored(batch(not_accepted), "EVENTS", true);
+        assert!(!reply.duplicate_batch && reply.stream_sequence.to_string() == "7");
         let [one, two, three] = &reply.exceptions[..] else {
             panic!("{reply:?}")
         };
@@ -183,7 +185,7 @@ mod tests {
             (three.index, three.code),
             (3, Code::SchemaVersionUnsupported)
         );
-        assert!(stored(batch(Vec::new()), false).duplicate_batch);
+        assert!(stored(batch(Vec::new()), "EVENTS", false).duplicate_batch);
     }
 
     fn stored_day(body: &str) -> StoredDay {

@@ -1,9 +1,10 @@
-//! How much of EVENTS may be purged, and what must stay. Pure.
+//! How much of an event stream may be purged, and what must stay. Pure.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use store::BatchProgress;
+use types::event_streams::{EventStream, StreamSequence};
 use types::time::{Micros, micros};
 
 /// From this part of `max_bytes` on, messages are purged before their retention is over (docs/protocol.md, Retention).
@@ -114,24 +115,29 @@ impl Blocker {
     }
 }
 
-impl std::fmt::Display for Blocker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Blocker {
+    /// What it is in this stream, and what to do about it.
+    #[must_use]
+    pub fn sentence(self, stream: EventStream) -> String {
+        let written = |seq| StreamSequence::new(stream.to_string(), seq);
         match self {
-            Self::Unstored(seq) => write!(
-                f,
-                "message {seq} is not stored. If `devtrail dead list --stream EVENTS` names it, \
+            Self::Unstored(seq) => format!(
+                "message {} is not stored. If `devtrail dead list --stream {stream}` names it, \
                  `devtrail dead redrive` or `devtrail dead drop` the dead letter; else start persist workers, or look \
-                 why they do not store it"
+                 why they do not store it",
+                written(seq)
             ),
-            Self::Failed(seq) => write!(
-                f,
-                "a job of batch {seq} was dead-lettered. Look at `devtrail dead list --stream JOBS`, then \
-                 `devtrail dead redrive` or `devtrail dead drop` the dead letter"
+            Self::Failed(seq) => format!(
+                "a job of batch {} was dead-lettered. Look at `devtrail dead list --stream JOBS`, then \
+                 `devtrail dead redrive` or `devtrail dead drop` the dead letter",
+                written(seq)
             ),
-            Self::Unfinished(seq) => write!(
-                f,
-                "batch {seq} is not completed. Start workers of every role, and look at `devtrail trace seq:{seq}`"
-            ),
+            Self::Unfinished(seq) => {
+                let seq = written(seq);
+                format!(
+                    "batch {seq} is not completed. Start workers of every role, and look at `devtrail trace seq:{seq}`"
+                )
+            }
         }
     }
 }

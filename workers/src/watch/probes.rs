@@ -15,6 +15,7 @@ use runtime::breaker;
 use runtime::clock;
 use runtime::process::Process;
 use store::Monitoring;
+use types::event_streams::EventStreams;
 use types::time::Micros;
 
 use super::disk_probes::DiskProbes;
@@ -26,6 +27,7 @@ use super::rule_failures::RuleFailure;
 /// What the probes read from.
 pub struct Probes<S> {
     pub js: jetstream::Context,
+    pub streams: EventStreams,
     pub store: S,
     pub disks: DiskProbes,
     /// Its own breakers are known at once.
@@ -108,7 +110,8 @@ impl<S: Monitoring> Probes<S> {
 
     /// All streams and consumers are read at once.
     async fn topology(&self) -> anyhow::Result<LiveTopology> {
-        let reading = topology::declared().keys().map(|name| async move {
+        let declared = topology::declared(self.streams);
+        let reading = declared.keys().map(|name| async move {
             let live = match name.consumer {
                 None => Live::Stream(consumer_status::stream(&self.js, name).await?),
                 Some(_) => Live::Consumer(consumer_status::consumer(&self.js, name).await?),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bus::EVENTS;
 use runtime::breaker;
 use store::Overdue;
 use types::admin_alert::AlertKind;
+use types::event_streams::EventStream;
 use types::time::{Micros, micros, rfc3339};
 
 use super::condition::{Condition, ProbedConditions};
@@ -239,7 +239,7 @@ fn nearly_full(capacity: &Capacity, kind: AlertKind, what: &str, bound: u64) -> 
     (percent + POINTS > bound).then(|| Condition {
         is_firing: percent >= bound,
         // From 80 % on EVENTS is purged, twice a second. It is full only if that does not help.
-        pending_first: kind == AlertKind::StreamNearlyFull && name == EVENTS,
+        pending_first: kind == AlertKind::StreamNearlyFull && EventStream::named(name).is_some(),
         ..Condition::firing(kind, name, 1, title)
             .with("percent", percent, Some(bound))
             .with("bytes", *used, Some(*size))

@@ -17,6 +17,7 @@ use runtime::shutdown::Shutdown;
 use store::Monitoring;
 use tokio::time::{MissedTickBehavior, interval};
 use types::admin_alert::{AdminAlert, AlertKind, AlertState, RULE_FAILURES, RuleFailed};
+use types::event_streams::EventStreams;
 use types::time::Micros;
 
 use super::condition_tracker::{ConditionTracker, Throttle};
@@ -30,6 +31,7 @@ use super::settings::WatchSettings;
 /// What the watcher needs.
 pub struct Watch<S> {
     pub client: async_nats::Client,
+    pub streams: EventStreams,
     pub store: S,
     /// The folder of a SQLite file.
     pub folder: Option<PathBuf>,
@@ -49,6 +51,7 @@ pub struct Watch<S> {
 pub async fn run<S: Monitoring>(watch: Watch<S>) -> Result<(), BindError> {
     let Watch {
         client,
+        streams,
         store,
         folder,
         monitors,
@@ -64,6 +67,7 @@ pub async fn run<S: Monitoring>(watch: Watch<S>) -> Result<(), BindError> {
     let subscribed_at = clock::now();
     let probes = Probes {
         js: js.clone(),
+        streams,
         store,
         disks: DiskProbes {
             js: js.clone(),

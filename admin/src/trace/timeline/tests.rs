@@ -80,6 +80,10 @@ fn collector_to_store() -> Vec<AuditEntry> {
     ]
 }
 
+fn events() -> String {
+    "EVENTS".to_owned()
+}
+
 #[test]
 fn a_readmitted_batch_names_the_events_it_was_made_of() {
     let origin = json!({"origin": {"incarnation": {"name": "EVENTS", "created": 1}, "seq": 4709, "batch_id": "b0",
@@ -88,6 +92,7 @@ fn a_readmitted_batch_names_the_events_it_was_made_of() {
     steps[1] = with(step(1, "validated", "devtrail/5e"), &origin);
     let printed = text(
         &TracedBatch {
+            stream: events(),
             batch: batch(),
             steps,
         },
@@ -163,6 +168,7 @@ jobs: aggregate done, normalize done, alert failed
     assert_eq!(
         text(
             &TracedBatch {
+                stream: events(),
                 batch: batch(),
                 steps
             },
@@ -175,6 +181,7 @@ jobs: aggregate done, normalize done, alert failed
 #[test]
 fn a_narrow_terminal_gets_details_on_lines_of_their_own() {
     let traced = TracedBatch {
+        stream: events(),
         batch: batch(),
         steps: collector_to_store(),
     };
@@ -233,7 +240,14 @@ replay r1
         ..batch()
     };
     assert_eq!(
-        text(&TracedBatch { batch, steps }, Shown::default()),
+        text(
+            &TracedBatch {
+                batch,
+                stream: events(),
+                steps
+            },
+            Shown::default()
+        ),
         expected.trim_matches('\n')
     );
 }
@@ -242,6 +256,7 @@ replay r1
 fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
     let steps: Vec<AuditEntry> = (0..50).map(duplicate).collect();
     let traced = TracedBatch {
+        stream: events(),
         batch: batch(),
         steps,
     };
@@ -271,6 +286,7 @@ fn of_many_events_the_first_are_shown_and_the_wanted_one_always() {
 #[test]
 fn an_event_that_no_row_tells_of_is_said_to_be_in_the_batch() {
     let traced = TracedBatch {
+        stream: events(),
         batch: batch(),
         steps: collector_to_store(),
     };
@@ -303,6 +319,7 @@ fn forgotten_rows_and_hostile_text_do_no_harm() {
     };
     let text = text(
         &TracedBatch {
+            stream: events(),
             batch: nobody,
             steps: vec![forgotten, strange],
         },
@@ -348,6 +365,7 @@ fn what_an_administrator_decided_about_a_dead_letter_stands_in_the_time_line() {
     ];
     let text = unstored(
         &UnstoredMessage {
+            stream: events(),
             at: batch().at,
             steps,
         },

@@ -59,7 +59,9 @@ impl ReceivedBatch {
     ) -> Result<Self, Problem> {
         expect_length(&headers, &body)?;
         let wait = PreferWait::of(&headers);
-        if let Some(left) = app.breaker.refuses() {
+        let bound = app.stream.get();
+        let partition = bound.map(|stream| stream.partitions.of(&caller.developer));
+        if let Some(left) = partition.and_then(|partition| partition.breaker.refuses()) {
             return Err(refusals::circuit_open(left, false));
         }
         // A body that is too large by itself is refused as such below.
@@ -93,7 +95,7 @@ impl ReceivedBatch {
     ) -> Result<AcceptedBatch<'a>, Problem> {
         let stream = app
             .ready()
-            .map_err(|reason| refusals::not_accepting(app, reason))?;
+            .map_err(|reason| refusals::not_accepting(app, &caller, reason))?;
         let rate_limiter = caller.rate_limiter.take();
         let validate =
             || tracing::debug_span!("admit").in_scope(|| self.validate(app, ids, caller));

@@ -60,6 +60,8 @@ impl<'a> AcceptedBatch<'a> {
             rate_limit::charge(self.rate_limiter.as_deref(), self.admitted.events.len())?;
         let published = self
             .stream
+            .partitions
+            .of(&self.admitted.header.developer)
             .publisher
             .publish(message, self.permit.clone())
             .instrument(tracing::debug_span!("publish"))
@@ -80,13 +82,17 @@ impl<'a> AcceptedBatch<'a> {
         let Self {
             admitted, stream, ..
         } = self;
-        let mut message =
-            EventsMessage::of(&admitted.header, &admitted.events).map_err(|error| {
-                Problem::new(
-                    ErrorCode::Internal,
-                    format!("The batch could not be encoded: {error}."),
-                )
-            })?;
+        let mut message = EventsMessage::of(
+            stream.partitions.streams(),
+            &admitted.header,
+            &admitted.events,
+        )
+        .map_err(|error| {
+            Problem::new(
+                ErrorCode::Internal,
+                format!("The batch could not be encoded: {error}."),
+            )
+        })?;
         let size = message.payload.len();
         let max = stream.max_message();
         if size > max {
@@ -158,11 +164,13 @@ impl PublishedBatch<'_> {
     }
 
     async fn wait(&self, waiting: &Waiting, app: &AppState) -> Wait {
+        let stream = self.batch.stream;
+        let partition = stream.partitions.of(&self.batch.admitted.header.developer);
         let stored = StoredWait {
             published: &self.published,
             deadline: self.batch.received + waiting.prefer.duration(),
-            queries: &self.batch.stream.queries,
-            incarnation: &self.batch.stream.incarnation,
+            queries: &stream.queries,
+            incarnation: &partition.incarnation,
             shutdown: &app.shutdown,
         };
         let outcome = stored

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http_server::{ErrorCode, Problem};
 use types::formats::BadEnvelope;
 
+use crate::api_keys::Caller;
 use crate::app_state::{AppState, NotAccepting};
 use crate::publisher::NotPublished;
 
@@ -14,9 +15,11 @@ const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 const PROBED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// No batch can be accepted now. A connection that is lost counts as a failed attempt at the stream.
-pub fn not_accepting(app: &AppState, reason: NotAccepting) -> Problem {
-    if reason == NotAccepting::NotConnected {
-        match app.breaker.acquire() {
+pub fn not_accepting(app: &AppState, caller: &Caller, reason: NotAccepting) -> Problem {
+    if let Some(stream) = app.stream.get()
+        && reason == NotAccepting::NotConnected
+    {
+        match stream.partitions.of(&caller.developer).breaker.acquire() {
             Ok(permit) => permit.failed(&reason.to_string()),
             Err(left) => return circuit_open(left, false),
         }

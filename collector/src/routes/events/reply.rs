@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bus::EVENTS;
 use serde::Serialize;
 use types::admission::Admitted;
 use types::batch::{self, Header};
+use types::event_streams::StreamSequence;
 use types::query::StoredReply;
 use types::verdict::{Counts, Exception};
 use utoipa::ToSchema;
@@ -24,7 +24,8 @@ pub struct ReplyBody<'a> {
     /// What the 2xx means: `stream`, on disk in JetStream; `stored`, in the store as well.
     #[schema(pattern = "^(stream|stored)$")]
     durability: &'static str,
-    stream_sequence: u64,
+    /// A number, or `STREAM:N` if there are several event streams.
+    stream_sequence: &'a StreamSequence,
     duplicate_batch: bool,
     counts: Counts,
     exceptions: &'a [Exception],
@@ -55,7 +56,8 @@ impl DuplicateOf {
     ) -> Self {
         let sequence = published.sequence;
         let read = async {
-            let events = stream.js.get_stream_no_info(EVENTS).await?;
+            let name = &published.incarnation.name;
+            let events = stream.js.get_stream_no_info(name).await?;
             let message = events.direct_get(sequence).await?;
             let original = batch::decode(message.payload)?;
             if original.identity() != published.identity {
@@ -97,7 +99,7 @@ pub struct BatchReply {
     /// The wait that was applied.
     applied: Option<PreferWait>,
     duplicate_batch: bool,
-    stream_sequence: u64,
+    stream_sequence: StreamSequence,
     counts: Counts,
     /// Each event that was not simply accepted, in order.
     pub exceptions: Vec<Exception>,
@@ -148,7 +150,7 @@ impl BatchReply {
             stored: false,
             applied,
             duplicate_batch: is_resend,
-            stream_sequence: published.sequence,
+            stream_sequence: StreamSequence::new(&published.incarnation.name, published.sequence),
             counts,
             exceptions,
         }
@@ -164,7 +166,7 @@ impl BatchReply {
             batch_id: &header.batch_id,
             correlation_id: &header.correlation_id,
             durability,
-            stream_sequence: self.stream_sequence,
+            stream_sequence: &self.stream_sequence,
             duplicate_batch: self.duplicate_batch,
             counts: self.counts,
             exceptions: &self.exceptions,
@@ -239,7 +241,7 @@ mod tests {
             events: Vec::new(),
         };
         let incarnation = types::stream::StreamIncarnation {
-            name: EVENTS.to_owned(),
+            name: "EVENTS".to_owned(),
             created: 1,
         };
         let published = PublishedMessage {
@@ -311,7 +313,7 @@ mod tests {
             ..Counts::default()
         };
         let stored = StoredReply {
-            stream_sequence: 3,
+            stream_sequence: StreamSequence::new("EVENTS", 3),
             duplicate_batch: true,
             counts,
             exceptions: Vec::new(),

@@ -159,6 +159,13 @@ fn a_blocker_is_reported_with_its_remedy() {
         (unfinished, "devtrail trace seq:5"),
         (Blocker::Unstored(4), "devtrail dead list --stream EVENTS"),
     ] {
-        assert!(blocker.to_string().contains(remedy), "{blocker}");
+        let sentence = blocker.sentence(EventStream::named("EVENTS").unwrap());
+        assert!(sentence.contains(remedy), "{sentence}");
     }
+    let stream = EventStream::named("EVENTS-1-of-3").unwrap();
+    let sentence = unfinished.sentence(stream);
+    assert!(
+        sentence.contains("devtrail trace seq:EVENTS-1-of-3:5"),
+        "{sentence}"
+    );
 }
