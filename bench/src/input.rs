@@ -7,10 +7,51 @@ pub const EVENTS: usize = 50;
 /// Whose batches follow one another, if it matters who owns a batch.
 pub const DEVELOPERS: usize = 32;
 
+/// Bodies that are made beforehand: 10 MB.
+const MADE: usize = 512;
+/// Digits of a batch's number.
+const DIGITS: usize = 8;
+
+/// Bodies of a run. They are made before anything is timed, and go round and round, each time with another number: the
+/// clients run on the cores of what they measure.
+pub struct Bodies {
+    made: Vec<Vec<u8>>,
+    /// Where in each body its number is.
+    places: Vec<Vec<usize>>,
+}
+
+impl Bodies {
+    /// Of the run `name`.
+    pub fn of(name: &str) -> Self {
+        let made: Vec<Vec<u8>> = (0..MADE).map(|number| body(name, number)).collect();
+        let places = made.iter().enumerate().map(|(number, body)| {
+            let id = format!("\"{name}-{number:0DIGITS$}");
+            let ends = body.windows(id.len()).enumerate();
+            let ends = ends.filter(|(_, part)| *part == id.as_bytes());
+            ends.map(|(at, _)| at + id.len() - DIGITS).collect()
+        });
+        Self {
+            places: places.collect(),
+            made,
+        }
+    }
+
+    /// The body of batch `number`.
+    pub fn get(&self, number: usize) -> Vec<u8> {
+        let which = number % MADE;
+        let mut body = self.made[which].clone();
+        let digits = format!("{number:0DIGITS$}");
+        for place in &self.places[which] {
+            body[*place..place + DIGITS].copy_from_slice(digits.as_bytes());
+        }
+        body
+    }
+}
+
 /// The body of batch `number` of the run `name`.
 pub fn body(name: &str, number: usize) -> Vec<u8> {
     let mut text = format!(
-        r#"{{"batch_id":"{name}-{number}","sent_at":"2026-03-01T12:00:00Z","schema_version":"1.0","#
+        r#"{{"batch_id":"{name}-{number:0DIGITS$}","sent_at":"2026-03-01T12:00:00Z","schema_version":"1.0","#
     );
     text.push_str(
         r#""client":{"name":"bench","version":"1","time_zone":"Europe/Berlin"},"events":["#,
@@ -29,7 +70,7 @@ pub fn body(name: &str, number: usize) -> Vec<u8> {
         );
         let head = write!(
             text,
-            r#"{comma}{{"id":"{name}-{number}-{index}","type":"file.edited","occurred_at":"{time}","data":{{"#
+            r#"{comma}{{"id":"{name}-{number:0DIGITS$}-{index}","type":"file.edited","occurred_at":"{time}","data":{{"#
         );
         let place = write!(
             text,
@@ -54,4 +95,27 @@ pub fn body(name: &str, number: usize) -> Vec<u8> {
     }
     text.push_str("]}");
     text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn bodies_that_go_round_are_all_new() {
+        let bodies = Bodies::of("run");
+        let mut ids = HashSet::new();
+        for number in [0, 1, MADE, MADE + 1, 7 * MADE] {
+            let body: Value = serde_json::from_slice(&bodies.get(number)).expect("JSON");
+            assert!(ids.insert(body["batch_id"].to_string()));
+            for event in body["events"].as_array().expect("events") {
+                assert!(ids.insert(event["id"].to_string()));
+            }
+        }
+        assert_eq!(bodies.get(5), body("run", 5));
+    }
 }

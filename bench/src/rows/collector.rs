@@ -8,7 +8,7 @@ use harness::{Deployment, Engine};
 
 use crate::encode::Body;
 use crate::http::{BatchPost, HttpPool};
-use crate::input::body;
+use crate::input::{self, Bodies};
 use crate::load::{Load, closed_loop, open_loop};
 use crate::plan::Plan;
 use crate::plot::{Plot, Series};
@@ -82,8 +82,10 @@ impl Rig {
 
     /// A round of the collector, on an empty stream afterwards.
     async fn ours(&self, clients: usize, name: &str, length: Duration) -> anyhow::Result<Round> {
+        let bodies = Bodies::of(name);
         let meter = Meter::start(&self.deployment).await?;
-        let send = |number| async move { self.post(&body(name, number)).await };
+        let bodies = &bodies;
+        let send = |number| async move { self.post(&bodies.get(number)).await };
         let load = closed_loop(clients, length, send).await?;
         let cpu = micros(meter.read()?["collector"].cpu) / load.times.len() as f64;
         raw::purge(&self.js, "EVENTS").await?;
@@ -97,7 +99,7 @@ impl Rig {
     async fn ceiling(&self, clients: usize, name: &str, length: Duration) -> anyhow::Result<Load> {
         let bodies = (0..).map(|number| Body {
             developer: DEVELOPER.to_owned(),
-            bytes: body(name, number),
+            bytes: input::body(name, number),
         });
         let messages = RawMessages::of(bodies)?;
         let load = publish_raw(&self.js, &messages, clients, length).await?;
@@ -201,9 +203,8 @@ async fn at_fixed_rates(
         say(&format!("  {rate:.0} batches/s"));
         let mut loads = Vec::new();
         for round in 0..plan.rounds {
-            let name = format!("open{part}-{round}");
-            let name = name.as_str();
-            let send = |number| async move { rig.post(&body(name, number)).await };
+            let bodies = &Bodies::of(&format!("open{part}-{round}"));
+            let send = |number| async move { rig.post(&bodies.get(number)).await };
             loads.push(open_loop(rate, length, send).await?);
             raw::purge(&rig.js, "EVENTS").await?;
         }
