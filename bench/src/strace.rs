@@ -10,23 +10,37 @@ use nix::unistd::Pid;
 /// System calls that bring a file to the disk.
 const SYNCS: [&str; 4] = ["fsync", "fdatasync", "msync", "sync_file_range"];
 
+/// What a program is started under so that every fsync of it returns 5 ms later, as on cloud disks. Other system calls
+/// are not slowed down: a filter in the kernel lets them pass, which only a program that strace starts can have.
+pub const SLOW_SYNCS: [&str; 11] = [
+    "strace",
+    // The program is the one that is waited for, and strace its companion.
+    "-D",
+    "-f",
+    "--seccomp-bpf",
+    "-qq",
+    "-e",
+    "trace=fsync",
+    "-e",
+    "inject=fsync:delay_exit=5000",
+    "-o",
+    "/dev/null",
+];
+
+/// Whether there is a strace.
+pub fn is_there() -> bool {
+    Command::new("strace")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// A strace that is attached to a process; detached when dropped.
 pub struct Strace(Child);
 
 impl Strace {
-    /// Makes every fsync of the process return 5 ms later, as cloud disks do. `None` if strace is missing.
-    pub async fn slow_syncs(pid: u32) -> Option<Self> {
-        let slow = [
-            "-e",
-            "trace=fsync",
-            "-e",
-            "inject=fsync:delay_exit=5000",
-            "-o",
-            "/dev/null",
-        ];
-        Self::attach(pid, &slow).await
-    }
-
     /// Writes into `log` each time the process brings a file to the disk; [`count_syncs`] reads it.
     /// `None` if strace is missing.
     pub async fn log_syncs(pid: u32, log: &Path) -> Option<Self> {

@@ -73,6 +73,8 @@ pub struct Deployment {
     processes: BTreeMap<String, Child>,
     /// How processes crashed that were found gone.
     pub crashes: Vec<String>,
+    /// What nats-server is started under: a program with its arguments, such as strace. Empty: nothing.
+    nats_under: Vec<&'static str>,
 }
 
 impl Deployment {
@@ -185,6 +187,7 @@ impl Deployment {
             monitor: none,
             processes,
             crashes,
+            nats_under: Vec::new(),
         };
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
         let given = std::fs::read_to_string(given).expect("the server's configuration");
@@ -522,7 +525,14 @@ impl Deployment {
     /// Starts nats-server on this port, with its monitor on that one; -1 takes a free one.
     fn spawn_nats(&mut self, port: &str, monitor: &str) {
         let folder = self.folder.path().to_owned();
-        let mut command = Command::new(nats_server());
+        let mut command = match &self.nats_under[..] {
+            [] => Command::new(nats_server()),
+            [under, arguments @ ..] => {
+                let mut command = Command::new(under);
+                command.args(arguments).arg(nats_server());
+                command
+            }
+        };
         command.arg("-c").arg(self.path("server.conf")).args([
             "-a",
             "127.0.0.1",
@@ -550,6 +560,17 @@ impl Deployment {
         };
         let (port, monitor) = (port(&self.nats), port(&self.monitor));
         self.spawn_nats(&port, &monitor);
+    }
+
+    /// Starts the nats-server again under a program, which must leave it its process id.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn restart_nats_under(&mut self, program: &[&'static str]) {
+        let _ = self.stop("nats").await;
+        self.nats_under = program.to_vec();
+        self.nats_again();
+        self.nats_answers().await;
     }
 
     /// Copies what the nats-server has on disk; it is stopped meanwhile, so that the copy is whole.

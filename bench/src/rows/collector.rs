@@ -17,7 +17,7 @@ use crate::report::{Report, say};
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros, millis};
-use crate::strace::Strace;
+use crate::strace;
 use crate::usage::{Meter, memory};
 use crate::whole::UNDER_LOAD;
 use crate::yardstick::{self, Per};
@@ -55,7 +55,10 @@ struct Rig {
 
 impl Rig {
     async fn start(parent: &Path) -> anyhow::Result<Self> {
-        let mut deployment = Deployment::start_in(Engine::Sqlite, parent).await;
+        Self::on(Deployment::start_in(Engine::Sqlite, parent).await).await
+    }
+
+    async fn on(mut deployment: Deployment) -> anyhow::Result<Self> {
         // One key stands for those of all clients.
         let arguments = [&UNDER_LOAD[..], &["--key-share", "100"]].concat();
         let url = deployment.collector_with("collector", &arguments).await;
@@ -238,15 +241,16 @@ async fn at_fixed_rates(
 pub async fn with_slow_sync(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     const TITLE: &str = "Collector, every fsync 5 ms slower";
     let folder = tempfile::tempdir()?;
-    let rig = Rig::start(folder.path()).await?;
-    let Some(strace) = Strace::slow_syncs(rig.deployment.pid("nats")).await else {
+    if !strace::is_there() {
         report.skip(TITLE, "strace is missing");
         return Ok(());
-    };
+    }
+    let mut deployment = Deployment::start_in(Engine::Sqlite, folder.path()).await;
+    deployment.restart_nats_under(&strace::SLOW_SYNCS).await;
+    let rig = Rig::on(deployment).await?;
     let length = Duration::from_secs(plan.size(3, 5));
     let some = rig.rounds(plan, SOME, length).await?;
     let many = rig.rounds(plan, MANY, length).await?;
-    strace.detach().await;
     let mut rows = rate_rows(SOME, &some, 5.0);
     rows.push(p50_row(SOME, &some).reach(Reach::RatioAtMost(0.2)));
     rows.extend(rate_rows(MANY, &many, 8.0));
