@@ -42,7 +42,7 @@ pub enum StreamsCommand {
     /// streams; Devtrail's own programs need nothing of it
     #[command(after_long_help = "Examples:
   devtrail streams mapping
-  devtrail streams mapping --event-streams 3 >> nats-server.conf")]
+  devtrail streams mapping --event-streams 3")]
     Mapping(MappingSettings),
 }
 

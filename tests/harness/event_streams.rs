@@ -30,6 +30,13 @@ pub fn events_of(developer: &str) -> String {
     stream_of(developer).to_string()
 }
 
+/// The number of a developer's stream in a store whose workers found all streams as they are: they number them by
+/// partition.
+#[must_use]
+pub fn src_of(developer: &str) -> i64 {
+    i64::from(stream_of(developer).partition()) + 1
+}
+
 /// The place that a reply names.
 ///
 /// # Panics

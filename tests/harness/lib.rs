@@ -21,7 +21,9 @@ pub use database::{Database, DatabaseLock, Engine};
 pub use deployment::{Deployment, NatsGuard, ROLES};
 pub use devtrail_up::DevtrailUp;
 pub use disk::{Disk, Mounts, own_mounts};
-pub use event_streams::{event_streams, events_of, sequence_of, stream_of, written_sequence};
+pub use event_streams::{
+    event_streams, events_of, sequence_of, src_of, stream_of, written_sequence,
+};
 pub use input::{Person, real_input};
 pub use left_out::{in_ci, leave_out};
 pub use programs::{nats_server, program, stderr_of, up_command};

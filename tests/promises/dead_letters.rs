@@ -7,7 +7,9 @@ mod race;
 
 use std::process::Output;
 
-use harness::{Client, Database, Deployment, Engine, envelope, event, events_of, stderr_of, until};
+use harness::{
+    Client, Database, Deployment, Engine, envelope, event, events_of, src_of, stderr_of, until,
+};
 use serde_json::Value;
 
 /// Every table that is derived from the events, and the batches; without what depends on the moment.
@@ -116,6 +118,11 @@ async fn dead_letters(deployment: &Deployment, count: usize) -> Vec<Value> {
     until(&format!("DEAD has {count} letters"), there).await
 }
 
+/// A batch or job of ada's, by what follows the number of her stream.
+fn at(rest: &str) -> String {
+    format!("{}:{rest}", src_of("ada"))
+}
+
 fn became(report: &Value) -> Vec<&str> {
     report["letters"]
         .as_array()
@@ -144,7 +151,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     let job = of("JOBS");
     assert_eq!(
         (&message["batch"], &message["developer"]),
-        (&"1:2".into(), &"ada".into()),
+        (&at("2").into(), &"ada".into()),
         "{message}"
     );
     assert_eq!(message["event_ids"], serde_json::json!(["poison", "e3"]));
@@ -155,7 +162,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
             .contains("refused by the test"),
         "{message}"
     );
-    assert_eq!(job["job_id"], "1:3:normalize");
+    assert_eq!(job["job_id"], at("3:normalize"));
     let _ = deployment.key("bob");
     for (filters, count) in [
         (&["--stream", "JOBS"][..], 1),
@@ -175,7 +182,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     let pointer = found.iter().find(|one| one["stream"] == "REPLAY").unwrap();
     assert_eq!(
         (&pointer["batch"], &pointer["developer"]),
-        (&"1:2".into(), &"ada".into()),
+        (&at("2").into(), &"ada".into()),
         "{pointer}"
     );
     let only_jobs = json(&dead(
@@ -220,7 +227,7 @@ async fn a_redrive_after_a_fix_leaves_no_trace_in_the_store(engine: Engine) {
     let completed = "SELECT job_id FROM completed_jobs WHERE kind = 'normalize' AND seq = 3";
     assert_eq!(
         deployment.database.rows(completed).await,
-        [["1:3:normalize:r2"]]
+        [[at("3:normalize:r2")]]
     );
     let redriven = "SELECT count(*) FROM audit WHERE step = 'redriven'";
     assert_eq!(
@@ -283,7 +290,8 @@ async fn a_dead_letter_is_shown_whole_and_its_redrive_is_traced(engine: Engine) 
     );
     let redriven = &step("redriven")["detail"];
     assert!(
-        redriven["by"].as_str().unwrap().contains('@') && redriven["job_id"] == "1:3:normalize:r1",
+        redriven["by"].as_str().unwrap().contains('@')
+            && redriven["job_id"] == at("3:normalize:r1"),
         "{redriven}"
     );
     // It is gone: the second time there is nothing to do.

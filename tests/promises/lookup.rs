@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use harness::{DevtrailUp, envelope, event, program, written_sequence};
+use harness::{DevtrailUp, envelope, event, program, src_of, written_sequence};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ async fn a_batch_is_traced_by_any_name_with_its_original() {
         "b2".to_owned(),
         second["correlation_id"].as_str().unwrap().to_owned(),
         format!("seq:{}", written_sequence(&second)),
-        "job:1:2:alert".to_owned(),
+        format!("job:{}:2:alert", src_of("me")),
     ];
     for name in names {
         assert_eq!(traced(&up, &name, 1).await[0]["batch_id"], "b2", "{name}");

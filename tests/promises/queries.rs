@@ -1,7 +1,7 @@
 //! Waiting for a batch, querying its state, metrics and traces (R2.5, R7.1–R7.3).
 
 use harness::{
-    Client, Deployment, Engine, envelope, event, events_of, sequence_of, stderr_of, until,
+    Client, Deployment, Engine, envelope, event, events_of, sequence_of, src_of, stderr_of, until,
 };
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ async fn a_waiting_client_is_answered_when_the_batch_is_stored(engine: Engine) {
         original["ordinal"],
         original["batch_id"]
     ]);
-    assert_eq!(place, json!([1, seq, 1, "b1"]), "{original}");
+    assert_eq!(place, json!([src_of("ada"), seq, 1, "b1"]), "{original}");
     assert!(
         original["received_at"]
             .as_str()

@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
-use harness::{Deployment, Engine, envelope, event, events_of, stderr_of};
+use harness::{Deployment, Engine, envelope, event, events_of, src_of, stderr_of};
 use serde_json::Value;
 
 use super::{became, dead, dead_letters, json, refuse, running, send};
@@ -82,7 +82,10 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
     .await;
     let ended = r#"{"replay_id":null,"src":99,"seq":1,"targets":["persist"],"source":"stream"}"#;
     publish(&deployment, "replay.batch", ended.as_bytes(), &[]).await;
-    let gone = r#"{"replay_id":null,"src":1,"seq":777,"targets":["persist"],"source":"stream"}"#;
+    let src = src_of("ada");
+    let gone = serde_json::json!({"replay_id": null, "src": src, "seq": 777, "targets": ["persist"],
+        "source": "stream"});
+    let gone = gone.to_string();
     publish(&deployment, "replay.batch", gone.as_bytes(), &[]).await;
     let found = dead_letters(&deployment, 4).await;
     let reason = |batch: &str| {
@@ -93,7 +96,8 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
         one["reason"].as_str().unwrap()
     };
     assert!(reason("99:1").contains("earlier incarnation"), "{found:?}");
-    assert!(reason("1:777").contains("no longer holds"), "{found:?}");
+    let at = format!("{src}:777");
+    assert!(reason(&at).contains("no longer holds"), "{found:?}");
 
     let again = json(&dead(&deployment, &["redrive", "--all", "--json"]));
     let mut outcomes = became(&again);
@@ -174,7 +178,7 @@ async fn garbage_is_dead_lettered_again_until_it_is_dropped(engine: Engine) {
     let traced = deployment.run("devtrail", &["trace", &format!("seq:{garbage}")]);
     let text = String::from_utf8_lossy(&traced.stdout).into_owned();
     assert!(
-        text.contains(&format!("message 1:{garbage} is not stored")),
+        text.contains(&format!("message {src}:{garbage} is not stored")),
         "{text}{}",
         stderr_of(&traced)
     );
