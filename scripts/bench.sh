@@ -8,10 +8,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 DEVTRAIL_NATS_SERVER=$(scripts/nats-server.sh)
 export DEVTRAIL_NATS_SERVER
 profile=release
+features=(--features devtrail-runtime/jemalloc)
 for argument in "$@"; do
-  if [ "$argument" = --quick ]; then profile=quick; fi
+  if [ "$argument" = --quick ]; then profile=quick features=(); fi
 done
-cargo build --profile "$profile" --locked --workspace --bins
+cargo build --profile "$profile" --locked --workspace --bins "${features[@]}"
 
 read -r dir DEVTRAIL_TEST_POSTGRES < <(scripts/postgres.sh start --fsync bench)
 export DEVTRAIL_TEST_POSTGRES

@@ -22,3 +22,8 @@ pub mod stdout;
 pub mod text_file;
 
 pub use panic_text::panic_text;
+
+/// The allocator of every program that is built with the feature `jemalloc`.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
