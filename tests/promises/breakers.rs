@@ -133,10 +133,12 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again(engine: Engine) {
     );
     let ready = refusal(client.get("/health/ready").await).await;
     assert_eq!((ready.status, &*ready.code), (503, "circuit_open"));
-    assert!(
-        deployment.log("collector").contains("no PubAck within"),
-        "the log says why it opened"
-    );
+    // Log lines are written in the background.
+    let logged = async |line: &str| {
+        let log = async || deployment.log("collector").contains(line).then_some(());
+        until(&format!("the log says {line:?}"), log).await;
+    };
+    logged("no PubAck within").await;
     // The client of the commands keeps trying, and keeps the pause.
     std::fs::write(deployment.path("events"), event("sent").to_string()).unwrap();
     std::fs::write(deployment.path("key"), client.key()).unwrap();
@@ -160,6 +162,7 @@ async fn the_breaker_opens_on_a_silent_stream_and_closes_again(engine: Engine) {
         (status(&deployment)? == ("closed".to_owned(), false)).then_some(())
     })
     .await;
+    logged("a circuit breaker closed").await;
     let log = deployment.log("collector");
     for line in [
         "a circuit breaker opened",
