@@ -3,27 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use crate::normalize::{Record, language_of_path};
+use crate::normalize::{CountedEvent, language_of_path};
 
 /// The languages that an event is in, each with its number of paths. A commit that names a language is in that one
 /// alone, as any event is; else it is in those of its paths. Paths of no known language count for none.
-pub fn languages_of(record: &Record) -> BTreeMap<String, u64> {
-    if let Some(language) = &record.language {
+pub fn languages_of(event: &CountedEvent) -> BTreeMap<String, u64> {
+    if let Some(language) = &event.language {
         return BTreeMap::from([(language.clone(), 1)]);
     }
-    let paths = match record.data.get("paths") {
-        Some(Value::Array(paths)) if record.kind == "git.commit" => paths.as_slice(),
-        _ => &[],
-    };
     let mut counts = BTreeMap::new();
-    for language in paths
-        .iter()
-        .filter_map(Value::as_str)
-        .filter_map(language_of_path)
-    {
-        *counts.entry(language).or_default() += 1;
+    if event.kind == "git.commit" {
+        for language in event.texts("paths").filter_map(language_of_path) {
+            *counts.entry(language).or_default() += 1;
+        }
     }
     counts
 }

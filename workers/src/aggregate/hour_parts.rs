@@ -8,11 +8,11 @@ use types::job::JobKind;
 
 use super::partial::Part;
 use crate::hour_partials::{Maker, SEGMENT};
-use crate::normalize::normalize;
+use crate::normalize::CountedEvent;
 
 /// Rises with every change of a partial's or a day's meaning, also if the normalizer gives other languages or projects:
 /// what older code computed is stale.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// What a stretch of a UTC hour holds, by local day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +28,11 @@ impl HourParts {
 
     /// Adds an event that follows all others.
     pub fn add(&mut self, event: &StoredEvent) {
-        let record = normalize(event);
+        let counted = CountedEvent::of(event);
         match self.0.get_mut(&event.local_day) {
-            Some(part) => part.add(&record),
+            Some(part) => part.add(&counted),
             None => {
-                self.0.insert(event.local_day.clone(), Part::of(&record));
+                self.0.insert(event.local_day.clone(), Part::of(&counted));
             }
         }
     }

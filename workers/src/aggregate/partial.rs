@@ -7,7 +7,7 @@ use types::time::{Micros, SECOND};
 
 use super::commit_languages::{languages_of, main_language};
 use super::sums::{add, count};
-use crate::normalize::Record;
+use crate::normalize::CountedEvent;
 
 /// The longest pause that still counts as active time: 15 minutes, as WakaTime's default keystroke
 /// timeout (<https://wakatime.com/developers#durations>, `timeout`).
@@ -134,62 +134,62 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl Part {
     /// The part that a single event makes up.
     #[must_use]
-    pub fn of(record: &Record) -> Self {
+    pub fn of(event: &CountedEvent) -> Self {
         let mut part = Self::default();
-        part.add(record);
+        part.add(event);
         part
     }
 
     /// Adds the event that comes next: the same as appending the part that it makes up.
-    pub fn add(&mut self, record: &Record) {
-        let languages = match record.kind.as_str() {
-            "git.commit" => languages_of(record),
+    pub fn add(&mut self, event: &CountedEvent) {
+        let languages = match event.kind.as_str() {
+            "git.commit" => languages_of(event),
             _ => BTreeMap::new(),
         };
-        let language = record.language.as_deref().or(main_language(&languages));
-        let project = record.project.as_deref().unwrap_or(UNKNOWN);
-        count(&mut self.events, &record.kind);
-        match record.kind.as_str() {
+        let language = event.language.as_deref().or(main_language(&languages));
+        let project = event.project.as_deref().unwrap_or(UNKNOWN);
+        count(&mut self.events, &event.kind);
+        match event.kind.as_str() {
             "file.edited" => {
                 add(&mut self.edits, 1);
-                self.edited.add(Lines::of(record));
+                self.edited.add(Lines::of(event));
             }
             "file.saved" => add(&mut self.saves, 1),
-            "heartbeat" => add(&mut self.saves, u64::from(record.flag("is_write"))),
+            "heartbeat" => add(&mut self.saves, u64::from(event.flag("is_write"))),
             "git.commit" => {
                 add(&mut self.commits, 1);
-                self.committed.add(Lines::of(record));
+                self.committed.add(Lines::of(event));
                 for language in languages.keys() {
                     count(&mut self.commits_by.languages, language);
                 }
                 count(&mut self.commits_by.projects, project);
             }
-            "build.finished" => count(&mut self.builds, outcome(record, "succeeded")),
+            "build.finished" => count(&mut self.builds, outcome(event, "succeeded")),
             "test.finished" => {
-                count(&mut self.test_runs, outcome(record, "passed"));
-                self.tests.add(Tests::of(record));
+                count(&mut self.test_runs, outcome(event, "passed"));
+                self.tests.add(Tests::of(event));
             }
             _ => {}
         }
-        if let (Some(key), Some(name)) = (&record.project, &record.project_name)
+        if let (Some(key), Some(name)) = (&event.project, &event.project_name)
             && self.project_names.get(key) != Some(name)
         {
             self.project_names.insert(key.clone(), name.clone());
         }
-        let event = EdgeEvent {
-            at: record.at,
+        let edge = EdgeEvent {
+            at: event.at,
             language: language.unwrap_or(UNKNOWN).to_owned(),
             project: project.to_owned(),
         };
         match &mut self.span {
             Some(span) => {
-                self.active.pause(&span.last, event.at);
-                span.last = event;
+                self.active.pause(&span.last, edge.at);
+                span.last = edge;
             }
             None => {
                 self.span = Some(Span {
-                    first: event.clone(),
-                    last: event,
+                    first: edge.clone(),
+                    last: edge,
                 });
             }
         }
@@ -197,27 +197,27 @@ impl Part {
 }
 
 impl Lines {
-    fn of(record: &Record) -> Self {
+    fn of(event: &CountedEvent) -> Self {
         Self {
-            added: record.count("lines_added"),
-            removed: record.count("lines_removed"),
+            added: event.count("lines_added"),
+            removed: event.count("lines_removed"),
         }
     }
 }
 
 impl Tests {
-    fn of(record: &Record) -> Self {
+    fn of(event: &CountedEvent) -> Self {
         Self {
-            passed: record.count("passed"),
-            failed: record.count("failed"),
-            skipped: record.count("skipped"),
-            flaky: record.count("flaky"),
+            passed: event.count("passed"),
+            failed: event.count("failed"),
+            skipped: event.count("skipped"),
+            flaky: event.count("flaky"),
         }
     }
 }
 
 /// The outcome of a build or a test run; `success` is what the type calls a good one.
-fn outcome<'a>(record: &'a Record, success: &str) -> &'a str {
+fn outcome<'a>(event: &'a CountedEvent, success: &str) -> &'a str {
     let known = |outcome: &&str| *outcome == success || matches!(*outcome, "failed" | "cancelled");
-    record.text("outcome").filter(known).unwrap_or(UNKNOWN)
+    event.text("outcome").filter(known).unwrap_or(UNKNOWN)
 }

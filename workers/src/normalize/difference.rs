@@ -179,6 +179,8 @@ mod tests {
             sent in object(), mut cleaned in object(), is_read_alike in any::<bool>()
         ) {
             cleaned.retain(|name, _| !IN_RECORD.contains(&name.as_str()));
+            // Cleaning makes no value null.
+            cleaned.retain(|name, value| !value.is_null() || sent.get(name) == Some(&Value::Null));
             let sent = SentData { data: &sent, is_read_alike };
             let changes = sent.changes(cleaned.clone());
             prop_assert_eq!(read_back(&sent, changes.as_deref()), cleaned);

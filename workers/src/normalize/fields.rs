@@ -145,6 +145,37 @@ pub fn clean(
     cleaned
 }
 
+/// These known members of the data, cleaned.
+pub fn clean_only(
+    names: &[&str],
+    data: &Map<String, Value>,
+    workspace: Option<&str>,
+    project: Option<&str>,
+) -> Map<String, Value> {
+    let mut cleaner = Cleaner {
+        left: MAX_DATA,
+        unread: MAX_READ,
+        workspace,
+        project,
+    };
+    let clean = |name: &&str| {
+        let (name, is) = FIELDS[*PLACES.get(name)?];
+        let value = cleaner.known(is, data.get(name)?)?;
+        Some((name.to_owned(), value))
+    };
+    names.iter().filter_map(clean).collect()
+}
+
+/// A count or duration in cleaned data; 0 if there is none.
+pub fn count(data: &Map<String, Value>, name: &str) -> u64 {
+    data.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// A flag in cleaned data; false if there is none.
+pub fn flag(data: &Map<String, Value>, name: &str) -> bool {
+    data.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
 struct Cleaner<'a> {
     /// Bytes that may still be added.
     left: usize,

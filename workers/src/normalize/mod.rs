@@ -1,5 +1,6 @@
 //! The normalize role: raw events become records.
 
+mod counted_event;
 mod difference;
 mod fields;
 mod language;
@@ -15,6 +16,7 @@ mod role;
 mod segments;
 mod text;
 
+pub use counted_event::CountedEvent;
 pub use language::canonical as canonical_language;
 pub use language::of_path as language_of_path;
 pub use lazy_record::LazyRecord;

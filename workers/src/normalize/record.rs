@@ -71,24 +71,15 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     let occurred_at = body.and_then(|body| body.get("occurred_at")?.as_str());
     let clock = local::clock(event, occurred_at);
     let none = Map::new();
-    let sent = data(body).unwrap_or(&none);
-    let data = match event.schema_version.parse::<Version>() {
-        Ok(version) => upcast(&event.kind, version, sent),
-        Err(_) => Cow::Borrowed(sent),
-    };
-    let string = |name: &str| data.get(name).and_then(Value::as_str);
-    let workspace = string("workspace");
-    let raw_path = string("path").or_else(|| fields::file_entity(&event.kind, &data));
-    let (project, project_name) = project(string("project"), workspace)
-        .map(|project| (project.key, project.name))
-        .unzip();
-    let language = string("language").and_then(language::canonical);
+    let data = newest_form(event, data(body).unwrap_or(&none));
+    let place = Place::of(&event.kind, &data);
+    let project = place.project.as_ref().map(|project| project.key.as_str());
     Record {
-        language: language.or_else(|| raw_path.and_then(language::of_path)),
-        path: raw_path.and_then(|raw| path::clean(raw, workspace, project.as_deref())),
-        data: fields::clean(&event.kind, &data, workspace, project.as_deref()),
-        project,
-        project_name,
+        path: (place.path).and_then(|raw| path::clean(raw, place.workspace, project)),
+        data: fields::clean(&event.kind, &data, place.workspace, project),
+        language: place.language,
+        project: project.map(str::to_owned),
+        project_name: place.project.map(|project| project.name),
         event_id: text::clean(&event.id),
         kind: text::clean(&event.kind),
         at: event.effective_at,
@@ -99,11 +90,44 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     }
 }
 
-/// The project of `data.project`, else of the last segment of `data.workspace`.
-fn project(project: Option<&str>, workspace: Option<&str>) -> Option<Project> {
-    project
-        .and_then(Project::of)
-        .or_else(|| workspace.and_then(Project::of))
+/// The data that an event was sent with, as the newest schema has it.
+pub fn newest_form<'a>(
+    event: &StoredEvent,
+    sent: &'a Map<String, Value>,
+) -> Cow<'a, Map<String, Value>> {
+    match event.schema_version.parse::<Version>() {
+        Ok(version) => upcast(&event.kind, version, sent),
+        Err(_) => Cow::Borrowed(sent),
+    }
+}
+
+/// Where an event happened.
+pub struct Place<'a> {
+    /// Canonical language.
+    pub language: Option<String>,
+    /// Of `data.project`, else of the last segment of `data.workspace`.
+    pub project: Option<Project>,
+    /// As it was sent.
+    pub path: Option<&'a str>,
+    /// As it was sent.
+    pub workspace: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// The place that the data tells of an event of this type.
+    pub fn of(kind: &str, data: &'a Map<String, Value>) -> Self {
+        let string = |name: &str| data.get(name).and_then(Value::as_str);
+        let workspace = string("workspace");
+        let path = string("path").or_else(|| fields::file_entity(kind, data));
+        let language = string("language").and_then(language::canonical);
+        let project = string("project").and_then(Project::of);
+        Self {
+            language: language.or_else(|| path.and_then(language::of_path)),
+            project: project.or_else(|| workspace.and_then(Project::of)),
+            path,
+            workspace,
+        }
+    }
 }
 
 impl Record {
@@ -132,7 +156,7 @@ impl Record {
     /// A count or duration in the data; 0 if there is none.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
-        self.data.get(name).and_then(Value::as_u64).unwrap_or(0)
+        fields::count(&self.data, name)
     }
 
     /// A text in the data, such as `outcome`.
@@ -144,10 +168,7 @@ impl Record {
     /// A flag in the data; false if there is none.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
-        self.data
-            .get(name)
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
+        fields::flag(&self.data, name)
     }
 
     /// Seconds since 1970-01-01T00:00:00 on the local clock.
