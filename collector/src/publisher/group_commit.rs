@@ -34,7 +34,8 @@ const LONELY: f64 = 3.0;
 const WORTH: f64 = 0.85;
 /// Singles that have no PubAck for so long, while [`PROBE`] or more are on their way, are not quick any more.
 const STALL: Duration = Duration::from_millis(20);
-/// The next round lingers until nothing has come for this part of the last group's time, and at most four times as long.
+/// The next round lingers until nothing has come for this part of the last group's time, and at most four times as
+/// long.
 const LINGER: u32 = 8;
 /// No timer is finer (tokio's documentation, `time::sleep`): a quicker group is not lingered after.
 const FINEST_TIMER: Duration = Duration::from_millis(1);

@@ -211,7 +211,7 @@ CREATE TABLE normalized_records (
   -- Of local time from UTC, in seconds.
   utc_offset   INTEGER NOT NULL,
   -- Whether nothing of the record is read from the event, since readers of JSON may take that otherwise.
-  is_whole     BOOLEAN NOT NULL,
+  is_whole     INTEGER NOT NULL,
   -- Texts: NULL if the record has what the event's data has, '' if it has none where the data has one.
   language     TEXT,
   project      TEXT,
@@ -236,7 +236,7 @@ SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.ef
              WHERE s.key NOT IN ('language', 'project', 'path') AND NOT coalesce(r.data ? s.key, false)
              UNION ALL
              SELECT c.key, c.value FROM jsonb_each(r.data) c
-             WHERE c.value <> 'null' OR r.is_whole) m))::text AS record
+             WHERE c.value <> 'null' OR r.is_whole = 1) m))::text AS record
 FROM (
   SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data::jsonb AS data, s.sent,
     CASE WHEN n.language IS NULL THEN s.sent ->> 'language' ELSE nullif(n.language, '') END AS language,
@@ -250,7 +250,7 @@ FROM (
   FROM normalized_records n
   JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal
   CROSS JOIN LATERAL (
-    SELECT CASE WHEN NOT n.is_whole THEN convert_from(e.body, 'UTF8')::jsonb -> 'data' END AS sent OFFSET 0) s) r;
+    SELECT CASE WHEN n.is_whole = 0 THEN convert_from(e.body, 'UTF8')::jsonb -> 'data' END AS sent OFFSET 0) s) r;
 
 -- What the events of one UTC hour come to for one kind of job: one row an hour, its body folds segments of the
 -- hour (docs/decisions/0004-one-partial-row-an-hour.md, 0012-an-hour-knows-what-changed.md). made_with: what else

@@ -230,7 +230,7 @@ SELECT r.developer, r.event_id, r.version, r.src, r.seq, r.ordinal, r.type, r.ef
              UNION ALL
              SELECT c.key, CASE WHEN c.type IN ('true', 'false', 'null') THEN c.type
                  WHEN c.type IN ('object', 'array') THEN c.value ELSE json_quote(c.value) END
-             FROM json_each(r.data) c WHERE c.type <> 'null' OR r.is_whole) m))) AS record
+             FROM json_each(r.data) c WHERE c.type <> 'null' OR r.is_whole = 1) m))) AS record
 FROM (
   SELECT e.*, json_extract(e.readable, '$.data') AS sent,
     CASE WHEN e.own_language IS NULL THEN json_extract(e.readable, '$.data.language')
@@ -247,7 +247,7 @@ FROM (
   FROM (
     SELECT e.*, n.version, n.utc_offset, n.is_whole, n.data, n.language AS own_language, n.project AS own_project,
       n.project_name AS own_project_name, n.path AS own_path,
-      CASE WHEN NOT n.is_whole THEN CAST(e.body AS TEXT) END AS readable
+      CASE WHEN n.is_whole = 0 THEN CAST(e.body AS TEXT) END AS readable
     FROM normalized_records n
     JOIN events e ON e.src = n.src AND e.seq = n.seq AND e.ordinal = n.ordinal) e) r;
 

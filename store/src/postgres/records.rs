@@ -22,7 +22,7 @@ const HELD: &str = "SELECT e.src, e.seq, e.ordinal
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
     JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq";
 const INSERT_RECORDS: &str = insert_records!(
-    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::boolean[],
+    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::integer[],
        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])"
 );
 /// Of every version.
@@ -55,7 +55,7 @@ pub async fn write(
             &column(&given, |record| record.at.ordinal as i32),
             &column(&given, |record| record.version),
             &column(&given, |record| record.utc_offset),
-            &column(&given, |record| record.is_whole),
+            &column(&given, |record| i32::from(record.is_whole)),
             &column(&given, |record| record.language.as_deref()),
             &column(&given, |record| record.project.as_deref()),
             &column(&given, |record| record.project_name.as_deref()),

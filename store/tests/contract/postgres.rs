@@ -95,10 +95,6 @@ fn row(row: &PostgresRow) -> Row {
                 .get::<_, Option<i32>>(index)
                 .map(|number| Cell::Int(number.into())),
             Type::INT8 => row.get::<_, Option<i64>>(index).map(Cell::Int),
-            // As SQLite has it.
-            Type::BOOL => row
-                .get::<_, Option<bool>>(index)
-                .map(|is| Cell::Int(is.into())),
             Type::TEXT | Type::VARCHAR => row.get::<_, Option<String>>(index).map(Cell::Text),
             Type::BYTEA => row.get::<_, Option<Vec<u8>>>(index).map(Cell::Bytes),
             ref other => panic!("{} is a {other}", column.name()),

@@ -113,6 +113,18 @@ mod tests {
         }
     }
 
+    fn name() -> impl Strategy<Value = &'static str> {
+        let others = [
+            "project",
+            "language",
+            "path",
+            "workspace",
+            "entity",
+            "command",
+        ];
+        prop::sample::select([&MEMBERS[..], &others].concat())
+    }
+
     fn value() -> impl Strategy<Value = Value> {
         prop::sample::select(vec![
             json!(3),
@@ -134,11 +146,7 @@ mod tests {
         #[test]
         fn it_is_as_the_record_has_it(
             kind in prop::sample::select(vec!["file.edited", "heartbeat", "git.commit", "test.finished"]),
-            data in prop::collection::btree_map(
-                prop::sample::select([&MEMBERS[..], &["project", "language", "path", "workspace", "entity", "command"]].concat()),
-                value(),
-                0..8,
-            ),
+            data in prop::collection::btree_map(name(), value(), 0..8),
         ) {
             let data = data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let event = event(kind, &data);
