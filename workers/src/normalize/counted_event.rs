@@ -5,7 +5,7 @@ use store::StoredEvent;
 use types::time::Micros;
 
 use super::fields;
-use super::record::{Place, body, data, newest_form};
+use super::record::{EventPlace, body, data, newest_form};
 
 /// Members of the data that metrics look at.
 const MEMBERS: [&str; 9] = [
@@ -45,7 +45,7 @@ impl CountedEvent {
         let body = body(event);
         let none = Map::new();
         let data = newest_form(event, data(body.as_ref()).unwrap_or(&none));
-        let place = Place::of(&event.kind, &data);
+        let place = EventPlace::of(&event.kind, &data);
         let (project, project_name) = (place.project.as_ref())
             .map(|project| (project.key.clone(), project.name.clone()))
             .unzip();
@@ -133,10 +133,10 @@ mod tests {
             json!(1.5),
             json!(true),
             json!("failed"),
-            json!("/home/janeroe/src/a.rs"),
+            json!("/Users/janeroe/src/a.rs"),
             json!("file:///c%3A/Users/janeroe/My App"),
             json!("Rust"),
-            json!(["/home/janeroe/My App/a.rs", 1, "b.py"]),
+            json!(["/Users/janeroe/My App/a.rs", 1, "b.py"]),
             json!({"a": 1}),
             Value::Null,
         ])

@@ -72,7 +72,7 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     let clock = local::clock(event, occurred_at);
     let none = Map::new();
     let data = newest_form(event, data(body).unwrap_or(&none));
-    let place = Place::of(&event.kind, &data);
+    let place = EventPlace::of(&event.kind, &data);
     let project = place.project.as_ref().map(|project| project.key.as_str());
     Record {
         path: (place.path).and_then(|raw| path::clean(raw, place.workspace, project)),
@@ -102,7 +102,7 @@ pub fn newest_form<'a>(
 }
 
 /// Where an event happened.
-pub struct Place<'a> {
+pub struct EventPlace<'a> {
     /// Canonical language.
     pub language: Option<String>,
     /// Of `data.project`, else of the last segment of `data.workspace`.
@@ -113,7 +113,7 @@ pub struct Place<'a> {
     pub workspace: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> EventPlace<'a> {
     /// The place that the data tells of an event of this type.
     pub fn of(kind: &str, data: &'a Map<String, Value>) -> Self {
         let string = |name: &str| data.get(name).and_then(Value::as_str);
