@@ -23,7 +23,6 @@ mod usage;
 mod watch;
 mod whole;
 mod workday;
-mod yardstick;
 
 use std::process::ExitCode;
 

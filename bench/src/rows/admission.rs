@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::Value;
 use types::schema::Schemas;
 
@@ -13,7 +14,6 @@ use crate::report::Report;
 use crate::rounds::Interleaved;
 use crate::row::{BenchRow, Reach};
 use crate::stats::micros;
-use crate::yardstick::cpu_of;
 
 /// The row.
 ///
@@ -61,4 +61,18 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         .reach(Reach::RatioAtMost(1.3));
     report.add("Admission: CPU of a batch of 50 events", vec![row]);
     Ok(())
+}
+
+/// CPU time of this thread while it works.
+fn cpu_of(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+    let before = thread_cpu()?;
+    work()?;
+    Ok(thread_cpu()? - before)
+}
+
+/// What this thread has run so far, to the nanosecond.
+fn thread_cpu() -> anyhow::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split_whitespace().next().context("no time")?;
+    Ok(Duration::from_nanos(nanos.parse()?))
 }

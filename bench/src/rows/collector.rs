@@ -20,7 +20,6 @@ use crate::stats::{Spread, micros, millis};
 use crate::strace;
 use crate::usage::{Meter, memory};
 use crate::whole::UNDER_LOAD;
-use crate::yardstick::{self, Per};
 
 /// Who sends.
 const DEVELOPER: &str = "bench";
@@ -29,8 +28,6 @@ const SOME: usize = 64;
 const MANY: usize = 256;
 /// A PubAck that takes longer comes from a slow disk: there group commit has to pay.
 const SLOW_ACK_MS: f64 = 1.0;
-/// CPU of a request at most, in µs where the targets were set.
-const REQUEST: f64 = 140.0;
 /// Parts of the full rate at which the reply is timed.
 const LOADS: [f64; 4] = [0.25, 0.5, 0.75, 0.9];
 
@@ -39,8 +36,6 @@ struct Round {
     load: Load,
     /// CPU of the collector, in µs a request.
     cpu: f64,
-    /// The yardstick's, in µs.
-    yardstick: f64,
 }
 
 type Rounds = Interleaved<Round, Load>;
@@ -92,11 +87,7 @@ impl Rig {
         let load = closed_loop(clients, length, send).await?;
         let cpu = micros(meter.read()?["collector"].cpu) / load.times.len() as f64;
         raw::purge(&self.js, "EVENTS").await?;
-        Ok(Round {
-            load,
-            cpu,
-            yardstick: yardstick::here()?,
-        })
+        Ok(Round { load, cpu })
     }
 
     async fn ceiling(&self, clients: usize, name: &str, length: Duration) -> anyhow::Result<Load> {
@@ -273,8 +264,7 @@ pub async fn in_memory(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(1, 2));
     let some = rig.rounds(plan, SOME, length).await?;
     let mut rows = rate_rows(SOME, &some, 0.3);
-    rows.push(cpu_row(SOME, &some).reach(Reach::AtMost(REQUEST)));
-    rows.push(cpu_beside_parsing(SOME, &some));
+    rows.push(cpu_row(SOME, &some).reach(Reach::AtMost(140.0)));
     report.add(TITLE, rows);
     Ok(())
 }
@@ -333,12 +323,6 @@ fn alone_rows(rounds: &Rounds) -> Vec<BenchRow> {
 fn cpu_row(clients: usize, rounds: &Rounds) -> BenchRow {
     let what = format!("CPU of the collector, {clients} clients");
     BenchRow::new(what, "µs/request", rounds.ours(|round| round.cpu))
-}
-
-fn cpu_beside_parsing(clients: usize, rounds: &Rounds) -> BenchRow {
-    let ours: Vec<f64> = rounds.ours.iter().map(|round| round.cpu).collect();
-    let here: Vec<f64> = rounds.ours.iter().map(|round| round.yardstick).collect();
-    yardstick::beside(&cpu_row(clients, rounds), Per::Batch, &ours, &here, REQUEST)
 }
 
 fn against_concurrency(rounds: &[(usize, Rounds)]) -> Plot {

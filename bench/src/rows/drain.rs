@@ -15,7 +15,6 @@ use crate::stats::{Spread, micros};
 use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu, workers_memory};
 use crate::watch::{Milestones, StoreProgress, StoreWatch};
 use crate::workday::Workdays;
-use crate::yardstick::{self, Per};
 
 const DEVELOPERS: usize = 100;
 /// Developers of a small run have a day's work as well: it is the day that jobs cost by.
@@ -31,8 +30,6 @@ struct Drain {
     /// Bytes of the tables with their indexes.
     database: f64,
     course: Vec<Moment>,
-    /// The yardstick's CPU, in µs.
-    yardstick: f64,
 }
 
 /// The worker that stores, at one moment of a drain.
@@ -133,7 +130,6 @@ async fn drain(engine: Engine, load: &Workdays) -> anyhow::Result<Drain> {
         memory: workers_memory(&deployment)?,
         database: watch.bytes().await? as f64,
         course,
-        yardstick: yardstick::here()?,
     };
     deployment.remove().await;
     Ok(drain)
@@ -166,13 +162,9 @@ fn add_rows(report: &mut Report, engine: Engine, drains: &[Drain]) {
         )
         .beside(over(&Drain::stored_rate), ratio)
         .reach(Reach::RatioAtLeast(0.65)),
+        BenchRow::new("CPU of all workers", "µs/event", over(&Drain::workers_cpu))
+            .reach(Reach::AtMost(if sqlite { 45.0 } else { 35.0 })),
     ];
-    let cpu = BenchRow::new("CPU of all workers", "µs/event", over(&Drain::workers_cpu));
-    let target = if sqlite { 45.0 } else { 35.0 };
-    let ours: Vec<f64> = drains.iter().map(Drain::workers_cpu).collect();
-    let here: Vec<f64> = drains.iter().map(|drain| drain.yardstick).collect();
-    rows.push(yardstick::beside(&cpu, Per::Event, &ours, &here, target));
-    rows.push(cpu.reach(Reach::AtMost(target)));
     rows.extend(process_rows(
         "",
         "µs/event",
