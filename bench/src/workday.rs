@@ -23,6 +23,8 @@ pub struct Workdays {
     /// Events of each of them in each day.
     pub events_a_day: usize,
     pub days: usize,
+    /// Days before the first one. A second load on the same days would be late: its events would lie between others.
+    pub first_day: usize,
 }
 
 impl Workdays {
@@ -34,6 +36,7 @@ impl Workdays {
             developers,
             events_a_day: events.div_ceil(developers),
             days: 1,
+            first_day: 0,
         }
     }
 
@@ -48,6 +51,7 @@ impl Workdays {
         let batches_a_day = self.events_a_day.div_ceil(BATCH);
         let (slot, developer) = (number / self.developers, number % self.developers);
         let (day, first) = (slot / batches_a_day, slot % batches_a_day * BATCH);
+        let day = self.first_day + day;
         let events = (first..self.events_a_day.min(first + BATCH)).map(|number| EventSpec {
             day,
             millisecond: NINE_MS + WORKDAY_MS * number as u64 / self.events_a_day as u64,
@@ -206,6 +210,7 @@ mod tests {
             developers: 3,
             events_a_day: 120,
             days: 2,
+            first_day: 0,
         }
     }
 

@@ -36,9 +36,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             plan.rounds,
             async |round| {
                 say(&format!("fairness, {}, round {}", name(engine), round + 1));
-                let quiet = Quiet::new(&pipe, format!("beside-{round}"));
-                let run = format!("flood-{round}");
-                let flood = flood(&pipe, &run, length, most);
+                let quiet = Quiet::new(&pipe, format!("beside-{round}"), 2 * round);
+                let flood = flood(&pipe, flood_load(round), length, most);
                 let (times, flooded) = try_join(quiet.completed(length), flood).await?;
                 worked_off(&pipe).await?;
                 Ok(Flooded {
@@ -47,7 +46,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
                 })
             },
             async |round| {
-                let quiet = Quiet::new(&pipe, format!("alone-{round}"));
+                let quiet = Quiet::new(&pipe, format!("alone-{round}"), 2 * round + 1);
                 quiet.completed(length).await
             },
         )
@@ -89,14 +88,15 @@ struct Quiet<'a> {
 }
 
 impl<'a> Quiet<'a> {
-    fn new(pipe: &'a WholePipe, run: String) -> Self {
+    fn new(pipe: &'a WholePipe, run: String, first_day: usize) -> Self {
         Self {
             pipe,
             load: Workdays {
                 run,
                 developers: QUIET,
                 events_a_day: 2000,
-                days: 100,
+                days: 1,
+                first_day,
             },
         }
     }
@@ -142,20 +142,27 @@ impl<'a> Quiet<'a> {
     }
 }
 
+/// Days of a flood: more batches than are sent in a round.
+const FLOOD_DAYS: usize = 150;
+
+fn flood_load(round: usize) -> Workdays {
+    Workdays {
+        run: format!("flood-{round}"),
+        developers: QUIET + 1,
+        events_a_day: 5000,
+        days: FLOOD_DAYS,
+        first_day: round * FLOOD_DAYS,
+    }
+}
+
 /// One developer sends as fast as the collector takes it, for so long or so many batches; gives how many.
 async fn flood(
     pipe: &WholePipe,
-    run: &str,
+    load: Workdays,
     length: Duration,
     most: usize,
 ) -> anyhow::Result<usize> {
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-    let load = Workdays {
-        run: run.to_owned(),
-        developers: QUIET + 1,
-        events_a_day: 2000,
-        days: 1000,
-    };
     // Of all developers' batches those of the one that is not among the quiet.
     let numbers = (QUIET..load.len()).step_by(QUIET + 1).take(most);
     let start = Instant::now();

@@ -108,6 +108,7 @@ impl LongHistory {
                 developers: 1,
                 events_a_day: EVENTS_A_DAY,
                 days: 1000,
+                first_day: 0,
             },
             batches: 0,
         })

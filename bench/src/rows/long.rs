@@ -121,6 +121,7 @@ impl LongRun {
                 developers: DEVELOPERS,
                 events_a_day: EVENTS_A_DAY,
                 days: events.div_ceil(DEVELOPERS * EVENTS_A_DAY),
+                first_day: 0,
             },
             folder,
             state,
@@ -208,6 +209,7 @@ impl LongRun {
             developers: 1,
             events_a_day: EVENTS_A_DAY,
             days: day + 1,
+            first_day: 0,
         };
         let first = load.len() - EVENTS_A_DAY / BATCH;
         let bodies = (first..first + JOBS).map(|number| load.batch(number));

@@ -23,6 +23,8 @@ use crate::workday::{BATCH, Workdays};
 /// Batches between sent and completed.
 const IN_FLIGHT: usize = 64;
 const DEVELOPERS: usize = 32;
+/// Days of a load: more batches than are sent in a round.
+const DAYS: usize = 50;
 
 /// A round of the closed loop to completed.
 struct Round {
@@ -50,9 +52,9 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         raw::make_stream(&pipe.js).await?;
         let measured = Interleaved::measure(
             plan.rounds,
-            async |round| sustain(&pipe, &load(&format!("full-{round}")), length).await,
+            async |round| sustain(&pipe, &load(&format!("full-{round}"), round), length).await,
             async |round| {
-                let messages = RawMessages::of(load(&format!("bare-{round}")).batches())?;
+                let messages = RawMessages::of(load(&format!("bare-{round}"), round).batches())?;
                 let load = publish_raw(&pipe.js, &messages, IN_FLIGHT, length).await?;
                 raw::purge(&pipe.js, raw::STREAM).await?;
                 Ok(load)
@@ -91,12 +93,13 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// More batches than a round sends.
-fn load(run: &str) -> Workdays {
+fn load(run: &str, turn: usize) -> Workdays {
     Workdays {
         run: run.to_owned(),
         developers: DEVELOPERS,
         events_a_day: 2000,
-        days: 500,
+        days: DAYS,
+        first_day: turn * DAYS,
     }
 }
 
@@ -147,7 +150,7 @@ async fn to_stored(
 ) -> anyhow::Result<Vec<BenchRow>> {
     let mut loads = Vec::new();
     for round in 0..plan.rounds {
-        let batches = load(&format!("half-{round}"));
+        let batches = load(&format!("half-{round}"), plan.rounds + round);
         let send = async |number| pipe.send(&batches.batch(number), true).await;
         loads.push(open_loop(rate, length, send).await?);
     }

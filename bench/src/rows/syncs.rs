@@ -78,6 +78,7 @@ async fn send(pipe: &WholePipe, length: Duration) -> anyhow::Result<usize> {
         developers: DEVELOPERS,
         events_a_day: 2000,
         days: 100,
+        first_day: 0,
     };
     let batch = async |number| pipe.send(&load.batch(number), false).await;
     let sent = closed_loop(CLIENTS, length, batch).await?.times.len();
