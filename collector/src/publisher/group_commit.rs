@@ -232,6 +232,17 @@ impl GroupCommit {
         self.linger.as_ref().map(Linger::ends)
     }
 
+    /// Whether the next round is still to linger. The first call after a group tells how many wait besides its members.
+    fn lingers(&mut self, now: Instant, waiting: usize, fitting: usize) -> bool {
+        let may_group = self.may_group(now);
+        let Some(linger) = &mut self.linger else {
+            return false;
+        };
+        linger.company.get_or_insert(waiting + linger.members);
+        let is_early = now < linger.ends();
+        may_group && is_early && fitting == waiting && !self.is_complete(waiting)
+    }
+
     /// Whether as many wait as there can be, so that the next round need not linger any more.
     pub fn is_complete(&self, waiting: usize) -> bool {
         let company = self.linger.as_ref().and_then(|linger| linger.company);
@@ -253,12 +264,7 @@ impl GroupCommit {
 
     /// What of the waiting messages goes now; `fitting` of them fit into a group.
     pub fn next_round(&mut self, now: Instant, waiting: usize, fitting: usize) -> Option<Round> {
-        if let Some(linger) = &mut self.linger {
-            linger.company.get_or_insert(waiting + linger.members);
-        }
-        let lingers =
-            (self.lingers_until()).is_some_and(|end| now < end && !self.is_complete(waiting));
-        if lingers && fitting == waiting && self.may_group(now) {
+        if self.lingers(now, waiting, fitting) {
             return None;
         }
         let lingered = self

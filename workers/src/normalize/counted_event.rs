@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use store::StoredEvent;
 use types::time::Micros;
 
-use super::fields;
 use super::record::{EventPlace, body, data, newest_form};
+use super::{fields, text};
 
 /// Members of the data that metrics look at.
 const MEMBERS: [&str; 9] = [
@@ -46,11 +46,11 @@ impl CountedEvent {
         let none = Map::new();
         let data = newest_form(event, data(body.as_ref()).unwrap_or(&none));
         let place = EventPlace::of(&event.kind, &data);
-        let (project, project_name) = (place.project.as_ref())
-            .map(|project| (project.key.clone(), project.name.clone()))
+        let (project, project_name) = (place.project)
+            .map(|project| (project.key, project.name))
             .unzip();
         Self {
-            kind: super::text::clean(&event.kind),
+            kind: text::clean(&event.kind),
             at: event.effective_at,
             data: fields::clean_only(&MEMBERS, &data, place.workspace, project.as_deref()),
             language: place.language,

@@ -1,5 +1,8 @@
 //! What a record says otherwise than its event: the row that the store keeps beside the event. Pure.
 
+use std::iter::Peekable;
+use std::str::Bytes;
+
 use serde_json::{Map, Value};
 use store::{NormalizedRow, StoredEvent};
 use types::json;
@@ -38,40 +41,39 @@ fn is_plain(text: &str) -> bool {
     let mut bytes = text.bytes().peekable();
     let mut in_string = false;
     while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
+        let is_plain = match byte {
+            b'"' => {
+                in_string = !in_string;
+                true
+            }
             b'\\' if in_string => {
-                let escaped = bytes.next();
-                if escaped == Some(b'u') && bytes.by_ref().take(4).all(|digit| digit == b'0') {
-                    return false;
-                }
+                let is_unicode = bytes.next() == Some(b'u');
+                !(is_unicode && bytes.by_ref().take(4).all(|digit| digit == b'0'))
             }
-            b'0'..=b'9' | b'-' if !in_string => {
-                let (mut length, mut is_integer) = (1, true);
-                while let Some(part) = bytes
-                    .next_if(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-                {
-                    length += 1;
-                    match part {
-                        b'e' | b'E' => return false,
-                        b'.' => is_integer = false,
-                        _ => {}
-                    }
-                }
-                if length
-                    > if is_integer {
-                        MAX_INTEGER
-                    } else {
-                        MAX_FRACTION
-                    }
-                {
-                    return false;
-                }
-            }
-            _ => {}
+            b'0'..=b'9' | b'-' if !in_string => is_plain_number(&mut bytes),
+            _ => true,
+        };
+        if !is_plain {
+            return false;
         }
     }
     true
+}
+
+/// The same of a number, whose first byte was taken; takes the others.
+fn is_plain_number(bytes: &mut Peekable<Bytes<'_>>) -> bool {
+    let (mut length, mut most) = (1, MAX_INTEGER);
+    while let Some(part) =
+        bytes.next_if(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+    {
+        length += 1;
+        match part {
+            b'e' | b'E' => return false,
+            b'.' => most = MAX_FRACTION,
+            _ => {}
+        }
+    }
+    length <= most
 }
 
 /// The data that an event was sent with.

@@ -120,12 +120,7 @@ pub fn clean(
     workspace: Option<&str>,
     project: Option<&str>,
 ) -> Map<String, Value> {
-    let mut cleaner = Cleaner {
-        left: MAX_DATA,
-        unread: MAX_READ,
-        workspace,
-        project,
-    };
+    let mut cleaner = Cleaner::new(workspace, project);
     let mut cleaned = Map::new();
     let mut known: Vec<(usize, &Value)> = data
         .iter()
@@ -152,16 +147,11 @@ pub fn clean_only(
     workspace: Option<&str>,
     project: Option<&str>,
 ) -> Map<String, Value> {
-    let mut cleaner = Cleaner {
-        left: MAX_DATA,
-        unread: MAX_READ,
-        workspace,
-        project,
-    };
+    let mut cleaner = Cleaner::new(workspace, project);
     let clean = |name: &&str| {
+        let sent = data.get(*name)?;
         let (name, is) = FIELDS[*PLACES.get(name)?];
-        let value = cleaner.known(is, data.get(name)?)?;
-        Some((name.to_owned(), value))
+        Some((name.to_owned(), cleaner.known(is, sent)?))
     };
     names.iter().filter_map(clean).collect()
 }
@@ -185,7 +175,16 @@ struct Cleaner<'a> {
     project: Option<&'a str>,
 }
 
-impl Cleaner<'_> {
+impl<'a> Cleaner<'a> {
+    fn new(workspace: Option<&'a str>, project: Option<&'a str>) -> Self {
+        Self {
+            left: MAX_DATA,
+            unread: MAX_READ,
+            workspace,
+            project,
+        }
+    }
+
     fn known(&mut self, is: FieldKind, value: &Value) -> Option<Value> {
         match (is, value) {
             (FieldKind::Count, Value::Number(_)) => integer(value)

@@ -73,13 +73,15 @@ pub fn record(event: &StoredEvent, body: Option<&Value>) -> Record {
     let none = Map::new();
     let data = newest_form(event, data(body).unwrap_or(&none));
     let place = EventPlace::of(&event.kind, &data);
-    let project = place.project.as_ref().map(|project| project.key.as_str());
+    let (project, project_name) = (place.project)
+        .map(|project| (project.key, project.name))
+        .unzip();
     Record {
-        path: (place.path).and_then(|raw| path::clean(raw, place.workspace, project)),
-        data: fields::clean(&event.kind, &data, place.workspace, project),
+        path: (place.path).and_then(|raw| path::clean(raw, place.workspace, project.as_deref())),
+        data: fields::clean(&event.kind, &data, place.workspace, project.as_deref()),
         language: place.language,
-        project: project.map(str::to_owned),
-        project_name: place.project.map(|project| project.name),
+        project,
+        project_name,
         event_id: text::clean(&event.id),
         kind: text::clean(&event.kind),
         at: event.effective_at,
