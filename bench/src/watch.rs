@@ -92,6 +92,9 @@ const STORED: &str =
 const COMPLETED: &str = "SELECT count(*), coalesce(max(seq), 0) FROM batches \
                          WHERE state = 'completed' AND src = 1 AND seq > $1";
 
+const COMPLETED_BATCHES: &str = "SELECT seq, batch_id FROM batches \
+                                 WHERE state = 'completed' AND src = 1 AND seq > $1 ORDER BY seq";
+
 /// The bench's own connection to the store under load.
 pub struct StoreWatch {
     connection: Connection,
@@ -181,6 +184,28 @@ impl StoreWatch {
         let sum = reached.count(u64::try_from(after)?, u64::try_from(last)?);
         frontier.set(reached);
         Ok(sum)
+    }
+
+    /// The completed batches after a sequence: their sequences, rising, and ids.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn completed_after(&self, seq: u64) -> anyhow::Result<Vec<(u64, String)>> {
+        let from = i64::try_from(seq)?;
+        let rows: Vec<(i64, String)> = match &self.connection {
+            Connection::Sqlite(connection) => connection
+                .prepare_cached(COMPLETED_BATCHES)?
+                .query_map([from], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+            Connection::Postgres(client) => {
+                let rows = client.query(COMPLETED_BATCHES, &[&from]).await?;
+                let row = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+                let rows: Result<_, tokio_postgres::Error> = rows.iter().map(row).collect();
+                rows?
+            }
+        };
+        let row = |(seq, id)| Ok((u64::try_from(seq)?, id));
+        rows.into_iter().map(row).collect()
     }
 
     /// How many batches are stored, and how many completed.

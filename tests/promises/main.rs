@@ -12,6 +12,7 @@ mod crashes;
 mod dead_letters;
 mod exactly_once;
 mod failing_output;
+mod fair_turns;
 mod first_minutes;
 mod formats;
 mod fsync;

@@ -2,15 +2,15 @@
 //!
 //! A job whose batch is not stored waits for it (`awaited_batch`).
 //!
-//! A role only says what a group of its jobs computes ([`Work`]). Jobs that were pulled together are computed and
-//! written together in rounds (`job_rounds`), so that jobs which touch the same window are one computation.
+//! A role only says what a group of its jobs computes ([`Work`]). A group is finished by one transaction, and jobs in it
+//! that touch the same window are one computation. Which jobs are a group, the pull loop says: developers take turns.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
 use bus::pull::{
-    Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullLoop, PullSettings,
+    Delivery, DeliveryOutcome, ErrorClass, Failure, GroupBounds, MessageHandler, PullLoop,
+    PullSettings,
 };
 use bus::{BindError, ConsumerRef, JOBS};
 use runtime::clock;
@@ -21,13 +21,12 @@ use store::{
 };
 use types::dead_letter::MessageContext;
 use types::event_streams::EventStreams;
-use types::job::{JobKind, JobMessage};
+use types::job::{self, JobKind, JobMessage};
 use types::stream::StreamIncarnation;
 
 use crate::awaited_batch::AwaitedBatches;
 use crate::delivery_state::StoreDeliveryState;
 use crate::error_class;
-use crate::job_rounds::rounds;
 
 /// What one kind of job does.
 pub trait Work: Send + Sync + 'static {
@@ -44,9 +43,15 @@ pub trait Work: Send + Sync + 'static {
     fn committed(&self, revisions: Vec<AlertRevision>) -> impl Future<Output = ()> + Send;
 }
 
-/// Most jobs that are pulled together: the more of a backlog is seen at once, the fewer windows are computed twice.
-/// Beyond this, nothing more is gained (`docs/decisions/0012-an-hour-knows-what-changed.md`).
-const GROUP: usize = 1024;
+/// The jobs of one transaction. Their work is the new events of their batches.
+///
+/// Of a backlog of many developers a transaction does much, a developer's whole day in one computation
+/// (`docs/decisions/0012-an-hour-knows-what-changed.md`). Of the flood of one it does little: others wait for its end.
+const GROUP: GroupBounds = GroupBounds {
+    messages: 1024,
+    work: 4096,
+    share: 512,
+};
 
 /// Pulls the kind's live and replay jobs until the process stops.
 ///
@@ -114,7 +119,7 @@ impl<S: Jobs + Persist + Attempts + DeadLetters, W: Work> MessageHandler for Job
         group: &[Delivery],
     ) -> Vec<DeliveryOutcome> {
         let jobs: Vec<Result<JobMessage, String>> =
-            group.iter().map(|one| job(one, W::KIND)).collect();
+            group.iter().map(|one| read(one, W::KIND)).collect();
         let decoded: Vec<JobMessage> = jobs.iter().flatten().cloned().collect();
         let bodies = decoded.iter().map(|job| job.body.clone()).collect();
         let batches = match self.store.job_batches(bodies).await {
@@ -123,25 +128,31 @@ impl<S: Jobs + Persist + Attempts + DeadLetters, W: Work> MessageHandler for Job
         };
         let with_batch = decoded.into_iter().zip(&batches);
         let ready = with_batch.filter(|(_, batch)| is_workable(**batch));
-        let failed = self
-            .finish_in_rounds(ready.map(|(job, _)| job).collect())
-            .await;
+        let finished = self.finish_jobs(ready.map(|(job, _)| job).collect()).await;
+        let outcome = finished.map_or_else(
+            |error| error_class::outcome(&error),
+            |()| DeliveryOutcome::Ack,
+        );
         let mut batches = batches.into_iter();
         let mut outcomes = Vec::with_capacity(group.len());
         for (delivery, job) in group.iter().zip(jobs) {
             outcomes.push(match job {
                 Err(reason) => DeliveryOutcome::failed(ErrorClass::Permanent, reason),
-                Ok(job) => match (batches.next(), failed.get(&job.job_id)) {
-                    (Some(batch), _) if !is_workable(batch) => {
+                Ok(job) => match batches.next() {
+                    Some(batch) if !is_workable(batch) => {
                         let delivered = delivery.delivered;
                         DeliveryOutcome::Failed(self.awaited.why_not(&job, batch, delivered).await)
                     }
-                    (_, None) => DeliveryOutcome::Ack,
-                    (_, Some(error)) => error_class::outcome(error),
+                    _ => outcome.clone(),
                 },
             });
         }
         outcomes
+    }
+
+    /// The new events of its batch. Garbage is none.
+    fn work(&self, delivery: &Delivery) -> u64 {
+        job::new_events(&delivery.payload).unwrap_or_default()
     }
 
     async fn context(
@@ -186,7 +197,7 @@ fn is_workable(batch: JobBatch) -> bool {
 }
 
 /// The job of a message in the lane of `kind`: a job of another kind can never be done there.
-fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
+fn read(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
     let job = JobMessage::read(&delivery.payload)?;
     if job.kind == kind {
         return Ok(job);
@@ -199,24 +210,6 @@ fn job(delivery: &Delivery, kind: JobKind) -> Result<JobMessage, String> {
 }
 
 impl<S: Jobs, W: Work> JobRole<S, W> {
-    /// Does the jobs round by round; gives what failed, by job id. A store that is away is not asked again.
-    async fn finish_in_rounds(&self, jobs: Vec<JobMessage>) -> BTreeMap<String, StoreError> {
-        let mut failed = BTreeMap::new();
-        let mut away: Option<StoreError> = None;
-        for round in rounds(jobs) {
-            let ids: Vec<String> = round.iter().map(|job| job.job_id.clone()).collect();
-            let done = match &away {
-                Some(error) => Err(error.clone()),
-                None => self.finish_jobs(round).await,
-            };
-            if let Err(error) = done {
-                failed.extend(ids.into_iter().map(|id| (id, error.clone())));
-                away = away.or_else(|| error.is_transient().then_some(error));
-            }
-        }
-        failed
-    }
-
     /// Does the jobs that are not completed yet, and writes all their effects in one transaction.
     async fn finish_jobs(&self, mut jobs: Vec<JobMessage>) -> Result<(), StoreError> {
         let started_at = clock::now();

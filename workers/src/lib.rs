@@ -12,7 +12,6 @@ pub mod delivery_state;
 mod error_class;
 mod health;
 pub mod hour_partials;
-mod job_rounds;
 pub mod jobs;
 pub mod normalize;
 pub mod outbox_relay;

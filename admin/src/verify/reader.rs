@@ -179,7 +179,7 @@ impl Reader {
                 return Ok(page);
             }
             self.next = seq + 1;
-            page.push(StoredMessage::try_from(&message)?);
+            page.push(StoredMessage::try_from(message)?);
             if pending == 0 {
                 self.next = self.last + 1;
                 return Ok(page);

@@ -1,13 +1,14 @@
 //! The whole pipe, from the first byte sent to completed: how much it sustains, and how soon a batch is stored.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join;
-use tokio::sync::Semaphore;
+use futures_util::future::try_join_all;
+use tokio::sync::oneshot;
 
-use crate::load::{Load, closed_loop, open_loop};
+use crate::load::{Load, open_loop};
 use crate::plan::{Plan, name};
 use crate::process_rows::process_rows;
 use crate::raw::{self, RawMessages, publish_raw};
@@ -20,9 +21,8 @@ use crate::watch::StallCheck;
 use crate::whole::WholePipe;
 use crate::workday::{BATCH, Workdays};
 
-/// Batches between sent and completed.
-const IN_FLIGHT: usize = 64;
-const DEVELOPERS: usize = 32;
+/// Clients, each with a batch between sent and completed.
+const CLIENTS: usize = 64;
 /// Days of a load: more batches than are sent in a round.
 const DAYS: usize = 50;
 
@@ -48,14 +48,14 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(2, 5));
     for &engine in &plan.engines {
         say(&format!("pipe, {}", name(engine)));
-        let pipe = WholePipe::start(engine, DEVELOPERS).await?;
+        let pipe = WholePipe::start(engine, CLIENTS).await?;
         raw::make_stream(&pipe.js).await?;
         let measured = Interleaved::measure(
             plan.rounds,
             async |round| sustain(&pipe, &load(&format!("full-{round}"), round), length).await,
             async |round| {
                 let messages = RawMessages::of(load(&format!("bare-{round}"), round).batches())?;
-                let load = publish_raw(&pipe.js, &messages, IN_FLIGHT, length).await?;
+                let load = publish_raw(&pipe.js, &messages, CLIENTS, length).await?;
                 raw::purge(&pipe.js, raw::STREAM).await?;
                 Ok(load)
             },
@@ -64,7 +64,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let rate = |round: &Round| round.rate;
         let mut rows = vec![
             BenchRow::new(
-                format!("{IN_FLIGHT} batches between sent and completed, beside raw publishes"),
+                format!("{CLIENTS} clients who wait until their batch is completed, beside raw publishes"),
                 "batches/s",
                 measured.ours(rate),
             )
@@ -96,49 +96,69 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 fn load(run: &str, turn: usize) -> Workdays {
     Workdays {
         run: run.to_owned(),
-        developers: DEVELOPERS,
+        developers: CLIENTS,
         events_a_day: 2000,
         days: DAYS,
         first_day: turn * DAYS,
     }
 }
 
-/// Keeps so many batches between sent and completed, for so long.
+/// Every developer is a client who sends a batch, waits until it is completed, and sends the next; for so long.
 async fn sustain(pipe: &WholePipe, load: &Workdays, length: Duration) -> anyhow::Result<Round> {
-    let before = pipe.watch.progress().await?.completed;
     let meter = Meter::start(&pipe.deployment).await?;
-    // A batch takes a place when it is sent, and gives it back when it is completed.
-    let places = Semaphore::new(IN_FLIGHT);
-    let sent: Cell<Option<usize>> = Cell::new(None);
+    let waiting: RefCell<HashMap<String, oneshot::Sender<()>>> = RefCell::default();
     let start = Instant::now();
-    let send = async {
-        let batch = async |number| {
-            places.acquire().await?.forget();
-            pipe.send(&load.batch(number), false).await
-        };
-        let acknowledged = closed_loop(IN_FLIGHT, length, batch).await?;
-        sent.set(Some(acknowledged.times.len()));
-        anyhow::Ok(())
-    };
-    let complete = async {
-        let mut completed = 0;
-        let mut stalled = StallCheck::new(completed);
-        while sent.get() != Some(completed) {
-            let now = (pipe.watch.progress().await?.completed - before) as usize;
-            places.add_permits(now - completed);
-            completed = now;
-            stalled.see(completed)?;
-            tokio::time::sleep(Duration::from_millis(1)).await; // sleep: between two polls of the store
+    let client = async |developer: usize| {
+        let numbers = (developer..load.len()).step_by(load.developers);
+        let mut sent = 0;
+        for number in numbers.take_while(|_| start.elapsed() < length) {
+            let (completed, is_completed) = oneshot::channel();
+            let id = format!("{}-{number}", load.run);
+            waiting.borrow_mut().insert(id, completed);
+            pipe.send(&load.batch(number), false).await?;
+            is_completed.await?;
+            sent += 1;
         }
-        anyhow::Ok(start.elapsed())
+        anyhow::Ok(sent)
     };
-    let ((), took) = try_join(send, complete).await?;
-    let batches = sent.get().unwrap_or(0) as f64;
+    let clients = try_join_all((0..load.developers).map(client));
+    let sent: Vec<usize> = tokio::select! {
+        sent = clients => sent?,
+        never = tell_completed(pipe, &waiting) => match never? {},
+    };
+    let took = start.elapsed();
+    let batches = sent.iter().sum::<usize>() as f64;
     Ok(Round {
         rate: batches / took.as_secs_f64(),
         batches,
         used: meter.read()?,
     })
+}
+
+/// Tells those who wait that their batches are completed.
+async fn tell_completed(
+    pipe: &WholePipe,
+    waiting: &RefCell<HashMap<String, oneshot::Sender<()>>>,
+) -> anyhow::Result<Infallible> {
+    let mut stalled = StallCheck::new(0);
+    let mut told = 0;
+    let mut all_before = 0;
+    loop {
+        let mut reached = all_before;
+        for (seq, id) in pipe.watch.completed_after(all_before).await? {
+            if seq == reached + 1 {
+                reached = seq;
+            }
+            if let Some(waits) = waiting.borrow_mut().remove(&id) {
+                told += 1;
+                // A client whose request failed has ended the round.
+                let _ = waits.send(());
+            }
+        }
+        all_before = reached;
+        stalled.see(told)?;
+        tokio::time::sleep(Duration::from_millis(1)).await; // sleep: between two polls of the store
+    }
 }
 
 /// Request to stored, at a rate in batches a second.

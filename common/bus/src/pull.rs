@@ -1,9 +1,9 @@
 //! The one pull loop: a fetcher pulls by permits, the in-flight register keeps messages in progress, a dispatcher
 //! passes groups to the handler and acks, returns or dead-letters each message. It shuts down in two steps.
 //!
-//! Groups form by themselves: what arrives while the handler is busy is the next group. Nothing
-//! lingers, so a lone message is handled at once and a backlog in large groups. What is done with
-//! messages that fail is decided in `policy`.
+//! Groups form by themselves: what arrives while the handler is busy waits for the next ones. Nothing lingers, so a
+//! lone message is handled at once and a backlog in large groups, in which developers take turns (`queue`). What is
+//! done with messages that fail is decided in `policy`.
 
 mod binding;
 mod delivery;
@@ -12,6 +12,7 @@ mod dispatcher;
 mod fetcher;
 mod in_flight;
 mod policy;
+mod queue;
 mod request;
 mod settings;
 mod undecodable;
@@ -34,7 +35,7 @@ use dispatcher::Dispatcher;
 use fetcher::Fetcher;
 use in_flight::InFlightRegister;
 use runtime::shutdown::Shutdown;
-pub use settings::PullSettings;
+pub use settings::{GroupBounds, PullSettings};
 use undecodable::{ScanState, UndecodableScanner};
 
 /// How long pulling may wait for the first scan for undecodable messages.
@@ -140,7 +141,7 @@ async fn pull<H: MessageHandler, S: DeliveryState>(
     }
     // The administrator's setting: a third of it passes between two reports of progress.
     let ack_wait = source.cached_info().config.ack_wait.max(SHORTEST_ACK_WAIT);
-    let (dispatcher, fetched) = mpsc::channel(binding.settings.group);
+    let (dispatcher, fetched) = mpsc::channel(binding.settings.memory_kib);
     let fetcher = Fetcher {
         binding,
         register: &register,
@@ -161,9 +162,10 @@ async fn pull<H: MessageHandler, S: DeliveryState>(
         binding.shutdown.aborted().await;
         tokio::time::sleep(ABORT_TIMEOUT).await; // sleep: the bound of the second step of shutting down
     };
+    let client = binding.js.client();
     let result = tokio::select! {
         result = work => result,
-        () = register.report_progress(ack_wait / 3) => Ok(()),
+        () = register.report_progress(&client, ack_wait / 3) => Ok(()),
         () = scanner.run(ack_wait / 3) => Ok(()),
         () = aborted => {
             tracing::warn!("messages are left in flight; the server delivers them again");
@@ -171,7 +173,7 @@ async fn pull<H: MessageHandler, S: DeliveryState>(
         }
     };
     // Acks are sent in the background; the process may end right after this.
-    if let Ok(Err(error)) = timeout(ABORT_TIMEOUT, binding.js.client().flush()).await {
+    if let Ok(Err(error)) = timeout(ABORT_TIMEOUT, client.flush()).await {
         tracing::warn!(%error, "the last acks may be lost; their messages are delivered again");
     }
     result

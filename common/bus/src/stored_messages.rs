@@ -46,19 +46,23 @@ impl StoredMessage {
     }
 }
 
-/// A message that was delivered.
-impl TryFrom<&jetstream::Message> for StoredMessage {
+/// A message that was delivered. It owns what it holds: a slice of the connection's buffer would keep the messages
+/// beside it in memory for as long.
+impl TryFrom<jetstream::Message> for StoredMessage {
     type Error = async_nats::Error;
 
-    fn try_from(message: &jetstream::Message) -> Result<Self, Self::Error> {
+    fn try_from(message: jetstream::Message) -> Result<Self, Self::Error> {
         let info = message.info()?;
+        let seq = info.stream_sequence;
+        let at = time::of_nanos(info.published.unix_timestamp_nanos());
+        let (message, _) = message.split();
         Ok(Self {
-            seq: info.stream_sequence,
-            at: time::of_nanos(info.published.unix_timestamp_nanos()),
+            seq,
+            at,
             subject: message.subject.to_string(),
-            headers: message.headers.clone().unwrap_or_default(),
+            headers: message.headers.unwrap_or_default(),
             undecodable: None,
-            payload: message.payload.clone(),
+            payload: Bytes::copy_from_slice(&message.payload),
         })
     }
 }

@@ -82,6 +82,18 @@ fn insert(texts: &mut BTreeSet<String>, text: &str) {
     }
 }
 
+/// How many new events the job's batch has, by a message of JOBS, of which nothing else is looked at; `None` if that
+/// cannot be read.
+#[must_use]
+pub fn new_events(payload: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Counts {
+        counts_by_type: BTreeMap<String, u32>,
+    }
+    let Counts { counts_by_type } = serde_json::from_slice(payload).ok()?;
+    Some(counts_by_type.values().copied().map(u64::from).sum())
+}
+
 /// A job message (R3.3): which job, and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMessage {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_nats::jetstream;
 use bus::pull::{
-    Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullLoop, PullSettings,
+    Delivery, DeliveryOutcome, ErrorClass, Failure, GroupBounds, MessageHandler, PullLoop,
+    PullSettings,
 };
 use bus::{BindError, ConsumerRef, PERSIST, PERSIST_REPLAY, REPLAY};
 use bytes::Bytes;
@@ -108,10 +109,18 @@ const LEAST_MEMORY_KIB: usize = 8 * 1024;
 fn shared(pulling: PullSettings, streams: EventStreams) -> PullSettings {
     let share = pulling.memory_kib / usize::from(streams.number());
     PullSettings {
+        group: GROUP,
         memory_kib: share.max(LEAST_MEMORY_KIB),
         ..pulling
     }
 }
+
+/// What is handled together. Its work is bytes. Of one developer's flood it is little: others wait for its end.
+const GROUP: GroupBounds = GroupBounds {
+    messages: 256,
+    work: u64::MAX,
+    share: 256 * 1024,
+};
 
 /// Messages that are decoded and stored together: enough to share a commit, few enough for a group to be several, of
 /// which the next is decoded while one is stored.
@@ -149,7 +158,8 @@ impl<S: Persist + Attempts> MessageHandler for PersistRole<S> {
             Err(error) => return vec![error_class::outcome(&error); group.len()],
         };
         let mut outcomes = Vec::with_capacity(group.len());
-        let mut parts = group.chunks(DECODED_TOGETHER);
+        let parts = group.len().div_ceil(DECODED_TOGETHER).max(1);
+        let mut parts = group.chunks(group.len().div_ceil(parts).max(1));
         let mut decoding = parts.next().map(|part| self.decode(src, part));
         while let Some(decoded) = decoding {
             let decoded = decoded.done().await;

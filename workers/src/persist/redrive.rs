@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream;
-use bus::pull::{Delivery, DeliveryOutcome, ErrorClass, Failure, MessageHandler, PullSettings};
+use bus::pull::{
+    Delivery, DeliveryOutcome, ErrorClass, Failure, GroupBounds, MessageHandler, PullSettings,
+};
 use bus::stored_messages;
 use store::Persist;
 use types::dead_letter::MessageContext;
@@ -23,7 +25,7 @@ const GROUP: usize = 8;
 /// The bounds of pulling pointers: permits of their own, so that a redrive never takes live traffic's.
 pub fn bounds(settings: PullSettings) -> PullSettings {
     PullSettings {
-        group: GROUP,
+        group: GroupBounds::messages(GROUP),
         memory_kib: 1024,
         ..settings
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_nats::jetstream;
 use bus::BindError;
 use bus::ConsumerRef;
-use bus::pull::{Delivery, DeliveryOutcome, DeliveryState, ErrorClass, Failure, PullLoop};
+use bus::pull::{
+    Delivery, DeliveryOutcome, DeliveryState, ErrorClass, Failure, GroupBounds, PullLoop,
+};
 use bus::pull::{MessageHandler, MessagePosition, PriorAttempts, PullSettings};
 use runtime::breaker::BreakerSettings;
 use runtime::clock;
@@ -71,7 +73,7 @@ pub async fn deliver(
         .breakers
         .guard(&format!("webhook:{}", webhook.name), breaker);
     let settings = PullSettings {
-        group: 1,
+        group: GroupBounds::messages(1),
         holds: false,
         ..PullSettings::new(retry, guard, process.actor.to_string())
     };

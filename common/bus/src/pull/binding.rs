@@ -4,7 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, message::PublishMessage};
+use async_nats::client::PublishError;
+use async_nats::jetstream::{self, AckKind, message::PublishMessage};
 use async_nats::{HeaderMap, Request, Subject, header};
 use futures_util::FutureExt;
 
@@ -12,6 +13,7 @@ use crate::bind::{BindError, bind_stream};
 use crate::names::ConsumerRef;
 use crate::pull::delivery::{Delivery, Failure, MessageHandler};
 use crate::pull::delivery_state::{DeliveryState, MessagePosition};
+use crate::pull::in_flight::InFlight;
 use crate::pull::policy::DeadLetterCause;
 use crate::pull::settings::PullSettings;
 use crate::store_owner;
@@ -164,6 +166,12 @@ impl<H: MessageHandler, S: DeliveryState> Binding<H, S> {
         let ack = self.js.send_publish(letter.dead_subject(), publish).await?;
         tokio::time::timeout(PUBLISH_TIMEOUT, ack).await??;
         Ok(())
+    }
+
+    /// Tells the server what becomes of the message, without waiting for a confirmation.
+    pub async fn tell(&self, one: &InFlight, kind: AckKind) -> Result<(), PublishError> {
+        let client = self.js.client();
+        client.publish(one.ack_subject.clone(), kind.into()).await
     }
 
     /// Terminates the message that is acked on this subject, and awaits the server's confirmation. A connection that

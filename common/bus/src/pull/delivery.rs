@@ -46,10 +46,10 @@ impl From<StoredMessage> for Delivery {
     }
 }
 
-impl TryFrom<&jetstream::Message> for Delivery {
+impl TryFrom<jetstream::Message> for Delivery {
     type Error = async_nats::Error;
 
-    fn try_from(message: &jetstream::Message) -> Result<Self, Self::Error> {
+    fn try_from(message: jetstream::Message) -> Result<Self, Self::Error> {
         let delivered = message.info()?.delivered.max(0) as u64;
         Ok(Self {
             delivered,
@@ -115,6 +115,12 @@ pub trait MessageHandler: Send + Sync + 'static {
         incarnation: &StreamIncarnation,
         group: &[Delivery],
     ) -> impl Future<Output = Vec<DeliveryOutcome>> + Send;
+
+    /// How much work a message is, in a unit of the handler's own, at most a few microseconds' worth of looking.
+    /// Developers take turns by it.
+    fn work(&self, delivery: &Delivery) -> u64 {
+        delivery.payload.len() as u64
+    }
 
     /// What is known of a message that is to be dead-lettered. Of garbage little is.
     ///

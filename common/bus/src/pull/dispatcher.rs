@@ -15,6 +15,7 @@ use crate::pull::delivery::{Delivery, DeliveryOutcome, ErrorClass, Failure, Mess
 use crate::pull::delivery_state::{DeliveryState, PriorAttempts};
 use crate::pull::in_flight::{InFlight, InFlightRegister};
 use crate::pull::policy::{self, ALONE_FROM, DeadLetterCause, MessageDisposition};
+use crate::pull::queue::FairQueue;
 use runtime::{clock, crash, metrics, panic_text};
 use types::dead_letter::DeadLetterClass;
 
@@ -56,6 +57,8 @@ fn sub_batches(group: Vec<InFlight>) -> VecDeque<SubBatch> {
 pub struct Dispatcher<'a, H, S> {
     binding: &'a Binding<H, S>,
     register: &'a InFlightRegister,
+    /// What waits for a group.
+    queue: FairQueue<InFlight>,
     /// What is still to be handled of the present group, in this order.
     pending: VecDeque<SubBatch>,
 }
@@ -65,31 +68,56 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
         Self {
             binding,
             register,
+            queue: FairQueue::new(),
             pending: VecDeque::new(),
         }
     }
 
-    /// Handles what has arrived, group by group, until no more comes.
+    /// Handles what has arrived, group by group, until no more comes. Once the process shuts down, what is not begun is
+    /// returned.
     pub async fn run(
         mut self,
         mut fetched: mpsc::Receiver<InFlight>,
     ) -> Result<(), async_nats::Error> {
-        let mut group = Vec::new();
-        while fetched
-            .recv_many(&mut group, self.binding.settings.group)
-            .await
-            > 0
-        {
+        let bounds = self.binding.settings.group;
+        let mut arrived = Vec::new();
+        loop {
+            // Without waiting, if there is something to do.
+            let room = fetched.max_capacity();
+            let count = match self.queue.is_empty() {
+                true => fetched.recv_many(&mut arrived, room).await,
+                false => fetched
+                    .recv_many(&mut arrived, room)
+                    .now_or_never()
+                    .unwrap_or(0),
+            };
+            if count == 0 && self.queue.is_empty() {
+                return Ok(());
+            }
+            for one in arrived.drain(..) {
+                self.enqueue(one);
+            }
+            if self.binding.shutdown.is_draining() {
+                let not_begun = self.queue.take_all();
+                self.release(not_begun).await;
+                continue;
+            }
+            let mut group = self.queue.next_group(bounds);
             group.sort_by_key(InFlight::seq);
             group.dedup_by_key(|one| one.seq());
-            self.pending = sub_batches(std::mem::take(&mut group));
+            self.pending = sub_batches(group);
             while let Some(sub_batch) = self.pending.pop_front() {
                 self.binding.check_incarnation().await?;
                 Box::pin(self.dispatch(sub_batch)).await;
             }
             crash::point("pull.after_ack");
         }
-        Ok(())
+    }
+
+    fn enqueue(&mut self, one: InFlight) {
+        let work = self.binding.handler.work(&one.delivery);
+        let developer = one.delivery.developer().unwrap_or_default().to_owned();
+        self.queue.push(&developer, work, one);
     }
 
     /// Handles one sub-batch; what must be handled again goes to the front of what is pending.
@@ -364,10 +392,7 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
     /// Terminates the message: in a work queue that deletes it, so DEAD has it before. What is recorded of it is
     /// dropped last: it says that DEAD has it.
     async fn terminate(&self, one: &InFlight) {
-        let sent = match &one.message.reply {
-            Some(ack_subject) => self.binding.terminate(ack_subject).await,
-            None => Err("it was not delivered by a consumer".into()),
-        };
+        let sent = self.binding.terminate(&one.ack_subject).await;
         let is_sent = sent.is_ok();
         let ConsumerRef { stream, consumer } = &self.binding.consumer;
         metrics::settled(stream, consumer, "dead_letter", 1);
@@ -413,7 +438,7 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
 
     async fn nak(&self, mut one: InFlight, delay: Duration) {
         self.clear_attempt(&mut one).await;
-        let sent = one.message.ack_with(AckKind::Nak(Some(delay))).await;
+        let sent = self.binding.tell(&one, AckKind::Nak(Some(delay))).await;
         let ConsumerRef { stream, consumer } = &self.binding.consumer;
         metrics::settled(stream, consumer, "retry", 1);
         self.register.settle(&one, sent);
@@ -430,7 +455,8 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
         let ConsumerRef { stream, consumer } = &self.binding.consumer;
         metrics::settled(stream, consumer, "ack", members.len());
         for one in &members {
-            self.register.settle(one, one.message.ack().await);
+            self.register
+                .settle(one, self.binding.tell(one, AckKind::Ack).await);
         }
     }
 

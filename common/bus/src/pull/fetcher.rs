@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream::consumer::PullConsumer;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -41,7 +42,7 @@ impl<H: MessageHandler, S: DeliveryState> Fetcher<'_, H, S> {
             let batch = self
                 .source
                 .batch()
-                .max_messages(settings.group)
+                .max_messages(settings.group.messages)
                 .max_bytes(REQUEST_BYTES)
                 .expires(REQUEST_EXPIRES);
             let mut request = PullRequest::new(batch.messages().await?, self.binding.js.client());
@@ -52,13 +53,18 @@ impl<H: MessageHandler, S: DeliveryState> Fetcher<'_, H, S> {
                     message = request.next() => message,
                 };
                 let Some(message) = message else { break };
-                let message = Arc::new(message?);
-                let delivery = Delivery::try_from(&*message)?;
-                // In the register first: its ack_wait runs while it waits for memory.
-                self.register.insert(delivery.seq, message.clone());
+                let message = message?;
                 let kib = (message.length / 1024 + 1).min(settings.memory_kib) as u32;
+                let reply = message
+                    .reply
+                    .as_ref()
+                    .ok_or("a message without a reply subject")?;
+                let ack_subject = Subject::from(reply.to_string());
+                let delivery = Delivery::try_from(message)?;
+                // In the register first: its ack_wait runs while it waits for memory.
+                self.register.insert(delivery.seq, ack_subject.clone());
                 let permit = memory.clone().acquire_many_owned(kib).await?;
-                let in_flight = InFlight::new(message, delivery, permit);
+                let in_flight = InFlight::new(ack_subject, delivery, permit);
                 if self.dispatcher.send(in_flight).await.is_err() {
                     return Ok(());
                 }

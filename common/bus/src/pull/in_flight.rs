@@ -1,17 +1,20 @@
 //! The messages in flight: delivered, and neither acked nor returned yet.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::jetstream::{self, AckKind};
+use async_nats::jetstream::AckKind;
+use async_nats::{Client, Subject};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::pull::delivery::Delivery;
 
 /// A message in flight, with the memory that it holds.
 pub struct InFlight {
-    pub message: Arc<jetstream::Message>,
+    /// What is published here tells the server what becomes of it.
+    pub ack_subject: Subject,
     pub delivery: Delivery,
     /// It is recorded that this worker has begun to handle it alone.
     pub has_begun: bool,
@@ -23,13 +26,9 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub fn new(
-        message: Arc<jetstream::Message>,
-        delivery: Delivery,
-        memory: OwnedSemaphorePermit,
-    ) -> Self {
+    pub fn new(ack_subject: Subject, delivery: Delivery, memory: OwnedSemaphorePermit) -> Self {
         Self {
-            message,
+            ack_subject,
             delivery,
             has_begun: false,
             is_loaded: false,
@@ -49,19 +48,19 @@ impl InFlight {
     }
 }
 
-/// The messages whose `ack_wait` must not run out, by stream sequence.
+/// The ack subjects of the messages whose `ack_wait` must not run out, by stream sequence.
 #[derive(Default)]
-pub struct InFlightRegister(Mutex<HashMap<u64, Arc<jetstream::Message>>>);
+pub struct InFlightRegister(Mutex<HashMap<u64, Subject>>);
 
 impl InFlightRegister {
-    fn messages(&self) -> MutexGuard<'_, HashMap<u64, Arc<jetstream::Message>>> {
+    fn messages(&self) -> MutexGuard<'_, HashMap<u64, Subject>> {
         // Plain inserts and removes cannot leave the map half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its `ack_wait` is renewed from now on.
-    pub fn insert(&self, seq: u64, message: Arc<jetstream::Message>) {
-        self.messages().insert(seq, message);
+    pub fn insert(&self, seq: u64, ack_subject: Subject) {
+        self.messages().insert(seq, ack_subject);
     }
 
     /// Whether the message with this stream sequence is in flight.
@@ -75,7 +74,7 @@ impl InFlightRegister {
     }
 
     /// The message leaves the register: an ack of some kind was sent, or could not be.
-    pub fn settle(&self, one: &InFlight, sent: Result<(), async_nats::Error>) {
+    pub fn settle<E: Display>(&self, one: &InFlight, sent: Result<(), E>) {
         if let Err(error) = sent {
             // At-least-once: it is delivered again when its ack_wait has run out.
             tracing::warn!(seq = one.seq(), %error, "a message could not be acked or returned");
@@ -84,14 +83,15 @@ impl InFlightRegister {
     }
 
     /// Reports progress of every message, so that its `ack_wait` begins anew. Never ends.
-    pub async fn report_progress(&self, every: Duration) {
+    pub async fn report_progress(&self, client: &Client, every: Duration) {
         let mut ticks = tokio::time::interval(every);
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            let messages: Vec<_> = self.messages().values().cloned().collect();
-            for message in messages {
-                if let Err(error) = message.ack_with(AckKind::Progress).await {
+            let ack_subjects: Vec<Subject> = self.messages().values().cloned().collect();
+            for ack_subject in ack_subjects {
+                let progress = client.publish(ack_subject, AckKind::Progress.into());
+                if let Err(error) = progress.await {
                     tracing::debug!(%error, "progress could not be reported");
                 }
             }

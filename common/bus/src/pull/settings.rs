@@ -7,9 +7,9 @@ use runtime::retry::RetrySettings;
 /// The bounds of a pull loop, and what it does about failures.
 #[derive(Clone)]
 pub struct PullSettings {
-    /// Most messages in one group.
-    pub group: usize,
-    /// Most payload held in memory, in KiB.
+    /// What is handled together.
+    pub group: GroupBounds,
+    /// Most payload held in memory, in KiB: what is handled, and what waits for its developer's turn.
     pub memory_kib: usize,
     /// How often failed messages are retried, and how fast.
     pub retry: RetrySettings,
@@ -24,13 +24,36 @@ pub struct PullSettings {
     pub store: Option<StoreOwner>,
 }
 
+/// The bounds of one group. Work is counted as the handler counts it (`MessageHandler::work`).
+#[derive(Debug, Clone, Copy)]
+pub struct GroupBounds {
+    /// Most messages.
+    pub messages: usize,
+    /// Most work, unless a single message has more.
+    pub work: u64,
+    /// Most work of one developer, unless a single message has more.
+    pub share: u64,
+}
+
+impl GroupBounds {
+    /// Up to so many messages, whatever their work is and whose they are.
+    #[must_use]
+    pub fn messages(messages: usize) -> Self {
+        Self {
+            messages,
+            work: u64::MAX,
+            share: u64::MAX,
+        }
+    }
+}
+
 impl PullSettings {
-    /// Groups of up to 256 messages, and 64 MiB.
+    /// Groups of up to 256 messages, and 48 MiB.
     #[must_use]
     pub fn new(retry: RetrySettings, guard: Guard, actor: String) -> Self {
         Self {
-            group: 256,
-            memory_kib: 64 * 1024,
+            group: GroupBounds::messages(256),
+            memory_kib: 48 * 1024,
             retry,
             guard,
             holds: true,

@@ -1,0 +1,55 @@
+//! Developers take turns: who sends a flood delays nobody else.
+
+use harness::{Deployment, Engine, envelope};
+use serde_json::{Value, json};
+
+/// Batches of the flood: many times what a group takes of one developer.
+const FLOOD: usize = 120;
+const EVENTS: usize = 100;
+
+fn edits(batch: usize) -> Vec<Value> {
+    let at = |event: usize| {
+        let minute = batch * EVENTS + event;
+        let (day, minute) = (1 + minute / 1440, minute % 1440);
+        format!("2026-01-{day:02}T{:02}:{:02}:00Z", minute / 60, minute % 60)
+    };
+    let edit = |event| {
+        json!({"id": format!("{batch}-{event}"), "type": "file.edited", "occurred_at": at(event),
+            "data": {"path": "src/editor/module/view.rs", "language": "rust", "project": "devtrail"}})
+    };
+    (0..EVENTS).map(edit).collect()
+}
+
+/// All of the flood lies before the others' batches in every stream, when the first worker starts.
+async fn who_comes_after_a_flood_is_done_long_before_its_end(engine: Engine) {
+    let mut deployment = Deployment::start(engine).await;
+    let url = deployment.collector("collector").await;
+    let flood = deployment.client(&url, "flood").await;
+    for batch in 0..FLOOD {
+        flood
+            .send(&envelope(&format!("f{batch}"), &edits(batch)))
+            .await;
+    }
+    for developer in ["ada", "bob"] {
+        let client = deployment.client(&url, developer).await;
+        client.send(&envelope("b", &edits(0)[..3])).await;
+    }
+    deployment.workers(1);
+    deployment.completed(FLOOD as i64 + 2).await;
+    for kind in ["aggregate", "alert", "normalize"] {
+        let finished = format!(
+            "SELECT b.developer FROM completed_jobs j JOIN batches b ON b.src = j.src AND b.seq = j.seq \
+             WHERE j.kind = '{kind}' ORDER BY j.finished_at, b.developer DESC"
+        );
+        let finished: Vec<String> = deployment.database.rows(&finished).await.concat();
+        assert_eq!(finished.len(), FLOOD + 2);
+        let last = finished.iter().rposition(|developer| developer != "flood");
+        let before = last.expect("a job of the others") - 1;
+        assert!(
+            before < FLOOD / 3,
+            "{before} of the flood's {FLOOD} {kind} jobs were done before those of the others"
+        );
+    }
+}
+
+harness::on_both_stores!(who_comes_after_a_flood_is_done_long_before_its_end);
