@@ -11,7 +11,7 @@ use crate::plan::{Plan, name};
 use crate::process_rows::memory_rows;
 use crate::report::{Report, say};
 use crate::rounds::Interleaved;
-use crate::row::{BenchRow, Reach};
+use crate::row::{BenchRow, Reach, figure};
 use crate::usage::workers_memory;
 use crate::watch::StallCheck;
 use crate::whole::WholePipe;
@@ -23,56 +23,93 @@ const QUIET_RATE: f64 = 20.0;
 /// Batches that the flooding one keeps between sent and acknowledged.
 const FLOOD: usize = 64;
 
+/// How much one developer sends, as fast as the collector takes it.
+struct Flood {
+    what: String,
+    /// Batches at most.
+    most: usize,
+}
+
+/// What a key may send at once by default, and as much as can be sent while the others are measured.
+fn floods(plan: &Plan, length: Duration) -> [Flood; 2] {
+    let burst = plan.events(10_000, 100_000);
+    [
+        Flood {
+            what: format!("while one sends {} events at once", figure(burst as f64)),
+            most: burst / BATCH,
+        },
+        Flood {
+            what: format!("while one sends for {} s without any limit", length.as_secs()),
+            most: plan.size(burst / BATCH, usize::MAX),
+        },
+    ]
+}
+
 /// The rows of both stores.
 ///
 /// # Errors
 /// The failure of a process, or a store that does not get on.
 pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let length = Duration::from_secs(plan.size(2, 8));
-    let most = plan.events(10_000, usize::MAX) / BATCH;
     for &engine in &plan.engines {
         let pipe = WholePipe::start(engine, QUIET + 1).await?;
-        let measured = Interleaved::measure(
-            plan.rounds,
-            async |round| {
-                say(&format!("fairness, {}, round {}", name(engine), round + 1));
-                let quiet = Quiet::new(&pipe, format!("beside-{round}"), 2 * round);
-                let flood = flood(&pipe, flood_load(round), length, most);
-                let (times, flooded) = try_join(quiet.completed(length), flood).await?;
-                worked_off(&pipe).await?;
-                Ok(Flooded {
-                    times,
-                    batches: flooded,
-                })
-            },
-            async |round| {
-                let quiet = Quiet::new(&pipe, format!("alone-{round}"), 2 * round + 1);
-                quiet.completed(length).await
-            },
-        )
-        .await?;
-        let p99 = |flooded: &Flooded| flooded.times.percentile(99);
-        let alone = |load: &Load| load.percentile(99);
-        let mut rows = vec![
-            BenchRow::new(
-                "p99 to completed of the others while one floods, beside without",
-                "ms",
-                measured.ours(p99),
-            )
-            .beside(measured.ceiling(alone), measured.ratio(p99, alone))
-            .reach(Reach::RatioAtMost(2.0)),
-            BenchRow::new(
-                "the flood meanwhile",
+        let mut turn = 0;
+        let mut rows = Vec::new();
+        for flood in floods(plan, length) {
+            say(&format!("fairness, {}, {}", name(engine), flood.what));
+            let measured = beside_and_alone(plan, &pipe, &mut turn, &flood, length).await?;
+            let p99 = |flooded: &Flooded| flooded.times.percentile(99);
+            let alone = |load: &Load| load.percentile(99);
+            rows.push(
+                BenchRow::new(
+                    format!("p99 to completed of the others {}, beside without", flood.what),
+                    "ms",
+                    measured.ours(p99),
+                )
+                .beside(measured.ceiling(alone), measured.ratio(p99, alone))
+                .reach(Reach::RatioAtMost(2.0)),
+            );
+            rows.push(BenchRow::new(
+                "its batches",
                 "batches",
                 measured.ours(|flooded| flooded.batches as f64),
-            ),
-        ];
+            ));
+        }
         let memory = workers_memory(&pipe.deployment)?;
         rows.extend(memory_rows(", the floods included", &[&memory]));
         report.add(&format!("Fairness, {}", name(engine)), rows);
         pipe.deployment.remove().await;
     }
     Ok(())
+}
+
+/// Rounds with the flood and without, each on days of its own: `turn` counts them.
+async fn beside_and_alone(
+    plan: &Plan,
+    pipe: &WholePipe,
+    turn: &mut usize,
+    flood: &Flood,
+    length: Duration,
+) -> anyhow::Result<Interleaved<Flooded, Load>> {
+    let turns = Cell::from_mut(turn);
+    let next = || turns.replace(turns.get() + 1);
+    Interleaved::measure(
+        plan.rounds,
+        async |_| {
+            let turn = next();
+            let quiet = Quiet::new(pipe, format!("beside-{turn}"), turn);
+            let sending = send_flood(pipe, flood_load(turn), length, flood.most);
+            let (times, batches) = try_join(quiet.completed(length), sending).await?;
+            worked_off(pipe).await?;
+            Ok(Flooded { times, batches })
+        },
+        async |_| {
+            let turn = next();
+            let quiet = Quiet::new(pipe, format!("alone-{turn}"), turn);
+            quiet.completed(length).await
+        },
+    )
+    .await
 }
 
 /// The quiet developers' times while another sent so many batches.
@@ -143,20 +180,21 @@ impl<'a> Quiet<'a> {
 }
 
 /// Days of a flood: more batches than are sent in a round.
-const FLOOD_DAYS: usize = 150;
+const FLOOD_DAYS: usize = 60;
 
-fn flood_load(round: usize) -> Workdays {
+/// The load of a turn; every other turn has a flood.
+fn flood_load(turn: usize) -> Workdays {
     Workdays {
-        run: format!("flood-{round}"),
+        run: format!("flood-{turn}"),
         developers: QUIET + 1,
-        events_a_day: 5000,
+        events_a_day: 10_000,
         days: FLOOD_DAYS,
-        first_day: round * FLOOD_DAYS,
+        first_day: turn / 2 * FLOOD_DAYS,
     }
 }
 
 /// One developer sends as fast as the collector takes it, for so long or so many batches; gives how many.
-async fn flood(
+async fn send_flood(
     pipe: &WholePipe,
     load: Workdays,
     length: Duration,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::StoreError;
@@ -33,6 +34,15 @@ pub fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -64 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    plan_once(connection)?;
+    Ok(())
+}
+
+/// A statement is planned once, whatever values are bound to it later
+/// ([QPSG](https://sqlite.org/queryplanner-ng.html#qpsg)). Else SQLite plans many statements again whenever one of
+/// their values changes, such as a limit: that took a quarter of the writer's time.
+fn plan_once(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -47,6 +57,31 @@ pub fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         ))
     })?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    plan_once(&connection)?;
     expect_database(&connection, path)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound_to_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        configure(&connection).unwrap();
+        connection
+            .execute_batch("CREATE TABLE one (n INTEGER)")
+            .unwrap();
+        let planned_again = |limit: i64| {
+            let mut statement = connection
+                .prepare_cached("SELECT n FROM one ORDER BY n LIMIT ?1")
+                .unwrap();
+            assert!(!statement.exists([limit]).unwrap());
+            statement.get_status(StatementStatus::RePrepare)
+        };
+        assert_eq!([1, 10, 100].map(planned_again), [0, 0, 0]);
+    }
 }
