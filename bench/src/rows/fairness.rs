@@ -39,7 +39,10 @@ fn floods(plan: &Plan, length: Duration) -> [Flood; 2] {
             most: burst / BATCH,
         },
         Flood {
-            what: format!("while one sends for {} s without any limit", length.as_secs()),
+            what: format!(
+                "while one sends for {} s without any limit",
+                length.as_secs()
+            ),
             most: plan.size(burst / BATCH, usize::MAX),
         },
     ]
@@ -62,7 +65,10 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             let alone = |load: &Load| load.percentile(99);
             rows.push(
                 BenchRow::new(
-                    format!("p99 to completed of the others {}, beside without", flood.what),
+                    format!(
+                        "p99 to completed of the others {}, beside without",
+                        flood.what
+                    ),
                     "ms",
                     measured.ours(p99),
                 )

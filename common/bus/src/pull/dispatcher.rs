@@ -102,7 +102,7 @@ impl<'a, H: MessageHandler, S: DeliveryState> Dispatcher<'a, H, S> {
                 self.release(not_begun).await;
                 continue;
             }
-            let mut group = self.queue.next_group(bounds);
+            let mut group = self.queue.next_group(bounds, Instant::now().into_std());
             group.sort_by_key(InFlight::seq);
             group.dedup_by_key(|one| one.seq());
             self.pending = sub_batches(group);

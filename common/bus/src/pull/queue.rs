@@ -5,8 +5,12 @@
 //! without its queue management. Who had nothing waiting comes first, once; after that, in turn with all others.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::pull::settings::GroupBounds;
+
+/// Who was alone for so long has no share to keep to. Then others are rare, and wait for a large group at most once.
+const ALONE_FOR: Duration = Duration::from_secs(10);
 
 /// Items by developer.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct FairQueue<T> {
     in_turn: VecDeque<String>,
     /// Whether the last group was of new developers alone.
     was_of_new: bool,
+    /// When several developers were last there.
+    shared_at: Option<Instant>,
     items: usize,
 }
 
@@ -47,6 +53,7 @@ impl<T> FairQueue<T> {
             new: VecDeque::new(),
             in_turn: VecDeque::new(),
             was_of_new: false,
+            shared_at: None,
             items: 0,
         }
     }
@@ -71,7 +78,8 @@ impl<T> FairQueue<T> {
 
     /// Takes what is handled next, developer by developer; nothing if nothing waits. New developers come in a group of
     /// their own, which is done soon, but never in two groups running.
-    pub fn next_group(&mut self, bounds: GroupBounds) -> Vec<T> {
+    pub fn next_group(&mut self, bounds: GroupBounds, now: Instant) -> Vec<T> {
+        let bounds = self.bounds(bounds, now);
         self.was_of_new = !self.new.is_empty() && !self.was_of_new;
         let turns = match self.was_of_new {
             true => self.new.len(),
@@ -107,6 +115,17 @@ impl<T> FairQueue<T> {
         }
         self.items -= group.items.len();
         group.items
+    }
+
+    fn bounds(&mut self, bounds: GroupBounds, now: Instant) -> GroupBounds {
+        if self.waiting.len() > 1 {
+            self.shared_at = Some(now);
+        }
+        let is_shared = self.shared_at.is_some_and(|at| now < at + ALONE_FOR);
+        GroupBounds {
+            share: if is_shared { bounds.share } else { bounds.work },
+            ..bounds
+        }
     }
 
     /// Takes all that waits.
@@ -163,6 +182,14 @@ mod tests {
     /// Items are their developer and a number.
     type Item = (char, u32);
 
+    /// A queue in which several developers were just now.
+    fn shared<T>(now: Instant) -> FairQueue<T> {
+        FairQueue {
+            shared_at: Some(now),
+            ..FairQueue::new()
+        }
+    }
+
     fn push(
         queue: &mut FairQueue<Item>,
         developer: char,
@@ -180,38 +207,56 @@ mod tests {
 
     #[test]
     fn who_comes_during_a_flood_is_in_the_next_group() {
-        let mut queue = FairQueue::new();
+        let now = Instant::now();
+        let mut queue = shared(now);
         push(&mut queue, 'f', 0..100, 10);
-        assert_eq!(developers(&queue.next_group(BOUNDS)), "fff");
+        assert_eq!(developers(&queue.next_group(BOUNDS, now)), "fff");
         push(&mut queue, 'a', 0..2, 10);
         push(&mut queue, 'b', 0..1, 10);
-        assert_eq!(developers(&queue.next_group(BOUNDS)), "aabfff");
-        assert_eq!(developers(&queue.next_group(BOUNDS)), "fff");
+        assert_eq!(developers(&queue.next_group(BOUNDS, now)), "aabfff");
+        assert_eq!(developers(&queue.next_group(BOUNDS, now)), "fff");
     }
 
     #[test]
     fn coming_again_and_again_gains_no_place() {
-        let mut queue = FairQueue::new();
+        let now = Instant::now();
+        let mut queue = shared(now);
         let one_at_a_time = GroupBounds { work: 30, ..BOUNDS };
         push(&mut queue, 'f', 0..100, 10);
-        assert_eq!(developers(&queue.next_group(one_at_a_time)), "fff");
+        assert_eq!(developers(&queue.next_group(one_at_a_time, now)), "fff");
         let mut groups = String::new();
         for number in 0..6 {
             push(&mut queue, 'a', number..number + 1, 30);
-            groups += &developers(&queue.next_group(one_at_a_time));
+            groups += &developers(&queue.next_group(one_at_a_time, now));
         }
         assert_eq!(groups, "afffafffafff");
     }
 
     #[test]
     fn what_is_larger_than_a_share_comes_alone() {
-        let mut queue = FairQueue::new();
+        let now = Instant::now();
+        let mut queue = shared(now);
         push(&mut queue, 'f', 0..2, 1000);
         push(&mut queue, 'a', 0..1, 0);
-        assert_eq!(queue.next_group(BOUNDS), [('f', 0)]);
-        assert_eq!(queue.next_group(BOUNDS), [('a', 0)]);
-        assert_eq!(queue.next_group(BOUNDS), [('f', 1)]);
-        assert_eq!(queue.next_group(BOUNDS), []);
+        assert_eq!(queue.next_group(BOUNDS, now), [('f', 0)]);
+        assert_eq!(queue.next_group(BOUNDS, now), [('a', 0)]);
+        assert_eq!(queue.next_group(BOUNDS, now), [('f', 1)]);
+        assert_eq!(queue.next_group(BOUNDS, now), []);
+    }
+
+    #[test]
+    fn who_is_alone_gets_whole_groups_until_another_comes() {
+        let mut queue = FairQueue::new();
+        let start = Instant::now();
+        push(&mut queue, 'f', 0..100, 10);
+        assert_eq!(queue.next_group(BOUNDS, start).len(), 10);
+        push(&mut queue, 'a', 0..1, 10);
+        assert_eq!(developers(&queue.next_group(BOUNDS, start)), "afff");
+        assert_eq!(developers(&queue.next_group(BOUNDS, start)), "fff");
+        let almost = start + ALONE_FOR - Duration::from_millis(1);
+        assert_eq!(developers(&queue.next_group(BOUNDS, almost)), "fff");
+        let later = start + ALONE_FOR;
+        assert_eq!(queue.next_group(BOUNDS, later).len(), 10);
     }
 
     /// What arrives, and when the next group is taken.
@@ -233,13 +278,14 @@ mod tests {
         fn each_item_comes_once_and_in_order_and_no_group_is_too_large(
             steps in prop::collection::vec(step(), 0..200),
         ) {
-            let mut queue = FairQueue::new();
+            let now = Instant::now();
+            let mut queue = shared(now);
             let mut pushed: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
             let mut taken: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
             let ending = std::iter::repeat_n(Step::Group, steps.len());
             for (number, step) in steps.iter().cloned().chain(ending).enumerate() {
                 let Step::Arrives { developer, work } = step else {
-                    let group: Vec<(u8, u64, usize)> = queue.next_group(BOUNDS);
+                    let group: Vec<(u8, u64, usize)> = queue.next_group(BOUNDS, now);
                     let sum = |of: &dyn Fn(u8) -> bool| -> (usize, u64) {
                         let items = group.iter().filter(|(developer, _, _)| of(*developer));
                         items.fold((0, 0), |(count, sum), (_, work, _)| (count + 1, sum + work))
@@ -267,6 +313,7 @@ mod tests {
             sizes in prop::collection::vec(1_u64..60, 2..12),
             guests in prop::collection::vec(0_usize..4, 40),
         ) {
+            let now = Instant::now();
             let mut queue = FairQueue::new();
             for (developer, work) in sizes.iter().enumerate() {
                 for _ in 0..2000 {
@@ -279,7 +326,7 @@ mod tests {
                     let guest = 1000 + 10 * number + guest;
                     queue.push(&guest.to_string(), 5, guest);
                 }
-                let group = queue.next_group(BOUNDS);
+                let group = queue.next_group(BOUNDS, now);
                 for (developer, turns) in turns.iter_mut().enumerate() {
                     *turns += i32::from(group.contains(&developer));
                 }

@@ -31,7 +31,7 @@ pub struct GroupBounds {
     pub messages: usize,
     /// Most work, unless a single message has more.
     pub work: u64,
-    /// Most work of one developer, unless a single message has more.
+    /// Most work of one developer while there are others, unless a single message has more.
     pub share: u64,
 }
 
