@@ -2,8 +2,8 @@
 //!
 //! A job whose batch is not stored waits for it (`awaited_batch`).
 //!
-//! A role only says what a group of its jobs computes ([`Work`]). A group is finished by one transaction, and jobs in it
-//! that touch the same window are one computation. Which jobs are a group, the pull loop says: developers take turns.
+//! A role only says what a group of its jobs computes ([`Work`]). A group is finished by one transaction, and jobs in
+//! it that touch the same window are one computation. The pull loop says which jobs are a group: developers take turns.
 
 use std::sync::Arc;
 

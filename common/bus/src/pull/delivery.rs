@@ -116,8 +116,8 @@ pub trait MessageHandler: Send + Sync + 'static {
         group: &[Delivery],
     ) -> impl Future<Output = Vec<DeliveryOutcome>> + Send;
 
-    /// How much work a message is, in a unit of the handler's own, at most a few microseconds' worth of looking.
-    /// Developers take turns by it.
+    /// How much work a message is, in a unit of the handler's own: developers take turns by it. It is asked of each
+    /// message that arrives, so it must be quick.
     fn work(&self, delivery: &Delivery) -> u64 {
         delivery.payload.len() as u64
     }

@@ -47,6 +47,7 @@ enum Turn {
 }
 
 impl<T> FairQueue<T> {
+    /// With nothing in it.
     pub fn new() -> Self {
         Self {
             waiting: HashMap::new(),
@@ -58,6 +59,7 @@ impl<T> FairQueue<T> {
         }
     }
 
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items == 0
     }
