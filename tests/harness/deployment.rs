@@ -428,6 +428,15 @@ impl Deployment {
         self.processes.keys().cloned().collect()
     }
 
+    /// The names of its worker processes.
+    #[must_use]
+    pub fn worker_names(&self) -> Vec<String> {
+        let others = ["nats", "collector"];
+        let mut names = self.names();
+        names.retain(|name| !others.contains(&name.as_str()));
+        names
+    }
+
     ///
     /// # Panics
     /// If it was not started.
@@ -601,11 +610,8 @@ impl Deployment {
     /// # Panics
     /// If one does not end.
     pub async fn stop_workers(&mut self) {
-        let others = ["nats", "collector"];
-        for name in self.names() {
-            if !others.contains(&name.as_str()) {
-                let _ = self.stop(&name).await;
-            }
+        for name in self.worker_names() {
+            let _ = self.stop(&name).await;
         }
     }
 

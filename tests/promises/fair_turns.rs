@@ -21,13 +21,6 @@ fn edits(batch: usize) -> Vec<Value> {
     (0..EVENTS).map(edit).collect()
 }
 
-fn workers(deployment: &Deployment) -> Vec<String> {
-    let others = ["nats", "collector"];
-    let mut names = deployment.names();
-    names.retain(|name| !others.contains(&name.as_str()));
-    names
-}
-
 /// The workers know that there are several developers, and stand still while one of these sends a flood, and then the
 /// other one a batch: all of the flood lies before it in every stream.
 async fn who_comes_after_a_flood_is_done_long_before_its_end(engine: Engine) {
@@ -38,7 +31,7 @@ async fn who_comes_after_a_flood_is_done_long_before_its_end(engine: Engine) {
     deployment.workers(1);
     ada.send(&envelope("a0", &edits(0)[..3])).await;
     deployment.completed(1).await;
-    let workers = workers(&deployment);
+    let workers = deployment.worker_names();
     for worker in &workers {
         deployment.signal(worker, Signal::SIGSTOP);
         wait_until_stopped(deployment.pid(worker)).await;
