@@ -40,7 +40,7 @@ pub fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 /// A statement is planned once, whatever values are bound to it later
 /// ([QPSG](https://sqlite.org/queryplanner-ng.html#qpsg)). Else SQLite plans many statements again whenever one of
-/// their values changes, such as a limit: that took a quarter of the writer's time.
+/// their values changes, such as a limit: 11,000 times a second in a storm of resends.
 fn plan_once(connection: &Connection) -> Result<(), StoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);

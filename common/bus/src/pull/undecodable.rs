@@ -24,7 +24,7 @@ use types::stream::StreamIncarnation;
 /// So few are read after any break of the connection; more only if one of them is likely to be the cause.
 const FEW: u64 = 64;
 /// Most messages that are requested again after one broke the connection: those that were delivered last. More
-/// than a consumer may have ack-pending (`max_ack_pending`, 4000 of JOBS).
+/// than a consumer may have ack-pending (`max_ack_pending`, 4000 of EVENTS and JOBS).
 const MAX_REQUESTED: u64 = 4096;
 
 /// The longest time between two scans.
