@@ -2,6 +2,7 @@
 
 mod guards;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -239,6 +240,17 @@ async fn a_tls_connection_that_is_none_is_said_with_the_remedy() {
 }
 
 /// Contract: nats.login-once
+/// A container without any authority's certificate is enough where nothing speaks TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_without_tls_needs_no_authorities() {
+    let mut deployment = Deployment::guarded(Engine::Sqlite, |folder| NatsGuard {
+        environment: BTreeMap::from([("SSL_CERT_FILE", file(folder, "none.pem", ""))]),
+        ..NatsGuard::default()
+    })
+    .await;
+    deployment.collector("collector").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_given_twice_or_by_half_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();

@@ -215,7 +215,7 @@ fn sqlite_by_hand(from: &Path, to: &Path, batches: usize) -> anyhow::Result<Dura
     for (pragma, value) in [
         ("synchronous", "FULL"),
         ("wal_autocheckpoint", "0"),
-        ("cache_size", "-65536"),
+        ("cache_size", "-49152"),
     ] {
         target.pragma_update(None, pragma, value)?;
     }

@@ -70,14 +70,21 @@ fn options(access: &NatsAccess, name: &str) -> ConnectOptions {
     options
         .name(name)
         .connection_timeout(Duration::from_secs(2))
-        // A server that comes back is found at once; the client's own delay grows to seconds.
-        .reconnect_delay_callback(|attempts| {
-            RetryPolicy {
-                cap: Duration::from_secs(1),
-                ..RetryPolicy::DEFAULT
-            }
-            .bound(attempts as u32)
-        })
+        .reconnect_delay_callback(reconnect_delays())
+}
+
+/// The delay before each attempt to connect. A server that comes back is found at once: the client's own delays grow to
+/// seconds. The client asks before its very first attempt too, which waits for nothing.
+fn reconnect_delays() -> impl Fn(usize) -> Duration + Send + Sync + 'static {
+    let policy = RetryPolicy {
+        cap: Duration::from_secs(1),
+        ..RetryPolicy::DEFAULT
+    };
+    let is_first = AtomicBool::new(true);
+    move |attempt| match is_first.swap(false, Ordering::Relaxed) {
+        true => Duration::ZERO,
+        false => policy.bound(u32::try_from(attempt).unwrap_or(u32::MAX)),
+    }
 }
 
 /// Connects once, for a command that a person waits for.
@@ -286,5 +293,20 @@ pub async fn reconnected(client: &async_nats::Client, before: u64) {
     let mut polls = tokio::time::interval(RECONNECTED_POLL);
     while connects(client) == before {
         polls.tick().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_attempt_waits_for_nothing_and_later_ones_for_a_second_at_most() {
+        let delay_before = reconnect_delays();
+        assert_eq!(delay_before(1), Duration::ZERO);
+        // Connected, and lost again: the client counts from 1.
+        assert_eq!(delay_before(1), Duration::from_millis(100));
+        assert_eq!(delay_before(2), Duration::from_millis(200));
+        assert_eq!(delay_before(usize::MAX), Duration::from_secs(1));
     }
 }

@@ -48,12 +48,12 @@ impl GroupBounds {
 }
 
 impl PullSettings {
-    /// Groups of up to 256 messages, and 48 MiB.
+    /// Groups of up to 256 messages, and 32 MiB.
     #[must_use]
     pub fn new(retry: RetrySettings, guard: Guard, actor: String) -> Self {
         Self {
             group: GroupBounds::messages(256),
-            memory_kib: 48 * 1024,
+            memory_kib: 32 * 1024,
             retry,
             guard,
             holds: true,
