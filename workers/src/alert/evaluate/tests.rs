@@ -66,6 +66,9 @@ fn rules() -> Vec<Rule> {
                   broken_by = [{ types = ['editor.blurred'] }]";
     let night = "[[when]]\nname = 'slots'\nmeasure = 'distinct-slots'\nat_least = 2\n\
                  of = [{ types = ['heartbeat'], local_time = '22:00-05:00' }]";
+    let short = "[[when]]\nname = 'beats'\nmeasure = 'count'\nat_least = 2\nof = [{ types = ['heartbeat'] }]\n\
+                 [[when]]\nname = 'run'\nmeasure = 'streak'\nat_most = 2\nof = [{ types = ['heartbeat'] }]\n\
+                 broken_by = [{ types = ['editor.blurred'] }]";
     let named = |id: &str, rule: Rule| Rule {
         id: id.to_owned(),
         ..rule
@@ -77,7 +80,23 @@ fn rules() -> Vec<Rule> {
         named("night", rule_when(night)),
         named("whole-night", from_noon(rule_when(night))),
         named("three-nights", from_noon(rule_of_days(3))),
+        named("short-runs", rule_when(short)),
     ]
+}
+
+/// What the rules were before somebody changed them: other bounds, and streaks of what breaks them now.
+fn rules_before() -> Vec<Rule> {
+    let before = |mut rule: Rule| {
+        rule.version -= 1;
+        for condition in &mut rule.when {
+            condition.at_least = condition.at_least.map(|bound| bound - 1);
+            if !condition.broken_by.is_empty() {
+                std::mem::swap(&mut condition.of, &mut condition.broken_by);
+            }
+        }
+        rule
+    };
+    rules().into_iter().map(before).collect()
 }
 
 fn from_noon(rule: Rule) -> Rule {
@@ -194,8 +213,21 @@ fn a_rule_that_panics_stops_no_other() {
         .collect();
     assert_eq!(
         complete,
-        BTreeSet::from(["one", "streak", "night", "whole-night", "three-nights"])
+        BTreeSet::from([
+            "one",
+            "streak",
+            "night",
+            "whole-night",
+            "three-nights",
+            "short-runs"
+        ])
     );
+}
+
+fn rule_set(segment: usize, rules: Vec<Rule>) -> RuleSet {
+    let mut set = RuleSet::new(rules);
+    set.maker.segment = segment;
+    set
 }
 
 /// The store, of one developer: events, hours with what was kept of them, and windows.
@@ -208,11 +240,9 @@ struct Stored {
 
 impl Stored {
     /// `segment`: events of a full segment.
-    fn empty(segment: usize) -> Self {
-        let mut set = RuleSet::new(rules());
-        set.maker.segment = segment;
+    fn empty(segment: usize, rules: Vec<Rule>) -> Self {
         Self {
-            set,
+            set: rule_set(segment, rules),
             events: Vec::new(),
             hours: BTreeMap::new(),
             windows: BTreeMap::new(),
@@ -277,12 +307,18 @@ impl Stored {
         evaluate(&self.set, "ada", &touched, plan, events, MONDAY).unwrap()
     }
 
-    /// As T3 does: only what is newer replaces.
+    /// As T3 does (`insert_partials!` in `store/src/jobs.rs`): only what is newer replaces.
     fn finish(&mut self, evaluation: Evaluation) {
         for row in evaluation.partials {
             let hour = self.hours.get_mut(&row.hour).unwrap();
-            let there = hour.partial.as_ref();
-            if there.is_none_or(|there| there.computed.generation < row.computed.generation) {
+            let is_older = |there: &Partial| {
+                let (old, new) = (&there.computed, &row.computed);
+                let is_alike = old.generation == new.generation && old.version == new.version;
+                old.generation < new.generation
+                    || old.version < new.version
+                    || (is_alike && there.made_with != row.made_with)
+            };
+            if hour.partial.as_ref().is_none_or(is_older) {
                 hour.partial = Some(Partial {
                     computed: row.computed,
                     made_with: row.made_with,
@@ -340,11 +376,14 @@ enum Happens {
     Finished(bool),
     Moved(Index, i64),
     Forgotten(Index),
+    /// The worker starts again, with the rules of now.
+    RulesChanged,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         4 => (1_usize..6).prop_map(Happens::Stored),
+        1 => Just(Happens::RulesChanged),
         3 => Just(Happens::Computed),
         3 => any::<bool>().prop_map(Happens::Finished),
         1 => (any::<Index>(), -30_i64..30).prop_map(|(which, slots)| Happens::Moved(which, slots)),
@@ -371,14 +410,14 @@ proptest! {
     }
 
     /// docs/decisions/0012-an-hour-knows-what-changed.md. Each batch, and each event that moved or left, has a job that
-    /// is computed after it; jobs end in any order, from snapshots of any age.
+    /// is computed after it; jobs end in any order, from snapshots of any age, and by the rules of before too.
     #[test]
     fn whatever_happened_the_alerts_are_those_of_all_events(
         events in events().prop_shuffle(),
         happened in prop::collection::vec(happens(), 0..30),
         segment in 1_usize..6,
     ) {
-        let mut there = Stored::empty(segment);
+        let mut there = Stored::empty(segment, rules_before());
         let mut rest = events.as_slice();
         let mut open: Vec<StoredEvent> = Vec::new();
         let mut computed: Vec<Evaluation> = Vec::new();
@@ -406,10 +445,12 @@ proptest! {
                     }
                 }
                 Happens::Forgotten(which) => open.extend(there.remove(&which)),
+                Happens::RulesChanged => there.set = rule_set(segment, rules()),
                 Happens::Finished(_) => {}
             }
             ever.extend(open.iter().cloned());
         }
+        there.set = rule_set(segment, rules());
         there.job(&open);
         computed.into_iter().for_each(|late| there.finish(late));
         let whole = found_on(&rules(), &touched(&ever), &there.events);
@@ -428,7 +469,7 @@ proptest! {
     #[test]
     fn the_ranges_hold_all_that_the_windows_need(events in events(), pick in any::<Index>()) {
         let one = std::slice::from_ref(&events[pick.index(events.len())]);
-        let mut there = Stored::empty(4);
+        let mut there = Stored::empty(4, rules());
         there.store(&events);
         let whole = found_on(&rules(), &touched(one), &events).windows;
         prop_assert_eq!(there.compute(one).windows, whole);
@@ -436,7 +477,7 @@ proptest! {
 
     #[test]
     fn windows_that_did_not_move_are_not_evaluated_again(events in events()) {
-        let mut there = Stored::empty(4);
+        let mut there = Stored::empty(4, rules());
         there.store(&events);
         there.job(&events);
         prop_assert_eq!(there.compute(&events), Evaluation::default());
