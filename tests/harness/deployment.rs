@@ -780,8 +780,10 @@ impl Deployment {
     /// If it does not answer.
     pub async fn js(&self) -> async_nats::jetstream::Context {
         let address = bus::NatsAddress::parse(&self.nats).expect("addresses");
-        let client = bus::connect_once(&bus::NatsAccess::open(address), "test").await;
-        async_nats::jetstream::new(client.expect("nats-server answers"))
+        let access = bus::NatsAccess::open(address);
+        // It may have been started a moment ago.
+        let connected = async || bus::connect_once(&access, "test").await.ok();
+        async_nats::jetstream::new(until("nats-server answers", connected).await)
     }
 
     /// The streams on the deployment's server.
