@@ -66,7 +66,7 @@ pub use snapshot::{
     Computed, ComputedAt, Hour, HourChange, Partial, ReadPlan, Snapshot, SnapshotRequest,
     StoredEvent,
 };
-pub use sqlite::Sqlite;
+pub use sqlite::{SQLITE_CACHE_KIB, Sqlite};
 pub use store::Store;
 pub use stream_names::StreamNames;
 pub use submission::Submission;

@@ -12,7 +12,7 @@ use runtime::breaker::BreakerSettings;
 use runtime::process::{Actor, Process};
 use runtime::retry::RetrySettings;
 use runtime::shutdown::Shutdown;
-use store::{Postgres, Sqlite, Store};
+use store::{Postgres, SQLITE_CACHE_KIB, Sqlite, Store};
 use types::event_streams::EventStreams;
 
 use crate::encode::{Body, publish_all};
@@ -215,7 +215,7 @@ fn sqlite_by_hand(from: &Path, to: &Path, batches: usize) -> anyhow::Result<Dura
     for (pragma, value) in [
         ("synchronous", "FULL"),
         ("wal_autocheckpoint", "0"),
-        ("cache_size", "-49152"),
+        ("cache_size", &format!("-{SQLITE_CACHE_KIB}")),
     ] {
         target.pragma_update(None, pragma, value)?;
     }

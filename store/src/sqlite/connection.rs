@@ -25,6 +25,9 @@ pub fn expect_database(connection: &Connection, path: &Path) -> Result<(), Store
     }
 }
 
+/// The pages of the database that a writing connection keeps in memory, in KiB.
+pub const SQLITE_CACHE_KIB: i64 = 48 * 1024;
+
 /// FULL: a commit is on disk (R2.3). Checkpoints are the writer's, off the path of a commit. What a savepoint keeps, to
 /// undo one work of a turn, stays in memory: it never needs to outlive the process.
 pub fn configure(connection: &Connection) -> Result<(), StoreError> {
@@ -32,7 +35,7 @@ pub fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "cache_size", -48 * 1024)?;
+    connection.pragma_update(None, "cache_size", -SQLITE_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     plan_once(connection)?;
     Ok(())

@@ -27,4 +27,5 @@ mod store;
 mod verify_reads;
 mod writer;
 
+pub use connection::SQLITE_CACHE_KIB;
 pub use database::Sqlite;
