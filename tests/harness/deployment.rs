@@ -1,13 +1,9 @@
 //! A Devtrail of separate processes, as an administrator runs it: any mix, on either store.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::symlink;
-use std::os::unix::process::ExitStatusExt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use types::event_streams::EventStreams;
@@ -16,33 +12,14 @@ use crate::address::free_address;
 use crate::client::Client;
 use crate::database::{Database, Engine};
 use crate::event_streams::event_streams;
-use crate::programs::{nats_server, program, stderr_of};
+use crate::nats_server::{NatsGuard, NatsServer};
+use crate::processes::Processes;
+use crate::programs::{program, stderr_of};
 use crate::streams::Streams;
 use crate::wait::{until, waited};
 
-/// The exit code of a Rust program that panicked.
-const PANICKED: i32 = 101;
-/// Signals that nobody sends: they come from a program's own fault.
-const CRASHES: [i32; 4] = [
-    Signal::SIGABRT as i32,
-    Signal::SIGSEGV as i32,
-    Signal::SIGBUS as i32,
-    Signal::SIGILL as i32,
-];
-
 /// The roles that a deployment on Postgres runs as processes of their own.
 pub const ROLES: [&str; 4] = ["persist", "aggregate", "normalize", "alert"];
-
-/// How a nats-server asks who one is, and what its clients are told for it.
-#[derive(Default)]
-pub struct NatsGuard {
-    /// What the server's configuration has more.
-    pub conf: String,
-    /// What stands in `--nats-url` before the host, such as `user:password@`.
-    pub url_login: String,
-    /// What every program has more in its environment.
-    pub environment: BTreeMap<&'static str, String>,
-}
 
 /// Where a deployment has its files.
 enum Folder {
@@ -60,8 +37,10 @@ impl Folder {
     }
 }
 
-/// Processes of one deployment; all end with it.
+/// Processes of one deployment, and what they share; all end with it.
 pub struct Deployment {
+    /// First, since they end before their folder goes.
+    processes: Processes,
     folder: Folder,
     guard: NatsGuard,
     engine: Engine,
@@ -70,11 +49,22 @@ pub struct Deployment {
     /// Addresses of the nats-server and its monitor.
     pub nats: String,
     pub monitor: String,
-    processes: BTreeMap<String, Child>,
-    /// How processes crashed that were found gone.
-    pub crashes: Vec<String>,
-    /// What nats-server is started under: a program with its arguments, such as strace. Empty: nothing.
-    nats_under: Vec<&'static str>,
+    server: NatsServer,
+}
+
+/// A deployment is used as what it is first of all: processes with names.
+impl Deref for Deployment {
+    type Target = Processes;
+
+    fn deref(&self) -> &Processes {
+        &self.processes
+    }
+}
+
+impl DerefMut for Deployment {
+    fn deref_mut(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
 }
 
 impl Deployment {
@@ -175,8 +165,9 @@ impl Deployment {
         edit: impl FnOnce(&str) -> String,
     ) -> Self {
         let none = String::new();
-        let processes = BTreeMap::new();
-        let crashes = Vec::new();
+        let processes = Processes::in_folder(folder.path().to_owned());
+        let conf = |given: &str| format!("{}\n{}", edit(given), events.server_mapping());
+        let server = NatsServer::configured(folder.path(), conf);
         let mut deployment = Self {
             folder,
             guard: NatsGuard::default(),
@@ -186,17 +177,12 @@ impl Deployment {
             nats: none.clone(),
             monitor: none,
             processes,
-            crashes,
-            nats_under: Vec::new(),
+            server,
         };
-        let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/server.conf");
-        let given = std::fs::read_to_string(given).expect("the server's configuration");
-        // Streams reserve their bounds, by default within what the disk has free: little, on a machine that builds.
-        let roomy = "sync_interval: always\n  max_file_store: 64GB";
-        let conf = edit(&given).replace("sync_interval: always", roomy);
-        let conf = format!("{conf}\n{}", events.server_mapping());
-        std::fs::write(deployment.path("server.conf"), conf).expect("a file");
-        deployment.start_nats().await;
+        let mut command = deployment.server.command("-1", "-1");
+        deployment.spawn("nats", &mut command);
+        let addresses = deployment.server.addresses(deployment.pid("nats")).await;
+        (deployment.nats, deployment.monitor) = (addresses.nats, addresses.monitor);
         deployment
     }
 
@@ -221,18 +207,6 @@ impl Deployment {
         deployment
     }
 
-    /// Stops the nats-server, and starts it again where it was, with this text of its configuration replaced.
-    ///
-    /// # Panics
-    /// If it does not run.
-    pub async fn reconfigure_nats(&mut self, from: &str, to: &str) {
-        let _ = self.stop("nats").await;
-        let path = self.path("server.conf");
-        let conf = std::fs::read_to_string(&path).expect("the configuration");
-        std::fs::write(&path, conf.replace(from, to)).expect("a file");
-        self.nats_again();
-    }
-
     fn with_streams(self) -> Self {
         let applied = self.run("devtrail", &["streams", "apply"]);
         assert!(applied.status.success(), "{}", stderr_of(&applied));
@@ -243,17 +217,6 @@ impl Deployment {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    async fn start_nats(&mut self) {
-        let folder = self.folder.path().to_owned();
-        self.spawn_nats("-1", "-1");
-        let pid = self.processes["nats"].id();
-        let file = folder.join(format!("nats-server_{pid}.ports"));
-        let read = async || serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok();
-        let ports = until("nats-server tells its ports", read).await;
-        let one = |kind: &str| ports[kind][0].as_str().expect("an address").to_owned();
-        (self.nats, self.monitor) = (one("nats"), one("monitoring"));
     }
 
     /// Starts a worker under `name`; `crash` names the point where it dies (see `runtime::crash`).
@@ -304,37 +267,6 @@ impl Deployment {
         } else {
             role
         }
-    }
-
-    /// Starts a program under `name`; what it logs goes to a file of the deployment.
-    ///
-    /// # Panics
-    /// If it does not start, or one of that name runs.
-    pub fn spawn(&mut self, name: &str, command: &mut Command) {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file(name));
-        let log = log.expect("a log file");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        let before = self
-            .processes
-            .insert(name.to_owned(), child.expect("the program starts"));
-        assert!(before.is_none(), "{name} runs already");
-    }
-
-    fn log_file(&self, name: &str) -> PathBuf {
-        self.path(&format!("{name}.log"))
-    }
-
-    /// What the process of this name logged.
-    #[must_use]
-    pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
     }
 
     /// A program with this deployment's addresses in its environment.
@@ -390,18 +322,6 @@ impl Deployment {
         client
     }
 
-    /// kill -9.
-    ///
-    /// # Panics
-    /// If it does not run.
-    pub fn kill(&mut self, name: &str) {
-        let mut child = self.processes.remove(name).expect("it runs");
-        child
-            .kill()
-            .and_then(|()| child.wait())
-            .expect("it can be killed");
-    }
-
     /// Ends every process, and removes what they stored.
     /// Of a test it may stay; many rounds of load would fill the disk.
     ///
@@ -413,21 +333,6 @@ impl Deployment {
         database.remove().await;
     }
 
-    /// Asks the process to stop and waits for its exit.
-    ///
-    /// # Panics
-    /// If it does not end.
-    pub async fn stop(&mut self, name: &str) -> ExitStatus {
-        self.signal(name, Signal::SIGTERM);
-        self.ended(name).await
-    }
-
-    /// The names of its processes.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.processes.keys().cloned().collect()
-    }
-
     /// The names of its worker processes.
     #[must_use]
     pub fn worker_names(&self) -> Vec<String> {
@@ -435,37 +340,6 @@ impl Deployment {
         let mut names = self.names();
         names.retain(|name| !others.contains(&name.as_str()));
         names
-    }
-
-    ///
-    /// # Panics
-    /// If it was not started.
-    #[must_use]
-    pub fn pid(&self, name: &str) -> u32 {
-        self.processes[name].id()
-    }
-
-    ///
-    /// # Panics
-    /// If it does not run.
-    pub fn signal(&self, name: &str, signal: Signal) {
-        let pid = self.processes[name].id().cast_signed();
-        kill(Pid::from_raw(pid), signal).expect("it can be signalled");
-    }
-
-    /// Waits until the process has ended by itself.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub async fn ended(&mut self, name: &str) -> ExitStatus {
-        let child = self.processes.get_mut(name).expect("it was started");
-        let status = until("the process ends", async || {
-            child.try_wait().expect("it can be asked")
-        })
-        .await;
-        // Only now: one that does not end is still killed with the deployment.
-        self.processes.remove(name);
-        status
     }
 
     /// Starts a collector under `name`; gives its URL.
@@ -531,33 +405,6 @@ impl Deployment {
             .with_streams()
     }
 
-    /// Starts nats-server on this port, with its monitor on that one; -1 takes a free one.
-    fn spawn_nats(&mut self, port: &str, monitor: &str) {
-        let folder = self.folder.path().to_owned();
-        let mut command = match &self.nats_under[..] {
-            [] => Command::new(nats_server()),
-            [under, arguments @ ..] => {
-                let mut command = Command::new(under);
-                command.args(arguments).arg(nats_server());
-                command
-            }
-        };
-        command.arg("-c").arg(self.path("server.conf")).args([
-            "-a",
-            "127.0.0.1",
-            "-p",
-            port,
-            "-m",
-            monitor,
-        ]);
-        command
-            .arg("--ports_file_dir")
-            .arg(&folder)
-            .arg("-sd")
-            .arg(folder.join("nats"));
-        self.spawn("nats", &mut command);
-    }
-
     /// Starts the nats-server again where it was, without waiting until it answers.
     ///
     /// # Panics
@@ -567,8 +414,24 @@ impl Deployment {
             let (_, port) = address.rsplit_once(':').expect("an address with a port");
             port.trim_end_matches('/').to_owned()
         };
-        let (port, monitor) = (port(&self.nats), port(&self.monitor));
-        self.spawn_nats(&port, &monitor);
+        let mut command = self.server.command(&port(&self.nats), &port(&self.monitor));
+        self.spawn("nats", &mut command);
+    }
+
+    /// Starts the nats-server again where it was, after a change of what it has or is started with.
+    async fn change_nats(&mut self, change: impl FnOnce(&mut NatsServer)) {
+        let _ = self.stop("nats").await;
+        change(&mut self.server);
+        self.nats_again();
+    }
+
+    /// Starts the nats-server again with this text of its configuration replaced, without waiting until it answers.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub async fn reconfigure_nats(&mut self, from: &str, to: &str) {
+        self.change_nats(|server| server.reconfigure(from, to))
+            .await;
     }
 
     /// Starts the nats-server again under a program, which must leave it its process id.
@@ -576,9 +439,8 @@ impl Deployment {
     /// # Panics
     /// If it does not answer.
     pub async fn restart_nats_under(&mut self, program: &[&'static str]) {
-        let _ = self.stop("nats").await;
-        self.nats_under = program.to_vec();
-        self.nats_again();
+        self.change_nats(|server| server.under = program.to_vec())
+            .await;
         self.nats_answers().await;
     }
 
@@ -587,9 +449,7 @@ impl Deployment {
     /// # Panics
     /// If it does not run, or cannot be copied.
     pub async fn back_up_nats(&mut self) {
-        let _ = self.stop("nats").await;
-        copy_folder(&self.path("nats"), &self.path("nats.backup"));
-        self.nats_again();
+        self.change_nats(|server| server.back_up()).await;
         self.nats_answers().await;
     }
 
@@ -598,10 +458,16 @@ impl Deployment {
     /// # Panics
     /// If it does not run, or was never copied.
     pub async fn restore_nats(&mut self) {
-        let _ = self.stop("nats").await;
-        std::fs::remove_dir_all(self.path("nats")).expect("the folder of the streams");
-        copy_folder(&self.path("nats.backup"), &self.path("nats"));
-        self.nats_again();
+        self.change_nats(|server| server.restore()).await;
+        self.nats_answers().await;
+    }
+
+    /// Moves what the nats-server has on disk into `folder`, where it goes on.
+    ///
+    /// # Panics
+    /// If it does not run, or the folder is none.
+    pub async fn move_nats(&mut self, folder: &Path) {
+        self.change_nats(|server| server.move_to(folder)).await;
         self.nats_answers().await;
     }
 
@@ -657,55 +523,7 @@ impl Deployment {
     /// # Panics
     /// If it does not.
     pub async fn nats_answers(&self) {
-        let answers = async || async_nats::connect(&self.nats).await.ok().map(drop);
-        until("nats-server answers again", answers).await;
-    }
-
-    /// Moves what the nats-server has on disk into `folder`, where it goes on.
-    ///
-    /// # Panics
-    /// If it does not run, or the folder is none.
-    pub async fn move_nats(&mut self, folder: &Path) {
-        let _ = self.stop("nats").await;
-        let old = self.path("nats");
-        let new = folder.join("nats");
-        copy_folder(&old, &new);
-        std::fs::remove_dir_all(&old)
-            .and_then(|()| symlink(&new, &old))
-            .expect("another folder");
-        self.nats_again();
-        self.nats_answers().await;
-    }
-
-    /// Whether the process of this name runs; one that has ended is forgotten, and `false`. How one
-    /// crashed is kept in [`Self::crashes`].
-    ///
-    /// # Panics
-    /// If it cannot be asked.
-    pub fn runs(&mut self, name: &str) -> bool {
-        let Some(child) = self.processes.get_mut(name) else {
-            return false;
-        };
-        if let Some(status) = child.try_wait().expect("it can be asked") {
-            self.processes.remove(name);
-            if status.code() == Some(PANICKED)
-                || status.signal().is_some_and(|one| CRASHES.contains(&one))
-            {
-                let last_lines: Vec<String> = self
-                    .log(name)
-                    .lines()
-                    .rev()
-                    .take(3)
-                    .map(str::to_owned)
-                    .collect();
-                self.crashes.push(format!(
-                    "{name} ended with {status}: {}",
-                    last_lines.join(" | ")
-                ));
-            }
-            return false;
-        }
-        true
+        drop(self.js().await);
     }
 
     /// Waits until `count` batches are stored and every one is completed.
@@ -730,20 +548,6 @@ impl Deployment {
                 "waited in vain until {count} batches are completed; there are {states:?}\n{logs}"
             );
         }
-    }
-
-    /// The last lines that each process logged.
-    #[must_use]
-    pub fn logs(&self) -> String {
-        let tail = |name: &String| {
-            let log = self.log(name);
-            let lines: Vec<&str> = log.lines().rev().take(8).collect();
-            format!(
-                "== {name}\n{}\n",
-                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-            )
-        };
-        self.processes.keys().map(tail).collect()
     }
 
     /// Whether a worker has made the database's tables.
@@ -792,24 +596,5 @@ impl Deployment {
     /// If it does not answer.
     pub async fn streams(&self) -> Streams {
         Streams::of(self.js().await)
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(
-        copied.expect("cp runs").success(),
-        "{} cannot be copied",
-        from.display()
-    );
-}
-
-impl Drop for Deployment {
-    fn drop(&mut self) {
-        for child in self.processes.values_mut() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

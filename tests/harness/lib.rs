@@ -9,6 +9,8 @@ mod disk;
 mod event_streams;
 mod input;
 mod left_out;
+mod nats_server;
+mod processes;
 mod programs;
 mod raw_connection;
 mod streams;
@@ -18,7 +20,7 @@ mod webhook;
 pub use address::free_address;
 pub use client::{Client, WaitReply, envelope, event};
 pub use database::{Database, DatabaseLock, Engine};
-pub use deployment::{Deployment, NatsGuard, ROLES};
+pub use deployment::{Deployment, ROLES};
 pub use devtrail_up::DevtrailUp;
 pub use disk::{Disk, Mounts, own_mounts};
 pub use event_streams::{
@@ -26,6 +28,8 @@ pub use event_streams::{
 };
 pub use input::{Person, real_input};
 pub use left_out::{in_ci, leave_out};
+pub use nats_server::NatsGuard;
+pub use processes::Processes;
 pub use programs::{nats_server, program, stderr_of, up_command};
 pub use raw_connection::{Answer, RawConnection};
 pub use streams::Streams;
