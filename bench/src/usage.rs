@@ -12,6 +12,8 @@ use harness::{Database, Deployment, ROLES};
 
 /// The unit of the times in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux that Devtrail is built for.
 const TICK: Duration = Duration::from_millis(10);
+/// The name of the database's server among the processes.
+pub const POSTGRES: &str = "postgres";
 
 /// What was used up to one moment, or between two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Begins with every process that runs in the deployment now, and its Postgres server as `postgres`.
+    /// Begins with every process that runs in the deployment now, and its Postgres server as [`POSTGRES`].
     ///
     /// # Errors
     /// If a process cannot be read.
@@ -88,7 +90,7 @@ impl Meter {
             .collect();
         if let Database::Postgres(_) = deployment.database {
             let server = postgres_pid(&deployment.database).await;
-            parts.insert("postgres".to_owned(), Part::Family(server));
+            parts.insert(POSTGRES.to_owned(), Part::Family(server));
         }
         let mut meter = Self {
             parts,

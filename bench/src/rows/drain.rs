@@ -12,7 +12,7 @@ use crate::process_rows::{memory_rows, process_rows};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
 use crate::stats::{Spread, micros};
-use crate::usage::{Meter, Usage, is_worker, memory, workers_cpu, workers_memory};
+use crate::usage::{Meter, POSTGRES, Usage, is_worker, memory, workers_cpu, workers_memory};
 use crate::watch::{Milestones, StoreProgress, StoreWatch};
 use crate::workday::Workdays;
 
@@ -62,7 +62,7 @@ impl Drain {
         let written = self
             .used
             .iter()
-            .filter(|(name, _)| is_worker(name) || name.as_str() == "postgres");
+            .filter(|(name, _)| is_worker(name) || name.as_str() == POSTGRES);
         written.map(|(_, usage)| usage.written as f64).sum::<f64>() / self.events
     }
 }

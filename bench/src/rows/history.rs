@@ -13,6 +13,7 @@ use crate::plot::{Plot, Series};
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach, figure};
 use crate::stats::Spread;
+use crate::usage::POSTGRES;
 use crate::watch::StoreWatch;
 use crate::workday::{BATCH, Workdays};
 
@@ -34,6 +35,16 @@ struct JobCost {
     events: usize,
     /// CPU of the workers in ms a batch, over the rounds.
     cpu: Spread,
+    /// That of the database's server, if it has one.
+    server: Option<Spread>,
+}
+
+/// What a batch cost.
+struct BatchCpu {
+    /// Of the workers, in ms.
+    workers: f64,
+    /// Of the database's server, in ms.
+    server: Option<f64>,
 }
 
 /// The rows of both stores.
@@ -53,9 +64,11 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             for _ in 0..plan.rounds {
                 rounds.push(history.new_day(plan.size(10, BATCHES_A_DAY)).await?);
             }
+            let server: Option<Vec<f64>> = rounds.iter().map(|round| round.server).collect();
             costs.push(JobCost {
                 events,
-                cpu: Spread::of(rounds),
+                cpu: Spread::of(rounds.iter().map(|round| round.workers)),
+                server: server.map(Spread::of),
             });
         }
         let mut line = Series::new(name(engine));
@@ -79,20 +92,30 @@ pub async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn rows(costs: &[JobCost]) -> Vec<BenchRow> {
-    let first = &costs[0];
-    let row = |cost: &JobCost| {
-        let what = format!(
-            "CPU of all workers after {} events",
-            figure(cost.events as f64)
-        );
-        let row = BenchRow::new(what, "ms/batch", cost.cpu);
-        if cost.events == first.events {
-            return row;
-        }
-        let ratio = Spread::of([cost.cpu.median / first.cpu.median]);
-        row.beside(first.cpu, ratio).reach(Reach::RatioAtMost(1.2))
+    let workers = costs.iter().map(|cost| (cost.events, Some(cost.cpu)));
+    let server = costs.iter().map(|cost| (cost.events, cost.server));
+    let workers = rows_of("all workers", workers.collect());
+    workers
+        .into_iter()
+        .chain(rows_of("the database's server", server.collect()))
+        .collect()
+}
+
+/// A row for each size of the history, beside the smallest.
+fn rows_of(whose: &str, costs: Vec<(usize, Option<Spread>)>) -> Vec<BenchRow> {
+    let mut first = None;
+    let row = |(events, cpu): (usize, Option<Spread>)| {
+        let cpu = cpu?;
+        let what = format!("CPU of {whose} after {} events", figure(events as f64));
+        let row = BenchRow::new(what, "ms/batch", cpu);
+        let Some(first) = first else {
+            first = Some(cpu);
+            return Some(row);
+        };
+        let ratio = Spread::of([cpu.median / first.median]);
+        Some(row.beside(first, ratio).reach(Reach::RatioAtMost(1.2)))
     };
-    costs.iter().map(row).collect()
+    costs.into_iter().filter_map(row).collect()
 }
 
 impl LongHistory {
@@ -131,9 +154,9 @@ impl LongHistory {
         self.completed(self.batches).await
     }
 
-    /// Sends the first batches of a new day one by one; gives the workers' CPU for one, in ms.
+    /// Sends the first batches of a new day one by one; gives what one cost.
     /// The rest of the day is not measured.
-    async fn new_day(&mut self, batches: usize) -> anyhow::Result<f64> {
+    async fn new_day(&mut self, batches: usize) -> anyhow::Result<BatchCpu> {
         let before = self.batches as u64;
         let numbers = self.next(batches);
         let load = &self.load;
@@ -144,7 +167,11 @@ impl LongHistory {
         let load = &self.load;
         publish_all(&self.js, numbers.map(|number| load.batch(number))).await?;
         self.completed(self.batches).await?;
-        Ok(cost.workers_cpu())
+        let server = cost.processes().any(|process| process == POSTGRES);
+        Ok(BatchCpu {
+            workers: cost.workers_cpu(),
+            server: server.then(|| cost.cpu(POSTGRES)),
+        })
     }
 
     /// Waits until so many batches are completed.

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::report::{Report, say};
 use crate::row::{BenchRow, Reach};
 use crate::stats::{Spread, micros};
-use crate::usage::{Meter, Usage};
+use crate::usage::{Meter, POSTGRES, Usage};
 use crate::watch::{Milestones, StoreWatch};
 use crate::workday::Workdays;
 
@@ -104,7 +104,7 @@ fn rows(
                 cpu,
             ));
         }
-        let cpu = over(&|round| cpu_of(round, "postgres") / events);
+        let cpu = over(&|round| cpu_of(round, POSTGRES) / events);
         rows.push(BenchRow::new(
             format!("{processes}: CPU of the server"),
             "µs/event",

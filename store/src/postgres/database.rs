@@ -32,9 +32,14 @@ const BETWEEN_ATTEMPTS: RetryPolicy = RetryPolicy {
     cap: Duration::from_secs(1),
 };
 
-/// What every session starts with: a commit is on disk (R2.3), whatever the server's default.
+/// What every session starts with.
+///
+/// A commit is on disk (R2.3), whatever the server's default. Every statement goes by keys: a plan that reads a whole
+/// table was made when the table was small, and is kept when it has grown, since the server prepares a statement once
+/// and knows of a table's size only after a minute (`autovacuum_naptime`). Compiling plans takes longer than they do.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '5s';
     SET statement_timeout = '30s';
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
     SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'";
 
 /// The store in a Postgres database. Cheap to clone; all clones share the sessions.

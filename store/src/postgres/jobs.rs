@@ -41,35 +41,47 @@ const JOB_BATCHES: &str = "SELECT b.developer, b.batch_id,
     LEFT JOIN batches b ON b.src = k.src AND b.seq = k.seq
     LEFT JOIN developers d ON d.developer = k.developer
     ORDER BY k.n";
-/// By way of the batch's developer, who decides about the partition.
+/// By way of the batch's developer, who decides about the partition. The order within is that of the index by
+/// reference: while tables are empty the planner finds the one by time as good, and keeps to it when they have grown.
 const EVENTS_OF_BATCHES: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
-    JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq
+    CROSS JOIN LATERAL (SELECT * FROM events
+      WHERE developer = b.developer AND src = k.src AND seq = k.seq ORDER BY src, seq, ordinal OFFSET 0) e
     ORDER BY e.src, e.seq, e.ordinal";
+/// Read as [`EVENTS_OF_SPANS`] are.
 const HOURS: &str = "SELECT h.hour, h.gen, p.computed_gen, p.version, p.made_with, p.body
     FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
-    JOIN hours h ON h.developer = $1 AND h.hour BETWEEN r.first AND r.last
-    LEFT JOIN partials p ON p.developer = h.developer AND p.kind = $4 AND p.hour = h.hour";
+    CROSS JOIN LATERAL (SELECT hour, gen FROM hours
+      WHERE developer = $1 AND hour BETWEEN r.first AND r.last OFFSET 0) h
+    LEFT JOIN LATERAL (SELECT computed_gen, version, made_with, body FROM partials
+      WHERE developer = $1 AND kind = $4 AND hour = h.hour OFFSET 0) p ON true";
 /// Of hours whose partial is behind.
 const HOUR_CHANGES: &str = "SELECT c.hour, c.gen, c.first_at, c.last_at
     FROM unnest($2::bigint[], $3::bigint[]) r (first, last)
-    JOIN hours h ON h.developer = $1 AND h.hour BETWEEN r.first AND r.last
-    JOIN partials p ON p.developer = h.developer AND p.kind = $4 AND p.hour = h.hour AND p.computed_gen < h.gen
-    JOIN hour_changes c ON c.developer = h.developer AND c.hour = h.hour AND c.gen > p.computed_gen
+    CROSS JOIN LATERAL (SELECT hour, gen FROM hours
+      WHERE developer = $1 AND hour BETWEEN r.first AND r.last OFFSET 0) h
+    CROSS JOIN LATERAL (SELECT computed_gen FROM partials
+      WHERE developer = $1 AND kind = $4 AND hour = h.hour AND computed_gen < h.gen OFFSET 0) p
+    CROSS JOIN LATERAL (SELECT * FROM hour_changes
+      WHERE developer = $1 AND hour = h.hour AND gen > p.computed_gen OFFSET 0) c
     ORDER BY c.hour, c.gen";
 const COMPUTED_DAYS: &str =
     "SELECT day, computed_gen, version FROM days WHERE developer = $1 AND day = ANY($2)";
 const COMPUTED_RULE_WINDOWS: &str =
     "SELECT rule, window_start, computed_gen, version FROM rule_windows
     WHERE developer = $1 AND rule = ANY($2) AND window_start BETWEEN $3 AND $4";
+/// Each span is read by the index: a subquery with `OFFSET` is not made part of the query around it (PostgreSQL,
+/// `is_simple_subquery` in `prepjointree.c`). As a plain join, all of the developer's events were read once, and
+/// compared with each span.
 const EVENTS_OF_SPANS: &str =
     "SELECT e.src, e.seq, e.ordinal, e.event_id, e.type, e.schema_version,
       e.effective_at, e.local_day, e.body, b.client, b.zone
     FROM unnest($2::bigint[], $3::bigint[]) r (start, stop)
-    JOIN events e ON e.developer = $1 AND e.effective_at >= r.start AND e.effective_at < r.stop
+    CROSS JOIN LATERAL (SELECT * FROM events
+      WHERE developer = $1 AND effective_at >= r.start AND effective_at < r.stop OFFSET 0) e
     JOIN batches b ON b.src = e.src AND b.seq = e.seq
     ORDER BY e.effective_at, e.event_id";
 const COMPLETE_JOBS: &str = "INSERT INTO completed_jobs (job_id, kind, src, seq, replay_id, finished_at)

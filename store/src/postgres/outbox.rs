@@ -31,13 +31,14 @@ const MARK_TRIGGERED: &str = "UPDATE batches b SET triggered_at = k.at, state = 
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) k (src, seq, at)
     WHERE b.src = k.src AND b.seq = k.seq AND b.state = 'persisted' RETURNING b.src, b.seq, b.state";
 
-/// The lease is twice that of a claim: these jobs were published before.
+/// The lease is twice that of a claim: these jobs were published before. The order is of no index, or the planner walks
+/// through all batches there are in it.
 const CLAIM_UNFINISHED: &str =
     "WITH now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micros),
     free AS MATERIALIZED (SELECT src, seq FROM batches
         WHERE state IN ('triggered', 'failed') AND triggered_at < $1 AND (need & ~done & ~failed & $2) <> 0
           AND lease_until < (SELECT micros FROM now)
-        ORDER BY src, seq LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+        ORDER BY triggered_at, src, seq LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE batches b SET lease_until = (SELECT micros FROM now) + 60000000 FROM free
     WHERE b.src = free.src AND b.seq = free.seq
     RETURNING b.src, b.seq, b.need & ~b.done & ~b.failed & $2, b.job_body";

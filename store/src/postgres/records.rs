@@ -17,10 +17,12 @@ use crate::jobs::insert_records;
 use crate::row::event_ref;
 
 /// Events that still hold the reference of one of these batches, by way of the batch's developer.
+/// Read as `EVENTS_OF_BATCHES` reads them.
 const HELD: &str = "SELECT e.src, e.seq, e.ordinal
     FROM unnest($1::bigint[], $2::bigint[]) k (src, seq)
     JOIN batches b ON b.src = k.src AND b.seq = k.seq
-    JOIN events e ON e.developer = b.developer AND e.src = b.src AND e.seq = b.seq";
+    CROSS JOIN LATERAL (SELECT src, seq, ordinal FROM events
+      WHERE developer = b.developer AND src = k.src AND seq = k.seq ORDER BY src, seq, ordinal OFFSET 0) e";
 const INSERT_RECORDS: &str = insert_records!(
     "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::integer[],
        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])"

@@ -1,16 +1,19 @@
 //! What only Postgres has: many processes at once, a server that may be away, and a version to agree on.
 
-use store::{DecodedBatch, Effects, Jobs, Persist, Postgres, PostgresUrl, StoreError, VerifyReads};
+use store::{
+    DecodedBatch, Effects, HourRange, Jobs, Persist, Postgres, PostgresUrl, ReadPlan, Snapshot,
+    SnapshotRequest, StoreError, VerifyReads,
+};
 use tokio_postgres::NoTls;
-use types::id::Src;
+use types::id::{BatchRef, Src};
 use types::job::JobKind;
 use types::time::SECOND;
 
-use crate::build::{Engine, HOUR, T0, at, batch_of, event, event_at, fresh, incarnation};
+use crate::build::{Engine, H0, HOUR, T0, at, batch_of, event, event_at, fresh, incarnation};
 use crate::postgres::PostgresEngine;
 use crate::records::record;
 use crate::server;
-use crate::work::{replayed, stored};
+use crate::work::{computed, done, partial, replayed, stored};
 
 /// Overlapping batches of two developers: ids repeat within and between them, in other bytes and
 /// with other content, so that every group has candidates for ids of every other one.
@@ -156,6 +159,108 @@ async fn jobs_lock_their_batches_once_whichever_have_records() {
     assert_eq!(engine.deadlocks(), deadlocks);
 }
 
+/// Rows that statements have read, by table, partitions together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RowsRead {
+    events: i64,
+    batches: i64,
+    hours: i64,
+    partials: i64,
+}
+
+/// The server plans a statement for what it knows of the tables when a session first runs it, here that they are empty.
+/// Whatever they hold later, a job reads what is new, and not its developer's history.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_read_no_history_with_plans_made_on_empty_tables() {
+    const HOURS: u64 = 50;
+    const EVENTS: u64 = 40;
+    let (engine, src) = fresh::<PostgresEngine>().await;
+    let sessions = engine.sessions();
+    let batches: Vec<DecodedBatch> = (1..=HOURS)
+        .map(|seq| {
+            let event = |n| {
+                let late = seq as i64 * HOUR + n as i64 * SECOND;
+                event(&format!("e{seq}-{n}"), 1).after(late)
+            };
+            batch_of(
+                "ada",
+                at(src, seq),
+                &(0..EVENTS).map(event).collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let (planned, other) = (engine.again().await, engine.again().await);
+    let first = batch_of("bob", at(src, 9000), &[event("b", 1)]);
+    let first = planned.store_batches(vec![first]).await.unwrap();
+    let first = first[0].pending.as_ref().unwrap().body.clone();
+    // A session keeps the plan of a statement after five executions (PostgreSQL, `choose_custom_plan`).
+    for version in 1..=8 {
+        job(&planned, at(src, 1), H0 + 1).await;
+        let records = vec![record(event_at(src, 9000, 0), version, "x")];
+        let jobs = vec![replayed(JobKind::Normalize, &first)];
+        let effects = Effects::Normalized(records);
+        planned.finish_jobs(effects, jobs).await.unwrap();
+    }
+    let stored = other.store_batches(batches).await.unwrap();
+    let partials = (1..=HOURS as i64).map(|hour| partial(H0 + hour, computed(1, 1, "old")));
+    let effects = Effects::Windows {
+        partials: partials.collect(),
+        days: Vec::new(),
+    };
+    let last = &stored[HOURS as usize - 1];
+    let body = last.pending.as_ref().unwrap().body.clone();
+    let jobs = vec![done(JobKind::Aggregate, &body)];
+    other.finish_jobs(effects, jobs).await.unwrap();
+    drop(other);
+    engine.until_sessions(sessions + 1);
+    let before = engine.rows_read();
+    let read = job(&planned, at(src, HOURS), H0 + HOURS as i64).await;
+    assert_eq!(read, 2 * EVENTS as usize);
+    let records = (0..EVENTS as u32).map(|ordinal| record(event_at(src, HOURS, ordinal), 1, "x"));
+    let effects = Effects::Normalized(records.collect());
+    let jobs = vec![done(JobKind::Normalize, &body)];
+    planned.finish_jobs(effects, jobs).await.unwrap();
+    drop(planned);
+    // A session reports what it read when it ends.
+    engine.until_sessions(sessions);
+    let after = engine.rows_read();
+    let read = |count: fn(&RowsRead) -> i64| count(&after) - count(&before);
+    // Its events are read for the hour, for the batch, and to see that they hold their references.
+    let events = read(|rows| rows.events);
+    assert!(events < 4 * EVENTS as i64, "{before:?} {after:?}");
+    // One batch, for each event of the hour and some more times.
+    assert!(
+        read(|rows| rows.batches) < 2 * EVENTS as i64,
+        "{before:?} {after:?}"
+    );
+    assert!(read(|rows| rows.hours) <= 4, "{before:?} {after:?}");
+    assert!(read(|rows| rows.partials) <= 4, "{before:?} {after:?}");
+}
+
+/// Reads what jobs of this batch and this hour read; gives the number of events.
+async fn job(store: &Postgres, batch: BatchRef, hour: i64) -> usize {
+    let request = SnapshotRequest {
+        developer: "ada".to_owned(),
+        kind: JobKind::Aggregate,
+        ranges: vec![HourRange {
+            first: hour,
+            last: hour,
+        }],
+    };
+    let plan = move |_| ReadPlan {
+        plan: (),
+        spans: vec![
+            HourRange {
+                first: hour,
+                last: hour,
+            }
+            .span(),
+        ],
+    };
+    let Snapshot { events, plan: () } = store.snapshot(request, plan).await.unwrap();
+    events.len() + store.events_of(vec![batch]).await.unwrap().len()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_batch_of_a_group_raises_the_hours_it_touches_by_one() {
     let (engine, src) = fresh::<PostgresEngine>().await;
@@ -175,6 +280,44 @@ impl PostgresEngine {
         let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         server::with(self.database(), async |client| {
             client.query_one(count, &[]).await.unwrap().get(0)
+        })
+    }
+
+    /// Sessions in its database, apart from the one that counts them.
+    fn sessions(&self) -> i64 {
+        let count = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        server::with(self.database(), async |client| {
+            client.query_one(count, &[]).await.unwrap().get(0)
+        })
+    }
+
+    /// Waits until there are so few sessions.
+    fn until_sessions(&self, few: i64) {
+        let start = std::time::Instant::now();
+        while self.sessions() > few {
+            assert!(
+                start.elapsed() < std::time::Duration::from_secs(30),
+                "sessions do not end"
+            );
+        }
+    }
+
+    fn rows_read(&self) -> RowsRead {
+        let count = "SELECT sum(CASE WHEN relname LIKE 'events%' THEN n END)::bigint,
+                sum(CASE WHEN relname = 'batches' THEN n END)::bigint,
+                sum(CASE WHEN relname = 'hours' THEN n END)::bigint,
+                sum(CASE WHEN relname = 'partials' THEN n END)::bigint
+            FROM (SELECT relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS n
+              FROM pg_stat_user_tables) AS tables";
+        server::with(self.database(), async |client| {
+            let row = client.query_one(count, &[]).await.unwrap();
+            RowsRead {
+                events: row.get(0),
+                batches: row.get(1),
+                hours: row.get(2),
+                partials: row.get(3),
+            }
         })
     }
 
