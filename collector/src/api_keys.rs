@@ -9,9 +9,9 @@ use http_server::client_address::ClientAddress;
 use types::api_key::{ApiKeyRecord, BUCKET, DeveloperRecord, Scope, digest};
 use types::id::DeveloperId;
 
-use crate::bucket_mirror::BucketMirror;
 use crate::developer_zones::DeveloperZones;
 use crate::rate_limit::{RateLimitPolicy, RateLimiter};
+use bus::bucket_mirror::BucketMirror;
 
 /// The keys as they are now. Cheap to clone; all clones see the same.
 #[derive(Clone)]

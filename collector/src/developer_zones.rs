@@ -7,7 +7,7 @@ use async_nats::jetstream::kv;
 use types::developer_settings::{BUCKET, DeveloperSettings};
 use types::id::DeveloperId;
 
-use crate::bucket_mirror::BucketMirror;
+use bus::bucket_mirror::BucketMirror;
 
 /// The zones as they are now. Cheap to clone; all clones see the same.
 #[derive(Debug, Clone, Default)]

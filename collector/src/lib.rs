@@ -13,7 +13,6 @@ mod audit_notes;
 mod authorized;
 mod body;
 mod breaker_recovery;
-mod bucket_mirror;
 mod cors;
 mod developer_zones;
 mod file_descriptors;

@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use crate::app_state::{AppState, EventsStream, LoadedBuckets};
 use crate::audit_notes::{AuditNoteSender, AuditNotes};
 use crate::breaker_recovery::BreakerRecovery;
-use crate::bucket_mirror;
 use crate::cors::CorsOrigins;
 use crate::file_descriptors;
 use crate::partitions::{PartitionSettings, Partitions};
@@ -29,6 +28,7 @@ use crate::query_client::QueryClient;
 use crate::routes;
 use crate::settings::CollectorSettings;
 use crate::stored_wait::Notifications;
+use bus::bucket_mirror;
 
 /// Connections that wait to be accepted; the kernel allows no more than `net.core.somaxconn`. A flood of them is
 /// refused one by one, so those behind it must find room meanwhile.

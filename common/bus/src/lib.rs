@@ -5,6 +5,7 @@ mod admin_alerts;
 pub mod api;
 pub mod atomic_group;
 mod bind;
+pub mod bucket_mirror;
 mod connect_failure;
 mod connection;
 pub mod consumer_status;
